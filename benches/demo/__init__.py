@@ -1,0 +1,1 @@
+"""A demonstration: an agent that is killed in mid-run, resumes, is approved, and branches."""

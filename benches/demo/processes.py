@@ -1,0 +1,54 @@
+"""The agent's processes, as the demo starts, watches and ends them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benches.demo.agent import CONFIG
+from benches.demo.console import ClaimError
+
+if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+
+    from benches.demo.effects import Workspace
+
+REPOSITORY = Path(__file__).parents[2]
+PATIENCE = 60.0  # seconds, for a machine that is busy
+
+
+def spawn(workspace: Workspace, step: str, *held: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "benches.demo.worker", str(workspace.folder), step, *held]
+    return subprocess.Popen(command, cwd=REPOSITORY)
+
+
+def run(workspace: Workspace, step: str) -> int:
+    """Take a step in a new process; its process id."""
+    child = spawn(workspace, step)
+    try:
+        if code := child.wait(PATIENCE):
+            raise ClaimError(f"the process for {step!r} ends well (it exited with {code})")
+    finally:
+        child.kill()
+    return child.pid
+
+
+def wait_for_writes(
+    graph: CompiledStateGraph[Any],
+    workspace: Workspace,
+    child: subprocess.Popen[bytes],
+    count: int,
+) -> int:
+    """Look into the store until `count` parallel tasks are in it and the others have begun."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and child.poll() is None:
+        tasks = graph.get_state(CONFIG).tasks
+        stored = sum(task.result is not None for task in tasks)
+        begun = {effect.task for effect in workspace.effects() if effect.event == "begin"}
+        if stored >= count and len(begun) > len(tasks):
+            return stored
+        time.sleep(0.02)
+    raise ClaimError(f"{count} tasks of the agent's process reach the store")

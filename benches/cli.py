@@ -1,0 +1,154 @@
+"""`python -m benches [run] | report | profile`."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benches.results import Results
+
+_HERE = Path(__file__).parent
+_OUT = _HERE / "out"
+_PUBLISHED = _HERE / "results"
+_README = _HERE.parent / "README.md"
+_JSON = "results.json"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help")):
+        given = ["run", *given]
+    options = _parser().parse_args(given)
+    signal.signal(signal.SIGTERM, _exit)
+    status: int = options.command(options)
+    return status
+
+
+def _exit(signum: int, _frame: object) -> NoReturn:
+    """Leave by way of the `finally` clauses: a server and temporary files have to go."""
+    raise SystemExit(128 + signum)
+
+
+def _parser() -> argparse.ArgumentParser:
+    from benches.savers import OURS, SAVERS
+    from benches.workloads import WORKLOADS
+
+    parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+
+    run = commands.add_parser("run", help="measure (the default command)")
+    run.add_argument("--quick", action="store_true", help="reduced sizes, under two minutes")
+    run.add_argument(
+        "--only", metavar="WORKLOAD,...", default=",".join(WORKLOADS), help="default: %(default)s"
+    )
+    run.add_argument(
+        "--savers", metavar="SAVER,...", default=",".join(SAVERS), help="default: %(default)s"
+    )
+    run.add_argument("--repeat", type=int, help="default: each workload's own")
+    _add_directory(run)
+    run.set_defaults(command=_run)
+
+    report = commands.add_parser("report", help="make report, plots and README from the JSON")
+    report.add_argument("--publish", action="store_true", help=f"take {_OUT.name}/{_JSON} first")
+    report.add_argument("--check", action="store_true", help="write nothing; fail when out of date")
+    report.set_defaults(command=_report)
+
+    profile = commands.add_parser("profile", help="run one workload under cProfile")
+    profile.add_argument("workload", choices=WORKLOADS)
+    profile.add_argument("--saver", choices=SAVERS, default=OURS)
+    profile.add_argument("--quick", action="store_true")
+    profile.add_argument("--sort", choices=("tottime", "cumtime", "ncalls"), default="tottime")
+    profile.add_argument("--limit", type=int, default=40)
+    _add_directory(profile)
+    profile.set_defaults(command=_profile)
+    return parser
+
+
+def _add_directory(parser: argparse.ArgumentParser) -> None:
+    # /var/tmp is on a disk where /tmp may be memory, in which nothing is durable.
+    parser.add_argument(
+        "--directory", type=Path, default=Path("/var/tmp"), help="default: %(default)s"
+    )
+
+
+def _chosen(given: str, known: dict[str, object]) -> list[str]:
+    names = given.split(",")
+    for name in names:
+        if name not in known:
+            raise SystemExit(f"{name} is none of {', '.join(known)}")
+    return names
+
+
+def _run(options: argparse.Namespace) -> int:
+    from benches import runner
+    from benches.results import Results
+    from benches.savers import SAVERS
+    from benches.workloads import WORKLOADS
+
+    workloads = [WORKLOADS[name] for name in _chosen(options.only, {**WORKLOADS})]
+    chosen = runner.Options(
+        workloads=[each for each in workloads if each.in_quick or not options.quick],
+        savers=[SAVERS[name] for name in _chosen(options.savers, {**SAVERS})],
+        quick=options.quick,
+        repeat=options.repeat,
+        directory=options.directory,
+    )
+    console = Console()
+    results = Results(runner.run(chosen, console))
+    _OUT.mkdir(exist_ok=True)
+    results.save(_OUT / _JSON)
+    _write_report(results, _OUT)
+    console.print(f"{_OUT / 'report.md'} and its plots are written.")
+    return 1 if any("error" in measured for measured in results.raw["runs"]) else 0
+
+
+def _write_report(results: Results, folder: Path) -> None:
+    from benches import plots, report
+
+    for stale in folder.glob("*.svg"):
+        stale.unlink()
+    drawn = plots.draw_all(results, folder)
+    (folder / "report.md").write_text(report.render(results, drawn))
+
+
+def _report(options: argparse.Namespace) -> int:
+    from benches import readme
+    from benches.results import Results
+
+    if options.publish:
+        _PUBLISHED.mkdir(exist_ok=True)
+        shutil.copy(_OUT / _JSON, _PUBLISHED / _JSON)
+    results = Results.load(_PUBLISHED / _JSON)
+    if options.check:
+        if readme.with_figures(_README, results, _PUBLISHED) != _README.read_text():
+            print(f"{_README} does not show the figures of {_PUBLISHED / _JSON}")
+            return 1
+        return 0
+    _write_report(results, _PUBLISHED)
+    _README.write_text(readme.with_figures(_README, results, _PUBLISHED))
+    return 0
+
+
+def _profile(options: argparse.Namespace) -> int:
+    from benches.profiling import profile
+    from benches.savers import SAVERS
+    from benches.workloads import WORKLOADS
+
+    profile(
+        WORKLOADS[options.workload],
+        SAVERS[options.saver],
+        quick=options.quick,
+        directory=options.directory,
+        sort=options.sort,
+        limit=options.limit,
+    )
+    return 0

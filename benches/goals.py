@@ -1,0 +1,146 @@
+"""What the store is meant to reach, as ratios of figures of one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from benches.savers import OURS
+from benches.units import shown
+
+if TYPE_CHECKING:
+    from benches.model import Unit
+    from benches.results import Results
+
+Sense = Literal["at most", "at least"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    workload: str
+    metric: str
+    saver: str = OURS
+
+    def value(self, results: Results) -> float | None:
+        return results.metric(self.workload, self.saver, self.metric)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Our figure, over another one if there is one, against a bound."""
+
+    title: str
+    ours: Figure
+    sense: Sense
+    bound: float
+    over: Figure | None = None
+    over_title: str = ""
+    unit: Unit | None = None
+
+    def reached(self, results: Results) -> float | None:
+        value = self.ours.value(results)
+        if value is None or self.over is None:
+            return value
+        over = self.over.value(results)
+        return value / over if over else None
+
+    def met(self, reached: float) -> bool:
+        return reached <= self.bound if self.sense == "at most" else reached >= self.bound
+
+    def aim(self) -> str:
+        if self.over is None:
+            return f"{self.sense} {self.written(self.bound)}"
+        return f"{self.sense} {self.written(self.bound)} of {self.over_title}"
+
+    def written(self, value: float) -> str:
+        if self.unit is not None:
+            return shown(value, self.unit)
+        if value < 0.1:
+            return f"1/{1 / value:.0f}"
+        return f"{value:.3g}"
+
+
+def _versus(
+    title: str, workload: str, metric: str, sense: Sense, bound: float, peer: str, peer_title: str
+) -> Goal:
+    ours, theirs = Figure(workload, metric), Figure(workload, metric, peer)
+    return Goal(title, ours, sense, bound, theirs, peer_title)
+
+
+def _at_scale(title: str, metric: str) -> Goal:
+    large, small = Figure("scale-1m", metric), Figure("scale-1k", metric)
+    return Goal(f"{title} at 1,000,000 checkpoints", large, "at most", 1.3, small, "1,000")
+
+
+_SQLITE = ("sqlite", "SqliteSaver")
+_MEMORY = ("memory", "InMemorySaver")
+
+GOALS = (
+    _versus("chat, 300 turns: disk", "chat", "disk", "at most", 1 / 250, *_SQLITE),
+    _versus("files: disk", "files", "disk", "at most", 1 / 150, *_SQLITE),
+    _versus("files: wall", "files", "wall", "at most", 0.5, *_SQLITE),
+    _versus("document: disk", "document", "disk", "at most", 1 / 100, *_SQLITE),
+    _versus("document: wall", "document", "wall", "at most", 0.7, *_SQLITE),
+    _versus("chat, 300 turns: wall", "chat", "wall", "at most", 0.5, *_MEMORY),
+    Goal(
+        "chat, 600 turns: wall",
+        Figure("chat-long", "wall"),
+        "at most",
+        3,
+        Figure("chat", "wall"),
+        "300 turns",
+    ),
+    _versus("chat: get_state at the end", "chat", "get_state_p50", "at most", 0.5, *_MEMORY),
+    _versus("chat: history of 1500", "history", "history", "at most", 0.5, *_MEMORY),
+    Goal(
+        "50 forks of the chat, one more turn in each: disk",
+        Figure("forks", "disk"),
+        "at most",
+        1.2,
+        Figure("forks", "one"),
+        "the chat alone",
+    ),
+    _versus("superstep of 1 KB", "superstep", "superstep_p50", "at most", 1.0, *_SQLITE),
+    _versus(
+        "16 threads, durable put + put_writes + get",
+        "threads",
+        "throughput",
+        "at least",
+        4,
+        *_SQLITE,
+    ),
+    _versus(
+        "64 asyncio conversations",
+        "asyncio",
+        "turns",
+        "at least",
+        2.5,
+        "sqlite",
+        "AsyncSqliteSaver",
+    ),
+    Goal(
+        "64 asyncio conversations: loop lag p99",
+        Figure("asyncio", "lag_p99"),
+        "at most",
+        0.010,
+        unit="s",
+    ),
+    _at_scale("get", "get_p50"),
+    _at_scale("list(limit=5)", "list_p50"),
+    _at_scale("list(limit=5) of the long thread", "list_long_p50"),
+    _at_scale("put", "put_p50"),
+    Goal(
+        "opening 1,000,000 checkpoints",
+        Figure("scale-1m", "open"),
+        "at most",
+        0.050,
+        unit="s",
+    ),
+    Goal(
+        "listing 1500 checkpoints of the chat: peak memory over idle",
+        Figure("history", "peak"),
+        "at most",
+        60e6,
+        unit="B",
+    ),
+)

@@ -1,0 +1,104 @@
+"""A local PostgreSQL server for the length of a run, if its programs are installed."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import pwd
+import shutil
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_DEBIAN = Path("/usr/lib/postgresql")
+_START_SECONDS = 30
+
+
+def find_binaries() -> Path | None:
+    """The folder of `initdb` and `postgres`: on the PATH, or where Debian keeps it."""
+    on_path = shutil.which("initdb")
+    if on_path and (Path(on_path).resolve().parent / "postgres").exists():
+        return Path(on_path).resolve().parent
+    versions = sorted(_DEBIAN.glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
+    return versions[-1].parent if versions else None
+
+
+class Server:
+    """Listens on a Unix socket in its own folder, with its default (durable) settings."""
+
+    def __init__(self, socket: Path, data: Path, user: str) -> None:
+        self._socket = socket
+        self._data = data
+        self._user = user
+
+    def dsn(self, database: str) -> str:
+        return f"host={self._socket} user={self._user} dbname={database}"
+
+    @contextmanager
+    def database(self, name: str) -> Iterator[Path]:
+        """An empty database; yields the folder of its files."""
+        import psycopg
+
+        with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+            row = connection.execute(
+                "SELECT oid FROM pg_database WHERE datname = %s", (name,)
+            ).fetchone()
+            assert row is not None
+            connection.execute("CHECKPOINT")  # the catalogue's pages reach its files
+            yield self._data / "base" / str(row[0])
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    def version(self) -> str:
+        return (self._data / "PG_VERSION").read_text().strip()
+
+
+@contextmanager
+def running(binaries: Path, directory: Path) -> Iterator[Server]:
+    """Start a server below `directory`; stop it on leaving."""
+    user = _server_user()
+    data, socket = directory / "data", directory / "socket"
+    for folder in (directory, data, socket):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        shutil.chown(folder, user)
+    _as_user(user, [binaries / "initdb", "-D", data, "-A", "trust", "-E", "UTF8", "-N"]).wait()
+    log = (directory / "log").open("w")
+    # No address: the socket alone, so that no port can collide.
+    server = _as_user(user, [binaries / "postgres", "-D", data, "-k", socket, "-h", ""], log)
+    try:
+        _wait_until_ready(binaries, socket, server, Path(log.name))
+        yield Server(socket, data, user)
+    finally:
+        server.terminate()
+        server.wait()
+        log.close()
+
+
+def _server_user() -> str:
+    """The server refuses to run as root."""
+    if os.geteuid() != 0:
+        return getpass.getuser()
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
+def _as_user(
+    user: str, command: list[Path | str], log: int | object = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    switch = {"user": user, "group": pwd.getpwnam(user).pw_gid} if os.geteuid() == 0 else {}
+    return subprocess.Popen(command, stdout=log, stderr=log, **switch)  # type: ignore[call-overload,no-any-return]
+
+
+def _wait_until_ready(
+    binaries: Path, socket: Path, server: subprocess.Popen[bytes], log: Path
+) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while subprocess.call([binaries / "pg_isready", "-q", "-h", socket]) != 0:
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"PostgreSQL does not start: {log.read_text()}")
+        time.sleep(0.05)

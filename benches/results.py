@@ -1,0 +1,82 @@
+"""The JSON of a run, read back: medians over the repeats, errors, curves."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Curve = list[tuple[float, float]]
+
+
+class Results:
+    def __init__(self, raw: dict[str, Any]) -> None:
+        self.raw = raw
+        self.quick: bool = raw["quick"]
+        self.machine: dict[str, Any] = raw["machine"]
+        self.missing: dict[str, str] = raw["missing"]
+
+    @classmethod
+    def load(cls, path: Path) -> Results:
+        return cls(json.loads(path.read_text()))
+
+    def save(self, path: Path) -> None:
+        """One line for each run, so that a change of the file can be read."""
+        runs = ",\n".join(json.dumps(_rounded(run)) for run in self.raw["runs"])
+        rest = json.dumps({**self.raw, "runs": []}, indent=1)
+        path.write_text(rest.replace('"runs": []', f'"runs": [\n{runs}\n ]') + "\n")
+
+    def savers(self, workload: str) -> list[str]:
+        """The savers that the workload was run against, in the order of the run."""
+        return list(dict.fromkeys(run["saver"] for run in self._runs(workload)))
+
+    def metric(self, workload: str, saver: str, name: str) -> float | None:
+        """The median over the repeats."""
+        found = [run["metrics"][name] for run in self._measured(workload, saver, name)]
+        return statistics.median(found) if found else None
+
+    def repeats(self, workload: str, saver: str) -> int:
+        return len(self._runs(workload, saver))
+
+    def curve(self, workload: str, saver: str, name: str) -> Curve | None:
+        """A series of the first repeat."""
+        for run in self._runs(workload, saver):
+            if name in run.get("series", {}):
+                return [(x, y) for x, y in run["series"][name]]
+        return None
+
+    def distribution(self, workload: str, saver: str, name: str) -> list[float] | None:
+        for run in self._runs(workload, saver):
+            if name in run.get("distributions", {}):
+                return list(run["distributions"][name])
+        return None
+
+    def problem(self, workload: str, saver: str) -> str | None:
+        """Why a pair has no figures, or lacks those of a repeat."""
+        for run in self._runs(workload, saver):
+            for kind in ("error", "unsupported"):
+                if kind in run:
+                    return f"{kind}: {run[kind]}"
+        return None
+
+    def _measured(self, workload: str, saver: str, name: str) -> list[dict[str, Any]]:
+        return [run for run in self._runs(workload, saver) if name in run.get("metrics", {})]
+
+    def _runs(self, workload: str, saver: str | None = None) -> list[dict[str, Any]]:
+        return [
+            run
+            for run in self.raw["runs"]
+            if run["workload"] == workload and saver in (None, run["saver"])
+        ]
+
+
+def _rounded(value: Any) -> Any:
+    """The same with six significant digits: more is noise."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value

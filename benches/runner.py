@@ -1,0 +1,231 @@
+"""Runs the chosen workloads against the chosen savers, each pair in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pkgutil
+import shutil
+import tempfile
+import time
+import traceback
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from benches import machine, postgres
+from benches.measure import allocated
+from benches.model import Bench, Place, Saver, UnsupportedError, Workload
+from benches.savers import SAVERS
+from benches.units import shown
+from benches.workloads import WORKLOADS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from multiprocessing.connection import Connection
+
+    from rich.console import Console
+
+Phase = Literal["prepare", "run"]
+
+_SPAWN = multiprocessing.get_context("spawn")
+_PROGRESS_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Options:
+    workloads: list[Workload]
+    savers: list[Saver]
+    quick: bool
+    repeat: int | None
+    directory: Path
+
+
+def run(options: Options, console: Console) -> dict[str, Any]:
+    """Measure everything that was asked for; the JSON of the run."""
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(_work_directory(options.directory)))
+        about = machine.describe(directory)
+        if about["filesystem"] == "tmpfs":
+            console.print("[bold red]tmpfs: nothing is durable here, choose another --directory")
+        savers, missing = _available(options.savers)
+        for title, reason in missing.items():
+            console.print(f"[bold yellow]{title} is not measured: {reason}")
+        server = None
+        if any(saver.server for saver in savers):
+            binaries = postgres.find_binaries()
+            assert binaries is not None
+            server = stack.enter_context(postgres.running(binaries, directory / "postgres"))
+        runs = [*_Session(options, savers, directory, server, console).measure()]
+    return {
+        "machine": about | {"load_after": os.getloadavg()[0]},
+        "quick": options.quick,
+        "savers": {
+            saver.name: {"version": machine.version(saver.distribution)} for saver in savers
+        },
+        "missing": missing,
+        "runs": runs,
+    }
+
+
+@contextmanager
+def _work_directory(parent: Path) -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="langgraph-lmdb-bench-", dir=parent) as directory:
+        Path(directory).chmod(0o755)  # the PostgreSQL server's user has to reach its folder
+        yield directory
+
+
+def _available(savers: list[Saver]) -> tuple[list[Saver], dict[str, str]]:
+    """The savers that can be measured here, and why the others cannot."""
+    reasons = {saver.title: _reason_missing(saver) for saver in savers}
+    missing = {title: reason for title, reason in reasons.items() if reason}
+    return [saver for saver in savers if saver.title not in missing], missing
+
+
+def _reason_missing(saver: Saver) -> str | None:
+    if saver.server and postgres.find_binaries() is None:
+        return "no PostgreSQL server programs (initdb, postgres) here"
+    try:
+        pkgutil.resolve_name(saver.probe)
+    except (ImportError, AttributeError) as error:
+        return f"not importable ({error})"
+    return None
+
+
+class _Session:
+    def __init__(
+        self,
+        options: Options,
+        savers: list[Saver],
+        directory: Path,
+        server: postgres.Server | None,
+        console: Console,
+    ) -> None:
+        self._options = options
+        self._savers = savers
+        self._directory = directory
+        self._server = server
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=console,
+        )
+
+    def measure(self) -> Iterator[dict[str, Any]]:
+        # Repeats go round the savers, so that a drift of the machine meets all of them.
+        pairs = [
+            (workload, saver)
+            for workload in self._options.workloads
+            for _ in range(self._options.repeat or (1 if self._options.quick else workload.repeat))
+            for saver in self._savers
+        ]
+        with self._progress:
+            overall = self._progress.add_task("all", total=len(pairs))
+            for workload, saver in pairs:
+                title = f"{workload.name}  {saver.titled(workload.face)}"
+                task = self._progress.add_task(title, total=1.0)
+                outcome = self._pair(workload, saver, task)
+                self._progress.remove_task(task)
+                self._progress.advance(overall)
+                self._progress.console.print(
+                    f"{title}: {_one_line(workload, outcome)}", soft_wrap=True
+                )
+                if "traceback" in outcome:
+                    self._progress.console.print(outcome["traceback"], markup=False)
+                yield {"workload": workload.name, "saver": saver.name, **outcome}
+
+    def _pair(self, workload: Workload, saver: Saver, task: TaskID) -> dict[str, Any]:
+        with self._place(saver) as place:
+            if workload.prepare is not None and saver.persistent:
+                outcome = self._child(workload, saver, place, "prepare", task)
+                if "error" in outcome:
+                    return outcome
+            return self._child(workload, saver, place, "run", task)
+
+    @contextmanager
+    def _place(self, saver: Saver) -> Iterator[Place]:
+        if saver.server:
+            assert self._server is not None
+            with self._server.database("bench") as directory:
+                yield Place(directory, self._server.dsn("bench"), allocated(directory))
+            return
+        directory = self._directory / "store"
+        directory.mkdir()
+        try:
+            yield Place(directory)
+        finally:
+            shutil.rmtree(directory)
+
+    def _child(
+        self, workload: Workload, saver: Saver, place: Place, phase: Phase, task: TaskID
+    ) -> dict[str, Any]:
+        receiver, sender = _SPAWN.Pipe(duplex=False)
+        arguments = (sender, workload.name, saver.name, place, self._options.quick, phase)
+        child = _SPAWN.Process(target=_measure, args=arguments, daemon=True)
+        child.start()
+        sender.close()
+        try:
+            while receiver.poll(workload.timeout):
+                message = receiver.recv()
+                if isinstance(message, dict):
+                    return message
+                self._progress.update(task, completed=message)
+        except EOFError:
+            child.join()
+            return {"error": f"the process ended with exit code {child.exitcode}"}
+        else:
+            return {"error": f"nothing heard for {workload.timeout:.0f} s"}
+        finally:
+            child.kill()
+            child.join()
+            receiver.close()
+
+
+def _measure(
+    sender: Connection, workload: str, saver: str, place: Place, quick: bool, phase: Phase
+) -> None:
+    """The child: one phase of one pair, its progress and its outcome sent to the parent."""
+    chosen = WORKLOADS[workload]
+    bench = Bench(SAVERS[saver], place, quick, _Throttled(sender))
+    try:
+        if phase == "prepare":
+            assert chosen.prepare is not None
+            chosen.prepare(bench)
+            sender.send({})
+        else:
+            sender.send(asdict(chosen.run(bench)))
+    except UnsupportedError as reason:
+        sender.send({"unsupported": str(reason)})
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the report has to show it
+        detail = traceback.format_exc()
+        sender.send({"error": f"{type(error).__name__}: {error}", "traceback": detail})
+
+
+class _Throttled:
+    """Sends progress a few times a second, so that reporting costs a workload nothing."""
+
+    def __init__(self, sender: Connection) -> None:
+        self._sender = sender
+        self._next = 0.0
+
+    def __call__(self, fraction: float) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _PROGRESS_SECONDS
+            self._sender.send(fraction)
+
+
+def _one_line(workload: Workload, outcome: dict[str, Any]) -> str:
+    for problem in ("error", "unsupported"):
+        if problem in outcome:
+            return f"{problem}: {outcome[problem]}"
+    metrics = outcome["metrics"]
+    return ", ".join(
+        f"{metric.label} {shown(metrics[metric.name], metric.unit)}"
+        for metric in workload.metrics
+        if metric.name in metrics
+    )

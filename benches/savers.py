@@ -1,0 +1,195 @@
+"""The savers that are compared, each opened as its documentation says."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
+from typing import TYPE_CHECKING, Any
+
+from benches.model import Place, Saver
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    import lmdb
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+OURS = "lmdb"
+
+_MAP_SIZE = 64 << 30
+
+
+@contextmanager
+def _floor(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+    from benches.floor import ReferenceSaver
+
+    yield ReferenceSaver()
+
+
+@contextmanager
+def _memory(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    with InMemorySaver() as saver:
+        yield saver
+
+
+@contextmanager
+def _sqlite(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+    from langgraph.checkpoint.sqlite import SqliteSaver
+
+    with SqliteSaver.from_conn_string(str(place.directory / "checkpoints.sqlite")) as saver:
+        saver.setup()
+        if not durable:
+            saver.conn.execute("PRAGMA synchronous=OFF")
+        yield saver
+
+
+@asynccontextmanager
+async def _async_sqlite(place: Place) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+    path = str(place.directory / "checkpoints.sqlite")
+    async with AsyncSqliteSaver.from_conn_string(path) as saver:
+        await saver.setup()
+        yield saver
+
+
+@contextmanager
+def _postgres(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+    from langgraph.checkpoint.postgres import PostgresSaver
+
+    with PostgresSaver.from_conn_string(place.dsn) as saver:
+        saver.setup()
+        with saver._cursor() as cursor:
+            cursor.execute(f"SET synchronous_commit = {'on' if durable else 'off'}")
+        yield saver
+        with saver._cursor() as cursor:
+            cursor.execute("CHECKPOINT")  # pages reach the files whose blocks are counted
+
+
+@asynccontextmanager
+async def _async_postgres(place: Place) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+    from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+
+    async with AsyncPostgresSaver.from_conn_string(place.dsn) as saver:
+        await saver.setup()
+        yield saver
+
+
+@contextmanager
+def _peer_environment(place: Place, durable: bool) -> Iterator[lmdb.Environment]:
+    import lmdb
+
+    path = str(place.directory / "peer")
+    with lmdb.open(path, map_size=_MAP_SIZE, max_dbs=2, sync=durable) as env:
+        yield env
+
+
+@contextmanager
+def _lmdb_peer(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+    from langgraph_checkpoint_lmdb import LMDBSaver  # type: ignore[import-untyped]
+
+    with _peer_environment(place, durable) as env:
+        yield LMDBSaver(env)
+
+
+@asynccontextmanager
+async def _async_lmdb_peer(place: Place) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+    from langgraph_checkpoint_lmdb import AsyncLMDBSaver
+
+    with _peer_environment(place, True) as env:
+        yield AsyncLMDBSaver(env)
+
+
+@contextmanager
+def _lmdb(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+    from langgraph.checkpoint.lmdb import LmdbSaver
+
+    with LmdbSaver(place.directory / "checkpoints", sync="full" if durable else "off") as saver:
+        yield saver
+
+
+def _same(
+    opener: Callable[[Place, bool], AbstractContextManager[BaseCheckpointSaver[Any]]],
+) -> Callable[[Place], AbstractAsyncContextManager[BaseCheckpointSaver[Any]]]:
+    """The async face of a saver that has both in one class."""
+
+    @asynccontextmanager
+    @functools.wraps(opener)
+    async def open_async(place: Place) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+        with opener(place, True) as saver:
+            yield saver
+
+    return open_async
+
+
+SAVERS = {
+    saver.name: saver
+    for saver in (
+        Saver(
+            name="floor",
+            title="references only",
+            probe="benches.floor:ReferenceSaver",
+            distribution="langgraph",
+            durability="none: keeps references, the cost of the graph itself",
+            open=_floor,
+            open_async=_same(_floor),
+            persistent=False,
+        ),
+        Saver(
+            name="memory",
+            title="InMemorySaver",
+            probe="langgraph.checkpoint.memory:InMemorySaver",
+            distribution="langgraph-checkpoint",
+            durability="none: process memory",
+            open=_memory,
+            open_async=_same(_memory),
+            persistent=False,
+        ),
+        Saver(
+            name="sqlite",
+            title="SqliteSaver",
+            async_title="AsyncSqliteSaver",
+            probe="langgraph.checkpoint.sqlite:SqliteSaver",
+            distribution="langgraph-checkpoint-sqlite",
+            durability="every commit: WAL, synchronous=FULL (the connection's default)",
+            open=_sqlite,
+            open_async=_async_sqlite,
+        ),
+        Saver(
+            name="postgres",
+            title="PostgresSaver",
+            async_title="AsyncPostgresSaver",
+            probe="langgraph.checkpoint.postgres:PostgresSaver",
+            distribution="langgraph-checkpoint-postgres",
+            durability="every commit: fsync=on, synchronous_commit=on; local Unix socket",
+            open=_postgres,
+            open_async=_async_postgres,
+            server=True,
+        ),
+        Saver(
+            name="lmdb-peer",
+            title="langgraph-checkpoint-lmdb",
+            probe="langgraph_checkpoint_lmdb:LMDBSaver",
+            distribution="langgraph-checkpoint-lmdb",
+            durability="every commit: sync=True, metasync=True (its default)",
+            open=_lmdb_peer,
+            open_async=_async_lmdb_peer,
+        ),
+        Saver(
+            name=OURS,
+            title="LmdbSaver",
+            probe="langgraph.checkpoint.lmdb:LmdbSaver",
+            distribution="langgraph-lmdb",
+            durability='every commit: sync="full" (the default)',
+            open=_lmdb,
+            open_async=_same(_lmdb),
+        ),
+    )
+}

@@ -1,0 +1,34 @@
+"""Every workload, in the order of the report."""
+
+from __future__ import annotations
+
+from benches.workloads import (
+    chat,
+    conversations,
+    delta,
+    document,
+    files,
+    forks,
+    history,
+    operations,
+    scale,
+    superstep,
+    threads,
+)
+
+WORKLOADS = {
+    workload.name: workload
+    for workload in (
+        *chat.WORKLOADS,
+        history.WORKLOAD,
+        forks.WORKLOAD,
+        files.WORKLOAD,
+        document.WORKLOAD,
+        delta.WORKLOAD,
+        superstep.WORKLOAD,
+        operations.WORKLOAD,
+        threads.WORKLOAD,
+        conversations.WORKLOAD,
+        *scale.WORKLOADS,
+    )
+}

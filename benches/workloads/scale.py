@@ -1,0 +1,118 @@
+"""Whether the size of the store shows: the same calls among a thousand and a million."""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from benches.agent import thread
+from benches.measure import latencies, record_disk
+from benches.model import Bench, Metric, Result, Workload
+from benches.records import ThreadWriter
+from benches.text import Writer
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+_SIZES = {"1k": 1000, "10k": 10_000, "100k": 100_000, "1m": 1_000_000}
+_QUICK_DIVISOR = 10
+_GROUP = 10
+"""Of ten checkpoints nine make a thread of their own, the tenth is the long thread's."""
+_LONG = "long"
+_TEXT_SIZE = 500
+_CALLS, _QUICK_CALLS = 500, 50
+
+
+def _short(number: int) -> str:
+    return f"thread-{number:06}"
+
+
+class _Texts:
+    """Unlike texts at little cost: a number, and a slice of a longer text."""
+
+    def __init__(self) -> None:
+        self._prose = Writer("scale").prose(1_000_000)
+        self._rng = random.Random("scale")
+
+    def next(self) -> str:
+        start = self._rng.randrange(len(self._prose) - _TEXT_SIZE)
+        return f"{start} {self._prose[start : start + _TEXT_SIZE]}"
+
+
+def _fill(bench: Bench, saver: BaseCheckpointSaver[Any], total: int) -> None:
+    texts = _Texts()
+    long = ThreadWriter(saver, _LONG)
+    for number in range(total // _GROUP):
+        short = ThreadWriter(saver, _short(number))
+        for _ in range(_GROUP - 1):
+            short.put(texts.next(), run_id=f"run-{number}")
+        long.put(texts.next(), run_id=f"run-{number}")
+        bench.progress(number * _GROUP / total)
+
+
+def _prepare(bench: Bench, total: int) -> None:
+    with bench.open(durable=False) as saver:
+        _fill(bench, saver, total // bench.size(1, _QUICK_DIVISOR))
+
+
+def _run(bench: Bench, total: int) -> Result:
+    total //= bench.size(1, _QUICK_DIVISOR)
+    calls = bench.size(_CALLS, _QUICK_CALLS)
+    rng = random.Random("calls")
+    texts = _Texts()
+    chosen = [_short(rng.randrange(total // _GROUP)) for _ in range(calls)]
+    result = Result()
+    with ExitStack() as stack:
+        start = time.perf_counter()
+        saver = stack.enter_context(bench.open())
+        saver.get_tuple(thread(_LONG))
+        if bench.saver.persistent:
+            result.metrics["open"] = time.perf_counter() - start
+        else:
+            _fill(bench, saver, total)
+
+        def get(thread_id: str) -> None:
+            assert saver.get_tuple(thread(thread_id)) is not None
+
+        def list_five(thread_id: str) -> None:
+            assert len([*saver.list(thread(thread_id), limit=5)]) == 5
+
+        result.latency("get", latencies(partial(get, name) for name in chosen))
+        result.latency("list", latencies(partial(list_five, name) for name in chosen))
+        result.latency("list_long", latencies([partial(list_five, _LONG)] * calls))
+        writers = [ThreadWriter.resume(saver, name) for name in chosen]
+        long = ThreadWriter.resume(saver, _LONG)
+        new = [texts.next() for _ in range(2 * calls)]
+        result.latency("put", latencies(partial(w.put, new.pop()) for w in writers))
+        result.latency("put_long", latencies(partial(long.put, new.pop()) for _ in range(calls)))
+    record_disk(bench, result)
+    return result
+
+
+_METRICS = (
+    Metric("open", "open and first get", "s"),
+    Metric("get_p50", "get p50", "s"),
+    Metric("get_p99", "get p99", "s"),
+    Metric("list_p50", "list(limit=5) p50", "s"),
+    Metric("list_long_p50", "the same of the long thread", "s"),
+    Metric("put_p50", "put p50", "s"),
+    Metric("put_p99", "put p99", "s"),
+    Metric("put_long_p50", "put to the long thread p50", "s"),
+    Metric("disk", "disk", "B"),
+)
+
+WORKLOADS = tuple(
+    Workload(
+        name=f"scale-{name}",
+        title=f"Scale: {total:,} checkpoints, nine to a thread and a tenth of all in one",
+        metrics=_METRICS,
+        run=partial(_run, total=total),
+        prepare=partial(_prepare, total=total),
+        timeout=3600,
+        in_quick=total == 10_000,
+    )
+    for name, total in _SIZES.items()
+)

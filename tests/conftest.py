@@ -1,0 +1,72 @@
+"""Fixtures and profiles that every folder of tests shares."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from langgraph.checkpoint.lmdb import LmdbSaver
+
+# Tests that take a fixture give every example a thread of its own, so that examples stay apart.
+_SHARED: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+}
+settings.register_profile("dev", max_examples=25, **_SHARED)
+settings.register_profile("ci", max_examples=50, derandomize=True, **_SHARED)
+settings.register_profile("nightly", max_examples=2000, **_SHARED)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the long profiles of the tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--long"):
+        settings.load_profile("nightly")
+    else:
+        settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        skip = pytest.mark.skip(reason="long: needs --long")
+        for item in items:
+            if "long" in item.keywords:
+                item.add_marker(skip)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the test's store is."""
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def open_saver(path: Path) -> Iterator[Callable[..., LmdbSaver]]:
+    """Open a saver on the test's store; the test's end closes what is still open."""
+    from langgraph.checkpoint.lmdb import LmdbSaver
+
+    opened: list[LmdbSaver] = []
+
+    def open_one(**options: Any) -> LmdbSaver:
+        saver = LmdbSaver(path, **{"sync": "off", **options})
+        opened.append(saver)
+        return saver
+
+    yield open_one
+    for saver in opened:
+        saver.close()
+
+
+@pytest.fixture
+def saver(open_saver: Callable[..., LmdbSaver]) -> LmdbSaver:
+    """A saver on an empty store."""
+    return open_saver()

@@ -1,0 +1,49 @@
+"""Another process that holds a store's write lock, so that a write surely is under way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_PROGRAM = """
+import lmdb, sys
+environment = lmdb.open(sys.argv[1], max_dbs=64, map_size=2**30)
+with environment.begin(write=True):
+    print("held", flush=True)
+    sys.stdin.readline()
+environment.close()
+"""
+
+
+class WriteLock:
+    """The lock, until it is released."""
+
+    def __init__(self, path: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _PROGRAM, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"held\n"
+
+    def release(self) -> None:
+        """Let the writers go on."""
+        self._process.communicate(b"\n")
+
+
+@contextmanager
+def write_lock(path: Path) -> Iterator[WriteLock]:
+    """Hold the write lock of a store that is open elsewhere."""
+    lock = WriteLock(path)
+    try:
+        yield lock
+    finally:
+        if lock._process.poll() is None:
+            lock.release()

@@ -1,0 +1,236 @@
+"""The contract, "Async". That both faces give the same results, every other module here shows."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.contract.faces import Face, checkpoint, config, ids, put, put_chain, values
+from tests.contract.holders import write_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from pathlib import Path
+
+    from langgraph.checkpoint.base import CheckpointMetadata
+
+    from langgraph.checkpoint.lmdb import LmdbSaver
+
+METADATA: CheckpointMetadata = {"source": "loop", "step": 1, "parents": {}}
+PATIENCE = 60.0  # seconds until a process counts as hung
+
+
+def aput(saver: LmdbSaver, cid: str, value: Any, thread: str = "t") -> Coroutine[Any, Any, Any]:
+    sent = checkpoint(cid, {"value": value}, {"value": cid})
+    return saver.aput(config(thread), sent, METADATA, {"value": cid})
+
+
+def test_what_one_face_writes_the_other_reads(saver: LmdbSaver) -> None:
+    """One class serves both."""
+    put(Face(saver), "c1", {"value": 1})
+
+    async def go() -> list[str]:
+        await aput(saver, "c2", 2)
+        await saver.aput_writes(config(id="c2"), [("x", 1)], "task")
+        return [one.config["configurable"]["checkpoint_id"] async for one in saver.alist(config())]
+
+    assert asyncio.run(go()) == ["c2", "c1"]
+    assert ids([*saver.list(config())]) == ["c2", "c1"]
+    got = saver.get_tuple(config())
+    assert got is not None
+    assert got.pending_writes == [("task", "x", 1)]
+
+
+def test_several_loops_one_after_another(open_saver: Callable[..., LmdbSaver]) -> None:
+    """No event loop is bound at construction, inside a loop or outside."""
+
+    async def construct() -> LmdbSaver:
+        return open_saver()
+
+    for saver in (open_saver(), asyncio.run(construct())):
+        for number in range(4):
+            asyncio.run(aput(saver, f"c{number}", number))
+            got = asyncio.run(saver.aget_tuple(config()))
+            assert got is not None
+            assert got.checkpoint["channel_values"] == {"value": number}
+        saver.delete_thread("t")
+
+
+def test_several_loops_at_once(saver: LmdbSaver) -> None:
+    """Usable from several loops, also at the same time."""
+
+    async def go(number: int) -> None:
+        thread = f"thread {number}"
+        for step in range(10):
+            await asyncio.gather(*(aput(saver, f"{step}.{n}", step, thread) for n in range(3)))
+        listed = [one async for one in saver.alist(config(thread))]
+        assert len(listed) == 30
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda number: asyncio.run(go(number)), range(6)))
+    assert len([*saver.list(None)]) == 180
+
+
+def test_it_is_a_context_manager_of_both_kinds(path: Path) -> None:
+    """`with` and `async with` close the saver; after that every call says so."""
+    from langgraph.checkpoint.lmdb import LmdbSaver
+    from langgraph.checkpoint.lmdb.errors import StoreClosedError
+
+    with LmdbSaver(path) as one:
+        put(Face(one), "c1", {"value": 1})
+
+    async def go() -> LmdbSaver:
+        async with LmdbSaver(path) as other:
+            await aput(other, "c2", 2)
+            return other
+
+    other = asyncio.run(go())
+    for closed in (one, other):
+        with pytest.raises(StoreClosedError):
+            closed.get_tuple(config())
+        with pytest.raises(StoreClosedError):
+            asyncio.run(closed.aget_tuple(config()))
+
+
+def test_the_loop_goes_on_while_a_write_waits(saver: LmdbSaver, path: Path) -> None:
+    """The loop is not blocked: it is the loop that ends what the write waits for."""
+    put_chain(Face(saver), ["c1"])
+
+    async def go() -> None:
+        with write_lock(path) as lock:
+            writing = [
+                asyncio.ensure_future(aput(saver, "c2", 2)),
+                asyncio.ensure_future(saver.aput_writes(config(id="c1"), [("x", 1)], "task")),
+                asyncio.ensure_future(saver.adelete_thread("other")),
+            ]
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert not any(one.done() for one in writing)
+            got = await saver.aget_tuple(config())
+            assert got is not None
+            assert got.checkpoint["id"] == "c1"
+            assert [one async for one in saver.alist(config())] == [got]
+            lock.release()
+            await asyncio.gather(*writing)
+
+    asyncio.run(go())
+    assert ids([*saver.list(config())]) == ["c2", "c1"]
+
+
+def test_what_is_put_is_serialised_before_the_first_await(saver: LmdbSaver, path: Path) -> None:
+    """State that changes while a write waits is stored as it was when the write was called."""
+    state = {"list": [1]}
+    put(Face(saver), "c0")
+
+    async def go() -> None:
+        with write_lock(path) as lock:
+            writing = [
+                asyncio.ensure_future(aput(saver, "c1", state)),
+                asyncio.ensure_future(saver.aput_writes(config(id="c1"), [("x", state)], "task")),
+            ]
+            await asyncio.sleep(0)  # both have come to their first await
+            state["list"].append(2)
+            lock.release()
+            await asyncio.gather(*writing)
+
+    asyncio.run(go())
+    got = saver.get_tuple(config())
+    assert got is not None
+    assert got.checkpoint["channel_values"] == {"value": {"list": [1]}}
+    assert got.pending_writes == [("task", "x", {"list": [1]})]
+
+
+def test_cancelled_calls_leave_the_store_consistent(saver: LmdbSaver, path: Path) -> None:
+    """What was cancelled is whole or absent, what was not is stored, later calls work."""
+    put(Face(saver), "a")
+
+    async def go() -> None:
+        with write_lock(path) as lock:
+            calls = [asyncio.ensure_future(aput(saver, f"c{n:02}", [n] * 50)) for n in range(40)]
+            calls += [
+                asyncio.ensure_future(
+                    saver.aput_writes(config(id="a"), [("x", n), ("y", n)], f"task {n:02}")
+                )
+                for n in range(40)
+            ]
+            await asyncio.sleep(0)
+            for call in calls[::2]:
+                call.cancel()
+            outcomes = asyncio.gather(*calls, return_exceptions=True)
+            lock.release()
+            ended = await outcomes
+        assert all(isinstance(one, asyncio.CancelledError) for one in ended[::2])
+        assert not any(isinstance(one, BaseException) for one in ended[1::2])
+        await aput(saver, "d", "later")
+
+    asyncio.run(go())
+    face = Face(saver)
+    stored = {*ids(face.list(config()))}
+    assert {f"c{n:02}" for n in range(1, 40, 2)} | {"d"} <= stored
+    for cid in stored - {"a", "d"}:
+        assert values(face, config(id=cid)) == {"value": [int(cid[1:])] * 50}
+    got = saver.get_tuple(config(id="a"))
+    assert got is not None
+    writes = [*(got.pending_writes or [])]
+    tasks = {task for task, _, _ in writes}
+    assert {f"task {n:02}" for n in range(1, 40, 2)} <= tasks
+    assert writes == [(t, c, int(t[5:])) for t in sorted(tasks) for c in "xy"]
+
+
+def test_a_cancelled_listing_leaves_the_store_consistent(saver: LmdbSaver) -> None:
+    """A listing that is cancelled half way holds nothing, and later ones work."""
+    put_chain(Face(saver), [f"c{n:02}" for n in range(50)])
+
+    async def listing(half_way: asyncio.Event) -> None:
+        async for one in saver.alist(config()):
+            if one.checkpoint["id"] == "c25":
+                half_way.set()
+                await asyncio.get_running_loop().create_future()
+
+    async def go() -> int:
+        half_way = asyncio.Event()
+        task = asyncio.ensure_future(listing(half_way))
+        await half_way.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await saver.adelete_thread("t")
+        return len([one async for one in saver.alist(config())])
+
+    assert asyncio.run(go()) == 0
+
+
+@pytest.mark.parametrize("close", ["", "saver.close()"], ids=["open", "closed"])
+def test_no_thread_keeps_the_interpreter_from_its_exit(path: Path, close: str) -> None:
+    """No non-daemon thread is left, closed or not, after work on both faces."""
+    program = f"""
+import asyncio, sys, threading
+from langgraph.checkpoint.lmdb import LmdbSaver
+from tests.contract.faces import Face, config, put
+from tests.contract.test_async import aput
+saver = LmdbSaver(sys.argv[1])
+put(Face(saver), "c1", {{"value": 1}})
+async def go():
+    await asyncio.gather(*(aput(saver, f"c{{n}}", n) for n in range(20)))
+    async for one in saver.alist(config()):
+        break
+asyncio.run(go())
+listing = saver.list(config())
+next(listing)
+{close}
+left = [one for one in threading.enumerate() if one is not threading.main_thread()]
+print([one.name for one in left if not one.daemon])
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, str(path)],
+        timeout=PATIENCE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")

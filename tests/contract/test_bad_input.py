@@ -1,0 +1,184 @@
+"""What is asked wrongly or cannot be done: each case its own clear error, nothing harmed."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.errors import (
+    InvalidConfigError,
+    InvalidPathError,
+    LmdbSaverError,
+    ReadOnlyError,
+    StoreClosedError,
+)
+from tests.contract.faces import Face, checkpoint, config, ids, put, put_chain
+from tests.contract.raw import entries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CALLS: dict[str, Callable[[Face], Any]] = {
+    "put": lambda face: put(face, "c9", {"value": 9}),
+    "put_writes": lambda face: face.put_writes(config(id="c1"), [("x", 1)], "task"),
+    "delete_thread": lambda face: face.delete_thread("t"),
+    "delete_for_runs": lambda face: face.delete_for_runs(["r"]),
+    "copy_thread": lambda face: face.copy_thread("t", "target"),
+    "prune": lambda face: face.prune(["t"], strategy="delete"),
+    "get_tuple": lambda face: face.get_tuple(config()),
+    "list": lambda face: face.list(None),
+    "get_delta_channel_history": lambda face: face.delta_history(config(), ["value"]),
+}
+WRITING = [*CALLS][:6]
+
+
+def test_a_path_that_is_a_file(tmp_path: Path) -> None:
+    """The path of a file is refused, and the file is left as it is."""
+    file = tmp_path / "notes.txt"
+    file.write_text("mine")
+    for path in (file, file / "inside"):
+        with pytest.raises(InvalidPathError, match=r"notes\.txt"):
+            LmdbSaver(path)
+    assert file.read_text() == "mine"
+
+
+def test_a_folder_that_holds_something_else(tmp_path: Path) -> None:
+    """A data file that is not one of LMDB is refused, and left as it is."""
+    (tmp_path / "data.mdb").write_bytes(b"not a database" * 1000)
+    with pytest.raises(LmdbSaverError, match=str(tmp_path)):
+        LmdbSaver(tmp_path)
+    assert (tmp_path / "data.mdb").read_bytes() == b"not a database" * 1000
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Permissions count for nothing while we are root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_path_that_is_not_writable() -> None:
+    """A folder that may not be written in is refused, saying so; nothing is left in it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o555)
+        with unprivileged(), pytest.raises(LmdbSaverError, match="denied") as caught:
+            LmdbSaver(folder / "store")
+        assert str(folder) in str(caught.value)
+        assert [*folder.iterdir()] == []
+        folder.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{}, {"configurable": {}}, {"configurable": {"checkpoint_ns": ""}}],
+    ids=["empty", "nothing in it", "no thread"],
+)
+def test_a_config_without_a_thread(face: Face, wrong: Any) -> None:
+    """A config without `thread_id` is refused by every call that needs one."""
+    put_chain(face, ["c1"])
+    for call in (
+        lambda: face.put(wrong, checkpoint("c2", {}, {}), {}, {}),
+        lambda: face.put_writes(wrong, [("x", 1)], "task"),
+        lambda: face.get_tuple(wrong),
+        lambda: face.get(wrong),
+        lambda: face.delta_history(wrong, ["x"]),
+    ):
+        with pytest.raises(InvalidConfigError, match="thread_id"):
+            call()
+    assert ids(face.list(None)) == ["c1"]
+
+
+def test_writes_without_a_checkpoint(face: Face) -> None:
+    """`put_writes` without a `checkpoint_id` is refused."""
+    put_chain(face, ["c1"])
+    with pytest.raises(InvalidConfigError, match="checkpoint_id"):
+        face.put_writes(config(), [("x", 1)], "task")
+    (listed,) = face.list(None)
+    assert not listed.pending_writes
+
+
+def test_a_read_only_store_is_not_written_to(
+    face: Face, open_saver: Callable[..., LmdbSaver]
+) -> None:
+    """Each writing call says that the store is read-only; reading works."""
+    put_chain(face, ["c1", "c2"], run_id="r")
+    reader = face.on(open_saver(readonly=True))
+    for name in WRITING:
+        with pytest.raises(ReadOnlyError):
+            CALLS[name](reader)
+    assert reader.list(None) == face.list(None)
+    assert len(face.list(None)) == 2
+
+
+def test_a_read_only_store_is_left_byte_for_byte(path: Path) -> None:
+    """Opening a store read-only, on its own, changes nothing in it."""
+    with LmdbSaver(path) as saver:
+        put_chain(Face(saver), ["c1", "c2"], run_id="r")
+    before, data = entries(path), (path / "data.mdb").read_bytes()
+    with LmdbSaver(path, readonly=True) as saver:
+        assert ids([*saver.list(None)]) == ["c2", "c1"]
+        for name in WRITING:
+            with pytest.raises(ReadOnlyError):
+                CALLS[name](Face(saver))
+    assert (path / "data.mdb").read_bytes() == data
+    assert entries(path) == before
+
+
+def test_a_read_only_store_that_is_not_there(path: Path) -> None:
+    """There is nothing to read, and nothing is made."""
+    with pytest.raises(LmdbSaverError, match=str(path)):
+        LmdbSaver(path, readonly=True)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_closed_saver_says_so(face: Face, name: str) -> None:
+    """Every call after `close` is a clear error; a second `close` is none."""
+    put_chain(face, ["c1"])
+    face.saver.close()  # type: ignore[attr-defined]
+    face.saver.close()  # type: ignore[attr-defined]
+    with pytest.raises(StoreClosedError):
+        CALLS[name](face)
+
+
+def test_a_listing_whose_saver_was_closed_says_so(saver: LmdbSaver) -> None:
+    """A listing that is still paused when its saver is closed ends with that error."""
+    put_chain(Face(saver), [f"c{number:03}" for number in range(300)])
+    listing = saver.list(config())
+    next(listing)
+    saver.close()
+    with pytest.raises(StoreClosedError):
+        list(listing)
+
+
+@pytest.mark.parametrize(
+    "options", [{"sync": "sometimes"}, {"map_size": -1}, {"unknown": 1}], ids=str
+)
+def test_an_option_that_makes_no_sense(path: Path, options: dict[str, Any]) -> None:
+    """Refused at once, before anything is made."""
+    with pytest.raises((ValueError, TypeError), match=next(iter(options))):
+        LmdbSaver(path, **options)
+    assert not path.exists()
+
+
+def test_every_error_has_a_kind_and_says_where(tmp_path: Path) -> None:
+    """One tree: whatever goes wrong is a `LmdbSaverError` with a stable kind."""
+    (tmp_path / "file").touch(mode=stat.S_IRUSR)
+    with pytest.raises(LmdbSaverError) as caught:
+        LmdbSaver(tmp_path / "file")
+    assert caught.value.kind == "invalid_path"
+    assert caught.value.path == str(tmp_path / "file")

@@ -1,0 +1,120 @@
+"""A full disk: a clear error, all that is stored still readable, later room made use of."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.errors import StoreFullError
+from tests.contract.faces import Face, config, put, values, writes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+PATIENCE = 120.0  # seconds until a process counts as hung
+
+
+def fill(face: Face, most: int = 400) -> int:
+    """Put random values of 64 KB until there is no room; how many were acknowledged."""
+    number = 0
+    with pytest.raises(StoreFullError):
+        for number in range(most):
+            put(face, f"c{number:03}", {"value": os.urandom(65536)}, parent=f"c{number - 1:03}")
+            face.put_writes(config(id=f"c{number:03}"), [("x", number)], "task")
+    return number
+
+
+def check_full(saver: LmdbSaver, make_room: Callable[[], Any]) -> None:
+    """What must hold from the first failure until after there is room again."""
+    face = Face(saver)
+    stored = fill(face)
+    assert stored > 0
+    for _ in range(3):
+        with pytest.raises(StoreFullError):
+            put(face, "z", {"value": os.urandom(10 * 65536)})
+        check_whole(face, stored)
+    make_room()
+    put(face, "z", {"value": b"room"})
+    assert values(face, config()) == {"value": b"room"}
+    check_whole(face, stored)
+
+
+def check_whole(face: Face, stored: int) -> None:
+    """Each acknowledged checkpoint is whole; of the one that failed there may be what was not."""
+    listed = {
+        one.checkpoint["id"]: one for one in face.list(config()) if one.checkpoint["id"] != "z"
+    }
+    assert [*listed][-stored:] == [f"c{number:03}" for number in reversed(range(stored))]
+    assert len(listed) <= stored + 1
+    for number in range(stored):
+        assert len(values(face, config(id=f"c{number:03}"))["value"]) == 65536
+        assert writes(face, config(id=f"c{number:03}")) == [("task", "x", number)]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MB, half of it taken by a file that can be deleted to make room."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a file system")
+    try:
+        (disk / "ballast").write_bytes(bytes(4 * 2**20))
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_full_file_system(small_disk: Path) -> None:
+    """The disk is full: a typed error, after which the store reads and, given room, writes."""
+    with LmdbSaver(small_disk / "store") as saver:
+        check_full(saver, (small_disk / "ballast").unlink)
+        saver.delete_thread("t")
+    with LmdbSaver(small_disk / "store") as saver:
+        assert [*saver.list(None)] == []
+
+
+def limited(path: Path) -> None:
+    """In a process of its own: as on a full disk, with a limit on the size of files."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with LmdbSaver(path) as saver:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2 * 2**20, most))
+        check_full(saver, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)))
+
+
+def test_a_file_size_limit(path: Path) -> None:
+    """A file may not grow further: a typed error, after which the store reads and writes."""
+    program = (
+        "import sys; from pathlib import Path; from tests.contract.test_full_disk import limited\n"
+        "limited(Path(sys.argv[1]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)],
+        timeout=PATIENCE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_no_room_to_open(small_disk: Path) -> None:
+    """A new store on a disk without any room is a clear error."""
+    with (small_disk / "more").open("wb", buffering=0) as more:
+        try:
+            while more.write(bytes(4096)):
+                pass
+        except OSError:
+            pass
+    with pytest.raises(StoreFullError, match="store"):
+        LmdbSaver(small_disk / "store")

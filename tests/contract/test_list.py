@@ -1,0 +1,311 @@
+"""The contract, "list"."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.contract.faces import Face, config, fresh_thread, ids, put, put_chain, writes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from langgraph.checkpoint.base import CheckpointTuple
+
+    from langgraph.checkpoint.lmdb import LmdbSaver
+
+PATIENCE = 60.0  # seconds until a call that waits for another counts as hung
+
+
+def test_newest_first_with_everything_in_each(face: Face) -> None:
+    """Newest first; each item is what `get_tuple` returns."""
+    stored = put_chain(face, ["c1", "c2", "c3"])
+    face.put_writes(stored[1], [("x", 1)], "task")
+    listed = face.list(config())
+    assert ids(listed) == ["c3", "c2", "c1"]
+    assert listed == [face.get_tuple(at) for at in reversed(stored)]
+
+
+def test_a_config_with_an_id_lists_that_checkpoint(face: Face) -> None:
+    """A `checkpoint_id` in the config selects one checkpoint."""
+    put_chain(face, ["c1", "c2", "c3"])
+    assert ids(face.list(config(id="c2"))) == ["c2"]
+    assert face.list(config(id="never")) == []
+
+
+def test_without_a_config_all_threads_are_listed(face: Face) -> None:
+    """`config=None` lists all threads and namespaces, each newest first."""
+    for thread in ("a", "b"):
+        for ns in ("", "child"):
+            put_chain(face, ["c1", "c2"], thread=thread, ns=ns)
+    listed = [one.config["configurable"] for one in face.list(None)]
+    places = {(at["thread_id"], at["checkpoint_ns"]) for at in listed}
+    assert places == {(thread, ns) for thread in "ab" for ns in ("", "child")}
+    for place in places:
+        own = [at for at in listed if (at["thread_id"], at["checkpoint_ns"]) == place]
+        assert [at["checkpoint_id"] for at in own] == ["c2", "c1"]
+    assert len(face.list(None, limit=3)) == 3
+    assert len(face.list(None, filter={"step": 1})) == 8
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", 0, 1.5, True, "it's", [1, [2]], {"a": {"b": None}}, {}, []], ids=repr
+)
+def test_filter_on_any_value(face: Face, value: Any) -> None:
+    """`filter` on any metadata key, nested values and `None` included."""
+    put(face, "c1", key=value)
+    put(face, "c2", key="another")
+    put(face, "c3", key=[value])
+    assert ids(face.list(config(), filter={"key": value})) == ["c1"]
+    assert ids(face.list(None, filter={"key": value})) == ["c1"]
+
+
+@pytest.mark.parametrize("key", ["a.b", "it's", 'say "so"', "$", "user id", "\u00e9", "a" * 600])
+def test_filter_on_any_key(face: Face, key: str) -> None:
+    """`filter` on any metadata key."""
+    put(face, "c1", **{key: "found"})
+    put(face, "c2", a={"b": "found"})
+    assert ids(face.list(config(), filter={key: "found"})) == ["c1"]
+
+
+def test_every_key_of_a_filter_must_match(face: Face) -> None:
+    """Several keys are all required; an empty filter is none."""
+    put(face, "c1", a=1, b=1)
+    put(face, "c2", a=1, b=2)
+    assert ids(face.list(config(), filter={"a": 1, "b": 2})) == ["c2"]
+    assert face.list(config(), filter={"a": 1, "c": 1}) == []
+    assert ids(face.list(config(), filter={})) == ["c2", "c1"]
+
+
+def test_filter_before_limit(face: Face) -> None:
+    """The filter is applied before the limit."""
+    for number in range(10):
+        put(face, f"c{number}", even=number % 2 == 0)
+    assert ids(face.list(config(), filter={"even": True}, limit=2)) == ["c8", "c6"]
+
+
+def test_limit(face: Face) -> None:
+    """`limit=0` gives nothing, no limit gives all."""
+    put_chain(face, ["c1", "c2", "c3"])
+    assert face.list(config(), limit=0) == []
+    assert face.list(None, limit=0) == []
+    assert ids(face.list(config(), limit=2)) == ["c3", "c2"]
+    assert ids(face.list(config(), limit=9)) == ["c3", "c2", "c1"]
+
+
+def test_before_is_strict(face: Face) -> None:
+    """`before` is strict, and need not be in the store."""
+    put_chain(face, ["c1", "c2", "c3"])
+    assert ids(face.list(config(), before=config(id="c3"))) == ["c2", "c1"]
+    assert ids(face.list(config(), before=config(id="c25"))) == ["c2", "c1"]
+    assert face.list(config(), before=config(id="c1")) == []
+    assert ids(face.list(None, before=config(id="c2"))) == ["c1"]
+    assert ids(face.list(config(), before=config())) == ["c3", "c2", "c1"]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=9),
+    st.integers(0, 9) | st.none(),
+    st.text("c0123456789", max_size=2) | st.none(),
+    st.booleans() | st.none(),
+    st.sampled_from(["a", "b", "c", None]),
+)
+def test_any_listing_is_the_filtered_order(
+    face: Face,
+    stored: list[tuple[str, bool]],
+    limit: int | None,
+    before: str | None,
+    flag: bool | None,
+    ns: str | None,
+) -> None:
+    """Namespace, `before`, `filter` and `limit` together."""
+    thread = fresh_thread()
+    for number, (place, value) in enumerate(stored):
+        put(face, f"c{number}", thread=thread, ns=place, flag=value)
+    expected = [
+        f"c{number}"
+        for number, (place, value) in reversed([*enumerate(stored)])
+        if ns in (place, None) and flag in (value, None) and (not before or f"c{number}" < before)
+    ][:limit]
+    options: dict[str, Any] = {"limit": limit}
+    if flag is not None:
+        options["filter"] = {"flag": flag}
+    if before is not None:
+        options["before"] = config(thread, id=before)
+    assert ids(face.list(config(thread, ns), **options)) == expected
+
+
+class Paused:
+    """A listing that has given its first item and waits, on either face."""
+
+    def __init__(self, face: Face) -> None:
+        self.loop: asyncio.AbstractEventLoop | None = face.loop
+        self.list: Any = face.saver.list if self.loop is None else face.saver.alist
+        self.items = self.list(config())
+        self.first = self.next()
+
+    def next(self) -> CheckpointTuple:
+        if self.loop is None:
+            return next(self.items)
+        return self.loop.run_until_complete(anext(self.items))
+
+    def rest(self) -> list[CheckpointTuple]:
+        if self.loop is None:
+            return [*self.items]
+
+        async def collect() -> list[CheckpointTuple]:
+            return [one async for one in self.items]
+
+        return self.loop.run_until_complete(collect())
+
+    def close(self) -> None:
+        if self.loop is None:
+            self.items.close()
+        else:
+            self.loop.run_until_complete(self.items.aclose())
+
+
+@pytest.fixture
+def paused(face: Face) -> Iterator[Paused]:
+    """A paused listing of two hundred checkpoints."""
+    put_chain(face, [f"c{number:03}" for number in range(200)])
+    listing = Paused(face)
+    yield listing
+    listing.close()
+
+
+def test_a_paused_listing_keeps_no_one_from_writing(paused: Paused, saver: LmdbSaver) -> None:
+    """The iterator may be paused for hours: it holds no lock across a `yield`."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(put, Face(saver), "d", {"value": 1}).result(PATIENCE)
+        pool.submit(saver.delete_thread, "other").result(PATIENCE)
+    assert ids(paused.rest()) == [f"c{number:03}" for number in reversed(range(199))]
+
+
+def test_a_paused_listing_keeps_no_other_process_from_writing(
+    paused: Paused, saver: LmdbSaver, path: Path
+) -> None:
+    """The iterator holds no lock across a `yield`, for other processes neither."""
+    program = (
+        "import sys; from langgraph.checkpoint.lmdb import LmdbSaver\n"
+        "with LmdbSaver(sys.argv[1]) as saver: saver.delete_thread('t')\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True, timeout=PATIENCE)
+    assert ids([paused.first]) == ["c199"]
+    assert Face(saver).list(config()) == []
+
+
+def test_a_paused_listing_holds_no_transaction(paused: Paused, path: Path) -> None:
+    """A reader that stays open would keep the space of all that is deleted meanwhile."""
+    program = (
+        "import json, lmdb, sys\n"
+        "environment = lmdb.open(sys.argv[1], readonly=True, max_dbs=64, max_readers=4096)\n"
+        "print(json.dumps(environment.readers()))\n"
+    )
+    table = subprocess.run(
+        [sys.executable, "-c", program, str(path)],
+        check=True,
+        timeout=PATIENCE,
+        capture_output=True,
+    )
+    rows = [line.split() for line in json.loads(table.stdout).splitlines()[1:]]
+    assert [row for row in rows if len(row) == 3 and row[2] != "-"] == []
+    assert len(paused.rest()) == 199
+
+
+def test_a_listing_may_be_dropped_half_way(paused: Paused, saver: LmdbSaver) -> None:
+    """Dropping the iterator leaves nothing behind."""
+    paused.items = paused.list(config(), limit=0)
+    gc.collect()
+    if paused.loop is not None:
+        paused.loop.run_until_complete(asyncio.sleep(0))  # where a loop ends what was dropped
+    saver.delete_thread("t")
+    assert [*saver.list(None)] == []
+
+
+def test_a_listing_may_go_on_in_another_thread(saver: LmdbSaver) -> None:
+    """The iterator may be resumed on another thread."""
+    put_chain(Face(saver), ["c1", "c2", "c3"])
+    listing = saver.list(config())
+    got = [next(listing)]
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        got += [pool.submit(next, listing).result(PATIENCE) for pool in (one, other)]
+    assert ids(got) == ["c3", "c2", "c1"]
+    assert next(listing, None) is None
+
+
+def test_a_paused_listing_sees_whole_checkpoints_only(
+    paused: Paused, face: Face, saver: LmdbSaver
+) -> None:
+    """What goes on meanwhile is seen or not, but never half."""
+    sync = Face(saver)
+    for number in range(0, 200, 2):  # replace one half
+        cid = f"c{number:03}"
+        put(sync, cid, {"value": "replaced", "twin": "replaced"}, versions={"value": 2, "twin": 2})
+    rest = paused.rest()
+    assert ids(rest) == [f"c{number:03}" for number in reversed(range(199))]
+    for one in rest:
+        old = {"value": f"value of {one.checkpoint['id']}"}
+        assert one.checkpoint["channel_values"] in (old, {"value": "replaced", "twin": "replaced"})
+    again = Paused(face)
+    saver.delete_thread("t")
+    for one in again.rest():
+        assert one.checkpoint["channel_values"]
+        assert one.checkpoint["channel_values"].keys() == one.checkpoint["channel_versions"].keys()
+
+
+def test_listing_while_others_write_gives_whole_checkpoints(
+    open_saver: Callable[..., LmdbSaver], face: Face
+) -> None:
+    """Never a torn checkpoint, with a writer that replaces and deletes all the time."""
+    writer = Face(open_saver())
+    stop = threading.Event()
+
+    def rewrite() -> None:
+        for number in range(100_000):
+            cid = f"c{number % 7}"
+            content = dict.fromkeys("abc", number)
+            put(writer, cid, content, versions=dict.fromkeys(content, number), both=number)
+            writer.put_writes(config(id=cid), [(name, number) for name in "abc"], f"task {number}")
+            if number % 5 == 0:
+                writer.delete_thread("t")
+            if stop.is_set():
+                return
+
+    with ThreadPoolExecutor(1) as pool:
+        rewriting = pool.submit(rewrite)
+        seen = 0
+        try:
+            while seen < 200 and not rewriting.done():
+                for one in face.list(config()):
+                    (number,) = {*one.checkpoint["channel_values"].values()}
+                    assert [*one.checkpoint["channel_values"]] == ["a", "b", "c"]
+                    assert one.metadata["both"] == number  # type: ignore[typeddict-item]
+                    tasks = [task for task, _, _ in one.pending_writes or []]
+                    assert all(tasks.count(task) == 3 for task in tasks)
+                    seen += 1
+        finally:
+            stop.set()
+        rewriting.result(PATIENCE)
+    assert seen >= 200
+
+
+def test_the_writes_listed_are_the_pending_ones(face: Face) -> None:
+    """Each item of a listing carries its own pending writes."""
+    stored = put_chain(face, ["c1", "c2"])
+    face.put_writes(stored[0], [("x", 1)], "task")
+    assert [one.pending_writes or [] for one in face.list(config())] == [
+        [],
+        writes(face, stored[0]),
+    ]

@@ -1,0 +1,291 @@
+"""The contract, "put / get_tuple"."""
+
+from __future__ import annotations
+
+import copy
+import math
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.checkpoint.base import CheckpointMetadata, get_checkpoint_metadata
+
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError
+from tests.contract.faces import (
+    Face,
+    checkpoint,
+    config,
+    fresh_thread,
+    identical,
+    ids,
+    put,
+    values,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb import LmdbSaver
+
+FALSY = [None, b"", 0, 0.0, -0.0, [], {}, "", False]
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(st.characters(exclude_categories=["Cs"]))
+    | st.binary()
+    | st.sampled_from(FALSY[:5])
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), VALUES, max_size=4))
+def test_what_was_put_is_what_is_got(face: Face, content: dict[str, Any]) -> None:
+    """Value, type and key order."""
+    thread = fresh_thread()
+    put(face, "c1", content, thread=thread)
+    face.put_writes(config(thread, id="c1"), [*content.items()], "task")
+    assert identical(values(face, config(thread)), content) or (
+        # Channels are named, not ordered: only the values' own key order counts.
+        identical(dict(sorted(values(face, config(thread)).items())), dict(sorted(content.items())))
+    )
+    assert identical(writes(face, config(thread)), [("task", *item) for item in content.items()])
+    (listed,) = face.list(config(thread))
+    assert all(identical(listed.checkpoint["channel_values"][k], v) for k, v in content.items())
+
+
+@pytest.mark.parametrize("value", [*FALSY, math.nan], ids=repr)
+def test_a_value_that_is_falsy_is_a_value(face: Face, value: Any) -> None:
+    """`None`, `b""`, `0`, `[]`, `False` and NaN included."""
+    put(face, "c1", {"value": value})
+    face.put_writes(config(id="c1"), [("channel", value)], "task")
+    assert identical(values(face, config()), {"value": value})
+    assert identical(writes(face, config()), [("task", "channel", value)])
+
+
+def test_the_rest_of_a_checkpoint_is_kept(face: Face) -> None:
+    """Versions seen, the time, the updated channels and every other key."""
+    sent = {
+        **checkpoint("c1", {"a": 1}, {"a": 3, "b": 4}),
+        "versions_seen": {"node": {"a": 3}, "__input__": {}},
+        "updated_channels": ["a"],
+        "pending_sends": [],
+    }
+    face.put(config(), copy.deepcopy(sent), {"source": "input", "step": -1}, {"a": 3})
+    assert face.get(config()) == sent
+
+
+def test_an_absent_channel_is_not_a_channel_that_is_none(face: Face) -> None:
+    """A channel that is absent is not a channel that is `None`."""
+    put(face, "c1", {"none": None}, versions={"none": 1, "absent": 1})
+    assert values(face, config()) == {"none": None}
+
+
+def test_an_unchanged_channel_is_read_at_its_version(face: Face) -> None:
+    """`new_versions` names what changed; the others come from where `channel_versions` points."""
+    put(face, "c1", {"old": "first", "new": "first"}, versions={"old": 1, "new": 1})
+    put(face, "c2", {"new": "second"}, parent="c1", versions={"old": 1, "new": 2}, new={"new": 2})
+    put(face, "c3", {}, parent="c2", versions={"old": 1, "new": 1}, new={})
+    assert values(face, config(id="c2")) == {"old": "first", "new": "second"}
+    assert values(face, config(id="c3")) == {"old": "first", "new": "first"}
+
+
+def test_a_version_is_of_its_thread_and_namespace(face: Face) -> None:
+    """The version is looked up in the thread and namespace of the checkpoint, nowhere else."""
+    put(face, "c1", {"value": "elsewhere"}, ns="child", versions={"value": 1})
+    put(face, "c1", {"value": "elsewhere"}, thread="other", versions={"value": 1})
+    put(face, "c1", {}, versions={"value": 1}, new={})
+    assert values(face, config()) == {}
+
+
+def test_an_unchanged_channel_outlives_the_checkpoint_that_stored_it(face: Face) -> None:
+    """Also when the parent was deleted since."""
+    put(face, "c1", {"kept": "value", "dropped": 1}, versions={"kept": 1, "dropped": 1}, run_id="a")
+    put(face, "c2", {}, parent="c1", versions={"kept": 1}, new={}, run_id="b")
+    face.delete_for_runs(["a"])
+    assert ids(face.list(config())) == ["c2"]
+    assert values(face, config()) == {"kept": "value"}
+    put(face, "c3", {}, parent="c2", versions={"kept": 1}, new={}, run_id="b")
+    face.prune(["t"], strategy="keep_latest")
+    assert values(face, config()) == {"kept": "value"}
+
+
+def test_a_new_version_without_a_value_is_empty(face: Face) -> None:
+    """It is stored as empty and stays absent, whatever the channel held before."""
+    put(face, "c1", {"value": "before"}, versions={"value": 1})
+    put(face, "c2", {}, parent="c1", versions={"value": 2}, new={"value": 2})
+    assert values(face, config(id="c2")) == {}
+    assert values(face, config(id="c1")) == {"value": "before"}
+    put(face, "c3", {"other": 1}, parent="c2", versions={"value": 2, "other": 1}, new={"other": 1})
+    assert values(face, config(id="c3")) == {"other": 1}
+
+
+def test_changing_what_was_put_changes_nothing_stored(face: Face) -> None:
+    """Isolation: mutating what was put, after the call."""
+    inner = {"list": [1, 2]}
+    message = AIMessage("said", id="1", additional_kwargs={"deep": [1]})
+    sent = checkpoint("c1", {"value": [inner], "message": message}, {"value": 1, "message": 1})
+    metadata: CheckpointMetadata = {"source": "loop", "parents": {"": "x"}}
+    face.put(config(), sent, metadata, {"value": 1, "message": 1})
+    face.put_writes(config(id="c1"), [("channel", inner)], "task")
+    inner["list"].append(3)
+    message.content = "unsaid"
+    message.additional_kwargs["deep"].append(2)
+    sent["channel_versions"]["value"] = 99
+    sent["channel_values"].clear()
+    metadata["parents"][""] = "y"
+    got = face.get_tuple(config())
+    assert got is not None
+    said = AIMessage("said", id="1", additional_kwargs={"deep": [1]})
+    assert got.checkpoint["channel_values"] == {"value": [{"list": [1, 2]}], "message": said}
+    assert got.checkpoint["channel_versions"] == {"value": 1, "message": 1}
+    assert got.metadata["parents"] == {"": "x"}
+    assert got.pending_writes == [("task", "channel", {"list": [1, 2]})]
+
+
+def _deface(thing: Any) -> None:
+    """Change everything in a result that can be changed."""
+    if isinstance(thing, dict):
+        for inner in [*thing.values()]:
+            _deface(inner)
+        thing["defaced"] = True
+    elif isinstance(thing, list):
+        for inner in thing:
+            _deface(inner)
+        thing.append("defaced")
+    elif isinstance(thing, tuple):
+        for inner in thing:
+            _deface(inner)
+    elif isinstance(thing, HumanMessage):
+        _deface(thing.additional_kwargs)
+        thing.content = "defaced"
+
+
+def test_changing_what_was_got_changes_nothing_that_another_gets(face: Face) -> None:
+    """Isolation: mutating what was returned; nothing is shared between results or inside one."""
+    shared = [HumanMessage("said", id="1", additional_kwargs={"deep": {"list": [1]}}), {"a": []}]
+    put(face, "c1", {"one": shared, "two": shared}, parents={"": "x"})
+    put(face, "c2", {}, parent="c1", versions={"one": "c1", "two": "c1"}, new={})
+    for cid in ("c1", "c2"):
+        face.put_writes(config(id=cid), [("channel", shared), ("other", shared)], "task")
+    clean = [face.get_tuple(config(id=cid)) for cid in ("c2", "c1")]
+    held = [*clean, *face.list(config())]
+    reference = copy.deepcopy(held)
+    defaced = held.pop()
+    assert defaced is not None
+    _deface(defaced.checkpoint["channel_values"]["one"])
+    assert defaced.checkpoint["channel_values"]["two"] == shared
+    _deface(defaced)
+    assert held == reference[:-1]
+    _deface(held)
+    assert [face.get_tuple(config(id=cid)) for cid in ("c2", "c1")] == reference[:2]
+    assert face.list(config()) == reference[2:]
+
+
+def test_an_id_that_exists_is_replaced(face: Face) -> None:
+    """`put` of an id that exists replaces checkpoint, metadata, parent and run."""
+    put(face, "a", {"value": 0}, run_id="r0")
+    put(face, "c1", {"value": 1, "dropped": 1}, parent="a", run_id="r1", key="first")
+    face.put_writes(config(id="c1"), [("channel", "kept")], "task")
+    put(face, "c1", {"value": 2}, versions={"value": 2}, run_id="r2")
+    got = face.get_tuple(config(id="c1"))
+    assert got is not None
+    assert got.checkpoint["channel_values"] == {"value": 2}
+    assert got.parent_config is None
+    assert "key" not in got.metadata
+    assert got.pending_writes == [("task", "channel", "kept")]
+    assert ids(face.list(config())) == ["c1", "a"]
+    face.delete_for_runs(["r1"])
+    assert ids(face.list(config())) == ["c1", "a"]
+    face.delete_for_runs(["r2"])
+    assert ids(face.list(config())) == ["a"]
+
+
+def test_the_same_id_and_versions_with_other_values_are_replaced(face: Face) -> None:
+    """`put` of an id that exists replaces it, at the same versions too."""
+    put(face, "c1", {"value": 1})
+    put(face, "c1", {"value": 2})
+    assert values(face, config()) == {"value": 2}
+
+
+def test_metadata_is_merged_from_the_config(face: Face) -> None:
+    """As `get_checkpoint_metadata` does it."""
+    at = config()
+    at["configurable"] |= {"user": "u1", "__private": 1, "langgraph_step": 3, "tags": ["no"]}
+    at["metadata"] = {"run_id": "r1", "source": "ignored", "nul": "a\x00b", "score": 0.5}
+    metadata: CheckpointMetadata = {"source": "loop", "step": 2, "parents": {}}
+    face.put(at, checkpoint("c1", {}, {}), metadata, {})
+    got = face.get_tuple(config())
+    assert got is not None
+    assert got.metadata == get_checkpoint_metadata(at, metadata)
+    assert got.metadata["user"] == "u1"  # type: ignore[typeddict-item]
+    face.delete_for_runs(["r1"])
+    assert face.list(config()) == []
+
+
+def test_the_configs_returned_point_at_the_checkpoint(face: Face) -> None:
+    """`put`, `get_tuple` and `list` return configs that find the same checkpoint again."""
+    put(face, "c1")
+    returned = put(face, "c2", {"value": 2}, parent="c1", ns="")
+    assert returned == config(id="c2")
+    got = face.get_tuple(returned)
+    assert got is not None
+    assert got.config == returned
+    assert got.parent_config == config(id="c1")
+    assert face.list(config(), limit=1)[0].config == returned
+    latest = face.get_tuple(config())
+    assert latest is not None
+    assert latest.config == returned
+
+
+@pytest.mark.parametrize(
+    "at", [config("nobody"), config(ns="nowhere"), config(id="never")], ids=["thread", "ns", "id"]
+)
+def test_what_is_not_there_is_none(face: Face, at: Any) -> None:
+    """A checkpoint that is not in the store is `None`, not an error."""
+    put(face, "c1")
+    assert face.get_tuple(at) is None
+    assert face.get(at) is None
+
+
+UNSERIALISABLE = {"fine": 1, "deep": [0, {"lock": threading.Lock()}]}
+
+
+def test_an_object_that_cannot_be_serialised_is_named(face: Face, saver: LmdbSaver) -> None:
+    """It raises, naming the channel and the path inside; nothing of the checkpoint is stored."""
+    with pytest.raises(LmdbSaverError) as caught:
+        put(face, "c1", {"good": 1, "notes": UNSERIALISABLE}, run_id="r1")
+    for part in ("notes", "deep", "1", "lock"):
+        assert part in str(caught.value)
+    assert face.get_tuple(config()) is None
+    assert face.list(None) == []
+    assert [*saver.threads()] == []
+    put(face, "c2", {}, versions={"good": "c1"}, new={})
+    assert values(face, config()) == {}
+
+
+def test_a_write_that_cannot_be_serialised_is_named(face: Face) -> None:
+    """It raises, naming the channel and the path inside; no write of that call is stored."""
+    put(face, "c1")
+    with pytest.raises(LmdbSaverError) as caught:
+        face.put_writes(config(id="c1"), [("good", 1), ("notes", UNSERIALISABLE)], "task")
+    for part in ("notes", "deep", "1", "lock"):
+        assert part in str(caught.value)
+    assert writes(face, config()) == []
+
+
+def test_metadata_that_cannot_be_serialised_stores_nothing(face: Face) -> None:
+    """It raises; nothing of that checkpoint is stored."""
+    with pytest.raises(LmdbSaverError, match="lock"):
+        put(face, "c1", {"value": 1}, lock=threading.Lock())
+    assert face.list(None) == []

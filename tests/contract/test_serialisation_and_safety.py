@@ -1,0 +1,324 @@
+"""The contract, "Serialisation and safety"."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import gc
+import json
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.errors import DeserializationError, LmdbSaverError
+from tests.contract.faces import Face, config, ids, put, put_chain, values, writes
+from tests.contract.raw import entries, overwrite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.contract.raw import Entries
+
+PATIENCE = 60.0  # seconds until a process counts as hung
+
+
+@dataclass
+class Allowed:
+    """A class that one saver's allow-list names."""
+
+    x: int
+
+
+@dataclass
+class Vanishing:
+    """A class that a later release of a program no longer has."""
+
+    x: int
+
+
+class Pickling:
+    """A serializer of the typed kind, with type names of its own."""
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        return f"\U0001f952 {'x' * 300} {type(obj).__name__}", pickle.dumps(obj)
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        name, body = data
+        value = pickle.loads(body)
+        assert name == f"\U0001f952 {'x' * 300} {type(value).__name__}"
+        return value
+
+
+class Untyped:
+    """A serializer of the old kind, without types."""
+
+    def dumps(self, obj: Any) -> bytes:
+        return pickle.dumps(obj)
+
+    def loads(self, data: bytes) -> Any:
+        return pickle.loads(data)
+
+
+class Nothing:
+    """A serializer whose encodings are empty: all it has to say is in the type."""
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        return json.dumps(obj), b""
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        assert data[1] == b""
+        return json.loads(data[0])
+
+
+@pytest.mark.parametrize(
+    ("serde", "value"),
+    [
+        (Pickling(), {"value": Allowed(1), "list": [b"x" * 5000, None]}),
+        (Untyped(), {"value": Allowed(1)}),
+        (Nothing(), {"plain": [1, None]}),
+        (JsonPlusSerializer(pickle_fallback=True), {"list": [1, {2, 3}]}),
+    ],
+    ids=lambda serde: type(serde).__name__,
+)
+def test_any_serializer(
+    open_saver: Callable[..., LmdbSaver], face: Face, serde: Any, value: Any
+) -> None:
+    """Works with any `SerializerProtocol`: values, writes, metadata, lists, seeds, copies."""
+    face = face.on(open_saver(serde=serde))
+    put(face, "c1", {"value": value, "none": None}, key=[1])
+    face.put_writes(config(id="c1"), [("x", value)], "task")
+    put(face, "c2", {}, parent="c1", versions={"value": "c1"}, new={})
+    face.copy_thread("t", "copy")
+    for thread in ("t", "copy"):
+        assert values(face, config(thread, id="c1")) == {"value": value, "none": None}
+        assert values(face, config(thread, id="c2")) == {"value": value}
+        assert writes(face, config(thread, id="c1")) == [("task", "x", value)]
+        assert ids(face.list(config(thread), filter={"key": [1]})) == ["c1"]
+    history = face.delta_history(config(id="c2"), ["value"])["value"]
+    assert history == {"writes": [], "seed": value}
+
+
+def test_with_allowlist_is_a_shallow_copy_on_the_same_store(
+    open_saver: Callable[..., LmdbSaver],
+) -> None:
+    """The copy shares the store and differs in its serializer alone."""
+    saver = open_saver(serde=JsonPlusSerializer(allowed_msgpack_modules=None))
+    clone = saver.with_allowlist([(__name__, "Allowed")])
+    assert type(clone) is type(saver)
+    assert clone is not saver
+    assert clone.serde is not saver.serde
+    put(Face(clone), "c1", {"value": Allowed(1)})
+    assert values(Face(clone), config()) == {"value": Allowed(1)}
+    assert ids([*saver.list(config())]) == ["c1"]
+    asyncio.run(saver.adelete_thread("t"))
+    assert [*clone.list(None)] == []
+
+
+@pytest.mark.parametrize("gone", ["saver", "clone"])
+@pytest.mark.parametrize("how", ["close", "collect"])
+def test_either_may_be_closed_or_collected(path: Path, gone: str, how: str) -> None:
+    """Closing or collecting the saver or its copy is safe: the other goes on."""
+    saver = LmdbSaver(path, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
+    both = {"saver": saver, "clone": saver.with_allowlist([(__name__, "Allowed")])}
+    del saver
+    put(Face(both["clone"]), "c1", {"value": 1})
+    first = both.pop(gone)
+    (other,) = both.values()
+    if how == "close":
+        first.close()
+        first.close()
+        with pytest.raises(LmdbSaverError):
+            first.get_tuple(config())
+    del first
+    gc.collect()
+    assert values(Face(other), config()) == {"value": 1}
+    put(Face(other), "c2", {"value": 2})
+    other.close()
+    with LmdbSaver(path) as again:
+        assert ids([*again.list(config())]) == ["c2", "c1"]
+
+
+@pytest.mark.parametrize("permissive_first", [True, False])
+def test_the_allow_list_is_honoured_on_every_path(
+    open_saver: Callable[..., LmdbSaver], face: Face, permissive_first: bool
+) -> None:
+    """A class that is not allowed is never built, whatever another saver has just read."""
+    strict = face.on(open_saver(serde=JsonPlusSerializer(allowed_msgpack_modules=None)))
+    allowed = face.on(
+        open_saver(serde=JsonPlusSerializer(allowed_msgpack_modules=[(__name__, "Allowed")]))
+    )
+    point = Allowed(1)
+    put(allowed, "c1", {"one": point, "list": [point, point]})
+    allowed.put_writes(config(id="c1"), [("x", point)], "task")
+    put(allowed, "c2", {}, parent="c1", versions={"one": "c1", "list": "c1"}, new={})
+    for reader in [allowed, strict] if permissive_first else [strict, allowed, strict]:
+        expected = {dict} if reader is strict else {Allowed}
+        for cid in ("c1", "c2"):
+            got = values(reader, config(id=cid))
+            assert {type(got["one"]), *map(type, got["list"])} == expected
+        assert {type(value) for _, _, value in writes(reader, config(id="c1"))} == expected
+        listed = reader.list(config())
+        assert {type(one.checkpoint["channel_values"]["one"]) for one in listed} == expected
+        history = reader.delta_history(config(id="c2"), ["one", "x"])
+        assert type(history["one"]["seed"]) in expected
+        assert {type(value) for _, _, value in history["x"]["writes"]} == expected
+
+
+def test_strict_msgpack_is_honoured(path: Path) -> None:
+    """`LANGGRAPH_STRICT_MSGPACK` holds for a saver that is given no serializer."""
+    with LmdbSaver(path) as saver:
+        put(Face(saver), "c1", {"one": Allowed(1)})
+        saver.put_writes(config(id="c1"), [("x", Allowed(1))], "task")
+    program = (
+        "import sys; from langgraph.checkpoint.lmdb import LmdbSaver\n"
+        "got = LmdbSaver(sys.argv[1]).get_tuple({'configurable': {'thread_id': 't'}})\n"
+        "print(got.checkpoint['channel_values']['one'], got.pending_writes[0][2])\n"
+        f"print({__name__!r} in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)],
+        env={**os.environ, "LANGGRAPH_STRICT_MSGPACK": "true"},
+        timeout=PATIENCE,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "{'x': 1} {'x': 1}\nFalse\n"
+
+
+def test_what_cannot_be_rebuilt_is_never_none(
+    open_saver: Callable[..., LmdbSaver], face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An object whose class is gone comes back as its data, never as `None`."""
+    put(face, "c1", {"one": Vanishing(1), "list": [Vanishing(2)]})
+    monkeypatch.delitem(globals(), "Vanishing")
+    got = values(face.on(open_saver()), config())
+    assert got == {"one": {"x": 1}, "list": [{"x": 2}]}
+
+
+class Forgetful(JsonPlusSerializer):
+    """A serializer that cannot load one type and says so."""
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        if data[0] == "bytes":
+            raise KeyError("no key for this value")
+        return super().loads_typed(data)
+
+
+def test_a_value_that_cannot_be_decoded_is_named(
+    open_saver: Callable[..., LmdbSaver], face: Face
+) -> None:
+    """The error of the serializer comes up as one that names thread, checkpoint and channel."""
+    put(face, "c1", {"fine": 1, "secret": b"x"})
+    put(face, "c2", {"fine": 2}, parent="c1")
+    face.put_writes(config(id="c2"), [("secret", b"x")], "task")
+    reader = face.on(open_saver(serde=Forgetful()))
+    for read in (
+        lambda: reader.get_tuple(config(id="c1")),
+        lambda: reader.list(config(id="c1")),
+        lambda: reader.get_tuple(config(id="c2")),
+        lambda: reader.delta_history(config(id="c2"), ["secret"]),
+    ):
+        with pytest.raises(DeserializationError, match="secret") as caught:
+            read()
+        assert caught.value.thread_id == "t"
+        assert isinstance(caught.value.__cause__, KeyError)
+    assert values(face, config(id="c1")) == {"fine": 1, "secret": b"x"}
+
+
+def read_all(path: Path) -> list[Any]:
+    """Everything that a reader can see of the thread of `damaged`, the errors included."""
+    with LmdbSaver(path) as saver:
+        face = Face(saver)
+        reads: list[Callable[[], Any]] = [
+            *((lambda cid=cid: face.get_tuple(config(id=cid))) for cid in ("c1", "c2", "c3")),
+            lambda: face.get_tuple(config()),
+            lambda: face.list(config()),
+            lambda: face.delta_history(config(id="c3"), ["value", "x"]),
+        ]
+        seen = []
+        for read in reads:
+            try:
+                seen.append(read())
+            except LmdbSaverError as error:  # noqa: PERF203
+                seen.append(error)
+        return seen
+
+
+@pytest.fixture
+def whole(path: Path) -> tuple[Entries, list[Any]]:
+    """The records of a closed store with a thread of every kind of record, and what it reads as."""
+    with LmdbSaver(path) as saver:
+        face = Face(saver)
+        for at in put_chain(face, ["c1", "c2", "c3"], run_id="r"):
+            cid = at["configurable"]["checkpoint_id"]
+            face.put_writes(at, [("x", f"write of {cid}"), ("y", cid)], "task")
+        put(face, "c3", {"value": "value", "long": "x" * 20_000, "list": [1, 2]}, parent="c2")
+    return entries(path), read_all(path)
+
+
+def check_reads(path: Path, expected: list[Any]) -> bool:
+    """No read gives anything but what was stored or an error; whether there was an error."""
+    found = read_all(path)
+    refused = [isinstance(one, LmdbSaverError) for one in found]
+    for one, good, error in zip(found, expected, refused, strict=True):
+        assert error or one == good
+    return any(refused)
+
+
+def test_a_record_that_was_moved_is_refused(path: Path, whole: tuple[Entries, list[Any]]) -> None:
+    """Records bind to their position: one copied to another key is never read as that one."""
+    stored, expected = whole
+    assert not any(isinstance(one, Exception) for one in expected)
+    with_content = [place for place, value in stored.items() if len(value) > 8]
+    refused = 0
+    for target in with_content:
+        for source in with_content:
+            if stored[source] != stored[target]:
+                overwrite(path, {target: stored[source]})
+                refused += check_reads(path, expected)
+        overwrite(path, {target: stored[target]})
+    assert refused >= len(with_content)
+
+
+def test_a_flipped_bit_is_never_read(path: Path, whole: tuple[Entries, list[Any]]) -> None:
+    """Flipping a bit always changes a record; what is damaged is an error, never a wrong value."""
+    stored, expected = whole
+    refused = 0
+    for number, (place, value) in enumerate(stored.items()):
+        for offset in {0, len(value) // 2, len(value) - 1} if value else ():
+            damaged = bytearray(value)
+            damaged[offset] ^= 1 << (number + offset) % 8
+            overwrite(path, {place: bytes(damaged)})
+            refused += check_reads(path, expected)
+        overwrite(path, {place: value})
+    assert refused >= 3
+    assert not check_reads(path, expected)
+
+
+def test_the_files_are_their_owners_alone(path: Path) -> None:
+    """Store files are readable by their owner alone, whatever the umask."""
+    before = os.umask(0)
+    try:
+        with LmdbSaver(path) as saver:
+            put_chain(Face(saver), ["c1"])
+            modes = {file.name: file.stat().st_mode & 0o777 for file in [path, *path.iterdir()]}
+    finally:
+        os.umask(before)
+    assert modes.pop("store") == 0o700
+    assert modes
+    assert {*modes.values()} == {0o600}
+
+
+def test_a_saver_can_be_copied_as_langgraph_copies_it(saver: LmdbSaver) -> None:
+    """`copy.copy` of a saver shares its store, as the base class's `with_allowlist` needs."""
+    put_chain(Face(saver), ["c1"])
+    assert ids([*copy.copy(saver).list(config())]) == ["c1"]

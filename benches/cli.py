@@ -21,6 +21,7 @@ _OUT = _HERE / "out"
 _PUBLISHED = _HERE / "results"
 _README = _HERE.parent / "README.md"
 _JSON = "results.json"
+_MARKDOWN = "report.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,14 +115,12 @@ def _run(options: argparse.Namespace) -> int:
 def _write_report(results: Results, folder: Path) -> None:
     from benches import plots, report
 
-    for stale in folder.glob("*.svg"):
-        stale.unlink()
-    drawn = plots.draw_all(results, folder)
-    (folder / "report.md").write_text(report.render(results, drawn))
+    plots.draw_all(results, folder)
+    (folder / _MARKDOWN).write_text(report.render(results, folder))
 
 
 def _report(options: argparse.Namespace) -> int:
-    from benches import readme
+    from benches import readme, report
     from benches.results import Results
 
     if options.publish:
@@ -129,10 +128,14 @@ def _report(options: argparse.Namespace) -> int:
         shutil.copy(_OUT / _JSON, _PUBLISHED / _JSON)
     results = Results.load(_PUBLISHED / _JSON)
     if options.check:
-        if readme.with_figures(_README, results, _PUBLISHED) != _README.read_text():
-            print(f"{_README} does not show the figures of {_PUBLISHED / _JSON}")
-            return 1
-        return 0
+        expected = {
+            _PUBLISHED / _MARKDOWN: report.render(results, _PUBLISHED),
+            _README: readme.with_figures(_README, results, _PUBLISHED),
+        }
+        stale = [path for path, text in expected.items() if path.read_text() != text]
+        for path in stale:
+            print(f"{path} does not show the figures of {_PUBLISHED / _JSON}")
+        return 1 if stale else 0
     _write_report(results, _PUBLISHED)
     _README.write_text(readme.with_figures(_README, results, _PUBLISHED))
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import (
@@ -44,9 +45,9 @@ class ReferenceSaver(BaseCheckpointSaver[int]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        assert config is not None
-        tuples = [*self._threads[_thread(config)].values()]
-        for found in tuples[: -limit - 1 : -1] if limit else reversed(tuples):
+        threads = [self._threads[_thread(config)]] if config else self._threads.values()
+        newest_first = chain.from_iterable(reversed(thread.values()) for thread in threads)
+        for found in islice(newest_first, limit):
             whole = self._with_writes(found)
             assert whole is not None
             yield whole

@@ -48,16 +48,16 @@ _LATENCIES = {
 Scale = Literal["linear", "log"]
 
 
-def draw_all(results: Results, folder: Path) -> list[str]:
-    """Write every plot that the results have the data for; their names."""
-    drawn = []
+def draw_all(results: Results, folder: Path) -> None:
+    """Write every plot that the results have the data for, and remove the others."""
     with mpl.rc_context(_STYLE):
         for name, draw in _PLOTS.items():
+            path = folder / f"{name}.svg"
             figure = draw(results)
-            if figure is not None:
-                figure.savefig(folder / f"{name}.svg", metadata={"Date": None}, bbox_inches="tight")
-                drawn.append(name)
-    return drawn
+            if figure is None:
+                path.unlink(missing_ok=True)
+            else:
+                figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
 
 
 def _over_steps(workload: str, series: str, unit: str, x: str, scale: Scale, factor: float) -> Any:

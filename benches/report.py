@@ -11,21 +11,23 @@ from benches.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from benches.goals import Goal
     from benches.model import Metric, Workload
     from benches.results import Results
 
 
-def render(results: Results, plots: Sequence[str]) -> str:
-    """The whole report."""
+def render(results: Results, folder: Path) -> str:
+    """The whole report, with the plots that its folder has."""
+    plots = sorted(path.name for path in folder.glob("*.svg"))
     sections = ["# Benchmarks", about(results)]
     if OURS in results.raw["savers"]:
         sections += ["## Goals", goals_table(results)]
     for workload in WORKLOADS.values():
         if results.savers(workload.name):
             sections += [f"## {workload.title}", _workload_section(results, workload)]
-    sections += ["## Plots", *(f"![{name}]({name}.svg)" for name in plots)] if plots else []
+    sections += ["## Plots", *(f"![{name}]({name})" for name in plots)] if plots else []
     return "\n\n".join(sections) + "\n"
 
 

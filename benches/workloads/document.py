@@ -13,7 +13,7 @@ from benches.workloads.edits import METRICS, run_edits
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SIZE, _REPLACED = 300_000, 100
+_SIZE, _REPLACED = 300 * 1024, 100
 _STEPS, _QUICK_STEPS = 150, 30
 
 

@@ -24,6 +24,7 @@ _GROUP = 10
 _LONG = "long"
 _TEXT_SIZE = 500
 _CALLS, _QUICK_CALLS = 500, 50
+_FILTERS = 5
 
 
 def _short(number: int) -> str:
@@ -58,6 +59,20 @@ def _prepare(bench: Bench, total: int) -> None:
         _fill(bench, saver, total // bench.size(1, _QUICK_DIVISOR))
 
 
+def _filters(saver: BaseCheckpointSaver[Any], run_id: str) -> bool:
+    """Whether the saver heeds a filter: one that does not would list everything."""
+    found = [*saver.list(None, filter={"run_id": run_id}, limit=1)]
+    return [each.metadata.get("run_id") for each in found] == [run_id]
+
+
+def _run_of(saver: BaseCheckpointSaver[Any], run_id: str) -> None:
+    assert len([*saver.list(None, filter={"run_id": run_id})]) == _GROUP
+
+
+def _newest_threads(saver: Any) -> None:
+    assert len([*saver.threads(limit=50)]) == 50
+
+
 def _run(bench: Bench, total: int) -> Result:
     total //= bench.size(1, _QUICK_DIVISOR)
     calls = bench.size(_CALLS, _QUICK_CALLS)
@@ -81,6 +96,11 @@ def _run(bench: Bench, total: int) -> Result:
             assert len([*saver.list(thread(thread_id), limit=5)]) == 5
 
         result.latency("get", latencies(partial(get, name) for name in chosen))
+        run_ids = [f"run-{rng.randrange(total // _GROUP)}" for _ in range(_FILTERS)]
+        if _filters(saver, run_ids[0]):
+            result.latency("filter", latencies(partial(_run_of, saver, name) for name in run_ids))
+        if hasattr(saver, "threads"):
+            result.latency("threads", latencies([partial(_newest_threads, saver)] * calls))
         result.latency("list", latencies(partial(list_five, name) for name in chosen))
         result.latency("list_long", latencies([partial(list_five, _LONG)] * calls))
         writers = [ThreadWriter.resume(saver, name) for name in chosen]
@@ -101,6 +121,8 @@ _METRICS = (
     Metric("put_p50", "put p50", "s"),
     Metric("put_p99", "put p99", "s"),
     Metric("put_long_p50", "put to the long thread p50", "s"),
+    Metric("filter_p50", "all threads, filtered by run_id, p50", "s"),
+    Metric("threads_p50", "threads(limit=50) p50", "s"),
     Metric("disk", "disk", "B"),
 )
 

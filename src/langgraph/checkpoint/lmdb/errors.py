@@ -1,0 +1,235 @@
+"""Every error this package raises on purpose: one tree, grouped by what the caller can do about it.
+
+    LmdbSaverError
+    ├── UsageError            change the call
+    ├── RetryableError        make room or wait, then call again: nothing stored was harmed
+    └── IntegrityError        repair, restore or upgrade: what is stored is not to be used as it is
+
+Each class has a `kind`, a word that stays the same from release to release and that logs and
+metrics can count. An error carries where it happened as attributes, survives pickling with them,
+and its text says what happened, where, and what to do.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+__all__ = [
+    "CheckpointNotFoundError",
+    "DamagedError",
+    "DeserializationError",
+    "FormatVersionError",
+    "IntegrityError",
+    "InvalidConfigError",
+    "InvalidPathError",
+    "LmdbSaverError",
+    "ReadOnlyError",
+    "RetryableError",
+    "SerializationError",
+    "StoreClosedError",
+    "StoreFullError",
+    "StoreIOError",
+    "ThreadExistsError",
+    "TooManyReadersError",
+    "UsageError",
+]
+
+
+class LmdbSaverError(Exception):
+    """The root of the tree.
+
+    Args:
+        message: What happened, without a full stop.
+        path: The store's folder.
+        thread_id: The thread that was asked for.
+        checkpoint_ns: The checkpoint namespace; the root namespace is the empty string.
+        checkpoint_id: The checkpoint that was asked for.
+        channel: The state channel.
+        advice: What to do, a sentence; each class has its own unless told.
+    """
+
+    kind: ClassVar[str] = "error"
+    default_advice: ClassVar[str] = ""
+    _places: ClassVar[tuple[str, ...]] = (
+        "path",
+        "thread_id",
+        "checkpoint_ns",
+        "checkpoint_id",
+        "channel",
+    )
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        path: str | None = None,
+        thread_id: str | None = None,
+        checkpoint_ns: str | None = None,
+        checkpoint_id: str | None = None,
+        channel: str | None = None,
+        advice: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+        self.thread_id = thread_id
+        self.checkpoint_ns = checkpoint_ns
+        self.checkpoint_id = checkpoint_id
+        self.channel = channel
+        self.advice = self.default_advice if advice is None else advice
+
+    def __str__(self) -> str:
+        places = ((name, getattr(self, name)) for name in self._places)
+        where = ", ".join(f"{name} {value!r}" for name, value in places if value is not None)
+        text = f"{self.message} ({where})" if where else self.message
+        return f"{text}. {self.advice}" if self.advice else text
+
+
+class UsageError(LmdbSaverError, ValueError):
+    """The call cannot be right as it stands; the same call will fail again."""
+
+    kind = "usage"
+
+
+class InvalidConfigError(UsageError):
+    """A config without what the call needs, or with a value of the wrong kind."""
+
+    kind = "invalid_config"
+    default_advice = 'Pass {"configurable": {"thread_id": ...}}, and what else the method asks for.'
+
+
+class InvalidPathError(UsageError):
+    """The store cannot be opened at this path."""
+
+    kind = "invalid_path"
+
+
+class SerializationError(UsageError, TypeError):
+    """A value that the serializer cannot encode.
+
+    Args:
+        message: What happened.
+        inside: The way from the channel's value to what cannot be encoded: `["rows"][3].owner`.
+        where: As for `LmdbSaverError`.
+    """
+
+    kind = "serialization"
+    default_advice = "Store a value the serde knows, or give the saver a serde that knows this one."
+    _places = (*LmdbSaverError._places, "inside")
+
+    def __init__(self, message: str = "", *, inside: str | None = None, **where: Any) -> None:
+        super().__init__(message, **where)
+        self.inside = inside
+
+
+class ReadOnlyError(UsageError):
+    """A write to a store that was opened with `readonly=True`."""
+
+    kind = "read_only"
+    default_advice = "Open the store without readonly=True to write to it."
+
+
+class StoreClosedError(UsageError):
+    """The store was closed before the call, or while it was waiting."""
+
+    kind = "store_closed"
+    default_advice = "Open the store again, and close it only after its last user."
+
+
+class ThreadExistsError(UsageError):
+    """A thread is already where a new one was to be made."""
+
+    kind = "thread_exists"
+    default_advice = "Choose another thread id, or delete that thread first."
+
+
+class CheckpointNotFoundError(UsageError):
+    """The config names a checkpoint that the store does not have."""
+
+    kind = "checkpoint_not_found"
+    default_advice = "List the thread's checkpoints to see which there are."
+
+
+class RetryableError(LmdbSaverError):
+    """It could not be done now. Nothing of the call was stored; what was stored before is whole."""
+
+    kind = "retryable"
+
+
+class StoreFullError(RetryableError):
+    """No room: the disk, a quota, the file size limit or the address space is used up."""
+
+    kind = "store_full"
+    default_advice = "Make room, then call again; reading works meanwhile."
+
+
+class TooManyReadersError(RetryableError):
+    """Every slot of the reader table is taken by a live reader."""
+
+    kind = "too_many_readers"
+    default_advice = "Read from fewer threads and processes at once, then call again."
+
+
+class StoreIOError(RetryableError):
+    """The operating system refused to read, write or flush the store's files."""
+
+    kind = "store_io"
+    default_advice = "Look at the disk and the system log, then call again."
+
+
+class IntegrityError(LmdbSaverError):
+    """What is stored is not what was written, or not for this release to understand."""
+
+    kind = "integrity"
+
+
+class DamagedError(IntegrityError):
+    """Stored data is damaged, and was recognised as such before it was used.
+
+    Args:
+        message: What happened.
+        record: Which record is damaged.
+        where: As for `LmdbSaverError`.
+    """
+
+    kind = "damaged"
+    default_advice = "Restore the store from a backup, or verify it to see what else is damaged."
+    _places = (*LmdbSaverError._places, "record")
+
+    def __init__(self, message: str = "", *, record: str | None = None, **where: Any) -> None:
+        super().__init__(message, **where)
+        self.record = record
+
+
+class FormatVersionError(IntegrityError):
+    """The store, or a record in it, is of a format that this release does not read.
+
+    Args:
+        message: What happened.
+        found: The version that is stored, if it could be told.
+        supported: The versions that this release reads.
+        where: As for `LmdbSaverError`.
+    """
+
+    kind = "format_version"
+    default_advice = "Open it with the release that wrote it, or upgrade langgraph-lmdb."
+    _places = (*LmdbSaverError._places, "found", "supported")
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        found: int | None = None,
+        supported: tuple[int, ...] | None = None,
+        **where: Any,
+    ) -> None:
+        super().__init__(message, **where)
+        self.found = found
+        self.supported = supported
+
+
+class DeserializationError(IntegrityError):
+    """Bytes that were read whole, and that the serializer cannot decode."""
+
+    kind = "deserialization"
+    default_advice = "Open the store with the serde, the key and the types it was written with."

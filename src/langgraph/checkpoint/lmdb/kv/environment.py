@@ -1,0 +1,254 @@
+"""An LMDB environment that grows, recovers and survives a fork.
+
+LMDB wants its map resized only while nobody is inside, to be opened anew after a failed write of
+its root, and never to be used across `fork()`. All that is settled here, so that a transaction is
+begun by calling `Environment.begin` and ended by calling `Environment.end`.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import lmdb
+
+from langgraph.checkpoint.lmdb.errors import (
+    LmdbSaverError,
+    StoreClosedError,
+    StoreFullError,
+    StoreIOError,
+    UsageError,
+)
+from langgraph.checkpoint.lmdb.kv import files
+from langgraph.checkpoint.lmdb.kv.failures import from_lmdb, from_os
+from langgraph.checkpoint.lmdb.kv.gate import Gate
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.kv.gate import Alone
+
+Sync = Literal["full", "normal", "off"]
+
+_SYNC: Final[dict[str, dict[str, bool]]] = {
+    "full": {},
+    "normal": {"metasync": False},
+    "off": {"sync": False},
+}
+# A slot is 64 bytes of a sparse file, and only slots that were ever taken are looked at.
+_MAX_READERS: Final = 4096
+_SMALLEST_MAP: Final = 1 << 20
+# Each attempt repairs what the one before met; more in a row means that repairing does not help.
+_ATTEMPTS: Final = 32
+# Seconds that a fork waits for transactions of other threads.
+_FORK_PATIENCE: Final = 30.0
+# py-lmdb 3 can also make files of LMDB 1.0, whose format is another; ours stay of one format.
+_ENGINE: Final = {"lib_version": 0} if hasattr(lmdb.Environment, "lib_version") else {}
+
+
+class Environment:
+    """The process's only handle on one store's files.
+
+    Between `begin` and `end` the LMDB environment stays the same; it is closed or replaced only by
+    a thread that is alone behind the gate.
+
+    Attributes:
+        writing: Held by the thread whose turn it is to write.
+        users: Open stores on this environment; changed under the registry's lock.
+    """
+
+    def __init__(self, folder: str, sync: Sync, map_size: int, *, readonly: bool) -> None:
+        self.folder = folder
+        self.identity = files.identity(folder)
+        self.sync = sync
+        self.readonly = readonly
+        self.map_size = map_size
+        self.users = 0
+        self.writing = Lock()
+        self._gate = Gate()
+        self._lmdb: lmdb.Environment | None = None
+        self._quiet = False
+        self._lost = False
+
+    def begin(self, *, write: bool) -> tuple[int, lmdb.Transaction]:
+        """Begin a transaction of this thread.
+
+        Returns:
+            What to give to `end`, and the transaction.
+        """
+        for _ in range(_ATTEMPTS):
+            who = self._gate.enter()
+            begun = False
+            failure: lmdb.Error | None = None
+            try:
+                env = self._lmdb
+                if env is not None:
+                    transaction = env.begin(write=write)
+                    begun = True
+                    return who, transaction
+            except lmdb.Error as error:
+                failure = error
+            finally:
+                if not begun:
+                    self._gate.leave(who)
+            self._repair(env, failure)
+        raise StoreIOError(f"no transaction could be begun: {failure}", path=self.folder)
+
+    def end(self, who: int) -> None:
+        """Count a transaction out that was committed or aborted."""
+        self._gate.leave(who)
+
+    def check_outside(self) -> None:
+        """Raise UsageError if this thread has a transaction open."""
+        self._gate.check_outside()
+
+    def open(self) -> None:
+        """Open the LMDB environment, unless it is open."""
+        if self._lmdb is None:
+            with self._gate.alone():
+                if self._lmdb is None:
+                    self._open()
+
+    def open_for_writing(self, sync: Sync) -> None:
+        """See to it that the environment can write, with this `sync`."""
+        if self.readonly:
+            with self._gate.alone():
+                if self.readonly:
+                    self._upgrade(sync)
+        if self.sync != sync:
+            raise UsageError(
+                f"this process has the store open with sync={self.sync!r}, not {sync!r}",
+                path=self.folder,
+                advice="Use one setting everywhere, or close the other store first.",
+            )
+        self.open()
+
+    def grow(self) -> None:
+        """Make the map larger; called by the writer, outside its transaction."""
+        with self._gate.alone():
+            self._remap()
+
+    def alone(self) -> Alone:
+        """Keep other threads out, once those that are inside have left."""
+        return self._gate.alone()
+
+    def close(self) -> None:
+        """Close the LMDB environment; called by a thread that is alone."""
+        self._shut()
+
+    def before_fork(self) -> None:
+        """Keep every transaction out, so that a child may let go of the environment."""
+        try:
+            self._quiet = self._gate.shut(_FORK_PATIENCE)
+        except UsageError:  # the thread that forks is itself inside
+            self._quiet = False
+
+    def after_fork_in_parent(self) -> None:
+        """Go on as before."""
+        if self._quiet:
+            self._gate.open()
+
+    def after_fork_in_child(self) -> None:
+        """Let go of what was inherited; it is opened anew at first use."""
+        self._gate = Gate()
+        self.writing = Lock()
+        self._lost = not self._quiet
+        if self._quiet:
+            # No transaction is open in this copy, so closing it touches nothing of the parent's:
+            # LMDB clears only reader slots of its own process, and file locks are not inherited.
+            self._shut()
+
+    def _repair(self, env: lmdb.Environment | None, failure: lmdb.Error | None) -> None:
+        """Make the next attempt to begin a transaction on `env` fare better, or raise."""
+        if isinstance(failure, lmdb.ReadersFullError):
+            who = self._gate.enter()
+            try:
+                cleared = env is not self._lmdb or env is None or bool(env.reader_check())
+            finally:
+                self._gate.leave(who)
+            if cleared:
+                return
+        elif failure is None or isinstance(failure, (lmdb.MapResizedError, lmdb.PanicError)):
+            with self._gate.alone():
+                if self._lmdb is not env:
+                    return
+                if isinstance(failure, lmdb.MapResizedError):
+                    self._remap()
+                else:
+                    self._shut()
+                    self._open()
+            return
+        raise from_lmdb(failure, self.folder, "beginning a transaction") from failure
+
+    def _upgrade(self, sync: Sync) -> None:
+        """Replace an environment that was opened for reading."""
+        self._shut()
+        before = self.sync
+        self.sync, self.readonly = sync, False
+        try:
+            self._open()
+        except LmdbSaverError:
+            self.sync, self.readonly = before, True
+            raise
+
+    def _remap(self) -> None:
+        """Replace the map by a larger one, which holds at least what the file has."""
+        if self._lmdb is None:
+            return
+        current = self._lmdb.info()["map_size"]
+        target = max(2 * current, _SMALLEST_MAP)
+        while target < files.length(self.folder):
+            target *= 2
+        try:
+            self._lmdb.set_mapsize(target)
+            self.map_size = target
+        except lmdb.Error:
+            # LMDB has given the old map back before it asked for the new one.
+            self._shut()
+            self._open(target)
+            if self._lmdb.info()["map_size"] <= current:
+                message = f"the map of {current} bytes cannot grow: no more address space"
+                raise StoreFullError(message, path=self.folder) from None
+
+    def _open(self, map_size: int | None = None) -> None:
+        if not self.users:
+            raise StoreClosedError("the store is closed", path=self.folder)
+        if self._lost:
+            raise StoreClosedError(
+                "this process was forked in the middle of a transaction",
+                path=self.folder,
+                advice="Open the store in the child, or fork outside of transactions.",
+            )
+        options: dict[str, Any] = {
+            **_SYNC[self.sync],
+            **_ENGINE,
+            "create": not self.readonly,
+            "readonly": self.readonly,
+            "mode": 0o600,
+            "max_readers": _MAX_READERS,
+        }
+        if self.readonly and not files.can_lock(self.folder):
+            options["lock"] = False
+        try:
+            if files.identity(self.folder) != self.identity:
+                raise StoreIOError("the store was moved or replaced while open", path=self.folder)
+            size = map_size or self.map_size
+            smallest = max(_SMALLEST_MAP, 2 * files.length(self.folder))
+            while True:
+                try:
+                    self._lmdb = lmdb.open(self.folder, map_size=size, **options)
+                    break
+                except lmdb.MemoryError:
+                    if size <= smallest:
+                        raise
+                    size = max(size // 2, smallest)
+            if not options.get("lock", True):
+                return
+            self._lmdb.reader_check()
+        except lmdb.Error as error:
+            raise from_lmdb(error, self.folder, "opening the store") from error
+        except OSError as error:
+            raise from_os(error, self.folder, "opening the store") from error
+
+    def _shut(self) -> None:
+        env, self._lmdb = self._lmdb, None
+        if env is not None:
+            env.close()

@@ -1,0 +1,78 @@
+"""What LMDB and the operating system report, as errors of ours."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final
+
+import lmdb
+
+from langgraph.checkpoint.lmdb.errors import (
+    DamagedError,
+    FormatVersionError,
+    InvalidPathError,
+    LmdbSaverError,
+    StoreFullError,
+    StoreIOError,
+    TooManyReadersError,
+    UsageError,
+)
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_PATH: Final = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+)
+# py-lmdb gives an errno only as the text that strerror has for it.
+_BY_TEXT: Final = {os.strerror(number): number for number in (*_FULL, *_PATH, errno.EIO)}
+
+
+def from_lmdb(error: lmdb.Error, path: str, doing: str) -> LmdbSaverError:
+    """The error of ours for one of LMDB's.
+
+    Args:
+        error: What py-lmdb raised.
+        path: The store's folder.
+        doing: What was being done, to follow "while".
+    """
+    message = f"{error} while {doing}"
+    if isinstance(error, lmdb.MapFullError):
+        return StoreFullError(f"the store's map is full and cannot grow while {doing}", path=path)
+    if isinstance(error, lmdb.MemoryError):
+        return StoreFullError(f"memory or address space is used up while {doing}", path=path)
+    if isinstance(error, lmdb.ReadersFullError):
+        return TooManyReadersError("the reader table is full", path=path)
+    if isinstance(error, (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError)):
+        return DamagedError(message, path=path, record="data.mdb")
+    if isinstance(error, lmdb.VersionMismatchError):
+        return FormatVersionError(message, path=path)
+    if isinstance(error, lmdb.TxnFullError):
+        return UsageError(message, path=path, advice="Write less in one transaction.")
+    if isinstance(error, lmdb.DiskError):
+        return _from_errno(errno.ENOSPC, message, path)
+    if isinstance(error, lmdb.ReadonlyError):
+        return _from_errno(errno.EACCES, message, path)
+    return _from_errno(_BY_TEXT.get(str(error).rpartition(": ")[2], errno.EIO), message, path)
+
+
+def from_os(error: OSError, path: str, doing: str) -> LmdbSaverError:
+    """The error of ours for one of the operating system's."""
+    return _from_errno(error.errno or errno.EIO, f"{error.strerror or error} while {doing}", path)
+
+
+def _from_errno(number: int, message: str, path: str) -> LmdbSaverError:
+    if number in _FULL:
+        return StoreFullError(message, path=path)
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        advice = "Give this user the right to write there, or open the store with readonly=True."
+        return InvalidPathError(message, path=path, advice=advice)
+    if number in _PATH:
+        return InvalidPathError(message, path=path, advice="Name a folder for the store.")
+    return StoreIOError(message, path=path)

@@ -1,0 +1,287 @@
+"""The store on LMDB."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import lmdb
+
+from langgraph.checkpoint.lmdb.errors import ReadOnlyError, StoreClosedError, UsageError
+from langgraph.checkpoint.lmdb.kv import files, registry
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer, check_key
+from langgraph.checkpoint.lmdb.kv.failures import from_lmdb, from_os
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from langgraph.checkpoint.lmdb.kv.environment import Environment, Sync
+
+T = TypeVar("T")
+
+DEFAULT_MAP_SIZE = 64 << 30
+
+
+class _Over:
+    """Stands where a transaction was, once it is over."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise UsageError("the transaction is over", advice="Read within the `with` block.")
+
+
+_OVER: Any = _Over()
+
+
+class LmdbReader(Reader):
+    """A snapshot of the store."""
+
+    __slots__ = ("_changes", "_env", "_store", "_txn", "_who")
+
+    def __init__(self, store: LmdbStore) -> None:
+        self._store = store
+        self._txn = _OVER
+        self._changes = 0
+
+    def __enter__(self) -> Self:
+        self._env = self._store._environment()
+        self._who, self._txn = self._env.begin(write=False)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        transaction, self._txn = self._txn, _OVER
+        transaction.abort()
+        # The slot in the reader table is given back with the last reference.
+        del transaction
+        self._env.end(self._who)
+
+    def get(self, key: bytes) -> bytes | None:
+        try:
+            value: bytes | None = self._txn.get(key)
+        except lmdb.Error as error:
+            raise self._failed(error, key) from error
+        if value is None:
+            check_key(key)
+        return value
+
+    def range(
+        self, start: bytes, stop: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        try:
+            cursor = self._txn.cursor()
+            while start < stop and _seek(cursor, start, stop, reverse):
+                changes = self._changes
+                for item in cursor.iterprev() if reverse else cursor.iternext():
+                    key = item[0]
+                    if key < start or key >= stop:
+                        return
+                    yield item
+                    if self._changes != changes:
+                        start, stop = (start, key) if reverse else (key + b"\0", stop)
+                        break
+                else:
+                    return
+        except lmdb.Error as error:
+            raise self._failed(error, start) from error
+
+    def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
+        try:
+            cursor = self._txn.cursor()
+            while start < stop and _seek(cursor, start, stop, reverse):
+                changes = self._changes
+                step = cursor.iterprev if reverse else cursor.iternext
+                for key in step(keys=True, values=False):
+                    if key < start or key >= stop:
+                        return
+                    yield key
+                    if self._changes != changes:
+                        start, stop = (start, key) if reverse else (key + b"\0", stop)
+                        break
+                else:
+                    return
+        except lmdb.Error as error:
+            raise self._failed(error, start) from error
+
+    def _failed(self, error: lmdb.Error, key: bytes) -> Exception:
+        if self._txn is _OVER:
+            return UsageError("the transaction is over", advice="Read within the `with` block.")
+        if isinstance(error, lmdb.BadValsizeError):
+            check_key(key)
+        return from_lmdb(error, self._env.folder, "reading")
+
+
+class LmdbWriter(LmdbReader, Writer):
+    """The write transaction.
+
+    Attributes:
+        failure: The first error that LMDB met, after which it takes no more of this transaction.
+    """
+
+    __slots__ = ("failure",)
+
+    def __init__(self, store: LmdbStore, env: Environment, transaction: lmdb.Transaction) -> None:
+        super().__init__(store)
+        self._env = env
+        self._txn = transaction
+        self.failure: lmdb.Error | None = None
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self._changes += 1
+        try:
+            self._txn.put(key, value)
+        except lmdb.Error as error:
+            raise self._failed(error, key) from error
+
+    def delete(self, key: bytes) -> bool:
+        self._changes += 1
+        try:
+            gone: bool = self._txn.delete(key)
+        except lmdb.Error as error:
+            raise self._failed(error, key) from error
+        if not gone:
+            check_key(key)
+        return gone
+
+    def delete_range(self, start: bytes, stop: bytes) -> int:
+        self._changes += 1
+        count = 0
+        try:
+            cursor = self._txn.cursor()
+            found = start < stop and cursor.set_range(start)
+            while found and cursor.key() < stop:
+                cursor.delete()  # and on to the next one
+                found = bool(cursor.key())
+                count += 1
+        except lmdb.Error as error:
+            raise self._failed(error, start) from error
+        return count
+
+    def finish(self) -> None:
+        """Abort what was not committed, and let no more be done."""
+        transaction, self._txn = self._txn, _OVER
+        transaction.abort()
+
+    def _failed(self, error: lmdb.Error, key: bytes) -> Exception:
+        if self._txn is not _OVER and not isinstance(error, lmdb.BadValsizeError):
+            self.failure = self.failure or error
+            return from_lmdb(error, self._env.folder, "writing")
+        return super()._failed(error, key)
+
+
+class LmdbStore(KeyValueStore):
+    """A store in a folder of its own, made by `LmdbStore.open`."""
+
+    __slots__ = ("_closing", "_env", "_folder", "readonly")
+
+    def __init__(self, env: Environment, *, readonly: bool) -> None:
+        self.readonly = readonly
+        self._folder = env.folder
+        self._env: Environment | None = env
+        self._closing = Lock()
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        sync: Sync = "full",
+        map_size: int = DEFAULT_MAP_SIZE,
+        readonly: bool = False,
+    ) -> LmdbStore:
+        """Open the store in the folder `path`, made if it is missing and private to its owner.
+
+        All stores that a process opens on one folder share one LMDB environment. `fork()` is no
+        concern of the caller: the child opens the files anew at first use.
+
+        Args:
+            path: The folder, which holds `data.mdb` and `lock.mdb`.
+            sync: `"full"` survives power loss; `"normal"` never corrupts but may lose the last
+                commits on power loss; `"off"` leaves flushing to the system, which may corrupt on
+                power loss. No crash of the process loses anything.
+            map_size: Bytes of address space to start with. Only what is stored takes room on disk;
+                the map grows by itself, and starts smaller where the system refuses it.
+            readonly: Make and write nothing. Where the lock file cannot be opened, as on a
+                read-only file system, the store is read without it: then no other process may
+                write meanwhile.
+
+        Raises:
+            InvalidPathError: There cannot be a store at `path`; or there is none, and `readonly`;
+                or this process has it open with another `sync`.
+            DamagedError: The files are not what LMDB wrote.
+            FormatVersionError: They were written by another version of LMDB.
+            StoreFullError: There is no room to make the store.
+        """
+        if sync not in ("full", "normal", "off"):
+            raise UsageError(f"sync is {sync!r}", advice='Pass "full", "normal" or "off".')
+        if map_size <= 0:
+            raise UsageError(f"map_size is {map_size}", advice="Pass a number of bytes.")
+        folder = files.prepare(path, readonly=readonly)
+        env = registry.acquire(folder, sync, map_size, readonly=readonly)
+        return cls(env, readonly=readonly)
+
+    def read(self) -> LmdbReader:
+        return LmdbReader(self)
+
+    def write(self, apply: Callable[[Writer], T]) -> T:
+        env = self._environment()
+        if self.readonly:
+            raise ReadOnlyError("the store was opened for reading", path=self._folder)
+        env.check_outside()
+        with env.writing:
+            while True:
+                who, transaction = env.begin(write=True)
+                writer = LmdbWriter(self, env, transaction)
+                try:
+                    result = apply(writer)
+                    if writer.failure is None:
+                        transaction.commit()
+                        return result
+                except lmdb.Error as error:
+                    writer.failure = error
+                except Exception:
+                    if not isinstance(writer.failure, lmdb.MapFullError):
+                        raise
+                finally:
+                    writer.finish()
+                    env.end(who)
+                if not isinstance(writer.failure, lmdb.MapFullError):
+                    raise from_lmdb(writer.failure, self._folder, "writing") from writer.failure
+                env.grow()
+
+    def size(self) -> int:
+        self._environment()
+        try:
+            return files.occupied(self._folder)
+        except OSError as error:
+            raise from_os(error, self._folder, "measuring the store") from error
+
+    def close(self) -> None:
+        env = self._env
+        if env is None:
+            return
+        env.check_outside()
+        with self._closing:
+            env, self._env = self._env, None
+        if env is not None:
+            registry.release(env)
+
+    def _environment(self) -> Environment:
+        env = self._env
+        if env is None:
+            raise StoreClosedError("the store is closed", path=self._folder)
+        return env
+
+
+def _seek(cursor: lmdb.Cursor, start: bytes, stop: bytes, reverse: bool) -> bool:
+    """Put the cursor where the range begins; whether a key is there, in the range or beyond."""
+    if not reverse:
+        return bool(cursor.set_range(start))
+    return bool(cursor.prev() if cursor.set_range(stop) else cursor.last())

@@ -50,7 +50,8 @@ class Goal:
     def aim(self) -> str:
         if self.over is None:
             return f"{self.sense} {self.written(self.bound)}"
-        return f"{self.sense} {self.written(self.bound)} of {self.over_title}"
+        of = "of" if self.bound < 1 else "times"
+        return f"{self.sense} {self.written(self.bound)} {of} {self.over_title}"
 
     def written(self, value: float) -> str:
         if self.unit is not None:
@@ -138,7 +139,7 @@ GOALS = (
     ),
     Goal(
         "listing 1500 checkpoints of the chat: peak memory over idle",
-        Figure("history", "peak"),
+        Figure("listing", "peak"),
         "at most",
         60e6,
         unit="B",

@@ -103,7 +103,8 @@ def _cells(
 
 _HEADLINES = (
     ("chat", ("wall", "disk", "get_state_p50")),
-    ("history", ("history", "peak")),
+    ("history", ("history",)),
+    ("listing", ("peak",)),
     ("files", ("wall", "disk")),
     ("document", ("wall", "disk")),
     ("delta", ("wall", "disk")),

@@ -20,7 +20,7 @@ WORKLOADS = {
     workload.name: workload
     for workload in (
         *chat.WORKLOADS,
-        history.WORKLOAD,
+        *history.WORKLOADS,
         forks.WORKLOAD,
         files.WORKLOAD,
         document.WORKLOAD,

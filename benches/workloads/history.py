@@ -2,48 +2,92 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from benches.agent import CHECKPOINTS_PER_TURN, build_agent, thread, write_script
 from benches.measure import PeakMemory, elapsed
 from benches.model import Bench, Metric, Result, Workload
 from benches.workloads.chat import QUICK_TURNS, THREAD, TURNS, fill
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+_CHECKPOINTS = TURNS * CHECKPOINTS_PER_TURN
+_QUICK_CHECKPOINTS = QUICK_TURNS * CHECKPOINTS_PER_TURN
+
 
 def _prepare(bench: Bench) -> None:
     with bench.open(durable=False) as saver:
-        fill(saver, write_script(THREAD, range(bench.size(TURNS, QUICK_TURNS))))
+        _fill(bench, saver)
 
 
-def _run(bench: Bench) -> Result:
-    turns = bench.size(TURNS, QUICK_TURNS)
-    result = Result()
+def _fill(bench: Bench, saver: BaseCheckpointSaver[Any]) -> None:
+    fill(saver, write_script(THREAD, range(bench.size(TURNS, QUICK_TURNS))))
+
+
+@contextmanager
+def _filled(bench: Bench) -> Iterator[BaseCheckpointSaver[Any]]:
     with bench.open() as saver:
         if not bench.saver.persistent:
-            fill(saver, write_script(THREAD, range(turns)))
+            _fill(bench, saver)
+        yield saver
+
+
+def _consume(bench: Bench, checkpoints: Iterable[object]) -> None:
+    """Take one after the other, keeping none."""
+    expected = bench.size(_CHECKPOINTS, _QUICK_CHECKPOINTS)
+    count = 0
+    for count, _ in enumerate(checkpoints, start=1):
+        bench.progress(count / expected)
+    assert count == expected, f"{count} checkpoints, not {expected}"
+
+
+def _run_history(bench: Bench) -> Result:
+    result = Result()
+    config = thread(THREAD)
+    with _filled(bench) as saver:
         graph = build_agent({}, saver)
         memory = PeakMemory()
-        result.metrics["first_get_state"] = elapsed(partial(graph.get_state, thread(THREAD)))
-
-        def read_history() -> None:
-            count = 0
-            for count, _ in enumerate(graph.get_state_history(thread(THREAD)), start=1):
-                bench.progress(count / (turns * CHECKPOINTS_PER_TURN))
-            assert count == turns * CHECKPOINTS_PER_TURN, f"{count} checkpoints"
-
-        result.metrics["history"] = elapsed(read_history)
+        result.metrics["first_get_state"] = elapsed(partial(graph.get_state, config))
+        history = graph.get_state_history(config)
+        result.metrics["history"] = elapsed(partial(_consume, bench, history))
         result.metrics["peak"] = memory.growth()
     return result
 
 
-WORKLOAD = Workload(
-    name="history",
-    title=f"History of the {TURNS}-turn chat, {TURNS * CHECKPOINTS_PER_TURN} checkpoints",
-    metrics=(
-        Metric("first_get_state", "first get_state", "s"),
-        Metric("history", "get_state_history", "s"),
-        Metric("peak", "peak memory over idle", "B"),
+def _run_listing(bench: Bench) -> Result:
+    result = Result()
+    with _filled(bench) as saver:
+        memory = PeakMemory()
+        listing = saver.list(thread(THREAD))
+        result.metrics["list"] = elapsed(partial(_consume, bench, listing))
+        result.metrics["peak"] = memory.growth()
+    return result
+
+
+_PEAK = Metric("peak", "peak memory over idle", "B")
+
+WORKLOADS = (
+    Workload(
+        name="history",
+        title=f"get_state_history of the {TURNS}-turn chat, {_CHECKPOINTS} checkpoints at once",
+        metrics=(
+            Metric("first_get_state", "first get_state", "s"),
+            Metric("history", "get_state_history", "s"),
+            _PEAK,
+        ),
+        run=_run_history,
+        prepare=_prepare,
     ),
-    run=_run,
-    prepare=_prepare,
+    Workload(
+        name="listing",
+        title=f"list of the {TURNS}-turn chat, {_CHECKPOINTS} checkpoints one by one",
+        metrics=(Metric("list", "list", "s"), _PEAK),
+        run=_run_listing,
+        prepare=_prepare,
+    ),
 )

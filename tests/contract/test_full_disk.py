@@ -24,12 +24,17 @@ PATIENCE = 120.0  # seconds until a process counts as hung
 
 def fill(face: Face, most: int = 400) -> int:
     """Put random values of 64 KB until there is no room; how many were acknowledged."""
-    number = 0
-    with pytest.raises(StoreFullError):
+    stored: list[int] = []
+
+    def put_all() -> None:
         for number in range(most):
             put(face, f"c{number:03}", {"value": os.urandom(65536)}, parent=f"c{number - 1:03}")
             face.put_writes(config(id=f"c{number:03}"), [("x", number)], "task")
-    return number
+            stored.append(number)
+
+    with pytest.raises(StoreFullError):
+        put_all()
+    return len(stored)
 
 
 def check_full(saver: LmdbSaver, make_room: Callable[[], Any]) -> None:

@@ -1,0 +1,155 @@
+"""Drives one graph in several ways, and compares each with the same run on InMemorySaver."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.memory import InMemorySaver
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+    from langgraph.types import StateSnapshot
+
+    Scenario = Callable[["Driver"], Any]
+
+
+def at_thread(thread: str = "t", **keys: Any) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread, **keys}}
+
+
+class Driver:
+    """A graph on a saver: `build(saver)` compiles it."""
+
+    def __init__(
+        self, build: Callable[[Any], Any], saver: BaseCheckpointSaver[Any], **options: Any
+    ) -> None:
+        self._build = build
+        self._saver = saver
+        self._options = options
+
+    @contextmanager
+    def saver(self) -> Iterator[Any]:
+        yield self._saver
+
+    @contextmanager
+    def graph(self) -> Iterator[Any]:
+        with self.saver() as saver:
+            yield self._build(saver)
+
+    def invoke(self, given: Any, at: RunnableConfig | None = None, **options: Any) -> Any:
+        with self.graph() as graph:
+            return self._invoke(graph, given, at or at_thread(), {**self._options, **options})
+
+    def state(self, at: RunnableConfig | None = None, **options: Any) -> StateSnapshot:
+        with self.graph() as graph:
+            return self._state(graph, at or at_thread(), options)
+
+    def history(self, at: RunnableConfig | None = None) -> list[StateSnapshot]:
+        with self.graph() as graph:
+            return self._history(graph, at or at_thread())
+
+    def update(self, values: Any, at: RunnableConfig | None = None, **options: Any) -> Any:
+        with self.graph() as graph:
+            return self._update(graph, at or at_thread(), values, options)
+
+    def _invoke(self, graph: Any, given: Any, at: Any, options: Any) -> Any:
+        return graph.invoke(given, at, **options)
+
+    def _state(self, graph: Any, at: Any, options: Any) -> Any:
+        return graph.get_state(at, **options)
+
+    def _history(self, graph: Any, at: Any) -> Any:
+        return [*graph.get_state_history(at)]
+
+    def _update(self, graph: Any, at: Any, values: Any, options: Any) -> Any:
+        return graph.update_state(at, values, **options)
+
+
+class AsyncDriver(Driver):
+    """The async face, every call in an event loop of its own."""
+
+    def _invoke(self, graph: Any, given: Any, at: Any, options: Any) -> Any:
+        return asyncio.run(graph.ainvoke(given, at, **options))
+
+    def _state(self, graph: Any, at: Any, options: Any) -> Any:
+        return asyncio.run(graph.aget_state(at, **options))
+
+    def _history(self, graph: Any, at: Any) -> Any:
+        async def collect() -> list[Any]:
+            return [one async for one in graph.aget_state_history(at)]
+
+        return asyncio.run(collect())
+
+    def _update(self, graph: Any, at: Any, values: Any, options: Any) -> Any:
+        return asyncio.run(graph.aupdate_state(at, values, **options))
+
+
+class ReopeningDriver(Driver):
+    """Every call on a saver of its own, as after a restart; nothing but the store is kept."""
+
+    def __init__(self, build: Callable[[Any], Any], path: Path, **options: Any) -> None:
+        self._build = build
+        self._path = path
+        self._options = options
+
+    @contextmanager
+    def saver(self) -> Iterator[Any]:
+        with LmdbSaver(self._path) as saver:
+            yield saver
+
+
+class Drive:
+    """Makes drivers of one kind, on the test's store."""
+
+    def __init__(self, kind: str, path: Path) -> None:
+        self.kind = kind
+        self._path = path
+
+    @contextmanager
+    def on_lmdb(self, build: Callable[[Any], Any], **options: Any) -> Iterator[Driver]:
+        """A driver of a graph on `LmdbSaver`."""
+        if self.kind == "reopened":
+            yield ReopeningDriver(build, self._path, **options)
+            return
+        with LmdbSaver(self._path) as saver:
+            yield (AsyncDriver if self.kind == "async" else Driver)(build, saver, **options)
+
+    def same(self, build: Callable[[], Callable[[Any], Any]], scenario: Scenario, **o: Any) -> Any:
+        """Run a scenario here and on InMemorySaver; both must see the same, which is returned.
+
+        `build()` gives a new graph for each of the two, so that what its nodes remember stays
+        apart.
+        """
+        with self.on_lmdb(build(), **o) as driver:
+            seen = scenario(driver)
+        assert seen == scenario(Driver(build(), InMemorySaver(), **o))
+        return seen
+
+
+def facts(snapshot: StateSnapshot) -> dict[str, Any]:
+    """What a snapshot says, but for ids and times."""
+    metadata = snapshot.metadata or {}
+    return {
+        "values": snapshot.values,
+        "next": snapshot.next,
+        "source": metadata.get("source"),
+        "step": metadata.get("step"),
+        "interrupts": [one.value for one in snapshot.interrupts],
+        "tasks": [
+            (task.name, task.error, task.result, [one.value for one in task.interrupts])
+            for task in snapshot.tasks
+        ],
+    }
+
+
+def story(driver: Driver, at: RunnableConfig | None = None) -> list[dict[str, Any]]:
+    """The facts of a thread's history."""
+    return [facts(snapshot) for snapshot in driver.history(at)]

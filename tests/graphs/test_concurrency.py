@@ -1,0 +1,180 @@
+"""Many graphs at once: threads, asyncio tasks, event loops, cancelled runs."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+
+import pytest
+from langgraph.graph import START, StateGraph
+from langgraph.types import Command, interrupt
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from tests.graphs.driving import at_thread
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class State(TypedDict):
+    log: Annotated[list[str], operator.add]
+
+
+def conversation(saver: Any) -> Any:
+    """Two parallel nodes, then a question."""
+    builder = StateGraph(State)
+    builder.add_node("left", lambda state: {"log": [f"left of {state['log'][-1]}"]})
+    builder.add_node("right", lambda state: {"log": [f"right of {state['log'][-1]}"]})
+    builder.add_node("ask", lambda _: {"log": [interrupt("question")]})
+    builder.add_edge(START, "left")
+    builder.add_edge(START, "right")
+    builder.add_edge(["left", "right"], "ask")
+    return builder.compile(checkpointer=saver)
+
+
+def expected(thread: str, turns: int) -> list[str]:
+    return [
+        entry
+        for number in range(turns)
+        for entry in (
+            f"{thread}.{number}",
+            f"left of {thread}.{number}",
+            f"right of {thread}.{number}",
+            f"answer {number}",
+        )
+    ]
+
+
+def talk(graph: Any, thread: str, turns: int) -> None:
+    at = at_thread(thread)
+    for number in range(turns):
+        graph.invoke({"log": [f"{thread}.{number}"]}, at)
+        graph.invoke(Command(resume=f"answer {number}"), at)
+
+
+async def atalk(graph: Any, thread: str, turns: int) -> None:
+    at = at_thread(thread)
+    for number in range(turns):
+        await graph.ainvoke({"log": [f"{thread}.{number}"]}, at)
+        await graph.ainvoke(Command(resume=f"answer {number}"), at)
+
+
+def check(path: Path, threads: list[str], turns: int) -> None:
+    """Every conversation is complete, its history too, and nothing else is in the store."""
+    with LmdbSaver(path) as saver:
+        graph = conversation(saver)
+        for thread in threads:
+            assert graph.get_state(at_thread(thread)).values["log"] == expected(thread, turns)
+            assert len([*graph.get_state_history(at_thread(thread))]) == 4 * turns
+        assert sorted(saver.threads()) == sorted(threads)
+
+
+def test_a_hundred_threads(path: Path) -> None:
+    """A hundred threads of a pool, each with a conversation of its own, on one saver."""
+    names = [f"thread {number}" for number in range(100)]
+    with LmdbSaver(path) as saver, ThreadPoolExecutor(100) as pool:
+        graph = conversation(saver)
+        list(pool.map(lambda name: talk(graph, name, 2), names))
+    check(path, names, 2)
+
+
+def test_two_hundred_tasks(path: Path) -> None:
+    """Two hundred asyncio tasks in one loop, on one saver."""
+    names = [f"task {number}" for number in range(200)]
+
+    async def go() -> None:
+        async with LmdbSaver(path) as saver:
+            graph = conversation(saver)
+            await asyncio.gather(*(atalk(graph, name, 1) for name in names))
+
+    asyncio.run(go())
+    check(path, names, 1)
+
+
+def test_several_loops_one_after_another(path: Path) -> None:
+    """One saver and one graph, made before any loop ran, in a loop of its own for every turn."""
+    names = ["one", "two"]
+    with LmdbSaver(path) as saver:
+        graph = conversation(saver)
+
+        async def turn(number: int) -> None:
+            for name in names:
+                await graph.ainvoke({"log": [f"{name}.{number}"]}, at_thread(name))
+                await graph.ainvoke(Command(resume=f"answer {number}"), at_thread(name))
+
+        for number in range(4):
+            asyncio.run(turn(number))
+    check(path, names, 4)
+
+
+def test_both_faces_at_once(path: Path) -> None:
+    """Sync threads and asyncio tasks on one saver."""
+    names = [f"{kind} {number}" for kind in ("sync", "async") for number in range(8)]
+    with LmdbSaver(path) as saver, ThreadPoolExecutor(8) as pool:
+        graph = conversation(saver)
+
+        async def go() -> None:
+            await asyncio.gather(*(atalk(graph, name, 2) for name in names[8:]))
+
+        running = [pool.submit(talk, graph, name, 2) for name in names[:8]]
+        asyncio.run(go())
+        for one in running:
+            one.result()
+    check(path, names, 2)
+
+
+def test_several_savers_on_one_path(path: Path) -> None:
+    """Savers of one process share the store; closing one leaves the others at work."""
+    names = [f"thread {number}" for number in range(12)]
+
+    def work(name: str) -> None:
+        with LmdbSaver(path) as saver:
+            talk(conversation(saver), name, 2)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, names))
+    check(path, names, 2)
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+def test_a_cancelled_run_goes_on_later(path: Path, durability: str) -> None:
+    """Runs cancelled in mid-step leave whole checkpoints, from which they go on."""
+
+    async def go() -> list[list[str]]:
+        reached = asyncio.Event()
+        held = [True]
+
+        async def hold(_: State) -> dict[str, Any]:
+            if held[0]:
+                reached.set()
+                await asyncio.get_running_loop().create_future()
+            return {"log": ["held"]}
+
+        builder = StateGraph(State)
+        builder.add_node("first", lambda _: {"log": ["first"]})
+        builder.add_node("hold", hold)
+        builder.add_edge(START, "first")
+        builder.add_edge("first", "hold")
+        results = []
+        async with LmdbSaver(path) as saver:
+            graph = builder.compile(checkpointer=saver)
+            for thread in ("one", "two"):
+                held[0] = True
+                reached.clear()
+                at = at_thread(thread)
+                run = asyncio.ensure_future(
+                    graph.ainvoke({"log": ["begin"]}, at, durability=durability)
+                )
+                await reached.wait()
+                run.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await run
+                held[0] = False
+                state = await graph.aget_state(at)
+                given = None if state.next else {"log": ["begin"]}
+                results.append((await graph.ainvoke(given, at, durability=durability))["log"])
+        return results
+
+    assert asyncio.run(go()) == [["begin", "first", "held"]] * 2

@@ -1,0 +1,136 @@
+"""Parallel tasks: fan-out with `Send`, and the failure of one among many."""
+
+from __future__ import annotations
+
+import operator
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+
+import pytest
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import Send
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from tests.graphs.driving import AsyncDriver, Drive, Driver, at_thread, facts, story
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PATIENCE = 60.0  # seconds until a task that waits for its siblings counts as hung
+
+
+class State(TypedDict):
+    done: Annotated[list[int], operator.add]
+
+
+def fan_out(work: Callable[[dict[str, int]], Any], width: int) -> Callable[[Any], Any]:
+    builder = StateGraph(State)
+    builder.add_node("work", work)
+    builder.add_node("sum", lambda state: {"done": [sum(state["done"])]})
+    builder.add_conditional_edges(
+        START, lambda _: [Send("work", {"number": n}) for n in range(width)], ["work"]
+    )
+    builder.add_edge("work", "sum")
+    builder.add_edge("sum", END)
+    return lambda saver: builder.compile(checkpointer=saver)
+
+
+def test_a_wide_fan_out_arrives_in_order(drive: Drive) -> None:
+    """Sixty tasks of one step; what they write is applied in the order of the tasks."""
+
+    def scenario(driver: Driver) -> Any:
+        result = driver.invoke({"done": []})
+        return [result, story(driver)]
+
+    def build() -> Callable[[Any], Any]:
+        return fan_out(lambda call: {"done": [call["number"]]}, 60)
+
+    result, _ = drive.same(build, scenario)
+    assert result == {"done": [*range(60), sum(range(60))]}
+
+
+class Watched(LmdbSaver):
+    """Knows how many tasks' results were acknowledged."""
+
+    def expect(self, tasks: int) -> None:
+        self._results = threading.Semaphore(0)
+        self._expected = tasks
+
+    def put_writes(self, config: Any, writes: Any, *args: Any, **options: Any) -> None:
+        super().put_writes(config, writes, *args, **options)
+        self._count(writes)
+
+    async def aput_writes(self, config: Any, writes: Any, *args: Any, **options: Any) -> None:
+        await super().aput_writes(config, writes, *args, **options)
+        self._count(writes)
+
+    def _count(self, writes: Any) -> None:
+        if any(channel == "done" and value for channel, value in writes):
+            self._results.release()
+
+    def wait(self) -> None:
+        for _ in range(self._expected):
+            assert self._results.acquire(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("durability", ["sync", "async"])
+@pytest.mark.parametrize("driver_type", [Driver, AsyncDriver], ids=["sync", "async"])
+def test_siblings_of_a_failed_task_are_not_run_again(
+    path: Path, driver_type: type[Driver], durability: str
+) -> None:
+    """One of five fails, after the others are stored; the next run repeats that one alone."""
+    ran: Counter[int] = Counter()
+
+    def work(call: dict[str, int]) -> dict[str, Any]:
+        number = call["number"]
+        ran[number] += 1
+        if number == 2 and ran[number] == 1:
+            saver.wait()
+            raise ConnectionError("the tool is not there")
+        return {"done": [number]}
+
+    build = fan_out(work, 5)
+    with Watched(path) as saver:
+        saver.expect(4)
+        driver = driver_type(build, saver, durability=durability)
+        with pytest.raises(ConnectionError):
+            driver.invoke({"done": []})
+        failed = facts(driver.state())
+    assert ran == dict.fromkeys(range(5), 1)
+    assert failed["next"] == ("work",)
+    assert [error for _, error, _, _ in failed["tasks"]].count(None) == 4
+    assert "the tool is not there" in str(failed["tasks"][2][1])
+    with LmdbSaver(path) as reopened:
+        driver = driver_type(build, reopened, durability=durability)
+        assert facts(driver.state()) == failed
+        assert driver.invoke(None) == {"done": [*range(5), 10]}
+    assert ran == {**dict.fromkeys(range(5), 1), 2: 2}
+
+
+@pytest.mark.parametrize("driver_type", [Driver, AsyncDriver], ids=["sync", "async"])
+def test_a_failed_thread_may_be_pruned_before_it_goes_on(
+    path: Path, driver_type: type[Driver]
+) -> None:
+    """The finished siblings' writes are kept with the latest checkpoint."""
+    ran: Counter[int] = Counter()
+
+    def work(call: dict[str, int]) -> dict[str, Any]:
+        ran[call["number"]] += 1
+        if call["number"] == 0 and ran[0] == 1:
+            saver.wait()
+            raise ConnectionError("the tool is not there")
+        return {"done": [call["number"]]}
+
+    build = fan_out(work, 3)
+    with Watched(path) as saver:
+        saver.expect(2)
+        driver = driver_type(build, saver)
+        with pytest.raises(ConnectionError):
+            driver.invoke({"done": []}, at_thread())
+        saver.prune(["t"], strategy="keep_latest")
+        saver.copy_thread("t", "copy")
+        assert driver.invoke(None) == {"done": [0, 1, 2, 3]}
+        assert driver.invoke(None, at_thread("copy")) == {"done": [0, 1, 2, 3]}
+    assert ran == {0: 3, 1: 1, 2: 1}

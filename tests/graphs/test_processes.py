@@ -1,0 +1,189 @@
+"""Several processes on one store: side by side, forked with the saver open, killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from tests.graphs.driving import at_thread
+from tests.graphs.test_concurrency import check, conversation, expected, talk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PATIENCE = 120.0  # seconds until a process counts as hung
+
+
+class Process:
+    """A Python process that has the names of this module, and is talked to in lines."""
+
+    def __init__(self, program: str, *args: str) -> None:
+        self._popen = subprocess.Popen(
+            [sys.executable, "-c", f"from tests.graphs.test_processes import *\n{program}", *args],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert self._popen.stdin is not None
+        assert self._popen.stdout is not None
+        self._to, self._from = self._popen.stdin, self._popen.stdout
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._popen.poll() is None:
+            os.killpg(self._popen.pid, signal.SIGKILL)  # its children too
+        self._popen.communicate()
+
+    def tell(self, line: str) -> None:
+        self._to.write(f"{line}\n")
+        self._to.flush()
+
+    def read(self) -> str:
+        return self._from.readline().rstrip("\n")
+
+    def kill(self) -> list[str]:
+        """Kill it; what it had said before, and was not read."""
+        self._popen.kill()
+        rest = self._from.read().split()
+        assert self._popen.wait() == -signal.SIGKILL
+        return rest
+
+    def end(self) -> None:
+        self._popen.communicate("\n", timeout=PATIENCE)
+        assert self._popen.returncode == 0
+
+
+TALKS = """
+with LmdbSaver(sys.argv[1]) as saver:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for number in range(10):
+        talk(conversation(saver), f"{sys.argv[2]} {number}", 2)
+"""
+
+ANSWERS = """
+from langgraph.types import Command
+with LmdbSaver(sys.argv[1]) as saver:
+    graph = conversation(saver)
+    for line in sys.stdin:
+        if not line.strip():
+            break
+        graph.invoke(Command(resume=line.strip()), at_thread("t"))
+        print(len(graph.get_state(at_thread("t")).values["log"]), flush=True)
+"""
+
+
+def test_three_processes_write_at_once(path: Path) -> None:
+    """Two other processes and this one, each with conversations of its own, all at once."""
+    with (
+        LmdbSaver(path) as saver,
+        Process(TALKS, str(path), "one") as one,
+        Process(TALKS, str(path), "two") as two,
+    ):
+        for other in (one, two):
+            assert other.read() == "ready"
+        for other in (one, two):
+            other.tell("go")
+        for number in range(10):
+            talk(conversation(saver), f"here {number}", 2)
+        one.end()
+        two.end()
+    check(path, [f"{name} {n}" for name in ("one", "two", "here") for n in range(10)], 2)
+
+
+def test_turns_taken_by_two_processes(path: Path) -> None:
+    """What one process writes the other reads at once, with both savers open all the time."""
+    with LmdbSaver(path) as saver, Process(ANSWERS, str(path)) as other:
+        graph = conversation(saver)
+        for number in range(4):
+            graph.invoke({"log": [f"t.{number}"]}, at_thread("t"))
+            other.tell(f"answer {number}")
+            assert other.read() == f"{4 * (number + 1)}"
+            assert len(graph.get_state(at_thread("t")).values["log"]) == 4 * (number + 1)
+        other.end()
+    check(path, ["t"], 4)
+
+
+def forked(work: Callable[[], Any]) -> int:
+    """Do some work in a forked child; the status it exits with."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def fork_with_an_open_saver(path: Path) -> None:
+    """Parent and child go on with the saver that was open at the fork, and end on their own."""
+    with LmdbSaver(path) as saver:
+        graph = conversation(saver)
+        talk(graph, "before", 1)
+        listing = saver.list(None)
+        next(listing)
+
+        def in_the_child() -> None:
+            assert graph.get_state(at_thread("before")).values["log"][-1] == "answer 0"
+            assert len([*saver.list(None)]) == 4
+            talk(graph, "child", 2)
+            talk(graph, "both", 1)
+            saver.close()
+
+        assert forked(in_the_child) == 0
+        assert len([*listing]) == 3
+        assert graph.get_state(at_thread("both")).values["log"][-1] == "answer 0"
+        talk(graph, "parent", 2)
+        assert forked(lambda: talk(graph, "second child", 2)) == 0
+        saver.delete_thread("both")
+        saver.delete_thread("before")
+    assert forked(lambda: check(path, ["child", "parent", "second child"], 2)) == 0
+    check(path, ["child", "parent", "second child"], 2)
+
+
+def test_a_child_forked_with_the_saver_open(path: Path) -> None:
+    """`fork()` with the saver open: both go on. In a process of its own, as pytest has threads."""
+    program = "from pathlib import Path\nfork_with_an_open_saver(Path(sys.argv[1]))"
+    with Process(program, str(path)) as process:
+        process.end()
+
+
+WRITES = """
+with LmdbSaver(sys.argv[1], sync=sys.argv[2]) as saver:
+    graph = conversation(saver)
+    for number in range(10_000):
+        talk(graph, f"thread {number}", 1)
+        print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("sync", ["full", "off"])
+def test_a_killed_process_loses_nothing_that_was_acknowledged(path: Path, sync: str) -> None:
+    """SIGKILL in the middle of writing: what was acknowledged is there, and the store goes on."""
+    with Process(WRITES, str(path), sync) as victim:
+        assert [victim.read() for _ in range(5)] == [*"01234"]
+        acknowledged = 5 + len(victim.kill())
+    with LmdbSaver(path) as saver:
+        graph = conversation(saver)
+        whole = [f"thread {number}" for number in range(acknowledged)]
+        names = {*saver.threads()}
+        assert {*whole} <= names
+        for name in names - {*whole}:  # the one that was cut off
+            for snapshot in graph.get_state_history(at_thread(name)):
+                log = snapshot.values.get("log", [])
+                assert log == expected(name, 1)[: len(log)]
+            saver.delete_thread(name)
+        talk(graph, "after", 1)
+    check(path, [*whole, "after"], 1)

@@ -1,0 +1,215 @@
+"""History, forks and replays; threads that began elsewhere."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from tests.graphs.driving import Drive, Driver, at_thread, facts, story
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class State(TypedDict):
+    log: Annotated[list[str], operator.add]
+    latest: str
+
+
+def three_steps() -> Callable[[Any], Any]:
+    def step(name: str) -> Callable[[State], dict[str, Any]]:
+        return lambda state: {"log": [f"{name} after {len(state['log'])}"], "latest": name}
+
+    builder = StateGraph(State)
+    for name, before in [("a", START), ("b", "a"), ("c", "b")]:
+        builder.add_node(name, step(name))
+        builder.add_edge(before, name)
+    return lambda saver: builder.compile(checkpointer=saver)
+
+
+def test_history(drive: Drive) -> None:
+    """Newest first, each with its parent, from one turn to the next."""
+
+    def scenario(driver: Driver) -> Any:
+        for turn in ("one", "two"):
+            driver.invoke({"log": [turn]})
+        snapshots = driver.history()
+        parents = [one.parent_config and one.parent_config["configurable"] for one in snapshots]
+        configs = [one.config["configurable"] for one in snapshots]
+        assert [parent and parent["checkpoint_id"] for parent in parents] == [
+            *(at["checkpoint_id"] for at in configs[1:]),
+            None,
+        ]
+        return story(driver)
+
+    assert [one["step"] for one in drive.same(three_steps, scenario)] == [*range(8, -2, -1)]
+
+
+def test_a_replay_and_a_fork(drive: Drive) -> None:
+    """Going on from an earlier checkpoint, as it was and changed; the old branch stays."""
+
+    def scenario(driver: Driver) -> Any:
+        driver.invoke({"log": ["begin"], "latest": ""})
+        tip = driver.state()
+        before_b = next(one for one in driver.history() if one.next == ("b",))
+        replayed = driver.invoke(None, before_b.config)
+        fork = driver.update({"log": ["changed"]}, before_b.config)
+        forked = driver.invoke(None, fork)
+        as_c = driver.update({"latest": "said so"}, before_b.config, as_node="c")
+        assert driver.state(tip.config).values == tip.values
+        return [replayed, forked, facts(driver.state(as_c)), facts(driver.state()), story(driver)]
+
+    replayed, forked, as_c, latest, history = drive.same(three_steps, scenario)
+    assert replayed["log"] == ["begin", "a after 1", "b after 2", "c after 3"]
+    assert forked["log"] == ["begin", "a after 1", "changed", "b after 3", "c after 4"]
+    assert as_c == latest
+    assert as_c["next"] == ()
+    assert len(history) == 5 + 3 + 3 + 1
+
+
+def test_updates_of_a_thread_that_has_no_run(drive: Drive) -> None:
+    """A thread may begin with an update."""
+
+    def scenario(driver: Driver) -> Any:
+        driver.update({"log": ["given"]}, as_node="a")
+        return [facts(driver.state()), driver.invoke(None), story(driver)]
+
+    first, result, _ = drive.same(three_steps, scenario)
+    assert first["next"] == ("b",)
+    assert result["log"] == ["given", "b after 1", "c after 2"]
+
+
+def test_branches_survive_each_other(drive: Drive) -> None:
+    """Deleting the run of one branch leaves what the other branch shares with it."""
+    with drive.on_lmdb(three_steps()) as driver:
+        driver.invoke(
+            {"log": ["begin"], "latest": ""}, {**at_thread(), "metadata": {"run_id": "1"}}
+        )
+        before_b = next(one for one in driver.history() if one.next == ("b",))
+        old = driver.state()
+        with driver.saver() as saver:
+            fork = driver.update({"log": ["changed"]}, before_b.config)
+            driver.invoke(None, {**fork, "metadata": {"run_id": "2"}})
+            tip = driver.state()
+            saver.delete_for_runs(["1"])
+            assert facts(driver.state(tip.config)) == facts(tip)
+            assert driver.state(old.config).values == {}
+            saver.delete_for_runs(["2"])
+        assert driver.invoke({"log": ["again"]})["latest"] == "c"
+
+
+def chat() -> Callable[[Any], Any]:
+    builder = StateGraph(MessagesState)
+    builder.add_node(
+        "answer",
+        lambda state: {
+            "messages": [AIMessage(f"{len(state['messages'])}", id=f"ai-{len(state['messages'])}")]
+        },
+    )
+    builder.add_edge(START, "answer")
+    return lambda saver: builder.compile(checkpointer=saver)
+
+
+def test_a_thread_that_began_in_another_saver(drive: Drive) -> None:
+    """Checkpoints copied in from InMemorySaver are gone on with, their text versions too."""
+    peer = InMemorySaver()
+    elsewhere = Driver(chat(), peer)
+    for turn in range(3):
+        elsewhere.invoke({"messages": [HumanMessage(f"turn {turn}", id=f"human-{turn}")]})
+    with drive.on_lmdb(chat()) as driver:
+        with driver.saver() as saver:
+            for one in reversed([*peer.list(at_thread())]):
+                parent = one.parent_config or at_thread(checkpoint_ns="")
+                versions = one.checkpoint["channel_versions"]
+                saver.put(parent, one.checkpoint, one.metadata, versions)
+                for number, (task, channel, value) in enumerate(one.pending_writes or []):
+                    saver.put_writes(one.config, [(channel, value)], f"{task} {number}")
+        assert driver.state().values == elsewhere.state().values
+        asked = {"messages": [HumanMessage("turn 3", id="human-3")]}
+        assert driver.invoke(asked) == elsewhere.invoke(asked)
+        with driver.saver() as saver:
+            versions = saver.get(at_thread())["channel_versions"]
+        assert {type(version) for version in versions.values()} == {str}
+        counts = [len(one.values.get("messages", [])) for one in driver.history()]
+        assert counts == [len(one.values.get("messages", [])) for one in elsewhere.history()]
+
+
+@pytest.mark.parametrize("turns", [1, 4])
+def test_a_copied_thread_goes_its_own_way(drive: Drive, turns: int) -> None:
+    """The copy has the whole history, and what is done to either leaves the other as it was."""
+    with drive.on_lmdb(chat()) as driver:
+        for turn in range(turns):
+            driver.invoke({"messages": [HumanMessage(f"turn {turn}", id=f"human-{turn}")]})
+        with driver.saver() as saver:
+            saver.copy_thread("t", "copy")
+        original = story(driver)
+        assert story(driver, at_thread("copy")) == original
+        driver.invoke({"messages": [HumanMessage("more", id="more")]}, at_thread("copy"))
+        assert story(driver) == original
+        copied = story(driver, at_thread("copy"))
+        with driver.saver() as saver:
+            saver.delete_thread("t")
+        assert story(driver, at_thread("copy")) == copied
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+def test_every_durability_mode(drive: Drive, durability: str) -> None:
+    """The same states and histories as on InMemorySaver, in all three modes."""
+
+    def scenario(driver: Driver) -> Any:
+        results = [driver.invoke({"log": [f"turn {turn}"]}) for turn in range(3)]
+        return [results, story(driver)]
+
+    results, history = drive.same(three_steps, scenario, durability=durability)
+    assert len(results[2]["log"]) == 12
+    assert len(history) == (3 if durability == "exit" else 15)
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+def test_a_failure_in_every_durability_mode(drive: Drive, durability: str) -> None:
+    """What a failed run leaves, and how it goes on, is the same too."""
+
+    def build() -> Callable[[Any], Any]:
+        failures = iter([ConnectionError("not now")])
+
+        def fail_once(_: State) -> dict[str, Any]:
+            for failure in failures:
+                raise failure
+            return {"log": ["worked"]}
+
+        builder = StateGraph(State)
+        builder.add_node("a", lambda _: {"log": ["a"]})
+        builder.add_node("b", fail_once)
+        builder.add_edge(START, "a")
+        builder.add_edge("a", "b")
+        return lambda saver: builder.compile(checkpointer=saver)
+
+    def scenario(driver: Driver) -> Any:
+        with pytest.raises(ConnectionError):
+            driver.invoke({"log": ["begin"], "latest": ""})
+        failed = facts(driver.state())
+        return [failed, driver.invoke(None), story(driver)]
+
+    failed, result, _ = drive.same(build, scenario, durability=durability)
+    assert failed["next"] == ("b",)
+    assert result["log"] == ["begin", "a", "worked"]
+
+
+def test_a_long_thread(path: Path) -> None:
+    """Many turns in one store: the state at every checkpoint is what it was then."""
+    with LmdbSaver(path, sync="off") as saver:
+        driver = Driver(chat(), saver)
+        for turn in range(60):
+            driver.invoke({"messages": [HumanMessage(f"turn {turn}", id=f"human-{turn}")]})
+        reference = driver.state().values["messages"]
+        assert len(reference) == 120
+        for snapshot in driver.history():
+            messages = snapshot.values.get("messages", [])
+            assert messages == reference[: len(messages)]

@@ -7,14 +7,16 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from benches.results import Results
+
+_T = TypeVar("_T")
 
 _HERE = Path(__file__).parent
 _OUT = _HERE / "out"
@@ -48,12 +50,8 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="measure (the default command)")
     run.add_argument("--quick", action="store_true", help="reduced sizes, under two minutes")
-    run.add_argument(
-        "--only", metavar="WORKLOAD,...", default=",".join(WORKLOADS), help="default: %(default)s"
-    )
-    run.add_argument(
-        "--savers", metavar="SAVER,...", default=",".join(SAVERS), help="default: %(default)s"
-    )
+    run.add_argument("--only", metavar="WORKLOAD,...", help=f"of {', '.join(WORKLOADS)}")
+    run.add_argument("--savers", metavar="SAVER,...", help=f"of {', '.join(SAVERS)}")
     run.add_argument("--repeat", type=int, help="default: each workload's own")
     _add_directory(run)
     run.set_defaults(command=_run)
@@ -81,12 +79,12 @@ def _add_directory(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _chosen(given: str, known: dict[str, object]) -> list[str]:
-    names = given.split(",")
+def _chosen(given: str | None, known: Mapping[str, _T]) -> list[_T]:
+    names = given.split(",") if given else list(known)
     for name in names:
         if name not in known:
             raise SystemExit(f"{name} is none of {', '.join(known)}")
-    return names
+    return [known[name] for name in names]
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -95,10 +93,12 @@ def _run(options: argparse.Namespace) -> int:
     from benches.savers import SAVERS
     from benches.workloads import WORKLOADS
 
-    workloads = [WORKLOADS[name] for name in _chosen(options.only, {**WORKLOADS})]
+    workloads = _chosen(options.only, WORKLOADS)
+    if options.quick and not options.only:
+        workloads = [workload for workload in workloads if workload.in_quick]
     chosen = runner.Options(
-        workloads=[each for each in workloads if each.in_quick or not options.quick],
-        savers=[SAVERS[name] for name in _chosen(options.savers, {**SAVERS})],
+        workloads=workloads,
+        savers=_chosen(options.savers, SAVERS),
         quick=options.quick,
         repeat=options.repeat,
         directory=options.directory,

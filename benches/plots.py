@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from benches.savers import SAVERS
 from benches.workloads import WORKLOADS
+from benches.workloads.scale import SIZES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +44,12 @@ _LATENCIES = {
     "get_500b": "get_tuple 0.5 KB",
     "get_20k": "get_tuple 20 KB",
     "get_500k": "get_tuple 500 KB",
+}
+
+_AT_SCALE = {
+    "get_p50": "get",
+    "list_long_p50": "list(limit=5) of a long thread",
+    "put_p50": "put",
 }
 
 Scale = Literal["linear", "log"]
@@ -117,6 +124,27 @@ def _operations(results: Results) -> Figure | None:
     return figure
 
 
+def _scale(results: Results) -> Figure | None:
+    savers = results.savers(max(SIZES, key=lambda name: len(results.savers(name))))
+    if sum(bool(results.savers(name)) for name in SIZES) < 2:
+        return None
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    panels = figure.subplots(1, 3)
+    for axes, (metric, label) in zip(panels, _AT_SCALE.items(), strict=True):
+        for saver in savers:
+            points = [
+                (size, value * 1e6)
+                for name, size in SIZES.items()
+                if (value := results.metric(name, saver, metric)) is not None
+            ]
+            if points:
+                axes.plot(*zip(*points, strict=True), marker="o", **_line("scale-1k", saver))
+        axes.set(title=label, xscale="log", yscale="log", xlabel="checkpoints", ylabel="µs, p50")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(savers))
+    return figure
+
+
 _PLOTS: dict[str, Callable[[Results], Figure | None]] = {
     "chat-disk": _over_steps("chat", "disk", "disk, MB", "turn", "log", 1e6),
     "chat-wall": _over_steps("chat", "wall", "seconds so far", "turn", "linear", 1),
@@ -125,6 +153,7 @@ _PLOTS: dict[str, Callable[[Results], Figure | None]] = {
     "document-disk": _over_steps("document", "disk", "disk, MB", "step", "log", 1e6),
     "operations": _operations,
     "threads": _throughput,
+    "scale": _scale,
 }
 
 

@@ -1,0 +1,139 @@
+"""The asynchronous face of the saver: the same operations, awaited.
+
+What is written is serialised before the first await, and committed by another thread while the
+loop goes on. Reads are served from the memory map at once; a large one that would hold the loop up
+goes to a worker thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+
+from langgraph.checkpoint.lmdb import configs, reading, writing
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from types import TracebackType
+
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.base import (
+        ChannelVersions,
+        Checkpoint,
+        CheckpointMetadata,
+        CheckpointTuple,
+        DeltaChannelHistory,
+    )
+    from typing_extensions import Self
+
+    from langgraph.checkpoint.lmdb.core import SaverCore
+
+READ_AT_ONCE = 128 * 1024
+"""Bytes of values that a coroutine reads from the store without leaving its thread."""
+
+
+class AsyncFace(BaseCheckpointSaver[Any]):
+    """The protocol's asynchronous methods, on a core that the synchronous face brings."""
+
+    @property
+    def _core(self) -> SaverCore:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await asyncio.to_thread(self.close)
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """As `get_tuple`."""
+        core, where = self._core, configs.where(config)
+        try:
+            return reading.get_tuple(core, where, budget=READ_AT_ONCE)
+        except reading.TooLargeError:
+            return await asyncio.to_thread(reading.get_tuple, core, where)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """As `list`."""
+        found = reading.listed(self._core, config, filter=filter, before=before, limit=limit)
+        for checkpoint in found:
+            if checkpoint is not None:
+                yield checkpoint
+            await asyncio.sleep(0)
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """As `put`."""
+        core = self._core
+        return await core.run_async(
+            writing.put(core, config, checkpoint, metadata, new_versions)
+        )
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """As `put_writes`."""
+        core = self._core
+        await core.run_async(writing.put_writes(core, config, writes, task_id, task_path))
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """As `delete_thread`."""
+        core = self._core
+        await core.run_async(writing.delete_thread(core, thread_id))
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """As `delete_for_runs`."""
+        core = self._core
+        for operation in writing.delete_for_runs(core, run_ids):
+            await core.run_async(operation)
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """As `copy_thread`."""
+        core = self._core
+        await core.run_async(writing.copy_thread(core, source_thread_id, target_thread_id))
+
+    async def aprune(
+        self,
+        thread_ids: Sequence[str],
+        *,
+        strategy: str = "keep_latest",
+        keep_last: int | None = None,
+    ) -> None:
+        """As `prune`."""
+        core = self._core
+        for operation in writing.prune(core, thread_ids, strategy, keep_last):
+            await core.run_async(operation)
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """As `get_delta_channel_history`."""
+        return await asyncio.to_thread(
+            reading.delta_channel_history, self._core, config, channels
+        )

@@ -1,0 +1,90 @@
+"""A serialiser whose failures say which value, and where inside of it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.lmdb.errors import (
+    DeserializationError,
+    LmdbSaverError,
+    SerializationError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from langgraph.checkpoint.serde.base import SerializerProtocol
+
+_MSGPACK_NIL = b"\xc0"
+_MAX_DEPTH = 50
+
+
+
+
+def dumps(serde: SerializerProtocol, value: Any) -> tuple[str, bytes]:
+    """Serialise a value.
+
+    Raises:
+        SerializationError: The serialiser does not know it, or a part of it, which is named.
+    """
+    try:
+        tag, payload = serde.dumps_typed(value)
+    except LmdbSaverError:
+        raise
+    except Exception as error:
+        inside = _culprit(serde, value, "", _MAX_DEPTH)
+        raise SerializationError(
+            f"a value cannot be serialised: {type(error).__name__}: {error}", inside=inside or None
+        ) from error
+    return tag, bytes(payload)
+
+
+def loads(serde: SerializerProtocol, tag: str, payload: bytes) -> Any:
+    """Deserialise a value.
+
+    Raises:
+        DeserializationError: The serialiser fails, or makes nothing of something.
+    """
+    try:
+        value = serde.loads_typed((tag, payload))
+    except LmdbSaverError:
+        raise
+    except Exception as error:
+        raise DeserializationError(
+            f"a stored value cannot be deserialised: {type(error).__name__}: {error}"
+        ) from error
+    if value is None and tag == "msgpack" and payload != _MSGPACK_NIL:
+        raise DeserializationError("a stored value was deserialised to None, which it is not")
+    return value
+
+
+@contextmanager
+def located(**where: str | None) -> Iterator[None]:
+    """Say where it happened, in errors of ours that do not say it yet."""
+    try:
+        yield
+    except LmdbSaverError as error:
+        for name, value in where.items():
+            if getattr(error, name, None) is None:
+                setattr(error, name, value)
+        raise
+
+
+def _culprit(serde: SerializerProtocol, value: Any, path: str, depth: int) -> str:
+    """The path to the innermost part of a value that cannot be serialised alone."""
+    for step, part in _parts(value) if depth else ():
+        try:
+            serde.dumps_typed(part)
+        except Exception:  # noqa: BLE001 - whatever it raises, this is the part
+            return _culprit(serde, part, path + step, depth - 1)
+    return path
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        yield from ((f"[{key!r}]", part) for key, part in value.items())
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        yield from ((f"[{index}]", part) for index, part in enumerate(value))
+    elif hasattr(value, "__dict__"):
+        yield from ((f".{name}", part) for name, part in vars(value).items())

@@ -1,0 +1,182 @@
+"""What is remembered of the values last seen: which parts they have, and where these are stored.
+
+A layout is never changed once others can see it, but for what it learns of its own elements.
+Everything here can be forgotten at any time; it is then read from the store again.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import accumulate
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.codec.messages import State
+    from langgraph.checkpoint.lmdb.engine.runs import Run
+    from langgraph.checkpoint.lmdb.engine.store import Place
+    from langgraph.checkpoint.lmdb.engine.values import Chunked
+
+
+class ChannelKey(NamedTuple):
+    """A channel of a thread's namespace."""
+
+    thread_id: str
+    checkpoint_ns: str
+    channel: str
+
+
+def digest(data: bytes) -> bytes:
+    """Sixteen bytes that stand for a part's content."""
+    return blake2b(data, digest_size=16).digest()
+
+
+@dataclass(slots=True)
+class PlainLayout:
+    """A value as bytes, cut into parts."""
+
+    place: Place
+    stored: Chunked
+    runs: list[Run]
+    body: bytes
+    ends: list[int]
+    """Where each part ends in the body."""
+
+    @property
+    def size(self) -> int:
+        return len(self.body) + 40 * len(self.ends) + 500
+
+
+@dataclass(slots=True)
+class Element:
+    """A message in a list, as stored; what is known of it only ever grows."""
+
+    type: type
+    state: State
+    """Of the message as it was put or handed out last."""
+    digest: bytes
+    length: int
+    """Bytes of it, encoded."""
+    parts: int
+    """How many chunks it has."""
+    raw: bytes | None
+    """Encoded; None once there is an image that serves instead."""
+    image: bytes | None = None
+
+
+@dataclass(slots=True)
+class MessageLayout:
+    """A list of messages, each of which begins a part."""
+
+    place: Place
+    stored: Chunked
+    runs: list[Run]
+    elements: list[Element]
+
+    @property
+    def size(self) -> int:
+        return 2 * self.stored.size + 300 * len(self.elements) + 500
+
+    def position(self, index: int) -> int:
+        """How many chunks the messages before this one have."""
+        if len(self.elements) == sum(run.count for run in self.runs):
+            return index
+        return sum(element.parts for element in self.elements[:index])
+
+    def whole(self, chunks: int) -> int:
+        """How many messages the first `chunks` chunks hold in full."""
+        if len(self.elements) == sum(run.count for run in self.runs):
+            return chunks
+        ends = accumulate(element.parts for element in self.elements)
+        return sum(1 for end in ends if end <= chunks)
+
+
+Layout: TypeAlias = "PlainLayout | MessageLayout"
+
+
+def ends_of(parts: list[bytes]) -> list[int]:
+    """Where each part ends once they are joined."""
+    return list(accumulate(map(len, parts)))
+
+
+class LayoutCache:
+    """The latest layout of each channel, and the parts of its latest pending writes.
+
+    Args:
+        limit: Bytes that all of it may take, about; 0 remembers nothing.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._reset()
+        _instances.add(self)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._layouts: OrderedDict[ChannelKey, Layout] = OrderedDict()
+        self._size = 0
+        self._parts: OrderedDict[ChannelKey, tuple[Place, dict[bytes, Run]]] = OrderedDict()
+
+    def get(self, key: ChannelKey, place: Place) -> Layout | None:
+        """The layout of a channel, if what it says of the thread still holds."""
+        with self._lock:
+            layout = self._layouts.get(key)
+            if layout is None or layout.place != place:
+                return None
+            self._layouts.move_to_end(key)
+            return layout
+
+    def put(self, key: ChannelKey, layout: Layout) -> None:
+        """Remember a layout, and forget those not used for longest if there is no room."""
+        size = layout.size
+        if size > self.limit:
+            return
+        with self._lock:
+            old = self._layouts.pop(key, None)
+            if old is not None:
+                self._size -= old.size
+            self._layouts[key] = layout
+            self._size += size
+            while self._size > self.limit and self._layouts:
+                self._size -= self._layouts.popitem(last=False)[1].size
+
+    def put_parts(self, key: ChannelKey, place: Place, parts: dict[bytes, Run]) -> None:
+        """Remember where the parts of a pending write are, by digest."""
+        if not self.limit:
+            return
+        with self._lock:
+            old = self._parts.pop(key, None)
+            if old is not None and old[0] == place and len(old[1]) < _MAX_PARTS:
+                parts = {**old[1], **parts}
+            self._parts[key] = (place, parts)
+            while len(self._parts) > _MAX_CHANNELS:
+                self._parts.popitem(last=False)
+
+    def parts(self, key: ChannelKey, place: Place) -> dict[bytes, Run]:
+        """The parts of pending writes to a channel."""
+        with self._lock:
+            found = self._parts.get(key)
+            return found[1] if found is not None and found[0] == place else {}
+
+    def forget_parts(self, key: ChannelKey) -> None:
+        """A value was stored: the writes before it have become part of it."""
+        with self._lock:
+            self._parts.pop(key, None)
+
+
+_MAX_PARTS = 2048
+_MAX_CHANNELS = 512
+
+_instances: weakref.WeakSet[LayoutCache] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for instance in list(_instances):
+        instance._reset()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,221 @@
+"""Lists of messages: each message is encoded once, and rebuilt from its image after that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.lmdb.codec import cutting, messages, plain
+from langgraph.checkpoint.lmdb.codec.layouts import Element, MessageLayout, digest, ends_of
+from langgraph.checkpoint.lmdb.engine import runs
+from langgraph.checkpoint.lmdb.engine.runs import Run
+from langgraph.checkpoint.lmdb.errors import DamagedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from langgraph.checkpoint.lmdb.codec.messages import State
+    from langgraph.checkpoint.lmdb.engine.store import Place
+    from langgraph.checkpoint.lmdb.engine.values import Chunked
+
+LARGE = 8192
+"""Bytes of an encoded message from which on it is cut into several parts."""
+
+
+def encode(
+    values: list[Any],
+    layout: MessageLayout | None,
+    known: dict[bytes, Run],
+    dumps: Callable[[list[Any]], bytes | None],
+    level: int | None,
+) -> tuple[list[Run | bytes], list[Element]] | None:
+    """The items of a list of messages and what is known of each; None if `dumps` gives up.
+
+    Args:
+        values: Messages of `messages.MESSAGE_TYPES`.
+        layout: The version before.
+        known: Other stored parts, by digest.
+        dumps: Encodes a list as one msgpack array.
+    """
+    types = list(map(type, values))
+    states = messages.states(values)
+    old = layout.elements if layout is not None else []
+    first, tail = _unchanged(types, states, old)
+    last, stop = len(old) - tail, len(values) - tail
+    moved = {e.state: index for index, e in enumerate(old[first:last], first)}
+    places = [_moved(old, moved, types[i], states[i]) for i in range(first, stop)]
+    fresh = [values[first + i] for i, place in enumerate(places) if place is None]
+    encoded = dumps(fresh) if fresh else b"\x90"
+    if encoded is None:
+        return None
+    raws = iter(cutting.elements(encoded))
+    replaced = _replaced(layout, first, last)
+    items: list[Run | bytes] = []
+    elements: list[Element] = []
+    for index, place in enumerate(places, first):
+        if place is not None:
+            assert layout is not None
+            items += _runs_of(layout, place)
+            elements.append(old[place])
+            continue
+        raw = next(raws)
+        state = states[index] if messages.is_plain(values[index]) else object()
+        element, more = _store(raw, types[index], state, replaced, known, level)
+        items += more
+        elements.append(element)
+    if layout is None:
+        return items, elements
+    end = runs.total(layout.runs)
+    before = runs.cut(layout.runs, 0, layout.position(first))
+    behind = runs.cut(layout.runs, layout.position(last), end)
+    return [*before, *items, *behind], [*old[:first], *elements, *old[last:]]
+
+
+def _unchanged(
+    types: list[type], states: list[State], old: list[Element]
+) -> tuple[int, int]:
+    """How many messages at the front and at the back are what they were."""
+    old_states = [element.state for element in old]
+    old_types = [element.type for element in old]
+    count = len(old)
+    if states[:count] == old_states and types[:count] == old_types:
+        return count, 0
+    limit = min(count, len(states))
+    front = 0
+    while front < limit and states[front] == old_states[front] and types[front] is old_types[front]:
+        front += 1
+    back = 0
+    limit -= front
+    while (
+        back < limit
+        and states[-1 - back] == old_states[-1 - back]
+        and types[-1 - back] is old_types[-1 - back]
+    ):
+        back += 1
+    return front, back
+
+
+def _moved(
+    old: list[Element], moved: dict[State, int], kind: type, state: State
+) -> int | None:
+    place = moved.get(state)
+    return place if place is not None and old[place].type is kind else None
+
+
+def _runs_of(layout: MessageLayout, index: int) -> list[Run]:
+    start = layout.position(index)
+    return runs.cut(layout.runs, start, start + layout.elements[index].parts)
+
+
+def _replaced(layout: MessageLayout | None, first: int, last: int) -> dict[bytes, Run]:
+    """The parts of the messages that are no longer where they were, by digest."""
+    found: dict[bytes, Run] = {}
+    for index in range(first, last):
+        assert layout is not None
+        element = layout.elements[index]
+        where = runs.singles(_runs_of(layout, index))
+        if element.parts == 1:
+            found[element.digest] = where[0]
+        elif element.raw is not None:
+            found.update(zip(map(digest, _parts(element.raw)), where, strict=True))
+    return found
+
+
+def _parts(raw: bytes) -> list[bytes]:
+    return [raw] if len(raw) <= LARGE else cutting.cut(raw, len(raw))
+
+
+def _store(
+    raw: bytes,
+    kind: type,
+    state: State,
+    replaced: dict[bytes, Run],
+    known: dict[bytes, Run],
+    level: int | None,
+) -> tuple[Element, list[Run | bytes]]:
+    parts = _parts(raw)
+    items = plain.parts_or_runs(parts, replaced | known if replaced else known, level)
+    return Element(kind, state, digest(raw), len(raw), len(parts), raw), items
+
+
+def read(
+    place: Place,
+    stored: Chunked,
+    chunk_runs: list[Run],
+    layout: MessageLayout | None,
+    fetch: Callable[[list[Run]], list[bytes]],
+) -> MessageLayout:
+    """The layout of a stored list; what it shares with a known one is not read again.
+
+    Raises:
+        DamagedError: The chunks are not the messages that they should be.
+    """
+    elements: list[Element] = []
+    shared = 0
+    if layout is not None and layout.place == place:
+        elements = layout.elements[: layout.whole(runs.common_prefix(layout.runs, chunk_runs))]
+        shared = sum(element.parts for element in elements)
+    chunks = fetch(runs.cut(chunk_runs, shared, runs.total(chunk_runs)))
+    joined = b"".join(chunks)
+    count = _count(stored)
+    length = len(joined) + len(stored.head) + sum(element.length for element in elements)
+    if length != stored.size:
+        raise DamagedError(f"a list of messages has {length} bytes instead of {stored.size}")
+    try:
+        raws = cutting.elements(cutting.array_head(count - len(elements)) + joined)
+    except ValueError as error:
+        raise DamagedError(f"a list of messages can't be read: {error}") from error
+    ends = ends_of(chunks)
+    at = used = 0
+    fresh: list[Element] = []
+    for raw in raws:
+        at += len(raw)
+        before = used
+        while used < len(ends) and ends[used] <= at:
+            used += 1
+        if not used or ends[used - 1] != at:
+            raise DamagedError("a message does not end where a part of it ends")
+        fresh.append(Element(object, object(), digest(raw), len(raw), used - before, raw))
+    return MessageLayout(place, stored, chunk_runs, elements + fresh)
+
+
+def _count(stored: Chunked) -> int:
+    if not stored.head:
+        return 1
+    head = stored.head
+    return head[0] & 0x0F if len(head) == 1 else int.from_bytes(head[1:], "big")
+
+
+def build(elements: list[Element], loads: Callable[[bytes], list[Any]]) -> list[Any]:
+    """New messages, which share nothing that can change with any others.
+
+    Args:
+        loads: Decodes one msgpack array.
+    """
+    raws = [element.raw for element in elements]  # before the images: one of the two is there
+    images = [element.image for element in elements]
+    if None not in images:
+        return messages.rebuild([element.type for element in elements], images)  # type: ignore[arg-type]
+    missing = [index for index, image in enumerate(images) if image is None]
+    encoded = b"".join(raw for index in missing if (raw := raws[index]) is not None)
+    decoded = loads(cutting.array_head(len(missing)) + encoded)
+    out: list[Any] = [None] * len(elements)
+    for index, message in zip(missing, decoded, strict=True):
+        _learn(elements[index], message)
+        out[index] = message
+    kept = [(i, element.type, image) for i, (element, image) in enumerate(zip(elements, images, strict=True)) if image is not None]
+    rebuilt = messages.rebuild([kind for _, kind, _ in kept], [image for _, _, image in kept])
+    for (index, _, _), message in zip(kept, rebuilt, strict=True):
+        out[index] = message
+    return out
+
+
+def _learn(element: Element, message: Any) -> None:
+    """Keep an image of a message that was just decoded and that nobody else has seen yet."""
+    image = messages.image(message)
+    if image is None:
+        return
+    element.type = type(message)
+    element.state = messages.states([message])[0]
+    element.image = image
+    if element.parts == 1:
+        element.raw = None

@@ -1,0 +1,270 @@
+"""Channel values to and from the engine: only what changed is encoded, cut and stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from langgraph.checkpoint.lmdb.codec import cutting, faults, message_list, messages, plain
+from langgraph.checkpoint.lmdb.codec.layouts import (
+    LayoutCache,
+    MessageLayout,
+    PlainLayout,
+    digest,
+    ends_of,
+)
+from langgraph.checkpoint.lmdb.engine import runs
+from langgraph.checkpoint.lmdb.engine.values import Chunked, Inline, NewValue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from langgraph.checkpoint.serde.base import SerializerProtocol
+
+    from langgraph.checkpoint.lmdb.codec.layouts import ChannelKey, Layout
+    from langgraph.checkpoint.lmdb.engine.runs import Run
+    from langgraph.checkpoint.lmdb.engine.store import Place, Snapshot
+    from langgraph.checkpoint.lmdb.engine.values import StoredValue
+
+INLINE = 128
+"""Bytes of a payload up to which it stands in each record that uses it."""
+
+MAX_RECORD_PART = 16384
+"""Bytes of a checkpoint's metadata up to which they stand in its record; likewise for the rest of
+it but channels."""
+
+PLAIN, MESSAGES = 0, 1
+"""Shapes of chunked values: any bytes, or messages that each begin a chunk."""
+
+
+@dataclass(slots=True)
+class Base:
+    """The version of a value that a new one is compared with: the parent's."""
+
+    place: Place
+    stored: StoredValue | None
+    snapshot: Callable[[], AbstractContextManager[Snapshot]]
+    """Opens the store, to read what is not remembered of the value."""
+
+
+@dataclass(slots=True)
+class Encoded:
+    """A value ready to be stored, and how to remember it once it is."""
+
+    new: NewValue | Inline
+    remember: Callable[[Place, Chunked, list[Run]], None] | None = None
+    """Takes where it was stored, as what, and the runs of its chunks."""
+    remember_parts: Callable[[ChannelKey, Place, list[Run]], None] | None = None
+    """The same for a pending write: a coming value may consist of its chunks."""
+
+
+class ValueCodec:
+    """Encodes and decodes channel values with a serialiser.
+
+    Args:
+        serde: Any serialiser. With exactly JsonPlusSerializer, messages are handled one by one.
+        level: zstd's level, or None.
+        cache_size: Bytes that may be used to remember values seen before, about; 0 for none.
+    """
+
+    def __init__(self, serde: SerializerProtocol, level: int | None, cache_size: int) -> None:
+        self._serde = serde
+        self._level = level
+        self._cache = LayoutCache(cache_size)
+        self._by_message = type(serde) is JsonPlusSerializer and not getattr(
+            serde, "_custom_unpack_ext_hook", False
+        )
+
+    def with_serde(self, serde: SerializerProtocol) -> ValueCodec:
+        """The same for another serialiser. It remembers nothing of what this one decoded, as that
+        may depend on which types a serialiser allows."""
+        return ValueCodec(serde, self._level, self._cache.limit)
+
+    def encode(self, key: ChannelKey, value: Any, base: Base | None) -> Encoded:
+        """Encode the value of a channel, as changes to its base where there is one.
+
+        Raises:
+            SerializationError: The serialiser does not know it, or a part of it.
+        """
+        if self._by_message:
+            encoded = self._encode_messages(key, value, base)
+            if encoded is not None:
+                return encoded
+        tag, payload = faults.dumps(self._serde, value)
+        if len(payload) <= INLINE:
+            return Encoded(Inline(tag, payload))
+        head, body = cutting.split_head(tag, payload)
+        layout = self._plain_layout(key, base)
+        known = self._known(key, base)
+        if layout is None:
+            items, ends = plain.cut_new(body, len(payload), known, self._level)
+        else:
+            items, ends = plain.cut_against(layout, body, len(payload), known, self._level)
+        new = NewValue(tag, PLAIN, head, len(payload), items, _chunked(base))
+
+        def remember(place: Place, stored: Chunked, chunk_runs: list[Run]) -> None:
+            self._cache.put(key, PlainLayout(place, stored, chunk_runs, body, ends))
+
+        def remember_parts(key: ChannelKey, place: Place, chunk_runs: list[Run]) -> None:
+            starts = [0, *ends[:-1]]
+            marks = [digest(body[a:b]) for a, b in zip(starts, ends, strict=True)]
+            self._remember_parts(key, place, marks, chunk_runs)
+
+        return Encoded(new, remember, remember_parts)
+
+    def encode_record_part(self, value: Any) -> NewValue | Inline:
+        """Encode what is not a channel's: it stands in the record unless it is large."""
+        tag, payload = faults.dumps(self._serde, value)
+        if len(payload) <= MAX_RECORD_PART:
+            return Inline(tag, payload)
+        items, _ = plain.cut_new(payload, len(payload), {}, self._level)
+        return NewValue(tag, PLAIN, b"", len(payload), items)
+
+    def _encode_messages(self, key: ChannelKey, value: Any, base: Base | None) -> Encoded | None:
+        single = type(value) in messages.MESSAGE_TYPES
+        if not single and (
+            type(value) is not list
+            or not value
+            or not messages.MESSAGE_TYPES.issuperset(map(type, value))
+        ):
+            return None
+        values: list[Any] = [value] if single else value
+        found = message_list.encode(
+            values,
+            self._message_layout(key, base),
+            self._known(key, base),
+            self._dumps_array,
+            self._level,
+        )
+        if found is None:
+            return None
+        items, elements = found
+        head = b"" if single else cutting.array_head(len(values))
+        size = len(head) + sum([element.length for element in elements])
+        if size <= INLINE:
+            return None
+        new = NewValue("msgpack", MESSAGES, head, size, items, _chunked(base))
+
+        def remember(place: Place, stored: Chunked, chunk_runs: list[Run]) -> None:
+            self._cache.put(key, MessageLayout(place, stored, chunk_runs, elements))
+
+        def remember_parts(key: ChannelKey, place: Place, chunk_runs: list[Run]) -> None:
+            if all(element.parts == 1 for element in elements):
+                marks = [element.digest for element in elements]
+                self._remember_parts(key, place, marks, chunk_runs)
+
+        return Encoded(new, remember, remember_parts)
+
+    def _dumps_array(self, values: list[Any]) -> bytes | None:
+        try:
+            tag, payload = self._serde.dumps_typed(values)
+        except Exception:  # noqa: BLE001 - the plain path meets it again, and says where
+            return None
+        return payload if tag == "msgpack" else None
+
+    def _loads_array(self, encoded: bytes) -> list[Any]:
+        values: list[Any] = faults.loads(self._serde, "msgpack", encoded)
+        return values
+
+    def _remember_parts(
+        self, key: ChannelKey, place: Place, marks: list[bytes], chunk_runs: list[Run]
+    ) -> None:
+        found = dict(zip(marks, runs.singles(chunk_runs), strict=True))
+        self._cache.put_parts(key, place, found)
+
+    def _known(self, key: ChannelKey, base: Base | None) -> dict[bytes, Run]:
+        return {} if base is None else self._cache.parts(key, base.place)
+
+    def _plain_layout(self, key: ChannelKey, base: Base | None) -> PlainLayout | None:
+        stored = _chunked(base)
+        if base is None or stored is None or stored.shape != PLAIN:
+            return None
+        layout = self._cache.get(key, base.place)
+        if isinstance(layout, PlainLayout) and layout.stored == stored:
+            return layout
+        with base.snapshot() as snapshot:
+            return _read_plain(stored, base.place, snapshot)
+
+    def _message_layout(self, key: ChannelKey, base: Base | None) -> MessageLayout | None:
+        stored = _chunked(base)
+        if base is None or stored is None or stored.shape != MESSAGES:
+            return None
+        layout = self._cache.get(key, base.place)
+        if isinstance(layout, MessageLayout) and layout.stored == stored:
+            return layout
+        with base.snapshot() as snapshot:
+            return _read_messages(stored, base.place, snapshot, layout)
+
+    def fetch(
+        self, key: ChannelKey, stored: StoredValue, place: Place, snapshot: Snapshot
+    ) -> Callable[[], Any]:
+        """Read a value from the store; what is returned makes the Python value, at any later time.
+
+        Raises:
+            DamagedError: The value is not what was stored.
+        """
+        if isinstance(stored, Inline):
+            return lambda: faults.loads(self._serde, stored.tag, stored.payload)
+        layout = self._cache.get(key, place)
+        known = layout is not None and layout.stored == stored
+        if stored.shape == MESSAGES and self._by_message:
+            if not known or not isinstance(layout, MessageLayout):
+                old = layout
+                layout = _read_messages(stored, place, snapshot, old)
+                if not _is_head(layout, old):
+                    self._cache.put(key, layout)
+            elements = layout.elements
+            if stored.head:
+                return lambda: message_list.build(elements, self._loads_array)
+            return lambda: message_list.build(elements, self._loads_array)[0]
+        if not known or not isinstance(layout, PlainLayout):
+            layout = _read_plain(stored, place, snapshot)
+            if stored.shape == PLAIN:
+                self._cache.put(key, layout)
+        body = layout.body
+        return lambda: faults.loads(self._serde, stored.tag, stored.head + body)
+
+    def payload(self, stored: StoredValue, snapshot: Snapshot) -> tuple[str, bytes]:
+        """A stored value as the serialiser made it."""
+        return stored.tag, snapshot.payload(stored)
+
+    def load(self, stored: StoredValue, snapshot: Snapshot) -> Any:
+        """A stored value of no channel."""
+        return faults.loads(self._serde, *self.payload(stored, snapshot))
+
+    def remembers(self, key: ChannelKey, stored: Chunked, place: Place) -> bool:
+        """Whether `fetch` need not read this value from the store."""
+        layout = self._cache.get(key, place)
+        return layout is not None and layout.stored == stored
+
+
+def _read_plain(stored: Chunked, place: Place, snapshot: Snapshot) -> PlainLayout:
+    chunk_runs = snapshot.runs(stored)
+    parts = snapshot.chunks(chunk_runs)
+    body = b"".join(parts)
+    snapshot.check_size(stored, body)
+    return PlainLayout(place, stored, chunk_runs, body, ends_of(parts))
+
+
+def _read_messages(
+    stored: Chunked, place: Place, snapshot: Snapshot, layout: Layout | None
+) -> MessageLayout:
+    old = layout if isinstance(layout, MessageLayout) else None
+    return message_list.read(place, stored, snapshot.runs(stored), old, snapshot.chunks)
+
+
+def _is_head(layout: MessageLayout, other: Layout | None) -> bool:
+    """Whether a list is the beginning of another one, as when history is walked backwards."""
+    count = len(layout.elements)
+    return (
+        isinstance(other, MessageLayout)
+        and 0 < count < len(other.elements)
+        and other.elements[count - 1] is layout.elements[-1]
+    )
+
+
+def _chunked(base: Base | None) -> Chunked | None:
+    return base.stored if base is not None and isinstance(base.stored, Chunked) else None

@@ -1,0 +1,156 @@
+"""What both faces of the saver stand on: operations that a thread runs or a coroutine awaits."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from langgraph.checkpoint.lmdb.engine.store import Place, StaleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from langgraph.checkpoint.serde.base import SerializerProtocol
+
+    from langgraph.checkpoint.lmdb.codec.values import ValueCodec
+    from langgraph.checkpoint.lmdb.configs import Where
+    from langgraph.checkpoint.lmdb.engine.checkpoints import Version
+    from langgraph.checkpoint.lmdb.engine.commit import GroupCommit
+    from langgraph.checkpoint.lmdb.engine.store import CheckpointStore
+    from langgraph.checkpoint.lmdb.engine.values import StoredValue
+    from langgraph.checkpoint.lmdb.kv.base import Writer
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+_MAX_VIEWS = 1024
+
+
+@dataclass(slots=True)
+class Operation(Generic[R, T]):
+    """A change to the store: prepared outside of any transaction, applied in one."""
+
+    prepare: Callable[[bool], Callable[[Writer], R]]
+    """Makes what the transaction runs. It is told whether to start from the store alone, since
+    what was remembered turned out to be stale."""
+    finish: Callable[[R], T]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a new checkpoint or write needs to know of the checkpoint that it follows."""
+
+    place: Place | None
+    """None: there is no such thread yet."""
+    versions: Mapping[str, Version]
+    values: Mapping[str, StoredValue]
+
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+class Views:
+    """The views of the checkpoints seen last."""
+
+    def __init__(self) -> None:
+        self._reset()
+        _instances.add(self)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._views: OrderedDict[Where, View] = OrderedDict()
+
+    def get(self, where: Where) -> View | None:
+        with self._lock:
+            return self._views.get(where)
+
+    def put(self, where: Where, view: View) -> None:
+        with self._lock:
+            self._views[where] = view
+            self._views.move_to_end(where)
+            if len(self._views) > _MAX_VIEWS:
+                self._views.popitem(last=False)
+
+
+class SaverCore:
+    """A checkpoint store, a serialiser, and what is remembered of both.
+
+    Args:
+        store: The store.
+        commit: What runs write operations.
+        serde: The serialiser for all that users put into checkpoints.
+        codec: Encodes channel values with that serialiser.
+    """
+
+    def __init__(
+        self,
+        store: CheckpointStore,
+        commit: GroupCommit,
+        serde: SerializerProtocol,
+        codec: ValueCodec,
+    ) -> None:
+        self.store = store
+        self.codec = codec
+        self.serde = serde
+        self.views = Views()
+        self._commit = commit
+
+    def with_serde(self, serde: SerializerProtocol) -> SaverCore:
+        """The same store seen through another serialiser."""
+        return SaverCore(self.store, self._commit, serde, self.codec.with_serde(serde))
+
+    def run(self, operation: Operation[Any, T]) -> T:
+        """Carry out an operation; it is durable when this returns."""
+        fresh = False
+        while True:
+            try:
+                result = self._commit.run(operation.prepare(fresh))
+            except StaleError:
+                fresh = True
+                continue
+            return operation.finish(result)
+
+    async def run_async(self, operation: Operation[Any, T]) -> T:
+        """The same for a coroutine. All serialising is done before the first await."""
+        fresh = False
+        while True:
+            try:
+                result = await self._commit.run_async(operation.prepare(fresh))
+            except StaleError:
+                fresh = True
+                continue
+            return operation.finish(result)
+
+    def view(self, where: Where, fresh: bool) -> View:
+        """What is known of a checkpoint; nothing of one that the store does not have."""
+        if not fresh and where.checkpoint_id is not None:
+            known = self.views.get(where)
+            if known is not None:
+                return known
+        with self.store.snapshot() as snapshot:
+            thread = snapshot.thread(where.thread_id)
+            if thread is None:
+                return View(None, _NOTHING, _NOTHING)
+            place = Place(thread.number, thread.generation)
+            namespace = snapshot.namespace(thread, where.checkpoint_ns)
+            if namespace is None or where.checkpoint_id is None:
+                return View(place, _NOTHING, _NOTHING)
+            record = snapshot.checkpoint(thread.number, namespace, where.checkpoint_id)
+            if record is None:
+                return View(place, _NOTHING, _NOTHING)
+            return View(place, record.versions, record.values)
+
+
+_instances: weakref.WeakSet[Views] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for instance in list(_instances):
+        instance._reset()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,221 @@
+"""Group commit: operations that meet at the store share one transaction and one flush to disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
+
+T = TypeVar("T")
+
+MAX_BATCH = 256
+"""Operations in one transaction: a bound on how long the first of them waits for the others."""
+
+
+class _Waiting(Generic[T]):
+    """An operation in the queue, and whoever waits for it: a thread, or a future of a loop."""
+
+    __slots__ = ("abandoned", "apply", "error", "finished", "future", "leads", "result", "wake")
+
+    def __init__(
+        self, apply: Callable[[Writer], T], future: asyncio.Future[T] | None = None
+    ) -> None:
+        self.apply = apply
+        self.future = future
+        self.wake = threading.Lock()
+        self.wake.acquire()
+        self.finished = False
+        self.leads = False
+        self.abandoned = False
+        self.result: Any = None
+        self.error: Exception | None = None
+
+    def resolve(self) -> None:
+        """Settle the future, in its loop."""
+        future = self.future
+        if future is None or future.done():
+            return
+        if self.error is None:
+            future.set_result(self.result)
+        else:
+            future.set_exception(self.error)
+
+
+class GroupCommit:
+    """A queue of write operations before a key-value store.
+
+    Whoever finds nobody committing leads: it commits all that is queued, then hands the lead to
+    one of those that came meanwhile. A thread leads once at most for others; coroutines never do,
+    a daemon thread does it for them, and only while one of them waits.
+    """
+
+    def __init__(self, kv: KeyValueStore) -> None:
+        self._kv = kv
+        self._reset()
+        _instances.add(self)
+
+    def _reset(self) -> None:
+        self._mutex = threading.Lock()
+        self._queue: deque[_Waiting[Any]] = deque()
+        self._leading = False
+        self._closed = False
+        self._summons: threading.Semaphore | None = None
+
+    def run(self, apply: Callable[[Writer], T]) -> T:
+        """Commit an operation, with others that wait; returns what it returned.
+
+        Args:
+            apply: Works on the store in a write transaction. It may run more than once, always
+                in a new transaction. An exception undoes all that it did, and nothing else.
+
+        Raises:
+            Exception: Whatever `apply` or the commit raised.
+        """
+        waiting = _Waiting(apply)
+        with self._mutex:
+            self._queue.append(waiting)
+            lead = not self._leading
+            self._leading = True
+        while not waiting.finished:
+            if lead:
+                self._lead(waiting)
+            else:
+                self._wait(waiting)
+            lead = waiting.leads
+        if waiting.error is not None:
+            raise waiting.error
+        result: T = waiting.result
+        return result
+
+    async def run_async(self, apply: Callable[[Writer], T]) -> T:
+        """The same for a coroutine: its loop is free while others work and the disk flushes.
+
+        A cancelled call may still be committed.
+        """
+        waiting = _Waiting(apply, asyncio.get_running_loop().create_future())
+        assert waiting.future is not None
+        with self._mutex:
+            self._queue.append(waiting)
+            if not self._leading:
+                self._leading = True
+                self._summon()
+        return await waiting.future
+
+    def _wait(self, waiting: _Waiting[Any]) -> None:
+        try:
+            waiting.wake.acquire()
+        except BaseException:  # an interrupt: the lead must not get stuck with a thread that left
+            with self._mutex:
+                waiting.abandoned = True
+                leads = waiting.leads
+            if leads:
+                self._hand_over()
+            raise
+
+    def _summon(self) -> None:
+        if self._summons is None:
+            self._summons = threading.Semaphore(0)
+            threading.Thread(
+                target=self._serve, args=(self._summons,), name="lmdb-saver-commit", daemon=True
+            ).start()
+        self._summons.release()
+
+    def _serve(self, summons: threading.Semaphore) -> None:
+        while True:
+            summons.acquire()
+            if self._closed:
+                return
+            self._lead(None)
+            if self._closed and not self._leading:
+                return
+
+    def close(self) -> None:
+        """End the thread that serves coroutines; what is queued by then is still committed."""
+        with self._mutex:
+            self._closed = True
+            if self._summons is not None and not self._leading:
+                self._summons.release()
+
+    def _lead(self, own: _Waiting[Any] | None) -> None:
+        with self._mutex:
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
+            if own is not None:
+                own.leads = False
+        try:
+            self._commit(batch)
+        except BaseException:  # an interrupt of the leading thread: the others' work stays queued
+            with self._mutex:
+                self._queue.extendleft(w for w in reversed(batch) if w is not own)
+            self._hand_over()
+            raise
+        _announce(batch)
+        self._hand_over()
+
+    def _commit(self, batch: list[_Waiting[Any]]) -> None:
+        if len(batch) > 1:
+
+            def apply(writer: Writer) -> None:
+                for waiting in batch:
+                    waiting.result = waiting.apply(writer)
+
+            try:
+                self._kv.write(apply)
+            except Exception:  # noqa: BLE001, S110 - each alone, to tell whose it is
+                pass
+            else:
+                return
+        for waiting in batch:
+            try:
+                waiting.result = self._kv.write(waiting.apply)
+            except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
+                waiting.error = error
+
+    def _hand_over(self) -> None:
+        with self._mutex:
+            if not self._queue:
+                self._leading = False
+                return
+            for waiting in self._queue:
+                if waiting.future is None and not waiting.abandoned:
+                    waiting.leads = True
+                    waiting.wake.release()
+                    return
+            self._summon()
+
+
+def _announce(batch: Iterable[_Waiting[Any]]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting[Any]]] = {}
+    for waiting in batch:
+        waiting.finished = True
+        if waiting.future is None:
+            waiting.wake.release()
+        else:
+            by_loop.setdefault(waiting.future.get_loop(), []).append(waiting)
+    for loop, group in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, group)
+
+
+def _resolve(group: list[_Waiting[Any]]) -> None:
+    for waiting in group:
+        waiting.resolve()
+
+
+_instances: weakref.WeakSet[GroupCommit] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for commit in list(_instances):
+        commit._reset()
+
+
+os.register_at_fork(after_in_child=_after_fork)

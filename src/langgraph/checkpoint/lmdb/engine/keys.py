@@ -1,0 +1,152 @@
+"""Keys: short ordered bytes for every record of the store. FORMAT.md has the same table.
+
+A key is one letter for the kind of record, then fields that each say where they end, so that
+the records of one thread, namespace or checkpoint are one contiguous range. Numbers and texts
+sort as bytes in the order of what they stand for.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+FORMAT = b"\x00format"
+"""Where the store names its format version."""
+NEXT_THREAD = b"\x00next-thread"
+"""The counter that thread numbers come from; a number is never given out twice."""
+
+TEXT_LIMIT = 180
+"""Bytes of an id that a key holds as they are. A longer id is cut there and told apart by a
+digest, so that every key stays below LMDB's 511 bytes."""
+_LONG = b"\xff"  # never part of UTF-8: it sorts a cut id behind all ids that share its head
+_DIGEST_SIZE = 16
+_END = b"\x00\x01"  # below \x00\xff, which stands for a NUL inside of a text
+
+
+def number(n: int) -> bytes:
+    """Encode 0 <= n < 2**64 in 1 to 9 bytes that sort as the numbers do."""
+    if n < 240:
+        return bytes((n,))
+    size = (n.bit_length() + 7) // 8
+    return bytes((239 + size,)) + n.to_bytes(size, "big")
+
+
+def read_number(key: bytes, at: int) -> tuple[int, int]:
+    """Decode the number at an offset of a key; also returns the offset behind it."""
+    first = key[at]
+    if first < 240:
+        return first, at + 1
+    end = at + 1 + first - 239
+    return int.from_bytes(key[at + 1 : end], "big"), end
+
+
+def utf8(text: str) -> bytes:
+    """The bytes of any str, lone surrogates included; they sort as the strs do."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def text(value: str) -> bytes:
+    """The last text of a key: its bytes, cut at `TEXT_LIMIT`."""
+    raw = utf8(value)
+    if len(raw) <= TEXT_LIMIT:
+        return raw
+    return raw[:TEXT_LIMIT] + _LONG + blake2b(raw, digest_size=_DIGEST_SIZE).digest()
+
+
+def inner_text(value: str) -> bytes:
+    """A text that other fields follow: escaped and ended, so that no id is another's prefix."""
+    return text(value).replace(b"\x00", b"\x00\xff") + _END
+
+
+def read_inner_text(key: bytes, at: int) -> tuple[bytes, int]:
+    """What `text` made of an `inner_text` at an offset; also returns the offset behind it."""
+    end = key.index(_END, at)
+    return key[at:end].replace(b"\x00\xff", b"\x00"), end + len(_END)
+
+
+def is_cut(part: bytes) -> bool:
+    """Whether `text` had to cut the id, which then stands in full in the record."""
+    return len(part) == TEXT_LIMIT + 1 + _DIGEST_SIZE and part[TEXT_LIMIT : TEXT_LIMIT + 1] == _LONG
+
+
+def cut_group(part: bytes) -> bytes:
+    """What all cut ids with the same first `TEXT_LIMIT` bytes begin with."""
+    return part[:TEXT_LIMIT] + _LONG
+
+
+def hashed(value: str) -> bytes:
+    """Eight bytes that stand for a text in an index; the record itself settles a collision."""
+    return blake2b(utf8(value), digest_size=8).digest()
+
+
+def after(prefix: bytes) -> bytes:
+    """The least key above all keys with this prefix."""
+    head = prefix.rstrip(b"\xff")
+    return head[:-1] + bytes((head[-1] + 1,))
+
+
+def thread_name(thread_id: str) -> bytes:
+    return b"T" + text(thread_id)
+
+
+def thread(thread: int) -> bytes:
+    return b"t" + number(thread)
+
+
+def namespaces(thread: int) -> bytes:
+    return b"n" + number(thread)
+
+
+def namespace(thread: int, checkpoint_ns: str) -> bytes:
+    return namespaces(thread) + text(checkpoint_ns)
+
+
+def of_thread(kind: bytes, thread: int) -> bytes:
+    return kind + number(thread)
+
+
+def of_namespace(kind: bytes, thread: int, namespace: int) -> bytes:
+    return kind + number(thread) + number(namespace)
+
+
+def checkpoints(thread: int, namespace: int) -> bytes:
+    return of_namespace(b"c", thread, namespace)
+
+
+def checkpoint(thread: int, namespace: int, checkpoint_id: str) -> bytes:
+    return of_namespace(b"c", thread, namespace) + text(checkpoint_id)
+
+
+def children(thread: int, namespace: int, parent_id: str) -> bytes:
+    return of_namespace(b"k", thread, namespace) + hashed(parent_id)
+
+
+def run(run_id: str) -> bytes:
+    return b"r" + hashed(run_id)
+
+
+def run_member(run_id: str, thread: int, namespace: int, checkpoint_id: str) -> bytes:
+    return run(run_id) + number(thread) + number(namespace) + text(checkpoint_id)
+
+
+def writes(thread: int, namespace: int, checkpoint_id: str) -> bytes:
+    return of_namespace(b"w", thread, namespace) + inner_text(checkpoint_id)
+
+
+def folded(thread: int, namespace: int, checkpoint_id: str) -> bytes:
+    return of_namespace(b"h", thread, namespace) + inner_text(checkpoint_id)
+
+
+def arena(thread: int, arena: int) -> bytes:
+    return b"d" + number(thread) + number(arena)
+
+
+def pins(owner: int) -> bytes:
+    return b"p" + number(owner)
+
+
+def pin(owner: int, user: int) -> bytes:
+    return b"p" + number(owner) + number(user)
+
+
+def left_behind(owner: int) -> bytes:
+    return b"o" + number(owner)

@@ -1,0 +1,202 @@
+"""The envelope around every stored record: checksum, codec, length. FORMAT.md has the diagram.
+
+    checksum  4 bytes   CRC-32 of the key and of all that follows, big-endian
+    codec     1 byte    what the body is: RAW, ZSTD, or ZSTD with a dictionary of the package
+    length    varint    bytes of the payload, only when the body is compressed
+    body
+
+The key is part of the checksum: a record that was moved or copied to another key is refused.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from functools import cache
+from importlib.resources import files
+from typing import Any, NoReturn
+
+import msgpack
+import zstandard
+
+from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError
+
+FORMAT_VERSION = 1
+SUPPORTED_VERSIONS = (1,)
+
+RAW = 0
+ZSTD = 1
+ZSTD_DICTIONARY_1 = 2
+DICTIONARIES = {ZSTD_DICTIONARY_1: "dictionary-1.zstd"}
+"""The dictionary of each codec. A store may hold frames of all of them, so none is ever changed;
+a better one gets a codec of its own."""
+
+MAX_RECORD = 1 << 26
+"""Bytes that a record may have once decompressed; checked before any memory is taken for them."""
+_WORTH_COMPRESSING = 32
+_CHECKSUM_SIZE = 4
+
+
+@cache
+def _dictionary(codec: int) -> zstandard.ZstdCompressionDict | None:
+    name = DICTIONARIES.get(codec)
+    if name is None:
+        return None
+    return zstandard.ZstdCompressionDict(
+        files(__package__).joinpath(name).read_bytes(), dict_type=zstandard.DICT_TYPE_FULLDICT
+    )
+
+
+class _Contexts(threading.local):
+    """zstd contexts, which one thread at a time may use."""
+
+    def __init__(self) -> None:
+        self.compressors: dict[int, zstandard.ZstdCompressor] = {}
+        self.decompressors: dict[int, zstandard.ZstdDecompressor] = {}
+
+    def compressor(self, level: int) -> zstandard.ZstdCompressor:
+        found = self.compressors.get(level)
+        if found is None:
+            found = self.compressors[level] = zstandard.ZstdCompressor(
+                level=level,
+                dict_data=_dictionary(ZSTD_DICTIONARY_1),
+                write_content_size=False,
+                write_checksum=False,
+                write_dict_id=False,
+            )
+        return found
+
+    def decompressor(self, codec: int) -> zstandard.ZstdDecompressor:
+        found = self.decompressors.get(codec)
+        if found is None:
+            found = self.decompressors[codec] = zstandard.ZstdDecompressor(
+                dict_data=_dictionary(codec), max_window_size=1 << 27
+            )
+        return found
+
+
+_contexts = _Contexts()
+
+
+def varint(n: int) -> bytes:
+    """Encode n >= 0 in groups of seven bits, the lowest first."""
+    if n < 0x80:
+        return bytes((n,))
+    out = bytearray()
+    while n >= 0x80:
+        out.append(n & 0x7F | 0x80)
+        n >>= 7
+    out.append(n)
+    return bytes(out)
+
+
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """Decode a varint at an offset; also returns the offset behind it.
+
+    Raises:
+        IndexError: The data ends inside of it.
+        ValueError: It has more than 64 bits.
+    """
+    n = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        n |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return n, at
+        shift += 7
+        if shift > 63:
+            raise ValueError("a varint of more than 64 bits")
+
+
+def pack(payload: bytes, level: int | None) -> bytes:
+    """Put a payload behind its codec byte, compressed where that makes it shorter.
+
+    Args:
+        payload: Any bytes.
+        level: zstd's level, 1 to 22; None stores the payload as it is.
+    """
+    if level is not None and len(payload) >= _WORTH_COMPRESSING:
+        frame = _contexts.compressor(level).compress(payload)
+        size = varint(len(payload))
+        if len(frame) + len(size) < len(payload):
+            return bytes((ZSTD_DICTIONARY_1,)) + size + frame
+    return b"\x00" + payload
+
+
+def seal(key: bytes, packed: bytes) -> bytes:
+    """Bind what `pack` made to its key: the record as it is stored."""
+    return zlib.crc32(packed, zlib.crc32(key)).to_bytes(_CHECKSUM_SIZE, "big") + packed
+
+
+def reseal(old_key: bytes, new_key: bytes, record: bytes) -> bytes:
+    """The same record for another key, checked first."""
+    check(old_key, record)
+    return seal(new_key, record[_CHECKSUM_SIZE:])
+
+
+def check(key: bytes, record: bytes) -> None:
+    """Compare a record with its checksum.
+
+    Raises:
+        DamagedError: They differ: the record is damaged or belongs to another key.
+    """
+    packed = memoryview(record)[_CHECKSUM_SIZE:]
+    if not packed or zlib.crc32(packed, zlib.crc32(key)) != int.from_bytes(
+        record[:_CHECKSUM_SIZE], "big"
+    ):
+        damaged(key, "its checksum does not match")
+
+
+def unseal(key: bytes, record: bytes, limit: int = MAX_RECORD) -> bytes:
+    """The payload of a stored record, of at most `limit` bytes.
+
+    Raises:
+        DamagedError: The record is not what was written under this key.
+        FormatVersionError: It was written by a newer release, with a codec that this one lacks.
+    """
+    check(key, record)
+    codec = record[_CHECKSUM_SIZE]
+    if codec == RAW:
+        return record[_CHECKSUM_SIZE + 1 :]
+    if codec != ZSTD and codec not in DICTIONARIES:
+        raise FormatVersionError(
+            f"record {key.hex()} has codec {codec}, which this release does not know; "
+            "a newer release of langgraph-lmdb wrote it: upgrade to read it",
+            found=codec,
+            supported=(RAW, ZSTD, *DICTIONARIES),
+        )
+    try:
+        size, at = read_varint(record, _CHECKSUM_SIZE + 1)
+        if size > limit:
+            damaged(key, f"it claims {size} bytes, the limit is {limit}")
+        payload = _contexts.decompressor(codec).decompress(record[at:], max_output_size=size)
+    except (zstandard.ZstdError, IndexError, ValueError) as error:
+        damaged(key, str(error))
+    if len(payload) != size:
+        damaged(key, f"it has {len(payload)} bytes instead of {size}")
+    return payload
+
+
+def damaged(key: bytes, what: str) -> NoReturn:
+    raise DamagedError(f"record {key.hex()} of the store is damaged: {what}", record=key.hex())
+
+
+def encode(fields: Any) -> bytes:
+    """A record's fields as msgpack."""
+    packed: bytes = msgpack.packb(fields, unicode_errors="surrogatepass")
+    return packed
+
+
+def decode(key: bytes, payload: bytes) -> Any:
+    """The fields of a record.
+
+    Raises:
+        DamagedError: The payload is not msgpack.
+    """
+    try:
+        return msgpack.unpackb(
+            payload, strict_map_key=False, unicode_errors="surrogatepass", use_list=True
+        )
+    except (ValueError, TypeError, msgpack.exceptions.ExtraData, RecursionError) as error:
+        damaged(key, f"its fields can't be read: {error}")

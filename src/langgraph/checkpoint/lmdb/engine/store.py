@@ -1,0 +1,419 @@
+"""The checkpoint store on any key-value store: what the layers above read and write through."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from langgraph.checkpoint.lmdb.engine import (
+    checkpoints,
+    delta,
+    garbage,
+    keys,
+    records,
+    retain,
+    threads,
+    values,
+    writes,
+)
+from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
+from langgraph.checkpoint.lmdb.engine.values import (
+    Chunked,
+    ChunkWriter,
+    Inline,
+    NewValue,
+    StoredValue,
+)
+from langgraph.checkpoint.lmdb.engine.writes import TaskWrites, Write
+from langgraph.checkpoint.lmdb.errors import (
+    FormatVersionError,
+    InvalidPathError,
+    ThreadExistsError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from langgraph.checkpoint.lmdb.engine.delta import ChannelHistory
+    from langgraph.checkpoint.lmdb.engine.runs import Run
+    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
+
+
+class StaleError(Exception):
+    """What an operation was prepared from has changed since; prepare it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A thread's number and generation: as long as they hold, so does what was read of it."""
+
+    number: int
+    generation: int
+
+
+@dataclass(slots=True)
+class NewCheckpoint:
+    """A checkpoint to be stored."""
+
+    thread_id: str
+    checkpoint_ns: str
+    id: str
+    parent: str | None
+    run_id: str | None
+    root: str | None
+    body: NewValue | Inline
+    metadata: NewValue | Inline
+    versions: dict[str, Version]
+    values: dict[str, NewValue | StoredValue]
+    """Of each channel that has a value: a new one, or one that the parent has."""
+    place: Place | None
+    """Where `values` may name chunks of; None if they are all new."""
+
+
+@dataclass(slots=True)
+class NewWrites:
+    """Pending writes of one task to be stored."""
+
+    thread_id: str
+    checkpoint_ns: str
+    checkpoint_id: str
+    task_id: str
+    path: str
+    rows: list[tuple[int, str, NewValue | StoredValue]]
+    """Index, channel and value. Of an index below 0 the last write stays, of others the first."""
+    place: Place | None
+
+
+@dataclass(slots=True)
+class Stored:
+    """Where something was stored, and what became of its values."""
+
+    place: Place
+    values: list[tuple[StoredValue, list[Run]] | None]
+    """In the order in which they were given, each with the runs of its chunks if it was new; None
+    for a write that was not stored because an earlier one stays."""
+
+
+class Snapshot:
+    """One consistent view of the store."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+
+    def thread(self, thread_id: str) -> Thread | None:
+        return threads.find(self.reader, thread_id)
+
+    def threads(self) -> Iterator[Thread]:
+        return threads.all_threads(self.reader)
+
+    def namespace(self, thread: Thread, checkpoint_ns: str) -> int | None:
+        return threads.find_namespace(self.reader, thread, checkpoint_ns)
+
+    def namespaces(self, thread: Thread) -> list[tuple[str, int]]:
+        return threads.namespaces(self.reader, thread)
+
+    def latest_before(self, thread: int, namespace: int, before: str | None) -> str | None:
+        return checkpoints.latest_before(self.reader, thread, namespace, before)
+
+    def checkpoint(self, thread: int, namespace: int, checkpoint_id: str) -> CheckpointRecord | None:
+        return checkpoints.read(self.reader, thread, namespace, checkpoint_id)
+
+    def exists(self, thread: int, namespace: int, checkpoint_id: str) -> bool:
+        return checkpoints.exists(self.reader, thread, namespace, checkpoint_id)
+
+    def find_version(
+        self, thread: int, namespace: int, channel: str, version: Version
+    ) -> StoredValue | None:
+        """The value of a channel at a version, wherever in the namespace; the newest such."""
+        last = checkpoints.latest_before(self.reader, thread, namespace)
+        while last is not None:
+            record = checkpoints.read(self.reader, thread, namespace, last)
+            if record is not None and record.versions.get(channel) == version:
+                found = record.values.get(channel)
+                if found is not None:
+                    return found
+            last = checkpoints.latest_before(self.reader, thread, namespace, last)
+        return None
+
+    def writes(
+        self, thread: int, namespace: int, checkpoint_id: str
+    ) -> list[tuple[str, Write]]:
+        return writes.of_checkpoint(self.reader, thread, namespace, checkpoint_id)
+
+    def history(
+        self, thread: int, namespace: int, checkpoint: CheckpointRecord, channels: Sequence[str]
+    ) -> dict[str, ChannelHistory]:
+        return delta.history(self.reader, thread, namespace, checkpoint, channels=channels)
+
+    def runs(self, value: Chunked) -> list[Run]:
+        return values.chunk_runs(self.reader, value)
+
+    def chunks(self, runs: Iterable[Run]) -> list[bytes]:
+        return values.fetch(self.reader, runs)
+
+    def check_size(self, value: Chunked, body: bytes) -> None:
+        values.check_size(value, body)
+
+    def payload(self, value: StoredValue) -> bytes:
+        return values.payload(self.reader, value)
+
+
+class CheckpointStore:
+    """Checkpoints, channel values and pending writes of threads.
+
+    Writing methods return nothing by themselves: they make the function that `GroupCommit` or
+    `KeyValueStore.write` runs in a transaction.
+
+    Args:
+        kv: Where everything is kept.
+        level: zstd's level, or None to store without compression.
+        clock: Seconds since the epoch.
+        transient: Whether a channel's past is never asked for.
+        is_call: Whether a checkpoint namespace belongs to one call of a subgraph.
+    """
+
+    def __init__(
+        self,
+        kv: KeyValueStore,
+        *,
+        level: int | None,
+        clock: Callable[[], float],
+        transient: Callable[[str], bool],
+        is_call: Callable[[str], bool],
+    ) -> None:
+        self._kv = kv
+        self._level = level
+        self._clock = clock
+        self._transient = transient
+        self._is_call = is_call
+        self._arenas: dict[tuple[int, int, str], int] = {}
+        _open_format(kv)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """A view of the store as it is now; to be left soon, and never held across a yield."""
+        with self._kv.read() as reader:
+            yield Snapshot(reader)
+
+    def put(self, new: NewCheckpoint) -> Callable[[Writer], Stored]:
+        """Store a checkpoint, in place of one with the same id."""
+
+        def apply(writer: Writer) -> Stored:
+            thread, namespace = self._open_thread(
+                writer, new.thread_id, new.checkpoint_ns, new.place
+            )
+            chunks = ChunkWriter(writer, thread.number)
+            stored = [
+                self._store(chunks, thread, namespace, channel, value)
+                for channel, value in new.values.items()
+            ]
+            record = CheckpointRecord(
+                new.id,
+                new.parent,
+                thread.updated,
+                new.run_id,
+                new.root,
+                self._store(chunks, thread, namespace, "", new.body)[0],
+                self._store(chunks, thread, namespace, "", new.metadata)[0],
+                new.versions,
+                dict(zip(new.values, (value for value, _ in stored), strict=True)),
+            )
+            replaced = checkpoints.read(writer, thread.number, namespace, new.id)
+            if replaced is not None:
+                checkpoints.remove(writer, thread.number, namespace, replaced)
+                delta.remove(writer, thread.number, namespace, new.id)
+            checkpoints.write(writer, thread.number, namespace, record, self._level)
+            if replaced is None:
+                thread.checkpoints += 1
+            else:
+                garbage.collect(writer, thread)
+            threads.save(writer, thread)
+            return Stored(Place(thread.number, thread.generation), [*stored])
+
+        return apply
+
+    def put_writes(self, new: NewWrites) -> Callable[[Writer], Stored]:
+        """Store pending writes of a task, beside those that it has."""
+
+        def apply(writer: Writer) -> Stored:
+            thread, namespace = self._open_thread(
+                writer, new.thread_id, new.checkpoint_ns, new.place
+            )
+            chunks = ChunkWriter(writer, thread.number)
+            task = writes.read_task(
+                writer, thread.number, namespace, new.checkpoint_id, new.task_id
+            )
+            stored: list[tuple[StoredValue, list[Run]] | None] = []
+            lost = False
+            for index, channel, value in new.rows:
+                old = task.writes.get(index)
+                if old is not None and index >= 0:
+                    stored.append(None)
+                    continue
+                lost = lost or (old is not None and isinstance(old.value, Chunked))
+                kept, runs = self._store(chunks, thread, namespace, channel, value)
+                stored.append((kept, runs))
+                task.writes[index] = Write(index, channel, new.path, kept)
+            if any(stored):
+                writes.write_task(
+                    writer, thread.number, namespace, new.checkpoint_id, task, self._level
+                )
+            if lost:
+                garbage.collect(writer, thread)
+            threads.save(writer, thread)
+            return Stored(Place(thread.number, thread.generation), stored)
+
+        return apply
+
+    def delete_thread(self, thread_id: str) -> Callable[[Writer], None]:
+        """Delete a thread; one that does not exist is no error."""
+
+        def apply(writer: Writer) -> None:
+            thread = threads.find(writer, thread_id)
+            if thread is not None:
+                retain.delete_thread(writer, thread)
+
+        return apply
+
+    def delete_runs(self, run_ids: Sequence[str]) -> list[Callable[[Writer], None]]:
+        """Delete the checkpoints of runs with their writes: one operation for each thread."""
+        with self._kv.read() as reader:
+            numbers = {
+                thread for run_id in run_ids for thread, _, _ in checkpoints.of_run(reader, run_id)
+            }
+
+        def delete(number: int) -> Callable[[Writer], None]:
+            def apply(writer: Writer) -> None:
+                if writer.get(keys.thread(number)) is not None:
+                    retain.delete_runs(writer, number, run_ids, self._transient, self._level)
+
+            return apply
+
+        return [delete(number) for number in sorted(numbers)]
+
+    def prune(self, thread_id: str, keep: int) -> Callable[[Writer], None]:
+        """Keep the latest checkpoints of each namespace of a thread, and all that they need."""
+
+        def apply(writer: Writer) -> None:
+            thread = threads.find(writer, thread_id)
+            if thread is not None:
+                retain.prune(
+                    writer, thread, keep, self._transient, self._is_call, self._level
+                )
+
+        return apply
+
+    def copy_thread(self, source_id: str, target_id: str) -> Callable[[Writer], None]:
+        """Copy a thread; a source that does not exist is no error, a target that does is one.
+
+        Raises (when run):
+            ThreadExistsError: The target has checkpoints.
+        """
+
+        def apply(writer: Writer) -> None:
+            source = threads.find(writer, source_id)
+            if source is None or source_id == target_id:
+                return
+            target = threads.find(writer, target_id)
+            if target is not None and target.checkpoints:
+                raise ThreadExistsError(
+                    f"cannot copy thread {source_id!r}: the target exists", thread_id=target_id
+                )
+            if target is not None:  # late writes of a deleted thread: nothing that anyone sees
+                retain.delete_thread(writer, target)
+            retain.copy_thread(writer, source, target_id, self._now(), self._level)
+
+        return apply
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+    def _open_thread(
+        self, writer: Writer, thread_id: str, checkpoint_ns: str, place: Place | None
+    ) -> tuple[Thread, int]:
+        now = self._now()
+        thread = threads.find(writer, thread_id)
+        if place is not None and (
+            thread is None or Place(thread.number, thread.generation) != place
+        ):
+            raise StaleError
+        if thread is None:
+            thread = threads.create(writer, thread_id, now)
+        thread.updated = now
+        return thread, threads.ensure_namespace(writer, thread, checkpoint_ns)
+
+    def _store(
+        self,
+        chunks: ChunkWriter,
+        thread: Thread,
+        namespace: int,
+        channel: str,
+        value: NewValue | StoredValue,
+    ) -> tuple[StoredValue, list[Run]]:
+        if not isinstance(value, NewValue):
+            return value, []
+        key = (thread.number, namespace, channel)
+        arena = self._arenas.get(key)
+        if arena is None:
+            arena = _arena_of(value.base, thread.number)
+            if arena is None:
+                arena = thread.new_arena()
+            if len(self._arenas) >= _MAX_KNOWN_ARENAS:
+                self._arenas.clear()
+            self._arenas[key] = arena
+        return chunks.store(value, arena, self._level)
+
+
+_MAX_KNOWN_ARENAS = 100_000
+
+
+def _arena_of(base: Chunked | None, thread: int) -> int | None:
+    """The arena that a value of the thread goes on in."""
+    if base is None:
+        return None
+    for run in reversed(values.decode_runs(base.root)):
+        if run.owner == thread:
+            return run.arena & ~1
+    return None
+
+
+def _open_format(kv: KeyValueStore) -> None:
+    """Check that the store is one that this release reads; name the format in a new one."""
+    with kv.read() as reader:
+        record = reader.get(keys.FORMAT)
+        empty = record is None and not any(True for _ in reader.keys(b"\x00", b"\xff"))
+    if record is not None:
+        version = records.decode(keys.FORMAT, records.unseal(keys.FORMAT, record))
+        if version not in records.SUPPORTED_VERSIONS:
+            raise FormatVersionError(
+                f"the store has format version {version}, this release reads "
+                f"{', '.join(map(str, records.SUPPORTED_VERSIONS))}",
+                found=version if isinstance(version, int) else None,
+                supported=records.SUPPORTED_VERSIONS,
+            )
+    elif not empty:
+        raise InvalidPathError("there is an LMDB database of something else than checkpoints")
+    elif not kv.readonly:
+        payload = records.encode(records.FORMAT_VERSION)
+
+        def create(writer: Writer) -> None:
+            if writer.get(keys.FORMAT) is None:
+                writer.put(keys.FORMAT, records.seal(keys.FORMAT, records.pack(payload, None)))
+
+        kv.write(create)
+
+
+__all__ = [
+    "CheckpointStore",
+    "Inline",
+    "NewCheckpoint",
+    "NewValue",
+    "NewWrites",
+    "Place",
+    "Snapshot",
+    "StaleError",
+    "Stored",
+    "TaskWrites",
+]

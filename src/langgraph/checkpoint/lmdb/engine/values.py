@@ -1,0 +1,235 @@
+"""Values: small ones stand in the record that uses them, others are cut into chunks.
+
+A chunked value names its chunks by runs. Where an edited value would need many runs, these are
+grouped into nodes, chunks of runs, so that the next version shares the groups that did not change:
+what a version adds to the store depends on what changed, not on how large the value is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+from langgraph.checkpoint.lmdb.engine import keys, records
+from langgraph.checkpoint.lmdb.engine.runs import (
+    Run,
+    decode_runs,
+    encode_runs,
+    extend,
+    singles,
+)
+from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+
+MAX_CHUNK = 60_000
+"""Bytes of a chunk before compression: with its envelope it stays below 64 KiB."""
+MAX_RUNS = 48
+"""Runs that a value may name directly; beyond that they are grouped into nodes."""
+_GROUP_AIM = 16
+_MAX_DEPTH = 8
+
+
+class Inline(NamedTuple):
+    """A value that stands in the record itself."""
+
+    tag: str
+    """The serialiser's name for the encoding of the payload."""
+    payload: bytes
+
+
+class Chunked(NamedTuple):
+    """A value whose payload is `head` and then the chunks that it names."""
+
+    tag: str
+    shape: int
+    """What the cutter promised about the chunks; the engine only keeps it."""
+    head: bytes
+    size: int
+    """Bytes of the whole payload."""
+    depth: int
+    """0: `root` names the chunks; n: it names nodes, n levels above them."""
+    root: bytes
+    """Encoded runs."""
+
+
+StoredValue: TypeAlias = Inline | Chunked
+
+
+@dataclass(slots=True)
+class NewValue:
+    """A value to be stored, as chunks that the store has and such that it has not."""
+
+    tag: str
+    shape: int
+    head: bytes
+    size: int
+    items: list[Run | bytes]
+    """In the order of the payload; bytes are what `records.pack` made of a new chunk."""
+    base: Chunked | None = None
+    """The value whose nodes may be shared."""
+
+
+def stored_value(fields: Sequence[Any]) -> StoredValue:
+    """A value from the fields of a record."""
+    return Inline(*fields) if len(fields) == 2 else Chunked(*fields)
+
+
+class ChunkWriter:
+    """Appends chunks to the arenas of one thread, in one write transaction."""
+
+    def __init__(self, writer: Writer, thread: int) -> None:
+        self._writer = writer
+        self._thread = thread
+        self._next: dict[int, int] = {}
+
+    def append(self, arena: int, packed: bytes) -> Run:
+        """Store one chunk behind the last one of an arena."""
+        seq = self._next.get(arena)
+        prefix = keys.arena(self._thread, arena)
+        if seq is None:
+            seq = 0
+            for last in self._writer.keys(prefix, keys.after(prefix), reverse=True):
+                seq = keys.read_number(last, len(prefix))[0] + 1
+                break
+        self._next[arena] = seq + 1
+        key = prefix + keys.number(seq)
+        self._writer.put(key, records.seal(key, packed))
+        return Run(self._thread, arena, seq, 1)
+
+    def store(
+        self, value: NewValue, arena: int, level: int | None
+    ) -> tuple[Chunked, list[Run]]:
+        """Store what is new of a value; returns how records name it, and the runs of its chunks.
+
+        Args:
+            value: The value.
+            arena: The even number of the arena for its chunks; the odd one above is for nodes.
+            level: zstd's level for nodes.
+        """
+        runs: list[Run] = []
+        for item in value.items:
+            extend(runs, (item if isinstance(item, Run) else self.append(arena, item),))
+        chunk_runs = runs
+        depth = 0
+        while len(runs) > MAX_RUNS:
+            known = self._nodes_of(value.base, depth)
+            nodes: list[Run] = []
+            for group in _groups(runs):
+                payload = encode_runs(group)
+                node = known.get(payload)
+                if node is None:
+                    node = self.append(arena + 1, records.pack(payload, level))
+                extend(nodes, (node,))
+            if len(nodes) >= len(runs):
+                break
+            runs = nodes
+            depth += 1
+        root = encode_runs(runs)
+        return Chunked(value.tag, value.shape, value.head, value.size, depth, root), chunk_runs
+
+    def _nodes_of(self, base: Chunked | None, depth: int) -> dict[bytes, Run]:
+        """The nodes of a base by what they hold, those at `depth` levels above its chunks."""
+        if base is None or base.depth <= depth:
+            return {}
+        runs = decode_runs(base.root)
+        for _ in range(base.depth - depth - 1):
+            runs = [run for node in fetch(self._writer, runs) for run in decode_runs(node)]
+        return dict(zip(fetch(self._writer, runs), singles(runs), strict=True))
+
+
+def _groups(runs: Sequence[Run]) -> Iterable[Sequence[Run]]:
+    """Cut a sequence of runs where the runs themselves say so: an edit moves only the cuts near
+    it, and the groups further on stay what they were."""
+    start = 0
+    for index, run in enumerate(runs):
+        mark = (run.start + run.count) * 2654435761 + run.arena * 40503
+        if (mark >> 12) % _GROUP_AIM == 0 or index - start >= 4 * _GROUP_AIM:
+            yield runs[start : index + 1]
+            start = index + 1
+    if start < len(runs):
+        yield runs[start:]
+
+
+def fetch(reader: Reader, runs: Iterable[Run]) -> list[bytes]:
+    """The payloads of chunks, in order.
+
+    Raises:
+        DamagedError: A chunk is missing or is not what was stored.
+    """
+    payloads: list[bytes] = []
+    unseal = records.unseal
+    for run in runs:
+        prefix = keys.arena(run.owner, run.arena)
+        if run.count == 1:
+            key = prefix + keys.number(run.start)
+            record = reader.get(key)
+            if record is None:
+                records.damaged(key, "the store has lost it")
+            payloads.append(unseal(key, record, MAX_CHUNK))
+            continue
+        before = len(payloads)
+        first = prefix + keys.number(run.start)
+        for key, record in reader.range(first, prefix + keys.number(run.start + run.count)):
+            payloads.append(unseal(key, record, MAX_CHUNK))  # noqa: PERF401
+        if len(payloads) - before != run.count:
+            records.damaged(first, f"of {run.count} chunks from here, some are lost")
+    return payloads
+
+
+def chunk_runs(reader: Reader, value: Chunked) -> list[Run]:
+    """The runs of a value's chunks, its nodes resolved."""
+    runs = _root(value)
+    for _ in range(value.depth):
+        runs = _children(reader, runs)
+    return runs
+
+
+def owned_runs(reader: Reader, value: Chunked) -> list[Run]:
+    """Every chunk and node that a value keeps alive."""
+    runs = _root(value)
+    owned = list(runs)
+    for _ in range(value.depth):
+        runs = _children(reader, runs)
+        owned += runs
+    return owned
+
+
+def _root(value: Chunked) -> list[Run]:
+    if value.depth > _MAX_DEPTH:
+        records.damaged(value.root, f"a value {value.depth} levels deep")
+    return _decoded(value.root, value.root)
+
+
+def _children(reader: Reader, nodes: Iterable[Run]) -> list[Run]:
+    runs: list[Run] = []
+    for payload in fetch(reader, nodes):
+        extend(runs, _decoded(payload, payload))
+    return runs
+
+
+def _decoded(data: bytes, where: bytes) -> list[Run]:
+    try:
+        return decode_runs(data)
+    except (ValueError, IndexError) as error:
+        records.damaged(where, f"its runs can't be read: {error}")
+
+
+def payload(reader: Reader, value: StoredValue) -> bytes:
+    """The whole payload of a value."""
+    if isinstance(value, Inline):
+        return value.payload
+    body = b"".join(fetch(reader, chunk_runs(reader, value)))
+    check_size(value, body)
+    return value.head + body
+
+
+def check_size(value: Chunked, body: bytes) -> None:
+    """Compare the joined chunks of a value with what the value says of them.
+
+    Raises:
+        DamagedError: They are not of the size that was stored.
+    """
+    size = len(value.head) + len(body)
+    if size != value.size:
+        records.damaged(value.root, f"the value has {size} bytes instead of {value.size}")
+

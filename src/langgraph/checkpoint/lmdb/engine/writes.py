@@ -1,0 +1,107 @@
+"""Pending writes: one record per checkpoint and task, which may come before the checkpoint does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from langgraph.checkpoint.lmdb.engine import keys, records
+from langgraph.checkpoint.lmdb.engine.values import StoredValue, stored_value
+from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+
+
+@dataclass(slots=True)
+class Write:
+    """One write of a task to a channel."""
+
+    index: int
+    """Its place among the task's writes; below 0 for the channels that hold one write a task."""
+    channel: str
+    path: str
+    """The path of the task, which orders the writes of one superstep."""
+    value: StoredValue
+
+
+@dataclass(slots=True)
+class TaskWrites:
+    """All writes of one task to one checkpoint."""
+
+    task_id: str
+    writes: dict[int, Write]
+
+
+def _decode(key: bytes, prefix: bytes, record: bytes) -> TaskWrites:
+    fields = records.decode(key, records.unseal(key, record))
+    try:
+        full_id, rows = fields
+        return TaskWrites(
+            key[len(prefix) :].decode("utf-8", "surrogatepass") if full_id is None else full_id,
+            {
+                index: Write(index, channel, path, stored_value(value))
+                for index, channel, path, value in rows
+            },
+        )
+    except (TypeError, ValueError) as error:
+        records.damaged(key, f"its fields are not those of pending writes: {error}")
+
+
+def read_task(
+    reader: Reader, thread: int, namespace: int, checkpoint_id: str, task_id: str
+) -> TaskWrites:
+    """What a task wrote so far; empty where it wrote nothing."""
+    prefix = keys.writes(thread, namespace, checkpoint_id)
+    key = prefix + keys.text(task_id)
+    record = reader.get(key)
+    return TaskWrites(task_id, {}) if record is None else _decode(key, prefix, record)
+
+
+def write_task(
+    writer: Writer,
+    thread: int,
+    namespace: int,
+    checkpoint_id: str,
+    task: TaskWrites,
+    level: int | None,
+) -> None:
+    """Store the writes of a task, in place of what it wrote before."""
+    part = keys.text(task.task_id)
+    key = keys.writes(thread, namespace, checkpoint_id) + part
+    rows = [(w.index, w.channel, w.path, w.value) for w in task.writes.values()]
+    payload = records.encode((task.task_id if keys.is_cut(part) else None, rows))
+    writer.put(key, records.seal(key, records.pack(payload, level)))
+
+
+def of_checkpoint(
+    reader: Reader, thread: int, namespace: int, checkpoint_id: str
+) -> list[tuple[str, Write]]:
+    """Task id and write of all pending writes of a checkpoint, by task path, task id and index."""
+    prefix = keys.writes(thread, namespace, checkpoint_id)
+    found = [
+        (task.task_id, write)
+        for task in (_decode(k, prefix, r) for k, r in reader.range(prefix, keys.after(prefix)))
+        for write in task.writes.values()
+    ]
+    if len(found) > 1:
+        found.sort(key=lambda row: (row[1].path, row[0], row[1].index))
+    return found
+
+
+def in_namespace(reader: Reader, thread: int, namespace: int) -> Iterator[TaskWrites]:
+    """Every record of pending writes in a namespace."""
+    prefix = keys.of_namespace(b"w", thread, namespace)
+    for key, record in reader.range(prefix, keys.after(prefix)):
+        _, end = keys.read_inner_text(key, len(prefix))
+        yield _decode(key, key[:end], record)
+
+
+def remove(writer: Writer, thread: int, namespace: int, checkpoint_id: str) -> int:
+    """Delete the pending writes of a checkpoint; returns how many records went."""
+    prefix = keys.writes(thread, namespace, checkpoint_id)
+    return writer.delete_range(prefix, keys.after(prefix))
+
+
+def values(tasks: Iterable[TaskWrites]) -> Iterator[StoredValue]:
+    """The values of these writes."""
+    for task in tasks:
+        for write in task.writes.values():
+            yield write.value

@@ -1,0 +1,240 @@
+"""The protocol's reading methods. No transaction outlives a call, nor a step of an iterator."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.base import CheckpointTuple
+
+from langgraph.checkpoint.lmdb import configs
+from langgraph.checkpoint.lmdb.codec import faults
+from langgraph.checkpoint.lmdb.codec.layouts import ChannelKey
+from langgraph.checkpoint.lmdb.configs import Where
+from langgraph.checkpoint.lmdb.core import View
+from langgraph.checkpoint.lmdb.engine.store import Place
+from langgraph.checkpoint.lmdb.engine.values import Chunked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.base import DeltaChannelHistory, PendingWrite
+
+    from langgraph.checkpoint.lmdb.core import SaverCore
+    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
+    from langgraph.checkpoint.lmdb.engine.store import Snapshot
+    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.values import StoredValue
+
+
+class TooLargeError(Exception):
+    """Reading would hold the caller up for longer than it allows."""
+
+
+@dataclass(slots=True)
+class _Found:
+    """A checkpoint within a snapshot."""
+
+    snapshot: Snapshot
+    thread: Thread
+    namespace: int
+    record: CheckpointRecord
+
+    @property
+    def place(self) -> Place:
+        return Place(self.thread.number, self.thread.generation)
+
+
+def _find(snapshot: Snapshot, where: Where) -> _Found | None:
+    """The checkpoint that a config leads to: the one it names, or else the latest."""
+    thread = snapshot.thread(where.thread_id)
+    namespace = None if thread is None else snapshot.namespace(thread, where.checkpoint_ns)
+    if thread is None or namespace is None:
+        return None
+    checkpoint_id = where.checkpoint_id
+    if checkpoint_id is None:
+        checkpoint_id = snapshot.latest_before(thread.number, namespace, None)
+    if checkpoint_id is None:
+        return None
+    record = snapshot.checkpoint(thread.number, namespace, checkpoint_id)
+    return None if record is None else _Found(snapshot, thread, namespace, record)
+
+
+def get_tuple(
+    core: SaverCore,
+    where: Where,
+    *,
+    matches: Callable[[Mapping[str, Any]], bool] | None = None,
+    budget: int | None = None,
+) -> CheckpointTuple | None:
+    """The checkpoint that a config leads to.
+
+    Args:
+        matches: Whether metadata is such as is looked for; None is returned for others.
+        budget: Bytes of values that may be read from the store.
+
+    Raises:
+        TooLargeError: There are more.
+    """
+    with faults.located(**where._asdict()), core.store.snapshot() as snapshot:
+        found = _find(snapshot, where)
+        if found is None:
+            return None
+        record = found.record
+        where = Where(where.thread_id, where.checkpoint_ns, record.id)
+        with faults.located(**where._asdict()):
+            metadata = core.codec.load(record.metadata, snapshot)
+            if matches is not None and not matches(metadata):
+                return None
+            if budget is not None:
+                _check_budget(core, where, found, budget)
+            body = core.codec.load(record.body, snapshot)
+            values = {
+                channel: core.codec.fetch(
+                    ChannelKey(where.thread_id, where.checkpoint_ns, channel),
+                    stored,
+                    found.place,
+                    snapshot,
+                )
+                for channel, stored in record.values.items()
+            }
+            writes = snapshot.writes(found.thread.number, found.namespace, record.id)
+            pending = [(t, w.channel, core.codec.payload(w.value, snapshot)) for t, w in writes]
+    core.views.put(where, View(found.place, record.versions, record.values))
+    channel_values: dict[str, Any] = {}
+    for channel, make in values.items():
+        with faults.located(**where._asdict(), channel=channel):
+            channel_values[channel] = make()
+    body["id"] = record.id
+    body["channel_values"] = channel_values
+    body["channel_versions"] = dict(record.versions)
+    return CheckpointTuple(
+        configs.config(where),
+        body,
+        metadata,
+        None if record.parent is None else configs.config(where._replace(checkpoint_id=record.parent)),
+        [_loaded(core, where, task_id, channel, payload) for task_id, channel, payload in pending],
+    )
+
+
+def _loaded(
+    core: SaverCore, where: Where, task_id: str, channel: str, payload: tuple[str, bytes]
+) -> PendingWrite:
+    with faults.located(**where._asdict(), channel=channel):
+        return task_id, channel, faults.loads(core.serde, *payload)
+
+
+def _check_budget(core: SaverCore, where: Where, found: _Found, budget: int) -> None:
+    for channel, stored in found.record.values.items():
+        if isinstance(stored, Chunked):
+            key = ChannelKey(where.thread_id, where.checkpoint_ns, channel)
+            if not core.codec.remembers(key, stored, found.place):
+                budget -= stored.size
+    if budget < 0:
+        raise TooLargeError
+
+
+def listed(
+    core: SaverCore,
+    config: RunnableConfig | None,
+    *,
+    filter: Mapping[str, Any] | None,
+    before: RunnableConfig | None,
+    limit: int | None,
+) -> Iterator[CheckpointTuple | None]:
+    """Checkpoints by descending id; None in the place of each that the filter leaves out, so that
+    whoever iterates can pause there too."""
+    if limit is not None and limit <= 0:
+        return
+    wanted = dict(filter or {})
+
+    def matches(metadata: Mapping[str, Any]) -> bool:
+        return all(metadata.get(key) == value for key, value in wanted.items())
+
+    count = 0
+    for where in _places(core, config, None if before is None else configs.checkpoint_id(before)):
+        found = get_tuple(core, where, matches=matches if wanted else None)
+        yield found
+        if found is not None:
+            count += 1
+            if limit is not None and count >= limit:
+                return
+
+
+def _places(
+    core: SaverCore, config: RunnableConfig | None, before: str | None
+) -> Iterator[Where]:
+    """Where each checkpoint is that a config covers, by descending id."""
+    with core.store.snapshot() as snapshot:
+        if config is None:
+            threads = [thread for thread in snapshot.threads() if thread.checkpoints]
+            only = None
+        else:
+            only = configs.namespace_filter(config)
+            exact = configs.where(config)
+            if exact.checkpoint_id is not None and (
+                before is not None and exact.checkpoint_id >= before
+            ):
+                return
+            thread = snapshot.thread(exact.thread_id)
+            threads = [] if thread is None else [thread]
+        namespaces = [
+            (thread.id, name)
+            for thread in threads
+            for name, _ in snapshot.namespaces(thread)
+            if only is None or name == only
+        ]
+    if config is not None and exact.checkpoint_id is not None:
+        yield from (Where(thread, name, exact.checkpoint_id) for thread, name in namespaces)
+        return
+    walks = [_walk(core, thread, name, before) for thread, name in namespaces]
+    if len(walks) == 1:
+        yield from walks[0]
+    else:
+        yield from heapq.merge(*walks, key=lambda where: where.checkpoint_id, reverse=True)
+
+
+def _walk(core: SaverCore, thread_id: str, checkpoint_ns: str, before: str | None) -> Iterator[Where]:
+    while True:
+        with core.store.snapshot() as snapshot:
+            thread = snapshot.thread(thread_id)
+            namespace = None if thread is None else snapshot.namespace(thread, checkpoint_ns)
+            if thread is None or namespace is None:
+                return
+            before = snapshot.latest_before(thread.number, namespace, before)
+        if before is None:
+            return
+        yield Where(thread_id, checkpoint_ns, before)
+
+
+def delta_channel_history(
+    core: SaverCore, config: RunnableConfig, channels: Sequence[str]
+) -> dict[str, DeltaChannelHistory]:
+    """What channels without a stored value are rebuilt from, along the parents of a checkpoint."""
+    where = configs.where(config)
+    result: dict[str, DeltaChannelHistory] = {channel: {"writes": []} for channel in channels}
+    if not channels:
+        return result
+    with faults.located(**where._asdict()), core.store.snapshot() as snapshot:
+        found = _find(snapshot, where)
+        if found is None:
+            return result
+        histories = snapshot.history(
+            found.thread.number, found.namespace, found.record, list(result)
+        )
+        payloads = {
+            channel: (
+                [(task_id, core.codec.payload(v, snapshot)) for task_id, v in history.writes],
+                None if history.seed is None else core.codec.payload(history.seed, snapshot),
+            )
+            for channel, history in histories.items()
+        }
+    for channel, (writes, seed) in payloads.items():
+        entry = result[channel]
+        entry["writes"] = [_loaded(core, where, task, channel, value) for task, value in writes]
+        if seed is not None:
+            with faults.located(**where._asdict(), channel=channel):
+                entry["seed"] = faults.loads(core.serde, *seed)
+    return result

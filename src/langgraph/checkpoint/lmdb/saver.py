@@ -1,0 +1,323 @@
+"""`LmdbSaver`: LangGraph checkpoints in an LMDB store."""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from langgraph.checkpoint.lmdb import configs, reading, writing
+from langgraph.checkpoint.lmdb.aio import AsyncFace
+from langgraph.checkpoint.lmdb.codec.values import ValueCodec
+from langgraph.checkpoint.lmdb.core import SaverCore
+from langgraph.checkpoint.lmdb.engine.commit import GroupCommit
+from langgraph.checkpoint.lmdb.engine.store import CheckpointStore
+from langgraph.checkpoint.lmdb.errors import UsageError
+from langgraph.checkpoint.lmdb.kv.lmdb import DEFAULT_MAP_SIZE, LmdbStore
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.base import (
+        ChannelVersions,
+        Checkpoint,
+        CheckpointMetadata,
+        CheckpointTuple,
+        DeltaChannelHistory,
+    )
+    from langgraph.checkpoint.serde.base import SerializerProtocol
+    from typing_extensions import Self
+
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
+
+DEFAULT_CACHE_SIZE = 64 << 20
+
+
+class LmdbSaver(AsyncFace):
+    """Keeps LangGraph checkpoints in a folder, for any number of threads, tasks and processes.
+
+    ```python
+    graph = builder.compile(checkpointer=LmdbSaver("checkpoints"))
+    ```
+
+    The same object serves `invoke` and `ainvoke`. Savers on one path share one store.
+
+    Args:
+        path: The folder of the store; made, for its owner alone, if it is not there.
+        serde: How values are serialised; LangGraph's JsonPlusSerializer unless told. With exactly
+            that one, a list of messages costs what is new in it.
+        sync: When a call returns, "full": it survives a power cut; "normal": the last calls may
+            be lost to a power cut, the store stays whole; "off": a power cut may damage the
+            store. None of them loses anything when only the process dies.
+        compression: zstd's level, 1 to 22; None stores without compression.
+        cache_size: Bytes of memory that may be used, about, to remember the latest values of each
+            channel, so that what did not change is neither serialised nor rebuilt again. 0
+            remembers nothing.
+        map_size: Bytes of address space to begin with. It grows by itself; no memory or disk is
+            taken by it.
+        readonly: Open a store that exists, and never write to it.
+        clock: Gives the time in seconds since the epoch.
+
+    Raises:
+        InvalidPathError: The path is a file, cannot be written, or holds something else.
+        FormatVersionError: A newer release made the store.
+        DamagedError: The store is damaged.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        serde: SerializerProtocol | None = None,
+        sync: Literal["full", "normal", "off"] = "full",
+        compression: int | None = 3,
+        cache_size: int = DEFAULT_CACHE_SIZE,
+        map_size: int = DEFAULT_MAP_SIZE,
+        readonly: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if compression is not None and not 1 <= compression <= 22:
+            raise UsageError(
+                f"compression={compression!r}", advice="Use a level from 1 to 22, or None."
+            )
+        if cache_size < 0:
+            raise UsageError(f"cache_size={cache_size!r}", advice="Use bytes, or 0 for no cache.")
+        kv = LmdbStore.open(path, sync=sync, map_size=map_size, readonly=readonly)
+        try:
+            self._set_up(kv, serde, compression, cache_size, clock)
+        except BaseException:
+            kv.close()
+            raise
+
+    def _set_up(
+        self,
+        kv: KeyValueStore,
+        serde: SerializerProtocol | None,
+        compression: int | None,
+        cache_size: int,
+        clock: Callable[[], float],
+    ) -> None:
+        super().__init__(serde=serde)
+        self._kv = kv
+        self._commit = GroupCommit(kv)
+        store = CheckpointStore(
+            kv,
+            level=compression,
+            clock=clock,
+            transient=configs.is_transient,
+            is_call=configs.is_call,
+        )
+        codec = ValueCodec(self.serde, compression, cache_size)
+        self._of_serde = SaverCore(store, self._commit, self.serde, codec)
+
+    @classmethod
+    def on(
+        cls,
+        kv: KeyValueStore,
+        *,
+        serde: SerializerProtocol | None = None,
+        compression: int | None = 3,
+        cache_size: int = DEFAULT_CACHE_SIZE,
+        clock: Callable[[], float] = time.time,
+    ) -> Self:
+        """A saver on any key-value store, such as `kv.memory.MemoryStore()` in tests."""
+        saver = cls.__new__(cls)
+        saver._set_up(kv, serde, compression, cache_size, clock)
+        return saver
+
+    @classmethod
+    @contextmanager
+    def from_conn_string(cls, conn_string: str | os.PathLike[str]) -> Iterator[Self]:
+        """Open a saver for a `with` block, by the path of its folder."""
+        with cls(conn_string) as saver:
+            yield saver
+
+    @property
+    def _core(self) -> SaverCore:
+        if self._of_serde.serde is not self.serde:  # someone set another serialiser
+            self._of_serde = self._of_serde.with_serde(self.serde)
+        return self._of_serde
+
+    def setup(self) -> None:
+        """Do nothing: the store is ready once it is open. Other savers need this call."""
+
+    def close(self) -> None:
+        """Close the store. A second call does nothing; any other use raises StoreClosedError."""
+        self._commit.close()
+        self._kv.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """The checkpoint that a config names, or else the latest of its thread and namespace.
+
+        Args:
+            config: With `thread_id`, and `checkpoint_ns` and `checkpoint_id` where wanted.
+
+        Returns:
+            The checkpoint with its metadata, parent and pending writes; None if there is none.
+
+        Raises:
+            InvalidConfigError: The config has no thread_id.
+            DamagedError: The checkpoint is damaged.
+            DeserializationError: The serialiser cannot rebuild a value.
+        """
+        return reading.get_tuple(self._core, configs.where(config))
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        """Checkpoints by descending id.
+
+        The iterator holds nothing open between two steps: it may be paused, dropped, or continued
+        in another thread. It shows each checkpoint whole, and none that was deleted meanwhile.
+
+        Args:
+            config: Whose checkpoints: of a thread, of one of its namespaces if it is named, or
+                one checkpoint. None lists all threads.
+            filter: Metadata that has to be equal.
+            before: Only ids below the checkpoint id of this config.
+            limit: At most so many.
+        """
+        found = reading.listed(self._core, config, filter=filter, before=before, limit=limit)
+        return (checkpoint for checkpoint in found if checkpoint is not None)
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Store a checkpoint, in place of one with the same id.
+
+        Args:
+            config: Its thread and namespace; its `checkpoint_id` is the parent's.
+            checkpoint: The checkpoint.
+            metadata: Its metadata, to which those of the config are added.
+            new_versions: The channels that changed, with their versions. The value of any other
+                is the one stored for its version.
+
+        Returns:
+            The config that leads to the checkpoint.
+
+        Raises:
+            InvalidConfigError: The config has no thread_id.
+            SerializationError: A value cannot be serialised; nothing is stored.
+            StoreFullError: There is no room; nothing is stored.
+        """
+        core = self._core
+        return core.run(writing.put(core, config, checkpoint, metadata, new_versions))
+
+    def put_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """Store the writes of a task, pending for the checkpoint that the config names.
+
+        A write that a task made before, that is at the same place among its writes, stays as it
+        was. Errors, interrupts, resumes and schedules are replaced.
+
+        Args:
+            config: With `thread_id` and `checkpoint_id`; the checkpoint may be stored later.
+            writes: Channels and values.
+            task_id: The task.
+            task_path: Where the task stands among those of its superstep; orders their writes.
+
+        Raises:
+            InvalidConfigError: The config has no thread_id or no checkpoint_id.
+            SerializationError: A value cannot be serialised; nothing is stored.
+            StoreFullError: There is no room; nothing is stored.
+        """
+        core = self._core
+        core.run(writing.put_writes(core, config, writes, task_id, task_path))
+
+    def delete_thread(self, thread_id: str) -> None:
+        """Delete a thread: checkpoints, writes, and all values that no other thread shares."""
+        core = self._core
+        core.run(writing.delete_thread(core, thread_id))
+
+    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Delete the checkpoints whose metadata name these runs, with their writes.
+
+        A checkpoint that stays, and whose parent goes, has no parent from then on. Channels that
+        are rebuilt from the writes of their ancestors keep their state.
+        """
+        core = self._core
+        for operation in writing.delete_for_runs(core, run_ids):
+            core.run(operation)
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copy all of a thread to a new one; the values are shared until one of them lets go.
+
+        Raises:
+            ThreadExistsError: The target has checkpoints.
+        """
+        core = self._core
+        core.run(writing.copy_thread(core, source_thread_id, target_thread_id))
+
+    def prune(
+        self,
+        thread_ids: Sequence[str],
+        *,
+        strategy: str = "keep_latest",
+        keep_last: int | None = None,
+    ) -> None:
+        """Delete old checkpoints of threads, each thread in a transaction of its own.
+
+        What a kept checkpoint needs stays: its values, its pending writes, and the past of
+        channels that are rebuilt from it. A kept checkpoint whose parent goes has no parent. The
+        namespace of a subgraph's call goes with the root checkpoint that the call started from;
+        a `checkpointer=True` subgraph keeps its own.
+
+        Args:
+            thread_ids: The threads; those that do not exist are no error.
+            strategy: "keep_latest" keeps the latest checkpoint of each namespace, "delete" none.
+            keep_last: How many to keep in each namespace, instead of one.
+
+        Raises:
+            TypeError: `thread_ids` is a single string.
+            ValueError: The strategy is unknown, or `keep_last` is not a number above 0.
+        """
+        core = self._core
+        for operation in writing.prune(core, thread_ids, strategy, keep_last):
+            core.run(operation)
+
+    def get_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """What channels are rebuilt from: writes along the parents of a checkpoint, oldest first,
+        and the nearest stored value that they follow on. One walk serves all channels."""
+        return reading.delta_channel_history(self._core, config, channels)
+
+    def get_next_version(self, current: Any, channel: None) -> Any:
+        """The version after `current`, of the same type; integers from 1 on in a new thread."""
+        if isinstance(current, str):
+            number = int(current.split(".")[0]) + 1
+            return f"{number:032}.{random.random():016}"  # noqa: S311 - as LangGraph's own savers
+        return 1 if current is None else current + 1
+
+    def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Self:
+        """The same store with a serialiser that allows more types; closing one closes both."""
+        return super().with_allowlist(extra_allowlist)  # type: ignore[return-value]

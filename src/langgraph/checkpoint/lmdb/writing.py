@@ -1,0 +1,257 @@
+"""The protocol's writing methods, as operations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.base import WRITES_IDX_MAP, get_checkpoint_metadata
+
+from langgraph.checkpoint.lmdb import configs
+from langgraph.checkpoint.lmdb.codec import faults
+from langgraph.checkpoint.lmdb.codec.layouts import ChannelKey
+from langgraph.checkpoint.lmdb.codec.values import Base, Encoded
+from langgraph.checkpoint.lmdb.configs import Where
+from langgraph.checkpoint.lmdb.core import Operation, View
+from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites, Place, StaleError
+from langgraph.checkpoint.lmdb.engine.values import Chunked
+from langgraph.checkpoint.lmdb.errors import InvalidConfigError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
+
+    from langgraph.checkpoint.lmdb.core import SaverCore
+    from langgraph.checkpoint.lmdb.engine.checkpoints import Version
+    from langgraph.checkpoint.lmdb.engine.store import Stored
+    from langgraph.checkpoint.lmdb.engine.values import Inline, NewValue, StoredValue
+    from langgraph.checkpoint.lmdb.kv.base import Writer
+
+_IN_RECORD = frozenset(("id", "channel_values", "channel_versions"))
+"""Keys of a checkpoint that have a place of their own in its record."""
+
+
+def put(
+    core: SaverCore,
+    config: RunnableConfig,
+    checkpoint: Checkpoint,
+    metadata: CheckpointMetadata,
+    new_versions: ChannelVersions,
+) -> Operation[Stored, RunnableConfig]:
+    """Store a checkpoint; returns the config that leads to it."""
+    parent = configs.where(config)
+    where = Where(parent.thread_id, parent.checkpoint_ns, str(checkpoint["id"]))
+    full_metadata: dict[str, Any] = {**get_checkpoint_metadata(config, metadata)}
+    versions = dict(checkpoint["channel_versions"])
+    body = {key: None if key in _IN_RECORD else value for key, value in checkpoint.items()}
+    run_id = full_metadata.get("run_id")
+    encoded: dict[str, Encoded | StoredValue] = {}
+
+    def prepare(fresh: bool) -> Callable[[Writer], Stored]:
+        view = core.view(parent, fresh)
+        encoded.clear()
+        encoded.update(_values(core, where, checkpoint, new_versions, view))
+        return core.store.put(
+            NewCheckpoint(
+                where.thread_id,
+                where.checkpoint_ns,
+                str(checkpoint["id"]),
+                parent.checkpoint_id,
+                None if run_id is None else str(run_id),
+                _root_of(full_metadata) if where.checkpoint_ns else None,
+                _record_part(core, where, "checkpoint", body),
+                _record_part(core, where, "metadata", full_metadata),
+                versions,
+                {c: v.new if isinstance(v, Encoded) else v for c, v in encoded.items()},
+                view.place,
+            )
+        )
+
+    def finish(stored: Stored) -> RunnableConfig:
+        values: dict[str, StoredValue] = {}
+        for (channel, made), found in zip(encoded.items(), stored.values, strict=True):
+            assert found is not None
+            value, chunk_runs = found
+            values[channel] = value
+            if isinstance(made, Encoded) and made.remember and isinstance(value, Chunked):
+                made.remember(stored.place, value, chunk_runs)
+        core.views.put(where, View(stored.place, versions, values))
+        return configs.config(where)
+
+    return Operation(prepare, finish)
+
+
+def _values(
+    core: SaverCore,
+    where: Where,
+    checkpoint: Checkpoint,
+    new_versions: ChannelVersions,
+    view: View,
+) -> Iterator[tuple[str, Encoded | StoredValue]]:
+    """Each channel that has a value: what its version stands for, or what was handed over."""
+    given = checkpoint["channel_values"]
+    versions = checkpoint["channel_versions"]
+    for channel, value in given.items():
+        if channel in versions and channel not in new_versions:
+            inherited = _inherited(core, where, channel, versions[channel], view)
+            if inherited is not None:
+                yield channel, inherited
+                continue
+        yield channel, _encode(core, where, channel, value, view)
+    for channel, version in versions.items():
+        if channel not in given and channel not in new_versions:
+            inherited = _inherited(core, where, channel, version, view)
+            if inherited is not None:
+                yield channel, inherited
+
+
+def _encode(core: SaverCore, where: Where, channel: str, value: Any, view: View) -> Encoded:
+    key = ChannelKey(where.thread_id, where.checkpoint_ns, channel)
+    base = None
+    if view.place is not None:
+        base = Base(view.place, view.values.get(channel), core.store.snapshot)
+    with faults.located(**where._asdict(), channel=channel):
+        return core.codec.encode(key, value, base)
+
+
+def _inherited(
+    core: SaverCore, where: Where, channel: str, version: Version, view: View
+) -> StoredValue | None:
+    """The value of a channel at a version that is not new: the parent's, or else whichever
+    checkpoint of the namespace stored it."""
+    if view.versions.get(channel) == version:
+        return view.values.get(channel)
+    if view.place is None:
+        return None
+    with core.store.snapshot() as snapshot:
+        thread = snapshot.thread(where.thread_id)
+        if thread is None or Place(thread.number, thread.generation) != view.place:
+            raise StaleError
+        namespace = snapshot.namespace(thread, where.checkpoint_ns)
+        if namespace is None:
+            return None
+        return snapshot.find_version(thread.number, namespace, channel, version)
+
+
+def _record_part(core: SaverCore, where: Where, part: str, value: Any) -> NewValue | Inline:
+    with faults.located(**where._asdict(), channel=part):
+        return core.codec.encode_record_part(value)
+
+
+def _root_of(metadata: dict[str, Any]) -> str | None:
+    """The checkpoint of the root graph that a subgraph's checkpoint belongs to."""
+    parents = metadata.get("parents")
+    root = parents.get("") if isinstance(parents, dict) else None
+    return root if isinstance(root, str) else None
+
+
+def put_writes(
+    core: SaverCore,
+    config: RunnableConfig,
+    writes: Sequence[tuple[str, Any]],
+    task_id: str,
+    task_path: str,
+) -> Operation[Stored, None]:
+    """Store pending writes of a task."""
+    where = configs.where(config)
+    checkpoint_id = where.checkpoint_id
+    if checkpoint_id is None:
+        raise InvalidConfigError(
+            "the config has no checkpoint_id, so these writes belong to no checkpoint",
+            thread_id=where.thread_id,
+            checkpoint_ns=where.checkpoint_ns,
+            advice='Pass the config that put returned, or add "checkpoint_id" to "configurable".',
+        )
+    encoded: list[tuple[str, Encoded]] = []
+
+    def prepare(fresh: bool) -> Callable[[Writer], Stored]:
+        view = core.view(where, fresh)
+        encoded[:] = [(c, _encode(core, where, c, value, view)) for c, value in writes]
+        rows = [
+            (WRITES_IDX_MAP.get(channel, index), channel, made.new)
+            for index, (channel, made) in enumerate(encoded)
+        ]
+        return core.store.put_writes(
+            NewWrites(
+                where.thread_id,
+                where.checkpoint_ns,
+                checkpoint_id,
+                str(task_id),
+                str(task_path),
+                [*rows],
+                view.place,
+            )
+        )
+
+    def finish(stored: Stored) -> None:
+        for (channel, made), found in zip(encoded, stored.values, strict=True):
+            if found is not None and found[1] and made.remember_parts is not None:
+                key = ChannelKey(where.thread_id, where.checkpoint_ns, channel)
+                made.remember_parts(key, stored.place, found[1])
+
+    return Operation(prepare, finish)
+
+
+def delete_thread(core: SaverCore, thread_id: object) -> Operation[None, None]:
+    """Delete a thread."""
+    return _simple(core.store.delete_thread(str(thread_id)))
+
+
+def delete_for_runs(core: SaverCore, run_ids: Sequence[str]) -> Iterator[Operation[None, None]]:
+    """Delete what runs stored; an operation for each thread that they ran in."""
+    ids = _texts(run_ids, "run_ids")
+    return map(_simple, core.store.delete_runs(ids))
+
+
+def copy_thread(core: SaverCore, source: object, target: object) -> Operation[None, None]:
+    """Copy a thread."""
+    return _simple(core.store.copy_thread(str(source), str(target)))
+
+
+PRUNE_STRATEGIES = ("keep_latest", "delete")
+
+
+def prune(
+    core: SaverCore, thread_ids: Sequence[str], strategy: str, keep_last: int | None
+) -> Iterator[Operation[None, None]]:
+    """Prune threads; an operation for each."""
+    ids = _texts(thread_ids, "thread_ids")
+    if strategy not in PRUNE_STRATEGIES:
+        raise UsageError(
+            f"unknown prune strategy {strategy!r}",
+            advice=f"Use one of {', '.join(map(repr, PRUNE_STRATEGIES))}.",
+        )
+    if keep_last is not None and (
+        strategy == "delete" or isinstance(keep_last, bool) or not isinstance(keep_last, int)
+    ):
+        raise UsageError(
+            f"keep_last={keep_last!r} with strategy {strategy!r}",
+            advice='keep_last is a whole number and goes with strategy "keep_latest".',
+        )
+    if keep_last is not None and keep_last < 1:
+        raise UsageError(
+            f"keep_last={keep_last} keeps nothing", advice='Use strategy "delete" for that.'
+        )
+    if strategy == "delete":
+        return (delete_thread(core, thread_id) for thread_id in ids)
+    keep = 1 if keep_last is None else keep_last
+    return (_simple(core.store.prune(thread_id, keep)) for thread_id in ids)
+
+
+def _simple(apply: Callable[[Writer], None]) -> Operation[None, None]:
+    return Operation(lambda _: apply, lambda _: None)
+
+
+def _texts(values: Sequence[str], name: str) -> list[str]:
+    if isinstance(values, (str, bytes)):
+        raise NotASequenceError(
+            f"{name} is a single {type(values).__name__}", advice=f"Pass a list: {name}=[...]."
+        )
+    return [str(value) for value in values]
+
+
+class NotASequenceError(UsageError, TypeError):
+    """A single id where a list of ids belongs."""
+
+    kind = "not_a_sequence"

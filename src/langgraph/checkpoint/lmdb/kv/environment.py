@@ -7,12 +7,14 @@ begun by calling `Environment.begin` and ended by calling `Environment.end`.
 
 from __future__ import annotations
 
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import lmdb
 
 from langgraph.checkpoint.lmdb.errors import (
+    DamagedError,
     LmdbSaverError,
     StoreClosedError,
     StoreFullError,
@@ -22,6 +24,7 @@ from langgraph.checkpoint.lmdb.errors import (
 from langgraph.checkpoint.lmdb.kv import files
 from langgraph.checkpoint.lmdb.kv.failures import from_lmdb, from_os
 from langgraph.checkpoint.lmdb.kv.gate import Gate
+from langgraph.checkpoint.lmdb.kv.truncation import is_cut_short
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.gate import Alone
@@ -33,15 +36,11 @@ _SYNC: Final[dict[str, dict[str, bool]]] = {
     "normal": {"metasync": False},
     "off": {"sync": False},
 }
-# A slot is 64 bytes of a sparse file, and only slots that were ever taken are looked at.
-_MAX_READERS: Final = 4096
 _SMALLEST_MAP: Final = 1 << 20
 # Each attempt repairs what the one before met; more in a row means that repairing does not help.
 _ATTEMPTS: Final = 32
 # Seconds that a fork waits for transactions of other threads.
 _FORK_PATIENCE: Final = 30.0
-# py-lmdb 3 can also make files of LMDB 1.0, whose format is another; ours stay of one format.
-_ENGINE: Final = {"lib_version": 0} if hasattr(lmdb.Environment, "lib_version") else {}
 
 
 class Environment:
@@ -53,6 +52,9 @@ class Environment:
     Attributes:
         writing: Held by the thread whose turn it is to write.
         users: Open stores on this environment; changed under the registry's lock.
+        _lmdb: None while it is to be opened at the next use.
+        _quiet: Whether the gate was shut for a fork.
+        _lost: What a child inherited in the middle of a transaction, never to be touched.
     """
 
     def __init__(self, folder: str, sync: Sync, map_size: int, *, readonly: bool) -> None:
@@ -66,7 +68,7 @@ class Environment:
         self._gate = Gate()
         self._lmdb: lmdb.Environment | None = None
         self._quiet = False
-        self._lost = False
+        self._lost: lmdb.Environment | None = None
 
     def begin(self, *, write: bool) -> tuple[int, lmdb.Transaction]:
         """Begin a transaction of this thread.
@@ -92,8 +94,13 @@ class Environment:
             self._repair(env, failure)
         raise StoreIOError(f"no transaction could be begun: {failure}", path=self.folder)
 
+    def abort(self, transaction: lmdb.Transaction) -> None:
+        """Abort a transaction, if it was not committed."""
+        if self._lost is None:  # what was inherited holds a reader slot of the parent's
+            transaction.abort()
+
     def end(self, who: int) -> None:
-        """Count a transaction out that was committed or aborted."""
+        """Count a transaction out of which nothing is used any more."""
         self._gate.leave(who)
 
     def check_outside(self) -> None:
@@ -150,11 +157,12 @@ class Environment:
         """Let go of what was inherited; it is opened anew at first use."""
         self._gate = Gate()
         self.writing = Lock()
-        self._lost = not self._quiet
         if self._quiet:
             # No transaction is open in this copy, so closing it touches nothing of the parent's:
             # LMDB clears only reader slots of its own process, and file locks are not inherited.
             self._shut()
+        else:
+            self._lost, self._lmdb = self._lmdb, None
 
     def _repair(self, env: lmdb.Environment | None, failure: lmdb.Error | None) -> None:
         """Make the next attempt to begin a transaction on `env` fare better, or raise."""
@@ -211,42 +219,60 @@ class Environment:
     def _open(self, map_size: int | None = None) -> None:
         if not self.users:
             raise StoreClosedError("the store is closed", path=self.folder)
-        if self._lost:
+        if self._lost is not None:
             raise StoreClosedError(
                 "this process was forked in the middle of a transaction",
                 path=self.folder,
-                advice="Open the store in the child, or fork outside of transactions.",
+                advice="Fork outside of transactions, or start a new process instead.",
             )
-        options: dict[str, Any] = {
-            **_SYNC[self.sync],
-            **_ENGINE,
-            "create": not self.readonly,
-            "readonly": self.readonly,
-            "mode": 0o600,
-            "max_readers": _MAX_READERS,
-        }
-        if self.readonly and not files.can_lock(self.folder):
-            options["lock"] = False
         try:
             if files.identity(self.folder) != self.identity:
                 raise StoreIOError("the store was moved or replaced while open", path=self.folder)
-            size = map_size or self.map_size
-            smallest = max(_SMALLEST_MAP, 2 * files.length(self.folder))
-            while True:
-                try:
-                    self._lmdb = lmdb.open(self.folder, map_size=size, **options)
-                    break
-                except lmdb.MemoryError:
-                    if size <= smallest:
-                        raise
-                    size = max(size // 2, smallest)
-            if not options.get("lock", True):
-                return
-            self._lmdb.reader_check()
+            env = self._map(map_size or self.map_size)
+            try:
+                self._check_length(env)
+                env.reader_check()
+                self._lmdb = env
+            finally:
+                if self._lmdb is None:
+                    env.close()
         except lmdb.Error as error:
             raise from_lmdb(error, self.folder, "opening the store") from error
         except OSError as error:
             raise from_os(error, self.folder, "opening the store") from error
+
+    def _map(self, map_size: int) -> lmdb.Environment:
+        """Open the files with the largest map up to `map_size` that the system allows."""
+        options: dict[str, Any] = {
+            **_SYNC[self.sync],
+            **files.ENGINE,
+            "create": not self.readonly,
+            "readonly": self.readonly,
+            "mode": 0o600,
+            "max_readers": files.MAX_READERS,
+            "lock": not self.readonly or files.can_lock(self.folder),
+        }
+        smallest = max(_SMALLEST_MAP, 2 * files.length(self.folder))
+        try:
+            return lmdb.open(self.folder, map_size=map_size, **options)
+        except lmdb.MemoryError:
+            if map_size <= smallest:
+                raise
+            map_size = max(map_size // 2, smallest)
+        except lmdb.MapResizedError:  # another process is growing it just now
+            map_size = max(map_size * 2, smallest)
+        return self._map(map_size)
+
+    def _check_length(self, env: lmdb.Environment) -> None:
+        """Raise DamagedError if the data file was cut short."""
+        page_size = env.stat()["psize"]
+        if files.length(self.folder) >= (env.info()["last_pgno"] + 1) * page_size:
+            return
+        data = Path(self.folder) / files.DATA
+        with env.begin() as snapshot, data.open("rb") as file:
+            if is_cut_short(file, page_size, snapshot.id()):
+                message = f"the data file was cut short, to {files.length(self.folder)} bytes"
+                raise DamagedError(message, path=self.folder, record=files.DATA)
 
     def _shut(self) -> None:
         env, self._lmdb = self._lmdb, None

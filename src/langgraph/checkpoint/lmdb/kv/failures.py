@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
+from pathlib import Path
 from typing import Final
 
 import lmdb
@@ -59,12 +61,27 @@ def from_lmdb(error: lmdb.Error, path: str, doing: str) -> LmdbSaverError:
         return _from_errno(errno.ENOSPC, message, path)
     if isinstance(error, lmdb.ReadonlyError):
         return _from_errno(errno.EACCES, message, path)
-    return _from_errno(_BY_TEXT.get(str(error).rpartition(": ")[2], errno.EIO), message, path)
+    number = _BY_TEXT.get(str(error).rpartition(": ")[2], errno.EIO)
+    # LMDB takes a write that was cut short, as the last one on a full disk is, for a broken disk.
+    if number == errno.EIO and _is_full(path):
+        number = errno.ENOSPC
+    return _from_errno(number, message, path)
 
 
 def from_os(error: OSError, path: str, doing: str) -> LmdbSaverError:
     """The error of ours for one of the operating system's."""
     return _from_errno(error.errno or errno.EIO, f"{error.strerror or error} while {doing}", path)
+
+
+def _is_full(path: str) -> bool:
+    """Whether the file system or the process's limit leaves no room for one more block."""
+    try:
+        system = os.statvfs(path)
+        longest = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+        length = (Path(path) / "data.mdb").stat().st_size
+    except OSError:
+        return False
+    return system.f_bavail == 0 or length >= longest != resource.RLIM_INFINITY
 
 
 def _from_errno(number: int, message: str, path: str) -> LmdbSaverError:

@@ -58,9 +58,8 @@ class LmdbReader(Reader):
         trace: TracebackType | None,
     ) -> None:
         transaction, self._txn = self._txn, _OVER
-        transaction.abort()
-        # The slot in the reader table is given back with the last reference.
-        del transaction
+        self._env.abort(transaction)
+        del transaction  # with the last reference the slot in the reader table is given back
         self._env.end(self._who)
 
     def get(self, key: bytes) -> bytes | None:
@@ -167,7 +166,7 @@ class LmdbWriter(LmdbReader, Writer):
     def finish(self) -> None:
         """Abort what was not committed, and let no more be done."""
         transaction, self._txn = self._txn, _OVER
-        transaction.abort()
+        self._env.abort(transaction)
 
     def _failed(self, error: lmdb.Error, key: bytes) -> Exception:
         if self._txn is not _OVER and not isinstance(error, lmdb.BadValsizeError):
@@ -223,7 +222,7 @@ class LmdbStore(KeyValueStore):
             raise UsageError(f"sync is {sync!r}", advice='Pass "full", "normal" or "off".')
         if map_size <= 0:
             raise UsageError(f"map_size is {map_size}", advice="Pass a number of bytes.")
-        folder = files.prepare(path, readonly=readonly)
+        folder = files.prepare(path, readonly=readonly, durable=sync != "off")
         env = registry.acquire(folder, sync, map_size, readonly=readonly)
         return cls(env, readonly=readonly)
 

@@ -1,0 +1,50 @@
+"""Fixtures of the key-value tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from langgraph.checkpoint.lmdb.kv import KeyValueStore, LmdbStore, MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the test's store is, or will be."""
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def open_lmdb(folder: Path) -> Iterator[Callable[..., LmdbStore]]:
+    """Open an LMDB store, in the test's folder unless told; the test's end closes it."""
+    opened: list[LmdbStore] = []
+
+    def open_one(path: Path | str = folder, **options: Any) -> LmdbStore:
+        opened.append(LmdbStore.open(path, **{"sync": "off", **options}))
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def lmdb_store(open_lmdb: Callable[..., LmdbStore]) -> LmdbStore:
+    """An empty LMDB store."""
+    return open_lmdb()
+
+
+@pytest.fixture(params=["lmdb", "memory"])
+def store(request: pytest.FixtureRequest) -> Iterator[KeyValueStore]:
+    """An empty store, of each kind in turn."""
+    if request.param == "lmdb":
+        yield request.getfixturevalue("lmdb_store")
+    else:
+        memory = MemoryStore()
+        yield memory
+        memory.close()

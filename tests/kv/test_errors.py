@@ -1,0 +1,101 @@
+"""The tree of errors is part of the public surface: its shape, its kinds, its pickling."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from langgraph.checkpoint.lmdb import errors
+from langgraph.checkpoint.lmdb.errors import (
+    DamagedError,
+    FormatVersionError,
+    LmdbSaverError,
+    SerializationError,
+)
+
+TREE = {
+    "LmdbSaverError": ("error", "Exception"),
+    "UsageError": ("usage", "LmdbSaverError", "ValueError"),
+    "InvalidConfigError": ("invalid_config", "UsageError"),
+    "InvalidPathError": ("invalid_path", "UsageError"),
+    "SerializationError": ("serialization", "UsageError", "TypeError"),
+    "ReadOnlyError": ("read_only", "UsageError"),
+    "StoreClosedError": ("store_closed", "UsageError"),
+    "ThreadExistsError": ("thread_exists", "UsageError"),
+    "CheckpointNotFoundError": ("checkpoint_not_found", "UsageError"),
+    "RetryableError": ("retryable", "LmdbSaverError"),
+    "StoreFullError": ("store_full", "RetryableError"),
+    "TooManyReadersError": ("too_many_readers", "RetryableError"),
+    "StoreIOError": ("store_io", "RetryableError"),
+    "IntegrityError": ("integrity", "LmdbSaverError"),
+    "DamagedError": ("damaged", "IntegrityError"),
+    "FormatVersionError": ("format_version", "IntegrityError"),
+    "DeserializationError": ("deserialization", "IntegrityError"),
+}
+
+
+def classes() -> list[type[LmdbSaverError]]:
+    return [getattr(errors, name) for name in errors.__all__]
+
+
+def test_the_tree_is_as_published() -> None:
+    found = {
+        cls.__name__: (cls.kind, *(base.__name__ for base in cls.__bases__)) for cls in classes()
+    }
+    assert {name: found[name] for name in TREE} == TREE
+    assert all(issubclass(cls, LmdbSaverError) for cls in classes())
+
+
+def test_every_class_has_a_kind_of_its_own() -> None:
+    kinds = [cls.kind for cls in classes()]
+    assert len(set(kinds)) == len(kinds)
+    assert all(kind.islower() and kind.replace("_", "").isalpha() for kind in kinds)
+
+
+@pytest.mark.parametrize("cls", classes())
+def test_errors_survive_pickling_and_copying(cls: type[LmdbSaverError]) -> None:
+    error = cls(
+        "what happened",
+        path="/store",
+        thread_id="t",
+        checkpoint_ns="",
+        checkpoint_id="c",
+        channel="messages",
+        advice="Do this.",
+    )
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(again) is cls
+        assert str(again) == str(error)
+        assert again.args == error.args
+        assert vars(again) == vars(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SerializationError("cannot encode a socket", channel="rows", inside="[3].owner"),
+        DamagedError("checksum differs", record="value 17"),
+        FormatVersionError("too new", found=9, supported=(1, 2)),
+    ],
+)
+def test_attributes_of_single_classes_survive_too(error: LmdbSaverError) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert vars(again) == vars(error)
+    assert str(again) == str(error)
+
+
+def test_the_text_says_what_where_and_what_to_do() -> None:
+    error = SerializationError(
+        "cannot encode a socket",
+        thread_id="t",
+        checkpoint_ns="",
+        channel="rows",
+        inside="[3].owner",
+    )
+    assert str(error) == (
+        "cannot encode a socket (thread_id 't', checkpoint_ns '', channel 'rows', "
+        "inside '[3].owner'). " + SerializationError.default_advice
+    )
+    assert str(LmdbSaverError("plain")) == "plain"

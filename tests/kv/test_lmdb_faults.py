@@ -1,0 +1,203 @@
+"""Full disks, failed writes, and the way back."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import lmdb
+import pytest
+
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError, StoreFullError, StoreIOError
+from langgraph.checkpoint.lmdb.kv import LmdbStore
+from tests.kv.processes import in_fork
+from tests.kv.test_lmdb_sharing import content, put
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Open = "Callable[..., LmdbStore]"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for 64 pages."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"mounting a small disk is not permitted here: {done.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def write_until_it_fails(store: LmdbStore) -> LmdbSaverError:
+    def fill() -> None:
+        for number in range(1000):
+            store.write(put(b"%03d" % number, b"v" * 8000))
+
+    with pytest.raises(LmdbSaverError) as caught:
+        fill()
+    return caught.value
+
+
+def test_a_full_disk_is_an_error_after_which_the_store_goes_on(
+    small_disk: Path, open_lmdb: Open
+) -> None:
+    ballast = small_disk / "ballast"
+    store = open_lmdb(small_disk / "store", sync="full")
+    ballast.write_bytes(bytes(64 << 10))
+    error = write_until_it_fails(store)
+    assert isinstance(error, StoreFullError)
+    assert error.path == str(small_disk / "store")
+    stored = content(store)
+    assert len(stored) > 5
+    with pytest.raises(StoreFullError):
+        store.write(put(b"new", b"v" * 80_000))
+    assert content(store) == stored
+    ballast.unlink()
+    store.write(put(b"new", b"v" * 8000))
+    assert len(content(store)) == len(stored) + 1
+    store.close()
+    assert len(content(open_lmdb(small_disk / "store"))) == len(stored) + 1
+
+
+def test_room_is_also_made_by_deleting(small_disk: Path, open_lmdb: Open) -> None:
+    store = open_lmdb(small_disk / "store")
+    assert isinstance(write_until_it_fails(store), StoreFullError)
+    stored = len(content(store))
+    assert store.write(lambda writer: writer.delete_range(b"000", b"010")) == 10
+    store.write(put(b"small"))  # LMDB gives freed pages out from the second commit on
+    store.write(put(b"new", b"v" * 8000))
+    assert len(content(store)) == stored - 8
+
+
+@pytest.mark.parametrize("room", range(0, 60 << 10, 4 << 10))
+def test_a_store_is_made_whole_or_not_at_all(small_disk: Path, open_lmdb: Open, room: int) -> None:
+    ballast = small_disk / "ballast"
+    with ballast.open("wb") as file:
+        file.write(bytes((256 << 10) - room))
+    try:
+        store = open_lmdb(small_disk / "store")
+        store.write(put(b"k", b"v" * 8000))
+    except StoreFullError:
+        ballast.unlink()
+        store = open_lmdb(small_disk / "store")
+        assert content(store) == {}
+        store.write(put(b"k", b"v" * 8000))
+    assert content(store) == {b"k": b"v" * 8000}
+
+
+def test_a_limit_on_the_length_of_files(open_lmdb: Open, folder: Path) -> None:
+    open_lmdb().close()
+
+    def body() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+        store = LmdbStore.open(folder, sync="off")
+        assert isinstance(write_until_it_fails(store), StoreFullError)
+        stored = len(content(store))
+        assert stored > 5
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        store.write(put(b"new"))
+        assert len(content(store)) == stored + 1
+
+    in_fork(body)
+
+
+class Handles:
+    """The handles that LMDB holds on a store's data file: one for pages, one for the roots."""
+
+    def __init__(self, folder: Path) -> None:
+        self.pages = self.roots = -1
+        for link in Path("/proc/self/fd").iterdir():
+            if link.exists() and link.resolve() == folder / "data.mdb":
+                info = Path(f"/proc/self/fdinfo/{link.name}").read_text()
+                flags = int(info.split("flags:")[1].split()[0], 8)
+                if flags & os.O_DSYNC:
+                    self.roots = int(link.name)
+                else:
+                    self.pages = int(link.name)
+        assert min(self.pages, self.roots) >= 0
+
+    def swap(self, number: int, instead: str, flags: int) -> Callable[[], None]:
+        """Make `number` a handle on another file; what puts it back."""
+        kept = os.dup(number)
+        other = os.open(instead, flags)
+        os.dup2(other, number)
+        os.close(other)
+
+        def restore() -> None:
+            os.dup2(kept, number)
+            os.close(kept)
+
+        return restore
+
+
+@pytest.mark.parametrize(
+    ("instead", "flags", "error"),
+    [("/dev/full", os.O_WRONLY, StoreFullError), ("/dev/null", os.O_RDONLY, StoreIOError)],
+)
+def test_a_failed_write_of_pages(
+    open_lmdb: Open, folder: Path, instead: str, flags: int, error: type[LmdbSaverError]
+) -> None:
+    store = open_lmdb(sync="full")
+    store.write(put(b"k"))
+    handles = Handles(folder)
+    restore = handles.swap(handles.pages, instead, flags)
+    for _ in range(2):
+        with pytest.raises(error) as caught:
+            store.write(put(b"l"))
+        assert caught.value.path == str(folder)
+        assert content(store) == {b"k": b"v"}
+    restore()
+    store.write(put(b"l"))
+    assert content(store) == {b"k": b"v", b"l": b"v"}
+
+
+def test_a_failed_write_of_the_root_and_the_panic_after_it(
+    open_lmdb: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = open_lmdb(sync="full"), open_lmdb(sync="full")
+    store.write(put(b"k"))
+    before = store._env._lmdb
+    handles = Handles(folder)
+    handles.swap(handles.roots, "/dev/null", os.O_RDONLY)  # LMDB closes it on opening anew
+    with pytest.raises(StoreIOError):
+        store.write(put(b"l"))
+    with pytest.raises(lmdb.PanicError):
+        before.begin()
+    assert content(other) == {b"k": b"v"}
+    assert store._env._lmdb is not before
+    store.write(put(b"m"))
+    assert content(other) == {b"k": b"v", b"m": b"v"}
+
+
+def test_a_panic_is_met_by_a_writer_too(open_lmdb: Open, folder: Path) -> None:
+    store = open_lmdb(sync="full")
+    store.write(put(b"k"))
+    handles = Handles(folder)
+    handles.swap(handles.roots, "/dev/null", os.O_RDONLY)
+    with pytest.raises(StoreIOError):
+        store.write(put(b"l"))
+    store.write(put(b"m"))
+    assert content(store) == {b"k": b"v", b"m": b"v"}
+
+
+def test_a_store_that_was_moved_away_cannot_be_opened_anew(open_lmdb: Open, folder: Path) -> None:
+    store = open_lmdb(sync="full")
+    store.write(put(b"k"))
+    folder.rename(folder.parent / "elsewhere")
+    assert content(store) == {b"k": b"v"}
+    handles = Handles(folder.parent / "elsewhere")
+    handles.swap(handles.roots, "/dev/null", os.O_RDONLY)
+    with pytest.raises(StoreIOError):
+        store.write(put(b"l"))
+    with pytest.raises(LmdbSaverError):
+        content(store)
+    open_lmdb(sync="full")
+    with pytest.raises(StoreIOError, match="moved or replaced"):
+        content(store)

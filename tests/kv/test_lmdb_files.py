@@ -1,0 +1,269 @@
+"""The folder and files of an LMDB store: who may see them, and what is wrong with them."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import struct
+from typing import TYPE_CHECKING
+
+import pytest
+
+from langgraph.checkpoint.lmdb.errors import (
+    DamagedError,
+    FormatVersionError,
+    InvalidPathError,
+    ReadOnlyError,
+    UsageError,
+)
+from langgraph.checkpoint.lmdb.kv import LmdbStore
+from tests.kv.processes import in_fork
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+Open = "Callable[..., LmdbStore]"
+NOBODY = 65534
+PAGE = 4096
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o777])
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("umask")
+def test_folder_and_files_are_their_owners_whatever_the_umask(
+    open_lmdb: Open, folder: Path
+) -> None:
+    path = folder / "deep" / "store"
+    store = open_lmdb(path)
+    store.write(lambda writer: writer.put(b"k", b"v"))
+    assert [mode(each) for each in (folder, path.parent, path)] == [0o700] * 3
+    assert sorted(file.name for file in path.iterdir()) == ["data.mdb", "lock.mdb"]
+    assert [mode(file) for file in path.iterdir()] == [0o600] * 2
+
+
+def test_a_folder_that_is_there_keeps_its_mode(open_lmdb: Open, folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o750)
+    open_lmdb()
+    assert mode(folder) == 0o750
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda folder: folder.write_text("a file"),
+        lambda folder: (folder.parent / "store").symlink_to(folder.parent / "store"),
+        lambda folder: (folder / "data.mdb").mkdir(parents=True),
+    ],
+    ids=["file", "loop", "data is a folder"],
+)
+def test_a_path_that_cannot_be_a_store(
+    open_lmdb: Open, folder: Path, make: Callable[[Path], object]
+) -> None:
+    make(folder)
+    with pytest.raises(InvalidPathError) as caught:
+        open_lmdb()
+    assert caught.value.path is not None
+    assert caught.value.path in str(caught.value)
+    assert caught.value.advice or "loop" in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", b"bytes", "x" * 300])
+def test_a_path_that_is_none(path: str) -> None:
+    with pytest.raises(InvalidPathError):
+        LmdbStore.open(path)
+
+
+def test_a_path_below_a_file(open_lmdb: Open, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidPathError, match="Not a directory"):
+        open_lmdb(tmp_path / "file" / "store")
+
+
+def test_a_folder_that_this_user_may_not_write(folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o555)
+
+    def body() -> None:
+        as_nobody(folder.parent)
+        with pytest.raises(InvalidPathError, match="ermission"):
+            LmdbStore.open(folder)
+        with pytest.raises(InvalidPathError, match="ermission"):
+            LmdbStore.open(folder / "below")
+
+    in_fork(body)
+
+
+def test_a_store_that_this_user_may_not_write_can_be_read(open_lmdb: Open, folder: Path) -> None:
+    store = open_lmdb()
+    store.write(lambda writer: writer.put(b"k", b"v"))
+    store.close()
+    folder.chmod(0o555)
+    (folder / "data.mdb").chmod(0o444)
+
+    def body() -> None:
+        as_nobody(folder.parent)
+        with pytest.raises(InvalidPathError, match="ermission"):
+            LmdbStore.open(folder)
+        # The lock file is its owner's alone, so the store is read without it.
+        store = LmdbStore.open(folder, readonly=True)
+        with store.read() as reader:
+            assert reader.get(b"k") == b"v"
+        store.close()
+        (folder / "data.mdb").stat()
+
+    in_fork(body)
+    (folder / "data.mdb").chmod(0o000)
+
+    def unreadable() -> None:
+        as_nobody(folder.parent)
+        with pytest.raises(InvalidPathError, match="may not be read"):
+            LmdbStore.open(folder, readonly=True)
+
+    in_fork(unreadable)
+
+
+def as_nobody(top: Path) -> None:
+    """Go on as a user without rights, in a child; a test run by such a user is one already."""
+    if os.getuid() == 0:
+        for parent in (top, *top.parents)[:3]:  # what pytest made for its user alone
+            parent.chmod(parent.stat().st_mode | 0o005)
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+
+
+def test_reading_makes_nothing(open_lmdb: Open, folder: Path) -> None:
+    with pytest.raises(InvalidPathError, match="no store here"):
+        open_lmdb(readonly=True)
+    assert not folder.exists()
+    open_lmdb().close()
+    (folder / "lock.mdb").unlink()
+    before = (folder / "data.mdb").stat().st_mtime_ns
+    store = open_lmdb(readonly=True)
+    with store.read() as reader:
+        assert list(reader.keys(b"", b"z")) == []
+    assert [file.name for file in folder.iterdir()] == ["data.mdb"]
+    assert (folder / "data.mdb").stat().st_mtime_ns == before
+
+
+def test_a_store_opened_for_reading_is_not_written(open_lmdb: Open) -> None:
+    open_lmdb().close()
+    store = open_lmdb(readonly=True)
+    with pytest.raises(ReadOnlyError):
+        store.write(lambda writer: writer.put(b"k", b"v"))
+    with store.read() as reader:
+        assert reader.get(b"k") is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not a store", random.Random(1).randbytes(3 * PAGE)], ids=["0", "11", "12288"]
+)
+def test_a_file_that_lmdb_did_not_write(open_lmdb: Open, folder: Path, content: bytes) -> None:
+    folder.mkdir()
+    (folder / "data.mdb").write_bytes(content)
+    for readonly in (True, False):
+        with pytest.raises(DamagedError) as caught:
+            open_lmdb(readonly=readonly)
+        assert caught.value.path == str(folder)
+        assert caught.value.record == "data.mdb"
+    assert (folder / "data.mdb").read_bytes() == content
+
+
+def test_a_file_of_another_version_of_lmdb(open_lmdb: Open, folder: Path) -> None:
+    open_lmdb().close()
+    data = bytearray((folder / "data.mdb").read_bytes())
+    for root in (0, PAGE):
+        struct.pack_into("=I", data, root + 20, 999)
+    (folder / "data.mdb").write_bytes(data)
+    with pytest.raises(FormatVersionError):
+        open_lmdb()
+
+
+@pytest.fixture
+def full(open_lmdb: Open, folder: Path) -> Path:
+    """A closed store of several hundred pages: branches, leaves and long values."""
+    store = open_lmdb()
+    for turn in range(3):
+
+        def apply(writer, turn=turn) -> None:
+            for number in range(400):
+                writer.put(b"%06d" % number, b"v" * (5000 if number % 10 == turn else 300))
+
+        store.write(apply)
+    store.close()
+    return folder
+
+
+def test_a_file_that_was_cut_short(open_lmdb: Open, full: Path) -> None:
+    whole = (full / "data.mdb").stat().st_size
+    refused = 0
+    for pages in range(whole // PAGE - 1, 2, -7):
+        os.truncate(full / "data.mdb", pages * PAGE)
+        try:
+            store = open_lmdb()
+        except DamagedError:
+            refused += 1
+        else:
+            with store.read() as reader:  # only pages that nobody uses are missing
+                assert len(list(reader.range(b"", b"z"))) == 400
+            store.close()
+    assert refused > 10
+    with pytest.raises(DamagedError, match="cut short"):
+        open_lmdb()
+
+
+def test_a_file_may_end_before_pages_that_are_free(open_lmdb: Open, folder: Path) -> None:
+    store = open_lmdb()
+    store.write(lambda writer: writer.put(b"k", b"v"))
+
+    def apply(writer) -> None:
+        for number in range(100):
+            writer.put(b"long %d" % number, b"v" * 5000)
+        writer.delete_range(b"long", b"longer")
+
+    store.write(apply)
+    store.close()
+    store = open_lmdb()
+    with store.read() as reader:
+        assert list(reader.range(b"", b"z")) == [(b"k", b"v")]
+
+
+def test_size_is_what_the_file_system_allocated(full: Path, open_lmdb: Open) -> None:
+    blocks = sum(file.stat().st_blocks for file in full.iterdir())
+    store = open_lmdb()
+    assert store.size() == blocks * 512
+    assert store.size() >= 400 * 300
+
+
+@pytest.mark.parametrize("options", [{"sync": "never"}, {"map_size": 0}, {"map_size": -1}])
+def test_options_that_make_no_sense(open_lmdb: Open, folder: Path, options: dict) -> None:
+    with pytest.raises(UsageError):
+        open_lmdb(**options)
+    assert not folder.exists()
+
+
+def test_making_a_store_takes_over_what_a_crash_left(open_lmdb: Open, folder: Path) -> None:
+    (folder / ".new").mkdir(parents=True)
+    (folder / ".new" / "data.mdb").write_bytes(b"half")
+    open_lmdb()
+    assert sorted(file.name for file in folder.iterdir()) == ["data.mdb", "lock.mdb"]
+
+
+def test_a_copy_of_the_data_file_alone_is_a_store(open_lmdb: Open, full: Path) -> None:
+    copy = full.parent / "copy"
+    copy.mkdir()
+    shutil.copy(full / "data.mdb", copy)
+    with open_lmdb(copy).read() as reader:
+        assert len(list(reader.keys(b"", b"z"))) == 400

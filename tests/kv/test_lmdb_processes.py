@@ -1,0 +1,309 @@
+"""Forks, other processes, and what they leave behind when they are killed."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from langgraph.checkpoint.lmdb.errors import StoreClosedError, StoreFullError, TooManyReadersError
+from langgraph.checkpoint.lmdb.kv import LmdbStore, files
+from tests.kv.processes import fork, in_fork, in_new_process
+from tests.kv.test_lmdb_sharing import content, put
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Open = "Callable[..., LmdbStore]"
+
+
+def test_a_forked_child_uses_the_store_it_was_born_with(open_lmdb: Open) -> None:
+    store = open_lmdb()
+    store.write(put(b"before"))
+
+    def body() -> None:
+        assert content(store) == {b"before": b"v"}
+        store.write(put(b"child"))
+        store.close()
+
+    in_fork(body)
+    store.write(put(b"after"))
+    assert sorted(content(store)) == [b"after", b"before", b"child"]
+
+
+def test_parent_child_and_grandchild_write_side_by_side(open_lmdb: Open) -> None:
+    store = open_lmdb(map_size=1 << 16)
+
+    def work(name: bytes) -> None:
+        for turn in range(50):
+            store.write(put(name + b"%d" % turn, b"v" * 1000))
+
+    def child() -> None:
+        in_fork(lambda: work(b"grandchild"))
+        work(b"child")
+
+    pid = fork()
+    if pid == 0:
+        status = 1
+        try:
+            child()
+            status = 0
+        finally:
+            os._exit(status)
+    work(b"parent")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert len(content(store)) == 150
+
+
+def test_a_fork_waits_for_transactions_of_other_threads(open_lmdb: Open) -> None:
+    store = open_lmdb()
+    store.write(put(b"k"))
+    inside, done = threading.Event(), threading.Event()
+    gate = store._env._gate
+
+    def read() -> None:
+        with store.read() as reader:
+            inside.set()
+            while not gate._shut:
+                assert reader.get(b"k") == b"v"
+            done.set()
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    inside.wait()
+
+    def body() -> None:
+        assert done.is_set()
+        store.write(put(b"child"))
+
+    in_fork(body)
+    thread.join()
+    assert sorted(content(store)) == [b"child", b"k"]
+
+
+def test_a_fork_among_busy_threads(open_lmdb: Open) -> None:
+    store = open_lmdb(map_size=1 << 16)
+    stop = threading.Event()
+
+    def work(name: bytes) -> None:
+        turn = 0
+        while not stop.is_set():
+            store.write(put(name + b"%d" % (turn % 100), b"v" * 500))
+            assert content(store)
+            turn += 1
+
+    threads = [threading.Thread(target=work, args=(b"%d-" % number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+
+    def body() -> None:
+        for turn in range(10):
+            store.write(put(b"child %d" % turn))
+        assert content(store)
+
+    for _ in range(5):
+        in_fork(body)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert len([key for key in content(store) if key.startswith(b"child")]) == 10
+
+
+def test_a_fork_inside_a_transaction_leaves_the_parent_whole(open_lmdb: Open) -> None:
+    store = open_lmdb()
+    store.write(put(b"k"))
+    with store.read() as reader:
+
+        def body() -> None:
+            with pytest.raises(StoreClosedError, match="forked in the middle"):
+                content(store)
+
+        in_fork(body)
+        assert reader.get(b"k") == b"v"
+    store.write(put(b"l"))
+    in_fork(lambda: store.write(put(b"m")))
+    assert sorted(content(store)) == [b"k", b"l", b"m"]
+
+
+GROW = """
+import sys
+from langgraph.checkpoint.lmdb.kv import LmdbStore
+store = LmdbStore.open(sys.argv[1], sync="off", map_size=1 << 16)
+for turn in range(20):
+    store.write(lambda writer: writer.put(b"new %d" % turn, b"v" * 100_000))
+store.close()
+"""
+
+
+def test_a_map_that_another_process_grew_is_picked_up(open_lmdb: Open, folder: Path) -> None:
+    store = open_lmdb(map_size=1 << 16)
+    store.write(put(b"k"))
+    in_new_process(GROW, folder)
+    assert len(content(store)) == 21
+    in_new_process(GROW.replace("new", "newer"), folder)
+    store.write(put(b"l"))
+    assert len(content(store)) == 42
+
+
+def test_a_transaction_larger_than_the_map_runs_again_and_is_whole(open_lmdb: Open) -> None:
+    store = open_lmdb(map_size=1 << 16)
+    runs = []
+
+    def apply(writer) -> int:
+        runs.append(len(list(writer.keys(b"", b"z"))))
+        for number in range(100):
+            writer.put(b"%d" % number, b"v" * 50_000)
+        return number
+
+    assert store.write(apply) == 99
+    assert len(runs) > 1
+    assert set(runs) == {0}
+    assert len(content(store)) == 100
+
+
+def test_an_error_of_the_map_that_apply_swallows_still_grows_it(open_lmdb: Open) -> None:
+    store = open_lmdb(map_size=1 << 16)
+
+    def apply(writer) -> None:
+        for number in range(100):
+            with suppress(StoreFullError):
+                writer.put(b"%d" % number, b"v" * 50_000)
+
+    store.write(apply)
+    assert len(content(store)) == 100
+
+
+def test_a_map_that_the_system_refuses_starts_smaller(open_lmdb: Open, folder: Path) -> None:
+    open_lmdb().close()
+
+    def body() -> None:
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30), -1))
+        store = LmdbStore.open(folder, sync="off")
+        store.write(put(b"k", b"v" * 1_000_000))
+        assert len(content(store)[b"k"]) == 1_000_000
+        store.close()
+
+    in_fork(body)
+
+
+def test_more_readers_than_lmdb_has_by_default(open_lmdb: Open) -> None:
+    store = open_lmdb()
+    store.write(put(b"k"))
+    together = threading.Barrier(200)
+    seen = []
+
+    def read() -> None:
+        with store.read() as reader:
+            together.wait()
+            seen.append(reader.get(b"k"))
+
+    threads = [threading.Thread(target=read) for _ in range(200)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [b"v"] * 200
+
+
+@pytest.fixture
+def few_readers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store whose reader table has four slots."""
+    monkeypatch.setattr(files, "MAX_READERS", 4)
+    monkeypatch.setattr(files, "_LOCK_SIZE", 192 + 3 * 64)
+
+
+def with_readers(store: LmdbStore, count: int, body: Callable[[], None]) -> None:
+    """Run `body` while `count` other threads hold snapshots."""
+    together = threading.Barrier(count + 1)
+    stop = threading.Event()
+
+    def hold() -> None:
+        with store.read():
+            together.wait()
+            stop.wait()
+
+    threads = [threading.Thread(target=hold) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    together.wait()
+    try:
+        body()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.usefixtures("few_readers")
+def test_too_many_readers_is_an_error_that_passes(open_lmdb: Open) -> None:
+    store = open_lmdb()
+
+    def body() -> None:
+        with pytest.raises(TooManyReadersError):
+            content(store)
+        store.write(put(b"k"))
+
+    with_readers(store, 4, body)
+    assert content(store) == {b"k": b"v"}
+
+
+def killed_while_reading(store: LmdbStore) -> None:
+    """A child takes a snapshot and is killed."""
+    ready, write_end = os.pipe()
+    pid = fork()
+    if pid == 0:
+        reader = store.read().__enter__()
+        reader.get(b"k")
+        os.write(write_end, b".")
+        signal.pause()
+    os.read(ready, 1)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    os.close(ready)
+    os.close(write_end)
+
+
+@pytest.mark.usefixtures("few_readers")
+def test_slots_of_killed_readers_are_cleared_when_they_are_needed(open_lmdb: Open) -> None:
+    store = open_lmdb()
+    for _ in range(4):
+        killed_while_reading(store)
+    with_readers(store, 4, lambda: None)
+
+
+def test_slots_of_killed_readers_are_cleared_on_opening(open_lmdb: Open) -> None:
+    store = open_lmdb()
+    store.write(put(b"k"))
+    killed_while_reading(store)
+    in_new_process(
+        "import sys; from langgraph.checkpoint.lmdb.kv import LmdbStore\n"
+        "LmdbStore.open(sys.argv[1], sync='off').close()",
+        store._folder,
+    )
+    assert store._env._lmdb.reader_check() == 0
+    killed_while_reading(store)
+    assert store._env._lmdb.reader_check() == 1
+
+
+def test_a_writer_that_was_killed_leaves_its_transaction_undone(open_lmdb: Open) -> None:
+    store = open_lmdb()
+    store.write(put(b"k"))
+
+    def die(writer) -> None:
+        writer.put(b"k", b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    pid = fork()
+    if pid == 0:
+        store.write(die)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    assert content(store) == {b"k": b"v"}
+    store.write(put(b"l"))
+    assert sorted(content(store)) == [b"k", b"l"]

@@ -1,0 +1,194 @@
+"""One environment per store and process, whoever opens it and however often."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from langgraph.checkpoint.lmdb.errors import StoreClosedError, UsageError
+from langgraph.checkpoint.lmdb.kv import LmdbStore, Reader, Writer
+from tests.kv.processes import in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+Open = "Callable[..., LmdbStore]"
+
+
+def put(key: bytes, value: bytes = b"v") -> Callable[[Writer], None]:
+    return lambda writer: writer.put(key, value)
+
+
+def content(store: LmdbStore) -> dict[bytes, bytes]:
+    with store.read() as reader:
+        return dict(reader.range(b"", b"\xff"))
+
+
+def test_stores_on_one_path_share_and_closing_one_leaves_the_other(open_lmdb: Open) -> None:
+    one, other = open_lmdb(), open_lmdb()
+    one.write(put(b"k"))
+    assert content(other) == {b"k": b"v"}
+    one.close()
+    other.write(put(b"l"))
+    assert content(other) == {b"k": b"v", b"l": b"v"}
+    with pytest.raises(StoreClosedError):
+        one.write(put(b"m"))
+
+
+def test_a_store_is_the_same_by_every_path(open_lmdb: Open, folder: Path, monkeypatch) -> None:
+    one = open_lmdb()
+    one.write(put(b"k"))
+    link = folder.parent / "link"
+    link.symlink_to(folder)
+    monkeypatch.chdir(folder.parent)
+    for path in (link, "store", "./link/../store", f"{folder}/"):
+        assert content(open_lmdb(path)) == {b"k": b"v"}
+
+
+def test_a_store_that_was_deleted_and_made_again_is_another_one(
+    open_lmdb: Open, folder: Path
+) -> None:
+    old = open_lmdb()
+    old.write(put(b"old"))
+    shutil.rmtree(folder)
+    new = open_lmdb()
+    new.write(put(b"new"))
+    assert content(old) == {b"old": b"v"}
+    assert content(new) == {b"new": b"v"}
+
+
+def test_another_sync_in_the_same_process_is_an_error(open_lmdb: Open) -> None:
+    store = open_lmdb(sync="off")
+    with pytest.raises(UsageError, match="sync='off', not 'full'"):
+        open_lmdb(sync="full")
+    store.write(put(b"k"))
+    store.close()
+    assert content(open_lmdb(sync="full")) == {b"k": b"v"}
+
+
+def test_another_map_size_in_the_same_process_is_none(open_lmdb: Open) -> None:
+    one, other = open_lmdb(map_size=1 << 20), open_lmdb(map_size=1 << 30)
+    one.write(put(b"k", b"v" * (2 << 20)))
+    assert len(content(other)[b"k"]) == 2 << 20
+
+
+def test_readers_and_writers_of_one_process_share(open_lmdb: Open) -> None:
+    open_lmdb().close()
+    reading = open_lmdb(readonly=True, sync="full")
+    assert content(reading) == {}
+    writing = open_lmdb(sync="normal")
+    writing.write(put(b"k"))
+    also_reading = open_lmdb(readonly=True, sync="off")
+    assert content(reading) == content(also_reading) == {b"k": b"v"}
+    writing.close()
+    assert content(reading) == {b"k": b"v"}
+
+
+@pytest.mark.parametrize("sync", ["full", "normal", "off"])
+def test_what_was_written_is_there_after_opening_again(open_lmdb: Open, sync: str) -> None:
+    store = open_lmdb(sync=sync)
+    store.write(put(b"k"))
+    store.close()
+    assert content(open_lmdb(sync=sync)) == {b"k": b"v"}
+
+
+def test_closing_waits_for_the_transactions_of_other_threads(open_lmdb: Open) -> None:
+    store = open_lmdb()
+    store.write(put(b"k"))
+    inside, closing = threading.Event(), threading.Event()
+    seen = []
+
+    def read() -> None:
+        with store.read() as reader:
+            inside.set()
+            closing.wait()
+            seen.extend(reader.range(b"", b"z"))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    inside.wait()
+    closer = threading.Thread(target=store.close)
+    closer.start()
+    closing.set()
+    closer.join()
+    assert seen == [(b"k", b"v")]
+    reader.join()
+
+
+def test_closing_inside_a_transaction_is_an_error(open_lmdb: Open) -> None:
+    store = open_lmdb()
+    with store.read() as reader:
+        with pytest.raises(UsageError, match="already has a transaction"):
+            store.close()
+        assert reader.get(b"k") is None
+    store.write(put(b"k"))
+
+
+def test_opening_inside_a_transaction_of_the_same_store_is_an_error(open_lmdb: Open) -> None:
+    store = open_lmdb()
+    with store.read(), pytest.raises(UsageError, match="already has a transaction"):
+        open_lmdb()
+    store.close()
+    open_lmdb(sync="full").write(put(b"k"))
+
+
+@pytest.mark.parametrize("round", range(5))
+def test_closing_under_load_harms_nobody(folder: Path, round: int) -> None:
+    stores = [LmdbStore.open(folder, sync="off", map_size=1 << 16) for _ in range(3)]
+    started = threading.Barrier(7)
+    finished = []
+
+    def scan(reader: Reader) -> None:
+        for key, value in reader.range(b"", b"z", reverse=bool(round % 2)):
+            assert value == key * 50
+
+    def use(store: LmdbStore, number: int) -> None:
+        started.wait()
+        try:
+            for turn in range(1_000_000):
+                key = b"%d-%d" % (number, turn)
+                store.write(put(key, key * 50))
+                with store.read() as reader:
+                    under_way = reader.range(b"", b"z")
+                    next(under_way)
+                    scan(reader)
+        except StoreClosedError:
+            finished.append(number)
+
+    threads = [
+        threading.Thread(target=use, args=(stores[number % 3], number)) for number in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    started.wait()
+    for store in stores:
+        for _ in range(20):
+            with LmdbStore.open(folder, sync="off").read() as reader:
+                scan(reader)
+        in_thread(store.close)
+    for thread in threads:
+        thread.join()
+    assert sorted(finished) == list(range(6))
+
+
+def test_opening_and_closing_from_many_threads(folder: Path) -> None:
+    LmdbStore.open(folder, sync="off").close()
+
+    def use(number: int) -> None:
+        for turn in range(30):
+            store = LmdbStore.open(folder, sync="off")
+            store.write(put(b"%d-%d" % (number, turn)))
+            store.close()
+
+    threads = [threading.Thread(target=use, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    store = LmdbStore.open(folder, sync="off")
+    assert len(content(store)) == 180
+    store.close()

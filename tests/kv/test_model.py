@@ -1,0 +1,148 @@
+"""Both stores against a plain dict, over any sequence of transactions."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from langgraph.checkpoint.lmdb.kv import KeyValueStore, LmdbStore, MemoryStore
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.kv import Reader, Writer
+
+short = st.lists(st.sampled_from(b"\x00\x01ab\xff"), max_size=3).map(bytes)
+bounds = short | st.binary(max_size=4)
+keys = short.filter(bool) | st.sampled_from([b"a" * 511, b"a" * 510, b"\xff" * 511])
+values = st.binary(max_size=20) | st.integers(1, 5).map(lambda pages: b"v" * 4096 * pages)
+changes = st.lists(
+    st.tuples(st.just("put"), keys, values)
+    | st.tuples(st.just("delete"), keys)
+    | st.tuples(st.just("delete_range"), bounds, bounds)
+    | st.tuples(st.just("check"), bounds, bounds, st.booleans())
+    | st.tuples(st.just("rewrite"), bounds, bounds, st.booleans(), keys, values),
+    max_size=8,
+)
+
+
+class UndoError(Exception):
+    """Raised in a transaction that is to leave nothing behind."""
+
+
+class Stores(RuleBasedStateMachine):
+    """A store and the dict that it should equal."""
+
+    def open(self) -> KeyValueStore:
+        return MemoryStore()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.mkdtemp()
+        self.store = self.open()
+        self.model: dict[bytes, bytes] = {}
+
+    def teardown(self) -> None:
+        self.store.close()
+        shutil.rmtree(self.folder)
+
+    @rule(changes=changes, undo=st.booleans())
+    def write(self, changes: list[tuple], undo: bool) -> None:
+        """One transaction, committed or undone."""
+
+        def apply(writer: Writer) -> dict[bytes, bytes]:
+            model = dict(self.model)
+            for name, *arguments in changes:
+                getattr(self, f"apply_{name}")(writer, model, *arguments)
+            if undo:
+                raise UndoError
+            return model
+
+        try:
+            self.model = self.store.write(apply)
+        except UndoError:
+            assert undo
+
+    def apply_put(self, writer: Writer, model: dict, key: bytes, value: bytes) -> None:
+        writer.put(key, value)
+        model[key] = value
+
+    def apply_delete(self, writer: Writer, model: dict, key: bytes) -> None:
+        assert writer.delete(key) == (model.pop(key, None) is not None)
+
+    def apply_delete_range(self, writer: Writer, model: dict, start: bytes, stop: bytes) -> None:
+        gone = [key for key in model if start <= key < stop]
+        assert writer.delete_range(start, stop) == len(gone)
+        for key in gone:
+            del model[key]
+
+    def apply_check(
+        self, reader: Reader, model: dict, start: bytes, stop: bytes, reverse: bool
+    ) -> None:
+        inside = sorted(
+            (pair for pair in model.items() if start <= pair[0] < stop), reverse=reverse
+        )
+        assert list(reader.range(start, stop, reverse=reverse)) == inside
+        assert list(reader.keys(start, stop, reverse=reverse)) == [key for key, _ in inside]
+
+    def apply_rewrite(
+        self,
+        writer: Writer,
+        model: dict,
+        start: bytes,
+        stop: bytes,
+        reverse: bool,
+        extra: bytes,
+        value: bytes,
+    ) -> None:
+        """Delete every other key and put another one, all while iterating."""
+        here: bytes | None = None
+        for turn, (key, found) in enumerate(writer.range(start, stop, reverse=reverse)):
+            ahead = [
+                other
+                for other in model
+                if start <= other < stop
+                and (here is None or (other < here if reverse else other > here))
+            ]
+            assert key == (max(ahead) if reverse else min(ahead))
+            assert found == model[key]
+            if turn % 2:
+                self.apply_delete(writer, model, key)
+            else:
+                self.apply_put(writer, model, extra, value)
+            here = key
+
+    @rule(start=bounds, stop=bounds, reverse=st.booleans(), key=keys)
+    def read(self, start: bytes, stop: bytes, reverse: bool, key: bytes) -> None:
+        """A snapshot equals the model."""
+        with self.store.read() as reader:
+            assert reader.get(key) == self.model.get(key)
+            self.apply_check(reader, self.model, start, stop, reverse)
+
+    @invariant()
+    def equal(self) -> None:
+        """The whole store equals the whole model."""
+        with self.store.read() as reader:
+            assert dict(reader.range(b"", b"\xff" * 512)) == self.model
+
+
+class LmdbStores(Stores):
+    """The same on LMDB, where a store can also be opened again."""
+
+    def open(self) -> KeyValueStore:
+        return LmdbStore.open(self.folder, sync="off", map_size=1 << 20)
+
+    @rule()
+    def reopen(self) -> None:
+        """Closing and opening changes nothing."""
+        self.store.close()
+        self.store = self.open()
+
+
+@pytest.mark.parametrize("machine", [Stores, LmdbStores])
+def test_a_store_is_a_sorted_dict(machine: type[Stores]) -> None:
+    run_state_machine_as_test(machine, settings=settings(stateful_step_count=20))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -278,18 +280,31 @@ def test_slots_of_killed_readers_are_cleared_when_they_are_needed(open_lmdb: Ope
     with_readers(store, 4, lambda: None)
 
 
-def test_slots_of_killed_readers_are_cleared_on_opening(open_lmdb: Open) -> None:
+READ_UNTIL_KILLED = """
+import sys
+from langgraph.checkpoint.lmdb.kv import LmdbStore
+with LmdbStore.open(sys.argv[1], sync="off").read():
+    print("reading", flush=True)
+    sys.stdin.read()
+"""
+OPEN = """
+import sys
+from langgraph.checkpoint.lmdb.kv import LmdbStore
+LmdbStore.open(sys.argv[1], sync="off").close()
+"""
+
+
+def test_slots_of_killed_readers_are_cleared_on_opening(open_lmdb: Open, folder: Path) -> None:
     store = open_lmdb()
-    store.write(put(b"k"))
-    killed_while_reading(store)
-    in_new_process(
-        "import sys; from langgraph.checkpoint.lmdb.kv import LmdbStore\n"
-        "LmdbStore.open(sys.argv[1], sync='off').close()",
-        store._folder,
-    )
-    assert store._env._lmdb.reader_check() == 0
-    killed_while_reading(store)
-    assert store._env._lmdb.reader_check() == 1
+    command = [sys.executable, "-c", READ_UNTIL_KILLED, str(folder)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as reading:
+        assert reading.stdout is not None
+        assert reading.stdout.readline() == "reading\n"
+        reading.kill()
+    assert str(reading.pid) in store._env._lmdb.readers()
+    in_new_process(OPEN, folder)
+    assert str(reading.pid) not in store._env._lmdb.readers()
 
 
 def test_a_writer_that_was_killed_leaves_its_transaction_undone(open_lmdb: Open) -> None:

@@ -12,7 +12,6 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import lmdb
-
 from langgraph.checkpoint.lmdb.errors import (
     DamagedError,
     LmdbSaverError,
@@ -142,26 +141,24 @@ class Environment:
         self._shut()
 
     def before_fork(self) -> None:
-        """Keep every transaction out, so that a child may let go of the environment."""
+        """Keep every transaction out and close, so that a child inherits nothing of LMDB's."""
         try:
             self._quiet = self._gate.shut(_FORK_PATIENCE)
         except UsageError:  # the thread that forks is itself inside
             self._quiet = False
+        if self._quiet:
+            self._shut()
 
     def after_fork_in_parent(self) -> None:
-        """Go on as before."""
+        """Let others in again; the first of them opens."""
         if self._quiet:
             self._gate.open()
 
     def after_fork_in_child(self) -> None:
-        """Let go of what was inherited; it is opened anew at first use."""
+        """Start with locks of its own."""
         self._gate = Gate()
         self.writing = Lock()
-        if self._quiet:
-            # No transaction is open in this copy, so closing it touches nothing of the parent's:
-            # LMDB clears only reader slots of its own process, and file locks are not inherited.
-            self._shut()
-        else:
+        if not self._quiet:
             self._lost, self._lmdb = self._lmdb, None
 
     def _repair(self, env: lmdb.Environment | None, failure: lmdb.Error | None) -> None:

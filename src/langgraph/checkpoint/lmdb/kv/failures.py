@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 import lmdb
-
 from langgraph.checkpoint.lmdb.errors import (
     DamagedError,
     FormatVersionError,

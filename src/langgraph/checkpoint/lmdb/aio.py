@@ -87,9 +87,7 @@ class AsyncFace(BaseCheckpointSaver[Any]):
     ) -> RunnableConfig:
         """As `put`."""
         core = self._core
-        return await core.run_async(
-            writing.put(core, config, checkpoint, metadata, new_versions)
-        )
+        return await core.run_async(writing.put(core, config, checkpoint, metadata, new_versions))
 
     async def aput_writes(
         self,
@@ -134,6 +132,4 @@ class AsyncFace(BaseCheckpointSaver[Any]):
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """As `get_delta_channel_history`."""
-        return await asyncio.to_thread(
-            reading.delta_channel_history, self._core, config, channels
-        )
+        return await asyncio.to_thread(reading.delta_channel_history, self._core, config, channels)

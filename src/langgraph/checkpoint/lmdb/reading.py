@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.store import Snapshot
     from langgraph.checkpoint.lmdb.engine.threads import Thread
-    from langgraph.checkpoint.lmdb.engine.values import StoredValue
 
 
 class TooLargeError(Exception):
@@ -114,7 +113,9 @@ def get_tuple(
         configs.config(where),
         body,
         metadata,
-        None if record.parent is None else configs.config(where._replace(checkpoint_id=record.parent)),
+        None
+        if record.parent is None
+        else configs.config(where._replace(checkpoint_id=record.parent)),
         [_loaded(core, where, task_id, channel, payload) for task_id, channel, payload in pending],
     )
 
@@ -163,9 +164,7 @@ def listed(
                 return
 
 
-def _places(
-    core: SaverCore, config: RunnableConfig | None, before: str | None
-) -> Iterator[Where]:
+def _places(core: SaverCore, config: RunnableConfig | None, before: str | None) -> Iterator[Where]:
     """Where each checkpoint is that a config covers, by descending id."""
     with core.store.snapshot() as snapshot:
         if config is None:
@@ -193,10 +192,12 @@ def _places(
     if len(walks) == 1:
         yield from walks[0]
     else:
-        yield from heapq.merge(*walks, key=lambda where: where.checkpoint_id, reverse=True)
+        yield from heapq.merge(*walks, key=lambda where: where.checkpoint_id or "", reverse=True)
 
 
-def _walk(core: SaverCore, thread_id: str, checkpoint_ns: str, before: str | None) -> Iterator[Where]:
+def _walk(
+    core: SaverCore, thread_id: str, checkpoint_ns: str, before: str | None
+) -> Iterator[Where]:
     while True:
         with core.store.snapshot() as snapshot:
             thread = snapshot.thread(thread_id)

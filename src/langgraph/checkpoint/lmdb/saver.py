@@ -311,7 +311,7 @@ class LmdbSaver(AsyncFace):
         and the nearest stored value that they follow on. One walk serves all channels."""
         return reading.delta_channel_history(self._core, config, channels)
 
-    def get_next_version(self, current: Any, channel: None) -> Any:
+    def get_next_version(self, current: Any, channel: None) -> Any:  # noqa: ARG002
         """The version after `current`, of the same type; integers from 1 on in a new thread."""
         if isinstance(current, str):
             number = int(current.split(".")[0]) + 1

@@ -20,8 +20,6 @@ _MSGPACK_NIL = b"\xc0"
 _MAX_DEPTH = 50
 
 
-
-
 def dumps(serde: SerializerProtocol, value: Any) -> tuple[str, bytes]:
     """Serialise a value.
 

@@ -83,13 +83,13 @@ class MessageLayout:
 
     def position(self, index: int) -> int:
         """How many chunks the messages before this one have."""
-        if len(self.elements) == sum(run.count for run in self.runs):
+        if len(self.elements) == sum(run.length for run in self.runs):
             return index
         return sum(element.parts for element in self.elements[:index])
 
     def whole(self, chunks: int) -> int:
         """How many messages the first `chunks` chunks hold in full."""
-        if len(self.elements) == sum(run.count for run in self.runs):
+        if len(self.elements) == sum(run.length for run in self.runs):
             return chunks
         ends = accumulate(element.parts for element in self.elements)
         return sum(1 for end in ends if end <= chunks)

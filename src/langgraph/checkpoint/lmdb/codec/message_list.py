@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.lmdb.codec import cutting, messages, plain
 from langgraph.checkpoint.lmdb.codec.layouts import Element, MessageLayout, digest, ends_of
 from langgraph.checkpoint.lmdb.engine import runs
-from langgraph.checkpoint.lmdb.engine.runs import Run
 from langgraph.checkpoint.lmdb.errors import DamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langgraph.checkpoint.lmdb.codec.messages import State
+    from langgraph.checkpoint.lmdb.engine.runs import Run
     from langgraph.checkpoint.lmdb.engine.store import Place
     from langgraph.checkpoint.lmdb.engine.values import Chunked
 
@@ -70,9 +70,7 @@ def encode(
     return [*before, *items, *behind], [*old[:first], *elements, *old[last:]]
 
 
-def _unchanged(
-    types: list[type], states: list[State], old: list[Element]
-) -> tuple[int, int]:
+def _unchanged(types: list[type], states: list[State], old: list[Element]) -> tuple[int, int]:
     """How many messages at the front and at the back are what they were."""
     old_states = [element.state for element in old]
     old_types = [element.type for element in old]
@@ -94,9 +92,7 @@ def _unchanged(
     return front, back
 
 
-def _moved(
-    old: list[Element], moved: dict[State, int], kind: type, state: State
-) -> int | None:
+def _moved(old: list[Element], moved: dict[State, int], kind: type, state: State) -> int | None:
     place = moved.get(state)
     return place if place is not None and old[place].type is kind else None
 
@@ -202,9 +198,9 @@ def build(elements: list[Element], loads: Callable[[bytes], list[Any]]) -> list[
     for index, message in zip(missing, decoded, strict=True):
         _learn(elements[index], message)
         out[index] = message
-    kept = [(i, element.type, image) for i, (element, image) in enumerate(zip(elements, images, strict=True)) if image is not None]
-    rebuilt = messages.rebuild([kind for _, kind, _ in kept], [image for _, _, image in kept])
-    for (index, _, _), message in zip(kept, rebuilt, strict=True):
+    kept = [(index, image) for index, image in enumerate(images) if image is not None]
+    rebuilt = messages.rebuild([elements[i].type for i, _ in kept], [image for _, image in kept])
+    for (index, _), message in zip(kept, rebuilt, strict=True):
         out[index] = message
     return out
 

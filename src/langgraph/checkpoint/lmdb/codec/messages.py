@@ -35,7 +35,9 @@ _new = object.__new__
 _set = object.__setattr__
 _PLAIN: Final = frozenset((str, int, float, bool, type(None)))
 _STATE_VERSION: Final = 2  # without back references, which depend on who else holds an object
-_IMAGE_VERSION: Final = 4  # with them: keys and texts are shared, which is safe as they can't change
+_IMAGE_VERSION: Final = (
+    4  # with them: keys and texts are shared, which is safe as they can't change
+)
 
 
 def states(values: list[Any]) -> list[State]:
@@ -93,7 +95,7 @@ def rebuild(types: list[type], images: list[bytes]) -> list[Any]:
     loads = marshal.loads
     out = []
     for cls, (attributes, extra, fields_set) in zip(types, map(loads, images), strict=True):
-        message = _new(cls)
+        message: Any = _new(cls)
         _set(message, "__dict__", attributes)
         _set(message, "__pydantic_extra__", extra)
         _set(message, "__pydantic_fields_set__", fields_set)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from langgraph.checkpoint.lmdb.codec import cutting
 from langgraph.checkpoint.lmdb.codec.layouts import digest, ends_of
 from langgraph.checkpoint.lmdb.engine import records, runs
-from langgraph.checkpoint.lmdb.engine.runs import Run
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.codec.layouts import PlainLayout
+    from langgraph.checkpoint.lmdb.engine.runs import Run
 
 
 def parts_or_runs(

@@ -8,7 +8,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -67,7 +67,6 @@ class GroupCommit:
         self._mutex = threading.Lock()
         self._queue: deque[_Waiting[Any]] = deque()
         self._leading = False
-        self._closed = False
         self._summons: threading.Semaphore | None = None
 
     def run(self, apply: Callable[[Writer], T]) -> T:
@@ -93,8 +92,7 @@ class GroupCommit:
             lead = waiting.leads
         if waiting.error is not None:
             raise waiting.error
-        result: T = waiting.result
-        return result
+        return cast("T", waiting.result)
 
     async def run_async(self, apply: Callable[[Writer], T]) -> T:
         """The same for a coroutine: its loop is free while others work and the disk flushes.
@@ -132,18 +130,17 @@ class GroupCommit:
     def _serve(self, summons: threading.Semaphore) -> None:
         while True:
             summons.acquire()
-            if self._closed:
+            if not self._queue:
                 return
             self._lead(None)
-            if self._closed and not self._leading:
-                return
 
     def close(self) -> None:
-        """End the thread that serves coroutines; what is queued by then is still committed."""
+        """End the thread that serves coroutines, once nothing is queued; a later call to
+        `run_async` starts another."""
         with self._mutex:
-            self._closed = True
-            if self._summons is not None and not self._leading:
-                self._summons.release()
+            summons, self._summons = self._summons, None
+        if summons is not None:
+            summons.release()
 
     def _lead(self, own: _Waiting[Any] | None) -> None:
         with self._mutex:

@@ -6,13 +6,17 @@ out of sight, the writes and the seed that its channels would have been rebuilt 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import checkpoints, keys, records, writes
-from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
 from langgraph.checkpoint.lmdb.engine.values import StoredValue, stored_value
-from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
+    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 _WRITES_PER_RECORD = 256
 

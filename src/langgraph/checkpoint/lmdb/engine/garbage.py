@@ -6,13 +6,17 @@ chunks that only pins keep alive are noted as left behind, and go when the last 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import checkpoints, delta, keys, records, threads, writes
 from langgraph.checkpoint.lmdb.engine.runs import Coverage, Run, decode_runs, encode_runs
-from langgraph.checkpoint.lmdb.engine.threads import Thread
 from langgraph.checkpoint.lmdb.engine.values import Chunked, StoredValue, owned_runs
-from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 
 def _values(reader: Reader, thread: Thread) -> Iterator[StoredValue]:
@@ -119,7 +123,7 @@ def _free_left_behind(writer: Writer, owner: int) -> None:
     for run in left.minus(pinned).runs():
         prefix = keys.arena(run.owner, run.arena)
         writer.delete_range(
-            prefix + keys.number(run.start), prefix + keys.number(run.start + run.count)
+            prefix + keys.number(run.start), prefix + keys.number(run.start + run.length)
         )
     kept = left.minus(left.minus(pinned))
     _save(writer, key, kept.runs())

@@ -29,9 +29,7 @@ def delete_thread(writer: Writer, thread: Thread) -> None:
     for _, namespace in threads.namespaces(writer, thread):
         for record in checkpoints.in_namespace(writer, thread.number, namespace):
             if record.run_id is not None:
-                writer.delete(
-                    keys.run_member(record.run_id, thread.number, namespace, record.id)
-                )
+                writer.delete(keys.run_member(record.run_id, thread.number, namespace, record.id))
     for kind in _KINDS_OF_NAMESPACE:
         prefix = keys.of_thread(kind, thread.number)
         writer.delete_range(prefix, keys.after(prefix))
@@ -41,7 +39,10 @@ def delete_thread(writer: Writer, thread: Thread) -> None:
 
 
 def delete_runs(
-    writer: Writer, number: int, run_ids: Iterable[str], transient: Callable[[str], bool],
+    writer: Writer,
+    number: int,
+    run_ids: Iterable[str],
+    transient: Callable[[str], bool],
     level: int | None,
 ) -> None:
     """Delete the checkpoints that runs stored in one thread."""
@@ -118,17 +119,15 @@ def _delete(
         record.parent = None
         checkpoints.write(writer, thread.number, namespace, record, level)
     for checkpoint_id in gone:
-        record = checkpoints.read(writer, thread.number, namespace, checkpoint_id)
-        if record is not None:
-            checkpoints.remove(writer, thread.number, namespace, record)
+        found = checkpoints.read(writer, thread.number, namespace, checkpoint_id)
+        if found is not None:
+            checkpoints.remove(writer, thread.number, namespace, found)
             thread.checkpoints -= 1
         writes.remove(writer, thread.number, namespace, checkpoint_id)
         delta.remove(writer, thread.number, namespace, checkpoint_id)
 
 
-def _orphans(
-    writer: Writer, thread: int, namespace: int, gone: set[str]
-) -> list[CheckpointRecord]:
+def _orphans(writer: Writer, thread: int, namespace: int, gone: set[str]) -> list[CheckpointRecord]:
     children = {
         child
         for checkpoint_id in gone

@@ -8,21 +8,23 @@ only grew is one run, whatever its length.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from langgraph.checkpoint.lmdb.engine.records import read_varint, varint
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
 
 class Run(NamedTuple):
-    """`count` consecutive chunks of an arena, from `start` on."""
+    """`length` consecutive chunks of an arena, from `start` on."""
 
     owner: int
     """Number of the thread that the arena belongs to: its own, or the one it was copied from."""
     arena: int
     start: int
-    count: int
+    length: int
 
 
 def extend(runs: list[Run], more: Iterable[Run]) -> None:
@@ -31,34 +33,36 @@ def extend(runs: list[Run], more: Iterable[Run]) -> None:
         if runs:
             last = runs[-1]
             if (
-                last.start + last.count == run.start
+                last.start + last.length == run.start
                 and last.arena == run.arena
                 and last.owner == run.owner
             ):
-                runs[-1] = Run(last.owner, last.arena, last.start, last.count + run.count)
+                runs[-1] = Run(last.owner, last.arena, last.start, last.length + run.length)
                 continue
         runs.append(run)
 
 
 def total(runs: Iterable[Run]) -> int:
     """How many chunks they are."""
-    return sum(run.count for run in runs)
+    return sum(run.length for run in runs)
 
 
 def singles(runs: Iterable[Run]) -> list[Run]:
     """A run of its own for each of the chunks."""
     return [
-        Run(run.owner, run.arena, run.start + index, 1) for run in runs for index in range(run.count)
+        Run(run.owner, run.arena, run.start + index, 1)
+        for run in runs
+        for index in range(run.length)
     ]
 
 
 def cut(runs: Sequence[Run], start: int, stop: int) -> list[Run]:
     """The runs of the chunks at positions start to stop of the sequence."""
     out: list[Run] = []
-    ends = list(accumulate(run.count for run in runs))
+    ends = list(accumulate(run.length for run in runs))
     for index in range(bisect_right(ends, start), len(runs)):
         run = runs[index]
-        first = ends[index] - run.count
+        first = ends[index] - run.length
         if first >= stop:
             break
         low, high = max(start, first), min(stop, ends[index])
@@ -72,10 +76,10 @@ def common_prefix(a: Sequence[Run], b: Sequence[Run]) -> int:
     shared = 0
     for one, other in zip(a, b, strict=False):
         if one == other:
-            shared += one.count
+            shared += one.length
             continue
         if one[:3] == other[:3]:
-            shared += min(one.count, other.count)
+            shared += min(one.length, other.length)
         break
     return shared
 
@@ -95,8 +99,8 @@ def encode_runs(runs: Sequence[Run]) -> bytes:
         for run in runs[index:stop]:
             distance = run.start - end
             out += varint(distance << 1 if distance >= 0 else (-distance << 1) - 1)
-            out += varint(run.count)
-            end = run.start + run.count
+            out += varint(run.length)
+            end = run.start + run.length
         index = stop
     return bytes(out)
 
@@ -136,7 +140,7 @@ class Coverage:
         """Put the chunks of these runs into the set."""
         for run in runs:
             self._ranges.setdefault((run.owner, run.arena), []).append(
-                (run.start, run.start + run.count)
+                (run.start, run.start + run.length)
             )
         self._sorted = False
 
@@ -180,7 +184,7 @@ class Coverage:
         """The chunks of this set that the other lacks."""
         left = Coverage()
         for run in self.runs():
-            at, stop = run.start, run.start + run.count
+            at, stop = run.start, run.start + run.length
             for low, high in other.ranges(run.owner, run.arena):
                 if high <= at or low >= stop:
                     continue

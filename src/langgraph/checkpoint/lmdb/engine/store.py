@@ -18,6 +18,7 @@ from langgraph.checkpoint.lmdb.engine import (
     writes,
 )
 from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
+from langgraph.checkpoint.lmdb.engine.runs import decode_runs
 from langgraph.checkpoint.lmdb.engine.values import (
     Chunked,
     ChunkWriter,
@@ -117,7 +118,9 @@ class Snapshot:
     def latest_before(self, thread: int, namespace: int, before: str | None) -> str | None:
         return checkpoints.latest_before(self.reader, thread, namespace, before)
 
-    def checkpoint(self, thread: int, namespace: int, checkpoint_id: str) -> CheckpointRecord | None:
+    def checkpoint(
+        self, thread: int, namespace: int, checkpoint_id: str
+    ) -> CheckpointRecord | None:
         return checkpoints.read(self.reader, thread, namespace, checkpoint_id)
 
     def exists(self, thread: int, namespace: int, checkpoint_id: str) -> bool:
@@ -137,9 +140,7 @@ class Snapshot:
             last = checkpoints.latest_before(self.reader, thread, namespace, last)
         return None
 
-    def writes(
-        self, thread: int, namespace: int, checkpoint_id: str
-    ) -> list[tuple[str, Write]]:
+    def writes(self, thread: int, namespace: int, checkpoint_id: str) -> list[tuple[str, Write]]:
         return writes.of_checkpoint(self.reader, thread, namespace, checkpoint_id)
 
     def history(
@@ -299,9 +300,7 @@ class CheckpointStore:
         def apply(writer: Writer) -> None:
             thread = threads.find(writer, thread_id)
             if thread is not None:
-                retain.prune(
-                    writer, thread, keep, self._transient, self._is_call, self._level
-                )
+                retain.prune(writer, thread, keep, self._transient, self._is_call, self._level)
 
         return apply
 
@@ -373,7 +372,7 @@ def _arena_of(base: Chunked | None, thread: int) -> int | None:
     """The arena that a value of the thread goes on in."""
     if base is None:
         return None
-    for run in reversed(values.decode_runs(base.root)):
+    for run in reversed(decode_runs(base.root)):
         if run.owner == thread:
             return run.arena & ~1
     return None

@@ -1,12 +1,16 @@
-"""Threads and namespaces: ids of any length become short numbers, which all other keys begin with."""
+"""Threads and namespaces: ids of any length become short numbers, which other keys begin with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import keys, records
-from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 
 @dataclass(slots=True)

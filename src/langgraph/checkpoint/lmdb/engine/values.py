@@ -7,9 +7,8 @@ what a version adds to the store depends on what changed, not on how large the v
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from langgraph.checkpoint.lmdb.engine import keys, records
 from langgraph.checkpoint.lmdb.engine.runs import (
@@ -19,7 +18,11 @@ from langgraph.checkpoint.lmdb.engine.runs import (
     extend,
     singles,
 )
-from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 MAX_CHUNK = 60_000
 """Bytes of a chunk before compression: with its envelope it stays below 64 KiB."""
@@ -96,9 +99,7 @@ class ChunkWriter:
         self._writer.put(key, records.seal(key, packed))
         return Run(self._thread, arena, seq, 1)
 
-    def store(
-        self, value: NewValue, arena: int, level: int | None
-    ) -> tuple[Chunked, list[Run]]:
+    def store(self, value: NewValue, arena: int, level: int | None) -> tuple[Chunked, list[Run]]:
         """Store what is new of a value; returns how records name it, and the runs of its chunks.
 
         Args:
@@ -142,7 +143,7 @@ def _groups(runs: Sequence[Run]) -> Iterable[Sequence[Run]]:
     it, and the groups further on stay what they were."""
     start = 0
     for index, run in enumerate(runs):
-        mark = (run.start + run.count) * 2654435761 + run.arena * 40503
+        mark = (run.start + run.length) * 2654435761 + run.arena * 40503
         if (mark >> 12) % _GROUP_AIM == 0 or index - start >= 4 * _GROUP_AIM:
             yield runs[start : index + 1]
             start = index + 1
@@ -160,7 +161,7 @@ def fetch(reader: Reader, runs: Iterable[Run]) -> list[bytes]:
     unseal = records.unseal
     for run in runs:
         prefix = keys.arena(run.owner, run.arena)
-        if run.count == 1:
+        if run.length == 1:
             key = prefix + keys.number(run.start)
             record = reader.get(key)
             if record is None:
@@ -169,10 +170,10 @@ def fetch(reader: Reader, runs: Iterable[Run]) -> list[bytes]:
             continue
         before = len(payloads)
         first = prefix + keys.number(run.start)
-        for key, record in reader.range(first, prefix + keys.number(run.start + run.count)):
-            payloads.append(unseal(key, record, MAX_CHUNK))  # noqa: PERF401
-        if len(payloads) - before != run.count:
-            records.damaged(first, f"of {run.count} chunks from here, some are lost")
+        for key, record in reader.range(first, prefix + keys.number(run.start + run.length)):
+            payloads.append(unseal(key, record, MAX_CHUNK))
+        if len(payloads) - before != run.length:
+            records.damaged(first, f"of {run.length} chunks from here, some are lost")
     return payloads
 
 
@@ -232,4 +233,3 @@ def check_size(value: Chunked, body: bytes) -> None:
     size = len(value.head) + len(body)
     if size != value.size:
         records.damaged(value.root, f"the value has {size} bytes instead of {value.size}")
-

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import keys, records
 from langgraph.checkpoint.lmdb.engine.values import StoredValue, stored_value
-from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 
 @dataclass(slots=True)

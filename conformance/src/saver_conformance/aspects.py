@@ -1,0 +1,139 @@
+"""The parts of a checkpoint tuple, so that a clause blames what it is about and nothing else."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from saver_conformance.compare import same, same_items
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from saver_conformance.model import Entry
+
+
+class Aspect(str, Enum):
+    """One part of a checkpoint tuple."""
+
+    ID = "id"
+    CONFIG = "config"
+    FIELDS = "fields"
+    VERSIONS = "versions"
+    VALUES = "values"
+    METADATA = "metadata"
+    PARENT = "parent"
+    WRITES = "writes"
+
+
+ALL = tuple(Aspect)
+
+Mismatch = tuple[str, Any, Any]
+
+
+def mismatch(
+    expression: str, actual: Any, expected: Entry, aspects: Iterable[Aspect]
+) -> Mismatch | None:
+    """Find the first part of a tuple that is not what the model has.
+
+    Args:
+        expression: What yields the tuple in a program.
+        actual: The tuple.
+        expected: What the model has.
+        aspects: The parts to compare.
+
+    Returns:
+        An expression for that part, its actual value and the expected one; None if all agree.
+    """
+    for aspect in aspects:
+        found = _CHECKS[aspect](expression, actual, expected)
+        if found is not None:
+            return found
+    return None
+
+
+def _id(expression: str, actual: Any, expected: Entry) -> Mismatch | None:
+    found = actual.checkpoint["id"]
+    return (
+        None
+        if found == expected.key.id
+        else (f'{expression}.checkpoint["id"]', found, expected.key.id)
+    )
+
+
+def _config(expression: str, actual: Any, expected: Entry) -> Mismatch | None:
+    where = actual.config["configurable"]
+    named = {
+        "thread_id": str(where["thread_id"]),
+        "checkpoint_ns": where.get("checkpoint_ns"),
+        "checkpoint_id": where.get("checkpoint_id"),
+    }
+    for name, wanted in zip(named, expected.key, strict=True):
+        if named[name] != wanted:
+            return f'{expression}.config["configurable"].get("{name}")', named[name], wanted
+    return None
+
+
+def _fields(expression: str, actual: Any, expected: Entry) -> Mismatch | None:
+    for name in ("v", "ts", "versions_seen", "updated_channels"):
+        wanted = expected.checkpoint[name]
+        found = actual.checkpoint.get(name)
+        if not same(found, wanted, ordered=False):
+            return f'{expression}.checkpoint.get("{name}")', found, wanted
+    return None
+
+
+def _versions(expression: str, actual: Any, expected: Entry) -> Mismatch | None:
+    found = actual.checkpoint["channel_versions"]
+    wanted = expected.checkpoint["channel_versions"]
+    if same_items(found, wanted):
+        return None
+    return f'{expression}.checkpoint["channel_versions"]', found, wanted
+
+
+def _values(expression: str, actual: Any, expected: Entry) -> Mismatch | None:
+    found = actual.checkpoint["channel_values"]
+    wanted = expected.checkpoint["channel_values"]
+    if same_items(found, wanted):
+        return None
+    return f'{expression}.checkpoint["channel_values"]', found, wanted
+
+
+def _metadata(expression: str, actual: Any, expected: Entry) -> Mismatch | None:
+    for name, wanted in expected.metadata.items():
+        found = actual.metadata.get(name)
+        if name not in actual.metadata or not same(found, wanted, ordered=False):
+            return f'{expression}.metadata.get("{name}", "(nothing)")', found, wanted
+    return None
+
+
+def _parent(expression: str, actual: Any, expected: Entry) -> Mismatch | None:
+    if actual.parent_config is None:
+        if expected.parent is None:
+            return None
+        return f"{expression}.parent_config", None, expected.parent
+    where = actual.parent_config["configurable"]
+    found = (str(where["thread_id"]), where.get("checkpoint_ns"), where.get("checkpoint_id"))
+    wanted = None if expected.parent is None else (*expected.key[:2], expected.parent)
+    if found == wanted:
+        return None
+    return f"{expression}.parent_config", actual.parent_config, wanted
+
+
+def _writes(expression: str, actual: Any, expected: Entry) -> Mismatch | None:
+    found = [tuple(write) for write in actual.pending_writes or ()]
+    if same(found, expected.writes):
+        return None
+    return f"{expression}.pending_writes", found, expected.writes
+
+
+_CHECKS: dict[Aspect, Callable[[str, Any, Entry], Mismatch | None]] = {
+    Aspect.ID: _id,
+    Aspect.CONFIG: _config,
+    Aspect.FIELDS: _fields,
+    Aspect.VERSIONS: _versions,
+    Aspect.VALUES: _values,
+    Aspect.METADATA: _metadata,
+    Aspect.PARENT: _parent,
+    Aspect.WRITES: _writes,
+}

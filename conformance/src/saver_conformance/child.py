@@ -1,0 +1,222 @@
+"""A second process that has the same store open, and does what it is told over a pipe."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from saver_conformance.capability import Face
+from saver_conformance.limits import CallTimeoutError, Lanes, Worker
+from saver_conformance.opening import OpenSaver
+from saver_conformance.recorder import acall
+from saver_conformance.spec import load_spec
+from saver_conformance.violation import UnplayableError
+
+if TYPE_CHECKING:
+    from saver_conformance.spec import SaverSpec
+
+_LENGTH = 8
+
+
+class RemoteError(Exception):
+    """What a saver raised in the second process."""
+
+
+def locate(spec: SaverSpec) -> str:
+    """Return where another process finds a spec.
+
+    Args:
+        spec: The spec.
+
+    Returns:
+        A reference for `load_spec`.
+
+    Raises:
+        UnplayableError: If no module has it.
+    """
+    if spec.origin is not None:
+        return spec.origin
+    module = sys.modules.get(getattr(spec.open, "__module__", ""))
+    for name, value in vars(module).items() if module else ():
+        if value is spec:
+            file = getattr(module, "__file__", None)
+            main = module is not None and module.__name__ == "__main__" and file
+            return f"{file}:{name}" if main else f"{spec.open.__module__}:{name}"
+    raise UnplayableError(
+        f"a second process cannot import {spec.name}: assign the spec to a name in the module "
+        "that defines its open function, or run `saver-conformance check MODULE:SPEC`"
+    )
+
+
+class Child:
+    """The second process, seen from the first.
+
+    Args:
+        origin: Where it finds the spec.
+        path: The folder of the store.
+        face: The face that it calls.
+        seconds: Limit of starting, and of one call.
+        reopen: Open the store with the spec's `open` instead of `attach`.
+
+    Raises:
+        CallTimeoutError: If it does not start in time.
+        RemoteError: If it cannot open the store.
+    """
+
+    def __init__(
+        self, origin: str, path: Path, face: Face, seconds: float, *, first: bool = False
+    ) -> None:
+        self._seconds = seconds
+        # A process imports LangGraph before it does anything, which may take a while.
+        self._starting = seconds + 60
+        command = [sys.executable, "-m", "saver_conformance.child", origin, str(path), face.value]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            [*command, "open" if first else "attach", str(seconds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
+        self._worker = Worker("child")
+        try:
+            self._worker.call(self._receive, self._starting)
+        except BaseException:
+            self.kill()
+            raise
+
+    def send(self, method: str, *args: Any) -> None:
+        """Tell it to make a call, and do not wait.
+
+        Args:
+            method: The synchronous name of the method; `put_forever` never ends.
+            *args: Positional arguments.
+        """
+        assert self._process.stdin is not None
+        _send(self._process.stdin, (method, args))
+
+    def receive(self) -> Any:
+        """Wait for the next answer.
+
+        Returns:
+            What the call returned.
+
+        Raises:
+            CallTimeoutError: If none comes in time.
+            RemoteError: If the call raised.
+        """
+        try:
+            return self._worker.call(self._receive, self._seconds + 5)
+        except CallTimeoutError:
+            self.kill()
+            raise
+
+    def call(self, method: str, *args: Any) -> Any:
+        """Make a call there and wait for its answer.
+
+        Args:
+            method: The synchronous name of the method.
+            *args: Positional arguments.
+
+        Returns:
+            What the call returned.
+
+        Raises:
+            CallTimeoutError: If no answer comes in time.
+            RemoteError: If the call raised.
+        """
+        self.send(method, *args)
+        return self.receive()
+
+    def _receive(self) -> Any:
+        assert self._process.stdout is not None
+        answer = _read(self._process.stdout)
+        if answer is None:
+            raise RemoteError("the second process ended")
+        kind, value = answer
+        if kind == "error":
+            raise RemoteError(value)
+        return value
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._worker.stop()
+
+    def stop(self) -> None:
+        """Let it close the store and end."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(self._seconds + 5)
+        self.kill()
+
+
+def _send(pipe: IO[bytes], message: Any) -> None:
+    data = pickle.dumps(message)
+    pipe.write(len(data).to_bytes(_LENGTH, "big") + data)
+    pipe.flush()
+
+
+def _read(pipe: IO[bytes]) -> Any:
+    head = pipe.read(_LENGTH)
+    if len(head) < _LENGTH:
+        return None
+    return pickle.loads(pipe.read(int.from_bytes(head, "big")))  # noqa: S301 - our own child
+
+
+def _serve(origin: str, path: Path, face: Face, how: str, seconds: float) -> None:
+    # A saver may print; only answers may go down the pipe.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    lanes = Lanes(seconds)
+    try:
+        spec = load_spec(origin)
+        opener = (spec.attach if how == "attach" else spec.open) or spec.open
+        opened = OpenSaver(lambda: opener(path), lanes)
+    # Whatever goes wrong is for the first process to report.
+    except BaseException as error:  # noqa: BLE001
+        _send(answers, ("error", f"{type(error).__name__}: {error}"))
+        return
+    _send(answers, ("value", None))
+    while (message := _read(sys.stdin.buffer)) is not None:
+        method, args = message
+        try:
+            if method == "put_forever":
+                for call in args[0]:
+                    _call(opened.saver, face, lanes, "put", call)
+                    _send(answers, ("value", call[1]["id"]))
+            value = (
+                None if method == "put_forever" else _call(opened.saver, face, lanes, method, args)
+            )
+            _send(answers, ("value", value))
+        # As above.
+        except BaseException as error:  # noqa: BLE001
+            _send(answers, ("error", f"{type(error).__name__}: {error}"))
+    opened.close()
+
+
+def _call(saver: Any, face: Face, lanes: Lanes, method: str, args: tuple[Any, ...]) -> Any:
+    if face is Face.ASYNC:
+        return lanes.loop.run(acall(saver, method, args, {}), lanes.seconds)
+    function = getattr(saver, method)
+    if method == "list":
+        return lanes.worker.call(lambda: [*function(*args)], lanes.seconds)
+    return lanes.worker.call(lambda: function(*args), lanes.seconds)
+
+
+if __name__ == "__main__":
+    _, where, folder, spoken, manner, limit = sys.argv
+    _serve(where, Path(folder), Face(spoken), manner, float(limit))
+    # A thread that a saver left behind must not keep this process from ending.
+    sys.stderr.flush()
+    os._exit(0 if threading.active_count() else 1)

@@ -1,0 +1,188 @@
+"""Clauses about the asynchronous face."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+from saver_conformance.aspects import ALL, Aspect
+from saver_conformance.capability import Capability, Face
+from saver_conformance.clause import Severity, clause
+from saver_conformance.limits import LoopThread
+from saver_conformance.recorder import acall
+from saver_conformance.session import TS, Ref, Session, at, checkpoint_id
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DataObject
+
+_REF = Ref("thread", checkpoint_id(1))
+_ASYNC = (Face.ASYNC,)
+
+
+def _checkpoint(s: Session, value: Any) -> tuple[dict[str, Any], str, dict[str, Any]]:
+    version = s.version_after(None)
+    checkpoint = {
+        "v": 4,
+        "id": _REF.id,
+        "ts": TS,
+        "channel_values": {"a": value},
+        "channel_versions": {"a": version.value},
+        "versions_seen": {},
+        "updated_channels": None,
+    }
+    return checkpoint, version.text, {"a": version.value}
+
+
+@clause(
+    "async.faces",
+    source="one store serves graph.invoke and graph.ainvoke",
+    severity=Severity.CRITICAL,
+    capability=Capability.ASYNC,
+    needs=[Capability.BOTH_FACES],
+    faces=_ASYNC,
+)
+def faces(s: Session, data: DataObject) -> None:
+    """What one face stored the other returns."""
+    chosen = {"writer": Face.SYNC, "reader": Face.ASYNC}
+    if data.draw(st.booleans()):
+        chosen = {"writer": Face.ASYNC, "reader": Face.SYNC}
+    s.choose_face = lambda: chosen["writer"]
+    ref = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [1]})
+    s.put_writes(ref, [("a", 2)])
+    s.choose_face = lambda: chosen["reader"]
+    s.expect_tuple(ref, *ALL)
+    s.expect_list(at("thread"), *ALL)
+
+
+@clause(
+    "async.snapshot",
+    source="langchain-ai/langgraph#4168: state that was mutated after aput began was stored",
+    severity=Severity.CRITICAL,
+    capability=Capability.ASYNC,
+    faces=_ASYNC,
+)
+def snapshot(s: Session, data: DataObject) -> None:
+    """aput stores what it was given, even if that is mutated while it waits."""
+    # The first call of some savers sets them up, and yields to the loop for that alone.
+    s.put(Ref("thread", checkpoint_id(0)))
+    steps = data.draw(st.integers(1, 3))
+    value = [0]
+    checkpoint, version, new = _checkpoint(s, value)
+    s.model.put(at("thread"), checkpoint, {"source": "loop", "step": 0})
+    s.script.line(
+        f"value = [0]\n"
+        f"told = {{'source': 'loop', 'step': 0}}\n"
+        f"stored = checkpoint({_REF.id!r}, {{'a': value}}, {{'a': {version}}})\n"
+        f"call = saver.aput(at('thread'), stored, told, {{'a': {version}}})\n"
+        "putting = asyncio.ensure_future(call)\n"
+        f"for _ in range({steps}):\n    await asyncio.sleep(0)\n"
+        "value.append(1)\nawait putting"
+    )
+
+    async def mutate_meanwhile() -> None:
+        told = {"source": "loop", "step": 0}
+        putting = asyncio.ensure_future(
+            acall(s.saver, "put", (at("thread"), checkpoint, told, new), {})
+        )
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        value.append(1)
+        await putting
+
+    with s.guard("aput"):
+        s.lanes.loop.run(mutate_meanwhile(), s.lanes.seconds)
+    s.expect_tuple(_REF, Aspect.VALUES)
+
+
+@clause(
+    "async.cancelled",
+    source="asyncio cancels a call when its caller gives up, as every web framework does",
+    severity=Severity.CRITICAL,
+    capability=Capability.ASYNC,
+    faces=_ASYNC,
+)
+def cancelled(s: Session, data: DataObject) -> None:
+    """A call that is cancelled stores all or nothing, and later calls work."""
+    before = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [0], "b": [0]})
+    steps = data.draw(st.integers(0, 6))
+    method = data.draw(st.sampled_from(["put", "get_tuple", "put_writes"]))
+    [version] = s.versions(1, before)
+    checkpoint = {
+        "v": 4,
+        "id": _REF.id,
+        "ts": TS,
+        "channel_values": {"a": [1], "b": [1]},
+        "channel_versions": {"a": version.value, "b": version.value},
+        "versions_seen": {},
+        "updated_channels": None,
+    }
+    new = {"a": version.value, "b": version.value}
+    args: dict[str, tuple[Any, ...]] = {
+        "put": (at("thread"), checkpoint, {"source": "loop", "step": 1}, new),
+        "get_tuple": (before.config,),
+        "put_writes": (before.config, [("a", 1), ("b", 1)], "task"),
+    }
+    shown = s.script.bare_call(Face.ASYNC, method, args[method], {})
+    s.script.line(
+        f"task = asyncio.ensure_future({shown})\n"
+        f"for _ in range({steps}):\n    await asyncio.sleep(0)\n"
+        "task.cancel()\nawait asyncio.gather(task, return_exceptions=True)"
+    )
+
+    async def cancel() -> None:
+        task = asyncio.ensure_future(acall(s.saver, method, args[method], {}))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    with s.guard(f"a{method}, cancelled"):
+        s.lanes.loop.run(cancel(), s.lanes.seconds)
+    _expect_all_or_nothing(s, before)
+    last = Ref("thread", checkpoint_id(2))
+    s.put(last, parent=before, changes={"a": [2]}, versions={"a": s.version_after(version).value})
+    s.expect_tuple(at("thread"), Aspect.ID, Aspect.VALUES)
+
+
+def _expect_all_or_nothing(s: Session, before: Ref) -> None:
+    name = s.script.name("got")
+    got = s.call("get_tuple", _REF.config, bind=name)
+    if got is not None:
+        values = got.checkpoint["channel_values"]
+        s.expect(
+            f'{name}.checkpoint["channel_values"]',
+            dict(sorted(values.items())),
+            {"a": [1], "b": [1]},
+        )
+    name = s.script.name("got")
+    got = s.call("get_tuple", before.config, bind=name)
+    written = [] if got is None else [w[1] for w in got.pending_writes or ()]
+    if written not in ([], ["a", "b"]):
+        s.differ(f"[w[1] for w in {name}.pending_writes]", written, ["a", "b"])
+
+
+@clause(
+    "async.loops",
+    source="a saver made at import time is used from asyncio.run more than once",
+    severity=Severity.MAJOR,
+    capability=Capability.LOOPS,
+    faces=_ASYNC,
+)
+def loops(s: Session, data: DataObject) -> None:
+    """A saver that was not opened on a loop works on several, one after another."""
+    s.script.line("# each of the following calls runs on an event loop of its own")
+    latest = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [0]})
+    s.expect_tuple(at("thread"), Aspect.VALUES)
+    for number in range(1, data.draw(st.integers(2, 3))):
+        another = LoopThread(f"loop-{number}")
+        first = s.lanes.replace_loop(another)
+        try:
+            following = Ref("thread", checkpoint_id(number))
+            latest = s.put(following, parent=latest, changes={"a": [number]})
+            s.expect_tuple(at("thread"), Aspect.ID, Aspect.VALUES)
+        finally:
+            s.lanes.replace_loop(first)
+            another.stop()
+        s.expect_tuple(at("thread"), Aspect.ID, Aspect.VALUES)

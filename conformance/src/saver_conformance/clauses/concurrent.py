@@ -1,0 +1,135 @@
+"""Clauses about calls that meet: from several threads, or from several tasks of one loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+from saver_conformance.aspects import Aspect
+from saver_conformance.capability import Capability
+from saver_conformance.clause import Severity, clause
+from saver_conformance.concurrency import together
+from saver_conformance.session import TS, Ref, Session, at, checkpoint_id
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DataObject
+
+_RUNTIME = "the runtime calls put and put_writes from a pool of threads, or as tasks"
+
+
+def _puts(
+    s: Session, refs: list[Ref], after: Ref | None = None
+) -> list[tuple[str, tuple[Any, ...]]]:
+    versions = s.versions(len(refs), after)
+    calls: list[tuple[str, tuple[Any, ...]]] = []
+    for number, (ref, version) in enumerate(zip(refs, versions, strict=True)):
+        checkpoint = {
+            "v": 4,
+            "id": ref.id,
+            "ts": TS,
+            "channel_values": {"a": [number], "b": [number]},
+            "channel_versions": {"a": version.value, "b": version.value},
+            "versions_seen": {},
+            "updated_channels": None,
+        }
+        told = {"source": "loop", "step": number}
+        s.model.put(at(ref.thread), checkpoint, told)
+        new = {"a": version.value, "b": version.value}
+        calls.append(("put", (at(ref.thread), checkpoint, told, new)))
+    return calls
+
+
+@clause(
+    "concurrent.puts", source=_RUNTIME, severity=Severity.CRITICAL, capability=Capability.THREADS
+)
+def puts(s: Session, data: DataObject) -> None:
+    """Checkpoints of several conversations that are put at once are all stored whole."""
+    count = data.draw(st.integers(2, 8))
+    refs = [Ref(f"thread-{number}", checkpoint_id(number)) for number in range(count)]
+    together(s, _puts(s, refs))
+    s.expect_list(None, Aspect.VALUES, Aspect.METADATA)
+
+
+@clause(
+    "concurrent.writes", source=_RUNTIME, severity=Severity.CRITICAL, capability=Capability.THREADS
+)
+def writes(s: Session, data: DataObject) -> None:
+    """Writes of parallel tasks that arrive at once are all there, in their order."""
+    ref = s.put(Ref("thread", checkpoint_id(0)))
+    calls: list[tuple[str, tuple[Any, ...]]] = []
+    for number in range(data.draw(st.integers(2, 8))):
+        task, path = f"task-{number}", f"path-{9 - number}"
+        written = [("a", number), ("b", [number])]
+        s.model.put_writes(ref.config, written, task, path)
+        calls.append(("put_writes", (ref.config, written, task, path)))
+    together(s, calls)
+    s.expect_tuple(ref, Aspect.WRITES)
+
+
+@clause(
+    "concurrent.same_write",
+    source=f"{_RUNTIME}; WRITES_IDX_MAP",
+    severity=Severity.MAJOR,
+    capability=Capability.THREADS,
+)
+def same_write(s: Session, data: DataObject) -> None:
+    """Of several writes to one place that arrive at once, one is stored, whole and once."""
+    ref = s.put(Ref("thread", checkpoint_id(0)))
+    count = data.draw(st.integers(2, 6))
+    together(
+        s,
+        [("put_writes", (ref.config, [("a", n), ("b", n)], "task", "")) for n in range(count)],
+    )
+    name = s.script.name("got")
+    got = s.call("get_tuple", ref.config, bind=name)
+    found = [] if got is None else [tuple(w) for w in got.pending_writes or ()]
+    expression = f"[(w[0], w[1]) for w in {name}.pending_writes]"
+    s.expect(expression, [w[:2] for w in found], [("task", "a"), ("task", "b")])
+
+
+@clause(
+    "concurrent.torn",
+    source=f"{_RUNTIME}, while get_state reads",
+    severity=Severity.CRITICAL,
+    capability=Capability.THREADS,
+)
+def torn(s: Session, data: DataObject) -> None:
+    """A reader that meets a writer gets a checkpoint as it was before or after, whole."""
+    first = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [0], "b": [0]})
+    count = data.draw(st.integers(1, 4))
+    refs = [Ref("thread", checkpoint_id(number + 1)) for number in range(count)]
+    entry = s.model.get(first.config)
+    calls: list[tuple[str, tuple[Any, ...]]] = []
+    for put in _puts(s, refs, first):
+        calls += [put, ("get_tuple", (at("thread"),)), ("list", (at("thread"),))]
+    known = {e.key.id: e for e in s.model.matching(at("thread"))}
+    assert entry is not None
+    for position, result in enumerate(together(s, calls)):
+        if calls[position][0] == "put":
+            continue
+        for found in result if isinstance(result, list) else [result]:
+            identifier = None if found is None else found.checkpoint["id"]
+            if identifier not in known:
+                s.fail(f"a concurrent {calls[position][0]} returned checkpoint {identifier!r}")
+            wanted = known[identifier].checkpoint["channel_values"]
+            values = dict(sorted(found.checkpoint["channel_values"].items()))
+            if values != wanted:
+                s.fail(f"a concurrent {calls[position][0]} returned {values}, not {wanted}")
+    s.expect_list(at("thread"), Aspect.VALUES)
+
+
+@clause(
+    "concurrent.delete",
+    source=f"{_RUNTIME}; a service deletes one conversation while another goes on",
+    severity=Severity.CRITICAL,
+    capability=Capability.THREADS,
+    needs=[Capability.DELETE_THREAD],
+)
+def delete(s: Session, data: DataObject) -> None:
+    """Deleting a thread disturbs no call on another thread that it meets."""
+    s.put(Ref("gone", checkpoint_id(0)), changes={"a": [0]})
+    refs = [Ref(f"thread-{n}", checkpoint_id(n)) for n in range(data.draw(st.integers(1, 5)))]
+    s.model.delete_thread("gone")
+    together(s, [("delete_thread", ("gone",)), *_puts(s, refs)])
+    s.expect_list(None, Aspect.VALUES)

@@ -1,0 +1,116 @@
+"""Clauses about copy_thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+from saver_conformance.aspects import ALL, Aspect
+from saver_conformance.capability import Capability
+from saver_conformance.clause import Severity, clause
+from saver_conformance.session import ABSENT, Ref, Session, at, checkpoint_id
+from saver_conformance.values import TAME
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DataObject
+
+_COPY = (
+    "BaseCheckpointSaver.copy_thread: copy all checkpoints and writes from one thread to another"
+)
+
+
+def _chain(s: Session, data: DataObject, ns: str = "") -> list[Ref]:
+    refs: list[Ref] = []
+    for number in range(data.draw(st.integers(1, 3))):
+        parent = refs[-1] if refs else None
+        changes = data.draw(st.dictionaries(st.sampled_from(["a", "b"]), TAME, max_size=2))
+        told = {"source": "loop", "step": number, "run_id": "run"}
+        ref = Ref("thread", checkpoint_id(number), ns)
+        refs.append(s.put(ref, parent=parent, changes=changes, metadata=told))
+    return refs
+
+
+@clause(
+    "copy.checkpoints", source=_COPY, severity=Severity.CRITICAL, capability=Capability.COPY_THREAD
+)
+def checkpoints(s: Session, data: DataObject) -> None:
+    """The target has every checkpoint of the source, of every namespace, with its parent."""
+    for ns in data.draw(st.lists(st.sampled_from(["", "child"]), min_size=1, unique=True)):
+        _chain(s, data, ns)
+    s.copy_thread("thread", "copy")
+    s.expect_list(at("copy", None), *ALL)
+    s.expect_list(at("thread", None), *ALL)
+
+
+@clause("copy.writes", source=_COPY, severity=Severity.CRITICAL, capability=Capability.COPY_THREAD)
+def writes(s: Session, data: DataObject) -> None:
+    """Pending writes are copied, and keep their order."""
+    for ref in _chain(s, data):
+        s.put_writes(ref, [("a", n) for n in range(11)], "task-b", task_path="a")
+        s.put_writes(ref, [("a", "x"), ("__interrupt__", "y")], "task-a", task_path="b")
+    s.copy_thread("thread", "copy")
+    s.expect_list(at("copy"), Aspect.WRITES)
+
+
+@clause(
+    "copy.independent",
+    source=_COPY,
+    severity=Severity.CRITICAL,
+    capability=Capability.COPY_THREAD,
+    needs=[Capability.DELETE_THREAD],
+)
+def independent(s: Session, data: DataObject) -> None:
+    """What happens to one of the two threads afterwards does not show in the other."""
+    last = _chain(s, data)[-1]
+    s.put_writes(last, [("a", 1)], "task-a")
+    s.copy_thread("thread", "copy")
+    touched, left = data.draw(st.permutations(["thread", "copy"]))
+    if data.draw(st.booleans()):
+        s.delete_thread(touched)
+    else:
+        twin = Ref(touched, last.id)
+        s.put_writes(twin, [("a", 2)], "task-b")
+        s.put(Ref(touched, checkpoint_id(9)), parent=twin, changes={"a": ["new"]})
+    s.expect_list(at(left), *ALL)
+    s.expect_list(at(touched), *ALL)
+
+
+@clause(
+    "copy.delta",
+    source="BaseCheckpointSaver.copy_thread: must copy the complete parent chain, "
+    "so that a DeltaChannel can be rebuilt",
+    severity=Severity.CRITICAL,
+    capability=Capability.COPY_THREAD,
+    needs=[Capability.DELTA_HISTORY],
+)
+def delta(s: Session, data: DataObject) -> None:
+    """A DeltaChannel has the same history in the copy."""
+    refs: list[Ref] = []
+    for number in range(data.draw(st.integers(2, 4))):
+        told = {
+            "source": "loop",
+            "step": number,
+            "counters_since_delta_snapshot": {"log": [number + 1, number + 1]},
+        }
+        ref = Ref("thread", checkpoint_id(number))
+        parent = refs[-1] if refs else None
+        refs.append(s.put(ref, parent=parent, changes={"log": ABSENT}, metadata=told))
+        s.put_writes(ref, [("log", number)])
+    s.copy_thread("thread", "copy")
+    s.expect_history(at("copy"), ["log"])
+
+
+@clause(
+    "copy.unknown",
+    source="BaseCheckpointSaver.copy_thread does not say what an unknown source does; "
+    "the official suite allows an error",
+    severity=Severity.MINOR,
+    capability=Capability.COPY_THREAD,
+    unspecified=True,
+)
+def unknown(s: Session, data: DataObject) -> None:
+    """Copying a thread that is not there is no error, and makes none."""
+    s.put(Ref("thread", checkpoint_id(0)))
+    s.copy_thread(data.draw(st.sampled_from(["none", "threa"])), "copy")
+    s.expect_list(None)

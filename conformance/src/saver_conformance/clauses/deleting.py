@@ -1,0 +1,187 @@
+"""Clauses about delete_thread and delete_for_runs: all that they own goes, and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+from saver_conformance.aspects import ALL, Aspect
+from saver_conformance.capability import Capability
+from saver_conformance.clause import Severity, clause
+from saver_conformance.clauses.probing import expect_no_leftovers, remember
+from saver_conformance.session import ABSENT, Ref, Session, at, checkpoint_id
+from saver_conformance.values import TAME
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DataObject
+
+_DELETE = "BaseCheckpointSaver.delete_thread: delete all checkpoints and writes of a thread"
+_RUNS = "BaseCheckpointSaver.delete_for_runs: delete all checkpoints and writes of the given runs"
+_LEAK = "langchain-ai/langgraph#8054: values that no checkpoint needs were left behind"
+
+
+@clause(
+    "delete_thread.checkpoints",
+    source=_DELETE,
+    severity=Severity.CRITICAL,
+    capability=Capability.DELETE_THREAD,
+)
+def checkpoints(s: Session, data: DataObject) -> None:
+    """Every checkpoint of the thread goes, in all of its namespaces."""
+    spaces = data.draw(st.lists(st.sampled_from(["", "child", "a|b"]), min_size=1, unique=True))
+    for number, ns in enumerate(spaces):
+        s.put(Ref("thread", checkpoint_id(number), ns), changes={"a": [number]})
+    s.delete_thread("thread")
+    for ns in spaces:
+        s.expect_tuple(at("thread", ns))
+    s.expect_list(at("thread", None))
+    s.expect_list(None)
+
+
+@clause(
+    "delete_thread.others",
+    source=_DELETE,
+    severity=Severity.CRITICAL,
+    capability=Capability.DELETE_THREAD,
+)
+def others(s: Session, data: DataObject) -> None:
+    """Other threads stay as they are, also those whose ids begin alike."""
+    names = ["thread", "thread2", "thre", "thread:", "t%", "other"]
+    refs = [Ref(name, checkpoint_id(n)) for n, name in enumerate(names)]
+    for ref in refs:
+        s.put(ref, changes={"a": [ref.thread]})
+        s.put_writes(ref, [("a", ref.thread)])
+    s.delete_thread(data.draw(st.sampled_from(["thread", "t%", "thre"])))
+    for ref in refs:
+        s.expect_tuple(ref, Aspect.VALUES, Aspect.WRITES)
+
+
+@clause(
+    "delete_thread.leftovers", source=f"{_DELETE}; {_LEAK}", capability=Capability.DELETE_THREAD
+)
+def leftovers(s: Session, data: DataObject) -> None:
+    """No pending write and no channel value of the thread is left behind."""
+    ref = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [data.draw(TAME)]})
+    s.put_writes(ref, [("a", data.draw(TAME))])
+    known = remember(s, ref)
+    s.delete_thread("thread")
+    expect_no_leftovers(s, known)
+
+
+@clause(
+    "delete_thread.unknown",
+    source=_DELETE,
+    severity=Severity.MINOR,
+    capability=Capability.DELETE_THREAD,
+)
+def unknown(s: Session, data: DataObject) -> None:
+    """Deleting a thread that is not there is no error, and a deleted thread can begin again."""
+    s.delete_thread("thread")
+    s.put(Ref("thread", checkpoint_id(0)), changes={"a": 1})
+    s.delete_thread(data.draw(st.sampled_from(["other", "thread"])))
+    s.delete_thread("thread")
+    s.put(Ref("thread", checkpoint_id(1)), changes={"b": [2]})
+    s.expect_tuple(at("thread"), *ALL)
+
+
+def _run(number: str) -> dict[str, object]:
+    return {"source": "loop", "step": 0, "run_id": number}
+
+
+@clause(
+    "runs.checkpoints",
+    source=_RUNS,
+    severity=Severity.CRITICAL,
+    capability=Capability.DELETE_FOR_RUNS,
+)
+def run_checkpoints(s: Session, data: DataObject) -> None:
+    """The checkpoints of the runs go, in every thread and namespace, and those of no other run."""
+    runs = st.sampled_from(["run", "run2", "ru"])
+    for number in range(data.draw(st.integers(1, 5))):
+        ref = Ref(
+            data.draw(st.sampled_from(["thread", "other"])),
+            checkpoint_id(number),
+            data.draw(st.sampled_from(["", "child"])),
+        )
+        s.put(ref, metadata=_run(data.draw(runs)))
+    s.delete_for_runs(data.draw(st.lists(runs, max_size=2, unique=True)))
+    s.expect_list(None)
+
+
+@clause(
+    "runs.values",
+    source=f"{_RUNS}; a later run goes on with channels that an earlier one wrote",
+    severity=Severity.CRITICAL,
+    capability=Capability.DELETE_FOR_RUNS,
+)
+def run_values(s: Session, data: DataObject) -> None:
+    """A checkpoint that stays keeps the values that a deleted one stored, and its writes."""
+    first = s.put(
+        Ref("thread", checkpoint_id(0)),
+        changes={"a": [data.draw(TAME)], "b": [1]},
+        metadata=_run("old"),
+    )
+    second = s.put(
+        Ref("thread", checkpoint_id(1)), parent=first, changes={"b": [2]}, metadata=_run("new")
+    )
+    s.put_writes(second, [("b", 3)])
+    s.delete_for_runs(["old"])
+    s.expect_tuple(second, Aspect.VALUES, Aspect.WRITES, Aspect.METADATA)
+
+
+@clause("runs.leftovers", source=f"{_RUNS}; {_LEAK}", capability=Capability.DELETE_FOR_RUNS)
+def run_leftovers(s: Session, data: DataObject) -> None:
+    """No pending write and no channel value of a deleted run is left behind."""
+    ref = s.put(
+        Ref("thread", checkpoint_id(0)), changes={"a": [data.draw(TAME)]}, metadata=_run("run")
+    )
+    s.put_writes(ref, [("a", 1)])
+    known = remember(s, ref)
+    s.delete_for_runs(["run"])
+    expect_no_leftovers(s, known)
+
+
+@clause(
+    "runs.unknown",
+    source=_RUNS,
+    severity=Severity.MINOR,
+    capability=Capability.DELETE_FOR_RUNS,
+)
+def run_unknown(s: Session, data: DataObject) -> None:
+    """Runs that are not there are no error, and delete nothing."""
+    s.put(Ref("thread", checkpoint_id(0)))
+    s.put(Ref("thread", checkpoint_id(1)), metadata=_run("run"))
+    s.delete_for_runs(data.draw(st.sampled_from([[], ["none"], [""], ["none", "other"]])))
+    s.expect_list(at("thread"))
+
+
+@clause(
+    "runs.delta",
+    source="BaseCheckpointSaver.delete_for_runs warns that this may break, and demands nothing",
+    severity=Severity.CRITICAL,
+    capability=Capability.DELETE_FOR_RUNS,
+    needs=[Capability.DELTA_HISTORY],
+    unspecified=True,
+)
+def run_delta(s: Session, data: DataObject) -> None:
+    """A DeltaChannel keeps its value when a run that wrote to it is deleted."""
+    refs: list[Ref] = []
+    for number in range(data.draw(st.integers(2, 4))):
+        told = _run(f"run-{number // 2}")
+        told["counters_since_delta_snapshot"] = {"log": [number + 1, number + 1]}
+        parent = refs[-1] if refs else None
+        ref = Ref("thread", checkpoint_id(number))
+        refs.append(s.put(ref, parent=parent, changes={"log": ABSENT}, metadata=told))
+        s.put_writes(ref, [("log", number)])
+    name = s.script.name("before")
+    before = s.call("get_delta_channel_history", config=at("thread"), channels=["log"], bind=name)
+    s.delete_for_runs(["run-0"] if len(refs) > 2 else ["none"])
+    name = s.script.name("after")
+    after = s.call("get_delta_channel_history", config=at("thread"), channels=["log"], bind=name)
+    written = [write[2] for write in after["log"]["writes"]]
+    s.expect(
+        f'[write[2] for write in {name}["log"]["writes"]]',
+        written,
+        [write[2] for write in before["log"]["writes"]],
+    )

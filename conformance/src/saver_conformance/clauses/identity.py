@@ -1,0 +1,235 @@
+"""Clauses about ids: which checkpoints are the same one, and which comes last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+from saver_conformance.aspects import Aspect
+from saver_conformance.capability import Capability
+from saver_conformance.clause import Severity, clause
+from saver_conformance.session import Ref, Session, at, checkpoint_id
+from saver_conformance.values import TEXT
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DataObject
+
+#: Names that collide once they are joined by a separator, or are prefixes of one another.
+_CONFUSABLE = [
+    "a",
+    "a:b",
+    "a|b",
+    "a/b",
+    "b",
+    "a:",
+    ":a",
+    "|",
+    "/",
+    "a_b",
+    "a%",
+    "ab",
+    "*",
+    "a.b",
+    "..",
+]
+
+
+@clause(
+    "identity.thread",
+    source="BaseCheckpointSaver: thread_id is the primary key; "
+    "langchain-ai/langgraph#6890: ids joined by a separator collided",
+    severity=Severity.CRITICAL,
+    capability=Capability.GET_TUPLE,
+)
+def thread(s: Session, data: DataObject) -> None:
+    """Threads are kept apart, also if their ids contain separators or begin with one another."""
+    names = data.draw(st.lists(st.sampled_from(_CONFUSABLE), min_size=2, max_size=4, unique=True))
+    spaces = data.draw(st.lists(st.sampled_from(_CONFUSABLE), min_size=1, max_size=2, unique=True))
+    for number, name in enumerate(names):
+        for ns in spaces:
+            s.put(Ref(name, checkpoint_id(number), ns))
+    for name in names:
+        s.expect_list(at(name, None))
+        for ns in ["", *spaces]:
+            s.expect_tuple(at(name, ns), Aspect.ID)
+
+
+@clause(
+    "identity.namespace",
+    source="BaseCheckpointSaver: checkpoint_ns of the config; InMemorySaver, SqliteSaver and "
+    'PostgresSaver read a config without it as ""',
+    severity=Severity.CRITICAL,
+    capability=Capability.GET_TUPLE,
+)
+def namespace(s: Session, data: DataObject) -> None:
+    """Namespaces of a thread are kept apart, and a config without one reads the root's."""
+    spaces = data.draw(
+        st.lists(
+            st.sampled_from(["", "child", "child|inner", "child:task"]), min_size=1, max_size=4
+        )
+    )
+    for number, ns in enumerate(spaces):
+        s.put(Ref("thread", checkpoint_id(number), ns))
+    for ns in sorted(set(spaces)):
+        s.expect_tuple(at("thread", ns), Aspect.ID, Aspect.CONFIG)
+    s.expect_tuple(at("thread", None), Aspect.ID)
+
+
+@clause(
+    "identity.namespace.deep",
+    source="langgraph nests one namespace segment of a name and a task id for each subgraph",
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
+def deep_namespace(s: Session, data: DataObject) -> None:
+    """The namespace of a subgraph nested up to twenty deep is as good as any other."""
+    depth = data.draw(st.integers(1, 20))
+    segments = [f"subgraph:{n:08x}-0000-0000-0000-000000000000" for n in range(depth)]
+    ref = s.put(Ref("thread", checkpoint_id(0), "|".join(segments)))
+    s.put_writes(ref, [("channel", 1)], task_id="00000000-0000-0000-0000-000000000000")
+    s.expect_tuple(ref, Aspect.ID, Aspect.WRITES)
+
+
+@clause(
+    "identity.unicode",
+    source="thread_id is any str",
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
+def unicode(s: Session, data: DataObject) -> None:
+    """Thread ids, namespaces, task ids and channels may be any text without NUL."""
+    name, ns = data.draw(TEXT.filter(bool)), data.draw(TEXT)
+    task, channel = data.draw(TEXT), data.draw(TEXT.filter(lambda c: not c.startswith("__")))
+    ref = s.put(Ref(name, checkpoint_id(0), ns), changes={channel: 1})
+    s.put_writes(ref, [(channel, 2)], task_id=task)
+    s.expect_tuple(ref, Aspect.CONFIG, Aspect.VALUES, Aspect.WRITES)
+
+
+@clause(
+    "identity.unbounded",
+    source="the base class sets no limit to the length of an id, and promises none either",
+    severity=Severity.MINOR,
+    capability=Capability.PUT,
+    unspecified=True,
+)
+def unbounded(s: Session, data: DataObject) -> None:
+    """Ids may be 10 KB long, and contain NUL."""
+    name = data.draw(st.sampled_from(["long" * 2500, "nul\0l", "\0", "nul\0"]))
+    s.put(Ref(name, checkpoint_id(0)))
+    s.put(Ref("nul", checkpoint_id(1)))
+    s.expect_tuple(at(name), Aspect.ID)
+
+
+@clause(
+    "identity.thread.number",
+    source="delete_thread takes a str, yet users put ints into thread_id and SqliteSaver "
+    "turns them into text; the base class is silent",
+    severity=Severity.MAJOR,
+    capability=Capability.GET_TUPLE,
+    unspecified=True,
+)
+def thread_number(s: Session, data: DataObject) -> None:
+    """A thread_id that is no str stands for its text: 123 and "123" are one thread."""
+    number = data.draw(st.integers(0, 999))
+    s.put(Ref("x", checkpoint_id(0)), config=at(number))
+    s.expect_tuple(at(str(number)), Aspect.ID)
+    s.put(Ref("x", checkpoint_id(1)), config=at(str(number)))
+    s.expect_tuple(at(number), Aspect.ID)
+
+
+@clause(
+    "latest.by_id",
+    source="Checkpoint.id: monotonically increasing, so can be used for sorting checkpoints",
+    severity=Severity.CRITICAL,
+    capability=Capability.GET_TUPLE,
+)
+def latest(s: Session, data: DataObject) -> None:
+    """The latest checkpoint is the one with the greatest id, whenever it was put."""
+    order = data.draw(st.permutations(range(4)))
+    for number in order:
+        s.put(Ref("thread", checkpoint_id(number)))
+    s.expect_tuple(at("thread"), Aspect.ID)
+
+
+@clause(
+    "get.by_id",
+    source="BaseCheckpointSaver.get_tuple: the requested checkpoint tuple, or None if not found",
+    severity=Severity.CRITICAL,
+    capability=Capability.GET_TUPLE,
+)
+def by_id(s: Session, data: DataObject) -> None:
+    """A config with a checkpoint_id gets that checkpoint, and None if there is none."""
+    put = data.draw(st.sets(st.integers(0, 4), min_size=1))
+    for number in put:
+        s.put(Ref("thread", checkpoint_id(number)))
+    for number in range(5):
+        s.expect_tuple(Ref("thread", checkpoint_id(number)), Aspect.ID)
+    s.expect_tuple(Ref("thread", checkpoint_id(0), "child"))
+
+
+@clause(
+    "get.unknown",
+    source="BaseCheckpointSaver.get_tuple: None if not found",
+    severity=Severity.MAJOR,
+    capability=Capability.GET_TUPLE,
+)
+def unknown(s: Session, data: DataObject) -> None:
+    """A thread or a namespace that has no checkpoint gets None."""
+    if data.draw(st.booleans()):
+        s.put(Ref("thread", checkpoint_id(0)))
+    s.expect_tuple(at("other"))
+    s.expect_tuple(at("thread", "child"))
+    s.expect_tuple(at("other", id=checkpoint_id(0)))
+
+
+@clause(
+    "get.config",
+    source="CheckpointTuple.config: the runtime resumes, forks and lists from it",
+    severity=Severity.CRITICAL,
+    capability=Capability.GET_TUPLE,
+)
+def config(s: Session, data: DataObject) -> None:
+    """The config of a tuple names its thread, its namespace and its id."""
+    ref = Ref("thread", checkpoint_id(0), data.draw(st.sampled_from(["", "child"])))
+    s.put(ref)
+    s.expect_tuple(at("thread", ref.ns), Aspect.CONFIG)
+    s.expect_tuple(ref, Aspect.CONFIG)
+
+
+@clause(
+    "get.parent",
+    source="CheckpointTuple.parent_config; put takes the parent as the config's checkpoint_id",
+    severity=Severity.CRITICAL,
+    capability=Capability.GET_TUPLE,
+)
+def parent(s: Session, data: DataObject) -> None:
+    """The parent is the checkpoint that put's config named, and None for the first."""
+    ns = data.draw(st.sampled_from(["", "child"]))
+    refs: list[Ref] = []
+    for number in range(data.draw(st.integers(1, 4))):
+        origin = data.draw(st.sampled_from([None, *refs]))
+        refs.append(s.put(Ref("thread", checkpoint_id(number), ns), parent=origin))
+    for ref in refs:
+        s.expect_tuple(ref, Aspect.PARENT)
+
+
+@clause(
+    "get.checkpoint",
+    source="BaseCheckpointSaver.get: the checkpoint of get_tuple",
+    capability=Capability.GET_TUPLE,
+)
+def get(s: Session, data: DataObject) -> None:
+    """get returns the checkpoint of the tuple that get_tuple returns, and None if there is none."""
+    if data.draw(st.booleans()):
+        s.put(Ref("thread", checkpoint_id(0)), changes={"channel": 1})
+    name = s.script.name("got")
+    found = s.call("get", at("thread"), bind=name)
+    entry = s.model.get(at("thread"))
+    if entry is None:
+        s.expect(name, found, None)
+        return
+    if not isinstance(found, dict):
+        s.differ(name, found, entry.checkpoint)
+    s.expect(f'{name}["id"]', found.get("id"), entry.key.id)
+    s.expect(f'{name}["channel_values"]', found.get("channel_values"), {"channel": 1})

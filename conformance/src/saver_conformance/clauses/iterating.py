@@ -1,0 +1,115 @@
+"""Clauses about a list that is not drawn in one go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+from saver_conformance.aspects import ALL, Aspect
+from saver_conformance.capability import Capability, Face
+from saver_conformance.clause import Severity, clause
+from saver_conformance.concurrency import Iteration
+from saver_conformance.limits import Worker
+from saver_conformance.session import Ref, Session, at, checkpoint_id
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DataObject
+
+_LOCK = "langchain-ai/langgraph#8558: a paused alist of SQLite holds the write lock"
+
+
+def _fill(s: Session, count: int) -> list[Ref]:
+    refs: list[Ref] = []
+    for number in range(count):
+        parent = refs[-1] if refs else None
+        refs.append(
+            s.put(Ref("thread", checkpoint_id(number)), parent=parent, changes={"a": [number]})
+        )
+    return refs
+
+
+@clause(
+    "list.paused.writable",
+    source=_LOCK,
+    severity=Severity.CRITICAL,
+    capability=Capability.LIST,
+)
+def writable(s: Session, data: DataObject) -> None:
+    """While an iterator is paused the store can be written and read."""
+    refs = _fill(s, 3)
+    paused = Iteration(s, at("thread"))
+    paused.next()
+    if data.draw(st.booleans()):
+        s.put_writes(refs[0], [("a", 1)])
+    else:
+        s.put(Ref("other", checkpoint_id(9)))
+    s.expect_tuple(at("thread"), Aspect.ID)
+
+
+@clause(
+    "list.paused.whole",
+    source="BaseCheckpointSaver.list: each item is a checkpoint tuple, complete in itself",
+    severity=Severity.MAJOR,
+    capability=Capability.LIST,
+    needs=[Capability.DELETE_THREAD],
+)
+def whole(s: Session, data: DataObject) -> None:
+    """An iterator that was paused while the store changed goes on with whole checkpoints."""
+    _fill(s, data.draw(st.integers(3, 4)))
+    then = {entry.key.id: entry for entry in s.model.matching(at("thread"))}
+    paused = Iteration(s, at("thread"))
+    paused.next()
+    if data.draw(st.booleans()):
+        s.delete_thread("thread")
+    else:
+        s.put(Ref("thread", checkpoint_id(9)))
+    then |= {entry.key.id: entry for entry in s.model.matching(at("thread"))}
+    seen: list[str] = []
+    for _ in range(9):
+        name, drawn = paused.next()
+        if drawn is None:
+            return
+        identifier = getattr(drawn, "checkpoint", {}).get("id")
+        if identifier not in then or identifier in seen:
+            s.fail(f"{name} is checkpoint {identifier!r}, after {seen}")
+        s.match(name, drawn, then[identifier], *ALL)
+        seen.append(identifier)
+    s.fail("the iterator does not end")
+
+
+@clause("list.dropped", source=_LOCK, severity=Severity.CRITICAL, capability=Capability.LIST)
+def dropped(s: Session, data: DataObject) -> None:
+    """An iterator that is dropped half way leaves nothing locked."""
+    _fill(s, 3)
+    half = Iteration(s, at("thread"))
+    for _ in range(data.draw(st.integers(1, 2))):
+        half.next()
+    half.drop()
+    s.put(Ref("thread", checkpoint_id(8)))
+    s.expect_list(at("thread"))
+
+
+@clause(
+    "list.other_thread",
+    source="a web framework may draw a streamed response from another thread each time; "
+    "the base class is silent",
+    severity=Severity.MINOR,
+    capability=Capability.LIST,
+    faces=(Face.SYNC,),
+    unspecified=True,
+)
+def other_thread(s: Session, data: DataObject) -> None:
+    """An iterator that was begun in one thread may be drawn from in another."""
+    count = data.draw(st.integers(2, 3))
+    _fill(s, count)
+    entries = s.model.matching(at("thread"))
+    handed = Iteration(s, at("thread"))
+    handed.next()
+    elsewhere = Worker("another")
+    try:
+        for entry in entries[1:]:
+            name, drawn = handed.next(elsewhere)
+            s.match(name, drawn, entry, Aspect.ID, Aspect.VALUES)
+    finally:
+        elsewhere.stop()

@@ -1,0 +1,279 @@
+"""Clauses about list: which checkpoints, in which order, and how many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+from saver_conformance.aspects import ALL
+from saver_conformance.capability import Capability
+from saver_conformance.clause import Severity, clause
+from saver_conformance.session import Ref, Session, at, checkpoint_id
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DataObject
+
+_LIST = "BaseCheckpointSaver.list"
+_AGREED = "InMemorySaver, SqliteSaver and PostgresSaver agree, and so does the official suite"
+
+
+def _fill(s: Session, order: list[int], ns: str = "", **metadata: Any) -> list[Ref]:
+    refs = {}
+    for number in order:
+        told = {"source": "loop", "step": number, **metadata}
+        refs[number] = s.put(Ref("thread", checkpoint_id(number), ns), metadata=told)
+    return [refs[number] for number in sorted(refs)]
+
+
+@clause(
+    "list.order",
+    source="Checkpoint.id can be used for sorting; the runtime takes the first as the latest",
+    severity=Severity.CRITICAL,
+    capability=Capability.LIST,
+)
+def order(s: Session, data: DataObject) -> None:
+    """The checkpoints of a namespace come newest first by id, whenever they were put."""
+    _fill(s, data.draw(st.permutations(range(4))))
+    s.expect_list(at("thread"))
+
+
+@clause(
+    "list.order.global",
+    source=f"{_LIST} promises no order across threads and namespaces",
+    severity=Severity.MINOR,
+    capability=Capability.LIST,
+    unspecified=True,
+)
+def order_global(s: Session, data: DataObject) -> None:
+    """Across threads and namespaces, too, checkpoints come newest first by id."""
+    places = data.draw(st.permutations([("a", ""), ("b", ""), ("a", "child"), ("a", "")]))
+    for number, (thread, ns) in enumerate(places):
+        s.put(Ref(thread, checkpoint_id(number), ns))
+    name = s.script.name("listed")
+    found = s.call("list", None, bind=name)
+    wanted = [entry.key.id for entry in s.model.matching(None)]
+    s.expect(f'[t.checkpoint["id"] for t in {name}]', [t.checkpoint["id"] for t in found], wanted)
+
+
+@clause(
+    "list.tuples",
+    source=f"{_LIST}: iterator of matching checkpoint tuples",
+    severity=Severity.CRITICAL,
+    capability=Capability.LIST,
+)
+def tuples(s: Session, data: DataObject) -> None:
+    """Each tuple of a list is the one that get_tuple returns for its config."""
+    refs: list[Ref] = []
+    for number in range(data.draw(st.integers(1, 3))):
+        ref = Ref("thread", checkpoint_id(number))
+        s.put(ref, parent=refs[-1] if refs else None, changes={"a": number, f"b{number}": [number]})
+        s.put_writes(ref, [("a", number)])
+        refs.append(ref)
+    s.expect_list(at("thread"), *ALL)
+
+
+@clause(
+    "list.thread",
+    source=f"{_LIST}: base configuration for filtering checkpoints",
+    severity=Severity.CRITICAL,
+    capability=Capability.LIST,
+)
+def thread(s: Session, data: DataObject) -> None:
+    """A config lists the checkpoints of its thread and of no other."""
+    for number in range(data.draw(st.integers(1, 4))):
+        s.put(Ref(data.draw(st.sampled_from(["a", "ab", "b"])), checkpoint_id(number)))
+    for name in ("a", "ab", "b"):
+        s.expect_list(at(name))
+
+
+@clause("list.all_namespaces", source=_AGREED, capability=Capability.LIST)
+def all_namespaces(s: Session, data: DataObject) -> None:
+    """A config without checkpoint_ns lists every namespace of its thread."""
+    for number, ns in enumerate(data.draw(st.permutations(["", "child", "child|inner"]))):
+        s.put(Ref("thread", checkpoint_id(number), ns))
+    s.expect_list(at("thread", None))
+
+
+@clause("list.namespace", source=_AGREED, capability=Capability.LIST)
+def namespace(s: Session, data: DataObject) -> None:
+    """A config with checkpoint_ns lists that namespace alone, also if it is empty text."""
+    for number, ns in enumerate(data.draw(st.permutations(["", "child", "child|inner"]))):
+        s.put(Ref("thread", checkpoint_id(number), ns))
+    for ns in ("", "child", "none"):
+        s.expect_list(at("thread", ns))
+
+
+@clause(
+    "list.everything",
+    source=f"{_LIST}: config is RunnableConfig | None",
+    capability=Capability.LIST,
+)
+def everything(s: Session, data: DataObject) -> None:
+    """No config lists every thread."""
+    for number in range(data.draw(st.integers(0, 4))):
+        thread_id = data.draw(st.sampled_from(["a", "b", "c"]))
+        s.put(Ref(thread_id, checkpoint_id(number), data.draw(st.sampled_from(["", "child"]))))
+    s.expect_list(None)
+
+
+@clause("list.by_id", source=_AGREED, severity=Severity.MINOR, capability=Capability.LIST)
+def by_id(s: Session, data: DataObject) -> None:
+    """A config with a checkpoint_id lists that checkpoint alone."""
+    _fill(s, [0, 1, 2])
+    s.expect_list(at("thread", "", checkpoint_id(data.draw(st.integers(0, 3)))))
+
+
+@clause(
+    "list.limit",
+    source=f"{_LIST}: maximum number of checkpoints to return",
+    capability=Capability.LIST,
+)
+def limit(s: Session, data: DataObject) -> None:
+    """A limit returns so many of the newest."""
+    _fill(s, [0, 1, 2, 3])
+    s.expect_list(at("thread"), limit=data.draw(st.integers(1, 5)))
+
+
+@clause(
+    "list.limit.zero",
+    source=f"{_LIST}: maximum number of checkpoints to return",
+    severity=Severity.MINOR,
+    capability=Capability.LIST,
+)
+def limit_zero(s: Session, data: DataObject) -> None:
+    """A limit of zero returns nothing."""
+    _fill(s, list(range(data.draw(st.integers(1, 3)))))
+    s.expect_list(at("thread"), limit=0)
+
+
+@clause(
+    "list.before.strict",
+    source=f"{_LIST}: list checkpoints created before this configuration",
+    capability=Capability.LIST,
+)
+def before(s: Session, data: DataObject) -> None:
+    """before leaves out the checkpoint that it names, and every newer one."""
+    refs = _fill(s, data.draw(st.permutations(range(4))))
+    s.expect_list(at("thread"), before=data.draw(st.sampled_from(refs)).config)
+
+
+@clause(
+    "list.before.unknown",
+    source=f"{_LIST}: created before this configuration; a checkpoint may be deleted meanwhile",
+    severity=Severity.MINOR,
+    capability=Capability.LIST,
+)
+def before_unknown(s: Session, data: DataObject) -> None:
+    """before may name a checkpoint that is not there, and still divides by id."""
+    _fill(s, [0, 2, 4])
+    s.expect_list(
+        at("thread"), before=at("thread", "", checkpoint_id(data.draw(st.sampled_from([1, 3, 5]))))
+    )
+
+
+@clause(
+    "list.paging",
+    source="get_state_history(before=..., limit=...): pages are made of both",
+    capability=Capability.LIST,
+)
+def paging(s: Session, data: DataObject) -> None:
+    """Pages drawn with before and limit make up the whole list, nothing twice."""
+    _fill(s, data.draw(st.permutations(range(5))))
+    size = data.draw(st.integers(1, 3))
+    page = s.expect_list(at("thread"), limit=size)
+    while page:
+        last = at("thread", "", page[-1].checkpoint["id"])
+        page = s.expect_list(at("thread"), before=last, limit=size)
+
+
+@clause(
+    "list.filter",
+    source=f"{_LIST}: additional filtering criteria for metadata",
+    capability=Capability.LIST,
+)
+def filtered(s: Session, data: DataObject) -> None:
+    """A filter returns the checkpoints whose metadata has all of its values."""
+    for number in range(4):
+        told = {
+            "source": data.draw(st.sampled_from(["input", "loop"])),
+            "step": data.draw(st.integers(0, 2)),
+            "user": data.draw(st.sampled_from(["ann", "bob", "an"])),
+        }
+        s.put(Ref("thread", checkpoint_id(number)), metadata=told)
+    wanted = {"source": st.just("loop"), "step": st.integers(0, 2), "user": st.just("ann")}
+    keys = data.draw(st.lists(st.sampled_from(sorted(wanted)), min_size=1, unique=True))
+    s.expect_list(at("thread"), filter={key: data.draw(wanted[key]) for key in keys})
+
+
+@clause(
+    "list.filter.limit",
+    source=f"{_LIST}: maximum number of checkpoints to return, out of those that match",
+    capability=Capability.LIST,
+)
+def filter_limit(s: Session, data: DataObject) -> None:
+    """A limit counts the checkpoints that match the filter, not those that were looked at."""
+    for number in range(5):
+        source = data.draw(st.sampled_from(["input", "loop"]))
+        s.put(Ref("thread", checkpoint_id(number)), metadata={"source": source, "step": number})
+    s.expect_list(at("thread"), filter={"source": "input"}, limit=data.draw(st.integers(1, 3)))
+
+
+@clause(
+    "list.filter.nested",
+    source=f"{_LIST}: additional filtering criteria for metadata, whose values may be containers",
+    capability=Capability.LIST,
+)
+def filter_nested(s: Session, data: DataObject) -> None:
+    """A filter's value may be a list or a dict, of any depth."""
+    shapes = [{"x": 1}, {"x": 2}, {"y": {"z": ["a"]}}, ["a", "b"], ["c"], {}, []]
+    chosen = data.draw(st.lists(st.sampled_from(range(5)), min_size=2, max_size=4))
+    for number, shape in enumerate(chosen):
+        told = {"source": "loop", "step": number, "extra": shapes[shape]}
+        s.put(Ref("thread", checkpoint_id(number)), metadata=told)
+    s.expect_list(at("thread"), filter={"extra": shapes[data.draw(st.sampled_from(chosen))]})
+
+
+@clause(
+    "list.filter.none",
+    source=f"{_LIST}: additional filtering criteria for metadata, whose values may be None",
+    capability=Capability.LIST,
+)
+def filter_none(s: Session, data: DataObject) -> None:
+    """A filter whose value is None returns what has None there, and nothing that has a value."""
+    values = data.draw(st.lists(st.sampled_from([None, 0, "", "x"]), min_size=1, max_size=4))
+    for number, value in enumerate(values):
+        told = {"source": "loop", "step": number, "user": value}
+        s.put(Ref("thread", checkpoint_id(number)), metadata=told)
+    s.expect_list(at("thread"), filter={"user": None})
+
+
+@clause(
+    "list.filter.subset",
+    source=f"{_LIST} does not say whether a dict in a filter has to be equal or contained",
+    severity=Severity.MINOR,
+    capability=Capability.LIST,
+    unspecified=True,
+)
+def filter_subset(s: Session, data: DataObject) -> None:
+    """A dict in a filter has to equal the whole value, not a part of it."""
+    extra = {"x": 1, "y": data.draw(st.integers(0, 3))}
+    told = {"source": "loop", "step": 0, "extra": extra}
+    s.put(Ref("thread", checkpoint_id(0)), metadata=told)
+    s.expect_list(at("thread"), filter={"extra": {"x": 1}})
+    s.expect_list(at("thread"), filter={"extra": extra})
+
+
+@clause(
+    "list.filter.any_key",
+    source=f"{_LIST} does not restrict the keys of a filter; SqliteSaver refuses most punctuation",
+    severity=Severity.MINOR,
+    capability=Capability.LIST,
+    unspecified=True,
+)
+def filter_any_key(s: Session, data: DataObject) -> None:
+    """A filter's key may be any text, dots, spaces and quotes included."""
+    key = data.draw(st.sampled_from(["a.b", "a b", "a'b", 'a"b', "a[0]", "$", "ä"]))
+    s.put(Ref("thread", checkpoint_id(0)), metadata={"source": "loop", "step": 0, key: "x"})
+    s.put(Ref("thread", checkpoint_id(1)), metadata={"source": "loop", "step": 1, key: "y"})
+    s.expect_list(at("thread"), filter={key: "x"})

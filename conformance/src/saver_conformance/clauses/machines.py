@@ -1,0 +1,246 @@
+"""Clauses about sequences of every operation, found by state machines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from saver_conformance.aspects import ALL, Aspect
+from saver_conformance.capability import Capability, Face
+from saver_conformance.clause import Load, Severity, clause
+from saver_conformance.concurrency import Iteration
+from saver_conformance.session import Ref, at, checkpoint_id
+from saver_conformance.values import CHANNELS, NAMESPACES, TAME, THREADS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from saver_conformance.session import Session
+
+_NUMBERS = st.integers(0, 6)
+_TASKS = st.sampled_from(["task-a", "task-b"])
+_RUNS = st.sampled_from(["run-1", "run-2"])
+_WRITES = st.lists(st.tuples(CHANNELS, TAME), min_size=1, max_size=3)
+_SPECIAL = st.sampled_from(["__error__", "__interrupt__", "__resume__"])
+
+
+def claims(capability: Capability) -> Callable[[Any], bool]:
+    """Return a precondition: the saver claims a capability.
+
+    Args:
+        capability: The capability.
+
+    Returns:
+        A function of a machine.
+    """
+    return lambda machine: capability in machine.s.claimed
+
+
+class Operations(RuleBasedStateMachine):
+    """Every operation of the protocol, in any order, on a saver and on the model.
+
+    What a clause of its own has found broken is left out, so that a machine fails only for what
+    the sequence of operations brings to light.
+
+    Args:
+        session: A session with an empty store.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.s = session
+        self.aspects: tuple[Aspect, ...] = tuple(a for a in ALL if not self._blamed(a))
+        self.paused: Iteration | None = None
+        self._newest: dict[tuple[str, str], Ref] = {}
+        self._chains_whole = True
+
+    def _blamed(self, aspect: Aspect) -> bool:
+        stems = {
+            Aspect.METADATA: "metadata.",
+            Aspect.VALUES: "put.",
+            Aspect.WRITES: "writes.order.",
+            Aspect.PARENT: "get.parent",
+        }
+        stem = stems.get(aspect)
+        return stem is not None and any(broken.startswith(stem) for broken in self.s.broken)
+
+    def _intact(self, *clauses: str) -> bool:
+        return not any(b.startswith(c) for b in self.s.broken for c in clauses)
+
+    @rule(thread=THREADS, ns=NAMESPACES, number=_NUMBERS, run=_RUNS, data=st.data())
+    def put(self, thread: str, ns: str, number: int, run: str, data: st.DataObject) -> None:
+        """Put a checkpoint that follows another one, or none."""
+        ref = Ref(thread, checkpoint_id(number), ns)
+        known = self.s.model.ids(thread, ns)
+        if ref.id in known:
+            return
+        parent = data.draw(st.sampled_from([None, *sorted(known)]))
+        changes = data.draw(st.dictionaries(CHANNELS, TAME, max_size=2))
+        told = {"source": "loop", "step": number, "run_id": run, "parents": {}}
+        origin = None if parent is None else Ref(thread, parent, ns)
+        # Two branches with the same version of a channel are for the clause about forks.
+        newest = self._newest.get((thread, ns))
+        self.s.put(ref, parent=origin, changes=changes, metadata=told, newer_than=newest)
+        if changes:
+            self._newest[thread, ns] = ref
+
+    @precondition(lambda self: self._intact("writes.first_wins", "writes.last_wins"))
+    @rule(thread=THREADS, ns=NAMESPACES, number=_NUMBERS, task=_TASKS, writes=_WRITES)
+    def put_writes(
+        self, thread: str, ns: str, number: int, task: str, writes: list[tuple[str, Any]]
+    ) -> None:
+        """Put writes, perhaps again, perhaps before their checkpoint."""
+        ref = Ref(thread, checkpoint_id(number), ns)
+        if ref.id in self.s.model.ids(thread, ns) or self._intact("writes.before_checkpoint"):
+            self.s.put_writes(ref, writes, task, task_path="b" if task == "task-a" else "a")
+
+    @precondition(lambda self: self._intact("writes.first_wins", "writes.last_wins"))
+    @rule(thread=THREADS, number=_NUMBERS, task=_TASKS, channel=_SPECIAL, value=TAME)
+    def put_special(self, thread: str, number: int, task: str, channel: str, value: Any) -> None:
+        """Put a special write, perhaps over an earlier one."""
+        ref = Ref(thread, checkpoint_id(number))
+        if ref.id in self.s.model.ids(thread, ""):
+            path = "b" if task == "task-a" else "a"
+            self.s.put_writes(ref, [(channel, value)], task, task_path=path)
+
+    @rule(thread=THREADS, ns=NAMESPACES)
+    def get_latest(self, thread: str, ns: str) -> None:
+        """Get the latest checkpoint of a namespace."""
+        self.s.expect_tuple(at(thread, ns), *self.aspects)
+
+    @rule(thread=THREADS, ns=NAMESPACES, number=_NUMBERS)
+    def get(self, thread: str, ns: str, number: int) -> None:
+        """Get a checkpoint that is perhaps not there."""
+        self.s.expect_tuple(Ref(thread, checkpoint_id(number), ns), *self.aspects)
+
+    @rule(thread=THREADS, ns=NAMESPACES, data=st.data())
+    def list_namespace(self, thread: str, ns: str, data: st.DataObject) -> None:
+        """List a namespace, narrowed down or not."""
+        options: dict[str, st.SearchStrategy[Any]] = {}
+        if self._intact("list.limit"):
+            options["limit"] = st.integers(1, 3)
+        if self._intact("list.before"):
+            options["before"] = st.builds(lambda n: at(thread, ns, checkpoint_id(n)), _NUMBERS)
+        if self._intact("list.filter"):
+            options["filter"] = st.builds(lambda run: {"run_id": run}, _RUNS)
+        narrowing = data.draw(st.fixed_dictionaries({}, optional=options))
+        self.s.expect_list(at(thread, ns), *self.aspects, **narrowing)
+
+    @precondition(lambda self: self._intact("list.everything", "list.all_namespaces"))
+    @rule(thread=st.none() | THREADS)
+    def list_all(self, thread: str | None) -> None:
+        """List a thread, or everything."""
+        self.s.expect_list(None if thread is None else at(thread, None), *self.aspects)
+
+    @rule(thread=THREADS, ns=NAMESPACES)
+    def history(self, thread: str, ns: str) -> None:
+        """Walk back from the latest checkpoint."""
+        if self._chains_whole and self._intact("history", "writes.order", "get.parent", "put."):
+            self.s.expect_history(at(thread, ns), ["messages", "files"])
+
+    @precondition(claims(Capability.DELETE_THREAD))
+    @rule(thread=THREADS)
+    def delete_thread(self, thread: str) -> None:
+        """Delete a thread."""
+        if self._intact("delete_thread"):
+            self.s.delete_thread(thread)
+
+    @precondition(claims(Capability.DELETE_FOR_RUNS))
+    @rule(run=_RUNS)
+    def delete_for_runs(self, run: str) -> None:
+        """Delete a run."""
+        if self._intact("runs."):
+            self.s.delete_for_runs([run])
+            self._leave_chains_open()
+
+    @precondition(claims(Capability.COPY_THREAD))
+    @rule(source=THREADS, number=st.integers(0, 1))
+    def copy_thread(self, source: str, number: int) -> None:
+        """Copy a thread to one that is not there."""
+        target = f"copy-{number}-of-{source}"
+        if self._intact("copy.") and not self.s.model.matching(at(target, None)):
+            self.s.copy_thread(source, target)
+            self.s.expect_list(at(target, None), *self.aspects)
+
+    @precondition(claims(Capability.PRUNE))
+    @rule(thread=THREADS, strategy=st.sampled_from(["keep_latest", "delete"]))
+    def prune(self, thread: str, strategy: str) -> None:
+        """Prune a thread."""
+        if self._intact("prune."):
+            self.s.prune([thread], strategy)
+            self._leave_chains_open()
+
+    def _leave_chains_open(self) -> None:
+        """Stop comparing what the base class leaves open once a chain has lost a link."""
+        self._chains_whole = False
+        self.aspects = tuple(a for a in self.aspects if a is not Aspect.PARENT)
+
+    @precondition(claims(Capability.REOPEN))
+    @rule()
+    def reopen(self) -> None:
+        """Close the store and open it again."""
+        self.paused = None
+        if self._intact("reopen."):
+            self.s.reopen()
+
+    @precondition(lambda self: self._intact("list.paused", "list.dropped"))
+    @rule(thread=THREADS)
+    def begin(self, thread: str) -> None:
+        """Begin a list, and leave it paused."""
+        self.paused = Iteration(self.s, at(thread))
+        self.paused.next()
+
+    @precondition(lambda self: self.paused is not None)
+    @rule()
+    def drop(self) -> None:
+        """Drop a list that is paused."""
+        if self.paused is not None:
+            self.paused.drop()
+            self.paused = None
+
+
+@clause(
+    "machine.operations",
+    source="BaseCheckpointSaver: every operation, in any order",
+    severity=Severity.CRITICAL,
+    capability=Capability.GET_TUPLE,
+    load=Load.MACHINE,
+)
+def operations(s: Session) -> RuleBasedStateMachine:
+    """After any sequence of operations the store is what the model is."""
+    return Operations(s)
+
+
+class MixedFaces(Operations):
+    """The same operations, each on a face of its own.
+
+    Args:
+        session: A session with an empty store.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._turn = Face.SYNC
+        session.choose_face = lambda: self._turn
+
+    @rule(face=st.sampled_from(Face))
+    def turn(self, face: Face) -> None:
+        """Make the following calls on one face."""
+        if self.paused is None:
+            self._turn = face
+
+
+@clause(
+    "machine.mixed",
+    source="one store serves graph.invoke and graph.ainvoke",
+    severity=Severity.CRITICAL,
+    capability=Capability.ASYNC,
+    needs=[Capability.BOTH_FACES],
+    faces=(Face.SYNC,),
+    load=Load.MACHINE,
+)
+def mixed(s: Session) -> RuleBasedStateMachine:
+    """After any sequence of operations on both faces the store is what the model is."""
+    return MixedFaces(s)

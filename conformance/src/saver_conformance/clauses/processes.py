@@ -1,0 +1,217 @@
+"""Clauses about a store that several processes use, and about what a killed one leaves."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+from saver_conformance.aspects import ALL, Aspect
+from saver_conformance.capability import Capability
+from saver_conformance.child import Child, RemoteError, locate
+from saver_conformance.clause import Load, Severity, clause
+from saver_conformance.limits import CallTimeoutError
+from saver_conformance.session import TS, Ref, Session, at, checkpoint_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hypothesis.strategies import DataObject
+
+_PROCESSES = "SaverSpec.attach: the store may be open in several processes"
+_DURABLE = "SaverSpec.durable: what put acknowledged survives SIGKILL"
+
+
+@clause(
+    "reopen.state",
+    source="SaverSpec.reopen: the store outlives its saver",
+    severity=Severity.CRITICAL,
+    capability=Capability.REOPEN,
+)
+def reopened(s: Session, data: DataObject) -> None:
+    """After closing and opening, everything is as it was."""
+    refs: list[Ref] = []
+    for number in range(data.draw(st.integers(1, 3))):
+        ns = data.draw(st.sampled_from(["", "child"]))
+        changes = {"a": [number], f"b{number}": number}
+        ref = Ref("thread", checkpoint_id(number), ns)
+        refs.append(s.put(ref, changes=changes, newer_than=refs[-1] if refs else None))
+        s.put_writes(refs[-1], [("a", n) for n in range(11)], task_path="p")
+        s.put_writes(refs[-1], [("__interrupt__", number)])
+    s.reopen()
+    s.expect_list(None, *ALL)
+    s.expect_tuple(refs[-1], *ALL)
+    # A place that was taken before the store was closed is still taken.
+    s.put_writes(refs[-1], [("a", "again")])
+    s.put_writes(refs[-1], [("__interrupt__", "again")])
+    s.expect_tuple(refs[-1], Aspect.WRITES)
+
+
+@clause(
+    "reopen.versions",
+    source="BaseCheckpointSaver.get_next_version: must be increasing, in every process",
+    severity=Severity.CRITICAL,
+    capability=Capability.REOPEN,
+)
+def reopened_versions(s: Session, data: DataObject) -> None:
+    """A thread goes on after reopening, and both old and new values are there."""
+    first = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [0], "b": [0]})
+    s.reopen()
+    second = s.put(Ref("thread", checkpoint_id(1)), parent=first, changes={"a": [1]})
+    for ref in data.draw(st.permutations([first, second])):
+        s.expect_tuple(ref, Aspect.VALUES, Aspect.VERSIONS)
+
+
+@contextmanager
+def _second_process(s: Session, *, first: bool = False) -> Iterator[Child]:
+    s.script.line("# the calls of `second` are made by a second process that has the store open")
+    with s.guard("opening the store in a second process"):
+        child = Child(locate(s.spec), s.path, s.face, s.lanes.seconds, first=first)
+    try:
+        yield child
+    finally:
+        child.kill()
+
+
+def _remote(s: Session, child: Child, method: str, *args: Any) -> Any:
+    name = s.script.name("answer")
+    shown = s.script.call(s.face, method, args, {}).replace("saver.", "second.", 1)
+    s.script.line(f"{name} = {shown}")
+    try:
+        return child.call(method, *args)
+    except (RemoteError, CallTimeoutError) as error:
+        s.fail(f"{method} in a second process failed: {error}")
+
+
+def _checkpoint(number: int, version: Any) -> dict[str, Any]:
+    return {
+        "v": 4,
+        "id": checkpoint_id(number),
+        "ts": TS,
+        "channel_values": {"a": [number], "b": [number]},
+        "channel_versions": {"a": version, "b": version},
+        "versions_seen": {},
+        "updated_channels": None,
+    }
+
+
+def _put_args(thread: str, number: int, version: Any) -> tuple[Any, ...]:
+    told = {"source": "loop", "step": number}
+    return at(thread), _checkpoint(number, version), told, {"a": version, "b": version}
+
+
+@clause(
+    "processes.visible",
+    source=_PROCESSES,
+    severity=Severity.CRITICAL,
+    capability=Capability.PROCESSES,
+    load=Load.HEAVY,
+)
+def visible(s: Session, data: DataObject) -> None:
+    """What one process put, wrote or deleted the other sees as soon as the call returned."""
+    with _second_process(s) as second:
+        ref = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [0]})
+        name = s.script.name("seen")
+        seen = _remote(s, second, "get_tuple", at("thread"))
+        s.match(name, seen, s.model.get(at("thread")), Aspect.ID, Aspect.VALUES)
+        s.expect_tuple(at("thread"), Aspect.ID)
+        for number, version in enumerate(s.versions(data.draw(st.integers(1, 2)), ref), start=1):
+            args = _put_args("thread", number, version.value)
+            s.model.put(*args[:3])
+            _remote(s, second, "put", *args)
+            s.expect_tuple(at("thread"), Aspect.ID, Aspect.VALUES)
+        s.model.put_writes(ref.config, [("a", 1)], "task")
+        _remote(s, second, "put_writes", ref.config, [("a", 1)], "task")
+        s.expect_tuple(ref, Aspect.WRITES)
+        s.model.delete_thread("thread")
+        _remote(s, second, "delete_thread", "thread")
+        s.expect_tuple(at("thread"))
+        s.expect_list(None)
+
+
+@clause(
+    "processes.writers",
+    source=_PROCESSES,
+    severity=Severity.CRITICAL,
+    capability=Capability.PROCESSES,
+    load=Load.HEAVY,
+)
+def writers(s: Session, data: DataObject) -> None:
+    """Two processes that write at the same time lose nothing, and neither fails."""
+    count = data.draw(st.integers(10, 20))
+    versions = s.versions(count)
+    with _second_process(s) as second:
+        theirs = [_put_args("theirs", n, version.value) for n, version in enumerate(versions)]
+        for args in theirs:
+            s.model.put(*args[:3])
+        s.script.line(f"# meanwhile the second process puts {count} checkpoints")
+        second.send("put_forever", theirs)
+        for number in range(count):
+            s.put(Ref("ours", checkpoint_id(number)))
+        with s.guard("putting in a second process at the same time"):
+            for _ in range(count + 1):
+                second.receive()
+    s.expect_list(at("ours"))
+    s.expect_list(at("theirs"), Aspect.VALUES)
+
+
+@clause(
+    "durable.acknowledged",
+    source=_DURABLE,
+    severity=Severity.CRITICAL,
+    capability=Capability.DURABLE,
+    needs=[Capability.REOPEN],
+    load=Load.HEAVY,
+)
+def acknowledged(s: Session, data: DataObject) -> None:
+    """What a process put before it was killed is there when the store is opened again."""
+    versions = s.versions(data.draw(st.integers(1, 4)))
+    s.close()
+    with _second_process(s) as victim:
+        for number, version in enumerate(versions):
+            args = _put_args("thread", number, version.value)
+            s.model.put(*args[:3])
+            _remote(s, victim, "put", *args)
+        ref = Ref("thread", checkpoint_id(0))
+        s.model.put_writes(ref.config, [("a", 1)], "task")
+        _remote(s, victim, "put_writes", ref.config, [("a", 1)], "task")
+        s.script.line("# here the second process is killed")
+    s.open_again()
+    s.expect_list(None, Aspect.VALUES, Aspect.WRITES, Aspect.METADATA)
+    s.put(Ref("thread", checkpoint_id(9)))
+    s.expect_tuple(at("thread"), Aspect.ID)
+
+
+@clause(
+    "durable.whole",
+    source=_DURABLE,
+    severity=Severity.CRITICAL,
+    capability=Capability.DURABLE,
+    needs=[Capability.REOPEN],
+    load=Load.HEAVY,
+)
+def whole(s: Session, data: DataObject) -> None:
+    """What a process was putting when it was killed is there whole, or not at all."""
+    values = [version.value for version in s.versions(200)]
+    s.close()
+    wanted = data.draw(st.integers(0, 12))
+    with _second_process(s) as victim:
+        s.script.line(f"# it puts checkpoints, and is killed after {wanted} of them")
+        victim.send(
+            "put_forever", [_put_args("thread", n, value) for n, value in enumerate(values)]
+        )
+        with s.guard("putting in a second process"):
+            kept = [victim.receive() for _ in range(wanted)]
+    s.open_again()
+    name = s.script.name("listed")
+    found = s.call("list", at("thread"), bind=name)
+    ids = [t.checkpoint["id"] for t in found]
+    s.expect(f"len({name}) >= {len(kept)}", set(kept) <= set(ids), True)
+    for position, item in enumerate(found):
+        number = len(found) - 1 - position
+        found_values = dict(sorted(item.checkpoint["channel_values"].items()))
+        expression = f'{name}[{position}].checkpoint["channel_values"]'
+        s.expect(expression, found_values, {"a": [number], "b": [number]})
+    s.put(Ref("thread", checkpoint_id(300)), metadata={"source": "loop", "step": 300})
+    s.expect_tuple(at("thread"), Aspect.ID)

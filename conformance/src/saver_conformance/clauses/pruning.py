@@ -1,0 +1,215 @@
+"""Clauses about prune."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+from saver_conformance.aspects import ALL, Aspect
+from saver_conformance.capability import Capability
+from saver_conformance.clause import Severity, clause
+from saver_conformance.clauses.probing import expect_no_leftovers, remember
+from saver_conformance.session import ABSENT, Ref, Session, at, checkpoint_id
+from saver_conformance.values import TAME
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DataObject
+
+_LATEST = (
+    "BaseCheckpointSaver.aprune: keep_latest retains only the most recent checkpoint per namespace"
+)
+_DELETE = "BaseCheckpointSaver.aprune: delete removes all checkpoints"
+_POSTGRES = "PostgresSaver.prune 3.2.0 documents it; the base class is silent"
+
+
+def _chain(s: Session, count: int, thread: str = "thread", ns: str = "") -> list[Ref]:
+    refs: list[Ref] = []
+    for number in range(count):
+        parent = refs[-1] if refs else None
+        told = {"source": "loop", "step": number, "parents": {}}
+        ref = Ref(thread, checkpoint_id(number), ns)
+        refs.append(s.put(ref, parent=parent, changes={"a": [number]}, metadata=told))
+    return refs
+
+
+@clause(
+    "prune.keep_latest", source=_LATEST, severity=Severity.CRITICAL, capability=Capability.PRUNE
+)
+def keep_latest(s: Session, data: DataObject) -> None:
+    """keep_latest keeps the latest checkpoint of each namespace, and no other."""
+    for ns in data.draw(st.lists(st.sampled_from(["", "child", "third"]), min_size=1, unique=True)):
+        for number in data.draw(st.permutations(range(3))):
+            told = {"source": "loop", "step": number, "parents": {}}
+            s.put(Ref("thread", checkpoint_id(number), ns), metadata=told)
+    s.prune(["thread"], "keep_latest")
+    s.expect_list(at("thread", None))
+
+
+@clause(
+    "prune.default",
+    source='BaseCheckpointSaver.prune: strategy: str = "keep_latest"',
+    severity=Severity.CRITICAL,
+    capability=Capability.PRUNE,
+)
+def default(s: Session, data: DataObject) -> None:
+    """Without a strategy prune keeps the latest."""
+    _chain(s, data.draw(st.integers(1, 3)))
+    s.prune(["thread"])
+    s.expect_list(at("thread"))
+
+
+@clause("prune.values", source=_LATEST, severity=Severity.CRITICAL, capability=Capability.PRUNE)
+def values(s: Session, data: DataObject) -> None:
+    """The checkpoint that is kept keeps its values, also those that a pruned one stored."""
+    first = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [data.draw(TAME)], "b": [0]})
+    second = s.put(Ref("thread", checkpoint_id(1)), parent=first, changes={"b": [1]})
+    last = s.put(Ref("thread", checkpoint_id(2)), parent=second, changes={"c": [2]})
+    s.prune(["thread"], "keep_latest")
+    s.expect_tuple(last, Aspect.VALUES, Aspect.VERSIONS, Aspect.METADATA)
+
+
+@clause("prune.writes", source=_LATEST, severity=Severity.CRITICAL, capability=Capability.PRUNE)
+def writes(s: Session, data: DataObject) -> None:
+    """The checkpoint that is kept keeps its pending writes, in their order."""
+    last = _chain(s, data.draw(st.integers(1, 3)))[-1]
+    s.put_writes(last, [("a", n) for n in range(11)], "task-b", task_path="a")
+    s.put_writes(last, [("__interrupt__", "stop")], "task-a", task_path="b")
+    s.prune(["thread"], "keep_latest")
+    s.expect_tuple(at("thread"), Aspect.ID, Aspect.WRITES)
+
+
+@clause("prune.delete", source=_DELETE, severity=Severity.CRITICAL, capability=Capability.PRUNE)
+def delete(s: Session, data: DataObject) -> None:
+    """delete removes every checkpoint of the threads, and nothing is left of them."""
+    last = _chain(s, data.draw(st.integers(1, 3)))[-1]
+    _chain(s, 1, ns="child")
+    s.put_writes(last, [("a", 1)])
+    known = remember(s, last)
+    s.prune(["thread"], "delete")
+    s.expect_list(at("thread", None))
+    expect_no_leftovers(s, known)
+
+
+@clause(
+    "prune.leftovers",
+    source=f"{_LATEST}; langchain-ai/langgraph#8054: values that no checkpoint needs were left",
+    capability=Capability.PRUNE,
+)
+def leftovers(s: Session, data: DataObject) -> None:
+    """No pending write and no channel value of a pruned checkpoint is left behind."""
+    first, *_ = _chain(s, data.draw(st.integers(2, 3)))
+    s.put_writes(first, [("a", 1)])
+    known = remember(s, first)
+    s.prune(["thread"], "keep_latest")
+    expect_no_leftovers(s, known)
+
+
+@clause("prune.others", source=_LATEST, severity=Severity.CRITICAL, capability=Capability.PRUNE)
+def others(s: Session, data: DataObject) -> None:
+    """Threads that are not named stay as they are; unknown and no threads are no error."""
+    for thread in ("thread", "thread2", "other"):
+        _chain(s, 2, thread)
+    names = st.sampled_from(["thread", "other", "none", "thre"])
+    chosen = data.draw(st.lists(names, max_size=3, unique=True))
+    s.prune(chosen, data.draw(st.sampled_from(["keep_latest", "delete"])))
+    s.expect_list(None, Aspect.VALUES)
+
+
+@clause(
+    "prune.delta",
+    source="BaseCheckpointSaver.prune: must not drop what a DeltaChannel is rebuilt from; "
+    "refusing such a thread is allowed",
+    severity=Severity.CRITICAL,
+    capability=Capability.PRUNE,
+    needs=[Capability.DELTA_HISTORY],
+)
+def delta(s: Session, data: DataObject) -> None:
+    """A DeltaChannel keeps its value through keep_latest, or prune refuses and changes nothing."""
+    refs: list[Ref] = []
+    for number in range(data.draw(st.integers(2, 4))):
+        told = {
+            "source": "loop",
+            "step": number,
+            "counters_since_delta_snapshot": {"log": [number + 1, number + 1]},
+        }
+        ref = Ref("thread", checkpoint_id(number))
+        parent = refs[-1] if refs else None
+        refs.append(s.put(ref, parent=parent, changes={"log": ABSENT}, metadata=told))
+        s.put_writes(ref, [("log", number)])
+    wanted = list(range(len(refs) - 1))
+    s.call("prune", ["thread"], strategy="keep_latest", refusal=(NotImplementedError,))
+    s.expect_tuple(at("thread"), Aspect.ID)
+    name = s.script.name("history")
+    channels = ["log"]
+    history = s.call("get_delta_channel_history", config=at("thread"), channels=channels, bind=name)
+    seed = history["log"].get("seed")
+    if seed is None:
+        written = [write[2] for write in history["log"]["writes"]]
+        s.expect(f'[write[2] for write in {name}["log"]["writes"]]', written, wanted)
+
+
+@clause(
+    "prune.parent",
+    source=_POSTGRES,
+    severity=Severity.MINOR,
+    capability=Capability.PRUNE,
+    unspecified=True,
+)
+def parent(s: Session, data: DataObject) -> None:
+    """A checkpoint that is kept and whose parent was pruned has no parent."""
+    _chain(s, data.draw(st.integers(1, 3)))
+    s.prune(["thread"], "keep_latest")
+    s.expect_tuple(at("thread"), Aspect.PARENT)
+
+
+@clause(
+    "prune.subgraphs",
+    source=_POSTGRES,
+    severity=Severity.MINOR,
+    capability=Capability.PRUNE,
+    unspecified=True,
+)
+def subgraphs(s: Session, data: DataObject) -> None:
+    """The namespace of a finished subgraph call goes with the checkpoint that it started from."""
+    roots = _chain(s, 3)
+    for number, root in enumerate(roots):
+        told = {"source": "loop", "step": 0, "parents": {"": root.id}}
+        s.put(Ref("thread", checkpoint_id(number), f"call:task-{number}"), metadata=told)
+        if data.draw(st.booleans()):
+            s.put(Ref("thread", checkpoint_id(number), "persistent"), metadata=told)
+    s.prune(["thread"], "keep_latest")
+    s.expect_list(at("thread", None), *ALL)
+
+
+@clause(
+    "prune.one_string",
+    source=_POSTGRES,
+    severity=Severity.MINOR,
+    capability=Capability.PRUNE,
+    unspecified=True,
+)
+def one_string(s: Session, data: DataObject) -> None:
+    """A single string in place of the sequence of thread ids is a TypeError, and prunes nothing."""
+    for thread in ("ab", "a", "b"):
+        _chain(s, 2, thread)
+    text = data.draw(st.sampled_from(["ab", "a"]))
+    error = s.call("prune", text, refusal=(TypeError,))
+    if not isinstance(error, TypeError):
+        s.fail(f"prune({text!r}) raised no TypeError")
+    s.expect_list(None)
+
+
+@clause(
+    "prune.bad_strategy",
+    source="BaseCheckpointSaver.prune names two strategies; what an unknown one does is left open, "
+    "that it must not lose a thread is not",
+    severity=Severity.CRITICAL,
+    capability=Capability.PRUNE,
+)
+def bad_strategy(s: Session, data: DataObject) -> None:
+    """An unknown strategy deletes nothing."""
+    _chain(s, 2)
+    strategy = data.draw(st.sampled_from(["keep_all", "", "Delete"]))
+    s.call("prune", ["thread"], strategy=strategy, refusal=(Exception,))
+    s.expect_list(at("thread"), Aspect.VALUES)

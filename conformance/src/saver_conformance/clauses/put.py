@@ -1,0 +1,401 @@
+"""Clauses about put: what was put is what is got."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+from saver_conformance.aspects import Aspect
+from saver_conformance.capability import Capability
+from saver_conformance.clause import Severity, clause
+from saver_conformance.session import ABSENT, Ref, Session, at, checkpoint_id
+from saver_conformance.source import Name
+from saver_conformance.values import FALSY, METADATA, NESTED, NUMBERS, RICH, TAME, TEXT
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DataObject
+
+_FIRST = Ref("thread", checkpoint_id(0))
+_SECOND = Ref("thread", checkpoint_id(1))
+_VALUES = "Checkpoint.channel_values: the values of the channels at the time of the checkpoint"
+
+
+def _round_trip(s: Session, value: Any) -> None:
+    s.put(_FIRST, changes={"channel": value})
+    s.expect_tuple(_FIRST, Aspect.VALUES)
+
+
+@clause(
+    "put.config",
+    source="BaseCheckpointSaver.put: updated configuration after storing the checkpoint",
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
+def returned_config(s: Session, data: DataObject) -> None:
+    """put returns a config that names the checkpoint it stored."""
+    ns = data.draw(st.sampled_from(["", "child"]))
+    ref = Ref("thread", checkpoint_id(0), ns)
+    s.put(ref)
+    name = s.script.name("stored")
+    checkpoint = {**_checkpoint(), "id": checkpoint_id(1)}
+    stored = s.call("put", ref.config, checkpoint, {"source": "loop", "step": 1}, {}, bind=name)
+    s.model.put(ref.config, checkpoint, {"source": "loop", "step": 1})
+    if not isinstance(stored, dict) or "configurable" not in stored:
+        s.differ(name, stored, at("thread", ns, checkpoint_id(1)))
+    for key, wanted in at("thread", ns, checkpoint_id(1))["configurable"].items():
+        s.expect(f'{name}["configurable"].get("{key}")', stored["configurable"].get(key), wanted)
+
+
+def _checkpoint() -> dict[str, Any]:
+    return {
+        "v": 4,
+        "id": checkpoint_id(0),
+        "ts": "2026-01-01T00:00:00+00:00",
+        "channel_values": {},
+        "channel_versions": {},
+        "versions_seen": {},
+        "updated_channels": None,
+    }
+
+
+@clause(
+    "put.fields",
+    source="Checkpoint: v, ts, versions_seen, updated_channels",
+    capability=Capability.PUT,
+)
+def fields(s: Session, data: DataObject) -> None:
+    """The other fields of a checkpoint come back as they were put."""
+    version = s.version_after(None).value
+    seen = st.dictionaries(st.sampled_from(["node", "other"]), st.just({"channel": version}))
+    s.put(
+        _FIRST,
+        fields={
+            "v": data.draw(st.just(4)),
+            "ts": data.draw(st.datetimes()).isoformat() + "+00:00",
+            "versions_seen": data.draw(seen),
+            "updated_channels": data.draw(
+                st.none() | st.lists(st.sampled_from(["channel", "other"]), unique=True)
+            ),
+        },
+    )
+    s.expect_tuple(_FIRST, Aspect.FIELDS)
+
+
+@clause("put.values.nested", source=_VALUES, severity=Severity.CRITICAL, capability=Capability.PUT)
+def nested(s: Session, data: DataObject) -> None:
+    """Nested lists and dicts come back with the same types and the same order of keys."""
+    _round_trip(
+        s, data.draw(st.one_of(st.lists(NESTED, max_size=3), st.dictionaries(TEXT, NESTED)))
+    )
+
+
+@clause("put.values.text", source=_VALUES, severity=Severity.CRITICAL, capability=Capability.PUT)
+def text(s: Session, data: DataObject) -> None:
+    """Any text is a value, NUL included."""
+    _round_trip(s, data.draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=20)))
+
+
+@clause("put.values.falsy", source=_VALUES, severity=Severity.CRITICAL, capability=Capability.PUT)
+def falsy(s: Session, data: DataObject) -> None:
+    """None, False, 0, "", b"", [] and {} are values like any other."""
+    _round_trip(s, data.draw(FALSY))
+
+
+@clause("put.values.numbers", source=_VALUES, severity=Severity.CRITICAL, capability=Capability.PUT)
+def numbers(s: Session, data: DataObject) -> None:
+    """Numbers keep type and value: 64-bit ints, any float, NaN and infinity included."""
+    _round_trip(s, data.draw(NUMBERS))
+
+
+@clause(
+    "put.values.rich", source="JsonPlusSerializer, the default serde", capability=Capability.PUT
+)
+def rich(s: Session, data: DataObject) -> None:
+    """Values that the default serializer keeps are kept: dates, UUIDs, decimals, sets."""
+    _round_trip(s, data.draw(st.one_of(RICH, st.lists(RICH, max_size=2))))
+
+
+@clause("put.values.large", source=_VALUES, severity=Severity.CRITICAL, capability=Capability.PUT)
+def large(s: Session, data: DataObject) -> None:
+    """A value of a few hundred kilobytes is a value like any other."""
+    size = data.draw(st.integers(1, 400)) * 1000
+    s.put(_FIRST, changes={"channel": ["x" * size]})
+    name = s.script.name("got")
+    got = s.call("get_tuple", _FIRST.config, bind=name)
+    expression = f'len({name}.checkpoint["channel_values"]["channel"][0])'
+    values = {} if got is None else got.checkpoint["channel_values"]
+    s.expect(expression, len((values.get("channel") or [""])[0]), size)
+
+
+@clause("put.absent", source=_VALUES, severity=Severity.CRITICAL, capability=Capability.PUT)
+def absent(s: Session, data: DataObject) -> None:
+    """A channel without a value stays absent, and one whose value is None is there."""
+    s.put(_FIRST, changes={"channel": data.draw(st.sampled_from([None, 1])), "other": ABSENT})
+    s.expect_tuple(_FIRST, Aspect.VALUES, Aspect.VERSIONS)
+    s.put(_SECOND, parent=_FIRST, changes={"channel": ABSENT, "other": None})
+    s.expect_tuple(_SECOND, Aspect.VALUES, Aspect.VERSIONS)
+
+
+@clause(
+    "put.unchanged",
+    source="BaseCheckpointSaver.put: new_versions are the versions as of this write; "
+    "a channel that is not in it has the value that its version was stored with",
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
+def unchanged(s: Session, data: DataObject) -> None:
+    """A channel that did not change keeps its value, however many checkpoints ago it was stored."""
+    changed = st.dictionaries(st.sampled_from(["a", "b", "c"]), TAME, max_size=2)
+    refs: list[Ref] = []
+    for number in range(data.draw(st.integers(2, 5))):
+        ref = Ref("thread", checkpoint_id(number))
+        refs.append(s.put(ref, parent=refs[-1] if refs else None, changes=data.draw(changed)))
+    for ref in refs:
+        s.expect_tuple(ref, Aspect.VALUES)
+
+
+@clause(
+    "put.fork",
+    source="get_next_version of one parent can give both branches the same version",
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
+def fork(s: Session, data: DataObject) -> None:
+    """Two checkpoints that follow the same one keep their own values."""
+    s.put(_FIRST, changes={"channel": 0})
+    branches = [Ref("thread", checkpoint_id(n)) for n in range(1, data.draw(st.integers(3, 4)))]
+    for number, ref in enumerate(branches):
+        s.put(ref, parent=_FIRST, changes={"channel": [number]})
+    for ref in [_FIRST, *branches]:
+        s.expect_tuple(ref, Aspect.VALUES)
+
+
+@clause(
+    "put.versions",
+    source="ChannelVersions = dict[str, str | int | float]",
+    capability=Capability.PUT,
+)
+def versions(s: Session, data: DataObject) -> None:
+    """Channel versions are ints, floats or strs, and stay what they are."""
+    kind = data.draw(st.sampled_from([int, float, str]))
+    first, second = {int: (1, 2), float: (1.5, 2.5), str: ("01", "02")}[kind]
+    s.put(_FIRST, changes={"a": [1], "b": [1]}, versions={"a": first, "b": first})
+    s.put(_SECOND, parent=_FIRST, changes={"a": [2]}, versions={"a": second})
+    for ref in (_FIRST, _SECOND):
+        s.expect_tuple(ref, Aspect.VERSIONS, Aspect.VALUES)
+
+
+@clause(
+    "versions.increase",
+    source="BaseCheckpointSaver.get_next_version: the next version, which must be increasing",
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
+def increase(s: Session, data: DataObject) -> None:
+    """Each version is greater than the one that it follows."""
+    before = s.version_after(None)
+    for _ in range(data.draw(st.integers(9, 12))):
+        after = s.version_after(before)
+        if not after.value > before.value:
+            s.script.line(f"assert {after.text} > {before.text}, ({before.text}, {after.text})")
+            s.fail(f"{after.value!r} follows {before.value!r} and is not greater")
+        before = after
+
+
+@clause(
+    "put.replace",
+    source="InMemorySaver, SqliteSaver and PostgresSaver put a second one over the first",
+    capability=Capability.PUT,
+)
+def replace(s: Session, data: DataObject) -> None:
+    """Putting an id that exists replaces its values and its metadata."""
+    s.put(_FIRST, changes={"channel": [0]}, metadata={"source": "loop", "step": 0})
+    s.put(_SECOND, parent=_FIRST, changes={"channel": [1]}, metadata={"source": "loop", "step": 1})
+    s.put(
+        _SECOND,
+        parent=_FIRST,
+        newer_than=_SECOND,
+        changes={"channel": [data.draw(st.integers(2, 9))]},
+        metadata={"source": "update", "step": 2},
+    )
+    s.expect_tuple(_SECOND, Aspect.VALUES, Aspect.METADATA)
+    s.expect_list(at("thread"))
+
+
+@clause(
+    "metadata.values",
+    source="CheckpointMetadata; BaseCheckpointSaver.put: additional metadata for the checkpoint",
+    capability=Capability.PUT,
+)
+def metadata(s: Session, data: DataObject) -> None:
+    """Metadata comes back as it was put, nested values, None and any text included."""
+    extra = data.draw(st.dictionaries(st.sampled_from(["user", "tags", "score"]), METADATA))
+    s.put(_FIRST, metadata={"source": "loop", "step": 1, "parents": {}, **extra})
+    s.expect_tuple(_FIRST, Aspect.METADATA)
+
+
+@clause(
+    "metadata.merged",
+    source="get_checkpoint_metadata: metadata and configurable of the config are merged in, "
+    "without overriding what put was given",
+    capability=Capability.PUT,
+)
+def merged(s: Session, data: DataObject) -> None:
+    """Scalars of the config's metadata and configurable are part of the metadata."""
+    value = data.draw(st.sampled_from(["x", 7, True]))
+    config = at("thread", user_id=value, step=9)
+    s.put(_FIRST, config={**config, "metadata": {"tenant": value, "source": "mine"}})
+    s.expect_tuple(_FIRST, Aspect.METADATA)
+
+
+@clause(
+    "metadata.excluded",
+    source="EXCLUDED_METADATA_KEYS and get_checkpoint_metadata: keys that begin with two "
+    "underscores, and keys that say where the checkpoint is, are left out",
+    severity=Severity.MINOR,
+    capability=Capability.PUT,
+)
+def excluded(s: Session, data: DataObject) -> None:
+    """Ids and private keys of the config are no metadata."""
+    private = data.draw(st.sampled_from(["__pregel_x", "langgraph_node", "langgraph_step"]))
+    s.put(_FIRST, config=at("thread", **{private: "x"}))
+    name = s.script.name("got")
+    got = s.call("get_tuple", at("thread"), bind=name)
+    for key in (private, "thread_id", "checkpoint_ns"):
+        found = None if got is None else key in got.metadata
+        s.expect(f"{key!r} in {name}.metadata", found, False)
+
+
+@clause(
+    "put.isolated",
+    source="put returns once the checkpoint is stored, and channels go on mutating their values",
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
+def isolated(s: Session, data: DataObject) -> None:
+    """Mutating what was put, after put returned, changes nothing that is stored."""
+    version = s.version_after(None)
+    checkpoint = {
+        **_checkpoint(),
+        "channel_values": {"channel": [{"x": [1]}]},
+        "channel_versions": {"channel": version.value},
+    }
+    told: dict[str, Any] = {"source": "loop", "step": 0, "tags": ["a"]}
+    s.model.put(at("thread"), checkpoint, told)
+    s.script.line(
+        'values = {"channel": [{"x": [1]}]}\ntold = {"source": "loop", "step": 0, "tags": ["a"]}'
+    )
+    stored = f'checkpoint({checkpoint_id(0)!r}, values, {{"channel": {version.text}}})'
+    arguments = (Name(stored, checkpoint), Name("told", told), {"channel": version})
+    s.call("put", at("thread"), *arguments, share=True)
+    values = checkpoint["channel_values"]
+    line, mutate = data.draw(
+        st.sampled_from(
+            [
+                (
+                    'values["channel"][0]["x"].append(2)',
+                    lambda: values["channel"][0]["x"].append(2),
+                ),
+                ('values["channel"] = "other"', lambda: values.update(channel="other")),
+                ('told["tags"].append("b")', lambda: told["tags"].append("b")),
+            ]
+        )
+    )
+    s.script.line(line)
+    mutate()
+    s.expect_tuple(_FIRST, Aspect.VALUES, Aspect.METADATA)
+
+
+@clause(
+    "get.isolated",
+    source="the runtime hands out what get_tuple returned to graphs that mutate it",
+    severity=Severity.CRITICAL,
+    capability=Capability.GET_TUPLE,
+)
+def got_isolated(s: Session, data: DataObject) -> None:
+    """Mutating what was got changes nothing that is stored, nor what another reader gets."""
+    s.put(_FIRST, changes={"channel": [{"x": [1]}]}, metadata={"source": "loop", "tags": ["a"]})
+    s.put_writes(_FIRST, [("channel", [1])])
+    s.expect_tuple(_FIRST, Aspect.VALUES)
+    name = s.script.name("mine")
+    mine = s.call("get_tuple", _FIRST.config, bind=name)
+    line, mutate = data.draw(
+        st.sampled_from(
+            [
+                (
+                    '.checkpoint["channel_values"]["channel"][0]["x"].append(2)',
+                    lambda: mine.checkpoint["channel_values"]["channel"][0]["x"].append(2),
+                ),
+                (
+                    '.checkpoint["channel_values"].clear()',
+                    mine.checkpoint["channel_values"].clear,
+                ),
+                ('.metadata["tags"].append("b")', lambda: mine.metadata["tags"].append("b")),
+                (".pending_writes[0][2].append(2)", lambda: mine.pending_writes[0][2].append(2)),
+                (".pending_writes.clear()", mine.pending_writes.clear),
+            ]
+        )
+    )
+    s.script.line(f"{name}{line}")
+    with s.guard("looking at a tuple"):
+        mutate()
+    s.expect_tuple(_FIRST, Aspect.VALUES, Aspect.METADATA, Aspect.WRITES)
+    s.expect_list(at("thread"), Aspect.VALUES, Aspect.METADATA, Aspect.WRITES)
+
+
+@clause(
+    "put.unserialisable",
+    source="langchain-ai/langgraph#8606, #3441: a value that cannot be serialised",
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
+def unserialisable(s: Session, data: DataObject) -> None:
+    """A value that cannot be serialised makes put raise, and nothing is stored."""
+    s.put(_FIRST, changes={"channel": [0]})
+    _put_unserialisable(s, data, _FIRST)
+    s.expect_tuple(at("thread"), Aspect.ID, Aspect.VALUES)
+
+
+@clause(
+    "put.unserialisable.named",
+    source="langchain-ai/langgraph#8606: the base class does not say what the error has to tell",
+    severity=Severity.MINOR,
+    capability=Capability.PUT,
+    unspecified=True,
+)
+def unserialisable_named(s: Session, data: DataObject) -> None:
+    """The error names the channel whose value cannot be serialised."""
+    error = _put_unserialisable(s, data)
+    if "culprit" not in str(error):
+        s.fail(f"the error does not name the channel: {error}")
+
+
+def _put_unserialisable(s: Session, data: DataObject, after: Ref | None = None) -> BaseException:
+    [version] = s.versions(1, after)
+    lock = "threading.Lock()"
+    value = {"lock": (f"[{lock}]", [_lock()]), "deep": (f'{{"a": [{lock}]}}', {"a": [_lock()]})}
+    shown, made = value[data.draw(st.sampled_from(["lock", "deep"]))]
+    s.script.line("import threading")
+    checkpoint = {
+        **_checkpoint(),
+        "id": checkpoint_id(1),
+        "channel_values": {"channel": [1], "culprit": made},
+        "channel_versions": {"channel": version.value, "culprit": version.value},
+    }
+    text = (
+        f'checkpoint({checkpoint_id(1)!r}, {{"channel": [1], "culprit": {shown}}}, '
+        f'{{"channel": {version.text}, "culprit": {version.text}}})'
+    )
+    new = {"channel": version, "culprit": version}
+    told = {"source": "loop", "step": 1}
+    arguments = (at("thread"), Name(text, checkpoint), told, new)
+    error = s.call("put", *arguments, share=True, refusal=(Exception,))
+    if not isinstance(error, Exception):
+        s.fail("put accepted a value that cannot be serialised, a threading.Lock")
+    return error
+
+
+def _lock() -> Any:
+    return threading.Lock()

@@ -1,0 +1,134 @@
+"""Clauses about serializers: the saver uses the one that it is given, on every path."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from saver_conformance.aspects import Aspect
+from saver_conformance.capability import Capability
+from saver_conformance.clause import Severity, clause
+from saver_conformance.serdes import Fragile, PickleSerde, Point
+from saver_conformance.session import Ref, Session, at, checkpoint_id
+from saver_conformance.source import Name
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DataObject
+
+_REF = Ref("thread", checkpoint_id(0))
+_STRICT = "langchain-ai/langgraph#8522, CVE-2026-28277: LANGGRAPH_STRICT_MSGPACK and the allow-list"
+
+
+def _open_with_pickle(s: Session) -> None:
+    s.script.need("saver_conformance.serdes", "PickleSerde")
+    s.reopen(serde=Name("PickleSerde()", PickleSerde()))
+
+
+def _open_strict(s: Session) -> None:
+    s.script.need("langgraph.checkpoint.serde.jsonplus", "JsonPlusSerializer")
+    text = "JsonPlusSerializer(allowed_msgpack_modules=None)"
+    s.reopen(serde=Name(text, JsonPlusSerializer(allowed_msgpack_modules=None)))
+
+
+@clause(
+    "serde.custom",
+    source="BaseCheckpointSaver(serde=...): any SerializerProtocol",
+    severity=Severity.CRITICAL,
+    capability=Capability.SERDE,
+)
+def custom(s: Session, data: DataObject) -> None:
+    """Values and writes go through the serializer that the saver was given."""
+    _open_with_pickle(s)
+    value = data.draw(st.sampled_from([3 + 4j, range(3), [2 + 1j]]))
+    s.put(_REF, changes={"a": value})
+    s.put_writes(_REF, [("a", value)])
+    s.expect_tuple(_REF, Aspect.VALUES, Aspect.WRITES)
+    s.expect_list(at("thread"), Aspect.VALUES, Aspect.WRITES)
+
+
+@clause(
+    "serde.load_error",
+    source="langchain-ai/langgraph#6970, #9021: a value that could not be rebuilt became None",
+    severity=Severity.CRITICAL,
+    capability=Capability.SERDE,
+)
+def load_error(s: Session, data: DataObject) -> None:
+    """A value that cannot be rebuilt makes a read raise, and is never something else."""
+    _open_with_pickle(s)
+    in_write = data.draw(st.booleans())
+    s.put(_REF, changes={} if in_write else {"a": Fragile()})
+    if in_write:
+        s.put_writes(_REF, [("a", Fragile())])
+    s.script.line("Fragile.whole = False")
+    Fragile.whole = False
+    try:
+        name = s.script.name("got")
+        got = s.call("get_tuple", _REF.config, bind=name, refusal=(Exception,))
+    finally:
+        Fragile.whole = True
+    if isinstance(got, Exception):
+        return
+    s.script.line("# the line above has to raise ValueError, or to return the value itself")
+    s.match(name, got, s.model.get(_REF.config), Aspect.VALUES, Aspect.WRITES)
+
+
+@clause(
+    "allowlist.strict",
+    source=_STRICT,
+    severity=Severity.CRITICAL,
+    capability=Capability.SERDE,
+)
+def strict(s: Session, data: DataObject) -> None:
+    """With a strict serializer no read rebuilds a class that is not on the allow-list."""
+    _open_strict(s)
+    s.put(_REF, changes={"a": Point(data.draw(st.integers(0, 9)))})
+    s.put_writes(_REF, [("a", Point(1))])
+    _expect_points(s, "saver", s.saver, rebuilt=False)
+
+
+@clause(
+    "allowlist.clone",
+    source="BaseCheckpointSaver.with_allowlist: a shallow clone with a derived msgpack allowlist",
+    severity=Severity.MAJOR,
+    capability=Capability.SERDE,
+)
+def clone(s: Session, data: DataObject) -> None:
+    """with_allowlist returns a saver of the same store that rebuilds the class; only it does."""
+    _open_strict(s)
+    s.put(_REF, changes={"a": Point(data.draw(st.integers(0, 9)))})
+    s.put_writes(_REF, [("a", Point(1))])
+    if data.draw(st.booleans()):
+        _expect_points(s, "saver", s.saver, rebuilt=False)
+    allowed = [("saver_conformance.serdes", "Point")]
+    s.script.line(f"clone = saver.with_allowlist({allowed!r})")
+    with s.guard("with_allowlist"):
+        copied = s.saver.with_allowlist(allowed)
+    _expect_points(s, "clone", copied, rebuilt=True)
+    _expect_points(s, "saver", s.saver, rebuilt=False)
+    s.script.line("del clone")
+    del copied
+    gc.collect()
+    s.put(Ref("thread", checkpoint_id(1)))
+    s.expect_list(at("thread"))
+
+
+def _expect_points(s: Session, which: str, saver: Any, *, rebuilt: bool) -> None:
+    """Demand that a saver does, or does not, rebuild the values of class `Point`."""
+    face = s.face
+    s.script.need("saver_conformance.serdes", "Point")
+    name = s.script.name("got")
+    shown = s.script.call(face, "get_tuple", (_REF.config,), {}).replace("saver.", f"{which}.", 1)
+    s.script.line(f"{name} = {shown}")
+    with s.guard("get_tuple"):
+        got = s.invoke(face, "get_tuple", (_REF.config,), {}, saver=saver)
+    if got is None:
+        s.differ(name, got, "a tuple")
+    value = got.checkpoint["channel_values"].get("a")
+    expression = f'isinstance({name}.checkpoint["channel_values"].get("a"), Point)'
+    s.expect(expression, isinstance(value, Point), rebuilt)
+    written = [w[2] for w in got.pending_writes or ()]
+    expression = f"[isinstance(w[2], Point) for w in {name}.pending_writes]"
+    s.expect(expression, [isinstance(w, Point) for w in written], [rebuilt])

@@ -1,0 +1,207 @@
+"""Clauses about whole LangGraph graphs: a run on the saver is the same as one on the model."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+from saver_conformance import graphs
+from saver_conformance.capability import Capability, Face
+from saver_conformance.clause import Load, Severity, clause
+from saver_conformance.compare import same
+from saver_conformance.reference import ReferenceSaver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hypothesis.strategies import DataObject
+
+    from saver_conformance.session import Session
+
+_ITEMS = st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=2, max_size=4, unique=True)
+
+Step = tuple[Any, ...]
+
+_ON_MODEL: Any = graphs.play
+
+
+def _compare(s: Session, builder: Callable[..., Any], steps: list[Step], **parameters: Any) -> None:
+    player: Any = graphs.play if s.face is Face.SYNC else graphs.aplay
+    expected: list[Any] = _ON_MODEL(ReferenceSaver(), builder(**parameters), steps)
+    s.script.line(inspect.getsource(builder).replace(" -> Any", ""))
+    s.script.line(inspect.getsource(player))
+    made = ", ".join(f"{k}={v!r}" for k, v in parameters.items())
+    call = f"{player.__name__}(saver, {builder.__name__}({made}), {steps!r})"
+    if s.face is Face.ASYNC:
+        s.script.use_async()
+        call = f"await {call}"
+    s.script.line(f"trace = {call}")
+    # A graph makes many calls, each of which may take as long as one.
+    with s.guard(f"running the graph {builder.__name__}"), s.limit(s.lanes.seconds * 4):
+        if s.face is Face.ASYNC:
+            coroutine = player(s.saver, builder(**parameters), steps)
+            actual = s.lanes.loop.run(coroutine, s.lanes.seconds)
+        else:
+            saver, built = s.saver, builder(**parameters)
+            actual = s.lanes.worker.call(lambda: player(saver, built, steps), s.lanes.seconds)
+    s.expect("len(trace)", len(actual), len(expected))
+    for position, (found, wanted) in enumerate(zip(actual, expected, strict=True)):
+        if not same(found, wanted, ordered=False):
+            s.differ(f"trace[{position}]", found, wanted)
+
+
+@clause(
+    "graph.chain",
+    source="StateGraph.invoke twice, and get_state_history",
+    severity=Severity.CRITICAL,
+    capability=Capability.GRAPH,
+    load=Load.HEAVY,
+)
+def chain(s: Session, data: DataObject) -> None:
+    """A graph remembers one invocation in the next, and its history has every step."""
+    inputs = data.draw(st.lists(st.sampled_from(["x", "y"]), min_size=1, max_size=3))
+    _compare(s, graphs.chain, [("invoke", {"log": [text]}) for text in inputs])
+
+
+@clause(
+    "graph.fan_out",
+    source="Send: results of parallel tasks are applied in the order of their paths",
+    severity=Severity.CRITICAL,
+    capability=Capability.GRAPH,
+    load=Load.HEAVY,
+)
+def fan_out(s: Session, data: DataObject) -> None:
+    """Parallel tasks are all applied, and in their order."""
+    items = data.draw(st.permutations(list(range(data.draw(st.integers(2, 12))))))
+    _compare(s, graphs.fan_out, [("invoke", {"items": list(items), "log": []})])
+
+
+@clause(
+    "graph.interrupts",
+    source="interrupt: several tools wait at once, and are answered one after another",
+    severity=Severity.CRITICAL,
+    capability=Capability.GRAPH,
+    load=Load.HEAVY,
+)
+def interrupts(s: Session, data: DataObject) -> None:
+    """Tools that were interrupted together resume, each with its own answer."""
+    items = data.draw(_ITEMS)
+    first = data.draw(st.integers(1, len(items)))
+    steps: list[Step] = [("invoke", {"items": items, "log": []}), ("answer", first)]
+    if first < len(items):
+        steps.append(("answer", len(items)))
+    _compare(s, graphs.tools, steps)
+
+
+@clause(
+    "graph.subgraphs",
+    source="nested subgraphs: one namespace segment for each level",
+    severity=Severity.CRITICAL,
+    capability=Capability.GRAPH,
+    load=Load.HEAVY,
+)
+def subgraphs(s: Session, data: DataObject) -> None:
+    """An interrupt in a subgraph, nested up to ten deep, is answered where it was raised."""
+    depth = data.draw(st.integers(1, 10))
+    steps: list[Step] = [("invoke", {"log": []}), ("resume", "go on")]
+    _compare(s, graphs.nested, steps, depth=depth)
+
+
+@clause(
+    "graph.subgraph.persistent",
+    source="compile(checkpointer=True): a subgraph that remembers",
+    severity=Severity.CRITICAL,
+    capability=Capability.GRAPH,
+    load=Load.HEAVY,
+)
+def persistent(s: Session, data: DataObject) -> None:
+    """A subgraph with a memory of its own has it in the next invocation."""
+    steps: list[Step] = []
+    for number in range(data.draw(st.integers(1, 2))):
+        steps += [("invoke", {"log": [f"turn {number}"]}), ("resume", "go on")]
+    _compare(s, graphs.nested, steps, depth=2, persistent=True)
+
+
+@clause(
+    "graph.failure",
+    source="pending writes: when a task failed, its siblings are not run again",
+    severity=Severity.CRITICAL,
+    capability=Capability.GRAPH,
+    load=Load.HEAVY,
+)
+def failure(s: Session, data: DataObject) -> None:
+    """A task that has finished is not run again when its sibling resumes, or a later one fails."""
+    steps: list[Step] = [("invoke", {"log": []}), ("resume", "yes")]
+    steps += [("invoke", None)] * data.draw(st.integers(0, 2))
+    _compare(s, graphs.failing, steps)
+
+
+@clause(
+    "graph.delta",
+    source="DeltaChannel: rebuilt from the writes since its last snapshot",
+    severity=Severity.CRITICAL,
+    capability=Capability.GRAPH,
+    needs=[Capability.DELTA_HISTORY],
+    load=Load.HEAVY,
+)
+def delta(s: Session, data: DataObject) -> None:
+    """A DeltaChannel has its value at every step, whatever its snapshot frequency."""
+    turns = data.draw(st.integers(1, 3))
+    frequency = data.draw(st.sampled_from([1, 2, 3, 100]))
+    steps: list[Step] = [("invoke", {"log": [f"turn {n}"]}) for n in range(turns)]
+    if data.draw(st.booleans()):
+        steps.append(("replay", data.draw(st.integers(1, 3))))
+    _compare(s, graphs.delta, steps, frequency=frequency)
+
+
+@clause(
+    "graph.time_travel",
+    source="update_state, and invoke from an earlier checkpoint",
+    severity=Severity.CRITICAL,
+    capability=Capability.GRAPH,
+    load=Load.HEAVY,
+)
+def time_travel(s: Session, data: DataObject) -> None:
+    """A graph goes on from any earlier checkpoint, and from one that was edited."""
+    steps: list[Step] = [("invoke", {"log": ["x"]})]
+    for _ in range(data.draw(st.integers(1, 2))):
+        if data.draw(st.booleans()):
+            steps.append(("update", {"log": ["edited"]}, data.draw(st.sampled_from(["a", "b"]))))
+            steps.append(("invoke", None))
+        else:
+            steps.append(("replay", data.draw(st.integers(1, 4))))
+    _compare(s, graphs.chain, steps)
+
+
+@clause(
+    "graph.prune",
+    source="redis-developer/langgraph-redis#159: pruned threads with several interrupts",
+    severity=Severity.CRITICAL,
+    capability=Capability.GRAPH,
+    needs=[Capability.PRUNE],
+    load=Load.HEAVY,
+)
+def prune(s: Session, data: DataObject) -> None:
+    """Tools that were interrupted together resume as before when the thread was pruned."""
+    items = data.draw(_ITEMS)
+    steps: list[Step] = [("invoke", {"items": items, "log": []}), ("prune",)]
+    steps.append(("answer", len(items)))
+    _compare(s, graphs.tools, steps)
+
+
+@clause(
+    "graph.copy",
+    source="BaseCheckpointSaver.copy_thread: copy all checkpoints and writes",
+    severity=Severity.CRITICAL,
+    capability=Capability.GRAPH,
+    needs=[Capability.COPY_THREAD],
+    load=Load.HEAVY,
+)
+def copy(s: Session, data: DataObject) -> None:
+    """A copied thread resumes as the original would."""
+    items = data.draw(_ITEMS)
+    steps: list[Step] = [("invoke", {"items": items, "log": []}), ("copy",)]
+    steps.append(("answer", len(items)))
+    _compare(s, graphs.tools, steps)

@@ -1,0 +1,283 @@
+"""Clauses about put_writes: pending writes, their order, and which of two stays."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+from saver_conformance.aspects import Aspect
+from saver_conformance.capability import Capability
+from saver_conformance.clause import Severity, clause
+from saver_conformance.session import Ref, Session, at, checkpoint_id
+from saver_conformance.source import Name
+from saver_conformance.values import NESTED, TAME
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DataObject
+
+_REF = Ref("thread", checkpoint_id(0))
+_SORT = "writes_sort_key: (task_path, task_id, idx); get_tuple must return pending_writes so"
+_MAP = "WRITES_IDX_MAP: each implementation should use this mapping in put_writes"
+_SPECIAL = st.sampled_from(["__error__", "__interrupt__", "__resume__", "__scheduled__"])
+
+
+@clause(
+    "writes.values",
+    source="CheckpointTuple.pending_writes: (task_id, channel, value)",
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT_WRITES,
+)
+def values(s: Session, data: DataObject) -> None:
+    """Writes come back with their task, their channel and their value, None included."""
+    s.put(_REF)
+    channels = st.sampled_from(["a", "b", "__pregel_tasks"])
+    writes = data.draw(st.lists(st.tuples(channels, NESTED), min_size=1, max_size=4))
+    s.put_writes(_REF, writes, task_id="task")
+    s.expect_tuple(_REF, Aspect.WRITES)
+
+
+@clause(
+    "writes.own_checkpoint",
+    source="BaseCheckpointSaver.put_writes: intermediate writes linked to a checkpoint",
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT_WRITES,
+)
+def own_checkpoint(s: Session, data: DataObject) -> None:
+    """Writes belong to one checkpoint of one namespace of one thread, and to no other."""
+    refs = [
+        s.put(Ref(thread, checkpoint_id(number), ns))
+        for thread in ("thread", "thread2")
+        for ns in ("", "child")
+        for number in (0, 1)
+    ]
+    chosen = data.draw(st.lists(st.sampled_from(refs), min_size=1, max_size=2, unique=True))
+    for number, ref in enumerate(chosen):
+        s.put_writes(ref, [("channel", number)])
+    for ref in refs:
+        s.expect_tuple(ref, Aspect.WRITES)
+
+
+@clause(
+    "writes.order.path", source=_SORT, severity=Severity.CRITICAL, capability=Capability.PUT_WRITES
+)
+def order_path(s: Session, data: DataObject) -> None:
+    """Writes come by task path first, also where the tasks' ids are ordered otherwise."""
+    s.put(_REF)
+    tasks = data.draw(st.permutations(["task-0", "task-1", "task-2"]))
+    for position, task in enumerate(tasks):
+        s.put_writes(
+            _REF, [("channel", position)], task, task_path=f"~__pregel_push, {2 - position}"
+        )
+    s.expect_tuple(_REF, Aspect.WRITES)
+
+
+@clause(
+    "writes.order.task", source=_SORT, severity=Severity.CRITICAL, capability=Capability.PUT_WRITES
+)
+def order_task(s: Session, data: DataObject) -> None:
+    """Within a path, writes come by task id, whenever they were put."""
+    s.put(_REF)
+    path = data.draw(st.sampled_from([None, "", "~__pregel_pull, node"]))
+    for task in data.draw(st.permutations(["task-0", "task-1", "task-2", "task-3"])):
+        s.put_writes(_REF, [("channel", task)], task, task_path=path)
+    s.expect_tuple(_REF, Aspect.WRITES)
+
+
+@clause(
+    "writes.order.index", source=_SORT, severity=Severity.CRITICAL, capability=Capability.PUT_WRITES
+)
+def order_index(s: Session, data: DataObject) -> None:
+    """Within a task, writes come by number, so that the tenth follows the ninth."""
+    s.put(_REF)
+    count = data.draw(st.integers(2, 24))
+    s.put_writes(_REF, [("channel", number) for number in range(count)])
+    s.expect_tuple(_REF, Aspect.WRITES)
+
+
+@clause("writes.order.special", source=f"{_SORT}; {_MAP}", capability=Capability.PUT_WRITES)
+def order_special(s: Session, data: DataObject) -> None:
+    """Special channels have negative numbers, and come before the regular writes of a task."""
+    s.put(_REF)
+    special = data.draw(st.lists(_SPECIAL, min_size=1, max_size=4, unique=True))
+    for number, channel in enumerate(special):
+        s.put_writes(_REF, [(channel, number)], task_id="task")
+    s.put_writes(_REF, [("channel", 1)], task_id="task")
+    s.expect_tuple(_REF, Aspect.WRITES)
+
+
+@clause(
+    "writes.first_wins",
+    source=f"{_MAP}; a task that runs again must not apply its writes twice",
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT_WRITES,
+)
+def first_wins(s: Session, data: DataObject) -> None:
+    """A regular write whose place is taken changes nothing."""
+    s.put(_REF)
+    for number in range(data.draw(st.integers(2, 3))):
+        writes = [("channel", (number, n)) for n in range(data.draw(st.integers(1, 3)))]
+        s.put_writes(_REF, [(c, list(v)) for c, v in writes], task_id="task")
+    s.expect_tuple(_REF, Aspect.WRITES)
+
+
+@clause(
+    "writes.last_wins",
+    source=f"{_MAP}; a resumed task overwrites its interrupt, and a failed one its error",
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT_WRITES,
+)
+def last_wins(s: Session, data: DataObject) -> None:
+    """A special write replaces the one before it of the same task and channel."""
+    s.put(_REF)
+    channel = data.draw(_SPECIAL)
+    for number in range(data.draw(st.integers(2, 3))):
+        s.put_writes(_REF, [(channel, number)], task_id="task")
+    s.expect_tuple(_REF, Aspect.WRITES)
+
+
+@clause(
+    "writes.mixed_call",
+    source=f"{_MAP}; the runtime puts a failed task's regular writes and its error in one call",
+    severity=Severity.MAJOR,
+    capability=Capability.PUT_WRITES,
+)
+def mixed_call(s: Session, data: DataObject) -> None:
+    """Which of two writes stays is decided for each write, not for the whole call."""
+    s.put(_REF)
+    channel = data.draw(_SPECIAL)
+    for number in range(2):
+        s.put_writes(_REF, [("channel", number), (channel, number)], task_id="task")
+    s.expect_tuple(_REF, Aspect.WRITES)
+
+
+@clause(
+    "writes.same_channel",
+    source="a task may write one channel several times, as Send and Topic do",
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT_WRITES,
+)
+def same_channel(s: Session, data: DataObject) -> None:
+    """Several writes of one task to one channel are all kept, equal ones included."""
+    s.put(_REF)
+    written = data.draw(st.lists(st.integers(0, 2), min_size=2, max_size=4))
+    s.put_writes(_REF, [("channel", number) for number in written])
+    s.expect_tuple(_REF, Aspect.WRITES)
+
+
+@clause(
+    "writes.before_checkpoint",
+    source="langchain-ai/langgraph#8039: the runtime saves in the background, "
+    "so writes can arrive before their checkpoint",
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT_WRITES,
+)
+def before_checkpoint(s: Session, data: DataObject) -> None:
+    """Writes that arrive before their checkpoint are there once it is, and not seen before."""
+    s.put_writes(_REF, [("channel", data.draw(TAME))])
+    s.expect_tuple(_REF)
+    s.expect_list(at("thread"))
+    s.put(_REF)
+    s.expect_tuple(_REF, Aspect.WRITES)
+
+
+@clause(
+    "writes.after_delete",
+    source="langchain-ai/langgraph#7206: a late write brought a deleted thread back",
+    capability=Capability.PUT_WRITES,
+    needs=[Capability.DELETE_THREAD],
+)
+def after_delete(s: Session, data: DataObject) -> None:
+    """A write that arrives after its thread was deleted brings no checkpoint back."""
+    s.put(_REF, changes={"channel": data.draw(TAME)})
+    s.delete_thread("thread")
+    s.put_writes(_REF, [("channel", 1)])
+    s.expect_tuple(_REF)
+    s.expect_tuple(at("thread"))
+    s.expect_list(at("thread"))
+    s.expect_list(None)
+
+
+@clause(
+    "writes.isolated",
+    source="put_writes returns once the writes are stored, and tasks go on mutating their values",
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT_WRITES,
+)
+def isolated(s: Session, data: DataObject) -> None:
+    """Mutating what was written, after put_writes returned, changes nothing that is stored."""
+    s.put(_REF)
+    value: dict[str, Any] = {"x": [data.draw(st.integers(0, 9))]}
+    s.model.put_writes(_REF.config, [("channel", value)], "task")
+    s.script.line(f"value = {value!r}")
+    writes = Name('[("channel", value)]', [("channel", value)])
+    s.call("put_writes", _REF.config, writes, "task", share=True)
+    s.script.line('value["x"].append(10)')
+    value["x"].append(10)
+    s.expect_tuple(_REF, Aspect.WRITES)
+
+
+@clause(
+    "writes.task_path",
+    source="BaseCheckpointSaver.put_writes(config, writes, task_id, task_path); "
+    "the runtime looks for the parameter by name",
+    severity=Severity.MAJOR,
+    capability=Capability.PUT_WRITES,
+)
+def task_path(s: Session, data: DataObject) -> None:
+    """put_writes takes task_path by name, by position, and not at all."""
+    s.put(_REF)
+    s.put_writes(_REF, [("channel", 0)], "task-a")
+    s.put_writes(_REF, [("channel", 1)], "task-b", task_path=data.draw(st.sampled_from(["", "p"])))
+    s.model.put_writes(_REF.config, [("channel", 2)], "task-c", "q")
+    s.call("put_writes", _REF.config, [("channel", 2)], "task-c", "q")
+    s.expect_tuple(_REF, Aspect.WRITES)
+
+
+@clause(
+    "writes.empty",
+    source="BaseCheckpointSaver.put_writes: a sequence of writes, which may be empty",
+    severity=Severity.MINOR,
+    capability=Capability.PUT_WRITES,
+)
+def empty(s: Session, data: DataObject) -> None:
+    """No writes are no error, and change nothing."""
+    s.put(_REF)
+    if data.draw(st.booleans()):
+        s.put_writes(_REF, [("channel", 1)])
+    s.put_writes(_REF, [])
+    s.expect_tuple(_REF, Aspect.WRITES)
+
+
+@clause(
+    "writes.in_list",
+    source="CheckpointTuple.pending_writes: list returns the same tuples as get_tuple",
+    severity=Severity.MAJOR,
+    capability=Capability.LIST,
+)
+def in_list(s: Session, data: DataObject) -> None:
+    """list returns the pending writes of each checkpoint, in the same order as get_tuple."""
+    refs = [s.put(Ref("thread", checkpoint_id(number))) for number in range(3)]
+    for ref in data.draw(st.lists(st.sampled_from(refs), min_size=1, unique=True)):
+        s.put_writes(ref, [("channel", n) for n in range(12)], "task-b", task_path="a")
+        s.put_writes(ref, [("channel", ref.id)], "task-a", task_path="b")
+    s.expect_list(at("thread"), Aspect.WRITES)
+
+
+@clause(
+    "writes.unserialisable",
+    source="langchain-ai/langgraph#8606: a value that cannot be serialised",
+    severity=Severity.MAJOR,
+    capability=Capability.PUT_WRITES,
+)
+def unserialisable(s: Session, data: DataObject) -> None:
+    """A write that cannot be serialised makes put_writes raise, and later calls work."""
+    s.put(_REF)
+    s.script.line("import threading")
+    value = Name('[("channel", threading.Lock())]', [("channel", threading.Lock())])
+    error = s.call("put_writes", _REF.config, value, "task", share=True, refusal=(Exception,))
+    if not isinstance(error, Exception):
+        s.fail("put_writes accepted a value that cannot be serialised, a threading.Lock")
+    s.put_writes(_REF, [("channel", data.draw(TAME))], task_id="other")
+    s.expect_tuple(_REF, Aspect.WRITES)

@@ -1,0 +1,141 @@
+"""Calls that meet: several at once, and a `list` that is drawn from slowly."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from saver_conformance.capability import Face
+from saver_conformance.limits import Worker
+from saver_conformance.recorder import acall
+
+if TYPE_CHECKING:
+    from saver_conformance.session import Session
+
+_END = object()
+
+Calls = Sequence[tuple[str, tuple[Any, ...]]]
+
+
+def together(session: Session, calls: Calls) -> list[Any]:
+    """Make several calls at once: in threads, or as tasks of one loop.
+
+    Args:
+        session: The session; its next face decides.
+        calls: Method names and positional arguments.
+
+    Returns:
+        Their results, in the order of the calls.
+
+    Raises:
+        Violation: If one raises or hangs.
+    """
+    face, script, lanes = session.face, session.script, session.lanes
+    shown = [script.call(face, method, args, {}) for method, args in calls]
+    what = f"one of {len(calls)} concurrent calls"
+    if face is Face.ASYNC:
+        inside = "".join(f"    {s.removeprefix('await ')},\n" for s in shown)
+        script.line(f"await asyncio.gather(\n{inside})")
+        coroutines = [acall(session.saver, m, copy.deepcopy(a), {}) for m, a in calls]
+        with session.guard(what):
+            results: list[Any] = lanes.loop.run(_gather(coroutines), lanes.seconds)
+            return results
+    inside = "".join(f"    lambda: {s},\n" for s in shown)
+    script.line(
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        f"calls = [\n{inside}]\n"
+        "with ThreadPoolExecutor(len(calls)) as pool:\n"
+        "    for future in [pool.submit(call) for call in calls]:\n"
+        "        future.result()"
+    )
+    with session.guard(what):
+        return _in_threads(session, calls)
+
+
+def _in_threads(session: Session, calls: Calls) -> list[Any]:
+    workers = [Worker(f"saver-{number}") for number in range(len(calls))]
+    try:
+        futures = [
+            worker.submit(_bound(session.saver, method, copy.deepcopy(args)))
+            for worker, (method, args) in zip(workers, calls, strict=True)
+        ]
+        seconds = session.lanes.seconds
+        return [w.wait(f, seconds) for w, f in zip(workers, futures, strict=True)]
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+class Iteration:
+    """A `list` that is drawn from one checkpoint at a time.
+
+    Args:
+        session: The session; its next face decides.
+        config: The config to list with.
+        **narrowing: `filter`, `before` and `limit`.
+    """
+
+    def __init__(self, session: Session, config: dict[str, Any] | None, **narrowing: Any) -> None:
+        self._session = session
+        self._face = face = session.face
+        self.name = session.script.name("it")
+        shown = session.script.bare_call(face, "list", (config,), narrowing)
+        session.script.line(f"{self.name} = {shown}")
+        method = getattr(session.saver, face.method("list"))
+
+        def begin() -> Any:
+            drawn = method(config, **narrowing)
+            return iter(drawn) if face is Face.SYNC else drawn
+
+        with session.guard(face.method("list")):
+            self._iterator = session.lanes.worker.call(begin, session.lanes.seconds)
+
+    def next(self, worker: Worker | None = None) -> tuple[str, Any]:
+        """Draw the next tuple.
+
+        Args:
+            worker: The thread to draw it in; None stands for the one that began.
+
+        Returns:
+            The variable that has the tuple in the program, and the tuple or None at the end.
+
+        Raises:
+            Violation: If the saver raises or hangs.
+        """
+        session, iterator = self._session, self._iterator
+        name = session.script.name("drawn")
+        lanes = session.lanes
+        got: Any = None
+        if self._face is Face.ASYNC:
+            session.script.line(f"{name} = await anext({self.name}, None)")
+            with session.guard("anext of alist"):
+                got = lanes.loop.run(_anext(iterator), lanes.seconds)
+        else:
+            drawn = f"next({self.name}, None)"
+            if worker is not None:
+                session.script.line("from concurrent.futures import ThreadPoolExecutor")
+                drawn = f"ThreadPoolExecutor(1).submit(next, {self.name}, None).result()"
+            session.script.line(f"{name} = {drawn}")
+            with session.guard("next of list"):
+                got = (worker or lanes.worker).call(lambda: next(iterator, _END), lanes.seconds)
+        return name, None if got is _END else got
+
+    def drop(self) -> None:
+        """Forget the iteration without drawing the rest."""
+        self._session.script.line(f"del {self.name}")
+        self._iterator = None
+
+
+def _bound(saver: Any, method: str, args: tuple[Any, ...]) -> Callable[[], Any]:
+    function = getattr(saver, method)
+    return (lambda: [*function(*args)]) if method == "list" else (lambda: function(*args))
+
+
+async def _gather(coroutines: list[Any]) -> list[Any]:
+    return await asyncio.gather(*coroutines)
+
+
+async def _anext(iterator: Any) -> Any:
+    return await anext(iterator, _END)

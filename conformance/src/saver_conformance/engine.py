@@ -1,0 +1,185 @@
+"""Puts one clause to one saver: makes examples, and keeps the smallest that breaks it."""
+
+from __future__ import annotations
+
+import time
+import warnings
+import zlib
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, Phase, Verbosity, given, reject, seed, settings
+from hypothesis import strategies as st
+from hypothesis.errors import HypothesisException
+from hypothesis.stateful import run_state_machine_as_test
+
+from saver_conformance.clause import Clause, Load
+from saver_conformance.result import ClauseResult, Failure, Status
+from saver_conformance.violation import UnplayableError, Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hypothesis.stateful import RuleBasedStateMachine
+    from hypothesis.strategies import DataObject
+
+    from saver_conformance.capability import BASE, Face
+    from saver_conformance.profile import Profile
+    from saver_conformance.session import Session
+    from saver_conformance.target import Target
+
+#: A hanging example costs its whole limit, so no smaller one is looked for.
+_HANGS = 1
+
+
+@dataclass
+class Search:
+    """The search for an example that breaks a clause on one face.
+
+    Attributes:
+        target: The saver.
+        clause: The clause.
+        profile: How hard to look.
+        face: The face.
+        shrink: Whether to look for a smaller example after the first.
+    """
+
+    target: Target
+    clause: Clause
+    profile: Profile
+    face: Face
+    shrink: bool = True
+    examples: int = 0
+    smallest: Violation | None = None
+    _hangs: int = 0
+    _began: float = field(default_factory=time.monotonic)
+    _failed: float | None = None
+
+    def run(self, root_seed: int) -> None:
+        """Make examples until one breaks the clause or the profile's effort is spent.
+
+        Args:
+            root_seed: The seed of the whole run.
+        """
+        load = self.clause.load
+        configured = settings(
+            max_examples=self.profile.examples(load),
+            stateful_step_count=self.profile.steps,
+            database=None,
+            deadline=None,
+            phases=(Phase.generate, Phase.shrink) if self.shrink else (Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=False,
+            print_blob=False,
+            verbosity=Verbosity.quiet,
+        )
+        chosen = zlib.crc32(f"{root_seed}/{self.clause.id}/{self.face}".encode())
+
+        try:
+            if load is Load.MACHINE:
+                machine: Any = seed(chosen)(lambda: self._machine())  # noqa: PLW0108 - it is given attributes
+                run_state_machine_as_test(machine, settings=configured)
+            else:
+                seed(chosen)(configured(given(st.data())(self._example)))()
+        # The smallest violation is kept by `_example`; that a race did not happen a second time,
+        # or that time ran out while shrinking, makes it no less true.
+        except (Violation, HypothesisException):
+            if self.smallest is None and not self._spent():
+                raise
+
+    def _example(self, data: DataObject) -> None:
+        if not self._spent():
+            with self._session() as session:
+                self.clause.body(session, data)
+
+    def _machine(self) -> RuleBasedStateMachine:
+        """Make a machine with a session of its own, which ends with it."""
+        if self._spent():
+            reject()
+        stack = ExitStack()
+        machine: RuleBasedStateMachine = self.clause.body(stack.enter_context(self._session()))
+        machine.teardown = stack.close  # type: ignore[method-assign]
+        return machine
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        self.examples += 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with self.target.session(lambda: self.face, self._keep) as session:
+                yield session
+
+    def _keep(self, violation: Violation) -> None:
+        self._hangs += violation.hung
+        self._failed = self._failed or time.monotonic()
+        if self.smallest is None or violation.size < self.smallest.size:
+            self.smallest = violation
+
+    def _spent(self) -> bool:
+        now = time.monotonic()
+        if self._failed is not None:
+            return self._hangs >= _HANGS or now - self._failed > self.profile.shrink_seconds
+        return now - self._began > self.profile.clause_seconds
+
+
+def judge(
+    target: Target, clause: Clause, profile: Profile, root_seed: int, *, shrink: bool = True
+) -> ClauseResult:
+    """Put a clause to a saver.
+
+    Args:
+        target: The saver, probed.
+        clause: The clause.
+        profile: How hard to look.
+        root_seed: The seed of the whole run.
+        shrink: Whether to look for a smaller example after the first that breaks it.
+
+    Returns:
+        The verdict.
+    """
+    reason = target.spec.known_failures.get(clause.id)
+    if missing := clause.needs - target.offer.claimed:
+        names = ", ".join(sorted(map(str, missing)))
+        if missing & BASE and reason is None:
+            note = f"the saver does not implement {names}"
+            return ClauseResult(clause, Status.NOT_RUN, note=note)
+        return ClauseResult(clause, Status.NOT_CLAIMED, note=f"the saver does not claim {names}")
+    if implied := target.breaks(clause.presumes):
+        return ClauseResult(clause, Status.FOLLOWS, note=f"follows from {', '.join(implied)}")
+    faces = [f for f in clause.faces if f in target.offer.faces] or list(clause.faces[:1])
+    if clause.load is Load.ONCE:
+        faces = faces[:1]
+    began, examples, worst = time.monotonic(), 0, None
+    for face in faces:
+        search = Search(target, clause, profile, face, shrink)
+        try:
+            search.run(root_seed)
+        except UnplayableError as error:
+            return ClauseResult(clause, Status.NOT_RUN, search.examples, note=str(error))
+        # A clause must not take the run down with it, whatever went wrong in the suite.
+        except Exception as error:  # noqa: BLE001
+            note = f"the suite failed: {type(error).__name__}: {error}"
+            return ClauseResult(clause, Status.NOT_RUN, search.examples, note=note)
+        examples += search.examples
+        if search.smallest is not None:
+            found = search.smallest
+            target.broken.add(clause.id)
+            worst = Failure(found.message, found.program, str(face), found.hung)
+            break
+    return ClauseResult(
+        clause,
+        _verdict(clause, failed=worst is not None, known=reason is not None),
+        examples,
+        time.monotonic() - began,
+        worst,
+        reason,
+    )
+
+
+def _verdict(clause: Clause, *, failed: bool, known: bool) -> Status:
+    if clause.unspecified:
+        return Status.DIFFERS if failed else Status.HOLDS
+    if known:
+        return Status.KNOWN_FAILURE if failed else Status.UNEXPECTED_PASS
+    return Status.FAILED if failed else Status.PASSED

@@ -1,0 +1,241 @@
+"""LangGraph graphs that are run on a saver and on the model, and what they did.
+
+Each builder is a whole program by itself, because its source is printed when its run differs.
+Annotations are evaluated by LangGraph, so this module does not defer them.
+"""
+
+from typing import Any
+
+
+def chain() -> Any:
+    """A list that three nodes append to."""
+    import operator
+    from typing import Annotated, TypedDict
+
+    from langgraph.graph import StateGraph
+
+    class State(TypedDict):
+        log: Annotated[list, operator.add]
+
+    builder = StateGraph(State)
+    builder.add_sequence([(n, lambda s, n=n: {"log": [f"{n}{len(s['log'])}"]}) for n in "abc"])
+    builder.set_entry_point("a")
+    return builder
+
+
+def fan_out() -> Any:
+    """Parallel tasks whose results are appended in the order of the tasks."""
+    import operator
+    from typing import Annotated, TypedDict
+
+    from langgraph.graph import StateGraph
+    from langgraph.types import Send
+
+    class State(TypedDict):
+        items: list
+        log: Annotated[list, operator.add]
+
+    builder = StateGraph(State)
+    builder.add_node("work", lambda item: {"log": [item]})
+    builder.add_node("plan", lambda state: {"log": ["plan"]})
+    builder.add_node("join", lambda state: {"log": ["join"]})
+    builder.set_entry_point("plan")
+    builder.add_conditional_edges("plan", lambda s: [Send("work", i) for i in s["items"]], ["work"])
+    builder.add_edge("work", "join")
+    return builder
+
+
+def tools() -> Any:
+    """Tools in parallel, each of which asks first."""
+    import operator
+    from typing import Annotated, TypedDict
+
+    from langgraph.graph import StateGraph
+    from langgraph.types import Send, interrupt
+
+    class State(TypedDict):
+        items: list
+        log: Annotated[list, operator.add]
+
+    def tool(item):
+        return {"log": [f"{item}: {interrupt(f'may I {item}?')}"]}
+
+    builder = StateGraph(State)
+    builder.add_node("plan", lambda state: {"log": ["plan"]})
+    builder.add_node("tool", tool)
+    builder.add_node("join", lambda state: {"log": ["join"]})
+    builder.set_entry_point("plan")
+    builder.add_conditional_edges("plan", lambda s: [Send("tool", i) for i in s["items"]], ["tool"])
+    builder.add_edge("tool", "join")
+    return builder
+
+
+def nested(depth: int = 4, persistent: bool = False) -> Any:
+    """Subgraphs in subgraphs, the innermost of which asks."""
+    import operator
+    from typing import Annotated, TypedDict
+
+    from langgraph.graph import StateGraph
+    from langgraph.types import interrupt
+
+    class State(TypedDict):
+        log: Annotated[list, operator.add]
+
+    def ask(state):
+        return {"log": [f"answer: {interrupt('what now?')}"]}
+
+    builder = StateGraph(State)
+    builder.add_node("ask", ask)
+    builder.set_entry_point("ask")
+    for level in range(depth):
+        inner = builder.compile(checkpointer=True if persistent and level == 0 else None)
+        builder = StateGraph(State)
+        builder.add_node("before", lambda state, level=level: {"log": [f"before {level}"]})
+        builder.add_node("inner", inner)
+        builder.add_edge("before", "inner")
+        builder.set_entry_point("before")
+    return builder
+
+
+def failing() -> Any:
+    """Two tasks in parallel, one of which asks; then one that fails the first time."""
+    import operator
+    from typing import Annotated, TypedDict
+
+    from langgraph.graph import StateGraph
+    from langgraph.types import interrupt
+
+    class State(TypedDict):
+        log: Annotated[list, operator.add]
+
+    runs = {"work": 0, "bad": 0}
+
+    def work(state):
+        runs["work"] += 1
+        return {"log": [f"work, run {runs['work']}"]}
+
+    def ask(state):
+        return {"log": [f"answer: {interrupt('may I?')}"]}
+
+    def bad(state):
+        runs["bad"] += 1
+        if runs["bad"] == 1:
+            raise ValueError("the first time fails")
+        return {"log": [f"bad, run {runs['bad']}"]}
+
+    builder = StateGraph(State)
+    builder.add_node("start", lambda state: {"log": ["start"]})
+    builder.add_node("work", work)
+    builder.add_node("ask", ask)
+    builder.add_node("bad", bad)
+    builder.set_entry_point("start")
+    builder.add_edge("start", "work")
+    builder.add_edge("start", "ask")
+    builder.add_edge(["work", "ask"], "bad")
+    return builder
+
+
+def delta(frequency: int = 3) -> Any:
+    """A DeltaChannel that parallel tasks append to."""
+    from typing import Annotated, TypedDict
+
+    from langgraph.channels import DeltaChannel
+    from langgraph.graph import StateGraph
+
+    def append(state, writes):
+        return [*state, *(item for write in writes for item in write)]
+
+    class State(TypedDict):
+        log: Annotated[list, DeltaChannel(append, snapshot_frequency=frequency)]
+
+    builder = StateGraph(State)
+    builder.add_node("start", lambda state: {"log": [f"start {len(state['log'])}"]})
+    builder.add_node("left", lambda state: {"log": ["left"]})
+    builder.add_node("right", lambda state: {"log": ["right"]})
+    builder.set_entry_point("start")
+    builder.add_edge("start", "left")
+    builder.add_edge("start", "right")
+    return builder
+
+
+def play(saver, builder, steps):
+    """Run a graph step by step, and return what happened and what is stored."""
+    from langgraph.types import Command
+
+    def outcome(state):
+        # The ids of interrupts are different in every run.
+        return {k: [i.value for i in v] if k == "__interrupt__" else v for k, v in state.items()}
+
+    graph = builder.compile(checkpointer=saver)
+    config = {"configurable": {"thread_id": "thread"}}
+    trace = []
+    for name, *args in steps:
+        try:
+            if name == "invoke":
+                trace.append(outcome(graph.invoke(args[0], config, durability="sync")))
+            elif name == "resume":
+                trace.append(
+                    outcome(graph.invoke(Command(resume=args[0]), config, durability="sync"))
+                )
+            elif name == "answer":
+                waiting = [i for task in graph.get_state(config).tasks for i in task.interrupts]
+                answers = {i.id: f"yes to {i.value}" for i in waiting[: args[0]]}
+                trace.append(
+                    outcome(graph.invoke(Command(resume=answers), config, durability="sync"))
+                )
+            elif name == "update":
+                graph.update_state(config, args[0], as_node=args[1])
+            elif name == "replay":
+                past = list(graph.get_state_history(config))[args[0]]
+                trace.append(outcome(graph.invoke(None, past.config, durability="sync")))
+            elif name == "copy":
+                saver.copy_thread("thread", "copy")
+                config = {"configurable": {"thread_id": "copy"}}
+            elif name == "prune":
+                saver.prune(["thread"], strategy="keep_latest")
+        except Exception as error:
+            trace.append(type(error).__name__)
+    for state in graph.get_state_history(config):
+        trace.append((state.values, state.next, state.metadata["source"], state.metadata["step"]))
+    return trace
+
+
+async def aplay(saver, builder, steps):
+    """Run a graph step by step, and return what happened and what is stored."""
+    from langgraph.types import Command
+
+    def outcome(state):
+        # The ids of interrupts are different in every run.
+        return {k: [i.value for i in v] if k == "__interrupt__" else v for k, v in state.items()}
+
+    graph = builder.compile(checkpointer=saver)
+    config = {"configurable": {"thread_id": "thread"}}
+    trace = []
+    for name, *args in steps:
+        try:
+            if name == "invoke":
+                trace.append(outcome(await graph.ainvoke(args[0], config, durability="sync")))
+            elif name == "resume":
+                answer = Command(resume=args[0])
+                trace.append(outcome(await graph.ainvoke(answer, config, durability="sync")))
+            elif name == "answer":
+                state = await graph.aget_state(config)
+                waiting = [i for task in state.tasks for i in task.interrupts]
+                answers = {i.id: f"yes to {i.value}" for i in waiting[: args[0]]}
+                answer = Command(resume=answers)
+                trace.append(outcome(await graph.ainvoke(answer, config, durability="sync")))
+            elif name == "update":
+                await graph.aupdate_state(config, args[0], as_node=args[1])
+            elif name == "replay":
+                past = [state async for state in graph.aget_state_history(config)][args[0]]
+                trace.append(outcome(await graph.ainvoke(None, past.config, durability="sync")))
+            elif name == "copy":
+                await saver.acopy_thread("thread", "copy")
+                config = {"configurable": {"thread_id": "copy"}}
+            elif name == "prune":
+                await saver.aprune(["thread"], strategy="keep_latest")
+        except Exception as error:
+            trace.append(type(error).__name__)
+    async for state in graph.aget_state_history(config):
+        trace.append((state.values, state.next, state.metadata["source"], state.metadata["step"]))
+    return trace

@@ -1,0 +1,367 @@
+"""What a checkpoint saver means: the oracle that every clause compares with.
+
+It restates the semantics in plain dicts and imports nothing of LangGraph, so that a fault shared by
+the published savers cannot hide in it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+#: Slots of the writes that replace an earlier one of the same task.
+SPECIAL_SLOTS = {"__error__": -1, "__scheduled__": -2, "__interrupt__": -3, "__resume__": -4}
+
+#: Keys of a config that say where a checkpoint is, and so are no metadata of it.
+NOT_METADATA = frozenset(
+    {
+        "thread_id",
+        "checkpoint_id",
+        "checkpoint_ns",
+        "checkpoint_map",
+        "langgraph_step",
+        "langgraph_node",
+        "langgraph_triggers",
+        "langgraph_path",
+        "langgraph_checkpoint_ns",
+    }
+)
+
+Config = Mapping[str, Any]
+Triple = tuple[str, str, Any]
+
+
+class Key(NamedTuple):
+    """Where one checkpoint is."""
+
+    thread: str
+    ns: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One checkpoint as a reader sees it; everything in it is the reader's own copy."""
+
+    key: Key
+    checkpoint: dict[str, Any]
+    metadata: dict[str, Any]
+    parent: str | None
+    writes: list[Triple]
+
+
+@dataclass
+class _Row:
+    checkpoint: dict[str, Any]
+    metadata: dict[str, Any]
+    parent: str | None
+    #: Deleted, but still on the path of a delta channel that lives on.
+    buried: bool = False
+    orphaned: bool = False
+
+
+@dataclass(frozen=True)
+class _Write:
+    path: str
+    task: str
+    slot: int
+    channel: str
+    value: Any
+
+
+@dataclass
+class Model:
+    """The state of a store, and the effect of each operation of the protocol on it.
+
+    Attributes:
+        clone: Copies a value on its way in and out, so that no caller shares state with the model.
+    """
+
+    clone: Callable[[Any], Any] = copy.deepcopy
+    _rows: dict[Key, _Row] = field(default_factory=dict)
+    _writes: dict[Key, dict[tuple[str, int], _Write]] = field(default_factory=dict)
+
+    def put(
+        self, config: Config, checkpoint: Mapping[str, Any], metadata: Mapping[str, Any]
+    ) -> Key:
+        """Store a checkpoint whose `channel_values` are complete.
+
+        Args:
+            config: Says the thread, the namespace, and the parent as `checkpoint_id`.
+            checkpoint: The checkpoint.
+            metadata: Its metadata, before the config's is merged in.
+
+        Returns:
+            Where it was stored.
+        """
+        where = config["configurable"]
+        key = Key(str(where["thread_id"]), where.get("checkpoint_ns") or "", checkpoint["id"])
+        self._rows[key] = _Row(
+            self.clone(dict(checkpoint)),
+            self.clone(merged_metadata(config, metadata)),
+            where.get("checkpoint_id") or None,
+        )
+        return key
+
+    def put_writes(
+        self, config: Config, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Store a task's writes: the first one into a slot stays, the last special one does.
+
+        Args:
+            config: Says which checkpoint they belong to.
+            writes: Pairs of channel and value.
+            task_id: The task that made them.
+            task_path: Where in the graph that task is.
+        """
+        slots = self._writes.setdefault(_key(config), {})
+        for position, (channel, value) in enumerate(writes):
+            slot = SPECIAL_SLOTS.get(channel, position)
+            if slot < 0 or (task_id, slot) not in slots:
+                slots[task_id, slot] = _Write(task_path, task_id, slot, channel, self.clone(value))
+
+    def get(self, config: Config) -> Entry | None:
+        """Return one checkpoint, or the latest of its namespace if the config names none.
+
+        Args:
+            config: Says the thread, and perhaps the namespace and the checkpoint.
+
+        Returns:
+            The checkpoint, or None if there is no such checkpoint.
+        """
+        where = config["configurable"]
+        thread, ns = str(where["thread_id"]), where.get("checkpoint_ns") or ""
+        wanted = where.get("checkpoint_id") or max(self.ids(thread, ns), default="")
+        row = self._rows.get(Key(thread, ns, wanted))
+        return None if row is None or row.buried else self._entry(Key(thread, ns, wanted), row)
+
+    def matching(
+        self,
+        config: Config | None,
+        *,
+        filter: Mapping[str, Any] | None = None,
+        before: Config | None = None,
+        limit: int | None = None,
+    ) -> list[Entry]:
+        """Return the checkpoints that match, newest first by id.
+
+        Args:
+            config: The thread, and perhaps the namespace and the id; None means every thread.
+            filter: Metadata that a checkpoint has to have.
+            before: Only checkpoints whose id is smaller than this one's.
+            limit: At most so many.
+
+        Returns:
+            The matching checkpoints.
+        """
+        where = config["configurable"] if config else {}
+        bound = before["configurable"].get("checkpoint_id") if before else None
+        found: list[Entry] = []
+        for key, row in sorted(self._rows.items(), key=lambda item: item[0].id, reverse=True):
+            if (
+                row.buried
+                or ("thread_id" in where and key.thread != str(where["thread_id"]))
+                or (where.get("checkpoint_ns") is not None and key.ns != where["checkpoint_ns"])
+                or (where.get("checkpoint_id") and key.id != where["checkpoint_id"])
+                or (bound and key.id >= bound)
+                or not all(k in row.metadata and row.metadata[k] == v for k, v in _items(filter))
+            ):
+                continue
+            found.append(self._entry(key, row))
+        return found if limit is None else found[: max(limit, 0)]
+
+    def ids(self, thread: str, ns: str) -> list[str]:
+        """Return the ids of the checkpoints in one namespace, in no order.
+
+        Args:
+            thread: The thread.
+            ns: The namespace.
+
+        Returns:
+            Their ids.
+        """
+        return [k.id for k, row in self._rows.items() if k[:2] == (thread, ns) and not row.buried]
+
+    def keys(self) -> Iterator[Key]:
+        """Yield where every checkpoint is, in no order."""
+        return (key for key, row in self._rows.items() if not row.buried)
+
+    def delete_thread(self, thread: str) -> None:
+        """Forget a thread.
+
+        Args:
+            thread: Its id; an unknown one is no error.
+        """
+        self._rows = {k: row for k, row in self._rows.items() if k.thread != str(thread)}
+        self._writes = {k: slots for k, slots in self._writes.items() if k.thread != str(thread)}
+
+    def delete_for_runs(self, run_ids: Iterable[str]) -> None:
+        """Forget the checkpoints of some runs, in every thread.
+
+        Args:
+            run_ids: The runs; unknown ones are no error.
+        """
+        wanted = set(run_ids)
+        self._drop([k for k in self.keys() if self._rows[k].metadata.get("run_id") in wanted])
+
+    def copy_thread(self, source: str, target: str) -> None:
+        """Copy a thread with everything it owns.
+
+        Args:
+            source: The thread to copy; an unknown one copies nothing.
+            target: The thread that gets the copies.
+        """
+        for key, row in list(self._rows.items()):
+            if key.thread == str(source):
+                self._rows[key._replace(thread=str(target))] = copy.copy(row)
+        for key, slots in list(self._writes.items()):
+            if key.thread == str(source):
+                self._writes[key._replace(thread=str(target))] = dict(slots)
+
+    def prune(self, threads: Iterable[str], *, strategy: str = "keep_latest") -> None:
+        """Keep the latest checkpoint of each namespace, or nothing.
+
+        Args:
+            threads: The threads to prune; unknown ones are no error.
+            strategy: `keep_latest` or `delete`.
+
+        Raises:
+            TypeError: If `threads` is one string.
+            ValueError: If the strategy is unknown.
+        """
+        if isinstance(threads, str):
+            raise TypeError("threads must be a sequence of thread ids, not a str")
+        if strategy not in ("keep_latest", "delete"):
+            raise ValueError(f"unknown strategy {strategy!r}")
+        for thread in threads:
+            if strategy == "delete":
+                self.delete_thread(str(thread))
+            else:
+                self._keep_latest(str(thread))
+
+    def history(self, config: Config, channels: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return what each channel was given on the path to a checkpoint.
+
+        Args:
+            config: Says which checkpoint, itself excluded.
+            channels: The channels to look for.
+
+        Returns:
+            For each channel its `writes`, oldest first, and its `seed` if the path has one.
+        """
+        target = self.get(config)
+        chain = [] if target is None else self._ancestors(target.key)
+        found: dict[str, dict[str, Any]] = {}
+        for channel in channels:
+            groups: list[list[Triple]] = []
+            found[channel] = {}
+            for key in chain:
+                groups.append([w for w in self._pending(key) if w[1] == channel])
+                values = self._rows[key].checkpoint["channel_values"]
+                if channel in values:
+                    found[channel]["seed"] = self.clone(values[channel])
+                    break
+            found[channel]["writes"] = [w for group in reversed(groups) for w in group]
+        return found
+
+    def _ancestors(self, key: Key) -> list[Key]:
+        chain: list[Key] = []
+        parent = self._rows[key].parent
+        while parent is not None and (at := key._replace(id=parent)) in self._rows:
+            if at in chain or at == key:
+                break
+            chain.append(at)
+            parent = self._rows[at].parent
+        return chain
+
+    def _entry(self, key: Key, row: _Row) -> Entry:
+        return Entry(
+            key,
+            self.clone(row.checkpoint),
+            self.clone(row.metadata),
+            None if row.orphaned else row.parent,
+            self._pending(key),
+        )
+
+    def _pending(self, key: Key) -> list[Triple]:
+        slots = self._writes.get(key, {}).values()
+        ordered = sorted(slots, key=lambda w: (w.path, w.task, w.slot))
+        return [(w.task, w.channel, self.clone(w.value)) for w in ordered]
+
+    def _keep_latest(self, thread: str) -> None:
+        heads = {
+            ns: max(self.ids(thread, ns))
+            for ns in {k.ns for k in self.keys() if k.thread == thread}
+        }
+        dropped: list[Key] = []
+        for ns, head in heads.items():
+            key = Key(thread, ns, head)
+            parents: dict[str, str] = self._rows[key].metadata.get("parents") or {}
+            root = parents.get("", "")
+            # The namespace of one call of a subgraph ends in its task's id, after a colon.
+            finished_call = (
+                ":" in ns and root != heads.get("") and Key(thread, "", root) in self._rows
+            )
+            dropped += [
+                Key(thread, ns, i) for i in self.ids(thread, ns) if finished_call or i != head
+            ]
+        self._drop(dropped)
+
+    def _drop(self, keys: Iterable[Key]) -> None:
+        gone = set(keys)
+        for key in gone:
+            self._rows[key].buried = True
+        for key in self.keys():
+            row = self._rows[key]
+            if row.parent is not None and key._replace(id=row.parent) in gone:
+                row.orphaned = True
+        needed = {at for key in self.keys() for at in self._delta_path(key)}
+        for key in [k for k, row in self._rows.items() if row.buried and k not in needed]:
+            del self._rows[key]
+            self._writes.pop(key, None)
+
+    def _delta_path(self, key: Key) -> Iterator[Key]:
+        """Yield the ancestors that the delta channels of a checkpoint are rebuilt from."""
+        row = self._rows[key]
+        unseeded = set(row.metadata.get("counters_since_delta_snapshot") or {})
+        unseeded -= row.checkpoint["channel_values"].keys()
+        for at in self._ancestors(key) if unseeded else ():
+            yield at
+            unseeded -= self._rows[at].checkpoint["channel_values"].keys()
+            if not unseeded:
+                return
+
+
+def merged_metadata(config: Config, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint's metadata together with what its config says about the run.
+
+    Args:
+        config: The config that `put` was given.
+        metadata: The metadata that `put` was given, which has precedence.
+
+    Returns:
+        The metadata to store.
+    """
+    merged = {k: _without_nul(v) for k, v in metadata.items()}
+    for extra in (config.get("metadata"), config.get("configurable")):
+        for key, value in _items(extra):
+            if key in merged or key in NOT_METADATA or key.startswith("__"):
+                continue
+            if isinstance(value, (str, int, float)):
+                merged[key] = _without_nul(value)
+    return merged
+
+
+def _without_nul(value: Any) -> Any:
+    return value.replace("\0", "") if isinstance(value, str) else value
+
+
+def _items(mapping: Mapping[str, Any] | None) -> Iterable[tuple[str, Any]]:
+    return mapping.items() if mapping else ()
+
+
+def _key(config: Config) -> Key:
+    where = config["configurable"]
+    return Key(str(where["thread_id"]), where.get("checkpoint_ns") or "", where["checkpoint_id"])

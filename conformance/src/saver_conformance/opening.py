@@ -1,0 +1,123 @@
+"""Opening and closing a saver, whatever shape its opener has."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from saver_conformance.limits import Lanes, LoopThread, Worker
+
+
+class NotASaverError(Exception):
+    """An opener returned something that has no `get_tuple`."""
+
+
+class OpenSaver:
+    """One open saver: entered where its kind of context manager wants, and left there again.
+
+    A synchronous manager is entered in the worker thread, an asynchronous one on the event loop,
+    by one task that also leaves it (some libraries insist on that).
+
+    Args:
+        opener: Makes the saver, a context manager of it, an awaitable or a generator.
+        lanes: Where to run it.
+
+    Raises:
+        CallTimeoutError: If opening takes longer than a call may.
+        NotASaverError: If what it makes is no saver.
+        Exception: Whatever the opener raises.
+    """
+
+    def __init__(self, opener: Callable[[], Any], lanes: Lanes) -> None:
+        self._lanes = lanes
+        self._leave: Callable[[], None] = lambda: None
+        # Where it is closed again; after a call hung there, nothing would be answered.
+        self._on: Worker | LoopThread = lanes.worker
+        self.on_loop = False
+        self.saver = self._enter(lanes.worker.call(opener, lanes.seconds))
+        if not hasattr(self.saver, "get_tuple"):
+            kind = type(self.saver).__name__
+            self.close()
+            raise NotASaverError(f"the spec's open returned {kind}, which has no get_tuple")
+
+    def _enter(self, made: Any) -> Any:
+        seconds = self._lanes.seconds
+        if inspect.isgenerator(made):
+            made = contextmanager(lambda: made)()
+        elif inspect.isasyncgen(made):
+            made = asynccontextmanager(lambda: made)()
+        if hasattr(made, "__enter__"):
+            worker = self._lanes.worker
+            saver = worker.call(made.__enter__, seconds)
+            self._leave = lambda: worker.call(lambda: made.__exit__(None, None, None), seconds)
+            return saver
+        if hasattr(made, "__aenter__"):
+            self.on_loop = True
+            return self._hold(made)
+        if inspect.isawaitable(made):
+            self.on_loop = True
+            return self._enter(self._lanes.loop.run(_await(made), seconds))
+        if callable(close := getattr(made, "close", None)) and not inspect.iscoroutinefunction(
+            close
+        ):
+            worker = self._lanes.worker
+            self._leave = lambda: worker.call(close, seconds)
+        return made
+
+    def _hold(self, manager: Any) -> Any:
+        self._on = loop = self._lanes.loop
+        seconds = self._lanes.seconds
+        done = loop.run(_new_event(), seconds)
+        entered: asyncio.Future[Any] = loop.run(_new_future(), seconds)
+
+        async def hold() -> None:
+            try:
+                async with manager as saver:
+                    entered.set_result(saver)
+                    await done.wait()
+            # Before it is entered the error belongs to whoever opens, afterwards to `close`.
+            except BaseException as error:
+                if entered.done():
+                    raise
+                entered.set_exception(error)
+
+        holder = loop.run(_start(hold()), seconds)
+
+        async def leave() -> None:
+            done.set()
+            await holder
+
+        self._leave = lambda: loop.run(leave(), seconds)
+        return loop.run(_await(entered), seconds)
+
+    def close(self) -> None:
+        """Leave the saver's context, or close it; at most once.
+
+        Raises:
+            CallTimeoutError: If closing takes longer than a call may.
+            Exception: Whatever closing raises.
+        """
+        leave, self._leave = self._leave, lambda: None
+        if not self._on.abandoned:
+            leave()
+
+
+async def _await(awaitable: Any) -> Any:
+    return await awaitable
+
+
+async def _new_event() -> asyncio.Event:
+    return asyncio.Event()
+
+
+async def _new_future() -> asyncio.Future[Any]:
+    return asyncio.get_running_loop().create_future()
+
+
+async def _start(coroutine: Any) -> asyncio.Task[None]:
+    return asyncio.ensure_future(coroutine)

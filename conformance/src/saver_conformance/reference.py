@@ -1,0 +1,285 @@
+"""The model as a saver: what the suite says a saver should be, and what its mutants break.
+
+It keeps a journal of operations in a file, which is replayed by whoever opens the store: slow, and
+short enough to be read.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pickle
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from langgraph.checkpoint.base import (
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+)
+
+from saver_conformance.model import Entry, Model, merged_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.serde.base import SerializerProtocol
+
+_LENGTH = 8
+
+
+class ReferenceSaver(BaseCheckpointSaver[int]):
+    """A saver that does what the model does.
+
+    Args:
+        folder: Where its journal is kept; None keeps everything in memory.
+        serde: Serializer of values; None uses LangGraph's.
+    """
+
+    def __init__(
+        self, folder: Path | None = None, *, serde: SerializerProtocol | None = None
+    ) -> None:
+        super().__init__(serde=serde)
+        self.model = Model()
+        self.lock = threading.RLock()
+        self.journal = None if folder is None else (folder / "journal").open("a+b")
+        self.replayed = 0
+
+    def close(self) -> None:
+        """Close the journal."""
+        if self.journal is not None:
+            self.journal.close()
+
+    # -- the journal -------------------------------------------------------------------------
+
+    @contextmanager
+    def current(self, *, exclusive: bool = False) -> Iterator[Model]:
+        """Yield the model, with everything in it that any process has written.
+
+        Args:
+            exclusive: Whether to keep other processes from writing meanwhile.
+        """
+        with self.lock:
+            if self.journal is None:
+                yield self.model
+                return
+            fcntl.flock(self.journal, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+            try:
+                self.catch_up()
+                yield self.model
+            finally:
+                fcntl.flock(self.journal, fcntl.LOCK_UN)
+
+    def catch_up(self) -> None:
+        """Replay what was appended to the journal since the last time."""
+        journal = self.journal
+        if journal is None:
+            return
+        journal.seek(self.replayed)
+        data = journal.read()
+        while len(data) >= _LENGTH:
+            end = _LENGTH + int.from_bytes(data[:_LENGTH], "big")
+            if len(data) < end:
+                break
+            operation, args, kwargs = pickle.loads(data[_LENGTH:end])  # noqa: S301 - our own file
+            getattr(self.model, operation)(*args, **kwargs)
+            self.replayed += end
+            data = data[end:]
+
+    def write(self, operation: str, *args: Any, **kwargs: Any) -> None:
+        """Apply an operation to the model, and append it to the journal.
+
+        Args:
+            operation: The model's method.
+            *args: Its arguments.
+            **kwargs: Its keyword arguments.
+        """
+        with self.current(exclusive=True) as model:
+            getattr(model, operation)(*args, **kwargs)
+            if self.journal is not None:
+                record = pickle.dumps((operation, args, kwargs))
+                # What a process left half written when it was killed is written over.
+                self.journal.truncate(self.replayed)
+                self.journal.write(len(record).to_bytes(_LENGTH, "big") + record)
+                self.journal.flush()
+                os.fsync(self.journal.fileno())
+                self.replayed += _LENGTH + len(record)
+
+    # -- values ------------------------------------------------------------------------------
+
+    def encode(self, value: Any, channel: str = "metadata") -> tuple[str, bytes]:
+        """Serialise a value, naming its channel if that fails."""
+        try:
+            return self.serde.dumps_typed(value)
+        except Exception as error:
+            raise TypeError(f"{channel} cannot be serialised: {error}") from error
+
+    def decode(self, value: tuple[str, bytes]) -> Any:
+        """Rebuild a value."""
+        return self.serde.loads_typed(value)
+
+    def tuple_of(self, entry: Entry) -> CheckpointTuple:
+        """Return what the model has as the protocol's tuple."""
+        thread, ns, identifier = entry.key
+        values = {k: self.decode(v) for k, v in entry.checkpoint["channel_values"].items()}
+        parent = None if entry.parent is None else _where(thread, ns, entry.parent)
+        return CheckpointTuple(
+            _where(thread, ns, identifier),
+            cast("Checkpoint", {**entry.checkpoint, "channel_values": values}),
+            cast("CheckpointMetadata", entry.metadata),
+            parent,
+            [(task, channel, self.decode(value)) for task, channel, value in entry.writes],
+        )
+
+    # -- the protocol ------------------------------------------------------------------------
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,  # noqa: ARG002 - every value is stored with its checkpoint
+    ) -> RunnableConfig:
+        """Store a checkpoint."""
+        values = {k: self.encode(v, k) for k, v in checkpoint["channel_values"].items()}
+        where = config["configurable"]
+        bare = _where(where["thread_id"], where.get("checkpoint_ns"), where.get("checkpoint_id"))
+        told = merged_metadata(cast("Mapping[str, Any]", config), metadata)
+        self.encode(told)
+        self.write("put", bare, {**checkpoint, "channel_values": values}, told)
+        return _where(str(where["thread_id"]), where.get("checkpoint_ns"), checkpoint["id"])
+
+    def put_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """Store a task's writes."""
+        where = config["configurable"]
+        bare = _where(where["thread_id"], where.get("checkpoint_ns"), where["checkpoint_id"])
+        encoded = [(channel, self.encode(value, channel)) for channel, value in writes]
+        self.write("put_writes", bare, encoded, task_id, task_path)
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Return a checkpoint."""
+        with self.current() as model:
+            entry = model.get(cast("Mapping[str, Any]", config))
+        return None if entry is None else self.tuple_of(entry)
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        """Yield the checkpoints that match."""
+        with self.current() as model:
+            entries = model.matching(
+                cast("Any", config), filter=filter, before=cast("Any", before), limit=limit
+            )
+        yield from map(self.tuple_of, entries)
+
+    def delete_thread(self, thread_id: str) -> None:
+        """Forget a thread."""
+        self.write("delete_thread", thread_id)
+
+    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Forget runs."""
+        self.write("delete_for_runs", [*run_ids])
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copy a thread."""
+        self.write("copy_thread", source_thread_id, target_thread_id)
+
+    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Keep the latest checkpoints, or none."""
+        if isinstance(thread_ids, str):
+            raise TypeError("thread_ids must be a sequence of thread ids, not a str")
+        self.write("prune", [*thread_ids], strategy=strategy)
+
+    def get_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """Return what channels were given on the path to a checkpoint."""
+        with self.current() as model:
+            found = model.history(cast("Mapping[str, Any]", config), channels)
+        for entry in found.values():
+            entry["writes"] = [(t, c, self.decode(v)) for t, c, v in entry["writes"]]
+            if "seed" in entry:
+                entry["seed"] = self.decode(entry["seed"])
+        return cast("Mapping[str, DeltaChannelHistory]", found)
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Store a checkpoint."""
+        return self.put(config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """Store a task's writes."""
+        self.put_writes(config, writes, task_id, task_path)
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Return a checkpoint."""
+        return self.get_tuple(config)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """Yield the checkpoints that match."""
+        for found in self.list(config, filter=filter, before=before, limit=limit):
+            yield found
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Forget a thread."""
+        self.delete_thread(thread_id)
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Forget runs."""
+        self.delete_for_runs(run_ids)
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copy a thread."""
+        self.copy_thread(source_thread_id, target_thread_id)
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Keep the latest checkpoints, or none."""
+        self.prune(thread_ids, strategy=strategy)
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """Return what channels were given on the path to a checkpoint."""
+        return self.get_delta_channel_history(config=config, channels=channels)
+
+
+def _where(thread: Any, ns: str | None, identifier: str | None) -> RunnableConfig:
+    where = {"thread_id": thread, "checkpoint_ns": ns or ""}
+    if identifier is not None:
+        where["checkpoint_id"] = identifier
+    return {"configurable": where}

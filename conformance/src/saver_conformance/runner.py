@@ -1,0 +1,176 @@
+"""Runs the suite on one saver."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from saver_conformance import clauses
+from saver_conformance.capability import EXTENDED, Capability
+from saver_conformance.clause import CLAUSES, Clause
+from saver_conformance.engine import judge
+from saver_conformance.limits import Lanes
+from saver_conformance.profile import PROFILES, Profile
+from saver_conformance.result import ClauseResult, Failure, Report, Status
+from saver_conformance.spec import as_spec
+from saver_conformance.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from saver_conformance.spec import SaverSpec
+
+OnResult = Callable[[ClauseResult], None]
+
+#: The clause that a saver breaks which cannot even be opened.
+_OPENS = "spec.opens"
+
+
+def run(
+    spec: object,
+    *,
+    profile: str | Profile = "default",
+    seed: int | None = None,
+    only: Iterable[str] = (),
+    on_result: OnResult | None = None,
+    shrink: bool = True,
+) -> Report:
+    """Run the suite on a saver.
+
+    Args:
+        spec: A `SaverSpec`, or what the official suite's `@checkpointer_test` registered.
+        profile: How hard to look: `quick`, `default`, `thorough`, or a profile of your own.
+        seed: Repeats a run; None draws one, which the report names.
+        only: Ids or dotted prefixes of the clauses to put; none puts all of them.
+        on_result: Called with each verdict as it comes.
+        shrink: Whether to look for the smallest example that breaks a clause.
+
+    Returns:
+        The report.
+
+    Raises:
+        KeyError: If the profile, or a clause in `only`, does not exist.
+        TypeError: If `spec` declares no saver.
+    """
+    declared = as_spec(spec)
+    chosen = profile if isinstance(profile, Profile) else PROFILES[profile]
+    clauses.load()
+    selected = CLAUSES.select(only) if only else list(CLAUSES)
+    root_seed = random.randrange(2**32) if seed is None else seed  # noqa: S311
+    began = time.monotonic()
+    results: list[ClauseResult] = []
+    faces: tuple[str, ...] = ()
+
+    def note(result: ClauseResult) -> None:
+        results.append(result)
+        if on_result is not None:
+            on_result(result)
+
+    with _target(declared, chosen) as target:
+        broken = _open(target)
+        if broken is not None:
+            for clause in CLAUSES.select([_OPENS]) if only else selected:
+                note(_unopened(clause, broken))
+        else:
+            faces = tuple(map(str, target.offer.faces))
+            for clause in selected:
+                note(judge(target, clause, chosen, root_seed, shrink=shrink))
+    return Report(
+        declared.name,
+        declared.version,
+        declared.origin,
+        chosen.name,
+        root_seed,
+        time.monotonic() - began,
+        faces,
+        results,
+        tuple(sorted(i for i in declared.known_failures if i not in CLAUSES)),
+    )
+
+
+@contextmanager
+def _target(spec: SaverSpec, profile: Profile) -> Iterator[Target]:
+    lanes = Lanes(profile.call_seconds)
+    with (
+        tempfile.TemporaryDirectory(
+            prefix="saver-conformance-", ignore_cleanup_errors=True
+        ) as root,
+        _lifespan(spec, lanes),
+    ):
+        try:
+            yield Target(spec, lanes, Path(root))
+        finally:
+            lanes.close()
+
+
+@contextmanager
+def _lifespan(spec: SaverSpec, lanes: Lanes) -> Iterator[None]:
+    context: Any = spec.lifespan()
+    if not hasattr(context, "__aenter__") or hasattr(context, "__enter__"):
+        with context:
+            yield
+        return
+
+    # One task enters and leaves it, as the asynchronous libraries demand.
+    async def hold(entered: asyncio.Event, leave: asyncio.Event) -> None:
+        async with context:
+            entered.set()
+            await leave.wait()
+
+    async def begin() -> tuple[asyncio.Task[None], asyncio.Event]:
+        entered, leave = asyncio.Event(), asyncio.Event()
+        task = asyncio.ensure_future(hold(entered, leave))
+        waiting = asyncio.ensure_future(entered.wait())
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            waiting.cancel()
+            await task
+        return task, leave
+
+    async def end(task: asyncio.Task[None], leave: asyncio.Event) -> None:
+        leave.set()
+        await task
+
+    loop = lanes.loop
+    task, leave = loop.run(begin(), 120)
+    try:
+        yield
+    finally:
+        if not loop.abandoned:
+            loop.run(end(task, leave), 120)
+
+
+def _open(target: Target) -> Failure | None:
+    try:
+        target.probe()
+    # Whatever a spec does when it is opened is its author's to read.
+    except BaseException as error:  # noqa: BLE001
+        text = f"{type(error).__name__}: {error}"
+        where = _where(target.spec)
+        return Failure(f"opening or closing the saver failed: {text}", f"# {where}\n", "-")
+    if not target.offer.faces:
+        message = "neither put and get_tuple nor aput and aget_tuple are implemented"
+        return Failure(message, f"# {_where(target.spec)}\n", "-")
+    return None
+
+
+def _where(spec: SaverSpec) -> str:
+    try:
+        return f"open is {inspect.getsourcefile(spec.open)}:{inspect.getsourcelines(spec.open)[1]}"
+    except (OSError, TypeError):
+        return f"open is {spec.open!r}"
+
+
+def _unopened(clause: Clause, broken: Failure) -> ClauseResult:
+    if clause.id == _OPENS:
+        return ClauseResult(clause, Status.FAILED, 1, failure=broken)
+    optional = clause.needs & (EXTENDED | {Capability.ASYNC})
+    status = Status.NOT_CLAIMED if optional or clause.unspecified else Status.NOT_RUN
+    return ClauseResult(clause, status, note="the saver could not be opened")

@@ -1,0 +1,1 @@
+"""Ready specs of published savers; each module imports its saver only when a store is opened."""

@@ -1,0 +1,58 @@
+"""SqliteSaver and AsyncSqliteSaver of langgraph-checkpoint-sqlite, on a file."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from saver_conformance.spec import SaverSpec
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def _open(path: Path, serde: Any = None) -> Iterator[Any]:
+    import sqlite3  # noqa: PLC0415
+
+    from langgraph.checkpoint.sqlite import SqliteSaver  # noqa: PLC0415
+
+    # What `SqliteSaver.from_conn_string` does, which takes no serializer.
+    with closing(sqlite3.connect(path / "store.db", check_same_thread=False)) as connection:
+        yield SqliteSaver(connection, serde=serde)
+
+
+@asynccontextmanager
+async def _aopen(path: Path, serde: Any = None) -> AsyncIterator[Any]:
+    import aiosqlite  # noqa: PLC0415
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver  # noqa: PLC0415
+
+    async with aiosqlite.connect(path / "store.db") as connection:
+        yield AsyncSqliteSaver(connection, serde=serde)
+
+
+sync = SaverSpec.on_disk(
+    "SqliteSaver",
+    _open,
+    distribution="langgraph-checkpoint-sqlite",
+    snippet="""
+        import sqlite3
+        from langgraph.checkpoint.sqlite import SqliteSaver
+        connection = sqlite3.connect(path + "/store.db", check_same_thread=False)
+        saver = SqliteSaver(connection{, serde})
+    """,
+)
+
+aio = SaverSpec.on_disk(
+    "AsyncSqliteSaver",
+    _aopen,
+    distribution="langgraph-checkpoint-sqlite",
+    snippet="""
+        import aiosqlite
+        from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+        async with aiosqlite.connect(path + "/store.db") as connection:
+            saver = AsyncSqliteSaver(connection{, serde})
+            if True:
+    """,
+)

@@ -1,0 +1,66 @@
+"""Opens a spec's saver in a program, as the minimal programs in reports do."""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from saver_conformance.limits import Lanes
+from saver_conformance.opening import OpenSaver
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from saver_conformance.spec import SaverSpec
+
+
+@contextmanager
+def opened(spec: SaverSpec, path: str | Path) -> Iterator[Any]:
+    """Open a spec's saver.
+
+    Args:
+        spec: The spec.
+        path: An empty folder.
+
+    Yields:
+        The saver.
+
+    Raises:
+        NotASaverError: If what it opens is no saver.
+        Exception: Whatever opening it raises.
+    """
+    lanes = Lanes(seconds=60)
+    saver = OpenSaver(lambda: spec.open(Path(path)), lanes)
+    try:
+        yield saver.saver
+    finally:
+        saver.close()
+        lanes.close()
+
+
+@asynccontextmanager
+async def aopened(spec: SaverSpec, path: str | Path) -> AsyncIterator[Any]:
+    """Open a spec's saver on the running event loop.
+
+    Args:
+        spec: The spec.
+        path: An empty folder.
+
+    Yields:
+        The saver.
+
+    Raises:
+        Exception: Whatever opening it raises.
+    """
+    made = spec.open(Path(path))
+    if inspect.isasyncgen(made):
+        made = asynccontextmanager(lambda: made)()
+    if inspect.isawaitable(made):
+        made = await made
+    if hasattr(made, "__aenter__"):
+        async with made as saver:
+            yield saver
+    else:
+        yield made

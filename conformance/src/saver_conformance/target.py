@@ -1,0 +1,225 @@
+"""A saver under test: its spec, what it turned out to offer, and sessions with it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+
+from saver_conformance.capability import BASE, EXTENDED, Capability, Face
+from saver_conformance.limits import CallTimeoutError, Lanes
+from saver_conformance.opening import OpenSaver
+from saver_conformance.recorder import acall
+from saver_conformance.script import Script
+from saver_conformance.session import Session, at, checkpoint_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from saver_conformance.spec import Opener, SaverSpec
+    from saver_conformance.violation import Violation
+
+_METHODS = (*BASE, *EXTENDED)
+_CORE = (Capability.PUT, Capability.GET_TUPLE)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a saver offers.
+
+    Attributes:
+        faces: The faces that can put and get.
+        methods: The methods of the protocol that each of them has.
+        claimed: Every capability that clauses are put to.
+        on_loop: Whether the saver has to be opened on an event loop.
+    """
+
+    faces: tuple[Face, ...]
+    methods: dict[Face, frozenset[Capability]]
+    claimed: frozenset[Capability]
+    on_loop: bool = False
+
+
+@dataclass
+class Target:
+    """A saver under test.
+
+    Attributes:
+        spec: Its declaration.
+        lanes: Where its calls run.
+        root: A folder for its stores.
+        offer: What it offers; known once `probe` has run.
+        broken: The clauses that it has turned out to break.
+    """
+
+    spec: SaverSpec
+    lanes: Lanes
+    root: Path
+    offer: Offer = field(default_factory=lambda: Offer((), {}, frozenset()))
+    broken: set[str] = field(default_factory=set)
+
+    def probe(self) -> None:
+        """Find out what the saver offers, by opening it and calling every method once.
+
+        Raises:
+            CallTimeoutError: If it hangs.
+            NotASaverError: If what the spec opens is no saver.
+            Exception: Whatever opening or closing raises.
+        """
+        with self.folder() as path:
+            opened = OpenSaver(lambda: self.spec.open(path), self.lanes)
+            try:
+                methods = {
+                    face: frozenset(m for m in _METHODS if self._has(opened.saver, face, m))
+                    for face in Face
+                }
+                bound_to_loop = opened.on_loop
+            finally:
+                opened.close()
+        faces = tuple(f for f in Face if all(m in methods[f] for m in _CORE))
+        self.offer = Offer(faces, methods, self._claimed(faces, methods), bound_to_loop)
+        if not bound_to_loop and Face.ASYNC in faces and Capability.LOOPS not in self._lacks():
+            claimed = self.offer.claimed | {Capability.LOOPS}
+            self.offer = Offer(faces, methods, claimed, bound_to_loop)
+
+    def _claimed(
+        self, faces: tuple[Face, ...], methods: dict[Face, frozenset[Capability]]
+    ) -> frozenset[Capability]:
+        spec = self.spec
+        claimed = {*BASE, Capability.DELTA_HISTORY, Capability.THREADS, Capability.GRAPH}
+        claimed.add(Capability.SPEC)
+        if spec.capabilities is None:
+            claimed |= {m for face in faces for m in methods[face]}
+        else:
+            claimed |= {Capability(c) for c in spec.capabilities}
+        if Face.ASYNC in faces:
+            claimed.add(Capability.ASYNC)
+        if len(faces) == len(Face):
+            claimed.add(Capability.BOTH_FACES)
+        for capability, claims in (
+            (Capability.SERDE, spec.takes_serde),
+            (Capability.REOPEN, spec.reopen is not None),
+            (Capability.PROCESSES, spec.attach is not None),
+            (Capability.DURABLE, spec.durable),
+        ):
+            if claims:
+                claimed.add(capability)
+        return frozenset(claimed - self._lacks())
+
+    def _lacks(self) -> set[Capability]:
+        return {Capability(c) for c in self.spec.lacks}
+
+    def _has(self, saver: Any, face: Face, method: Capability) -> bool:
+        name = face.method(method.value)
+        if getattr(type(saver), name, None) is getattr(BaseCheckpointSaver, name, None):
+            return False
+        try:
+            self._call(saver, face, method.value, _PROBES[method])
+        except NotImplementedError:
+            return False
+        except CallTimeoutError:
+            raise
+        # Any other error is for the clauses of that capability to judge.
+        except Exception:  # noqa: BLE001
+            return True
+        return True
+
+    def _call(self, saver: Any, face: Face, method: str, args: tuple[Any, ...]) -> Any:
+        if face is Face.ASYNC:
+            return self.lanes.loop.run(acall(saver, method, args, {}), self.lanes.seconds)
+        function = getattr(saver, method)
+        if method == "list":
+            return self.lanes.worker.call(lambda: [*function(*args)], self.lanes.seconds)
+        return self.lanes.worker.call(lambda: function(*args), self.lanes.seconds)
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """Yield an empty folder, and remove it afterwards."""
+        path = Path(tempfile.mkdtemp(dir=self.root))
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def script(self) -> Script:
+        """Return an empty program for this saver."""
+        return Script(self.spec.snippet, self.spec.origin, on_loop=self.offer.on_loop)
+
+    @contextmanager
+    def session(
+        self,
+        face: Callable[[], Face],
+        on_violation: Callable[[Violation], None] | None = None,
+    ) -> Iterator[Session]:
+        """Open an empty store for one example.
+
+        Args:
+            face: Chooses the face of each call.
+            on_violation: Told of a violation when it happens, before anything is cleaned up.
+
+        Yields:
+            The session.
+
+        Raises:
+            Violation: If the example breaks its clause, or the saver does not open or close.
+        """
+        with self.folder() as path:
+            fresh = [True]
+
+            def opener(**options: Any) -> OpenSaver:
+                first = bool(fresh and fresh.pop())
+                chosen: Opener = self.spec.open if first else self.spec.reopen or self.spec.open
+                opened = OpenSaver(lambda: chosen(path, **options), self.lanes)
+                if self.spec.shared_store and first:
+                    self._empty(opened.saver)
+                return opened
+
+            session = Session(opener, self.lanes, face, self.script(), path, self.spec)
+            session.on_violation = on_violation
+            session.broken = frozenset(self.broken | self.spec.known_failures.keys())
+            session.faces, session.claimed = self.offer.faces, self.offer.claimed
+            try:
+                yield session
+            except BaseException:
+                # The example has its verdict; a saver that does not close either adds nothing.
+                with suppress(Exception):
+                    session.close()
+                raise
+            session.close()
+
+    def _empty(self, saver: Any) -> None:
+        face = self.offer.faces[0] if self.offer.faces else Face.SYNC
+        found = self._call(saver, face, "list", (None,))
+        threads = {t.config["configurable"]["thread_id"] for t in found} | {"thread", "other"}
+        for thread in threads:
+            self._call(saver, face, "delete_thread", (thread,))
+
+
+_PROBES: dict[Capability, tuple[Any, ...]] = {
+    Capability.PUT: (
+        at("probe"),
+        {
+            "v": 4,
+            "id": checkpoint_id(0),
+            "ts": "2026-01-01T00:00:00+00:00",
+            "channel_values": {},
+            "channel_versions": {},
+            "versions_seen": {},
+            "updated_channels": None,
+        },
+        {"source": "loop", "step": 0},
+        {},
+    ),
+    Capability.GET_TUPLE: (at("probe"),),
+    Capability.PUT_WRITES: (at("probe", id=checkpoint_id(0)), [("channel", 1)], "task"),
+    Capability.LIST: (at("probe"),),
+    Capability.DELETE_THREAD: ("probe",),
+    Capability.DELETE_FOR_RUNS: (["probe"],),
+    Capability.COPY_THREAD: ("probe", "probe-copy"),
+    Capability.PRUNE: (["probe"],),
+}

@@ -37,11 +37,12 @@ def _run(bench: Bench) -> Result:
         extra |= write_script(target, range(turns, turns + 1))
     result = Result()
     with bench.open() as saver:
-        fork = _forking(saver)
+        _forking(saver)  # or there is nothing to measure
         fill(saver, script)
     result.metrics["one"] = allocated(bench.place.directory) - bench.place.baseline
     with bench.open() as saver:
         graph = build_agent(extra, saver)
+        fork = _forking(saver)
         result.latency("fork", latencies(partial(fork, target) for target in targets))
         asked = latencies(partial(ask, graph, extra, target, turns) for target in targets)
         result.metrics["wall"] = sum(asked)

@@ -61,11 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--check", action="store_true", help="write nothing; fail when out of date")
     report.set_defaults(command=_report)
 
-    profile = commands.add_parser("profile", help="run one workload under cProfile")
+    profile = commands.add_parser("profile", help="run one workload under a profiler")
     profile.add_argument("workload", choices=WORKLOADS)
     profile.add_argument("--saver", choices=SAVERS, default=OURS)
     profile.add_argument("--quick", action="store_true")
-    profile.add_argument("--sort", choices=("tottime", "cumtime", "ncalls"), default="tottime")
+    profile.add_argument("--clock", choices=("cpu", "wall"), default="cpu", help="default: cpu")
     profile.add_argument("--limit", type=int, default=40)
     _add_directory(profile)
     profile.set_defaults(command=_profile)
@@ -151,7 +151,7 @@ def _profile(options: argparse.Namespace) -> int:
         SAVERS[options.saver],
         quick=options.quick,
         directory=options.directory,
-        sort=options.sort,
+        clock=options.clock,
         limit=options.limit,
     )
     return 0

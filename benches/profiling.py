@@ -1,24 +1,40 @@
-"""Where the time of one workload goes, by function."""
+"""Where the processor time of one workload goes, by function, over all its threads."""
 
 from __future__ import annotations
 
-import cProfile
-import pstats
+import sys
 import tempfile
 from pathlib import Path
+from typing import Literal
+
+import yappi  # type: ignore[import-untyped]
 
 from benches.model import Bench, Place, Saver, Workload
 
+Clock = Literal["cpu", "wall"]
+
 
 def profile(
-    workload: Workload, saver: Saver, *, quick: bool, directory: Path, sort: str, limit: int
+    workload: Workload, saver: Saver, *, quick: bool, directory: Path, clock: Clock, limit: int
 ) -> None:
-    """Run the workload in this process under cProfile (its main thread alone) and print it."""
+    """Run the workload in this process and print the functions that took most by themselves.
+
+    LangGraph stores checkpoints from threads of its own, which cProfile does not follow.
+    """
     assert not saver.server, "a server's time is not in this process"
     with tempfile.TemporaryDirectory(prefix="langgraph-lmdb-profile-", dir=directory) as folder:
         bench = Bench(saver, Place(Path(folder)), quick, progress=lambda _: None)
         if workload.prepare is not None and saver.persistent:
             workload.prepare(bench)
-        profiler = cProfile.Profile()
-        profiler.runcall(workload.run, bench)
-        pstats.Stats(profiler).strip_dirs().sort_stats(sort).print_stats(limit)
+        yappi.set_clock_type(clock)
+        with yappi.run():
+            workload.run(bench)
+    total = sum(function.tsub for function in yappi.get_func_stats())
+    print(f"{total:.2f} s of {clock} time under the profiler\n")
+    print(f"{'own s':>8} {'with callees':>12} {'calls':>9}  function")
+    for function in [*yappi.get_func_stats().sort("tsub", "desc")][:limit]:
+        place = Path(function.module).name
+        sys.stdout.write(
+            f"{function.tsub:8.3f} {function.ttot:12.3f} {function.ncall:9}"
+            f"  {place}:{function.lineno} {function.name}\n"
+        )

@@ -13,7 +13,6 @@ from langgraph.checkpoint.lmdb.codec.values import Base, Encoded
 from langgraph.checkpoint.lmdb.configs import Where
 from langgraph.checkpoint.lmdb.core import Operation, View
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites, Place, StaleError
-from langgraph.checkpoint.lmdb.engine.values import Chunked
 from langgraph.checkpoint.lmdb.errors import InvalidConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -72,10 +71,10 @@ def put(
         values: dict[str, StoredValue] = {}
         for (channel, made), found in zip(encoded.items(), stored.values, strict=True):
             assert found is not None
-            value, chunk_runs = found
-            values[channel] = value
-            if isinstance(made, Encoded) and made.remember and isinstance(value, Chunked):
-                made.remember(stored.place, value, chunk_runs)
+            values[channel] = found.value
+            if isinstance(made, Encoded):
+                key = ChannelKey(where.thread_id, where.checkpoint_ns, channel)
+                core.codec.remember(key, made, stored.place, found, latest=True)
         core.views.put(where, View(stored.place, versions, values))
         return configs.config(where)
 
@@ -186,9 +185,9 @@ def put_writes(
 
     def finish(stored: Stored) -> None:
         for (channel, made), found in zip(encoded, stored.values, strict=True):
-            if found is not None and found[1] and made.remember_parts is not None:
+            if found is not None:
                 key = ChannelKey(where.thread_id, where.checkpoint_ns, channel)
-                made.remember_parts(key, stored.place, found[1])
+                core.codec.remember(key, made, stored.place, found, latest=False)
 
     return Operation(prepare, finish)
 

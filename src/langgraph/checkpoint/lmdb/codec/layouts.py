@@ -16,6 +16,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from langgraph.checkpoint.lmdb.codec.messages import State
     from langgraph.checkpoint.lmdb.engine.runs import Run
     from langgraph.checkpoint.lmdb.engine.store import Place
@@ -104,7 +106,7 @@ def ends_of(parts: list[bytes]) -> list[int]:
 
 
 class LayoutCache:
-    """The latest layout of each channel, and the parts of its latest pending writes.
+    """The latest layout of each channel, and where the latest parts of each thread are.
 
     Args:
         limit: Bytes that all of it may take, about; 0 remembers nothing.
@@ -119,7 +121,7 @@ class LayoutCache:
         self._lock = threading.Lock()
         self._layouts: OrderedDict[ChannelKey, Layout] = OrderedDict()
         self._size = 0
-        self._parts: OrderedDict[ChannelKey, tuple[Place, dict[bytes, Run]]] = OrderedDict()
+        self._parts: OrderedDict[str, tuple[Place, OrderedDict[bytes, Run]]] = OrderedDict()
 
     def get(self, key: ChannelKey, place: Place) -> Layout | None:
         """The layout of a channel, if what it says of the thread still holds."""
@@ -144,32 +146,30 @@ class LayoutCache:
             while self._size > self.limit and self._layouts:
                 self._size -= self._layouts.popitem(last=False)[1].size
 
-    def put_parts(self, key: ChannelKey, place: Place, parts: dict[bytes, Run]) -> None:
-        """Remember where the parts of a pending write are, by digest."""
+    def put_parts(self, thread_id: str, place: Place, parts: Iterable[tuple[bytes, Run]]) -> None:
+        """Remember by digest where parts are that a thread stored just now: other channels, and
+        other namespaces, often get the same."""
         if not self.limit:
             return
         with self._lock:
-            old = self._parts.pop(key, None)
-            if old is not None and old[0] == place and len(old[1]) < _MAX_PARTS:
-                parts = {**old[1], **parts}
-            self._parts[key] = (place, parts)
-            while len(self._parts) > _MAX_CHANNELS:
+            found = self._parts.pop(thread_id, None)
+            known = OrderedDict() if found is None or found[0] != place else found[1]
+            known.update(parts)
+            while len(known) > _MAX_PARTS:
+                known.popitem(last=False)
+            self._parts[thread_id] = (place, known)
+            if len(self._parts) > _MAX_THREADS:
                 self._parts.popitem(last=False)
 
-    def parts(self, key: ChannelKey, place: Place) -> dict[bytes, Run]:
-        """The parts of pending writes to a channel."""
+    def parts(self, thread_id: str, place: Place) -> Mapping[bytes, Run]:
+        """The parts that a thread stored last."""
         with self._lock:
-            found = self._parts.get(key)
+            found = self._parts.get(thread_id)
             return found[1] if found is not None and found[0] == place else {}
 
-    def forget_parts(self, key: ChannelKey) -> None:
-        """A value was stored: the writes before it have become part of it."""
-        with self._lock:
-            self._parts.pop(key, None)
 
-
-_MAX_PARTS = 2048
-_MAX_CHANNELS = 512
+_MAX_PARTS = 1024
+_MAX_THREADS = 256
 
 _instances: weakref.WeakSet[LayoutCache] = weakref.WeakSet()
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.codec import cutting, messages, plain
+from langgraph.checkpoint.lmdb.codec import cutting, messages
 from langgraph.checkpoint.lmdb.codec.layouts import Element, MessageLayout, digest, ends_of
-from langgraph.checkpoint.lmdb.engine import runs
+from langgraph.checkpoint.lmdb.engine import records, runs
 from langgraph.checkpoint.lmdb.errors import DamagedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from langgraph.checkpoint.lmdb.codec.messages import State
     from langgraph.checkpoint.lmdb.engine.runs import Run
@@ -21,14 +22,25 @@ LARGE = 8192
 """Bytes of an encoded message from which on it is cut into several parts."""
 
 
+@dataclass(slots=True)
+class Encoding:
+    """A list of messages, ready to be stored."""
+
+    items: list[Run | bytes]
+    """Where the parts are stored, or packed to be stored."""
+    elements: list[Element]
+    new: list[bytes]
+    """The digests of the parts that are to be stored."""
+
+
 def encode(
     values: list[Any],
     layout: MessageLayout | None,
-    known: dict[bytes, Run],
+    known: Mapping[bytes, Run],
     dumps: Callable[[list[Any]], bytes | None],
     level: int | None,
-) -> tuple[list[Run | bytes], list[Element]] | None:
-    """The items of a list of messages and what is known of each; None if `dumps` gives up.
+) -> Encoding | None:
+    """Encode what is new in a list of messages; None if `dumps` gives up.
 
     Args:
         values: Messages of `messages.MESSAGE_TYPES`.
@@ -48,9 +60,10 @@ def encode(
     if encoded is None:
         return None
     raws = iter(cutting.elements(encoded))
-    replaced = _replaced(layout, first, last)
+    replaced = _Replaced(layout, first, last)
     items: list[Run | bytes] = []
     elements: list[Element] = []
+    new: list[bytes] = []
     for index, place in enumerate(places, first):
         if place is not None:
             assert layout is not None
@@ -59,15 +72,23 @@ def encode(
             continue
         raw = next(raws)
         state = states[index] if messages.is_plain(values[index]) else object()
-        element, more = _store(raw, types[index], state, replaced, known, level)
-        items += more
-        elements.append(element)
+        parts = _parts(raw)
+        marks = list(map(digest, parts))
+        for part, mark in zip(parts, marks, strict=True):
+            run = known.get(mark) or replaced.find(mark)
+            if run is None:
+                items.append(records.pack(part, level))
+                new.append(mark)
+            else:
+                items.append(run)
+        mark = marks[0] if len(parts) == 1 else digest(raw)
+        elements.append(Element(types[index], state, mark, len(raw), len(parts), raw))
     if layout is None:
-        return items, elements
+        return Encoding(items, elements, new)
     end = runs.total(layout.runs)
     before = runs.cut(layout.runs, 0, layout.position(first))
     behind = runs.cut(layout.runs, layout.position(last), end)
-    return [*before, *items, *behind], [*old[:first], *elements, *old[last:]]
+    return Encoding([*before, *items, *behind], [*old[:first], *elements, *old[last:]], new)
 
 
 def _unchanged(types: list[type], states: list[State], old: list[Element]) -> tuple[int, int]:
@@ -102,35 +123,31 @@ def _runs_of(layout: MessageLayout, index: int) -> list[Run]:
     return runs.cut(layout.runs, start, start + layout.elements[index].parts)
 
 
-def _replaced(layout: MessageLayout | None, first: int, last: int) -> dict[bytes, Run]:
-    """The parts of the messages that are no longer where they were, by digest."""
-    found: dict[bytes, Run] = {}
-    for index in range(first, last):
-        assert layout is not None
-        element = layout.elements[index]
-        where = runs.singles(_runs_of(layout, index))
-        if element.parts == 1:
-            found[element.digest] = where[0]
-        elif element.raw is not None:
-            found.update(zip(map(digest, _parts(element.raw)), where, strict=True))
-    return found
+class _Replaced:
+    """The messages of a layout that are not where they were, by the digests of their parts."""
+
+    def __init__(self, layout: MessageLayout | None, first: int, last: int) -> None:
+        self._layout = layout
+        elements = [] if layout is None else layout.elements[first:last]
+        self._whole = {element.digest: index for index, element in enumerate(elements, first)}
+        self._parts: dict[bytes, Run] = {}
+        for index, element in enumerate(elements, first):
+            if element.parts > 1 and element.raw is not None and layout is not None:
+                where = runs.singles(_runs_of(layout, index))
+                self._parts.update(zip(map(digest, _parts(element.raw)), where, strict=True))
+
+    def find(self, mark: bytes) -> Run | None:
+        """Where a part with this digest is stored."""
+        index = self._whole.get(mark)
+        if index is not None and self._layout is not None:
+            where = _runs_of(self._layout, index)
+            if runs.total(where) == 1:
+                return where[0]
+        return self._parts.get(mark)
 
 
 def _parts(raw: bytes) -> list[bytes]:
     return [raw] if len(raw) <= LARGE else cutting.cut(raw, len(raw))
-
-
-def _store(
-    raw: bytes,
-    kind: type,
-    state: State,
-    replaced: dict[bytes, Run],
-    known: dict[bytes, Run],
-    level: int | None,
-) -> tuple[Element, list[Run | bytes]]:
-    parts = _parts(raw)
-    items = plain.parts_or_runs(parts, replaced | known if replaced else known, level)
-    return Element(kind, state, digest(raw), len(raw), len(parts), raw), items
 
 
 def read(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.codec import cutting
@@ -10,29 +11,47 @@ from langgraph.checkpoint.lmdb.codec.layouts import digest, ends_of
 from langgraph.checkpoint.lmdb.engine import records, runs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from langgraph.checkpoint.lmdb.codec.layouts import PlainLayout
     from langgraph.checkpoint.lmdb.engine.runs import Run
 
 
-def parts_or_runs(
-    parts: list[bytes], known: dict[bytes, Run], level: int | None
-) -> list[Run | bytes]:
-    """Parts as items of a new value: where they are stored, or packed to be stored."""
-    found = ((known.get(digest(part)) if known else None, part) for part in parts)
-    return [records.pack(part, level) if run is None else run for run, part in found]
+@dataclass(slots=True)
+class Cut:
+    """A body in parts."""
+
+    items: list[Run | bytes]
+    """Where the parts are stored, or packed to be stored; runs may be of several parts."""
+    ends: list[int]
+    """Where each part ends in the body."""
+    new: list[bytes]
+    """The digests of the parts that are to be stored."""
 
 
-def cut_new(
-    body: bytes, size: int, known: dict[bytes, Run], level: int | None
-) -> tuple[list[Run | bytes], list[int]]:
-    """Cut a payload's body; returns its items and where each ends."""
+def cut_new(body: bytes, size: int, known: Mapping[bytes, Run], level: int | None) -> Cut:
+    """Cut the body of a payload of `size` bytes.
+
+    Args:
+        known: Where parts are stored, by digest.
+    """
     parts = cutting.cut(body, size)
-    return parts_or_runs(parts, known, level), ends_of(parts)
+    items: list[Run | bytes] = []
+    new: list[bytes] = []
+    for part in parts:
+        mark = digest(part)
+        run = known.get(mark)
+        if run is None:
+            items.append(records.pack(part, level))
+            new.append(mark)
+        else:
+            items.append(run)
+    return Cut(items, ends_of(parts), new)
 
 
 def cut_against(
-    layout: PlainLayout, body: bytes, size: int, known: dict[bytes, Run], level: int | None
-) -> tuple[list[Run | bytes], list[int]]:
+    layout: PlainLayout, body: bytes, size: int, known: Mapping[bytes, Run], level: int | None
+) -> Cut:
     """Cut a payload's body so that it shares what it can with an older one.
 
     The parts in front of the first byte that differs and behind the last are taken over as they
@@ -62,18 +81,19 @@ def cut_against(
             range(first, last), runs.singles(runs.cut(layout.runs, first, last)), strict=True
         )
     }
-    middle, middle_ends = cut_new(body[start:stop], size, replaced | known, level)
+    middle = cut_new(body[start:stop], size, {**known, **replaced}, level)
     shift = len(body) - len(old)
     items = [
         *runs.cut(layout.runs, 0, first),
-        *middle,
+        *middle.items,
         *runs.cut(layout.runs, last, len(ends)),
     ]
-    return items, [
+    new_ends = [
         *ends[:first],
-        *(start + end for end in middle_ends),
+        *(start + end for end in middle.ends),
         *(end + shift for end in ends[last:]),
     ]
+    return Cut(items, new_ends, middle.new)
 
 
 def _start(ends: list[int], index: int) -> int:

@@ -12,14 +12,12 @@ from langgraph.checkpoint.lmdb.codec.layouts import (
     LayoutCache,
     MessageLayout,
     PlainLayout,
-    digest,
     ends_of,
 )
-from langgraph.checkpoint.lmdb.engine import runs
 from langgraph.checkpoint.lmdb.engine.values import Chunked, Inline, NewValue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from langgraph.checkpoint.serde.base import SerializerProtocol
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.codec.layouts import ChannelKey, Layout
     from langgraph.checkpoint.lmdb.engine.runs import Run
     from langgraph.checkpoint.lmdb.engine.store import Place, Snapshot
-    from langgraph.checkpoint.lmdb.engine.values import StoredValue
+    from langgraph.checkpoint.lmdb.engine.values import Kept, StoredValue
 
 INLINE = 128
 """Bytes of a payload up to which it stands in each record that uses it."""
@@ -55,10 +53,10 @@ class Encoded:
     """A value ready to be stored, and how to remember it once it is."""
 
     new: NewValue | Inline
-    remember: Callable[[Place, Chunked, list[Run]], None] | None = None
+    digests: list[bytes]
+    """Of the parts that are new."""
+    layout: Callable[[Place, Chunked, list[Run]], Layout] | None = None
     """Takes where it was stored, as what, and the runs of its chunks."""
-    remember_parts: Callable[[ChannelKey, Place, list[Run]], None] | None = None
-    """The same for a pending write: a coming value may consist of its chunks."""
 
 
 class ValueCodec:
@@ -95,33 +93,28 @@ class ValueCodec:
                 return encoded
         tag, payload = faults.dumps(self._serde, value)
         if len(payload) <= INLINE:
-            return Encoded(Inline(tag, payload))
+            return Encoded(Inline(tag, payload), [])
         head, body = cutting.split_head(tag, payload)
         layout = self._plain_layout(key, base)
         known = self._known(key, base)
         if layout is None:
-            items, ends = plain.cut_new(body, len(payload), known, self._level)
+            cut = plain.cut_new(body, len(payload), known, self._level)
         else:
-            items, ends = plain.cut_against(layout, body, len(payload), known, self._level)
-        new = NewValue(tag, PLAIN, head, len(payload), items, _chunked(base))
+            cut = plain.cut_against(layout, body, len(payload), known, self._level)
+        new = NewValue(tag, PLAIN, head, len(payload), cut.items, _chunked(base))
 
-        def remember(place: Place, stored: Chunked, chunk_runs: list[Run]) -> None:
-            self._cache.put(key, PlainLayout(place, stored, chunk_runs, body, ends))
+        def remembered(place: Place, stored: Chunked, chunk_runs: list[Run]) -> Layout:
+            return PlainLayout(place, stored, chunk_runs, body, cut.ends)
 
-        def remember_parts(key: ChannelKey, place: Place, chunk_runs: list[Run]) -> None:
-            starts = [0, *ends[:-1]]
-            marks = [digest(body[a:b]) for a, b in zip(starts, ends, strict=True)]
-            self._remember_parts(key, place, marks, chunk_runs)
-
-        return Encoded(new, remember, remember_parts)
+        return Encoded(new, cut.new, remembered)
 
     def encode_record_part(self, value: Any) -> NewValue | Inline:
         """Encode what is not a channel's: it stands in the record unless it is large."""
         tag, payload = faults.dumps(self._serde, value)
         if len(payload) <= MAX_RECORD_PART:
             return Inline(tag, payload)
-        items, _ = plain.cut_new(payload, len(payload), {}, self._level)
-        return NewValue(tag, PLAIN, b"", len(payload), items)
+        cut = plain.cut_new(payload, len(payload), {}, self._level)
+        return NewValue(tag, PLAIN, b"", len(payload), cut.items)
 
     def _encode_messages(self, key: ChannelKey, value: Any, base: Base | None) -> Encoded | None:
         single = type(value) in messages.MESSAGE_TYPES
@@ -141,22 +134,30 @@ class ValueCodec:
         )
         if found is None:
             return None
-        items, elements = found
         head = b"" if single else cutting.array_head(len(values))
-        size = len(head) + sum([element.length for element in elements])
+        size = len(head) + sum([element.length for element in found.elements])
         if size <= INLINE:
             return None
-        new = NewValue("msgpack", MESSAGES, head, size, items, _chunked(base))
+        new = NewValue("msgpack", MESSAGES, head, size, found.items, _chunked(base))
 
-        def remember(place: Place, stored: Chunked, chunk_runs: list[Run]) -> None:
-            self._cache.put(key, MessageLayout(place, stored, chunk_runs, elements))
+        def remembered(place: Place, stored: Chunked, chunk_runs: list[Run]) -> Layout:
+            return MessageLayout(place, stored, chunk_runs, found.elements)
 
-        def remember_parts(key: ChannelKey, place: Place, chunk_runs: list[Run]) -> None:
-            if all(element.parts == 1 for element in elements):
-                marks = [element.digest for element in elements]
-                self._remember_parts(key, place, marks, chunk_runs)
+        return Encoded(new, found.new, remembered)
 
-        return Encoded(new, remember, remember_parts)
+    def remember(
+        self, key: ChannelKey, made: Encoded, place: Place, kept: Kept, *, latest: bool
+    ) -> None:
+        """Keep in mind what was just stored.
+
+        Args:
+            latest: Whether it is the channel's value now, not only a pending write to it.
+        """
+        if made.digests:
+            parts = zip(made.digests, kept.appended, strict=True)
+            self._cache.put_parts(key.thread_id, place, parts)
+        if latest and made.layout is not None and isinstance(kept.value, Chunked):
+            self._cache.put(key, made.layout(place, kept.value, kept.runs))
 
     def _dumps_array(self, values: list[Any]) -> bytes | None:
         try:
@@ -169,14 +170,8 @@ class ValueCodec:
         values: list[Any] = faults.loads(self._serde, "msgpack", encoded)
         return values
 
-    def _remember_parts(
-        self, key: ChannelKey, place: Place, marks: list[bytes], chunk_runs: list[Run]
-    ) -> None:
-        found = dict(zip(marks, runs.singles(chunk_runs), strict=True))
-        self._cache.put_parts(key, place, found)
-
-    def _known(self, key: ChannelKey, base: Base | None) -> dict[bytes, Run]:
-        return {} if base is None else self._cache.parts(key, base.place)
+    def _known(self, key: ChannelKey, base: Base | None) -> Mapping[bytes, Run]:
+        return {} if base is None else self._cache.parts(key.thread_id, base.place)
 
     def _plain_layout(self, key: ChannelKey, base: Base | None) -> PlainLayout | None:
         stored = _chunked(base)

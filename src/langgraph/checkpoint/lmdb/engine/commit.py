@@ -106,7 +106,7 @@ class GroupCommit:
             if not self._leading:
                 self._leading = True
                 self._summon()
-        return await waiting.future
+        return cast("T", await waiting.future)
 
     def _wait(self, waiting: _Waiting[Any]) -> None:
         try:

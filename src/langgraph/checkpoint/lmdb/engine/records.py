@@ -10,7 +10,6 @@ The key is part of the checksum: a record that was moved or copied to another ke
 
 from __future__ import annotations
 
-import threading
 import zlib
 from functools import cache
 from importlib.resources import files
@@ -38,44 +37,52 @@ _CHECKSUM_SIZE = 4
 
 
 @cache
-def _dictionary(codec: int) -> zstandard.ZstdCompressionDict | None:
-    name = DICTIONARIES.get(codec)
-    if name is None:
-        return None
-    return zstandard.ZstdCompressionDict(
-        files(__package__).joinpath(name).read_bytes(), dict_type=zstandard.DICT_TYPE_FULLDICT
-    )
+def _dictionary(codec: int) -> zstandard.ZstdCompressionDict:
+    data = files(__package__).joinpath(DICTIONARIES[codec]).read_bytes()
+    return zstandard.ZstdCompressionDict(data, dict_type=zstandard.DICT_TYPE_FULLDICT)
 
 
-class _Contexts(threading.local):
-    """zstd contexts, which one thread at a time may use."""
-
-    def __init__(self) -> None:
-        self.compressors: dict[int, zstandard.ZstdCompressor] = {}
-        self.decompressors: dict[int, zstandard.ZstdDecompressor] = {}
-
-    def compressor(self, level: int) -> zstandard.ZstdCompressor:
-        found = self.compressors.get(level)
-        if found is None:
-            found = self.compressors[level] = zstandard.ZstdCompressor(
-                level=level,
-                dict_data=_dictionary(ZSTD_DICTIONARY_1),
-                write_content_size=False,
-                write_checksum=False,
-                write_dict_id=False,
-            )
-        return found
-
-    def decompressor(self, codec: int) -> zstandard.ZstdDecompressor:
-        found = self.decompressors.get(codec)
-        if found is None:
-            found = self.decompressors[codec] = zstandard.ZstdDecompressor(
-                dict_data=_dictionary(codec), max_window_size=1 << 27
-            )
-        return found
+@cache
+def _digested(codec: int, level: int) -> zstandard.ZstdCompressionDict:
+    data = _dictionary(codec).as_bytes()
+    digested = zstandard.ZstdCompressionDict(data, dict_type=zstandard.DICT_TYPE_FULLDICT)
+    digested.precompute_compress(level=level)
+    return digested
 
 
-_contexts = _Contexts()
+# zstd contexts serve one call at a time and are dear to make, threads come and go: so idle ones
+# are kept in lists, whose pop and append are atomic.
+_compressors: dict[int, list[zstandard.ZstdCompressor]] = {}
+_decompressors: dict[int, list[zstandard.ZstdDecompressor]] = {}
+
+
+def _compress(payload: bytes, level: int) -> bytes:
+    idle = _compressors.setdefault(level, [])
+    try:
+        context = idle.pop()
+    except IndexError:
+        context = zstandard.ZstdCompressor(
+            level=level,
+            dict_data=_digested(ZSTD_DICTIONARY_1, level),
+            write_content_size=False,
+            write_checksum=False,
+            write_dict_id=False,
+        )
+    frame = context.compress(payload)
+    idle.append(context)
+    return frame
+
+
+def _decompress(frame: bytes, codec: int, size: int) -> bytes:
+    idle = _decompressors.setdefault(codec, [])
+    try:
+        context = idle.pop()
+    except IndexError:
+        dictionary = _dictionary(codec) if codec in DICTIONARIES else None
+        context = zstandard.ZstdDecompressor(dict_data=dictionary, max_window_size=1 << 27)
+    payload = context.decompress(frame, max_output_size=size)
+    idle.append(context)
+    return payload
 
 
 def varint(n: int) -> bytes:
@@ -117,7 +124,7 @@ def pack(payload: bytes, level: int | None) -> bytes:
         level: zstd's level, 1 to 22; None stores the payload as it is.
     """
     if level is not None and len(payload) >= _WORTH_COMPRESSING:
-        frame = _contexts.compressor(level).compress(payload)
+        frame = _compress(payload, level)
         size = varint(len(payload))
         if len(frame) + len(size) < len(payload):
             return bytes((ZSTD_DICTIONARY_1,)) + size + frame
@@ -170,7 +177,7 @@ def unseal(key: bytes, record: bytes, limit: int = MAX_RECORD) -> bytes:
         size, at = read_varint(record, _CHECKSUM_SIZE + 1)
         if size > limit:
             damaged(key, f"it claims {size} bytes, the limit is {limit}")
-        payload = _contexts.decompressor(codec).decompress(record[at:], max_output_size=size)
+        payload = _decompress(record[at:], codec, size)
     except (zstandard.ZstdError, IndexError, ValueError) as error:
         damaged(key, str(error))
     if len(payload) != size:

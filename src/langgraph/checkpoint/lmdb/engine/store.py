@@ -23,6 +23,7 @@ from langgraph.checkpoint.lmdb.engine.values import (
     Chunked,
     ChunkWriter,
     Inline,
+    Kept,
     NewValue,
     StoredValue,
 )
@@ -92,9 +93,9 @@ class Stored:
     """Where something was stored, and what became of its values."""
 
     place: Place
-    values: list[tuple[StoredValue, list[Run]] | None]
-    """In the order in which they were given, each with the runs of its chunks if it was new; None
-    for a write that was not stored because an earlier one stays."""
+    values: list[Kept | None]
+    """In the order in which they were given; None for a write that was not stored because an
+    earlier one stays."""
 
 
 class Snapshot:
@@ -216,10 +217,10 @@ class CheckpointStore:
                 thread.updated,
                 new.run_id,
                 new.root,
-                self._store(chunks, thread, namespace, "", new.body)[0],
-                self._store(chunks, thread, namespace, "", new.metadata)[0],
+                self._store(chunks, thread, namespace, "", new.body).value,
+                self._store(chunks, thread, namespace, "", new.metadata).value,
                 new.versions,
-                dict(zip(new.values, (value for value, _ in stored), strict=True)),
+                dict(zip(new.values, (kept.value for kept in stored), strict=True)),
             )
             replaced = checkpoints.read(writer, thread.number, namespace, new.id)
             if replaced is not None:
@@ -246,7 +247,7 @@ class CheckpointStore:
             task = writes.read_task(
                 writer, thread.number, namespace, new.checkpoint_id, new.task_id
             )
-            stored: list[tuple[StoredValue, list[Run]] | None] = []
+            stored: list[Kept | None] = []
             lost = False
             for index, channel, value in new.rows:
                 old = task.writes.get(index)
@@ -254,9 +255,9 @@ class CheckpointStore:
                     stored.append(None)
                     continue
                 lost = lost or (old is not None and isinstance(old.value, Chunked))
-                kept, runs = self._store(chunks, thread, namespace, channel, value)
-                stored.append((kept, runs))
-                task.writes[index] = Write(index, channel, new.path, kept)
+                kept = self._store(chunks, thread, namespace, channel, value)
+                stored.append(kept)
+                task.writes[index] = Write(index, channel, new.path, kept.value)
             if any(stored):
                 writes.write_task(
                     writer, thread.number, namespace, new.checkpoint_id, task, self._level
@@ -350,9 +351,9 @@ class CheckpointStore:
         namespace: int,
         channel: str,
         value: NewValue | StoredValue,
-    ) -> tuple[StoredValue, list[Run]]:
+    ) -> Kept:
         if not isinstance(value, NewValue):
-            return value, []
+            return Kept(value, [], [])
         key = (thread.number, namespace, channel)
         arena = self._arenas.get(key)
         if arena is None:

@@ -72,6 +72,16 @@ class NewValue:
     """The value whose nodes may be shared."""
 
 
+class Kept(NamedTuple):
+    """A value as it was stored."""
+
+    value: StoredValue
+    runs: list[Run]
+    """Of its chunks; none if it was not new."""
+    appended: list[Run]
+    """Of each chunk that was new."""
+
+
 def stored_value(fields: Sequence[Any]) -> StoredValue:
     """A value from the fields of a record."""
     return Inline(*fields) if len(fields) == 2 else Chunked(*fields)
@@ -99,8 +109,8 @@ class ChunkWriter:
         self._writer.put(key, records.seal(key, packed))
         return Run(self._thread, arena, seq, 1)
 
-    def store(self, value: NewValue, arena: int, level: int | None) -> tuple[Chunked, list[Run]]:
-        """Store what is new of a value; returns how records name it, and the runs of its chunks.
+    def store(self, value: NewValue, arena: int, level: int | None) -> Kept:
+        """Store what is new of a value.
 
         Args:
             value: The value.
@@ -108,8 +118,13 @@ class ChunkWriter:
             level: zstd's level for nodes.
         """
         runs: list[Run] = []
+        appended: list[Run] = []
         for item in value.items:
-            extend(runs, (item if isinstance(item, Run) else self.append(arena, item),))
+            if isinstance(item, Run):
+                extend(runs, (item,))
+            else:
+                appended.append(self.append(arena, item))
+                extend(runs, appended[-1:])
         chunk_runs = runs
         depth = 0
         while len(runs) > MAX_RUNS:
@@ -126,7 +141,8 @@ class ChunkWriter:
             runs = nodes
             depth += 1
         root = encode_runs(runs)
-        return Chunked(value.tag, value.shape, value.head, value.size, depth, root), chunk_runs
+        stored = Chunked(value.tag, value.shape, value.head, value.size, depth, root)
+        return Kept(stored, chunk_runs, appended)
 
     def _nodes_of(self, base: Chunked | None, depth: int) -> dict[bytes, Run]:
         """The nodes of a base by what they hold, those at `depth` levels above its chunks."""

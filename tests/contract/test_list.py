@@ -114,6 +114,18 @@ def test_before_is_strict(face: Face) -> None:
     assert ids(face.list(config(), before=config())) == ["c3", "c2", "c1"]
 
 
+def test_before_among_long_ids(face: Face) -> None:
+    """Ids that differ only past what a key can hold are ordered all the same."""
+    stored = [f"{'x' * 1000}{end}" for end in ("", "\x00", "a", "ab", "b")]
+    for cid in (stored[3], stored[0], stored[4], stored[1], stored[2]):
+        put(face, cid, {"value": cid[1000:]})
+    assert ids(face.list(config())) == stored[::-1]
+    for place, cid in enumerate(stored):
+        assert ids(face.list(config(), before=config(id=cid))) == stored[:place][::-1]
+    face.prune(["t"], keep_last=2)
+    assert ids(face.list(config())) == stored[:2:-1]
+
+
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=9),
     st.integers(0, 9) | st.none(),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from typing_extensions import Self
+
 PATIENCE = 120.0  # seconds until a process counts as hung
 
 
@@ -36,7 +38,7 @@ class Process:
         assert self._popen.stdout is not None
         self._to, self._from = self._popen.stdin, self._popen.stdout
 
-    def __enter__(self) -> Process:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

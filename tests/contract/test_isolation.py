@@ -1,0 +1,193 @@
+"""The contract, isolation: what is stored is what was put, whatever is done to it before or after.
+
+A saver that stores only what changed, and remembers what it stored last, has to notice every
+change: in place, however deep, of the type alone; made by its user or by another saver of the store.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from tests.contract.faces import Face, config, fresh_thread, identical, ids, put
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from langgraph.checkpoint.lmdb import LmdbSaver
+
+LEAVES = st.sampled_from(
+    [0, 1, 1.0, True, False, None, "", "1", b"", b"1", "text " * 20, float("nan"), -0.0, 2**63]
+)
+ANYTHING = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["a", "b", "content"]), inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.builds(
+            AIMessage,
+            st.sampled_from(["", "said", "said " * 50]),
+            id=st.sampled_from(["1", "2", None]),
+            additional_kwargs=st.dictionaries(st.sampled_from(["a", "b"]), inner, max_size=2),
+        )
+        | st.builds(HumanMessage, st.sampled_from(["asked", "?"]), id=st.just("3"))
+        | st.builds(ToolMessage, st.just("found"), tool_call_id=st.just("4"), artifact=inner)
+    ),
+    max_leaves=8,
+)
+EDITS = st.tuples(
+    st.sampled_from(["append", "prepend", "replace", "delete", "edit", "reorder", "same"]),
+    st.integers(0, 50),
+    ANYTHING,
+)
+
+
+def alike(one: Any, other: Any) -> bool:
+    """As `identical`, and inside messages too."""
+    if isinstance(one, BaseMessage):
+        return type(one) is type(other) and alike(one.__dict__, other.__dict__)
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return [*one] == [*other] and all(alike(value, other[key]) for key, value in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(alike, one, other))
+    return identical(one, other)
+
+
+def edit(state: list[Any], how: str, place: int, thing: Any) -> None:
+    """Change a list in place, as the nodes of a graph may."""
+    at = place % len(state) if state else 0
+    if how == "append" or not state:
+        state.append(thing)
+    elif how == "prepend":
+        state.insert(0, thing)
+    elif how == "replace":
+        state[at] = thing
+    elif how == "delete":
+        del state[at]
+    elif how == "reorder":
+        state.reverse()
+    elif how == "edit":
+        edit_inside(state, at, place, thing)
+
+
+def edit_inside(state: list[Any], at: int, place: int, thing: Any) -> None:
+    """Change something inside an element in place, or the element if it has no inside."""
+    element = state[at]
+    if isinstance(element, list):
+        edit(element, "append" if place % 2 else "replace", place // 2, thing)
+    elif isinstance(element, dict):
+        element["edited" if place % 2 else next(iter(element), "first")] = thing
+    elif isinstance(element, BaseMessage):
+        if place % 2:
+            element.content = f"edited {place}"
+        else:
+            element.additional_kwargs["edited"] = thing
+    else:
+        state[at] = thing
+
+
+def rebuilt(value: Any) -> Any:
+    """What the serialiser alone makes of a value: tuples, for one, may come back as lists."""
+    serde = JsonPlusSerializer()
+    return serde.loads_typed(serde.dumps_typed(value))
+
+
+@given(st.lists(EDITS, min_size=1, max_size=14), st.booleans())
+def test_every_change_between_puts_is_stored(
+    face: Face, edits: list[tuple[str, int, Any]], as_writes: bool
+) -> None:
+    """Whatever is changed in place between puts, each checkpoint has the state as it was then."""
+    thread = fresh_thread()
+    state: list[Any] = []
+    expected: list[Any] = []
+    for number, (how, place, thing) in enumerate(edits):
+        edit(state, how, place, copy.deepcopy(thing))
+        parent = f"c{number - 1:02}" if number else None
+        if as_writes and parent:
+            face.put_writes(config(thread, id=parent), [("state", state)], "task")
+        put(face, f"c{number:02}", {"state": state}, thread=thread, parent=parent)
+        expected.append(rebuilt(state))
+        if place % 3 == 0:  # a reader that does what it likes with what it got
+            got = face.get(config(thread))
+            assert got is not None
+            edit(got["channel_values"]["state"], "edit", place, "spoilt")
+    for number, value in enumerate(expected):
+        got = face.get_tuple(config(thread, id=f"c{number:02}"))
+        assert got is not None
+        assert alike(got.checkpoint["channel_values"]["state"], value)
+        if as_writes and number + 1 < len(expected):
+            assert [alike(one, expected[number + 1]) for _, _, one in got.pending_writes or []] == [
+                True
+            ]
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.integers(0, 1),
+        st.sampled_from(["put", "put", "put", "fork", "again", "delete", "prune", "copy", "run"]),
+        st.integers(0, 5),
+    ),
+    max_size=16,
+)
+
+
+Model = dict[str, dict[str, tuple[list[str], str]]]
+"""By thread and checkpoint: the log, and the run."""
+
+
+@given(STEPS)
+def test_two_savers_see_one_store(two: list[Face], steps: list[tuple[int, str, int]]) -> None:
+    """What one saver remembers never hides, nor spoils, what another has done meanwhile."""
+    thread, other = fresh_thread(), fresh_thread()
+    model: Model = {thread: {}, other: {}}
+    for number, (who, what, place) in enumerate(steps):
+        face, stored, run = two[who], model[thread], f"{thread} {place}"
+        chain = sorted(stored)
+        if what == "delete":
+            face.delete_thread(thread)
+            stored.clear()
+        elif what == "prune":
+            face.prune([thread], keep_last=place + 1)
+            for cid in chain[: -(place + 1)]:
+                del stored[cid]
+        elif what == "copy":
+            face.delete_thread(other)
+            face.copy_thread(thread, other)
+            model[other] = copy.deepcopy(stored)
+        elif what == "run":
+            face.delete_for_runs([run])
+            for name, kept in model.items():
+                model[name] = {cid: one for cid, one in kept.items() if one[1] != run}
+        else:
+            parent = chain[place % len(chain) if what == "fork" else -1] if chain else None
+            cid = chain[place % len(chain)] if what == "again" and chain else f"c{number:02}"
+            log = [*(stored[parent][0] if parent else []), f"message {number} " * 9]
+            put(face, cid, {"log": log}, thread=thread, parent=parent, run_id=run)
+            stored[cid] = (log, run)
+        for reader in two:
+            check_model(reader, model)
+
+
+def check_model(face: Face, model: Model) -> None:
+    for thread, stored in model.items():
+        listed = face.list(config(thread))
+        assert ids(listed) == sorted(stored, reverse=True)
+        for one in listed:
+            got = face.get(config(thread, id=one.checkpoint["id"]))
+            assert got == one.checkpoint
+            assert got["channel_values"] == {"log": stored[got["id"]][0]}
+
+
+@pytest.fixture
+def two(open_saver: Callable[..., LmdbSaver]) -> list[Face]:
+    """Two savers on one store, with memories of their own."""
+    return [Face(open_saver()), Face(open_saver())]

@@ -131,12 +131,21 @@ class Registry:
         """
         wanted = list(ids)
         for prefix in wanted:
-            if not any(_under(clause.id, prefix) for clause in self):
+            if not any(under(clause.id, prefix) for clause in self):
                 raise KeyError(f"no clause is called {prefix!r}")
-        return [c for c in self if any(_under(c.id, prefix) for prefix in wanted)]
+        return [c for c in self if any(under(c.id, prefix) for prefix in wanted)]
 
 
-def _under(clause_id: str, prefix: str) -> bool:
+def under(clause_id: str, prefix: str) -> bool:
+    """Return whether a clause's id is, or starts with, a dotted prefix.
+
+    Args:
+        clause_id: The id.
+        prefix: The prefix.
+
+    Returns:
+        True if it does.
+    """
     return clause_id == prefix or clause_id.startswith(f"{prefix}.")
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import HypothesisException
 from hypothesis.stateful import run_state_machine_as_test
 
+from saver_conformance.capability import BASE
 from saver_conformance.clause import Clause, Load
 from saver_conformance.result import ClauseResult, Failure, Status
 from saver_conformance.violation import UnplayableError, Violation
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from hypothesis.stateful import RuleBasedStateMachine
     from hypothesis.strategies import DataObject
 
-    from saver_conformance.capability import BASE, Face
+    from saver_conformance.capability import Face
     from saver_conformance.profile import Profile
     from saver_conformance.session import Session
     from saver_conformance.target import Target
@@ -164,7 +165,8 @@ def judge(
         examples += search.examples
         if search.smallest is not None:
             found = search.smallest
-            target.broken.add(clause.id)
+            if not clause.unspecified:
+                target.broken.add(clause.id)
             worst = Failure(found.message, found.program, str(face), found.hung)
             break
     return ClauseResult(

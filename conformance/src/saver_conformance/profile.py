@@ -45,7 +45,7 @@ class Profile:
         return counts.get(load, 1)
 
 
-QUICK: Final = Profile("quick", 8, 1, 10, 15, 8, 10, 6)
+QUICK: Final = Profile("quick", 8, 1, 10, 15, 5, 10, 6)
 DEFAULT: Final = Profile("default", 50, 4, 60, 30, 20, 60, 20)
 THOROUGH: Final = Profile("thorough", 400, 20, 400, 50, 60, 900, 120)
 

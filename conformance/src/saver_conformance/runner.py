@@ -73,7 +73,10 @@ def run(
         if on_result is not None:
             on_result(result)
 
-    with _target(declared, chosen) as target:
+    with (
+        tempfile.TemporaryDirectory(prefix="conformance-", ignore_cleanup_errors=True) as root,
+        opened_target(declared, chosen, Path(root)) as target,
+    ):
         broken = _open(target)
         if broken is not None:
             for clause in CLAUSES.select([_OPENS]) if only else selected:
@@ -96,16 +99,21 @@ def run(
 
 
 @contextmanager
-def _target(spec: SaverSpec, profile: Profile) -> Iterator[Target]:
+def opened_target(spec: SaverSpec, profile: Profile, root: Path) -> Iterator[Target]:
+    """Set up what a saver's tests need, and take it down again.
+
+    Args:
+        spec: The saver's declaration.
+        profile: Says how long a call may take.
+        root: A folder for stores.
+
+    Yields:
+        The saver, not probed yet.
+    """
     lanes = Lanes(profile.call_seconds)
-    with (
-        tempfile.TemporaryDirectory(
-            prefix="saver-conformance-", ignore_cleanup_errors=True
-        ) as root,
-        _lifespan(spec, lanes),
-    ):
+    with _lifespan(spec, lanes):
         try:
-            yield Target(spec, lanes, Path(root))
+            yield Target(spec, lanes, root)
         finally:
             lanes.close()
 

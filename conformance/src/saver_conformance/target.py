@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from saver_conformance.capability import BASE, EXTENDED, Capability, Face
+from saver_conformance.clause import under
 from saver_conformance.limits import CallTimeoutError, Lanes
 from saver_conformance.opening import OpenSaver
 from saver_conformance.recorder import acall
@@ -19,7 +20,7 @@ from saver_conformance.script import Script
 from saver_conformance.session import Session, at, checkpoint_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from saver_conformance.spec import Opener, SaverSpec
     from saver_conformance.violation import Violation
@@ -91,8 +92,8 @@ class Target:
         self, faces: tuple[Face, ...], methods: dict[Face, frozenset[Capability]]
     ) -> frozenset[Capability]:
         spec = self.spec
-        claimed = {*BASE, Capability.DELTA_HISTORY, Capability.THREADS, Capability.GRAPH}
-        claimed.add(Capability.SPEC)
+        claimed = {Capability.DELTA_HISTORY, Capability.THREADS, Capability.GRAPH}
+        claimed |= {Capability.SPEC, *(m for m in BASE for face in faces if m in methods[face])}
         if spec.capabilities is None:
             claimed |= {m for face in faces for m in methods[face]}
         else:
@@ -110,6 +111,18 @@ class Target:
             if claims:
                 claimed.add(capability)
         return frozenset(claimed - self._lacks())
+
+    def breaks(self, clauses: Iterable[str]) -> list[str]:
+        """Return which clauses have turned out to be broken.
+
+        Args:
+            clauses: Ids, or dotted prefixes of them.
+
+        Returns:
+            The ids of the broken ones.
+        """
+        prefixes = tuple(clauses)
+        return sorted(i for i in self.broken if any(under(i, prefix) for prefix in prefixes))
 
     def _lacks(self) -> set[Capability]:
         return {Capability(c) for c in self.spec.lacks}

@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
+
+#: In the order in which they are put: a clause comes after those that it presumes.
+MODULES = (
+    "base",
+    "put",
+    "identity",
+    "writes",
+    "listing",
+    "iterating",
+    "deleting",
+    "copying",
+    "pruning",
+    "history",
+    "serialising",
+    "aio",
+    "concurrent",
+    "processes",
+    "machines",
+    "whole_graphs",
+)
 
 
 def load() -> None:
     """Import every module of clauses, which declares them."""
-    for module in sorted(m.name for m in pkgutil.iter_modules(__path__)):
+    for module in MODULES:
         importlib.import_module(f"{__name__}.{module}")

@@ -52,7 +52,11 @@ def puts(s: Session, data: DataObject) -> None:
 
 
 @clause(
-    "concurrent.writes", source=_RUNTIME, severity=Severity.CRITICAL, capability=Capability.THREADS
+    "concurrent.writes",
+    source=_RUNTIME,
+    severity=Severity.CRITICAL,
+    capability=Capability.THREADS,
+    presumes=["writes.order"],
 )
 def writes(s: Session, data: DataObject) -> None:
     """Writes of parallel tasks that arrive at once are all there, in their order."""

@@ -43,7 +43,13 @@ def checkpoints(s: Session, data: DataObject) -> None:
     s.expect_list(at("thread", None), *ALL)
 
 
-@clause("copy.writes", source=_COPY, severity=Severity.CRITICAL, capability=Capability.COPY_THREAD)
+@clause(
+    "copy.writes",
+    source=_COPY,
+    severity=Severity.CRITICAL,
+    capability=Capability.COPY_THREAD,
+    presumes=["writes.order"],
+)
 def writes(s: Session, data: DataObject) -> None:
     """Pending writes are copied, and keep their order."""
     for ref in _chain(s, data):

@@ -50,8 +50,8 @@ def thread(s: Session, data: DataObject) -> None:
         for ns in spaces:
             s.put(Ref(name, checkpoint_id(number), ns))
     for name in names:
-        s.expect_list(at(name, None))
         for ns in ["", *spaces]:
+            s.expect_list(at(name, ns))
             s.expect_tuple(at(name, ns), Aspect.ID)
 
 

@@ -61,6 +61,7 @@ def order_global(s: Session, data: DataObject) -> None:
     source=f"{_LIST}: iterator of matching checkpoint tuples",
     severity=Severity.CRITICAL,
     capability=Capability.LIST,
+    presumes=["put.unchanged"],
 )
 def tuples(s: Session, data: DataObject) -> None:
     """Each tuple of a list is the one that get_tuple returns for its config."""
@@ -140,6 +141,7 @@ def limit(s: Session, data: DataObject) -> None:
     source=f"{_LIST}: maximum number of checkpoints to return",
     severity=Severity.MINOR,
     capability=Capability.LIST,
+    presumes=["list.limit"],
 )
 def limit_zero(s: Session, data: DataObject) -> None:
     """A limit of zero returns nothing."""
@@ -163,6 +165,7 @@ def before(s: Session, data: DataObject) -> None:
     source=f"{_LIST}: created before this configuration; a checkpoint may be deleted meanwhile",
     severity=Severity.MINOR,
     capability=Capability.LIST,
+    presumes=["list.before.strict"],
 )
 def before_unknown(s: Session, data: DataObject) -> None:
     """before may name a checkpoint that is not there, and still divides by id."""
@@ -176,6 +179,7 @@ def before_unknown(s: Session, data: DataObject) -> None:
     "list.paging",
     source="get_state_history(before=..., limit=...): pages are made of both",
     capability=Capability.LIST,
+    presumes=["list.before.strict", "list.limit"],
 )
 def paging(s: Session, data: DataObject) -> None:
     """Pages drawn with before and limit make up the whole list, nothing twice."""
@@ -210,6 +214,7 @@ def filtered(s: Session, data: DataObject) -> None:
     "list.filter.limit",
     source=f"{_LIST}: maximum number of checkpoints to return, out of those that match",
     capability=Capability.LIST,
+    presumes=["list.filter", "list.limit"],
 )
 def filter_limit(s: Session, data: DataObject) -> None:
     """A limit counts the checkpoints that match the filter, not those that were looked at."""
@@ -223,6 +228,7 @@ def filter_limit(s: Session, data: DataObject) -> None:
     "list.filter.nested",
     source=f"{_LIST}: additional filtering criteria for metadata, whose values may be containers",
     capability=Capability.LIST,
+    presumes=["list.filter"],
 )
 def filter_nested(s: Session, data: DataObject) -> None:
     """A filter's value may be a list or a dict, of any depth."""
@@ -238,6 +244,7 @@ def filter_nested(s: Session, data: DataObject) -> None:
     "list.filter.none",
     source=f"{_LIST}: additional filtering criteria for metadata, whose values may be None",
     capability=Capability.LIST,
+    presumes=["list.filter"],
 )
 def filter_none(s: Session, data: DataObject) -> None:
     """A filter whose value is None returns what has None there, and nothing that has a value."""
@@ -254,6 +261,7 @@ def filter_none(s: Session, data: DataObject) -> None:
     severity=Severity.MINOR,
     capability=Capability.LIST,
     unspecified=True,
+    presumes=["list.filter"],
 )
 def filter_subset(s: Session, data: DataObject) -> None:
     """A dict in a filter has to equal the whole value, not a part of it."""
@@ -270,6 +278,7 @@ def filter_subset(s: Session, data: DataObject) -> None:
     severity=Severity.MINOR,
     capability=Capability.LIST,
     unspecified=True,
+    presumes=["list.filter"],
 )
 def filter_any_key(s: Session, data: DataObject) -> None:
     """A filter's key may be any text, dots, spaces and quotes included."""

@@ -69,7 +69,13 @@ def values(s: Session, data: DataObject) -> None:
     s.expect_tuple(last, Aspect.VALUES, Aspect.VERSIONS, Aspect.METADATA)
 
 
-@clause("prune.writes", source=_LATEST, severity=Severity.CRITICAL, capability=Capability.PRUNE)
+@clause(
+    "prune.writes",
+    source=_LATEST,
+    severity=Severity.CRITICAL,
+    capability=Capability.PRUNE,
+    presumes=["writes.order"],
+)
 def writes(s: Session, data: DataObject) -> None:
     """The checkpoint that is kept keeps its pending writes, in their order."""
     last = _chain(s, data.draw(st.integers(1, 3)))[-1]

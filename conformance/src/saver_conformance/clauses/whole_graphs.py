@@ -71,6 +71,7 @@ def chain(s: Session, data: DataObject) -> None:
     severity=Severity.CRITICAL,
     capability=Capability.GRAPH,
     load=Load.HEAVY,
+    presumes=["writes.order", "graph.chain"],
 )
 def fan_out(s: Session, data: DataObject) -> None:
     """Parallel tasks are all applied, and in their order."""
@@ -84,6 +85,7 @@ def fan_out(s: Session, data: DataObject) -> None:
     severity=Severity.CRITICAL,
     capability=Capability.GRAPH,
     load=Load.HEAVY,
+    presumes=["writes.order", "graph.chain"],
 )
 def interrupts(s: Session, data: DataObject) -> None:
     """Tools that were interrupted together resume, each with its own answer."""
@@ -101,6 +103,7 @@ def interrupts(s: Session, data: DataObject) -> None:
     severity=Severity.CRITICAL,
     capability=Capability.GRAPH,
     load=Load.HEAVY,
+    presumes=["identity.namespace", "graph.chain"],
 )
 def subgraphs(s: Session, data: DataObject) -> None:
     """An interrupt in a subgraph, nested up to ten deep, is answered where it was raised."""
@@ -115,6 +118,7 @@ def subgraphs(s: Session, data: DataObject) -> None:
     severity=Severity.CRITICAL,
     capability=Capability.GRAPH,
     load=Load.HEAVY,
+    presumes=["identity.namespace", "graph.chain"],
 )
 def persistent(s: Session, data: DataObject) -> None:
     """A subgraph with a memory of its own has it in the next invocation."""
@@ -130,6 +134,7 @@ def persistent(s: Session, data: DataObject) -> None:
     severity=Severity.CRITICAL,
     capability=Capability.GRAPH,
     load=Load.HEAVY,
+    presumes=["graph.chain"],
 )
 def failure(s: Session, data: DataObject) -> None:
     """A task that has finished is not run again when its sibling resumes, or a later one fails."""
@@ -145,6 +150,7 @@ def failure(s: Session, data: DataObject) -> None:
     capability=Capability.GRAPH,
     needs=[Capability.DELTA_HISTORY],
     load=Load.HEAVY,
+    presumes=["history", "graph.chain"],
 )
 def delta(s: Session, data: DataObject) -> None:
     """A DeltaChannel has its value at every step, whatever its snapshot frequency."""
@@ -162,6 +168,7 @@ def delta(s: Session, data: DataObject) -> None:
     severity=Severity.CRITICAL,
     capability=Capability.GRAPH,
     load=Load.HEAVY,
+    presumes=["graph.chain"],
 )
 def time_travel(s: Session, data: DataObject) -> None:
     """A graph goes on from any earlier checkpoint, and from one that was edited."""
@@ -182,6 +189,7 @@ def time_travel(s: Session, data: DataObject) -> None:
     capability=Capability.GRAPH,
     needs=[Capability.PRUNE],
     load=Load.HEAVY,
+    presumes=["graph.interrupts"],
 )
 def prune(s: Session, data: DataObject) -> None:
     """Tools that were interrupted together resume as before when the thread was pruned."""
@@ -198,6 +206,7 @@ def prune(s: Session, data: DataObject) -> None:
     capability=Capability.GRAPH,
     needs=[Capability.COPY_THREAD],
     load=Load.HEAVY,
+    presumes=["graph.interrupts"],
 )
 def copy(s: Session, data: DataObject) -> None:
     """A copied thread resumes as the original would."""

@@ -142,6 +142,7 @@ def last_wins(s: Session, data: DataObject) -> None:
     source=f"{_MAP}; the runtime puts a failed task's regular writes and its error in one call",
     severity=Severity.MAJOR,
     capability=Capability.PUT_WRITES,
+    presumes=["writes.first_wins", "writes.last_wins"],
 )
 def mixed_call(s: Session, data: DataObject) -> None:
     """Which of two writes stays is decided for each write, not for the whole call."""
@@ -255,6 +256,7 @@ def empty(s: Session, data: DataObject) -> None:
     source="CheckpointTuple.pending_writes: list returns the same tuples as get_tuple",
     severity=Severity.MAJOR,
     capability=Capability.LIST,
+    presumes=["writes.order"],
 )
 def in_list(s: Session, data: DataObject) -> None:
     """list returns the pending writes of each checkpoint, in the same order as get_tuple."""

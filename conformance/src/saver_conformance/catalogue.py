@@ -1,0 +1,47 @@
+"""The ready specs, and which of them can be used here."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A ready spec.
+
+    Attributes:
+        reference: For `load_spec`.
+        distribution: What has to be installed.
+        program: A program that has to be installed besides, such as a database server.
+    """
+
+    reference: str
+    distribution: str
+    program: str | None = None
+
+    @property
+    def version(self) -> str | None:
+        """The installed version, or None if it is not installed."""
+        try:
+            return importlib.metadata.version(self.distribution)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+
+_SPECS = "saver_conformance.specs"
+
+READY: Final = (
+    Ready(f"{_SPECS}.memory:spec", "langgraph-checkpoint"),
+    Ready(f"{_SPECS}.sqlite:sync", "langgraph-checkpoint-sqlite"),
+    Ready(f"{_SPECS}.sqlite:aio", "langgraph-checkpoint-sqlite"),
+    Ready(f"{_SPECS}.postgres:sync", "langgraph-checkpoint-postgres", "postgres"),
+    Ready(f"{_SPECS}.postgres:aio", "langgraph-checkpoint-postgres", "postgres"),
+    Ready(f"{_SPECS}.lmdb:spec", "langgraph-lmdb"),
+    Ready(f"{_SPECS}.lmdb_peer:sync", "langgraph-checkpoint-lmdb"),
+    Ready(f"{_SPECS}.lmdb_peer:aio", "langgraph-checkpoint-lmdb"),
+    Ready(f"{_SPECS}.objectstorage:spec", "langgraph-checkpoint-objectstorage"),
+    Ready(f"{_SPECS}.plainredis:sync", "langgraph-checkpoint-plainredis", "redis-server"),
+    Ready(f"{_SPECS}.plainredis:aio", "langgraph-checkpoint-plainredis", "redis-server"),
+)

@@ -1,0 +1,180 @@
+"""The command line; needs the extra `cli`."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+try:
+    import typer
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+except ImportError:  # pragma: no cover - the message is all there is to it
+    sys.exit("saver-conformance needs: pip install 'langgraph-saver-conformance[cli]'")
+
+from saver_conformance import clauses as declared
+from saver_conformance.catalogue import READY
+from saver_conformance.clause import CLAUSES
+from saver_conformance.profile import PROFILES
+from saver_conformance.reports import write
+from saver_conformance.reports.terminal import show
+from saver_conformance.runner import run
+from saver_conformance.servers import ServerMissingError
+from saver_conformance.spec import SaverSpec, load_spec
+from saver_conformance.survey import survey as make_survey
+
+if TYPE_CHECKING:
+    from saver_conformance.result import ClauseResult, Report
+
+#: Exit codes: what a script can rely on.
+CONFORMS, BROKEN, USAGE = 0, 1, 2
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+console = Console()
+
+_Profile = Annotated[str, typer.Option(help=f"How hard to look: {', '.join(PROFILES)}.")]
+_Seed = Annotated[int | None, typer.Option(help="Repeats a run.")]
+
+
+@app.callback()
+def _main() -> None:
+    """Find out what a LangGraph checkpoint saver really does."""
+
+
+@app.command()
+def check(
+    specs: Annotated[
+        list[str] | None, typer.Argument(help="MODULE:SPEC or FILE.py:SPEC, one or several.")
+    ] = None,
+    *,
+    all_installed: Annotated[
+        bool, typer.Option("--all-installed", help="Every ready spec whose saver is installed.")
+    ] = False,
+    profile: _Profile = "default",
+    seed: _Seed = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A clause, or a dotted prefix of several.")
+    ] = None,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option("--output", "-o", help="A .json, .md, .xml (JUnit) or .html file to write."),
+    ] = None,
+    programs: Annotated[int, typer.Option(help="Print so many minimal programs.")] = 3,
+    every: Annotated[bool, typer.Option("--every", help="List the passed clauses too.")] = False,
+) -> None:
+    """Put the clauses to one saver or several, and exit with 1 if one does not conform."""
+    if profile not in PROFILES:
+        _refuse(f"there is no profile {profile!r}; there are {', '.join(PROFILES)}")
+    references = list(specs or ())
+    if all_installed:
+        references += [ready.reference for ready in READY if ready.version is not None]
+    if not references:
+        _refuse("name a MODULE:SPEC, or use --all-installed")
+    chosen = random.randrange(2**32) if seed is None else seed  # noqa: S311
+    reports = []
+    for reference in references:
+        report = _check(_load(reference), profile, chosen, only or [])
+        if report is not None:
+            show(report, console, programs=programs, every=every)
+            reports.append(report)
+    for path in output or ():
+        try:
+            write(reports, path)
+        except (ValueError, OSError) as error:
+            _refuse(str(error))
+    _leave(CONFORMS if reports and all(r.ok for r in reports) else BROKEN)
+
+
+@app.command()
+def clauses() -> None:
+    """List every clause with its severity, its sentence and its source."""
+    declared.load()
+    for clause in CLAUSES:
+        kind = "unspecified" if clause.unspecified else str(clause.severity)
+        console.print(f"[bold]{clause.id}[/] ({kind}, {clause.capability})")
+        console.print(f"    {clause.sentence}", highlight=False)
+        console.print(f"    Source: {clause.source}.", style="dim", highlight=False, markup=False)
+
+
+@app.command()
+def survey(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write it.")] = Path(
+        "SURVEY.md"
+    ),
+    *,
+    profile: _Profile = "default",
+    seed: _Seed = 0,
+    html: Annotated[Path | None, typer.Option(help="A page that compares the savers.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only specs that contain this.")] = None,
+) -> None:
+    """Run every published saver that is installed here, and write down what each of them does."""
+    if profile not in PROFILES:
+        _refuse(f"there is no profile {profile!r}; there are {', '.join(PROFILES)}")
+    chosen = [r for r in READY if not only or any(text in r.reference for text in only)]
+    reports: list[Report] = []
+    absent: list[tuple[str, str]] = []
+    for ready in chosen:
+        if ready.version is None:
+            absent.append((ready.reference, f"{ready.distribution} is not installed"))
+            continue
+        try:
+            report = _check(load_spec(ready.reference), profile, seed or 0, [])
+        except ServerMissingError as error:
+            console.print(f"[bold yellow]{ready.reference} is left out: {error}[/]")
+            absent.append((ready.reference, str(error)))
+            continue
+        if report is not None:
+            reports.append(report)
+    output.write_text(make_survey(reports, absent), encoding="utf-8")
+    if html is not None:
+        write(reports, html)
+    console.print(f"{output}: {len(reports)} savers, {len(absent)} left out.")
+    _leave(CONFORMS)
+
+
+def _load(reference: str) -> SaverSpec:
+    try:
+        return load_spec(reference)
+    except (ValueError, ImportError, AttributeError, TypeError) as error:
+        _refuse(f"{reference}: {error}")
+
+
+def _check(spec: SaverSpec, profile: str, seed: int, only: list[str]) -> Report | None:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(f"{spec.name}: opening")
+        failed = 0
+
+        def told(result: ClauseResult) -> None:
+            nonlocal failed
+            failed += result.status.bad
+            done = f"{spec.name}: {result.clause.id}"
+            progress.update(task, description=f"{done}, {failed} failed" if failed else done)
+
+        try:
+            return run(spec, profile=profile, seed=seed, only=only, on_result=told)
+        except KeyError as error:
+            _refuse(str(error.args[0]))
+
+
+def _refuse(message: str) -> NoReturn:
+    console.print(f"[bold red]{message}[/]", highlight=False)
+    raise typer.Exit(USAGE)
+
+
+def _leave(code: int) -> None:
+    """End the command, even if a saver left a thread behind that would keep the process alive."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if any(t is not threading.main_thread() and not t.daemon for t in threading.enumerate()):
+        os._exit(code)
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,46 @@
+"""What a run found, in the formats that people and machines read."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from saver_conformance.reports.html import as_html
+from saver_conformance.reports.junit import as_junit
+from saver_conformance.reports.markdown import as_markdown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from saver_conformance.result import Report
+
+__all__ = ["as_html", "as_json", "as_junit", "as_markdown", "write"]
+
+
+def as_json(reports: Sequence[Report]) -> str:
+    """Return reports as JSON: a list with one object for each saver.
+
+    Args:
+        reports: The reports.
+
+    Returns:
+        The text of the file.
+    """
+    return json.dumps([report.as_dict() for report in reports], indent=2) + "\n"
+
+
+def write(reports: Sequence[Report], path: Path) -> None:
+    """Write reports to a file, in the format that its name ends in.
+
+    Args:
+        reports: The reports, one for each saver.
+        path: A file whose name ends in `.json`, `.md`, `.xml` (JUnit) or `.html`.
+
+    Raises:
+        ValueError: If the name ends in anything else.
+    """
+    formats = {".json": as_json, ".md": as_markdown, ".xml": as_junit, ".html": as_html}
+    if path.suffix not in formats:
+        raise ValueError(f"{path.name} must end in one of {', '.join(formats)}")
+    path.write_text(formats[path.suffix](reports), encoding="utf-8")

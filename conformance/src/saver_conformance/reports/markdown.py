@@ -1,0 +1,92 @@
+"""Reports as Markdown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from saver_conformance.result import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from saver_conformance.result import ClauseResult, Report
+
+_SHOWN = (
+    Status.FAILED,
+    Status.UNEXPECTED_PASS,
+    Status.NOT_RUN,
+    Status.KNOWN_FAILURE,
+    Status.FOLLOWS,
+    Status.DIFFERS,
+)
+
+
+def as_markdown(reports: Sequence[Report]) -> str:
+    """Return reports as Markdown.
+
+    Args:
+        reports: The reports.
+
+    Returns:
+        The text of the file.
+    """
+    return "\n".join(line for report in reports for line in _report(report)).rstrip() + "\n"
+
+
+def title(report: Report) -> str:
+    """Return a saver's name and version.
+
+    Args:
+        report: Its report.
+
+    Returns:
+        Both, on one line.
+    """
+    return f"{report.name} {report.version}" if report.version else report.name
+
+
+def _report(report: Report) -> Iterator[str]:
+    yield f"# {title(report)}"
+    yield ""
+    counts = ", ".join(f"{report.count(s)} {s}" for s in Status if report.count(s))
+    faces = " and ".join(report.faces) or "none"
+    yield f"{counts}. Faces: {faces}. Profile `{report.profile}`, seed {report.seed}."
+    yield ""
+    for unknown in report.unknown_failures:
+        yield f"- `known_failures` names `{unknown}`, which is no clause."
+    for status in _SHOWN:
+        found = [r for r in report.results if r.status is status]
+        if found:
+            yield f"## {status.value.capitalize()}"
+            yield ""
+            for result in sorted(found, key=lambda r: r.clause.severity.rank):
+                yield from entry(result)
+
+
+def entry(result: ClauseResult, level: str = "###") -> Iterator[str]:
+    """Yield the section of one clause.
+
+    Args:
+        result: The verdict.
+        level: The heading's marks.
+
+    Yields:
+        Lines of Markdown.
+    """
+    clause, failure = result.clause, result.failure
+    yield f"{level} `{clause.id}` ({clause.severity})"
+    yield ""
+    yield clause.sentence
+    yield ""
+    yield f"Source: {clause.source}."
+    yield ""
+    if result.note:
+        yield f"{result.note}."
+        yield ""
+    if failure is not None:
+        yield f"Found on the {failure.face} face: `{failure.message}`"
+        yield ""
+        yield "```python"
+        yield from failure.program.rstrip().splitlines()
+        yield "```"
+        yield ""

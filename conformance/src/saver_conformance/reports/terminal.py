@@ -1,0 +1,89 @@
+"""Reports in a terminal; needs the extra `cli`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from saver_conformance.reports.markdown import title
+from saver_conformance.result import Status
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from saver_conformance.capability import Capability
+    from saver_conformance.result import ClauseResult, Report
+
+_STYLES = {
+    Status.PASSED: "green",
+    Status.HOLDS: "green",
+    Status.FAILED: "bold red",
+    Status.UNEXPECTED_PASS: "bold red",
+    Status.NOT_RUN: "bold red",
+    Status.KNOWN_FAILURE: "yellow",
+    Status.FOLLOWS: "yellow",
+    Status.DIFFERS: "yellow",
+    Status.NOT_CLAIMED: "dim",
+}
+
+
+def show(report: Report, console: Console, *, programs: int = 3, every: bool = False) -> None:
+    """Print a report: a table for each capability, and what to fix first.
+
+    Args:
+        report: The report.
+        console: Where to print it.
+        programs: Print so many of the minimal programs, the worst clauses first.
+        every: Print the clauses that passed one by one, too.
+    """
+    table = Table(title=escape(title(report)), title_justify="left", show_lines=False)
+    for column in ("clause", "severity", "verdict", "examples", "what happened"):
+        table.add_column(
+            column, overflow="fold", justify="right" if column == "examples" else "left"
+        )
+    groups: dict[Capability, list[ClauseResult]] = {}
+    for result in report.results:
+        groups.setdefault(result.clause.capability, []).append(result)
+    for capability, results in groups.items():
+        counts = ", ".join(f"{n} {s}" for s in Status if (n := sum(r.status is s for r in results)))
+        examples = str(sum(r.examples for r in results))
+        table.add_row(f"[bold]{capability}[/]", "", "", examples, counts, end_section=False)
+        for result in results:
+            if every or result.status not in (Status.PASSED, Status.HOLDS, Status.NOT_CLAIMED):
+                _row(table, result)
+        table.add_section()
+    console.print(table)
+    for unknown in report.unknown_failures:
+        console.print(f"[bold red]known_failures names {escape(unknown)}, which is no clause[/]")
+    _first(report, console, programs)
+    counts = ", ".join(f"{report.count(s)} {s}" for s in Status if report.count(s))
+    verdict = "[green]conforms[/]" if report.ok else "[bold red]does not conform[/]"
+    console.print(f"{escape(title(report))} {verdict}: {counts}.")
+    console.print(f"Repeat this run with --profile {report.profile} --seed {report.seed}.")
+
+
+def _row(table: Table, result: ClauseResult) -> None:
+    clause = result.clause
+    told = result.failure.message if result.failure else result.note or ""
+    severity = "unspecified" if clause.unspecified else str(clause.severity)
+    verdict = f"[{_STYLES[result.status]}]{result.status}[/]"
+    table.add_row(f"  {clause.id}", severity, verdict, str(result.examples), escape(told))
+
+
+def _first(report: Report, console: Console, programs: int) -> None:
+    for result in report.to_fix[:programs]:
+        clause = result.clause
+        console.rule(f"[bold]fix first: {clause.id}[/] ({clause.severity})", align="left")
+        console.print(escape(clause.sentence))
+        console.print(f"Source: {escape(clause.source)}.")
+        if result.failure is not None:
+            console.print(f"[red]{escape(result.failure.message)}[/]\n")
+            # Soft wrapping keeps the lines of a program whole, so that it can be copied.
+            console.print(escape(result.failure.program), soft_wrap=True, highlight=False)
+        elif result.note:
+            console.print(f"[red]{escape(result.note)}[/]\n")
+    rest = len(report.to_fix) - programs
+    if programs and rest > 0:
+        console.print(f"{rest} more; --programs {len(report.to_fix)} prints all of them.")

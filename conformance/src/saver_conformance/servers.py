@@ -1,0 +1,128 @@
+"""Database servers of one's own: started in a private folder, and stopped again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_WAIT_SECONDS = 60
+
+
+class ServerMissingError(RuntimeError):
+    """A server's program is not installed, so its savers cannot be run."""
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """Start PostgreSQL on a Unix socket, reachable by nobody else.
+
+    Yields:
+        A connection string.
+
+    Raises:
+        ServerMissingError: If `initdb` and `postgres` are not installed.
+        RuntimeError: If the server does not start.
+    """
+    binaries = _postgres_binaries()
+    with _private_folder() as folder:
+        # PostgreSQL refuses to run as root.
+        run_as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        if run_as:
+            shutil.chown(folder, "postgres", "postgres")
+        data = folder / "data"
+        options = ["-A", "trust", "-U", "conformance", "--no-sync"]
+        _run([*run_as, str(binaries / "initdb"), "-D", str(data), *options], folder)
+        settings = [f"-k{folder}", "-h", "", "-c", "fsync=off", "-c", "max_connections=50"]
+        command = [*run_as, str(binaries / "postgres"), "-D", str(data), *settings]
+        with _server(command, folder):
+            _wait((folder / ".s.PGSQL.5432").exists)
+            yield f"postgresql:///postgres?host={folder}&user=conformance"
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    """Start Redis on a free port of this machine.
+
+    Yields:
+        Its URL.
+
+    Raises:
+        ServerMissingError: If `redis-server` is not installed.
+        RuntimeError: If the server does not start.
+    """
+    program = shutil.which("redis-server")
+    if program is None:
+        raise ServerMissingError("redis-server is not installed")
+    with _private_folder() as folder:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+        with _server([*command, "--save", ""], folder):
+            _wait(lambda: _listens(port))
+            yield f"redis://127.0.0.1:{port}/0"
+
+
+def _postgres_binaries() -> Path:
+    found = shutil.which("initdb")
+    candidates = [Path(found).parent] if found else []
+    candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    for folder in candidates:
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            return folder
+    raise ServerMissingError("no PostgreSQL server is installed (initdb was not found)")
+
+
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    # Short, because the path of a Unix socket may have about a hundred characters.
+    path = Path(tempfile.mkdtemp(prefix="srv-", dir="/tmp"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _run(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} failed: {done.stderr.strip()}")
+
+
+@contextmanager
+def _server(command: list[str], folder: Path) -> Iterator[None]:
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)  # noqa: S603
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(_WAIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(ready: object) -> None:
+    assert callable(ready)
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while not ready():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the server did not start within {_WAIT_SECONDS} s")
+        time.sleep(0.05)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

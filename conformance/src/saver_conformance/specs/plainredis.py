@@ -1,0 +1,96 @@
+"""RedisSaver and AsyncRedisSaver of langgraph-checkpoint-plainredis, on a local Redis."""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from saver_conformance.servers import redis
+from saver_conformance.spec import SaverSpec
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+#: Passed on to second processes.
+_VARIABLE = "SAVER_CONFORMANCE_REDIS"
+
+
+@contextmanager
+def _server() -> Iterator[None]:
+    with redis() as url:
+        os.environ[_VARIABLE] = url
+        try:
+            yield
+        finally:
+            del os.environ[_VARIABLE]
+
+
+@contextmanager
+def _attach(path: Path, serde: Any = None) -> Iterator[Any]:  # noqa: ARG001
+    from langgraph_checkpoint_plainredis import RedisSaver  # noqa: PLC0415
+
+    saver = RedisSaver(url=os.environ[_VARIABLE], serde=serde)
+    try:
+        yield saver
+    finally:
+        saver.close()
+
+
+@contextmanager
+def _open(path: Path, serde: Any = None) -> Iterator[Any]:
+    with _attach(path, serde) as saver:
+        saver.client.flushdb()
+        yield saver
+
+
+@asynccontextmanager
+async def _aattach(path: Path, serde: Any = None) -> AsyncIterator[Any]:  # noqa: ARG001
+    from langgraph_checkpoint_plainredis import AsyncRedisSaver  # noqa: PLC0415
+
+    saver = AsyncRedisSaver(url=os.environ[_VARIABLE], serde=serde)
+    try:
+        yield saver
+    finally:
+        await saver.aclose()
+
+
+@asynccontextmanager
+async def _aopen(path: Path, serde: Any = None) -> AsyncIterator[Any]:
+    async with _aattach(path, serde) as saver:
+        await saver.client.flushdb()
+        yield saver
+
+
+sync = SaverSpec(
+    name="RedisSaver (plainredis)",
+    open=_open,
+    reopen=_attach,
+    attach=_attach,
+    durable=True,
+    lifespan=_server,
+    distribution="langgraph-checkpoint-plainredis",
+    snippet="""
+        from langgraph_checkpoint_plainredis import RedisSaver
+        saver = RedisSaver(url="redis://127.0.0.1:6379/0"{, serde})
+        saver.client.flushdb()  # it has to be a Redis that holds nothing of value
+    """,
+)
+
+aio = SaverSpec(
+    name="AsyncRedisSaver (plainredis)",
+    open=_aopen,
+    reopen=_aattach,
+    attach=_aattach,
+    durable=True,
+    lifespan=_server,
+    distribution="langgraph-checkpoint-plainredis",
+    snippet="""
+        from langgraph_checkpoint_plainredis import AsyncRedisSaver
+        async with contextlib.AsyncExitStack():
+            saver = AsyncRedisSaver(url="redis://127.0.0.1:6379/0"{, serde})
+            await saver.client.flushdb()  # it has to be a Redis that holds nothing of value
+            if True:
+    """,
+)

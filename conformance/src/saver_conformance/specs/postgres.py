@@ -1,0 +1,119 @@
+"""PostgresSaver and AsyncPostgresSaver, on a local server that is started for the run."""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from saver_conformance.servers import postgres
+from saver_conformance.spec import SaverSpec
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+#: Passed on to second processes.
+_VARIABLE = "SAVER_CONFORMANCE_POSTGRES"
+_TABLES = "checkpoints, checkpoint_blobs, checkpoint_writes"
+
+
+@contextmanager
+def _server() -> Iterator[None]:
+    import psycopg  # noqa: PLC0415
+    from langgraph.checkpoint.postgres import PostgresSaver  # noqa: PLC0415
+
+    with postgres() as conninfo:
+        # The server makes its socket a moment before it takes connections.
+        psycopg.connect(conninfo, connect_timeout=60).close()
+        with PostgresSaver.from_conn_string(conninfo) as saver:
+            saver.setup()
+        os.environ[_VARIABLE] = conninfo
+        try:
+            yield
+        finally:
+            del os.environ[_VARIABLE]
+
+
+@contextmanager
+def _attach(path: Path, serde: Any = None) -> Iterator[Any]:  # noqa: ARG001
+    from langgraph.checkpoint.postgres import PostgresSaver  # noqa: PLC0415
+    from psycopg import Connection  # noqa: PLC0415
+    from psycopg.rows import dict_row  # noqa: PLC0415
+
+    # What `PostgresSaver.from_conn_string` does, which takes no serializer.
+    with Connection.connect(
+        os.environ[_VARIABLE], autocommit=True, prepare_threshold=0, row_factory=dict_row
+    ) as connection:
+        yield PostgresSaver(connection, serde=serde)
+
+
+@contextmanager
+def _open(path: Path, serde: Any = None) -> Iterator[Any]:
+    with _attach(path, serde) as saver:
+        saver.conn.execute(f"TRUNCATE {_TABLES}")
+        yield saver
+
+
+@asynccontextmanager
+async def _aattach(path: Path, serde: Any = None) -> AsyncIterator[Any]:  # noqa: ARG001
+    from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver  # noqa: PLC0415
+    from psycopg import AsyncConnection  # noqa: PLC0415
+    from psycopg.rows import dict_row  # noqa: PLC0415
+
+    async with await AsyncConnection.connect(
+        os.environ[_VARIABLE], autocommit=True, prepare_threshold=0, row_factory=dict_row
+    ) as connection:
+        yield AsyncPostgresSaver(connection, serde=serde)
+
+
+@asynccontextmanager
+async def _aopen(path: Path, serde: Any = None) -> AsyncIterator[Any]:
+    async with _aattach(path, serde) as saver:
+        await saver.conn.execute(f"TRUNCATE {_TABLES}")
+        yield saver
+
+
+sync = SaverSpec(
+    name="PostgresSaver",
+    open=_open,
+    reopen=_attach,
+    attach=_attach,
+    durable=True,
+    lifespan=_server,
+    distribution="langgraph-checkpoint-postgres",
+    snippet="""
+        import os
+        from psycopg import Connection
+        from psycopg.rows import dict_row
+        from langgraph.checkpoint.postgres import PostgresSaver
+        # DATABASE_URL names an empty database
+        connection = Connection.connect(
+            os.environ["DATABASE_URL"], autocommit=True, prepare_threshold=0, row_factory=dict_row)
+        saver = PostgresSaver(connection{, serde})
+        saver.setup()
+    """,
+)
+
+aio = SaverSpec(
+    name="AsyncPostgresSaver",
+    open=_aopen,
+    reopen=_aattach,
+    attach=_aattach,
+    durable=True,
+    lifespan=_server,
+    distribution="langgraph-checkpoint-postgres",
+    snippet="""
+        import os
+        from psycopg import AsyncConnection
+        from psycopg.rows import dict_row
+        from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+        # DATABASE_URL names an empty database
+        async with await AsyncConnection.connect(
+            os.environ["DATABASE_URL"], autocommit=True, prepare_threshold=0, row_factory=dict_row
+        ) as connection:
+            saver = AsyncPostgresSaver(connection{, serde})
+            await saver.setup()
+            if True:
+    """,
+)

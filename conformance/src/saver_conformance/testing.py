@@ -1,0 +1,83 @@
+"""A class to subclass in a test suite; needs the extra `pytest`."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+
+from saver_conformance import clauses
+from saver_conformance.clause import CLAUSES
+from saver_conformance.engine import judge
+from saver_conformance.profile import PROFILES
+from saver_conformance.result import Status
+from saver_conformance.runner import opened_target
+from saver_conformance.spec import as_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from saver_conformance.target import Target
+
+
+class SaverConformance:
+    """Tests a saver, one test for each clause.
+
+    Subclass it, set `spec`, and let pytest collect the subclass:
+
+        class TestMySaver(SaverConformance):
+            spec = SaverSpec(name="MySaver", open=lambda path: MySaver(path / "store"))
+
+    Attributes:
+        spec: A `SaverSpec`, or what the official suite's `@checkpointer_test` registered.
+        profile: How hard to look: `quick`, `default` or `thorough`.
+        seed: Makes every run the same.
+    """
+
+    spec: ClassVar[object]
+    profile: ClassVar[str] = "quick"
+    seed: ClassVar[int] = 0
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Make one test for each clause."""
+        if "clause_id" in metafunc.fixturenames:
+            clauses.load()
+            metafunc.parametrize("clause_id", [clause.id for clause in CLAUSES])
+
+    @pytest.fixture(scope="class")
+    def saver_target(self, request: pytest.FixtureRequest) -> Iterator[Target]:
+        """The saver, probed once for the whole class."""
+        with _probed(request.cls) as target:
+            yield target
+
+    def test_clause(self, saver_target: Target, clause_id: str) -> None:
+        """The saver keeps the clause."""
+        target = saver_target
+        profile = PROFILES[type(self).profile]
+        result = judge(target, CLAUSES[clause_id], profile, type(self).seed)
+        note = result.note or ""
+        if result.status in (Status.NOT_CLAIMED, Status.FOLLOWS):
+            pytest.skip(f"{result.status}: {note}")
+        if result.status is Status.KNOWN_FAILURE:
+            pytest.xfail(note)
+        if result.status is Status.UNEXPECTED_PASS:
+            pytest.fail(f"{clause_id} passes, and is known to fail: {note}", pytrace=False)
+        if result.status is Status.NOT_RUN:
+            pytest.fail(f"{clause_id} was not put: {note}", pytrace=False)
+        if result.status is Status.FAILED and result.failure is not None:
+            told = f"{result.clause.sentence}\n{result.failure.message}\n\n{result.failure.program}"
+            pytest.fail(told, pytrace=False)
+
+
+@contextmanager
+def _probed(cls: type[Any]) -> Iterator[Target]:
+    spec = as_spec(cls.spec)
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as root,
+        opened_target(spec, PROFILES[cls.profile], Path(root)) as target,
+    ):
+        target.probe()
+        yield target

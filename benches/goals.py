@@ -138,6 +138,28 @@ GOALS = (
         unit="s",
     ),
     Goal(
+        "threads(limit=50) of 100,000 threads",
+        Figure("scale-1m", "threads_p50"),
+        "at most",
+        0.005,
+        unit="s",
+    ),
+    Goal(
+        "filter on run_id at 1,000,000 checkpoints",
+        Figure("scale-1m", "filter_p50"),
+        "at most",
+        0.002,
+        unit="s",
+    ),
+    Goal("sweep of expired checkpoints", Figure("sweep", "sweep"), "at least", 20_000, unit="1/s"),
+    Goal(
+        "put p99 during a sweep, over the p99 without",
+        Figure("sweep", "disturbance"),
+        "at most",
+        0.025,
+        unit="s",
+    ),
+    Goal(
         "listing 1500 checkpoints of the chat: peak memory over idle",
         Figure("listing", "peak"),
         "at most",

@@ -46,7 +46,7 @@ def about(results: Results) -> str:
         f"{shown(machine['fdatasync'], 's')} per fdatasync, Linux {machine['kernel']}, "
         f"Python {machine['python']}, {versions}. Load average {machine['load_before']:.2f} "
         f"before, {machine['load_after']:.2f} after (one process measures at a time). "
-        "Medians where a workload is repeated; every pair of workload and saver runs in a process "
+        "Every pair of workload and saver runs in a process "
         'and a folder of its own; graphs run with `durability="sync"`. Disk is what the blocks of '
         "the closed store's files occupy; PostgreSQL's is what its database grew by, without its "
         "write-ahead log."
@@ -91,7 +91,10 @@ def _workload_section(results: Results, workload: Workload) -> str:
         for metric in workload.metrics
         if any(cells := _cells(results, workload, metric, savers))
     ]
-    return "\n\n".join(filter(None, (table(("", *titles), rows), "\n".join(problems))))
+    repeats = max(results.repeats(workload.name, name) for name in savers)
+    median = f"Medians of {repeats} repeats." if repeats > 1 else ""
+    parts = (median, table(("", *titles), rows) if rows else "", "\n".join(problems))
+    return "\n\n".join(filter(None, parts))
 
 
 def _cells(

@@ -59,6 +59,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
             binaries = postgres.find_binaries()
             assert binaries is not None
             server = stack.enter_context(postgres.running(binaries, directory / "postgres"))
+            about["versions"]["PostgreSQL"] = server.version()
         runs = [*_Session(options, savers, directory, server, console).measure()]
     return {
         "machine": about | {"load_after": os.getloadavg()[0]},

@@ -13,6 +13,7 @@ from benches.workloads import (
     operations,
     scale,
     superstep,
+    sweep,
     threads,
 )
 
@@ -29,6 +30,7 @@ WORKLOADS = {
         operations.WORKLOAD,
         threads.WORKLOAD,
         conversations.WORKLOAD,
+        sweep.WORKLOAD,
         *scale.WORKLOADS,
     )
 }

@@ -39,8 +39,9 @@ def test_a_forked_child_uses_the_store_it_was_born_with(open_lmdb: Open) -> None
     assert sorted(content(store)) == [b"after", b"before", b"child"]
 
 
-def test_parent_child_and_grandchild_write_side_by_side(open_lmdb: Open) -> None:
-    store = open_lmdb(map_size=1 << 16)
+@pytest.mark.parametrize("sync", ["normal", "off"])
+def test_parent_child_and_grandchild_write_side_by_side(open_lmdb: Open, sync: str) -> None:
+    store = open_lmdb(map_size=1 << 16, sync=sync)
 
     def work(name: bytes) -> None:
         for turn in range(50):

@@ -134,7 +134,7 @@ class LmdbStores(Stores):
     """The same on LMDB, where a store can also be opened again."""
 
     def open(self) -> KeyValueStore:
-        return LmdbStore.open(self.folder, sync="off", map_size=1 << 20)
+        return LmdbStore.open(self.folder, sync="normal", map_size=1 << 20)
 
     @rule()
     def reopen(self) -> None:

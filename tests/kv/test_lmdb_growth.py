@@ -1,0 +1,164 @@
+"""Room that is made at the end of the data file ahead of commits, and cut off at the end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from langgraph.checkpoint.lmdb.kv.layout import read_roots
+from tests.kv.processes import fork, in_new_process
+from tests.kv.test_lmdb_sharing import content, put
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.kv import LmdbStore
+
+Open = "Callable[..., LmdbStore]"
+
+
+def length(folder: Path) -> int:
+    return (folder / "data.mdb").stat().st_size
+
+
+def used(folder: Path) -> int:
+    with (folder / "data.mdb").open("rb") as file:
+        return max((root.last + 1) * root.page_size for root in read_roots(file))
+
+
+def fill(store: LmdbStore, count: int, size: int = 2000) -> list[int]:
+    """The file's length after each of `count` commits."""
+    lengths = []
+    for number in range(count):
+        store.write(put(os.urandom(8).hex().encode(), bytes([number % 256]) * size))
+        lengths.append(length(Path(store._folder)))
+    return lengths
+
+
+@pytest.mark.parametrize("sync", ["full", "normal"])
+def test_most_commits_fill_blocks_that_the_file_has(
+    open_lmdb: Open, folder: Path, sync: str
+) -> None:
+    store = open_lmdb(sync=sync)
+    lengths = fill(store, 200)
+    assert len(set(lengths)) <= 10
+    assert length(folder) > used(folder)
+    data = (folder / "data.mdb").stat()
+    assert data.st_blocks * 512 >= data.st_size
+
+
+def test_the_room_is_small_beside_what_is_used(open_lmdb: Open, folder: Path) -> None:
+    store = open_lmdb(sync="normal")
+    store.write(lambda writer: [writer.put(b"%06d" % n, b"v" * 3000) for n in range(3000)])
+    fill(store, 3)
+    assert 0 < length(folder) - used(folder) <= used(folder) // 8
+
+
+def test_a_large_transaction_needs_no_room_made_before(open_lmdb: Open, folder: Path) -> None:
+    store = open_lmdb(sync="normal")
+    value = os.urandom(5_000_000)
+    store.write(put(b"k", value))
+    fill(store, 3)
+    assert content(store)[b"k"] == value
+
+
+def test_without_flushing_no_room_is_made(open_lmdb: Open, folder: Path) -> None:
+    fill(open_lmdb(sync="off"), 50)
+    assert length(folder) == used(folder)
+
+
+def test_the_last_close_cuts_it_off(open_lmdb: Open, folder: Path) -> None:
+    one, other = open_lmdb(sync="full"), open_lmdb(sync="full")
+    fill(one, 10)
+    one.close()
+    assert length(folder) > used(folder)
+    other.close()
+    assert length(folder) == used(folder)
+    assert len(content(open_lmdb(sync="full"))) == 10
+
+
+HOLD = """
+import sys
+from langgraph.checkpoint.lmdb.kv import LmdbStore
+store = LmdbStore.open(sys.argv[1], readonly=True)
+with store.read() as reader:
+    print(len(list(reader.keys(b"", b"\\xff" * 9))), flush=True)
+    sys.stdin.readline()
+    print(len(list(reader.range(b"", b"\\xff" * 9))), flush=True)
+"""
+
+
+def test_it_stays_while_another_process_has_the_store_open(open_lmdb: Open, folder: Path) -> None:
+    store = open_lmdb(sync="full")
+    fill(store, 10)
+    command = [sys.executable, "-c", HOLD, str(folder)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as reading:
+        assert reading.stdout is not None
+        assert reading.stdout.readline() == "10\n"
+        store.close()
+        assert length(folder) > used(folder)
+        assert reading.communicate("\n")[0] == "10\n"
+    store = open_lmdb(sync="full")
+    store.write(put(b"k"))
+    store.close()
+    assert length(folder) == used(folder)
+
+
+def test_a_killed_process_leaves_room_that_harms_nobody(open_lmdb: Open, folder: Path) -> None:
+    store = open_lmdb(sync="full")
+    pid = fork()
+    if pid == 0:
+        fill(store, 10)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert length(folder) > used(folder)
+    assert len(content(store)) == 10
+    fill(store, 10)
+    store.close()
+    assert length(folder) == used(folder)
+    verify = pytest.importorskip("lmdb.verify", reason="came with lmdb 3.0")
+    assert not verify.verify(str(folder))
+
+
+WRITE = """
+import sys
+from langgraph.checkpoint.lmdb.kv import LmdbStore
+name = sys.argv[2].encode()
+for opened in range(5):
+    store = LmdbStore.open(sys.argv[1], sync="normal")
+    for turn in range(20):
+        key = name + b"-%d-%d" % (opened, turn)
+        store.write(lambda writer: writer.put(key, key * 300))
+    store.close()
+"""
+
+
+def test_processes_that_make_and_cut_room_do_not_touch_what_is_stored(
+    open_lmdb: Open, folder: Path
+) -> None:
+    open_lmdb(sync="normal").close()
+    command = [sys.executable, "-c", WRITE, str(folder)]
+    others = [subprocess.Popen([*command, name]) for name in ("one", "two")]
+    in_new_process(WRITE, folder, "three")
+    assert [other.wait() for other in others] == [0, 0]
+    assert length(folder) == used(folder)
+    stored = content(open_lmdb(sync="normal"))
+    assert len(stored) == 300
+    assert all(value == key * 300 for key, value in stored.items())
+
+
+def test_a_reader_leaves_the_file_as_it_is(open_lmdb: Open, folder: Path) -> None:
+    store = open_lmdb(sync="full")
+    fill(store, 10)
+    store.close()
+    with (folder / "data.mdb").open("ab") as file:
+        file.write(bytes(100_000))
+    before = length(folder)
+    store = open_lmdb(readonly=True)
+    assert len(content(store)) == 10
+    store.close()
+    assert length(folder) == before

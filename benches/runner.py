@@ -200,6 +200,7 @@ def _measure(
     """The child: one phase of one pair, its progress and its outcome sent to the parent."""
     chosen = WORKLOADS[workload]
     bench = Bench(SAVERS[saver], place, quick, _Throttled(sender))
+    pkgutil.resolve_name(bench.saver.probe)  # importing is no part of opening
     try:
         if phase == "prepare":
             assert chosen.prepare is not None

@@ -74,7 +74,7 @@ def put(
             values[channel] = found.value
             if isinstance(made, Encoded):
                 key = ChannelKey(where.thread_id, where.checkpoint_ns, channel)
-                core.codec.remember(key, made, stored.place, found, latest=True)
+                core.codec.remember(key, made, stored.place, found)
         core.views.put(where, View(stored.place, versions, values))
         return configs.config(where)
 
@@ -183,13 +183,7 @@ def put_writes(
             )
         )
 
-    def finish(stored: Stored) -> None:
-        for (channel, made), found in zip(encoded, stored.values, strict=True):
-            if found is not None:
-                key = ChannelKey(where.thread_id, where.checkpoint_ns, channel)
-                core.codec.remember(key, made, stored.place, found, latest=False)
-
-    return Operation(prepare, finish)
+    return Operation(prepare, lambda _: None)
 
 
 def delete_thread(core: SaverCore, thread_id: object) -> Operation[None, None]:

@@ -11,13 +11,10 @@ import threading
 import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
-from hashlib import blake2b
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from langgraph.checkpoint.lmdb.codec.messages import State
     from langgraph.checkpoint.lmdb.engine.runs import Run
     from langgraph.checkpoint.lmdb.engine.store import Place
@@ -30,11 +27,6 @@ class ChannelKey(NamedTuple):
     thread_id: str
     checkpoint_ns: str
     channel: str
-
-
-def digest(data: bytes) -> bytes:
-    """Sixteen bytes that stand for a part's content."""
-    return blake2b(data, digest_size=16).digest()
 
 
 @dataclass(slots=True)
@@ -106,7 +98,7 @@ def ends_of(parts: list[bytes]) -> list[int]:
 
 
 class LayoutCache:
-    """The latest layout of each channel, and where the latest parts of each thread are.
+    """The latest layout of each channel.
 
     Args:
         limit: Bytes that all of it may take, about; 0 remembers nothing.
@@ -121,7 +113,6 @@ class LayoutCache:
         self._lock = threading.Lock()
         self._layouts: OrderedDict[ChannelKey, Layout] = OrderedDict()
         self._size = 0
-        self._parts: OrderedDict[str, tuple[Place, OrderedDict[bytes, Run]]] = OrderedDict()
 
     def get(self, key: ChannelKey, place: Place) -> Layout | None:
         """The layout of a channel, if what it says of the thread still holds."""
@@ -146,30 +137,6 @@ class LayoutCache:
             while self._size > self.limit and self._layouts:
                 self._size -= self._layouts.popitem(last=False)[1].size
 
-    def put_parts(self, thread_id: str, place: Place, parts: Iterable[tuple[bytes, Run]]) -> None:
-        """Remember by digest where parts are that a thread stored just now: other channels, and
-        other namespaces, often get the same."""
-        if not self.limit:
-            return
-        with self._lock:
-            found = self._parts.pop(thread_id, None)
-            known = OrderedDict() if found is None or found[0] != place else found[1]
-            known.update(parts)
-            while len(known) > _MAX_PARTS:
-                known.popitem(last=False)
-            self._parts[thread_id] = (place, known)
-            if len(self._parts) > _MAX_THREADS:
-                self._parts.popitem(last=False)
-
-    def parts(self, thread_id: str, place: Place) -> Mapping[bytes, Run]:
-        """The parts that a thread stored last."""
-        with self._lock:
-            found = self._parts.get(thread_id)
-            return found[1] if found is not None and found[0] == place else {}
-
-
-_MAX_PARTS = 1024
-_MAX_THREADS = 256
 
 _instances: weakref.WeakSet[LayoutCache] = weakref.WeakSet()
 

@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb.codec import cutting, messages
-from langgraph.checkpoint.lmdb.codec.layouts import Element, MessageLayout, digest, ends_of
-from langgraph.checkpoint.lmdb.engine import records, runs
+from langgraph.checkpoint.lmdb.codec.layouts import Element, MessageLayout, ends_of
+from langgraph.checkpoint.lmdb.engine import runs
+from langgraph.checkpoint.lmdb.engine.values import digest
 from langgraph.checkpoint.lmdb.errors import DamagedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from langgraph.checkpoint.lmdb.codec.messages import State
     from langgraph.checkpoint.lmdb.engine.runs import Run
     from langgraph.checkpoint.lmdb.engine.store import Place
-    from langgraph.checkpoint.lmdb.engine.values import Chunked
+    from langgraph.checkpoint.lmdb.engine.values import Chunked, Part
 
 LARGE = 8192
 """Bytes of an encoded message from which on it is cut into several parts."""
@@ -26,27 +27,24 @@ LARGE = 8192
 class Encoding:
     """A list of messages, ready to be stored."""
 
-    items: list[Run | bytes]
-    """Where the parts are stored, or packed to be stored."""
+    items: list[Run | Part]
+    """Where the parts are stored, or what they are; runs may be of several parts."""
     elements: list[Element]
-    new: list[bytes]
-    """The digests of the parts that are to be stored."""
 
 
 def encode(
     values: list[Any],
     layout: MessageLayout | None,
-    known: Mapping[bytes, Run],
     dumps: Callable[[list[Any]], bytes | None],
-    level: int | None,
+    make: Callable[[bytes], Part],
 ) -> Encoding | None:
     """Encode what is new in a list of messages; None if `dumps` gives up.
 
     Args:
         values: Messages of `messages.MESSAGE_TYPES`.
         layout: The version before.
-        known: Other stored parts, by digest.
         dumps: Encodes a list as one msgpack array.
+        make: Makes a part of bytes.
     """
     types = list(map(type, values))
     states = messages.states(values)
@@ -61,9 +59,8 @@ def encode(
         return None
     raws = iter(cutting.elements(encoded))
     replaced = _Replaced(layout, first, last)
-    items: list[Run | bytes] = []
+    items: list[Run | Part] = []
     elements: list[Element] = []
-    new: list[bytes] = []
     for index, place in enumerate(places, first):
         if place is not None:
             assert layout is not None
@@ -72,23 +69,16 @@ def encode(
             continue
         raw = next(raws)
         state = states[index] if messages.is_plain(values[index]) else object()
-        parts = _parts(raw)
-        marks = list(map(digest, parts))
-        for part, mark in zip(parts, marks, strict=True):
-            run = known.get(mark) or replaced.find(mark)
-            if run is None:
-                items.append(records.pack(part, level))
-                new.append(mark)
-            else:
-                items.append(run)
-        mark = marks[0] if len(parts) == 1 else digest(raw)
+        parts = [make(part) for part in _parts(raw)]
+        items += [replaced.find(part.digest) or part for part in parts]
+        mark = parts[0].digest if len(parts) == 1 else digest(raw)
         elements.append(Element(types[index], state, mark, len(raw), len(parts), raw))
     if layout is None:
-        return Encoding(items, elements, new)
+        return Encoding(items, elements)
     end = runs.total(layout.runs)
     before = runs.cut(layout.runs, 0, layout.position(first))
     behind = runs.cut(layout.runs, layout.position(last), end)
-    return Encoding([*before, *items, *behind], [*old[:first], *elements, *old[last:]], new)
+    return Encoding([*before, *items, *behind], [*old[:first], *elements, *old[last:]])
 
 
 def _unchanged(types: list[type], states: list[State], old: list[Element]) -> tuple[int, int]:

@@ -7,51 +7,34 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.codec import cutting
-from langgraph.checkpoint.lmdb.codec.layouts import digest, ends_of
-from langgraph.checkpoint.lmdb.engine import records, runs
+from langgraph.checkpoint.lmdb.codec.layouts import ends_of
+from langgraph.checkpoint.lmdb.engine import runs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     from langgraph.checkpoint.lmdb.codec.layouts import PlainLayout
     from langgraph.checkpoint.lmdb.engine.runs import Run
+    from langgraph.checkpoint.lmdb.engine.values import Part
 
 
 @dataclass(slots=True)
 class Cut:
     """A body in parts."""
 
-    items: list[Run | bytes]
-    """Where the parts are stored, or packed to be stored; runs may be of several parts."""
+    items: list[Run | Part]
+    """Where the parts are stored, or what they are; runs may be of several parts."""
     ends: list[int]
     """Where each part ends in the body."""
-    new: list[bytes]
-    """The digests of the parts that are to be stored."""
 
 
-def cut_new(body: bytes, size: int, known: Mapping[bytes, Run], level: int | None) -> Cut:
-    """Cut the body of a payload of `size` bytes.
-
-    Args:
-        known: Where parts are stored, by digest.
-    """
+def cut_new(body: bytes, size: int, make: Callable[[bytes], Part]) -> Cut:
+    """Cut the body of a payload of `size` bytes."""
     parts = cutting.cut(body, size)
-    items: list[Run | bytes] = []
-    new: list[bytes] = []
-    for part in parts:
-        mark = digest(part)
-        run = known.get(mark)
-        if run is None:
-            items.append(records.pack(part, level))
-            new.append(mark)
-        else:
-            items.append(run)
-    return Cut(items, ends_of(parts), new)
+    return Cut(list(map(make, parts)), ends_of(parts))
 
 
-def cut_against(
-    layout: PlainLayout, body: bytes, size: int, known: Mapping[bytes, Run], level: int | None
-) -> Cut:
+def cut_against(layout: PlainLayout, body: bytes, size: int, make: Callable[[bytes], Part]) -> Cut:
     """Cut a payload's body so that it shares what it can with an older one.
 
     The parts in front of the first byte that differs and behind the last are taken over as they
@@ -60,7 +43,7 @@ def cut_against(
     Args:
         layout: The older body.
         size: Bytes of the whole payload.
-        known: Other stored parts, by digest.
+        make: Makes a part of bytes.
     """
     old, ends = layout.body, layout.ends
     first = bisect_right(ends, cutting.common_prefix(old, body))
@@ -76,24 +59,25 @@ def cut_against(
             first -= 1
             start = _start(ends, first)
     replaced = {
-        digest(old[_start(ends, index) : ends[index]]): run
+        old[_start(ends, index) : ends[index]]: run
         for index, run in zip(
             range(first, last), runs.singles(runs.cut(layout.runs, first, last)), strict=True
         )
     }
-    middle = cut_new(body[start:stop], size, {**known, **replaced}, level)
+    parts = cutting.cut(body[start:stop], size)
+    middle = [replaced.get(part) or make(part) for part in parts]
     shift = len(body) - len(old)
-    items = [
+    items: list[Run | Part] = [
         *runs.cut(layout.runs, 0, first),
-        *middle.items,
+        *middle,
         *runs.cut(layout.runs, last, len(ends)),
     ]
     new_ends = [
         *ends[:first],
-        *(start + end for end in middle.ends),
+        *(start + end for end in ends_of(parts)),
         *(end + shift for end in ends[last:]),
     ]
-    return Cut(items, new_ends, middle.new)
+    return Cut(items, new_ends)
 
 
 def _start(ends: list[int], index: int) -> int:

@@ -14,10 +14,17 @@ from langgraph.checkpoint.lmdb.codec.layouts import (
     PlainLayout,
     ends_of,
 )
-from langgraph.checkpoint.lmdb.engine.values import Chunked, Inline, NewValue
+from langgraph.checkpoint.lmdb.engine import records
+from langgraph.checkpoint.lmdb.engine.values import (
+    Chunked,
+    Inline,
+    NewValue,
+    Part,
+    digest,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from langgraph.checkpoint.serde.base import SerializerProtocol
@@ -25,7 +32,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.codec.layouts import ChannelKey, Layout
     from langgraph.checkpoint.lmdb.engine.runs import Run
     from langgraph.checkpoint.lmdb.engine.store import Place, Snapshot
-    from langgraph.checkpoint.lmdb.engine.values import Kept, StoredValue
+    from langgraph.checkpoint.lmdb.engine.values import Hints, Kept, StoredValue
 
 INLINE = 128
 """Bytes of a payload up to which it stands in each record that uses it."""
@@ -50,13 +57,11 @@ class Base:
 
 @dataclass(slots=True)
 class Encoded:
-    """A value ready to be stored, and how to remember it once it is."""
+    """A value ready to be stored."""
 
     new: NewValue | Inline
-    digests: list[bytes]
-    """Of the parts that are new."""
     layout: Callable[[Place, Chunked, list[Run]], Layout] | None = None
-    """Takes where it was stored, as what, and the runs of its chunks."""
+    """What to remember once it is stored: takes where, as what, and the runs of its chunks."""
 
 
 class ValueCodec:
@@ -66,9 +71,13 @@ class ValueCodec:
         serde: Any serialiser. With exactly JsonPlusSerializer, messages are handled one by one.
         level: zstd's level, or None.
         cache_size: Bytes that may be used to remember values seen before, about; 0 for none.
+        hints: Which parts the store is expected to have.
     """
 
-    def __init__(self, serde: SerializerProtocol, level: int | None, cache_size: int) -> None:
+    def __init__(
+        self, serde: SerializerProtocol, level: int | None, cache_size: int, hints: Hints
+    ) -> None:
+        self._hints = hints
         self._serde = serde
         self._level = level
         self._cache = LayoutCache(cache_size)
@@ -79,7 +88,7 @@ class ValueCodec:
     def with_serde(self, serde: SerializerProtocol) -> ValueCodec:
         """The same for another serialiser. It remembers nothing of what this one decoded, as that
         may depend on which types a serialiser allows."""
-        return ValueCodec(serde, self._level, self._cache.limit)
+        return ValueCodec(serde, self._level, self._cache.limit, self._hints)
 
     def encode(self, key: ChannelKey, value: Any, base: Base | None) -> Encoded:
         """Encode the value of a channel, as changes to its base where there is one.
@@ -93,27 +102,27 @@ class ValueCodec:
                 return encoded
         tag, payload = faults.dumps(self._serde, value)
         if len(payload) <= INLINE:
-            return Encoded(Inline(tag, payload), [])
+            return Encoded(Inline(tag, payload))
         head, body = cutting.split_head(tag, payload)
         layout = self._plain_layout(key, base)
-        known = self._known(key, base)
+        make = self._maker(base)
         if layout is None:
-            cut = plain.cut_new(body, len(payload), known, self._level)
+            cut = plain.cut_new(body, len(payload), make)
         else:
-            cut = plain.cut_against(layout, body, len(payload), known, self._level)
+            cut = plain.cut_against(layout, body, len(payload), make)
         new = NewValue(tag, PLAIN, head, len(payload), cut.items, _chunked(base))
 
         def remembered(place: Place, stored: Chunked, chunk_runs: list[Run]) -> Layout:
             return PlainLayout(place, stored, chunk_runs, body, cut.ends)
 
-        return Encoded(new, cut.new, remembered)
+        return Encoded(new, remembered)
 
     def encode_record_part(self, value: Any) -> NewValue | Inline:
         """Encode what is not a channel's: it stands in the record unless it is large."""
         tag, payload = faults.dumps(self._serde, value)
         if len(payload) <= MAX_RECORD_PART:
             return Inline(tag, payload)
-        cut = plain.cut_new(payload, len(payload), {}, self._level)
+        cut = plain.cut_new(payload, len(payload), self._maker(None))
         return NewValue(tag, PLAIN, b"", len(payload), cut.items)
 
     def _encode_messages(self, key: ChannelKey, value: Any, base: Base | None) -> Encoded | None:
@@ -128,9 +137,8 @@ class ValueCodec:
         found = message_list.encode(
             values,
             self._message_layout(key, base),
-            self._known(key, base),
             self._dumps_array,
-            self._level,
+            self._maker(base),
         )
         if found is None:
             return None
@@ -143,20 +151,11 @@ class ValueCodec:
         def remembered(place: Place, stored: Chunked, chunk_runs: list[Run]) -> Layout:
             return MessageLayout(place, stored, chunk_runs, found.elements)
 
-        return Encoded(new, found.new, remembered)
+        return Encoded(new, remembered)
 
-    def remember(
-        self, key: ChannelKey, made: Encoded, place: Place, kept: Kept, *, latest: bool
-    ) -> None:
-        """Keep in mind what was just stored.
-
-        Args:
-            latest: Whether it is the channel's value now, not only a pending write to it.
-        """
-        if made.digests:
-            parts = zip(made.digests, kept.appended, strict=True)
-            self._cache.put_parts(key.thread_id, place, parts)
-        if latest and made.layout is not None and isinstance(kept.value, Chunked):
+    def remember(self, key: ChannelKey, made: Encoded, place: Place, kept: Kept) -> None:
+        """Keep in mind a value that is its channel's now."""
+        if made.layout is not None and isinstance(kept.value, Chunked):
             self._cache.put(key, made.layout(place, kept.value, kept.runs))
 
     def _dumps_array(self, values: list[Any]) -> bytes | None:
@@ -170,16 +169,27 @@ class ValueCodec:
         values: list[Any] = faults.loads(self._serde, "msgpack", encoded)
         return values
 
-    def _known(self, key: ChannelKey, base: Base | None) -> Mapping[bytes, Run]:
-        return {} if base is None else self._cache.parts(key.thread_id, base.place)
+    def _maker(self, base: Base | None) -> Callable[[bytes], Part]:
+        """Makes parts; those that the thread seems to have are not compressed in vain."""
+        place = None if base is None else base.place
+
+        def make(raw: bytes) -> Part:
+            mark = digest(raw)
+            if place is not None and self._hints.get(place, mark) is not None:
+                return Part(raw, mark, None)
+            return Part(raw, mark, records.pack(raw, self._level))
+
+        return make
 
     def _plain_layout(self, key: ChannelKey, base: Base | None) -> PlainLayout | None:
-        stored = _chunked(base)
-        if base is None or stored is None or stored.shape != PLAIN:
+        if base is None:
             return None
         layout = self._cache.get(key, base.place)
-        if isinstance(layout, PlainLayout) and layout.stored == stored:
-            return layout
+        if isinstance(layout, PlainLayout):
+            return layout  # any earlier value of the channel will do: its chunks are still there
+        stored = _chunked(base)
+        if stored is None or stored.shape != PLAIN:
+            return None
         with base.snapshot() as snapshot:
             return _read_plain(stored, base.place, snapshot)
 

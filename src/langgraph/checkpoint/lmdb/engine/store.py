@@ -22,9 +22,11 @@ from langgraph.checkpoint.lmdb.engine.runs import decode_runs
 from langgraph.checkpoint.lmdb.engine.values import (
     Chunked,
     ChunkWriter,
+    Hints,
     Inline,
     Kept,
     NewValue,
+    Place,
     StoredValue,
 )
 from langgraph.checkpoint.lmdb.engine.writes import TaskWrites, Write
@@ -45,14 +47,6 @@ if TYPE_CHECKING:
 
 class StaleError(Exception):
     """What an operation was prepared from has changed since; prepare it again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A thread's number and generation: as long as they hold, so does what was read of it."""
-
-    number: int
-    generation: int
 
 
 @dataclass(slots=True)
@@ -174,6 +168,7 @@ class CheckpointStore:
         clock: Seconds since the epoch.
         transient: Whether a channel's past is never asked for.
         is_call: Whether a checkpoint namespace belongs to one call of a subgraph.
+        hints: How many parts to remember the place of.
     """
 
     def __init__(
@@ -184,6 +179,7 @@ class CheckpointStore:
         clock: Callable[[], float],
         transient: Callable[[str], bool],
         is_call: Callable[[str], bool],
+        hints: int = 0,
     ) -> None:
         self._kv = kv
         self._level = level
@@ -191,6 +187,7 @@ class CheckpointStore:
         self._transient = transient
         self._is_call = is_call
         self._arenas: dict[tuple[int, int, str], int] = {}
+        self.hints = Hints(hints)
         _open_format(kv)
 
     @contextmanager
@@ -206,7 +203,7 @@ class CheckpointStore:
             thread, namespace = self._open_thread(
                 writer, new.thread_id, new.checkpoint_ns, new.place
             )
-            chunks = ChunkWriter(writer, thread.number)
+            chunks = ChunkWriter(writer, _place(thread), self.hints, self._level)
             stored = [
                 self._store(chunks, thread, namespace, channel, value)
                 for channel, value in new.values.items()
@@ -232,7 +229,7 @@ class CheckpointStore:
             else:
                 garbage.collect(writer, thread)
             threads.save(writer, thread)
-            return Stored(Place(thread.number, thread.generation), [*stored])
+            return Stored(_place(thread), [*stored])
 
         return apply
 
@@ -243,7 +240,7 @@ class CheckpointStore:
             thread, namespace = self._open_thread(
                 writer, new.thread_id, new.checkpoint_ns, new.place
             )
-            chunks = ChunkWriter(writer, thread.number)
+            chunks = ChunkWriter(writer, _place(thread), self.hints, self._level)
             task = writes.read_task(
                 writer, thread.number, namespace, new.checkpoint_id, new.task_id
             )
@@ -265,7 +262,7 @@ class CheckpointStore:
             if lost:
                 garbage.collect(writer, thread)
             threads.save(writer, thread)
-            return Stored(Place(thread.number, thread.generation), stored)
+            return Stored(_place(thread), stored)
 
         return apply
 
@@ -335,9 +332,7 @@ class CheckpointStore:
     ) -> tuple[Thread, int]:
         now = self._now()
         thread = threads.find(writer, thread_id)
-        if place is not None and (
-            thread is None or Place(thread.number, thread.generation) != place
-        ):
+        if place is not None and (thread is None or _place(thread) != place):
             raise StaleError
         if thread is None:
             thread = threads.create(writer, thread_id, now)
@@ -353,7 +348,7 @@ class CheckpointStore:
         value: NewValue | StoredValue,
     ) -> Kept:
         if not isinstance(value, NewValue):
-            return Kept(value, [], [])
+            return Kept(value, [])
         key = (thread.number, namespace, channel)
         arena = self._arenas.get(key)
         if arena is None:
@@ -363,7 +358,11 @@ class CheckpointStore:
             if len(self._arenas) >= _MAX_KNOWN_ARENAS:
                 self._arenas.clear()
             self._arenas[key] = arena
-        return chunks.store(value, arena, self._level)
+        return chunks.store(value, arena)
+
+
+def _place(thread: Thread) -> Place:
+    return Place(thread.number, thread.generation)
 
 
 _MAX_KNOWN_ARENAS = 100_000

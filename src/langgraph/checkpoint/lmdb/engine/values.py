@@ -8,6 +8,7 @@ what a version adds to the store depends on what changed, not on how large the v
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from langgraph.checkpoint.lmdb.engine import keys, records
@@ -30,6 +31,13 @@ MAX_RUNS = 48
 """Runs that a value may name directly; beyond that they are grouped into nodes."""
 _GROUP_AIM = 16
 _MAX_DEPTH = 8
+
+
+class Place(NamedTuple):
+    """A thread's number and generation: as long as they hold, so does what was read of it."""
+
+    number: int
+    generation: int
 
 
 class Inline(NamedTuple):
@@ -59,6 +67,48 @@ StoredValue: TypeAlias = Inline | Chunked
 
 
 @dataclass(slots=True)
+class Part:
+    """A piece of a value, to become a chunk unless the thread has the same already."""
+
+    raw: bytes
+    digest: bytes
+    packed: bytes | None
+    """What `records.pack` makes of it; None where the store is expected to have it."""
+
+
+def digest(data: bytes) -> bytes:
+    """Sixteen bytes that stand for a part's content."""
+    return blake2b(data, digest_size=16).digest()
+
+
+class Hints:
+    """Where the parts are that threads stored last. Different channels, namespaces and pending
+    writes of a thread often get the same content.
+
+    Hints need not be true: whoever follows one compares what is there. They end with the
+    generation of the thread, so that none leads to chunks which it keeps for others only.
+
+    Args:
+        limit: How many to keep.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._found: dict[tuple[Place, bytes], Run] = {}
+
+    def get(self, place: Place, part: bytes) -> Run | None:
+        """Where a thread may have the part of this digest."""
+        return self._found.get((place, part))
+
+    def put(self, place: Place, part: bytes, run: Run) -> None:
+        """Say where a thread has a part."""
+        if len(self._found) >= self._limit:
+            self._found.clear()
+        if self._limit:
+            self._found[place, part] = run
+
+
+@dataclass(slots=True)
 class NewValue:
     """A value to be stored, as chunks that the store has and such that it has not."""
 
@@ -66,8 +116,8 @@ class NewValue:
     shape: int
     head: bytes
     size: int
-    items: list[Run | bytes]
-    """In the order of the payload; bytes are what `records.pack` made of a new chunk."""
+    items: list[Run | Part]
+    """In the order of the payload: chunks that the store has, and parts that it may lack."""
     base: Chunked | None = None
     """The value whose nodes may be shared."""
 
@@ -78,8 +128,6 @@ class Kept(NamedTuple):
     value: StoredValue
     runs: list[Run]
     """Of its chunks; none if it was not new."""
-    appended: list[Run]
-    """Of each chunk that was new."""
 
 
 def stored_value(fields: Sequence[Any]) -> StoredValue:
@@ -90,9 +138,12 @@ def stored_value(fields: Sequence[Any]) -> StoredValue:
 class ChunkWriter:
     """Appends chunks to the arenas of one thread, in one write transaction."""
 
-    def __init__(self, writer: Writer, thread: int) -> None:
+    def __init__(self, writer: Writer, place: Place, hints: Hints, level: int | None) -> None:
         self._writer = writer
-        self._thread = thread
+        self._place = place
+        self._thread = place.number
+        self._hints = hints
+        self._level = level
         self._next: dict[int, int] = {}
 
     def append(self, arena: int, packed: bytes) -> Run:
@@ -109,22 +160,31 @@ class ChunkWriter:
         self._writer.put(key, records.seal(key, packed))
         return Run(self._thread, arena, seq, 1)
 
-    def store(self, value: NewValue, arena: int, level: int | None) -> Kept:
+    def _settle(self, arena: int, part: Part) -> Run:
+        """The chunk of a part: one that the thread has, or else a new one."""
+        hint = self._hints.get(self._place, part.digest)
+        if hint is not None:
+            key = keys.arena(hint.owner, hint.arena) + keys.number(hint.start)
+            record = self._writer.get(key)
+            if record is not None and records.unseal(key, record, MAX_CHUNK) == part.raw:
+                return hint
+        packed = part.packed
+        if packed is None:
+            packed = records.pack(part.raw, self._level)
+        run = self.append(arena, packed)
+        self._hints.put(self._place, part.digest, run)
+        return run
+
+    def store(self, value: NewValue, arena: int) -> Kept:
         """Store what is new of a value.
 
         Args:
             value: The value.
             arena: The even number of the arena for its chunks; the odd one above is for nodes.
-            level: zstd's level for nodes.
         """
         runs: list[Run] = []
-        appended: list[Run] = []
         for item in value.items:
-            if isinstance(item, Run):
-                extend(runs, (item,))
-            else:
-                appended.append(self.append(arena, item))
-                extend(runs, appended[-1:])
+            extend(runs, (item if isinstance(item, Run) else self._settle(arena, item),))
         chunk_runs = runs
         depth = 0
         while len(runs) > MAX_RUNS:
@@ -134,7 +194,7 @@ class ChunkWriter:
                 payload = encode_runs(group)
                 node = known.get(payload)
                 if node is None:
-                    node = self.append(arena + 1, records.pack(payload, level))
+                    node = self.append(arena + 1, records.pack(payload, self._level))
                 extend(nodes, (node,))
             if len(nodes) >= len(runs):
                 break
@@ -142,7 +202,7 @@ class ChunkWriter:
             depth += 1
         root = encode_runs(runs)
         stored = Chunked(value.tag, value.shape, value.head, value.size, depth, root)
-        return Kept(stored, chunk_runs, appended)
+        return Kept(stored, chunk_runs)
 
     def _nodes_of(self, base: Chunked | None, depth: int) -> dict[bytes, Run]:
         """The nodes of a base by what they hold, those at `depth` levels above its chunks."""

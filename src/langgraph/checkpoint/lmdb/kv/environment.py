@@ -79,11 +79,13 @@ class Environment:
         Returns:
             What to give to `end`, and the transaction.
         """
+        who = self._gate.outside()
         for _ in range(_ATTEMPTS):
-            who = self._gate.enter()
-            begun = False
+            transaction: lmdb.Transaction | None = None
             failure: lmdb.Error | None = None
+            begun = False
             try:
+                self._gate.enter(who)
                 env = self._lmdb
                 if env is not None:
                     transaction = env.begin(write=write)
@@ -93,8 +95,10 @@ class Environment:
                     return who, transaction
             except lmdb.Error as error:
                 failure = error
-            finally:
+            finally:  # an interrupt may come anywhere
                 if not begun:
+                    if transaction is not None:
+                        transaction.abort()
                     self._gate.leave(who)
             self._repair(env, failure)
         raise StoreIOError(f"no transaction could be begun: {failure}", path=self.folder)
@@ -110,7 +114,7 @@ class Environment:
 
     def check_outside(self) -> None:
         """Raise UsageError if this thread has a transaction open."""
-        self._gate.check_outside()
+        self._gate.outside()
 
     def open(self) -> None:
         """Open the LMDB environment, unless it is open."""
@@ -146,7 +150,8 @@ class Environment:
         """Close the LMDB environment; called by a thread that is alone."""
         made_room = self._headroom is not None
         self._shut()
-        if made_room:
+        # Not if another store is there by now: closing its lock file would drop this process's locks.
+        if made_room and files.is_at(self.folder, self.identity):
             trim(self.folder)
 
     def before_fork(self) -> None:
@@ -173,8 +178,9 @@ class Environment:
     def _repair(self, env: lmdb.Environment | None, failure: lmdb.Error | None) -> None:
         """Make the next attempt to begin a transaction on `env` fare better, or raise."""
         if isinstance(failure, lmdb.ReadersFullError):
-            who = self._gate.enter()
+            who = self._gate.outside()
             try:
+                self._gate.enter(who)
                 cleared = env is not self._lmdb or env is None or bool(env.reader_check())
             finally:
                 self._gate.leave(who)
@@ -232,7 +238,7 @@ class Environment:
                 advice="Fork outside of transactions, or start a new process instead.",
             )
         try:
-            if files.identity(self.folder) != self.identity:
+            if not files.is_at(self.folder, self.identity):
                 raise StoreIOError("the store was moved or replaced while open", path=self.folder)
             env = self._map(map_size or self.map_size)
             try:

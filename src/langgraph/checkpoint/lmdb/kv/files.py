@@ -77,6 +77,15 @@ def identity(folder: str) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def is_at(folder: str, identity: tuple[int, int]) -> bool:
+    """Whether the store with this `identity` is still the one in `folder`."""
+    try:
+        status = (Path(folder) / DATA).stat()
+    except FileNotFoundError:
+        return False
+    return (status.st_dev, status.st_ino) == identity
+
+
 def length(folder: str) -> int:
     """Bytes in the data file, holes included."""
     return (Path(folder) / DATA).stat().st_size

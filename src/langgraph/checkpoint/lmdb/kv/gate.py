@@ -25,16 +25,16 @@ class Gate:
         self._inside: set[int] = set()
         self._shut = False
 
-    def enter(self) -> int:
-        """Count a transaction of this thread in; what to give to `leave`."""
-        me = get_ident()
+    def enter(self, who: int) -> None:
+        """Count a transaction of this thread in.
+
+        Args:
+            who: The thread, as `outside` told. Should entering be interrupted, `leave` puts it right.
+        """
         with self._lock:
-            if me in self._inside:
-                raise _nested()
             while self._shut:
                 self._changed.wait()
-            self._inside.add(me)
-        return me
+            self._inside.add(who)
 
     def leave(self, who: int) -> None:
         """Count the transaction of the thread `who` out."""
@@ -43,10 +43,15 @@ class Gate:
             if self._shut:
                 self._changed.notify_all()
 
-    def check_outside(self) -> None:
-        """Raise UsageError if this thread has a transaction open."""
-        if get_ident() in self._inside:
-            raise _nested()
+    def outside(self) -> int:
+        """This thread, which has no transaction open; if it has one, raise UsageError."""
+        me = get_ident()
+        if me in self._inside:
+            raise UsageError(
+                "this thread already has a transaction of the store open",
+                advice="Leave it before reading, writing or closing.",
+            )
+        return me
 
     def shut(self, timeout: float | None = None) -> bool:
         """Keep new transactions out and wait until those inside have left.
@@ -57,7 +62,7 @@ class Gate:
         Returns:
             Whether this thread is alone. If not, the time ran out and the gate is as it was.
         """
-        self.check_outside()
+        self.outside()
         with self._lock:
             if not self._changed.wait_for(lambda: not self._shut, timeout):
                 return False
@@ -106,10 +111,3 @@ class Alone:
         trace: TracebackType | None,
     ) -> None:
         self._gate.open()
-
-
-def _nested() -> UsageError:
-    return UsageError(
-        "this thread already has a transaction of the store open",
-        advice="Leave it before reading, writing or closing.",
-    )

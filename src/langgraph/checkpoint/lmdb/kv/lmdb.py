@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 import lmdb
 from langgraph.checkpoint.lmdb.errors import ReadOnlyError, StoreClosedError, UsageError
@@ -40,6 +40,8 @@ class LmdbReader(Reader):
 
     __slots__ = ("_changes", "_env", "_store", "_txn", "_who")
 
+    _writes: ClassVar = False
+
     def __init__(self, store: LmdbStore) -> None:
         self._store = store
         self._txn = _OVER
@@ -47,7 +49,7 @@ class LmdbReader(Reader):
 
     def __enter__(self) -> Self:
         self._env = self._store._environment()
-        self._who, self._txn = self._env.begin(write=False)
+        self._who, self._txn = self._env.begin(write=self._writes)
         return self
 
     def __exit__(
@@ -57,9 +59,11 @@ class LmdbReader(Reader):
         trace: TracebackType | None,
     ) -> None:
         transaction, self._txn = self._txn, _OVER
-        self._env.abort(transaction)
-        del transaction  # with the last reference the slot in the reader table is given back
-        self._env.end(self._who)
+        try:
+            self._env.abort(transaction)
+        finally:
+            del transaction  # with the last reference the slot in the reader table is given back
+            self._env.end(self._who)
 
     def get(self, key: bytes) -> bytes | None:
         try:
@@ -125,10 +129,10 @@ class LmdbWriter(LmdbReader, Writer):
 
     __slots__ = ("failure",)
 
-    def __init__(self, store: LmdbStore, env: Environment, transaction: lmdb.Transaction) -> None:
+    _writes = True
+
+    def __init__(self, store: LmdbStore) -> None:
         super().__init__(store)
-        self._env = env
-        self._txn = transaction
         self.failure: lmdb.Error | None = None
 
     def put(self, key: bytes, value: bytes) -> None:
@@ -162,10 +166,15 @@ class LmdbWriter(LmdbReader, Writer):
             raise self._failed(error, start) from error
         return count
 
-    def finish(self) -> None:
-        """Abort what was not committed, and let no more be done."""
-        transaction, self._txn = self._txn, _OVER
-        self._env.abort(transaction)
+    def commit(self) -> None:
+        """Make what was written the state of the store, or raise and leave it as it was."""
+        try:
+            if self.failure is not None:
+                raise self.failure
+            self._txn.commit()
+        except lmdb.Error as error:
+            self.failure = error
+            raise from_lmdb(error, self._env.folder, "writing") from error
 
     def _failed(self, error: lmdb.Error, key: bytes) -> Exception:
         if self._txn is not _OVER and not isinstance(error, lmdb.BadValsizeError):
@@ -235,23 +244,15 @@ class LmdbStore(KeyValueStore):
         env.check_outside()
         with env.writing:
             while True:
-                who, transaction = env.begin(write=True)
-                writer = LmdbWriter(self, env, transaction)
+                writer = LmdbWriter(self)
                 try:
-                    result = apply(writer)
-                    if writer.failure is None:
-                        transaction.commit()
+                    with writer:
+                        result = apply(writer)
+                        writer.commit()
                         return result
-                except lmdb.Error as error:
-                    writer.failure = error
                 except Exception:
                     if not isinstance(writer.failure, lmdb.MapFullError):
                         raise
-                finally:
-                    writer.finish()
-                    env.end(who)
-                if not isinstance(writer.failure, lmdb.MapFullError):
-                    raise from_lmdb(writer.failure, self._folder, "writing") from writer.failure
                 env.grow()
 
     def size(self) -> int:

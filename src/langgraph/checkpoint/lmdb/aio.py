@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     )
     from typing_extensions import Self
 
+    from langgraph.checkpoint.lmdb.configs import Where
     from langgraph.checkpoint.lmdb.core import SaverCore
 
 READ_AT_ONCE = 128 * 1024
-"""Bytes of values that a coroutine reads from the store without leaving its thread."""
+"""Bytes of values that a coroutine decodes without leaving its thread: about 2 ms of work."""
 
 
 class AsyncFace(BaseCheckpointSaver[Any]):
@@ -57,11 +58,7 @@ class AsyncFace(BaseCheckpointSaver[Any]):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As `get_tuple`."""
-        core, where = self._core, configs.where(config)
-        try:
-            return reading.get_tuple(core, where, budget=READ_AT_ONCE)
-        except reading.TooLargeError:
-            return await asyncio.to_thread(reading.get_tuple, core, where)
+        return await _get_tuple(self._core, configs.where(config), None)
 
     async def alist(
         self,
@@ -72,9 +69,14 @@ class AsyncFace(BaseCheckpointSaver[Any]):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         """As `list`."""
-        found = reading.listed(self._core, config, filter=filter, before=before, limit=limit)
-        for checkpoint in found:
+        core, matches = self._core, reading.metadata_filter(filter)
+        count = 0
+        for where in reading.places(core, config, before):
+            if limit is not None and count >= limit:
+                return
+            checkpoint = await _get_tuple(core, where, matches)
             if checkpoint is not None:
+                count += 1
                 yield checkpoint
             await asyncio.sleep(0)
 
@@ -133,3 +135,12 @@ class AsyncFace(BaseCheckpointSaver[Any]):
     ) -> Mapping[str, DeltaChannelHistory]:
         """As `get_delta_channel_history`."""
         return await asyncio.to_thread(reading.delta_channel_history, self._core, config, channels)
+
+
+async def _get_tuple(
+    core: SaverCore, where: Where, matches: reading.Matches | None
+) -> CheckpointTuple | None:
+    try:
+        return reading.get_tuple(core, where, matches=matches, budget=READ_AT_ONCE)
+    except reading.TooLargeError:
+        return await asyncio.to_thread(reading.get_tuple, core, where, matches=matches)

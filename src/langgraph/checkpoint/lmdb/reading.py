@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langgraph.checkpoint.base import CheckpointTuple
 
@@ -14,7 +14,6 @@ from langgraph.checkpoint.lmdb.codec.layouts import ChannelKey
 from langgraph.checkpoint.lmdb.configs import Where
 from langgraph.checkpoint.lmdb.core import View
 from langgraph.checkpoint.lmdb.engine.store import Place
-from langgraph.checkpoint.lmdb.engine.values import Chunked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.store import Snapshot
     from langgraph.checkpoint.lmdb.engine.threads import Thread
+
+    Matches: TypeAlias = Callable[[Mapping[str, Any]], bool]
 
 
 class TooLargeError(Exception):
@@ -65,14 +66,14 @@ def get_tuple(
     core: SaverCore,
     where: Where,
     *,
-    matches: Callable[[Mapping[str, Any]], bool] | None = None,
+    matches: Matches | None = None,
     budget: int | None = None,
 ) -> CheckpointTuple | None:
     """The checkpoint that a config leads to.
 
     Args:
         matches: Whether metadata is such as is looked for; None is returned for others.
-        budget: Bytes of values that may be read from the store.
+        budget: Bytes of values that may be decoded.
 
     Raises:
         TooLargeError: There are more.
@@ -129,66 +130,45 @@ def _loaded(
 
 def _check_budget(core: SaverCore, where: Where, found: _Found, budget: int) -> None:
     for channel, stored in found.record.values.items():
-        if isinstance(stored, Chunked):
-            key = ChannelKey(where.thread_id, where.checkpoint_ns, channel)
-            if not core.codec.remembers(key, stored, found.place):
-                budget -= stored.size
+        key = ChannelKey(where.thread_id, where.checkpoint_ns, channel)
+        budget -= core.codec.effort(key, stored, found.place)
     if budget < 0:
         raise TooLargeError
 
 
-def listed(
-    core: SaverCore,
-    config: RunnableConfig | None,
-    *,
-    filter: Mapping[str, Any] | None,
-    before: RunnableConfig | None,
-    limit: int | None,
-) -> Iterator[CheckpointTuple | None]:
-    """Checkpoints by descending id; None in the place of each that the filter leaves out, so that
-    whoever iterates can pause there too."""
-    if limit is not None and limit <= 0:
-        return
-    wanted = dict(filter or {})
-
-    def matches(metadata: Mapping[str, Any]) -> bool:
-        return all(metadata.get(key) == value for key, value in wanted.items())
-
-    count = 0
-    for where in _places(core, config, None if before is None else configs.checkpoint_id(before)):
-        found = get_tuple(core, where, matches=matches if wanted else None)
-        yield found
-        if found is not None:
-            count += 1
-            if limit is not None and count >= limit:
-                return
+def metadata_filter(wanted: Mapping[str, Any] | None) -> Matches | None:
+    """Whether metadata has all that is wanted, as equal values; None if nothing is."""
+    if not wanted:
+        return None
+    items = list(wanted.items())
+    return lambda metadata: all(metadata.get(key) == value for key, value in items)
 
 
-def _places(core: SaverCore, config: RunnableConfig | None, before: str | None) -> Iterator[Where]:
+def places(
+    core: SaverCore, config: RunnableConfig | None, before: RunnableConfig | None
+) -> Iterator[Where]:
     """Where each checkpoint is that a config covers, by descending id."""
+    bound = None if before is None else configs.checkpoint_id(before)
     with core.store.snapshot() as snapshot:
         if config is None:
-            threads = [thread for thread in snapshot.threads() if thread.checkpoints]
-            only = None
+            found = [thread for thread in snapshot.threads() if thread.checkpoints]
+            only = exact = None
         else:
             only = configs.namespace_filter(config)
-            exact = configs.where(config)
-            if exact.checkpoint_id is not None and (
-                before is not None and exact.checkpoint_id >= before
-            ):
-                return
-            thread = snapshot.thread(exact.thread_id)
-            threads = [] if thread is None else [thread]
+            thread_id, _, exact = configs.where(config)
+            thread = snapshot.thread(thread_id)
+            found = [] if thread is None else [thread]
         namespaces = [
             (thread.id, name)
-            for thread in threads
+            for thread in found
             for name, _ in snapshot.namespaces(thread)
             if only is None or name == only
         ]
-    if config is not None and exact.checkpoint_id is not None:
-        yield from (Where(thread, name, exact.checkpoint_id) for thread, name in namespaces)
+    if exact is not None:
+        if bound is None or exact < bound:
+            yield from (Where(thread_id, name, exact) for thread_id, name in namespaces)
         return
-    walks = [_walk(core, thread, name, before) for thread, name in namespaces]
+    walks = [_walk(core, thread_id, name, bound) for thread_id, name in namespaces]
     if len(walks) == 1:
         yield from walks[0]
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from langgraph.checkpoint.lmdb import configs, reading, writing
@@ -199,8 +200,13 @@ class LmdbSaver(AsyncFace):
             before: Only ids below the checkpoint id of this config.
             limit: At most so many.
         """
-        found = reading.listed(self._core, config, filter=filter, before=before, limit=limit)
-        return (checkpoint for checkpoint in found if checkpoint is not None)
+        core, matches = self._core, reading.metadata_filter(filter)
+        read = (
+            reading.get_tuple(core, where, matches=matches)
+            for where in reading.places(core, config, before)
+        )
+        found = (checkpoint for checkpoint in read if checkpoint is not None)
+        yield from islice(found, None if limit is None else max(limit, 0))
 
     def put(
         self,

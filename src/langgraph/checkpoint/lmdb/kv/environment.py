@@ -150,7 +150,7 @@ class Environment:
         """Close the LMDB environment; called by a thread that is alone."""
         made_room = self._headroom is not None
         self._shut()
-        # Not if another store is there by now: closing its lock file would drop this process's locks.
+        # Not if another store is there by now: closing its lock file would drop our locks on it.
         if made_room and files.is_at(self.folder, self.identity):
             trim(self.folder)
 

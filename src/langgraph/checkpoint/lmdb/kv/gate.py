@@ -29,7 +29,7 @@ class Gate:
         """Count a transaction of this thread in.
 
         Args:
-            who: The thread, as `outside` told. Should entering be interrupted, `leave` puts it right.
+            who: The thread, as `outside` told. If entering is interrupted, `leave` puts it right.
         """
         with self._lock:
             while self._shut:

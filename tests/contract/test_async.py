@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from tests.contract.faces import Face, checkpoint, config, ids, put, put_chain, values
 from tests.contract.holders import write_lock
@@ -120,6 +122,47 @@ def test_the_loop_goes_on_while_a_write_waits(saver: LmdbSaver, path: Path) -> N
 
     asyncio.run(go())
     assert ids([*saver.list(config())]) == ["c2", "c1"]
+
+
+class Watching(JsonPlusSerializer):
+    """Notes which threads rebuilt something large."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[int] = set()
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        if len(data[1]) > 1_000_000:
+            self.threads.add(threading.get_ident())
+        return super().loads_typed(data)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "fresh"])
+@pytest.mark.parametrize("read", ["aget_tuple", "alist", "aget_delta_channel_history"])
+def test_large_state_is_rebuilt_off_the_loop(
+    open_saver: Callable[..., LmdbSaver], read: str, known: bool
+) -> None:
+    """The loop is not blocked for long: another thread rebuilds what is large."""
+    serde = Watching()
+    saver = open_saver(serde=serde)
+    put(Face(saver), "c1", {"value": b"x" * 5_000_000})
+    put(Face(saver), "c2", {}, parent="c1", versions={})
+    reader = saver if known else open_saver(serde=serde)
+
+    async def go() -> None:
+        if read == "alist":
+            assert len([one async for one in reader.alist(config())]) == 2
+        elif read == "aget_tuple":
+            assert await reader.aget_tuple(config(id="c1")) is not None
+        else:
+            at = config(id="c2")
+            found = await reader.aget_delta_channel_history(config=at, channels=["value"])
+            assert len(found["value"]["seed"]) == 5_000_000
+
+    serde.threads.clear()
+    asyncio.run(go())
+    assert serde.threads
+    assert threading.get_ident() not in serde.threads
 
 
 def test_what_is_put_is_serialised_before_the_first_await(saver: LmdbSaver, path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,6 +166,30 @@ def test_a_listing_whose_saver_was_closed_says_so(saver: LmdbSaver) -> None:
     saver.close()
     with pytest.raises(StoreClosedError):
         list(listing)
+
+
+def test_closing_while_others_use_the_saver(saver: LmdbSaver) -> None:
+    """Readers and writers that are at work when a saver is closed are told so, and end."""
+    face = Face(saver)
+    put_chain(face, [f"c{number}" for number in range(20)])
+    at_work = threading.Barrier(9)
+
+    def use(number: int) -> None:
+        at_work.wait()
+        for step in itertools.count():
+            if number % 2:
+                face.list(config())
+            else:
+                put(face, f"d{number}.{step}", {"value": step})
+
+    with ThreadPoolExecutor(8) as pool:
+        using = [pool.submit(use, number) for number in range(8)]
+        at_work.wait()
+        put(face, "last", {"value": "last"})
+        saver.close()
+        for one in using:
+            with pytest.raises(StoreClosedError):
+                one.result()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The contract, isolation: what is stored is what was put, whatever is done to it before or after.
 
 A saver that stores only what changed, and remembers what it stored last, has to notice every
-change: in place, however deep, of the type alone; made by its user or by another saver of the store.
+change: in place, however deep, of the type alone; by its user or by another saver of the store.
 """
 
 from __future__ import annotations

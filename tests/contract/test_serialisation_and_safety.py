@@ -13,8 +13,9 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import ormsgpack
 import pytest
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.serde.jsonplus import EXT_NUMPY_ARRAY, JsonPlusSerializer
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import DeserializationError, LmdbSaverError, StoreClosedError
@@ -211,6 +212,30 @@ def test_what_cannot_be_rebuilt_is_never_none(
     monkeypatch.delitem(globals(), "Vanishing")
     got = values(face.on(open_saver()), config())
     assert got == {"one": {"x": 1}, "list": [{"x": 2}]}
+
+
+class Arrays(JsonPlusSerializer):
+    """Encodes everything as the NumPy array `[1]`, on machines without NumPy too."""
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        array = ormsgpack.packb(("<i8", (1,), "C", (1).to_bytes(8, "little")))
+        return "msgpack", ormsgpack.packb(ormsgpack.Ext(EXT_NUMPY_ARRAY, array))
+
+
+def test_what_a_serializer_makes_nothing_of_is_an_error(
+    open_saver: Callable[..., LmdbSaver], face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JsonPlusSerializer gives `None` for an array where there is no NumPy: that is refused."""
+    put(face, "c1", {"plain": 1})
+    saver = open_saver()
+    arrays = face.on(saver)
+    at = config(id="c1")
+    saver.serde = Arrays()
+    face.on(saver).put_writes(at, [("array", "anything")], "task")
+    saver.serde = JsonPlusSerializer()
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(DeserializationError, match="array"):
+        arrays.get_tuple(at)
 
 
 class Forgetful(JsonPlusSerializer):

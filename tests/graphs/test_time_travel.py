@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.channels import EphemeralValue
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import Command, interrupt
 
 from langgraph.checkpoint.lmdb import LmdbSaver
+from tests.contract.raw import entries
 from tests.graphs.driving import Drive, Driver, at_thread, facts, story
 
 if TYPE_CHECKING:
@@ -213,3 +216,27 @@ def test_a_long_thread(path: Path) -> None:
         for snapshot in driver.history():
             messages = snapshot.values.get("messages", [])
             assert messages == reference[: len(messages)]
+
+
+def test_a_thread_pruned_at_every_turn_stays_small(path: Path) -> None:
+    """Channels of every kind, none of which may leave anything behind; but for DeltaChannel's."""
+    schema = {"note": Annotated[str, EphemeralValue(str)], "turn": int, "answer": str}
+    builder = StateGraph(TypedDict("State", schema))  # type: ignore[misc]
+    builder.add_node("a", lambda state: {"note": f"note of turn {state['turn']:03}" * 20})
+    builder.add_node(
+        "b", lambda state: {"answer": f"{interrupt(state['note'])} in {state['turn']}"}
+    )
+    builder.add_edge(START, "a")
+    builder.add_edge("a", "b")
+
+    def turns(numbers: range) -> int:
+        with LmdbSaver(path, sync="off") as saver:
+            driver = Driver(lambda saver: builder.compile(checkpointer=saver), saver)
+            for number in numbers:
+                driver.invoke({"turn": number})
+                driver.invoke(Command(resume=f"answer {number:03}" * 50))
+                saver.prune(["t"], strategy="keep_latest")
+        return sum(len(key) + len(value) for (_, key), value in entries(path).items())
+
+    few = turns(range(4))
+    assert turns(range(4, 60)) < 1.2 * few

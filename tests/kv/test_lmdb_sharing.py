@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import threading
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from langgraph.checkpoint.lmdb.errors import StoreClosedError, UsageError
 from langgraph.checkpoint.lmdb.kv import LmdbStore, Reader, Writer
-from tests.kv.processes import in_thread
+from tests.kv.processes import in_new_process, in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +60,27 @@ def test_a_store_that_was_deleted_and_made_again_is_another_one(
     new.write(put(b"new"))
     assert content(old) == {b"old": b"v"}
     assert content(new) == {b"new": b"v"}
+
+
+TRY_TO_BE_ALONE = """
+import fcntl, sys
+with open(sys.argv[1] + "/lock.mdb", "r+b") as lock:
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 0)
+    except OSError:
+        print("held")
+"""
+
+
+def test_closing_a_deleted_store_lets_go_of_no_lock_of_its_successor(
+    open_lmdb: Open, folder: Path
+) -> None:
+    old = open_lmdb(sync="full")
+    old.write(put(b"old"))
+    shutil.rmtree(folder)
+    open_lmdb(sync="full")
+    old.close()
+    assert in_new_process(TRY_TO_BE_ALONE, folder) == "held\n"
 
 
 def test_another_sync_in_the_same_process_is_an_error(open_lmdb: Open) -> None:
@@ -134,6 +156,57 @@ def test_opening_inside_a_transaction_of_the_same_store_is_an_error(open_lmdb: O
         open_lmdb()
     store.close()
     open_lmdb(sync="full").write(put(b"k"))
+
+
+class Interrupted:
+    """Stands before an object; its method does its work and is then interrupted, once."""
+
+    def __init__(self, target: object, method: str) -> None:
+        self.target = target
+        self.method: str | None = method
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.target, name)
+        if name != self.method:
+            return found
+
+        def interrupted(*arguments: Any, **options: Any) -> None:
+            self.method = None
+            found(*arguments, **options)
+            raise KeyboardInterrupt
+
+        return interrupted
+
+    def __contains__(self, item: object) -> bool:
+        return item in self.target
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "method"),
+    [
+        (lambda env: env._gate, "_inside", "add"),
+        (lambda env: env, "_lmdb", "begin"),
+        (lambda env: env, "_headroom", "ensure"),
+    ],
+)
+def test_an_interrupt_on_the_way_into_a_transaction_leaves_no_trace(
+    open_lmdb: Open, owner: Callable[[Any], object], name: str, method: str
+) -> None:
+    store = open_lmdb(sync="normal")
+    for use in (content, lambda store: store.write(put(b"k"))):
+        place = owner(store._env)
+        whole = getattr(place, name)
+        setattr(place, name, Interrupted(whole, method))
+        reads = use is content
+        with nullcontext() if reads and method == "ensure" else pytest.raises(KeyboardInterrupt):
+            use(store)
+        setattr(place, name, whole)
+        store.write(put(b"k"))
+        assert content(store) == {b"k": b"v"}
+    store.close()
 
 
 @pytest.mark.parametrize("round", range(5))

@@ -55,3 +55,17 @@ class Writer:
 
     def uuid(self) -> str:
         return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+
+
+class Slices:
+    """Unlike texts at little cost: a number, and a slice of a longer text."""
+
+    def __init__(self, seed: object, size: int) -> None:
+        self._prose = Writer(seed).prose(200_000)
+        self._count = itertools.count()
+        self._rng = random.Random(str(seed))
+        self._size = size
+
+    def next(self) -> str:
+        start = self._rng.randrange(len(self._prose) - self._size)
+        return f"{next(self._count)} {self._prose[start : start + self._size]}"

@@ -12,7 +12,7 @@ from benches.agent import thread
 from benches.measure import latencies, record_disk
 from benches.model import Bench, Metric, Result, Workload
 from benches.records import ThreadWriter
-from benches.text import Writer
+from benches.text import Slices
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -31,20 +31,8 @@ def _short(number: int) -> str:
     return f"thread-{number:06}"
 
 
-class _Texts:
-    """Unlike texts at little cost: a number, and a slice of a longer text."""
-
-    def __init__(self) -> None:
-        self._prose = Writer("scale").prose(1_000_000)
-        self._rng = random.Random("scale")
-
-    def next(self) -> str:
-        start = self._rng.randrange(len(self._prose) - _TEXT_SIZE)
-        return f"{start} {self._prose[start : start + _TEXT_SIZE]}"
-
-
 def _fill(bench: Bench, saver: BaseCheckpointSaver[Any], total: int) -> None:
-    texts = _Texts()
+    texts = Slices("scale", _TEXT_SIZE)
     long = ThreadWriter(saver, _LONG)
     for number in range(total // _GROUP):
         short = ThreadWriter(saver, _short(number))
@@ -76,7 +64,7 @@ def _run(bench: Bench, total: int) -> Result:
     total //= bench.size(1, _QUICK_DIVISOR)
     calls = bench.size(_CALLS, _QUICK_CALLS)
     rng = random.Random("calls")
-    texts = _Texts()
+    texts = Slices("calls", _TEXT_SIZE)
     chosen = [_short(rng.randrange(total // _GROUP)) for _ in range(calls)]
     result = Result()
     with ExitStack() as stack:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benches.measure import elapsed, latencies
 from benches.model import Bench, Metric, Result, UnsupportedError, Workload
 from benches.records import ThreadWriter
-from benches.text import Writer
+from benches.text import Slices
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -23,12 +23,11 @@ _TTL_MINUTES = 0.001
 
 
 def _fill(saver: BaseCheckpointSaver[Any], names: list[str]) -> None:
-    prose = Writer("sweep").prose(1_000_000)
-    for number, name in enumerate(names):
+    texts = Slices("sweep", _TEXT_SIZE)
+    for name in names:
         writer = ThreadWriter(saver, name)
-        for step in range(_CHECKPOINTS):
-            start = (number * _CHECKPOINTS + step) * 19 % (len(prose) - _TEXT_SIZE)
-            writer.put(prose[start : start + _TEXT_SIZE])
+        for _ in range(_CHECKPOINTS):
+            writer.put(texts.next())
 
 
 def _expire(saver: Any, names: list[str]) -> None:
@@ -41,7 +40,7 @@ def _run(bench: Bench) -> Result:
     count = bench.size(_THREADS, _QUICK_THREADS)
     alone = [f"alone-{number}" for number in range(count)]
     meanwhile = [f"meanwhile-{number}" for number in range(count)]
-    texts = [Writer("put").prose(_TEXT_SIZE)] * bench.size(_PUTS, _QUICK_PUTS)
+    texts = Slices("puts", _TEXT_SIZE)
     result = Result()
     saver: Any
     with bench.open(durable=False) as saver:
@@ -53,12 +52,14 @@ def _run(bench: Bench) -> Result:
         writer = ThreadWriter(saver, "writer")
         took = elapsed(saver.sweep)
         result.metrics["sweep"] = count * _CHECKPOINTS / took
-        result.latency("quiet", latencies(partial(writer.put, text) for text in texts))
+        puts = bench.size(_PUTS, _QUICK_PUTS)
+        quiet = latencies(partial(writer.put, texts.next()) for _ in range(puts))
+        result.latency("quiet", quiet)
         _expire(saver, meanwhile)
         sweeping = pool.submit(saver.sweep)
         during: list[float] = []
         while not sweeping.done() or len(during) < 2:
-            during.append(elapsed(partial(writer.put, texts[0])))
+            during.append(elapsed(partial(writer.put, texts.next())))
         result.latency("during", during)
     result.metrics["disturbance"] = result.metrics["during_p99"] - result.metrics["quiet_p99"]
     return result

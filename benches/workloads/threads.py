@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from benches.model import Bench, Metric, Result, Workload
 from benches.records import ThreadWriter
-from benches.text import Writer
+from benches.text import Slices
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -17,21 +17,19 @@ if TYPE_CHECKING:
 _COUNTS = (1, 2, 4, 8, 16)
 _SECONDS, _QUICK_SECONDS = 3.0, 0.3
 _TEXT_SIZE = 500
-_TEXTS = 2000
 
 
 def _work(
     saver: BaseCheckpointSaver[Any], name: str, barrier: Barrier, seconds: float
 ) -> list[float]:
     """Put, put_writes and get until time is up; the seconds that each round took."""
-    prose = Writer(name)
-    texts = [prose.prose(_TEXT_SIZE) for _ in range(_TEXTS)]
+    texts = Slices(name, _TEXT_SIZE)
     thread = ThreadWriter(saver, name)
     times: list[float] = []
     barrier.wait()
     stop = time.perf_counter() + seconds
     while (start := time.perf_counter()) < stop:
-        text = f"{len(times)} {texts[len(times) % _TEXTS]}"
+        text = texts.next()
         thread.put(text)
         thread.put_writes(text)
         found = saver.get_tuple(thread.config)

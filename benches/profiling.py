@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
-import yappi  # type: ignore[import-untyped]
+import yappi
 
 from benches.model import Bench, Place, Saver, Workload
 

@@ -93,7 +93,7 @@ def _peer_environment(place: Place, durable: bool) -> Iterator[lmdb.Environment]
 
 @contextmanager
 def _lmdb_peer(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
-    from langgraph_checkpoint_lmdb import LMDBSaver  # type: ignore[import-untyped]
+    from langgraph_checkpoint_lmdb import LMDBSaver
 
     with _peer_environment(place, durable) as env:
         yield LMDBSaver(env)

@@ -131,21 +131,12 @@ class Registry:
         """
         wanted = list(ids)
         for prefix in wanted:
-            if not any(under(clause.id, prefix) for clause in self):
+            if not any(_under(clause.id, prefix) for clause in self):
                 raise KeyError(f"no clause is called {prefix!r}")
-        return [c for c in self if any(under(c.id, prefix) for prefix in wanted)]
+        return [c for c in self if any(_under(c.id, prefix) for prefix in wanted)]
 
 
-def under(clause_id: str, prefix: str) -> bool:
-    """Return whether a clause's id is, or starts with, a dotted prefix.
-
-    Args:
-        clause_id: The id.
-        prefix: The prefix.
-
-    Returns:
-        True if it does.
-    """
+def _under(clause_id: str, prefix: str) -> bool:
     return clause_id == prefix or clause_id.startswith(f"{prefix}.")
 
 
@@ -176,7 +167,7 @@ def clause(
         faces: The faces that it is checked on.
         unspecified: Whether the base class leaves it open.
         load: How much one example costs.
-        presumes: Clauses, or dotted prefixes of them, that it is put after and only if they hold.
+        presumes: Clauses, or `prefix.*`, that it is put after, and only if they hold.
 
     Returns:
         A decorator that registers the function and returns it unchanged.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sys
@@ -43,6 +44,9 @@ _Seed = Annotated[int | None, typer.Option(help="Repeats a run.")]
 @app.callback()
 def _main() -> None:
     """Find out what a LangGraph checkpoint saver really does."""
+    # The savers under test are provoked, and what they log or leave behind is no news.
+    logging.disable(logging.CRITICAL)
+    sys.unraisablehook = lambda _: None
 
 
 @app.command()

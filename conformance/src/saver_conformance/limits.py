@@ -152,8 +152,15 @@ class LoopThread:
             if future.done() and not future.cancelled():
                 raise
             future.cancel()
-            self.abandon()
+            if not self._answers():
+                self.abandon()
             raise CallTimeoutError(seconds) from error
+
+    def _answers(self) -> bool:
+        """Whether the loop still runs: a call that hangs need not have blocked it."""
+        answered = threading.Event()
+        self.loop.call_soon_threadsafe(answered.set)
+        return answered.wait(1)
 
     def abandon(self) -> None:
         """Give the loop up; a loop of Python code that blocks it is interrupted."""

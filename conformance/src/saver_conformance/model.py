@@ -184,7 +184,7 @@ class Model:
         """
         return [k.id for k, row in self._rows.items() if k[:2] == (thread, ns) and not row.buried]
 
-    def keys(self) -> Iterator[Key]:
+    def stored(self) -> Iterator[Key]:
         """Yield where every checkpoint is, in no order."""
         return (key for key, row in self._rows.items() if not row.buried)
 
@@ -204,7 +204,7 @@ class Model:
             run_ids: The runs; unknown ones are no error.
         """
         wanted = set(run_ids)
-        self._drop([k for k in self.keys() if self._rows[k].metadata.get("run_id") in wanted])
+        self._drop([k for k in self.stored() if self._rows[k].metadata.get("run_id") in wanted])
 
     def copy_thread(self, source: str, target: str) -> None:
         """Copy a thread with everything it owns.
@@ -293,7 +293,7 @@ class Model:
     def _keep_latest(self, thread: str) -> None:
         heads = {
             ns: max(self.ids(thread, ns))
-            for ns in {k.ns for k in self.keys() if k.thread == thread}
+            for ns in {k.ns for k in self.stored() if k.thread == thread}
         }
         dropped: list[Key] = []
         for ns, head in heads.items():
@@ -313,11 +313,11 @@ class Model:
         gone = set(keys)
         for key in gone:
             self._rows[key].buried = True
-        for key in self.keys():
+        for key in self.stored():
             row = self._rows[key]
             if row.parent is not None and key._replace(id=row.parent) in gone:
                 row.orphaned = True
-        needed = {at for key in self.keys() for at in self._delta_path(key)}
+        needed = {at for key in self.stored() for at in self._delta_path(key)}
         for key in [k for k, row in self._rows.items() if row.buried and k not in needed]:
             del self._rows[key]
             self._writes.pop(key, None)

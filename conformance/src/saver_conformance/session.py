@@ -75,6 +75,8 @@ class Session(Recorder):
         self.model = Model()
         self._versions: dict[Ref, dict[str, Name]] = {}
         self._values: dict[Ref, dict[str, Any]] = {}
+        #: Every thread and namespace that was ever used.
+        self._places: set[tuple[str, str]] = set()
 
     def version_after(self, latest: Name | None) -> Name:
         """Ask the saver for the version that follows another.
@@ -91,7 +93,24 @@ class Session(Recorder):
         name = self.script.name("v")
         return Name(name, self.call("get_next_version", latest, None, bind=name, face=Face.SYNC))
 
-    def put(
+    def put(self, ref: Ref, **options: Any) -> Ref:
+        """Put a checkpoint, as the runtime does: with every channel's value, and what changed.
+
+        Args:
+            ref: Where it goes.
+            **options: See `try_put`.
+
+        Returns:
+            `ref`.
+
+        Raises:
+            Violation: If the saver raises or hangs.
+        """
+        stored = self.try_put(ref, **options)
+        assert stored is not None
+        return stored
+
+    def try_put(
         self,
         ref: Ref,
         *,
@@ -102,8 +121,9 @@ class Session(Recorder):
         fields: Mapping[str, Any] | None = None,
         config: Mapping[str, Any] | None = None,
         newer_than: Ref | None = None,
-    ) -> Ref:
-        """Put a checkpoint, as the runtime does: with every channel's value, and what changed.
+        refusal: tuple[type[BaseException], ...] = (),
+    ) -> Ref | None:
+        """Put a checkpoint that the saver may refuse.
 
         Args:
             ref: Where it goes.
@@ -114,9 +134,10 @@ class Session(Recorder):
             fields: Other fields of the checkpoint.
             config: Replaces the config altogether.
             newer_than: The checkpoint whose versions the new ones follow; None stands for `parent`.
+            refusal: Exceptions by which the saver may refuse.
 
         Returns:
-            `ref`.
+            `ref`, or None if the saver refused.
 
         Raises:
             Violation: If the saver raises or hangs.
@@ -146,9 +167,12 @@ class Session(Recorder):
         }
         where = dict(config or at(ref.thread, ref.ns, parent.id if parent else None))
         told = dict(metadata) if metadata is not None else {"source": "loop", "step": 0}
+        refused = self.call("put", where, checkpoint, told, new, refusal=refusal)
+        if isinstance(refused, BaseException):
+            return None
         self.model.put(where, resolve(checkpoint), told)
-        self.call("put", where, checkpoint, told, new)
         self._versions[ref], self._values[ref] = known, copy.deepcopy(values)
+        self._places.add((ref.thread, ref.ns))
         return ref
 
     def put_writes(
@@ -211,6 +235,7 @@ class Session(Recorder):
         self.call("copy_thread", source, target)
         for ref in [r for r in self._versions if r.thread == source]:
             twin = Ref(target, ref.id, ref.ns)
+            self._places.add((target, ref.ns))
             self._versions[twin], self._values[twin] = self._versions[ref], self._values[ref]
 
     def prune(self, threads: Sequence[str], strategy: str | None = None) -> None:
@@ -359,6 +384,26 @@ class Session(Recorder):
             actual = [t for t in actual if t.config["configurable"]["thread_id"] in threads]
         self.match_list(name, actual, expected, *aspects)
         return actual
+
+    def expect_everything(self, *aspects: Aspect, thread: str | None = None) -> None:
+        """Demand that a thread, or the store, holds what the model has.
+
+        A saver that cannot list several namespaces or threads at once is asked for each of them.
+
+        Args:
+            *aspects: What of each tuple to compare besides where it is.
+            thread: The thread; None stands for all of them.
+
+        Raises:
+            Violation: If it differs.
+        """
+        at_once = "list.everything" if thread is None else "list.all_namespaces"
+        if at_once not in self.broken:
+            self.expect_list(None if thread is None else at(thread, None), *aspects)
+            return
+        for place in sorted(self._places):
+            if thread in (None, place[0]):
+                self.expect_list(at(*place), *aspects)
 
     def match_list(
         self, expression: str, actual: Any, expected: Sequence[Entry], *aspects: Aspect

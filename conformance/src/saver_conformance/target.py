@@ -6,13 +6,13 @@ import shutil
 import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from saver_conformance.capability import BASE, EXTENDED, Capability, Face
-from saver_conformance.clause import under
 from saver_conformance.limits import CallTimeoutError, Lanes
 from saver_conformance.opening import OpenSaver
 from saver_conformance.recorder import acall
@@ -116,13 +116,13 @@ class Target:
         """Return which clauses have turned out to be broken.
 
         Args:
-            clauses: Ids, or dotted prefixes of them.
+            clauses: Ids, or `prefix.*`.
 
         Returns:
             The ids of the broken ones.
         """
-        prefixes = tuple(clauses)
-        return sorted(i for i in self.broken if any(under(i, prefix) for prefix in prefixes))
+        patterns = tuple(clauses)
+        return sorted(i for i in self.broken if any(fnmatchcase(i, p) for p in patterns))
 
     def _lacks(self) -> set[Capability]:
         return {Capability(c) for c in self.spec.lacks}

@@ -27,9 +27,8 @@ _BASE = "BaseCheckpointSaver"
 )
 def opens(s: Session, data: DataObject) -> None:  # noqa: ARG001
     """The saver opens as an empty store, and closes."""
-    name = s.script.name("listed")
-    found = s.call("list", None, bind=name)
-    s.expect(f"len({name})", len(found), 0, "a new store has to be empty")
+    s.expect_list(at("thread"))
+    s.expect_tuple(at("thread"))
 
 
 @clause(

@@ -48,7 +48,8 @@ def puts(s: Session, data: DataObject) -> None:
     count = data.draw(st.integers(2, 8))
     refs = [Ref(f"thread-{number}", checkpoint_id(number)) for number in range(count)]
     together(s, _puts(s, refs))
-    s.expect_list(None, Aspect.VALUES, Aspect.METADATA)
+    for ref in refs:
+        s.expect_list(at(ref.thread), Aspect.VALUES, Aspect.METADATA)
 
 
 @clause(
@@ -56,7 +57,7 @@ def puts(s: Session, data: DataObject) -> None:
     source=_RUNTIME,
     severity=Severity.CRITICAL,
     capability=Capability.THREADS,
-    presumes=["writes.order"],
+    presumes=["writes.order.*"],
 )
 def writes(s: Session, data: DataObject) -> None:
     """Writes of parallel tasks that arrive at once are all there, in their order."""
@@ -120,7 +121,8 @@ def torn(s: Session, data: DataObject) -> None:
             values = dict(sorted(found.checkpoint["channel_values"].items()))
             if values != wanted:
                 s.fail(f"a concurrent {calls[position][0]} returned {values}, not {wanted}")
-    s.expect_list(at("thread"), Aspect.VALUES)
+    for ref in refs:
+        s.expect_tuple(ref, Aspect.ID, Aspect.VALUES)
 
 
 @clause(
@@ -136,4 +138,6 @@ def delete(s: Session, data: DataObject) -> None:
     refs = [Ref(f"thread-{n}", checkpoint_id(n)) for n in range(data.draw(st.integers(1, 5)))]
     s.model.delete_thread("gone")
     together(s, [("delete_thread", ("gone",)), *_puts(s, refs)])
-    s.expect_list(None, Aspect.VALUES)
+    s.expect_list(at("gone"))
+    for ref in refs:
+        s.expect_list(at(ref.thread), Aspect.VALUES)

@@ -66,7 +66,7 @@ def seed(s: Session, data: DataObject) -> None:
     source=f"{_DOC}: deltas oldest to newest, within a checkpoint by writes_sort_key",
     severity=Severity.CRITICAL,
     capability=Capability.DELTA_HISTORY,
-    presumes=["writes.order"],
+    presumes=["writes.order.*"],
 )
 def order(s: Session, data: DataObject) -> None:
     """Writes come oldest first, and within a checkpoint in the order of pending_writes."""

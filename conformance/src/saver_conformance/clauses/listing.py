@@ -88,7 +88,12 @@ def thread(s: Session, data: DataObject) -> None:
         s.expect_list(at(name))
 
 
-@clause("list.all_namespaces", source=_AGREED, capability=Capability.LIST)
+@clause(
+    "list.all_namespaces",
+    source=_AGREED,
+    capability=Capability.LIST,
+    presumes=["identity.namespace"],
+)
 def all_namespaces(s: Session, data: DataObject) -> None:
     """A config without checkpoint_ns lists every namespace of its thread."""
     for number, ns in enumerate(data.draw(st.permutations(["", "child", "child|inner"]))):
@@ -96,7 +101,12 @@ def all_namespaces(s: Session, data: DataObject) -> None:
     s.expect_list(at("thread", None))
 
 
-@clause("list.namespace", source=_AGREED, capability=Capability.LIST)
+@clause(
+    "list.namespace",
+    source=_AGREED,
+    capability=Capability.LIST,
+    presumes=["identity.namespace"],
+)
 def namespace(s: Session, data: DataObject) -> None:
     """A config with checkpoint_ns lists that namespace alone, also if it is empty text."""
     for number, ns in enumerate(data.draw(st.permutations(["", "child", "child|inner"]))):
@@ -156,7 +166,7 @@ def limit_zero(s: Session, data: DataObject) -> None:
 )
 def before(s: Session, data: DataObject) -> None:
     """before leaves out the checkpoint that it names, and every newer one."""
-    refs = _fill(s, data.draw(st.permutations(range(4))))
+    refs = _fill(s, [0, 1, 2, 3])
     s.expect_list(at("thread"), before=data.draw(st.sampled_from(refs)).config)
 
 
@@ -183,7 +193,7 @@ def before_unknown(s: Session, data: DataObject) -> None:
 )
 def paging(s: Session, data: DataObject) -> None:
     """Pages drawn with before and limit make up the whole list, nothing twice."""
-    _fill(s, data.draw(st.permutations(range(5))))
+    _fill(s, [0, 1, 2, 3, 4])
     size = data.draw(st.integers(1, 3))
     page = s.expect_list(at("thread"), limit=size)
     while page:

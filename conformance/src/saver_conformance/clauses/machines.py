@@ -66,14 +66,20 @@ class Operations(RuleBasedStateMachine):
         stem = stems.get(aspect)
         return stem is not None and any(broken.startswith(stem) for broken in self.s.broken)
 
+    def _place(self, ns: str) -> str:
+        return ns if self._intact("identity.namespace") else ns.partition("|")[0]
+
     def _intact(self, *clauses: str) -> bool:
         return not any(b.startswith(c) for b in self.s.broken for c in clauses)
 
     @rule(thread=THREADS, ns=NAMESPACES, number=_NUMBERS, run=_RUNS, data=st.data())
     def put(self, thread: str, ns: str, number: int, run: str, data: st.DataObject) -> None:
         """Put a checkpoint that follows another one, or none."""
-        ref = Ref(thread, checkpoint_id(number), ns)
+        ns = self._place(ns)
         known = self.s.model.ids(thread, ns)
+        if not self._intact("latest.by_id", "list.order"):
+            number = len(known)
+        ref = Ref(thread, checkpoint_id(number), ns)
         if ref.id in known:
             return
         parent = data.draw(st.sampled_from([None, *sorted(known)]))
@@ -92,6 +98,7 @@ class Operations(RuleBasedStateMachine):
         self, thread: str, ns: str, number: int, task: str, writes: list[tuple[str, Any]]
     ) -> None:
         """Put writes, perhaps again, perhaps before their checkpoint."""
+        ns = self._place(ns)
         ref = Ref(thread, checkpoint_id(number), ns)
         if ref.id in self.s.model.ids(thread, ns) or self._intact("writes.before_checkpoint"):
             self.s.put_writes(ref, writes, task, task_path="b" if task == "task-a" else "a")
@@ -108,16 +115,19 @@ class Operations(RuleBasedStateMachine):
     @rule(thread=THREADS, ns=NAMESPACES)
     def get_latest(self, thread: str, ns: str) -> None:
         """Get the latest checkpoint of a namespace."""
+        ns = self._place(ns)
         self.s.expect_tuple(at(thread, ns), *self.aspects)
 
     @rule(thread=THREADS, ns=NAMESPACES, number=_NUMBERS)
     def get(self, thread: str, ns: str, number: int) -> None:
         """Get a checkpoint that is perhaps not there."""
+        ns = self._place(ns)
         self.s.expect_tuple(Ref(thread, checkpoint_id(number), ns), *self.aspects)
 
     @rule(thread=THREADS, ns=NAMESPACES, data=st.data())
     def list_namespace(self, thread: str, ns: str, data: st.DataObject) -> None:
         """List a namespace, narrowed down or not."""
+        ns = self._place(ns)
         options: dict[str, st.SearchStrategy[Any]] = {}
         if self._intact("list.limit"):
             options["limit"] = st.integers(1, 3)
@@ -137,6 +147,7 @@ class Operations(RuleBasedStateMachine):
     @rule(thread=THREADS, ns=NAMESPACES)
     def history(self, thread: str, ns: str) -> None:
         """Walk back from the latest checkpoint."""
+        ns = self._place(ns)
         if self._chains_whole and self._intact("history", "writes.order", "get.parent", "put."):
             self.s.expect_history(at(thread, ns), ["messages", "files"])
 

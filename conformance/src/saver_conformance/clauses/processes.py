@@ -28,7 +28,7 @@ _DURABLE = "SaverSpec.durable: what put acknowledged survives SIGKILL"
     source="SaverSpec.reopen: the store outlives its saver",
     severity=Severity.CRITICAL,
     capability=Capability.REOPEN,
-    presumes=["writes.order", "writes.first_wins", "writes.last_wins", "list.everything"],
+    presumes=["writes.order.*", "writes.first_wins", "writes.last_wins"],
 )
 def reopened(s: Session, data: DataObject) -> None:
     """After closing and opening, everything is as it was."""
@@ -41,7 +41,7 @@ def reopened(s: Session, data: DataObject) -> None:
         s.put_writes(refs[-1], [("a", n) for n in range(11)], task_path="p")
         s.put_writes(refs[-1], [("__interrupt__", number)])
     s.reopen()
-    s.expect_list(None, *ALL)
+    s.expect_everything(*ALL)
     s.expect_tuple(refs[-1], *ALL)
     # A place that was taken before the store was closed is still taken.
     s.put_writes(refs[-1], [("a", "again")])
@@ -164,7 +164,6 @@ def writers(s: Session, data: DataObject) -> None:
     capability=Capability.DURABLE,
     needs=[Capability.REOPEN],
     load=Load.HEAVY,
-    presumes=["list.everything"],
 )
 def acknowledged(s: Session, data: DataObject) -> None:
     """What a process put before it was killed is there when the store is opened again."""
@@ -180,7 +179,7 @@ def acknowledged(s: Session, data: DataObject) -> None:
         _remote(s, victim, "put_writes", ref.config, [("a", 1)], "task")
         s.script.line("# here the second process is killed")
     s.open_again()
-    s.expect_list(None, Aspect.VALUES, Aspect.WRITES, Aspect.METADATA)
+    s.expect_list(at("thread"), Aspect.VALUES, Aspect.WRITES, Aspect.METADATA)
     s.put(Ref("thread", checkpoint_id(9)))
     s.expect_tuple(at("thread"), Aspect.ID)
 

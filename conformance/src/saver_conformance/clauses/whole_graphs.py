@@ -71,7 +71,7 @@ def chain(s: Session, data: DataObject) -> None:
     severity=Severity.CRITICAL,
     capability=Capability.GRAPH,
     load=Load.HEAVY,
-    presumes=["writes.order", "graph.chain"],
+    presumes=["writes.order.*", "graph.chain"],
 )
 def fan_out(s: Session, data: DataObject) -> None:
     """Parallel tasks are all applied, and in their order."""
@@ -85,7 +85,7 @@ def fan_out(s: Session, data: DataObject) -> None:
     severity=Severity.CRITICAL,
     capability=Capability.GRAPH,
     load=Load.HEAVY,
-    presumes=["writes.order", "graph.chain"],
+    presumes=["writes.order.*", "graph.chain"],
 )
 def interrupts(s: Session, data: DataObject) -> None:
     """Tools that were interrupted together resume, each with its own answer."""
@@ -103,7 +103,7 @@ def interrupts(s: Session, data: DataObject) -> None:
     severity=Severity.CRITICAL,
     capability=Capability.GRAPH,
     load=Load.HEAVY,
-    presumes=["identity.namespace", "graph.chain"],
+    presumes=["identity.namespace*", "graph.chain"],
 )
 def subgraphs(s: Session, data: DataObject) -> None:
     """An interrupt in a subgraph, nested up to ten deep, is answered where it was raised."""
@@ -118,7 +118,7 @@ def subgraphs(s: Session, data: DataObject) -> None:
     severity=Severity.CRITICAL,
     capability=Capability.GRAPH,
     load=Load.HEAVY,
-    presumes=["identity.namespace", "graph.chain"],
+    presumes=["identity.namespace*", "graph.chain"],
 )
 def persistent(s: Session, data: DataObject) -> None:
     """A subgraph with a memory of its own has it in the next invocation."""
@@ -150,7 +150,7 @@ def failure(s: Session, data: DataObject) -> None:
     capability=Capability.GRAPH,
     needs=[Capability.DELTA_HISTORY],
     load=Load.HEAVY,
-    presumes=["history", "graph.chain"],
+    presumes=["history.*", "graph.chain"],
 )
 def delta(s: Session, data: DataObject) -> None:
     """A DeltaChannel has its value at every step, whatever its snapshot frequency."""

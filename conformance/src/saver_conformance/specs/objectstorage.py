@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def _open(path: Path, serde: Any = None) -> Any:
+def _open(path: Path) -> Any:
     from langgraph_checkpoint_objectstorage import ObjectStorageSaver  # noqa: PLC0415
 
-    return ObjectStorageSaver.from_conn_string(f"file://{path}/store", serde=serde)
+    return ObjectStorageSaver.from_conn_string(f"file://{path}/store")
 
 
 spec = SaverSpec.on_disk(
@@ -22,6 +22,6 @@ spec = SaverSpec.on_disk(
     distribution="langgraph-checkpoint-objectstorage",
     snippet="""
         from langgraph_checkpoint_objectstorage import ObjectStorageSaver
-        saver = ObjectStorageSaver.from_conn_string(f"file://{path}/store"{, serde})
+        saver = ObjectStorageSaver.from_conn_string(f"file://{path}/store")
     """,
 )

@@ -1,0 +1,88 @@
+"""What a mutant is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from saver_conformance import SaverSpec
+from saver_conformance.model import Entry
+from saver_conformance.reference import ReferenceSaver
+
+MUTANTS: dict[str, Mutant] = {}
+
+S = TypeVar("S", bound=type[ReferenceSaver])
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A saver with one fault.
+
+    Attributes:
+        name: The name of its class.
+        fault: What is wrong with it, in one line.
+        kills: The clauses that have to find it.
+        spec: Its declaration.
+    """
+
+    name: str
+    fault: str
+    kills: tuple[str, ...]
+    spec: SaverSpec
+
+
+def mutant(*kills: str, disk: bool = False, **claims: Any) -> Callable[[S], S]:
+    """Register the decorated saver as a mutant."""
+
+    def register(saver: S) -> S:
+        def in_memory(path: Path, serde: Any = None) -> ReferenceSaver:
+            return saver(serde=serde)
+
+        def on_disk(path: Path, serde: Any = None) -> ReferenceSaver:
+            return saver(path, serde=serde)
+
+        name = saver.__name__
+        opener = on_disk if disk else in_memory
+        declare: Any = SaverSpec.on_disk if disk else _in_memory
+        spec = declare(name, opener, origin=f"mutants:{name}", **claims)
+        assert name not in MUTANTS, name
+        MUTANTS[name] = Mutant(name, " ".join((saver.__doc__ or "").split()), kills, spec)
+        return saver
+
+    return register
+
+
+def _in_memory(name: str, opener: Any, **claims: Any) -> SaverSpec:
+    return SaverSpec(name=name, open=opener, **claims)
+
+
+class Faulty(ReferenceSaver):
+    """A reference saver with places to put a fault in."""
+
+    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        """Change what is put."""
+        return checkpoint
+
+    def told(self, metadata: dict[str, Any]) -> dict[str, Any]:
+        """Change the metadata that are put."""
+        return metadata
+
+    def seen(self, found: Any) -> Any:
+        """Change what is got and listed."""
+        return found
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        return super().put(
+            config, self.altered({**checkpoint}), self.told({**metadata}), new_versions
+        )
+
+    def tuple_of(self, entry: Entry) -> Any:
+        return self.seen(super().tuple_of(entry))
+
+
+def values(found: Any, change: Callable[[Any], Any]) -> Any:
+    """Change every channel value of a tuple."""
+    changed = {k: change(v) for k, v in found.checkpoint["channel_values"].items()}
+    return found._replace(checkpoint={**found.checkpoint, "channel_values": changed})

@@ -1,0 +1,403 @@
+"""Faults in delete_thread, delete_for_runs, copy_thread and prune."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mutants.base import Faulty, mutant
+from saver_conformance.model import Key, Model
+
+
+@mutant("spec.capabilities")
+class NoDelete(Faulty):
+    """delete_thread is not implemented."""
+
+    def delete_thread(self, thread_id: str) -> None:
+        raise NotImplementedError
+
+
+@mutant("spec.capabilities")
+class NoAsyncPrune(Faulty):
+    """prune is implemented and aprune is not."""
+
+    async def aprune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        raise NotImplementedError
+
+
+@mutant("delete_thread.checkpoints")
+class DeletesRootOnly(Faulty):
+    """delete_thread deletes the root namespace alone."""
+
+    def delete_thread(self, thread_id: str) -> None:
+        rows = self.model._rows
+        for key in [k for k in rows if k.thread == str(thread_id) and k.ns == ""]:
+            del rows[key]
+
+
+@mutant("delete_thread.checkpoints")
+class DeletesLatestOnly(Faulty):
+    """delete_thread deletes one checkpoint alone."""
+
+    def delete_thread(self, thread_id: str) -> None:
+        rows = self.model._rows
+        for key in [k for k in rows if k.thread == str(thread_id)][-1:]:
+            del rows[key]
+
+
+@mutant("delete_thread.others")
+class DeletesPrefix(Faulty):
+    """delete_thread deletes every thread whose id begins alike."""
+
+    def delete_thread(self, thread_id: str) -> None:
+        for thread in {k.thread for k in self.model._rows if k.thread.startswith(str(thread_id))}:
+            super().delete_thread(thread)
+
+
+@mutant("delete_thread.others")
+class DeletesPattern(Faulty):
+    """delete_thread takes its thread id for a pattern."""
+
+    def delete_thread(self, thread_id: str) -> None:
+        import re
+
+        pattern = re.escape(str(thread_id)).replace("%", ".*").replace(r"\*", ".*").replace("_", ".")
+        for thread in {k.thread for k in self.model._rows if re.fullmatch(pattern, k.thread)}:
+            super().delete_thread(thread)
+
+
+@mutant("delete_thread.leftovers")
+class LeavesWrites(Faulty):
+    """delete_thread leaves pending writes behind."""
+
+    def delete_thread(self, thread_id: str) -> None:
+        kept = dict(self.model._writes)
+        super().delete_thread(thread_id)
+        self.model._writes = kept
+
+
+@mutant("delete_thread.unknown")
+class UnknownThreadRaises(Faulty):
+    """Deleting a thread that is not there raises KeyError."""
+
+    def delete_thread(self, thread_id: str) -> None:
+        if not any(k.thread == str(thread_id) for k in self.model._rows):
+            raise KeyError(thread_id)
+        super().delete_thread(thread_id)
+
+
+@mutant("delete_thread.unknown")
+class DeletedStaysDeleted(Faulty):
+    """A thread that was deleted cannot begin again."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.gone: set[str] = set()
+
+    def delete_thread(self, thread_id: str) -> None:
+        self.gone.add(str(thread_id))
+        super().delete_thread(thread_id)
+
+    def get_tuple(self, config: Any) -> Any:
+        if str(config["configurable"]["thread_id"]) in self.gone:
+            return None
+        return super().get_tuple(config)
+
+
+def _runs(model: Model, wanted: Any) -> list[Key]:
+    return [k for k, row in model._rows.items() if wanted(row.metadata.get("run_id"))]
+
+
+@mutant("runs.checkpoints")
+class DeletesRunPrefix(Faulty):
+    """delete_for_runs deletes every run whose id begins alike."""
+
+    def delete_for_runs(self, run_ids: Any) -> None:
+        found = _runs(self.model, lambda r: r and any(r.startswith(i) for i in run_ids if i))
+        self.model._drop(found)
+
+
+@mutant("runs.checkpoints")
+class FirstRunOnly(Faulty):
+    """delete_for_runs deletes the first of its runs alone."""
+
+    def delete_for_runs(self, run_ids: Any) -> None:
+        super().delete_for_runs([*run_ids][:1])
+
+
+@mutant("runs.checkpoints")
+class RunsOfRootOnly(Faulty):
+    """delete_for_runs deletes in the root namespace alone."""
+
+    def delete_for_runs(self, run_ids: Any) -> None:
+        self.model._drop([k for k in _runs(self.model, lambda r: r in set(run_ids)) if k.ns == ""])
+
+
+@mutant("runs.values", "prune.values")
+class LosesInherited(Faulty):
+    """Deleting a run, or pruning, loses the values that the deleted checkpoints stored."""
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        self.new = getattr(self, "new", {})
+        self.new[checkpoint["id"]] = set(new_versions)
+        return super().put(config, checkpoint, metadata, new_versions)
+
+    def trim(self) -> None:
+        for key, row in self.model._rows.items():
+            kept = row.checkpoint["channel_values"]
+            new = self.new.get(key.id, set())
+            row.checkpoint["channel_values"] = {k: v for k, v in kept.items() if k in new}
+
+    def delete_for_runs(self, run_ids: Any) -> None:
+        super().delete_for_runs(run_ids)
+        self.trim()
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        super().prune(thread_ids, strategy=strategy)
+        self.trim()
+
+
+@mutant("runs.leftovers", "prune.leftovers")
+class LeavesWritesOfSome(Faulty):
+    """Deleting a run, or pruning, leaves pending writes behind."""
+
+    def delete_for_runs(self, run_ids: Any) -> None:
+        kept = dict(self.model._writes)
+        super().delete_for_runs(run_ids)
+        self.model._writes = kept
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        kept = dict(self.model._writes)
+        super().prune(thread_ids, strategy=strategy)
+        self.model._writes = kept
+
+
+@mutant("runs.unknown")
+class NoRunIsARun(Faulty):
+    """Deleting a run that is not there deletes the checkpoints that belong to none."""
+
+    def delete_for_runs(self, run_ids: Any) -> None:
+        wanted = {*run_ids}
+        if wanted and not _runs(self.model, lambda r: r in wanted):
+            self.model._drop(_runs(self.model, lambda r: r is None))
+        super().delete_for_runs(run_ids)
+
+
+@mutant("runs.delta", "prune.delta")
+class DropsDelta(Faulty):
+    """Deleting a run, or pruning, deletes what a DeltaChannel is rebuilt from."""
+
+    def drop_buried(self) -> None:
+        rows, writes = self.model._rows, self.model._writes
+        for key in [k for k, row in rows.items() if row.buried]:
+            del rows[key]
+            writes.pop(key, None)
+
+    def delete_for_runs(self, run_ids: Any) -> None:
+        super().delete_for_runs(run_ids)
+        self.drop_buried()
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        super().prune(thread_ids, strategy=strategy)
+        self.drop_buried()
+
+
+@mutant("copy.checkpoints", "copy.delta")
+class CopiesLatest(Faulty):
+    """copy_thread copies the latest checkpoint of each namespace alone."""
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        super().copy_thread(source_thread_id, target_thread_id)
+        self.prune([target_thread_id])
+        for key in [k for k, row in self.model._rows.items() if row.buried]:
+            del self.model._rows[key]
+
+
+@mutant("copy.checkpoints")
+class CopiesRoot(Faulty):
+    """copy_thread copies the root namespace alone."""
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        super().copy_thread(source_thread_id, target_thread_id)
+        for key in [k for k in self.model._rows if k.thread == target_thread_id and k.ns]:
+            del self.model._rows[key]
+
+
+@mutant("copy.checkpoints")
+class MovesThread(Faulty):
+    """copy_thread moves the thread."""
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        super().copy_thread(source_thread_id, target_thread_id)
+        self.delete_thread(source_thread_id)
+
+
+@mutant("copy.writes", "graph.copy")
+class CopiesNoWrites(Faulty):
+    """copy_thread copies no pending writes."""
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        super().copy_thread(source_thread_id, target_thread_id)
+        for key in [k for k in self.model._writes if k.thread == target_thread_id]:
+            del self.model._writes[key]
+
+
+@mutant("copy.independent")
+class CopyIsAlias(Faulty):
+    """copy_thread shares the pending writes of both threads."""
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        super().copy_thread(source_thread_id, target_thread_id)
+        writes = self.model._writes
+        for key in [k for k in writes if k.thread == target_thread_id]:
+            writes[key] = writes[key._replace(thread=source_thread_id)]
+
+
+@mutant("copy.independent")
+class CopyDiesWithSource(Faulty):
+    """Deleting the source of a copy deletes the copy."""
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        super().copy_thread(source_thread_id, target_thread_id)
+        self.copies = {source_thread_id: target_thread_id}
+
+    def delete_thread(self, thread_id: str) -> None:
+        super().delete_thread(thread_id)
+        if thread_id in getattr(self, "copies", {}):
+            super().delete_thread(self.copies[thread_id])
+
+
+@mutant("copy.unknown")
+class CopyUnknownRaises(Faulty):
+    """Copying a thread that is not there raises KeyError."""
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        if not any(k.thread == source_thread_id for k in self.model._rows):
+            raise KeyError(source_thread_id)
+        super().copy_thread(source_thread_id, target_thread_id)
+
+
+@mutant("prune.keep_latest")
+class KeepsOnePerThread(Faulty):
+    """prune keeps the latest checkpoint of a thread, and not of each namespace."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        super().prune(thread_ids, strategy=strategy)
+        for thread in thread_ids:
+            keys = sorted((k for k in self.model.stored() if k.thread == thread), key=lambda k: k.id)
+            self.model._drop(keys[:-1])
+
+
+@mutant("prune.keep_latest")
+class KeepsTwo(Faulty):
+    """prune keeps the two latest checkpoints."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        if strategy != "keep_latest":
+            super().prune(thread_ids, strategy=strategy)
+            return
+        for thread in thread_ids:
+            for ns in {k.ns for k in self.model.stored() if k.thread == thread}:
+                ids = sorted(self.model.ids(thread, ns))[:-2]
+                self.model._drop([Key(thread, ns, i) for i in ids])
+
+
+@mutant("prune.keep_latest")
+class KeepsOldest(Faulty):
+    """prune keeps the oldest checkpoint."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        if strategy != "keep_latest":
+            super().prune(thread_ids, strategy=strategy)
+            return
+        for thread in thread_ids:
+            for ns in {k.ns for k in self.model.stored() if k.thread == thread}:
+                ids = sorted(self.model.ids(thread, ns))[1:]
+                self.model._drop([Key(thread, ns, i) for i in ids])
+
+
+@mutant("prune.default")
+class DeletesByDefault(Faulty):
+    """Without a strategy prune deletes everything."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "delete") -> None:
+        super().prune(thread_ids, strategy=strategy)
+
+    async def aprune(self, thread_ids: Any, *, strategy: str = "delete") -> None:
+        super().prune(thread_ids, strategy=strategy)
+
+
+@mutant("prune.writes", "graph.prune")
+class PrunesWrites(Faulty):
+    """prune deletes the pending writes of what it keeps."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        super().prune(thread_ids, strategy=strategy)
+        for key in [k for k in self.model._writes if k.thread in thread_ids]:
+            del self.model._writes[key]
+
+
+@mutant("prune.delete")
+class DeleteKeepsLatest(Faulty):
+    """The strategy delete keeps the latest checkpoint."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        super().prune(thread_ids, strategy="keep_latest" if strategy == "delete" else strategy)
+
+
+@mutant("prune.delete")
+class DeleteKeepsWrites(Faulty):
+    """The strategy delete leaves pending writes behind."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        kept = dict(self.model._writes)
+        super().prune(thread_ids, strategy=strategy)
+        if strategy == "delete":
+            self.model._writes = kept
+
+
+@mutant("prune.others")
+class PrunesEverything(Faulty):
+    """prune prunes every thread."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        super().prune([k.thread for k in self.model.stored()], strategy=strategy)
+
+
+@mutant("prune.parent")
+class DanglingParent(Faulty):
+    """A checkpoint that is kept has a parent that is not there."""
+
+    def tuple_of(self, entry: Any) -> Any:
+        from dataclasses import replace
+
+        return super().tuple_of(replace(entry, parent=self.model._rows[entry.key].parent))
+
+
+@mutant("prune.subgraphs")
+class KeepsCalls(Faulty):
+    """prune keeps the namespaces of subgraph calls that are finished."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        if strategy != "keep_latest":
+            super().prune(thread_ids, strategy=strategy)
+            return
+        for thread in thread_ids:
+            for ns in {k.ns for k in self.model.stored() if k.thread == thread}:
+                ids = sorted(self.model.ids(thread, ns))[:-1]
+                self.model._drop([Key(thread, ns, i) for i in ids])
+
+
+@mutant("prune.one_string")
+class StringIsThreads(Faulty):
+    """A single string is taken for a sequence of threads, one for each letter."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        super().prune([*thread_ids], strategy=strategy)
+
+
+@mutant("prune.bad_strategy")
+class UnknownStrategyDeletes(Faulty):
+    """An unknown strategy deletes the thread."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        super().prune(thread_ids, strategy=strategy if strategy == "keep_latest" else "delete")

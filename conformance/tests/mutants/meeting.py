@@ -1,0 +1,297 @@
+"""Faults that show when calls meet: async, threads, processes, reopening and killing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from typing import Any
+
+from mutants.base import Faulty, mutant
+from saver_conformance.model import Model
+
+
+@mutant("async.faces", "machine.mixed")
+class TwoStores(Faulty):
+    """The asynchronous face has a store of its own."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.other = Faulty(serde=self.serde)
+
+    async def aput(self, *args: Any) -> Any:
+        return self.other.put(*args)
+
+    async def aput_writes(self, *args: Any, **kwargs: Any) -> None:
+        self.other.put_writes(*args, **kwargs)
+
+    async def aget_tuple(self, config: Any) -> Any:
+        return self.other.get_tuple(config)
+
+    async def alist(self, *args: Any, **kwargs: Any) -> Any:
+        for found in self.other.list(*args, **kwargs):
+            yield found
+
+
+@mutant("async.faces")
+class StaleAsyncReads(Faulty):
+    """The asynchronous face returns a checkpoint as it was when it was first read or put there."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.known: set[Any] = set()
+
+    async def aput(self, config: Any, checkpoint: Any, *args: Any) -> Any:
+        self.known.add(checkpoint["id"])
+        return self.put(config, checkpoint, *args)
+
+    async def aget_tuple(self, config: Any) -> Any:
+        found = self.get_tuple(config)
+        return found if found and found.checkpoint["id"] in self.known else None
+
+
+@mutant("async.snapshot")
+class LateSnapshot(Faulty):
+    """aput gives way to other tasks before it serialises."""
+
+    async def aput(self, *args: Any) -> Any:
+        for _ in range(4):
+            await asyncio.sleep(0)
+        return self.put(*args)
+
+
+@mutant("async.cancelled")
+class HalfPut(Faulty):
+    """aput stores a checkpoint, and its values after it gave way to other tasks."""
+
+    async def aput(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        kept = dict(list(checkpoint["channel_values"].items())[:1])
+        half = {**checkpoint, "channel_values": kept}
+        self.put(config, half, metadata, new_versions)
+        await asyncio.sleep(0)
+        return self.put(config, checkpoint, metadata, new_versions)
+
+
+@mutant("async.cancelled")
+class CancelledKeepsLock(Faulty):
+    """A call that is cancelled keeps the lock, and the next one waits for ever."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.gate = asyncio.Lock()
+
+    async def aput(self, *args: Any) -> Any:
+        await self.gate.acquire()
+        await asyncio.sleep(0)
+        result = self.put(*args)
+        self.gate.release()
+        return result
+
+
+@mutant("async.loops")
+class OneLoop(Faulty):
+    """The asynchronous face works on the first loop that it was used on."""
+
+    loop: Any = None
+
+    async def aget_tuple(self, config: Any) -> Any:
+        self.loop = self.loop or asyncio.get_running_loop()
+        if asyncio.get_running_loop() is not self.loop:
+            raise RuntimeError("attached to a different loop")
+        return self.get_tuple(config)
+
+
+class _Slow(Faulty):
+    """Leaves a moment between the steps of an operation."""
+
+    def pause(self) -> None:
+        time.sleep(0.005)
+
+
+@mutant("concurrent.puts")
+class LostPuts(_Slow):
+    """put copies the whole store, changes the copy, and puts it back."""
+
+    def put(self, *args: Any) -> Any:
+        model = Model()
+        model._rows = dict(self.model._rows)
+        model._writes = self.model._writes
+        self.pause()
+        mine = Faulty(serde=self.serde)
+        mine.model = model
+        stored = mine.put(*args)
+        self.model._rows = model._rows
+        return stored
+
+    async def aput(self, *args: Any) -> Any:
+        return await asyncio.to_thread(self.put, *args)
+
+
+@mutant("concurrent.writes")
+class LostWrites(_Slow):
+    """put_writes reads what a checkpoint has, adds to it, and puts it back."""
+
+    def put_writes(self, config: Any, *args: Any, **kwargs: Any) -> None:
+        where = config["configurable"]
+        key = (str(where["thread_id"]), where["checkpoint_ns"], where["checkpoint_id"])
+        mine = Faulty(serde=self.serde)
+        mine.model._writes = {key: dict(self.model._writes.get(key, {}))}  # type: ignore
+        self.pause()
+        mine.put_writes(config, *args, **kwargs)
+        self.model._writes[key] = mine.model._writes[key]  # type: ignore[index]
+
+    async def aput_writes(self, *args: Any, **kwargs: Any) -> None:
+        await asyncio.to_thread(self.put_writes, *args, **kwargs)
+
+
+@mutant("concurrent.torn")
+class TornPut(_Slow):
+    """put stores a checkpoint first, and its values a moment later."""
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        bare = {**checkpoint, "channel_values": {}}
+        super().put(config, bare, metadata, new_versions)
+        self.pause()
+        return super().put(config, checkpoint, metadata, new_versions)
+
+    async def aput(self, *args: Any) -> Any:
+        return await asyncio.to_thread(self.put, *args)
+
+    async def aget_tuple(self, config: Any) -> Any:
+        return await asyncio.to_thread(self.get_tuple, config)
+
+
+@mutant("concurrent.delete")
+class DeleteUndoesPuts(_Slow):
+    """delete_thread copies the whole store, and puts the copy back without the thread."""
+
+    def delete_thread(self, thread_id: str) -> None:
+        kept = {k: row for k, row in self.model._rows.items() if k.thread != str(thread_id)}
+        self.pause()
+        self.pause()
+        self.model._rows = kept
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        await asyncio.to_thread(self.delete_thread, thread_id)
+
+
+@mutant("spec.leak")
+class LeavesThread(Faulty):
+    """A saver leaves a thread behind that keeps the process from ending."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Long enough to be seen, short enough for the tests to end.
+        threading.Thread(target=time.sleep, args=(3,)).start()
+
+
+@mutant("spec.leak")
+class LeavesFile(Faulty):
+    """A saver leaves files open."""
+
+    kept: list[int] = []
+
+    def get_tuple(self, config: Any) -> Any:
+        self.kept.append(os.open(os.devnull, os.O_RDONLY))
+        return super().get_tuple(config)
+
+
+@mutant("reopen.state", "durable.acknowledged", disk=True)
+class NeverWrites(Faulty):
+    """Nothing is written to the disk."""
+
+    def write(self, operation: str, *args: Any, **kwargs: Any) -> None:
+        getattr(self.model, operation)(*args, **kwargs)
+
+
+@mutant("reopen.state", disk=True)
+class ForgetsWritesOnClose(Faulty):
+    """Pending writes are not written to the disk."""
+
+    def write(self, operation: str, *args: Any, **kwargs: Any) -> None:
+        if operation == "put_writes":
+            self.model.put_writes(*args, **kwargs)
+        else:
+            super().write(operation, *args, **kwargs)
+
+
+@mutant("reopen.versions", disk=True)
+class ForgetsValuesOnClose(Faulty):
+    """Channel values are not written to the disk."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.memory: dict[str, Any] = {}
+
+    def put(self, config: Any, checkpoint: Any, *args: Any) -> Any:
+        self.memory[checkpoint["id"]] = {
+            k: self.encode(v) for k, v in checkpoint["channel_values"].items()
+        }
+        return super().put(config, {**checkpoint, "channel_values": {}}, *args)
+
+    def seen(self, found: Any) -> Any:
+        kept = self.memory.get(found.checkpoint["id"], {})
+        got = {k: self.decode(v) for k, v in kept.items()}
+        return found._replace(checkpoint={**found.checkpoint, "channel_values": got})
+
+
+@mutant("durable.acknowledged", disk=True)
+class BuffersWrites(Faulty):
+    """What was put is written to the disk when the saver is closed."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.buffer: list[Any] = []
+
+    def write(self, operation: str, *args: Any, **kwargs: Any) -> None:
+        getattr(self.model, operation)(*args, **kwargs)
+        self.buffer.append((operation, args, kwargs))
+
+    def close(self) -> None:
+        fresh = Model()
+        self.model, buffer = fresh, self.buffer
+        for operation, args, kwargs in buffer:
+            super().write(operation, *args, **kwargs)
+        super().close()
+
+
+@mutant("durable.whole", disk=True)
+class TornOnDisk(Faulty):
+    """put writes a checkpoint and its values to the disk one after another."""
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        super().put(config, {**checkpoint, "channel_values": {}}, metadata, new_versions)
+        time.sleep(0.01)
+        return super().put(config, checkpoint, metadata, new_versions)
+
+
+@mutant("processes.visible", disk=True)
+class CachesForever(Faulty):
+    """What another process wrote after the store was opened is not seen."""
+
+    def catch_up(self) -> None:
+        if not getattr(self, "caught_up", False):
+            super().catch_up()
+            self.caught_up = True
+
+
+@mutant("processes.writers", disk=True)
+class Unlocked(Faulty):
+    """Two processes that write at the same time write over one another."""
+
+    def write(self, operation: str, *args: Any, **kwargs: Any) -> None:
+        import pickle
+
+        assert self.journal is not None
+        self.catch_up()
+        end = self.replayed
+        time.sleep(0.005)
+        getattr(self.model, operation)(*args, **kwargs)
+        record = pickle.dumps((operation, args, kwargs))
+        data = len(record).to_bytes(8, "big") + record
+        fd = os.open(self.journal.name, os.O_RDWR)
+        os.pwrite(fd, data, end)
+        os.ftruncate(fd, end + len(data))
+        os.close(fd)
+        self.replayed = end + len(data)

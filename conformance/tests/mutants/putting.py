@@ -1,0 +1,377 @@
+"""Faults in put."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mutants.base import Faulty, mutant, values
+from saver_conformance.model import merged_metadata
+
+
+@mutant("put.config")
+class ReturnsOldConfig(Faulty):
+    """put returns the config that it was given."""
+
+    def put(self, config: Any, *args: Any) -> Any:
+        super().put(config, *args)
+        return config
+
+
+@mutant("put.config")
+class ReturnsNothing(Faulty):
+    """put returns None."""
+
+    def put(self, *args: Any) -> Any:
+        super().put(*args)
+
+
+@mutant("put.fields")
+class NewTimestamp(Faulty):
+    """The timestamp is the time of storing."""
+
+    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        return {**checkpoint, "ts": "2030-01-01T00:00:00+00:00"}
+
+
+@mutant("put.fields")
+class ForgetsVersionsSeen(Faulty):
+    """versions_seen is not stored."""
+
+    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        return {**checkpoint, "versions_seen": {}}
+
+
+@mutant("put.fields")
+class ForgetsUpdatedChannels(Faulty):
+    """updated_channels is not stored."""
+
+    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        return {**checkpoint, "updated_channels": None}
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _sorted(v) for k, v in sorted(value.items())}
+    return [_sorted(v) for v in value] if isinstance(value, list) else value
+
+
+@mutant("put.values.nested")
+class SortsKeys(Faulty):
+    """The keys of dicts come back sorted."""
+
+    def seen(self, found: Any) -> Any:
+        return values(found, _sorted)
+
+
+@mutant("put.values.nested")
+class BytesAsText(Faulty):
+    """bytes come back as str."""
+
+    def seen(self, found: Any) -> Any:
+        def change(value: Any) -> Any:
+            if isinstance(value, bytes):
+                return value.decode("latin-1")
+            if isinstance(value, list):
+                return [change(v) for v in value]
+            return {k: change(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+        return values(found, change)
+
+
+@mutant("put.values.text")
+class CutsAtNul(Faulty):
+    """Text ends at the first NUL."""
+
+    def seen(self, found: Any) -> Any:
+        return values(found, lambda v: v.partition("\0")[0] if isinstance(v, str) else v)
+
+
+@mutant("put.values.falsy", "put.absent")
+class DropsNone(Faulty):
+    """A channel whose value is None is not stored."""
+
+    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        kept = {k: v for k, v in checkpoint["channel_values"].items() if v is not None}
+        return {**checkpoint, "channel_values": kept}
+
+
+@mutant("put.values.falsy")
+class DropsEmpty(Faulty):
+    """A channel whose value is false is not stored."""
+
+    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        kept = {k: v for k, v in checkpoint["channel_values"].items() if v or v is None}
+        return {**checkpoint, "channel_values": kept}
+
+
+@mutant("put.values.numbers")
+class WholeFloats(Faulty):
+    """A float without a fraction comes back as an int."""
+
+    def seen(self, found: Any) -> Any:
+        return values(found, lambda v: int(v) if isinstance(v, float) and v == v // 1 else v)
+
+
+@mutant("put.values.numbers")
+class NanIsNone(Faulty):
+    """NaN and infinity come back as None, as they do in JSON."""
+
+    def seen(self, found: Any) -> Any:
+        odd = (float("inf"), float("-inf"))
+        return values(
+            found, lambda v: None if isinstance(v, float) and (v != v or v in odd) else v
+        )
+
+
+@mutant("put.values.numbers")
+class BoolsAreInts(Faulty):
+    """True comes back as 1."""
+
+    def seen(self, found: Any) -> Any:
+        return values(found, lambda v: int(v) if isinstance(v, bool) else v)
+
+
+@mutant("put.values.large")
+class CutsLargeValues(Faulty):
+    """Text is cut after 64 KiB."""
+
+    def seen(self, found: Any) -> Any:
+        return values(found, lambda v: [v[0][:65536]] if isinstance(v, list) and v and isinstance(v[0], str) else v)
+
+
+@mutant("put.absent")
+class AbsentIsNone(Faulty):
+    """A channel without a value comes back as None."""
+
+    def seen(self, found: Any) -> Any:
+        every = dict.fromkeys(found.checkpoint["channel_versions"])
+        filled = {**every, **found.checkpoint["channel_values"]}
+        return found._replace(checkpoint={**found.checkpoint, "channel_values": filled})
+
+
+@mutant("put.unchanged", "graph.fan_out")
+class OnlyNewVersions(Faulty):
+    """Only the values of changed channels are stored, and the others are lost."""
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        kept = {k: v for k, v in checkpoint["channel_values"].items() if k in new_versions}
+        checkpoint = {**checkpoint, "channel_values": kept}
+        return super().put(config, checkpoint, metadata, new_versions)
+
+
+class _Shared(Faulty):
+    """Keeps values by channel and version, as many savers do."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.blobs: dict[Any, Any] = {}
+
+    def place(self, thread: Any, ns: str, channel: str, version: Any) -> Any:
+        return (str(thread), ns, channel, version)
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        where = config["configurable"]
+        for channel, version in new_versions.items():
+            if channel in checkpoint["channel_values"]:
+                at = self.place(where["thread_id"], where["checkpoint_ns"], channel, version)
+                self.keep(at, self.encode(checkpoint["channel_values"][channel]))
+        bare = {**checkpoint, "channel_values": {}}
+        return super().put(config, bare, metadata, new_versions)
+
+    def keep(self, place: Any, value: Any) -> None:
+        self.blobs[place] = value
+
+    def seen(self, found: Any) -> Any:
+        where = found.config["configurable"]
+        got = {}
+        for channel, version in found.checkpoint["channel_versions"].items():
+            at = self.place(where["thread_id"], where["checkpoint_ns"], channel, version)
+            if at in self.blobs:
+                got[channel] = self.decode(self.blobs[at])
+        return found._replace(checkpoint={**found.checkpoint, "channel_values": got})
+
+
+@mutant("put.fork")
+class ForksOverwrite(_Shared):
+    """Values are kept by version, and two branches have the same versions."""
+
+
+@mutant("put.fork")
+class ForksKeepFirst(_Shared):
+    """Values are kept by version, the first one stays, and branches have the same versions."""
+
+    def keep(self, place: Any, value: Any) -> None:
+        self.blobs.setdefault(place, value)
+
+
+@mutant("delete_thread.leftovers")
+class LeaksValues(_Shared):
+    """Deleting a thread leaves its channel values behind."""
+
+    def get_next_version(self, current: Any, channel: None) -> Any:
+        self.last = getattr(self, "last", 0) + 1
+        return self.last
+
+
+@mutant("runs.leftovers", "prune.leftovers")
+class LeaksValuesOfSome(LeaksValues):
+    """Deleting a run, or pruning, leaves channel values behind."""
+
+    def delete_thread(self, thread_id: Any) -> None:
+        super().delete_thread(thread_id)
+        self.blobs = {k: v for k, v in self.blobs.items() if k[0] != str(thread_id)}
+
+
+@mutant("put.versions")
+class VersionsAsText(Faulty):
+    """Channel versions come back as text."""
+
+    def seen(self, found: Any) -> Any:
+        text = {k: str(v) for k, v in found.checkpoint["channel_versions"].items()}
+        return found._replace(checkpoint={**found.checkpoint, "channel_versions": text})
+
+
+@mutant("put.versions")
+class WholeVersions(Faulty):
+    """Channel versions that are floats lose their fraction."""
+
+    def seen(self, found: Any) -> Any:
+        whole = {
+            k: int(v) if isinstance(v, float) else v
+            for k, v in found.checkpoint["channel_versions"].items()
+        }
+        return found._replace(checkpoint={**found.checkpoint, "channel_versions": whole})
+
+
+@mutant("versions.increase")
+class TextVersions(Faulty):
+    """Versions are numbers as text, of which the tenth is smaller than the ninth."""
+
+    def get_next_version(self, current: Any, channel: None) -> Any:
+        return str(int(current or 0) + 1)
+
+
+@mutant("put.replace")
+class FirstPutStays(Faulty):
+    """Putting an id that exists changes nothing."""
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        where = config["configurable"]
+        ids = self.model.ids(str(where["thread_id"]), where.get("checkpoint_ns") or "")
+        if checkpoint["id"] in ids:
+            return {"configurable": {**where, "checkpoint_id": checkpoint["id"]}}
+        return super().put(config, checkpoint, metadata, new_versions)
+
+
+@mutant("put.replace")
+class MetadataStays(Faulty):
+    """Putting an id that exists replaces its values and keeps its metadata."""
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        where = {**config["configurable"], "checkpoint_id": checkpoint["id"]}
+        found = self.get_tuple({"configurable": where})
+        told = found.metadata if found else metadata
+        return super().put(config, checkpoint, told, new_versions)
+
+
+@mutant("metadata.values")
+class FlatMetadata(Faulty):
+    """Nested metadata are stored as JSON text."""
+
+    def told(self, metadata: dict[str, Any]) -> dict[str, Any]:
+        flat = (dict, list)
+        return {
+            k: json.dumps(v) if isinstance(v, flat) and k != "parents" else v
+            for k, v in metadata.items()
+        }
+
+
+@mutant("metadata.values")
+class NoNoneInMetadata(Faulty):
+    """Metadata that are None are not stored."""
+
+    def told(self, metadata: dict[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in metadata.items() if v is not None}
+
+
+@mutant("metadata.merged")
+class ConfigNotMerged(Faulty):
+    """The config's metadata are not merged in."""
+
+    def put(self, config: Any, *args: Any) -> Any:
+        keys = ("thread_id", "checkpoint_ns", "checkpoint_id")
+        where = {k: v for k, v in config["configurable"].items() if k in keys}
+        return super().put({"configurable": where}, *args)
+
+
+@mutant("metadata.merged")
+class ConfigWins(Faulty):
+    """The config's metadata override what put was given."""
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        told = {**metadata, **(config.get("metadata") or {})}
+        return super().put(config, checkpoint, told, new_versions)
+
+
+@mutant("metadata.excluded")
+class EverythingIsMetadata(Faulty):
+    """Ids and private keys of the config are merged into the metadata."""
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        told = {**merged_metadata(config, metadata), **config["configurable"]}
+        return super().put(config, checkpoint, told, new_versions)
+
+
+@mutant("put.isolated")
+class KeepsReferences(Faulty):
+    """Values are kept as they are until they are first read."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.live: dict[str, Any] = {}
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        stored = super().put(config, checkpoint, metadata, new_versions)
+        self.live[checkpoint["id"]] = checkpoint["channel_values"]
+        return stored
+
+    def seen(self, found: Any) -> Any:
+        live = self.live.get(found.checkpoint["id"])
+        if live is None:
+            return found
+        kept = {k: self.decode(self.encode(v)) for k, v in live.items()}
+        return found._replace(checkpoint={**found.checkpoint, "channel_values": kept})
+
+
+@mutant("put.unserialisable")
+class SkipsUnserialisable(Faulty):
+    """A value that cannot be serialised is left out without a word."""
+
+    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        kept = {}
+        for channel, value in checkpoint["channel_values"].items():
+            try:
+                self.encode(value)
+            except TypeError:
+                continue
+            kept[channel] = value
+        return {**checkpoint, "channel_values": kept}
+
+
+@mutant("put.unserialisable")
+class HalfStored(Faulty):
+    """put stores the checkpoint before it finds that a value cannot be serialised."""
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        bare = {**checkpoint, "channel_values": {}}
+        super().put(config, bare, metadata, new_versions)
+        return super().put(config, checkpoint, metadata, new_versions)
+
+
+@mutant("put.unserialisable.named")
+class NamelessError(Faulty):
+    """The error does not say which channel cannot be serialised."""
+
+    def encode(self, value: Any, channel: str = "metadata") -> Any:
+        return self.serde.dumps_typed(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,11 @@ def entries(path: Path) -> Entries:
                 for key, value in transaction.cursor(database)
                 if name or key not in databases
             }
+
+
+def sealed(key: bytes, packed: bytes) -> bytes:
+    """A record as it is stored: its codec, length and body behind the checksum."""
+    return zlib.crc32(packed, zlib.crc32(key)).to_bytes(4, "big") + packed
 
 
 def overwrite(path: Path, changed: Entries) -> None:

@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgpack
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import (
+    FormatVersionError,
     InvalidConfigError,
     InvalidPathError,
     LmdbSaverError,
@@ -23,7 +25,7 @@ from langgraph.checkpoint.lmdb.errors import (
     StoreClosedError,
 )
 from tests.contract.faces import Face, checkpoint, config, ids, put, put_chain
-from tests.contract.raw import entries
+from tests.contract.raw import entries, overwrite, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,6 +60,39 @@ def test_a_folder_that_holds_something_else(tmp_path: Path) -> None:
     with pytest.raises(LmdbSaverError, match=str(tmp_path)):
         LmdbSaver(tmp_path)
     assert (tmp_path / "data.mdb").read_bytes() == b"not a database" * 1000
+
+
+@pytest.mark.parametrize("version", [0, 2, 99, "1"])
+def test_a_store_of_another_format(path: Path, version: Any) -> None:
+    """A store of a newer release, or of none that was, is recognised; nothing of it is touched."""
+    with LmdbSaver(path) as saver:
+        put_chain(Face(saver), ["c1"])
+    before = entries(path)
+    (place,) = (place for place in before if b"format" in place[1])
+    overwrite(path, {place: sealed(place[1], b"\x00" + msgpack.packb(version))})
+    marked = entries(path)
+    for readonly in (False, True):
+        with pytest.raises(FormatVersionError, match=str(version)) as caught:
+            LmdbSaver(path, readonly=readonly)
+        assert str(path) in str(caught.value)
+    assert entries(path) == marked
+    overwrite(path, {place: before[place]})
+    with LmdbSaver(path) as saver:
+        assert ids([*saver.list(None)]) == ["c1"]
+
+
+def test_a_record_of_a_newer_release(path: Path) -> None:
+    """A record in an encoding that this release does not know says so; the others are read."""
+    with LmdbSaver(path) as saver:
+        put_chain(Face(saver), ["c1"], thread="newer")
+        put_chain(Face(saver), ["c1"], thread="older")
+    stored = entries(path)
+    place = min(place for place in stored if place[1][:1] == b"c")
+    overwrite(path, {place: sealed(place[1], b"\x7f" + stored[place][5:])})
+    with LmdbSaver(path) as saver:
+        with pytest.raises(FormatVersionError, match="newer"):
+            saver.get_tuple(config("newer"))
+        assert saver.get_tuple(config("older")) is not None
 
 
 @contextmanager

@@ -193,6 +193,24 @@ def test_pruning_frees_what_is_not_kept(face: Face, saver: LmdbSaver, path: Path
     assert many[1] < few[1] * 1.1
 
 
+def test_what_is_replaced_is_freed(face: Face, saver: LmdbSaver, path: Path) -> None:
+    """A checkpoint put again and again, by another run each time, takes the room of one."""
+
+    def replace(on: Face, numbers: range) -> tuple[int, int]:
+        put(on, "a")
+        for number in numbers:
+            content = {"value": f"{number:03}" * 2000}
+            put(on, "b", content, versions={"value": number}, run_id=f"{number:03}", parent="a")
+            on.put_writes(config(id="b"), [("__error__", f"{number:03}" * 2000)], "task")
+        on.saver.close()  # type: ignore[attr-defined]
+        return size(path)
+
+    few = replace(face, range(100, 104))
+    many = replace(Face(LmdbSaver(path, sync="off")), range(104, 140))
+    assert many[0] <= few[0]
+    assert many[1] < few[1] * 1.1
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_subgraph_call_goes_with_the_checkpoint_that_it_started_from(
     face: Face, kept: bool

@@ -10,17 +10,19 @@ import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ormsgpack
 import pytest
+import zstandard
 from langgraph.checkpoint.serde.jsonplus import EXT_NUMPY_ARRAY, JsonPlusSerializer
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import DeserializationError, LmdbSaverError, StoreClosedError
 from tests.contract.faces import Face, config, ids, put, put_chain, values, writes
-from tests.contract.raw import entries, overwrite
+from tests.contract.raw import entries, overwrite, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -341,6 +343,31 @@ def test_a_flipped_bit_is_never_read(path: Path, whole: tuple[Entries, list[Any]
         overwrite(path, {place: value})
     assert refused >= 3
     assert not check_reads(path, expected)
+
+
+def varint(number: int) -> bytes:
+    """Groups of seven bits, the lowest first, as a record tells its length."""
+    groups = [number >> shift & 0x7F for shift in range(0, max(number.bit_length(), 1), 7)]
+    return bytes([*(group | 0x80 for group in groups[:-1]), groups[-1]])
+
+
+@pytest.mark.parametrize("claimed", [2**20, 2**30, 2**60])
+@pytest.mark.parametrize("real", [100, 2**30])
+def test_a_record_that_claims_too_much_takes_no_memory(
+    path: Path, whole: tuple[Entries, list[Any]], claimed: int, real: int
+) -> None:
+    """Decompressed size is bounded before memory is taken, whatever a record says of itself."""
+    stored, expected = whole
+    compress = zstandard.ZstdCompressor(write_content_size=False).compressobj()
+    body = b"".join(compress.compress(bytes(min(real, 2**20))) for _ in range(0, real, 2**20))
+    frame = b"\x01" + varint(claimed) + body + compress.flush()
+    overwrite(path, {place: sealed(place[1], frame) for place in stored if place[1][:1] in b"cdw"})
+    tracemalloc.start()
+    try:
+        assert check_reads(path, expected)
+        assert tracemalloc.get_traced_memory()[1] < 128 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_files_are_their_owners_alone(path: Path) -> None:

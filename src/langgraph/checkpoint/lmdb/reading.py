@@ -14,6 +14,7 @@ from langgraph.checkpoint.lmdb.codec.layouts import ChannelKey
 from langgraph.checkpoint.lmdb.configs import Where
 from langgraph.checkpoint.lmdb.core import View
 from langgraph.checkpoint.lmdb.engine.store import Place
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,45 +79,52 @@ def get_tuple(
     Raises:
         TooLargeError: There are more.
     """
-    with faults.located(**where._asdict()), core.store.snapshot() as snapshot:
+    try:
+        return _get_tuple(core, where, matches, budget)
+    except LmdbSaverError as error:
+        raise faults.locate(error, **where._asdict())  # noqa: B904
+
+
+def _get_tuple(
+    core: SaverCore, where: Where, matches: Matches | None, budget: int | None
+) -> CheckpointTuple | None:
+    codec = core.codec
+    with core.store.snapshot() as snapshot:
         found = _find(snapshot, where)
         if found is None:
             return None
         record = found.record
         where = Where(where.thread_id, where.checkpoint_ns, record.id)
-        with faults.located(**where._asdict()):
-            metadata = core.codec.load(record.metadata, snapshot)
-            if matches is not None and not matches(metadata):
-                return None
-            if budget is not None:
-                _check_budget(core, where, found, budget)
-            body = core.codec.load(record.body, snapshot)
-            values = {
-                channel: core.codec.fetch(
-                    ChannelKey(where.thread_id, where.checkpoint_ns, channel),
-                    stored,
-                    found.place,
-                    snapshot,
-                )
-                for channel, stored in record.values.items()
-            }
-            writes = snapshot.writes(found.thread.number, found.namespace, record.id)
-            pending = [(t, w.channel, core.codec.payload(w.value, snapshot)) for t, w in writes]
-    core.views.put(where, View(found.place, record.versions, record.values))
-    channel_values: dict[str, Any] = {}
-    for channel, make in values.items():
-        with faults.located(**where._asdict(), channel=channel):
+        metadata = codec.load(record.metadata, snapshot)
+        if matches is not None and not matches(metadata):
+            return None
+        if budget is not None:
+            _check_budget(core, where, found, budget)
+        body = codec.load(record.body, snapshot)
+        place = found.place
+        values = {
+            channel: codec.fetch(
+                ChannelKey(where.thread_id, where.checkpoint_ns, channel), stored, place, snapshot
+            )
+            for channel, stored in record.values.items()
+        }
+        writes = snapshot.writes(found.thread.number, found.namespace, record.id)
+        pending = [(t, w.channel, codec.payload(w.value, snapshot)) for t, w in writes]
+    core.views.put(where, View(place, record.versions, record.values))
+    channel = ""
+    try:
+        body["id"] = record.id
+        body["channel_values"] = channel_values = {}
+        body["channel_versions"] = dict(record.versions)
+        for channel, make in values.items():
             channel_values[channel] = make()
-    body["id"] = record.id
-    body["channel_values"] = channel_values
-    body["channel_versions"] = dict(record.versions)
+    except LmdbSaverError as error:
+        raise faults.locate(error, channel=channel, **where._asdict())  # noqa: B904
     return CheckpointTuple(
         configs.config(where),
         body,
         metadata,
-        None
-        if record.parent is None
-        else configs.config(where._replace(checkpoint_id=record.parent)),
+        configs.config(where._replace(checkpoint_id=record.parent)) if record.parent else None,
         [_loaded(core, where, task_id, channel, payload) for task_id, channel, payload in pending],
     )
 
@@ -124,8 +132,10 @@ def get_tuple(
 def _loaded(
     core: SaverCore, where: Where, task_id: str, channel: str, payload: tuple[str, bytes]
 ) -> PendingWrite:
-    with faults.located(**where._asdict(), channel=channel):
+    try:
         return task_id, channel, faults.loads(core.serde, *payload)
+    except LmdbSaverError as error:
+        raise faults.locate(error, channel=channel, **where._asdict())  # noqa: B904
 
 
 def _check_budget(core: SaverCore, where: Where, found: _Found, budget: int) -> None:
@@ -198,7 +208,7 @@ def delta_channel_history(
     result: dict[str, DeltaChannelHistory] = {channel: {"writes": []} for channel in channels}
     if not channels:
         return result
-    with faults.located(**where._asdict()), core.store.snapshot() as snapshot:
+    with core.store.snapshot() as snapshot:
         found = _find(snapshot, where)
         if found is None:
             return result
@@ -216,6 +226,5 @@ def delta_channel_history(
         entry = result[channel]
         entry["writes"] = [_loaded(core, where, task, channel, value) for task, value in writes]
         if seed is not None:
-            with faults.located(**where._asdict(), channel=channel):
-                entry["seed"] = faults.loads(core.serde, *seed)
+            entry["seed"] = _loaded(core, where, "", channel, seed)[2]
     return result

@@ -13,7 +13,7 @@ from langgraph.checkpoint.lmdb.codec.values import Base, Encoded
 from langgraph.checkpoint.lmdb.configs import Where
 from langgraph.checkpoint.lmdb.core import Operation, View
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites, Place, StaleError
-from langgraph.checkpoint.lmdb.errors import InvalidConfigError, UsageError
+from langgraph.checkpoint.lmdb.errors import InvalidConfigError, LmdbSaverError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -110,8 +110,10 @@ def _encode(core: SaverCore, where: Where, channel: str, value: Any, view: View)
     base = None
     if view.place is not None:
         base = Base(view.place, view.values.get(channel), core.store.snapshot)
-    with faults.located(**where._asdict(), channel=channel):
+    try:
         return core.codec.encode(key, value, base)
+    except LmdbSaverError as error:
+        raise faults.locate(error, channel=channel, **where._asdict())  # noqa: B904
 
 
 def _inherited(
@@ -134,8 +136,10 @@ def _inherited(
 
 
 def _record_part(core: SaverCore, where: Where, part: str, value: Any) -> NewValue | Inline:
-    with faults.located(**where._asdict(), channel=part):
+    try:
         return core.codec.encode_record_part(value)
+    except LmdbSaverError as error:
+        raise faults.locate(error, channel=part, **where._asdict())  # noqa: B904
 
 
 def _root_of(metadata: dict[str, Any]) -> str | None:

@@ -24,9 +24,10 @@ def _pattern(least: int) -> re.Pattern[bytes]:
 
 
 def _least(size: int) -> int:
-    """The least bytes of a part in a payload of `size` bytes: a power of 2 from 1 KiB to 8 KiB."""
+    """The least bytes of a part in a payload of `size` bytes: 1 KiB up to 4 MiB, so that a value
+    and a pending write to it are cut alike; then more, up to 8 KiB, so that there are fewer."""
     least = 1024
-    while least < 8192 and size > least * 512:
+    while least < 8192 and size > least << 12:
         least *= 2
     return least
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb.errors import (
@@ -57,16 +56,12 @@ def loads(serde: SerializerProtocol, tag: str, payload: bytes) -> Any:
     return value
 
 
-@contextmanager
-def located(**where: str | None) -> Iterator[None]:
-    """Say where it happened, in errors of ours that do not say it yet."""
-    try:
-        yield
-    except LmdbSaverError as error:
-        for name, value in where.items():
-            if getattr(error, name, None) is None:
-                setattr(error, name, value)
-        raise
+def locate(error: LmdbSaverError, **where: str | None) -> LmdbSaverError:
+    """Say where an error of ours happened, as far as it does not say so yet."""
+    for name, value in where.items():
+        if getattr(error, name, None) is None:
+            setattr(error, name, value)
+    return error
 
 
 def _culprit(serde: SerializerProtocol, value: Any, path: str, depth: int) -> str:

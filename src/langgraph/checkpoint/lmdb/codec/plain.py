@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.codec import cutting
@@ -58,12 +59,11 @@ def cut_against(layout: PlainLayout, body: bytes, size: int, make: Callable[[byt
         while first and stop - start < cutting.SMALL_PART > start - _start(ends, first - 1):
             first -= 1
             start = _start(ends, first)
-    replaced = {
-        old[_start(ends, index) : ends[index]]: run
-        for index, run in zip(
-            range(first, last), runs.singles(runs.cut(layout.runs, first, last)), strict=True
-        )
-    }
+    replaced: dict[bytes, Run] = {}
+    if _start(ends, last) - start < _WORTH_A_LOOK * (stop - start):
+        where = runs.singles(runs.cut(layout.runs, first, last))
+        edges = [start, *ends[first:last]]
+        replaced = {old[a:b]: run for (a, b), run in zip(pairwise(edges), where, strict=True)}
     parts = cutting.cut(body[start:stop], size)
     middle = [replaced.get(part) or make(part) for part in parts]
     shift = len(body) - len(old)
@@ -78,6 +78,10 @@ def cut_against(layout: PlainLayout, body: bytes, size: int, make: Callable[[byt
         *(end + shift for end in ends[last:]),
     ]
     return Cut(items, new_ends)
+
+
+_WORTH_A_LOOK = 8
+"""How many times as much as is new may be replaced for its parts to be looked through."""
 
 
 def _start(ends: list[int], index: int) -> int:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 INLINE = 128
 """Bytes of a payload up to which it stands in each record that uses it."""
 
+SMALL = 1024
+"""Bytes of a payload up to which it is one chunk, which is compared with no other."""
 MAX_RECORD_PART = 16384
 """Bytes of a checkpoint's metadata up to which they stand in its record; likewise for the rest of
 it but channels."""
@@ -103,9 +105,11 @@ class ValueCodec:
         tag, payload = faults.dumps(self._serde, value)
         if len(payload) <= INLINE:
             return Encoded(Inline(tag, payload))
+        make = self._maker(base)
+        if len(payload) <= SMALL:
+            return Encoded(NewValue(tag, PLAIN, b"", len(payload), [make(payload)]))
         head, body = cutting.split_head(tag, payload)
         layout = self._plain_layout(key, base)
-        make = self._maker(base)
         if layout is None:
             cut = plain.cut_new(body, len(payload), make)
         else:
@@ -227,7 +231,7 @@ class ValueCodec:
             return lambda: message_list.build(elements, self._loads_array)[0]
         if not known or not isinstance(layout, PlainLayout):
             layout = _read_plain(stored, place, snapshot)
-            if stored.shape == PLAIN:
+            if stored.shape == PLAIN and stored.size > SMALL:
                 self._cache.put(key, layout)
         body = layout.body
         return lambda: faults.loads(self._serde, stored.tag, stored.head + body)

@@ -190,21 +190,23 @@ class GroupCommit:
 
 
 def _announce(batch: Iterable[_Waiting[Any]]) -> None:
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting[Any]]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, deque[_Waiting[Any]]] = {}
     for waiting in batch:
         waiting.finished = True
         if waiting.future is None:
             waiting.wake.release()
         else:
-            by_loop.setdefault(waiting.future.get_loop(), []).append(waiting)
+            by_loop.setdefault(waiting.future.get_loop(), deque()).append(waiting)
     for loop, group in by_loop.items():
         with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            loop.call_soon_threadsafe(_resolve, group)
+            loop.call_soon_threadsafe(_resolve, loop, group)
 
 
-def _resolve(group: list[_Waiting[Any]]) -> None:
-    for waiting in group:
-        waiting.resolve()
+def _resolve(loop: asyncio.AbstractEventLoop, group: deque[_Waiting[Any]]) -> None:
+    """Settle one future a round of the loop: all at once, their tasks would keep it from others."""
+    group.popleft().resolve()
+    if group:
+        loop.call_soon(_resolve, loop, group)
 
 
 _instances: weakref.WeakSet[GroupCommit] = weakref.WeakSet()

@@ -84,11 +84,11 @@ def after(prefix: bytes) -> bytes:
     return head[:-1] + bytes((head[-1] + 1,))
 
 
-def thread_name(thread_id: str) -> bytes:
+def thread(thread_id: str) -> bytes:
     return b"T" + text(thread_id)
 
 
-def thread(thread: int) -> bytes:
+def thread_number(thread: int) -> bytes:
     return b"t" + number(thread)
 
 

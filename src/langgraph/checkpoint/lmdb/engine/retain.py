@@ -34,8 +34,7 @@ def delete_thread(writer: Writer, thread: Thread) -> None:
         prefix = keys.of_thread(kind, thread.number)
         writer.delete_range(prefix, keys.after(prefix))
     garbage.collect(writer, thread)
-    writer.delete(keys.thread_name(thread.id))
-    writer.delete(keys.thread(thread.number))
+    threads.remove(writer, thread)
 
 
 def delete_runs(
@@ -139,16 +138,21 @@ def _orphans(writer: Writer, thread: int, namespace: int, gone: set[str]) -> lis
 
 def _settle(writer: Writer, thread: Thread) -> None:
     """Free what is no longer needed; a thread that nothing is left of goes altogether."""
-    for name, namespace in threads.namespaces(writer, thread):
+    empty = {
+        name: number
+        for name, number in threads.namespaces(writer, thread)
         if not any(
             True
             for kind in (b"c", b"w")
-            for _ in writer.keys(*_bounds(keys.of_namespace(kind, thread.number, namespace)))
-        ):
-            writer.delete(keys.namespace(thread.number, name))
-    if not threads.namespaces(writer, thread):
+            for _ in writer.keys(*_bounds(keys.of_namespace(kind, thread.number, number)))
+        )
+    }
+    if len(empty) == len(threads.namespaces(writer, thread)):
         delete_thread(writer, thread)
         return
+    for name, number in empty.items():
+        if number != threads.ROOT:
+            writer.delete(keys.namespace(thread.number, name))
     garbage.collect(writer, thread)
     threads.save(writer, thread)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,6 +37,9 @@ from langgraph.checkpoint.lmdb.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
 
     from langgraph.checkpoint.lmdb.engine.delta import ChannelHistory
     from langgraph.checkpoint.lmdb.engine.runs import Run
@@ -93,10 +95,24 @@ class Stored:
 
 
 class Snapshot:
-    """One consistent view of the store."""
+    """One consistent view of the store, within a `with` block; never held across a yield."""
 
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
+    __slots__ = ("_context", "reader")
+
+    def __init__(self, kv: KeyValueStore) -> None:
+        self._context = kv.read()
+
+    def __enter__(self) -> Self:
+        self.reader: Reader = self._context.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._context.__exit__(kind, error, trace)
 
     def thread(self, thread_id: str) -> Thread | None:
         return threads.find(self.reader, thread_id)
@@ -190,11 +206,9 @@ class CheckpointStore:
         self.hints = Hints(hints)
         _open_format(kv)
 
-    @contextmanager
-    def snapshot(self) -> Iterator[Snapshot]:
-        """A view of the store as it is now; to be left soon, and never held across a yield."""
-        with self._kv.read() as reader:
-            yield Snapshot(reader)
+    def snapshot(self) -> Snapshot:
+        """A view of the store as it is now."""
+        return Snapshot(self._kv)
 
     def put(self, new: NewCheckpoint) -> Callable[[Writer], Stored]:
         """Store a checkpoint, in place of one with the same id."""
@@ -237,6 +251,8 @@ class CheckpointStore:
         """Store pending writes of a task, beside those that it has."""
 
         def apply(writer: Writer) -> Stored:
+            if not new.rows:  # a thread of nothing would be left
+                return Stored(Place(0, 0), [])
             thread, namespace = self._open_thread(
                 writer, new.thread_id, new.checkpoint_ns, new.place
             )
@@ -285,7 +301,7 @@ class CheckpointStore:
 
         def delete(number: int) -> Callable[[Writer], None]:
             def apply(writer: Writer) -> None:
-                if writer.get(keys.thread(number)) is not None:
+                if threads.exists(writer, number):
                     retain.delete_runs(writer, number, run_ids, self._transient, self._level)
 
             return apply

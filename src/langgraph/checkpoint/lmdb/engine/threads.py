@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 
+ROOT = 0
+"""The number of the root namespace, which every thread has."""
+
+
 @dataclass(slots=True)
 class Thread:
     """What the store keeps of a thread itself."""
@@ -27,7 +31,7 @@ class Thread:
     """Counts the times that chunks of this thread were freed or a checkpoint was replaced: what
     was learned of the thread's chunks holds as long as it stays the same."""
     next_arena: int = 0
-    next_namespace: int = 0
+    next_namespace: int = ROOT + 1
     checkpoints: int = 0
     owners: list[int] = field(default_factory=list)
     """Other threads whose chunks this one uses, by number."""
@@ -38,50 +42,61 @@ class Thread:
         return self.next_arena - 2
 
 
-def _read_number(reader: Reader, key: bytes) -> int | None:
-    record = reader.get(key)
-    if record is None:
-        return None
-    return keys.read_number(records.unseal(key, record), 0)[0]
-
-
-def _write_number(writer: Writer, key: bytes, number: int) -> None:
-    writer.put(key, records.seal(key, records.pack(keys.number(number), None)))
-
-
 def find(reader: Reader, thread_id: str) -> Thread | None:
     """The thread of this id, if the store has it."""
-    number = _read_number(reader, keys.thread_name(thread_id))
-    return None if number is None else load(reader, number)
+    key = keys.thread(thread_id)
+    record = reader.get(key)
+    return None if record is None else _decode(key, record)
 
 
 def load(reader: Reader, number: int) -> Thread:
     """The thread of this number.
 
     Raises:
-        DamagedError: Its record is missing or damaged.
+        DamagedError: The store has no such thread, or it is damaged.
     """
-    key = keys.thread(number)
+    name = keys.thread_number(number)
+    record = reader.get(name)
+    if record is None:
+        records.damaged(name, "a thread has lost its record")
+    key = records.unseal(name, record)
     record = reader.get(key)
     if record is None:
         records.damaged(key, "a thread has lost its record")
+    return _decode(key, record)
+
+
+def exists(reader: Reader, number: int) -> bool:
+    """Whether there is a thread of this number."""
+    return reader.get(keys.thread_number(number)) is not None
+
+
+def _decode(key: bytes, record: bytes) -> Thread:
     fields = records.decode(key, records.unseal(key, record))
-    return Thread(number, *fields)
+    try:
+        return Thread(*fields)
+    except TypeError as error:
+        records.damaged(key, f"its fields are not those of a thread: {error}")
 
 
 def create(writer: Writer, thread_id: str, now: int) -> Thread:
-    """Add a thread that the store does not have."""
-    number = _read_number(writer, keys.NEXT_THREAD) or 1
-    _write_number(writer, keys.NEXT_THREAD, number + 1)
-    _write_number(writer, keys.thread_name(thread_id), number)
-    return Thread(number, thread_id, created=now, updated=now)
+    """Add a thread that the store does not have; the caller saves it."""
+    record = writer.get(keys.NEXT_THREAD)
+    number = 1
+    if record is not None:
+        number, _ = keys.read_number(records.unseal(keys.NEXT_THREAD, record), 0)
+    _put(writer, keys.NEXT_THREAD, keys.number(number + 1))
+    _put(writer, keys.thread_number(number), keys.thread(thread_id))
+    thread = Thread(number, thread_id, created=now, updated=now)
+    write_namespace(writer, thread, "", ROOT)
+    return thread
 
 
 def save(writer: Writer, thread: Thread) -> None:
     """Write a thread's record."""
-    key = keys.thread(thread.number)
     payload = records.encode(
         (
+            thread.number,
             thread.id,
             thread.created,
             thread.updated,
@@ -92,18 +107,30 @@ def save(writer: Writer, thread: Thread) -> None:
             thread.owners,
         )
     )
+    _put(writer, keys.thread(thread.id), payload)
+
+
+def remove(writer: Writer, thread: Thread) -> None:
+    """Delete a thread's record; what belongs to the thread is gone already."""
+    writer.delete(keys.thread(thread.id))
+    writer.delete(keys.thread_number(thread.number))
+
+
+def _put(writer: Writer, key: bytes, payload: bytes) -> None:
     writer.put(key, records.seal(key, records.pack(payload, None)))
 
 
 def all_threads(reader: Reader) -> Iterator[Thread]:
-    """Every thread, by number, that is in the order of creation."""
-    prefix = b"t"
-    for key in reader.keys(prefix, keys.after(prefix)):
-        yield load(reader, keys.read_number(key, len(prefix))[0])
+    """Every thread, by id."""
+    prefix = b"T"
+    for key, record in reader.range(prefix, keys.after(prefix)):
+        yield _decode(key, record)
 
 
 def find_namespace(reader: Reader, thread: Thread, checkpoint_ns: str) -> int | None:
     """The number of a thread's namespace, if it has it."""
+    if not checkpoint_ns:
+        return ROOT
     key = keys.namespace(thread.number, checkpoint_ns)
     record = reader.get(key)
     if record is None:
@@ -125,8 +152,7 @@ def ensure_namespace(writer: Writer, thread: Thread, checkpoint_ns: str) -> int:
 def write_namespace(writer: Writer, thread: Thread, checkpoint_ns: str, number: int) -> None:
     """Give a namespace of a thread its number."""
     key = keys.namespace(thread.number, checkpoint_ns)
-    payload = records.encode((number, checkpoint_ns))
-    writer.put(key, records.seal(key, records.pack(payload, None)))
+    _put(writer, key, records.encode((number, checkpoint_ns)))
 
 
 def namespaces(reader: Reader, thread: Thread) -> list[tuple[str, int]]:

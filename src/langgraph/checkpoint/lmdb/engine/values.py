@@ -33,6 +33,9 @@ _GROUP_AIM = 16
 _MAX_DEPTH = 8
 
 
+_MAX_ARENAS = 10_000
+
+
 class Place(NamedTuple):
     """A thread's number and generation: as long as they hold, so does what was read of it."""
 
@@ -82,8 +85,8 @@ def digest(data: bytes) -> bytes:
 
 
 class Hints:
-    """Where the parts are that threads stored last. Different channels, namespaces and pending
-    writes of a thread often get the same content.
+    """Where the parts are that threads stored last, and where their arenas end. Different channels,
+    namespaces and pending writes of a thread often get the same content.
 
     Hints need not be true: whoever follows one compares what is there. They end with the
     generation of the thread, so that none leads to chunks which it keeps for others only.
@@ -95,6 +98,7 @@ class Hints:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._found: dict[tuple[Place, bytes], Run] = {}
+        self._ends: dict[tuple[Place, int], int] = {}
 
     def get(self, place: Place, part: bytes) -> Run | None:
         """Where a thread may have the part of this digest."""
@@ -106,6 +110,16 @@ class Hints:
             self._found.clear()
         if self._limit:
             self._found[place, part] = run
+
+    def next_in(self, place: Place, arena: int) -> int | None:
+        """The number that the next chunk of an arena may have."""
+        return self._ends.get((place, arena))
+
+    def put_next(self, place: Place, arena: int, number: int) -> None:
+        """Say which number is free in an arena."""
+        if len(self._ends) >= _MAX_ARENAS:
+            self._ends.clear()
+        self._ends[place, arena] = number
 
 
 @dataclass(slots=True)
@@ -144,20 +158,20 @@ class ChunkWriter:
         self._thread = place.number
         self._hints = hints
         self._level = level
-        self._next: dict[int, int] = {}
 
     def append(self, arena: int, packed: bytes) -> Run:
         """Store one chunk behind the last one of an arena."""
-        seq = self._next.get(arena)
         prefix = keys.arena(self._thread, arena)
-        if seq is None:
+        seq = self._hints.next_in(self._place, arena)
+        key = b"" if seq is None else prefix + keys.number(seq)
+        if seq is None or self._writer.get(key) is not None:  # another process was here
             seq = 0
             for last in self._writer.keys(prefix, keys.after(prefix), reverse=True):
                 seq = keys.read_number(last, len(prefix))[0] + 1
                 break
-        self._next[arena] = seq + 1
-        key = prefix + keys.number(seq)
+            key = prefix + keys.number(seq)
         self._writer.put(key, records.seal(key, packed))
+        self._hints.put_next(self._place, arena, seq + 1)
         return Run(self._thread, arena, seq, 1)
 
     def _settle(self, arena: int, part: Part) -> Run:

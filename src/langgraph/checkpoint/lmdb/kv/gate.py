@@ -15,6 +15,10 @@ class Gate:
     """Counts the transactions of an environment, and keeps new ones out while it is replaced.
 
     One transaction per thread: a thread that is inside and waits to be alone waits for itself.
+
+    No lock is taken while nobody wants to be alone. Whoever enters puts itself down first and then
+    looks whether the gate is shut; whoever shuts it does so first and then looks who is inside; so
+    at least one of them sees the other.
     """
 
     __slots__ = ("_changed", "_inside", "_lock", "_shut")
@@ -31,16 +35,15 @@ class Gate:
         Args:
             who: The thread, as `outside` told. If entering is interrupted, `leave` puts it right.
         """
-        with self._lock:
-            while self._shut:
-                self._changed.wait()
-            self._inside.add(who)
+        self._inside.add(who)
+        if self._shut:
+            self._wait_outside(who)
 
     def leave(self, who: int) -> None:
         """Count the transaction of the thread `who` out."""
-        with self._lock:
-            self._inside.discard(who)
-            if self._shut:
+        self._inside.discard(who)
+        if self._shut:
+            with self._lock:
                 self._changed.notify_all()
 
     def outside(self) -> int:
@@ -83,6 +86,14 @@ class Gate:
     def alone(self) -> Alone:
         """Be alone for the length of a `with` block."""
         return Alone(self)
+
+    def _wait_outside(self, who: int) -> None:
+        with self._lock:
+            self._inside.discard(who)
+            self._changed.notify_all()
+            while self._shut:
+                self._changed.wait()
+            self._inside.add(who)
 
     def _reopen(self) -> None:
         self._shut = False

@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+PATIENCE = 30.0
+"""Seconds until the lock is let go anyway, so that a test it blocks fails, and ends."""
+
 _PROGRAM = """
-import lmdb, sys
+import lmdb, select, sys
 environment = lmdb.open(sys.argv[1], max_dbs=64, map_size=2**30)
 with environment.begin(write=True):
     print("held", flush=True)
-    sys.stdin.readline()
+    select.select([sys.stdin], [], [], float(sys.argv[2]))
 environment.close()
 """
 
@@ -26,16 +29,19 @@ class WriteLock:
 
     def __init__(self, path: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, str(path)],
+            [sys.executable, "-c", _PROGRAM, str(path), str(PATIENCE)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self._stdin = self._process.stdin
         assert self._process.stdout.readline() == b"held\n"
 
     def release(self) -> None:
         """Let the writers go on."""
-        self._process.communicate(b"\n")
+        if not self._stdin.closed:
+            self._process.communicate(b"\n")
 
 
 @contextmanager
@@ -45,5 +51,4 @@ def write_lock(path: Path) -> Iterator[WriteLock]:
     try:
         yield lock
     finally:
-        if lock._process.poll() is None:
-            lock.release()
+        lock.release()

@@ -44,10 +44,12 @@ def locate(spec: SaverSpec) -> str:
         return spec.origin
     module = sys.modules.get(getattr(spec.open, "__module__", ""))
     for name, value in vars(module).items() if module else ():
-        if value is spec:
+        found = name if value is spec else None
+        if isinstance(value, type) and vars(value).get("spec") is spec:
+            found = f"{name}.spec"
+        if found and module:
             file = getattr(module, "__file__", None)
-            main = module is not None and module.__name__ == "__main__" and file
-            return f"{file}:{name}" if main else f"{spec.open.__module__}:{name}"
+            return f"{file if module.__name__ == '__main__' else module.__name__}:{found}"
     raise UnplayableError(
         f"a second process cannot import {spec.name}: assign the spec to a name in the module "
         "that defines its open function, or run `saver-conformance check MODULE:SPEC`"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import HypothesisException
 from hypothesis.stateful import run_state_machine_as_test
 
-from saver_conformance.capability import BASE
+from saver_conformance.capability import BASE, DECLARED
 from saver_conformance.clause import Clause, Load
 from saver_conformance.result import ClauseResult, Failure, Status
 from saver_conformance.violation import UnplayableError, Violation
@@ -157,7 +157,9 @@ def judge(
         try:
             search.run(root_seed)
         except UnplayableError as error:
-            return ClauseResult(clause, Status.NOT_RUN, search.examples, note=str(error))
+            claimed = clause.capability in DECLARED
+            status = Status.NOT_RUN if claimed else Status.NOT_CLAIMED
+            return ClauseResult(clause, status, search.examples, note=str(error))
         # A clause must not take the run down with it, whatever went wrong in the suite.
         except Exception as error:  # noqa: BLE001
             note = f"the suite failed: {type(error).__name__}: {error}"

@@ -196,7 +196,9 @@ def play(saver, builder, steps):
         except Exception as error:
             trace.append(type(error).__name__)
     for state in graph.get_state_history(config):
-        trace.append((state.values, state.next, state.metadata["source"], state.metadata["step"]))
+        step = (state.metadata["source"], state.metadata["step"])
+        waiting = [(task.name, [i.value for i in task.interrupts]) for task in state.tasks]
+        trace.append((state.values, state.next, step, waiting))
     return trace
 
 
@@ -237,5 +239,7 @@ async def aplay(saver, builder, steps):
         except Exception as error:
             trace.append(type(error).__name__)
     async for state in graph.aget_state_history(config):
-        trace.append((state.values, state.next, state.metadata["source"], state.metadata["step"]))
+        step = (state.metadata["source"], state.metadata["step"])
+        waiting = [(task.name, [i.value for i in task.interrupts]) for task in state.tasks]
+        trace.append((state.values, state.next, step, waiting))
     return trace

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import inspect
@@ -177,7 +178,8 @@ def load_spec(reference: str) -> SaverSpec:
     elif "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     module = importlib.import_module(module_name)
-    return as_spec(getattr(module, attribute), origin=f"{module_name}:{attribute}")
+    found = functools.reduce(getattr, attribute.split("."), module)
+    return as_spec(found, origin=f"{module_name}:{attribute}")
 
 
 def enter(context: object) -> AbstractContextManager[Any] | AbstractAsyncContextManager[Any]:

@@ -178,12 +178,21 @@ class DeleteUndoesPuts(_Slow):
 
 @mutant("spec.leak")
 class LeavesThread(Faulty):
-    """A saver leaves a thread behind that keeps the process from ending."""
+    """A saver leaves a thread behind."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Long enough to be seen, short enough for the tests to end.
-        threading.Thread(target=time.sleep, args=(3,)).start()
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+
+@mutant("spec.exits")
+class BlocksExit(Faulty):
+    """A process that used the saver does not end."""
+
+    def get_tuple(self, config: Any) -> Any:
+        if threading.current_thread() is threading.main_thread():
+            threading.Thread(target=threading.Event().wait, daemon=False).start()
+        return super().get_tuple(config)
 
 
 @mutant("spec.leak")

@@ -90,7 +90,7 @@ class ConfigWithoutNamespace(Faulty):
         return found._replace(config={"configurable": where})
 
 
-@mutant("get.parent", "graph.time_travel")
+@mutant("get.parent")
 class NoParent(Faulty):
     """No checkpoint has a parent."""
 

@@ -16,7 +16,7 @@ class _Walking(Faulty):
         return entry
 
 
-@mutant("history.path", "graph.delta")
+@mutant("history.path")
 class WalksById(Faulty):
     """The walk goes back by id and not by parent, so that other branches contribute."""
 

@@ -147,13 +147,3 @@ class UpdatesLoseSource(Faulty):
     def told(self, metadata: dict[str, Any]) -> dict[str, Any]:
         source = "loop" if metadata.get("source") == "update" else metadata.get("source")
         return {**metadata, "source": source}
-
-
-@mutant("graph.fan_out")
-class EightWrites(Faulty):
-    """A checkpoint keeps the pending writes of eight tasks."""
-
-    def seen(self, found: Any) -> Any:
-        tasks = list(dict.fromkeys(t for t, _, _ in found.pending_writes))[:1]
-        kept = [w for w in found.pending_writes if w[0] in tasks or w[1].startswith("__")]
-        return found._replace(pending_writes=kept)

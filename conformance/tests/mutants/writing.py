@@ -39,7 +39,7 @@ class WritesOfThread(Faulty):
             super().put_writes(at, writes, task_id, task_path)
 
 
-@mutant("writes.own_checkpoint", "graph.subgraphs")
+@mutant("writes.own_checkpoint")
 class WritesOfRoot(Faulty):
     """Writes into a namespace are stored in the root's."""
 
@@ -48,7 +48,7 @@ class WritesOfRoot(Faulty):
         super().put_writes({"configurable": where}, *args, **kwargs)
 
 
-@mutant("writes.order.path", "graph.fan_out", "writes.in_list", "copy.writes", "prune.writes")
+@mutant("writes.order.path", "writes.in_list", "copy.writes", "prune.writes")
 class IgnoresPath(Faulty):
     """Writes come by task id, whatever their path."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from saver_conformance.capability import BASE, Capability, Face
 from saver_conformance.clause import Load, Severity, clause
+from saver_conformance.once import run_once
 from saver_conformance.session import Ref, Session, at, checkpoint_id
 
 if TYPE_CHECKING:
@@ -55,12 +56,13 @@ def capabilities(s: Session, data: DataObject) -> None:  # noqa: ARG001
 
 @clause(
     "spec.leak",
-    source="#ogx-ai/ogx#4587: a thread that is left behind keeps the process from ending",
+    source="a service opens savers as it goes on; what each leaves behind adds up",
+    severity=Severity.MINOR,
     capability=Capability.SPEC,
     load=Load.ONCE,
 )
 def leak(s: Session, data: DataObject) -> None:  # noqa: ARG001
-    """A saver that was closed leaves no thread that blocks the exit, and no open file behind."""
+    """A saver that was closed leaves no thread and no open file behind."""
     s.put(Ref("thread", checkpoint_id(0)), changes={"channel": [1]})
     s.close()
     # What belongs to the process and not to this saver, such as a pool, is there after one cycle.
@@ -80,9 +82,25 @@ def leak(s: Session, data: DataObject) -> None:  # noqa: ARG001
 
 
 def _resources() -> dict[str, int]:
-    blocking = [t for t in threading.enumerate() if not t.daemon]
     files = Path("/proc/self/fd")
     return {
-        "threads that block the exit": len(blocking),
+        "threads": threading.active_count(),
         "open files": len(os.listdir(files)) if files.is_dir() else 0,  # noqa: PTH208
     }
+
+
+@clause(
+    "spec.exits",
+    source="ogx-ai/ogx#4587: a thread of a saver kept the process from ending",
+    severity=Severity.MAJOR,
+    capability=Capability.SPEC,
+    load=Load.HEAVY,
+)
+def exits(s: Session, data: DataObject) -> None:  # noqa: ARG001
+    """A process that used the saver and closed it ends by itself."""
+    s.put(Ref("thread", checkpoint_id(0)))
+    s.expect_tuple(at("thread"))
+    s.script.line("# here the program has to end")
+    said = run_once(s.spec, s.path, s.face, s.lanes.seconds)
+    if said is not None:
+        s.fail(said, hung="not ended" in said)

@@ -92,6 +92,20 @@ class Operations(RuleBasedStateMachine):
         if changes:
             self._newest[thread, ns] = ref
 
+    @rule(thread=THREADS, count=st.integers(1, 3), value=TAME)
+    def go_on(self, thread: str, count: int, value: Any) -> None:
+        """Put checkpoints that follow the latest one, as a run of a graph does."""
+        for _ in range(count):
+            known = sorted(self.s.model.ids(thread, ""))
+            latest = Ref(thread, known[-1]) if known else None
+            number = int(known[-1][3:8], 16) + 1 if known else 0
+            told = {"source": "loop", "step": number, "run_id": "run-1", "parents": {}}
+            ref = Ref(thread, checkpoint_id(number))
+            newest = self._newest.get((thread, ""))
+            changes = {"messages": [value]}
+            self.s.put(ref, parent=latest, changes=changes, metadata=told, newer_than=newest)
+            self._newest[thread, ""] = ref
+
     @precondition(lambda self: self._intact("writes.first_wins", "writes.last_wins"))
     @rule(thread=THREADS, ns=NAMESPACES, number=_NUMBERS, task=_TASKS, writes=_WRITES)
     def put_writes(

@@ -157,8 +157,8 @@ def delta(s: Session, data: DataObject) -> None:
     turns = data.draw(st.integers(1, 3))
     frequency = data.draw(st.sampled_from([1, 2, 3, 100]))
     steps: list[Step] = [("invoke", {"log": [f"turn {n}"]}) for n in range(turns)]
-    if data.draw(st.booleans()):
-        steps.append(("replay", data.draw(st.integers(1, 3))))
+    if back := data.draw(st.integers(0, 3)):
+        steps += [("replay", back), ("invoke", {"log": ["on the branch"]})]
     _compare(s, graphs.delta, steps, frequency=frequency)
 
 

@@ -1,0 +1,106 @@
+"""A process that uses a saver once, in its main thread, and then should end."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from saver_conformance.capability import Face
+from saver_conformance.child import locate
+from saver_conformance.spec import load_spec
+
+if TYPE_CHECKING:
+    from saver_conformance.spec import SaverSpec
+
+#: What the process prints once the saver is closed, so that only the exit is left.
+_CLOSED = "closed"
+
+
+def run_once(spec: SaverSpec, path: Path, face: Face, seconds: float) -> str | None:
+    """Start the process, and wait for it to end.
+
+    Args:
+        spec: The saver's declaration.
+        path: A folder; the store is made beside it.
+        face: The face to use.
+        seconds: How long the process may take to end.
+
+    Returns:
+        What is wrong, or None if nothing is.
+
+    Raises:
+        UnplayableError: If another process cannot find the spec.
+    """
+    folder = tempfile.mkdtemp(dir=path.parent)
+    command = [sys.executable, "-m", "saver_conformance.once", locate(spec), folder, face.value]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    process = subprocess.Popen(  # noqa: S603 - our own module
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True
+    )
+    try:
+        # A process imports LangGraph before it does anything, which may take a while.
+        said, complained = process.communicate(timeout=seconds + 60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        said, complained = process.communicate()
+        where = "after the saver was closed" if _CLOSED in said else "in a call of the saver"
+        return f"the process has not ended {seconds + 60:g} s later, {where}"
+    if process.returncode or _CLOSED not in said:
+        last = complained.strip().splitlines()[-1:] or ["no error was printed"]
+        return f"a process that uses the saver failed: {last[0]}"
+    return None
+
+
+def _use(saver: Any) -> None:
+    saver.get_tuple({"configurable": {"thread_id": "thread", "checkpoint_ns": ""}})
+
+
+async def _ause(saver: Any) -> None:
+    await saver.aget_tuple({"configurable": {"thread_id": "thread", "checkpoint_ns": ""}})
+
+
+def _main(made: Any) -> None:
+    if inspect.isgenerator(made):
+        made = contextmanager(lambda: made)()
+    if hasattr(made, "__enter__"):
+        with made as saver:
+            _use(saver)
+        return
+    _use(made)
+    if callable(close := getattr(made, "close", None)):
+        close()
+
+
+async def _amain(opener: Any, path: Path) -> None:
+    made = opener(path)
+    if inspect.isasyncgen(made):
+        made = asynccontextmanager(lambda: made)()
+    if inspect.isawaitable(made):
+        made = await made
+    if hasattr(made, "__aenter__"):
+        async with made as saver:
+            await _ause(saver)
+    elif hasattr(made, "__enter__"):
+        with made as saver:
+            await _ause(saver)
+    else:
+        await _ause(made)
+
+
+if __name__ == "__main__":
+    _, origin, where, spoken = sys.argv
+    spec = load_spec(origin)
+    # A server that the spec's lifespan starts is there already, and found by `attach`.
+    opener: Any = spec.attach or spec.open
+    if Face(spoken) is Face.SYNC:
+        _main(opener(Path(where)))
+    else:
+        asyncio.run(_amain(opener, Path(where)))
+    print(_CLOSED, flush=True)

@@ -15,14 +15,15 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 __all__ = [
-    "CheckpointNotFoundError",
     "DamagedError",
     "DeserializationError",
     "FormatVersionError",
     "IntegrityError",
     "InvalidConfigError",
     "InvalidPathError",
+    "InvalidVersionError",
     "LmdbSaverError",
+    "NotASequenceError",
     "ReadOnlyError",
     "RetryableError",
     "SerializationError",
@@ -122,6 +123,19 @@ class SerializationError(UsageError, TypeError):
         self.inside = inside
 
 
+class InvalidVersionError(UsageError):
+    """A channel version that cannot be stored."""
+
+    kind = "invalid_version"
+    default_advice = "A version is a str, a float, or an int of at most 64 bits."
+
+
+class NotASequenceError(UsageError, TypeError):
+    """A single id where a list of ids belongs."""
+
+    kind = "not_a_sequence"
+
+
 class ReadOnlyError(UsageError):
     """A write to a store that was opened with `readonly=True`."""
 
@@ -141,13 +155,6 @@ class ThreadExistsError(UsageError):
 
     kind = "thread_exists"
     default_advice = "Choose another thread id, or delete that thread first."
-
-
-class CheckpointNotFoundError(UsageError):
-    """The config names a checkpoint that the store does not have."""
-
-    kind = "checkpoint_not_found"
-    default_advice = "List the thread's checkpoints to see which there are."
 
 
 class RetryableError(LmdbSaverError):

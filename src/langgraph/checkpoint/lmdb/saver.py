@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from contextlib import contextmanager
@@ -10,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from langgraph.checkpoint.lmdb import configs, reading, writing
 from langgraph.checkpoint.lmdb.aio import AsyncFace
+from langgraph.checkpoint.lmdb.codec import faults
 from langgraph.checkpoint.lmdb.codec.values import ValueCodec
 from langgraph.checkpoint.lmdb.core import SaverCore
 from langgraph.checkpoint.lmdb.engine.commit import GroupCommit
 from langgraph.checkpoint.lmdb.engine.store import CheckpointStore
-from langgraph.checkpoint.lmdb.errors import UsageError
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError, UsageError
 from langgraph.checkpoint.lmdb.kv.lmdb import DEFAULT_MAP_SIZE, LmdbStore
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from types import TracebackType
 
@@ -91,8 +92,10 @@ class LmdbSaver(AsyncFace):
         kv = LmdbStore.open(path, sync=sync, map_size=map_size, readonly=readonly)
         try:
             self._set_up(kv, serde, compression, cache_size, clock)
-        except BaseException:
+        except BaseException as error:
             kv.close()
+            if isinstance(error, LmdbSaverError):
+                faults.locate(error, path=os.fspath(path))
             raise
 
     def _set_up(

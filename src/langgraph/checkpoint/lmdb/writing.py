@@ -13,7 +13,13 @@ from langgraph.checkpoint.lmdb.codec.values import Base, Encoded
 from langgraph.checkpoint.lmdb.configs import Where
 from langgraph.checkpoint.lmdb.core import Operation, View
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites, Place, StaleError
-from langgraph.checkpoint.lmdb.errors import InvalidConfigError, LmdbSaverError, UsageError
+from langgraph.checkpoint.lmdb.errors import (
+    InvalidConfigError,
+    InvalidVersionError,
+    LmdbSaverError,
+    NotASequenceError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +48,7 @@ def put(
     parent = configs.where(config)
     where = Where(parent.thread_id, parent.checkpoint_ns, str(checkpoint["id"]))
     full_metadata: dict[str, Any] = {**get_checkpoint_metadata(config, metadata)}
-    versions = dict(checkpoint["channel_versions"])
+    versions = _versions(where, checkpoint)
     body = {key: None if key in _IN_RECORD else value for key, value in checkpoint.items()}
     run_id = full_metadata.get("run_id")
     encoded: dict[str, Encoded | StoredValue] = {}
@@ -79,6 +85,18 @@ def put(
         return configs.config(where)
 
     return Operation(prepare, finish)
+
+
+def _versions(where: Where, checkpoint: Checkpoint) -> dict[str, Version]:
+    versions = dict(checkpoint["channel_versions"])
+    for channel, version in versions.items():
+        if not isinstance(version, (str, float)) and not (
+            isinstance(version, int) and -(1 << 63) <= version < 1 << 64
+        ):
+            raise InvalidVersionError(
+                f"{version!r} is no version of a channel", channel=channel, **where._asdict()
+            )
+    return versions
 
 
 def _values(
@@ -246,9 +264,3 @@ def _texts(values: Sequence[str], name: str) -> list[str]:
             f"{name} is a single {type(values).__name__}", advice=f"Pass a list: {name}=[...]."
         )
     return [str(value) for value in values]
-
-
-class NotASequenceError(UsageError, TypeError):
-    """A single id where a list of ids belongs."""
-
-    kind = "not_a_sequence"

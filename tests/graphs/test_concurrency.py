@@ -13,6 +13,7 @@ from langgraph.types import Command, interrupt
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from tests.graphs.driving import at_thread
+from tests.stored import thread_ids
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +69,7 @@ def check(path: Path, threads: list[str], turns: int) -> None:
         for thread in threads:
             assert graph.get_state(at_thread(thread)).values["log"] == expected(thread, turns)
             assert len([*graph.get_state_history(at_thread(thread))]) == 4 * turns
-        assert sorted(saver.threads()) == sorted(threads)
+        assert thread_ids(saver) == {*threads}
 
 
 def test_a_hundred_threads(path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from langgraph.checkpoint.lmdb import LmdbSaver
 from tests.graphs.driving import at_thread
 from tests.graphs.test_concurrency import check, conversation, expected, talk
+from tests.stored import thread_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,7 +181,7 @@ def test_a_killed_process_loses_nothing_that_was_acknowledged(path: Path, sync: 
     with LmdbSaver(path) as saver:
         graph = conversation(saver)
         whole = [f"thread {number}" for number in range(acknowledged)]
-        names = {*saver.threads()}
+        names = thread_ids(saver)
         assert {*whole} <= names
         for name in names - {*whole}:  # the one that was cut off
             for snapshot in graph.get_state_history(at_thread(name)):

@@ -1,0 +1,13 @@
+"""What a saver shows of its store as a whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb import LmdbSaver
+
+
+def thread_ids(saver: LmdbSaver) -> set[str]:
+    """The threads that have checkpoints."""
+    return {found.config["configurable"]["thread_id"] for found in saver.list(None)}

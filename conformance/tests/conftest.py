@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest
+if TYPE_CHECKING:
+    import pytest
 
 # The mutants are a package of their own, which second processes import too.
 sys.path.insert(0, str(Path(__file__).parent))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from saver_conformance.capability import Face
 from saver_conformance.child import locate
+from saver_conformance.limits import CallTimeoutError, Worker
 from saver_conformance.spec import load_spec
 
 if TYPE_CHECKING:
@@ -44,14 +45,22 @@ def run_once(spec: SaverSpec, path: Path, face: Face, seconds: float) -> str | N
     process = subprocess.Popen(  # noqa: S603 - our own module
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True
     )
+    worker = Worker("once")
+    assert process.stdout is not None
+    assert process.stderr is not None
     try:
         # A process imports LangGraph before it does anything, which may take a while.
-        said, complained = process.communicate(timeout=seconds + 60)
+        said = worker.call(process.stdout.readline, seconds + 60)
+        process.wait(seconds)
+    except CallTimeoutError:
+        return f"a process that uses the saver has not ended {seconds + 60:g} s later"
     except subprocess.TimeoutExpired:
+        return f"the process has not ended {seconds:g} s after the saver was closed"
+    finally:
         process.kill()
-        said, complained = process.communicate()
-        where = "after the saver was closed" if _CLOSED in said else "in a call of the saver"
-        return f"the process has not ended {seconds + 60:g} s later, {where}"
+        complained = process.stderr.read()
+        process.communicate()
+        worker.stop()
     if process.returncode or _CLOSED not in said:
         last = complained.strip().splitlines()[-1:] or ["no error was printed"]
         return f"a process that uses the saver failed: {last[0]}"

@@ -7,7 +7,16 @@ from typing import Any
 
 from mutants.base import MUTANTS, Mutant
 
-for _area in ("reading", "putting", "writing", "listing", "deleting", "walking", "meeting", "whole"):
+for _area in (
+    "reading",
+    "putting",
+    "writing",
+    "listing",
+    "deleting",
+    "walking",
+    "meeting",
+    "whole",
+):
     importlib.import_module(f"mutants.{_area}")
 
 __all__ = ["MUTANTS", "Mutant"]

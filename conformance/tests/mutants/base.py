@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from saver_conformance import SaverSpec
-from saver_conformance.model import Entry
 from saver_conformance.reference import ReferenceSaver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from saver_conformance.model import Entry
 
 MUTANTS: dict[str, Mutant] = {}
 
@@ -46,12 +49,23 @@ def mutant(*kills: str, disk: bool = False, **claims: Any) -> Callable[[S], S]:
         name = saver.__name__
         opener = on_disk if disk else in_memory
         declare: Any = SaverSpec.on_disk if disk else _in_memory
-        spec = declare(name, opener, origin=f"mutants:{name}", **claims)
+        spec = declare(
+            name, opener, origin=f"mutants:{name}", snippet=_snippet(saver, disk), **claims
+        )
         assert name not in MUTANTS, name
         MUTANTS[name] = Mutant(name, " ".join((saver.__doc__ or "").split()), kills, spec)
         return saver
 
     return register
+
+
+def _snippet(saver: type[Any], disk: bool) -> str:
+    where = "Path(path){, serde}" if disk else "{serde}"
+    return f"""
+        from pathlib import Path
+        from {saver.__module__} import {saver.__name__} as Saver
+        saver = Saver({where})
+    """
 
 
 def _in_memory(name: str, opener: Any, **claims: Any) -> SaverSpec:

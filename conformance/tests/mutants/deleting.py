@@ -60,7 +60,9 @@ class DeletesPattern(Faulty):
     def delete_thread(self, thread_id: str) -> None:
         import re
 
-        pattern = re.escape(str(thread_id)).replace("%", ".*").replace(r"\*", ".*").replace("_", ".")
+        pattern = (
+            re.escape(str(thread_id)).replace("%", ".*").replace(r"\*", ".*").replace("_", ".")
+        )
         for thread in {k.thread for k in self.model._rows if re.fullmatch(pattern, k.thread)}:
             super().delete_thread(thread)
 
@@ -283,7 +285,9 @@ class KeepsOnePerThread(Faulty):
     def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
         super().prune(thread_ids, strategy=strategy)
         for thread in thread_ids:
-            keys = sorted((k for k in self.model.stored() if k.thread == thread), key=lambda k: k.id)
+            keys = sorted(
+                (k for k in self.model.stored() if k.thread == thread), key=lambda k: k.id
+            )
             self.model._drop(keys[:-1])
 
 

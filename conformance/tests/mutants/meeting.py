@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from mutants.base import Faulty, mutant
 from saver_conformance.model import Model
@@ -136,7 +136,7 @@ class LostWrites(_Slow):
         where = config["configurable"]
         key = (str(where["thread_id"]), where["checkpoint_ns"], where["checkpoint_id"])
         mine = Faulty(serde=self.serde)
-        mine.model._writes = {key: dict(self.model._writes.get(key, {}))}  # type: ignore
+        mine.model._writes = {key: dict(self.model._writes.get(key, {}))}  # type: ignore[arg-type, dict-item]
         self.pause()
         mine.put_writes(config, *args, **kwargs)
         self.model._writes[key] = mine.model._writes[key]  # type: ignore[index]
@@ -199,7 +199,7 @@ class BlocksExit(Faulty):
 class LeavesFile(Faulty):
     """A saver leaves files open."""
 
-    kept: list[int] = []
+    kept: ClassVar[list[int]] = []
 
     def get_tuple(self, config: Any) -> Any:
         self.kept.append(os.open(os.devnull, os.O_RDONLY))

@@ -119,9 +119,7 @@ class NanIsNone(Faulty):
 
     def seen(self, found: Any) -> Any:
         odd = (float("inf"), float("-inf"))
-        return values(
-            found, lambda v: None if isinstance(v, float) and (v != v or v in odd) else v
-        )
+        return values(found, lambda v: None if isinstance(v, float) and (v != v or v in odd) else v)
 
 
 @mutant("put.values.numbers")
@@ -134,10 +132,15 @@ class BoolsAreInts(Faulty):
 
 @mutant("put.values.large")
 class CutsLargeValues(Faulty):
-    """Text is cut after 64 KiB."""
+    """Text in a list is cut after 64 KiB."""
 
     def seen(self, found: Any) -> Any:
-        return values(found, lambda v: [v[0][:65536]] if isinstance(v, list) and v and isinstance(v[0], str) else v)
+        def cut(value: Any) -> Any:
+            if not isinstance(value, list):
+                return value
+            return [v[:65536] if isinstance(v, str) else v for v in value]
+
+        return values(found, cut)
 
 
 @mutant("put.absent")

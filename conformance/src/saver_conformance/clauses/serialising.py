@@ -125,7 +125,8 @@ def _expect_points(s: Session, which: str, saver: Any, *, rebuilt: bool) -> None
     with s.guard("get_tuple"):
         got = s.invoke(face, "get_tuple", (_REF.config,), {}, saver=saver)
     if got is None:
-        s.differ(name, got, "a tuple")
+        s.script.line(f"assert {name} is not None")
+        s.fail(f"{name} is None: {which} does not find what is stored")
     value = got.checkpoint["channel_values"].get("a")
     expression = f'isinstance({name}.checkpoint["channel_values"].get("a"), Point)'
     s.expect(expression, isinstance(value, Point), rebuilt)

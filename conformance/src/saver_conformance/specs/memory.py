@@ -20,6 +20,10 @@ spec = SaverSpec(
     name="InMemorySaver",
     open=_open,
     distribution="langgraph-checkpoint",
+    known_failures={
+        "list.paused.whole": "list looks up channel values while it is drawn from, so those of a "
+        "thread that was deleted meanwhile are gone",
+    },
     snippet="""
         from langgraph.checkpoint.memory import InMemorySaver
         saver = InMemorySaver({serde})

@@ -1,0 +1,187 @@
+"""The doors: the command line, `run`, the pytest class, and the official suite's registration."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import pytest
+from langgraph.checkpoint.conformance import checkpointer_test
+from langgraph.checkpoint.memory import InMemorySaver
+
+from saver_conformance import SaverSpec, Status, load_spec, run
+from saver_conformance.reference import ReferenceSaver
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from pathlib import Path
+
+#: A stranger's saver, in ten lines, with a fault in it.
+_STRANGER = """
+from saver_conformance import SaverSpec
+from saver_conformance.reference import ReferenceSaver
+
+
+class MySaver(ReferenceSaver):
+    def list(self, config, *, filter=None, before=None, limit=None):
+        return super().list(config, filter=filter, before=before, limit=limit or None)
+
+
+spec = SaverSpec(name="MySaver", open=lambda path: MySaver())
+"""
+
+
+def _command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "saver_conformance", *arguments]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=240, check=False
+    )
+
+
+def test_a_strangers_path_in_an_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "my_saver.py").write_text(_STRANGER)
+    outputs = [f"report{suffix}" for suffix in (".json", ".md", ".xml", ".html")]
+    named = [part for name in outputs for part in ("-o", name)]
+    arguments = ["my_saver.py:spec", "--profile", "quick", "--seed", "1", "--only", "list"]
+    done = _command(tmp_path, "check", *arguments, *named)
+    assert done.returncode == 1, done.stderr
+    assert "fix first: list.limit.zero" in done.stdout
+    assert "limit=0" in done.stdout
+    assert "--seed 1" in done.stdout
+
+    [report] = json.loads((tmp_path / "report.json").read_text())
+    assert report["counts"]["failed"] == 1
+    [failed] = [c for c in report["clauses"] if c["status"] == "failed"]
+    program = failed["failure"]["program"]
+    shown = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert shown.returncode == 1
+    assert "AssertionError" in shown.stderr
+    suite = ET.parse(tmp_path / "report.xml").getroot()[0]
+    assert suite.attrib["failures"] == "1"
+    assert "list.limit.zero" in (tmp_path / "report.md").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert "<script" not in page
+    assert page.count("MySaver") >= 1
+
+
+def test_a_saver_that_conforms_exits_with_zero(tmp_path: Path) -> None:
+    arguments = ["--profile", "quick", "--only", "latest", "--only", "get"]
+    done = _command(tmp_path, "check", "saver_conformance.specs.reference:memory", *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "conforms" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["check"], "name a MODULE:SPEC"),
+        (["check", "nowhere:spec"], "No module named"),
+        (["check", "json:nothing"], "has no attribute"),
+        (["check", "json:dumps"], "is no SaverSpec"),
+        (["check", "spec"], "is not MODULE:SPEC"),
+        (["check", "saver_conformance.specs.memory:spec", "--profile", "hard"], "no profile"),
+        (["check", "saver_conformance.specs.memory:spec", "--only", "nothing"], "no clause"),
+        (
+            [
+                "check",
+                "saver_conformance.specs.memory:spec",
+                "--only",
+                "get.unknown",
+                "-o",
+                "x.pdf",
+            ],
+            "must end in one of",
+        ),
+    ],
+)
+def test_a_wrong_command_says_so_and_exits_with_two(
+    tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    done = _command(tmp_path, *arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert told in done.stdout.replace("\n", " ")
+
+
+def test_the_clauses_can_be_listed(tmp_path: Path) -> None:
+    done = _command(tmp_path, "clauses")
+    assert done.returncode == 0
+    assert "list.before.strict" in done.stdout
+
+
+def test_the_official_registration_is_accepted_as_it_is() -> None:
+    entered = []
+
+    async def lifespan() -> AsyncGenerator[None, None]:
+        entered.append("in")
+        yield
+        entered.append("out")
+
+    shared = InMemorySaver()
+
+    @checkpointer_test(name="registered", skip_capabilities={"prune"}, lifespan=lifespan)
+    async def registered() -> AsyncGenerator[InMemorySaver, None]:
+        yield shared
+
+    report = run(registered, profile="quick", seed=0, only=["latest", "list.everything", "prune"])
+    assert entered == ["in", "out"]
+    assert report["latest.by_id"].status is Status.PASSED
+    # The store is the same in every example, and is emptied in between.
+    assert report["list.everything"].status is Status.PASSED
+    assert report["prune.keep_latest"].status is Status.NOT_CLAIMED
+
+
+def test_a_run_with_the_same_seed_is_the_same() -> None:
+    class NoFilter(ReferenceSaver):
+        def list(self, config: object, **narrowing: object) -> object:  # type: ignore[override]
+            narrowing.pop("filter", None)
+            return super().list(config, **narrowing)  # type: ignore[arg-type]
+
+    spec = SaverSpec(name="no filter", open=lambda path: NoFilter())
+    first, second = (
+        run(spec, profile="quick", seed=7, only=["list.filter"])["list.filter"] for _ in range(2)
+    )
+    assert first.failure is not None
+    assert second.failure is not None
+    assert first.failure.program == second.failure.program
+    assert first.examples == second.examples
+
+
+def test_a_spec_is_loaded_from_a_module_or_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "strangers_file.py").write_text(_STRANGER)
+    spec = load_spec(f"{tmp_path}/strangers_file.py:spec")
+    assert spec.name == "MySaver"
+    assert spec.origin == "strangers_file:spec"
+
+
+_PYTEST = """
+from saver_conformance.specs.reference import memory
+from saver_conformance.testing import SaverConformance
+
+
+class TestFirst(SaverConformance):
+    spec = memory
+
+
+class TestSecond(SaverConformance):
+    spec = memory
+"""
+
+
+def test_two_classes_in_one_session_of_pytest(tmp_path: Path) -> None:
+    (tmp_path / "test_savers.py").write_text(_PYTEST)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "list.limit"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert "4 passed" in done.stdout

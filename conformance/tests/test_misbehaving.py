@@ -1,0 +1,206 @@
+"""Specs that raise, hang, leak or return nonsense are reported, and never hang the suite."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from saver_conformance import Profile, SaverSpec, Status, run
+from saver_conformance.reference import ReferenceSaver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_FAST = Profile("fast", 3, 1, 2, 5, call_seconds=1, clause_seconds=5, shrink_seconds=2)
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def _raises(path: Path) -> Any:
+    raise OSError("the disk is gone")
+
+
+def _hangs(path: Path) -> Any:
+    time.sleep(60)
+
+
+def _spins(path: Path) -> Any:
+    while True:
+        pass
+
+
+def _is_nothing(path: Path) -> Any:
+    return 42
+
+
+@contextmanager
+def _does_not_close(path: Path) -> Iterator[Any]:
+    yield ReferenceSaver()
+    raise RuntimeError("cannot close")
+
+
+async def _hangs_on_a_loop(path: Path) -> Any:
+    await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize(
+    ("opener", "told"),
+    [
+        (_raises, "OSError: the disk is gone"),
+        (_hangs, "no answer within 1 s"),
+        (_spins, "no answer within 1 s"),
+        (_is_nothing, "has no get_tuple"),
+        (_does_not_close, "cannot close"),
+        (_hangs_on_a_loop, "no answer within 1 s"),
+    ],
+)
+def test_a_saver_that_does_not_open(opener: Callable[..., Any], told: str) -> None:
+    report = run(SaverSpec(name="bad", open=opener), profile=_FAST, seed=0)
+    assert not report.ok
+    assert report["spec.opens"].status is Status.FAILED
+    failure = report["spec.opens"].failure
+    assert failure is not None
+    assert told in failure.message
+    assert report["put.config"].status is Status.NOT_RUN
+    assert not [r for r in report.results if r.status is Status.PASSED]
+
+
+class _Broken(ReferenceSaver):
+    """Breaks in one way, once it is past the first look at it."""
+
+    calls = 0
+
+    def misbehave(self) -> Any:
+        """Do what a saver must not."""
+        raise NotImplementedError
+
+    def get_tuple(self, config: Any) -> Any:
+        if config["configurable"]["thread_id"] == "probe":
+            return super().get_tuple(config)
+        return self.misbehave()
+
+
+class _Sleeps(_Broken):
+    def misbehave(self) -> Any:
+        threading.Event().wait()
+
+
+class _Spins(_Broken):
+    def misbehave(self) -> Any:
+        while True:
+            pass
+
+
+class _Nonsense(_Broken):
+    def misbehave(self) -> Any:
+        return 42
+
+
+class _Exits(_Broken):
+    def misbehave(self) -> Any:
+        raise SystemExit(3)
+
+
+class _Recurses(_Broken):
+    def misbehave(self) -> Any:
+        return self.misbehave()
+
+
+class _Incomparable:
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("do not compare me")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class _Trap(_Broken):
+    def misbehave(self) -> Any:
+        return _Incomparable()
+
+
+@pytest.mark.parametrize(
+    ("saver", "told"),
+    [
+        (_Sleeps, "get_tuple hung"),
+        (_Spins, "get_tuple hung"),
+        (_Nonsense, "no CheckpointTuple: 42"),
+        (_Exits, "SystemExit: 3"),
+        (_Recurses, "RecursionError"),
+        (_Trap, "no CheckpointTuple"),
+    ],
+)
+def test_a_saver_that_misbehaves_in_a_call(saver: type[_Broken], told: str) -> None:
+    spec = SaverSpec(name="bad", open=lambda path: saver())
+    report = run(spec, profile=_FAST, seed=0, only=["get.by_id", "list.limit"])
+    failure = report["get.by_id"].failure
+    assert failure is not None
+    assert told in failure.message
+    assert "saver.get_tuple(at('thread'" in failure.program
+    assert report["list.limit"].status is Status.PASSED
+
+
+def test_a_base_capability_that_is_missing_fails() -> None:
+    class NoDelete(ReferenceSaver):
+        def delete_thread(self, thread_id: str) -> None:
+            raise NotImplementedError
+
+        async def adelete_thread(self, thread_id: str) -> None:
+            raise NotImplementedError
+
+    spec = SaverSpec(name="no delete", open=lambda path: NoDelete())
+    report = run(spec, profile=_FAST, seed=0, only=["spec.capabilities", "delete_thread"])
+    assert report["spec.capabilities"].status is Status.FAILED
+    assert report["delete_thread.others"].status is Status.NOT_RUN
+    assert not report.ok
+
+
+def test_a_saver_that_overrides_nothing_fails() -> None:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+    class Nothing(BaseCheckpointSaver[int]):
+        pass
+
+    spec = SaverSpec(name="nothing", open=lambda path: Nothing())
+    report = run(spec, profile=_FAST, seed=0)
+    assert not report.ok
+    assert "neither put and get_tuple nor aput and aget_tuple" in str(report["spec.opens"].failure)
+
+
+def test_known_failures_that_pass_or_do_not_exist_are_reported() -> None:
+    known = {"list.limit": "it is hard", "list.limti": "a slip"}
+    spec = SaverSpec(name="good", open=lambda path: ReferenceSaver(), known_failures=known)
+    report = run(spec, profile=_FAST, seed=0, only=["list.limit"])
+    assert report["list.limit"].status is Status.UNEXPECTED_PASS
+    assert report.unknown_failures == ("list.limti",)
+    assert not report.ok
+
+
+def test_a_known_failure_that_fails_is_no_failure_of_the_run() -> None:
+    class NoLimit(ReferenceSaver):
+        def list(self, config: Any, **narrowing: Any) -> Any:
+            narrowing.pop("limit", None)
+            return super().list(config, **narrowing)
+
+    known = {"list.limit": "it is hard", "list.limit.zero": "as is this"}
+    spec = SaverSpec(name="known", open=lambda path: NoLimit(), known_failures=known)
+    report = run(spec, profile=_FAST, seed=0, only=["list.limit"])
+    assert report["list.limit"].status is Status.KNOWN_FAILURE
+    assert report.ok
+
+
+def test_a_face_that_is_missing_is_not_claimed() -> None:
+    class SyncOnly(ReferenceSaver):
+        async def aget_tuple(self, config: Any) -> Any:
+            raise NotImplementedError
+
+    spec = SaverSpec(name="sync", open=lambda path: SyncOnly())
+    report = run(spec, profile=_FAST, seed=0, only=["async", "get.by_id"])
+    assert report.faces == ("sync",)
+    assert report["async.snapshot"].status is Status.NOT_CLAIMED
+    assert report["get.by_id"].status is Status.PASSED

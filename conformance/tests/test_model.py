@@ -1,0 +1,108 @@
+"""The model, where what it says is not obvious."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from saver_conformance.model import Key, Model, merged_metadata
+
+
+def _at(thread: str = "t", ns: str = "", identifier: str | None = None) -> dict[str, Any]:
+    where = {"thread_id": thread, "checkpoint_ns": ns}
+    return {"configurable": where if identifier is None else {**where, "checkpoint_id": identifier}}
+
+
+def _put(model: Model, identifier: str, parent: str | None = None, **options: Any) -> None:
+    ns, metadata = options.pop("ns", ""), options.pop("metadata", {})
+    checkpoint = {"id": identifier, "channel_values": options.pop("values", {})}
+    model.put(_at("t", ns, parent), checkpoint, metadata)
+
+
+def test_writes_are_ordered_by_path_then_task_then_number() -> None:
+    model = Model()
+    _put(model, "1")
+    model.put_writes(_at("t", "", "1"), [("c", n) for n in range(11)], "b", "p")
+    model.put_writes(_at("t", "", "1"), [("c", "late"), ("__error__", "e")], "a", "q")
+    entry = model.get(_at())
+    assert entry is not None
+    assert [w[2] for w in entry.writes] == [*range(11), "e", "late"]
+
+
+def test_a_regular_write_stays_and_a_special_one_is_replaced() -> None:
+    model = Model()
+    _put(model, "1")
+    for number in range(2):
+        model.put_writes(_at("t", "", "1"), [("c", number), ("__resume__", number)], "task")
+    entry = model.get(_at())
+    assert entry is not None
+    assert entry.writes == [("task", "__resume__", 1), ("task", "c", 0)]
+
+
+def test_keep_latest_drops_the_calls_of_pruned_checkpoints_alone() -> None:
+    model = Model()
+    _put(model, "1")
+    _put(model, "2", "1")
+    _put(model, "1", ns="call:old", metadata={"parents": {"": "1"}})
+    _put(model, "1", ns="call:new", metadata={"parents": {"": "2"}})
+    _put(model, "1", ns="persistent", metadata={"parents": {"": "1"}})
+    model.prune(["t"])
+    assert {(k.ns, k.id) for k in model.stored()} == {
+        ("", "2"),
+        ("call:new", "1"),
+        ("persistent", "1"),
+    }
+    kept = model.get(_at())
+    assert kept is not None
+    assert kept.parent is None
+
+
+def test_a_delta_channel_keeps_its_history_through_pruning() -> None:
+    model = Model()
+    for number in "123":
+        counters = {"counters_since_delta_snapshot": {"log": [1, 1]}}
+        _put(model, number, str(int(number) - 1) if number > "1" else None, metadata=counters)
+        model.put_writes(_at("t", "", number), [("log", number)], "task")
+    before = model.history(_at(), ["log"])
+    model.prune(["t"])
+    assert model.ids("t", "") == ["3"]
+    assert model.history(_at(), ["log"]) == before
+    assert [w[2] for w in before["log"]["writes"]] == ["1", "2"]
+
+
+def test_a_loop_of_parents_ends() -> None:
+    model = Model()
+    _put(model, "1", "2")
+    _put(model, "2", "1")
+    assert model.history(_at("t", "", "2"), ["log"]) == {"log": {"writes": []}}
+
+
+def test_what_is_got_is_the_readers_own() -> None:
+    model = Model()
+    _put(model, "1", values={"a": [1]})
+    first = model.get(_at())
+    assert first is not None
+    first.checkpoint["channel_values"]["a"].append(2)
+    second = model.get(_at())
+    assert second is not None
+    assert second.checkpoint["channel_values"] == {"a": [1]}
+
+
+def test_metadata_take_scalars_from_the_config_and_no_ids() -> None:
+    config = {
+        "configurable": {"thread_id": "t", "user": "u\0", "__private": 1, "deep": {}},
+        "metadata": {"source": "mine", "tenant": 7},
+    }
+    merged = merged_metadata(config, {"source": "loop"})
+    assert merged == {"source": "loop", "tenant": 7, "user": "u"}
+
+
+def test_a_string_of_threads_and_an_unknown_strategy_are_refused() -> None:
+    model = Model()
+    _put(model, "1")
+    with pytest.raises(TypeError, match="sequence"):
+        model.prune("t")
+    with pytest.raises(ValueError, match="unknown strategy"):
+        model.prune(["t"], strategy="all")
+    assert list(model.stored()) == [Key("t", "", "1")]

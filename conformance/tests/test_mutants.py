@@ -1,0 +1,25 @@
+"""Every mutant is killed, by every clause that has to, and every clause kills one."""
+
+from __future__ import annotations
+
+import pytest
+
+from mutants import MUTANTS, Mutant
+from saver_conformance import CLAUSES, Status, clauses, run
+
+clauses.load()
+
+
+@pytest.mark.parametrize("mutant", MUTANTS.values(), ids=lambda mutant: mutant.name)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_default_profile_kills(mutant: Mutant) -> None:
+    for clause_id in mutant.kills:
+        report = run(mutant.spec, profile="default", seed=0, only=[clause_id], shrink=False)
+        status = report[clause_id].status
+        assert status in (Status.FAILED, Status.DIFFERS), (clause_id, report[clause_id].note)
+
+
+def test_there_are_enough_mutants_and_every_clause_kills_one() -> None:
+    assert len(MUTANTS) >= 60
+    killing = {clause_id for mutant in MUTANTS.values() for clause_id in mutant.kills}
+    assert killing == {clause.id for clause in CLAUSES}

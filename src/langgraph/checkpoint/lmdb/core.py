@@ -6,13 +6,14 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from langgraph.checkpoint.lmdb.engine.store import Place, StaleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.configs import Where
     from langgraph.checkpoint.lmdb.engine.checkpoints import Version
     from langgraph.checkpoint.lmdb.engine.commit import GroupCommit
-    from langgraph.checkpoint.lmdb.engine.store import CheckpointStore
+    from langgraph.checkpoint.lmdb.engine.store import CheckpointStore, Snapshot
     from langgraph.checkpoint.lmdb.engine.values import StoredValue
     from langgraph.checkpoint.lmdb.kv.base import Writer
 
@@ -143,6 +144,19 @@ class SaverCore:
             if record is None:
                 return View(place, _NOTHING, _NOTHING)
             return View(place, record.versions, record.values)
+
+    @contextmanager
+    def snapshot_of(self, thread_id: str, place: Place) -> Iterator[Snapshot]:
+        """A view of the store in which what was learned of a thread still holds.
+
+        Raises:
+            StaleError: It does not hold any more.
+        """
+        with self.store.snapshot() as snapshot:
+            thread = snapshot.thread(thread_id)
+            if thread is None or Place(thread.number, thread.generation) != place:
+                raise StaleError
+            yield snapshot
 
 
 _instances: weakref.WeakSet[Views] = weakref.WeakSet()

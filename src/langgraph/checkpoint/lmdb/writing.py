@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import WRITES_IDX_MAP, get_checkpoint_metadata
@@ -12,7 +13,7 @@ from langgraph.checkpoint.lmdb.codec.layouts import ChannelKey
 from langgraph.checkpoint.lmdb.codec.values import Base, Encoded
 from langgraph.checkpoint.lmdb.configs import Where
 from langgraph.checkpoint.lmdb.core import Operation, View
-from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites, Place, StaleError
+from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites
 from langgraph.checkpoint.lmdb.errors import (
     InvalidConfigError,
     InvalidVersionError,
@@ -127,7 +128,8 @@ def _encode(core: SaverCore, where: Where, channel: str, value: Any, view: View)
     key = ChannelKey(where.thread_id, where.checkpoint_ns, channel)
     base = None
     if view.place is not None:
-        base = Base(view.place, view.values.get(channel), core.store.snapshot)
+        snapshot = partial(core.snapshot_of, where.thread_id, view.place)
+        base = Base(view.place, view.values.get(channel), snapshot)
     try:
         return core.codec.encode(key, value, base)
     except LmdbSaverError as error:
@@ -143,12 +145,10 @@ def _inherited(
         return view.values.get(channel)
     if view.place is None:
         return None
-    with core.store.snapshot() as snapshot:
+    with core.snapshot_of(where.thread_id, view.place) as snapshot:
         thread = snapshot.thread(where.thread_id)
-        if thread is None or Place(thread.number, thread.generation) != view.place:
-            raise StaleError
-        namespace = snapshot.namespace(thread, where.checkpoint_ns)
-        if namespace is None:
+        namespace = None if thread is None else snapshot.namespace(thread, where.checkpoint_ns)
+        if thread is None or namespace is None:
             return None
         return snapshot.find_version(thread.number, namespace, channel, version)
 

@@ -1,0 +1,58 @@
+"""What a saver remembers of a thread, after something else changed the thread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
+from tests.engine import reachability
+
+ROOT: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+TEXT = " ".join(map(str, range(3000)))
+MESSAGES = [HumanMessage(f"{i} " * 100) for i in range(50)]
+
+
+def checkpoint(checkpoint_id: str, version: int, value: Any) -> Any:
+    """A checkpoint with one channel."""
+    return {
+        "v": 4,
+        "ts": "",
+        "id": checkpoint_id,
+        "channel_values": {"x": value},
+        "channel_versions": {"x": version},
+        "versions_seen": {},
+    }
+
+
+@pytest.mark.parametrize("value", [TEXT, MESSAGES])
+@pytest.mark.parametrize("change", ["delete", "prune", "replace"])
+def test_a_parent_that_is_gone_is_no_damage(value: Any, change: str) -> None:
+    """Nothing remembers the parent's value, so it is read again, and is not there any more."""
+    kv = MemoryStore()
+    saver, other = (LmdbSaver.on(kv, cache_size=0) for _ in range(2))
+    parent = saver.put(ROOT, checkpoint("1", 1, value), {}, {"x": 1})
+    if change == "delete":
+        other.delete_thread("t")
+    elif change == "prune":
+        other.put(ROOT, checkpoint("1a", 2, "short"), {}, {"x": 2})
+        other.prune(["t"])
+    else:
+        other.put(ROOT, checkpoint("1", 2, "short"), {}, {"x": 2})
+    saver.put(parent, checkpoint("2", 3, value + value), {}, {"x": 3})
+    found = saver.get(ROOT)
+    assert found is not None
+    assert found["channel_values"] == {"x": value + value}
+    reachability.check(kv)
+
+
+def test_no_writes_leave_no_thread() -> None:
+    """A task without writes is nothing that a thread would have to be there for."""
+    kv = MemoryStore()
+    saver = LmdbSaver.on(kv)
+    saver.put_writes({"configurable": {"thread_id": "t", "checkpoint_id": "1"}}, [], "task")
+    with kv.read() as reader:
+        assert [*reader.keys(b"\x01", b"\xff")] == []

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from langgraph.checkpoint.lmdb.errors import StoreClosedError, StoreFullError, TooManyReadersError
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError, StoreClosedError, TooManyReadersError
 from langgraph.checkpoint.lmdb.kv import LmdbStore, files
 from tests.kv.processes import fork, in_fork, in_new_process
 from tests.kv.test_lmdb_sharing import content, put
@@ -175,7 +175,7 @@ def test_an_error_of_the_map_that_apply_swallows_still_grows_it(open_lmdb: Open)
 
     def apply(writer) -> None:
         for number in range(100):
-            with suppress(StoreFullError):
+            with suppress(LmdbSaverError):
                 writer.put(b"%d" % number, b"v" * 50_000)
 
     store.write(apply)
@@ -257,36 +257,20 @@ def test_too_many_readers_is_an_error_that_passes(open_lmdb: Open) -> None:
     assert content(store) == {b"k": b"v"}
 
 
-def killed_while_reading(store: LmdbStore) -> None:
-    """A child takes a snapshot and is killed."""
-    ready, write_end = os.pipe()
-    pid = fork()
-    if pid == 0:
-        reader = store.read().__enter__()
-        reader.get(b"k")
-        os.write(write_end, b".")
-        signal.pause()
-    os.read(ready, 1)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    os.close(ready)
-    os.close(write_end)
-
-
-@pytest.mark.usefixtures("few_readers")
-def test_slots_of_killed_readers_are_cleared_when_they_are_needed(open_lmdb: Open) -> None:
-    store = open_lmdb()
-    for _ in range(4):
-        killed_while_reading(store)
-    with_readers(store, 4, lambda: None)
-
-
 READ_UNTIL_KILLED = """
-import sys
+import sys, threading
 from langgraph.checkpoint.lmdb.kv import LmdbStore
-with LmdbStore.open(sys.argv[1], sync="off").read():
-    print("reading", flush=True)
-    sys.stdin.read()
+store = LmdbStore.open(sys.argv[1], sync="off")
+together = threading.Barrier(5)
+def hold():
+    with store.read():
+        together.wait()
+        threading.Event().wait()
+for _ in range(4):
+    threading.Thread(target=hold, daemon=True).start()
+together.wait()
+print("reading", flush=True)
+sys.stdin.read()
 """
 OPEN = """
 import sys
@@ -295,17 +279,32 @@ LmdbStore.open(sys.argv[1], sync="off").close()
 """
 
 
-def test_slots_of_killed_readers_are_cleared_on_opening(open_lmdb: Open, folder: Path) -> None:
-    store = open_lmdb()
+def kill_four_readers(folder: Path) -> str:
+    """Another process takes four snapshots and is killed; its id."""
     command = [sys.executable, "-c", READ_UNTIL_KILLED, str(folder)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as reading:
         assert reading.stdout is not None
         assert reading.stdout.readline() == "reading\n"
         reading.kill()
-    assert str(reading.pid) in store._env._lmdb.readers()
+    return str(reading.pid)
+
+
+@pytest.mark.usefixtures("few_readers")
+def test_slots_of_killed_readers_are_cleared_when_they_are_needed(
+    open_lmdb: Open, folder: Path
+) -> None:
+    store = open_lmdb()
+    kill_four_readers(folder)
+    with_readers(store, 4, lambda: None)
+
+
+def test_slots_of_killed_readers_are_cleared_on_opening(open_lmdb: Open, folder: Path) -> None:
+    store = open_lmdb()
+    killed = kill_four_readers(folder)
+    assert killed in store._env._lmdb.readers()
     in_new_process(OPEN, folder)
-    assert str(reading.pid) not in store._env._lmdb.readers()
+    assert killed not in store._env._lmdb.readers()
 
 
 def test_a_writer_that_was_killed_leaves_its_transaction_undone(open_lmdb: Open) -> None:

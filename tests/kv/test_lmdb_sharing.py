@@ -158,6 +158,15 @@ def test_opening_inside_a_transaction_of_the_same_store_is_an_error(open_lmdb: O
     open_lmdb(sync="full").write(put(b"k"))
 
 
+def test_who_was_on_the_way_in_while_the_store_was_closed_stays_out(open_lmdb: Open) -> None:
+    store = open_lmdb()
+    env = store._env
+    store.close()
+    for write in (True, False):
+        with pytest.raises(StoreClosedError):
+            env.begin(write=write)
+
+
 class Interrupted:
     """Stands before an object; its method does its work and is then interrupted, once."""
 

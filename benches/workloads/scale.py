@@ -24,7 +24,7 @@ _GROUP = 10
 _LONG = "long"
 _TEXT_SIZE = 500
 _CALLS, _QUICK_CALLS = 500, 50
-_FILTERS = 5
+_FILTERS = 3
 
 
 def _short(number: int) -> str:

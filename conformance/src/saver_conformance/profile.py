@@ -46,7 +46,7 @@ class Profile:
 
 
 QUICK: Final = Profile("quick", 8, 1, 10, 15, 5, 10, 6)
-DEFAULT: Final = Profile("default", 50, 4, 80, 40, 20, 60, 20)
+DEFAULT: Final = Profile("default", 50, 4, 80, 40, 10, 60, 20)
 THOROUGH: Final = Profile("thorough", 400, 20, 400, 50, 60, 900, 120)
 
 PROFILES: Final = {profile.name: profile for profile in (QUICK, DEFAULT, THOROUGH)}

@@ -111,11 +111,11 @@ def opened_target(spec: SaverSpec, profile: Profile, root: Path) -> Iterator[Tar
         The saver, not probed yet.
     """
     lanes = Lanes(profile.call_seconds)
-    with _lifespan(spec, lanes):
-        try:
+    try:
+        with _lifespan(spec, lanes):
             yield Target(spec, lanes, root)
-        finally:
-            lanes.close()
+    finally:
+        lanes.close()
 
 
 @contextmanager

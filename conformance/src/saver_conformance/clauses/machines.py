@@ -253,8 +253,7 @@ class MixedFaces(Operations):
     @rule(face=st.sampled_from(Face))
     def turn(self, face: Face) -> None:
         """Make the following calls on one face."""
-        if self.paused is None:
-            self._turn = face
+        self._turn = face
 
 
 @clause(

@@ -379,7 +379,7 @@ def essay(saver: Any, prose: Prose) -> None:
         answer = interrupt({"question": "Is this good?", "drafts": done})
         return entrypoint.final(value=[*done, answer], save=answer)
 
-    config = {**_at(prose), "max_concurrency": None}  # the entrypoint waits for its tasks
+    config: Any = {**_at(prose), "max_concurrency": None}  # the entrypoint waits for its tasks
     for _ in range(2):
         run.invoke([prose.text(20) for _ in range(2)], config)
         run.invoke(Command(resume="yes"), config)

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
 
 DEFAULT_CACHE_SIZE = 64 << 20
+# Small records find good matches only from 5 on: `python -m benches.dictionary`.
+DEFAULT_LEVEL = 6
 _BYTES_PER_HINT = 2048  # a hint takes about 300: beside the cache it adds a seventh at most
 
 
@@ -77,7 +79,7 @@ class LmdbSaver(AsyncFace):
         *,
         serde: SerializerProtocol | None = None,
         sync: Literal["full", "normal", "off"] = "full",
-        compression: int | None = 3,
+        compression: int | None = DEFAULT_LEVEL,
         cache_size: int = DEFAULT_CACHE_SIZE,
         map_size: int = DEFAULT_MAP_SIZE,
         readonly: bool = False,
@@ -126,7 +128,7 @@ class LmdbSaver(AsyncFace):
         kv: KeyValueStore,
         *,
         serde: SerializerProtocol | None = None,
-        compression: int | None = 3,
+        compression: int | None = DEFAULT_LEVEL,
         cache_size: int = DEFAULT_CACHE_SIZE,
         clock: Callable[[], float] = time.time,
     ) -> Self:

@@ -24,7 +24,8 @@ _GROUP = 10
 _LONG = "long"
 _TEXT_SIZE = 500
 _CALLS, _QUICK_CALLS = 500, 50
-_FILTERS = 3
+_FILTERS, _LONG_LISTS = 3, 30
+"""Fewer: some savers read all checkpoints, or all of the thread."""
 
 
 def _short(number: int) -> str:
@@ -89,7 +90,7 @@ def _run(bench: Bench, total: int) -> Result:
         if hasattr(saver, "threads"):
             result.latency("threads", latencies([partial(_newest_threads, saver)] * calls))
         result.latency("list", latencies(partial(list_five, name) for name in chosen))
-        result.latency("list_long", latencies([partial(list_five, _LONG)] * calls))
+        result.latency("list_long", latencies([partial(list_five, _LONG)] * _LONG_LISTS))
         writers = [ThreadWriter.resume(saver, name) for name in chosen]
         long = ThreadWriter.resume(saver, _LONG)
         new = [texts.next() for _ in range(2 * calls)]

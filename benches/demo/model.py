@@ -53,7 +53,7 @@ def next_message(messages: Sequence[BaseMessage]) -> AIMessage:
             return AIMessage("I know who imports what; the editor can write it up.")
         calls = [
             ("find_importers", {"module": module, "inside": listed[0]})
-            for module, _ in import_counts(surveys).most_common(5)
+            for module, _ in import_counts(surveys).most_common(3)
         ]
         return _call("I look for every file that imports the most popular modules.", calls)
     done = {found["file"] for found in results(messages, "read_function")}

@@ -7,10 +7,10 @@ change: in place, however deep, of the type alone; by its user or by another sav
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -140,13 +140,27 @@ STEPS = st.lists(
 )
 
 
-Model = dict[str, dict[str, tuple[list[str], str]]]
-"""By thread and checkpoint: the log, and the run."""
+class Stored(NamedTuple):
+    """A checkpoint as the model knows it: a log that grows, and a channel that never changes."""
+
+    log: list[str]
+    kept: str
+    run: str
+
+
+Model = dict[str, dict[str, Stored]]
+"""By thread and checkpoint id. The ids begin again where a thread does."""
+
+PUTS = [(0, "put", 0), (0, "put", 0), (0, "put", 0)]
 
 
 @given(STEPS)
-def test_two_savers_see_one_store(two: list[Face], steps: list[tuple[int, str, int]]) -> None:
+@example([*PUTS, (1, "delete", 0), *((1, *step) for _, *step in PUTS), (0, "put", 0)])
+@example([*PUTS, (1, "again", 2), (0, "put", 0), (1, "run", 0), (0, "put", 1), (1, "prune", 0)])
+@example([*PUTS, (0, "copy", 0), (1, "delete", 0), *PUTS, (1, "put", 0)])
+def test_two_savers_see_one_store(savers: list[Face], steps: list[tuple[int, str, int]]) -> None:
     """What one saver remembers never hides, nor spoils, what another has done meanwhile."""
+    *two, onlooker = savers
     thread, other = fresh_thread(), fresh_thread()
     model: Model = {thread: {}, other: {}}
     for number, (who, what, place) in enumerate(steps):
@@ -166,15 +180,41 @@ def test_two_savers_see_one_store(two: list[Face], steps: list[tuple[int, str, i
         elif what == "run":
             face.delete_for_runs([run])
             for name, kept in model.items():
-                model[name] = {cid: one for cid, one in kept.items() if one[1] != run}
+                model[name] = {cid: one for cid, one in kept.items() if one.run != run}
         else:
             parent = chain[place % len(chain) if what == "fork" else -1] if chain else None
-            cid = chain[place % len(chain)] if what == "again" and chain else f"c{number:02}"
-            log = [*(stored[parent][0] if parent else []), f"message {number} " * 9]
-            put(face, cid, {"log": log}, thread=thread, parent=parent, run_id=run)
-            stored[cid] = (log, run)
-        for reader in two:
-            check_model(reader, model)
+            cid = chain[place % len(chain)] if what == "again" and chain else successor(chain)
+            stored[cid] = grow(stored.get(parent or ""), number, run)
+            put_stored(face, thread, cid, parent, stored[cid], number)
+        check_model(onlooker, model)  # reading would refresh what the other two remember
+    for face in two:
+        check_model(face, model)
+
+
+def successor(chain: list[str]) -> str:
+    return f"c{int(chain[-1][1:]) + 1:02}" if chain else "c00"
+
+
+def grow(parent: Stored | None, number: int, run: str) -> Stored:
+    """A child of a checkpoint, or the first of its thread; much of it has been stored before."""
+    log, kept = ([], f"kept {number % 2} " * 300) if parent is None else (parent.log, parent.kept)
+    return Stored([*log, f"message {len(log)}, {number % 2} " * 100], kept, run)
+
+
+def put_stored(
+    face: Face, thread: str, cid: str, parent: str | None, one: Stored, number: int
+) -> None:
+    """Put it as LangGraph does: all the values, and the versions of those that are new."""
+    put(
+        face,
+        cid,
+        {"log": one.log, "kept": one.kept},
+        thread=thread,
+        parent=parent,
+        versions={"log": number, "kept": one.kept[:6]},
+        new={"log": number} if parent else {"log": number, "kept": one.kept[:6]},
+        run_id=one.run,
+    )
 
 
 def check_model(face: Face, model: Model) -> None:
@@ -184,10 +224,11 @@ def check_model(face: Face, model: Model) -> None:
         for one in listed:
             got = face.get(config(thread, id=one.checkpoint["id"]))
             assert got == one.checkpoint
-            assert got["channel_values"] == {"log": stored[got["id"]][0]}
+            expected = stored[got["id"]]
+            assert got["channel_values"] == {"log": expected.log, "kept": expected.kept}
 
 
 @pytest.fixture
-def two(open_saver: Callable[..., LmdbSaver]) -> list[Face]:
-    """Two savers on one store, with memories of their own."""
-    return [Face(open_saver()), Face(open_saver())]
+def savers(open_saver: Callable[..., LmdbSaver]) -> list[Face]:
+    """Three savers on one store, with memories of their own."""
+    return [Face(open_saver()) for _ in range(3)]

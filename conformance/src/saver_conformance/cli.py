@@ -23,9 +23,10 @@ from saver_conformance.clause import CLAUSES
 from saver_conformance.profile import PROFILES
 from saver_conformance.reports import write
 from saver_conformance.reports.terminal import show
+from saver_conformance.result import Status
 from saver_conformance.runner import run
-from saver_conformance.servers import ServerMissingError
 from saver_conformance.spec import SaverSpec, load_spec
+from saver_conformance.survey import run_published
 from saver_conformance.survey import survey as make_survey
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ def survey(
     ),
     *,
     profile: _Profile = "default",
-    seed: _Seed = 0,
+    seed: Annotated[int, typer.Option(help="The seed of every run.")] = 0,
+    jobs: Annotated[int, typer.Option(help="How many savers to run at a time.")] = 1,
     html: Annotated[Path | None, typer.Option(help="A page that compares the savers.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only specs that contain this.")] = None,
 ) -> None:
@@ -121,18 +123,14 @@ def survey(
     chosen = [r for r in READY if not only or any(text in r.reference for text in only)]
     reports: list[Report] = []
     absent: list[tuple[str, str]] = []
-    for ready in chosen:
-        if ready.version is None:
-            absent.append((ready.reference, f"{ready.distribution} is not installed"))
-            continue
-        try:
-            report = _check(load_spec(ready.reference), profile, seed or 0, [])
-        except ServerMissingError as error:
-            console.print(f"[bold yellow]{ready.reference} is left out: {error}[/]")
-            absent.append((ready.reference, str(error)))
-            continue
-        if report is not None:
-            reports.append(report)
+    for ready, found in run_published(chosen, profile, seed, jobs):
+        if isinstance(found, str):
+            console.print(f"[bold yellow]{ready.reference} is left out: {found}[/]")
+            absent.append((ready.reference, found))
+        else:
+            counts = ", ".join(f"{found.count(s)} {s}" for s in Status if found.count(s))
+            console.print(f"{found.name}: {counts} in {found.seconds:.0f} s", highlight=False)
+            reports.append(found)
     output.write_text(make_survey(reports, absent), encoding="utf-8")
     if html is not None:
         write(reports, html)

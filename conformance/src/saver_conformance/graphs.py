@@ -163,8 +163,9 @@ def play(saver, builder, steps):
     from langgraph.types import Command
 
     def outcome(state):
-        # The ids of interrupts are different in every run.
-        return {k: [i.value for i in v] if k == "__interrupt__" else v for k, v in state.items()}
+        # The ids of interrupts, and the order in which tasks come to them, vary from run to run.
+        waiting = sorted(i.value for i in state.get("__interrupt__", ()))
+        return {**state, "__interrupt__": waiting} if waiting else state
 
     graph = builder.compile(checkpointer=saver)
     config = {"configurable": {"thread_id": "thread"}}
@@ -207,8 +208,9 @@ async def aplay(saver, builder, steps):
     from langgraph.types import Command
 
     def outcome(state):
-        # The ids of interrupts are different in every run.
-        return {k: [i.value for i in v] if k == "__interrupt__" else v for k, v in state.items()}
+        # The ids of interrupts, and the order in which tasks come to them, vary from run to run.
+        waiting = sorted(i.value for i in state.get("__interrupt__", ()))
+        return {**state, "__interrupt__": waiting} if waiting else state
 
     graph = builder.compile(checkpointer=saver)
     config = {"configurable": {"thread_id": "thread"}}

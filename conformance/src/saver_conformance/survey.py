@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 from saver_conformance.reports.markdown import entry, title
 from saver_conformance.result import Status
+from saver_conformance.runner import run
+from saver_conformance.servers import ServerMissingError
+from saver_conformance.spec import load_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from saver_conformance.catalogue import Ready
     from saver_conformance.result import ClauseResult, Report
 
 _BROKEN = (Status.FAILED, Status.KNOWN_FAILURE, Status.NOT_RUN)
@@ -20,6 +28,45 @@ _COUNTED = {
     "differs": (Status.DIFFERS,),
     "not claimed": (Status.NOT_CLAIMED,),
 }
+
+
+def run_published(
+    ready: Sequence[Ready], profile: str, seed: int, jobs: int
+) -> Iterator[tuple[Ready, Report | str]]:
+    """Run the suite on published savers, each in a process of its own.
+
+    Args:
+        ready: Their ready specs.
+        profile: How hard to look.
+        seed: The seed of every run.
+        jobs: How many processes run at a time.
+
+    Yields:
+        A spec with its report, or with the reason why there is none, in the order of `ready`.
+    """
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(_in_own_process, r.reference, profile, seed) for r in ready]
+        for spec, future in zip(ready, futures, strict=True):
+            if spec.version is None:
+                future.cancel()
+                yield spec, f"{spec.distribution} is not installed"
+                continue
+            try:
+                yield spec, future.result()
+            except ServerMissingError as error:
+                yield spec, str(error)
+
+
+def _in_own_process(reference: str, profile: str, seed: int) -> Report:
+    # What one saver leaves behind must not touch the next.
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(_run_one, reference, profile, seed).result()
+
+
+def _run_one(reference: str, profile: str, seed: int) -> Report:
+    logging.disable(logging.CRITICAL)
+    sys.unraisablehook = lambda _: None
+    return run(load_spec(reference), profile=profile, seed=seed)
 
 
 def survey(reports: Sequence[Report], absent: Sequence[tuple[str, str]]) -> str:

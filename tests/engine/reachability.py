@@ -142,9 +142,7 @@ def _need(walk: _Walk, key: bytes, values: list[Any]) -> None:
         names = list(_runs(root))
         walk.needed[thread].update(names)
         for _ in range(depth):
-            names = [
-                name for chunk in names for name in _runs(_payload(walk, chunk))
-            ]
+            names = [name for chunk in names for name in _runs(_payload(walk, chunk))]
             walk.needed[thread].update(names)
 
 

@@ -1,0 +1,402 @@
+"""The saver against plain dicts, over any sequence of calls, with two savers on one store."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from langgraph.checkpoint.base import get_checkpoint_metadata
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.errors import ThreadExistsError
+from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
+from tests.engine import reachability
+from tests.saver.model import Checkpoint, Model
+from tests.saver.same import rebuilt, same
+from tests.saver.values import KINDS, changed, changes, fresh
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
+
+LONG = "l" * 200
+THREADS = ("a", "a\x00", LONG)
+NAMESPACES = ("", "", "", "sub", "call:1", LONG + ":2")
+IDS = ("1", "2", "3", "30", "4\x00", LONG, LONG + "1", LONG + "0", "zé\udc80")
+RUNS = ("run1", "run2", None)
+PATHS = ("", "~1", "~2")
+CHANNELS = (*KINDS, "delta", "branch:to:x")
+WRITTEN = (*CHANNELS, "__error__", "__interrupt__", "__resume__", "delta")
+
+threads = st.sampled_from(("a", "a", *THREADS))
+namespaces = st.sampled_from(NAMESPACES)
+ids = st.sampled_from(IDS)
+which = st.integers(0, 1)
+states = st.dictionaries(st.sampled_from(CHANNELS), changes, min_size=1, max_size=4)
+tasks = st.tuples(st.sampled_from(["t1", "t2"]), st.sampled_from(PATHS))
+writes = st.lists(st.tuples(st.sampled_from(WRITTEN), st.integers(0, 9)), max_size=4)
+
+
+def config(thread: str, namespace: str | None = None, checkpoint_id: str | None = None) -> Any:
+    """A config of these."""
+    given = {"thread_id": thread, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}
+    return {"configurable": {k: v for k, v in given.items() if v is not None}}
+
+
+class Savers(RuleBasedStateMachine):
+    """Two savers on one store, used by turns as two processes would, and the model of both."""
+
+    cache_size = 1 << 26
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = Model()
+        self.counter = itertools.count(1)
+        self.heads: dict[tuple[int, str, str], str] = {}
+        self.savers: list[LmdbSaver] = []
+        self.turn = 0
+
+    @initialize()
+    def start(self) -> None:
+        """Open the savers on an empty store."""
+        self.kv: KeyValueStore = MemoryStore()
+        self.open()
+
+    def open(self) -> None:
+        self.savers = [self.saver() for _ in range(2)]
+
+    def saver(self) -> LmdbSaver:
+        return LmdbSaver.on(self.kv, cache_size=self.cache_size, clock=lambda: 1.0)
+
+    # What the state of a step becomes: `value` changes what the model has of the parent.
+
+    def _value(self, thread: str, name: str, parent: str | None, channel: str, change: Any) -> Any:
+        salt = next(self.counter)
+        kind = channel if channel in KINDS else "messages" if salt % 2 else "text"
+        namespace = self.model.namespace(thread, name)
+        found = namespace.checkpoints.get(parent or "") if namespace else None
+        if found is None or channel not in found.values:
+            return fresh(kind, salt)
+        return changed(kind, found.values[channel], change, salt)
+
+    def _put(
+        self,
+        saver: LmdbSaver,
+        place: tuple[str, str, str],
+        parent: str | None,
+        state: dict[str, Any],
+        run: str | None,
+        keep: int,
+    ) -> None:
+        thread, name, checkpoint_id = place
+        namespace = self.model.namespace(thread, name)
+        before = namespace.checkpoints.get(parent or "") if namespace else None
+        versions = dict(before.versions) if before else {}
+        given: dict[str, Any] = {}
+        for channel, change in state.items():
+            versions[channel] = next(self.counter)
+            if channel != "delta" or change[1] > 6:
+                given[channel] = self._value(thread, name, parent, channel, change)
+        new = {channel: versions[channel] for channel in state}
+        if before and keep:  # a runtime hands over what did not change as well
+            given = {**before.values, **given}
+        metadata: dict[str, Any] = {"source": "loop", "step": next(self.counter) % 3}
+        if run is not None:
+            metadata["run_id"] = run
+        root = self.model.latest(thread, "")
+        if name and root:
+            metadata["parents"] = {"": root}
+        where = config(thread, name, parent)
+        rest = {"v": 4, "ts": "now", "versions_seen": {"n": {"c": 1}}, "updated_channels": None}
+        checkpoint: Any = {
+            **rest,
+            "id": checkpoint_id,
+            "channel_values": given,
+            "channel_versions": versions,
+        }
+        entry = Checkpoint(
+            parent, dict(versions), {}, rebuilt(get_checkpoint_metadata(where, metadata)), rest
+        )
+        values = {channel: rebuilt(value) for channel, value in given.items()}
+        self.model.put(thread, name, checkpoint_id, entry, values, set(new))
+        found = saver.put(where, checkpoint, metadata, new)
+        assert found == config(thread, name, checkpoint_id)
+
+    @rule(
+        w=which,
+        thread=threads,
+        name=namespaces,
+        steps=st.lists(states, min_size=1, max_size=4),
+        run=st.sampled_from(RUNS),
+        own=st.booleans(),
+    )
+    def run(
+        self, w: int, thread: str, name: str, steps: list[Any], run: str | None, own: bool
+    ) -> None:
+        """Supersteps: each the next id, on top of the latest checkpoint, or of the one that this
+        saver stored last, whatever became of it."""
+        for state in steps:
+            parent = self.model.latest(thread, name)
+            checkpoint_id = f"{next(self.counter):08}"
+            if parent is not None and parent >= checkpoint_id:
+                checkpoint_id = parent + "+"
+            if own:
+                parent = self.heads.get((w, thread, name), parent)
+            self._put(self.savers[w], (thread, name, checkpoint_id), parent, state, run, w)
+            self.heads[w, thread, name] = checkpoint_id
+
+    @rule(
+        w=which,
+        thread=threads,
+        name=namespaces,
+        checkpoint_id=ids,
+        parent=ids | st.none(),
+        state=states,
+        run=st.sampled_from(RUNS),
+    )
+    def put(
+        self, w: int, thread: str, name: str, checkpoint_id: str, parent: Any, state: Any, run: Any
+    ) -> None:
+        """Any id on top of any other: forks, replaced checkpoints, missing parents, loops."""
+        self._put(self.savers[w], (thread, name, checkpoint_id), parent, state, run, 1 - w)
+
+    @rule(
+        w=which,
+        thread=threads,
+        name=namespaces,
+        checkpoint_id=ids | st.none(),
+        task=tasks,
+        writes=writes,
+        odd=st.booleans(),
+    )
+    def put_writes(
+        self, w: int, thread: str, name: str, checkpoint_id: Any, task: Any, writes: Any, odd: bool
+    ) -> None:
+        """Writes to the latest checkpoint, or to one that may not be there."""
+        checkpoint_id = checkpoint_id or self.model.latest(thread, name) or "1"
+        made = [
+            (channel, self._value(thread, name, checkpoint_id, channel, ("append", at)))
+            for channel, at in writes
+        ]
+        if odd and made:  # a write that has the payload of another
+            made.append((made[0][0], made[-1][1]))
+        self.model.put_writes(
+            thread, name, checkpoint_id, task, [(c, rebuilt(value)) for c, value in made]
+        )
+        self.savers[w].put_writes(config(thread, name, checkpoint_id), made, *task)
+
+    @rule(
+        w=which,
+        how=st.sampled_from(["thread", "all", "latest", "last", "last"]),
+        thread=threads,
+        keep=st.integers(1, 4),
+    )
+    def remove(self, w: int, how: str, thread: str, keep: int) -> None:
+        """Delete a thread, or prune it."""
+        saver = self.savers[w]
+        if how == "thread":
+            saver.delete_thread(thread)
+        elif how == "all":
+            saver.prune([thread], strategy="delete")
+        elif how == "latest":
+            saver.prune([thread, "none"])
+        else:
+            saver.prune([thread], strategy="keep_latest", keep_last=keep)
+        if how in ("thread", "all"):
+            self.model.delete_thread(thread)
+        else:
+            self.model.prune(thread, keep if how == "last" else 1)
+
+    @rule(w=which, runs=st.lists(st.sampled_from(["run1", "run2", "run3"]), max_size=2))
+    def delete_for_runs(self, w: int, runs: list[str]) -> None:
+        self.savers[w].delete_for_runs(runs)
+        self.model.delete_for_runs(runs)
+
+    @rule(w=which, source=threads, copied=threads)
+    def copy(self, w: int, source: str, copied: str) -> None:
+        if source != copied and source in self.model.threads and self.model.has_checkpoints(copied):
+            with pytest.raises(ThreadExistsError):
+                self.savers[w].copy_thread(source, copied)
+            return
+        self.savers[w].copy_thread(source, copied)
+        self.model.copy_thread(source, copied)
+
+    @rule(
+        w=which,
+        thread=threads | st.none(),
+        name=st.none() | namespaces,
+        before=st.none() | ids,
+        limit=st.none() | st.integers(0, 3),
+        where=st.sampled_from([None, {"step": 1}, {"run_id": "run1"}, {"none": None}]),
+        spoil=st.booleans(),
+    )
+    def read(
+        self, w: int, thread: Any, name: Any, before: Any, limit: Any, where: Any, spoil: bool
+    ) -> None:
+        """Listing, with what it may be narrowed by; by one of the two, which then has seen it."""
+        some = [t for t in (THREADS if thread is None else [thread]) if t in self.model.threads]
+        expected = [
+            row
+            for row in self.model.listed(some, None if thread is None else name)
+            if (before is None or row[0] < before)
+            and all(
+                self.model.threads[row[1]][row[2]].checkpoints[row[0]].metadata.get(k) == v
+                for k, v in (where or {}).items()
+            )
+        ]
+        found = list(
+            self.savers[w].list(
+                None if thread is None else config(thread, name),
+                filter=where,
+                before=None if before is None else config("any", "", before),
+                limit=limit,
+            )
+        )
+        rows = []
+        for one in found:
+            at = one.config["configurable"]
+            rows.append((at["checkpoint_id"], at["thread_id"], at["checkpoint_ns"]))
+            self._compare(one, at["thread_id"], at["checkpoint_ns"], at["checkpoint_id"])
+            if spoil:
+                one.checkpoint["channel_values"].clear()
+                one.metadata.clear()
+        assert [row[0] for row in rows] == [row[0] for row in expected][:limit]
+        assert set(rows) <= set(expected)
+        assert len(set(rows)) == len(rows)
+
+    @rule(w=which, thread=threads, name=namespaces, checkpoint_id=ids | st.none())
+    def get(self, w: int, thread: str, name: str, checkpoint_id: str | None) -> None:
+        self._check_get(self.savers[w], thread, name, checkpoint_id)
+
+    @rule()
+    def reopen(self) -> None:
+        self.open()
+
+    def _check_get(self, saver: LmdbSaver, thread: str, name: str, checkpoint_id: Any) -> None:
+        found = saver.get_tuple(config(thread, name, checkpoint_id))
+        wanted = checkpoint_id or self.model.latest(thread, name)
+        namespace = self.model.namespace(thread, name)
+        if namespace is None or wanted not in namespace.checkpoints:
+            assert found is None
+            return
+        assert found is not None
+        self._compare(found, thread, name, wanted)
+        histories = saver.get_delta_channel_history(
+            config=config(thread, name, checkpoint_id), channels=[*CHANNELS, "none"]
+        )
+        for channel in CHANNELS:
+            before, seed = namespace.history(wanted, channel)
+            expected = {"writes": before, **({"seed": seed[0]} if seed else {})}
+            if not self._hidden(namespace, wanted, channel):
+                assert same(dict(histories[channel]), expected), channel
+
+    def _hidden(self, namespace: Any, checkpoint_id: str, channel: str) -> bool:
+        """Nobody asks for the past of a channel that has its value."""
+        return channel in namespace.checkpoints[checkpoint_id].values
+
+    def _compare(self, found: Any, thread: str, name: str, checkpoint_id: str) -> None:
+        namespace = self.model.threads[thread][name]
+        entry = namespace.checkpoints[checkpoint_id]
+        assert found.config == config(thread, name, checkpoint_id)
+        parent = None if entry.parent is None else config(thread, name, entry.parent)
+        assert found.parent_config == parent
+        assert same(found.metadata, entry.metadata)
+        checkpoint = dict(found.checkpoint)
+        values = checkpoint.pop("channel_values")
+        assert {*values} == {*entry.values}
+        for channel, value in entry.values.items():
+            assert same(values[channel], value), channel
+        assert checkpoint.pop("channel_versions") == entry.versions
+        assert checkpoint.pop("id") == checkpoint_id
+        assert same(checkpoint, entry.rest)
+        assert same(found.pending_writes, namespace.pending(checkpoint_id))
+
+    @invariant()
+    def holds(self) -> None:
+        """The store holds what is needed and nothing else."""
+        if self.savers:
+            reachability.check(self.kv)
+            self.turn += 1
+            if self.turn % 5 == 0:
+                self.compare_all()
+
+    def compare_all(self) -> None:
+        """A newcomer reads what the model has.
+
+        The two savers are not asked, so that what they remember stays as old as it is.
+        """
+        saver = self.saver()
+        try:
+            for thread in THREADS:
+                for name, namespace in self.model.threads.get(thread, {}).items():
+                    for checkpoint_id in namespace.checkpoints:
+                        self._check_get(saver, thread, name, checkpoint_id)
+            assert len(list(saver.list(None))) == len(self.model.listed([*THREADS], None))
+        finally:
+            self.release(saver)
+
+    def teardown(self) -> None:
+        if self.savers:
+            self.compare_all()
+
+    def release(self, saver: LmdbSaver) -> None:
+        """Let go of a saver, but not of the store."""
+
+
+class Forgetful(Savers):
+    """The same without any memory of values."""
+
+    cache_size = 0
+
+
+class OnLmdb(Savers):
+    """The same on LMDB, where the store can be closed and opened again."""
+
+    @initialize()
+    def start(self) -> None:
+        self.folder = tempfile.mkdtemp()
+        self.open()
+
+    def saver(self) -> LmdbSaver:
+        return LmdbSaver(
+            self.folder, sync="off", cache_size=self.cache_size, map_size=1 << 22, clock=lambda: 1.0
+        )
+
+    def open(self) -> None:
+        for saver in self.savers:
+            saver.close()
+        super().open()
+        self.kv = self.savers[0]._kv
+
+    def release(self, saver: LmdbSaver) -> None:
+        saver.close()
+
+    def teardown(self) -> None:
+        try:
+            super().teardown()
+        finally:
+            for saver in self.savers:
+                saver.close()
+            shutil.rmtree(self.folder)
+
+
+class ForgetfulOnLmdb(OnLmdb):
+    """LMDB without any memory of values."""
+
+    cache_size = 0
+
+
+@pytest.mark.parametrize("machine", [Savers, Forgetful, OnLmdb, ForgetfulOnLmdb])
+def test_a_saver_is_what_its_model_is(machine: type[Savers]) -> None:
+    run_state_machine_as_test(machine, settings=settings(stateful_step_count=25))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -339,3 +340,44 @@ def test_a_closed_store_refuses_everything_but_closing(store: KeyValueStore) -> 
     ):
         with pytest.raises(StoreClosedError, match="closed"):
             use()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_iteration_among_many_changes_misses_and_repeats_nothing(
+    store: KeyValueStore, seed: int
+) -> None:
+    """Pages split and merge under the iterator; a cursor of LMDB's left to itself goes wrong."""
+    random = Random(seed)
+    longest = (10, 300, 1500, 5000)[seed % 4]
+    reverse = bool(seed & 1)
+    model: dict[bytes, bytes] = {}
+
+    def change(writer: Writer, key: bytes) -> None:
+        if key in model and random.random() < 0.5:
+            assert writer.delete(key)
+            del model[key]
+        else:
+            model[key] = random.randbytes(1) * random.randrange(longest)
+            writer.put(key, model[key])
+
+    def a_key() -> bytes:
+        return b"%03d" % random.randrange(400)
+
+    def ahead_of(here: bytes | None) -> list[bytes]:
+        return [key for key in model if here is None or (key < here if reverse else key > here)]
+
+    def apply(writer: Writer) -> None:
+        for _ in range(300):
+            change(writer, a_key())
+        here: bytes | None = None
+        for key, value in writer.range(b"", b"z", reverse=reverse):
+            assert key == (max if reverse else min)(ahead_of(here))
+            assert value == model[key]
+            here = key
+            for _ in range(random.randrange(3)):
+                change(writer, key if random.random() < 0.4 else a_key())
+        assert not ahead_of(here)
+
+    store.write(apply)
+    with store.read() as reader:
+        assert dict(reader.range(b"", b"z")) == model

@@ -1,256 +1,23 @@
-"""One example: a saver and the model, given the same calls."""
+"""What the body of a clause works with: a saver and the model, and comparisons of the two."""
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from saver_conformance.aspects import ALL, Aspect, mismatch
-from saver_conformance.capability import Face
-from saver_conformance.model import Entry, Model
-from saver_conformance.recorder import Recorder, shorten
-from saver_conformance.source import Name, resolve
+from saver_conformance.operations import ABSENT, TS, Operations, Ref, at, checkpoint_id
+from saver_conformance.recorder import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-TS = "2026-01-01T00:00:00+00:00"
+    from saver_conformance.model import Entry
 
-#: A channel that is in `new_versions` and has no value, as a `DeltaChannel` is stored.
-ABSENT = object()
-
-
-def checkpoint_id(number: int) -> str:
-    """Return the id of the nth checkpoint, shaped like the ones that LangGraph makes.
-
-    Args:
-        number: Its place in the order of ids, from 0 on.
-
-    Returns:
-        The id.
-    """
-    return f"1f0{number:05x}-0000-6000-8000-000000000000"
+__all__ = ["ABSENT", "TS", "Ref", "Session", "at", "checkpoint_id"]
 
 
-@dataclass(frozen=True)
-class Ref:
-    """A checkpoint that was put, or might be."""
-
-    thread: str
-    id: str
-    ns: str = ""
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The config that names it."""
-        return at(self.thread, self.ns, self.id)
-
-
-def at(thread: Any, ns: str | None = "", id: str | None = None, **more: Any) -> dict[str, Any]:
-    """Return a config.
-
-    Args:
-        thread: The thread.
-        ns: The namespace; None leaves the key out.
-        id: The checkpoint; None leaves the key out.
-        **more: Further keys of `configurable`.
-
-    Returns:
-        The config.
-    """
-    where: dict[str, Any] = {"thread_id": thread}
-    if ns is not None:
-        where["checkpoint_ns"] = ns
-    if id is not None:
-        where["checkpoint_id"] = id
-    return {"configurable": {**where, **more}}
-
-
-class Session(Recorder):
-    """What the body of a clause works with: every operation goes to the saver and to the model."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.model = Model()
-        self._versions: dict[Ref, dict[str, Name]] = {}
-        self._values: dict[Ref, dict[str, Any]] = {}
-        #: Every thread and namespace that was ever used.
-        self._places: set[tuple[str, str]] = set()
-
-    def version_after(self, latest: Name | None) -> Name:
-        """Ask the saver for the version that follows another.
-
-        Args:
-            latest: The version before, or None for the first.
-
-        Returns:
-            The next version.
-
-        Raises:
-            Violation: If the saver raises or hangs.
-        """
-        name = self.script.name("v")
-        return Name(name, self.call("get_next_version", latest, None, bind=name, face=Face.SYNC))
-
-    def put(self, ref: Ref, **options: Any) -> Ref:
-        """Put a checkpoint, as the runtime does: with every channel's value, and what changed.
-
-        Args:
-            ref: Where it goes.
-            **options: See `try_put`.
-
-        Returns:
-            `ref`.
-
-        Raises:
-            Violation: If the saver raises or hangs.
-        """
-        stored = self.try_put(ref, **options)
-        assert stored is not None
-        return stored
-
-    def try_put(
-        self,
-        ref: Ref,
-        *,
-        parent: Ref | None = None,
-        changes: Mapping[str, Any] | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        versions: Mapping[str, Any] | None = None,
-        fields: Mapping[str, Any] | None = None,
-        config: Mapping[str, Any] | None = None,
-        newer_than: Ref | None = None,
-        refusal: tuple[type[BaseException], ...] = (),
-    ) -> Ref | None:
-        """Put a checkpoint that the saver may refuse.
-
-        Args:
-            ref: Where it goes.
-            parent: The checkpoint that it follows, whose channels it inherits.
-            changes: New values by channel; `ABSENT` changes the version and stores no value.
-            metadata: Its metadata; None stands for that of an ordinary step.
-            versions: Versions of the changed channels; None asks the saver for one.
-            fields: Other fields of the checkpoint.
-            config: Replaces the config altogether.
-            newer_than: The checkpoint whose versions the new ones follow; None stands for `parent`.
-            refusal: Exceptions by which the saver may refuse.
-
-        Returns:
-            `ref`, or None if the saver refused.
-
-        Raises:
-            Violation: If the saver raises or hangs.
-        """
-        changes = dict(changes or {})
-        known = dict(self._versions.get(parent, {})) if parent else {}
-        values = dict(self._values.get(parent, {})) if parent else {}
-        new = {c: Name(repr(v), v) for c, v in (versions or {}).items()}
-        if changes and versions is None:
-            base = self._versions.get(newer_than, known) if newer_than else known
-            new = dict.fromkeys(changes, self.version_after(_latest(base)))
-        known.update(new)
-        for channel, value in changes.items():
-            if value is ABSENT:
-                values.pop(channel, None)
-            else:
-                values[channel] = value
-        checkpoint = {
-            "v": 4,
-            "id": ref.id,
-            "ts": TS,
-            "channel_values": values,
-            "channel_versions": known,
-            "versions_seen": {},
-            "updated_channels": None,
-            **(fields or {}),
-        }
-        where = dict(config or at(ref.thread, ref.ns, parent.id if parent else None))
-        told = dict(metadata) if metadata is not None else {"source": "loop", "step": 0}
-        refused = self.call("put", where, checkpoint, told, new, refusal=refusal)
-        if isinstance(refused, BaseException):
-            return None
-        self.model.put(where, resolve(checkpoint), told)
-        self._versions[ref], self._values[ref] = known, copy.deepcopy(values)
-        self._places.add((ref.thread, ref.ns))
-        return ref
-
-    def put_writes(
-        self,
-        ref: Ref,
-        writes: Sequence[tuple[str, Any]],
-        task_id: str = "task",
-        task_path: str | None = None,
-    ) -> None:
-        """Put the writes of a task.
-
-        Args:
-            ref: The checkpoint that they belong to.
-            writes: Pairs of channel and value.
-            task_id: The task.
-            task_path: Its path; None leaves the argument out.
-
-        Raises:
-            Violation: If the saver raises or hangs.
-        """
-        self.model.put_writes(ref.config, writes, task_id, task_path or "")
-        path: dict[str, Any] = {} if task_path is None else {"task_path": task_path}
-        self.call("put_writes", ref.config, copy.deepcopy(list(writes)), task_id, **path)
-
-    def delete_thread(self, thread: Any) -> None:
-        """Delete a thread.
-
-        Args:
-            thread: Its id.
-
-        Raises:
-            Violation: If the saver raises or hangs.
-        """
-        self.model.delete_thread(thread)
-        self.call("delete_thread", thread)
-
-    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Delete runs.
-
-        Args:
-            run_ids: Their ids.
-
-        Raises:
-            Violation: If the saver raises or hangs.
-        """
-        self.model.delete_for_runs(run_ids)
-        self.call("delete_for_runs", run_ids)
-
-    def copy_thread(self, source: str, target: str) -> None:
-        """Copy a thread.
-
-        Args:
-            source: The thread to copy.
-            target: The thread that gets the copies.
-
-        Raises:
-            Violation: If the saver raises or hangs.
-        """
-        self.model.copy_thread(source, target)
-        self.call("copy_thread", source, target)
-        for ref in [r for r in self._versions if r.thread == source]:
-            twin = Ref(target, ref.id, ref.ns)
-            self._places.add((target, ref.ns))
-            self._versions[twin], self._values[twin] = self._versions[ref], self._values[ref]
-
-    def prune(self, threads: Sequence[str], strategy: str | None = None) -> None:
-        """Prune threads.
-
-        Args:
-            threads: Their ids.
-            strategy: The strategy; None leaves the argument out.
-
-        Raises:
-            Violation: If the saver raises or hangs.
-        """
-        chosen: dict[str, Any] = {} if strategy is None else {"strategy": strategy}
-        self.model.prune(threads, **chosen)
-        self.call("prune", threads, **chosen)
+class Session(Operations):
+    """An example that demands of the saver what the model has."""
 
     def expect_tuple(self, where: Ref | dict[str, Any], *aspects: Aspect) -> Any:
         """Get a checkpoint and demand that it is what the model has.
@@ -270,37 +37,6 @@ class Session(Recorder):
         actual = self.call("get_tuple", config, bind=name)
         self.match(name, actual, self.model.get(config), *aspects)
         return actual
-
-    def versions(self, count: int, after: Ref | None = None) -> list[Name]:
-        """Ask the saver for versions that follow one another, as those of one channel do.
-
-        Args:
-            count: How many.
-            after: The checkpoint whose versions they follow; None begins anew.
-
-        Returns:
-            The versions.
-
-        Raises:
-            Violation: If the saver raises or hangs.
-        """
-        found: list[Name] = []
-        latest = _latest(self._versions[after]) if after else None
-        for _ in range(count):
-            latest = self.version_after(latest)
-            found.append(latest)
-        return found
-
-    def versions_of(self, ref: Ref) -> dict[str, Name]:
-        """Return the channel versions of a checkpoint that was put.
-
-        Args:
-            ref: The checkpoint.
-
-        Returns:
-            Its versions by channel.
-        """
-        return dict(self._versions[ref])
 
     def expect_history(self, config: dict[str, Any], channels: Sequence[str]) -> None:
         """Get the history of some channels and demand that it is what the model has.
@@ -448,10 +184,6 @@ class Session(Recorder):
                 [k[2] for k in keys if k[:2] == (thread, ns)],
                 [k[2] for k in wanted if k[:2] == (thread, ns)],
             )
-
-
-def _latest(versions: Mapping[str, Name]) -> Name | None:
-    return max(versions.values(), key=lambda version: version.value, default=None)
 
 
 def _key_of(item: Any) -> tuple[str, str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
@@ -343,59 +342,3 @@ def got_isolated(s: Session, data: DataObject) -> None:
         mutate()
     s.expect_tuple(_FIRST, Aspect.VALUES, Aspect.METADATA, Aspect.WRITES)
     s.expect_list(at("thread"), Aspect.VALUES, Aspect.METADATA, Aspect.WRITES)
-
-
-@clause(
-    "put.unserialisable",
-    source="langchain-ai/langgraph#8606, #3441: a value that cannot be serialised",
-    severity=Severity.CRITICAL,
-    capability=Capability.PUT,
-)
-def unserialisable(s: Session, data: DataObject) -> None:
-    """A value that cannot be serialised makes put raise, and nothing is stored."""
-    s.put(_FIRST, changes={"channel": [0]})
-    _put_unserialisable(s, data, _FIRST)
-    s.expect_tuple(at("thread"), Aspect.ID, Aspect.VALUES)
-
-
-@clause(
-    "put.unserialisable.named",
-    source="langchain-ai/langgraph#8606: the base class does not say what the error has to tell",
-    severity=Severity.MINOR,
-    capability=Capability.PUT,
-    unspecified=True,
-)
-def unserialisable_named(s: Session, data: DataObject) -> None:
-    """The error names the channel whose value cannot be serialised."""
-    error = _put_unserialisable(s, data)
-    if "culprit" not in str(error):
-        s.fail(f"the error does not name the channel: {error}")
-
-
-def _put_unserialisable(s: Session, data: DataObject, after: Ref | None = None) -> BaseException:
-    [version] = s.versions(1, after)
-    lock = "threading.Lock()"
-    value = {"lock": (f"[{lock}]", [_lock()]), "deep": (f'{{"a": [{lock}]}}', {"a": [_lock()]})}
-    shown, made = value[data.draw(st.sampled_from(["lock", "deep"]))]
-    s.script.line("import threading")
-    checkpoint = {
-        **_checkpoint(),
-        "id": checkpoint_id(1),
-        "channel_values": {"channel": [1], "culprit": made},
-        "channel_versions": {"channel": version.value, "culprit": version.value},
-    }
-    text = (
-        f'checkpoint({checkpoint_id(1)!r}, {{"channel": [1], "culprit": {shown}}}, '
-        f'{{"channel": {version.text}, "culprit": {version.text}}})'
-    )
-    new = {"channel": version, "culprit": version}
-    told = {"source": "loop", "step": 1}
-    arguments = (at("thread"), Name(text, checkpoint), told, new)
-    error = s.call("put", *arguments, share=True, refusal=(Exception,))
-    if not isinstance(error, Exception):
-        s.fail("put accepted a value that cannot be serialised, a threading.Lock")
-    return error
-
-
-def _lock() -> Any:
-    return threading.Lock()

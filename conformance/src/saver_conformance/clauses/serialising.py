@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from saver_conformance.aspects import Aspect
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
 from saver_conformance.serdes import Fragile, PickleSerde, Point
-from saver_conformance.session import Ref, Session, at, checkpoint_id
+from saver_conformance.session import TS, Ref, Session, at, checkpoint_id
 from saver_conformance.source import Name
 
 if TYPE_CHECKING:
@@ -133,3 +134,70 @@ def _expect_points(s: Session, which: str, saver: Any, *, rebuilt: bool) -> None
     written = [w[2] for w in got.pending_writes or ()]
     expression = f"[isinstance(w[2], Point) for w in {name}.pending_writes]"
     s.expect(expression, [isinstance(w, Point) for w in written], [rebuilt])
+
+
+@clause(
+    "put.unserialisable",
+    source="langchain-ai/langgraph#8606, #3441: a value that cannot be serialised",
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
+def unserialisable(s: Session, data: DataObject) -> None:
+    """A value that cannot be serialised makes put raise, and nothing is stored."""
+    s.put(_REF, changes={"channel": [0]})
+    _put_unserialisable(s, data, _REF)
+    s.expect_tuple(at("thread"), Aspect.ID, Aspect.VALUES)
+
+
+@clause(
+    "put.unserialisable.named",
+    source="langchain-ai/langgraph#8606: the base class does not say what the error has to tell",
+    severity=Severity.MINOR,
+    capability=Capability.PUT,
+    unspecified=True,
+)
+def unserialisable_named(s: Session, data: DataObject) -> None:
+    """The error names the channel whose value cannot be serialised."""
+    error = _put_unserialisable(s, data)
+    if "culprit" not in str(error):
+        s.fail(f"the error does not name the channel: {error}")
+
+
+def _put_unserialisable(s: Session, data: DataObject, after: Ref | None = None) -> BaseException:
+    [version] = s.versions(1, after)
+    lock = "threading.Lock()"
+    value = {"lock": (f"[{lock}]", [_lock()]), "deep": (f'{{"a": [{lock}]}}', {"a": [_lock()]})}
+    shown, made = value[data.draw(st.sampled_from(["lock", "deep"]))]
+    s.script.line("import threading")
+    checkpoint = {
+        **_bare(1),
+        "channel_values": {"channel": [1], "culprit": made},
+        "channel_versions": {"channel": version.value, "culprit": version.value},
+    }
+    text = (
+        f'checkpoint({checkpoint_id(1)!r}, {{"channel": [1], "culprit": {shown}}}, '
+        f'{{"channel": {version.text}, "culprit": {version.text}}})'
+    )
+    new = {"channel": version, "culprit": version}
+    told = {"source": "loop", "step": 1}
+    arguments = (at("thread"), Name(text, checkpoint), told, new)
+    error = s.call("put", *arguments, share=True, refusal=(Exception,))
+    if not isinstance(error, Exception):
+        s.fail("put accepted a value that cannot be serialised, a threading.Lock")
+    return error
+
+
+def _lock() -> Any:
+    return threading.Lock()
+
+
+def _bare(number: int) -> dict[str, Any]:
+    return {
+        "v": 4,
+        "id": checkpoint_id(number),
+        "ts": TS,
+        "channel_values": {},
+        "channel_versions": {},
+        "versions_seen": {},
+        "updated_channels": None,
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,3 +47,8 @@ def test_a_ready_spec_loads_without_its_saver_and_knows_its_clauses(ready: objec
     assert spec.snippet
     assert spec.distribution == ready.distribution  # type: ignore[attr-defined]
     assert all(known in CLAUSES for known in spec.known_failures)
+
+
+def test_the_readme_counts_them() -> None:
+    readme = Path(__file__).parent.parent / "README.md"
+    assert f"{len(CLAUSES)} clauses" in readme.read_text()

@@ -138,14 +138,18 @@ class Watching(JsonPlusSerializer):
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["known", "fresh"])
+@pytest.mark.parametrize("part", ["value", "write"])
 @pytest.mark.parametrize("read", ["aget_tuple", "alist", "aget_delta_channel_history"])
 def test_large_state_is_rebuilt_off_the_loop(
-    open_saver: Callable[..., LmdbSaver], read: str, known: bool
+    open_saver: Callable[..., LmdbSaver], read: str, part: str, known: bool
 ) -> None:
     """The loop is not blocked for long: another thread rebuilds what is large."""
     serde = Watching()
     saver = open_saver(serde=serde)
-    put(Face(saver), "c1", {"value": b"x" * 5_000_000})
+    large = b"x" * 5_000_000
+    put(Face(saver), "c1", {"value": large} if part == "value" else {})
+    if part == "write":
+        saver.put_writes(config(id="c1"), [("value", large)], "task")
     put(Face(saver), "c2", {}, parent="c1", versions={})
     reader = saver if known else open_saver(serde=serde)
 
@@ -157,7 +161,7 @@ def test_large_state_is_rebuilt_off_the_loop(
         else:
             at = config(id="c2")
             found = await reader.aget_delta_channel_history(config=at, channels=["value"])
-            assert len(found["value"]["seed"]) == 5_000_000
+            assert len(found["value"]["seed"] if part == "value" else found["value"]["writes"])
 
     serde.threads.clear()
     asyncio.run(go())

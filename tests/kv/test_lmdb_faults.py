@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 import lmdb
 import pytest
 
-from langgraph.checkpoint.lmdb.errors import LmdbSaverError, StoreFullError, StoreIOError
+from langgraph.checkpoint.lmdb.errors import (
+    InvalidPathError,
+    LmdbSaverError,
+    StoreFullError,
+    StoreIOError,
+)
 from langgraph.checkpoint.lmdb.kv import LmdbStore
 from tests.kv.processes import in_fork
 from tests.kv.test_lmdb_sharing import content, put
@@ -32,7 +37,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if done.returncode:
         pytest.skip(f"mounting a small disk is not permitted here: {done.stderr.strip()}")
     yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def write_until_it_fails(store: LmdbStore) -> LmdbSaverError:
@@ -90,6 +95,18 @@ def test_a_store_is_made_whole_or_not_at_all(small_disk: Path, open_lmdb: Open, 
         assert content(store) == {}
         store.write(put(b"k", b"v" * 8000))
     assert content(store) == {b"k": b"v" * 8000}
+
+
+def test_a_store_on_a_disk_that_cannot_be_written(small_disk: Path, open_lmdb: Open) -> None:
+    store = open_lmdb(small_disk / "store")
+    store.write(put(b"k"))
+    store.close()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(InvalidPathError, match="Read-only"):
+        open_lmdb(small_disk / "store")
+    with pytest.raises(InvalidPathError, match="Read-only"):
+        open_lmdb(small_disk / "another")
+    assert content(open_lmdb(small_disk / "store", readonly=True)) == {b"k": b"v"}
 
 
 def test_a_limit_on_the_length_of_files(open_lmdb: Open, folder: Path) -> None:

@@ -134,6 +134,28 @@ def test_a_fork_inside_a_transaction_leaves_the_parent_whole(open_lmdb: Open) ->
     assert sorted(content(store)) == [b"k", b"l", b"m"]
 
 
+def test_a_fork_inside_a_write_leaves_the_write_to_the_parent(open_lmdb: Open) -> None:
+    store = open_lmdb()
+    parent = os.getpid()
+
+    def apply(writer) -> int:
+        writer.put(b"k", b"v")
+        return fork()
+
+    status = 1
+    try:
+        child = store.write(apply)
+    except StoreClosedError:
+        assert os.getpid() != parent
+        status = 0
+    finally:
+        if os.getpid() != parent:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    store.write(put(b"l"))
+    assert sorted(content(store)) == [b"k", b"l"]
+
+
 GROW = """
 import sys
 from langgraph.checkpoint.lmdb.kv import LmdbStore

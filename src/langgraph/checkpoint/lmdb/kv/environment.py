@@ -103,9 +103,14 @@ class Environment:
             self._repair(env, failure)
         raise StoreIOError(f"no transaction could be begun: {failure}", path=self.folder)
 
+    def commit(self, transaction: lmdb.Transaction) -> None:
+        """Commit a transaction; raises what LMDB raises."""
+        self._check_not_lost()  # the parent goes on with it
+        transaction.commit()
+
     def abort(self, transaction: lmdb.Transaction) -> None:
         """Abort a transaction, if it was not committed."""
-        if self._lost is None:  # what was inherited holds a reader slot of the parent's
+        if self._lost is None:  # the parent goes on with it
             transaction.abort()
 
     def end(self, who: int) -> None:
@@ -231,12 +236,7 @@ class Environment:
     def _open(self, map_size: int | None = None) -> None:
         if not self.users:
             raise StoreClosedError("the store is closed", path=self.folder)
-        if self._lost is not None:
-            raise StoreClosedError(
-                "this process was forked in the middle of a transaction",
-                path=self.folder,
-                advice="Fork outside of transactions, or start a new process instead.",
-            )
+        self._check_not_lost()
         try:
             if not files.is_at(self.folder, self.identity):
                 raise StoreIOError("the store was moved or replaced while open", path=self.folder)
@@ -255,6 +255,14 @@ class Environment:
             raise from_lmdb(error, self.folder, "opening the store") from error
         except OSError as error:
             raise from_os(error, self.folder, "opening the store") from error
+
+    def _check_not_lost(self) -> None:
+        if self._lost is not None:
+            raise StoreClosedError(
+                "this process was forked in the middle of a transaction",
+                path=self.folder,
+                advice="Fork outside of transactions, or start a new process instead.",
+            )
 
     def _map(self, map_size: int) -> lmdb.Environment:
         """Open the files with the largest map up to `map_size` that the system allows."""

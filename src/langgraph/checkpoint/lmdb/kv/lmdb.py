@@ -171,7 +171,7 @@ class LmdbWriter(LmdbReader, Writer):
         try:
             if self.failure is not None:
                 raise self.failure
-            self._txn.commit()
+            self._env.commit(self._txn)
         except lmdb.Error as error:
             self.failure = error
             raise from_lmdb(error, self._env.folder, "writing") from error

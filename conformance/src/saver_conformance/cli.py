@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -16,6 +17,8 @@ try:
     from rich.progress import Progress, SpinnerColumn, TextColumn
 except ImportError:  # pragma: no cover - the message is all there is to it
     sys.exit("saver-conformance needs: pip install 'langgraph-saver-conformance[cli]'")
+
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from saver_conformance import clauses as declared
 from saver_conformance.catalogue import READY
@@ -48,6 +51,8 @@ def _main() -> None:
     # The savers under test are provoked, and what they log or leave behind is no news.
     logging.disable(logging.CRITICAL)
     sys.unraisablehook = lambda _: None
+    # Nothing is remembered from run to run, so nothing has to be left in the user's folder.
+    set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "saver-conformance-hypothesis")
 
 
 @app.command()

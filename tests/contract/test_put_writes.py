@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from langgraph.checkpoint.base import WRITES_IDX_MAP, writes_sort_key
+from langgraph.checkpoint.base import WRITES_IDX_MAP
 
 from tests.contract.faces import Face, config, fresh_thread, ids, put, values, writes
 from tests.stored import thread_ids
@@ -70,7 +70,7 @@ def test_any_calls_leave_what_the_rules_say(
             key = (task, WRITES_IDX_MAP.get(channel, place))
             if key[1] < 0 or key not in kept:
                 kept[key] = (path, channel, value)
-    order = sorted(kept, key=lambda key: writes_sort_key(kept[key][0], *key))
+    order = sorted(kept, key=lambda key: (kept[key][0], *key))
     expected = [(key[0], *kept[key][1:]) for key in order]
     assert [(t, c, tuple(v)) for t, c, v in writes(face, config(thread))] == expected
 

@@ -12,6 +12,7 @@ from langgraph.graph import START, StateGraph
 from langgraph.types import Command, interrupt
 
 from langgraph.checkpoint.lmdb import LmdbSaver
+from tests.graphs.conftest import needs_contexts
 from tests.graphs.driving import at_thread
 from tests.stored import thread_ids
 
@@ -81,6 +82,7 @@ def test_a_hundred_threads(path: Path) -> None:
     check(path, names, 2)
 
 
+@needs_contexts
 def test_two_hundred_tasks(path: Path) -> None:
     """Two hundred asyncio tasks in one loop, on one saver."""
     names = [f"task {number}" for number in range(200)]
@@ -94,6 +96,7 @@ def test_two_hundred_tasks(path: Path) -> None:
     check(path, names, 1)
 
 
+@needs_contexts
 def test_several_loops_one_after_another(path: Path) -> None:
     """One saver and one graph, made before any loop ran, in a loop of its own for every turn."""
     names = ["one", "two"]
@@ -110,6 +113,7 @@ def test_several_loops_one_after_another(path: Path) -> None:
     check(path, names, 4)
 
 
+@needs_contexts
 def test_both_faces_at_once(path: Path) -> None:
     """Sync threads and asyncio tasks on one saver."""
     names = [f"{kind} {number}" for kind in ("sync", "async") for number in range(8)]

@@ -11,8 +11,12 @@ from pathlib import Path
 import pytest
 
 from mutants import MUTANTS
-from saver_conformance import run
+from saver_conformance import load_spec, run
+from saver_conformance.capability import Face
+from saver_conformance.catalogue import READY, Ready
 from saver_conformance.profile import QUICK
+from saver_conformance.script import Script
+from saver_conformance.session import at
 
 _CASES = [
     ("LatestByInsertion", "latest.by_id"),
@@ -54,6 +58,17 @@ def test_a_program_shows_its_fault_alone(mutant: str, clause_id: str) -> None:
     assert count
     done = _run(healthy)
     assert done.returncode == 0, done.stderr + healthy
+
+
+@pytest.mark.parametrize("ready", READY, ids=lambda ready: ready.reference)
+def test_a_program_of_a_ready_spec_is_python(ready: Ready) -> None:
+    spec = load_spec(ready.reference)
+    for face in Face:
+        script = Script(spec.snippet, spec.origin)
+        script.line(script.call(face, "get_tuple", (at("thread"),), {}))
+        script.reopen("PickleSerde()" if spec.takes_serde else None)
+        script.line(script.call(face, "list", (None,), {"limit": 1}))
+        compile(script.program(), "program", "exec")
 
 
 def test_the_smallest_program_is_small() -> None:

@@ -49,6 +49,9 @@ class Worker:
                 # A saver may raise anything; whoever waits for the call gets it.
                 except BaseException as error:  # noqa: BLE001
                     future.set_exception(error)
+                # While the thread waits for the next call it must not keep the last one's result
+                # alive: a saver's iterator ends when nobody has it any more.
+                del item, function, future
         except _Abandoned:
             return
 

@@ -194,8 +194,9 @@ class Script:
                 continue
             lines = [_with_serde(line, serde) for line in opening]
             body += lines
-            indented = bool(lines) and lines[-1].rstrip().endswith(":")
-            body += [f"    {line}" if indented else line for line in block or ["pass"]]
+            last = lines[-1].rstrip()
+            margin = last[: len(last) - len(last.lstrip())] + ("    " if last.endswith(":") else "")
+            body += [f"{margin}{line}" for line in block or ["pass"]]
         text = "\n".join(body)
         helpers = _HELPERS if self._uses_helpers else ""
         needed = {"import tempfile", *imports, *self._imports.lines()}

@@ -45,7 +45,8 @@ def postgres() -> Iterator[str]:
         settings = [f"-k{folder}", "-h", "", "-c", "fsync=off", "-c", "max_connections=50"]
         command = [*run_as, str(binaries / "postgres"), "-D", str(data), *settings]
         with _server(command, folder):
-            _wait((folder / ".s.PGSQL.5432").exists)
+            answers = [str(binaries / "pg_isready"), "-h", str(folder), "-q"]
+            _wait(lambda: subprocess.run(answers, check=False).returncode == 0)  # noqa: S603
             yield f"postgresql:///postgres?host={folder}&user=conformance"
 
 

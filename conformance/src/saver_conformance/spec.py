@@ -40,7 +40,7 @@ class SaverSpec:
         shared_store: Whether `open` may return a store with other content; the suite then deletes
             every thread that it finds before it begins.
         snippet: Python lines that set `saver`, with `path` naming an empty folder; printed at the
-            head of a minimal program. A last line that ends in a colon gets the rest as its block;
+            head of a minimal program, which goes on at the indentation of their last line;
             `{serde}` or `{, serde}` is where a serializer is passed.
         distribution: The distribution whose version reports show.
         origin: `module:attribute` of this spec; filled in by `load_spec`.

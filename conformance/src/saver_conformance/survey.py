@@ -55,6 +55,9 @@ def run_published(
                 yield spec, future.result()
             except ServerMissingError as error:
                 yield spec, str(error)
+            # The others are still worth a run, whatever became of this one.
+            except Exception as error:  # noqa: BLE001
+                yield spec, f"the run failed: {error!r}"
 
 
 def _in_own_process(reference: str, profile: str, seed: int) -> Report:

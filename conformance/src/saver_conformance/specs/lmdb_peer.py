@@ -63,6 +63,5 @@ aio = SaverSpec.on_disk(
         from langgraph_checkpoint_lmdb import AsyncLMDBSaver
         async with contextlib.AsyncExitStack():
             saver = AsyncLMDBSaver(lmdb.open(path, map_size=2**28, max_dbs=2){, serde})
-            if True:
     """,
 )

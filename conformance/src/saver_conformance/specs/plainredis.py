@@ -91,6 +91,5 @@ aio = SaverSpec(
         async with contextlib.AsyncExitStack():
             saver = AsyncRedisSaver(url="redis://127.0.0.1:6379/0"{, serde})
             await saver.client.flushdb()  # it has to be a Redis that holds nothing of value
-            if True:
     """,
 )

@@ -63,6 +63,5 @@ aio = SaverSpec.on_disk(
         from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
         async with aiosqlite.connect(path + "/store.db") as connection:
             saver = AsyncSqliteSaver(connection{, serde})
-            if True:
     """,
 )

@@ -201,7 +201,7 @@ def _check_indexes(walk: _Walk) -> None:
 
 def _check_folded(walk: _Walk) -> None:
     for key in walk.keys["h"]:
-        thread, namespace, rest = _owner_of(key)
+        _, _, rest = _owner_of(key)
         part = rest[: rest.index(b"\x00\x01")].replace(b"\x00\xff", b"\x00")
         checkpoint = b"c" + key[1 : len(key) - len(rest)] + part
         assert checkpoint in walk.keys["c"], "a folded history of no checkpoint"

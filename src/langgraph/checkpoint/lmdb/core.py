@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.codec.values import ValueCodec
     from langgraph.checkpoint.lmdb.configs import Where
-    from langgraph.checkpoint.lmdb.engine.checkpoints import Version
+    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
     from langgraph.checkpoint.lmdb.engine.commit import GroupCommit
     from langgraph.checkpoint.lmdb.engine.store import CheckpointStore, Snapshot
     from langgraph.checkpoint.lmdb.engine.values import StoredValue
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 T = TypeVar("T")
-
-_MAX_VIEWS = 1024
 
 
 @dataclass(slots=True)
@@ -47,17 +45,27 @@ class View:
 
     place: Place | None
     """None: there is no such thread yet."""
-    versions: Mapping[str, Version]
-    values: Mapping[str, StoredValue]
+    record: CheckpointRecord | None
+    """None: the store does not have the checkpoint."""
 
+    @property
+    def versions(self) -> Mapping[str, Version]:
+        return {} if self.record is None else self.record.versions
 
-_NOTHING: Mapping[str, Any] = {}
+    @property
+    def values(self) -> Mapping[str, StoredValue]:
+        return {} if self.record is None else self.record.values
 
 
 class Views:
-    """The views of the checkpoints seen last."""
+    """The views of the checkpoints seen last.
 
-    def __init__(self) -> None:
+    Args:
+        limit: How many.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
         self._reset()
         _instances.add(self)
 
@@ -73,7 +81,7 @@ class Views:
         with self._lock:
             self._views[where] = view
             self._views.move_to_end(where)
-            if len(self._views) > _MAX_VIEWS:
+            if len(self._views) > self.limit:
                 self._views.popitem(last=False)
 
 
@@ -85,6 +93,7 @@ class SaverCore:
         commit: What runs write operations.
         serde: The serialiser for all that users put into checkpoints.
         codec: Encodes channel values with that serialiser.
+        views: How many checkpoints to remember.
     """
 
     def __init__(
@@ -93,16 +102,18 @@ class SaverCore:
         commit: GroupCommit,
         serde: SerializerProtocol,
         codec: ValueCodec,
+        views: int,
     ) -> None:
         self.store = store
         self.codec = codec
         self.serde = serde
-        self.views = Views()
+        self.views = Views(views)
         self._commit = commit
 
     def with_serde(self, serde: SerializerProtocol) -> SaverCore:
         """The same store seen through another serialiser."""
-        return SaverCore(self.store, self._commit, serde, self.codec.with_serde(serde))
+        codec = self.codec.with_serde(serde)
+        return SaverCore(self.store, self._commit, serde, codec, self.views.limit)
 
     def run(self, operation: Operation[Any, T]) -> T:
         """Carry out an operation; it is durable when this returns."""
@@ -135,15 +146,13 @@ class SaverCore:
         with self.store.snapshot() as snapshot:
             thread = snapshot.thread(where.thread_id)
             if thread is None:
-                return View(None, _NOTHING, _NOTHING)
-            place = Place(thread.number, thread.generation)
+                return View(None, None)
+            place = thread.place
             namespace = snapshot.namespace(thread, where.checkpoint_ns)
             if namespace is None or where.checkpoint_id is None:
-                return View(place, _NOTHING, _NOTHING)
+                return View(place, None)
             record = snapshot.checkpoint(thread.number, namespace, where.checkpoint_id)
-            if record is None:
-                return View(place, _NOTHING, _NOTHING)
-            return View(place, record.versions, record.values)
+            return View(place, record)
 
     @contextmanager
     def snapshot_of(self, thread_id: str, place: Place) -> Iterator[Snapshot]:
@@ -154,7 +163,7 @@ class SaverCore:
         """
         with self.store.snapshot() as snapshot:
             thread = snapshot.thread(thread_id)
-            if thread is None or Place(thread.number, thread.generation) != place:
+            if thread is None or thread.place != place:
                 raise StaleError
             yield snapshot
 

@@ -13,7 +13,6 @@ from langgraph.checkpoint.lmdb.codec import faults
 from langgraph.checkpoint.lmdb.codec.layouts import ChannelKey
 from langgraph.checkpoint.lmdb.configs import Where
 from langgraph.checkpoint.lmdb.core import View
-from langgraph.checkpoint.lmdb.engine.store import Place
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 
 if TYPE_CHECKING:
@@ -43,12 +42,8 @@ class _Found:
     namespace: int
     record: CheckpointRecord
 
-    @property
-    def place(self) -> Place:
-        return Place(self.thread.number, self.thread.generation)
 
-
-def _find(snapshot: Snapshot, where: Where) -> _Found | None:
+def _find(core: SaverCore, snapshot: Snapshot, where: Where) -> _Found | None:
     """The checkpoint that a config leads to: the one it names, or else the latest."""
     thread = snapshot.thread(where.thread_id)
     namespace = None if thread is None else snapshot.namespace(thread, where.checkpoint_ns)
@@ -59,6 +54,9 @@ def _find(snapshot: Snapshot, where: Where) -> _Found | None:
         checkpoint_id = snapshot.latest_before(thread.number, namespace, None)
     if checkpoint_id is None:
         return None
+    view = core.views.get(where._replace(checkpoint_id=checkpoint_id))
+    if view is not None and view.record is not None and view.place == thread.place:
+        return _Found(snapshot, thread, namespace, view.record)
     record = snapshot.checkpoint(thread.number, namespace, checkpoint_id)
     return None if record is None else _Found(snapshot, thread, namespace, record)
 
@@ -90,7 +88,7 @@ def _get_tuple(
 ) -> CheckpointTuple | None:
     codec = core.codec
     with core.store.snapshot() as snapshot:
-        found = _find(snapshot, where)
+        found = _find(core, snapshot, where)
         if found is None:
             return None
         record = found.record
@@ -101,7 +99,7 @@ def _get_tuple(
         if budget is not None:
             _check_budget(core, where, found, budget)
         body = codec.load(record.body, snapshot)
-        place = found.place
+        place = found.thread.place
         values = {
             channel: codec.fetch(
                 ChannelKey(where.thread_id, where.checkpoint_ns, channel), stored, place, snapshot
@@ -110,7 +108,7 @@ def _get_tuple(
         }
         writes = snapshot.writes(found.thread.number, found.namespace, record.id)
         pending = [(t, w.channel, codec.payload(w.value, snapshot)) for t, w in writes]
-    core.views.put(where, View(place, record.versions, record.values))
+    core.views.put(where, View(place, record))
     channel = ""
     try:
         body["id"] = record.id
@@ -141,7 +139,7 @@ def _loaded(
 def _check_budget(core: SaverCore, where: Where, found: _Found, budget: int) -> None:
     for channel, stored in found.record.values.items():
         key = ChannelKey(where.thread_id, where.checkpoint_ns, channel)
-        budget -= core.codec.effort(key, stored, found.place)
+        budget -= core.codec.effort(key, stored, found.thread.place)
     if budget < 0:
         raise TooLargeError
 
@@ -209,7 +207,7 @@ def delta_channel_history(
     if not channels:
         return result
     with core.store.snapshot() as snapshot:
-        found = _find(snapshot, where)
+        found = _find(core, snapshot, where)
         if found is None:
             return result
         histories = snapshot.history(

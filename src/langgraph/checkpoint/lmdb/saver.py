@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
 
 DEFAULT_CACHE_SIZE = 64 << 20
-# Small records find good matches only from 5 on: `python -m benches.dictionary`.
-DEFAULT_LEVEL = 6
+# Higher levels make small records a tenth smaller, in several times the time:
+# `python -m benches.dictionary`.
+DEFAULT_LEVEL = 3
+_VIEWS = 512
 _BYTES_PER_HINT = 2048  # a hint takes about 300: beside the cache it adds a seventh at most
 
 
@@ -120,7 +122,8 @@ class LmdbSaver(AsyncFace):
             hints=cache_size // _BYTES_PER_HINT,
         )
         codec = ValueCodec(self.serde, compression, cache_size, store.hints)
-        self._of_serde = SaverCore(store, self._commit, self.serde, codec)
+        views = _VIEWS if cache_size else 0
+        self._of_serde = SaverCore(store, self._commit, self.serde, codec, views)
 
     @classmethod
     def on(

@@ -75,14 +75,11 @@ def put(
         )
 
     def finish(stored: Stored) -> RunnableConfig:
-        values: dict[str, StoredValue] = {}
-        for (channel, made), found in zip(encoded.items(), stored.values, strict=True):
-            assert found is not None
-            values[channel] = found.value
+        for (channel, made), kept in zip(encoded.items(), stored.values, strict=True):
             if isinstance(made, Encoded):
                 key = ChannelKey(where.thread_id, where.checkpoint_ns, channel)
-                core.codec.remember(key, made, stored.place, found)
-        core.views.put(where, View(stored.place, versions, values))
+                core.codec.remember(key, made, stored.place, kept)
+        core.views.put(where, View(stored.place, stored.record))
         return configs.config(where)
 
     return Operation(prepare, finish)
@@ -110,18 +107,19 @@ def _values(
     """Each channel that has a value: what its version stands for, or what was handed over."""
     given = checkpoint["channel_values"]
     versions = checkpoint["channel_versions"]
+    inherited = {
+        channel: value
+        for channel, version in versions.items()
+        if channel not in new_versions
+        and (value := _inherited(core, where, channel, version, view)) is not None
+    }
     for channel, value in given.items():
-        if channel in versions and channel not in new_versions:
-            inherited = _inherited(core, where, channel, versions[channel], view)
-            if inherited is not None:
-                yield channel, inherited
-                continue
-        yield channel, _encode(core, where, channel, value, view)
-    for channel, version in versions.items():
-        if channel not in given and channel not in new_versions:
-            inherited = _inherited(core, where, channel, version, view)
-            if inherited is not None:
-                yield channel, inherited
+        if channel in inherited:
+            yield channel, core.codec.inherit(inherited.pop(channel), view.place)
+        else:
+            yield channel, _encode(core, where, channel, value, view)
+    for channel, value in inherited.items():
+        yield channel, core.codec.inherit(value, view.place)
 
 
 def _encode(core: SaverCore, where: Where, channel: str, value: Any, view: View) -> Encoded:
@@ -173,7 +171,7 @@ def put_writes(
     writes: Sequence[tuple[str, Any]],
     task_id: str,
     task_path: str,
-) -> Operation[Stored, None]:
+) -> Operation[None, None]:
     """Store pending writes of a task."""
     where = configs.where(config)
     checkpoint_id = where.checkpoint_id
@@ -186,7 +184,7 @@ def put_writes(
         )
     encoded: list[tuple[str, Encoded]] = []
 
-    def prepare(fresh: bool) -> Callable[[Writer], Stored]:
+    def prepare(fresh: bool) -> Callable[[Writer], None]:
         view = core.view(where, fresh)
         encoded[:] = [(c, _encode(core, where, c, value, view)) for c, value in writes]
         rows = [

@@ -34,8 +34,11 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.store import Place, Snapshot
     from langgraph.checkpoint.lmdb.engine.values import Hints, Kept, StoredValue
 
-INLINE = 128
-"""Bytes of a payload up to which it stands in each record that uses it."""
+INLINE = 512
+"""Bytes of a payload up to which it stands in the record of what it is new in."""
+INHERITED_INLINE = 64
+"""Bytes of a payload up to which it stands in the records of later checkpoints, too. A longer one
+becomes a chunk there: values that change with each step cost one record, others are stored once."""
 
 SMALL = 1024
 """Bytes of a payload up to which it is one chunk, which is compared with no other."""
@@ -105,7 +108,7 @@ class ValueCodec:
         tag, payload = faults.dumps(self._serde, value)
         if len(payload) <= INLINE:
             return Encoded(Inline(tag, payload))
-        make = self._maker(base)
+        make = self._maker(None if base is None else base.place)
         if len(payload) <= SMALL:
             return Encoded(NewValue(tag, PLAIN, b"", len(payload), [make(payload)]))
         head, body = cutting.split_head(tag, payload)
@@ -142,20 +145,25 @@ class ValueCodec:
             values,
             self._message_layout(key, base),
             self._dumps_array,
-            self._maker(base),
+            self._maker(None if base is None else base.place),
         )
         if found is None:
             return None
         head = b"" if single else cutting.array_head(len(values))
         size = len(head) + sum([element.length for element in found.elements])
-        if size <= INLINE:
-            return None
         new = NewValue("msgpack", MESSAGES, head, size, found.items, _chunked(base))
 
         def remembered(place: Place, stored: Chunked, chunk_runs: list[Run]) -> Layout:
             return MessageLayout(place, stored, chunk_runs, found.elements)
 
         return Encoded(new, remembered)
+
+    def inherit(self, stored: StoredValue, place: Place | None) -> Encoded | StoredValue:
+        """A parent's value, as its child has it."""
+        if isinstance(stored, Chunked) or len(stored.payload) <= INHERITED_INLINE:
+            return stored
+        part = self._maker(place)(stored.payload)
+        return Encoded(NewValue(stored.tag, PLAIN, b"", len(part.raw), [part]))
 
     def remember(self, key: ChannelKey, made: Encoded, place: Place, kept: Kept) -> None:
         """Keep in mind a value that is its channel's now."""
@@ -173,9 +181,8 @@ class ValueCodec:
         values: list[Any] = faults.loads(self._serde, "msgpack", encoded)
         return values
 
-    def _maker(self, base: Base | None) -> Callable[[bytes], Part]:
+    def _maker(self, place: Place | None) -> Callable[[bytes], Part]:
         """Makes parts; those that the thread seems to have are not compressed in vain."""
-        place = None if base is None else base.place
 
         def make(raw: bytes) -> Part:
             mark = digest(raw)

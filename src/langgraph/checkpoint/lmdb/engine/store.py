@@ -86,12 +86,12 @@ class NewWrites:
 
 @dataclass(slots=True)
 class Stored:
-    """Where something was stored, and what became of its values."""
+    """A checkpoint as it was stored."""
 
     place: Place
-    values: list[Kept | None]
-    """In the order in which they were given; None for a write that was not stored because an
-    earlier one stays."""
+    record: CheckpointRecord
+    values: list[Kept]
+    """What became of its values, in the order in which they were given."""
 
 
 class Snapshot:
@@ -217,7 +217,7 @@ class CheckpointStore:
             thread, namespace = self._open_thread(
                 writer, new.thread_id, new.checkpoint_ns, new.place
             )
-            chunks = ChunkWriter(writer, _place(thread), self.hints, self._level)
+            chunks = ChunkWriter(writer, thread.place, self.hints, self._level)
             stored = [
                 self._store(chunks, thread, namespace, channel, value)
                 for channel, value in new.values.items()
@@ -243,42 +243,37 @@ class CheckpointStore:
             else:
                 garbage.collect(writer, thread)
             threads.save(writer, thread)
-            return Stored(_place(thread), [*stored])
+            return Stored(thread.place, record, stored)
 
         return apply
 
-    def put_writes(self, new: NewWrites) -> Callable[[Writer], Stored]:
+    def put_writes(self, new: NewWrites) -> Callable[[Writer], None]:
         """Store pending writes of a task, beside those that it has."""
 
-        def apply(writer: Writer) -> Stored:
-            if not new.rows:  # a thread of nothing would be left
-                return Stored(Place(0, 0), [])
+        def apply(writer: Writer) -> None:
             thread, namespace = self._open_thread(
                 writer, new.thread_id, new.checkpoint_ns, new.place
             )
-            chunks = ChunkWriter(writer, _place(thread), self.hints, self._level)
+            chunks = ChunkWriter(writer, thread.place, self.hints, self._level)
             task = writes.read_task(
                 writer, thread.number, namespace, new.checkpoint_id, new.task_id
             )
-            stored: list[Kept | None] = []
-            lost = False
+            changed = lost = False
             for index, channel, value in new.rows:
                 old = task.writes.get(index)
                 if old is not None and index >= 0:
-                    stored.append(None)
                     continue
                 lost = lost or (old is not None and isinstance(old.value, Chunked))
                 kept = self._store(chunks, thread, namespace, channel, value)
-                stored.append(kept)
                 task.writes[index] = Write(index, channel, new.path, kept.value)
-            if any(stored):
+                changed = True
+            if changed:
                 writes.write_task(
                     writer, thread.number, namespace, new.checkpoint_id, task, self._level
                 )
             if lost:
                 garbage.collect(writer, thread)
             threads.save(writer, thread)
-            return Stored(_place(thread), stored)
 
         return apply
 
@@ -348,7 +343,7 @@ class CheckpointStore:
     ) -> tuple[Thread, int]:
         now = self._now()
         thread = threads.find(writer, thread_id)
-        if place is not None and (thread is None or _place(thread) != place):
+        if place is not None and (thread is None or thread.place != place):
             raise StaleError
         if thread is None:
             thread = threads.create(writer, thread_id, now)
@@ -375,10 +370,6 @@ class CheckpointStore:
                 self._arenas.clear()
             self._arenas[key] = arena
         return chunks.store(value, arena)
-
-
-def _place(thread: Thread) -> Place:
-    return Place(thread.number, thread.generation)
 
 
 _MAX_KNOWN_ARENAS = 100_000

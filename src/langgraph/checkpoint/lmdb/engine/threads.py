@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import keys, records
+from langgraph.checkpoint.lmdb.engine.values import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,11 @@ class Thread:
     checkpoints: int = 0
     owners: list[int] = field(default_factory=list)
     """Other threads whose chunks this one uses, by number."""
+
+    @property
+    def place(self) -> Place:
+        """What has to hold for what was read of the thread to be true."""
+        return Place(self.number, self.generation)
 
     def new_arena(self) -> int:
         """An even number that no arena of the thread had before."""

@@ -10,22 +10,11 @@ from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.engine import reachability
+from tests.saver.values import checkpoint
 
 ROOT: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
 TEXT = " ".join(map(str, range(3000)))
 MESSAGES = [HumanMessage(f"{i} " * 100) for i in range(50)]
-
-
-def checkpoint(checkpoint_id: str, version: int, value: Any) -> Any:
-    """A checkpoint with one channel."""
-    return {
-        "v": 4,
-        "ts": "",
-        "id": checkpoint_id,
-        "channel_values": {"x": value},
-        "channel_versions": {"x": version},
-        "versions_seen": {},
-    }
 
 
 @pytest.mark.parametrize("value", [TEXT, MESSAGES])

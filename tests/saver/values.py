@@ -95,3 +95,15 @@ def _changed_list(kind: str, value: list[Any], how: str, at: int, salt: int) -> 
     else:
         value[at] = new
     return value
+
+
+def checkpoint(checkpoint_id: str, version: int, value: Any) -> Any:
+    """A checkpoint with one channel."""
+    return {
+        "v": 4,
+        "ts": "",
+        "id": checkpoint_id,
+        "channel_values": {"x": value},
+        "channel_versions": {"x": version},
+        "versions_seen": {},
+    }

@@ -19,7 +19,9 @@ TEXT_LIMIT = 180
 digest, so that every key stays below LMDB's 511 bytes."""
 _LONG = b"\xff"  # never part of UTF-8: it sorts a cut id behind all ids that share its head
 _DIGEST_SIZE = 16
-_END = b"\x00\x01"  # below \x00\xff, which stands for a NUL inside of a text
+_INNER_LIMIT = 240
+_NUL = b"\x00\xff"  # stands for a NUL inside of a text
+_END = b"\x00\x01"
 
 
 def number(n: int) -> bytes:
@@ -53,14 +55,20 @@ def text(value: str) -> bytes:
 
 
 def inner_text(value: str) -> bytes:
-    """A text that other fields follow: escaped and ended, so that no id is another's prefix."""
-    return text(value).replace(b"\x00", b"\x00\xff") + _END
+    """A text that other fields follow: escaped and ended, so that no id is another's prefix.
+
+    A digest stands for one that escapes make too long; these texts need not sort.
+    """
+    part = text(value).replace(b"\x00", _NUL)
+    if len(part) > _INNER_LIMIT:
+        digest = blake2b(utf8(value), digest_size=_DIGEST_SIZE).digest()
+        part = _LONG + digest.replace(b"\x00", _NUL)
+    return part + _END
 
 
-def read_inner_text(key: bytes, at: int) -> tuple[bytes, int]:
-    """What `text` made of an `inner_text` at an offset; also returns the offset behind it."""
-    end = key.index(_END, at)
-    return key[at:end].replace(b"\x00\xff", b"\x00"), end + len(_END)
+def inner_text_end(key: bytes, at: int) -> int:
+    """The offset behind the `inner_text` that begins at an offset."""
+    return key.index(_END, at) + len(_END)
 
 
 def is_cut(part: bytes) -> bool:

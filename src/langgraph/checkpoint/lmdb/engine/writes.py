@@ -94,7 +94,7 @@ def in_namespace(reader: Reader, thread: int, namespace: int) -> Iterator[TaskWr
     """Every record of pending writes in a namespace."""
     prefix = keys.of_namespace(b"w", thread, namespace)
     for key, record in reader.range(prefix, keys.after(prefix)):
-        _, end = keys.read_inner_text(key, len(prefix))
+        end = keys.inner_text_end(key, len(prefix))
         yield _decode(key, key[:end], record)
 
 

@@ -33,6 +33,7 @@ a better one gets a codec of its own."""
 MAX_RECORD = 1 << 26
 """Bytes that a record may have once decompressed; checked before any memory is taken for them."""
 _WORTH_COMPRESSING = 32
+_UNKNOWN_SIZE = -1  # what zstd says of a frame that names no size, as ours do not
 _CHECKSUM_SIZE = 4
 
 
@@ -177,7 +178,11 @@ def unseal(key: bytes, record: bytes, limit: int = MAX_RECORD) -> bytes:
         size, at = read_varint(record, _CHECKSUM_SIZE + 1)
         if size > limit:
             damaged(key, f"it claims {size} bytes, the limit is {limit}")
-        payload = _decompress(record[at:], codec, size)
+        frame = record[at:]
+        claim = zstandard.frame_content_size(frame)  # zstd would take memory for it at once
+        if claim not in (_UNKNOWN_SIZE, size):
+            damaged(key, f"its frame claims {claim} bytes instead of {size}")
+        payload = _decompress(frame, codec, size)
     except (zstandard.ZstdError, IndexError, ValueError) as error:
         damaged(key, str(error))
     if len(payload) != size:

@@ -1,0 +1,105 @@
+"""A record is what was written under its key, or it is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import tracemalloc
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langgraph.checkpoint.lmdb.engine import records
+from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, LmdbSaverError
+
+KEY = b"c\x01\x00id"
+payloads = st.binary(max_size=300) | st.integers(0, 3000).map(lambda n: b"word " * n)
+levels = st.sampled_from([None, 1, 3])
+
+
+def record(payload: bytes, level: int | None = 3) -> bytes:
+    """A record as it is stored."""
+    return records.seal(KEY, records.pack(payload, level))
+
+
+@given(payloads, levels)
+def test_a_record_reads_back(payload: bytes, level: int | None) -> None:
+    found = record(payload, level)
+    assert records.unseal(KEY, found) == payload
+    assert len(found) <= len(payload) + 5
+    moved = records.reseal(KEY, b"other", found)
+    assert records.unseal(b"other", moved) == payload
+
+
+@given(payloads, levels, st.data())
+def test_a_flipped_bit_is_noticed(payload: bytes, level: int | None, data: st.DataObject) -> None:
+    found = bytearray(record(payload, level))
+    at = data.draw(st.integers(0, 8 * len(found) - 1))
+    found[at // 8] ^= 1 << at % 8
+    with pytest.raises(DamagedError) as caught:
+        records.unseal(KEY, bytes(found))
+    assert caught.value.record == KEY.hex()
+
+
+@given(payloads, st.binary(min_size=1, max_size=6).filter(lambda key: key != KEY))
+def test_a_record_that_was_moved_is_refused(payload: bytes, key: bytes) -> None:
+    with pytest.raises(DamagedError):
+        records.unseal(key, record(payload))
+    with pytest.raises(DamagedError):
+        records.reseal(key, KEY, record(payload))
+
+
+@given(payloads, st.integers(0, 10))
+def test_a_torn_record_is_refused(payload: bytes, size: int) -> None:
+    found = record(payload)
+    with pytest.raises(DamagedError):
+        records.unseal(KEY, found[: min(size, len(found) - 1)])
+
+
+def test_a_codec_of_a_newer_release_is_named() -> None:
+    with pytest.raises(FormatVersionError) as caught:
+        records.unseal(KEY, records.seal(KEY, b"\x63" + b"body"))
+    assert caught.value.found == 0x63
+    assert caught.value.supported == (0, 1, 2)
+
+
+BOMB = b"\x00" * (64 << 20)
+WITH_SIZE = zstandard.ZstdCompressor(write_content_size=True).compress(BOMB)
+WITHOUT_SIZE = zstandard.ZstdCompressor(write_content_size=False).compress(BOMB)
+CLAIMS_2_45 = b"\x28\xb5\x2f\xfd\xe0" + (1 << 45).to_bytes(8, "little") + b"\x01\x00\x00"
+
+
+@pytest.mark.parametrize("frame", [WITH_SIZE, WITHOUT_SIZE, CLAIMS_2_45, b"", b"no frame"])
+@pytest.mark.parametrize("claim", [0, 10, records.MAX_RECORD + 1, 1 << 45, (1 << 64) - 1])
+@pytest.mark.parametrize("codec", [records.ZSTD, records.ZSTD_DICTIONARY_1])
+def test_claims_take_no_memory(frame: bytes, claim: int, codec: int) -> None:
+    """Neither the record's nor the frame's own word for its size is trusted."""
+    packed = bytes((codec,)) + records.varint(claim) + frame
+    tracemalloc.start()
+    try:
+        with pytest.raises(DamagedError):
+            records.unseal(KEY, records.seal(KEY, packed))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@given(st.binary(max_size=60))
+def test_garbage_raises_errors_of_ours(packed: bytes) -> None:
+    with contextlib.suppress(LmdbSaverError):
+        records.decode(KEY, records.unseal(KEY, records.seal(KEY, packed)))
+    with pytest.raises(DamagedError):
+        records.unseal(KEY, b"\xff\xff\xff\xff" + packed)
+
+
+@given(st.integers(0, 2**64 - 1), st.binary(max_size=3))
+def test_varints_read_back(n: int, tail: bytes) -> None:
+    assert records.read_varint(records.varint(n) + tail, 0) == (n, len(records.varint(n)))
+
+
+@given(st.binary(max_size=30))
+def test_any_varint_ends(data: bytes) -> None:
+    with contextlib.suppress(IndexError, ValueError):
+        _, end = records.read_varint(data + b"\xff" * 20, 0)
+        assert end <= 10

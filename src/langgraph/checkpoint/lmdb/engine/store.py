@@ -251,6 +251,8 @@ class CheckpointStore:
         """Store pending writes of a task, beside those that it has."""
 
         def apply(writer: Writer) -> None:
+            if not new.rows:  # nothing that a thread would have to be there for
+                return
             thread, namespace = self._open_thread(
                 writer, new.thread_id, new.checkpoint_ns, new.place
             )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.store import Snapshot
     from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.values import StoredValue
 
     Matches: TypeAlias = Callable[[Mapping[str, Any]], bool]
 
@@ -96,8 +97,9 @@ def _get_tuple(
         metadata = codec.load(record.metadata, snapshot)
         if matches is not None and not matches(metadata):
             return None
+        writes = snapshot.writes(found.thread.number, found.namespace, record.id)
         if budget is not None:
-            _check_budget(core, where, found, budget)
+            _check_budget(core, where, found, [write.value for _, write in writes], budget)
         body = codec.load(record.body, snapshot)
         place = found.thread.place
         values = {
@@ -106,7 +108,6 @@ def _get_tuple(
             )
             for channel, stored in record.values.items()
         }
-        writes = snapshot.writes(found.thread.number, found.namespace, record.id)
         pending = [(t, w.channel, codec.payload(w.value, snapshot)) for t, w in writes]
     core.views.put(where, View(place, record))
     channel = ""
@@ -136,7 +137,10 @@ def _loaded(
         raise faults.locate(error, channel=channel, **where._asdict())  # noqa: B904
 
 
-def _check_budget(core: SaverCore, where: Where, found: _Found, budget: int) -> None:
+def _check_budget(
+    core: SaverCore, where: Where, found: _Found, pending: Sequence[StoredValue], budget: int
+) -> None:
+    budget -= sum([value.size for value in pending])
     for channel, stored in found.record.values.items():
         key = ChannelKey(where.thread_id, where.checkpoint_ns, channel)
         budget -= core.codec.effort(key, stored, found.thread.place)

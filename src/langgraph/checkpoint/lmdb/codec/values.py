@@ -253,9 +253,7 @@ class ValueCodec:
 
     def effort(self, key: ChannelKey, stored: StoredValue, place: Place) -> int:
         """Bytes that have to be decoded to rebuild a value; messages with images count for less."""
-        if isinstance(stored, Inline):
-            return len(stored.payload)
-        layout = self._cache.get(key, place)
+        layout = self._cache.get(key, place) if isinstance(stored, Chunked) else None
         if isinstance(layout, MessageLayout) and layout.stored == stored:
             return stored.size // _IMAGE_SPEED
         return stored.size

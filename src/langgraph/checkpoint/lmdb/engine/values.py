@@ -50,6 +50,11 @@ class Inline(NamedTuple):
     """The serialiser's name for the encoding of the payload."""
     payload: bytes
 
+    @property
+    def size(self) -> int:
+        """Bytes of the payload."""
+        return len(self.payload)
+
 
 class Chunked(NamedTuple):
     """A value whose payload is `head` and then the chunks that it names."""

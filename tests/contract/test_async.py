@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.errors import StoreClosedError, ThreadExistsError
 from tests.contract.faces import Face, checkpoint, config, ids, put, put_chain, values
 from tests.contract.holders import write_lock
 
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from langgraph.checkpoint.base import CheckpointMetadata
-
-    from langgraph.checkpoint.lmdb import LmdbSaver
 
 METADATA: CheckpointMetadata = {"source": "loop", "step": 1, "parents": {}}
 PATIENCE = 60.0  # seconds until a process counts as hung
@@ -80,9 +80,6 @@ def test_several_loops_at_once(saver: LmdbSaver) -> None:
 
 def test_it_is_a_context_manager_of_both_kinds(path: Path) -> None:
     """`with` and `async with` close the saver; after that every call says so."""
-    from langgraph.checkpoint.lmdb import LmdbSaver
-    from langgraph.checkpoint.lmdb.errors import StoreClosedError
-
     with LmdbSaver(path) as one:
         put(Face(one), "c1", {"value": 1})
 
@@ -227,6 +224,28 @@ def test_cancelled_calls_leave_the_store_consistent(saver: LmdbSaver, path: Path
     tasks = {task for task, _, _ in writes}
     assert {f"task {n:02}" for n in range(1, 40, 2)} <= tasks
     assert writes == [(t, c, int(t[5:])) for t in sorted(tasks) for c in "xy"]
+
+
+def test_a_call_that_fails_takes_no_other_with_it(saver: LmdbSaver, path: Path) -> None:
+    """Writes that meet at the store share a commit, each with its own result."""
+    put(Face(saver), "c0")
+    put(Face(saver), "c0", thread="taken")
+
+    async def go() -> list[Any]:
+        with write_lock(path) as lock:
+            calls = [asyncio.ensure_future(aput(saver, f"c{n}", n)) for n in range(1, 6)]
+            calls.insert(3, asyncio.ensure_future(saver.acopy_thread("t", "taken")))
+            await asyncio.sleep(0)
+            lock.release()
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+    outcomes = asyncio.run(go())
+    assert [isinstance(one, ThreadExistsError) for one in outcomes] == [n == 3 for n in range(6)]
+    assert [one for n, one in enumerate(outcomes) if n != 3] == [
+        config(id=f"c{n}") for n in range(1, 6)
+    ]
+    assert ids([*saver.list(config())]) == [f"c{n}" for n in range(5, -1, -1)]
+    assert ids([*saver.list(config("taken"))]) == ["c0"]
 
 
 def test_a_cancelled_listing_leaves_the_store_consistent(saver: LmdbSaver) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
+from tests.contract.faces import Face, config, put, values
 from tests.graphs.driving import at_thread
 from tests.graphs.test_concurrency import check, conversation, expected, talk
 from tests.stored import thread_ids
@@ -159,6 +164,50 @@ def fork_with_an_open_saver(path: Path) -> None:
 def test_a_child_forked_with_the_saver_open(path: Path) -> None:
     """`fork()` with the saver open: both go on. In a process of its own, as pytest has threads."""
     program = "from pathlib import Path\nfork_with_an_open_saver(Path(sys.argv[1]))"
+    with Process(program, str(path)) as process:
+        process.end()
+
+
+def fork_while_others_write(path: Path) -> None:
+    """Children forked in the middle of other threads' commits write and read on their own.
+
+    No graphs here: an import lock that another thread holds at the fork stays locked in the child.
+    """
+    children = [f"child {number}" for number in range(20)]
+    with LmdbSaver(path, sync="off") as saver, ThreadPoolExecutor(4) as pool:
+        face, stop = Face(saver), threading.Event()
+
+        def write(thread: str) -> None:
+            for number in itertools.count():
+                put(face, f"{number:06}", {"value": number}, thread=thread)
+                if stop.is_set():
+                    break
+
+        def in_the_child(thread: str) -> None:
+            put(face, "1", {"value": thread}, thread=thread)
+            assert values(face, config(thread)) == {"value": thread}
+            assert values(face, config("a"))["value"] >= 0
+
+        put(face, "000000", {"value": 0}, thread="a")
+        writing = [pool.submit(write, thread) for thread in "abcd"]
+        statuses = [forked(partial(in_the_child, thread)) for thread in children]
+        stop.set()
+        for one in writing:
+            one.result()
+        assert statuses == [0] * len(children)
+        assert [values(face, config(thread)) for thread in children] == [
+            {"value": thread} for thread in children
+        ]
+        for thread in "abcd":
+            stored = [
+                one.checkpoint["channel_values"]["value"] for one in face.list(config(thread))
+            ]
+            assert stored == [*range(len(stored))][::-1]
+
+
+def test_children_forked_while_others_write(path: Path) -> None:
+    """`fork()` in the middle of commits: no lock of the parent's threads is waited for."""
+    program = "from pathlib import Path\nfork_while_others_write(Path(sys.argv[1]))"
     with Process(program, str(path)) as process:
         process.end()
 

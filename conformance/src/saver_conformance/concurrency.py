@@ -117,6 +117,8 @@ class Iteration:
             if worker is not None:
                 session.script.line("from concurrent.futures import ThreadPoolExecutor")
                 drawn = f"ThreadPoolExecutor(1).submit(next, {self.name}, None).result()"
+            elif session.script.on_loop:
+                drawn = f"await asyncio.to_thread(next, {self.name}, None)"
             session.script.line(f"{name} = {drawn}")
             with session.guard("next of list"):
                 got = (worker or lanes.worker).call(lambda: next(iterator, _END), lanes.seconds)
@@ -125,7 +127,18 @@ class Iteration:
     def drop(self) -> None:
         """Forget the iteration without drawing the rest."""
         self._session.script.line(f"del {self.name}")
+        lanes, held = self._session.lanes, [self._iterator]
         self._iterator = None
+
+        # Where a program would: a generator ends in the thread that lets go of it last.
+        async def let_go() -> None:
+            held.clear()
+
+        with self._session.guard("dropping an iterator"):
+            if self._face is Face.ASYNC:
+                lanes.loop.run(let_go(), lanes.seconds)
+            else:
+                lanes.worker.call(held.clear, lanes.seconds)
 
 
 def _bound(saver: Any, method: str, args: tuple[Any, ...]) -> Callable[[], Any]:

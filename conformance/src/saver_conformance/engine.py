@@ -142,7 +142,7 @@ def judge(
     reason = target.spec.known_failures.get(clause.id)
     if missing := clause.needs - target.offer.claimed:
         names = ", ".join(sorted(map(str, missing)))
-        if missing & BASE and reason is None:
+        if missing <= BASE and reason is None:
             note = f"the saver does not implement {names}"
             return ClauseResult(clause, Status.NOT_RUN, note=note)
         return ClauseResult(clause, Status.NOT_CLAIMED, note=f"the saver does not claim {names}")

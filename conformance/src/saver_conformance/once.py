@@ -76,8 +76,6 @@ async def _ause(saver: Any) -> None:
 
 
 def _main(made: Any) -> None:
-    if inspect.isgenerator(made):
-        made = contextmanager(lambda: made)()
     if hasattr(made, "__enter__"):
         with made as saver:
             _use(saver)
@@ -87,20 +85,27 @@ def _main(made: Any) -> None:
         close()
 
 
-async def _amain(opener: Any, path: Path) -> None:
-    made = opener(path)
-    if inspect.isasyncgen(made):
-        made = asynccontextmanager(lambda: made)()
+async def _amain(made: Any, face: Face) -> None:
+    async def use(saver: Any) -> None:
+        # A saver that belongs to a loop is called synchronously from other threads alone.
+        await (_ause(saver) if face is Face.ASYNC else asyncio.to_thread(_use, saver))
+
     if inspect.isawaitable(made):
         made = await made
     if hasattr(made, "__aenter__"):
         async with made as saver:
-            await _ause(saver)
+            await use(saver)
     elif hasattr(made, "__enter__"):
         with made as saver:
-            await _ause(saver)
+            await use(saver)
     else:
-        await _ause(made)
+        await use(made)
+
+
+def _as_manager(made: Any) -> Any:
+    if inspect.isgenerator(made):
+        return contextmanager(lambda: made)()
+    return asynccontextmanager(lambda: made)() if inspect.isasyncgen(made) else made
 
 
 if __name__ == "__main__":
@@ -108,8 +113,10 @@ if __name__ == "__main__":
     spec = load_spec(origin)
     # A server that the spec's lifespan starts is there already, and found by `attach`.
     opener: Any = spec.attach or spec.open
-    if Face(spoken) is Face.SYNC:
-        _main(opener(Path(where)))
+    product = _as_manager(opener(Path(where)))
+    on_loop = not hasattr(product, "get_tuple") and not hasattr(product, "__enter__")
+    if Face(spoken) is Face.SYNC and not on_loop:
+        _main(product)
     else:
-        asyncio.run(_amain(opener, Path(where)))
+        asyncio.run(_amain(product, Face(spoken)))
     print(_CLOSED, flush=True)

@@ -36,6 +36,9 @@ class Script:
         snippet: Python lines that set `saver`; see `SaverSpec.snippet`.
         origin: `module:attribute` of the spec, for a saver without a snippet.
         on_loop: Whether such a saver has to be opened on an event loop.
+
+    Attributes:
+        on_loop: Whether the program opens the saver on an event loop.
     """
 
     def __init__(self, snippet: str | None, origin: str | None, *, on_loop: bool = False) -> None:
@@ -45,8 +48,8 @@ class Script:
             prefix="async " if on_loop else "",
         )
         self._snippet = textwrap.dedent(snippet or fallback).strip("\n")
-        self._on_loop = "await " in self._snippet or "async with" in self._snippet
-        self._uses_async = self._on_loop
+        self.on_loop = "await " in self._snippet or "async with" in self._snippet
+        self._uses_async = self.on_loop
         self._uses_helpers = False
         self._imports = Imports()
         self._blocks: list[list[str]] = [[]]
@@ -108,7 +111,7 @@ class Script:
         if method == "list":
             called = f"list({called})"
         # A saver that belongs to a loop may only be called synchronously from another thread.
-        return f"await asyncio.to_thread(lambda: {called})" if self._on_loop else called
+        return f"await asyncio.to_thread(lambda: {called})" if self.on_loop else called
 
     def bare_call(
         self, face: Face, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]

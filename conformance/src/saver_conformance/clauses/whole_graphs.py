@@ -154,7 +154,7 @@ def failure(s: Session, data: DataObject) -> None:
     capability=Capability.GRAPH,
     needs=[Capability.DELTA_HISTORY],
     load=Load.HEAVY,
-    presumes=["history.*", "graph.chain"],
+    presumes=["history.*", "writes.order.*", "graph.chain"],
 )
 def delta(s: Session, data: DataObject) -> None:
     """A DeltaChannel has its value at every step, whatever its snapshot frequency."""

@@ -8,6 +8,7 @@ import os
 import threading
 import weakref
 from collections import deque
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -37,7 +38,12 @@ class _Waiting(Generic[T]):
         self.leads = False
         self.abandoned = False
         self.result: Any = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
+
+    def notify(self) -> None:
+        """Wake the thread."""
+        with contextlib.suppress(RuntimeError):  # told before, but interrupted: it has left
+            self.wake.release()
 
     def resolve(self) -> None:
         """Settle the future, in its loop."""
@@ -67,7 +73,7 @@ class GroupCommit:
         self._mutex = threading.Lock()
         self._queue: deque[_Waiting[Any]] = deque()
         self._leading = False
-        self._summons: threading.Semaphore | None = None
+        self._summons: SimpleQueue[bool] | None = None
 
     def run(self, apply: Callable[[Writer], T]) -> T:
         """Commit an operation, with others that wait; returns what it returned.
@@ -84,12 +90,12 @@ class GroupCommit:
             self._queue.append(waiting)
             lead = not self._leading
             self._leading = True
+        if lead:
+            self._lead(waiting)
         while not waiting.finished:
-            if lead:
+            self._wait(waiting)
+            if waiting.leads:  # perhaps more than once: others may be before it in the queue
                 self._lead(waiting)
-            else:
-                self._wait(waiting)
-            lead = waiting.leads
         if waiting.error is not None:
             raise waiting.error
         return cast("T", waiting.result)
@@ -121,26 +127,23 @@ class GroupCommit:
 
     def _summon(self) -> None:
         if self._summons is None:
-            self._summons = threading.Semaphore(0)
+            self._summons = SimpleQueue()
             threading.Thread(
                 target=self._serve, args=(self._summons,), name="lmdb-saver-commit", daemon=True
             ).start()
-        self._summons.release()
+        self._summons.put(True)
 
-    def _serve(self, summons: threading.Semaphore) -> None:
-        while True:
-            summons.acquire()
-            if not self._queue:
-                return
+    def _serve(self, summons: SimpleQueue[bool]) -> None:
+        while summons.get():
             self._lead(None)
 
     def close(self) -> None:
-        """End the thread that serves coroutines, once nothing is queued; a later call to
+        """End the thread that serves coroutines, once it does not lead; a later call to
         `run_async` starts another."""
         with self._mutex:
             summons, self._summons = self._summons, None
         if summons is not None:
-            summons.release()
+            summons.put(False)
 
     def _lead(self, own: _Waiting[Any] | None) -> None:
         with self._mutex:
@@ -148,16 +151,19 @@ class GroupCommit:
             if own is not None:
                 own.leads = False
         try:
-            self._commit(batch)
+            # Nobody interrupts the thread that serves coroutines: there it is the operation's own.
+            self._commit(batch, BaseException if own is None else Exception)
         except BaseException:  # an interrupt of the leading thread: the others' work stays queued
+            _announce([w for w in batch if w.finished])
             with self._mutex:
-                self._queue.extendleft(w for w in reversed(batch) if w is not own)
+                rest = (w for w in reversed(batch) if w is not own and not w.finished)
+                self._queue.extendleft(rest)
             self._hand_over()
             raise
         _announce(batch)
         self._hand_over()
 
-    def _commit(self, batch: list[_Waiting[Any]]) -> None:
+    def _commit(self, batch: list[_Waiting[Any]], errors: type[BaseException]) -> None:
         if len(batch) > 1:
 
             def apply(writer: Writer) -> None:
@@ -166,15 +172,16 @@ class GroupCommit:
 
             try:
                 self._kv.write(apply)
-            except Exception:  # noqa: BLE001, S110 - each alone, to tell whose it is
+            except errors:  # each alone, to tell whose it is
                 pass
             else:
                 return
         for waiting in batch:
             try:
                 waiting.result = self._kv.write(waiting.apply)
-            except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
+            except errors as error:
                 waiting.error = error
+            waiting.finished = True
 
     def _hand_over(self) -> None:
         with self._mutex:
@@ -184,7 +191,7 @@ class GroupCommit:
             for waiting in self._queue:
                 if waiting.future is None and not waiting.abandoned:
                     waiting.leads = True
-                    waiting.wake.release()
+                    waiting.notify()
                     return
             self._summon()
 
@@ -194,7 +201,7 @@ def _announce(batch: Iterable[_Waiting[Any]]) -> None:
     for waiting in batch:
         waiting.finished = True
         if waiting.future is None:
-            waiting.wake.release()
+            waiting.notify()
         else:
             by_loop.setdefault(waiting.future.get_loop(), deque()).append(waiting)
     for loop, group in by_loop.items():

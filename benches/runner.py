@@ -153,7 +153,8 @@ class _Session:
                 outcome = self._child(workload, saver, place, "prepare", task)
                 if "error" in outcome:
                     return outcome
-            os.sync()  # no flush pays for what another process left behind
+            if not self._options.quick:
+                os.sync()  # no flush pays for what another process left behind
             return self._child(workload, saver, place, "run", task)
 
     @contextmanager

@@ -306,6 +306,7 @@ def test_listing_while_others_write_gives_whole_checkpoints(
                     assert one.metadata["both"] == number  # type: ignore[typeddict-item]
                     tasks = [task for task, _, _ in one.pending_writes or []]
                     assert all(tasks.count(task) == 3 for task in tasks)
+                    assert all(int(task.removeprefix("task ")) <= number for task in tasks)
                     seen += 1
         finally:
             stop.set()

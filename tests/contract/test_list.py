@@ -286,11 +286,11 @@ def test_listing_while_others_write_gives_whole_checkpoints(
 
     def rewrite() -> None:
         for number in range(100_000):
-            cid = f"c{number % 7}"
+            cid = f"c{number % 3}"
             content = dict.fromkeys("abc", number)
             put(writer, cid, content, versions=dict.fromkeys(content, number), both=number)
             writer.put_writes(config(id=cid), [(name, number) for name in "abc"], f"task {number}")
-            if number % 5 == 0:
+            if number % 40 == 39:
                 writer.delete_thread("t")
             if stop.is_set():
                 return

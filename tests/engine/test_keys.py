@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.engine import keys
-from langgraph.checkpoint.lmdb.engine.store import Snapshot
+from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
 from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.saver.values import checkpoint

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from langgraph.checkpoint.lmdb.engine.store import Place, StaleError
+from langgraph.checkpoint.lmdb.engine.store import StaleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.configs import Where
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
     from langgraph.checkpoint.lmdb.engine.commit import GroupCommit
-    from langgraph.checkpoint.lmdb.engine.store import CheckpointStore, Snapshot
-    from langgraph.checkpoint.lmdb.engine.values import StoredValue
+    from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
+    from langgraph.checkpoint.lmdb.engine.store import CheckpointStore
+    from langgraph.checkpoint.lmdb.engine.values import Place, StoredValue
     from langgraph.checkpoint.lmdb.kv.base import Writer
 
 R = TypeVar("R")

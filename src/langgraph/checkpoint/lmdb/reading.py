@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.core import SaverCore
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.store import Snapshot
+    from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.engine.values import StoredValue
 

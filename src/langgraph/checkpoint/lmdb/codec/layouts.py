@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.codec.messages import State
     from langgraph.checkpoint.lmdb.engine.runs import Run
-    from langgraph.checkpoint.lmdb.engine.store import Place
-    from langgraph.checkpoint.lmdb.engine.values import Chunked
+    from langgraph.checkpoint.lmdb.engine.values import Chunked, Place
 
 
 class ChannelKey(NamedTuple):

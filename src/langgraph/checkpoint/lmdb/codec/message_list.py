@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.codec.messages import State
     from langgraph.checkpoint.lmdb.engine.runs import Run
-    from langgraph.checkpoint.lmdb.engine.store import Place
-    from langgraph.checkpoint.lmdb.engine.values import Chunked, Part
+    from langgraph.checkpoint.lmdb.engine.values import Chunked, Part, Place
 
 LARGE = 8192
 """Bytes of an encoded message from which on it is cut into several parts."""

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.codec.layouts import ChannelKey, Layout
     from langgraph.checkpoint.lmdb.engine.runs import Run
-    from langgraph.checkpoint.lmdb.engine.store import Place, Snapshot
-    from langgraph.checkpoint.lmdb.engine.values import Hints, Kept, StoredValue
+    from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
+    from langgraph.checkpoint.lmdb.engine.values import Hints, Kept, Place, StoredValue
 
 INLINE = 512
 """Bytes of a payload up to which it stands in the record of what it is new in."""

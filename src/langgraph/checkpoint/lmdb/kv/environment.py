@@ -12,6 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import lmdb
+
 from langgraph.checkpoint.lmdb.errors import (
     DamagedError,
     LmdbSaverError,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import lmdb
+
 from langgraph.checkpoint.lmdb.errors import (
     DamagedError,
     FormatVersionError,

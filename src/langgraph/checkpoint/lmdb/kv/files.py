@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import lmdb
+
 from langgraph.checkpoint.lmdb.errors import DamagedError, InvalidPathError
 from langgraph.checkpoint.lmdb.kv.failures import from_lmdb, from_os
 

@@ -6,6 +6,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 import lmdb
+
 from langgraph.checkpoint.lmdb.errors import ReadOnlyError, StoreClosedError, UsageError
 from langgraph.checkpoint.lmdb.kv import files, registry
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer, check_key

@@ -1,10 +1,11 @@
 # Every target makes its own virtual environment in .venv; nothing but Python 3 and pip is needed.
 PYTHON ?= python3
+OLDEST_PYTHON ?= $(shell python3.10 -c '' 2>/dev/null && echo python3.10 || echo $(PYTHON))
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check bench clean
+.PHONY: help demo test test-oldest test-long conformance check bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -24,6 +25,18 @@ demo: $(VENV)/.dev  ## an agent that is killed in mid-run, resumes, is approved,
 test: $(VENV)/.dev  ## the tests
 	$(BIN)/python -m pytest
 
+test-oldest:  ## the tests with the oldest supported releases of everything
+	$(OLDEST_PYTHON) -m venv .venvs/oldest
+	.venvs/oldest/bin/python -m pip install --quiet --disable-pip-version-check -c tests/oldest.txt -e '.[test]'
+	.venvs/oldest/bin/python -m pytest
+
+$(VENV)/.conformance: $(VENV)/.dev conformance/pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e 'conformance[test]'
+	@touch $@
+
+conformance: $(VENV)/.conformance  ## the conformance suite's own tests, and the suite on three savers
+	$(BIN)/python -m pytest -c conformance/pyproject.toml --rootdir conformance conformance/tests
+
 test-long: $(VENV)/.dev  ## the tests with their long profiles
 	$(BIN)/python -m pytest --long
 
@@ -36,4 +49,4 @@ bench: $(VENV)/.bench  ## every workload against every peer (BENCH_ARGS=--quick 
 	$(BIN)/python -m benches $(BENCH_ARGS)
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis benches/out
+	rm -rf $(VENV) .venvs .pytest_cache .mypy_cache .ruff_cache .hypothesis benches/out

@@ -76,7 +76,7 @@ def survey(package: str) -> Survey:
 
 def function_source(file: str, line: int, lines: int) -> str:
     """The text of one function."""
-    text = _text(STDLIB / file).splitlines()
+    text = _text(STDLIB / file).split("\n")  # some sources have form feeds
     return "\n".join(text[line - 1 : line - 1 + lines])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -40,6 +40,8 @@ class SaverConformance:
     spec: ClassVar[object]
     profile: ClassVar[str] = "quick"
     seed: ClassVar[int] = 0
+    _open: ClassVar[ExitStack]
+    _target: ClassVar[Target]
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Make one test for each clause."""
@@ -47,15 +49,20 @@ class SaverConformance:
             clauses.load()
             metafunc.parametrize("clause_id", [clause.id for clause in CLAUSES])
 
-    @pytest.fixture(scope="class")
-    def saver_target(self, request: pytest.FixtureRequest) -> Iterator[Target]:
-        """The saver, probed once for the whole class."""
-        with _probed(request.cls) as target:
-            yield target
+    @classmethod
+    def setup_class(cls) -> None:
+        """Probe the saver, once for the whole class."""
+        cls._open = ExitStack()
+        cls._target = cls._open.enter_context(_probed(cls))
 
-    def test_clause(self, saver_target: Target, clause_id: str) -> None:
+    @classmethod
+    def teardown_class(cls) -> None:
+        """Take down what the saver needed."""
+        cls._open.close()
+
+    def test_clause(self, clause_id: str) -> None:
         """The saver keeps the clause."""
-        target = saver_target
+        target = self._target
         profile = PROFILES[type(self).profile]
         result = judge(target, CLAUSES[clause_id], profile, type(self).seed)
         note = result.note or ""

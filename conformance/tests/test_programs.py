@@ -22,12 +22,10 @@ _CASES = [
     ("LatestByInsertion", "latest.by_id"),
     ("BoolsAreInts", "put.values.numbers"),
     ("KeepsReferences", "put.isolated"),
-    ("ZeroIsNoLimit", "list.limit.zero"),
     ("TornPause", "list.paused.whole"),
     ("LateSnapshot", "async.snapshot"),
     ("ForgetsInterrupts", "graph.interrupts"),
     ("NeverWrites", "reopen.state"),
-    ("CloneIsEmpty", "allowlist.clone"),
     ("LostWrites", "concurrent.writes"),
 ]
 

@@ -13,7 +13,7 @@ from saver_conformance.testing import SaverConformance
 class TestReference(SaverConformance):
     """No false alarms: the model itself keeps every clause."""
 
-    spec = reference.disk
+    spec = reference.memory
 
 
 class TestInMemorySaver(SaverConformance):

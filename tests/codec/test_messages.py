@@ -1,0 +1,112 @@
+"""States tell messages apart that serialise differently; images make equal ones."""
+
+from __future__ import annotations
+
+import copy
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import BaseMessage
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from langgraph.checkpoint.lmdb.codec import messages
+from tests.codec.mutations import message, mutate
+from tests.saver.same import rebuilt, same
+
+REQUIRED: dict[str, dict[str, Any]] = {
+    "BaseMessageChunk": {"type": "chunk"},
+    "RemoveMessage": {"id": "1", "content": ""},
+    "ToolMessage": {"tool_call_id": "c"},
+    "ToolMessageChunk": {"tool_call_id": "c"},
+    "FunctionMessage": {"name": "f"},
+    "FunctionMessageChunk": {"name": "f"},
+    "ChatMessage": {"role": "r"},
+    "ChatMessageChunk": {"role": "r"},
+}
+CLASSES = sorted(messages.MESSAGE_TYPES - {BaseMessage}, key=lambda cls: cls.__name__)
+seeds = st.integers(0, 2**32)
+
+
+def made(cls: type) -> Any:
+    """A message of a class, and something in each of its containers."""
+    fields: dict[str, Any] = {
+        "content": "said",
+        "id": "m",
+        "additional_kwargs": {"a": [1, {"b": 2.0}]},
+    }
+    fields |= REQUIRED.get(cls.__name__, {})
+    if cls.__name__ == "RemoveMessage":
+        del fields["content"]
+    return cls(**fields)
+
+
+def test_all_classes_of_langchain_are_known() -> None:
+    names = {cls.__name__ for cls in CLASSES}
+    assert {"HumanMessage", "AIMessage", "AIMessageChunk", "ToolMessage", "SystemMessage"} <= names
+    assert {"RemoveMessage", "FunctionMessage", "ChatMessage", "HumanMessageChunk"} <= names
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_an_image_makes_the_same_message(cls: type) -> None:
+    original = rebuilt(made(cls))
+    before = copy.deepcopy(original)
+    image = messages.image(original)
+    assert image is not None
+    first, second = messages.rebuild([cls, cls], [image, image])
+    assert same(first, original)
+    first.additional_kwargs["a"][1]["b"] = "changed"
+    first.additional_kwargs["c"] = 1
+    first.__pydantic_fields_set__.add("x")
+    assert same(second, original)
+    assert same(original, before)
+    assert first != second
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: setattr(m, "content", "else"),
+        lambda m: setattr(m, "id", "else"),
+        lambda m: setattr(m, "extra", 1),
+        lambda m: m.additional_kwargs.update(z=None),
+        lambda m: m.additional_kwargs["a"].append(1),
+        lambda m: m.additional_kwargs["a"].__setitem__(0, True),
+        lambda m: m.additional_kwargs["a"].__setitem__(0, 1.0),
+        lambda m: m.additional_kwargs["a"][1].__setitem__("b", 2),
+        lambda m: m.additional_kwargs.__setitem__("a", (1, {"b": 2.0})),
+        lambda m: m.additional_kwargs["a"][1].clear(),
+        lambda m: m.response_metadata.update(model="m"),
+    ],
+)
+def test_any_change_changes_the_state(cls: type, change: Any) -> None:
+    one, other = made(cls), made(cls)
+    assert messages.states([one]) == messages.states([other])
+    change(other)
+    assert messages.states([one]) != messages.states([other])
+
+
+@given(seeds, seeds)
+def test_equal_states_serialise_to_equal_bytes(seed: int, change: int) -> None:
+    """Of a plain message with the state of another, the bytes may be taken for those of that."""
+    serde = JsonPlusSerializer()
+    one = message(Random(seed))
+    other = copy.deepcopy(one)
+    mutate(Random(change), other)
+    if messages.is_plain(one) and messages.states([one]) == messages.states([other]):
+        assert type(one) is not type(other) or serde.dumps_typed(one) == serde.dumps_typed(other)
+    assert same(one, message(Random(seed)))
+
+
+@given(seeds)
+def test_an_image_is_made_of_plain_messages_alone(seed: int) -> None:
+    original = rebuilt(message(Random(seed)))
+    image = messages.image(original)
+    assert (image is not None) == (
+        type(original) in messages.MESSAGE_TYPES and messages.is_plain(original)
+    )
+    if image is not None:
+        assert same(messages.rebuild([type(original)], [image])[0], original)

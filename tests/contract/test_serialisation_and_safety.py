@@ -12,11 +12,13 @@ import subprocess
 import sys
 import tracemalloc
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import ormsgpack
 import pytest
 import zstandard
+from langchain_core.messages import AIMessage
 from langgraph.checkpoint.serde.jsonplus import EXT_NUMPY_ARRAY, JsonPlusSerializer
 
 from langgraph.checkpoint.lmdb import LmdbSaver
@@ -39,6 +41,12 @@ class Allowed:
     """A class that one saver's allow-list names."""
 
     x: int
+
+
+class Colour(Enum):
+    """An enumeration that it names too."""
+
+    RED = "red"
 
 
 @dataclass
@@ -159,29 +167,42 @@ def test_either_may_be_closed(path: Path, closed: str) -> None:
 
 
 @pytest.mark.parametrize("permissive_first", [True, False])
+@pytest.mark.parametrize("cloned", [True, False], ids=["clone", "another"])
 def test_the_allow_list_is_honoured_on_every_path(
-    open_saver: Callable[..., LmdbSaver], face: Face, permissive_first: bool
+    open_saver: Callable[..., LmdbSaver], face: Face, permissive_first: bool, cloned: bool
 ) -> None:
     """A class that is not allowed is never built, whatever another saver has just read."""
-    strict = face.on(open_saver(serde=JsonPlusSerializer(allowed_msgpack_modules=None)))
-    allowed = face.on(
-        open_saver(serde=JsonPlusSerializer(allowed_msgpack_modules=[(__name__, "Allowed")]))
-    )
-    point = Allowed(1)
-    put(allowed, "c1", {"one": point, "list": [point, point]})
-    allowed.put_writes(config(id="c1"), [("x", point)], "task")
-    put(allowed, "c2", {}, parent="c1", versions={"one": "c1", "list": "c1"}, new={})
+    names = [(__name__, "Allowed"), (__name__, "Colour")]
+    saver = open_saver(serde=JsonPlusSerializer(allowed_msgpack_modules=None))
+    other = open_saver(serde=JsonPlusSerializer(allowed_msgpack_modules=names))
+    strict, allowed = face.on(saver), face.on(saver.with_allowlist(names) if cloned else other)
+    one = Allowed(1)
+    message = AIMessage("said " * 50, id="1", additional_kwargs={"inside": Colour.RED})
+    content = {"one": one, "list": [one, one], "messages": [message, message], "message": message}
+    put(allowed, "c1", content)
+    allowed.put_writes(config(id="c1"), [("x", one), ("y", message)], "task")
+    put(allowed, "c2", {}, parent="c1", versions=dict.fromkeys(content, "c1"), new={})
     for reader in [allowed, strict] if permissive_first else [strict, allowed, strict]:
-        expected = {dict} if reader is strict else {Allowed}
+        expected = {dict, str} if reader is strict else {Allowed, Colour}
         for cid in ("c1", "c2"):
-            got = values(reader, config(id=cid))
-            assert {type(got["one"]), *map(type, got["list"])} == expected
-        assert {type(value) for _, _, value in writes(reader, config(id="c1"))} == expected
-        listed = reader.list(config())
-        assert {type(one.checkpoint["channel_values"]["one"]) for one in listed} == expected
-        history = reader.delta_history(config(id="c2"), ["one", "x"])
-        assert type(history["one"]["seed"]) in expected
-        assert {type(value) for _, _, value in history["x"]["writes"]} == expected
+            assert built(values(reader, config(id=cid))) == expected
+        assert built(writes(reader, config(id="c1"))) == expected
+        for tuple_ in reader.list(config()):
+            assert built(tuple_.checkpoint["channel_values"]) == expected
+        history = reader.delta_history(config(id="c2"), [*content, "x", "y"])
+        assert built(history) == expected
+
+
+def built(thing: Any) -> set[type]:
+    """As what the two objects came back, wherever in a result they stand."""
+    if isinstance(thing, Allowed | Colour) or thing in ({"x": 1}, "red"):
+        return {type(thing)}
+    if isinstance(thing, AIMessage):
+        return built(thing.additional_kwargs)
+    if isinstance(thing, dict):
+        return built([*thing.values()])
+    inside = thing if isinstance(thing, list | tuple) else []
+    return {kind for one in inside for kind in built(one)}
 
 
 def test_strict_msgpack_is_honoured(path: Path) -> None:

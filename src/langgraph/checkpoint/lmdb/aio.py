@@ -71,7 +71,7 @@ class AsyncFace(BaseCheckpointSaver[Any]):
         """As `list`."""
         core, matches = self._core, reading.metadata_filter(filter)
         count = 0
-        for where in reading.places(core, config, before):
+        for where in reading.places(core, config, before, filter):
             if limit is not None and count >= limit:
                 return
             checkpoint = await _get_tuple(core, where, matches)

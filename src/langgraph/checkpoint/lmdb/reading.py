@@ -157,10 +157,22 @@ def metadata_filter(wanted: Mapping[str, Any] | None) -> Matches | None:
 
 
 def places(
-    core: SaverCore, config: RunnableConfig | None, before: RunnableConfig | None
+    core: SaverCore,
+    config: RunnableConfig | None,
+    before: RunnableConfig | None,
+    wanted: Mapping[str, Any] | None,
 ) -> Iterator[Where]:
-    """Where each checkpoint is that a config covers, by descending id."""
+    """Where each checkpoint is that a config covers, by descending id.
+
+    Args:
+        wanted: What its metadata must have. A run leads to its checkpoints by an index; all else
+            is for the caller to compare.
+    """
     bound = None if before is None else configs.checkpoint_id(before)
+    run_id = (wanted or {}).get("run_id")
+    if isinstance(run_id, str):
+        yield from _of_run(core, config, bound, run_id)
+        return
     with core.store.snapshot() as snapshot:
         if config is None:
             found = [thread for thread in snapshot.threads() if thread.checkpoints]
@@ -185,6 +197,25 @@ def places(
         yield from walks[0]
     else:
         yield from heapq.merge(*walks, key=lambda where: where.checkpoint_id or "", reverse=True)
+
+
+def _of_run(
+    core: SaverCore, config: RunnableConfig | None, bound: str | None, run_id: str
+) -> Iterator[Where]:
+    with core.store.snapshot() as snapshot:
+        found = [Where(*place) for place in snapshot.of_run(run_id)]
+    if config is not None:
+        thread_id, _, exact = configs.where(config)
+        only = configs.namespace_filter(config)
+        found = [
+            where
+            for where in found
+            if where.thread_id == thread_id
+            and only in (None, where.checkpoint_ns)
+            and exact in (None, where.checkpoint_id)
+        ]
+    found.sort(key=lambda where: where.checkpoint_id or "", reverse=True)
+    yield from (w for w in found if bound is None or (w.checkpoint_id or "") < bound)
 
 
 def _walk(

@@ -211,7 +211,7 @@ class LmdbSaver(AsyncFace):
         core, matches = self._core, reading.metadata_filter(filter)
         read = (
             reading.get_tuple(core, where, matches=matches)
-            for where in reading.places(core, config, before)
+            for where in reading.places(core, config, before, filter)
         )
         found = (checkpoint for checkpoint in read if checkpoint is not None)
         yield from islice(found, None if limit is None else max(limit, 0))

@@ -81,11 +81,6 @@ def read(
     return None if record is None else decode(key, record, thread, namespace)
 
 
-def exists(reader: Reader, thread: int, namespace: int, checkpoint_id: str) -> bool:
-    """Whether there is a checkpoint of this id."""
-    return reader.get(keys.checkpoint(thread, namespace, checkpoint_id)) is not None
-
-
 def decode(key: bytes, record: bytes, thread: int, namespace: int) -> CheckpointRecord:
     """A record from the bytes that are stored under its key.
 

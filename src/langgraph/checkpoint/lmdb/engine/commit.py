@@ -22,6 +22,10 @@ MAX_BATCH = 256
 """Operations in one transaction: a bound on how long the first of them waits for the others."""
 
 
+_SHORT_ROUND = 0.002
+"""Seconds."""
+
+
 class _Waiting(Generic[T]):
     """An operation in the queue, and whoever waits for it: a thread, or a future of a loop."""
 
@@ -209,11 +213,16 @@ def _announce(batch: Iterable[_Waiting[Any]]) -> None:
             loop.call_soon_threadsafe(_resolve, loop, group)
 
 
-def _resolve(loop: asyncio.AbstractEventLoop, group: deque[_Waiting[Any]]) -> None:
-    """Settle one future a round of the loop: all at once, their tasks would keep it from others."""
-    group.popleft().resolve()
+def _resolve(
+    loop: asyncio.AbstractEventLoop, group: deque[_Waiting[Any]], last: float | None = None
+) -> None:
+    """Settle one future a round of the loop, and none after a long round: all at once, their tasks
+    would keep it from others (`make bench`, asyncio: the lag of the loop)."""
+    now = loop.time()
+    if last is None or now - last < _SHORT_ROUND:
+        group.popleft().resolve()
     if group:
-        loop.call_soon(_resolve, loop, group)
+        loop.call_soon(_resolve, loop, group, now)
 
 
 _instances: weakref.WeakSet[GroupCommit] = weakref.WeakSet()

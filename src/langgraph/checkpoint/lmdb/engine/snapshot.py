@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import checkpoints, delta, threads, values, writes
+from langgraph.checkpoint.lmdb.engine import (
+    checkpoints,
+    delta,
+    records,
+    threads,
+    values,
+    writes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -61,8 +68,20 @@ class Snapshot:
     ) -> CheckpointRecord | None:
         return checkpoints.read(self.reader, thread, namespace, checkpoint_id)
 
-    def exists(self, thread: int, namespace: int, checkpoint_id: str) -> bool:
-        return checkpoints.exists(self.reader, thread, namespace, checkpoint_id)
+    def of_run(self, run_id: str) -> Iterator[tuple[str, str, str]]:
+        """Thread id, namespace and id of each checkpoint that a run stored."""
+        names: dict[int, tuple[str, dict[int, str]]] = {}
+        for number, namespace, key in checkpoints.of_run(self.reader, run_id):
+            if number not in names:
+                thread = threads.load(self.reader, number)
+                spaces = {n: name for name, n in threads.namespaces(self.reader, thread)}
+                names[number] = (thread.id, spaces)
+            record = self.reader.get(key)
+            if record is None:
+                records.damaged(key, "the index of runs names it, but it is missing")
+            found = checkpoints.decode(key, record, number, namespace)
+            if found.run_id == run_id:  # else another run of the same hash
+                yield names[number][0], names[number][1][namespace], found.id
 
     def find_version(
         self, thread: int, namespace: int, channel: str, version: Version

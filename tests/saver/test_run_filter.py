@@ -1,4 +1,4 @@
-"""A filter on `run_id` goes by the index of runs, and finds what comparing every checkpoint finds."""
+"""A filter on `run_id` goes by the index of runs, and finds what a comparison of all finds."""
 
 from __future__ import annotations
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 _FAST = Profile("fast", 3, 1, 2, 5, call_seconds=1, clause_seconds=5, shrink_seconds=2)
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 def _raises(path: Path) -> Any:
     raise OSError("the disk is gone")

@@ -17,7 +17,6 @@ _PROFILE = replace(DEFAULT, call_seconds=3)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS.values(), ids=lambda mutant: mutant.name)
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_default_profile_kills(mutant: Mutant) -> None:
     for clause_id in mutant.kills:
         report = run(mutant.spec, profile=_PROFILE, seed=0, only=[clause_id], shrink=False)

@@ -20,8 +20,6 @@ class TestInMemorySaver(SaverConformance):
     spec = memory.spec
 
 
-# Iterators that the suite leaves half drawn complain when their connection is closed.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 class TestSqliteSaver(SaverConformance):
     spec = sqlite.sync
 

@@ -10,29 +10,23 @@ import os
 import pickle
 import subprocess
 import sys
-import tracemalloc
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import ormsgpack
 import pytest
-import zstandard
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.serde.jsonplus import EXT_NUMPY_ARRAY, JsonPlusSerializer
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.errors import DeserializationError, LmdbSaverError, StoreClosedError
+from langgraph.checkpoint.lmdb.errors import DeserializationError, StoreClosedError
 from tests.contract.faces import Face, config, ids, put, put_chain, values, writes
-from tests.contract.raw import entries, overwrite, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.contract.raw import Entries
-
-CHAIN = ["c1", "c2", "c3"]
 PATIENCE = 60.0  # seconds until a process counts as hung
 
 
@@ -289,106 +283,6 @@ def test_a_value_that_cannot_be_decoded_is_named(
         assert caught.value.thread_id == "t"
         assert isinstance(caught.value.__cause__, KeyError)
     assert values(face, config(id="c1")) == {"fine": 1, "secret": b"x"}
-
-
-def attempt(read: Callable[[], Any]) -> Any:
-    """What a read gives: a result, or the error that it ends with."""
-    try:
-        return read()
-    except LmdbSaverError as error:
-        return error
-
-
-def read_all(path: Path) -> list[Any]:
-    """Everything that a reader can see of the thread of `whole`, the errors included."""
-    saver = attempt(lambda: LmdbSaver(path))
-    if isinstance(saver, LmdbSaverError):
-        return [saver] * 6
-    with saver:
-        face = Face(saver)
-        by_id = [attempt(lambda cid=cid: face.get_tuple(config(id=cid))) for cid in CHAIN]  # type: ignore[misc]
-        return [
-            *by_id,
-            attempt(lambda: face.get_tuple(config())),
-            attempt(lambda: face.list(config())),
-            attempt(lambda: face.delta_history(config(id="c3"), ["value", "x"])),
-        ]
-
-
-@pytest.fixture
-def whole(path: Path) -> tuple[Entries, list[Any]]:
-    """The records of a closed store with a thread of every kind of record, and what it reads as."""
-    with LmdbSaver(path) as saver:
-        face = Face(saver)
-        for at in put_chain(face, CHAIN, run_id="r"):
-            cid = at["configurable"]["checkpoint_id"]
-            face.put_writes(at, [("x", f"write of {cid}"), ("y", cid)], "task")
-        put(face, "c3", {"value": "value", "long": "x" * 20_000, "list": [1, 2]}, parent="c2")
-    return entries(path), read_all(path)
-
-
-def check_reads(path: Path, expected: list[Any]) -> bool:
-    """No read gives anything but what was stored or an error; whether there was an error."""
-    found = read_all(path)
-    refused = [isinstance(one, LmdbSaverError) for one in found]
-    for one, good, error in zip(found, expected, refused, strict=True):
-        assert error or one == good
-    return any(refused)
-
-
-def test_a_record_that_was_moved_is_refused(path: Path, whole: tuple[Entries, list[Any]]) -> None:
-    """Records bind to their position: one copied to another key is never read as that one."""
-    stored, expected = whole
-    assert not any(isinstance(one, Exception) for one in expected)
-    with_content = [place for place, value in stored.items() if len(value) > 8]
-    refused = 0
-    for target in with_content:
-        for source in with_content:
-            if stored[source] != stored[target]:
-                overwrite(path, {target: stored[source]})
-                refused += check_reads(path, expected)
-        overwrite(path, {target: stored[target]})
-    assert refused >= len(with_content)
-
-
-def test_a_flipped_bit_is_never_read(path: Path, whole: tuple[Entries, list[Any]]) -> None:
-    """Flipping a bit always changes a record; what is damaged is an error, never a wrong value."""
-    stored, expected = whole
-    refused = 0
-    for number, (place, value) in enumerate(stored.items()):
-        for offset in {0, len(value) // 2, len(value) - 1} if value else ():
-            damaged = bytearray(value)
-            damaged[offset] ^= 1 << (number + offset) % 8
-            overwrite(path, {place: bytes(damaged)})
-            refused += check_reads(path, expected)
-        overwrite(path, {place: value})
-    assert refused >= 3
-    assert not check_reads(path, expected)
-
-
-def varint(number: int) -> bytes:
-    """Groups of seven bits, the lowest first, as a record tells its length."""
-    groups = [number >> shift & 0x7F for shift in range(0, max(number.bit_length(), 1), 7)]
-    return bytes([*(group | 0x80 for group in groups[:-1]), groups[-1]])
-
-
-@pytest.mark.parametrize("claimed", [2**20, 2**30, 2**60])
-@pytest.mark.parametrize("real", [100, 2**30])
-def test_a_record_that_claims_too_much_takes_no_memory(
-    path: Path, whole: tuple[Entries, list[Any]], claimed: int, real: int
-) -> None:
-    """Decompressed size is bounded before memory is taken, whatever a record says of itself."""
-    stored, expected = whole
-    compress = zstandard.ZstdCompressor(write_content_size=False).compressobj()
-    body = b"".join(compress.compress(bytes(min(real, 2**20))) for _ in range(0, real, 2**20))
-    frame = b"\x01" + varint(claimed) + body + compress.flush()
-    overwrite(path, {place: sealed(place[1], frame) for place in stored if place[1][:1] in b"cdw"})
-    tracemalloc.start()
-    try:
-        assert check_reads(path, expected)
-        assert tracemalloc.get_traced_memory()[1] < 128 * 2**20
-    finally:
-        tracemalloc.stop()
 
 
 def test_the_files_are_their_owners_alone(path: Path) -> None:

@@ -105,11 +105,6 @@ class _Exits(_Broken):
         raise SystemExit(3)
 
 
-class _Recurses(_Broken):
-    def misbehave(self) -> Any:
-        return self.misbehave()
-
-
 class _Incomparable:
     def __eq__(self, other: object) -> bool:
         raise RuntimeError("do not compare me")
@@ -129,7 +124,6 @@ class _Trap(_Broken):
         (_Spins, "get_tuple hung"),
         (_Nonsense, "no CheckpointTuple: 42"),
         (_Exits, "SystemExit: 3"),
-        (_Recurses, "RecursionError"),
         (_Trap, "no CheckpointTuple"),
     ],
 )

@@ -266,7 +266,7 @@ class SkipsUnserialisableWrites(Faulty):
         super().put_writes(config, kept, task_id, task_path)
 
 
-@mutant("graph.interrupts", "graph.failure")
+@mutant("graph.failure")
 class ForgetsRegularWrites(Faulty):
     """Writes of finished tasks are not stored, only interrupts and errors."""
 

@@ -25,7 +25,7 @@ from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.engine import reachability
 from tests.saver.model import Checkpoint, Model
 from tests.saver.same import rebuilt, same
-from tests.saver.values import KINDS, changed, changes, fresh
+from tests.saver.values import KINDS, changed, changes, config, fresh
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
@@ -46,13 +46,8 @@ ids = st.sampled_from(IDS)
 which = st.integers(0, 1)
 states = st.dictionaries(st.sampled_from(CHANNELS), changes, min_size=1, max_size=4)
 tasks = st.tuples(st.sampled_from(["t1", "t2"]), st.sampled_from(PATHS))
+removals = st.sampled_from(["thread", "all", "latest", "last", "last"])
 writes = st.lists(st.tuples(st.sampled_from(WRITTEN), st.integers(0, 9)), max_size=4)
-
-
-def config(thread: str, namespace: str | None = None, checkpoint_id: str | None = None) -> Any:
-    """A config of these."""
-    given = {"thread_id": thread, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}
-    return {"configurable": {k: v for k, v in given.items() if v is not None}}
 
 
 class Savers(RuleBasedStateMachine):
@@ -65,6 +60,7 @@ class Savers(RuleBasedStateMachine):
         self.model = Model()
         self.counter = itertools.count(1)
         self.heads: dict[tuple[int, str, str], str] = {}
+        self.seen: dict[tuple[str, str, str | None], Checkpoint] = {}
         self.savers: list[LmdbSaver] = []
         self.turn = 0
 
@@ -83,8 +79,7 @@ class Savers(RuleBasedStateMachine):
     def _value(self, thread: str, name: str, parent: str | None, channel: str, change: Any) -> Any:
         salt = next(self.counter)
         kind = channel if channel in KINDS else "messages" if salt % 2 else "text"
-        namespace = self.model.namespace(thread, name)
-        found = namespace.checkpoints.get(parent or "") if namespace else None
+        found = self.seen.get((thread, name, parent))  # which may be deleted since
         if found is None or channel not in found.values:
             return fresh(kind, salt)
         return changed(kind, found.values[channel], change, salt)
@@ -99,8 +94,7 @@ class Savers(RuleBasedStateMachine):
         keep: int,
     ) -> None:
         thread, name, checkpoint_id = place
-        namespace = self.model.namespace(thread, name)
-        before = namespace.checkpoints.get(parent or "") if namespace else None
+        before = self.seen.get((thread, name, parent))
         versions = dict(before.versions) if before else {}
         given: dict[str, Any] = {}
         for channel, change in state.items():
@@ -129,6 +123,7 @@ class Savers(RuleBasedStateMachine):
         )
         values = {channel: rebuilt(value) for channel, value in given.items()}
         self.model.put(thread, name, checkpoint_id, entry, values, set(new))
+        self.seen[place] = entry
         found = saver.put(where, checkpoint, metadata, new)
         assert found == config(thread, name, checkpoint_id)
 
@@ -150,6 +145,8 @@ class Savers(RuleBasedStateMachine):
                 checkpoint_id = parent + "+"
             if own:
                 parent = self.heads.get((w, thread, name), parent)
+            if parent is not None and "delta" in state:
+                self.write(w, thread, name, parent, ("t1", ""), [("delta", 0)], False)
             self._put(self.savers[w], (thread, name, checkpoint_id), parent, state, run, w)
             self.heads[w, thread, name] = checkpoint_id
 
@@ -177,7 +174,7 @@ class Savers(RuleBasedStateMachine):
         writes=writes,
         odd=st.booleans(),
     )
-    def put_writes(
+    def write(
         self, w: int, thread: str, name: str, checkpoint_id: Any, task: Any, writes: Any, odd: bool
     ) -> None:
         """Writes to the latest checkpoint, or to one that may not be there."""
@@ -195,7 +192,7 @@ class Savers(RuleBasedStateMachine):
 
     @rule(
         w=which,
-        how=st.sampled_from(["thread", "all", "latest", "last", "last"]),
+        how=removals,
         thread=threads,
         keep=st.integers(1, 4),
     )
@@ -241,7 +238,7 @@ class Savers(RuleBasedStateMachine):
     def read(
         self, w: int, thread: Any, name: Any, before: Any, limit: Any, where: Any, spoil: bool
     ) -> None:
-        """Listing, with what it may be narrowed by; by one of the two, which then has seen it."""
+        """Listing, with what it may be narrowed by."""
         some = [t for t in (THREADS if thread is None else [thread]) if t in self.model.threads]
         expected = [
             row
@@ -276,9 +273,16 @@ class Savers(RuleBasedStateMachine):
     def get(self, w: int, thread: str, name: str, checkpoint_id: str | None) -> None:
         self._check_get(self.savers[w], thread, name, checkpoint_id)
 
+    @rule(w=which, thread=threads, channel=st.sampled_from(KINDS), how=removals, change=changes)
+    def overtaken(self, w: int, thread: str, channel: str, how: str, change: Any) -> None:
+        """What one saver goes on from, the other has replaced and removed."""
+        self.run(w, thread, "", [{channel: ("append", 0)}], None, False)
+        self.run(1 - w, thread, "", [{channel: ("replace", 0)}], None, False)
+        self.remove(1 - w, how, thread, 1)
+        self.run(w, thread, "", [{channel: change}], None, True)
+
     @rule()
     def reopen(self) -> None:
-        """Two new savers, that remember nothing."""
         self.open()
 
     def _check_get(self, saver: LmdbSaver, thread: str, name: str, checkpoint_id: Any) -> None:

@@ -107,3 +107,9 @@ def checkpoint(checkpoint_id: str, version: int, value: Any) -> Any:
         "channel_versions": {"x": version},
         "versions_seen": {},
     }
+
+
+def config(thread: str, namespace: str | None = None, checkpoint_id: str | None = None) -> Any:
+    """A config of these."""
+    given = {"thread_id": thread, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}
+    return {"configurable": {k: v for k, v in given.items() if v is not None}}

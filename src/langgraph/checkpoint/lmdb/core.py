@@ -38,6 +38,8 @@ class Operation(Generic[R, T]):
     """Makes what the transaction runs. It is told whether to start from the store alone, since
     what was remembered turned out to be stale."""
     finish: Callable[[R], T]
+    patient: bool = False
+    """Whether it may wait for others to be committed with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class SaverCore:
         fresh = False
         while True:
             try:
-                result = self._commit.run(operation.prepare(fresh))
+                result = self._commit.run(operation.prepare(fresh), patient=operation.patient)
             except StaleError:
                 fresh = True
                 continue
@@ -132,7 +134,8 @@ class SaverCore:
         fresh = False
         while True:
             try:
-                result = await self._commit.run_async(operation.prepare(fresh))
+                apply = operation.prepare(fresh)
+                result = await self._commit.run_async(apply, patient=operation.patient)
             except StaleError:
                 fresh = True
                 continue

@@ -203,7 +203,7 @@ def put_writes(
             )
         )
 
-    return Operation(prepare, lambda _: None)
+    return Operation(prepare, lambda _: None, patient=True)
 
 
 def delete_thread(core: SaverCore, thread_id: object) -> Operation[None, None]:

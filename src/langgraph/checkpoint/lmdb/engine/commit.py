@@ -22,6 +22,9 @@ MAX_BATCH = 256
 """Operations in one transaction: a bound on how long the first of them waits for the others."""
 
 
+LINGER = 0.0005
+"""Seconds that patient operations wait for one that is not, to share its flush. LangGraph stores
+the writes of a superstep and then, soon after, its checkpoint, for which it waits."""
 _SHORT_ROUND = 0.002
 """Seconds."""
 
@@ -29,12 +32,26 @@ _SHORT_ROUND = 0.002
 class _Waiting(Generic[T]):
     """An operation in the queue, and whoever waits for it: a thread, or a future of a loop."""
 
-    __slots__ = ("abandoned", "apply", "error", "finished", "future", "leads", "result", "wake")
+    __slots__ = (
+        "abandoned",
+        "apply",
+        "error",
+        "finished",
+        "future",
+        "leads",
+        "patient",
+        "result",
+        "wake",
+    )
 
     def __init__(
-        self, apply: Callable[[Writer], T], future: asyncio.Future[T] | None = None
+        self,
+        apply: Callable[[Writer], T],
+        patient: bool,
+        future: asyncio.Future[T] | None = None,
     ) -> None:
         self.apply = apply
+        self.patient = patient
         self.future = future
         self.wake = threading.Lock()
         self.wake.acquire()
@@ -77,21 +94,24 @@ class GroupCommit:
         self._mutex = threading.Lock()
         self._queue: deque[_Waiting[Any]] = deque()
         self._leading = False
+        self._lingering = False
+        self._arrival = _locked()
         self._summons: SimpleQueue[bool] | None = None
 
-    def run(self, apply: Callable[[Writer], T]) -> T:
+    def run(self, apply: Callable[[Writer], T], *, patient: bool = False) -> T:
         """Commit an operation, with others that wait; returns what it returned.
 
         Args:
             apply: Works on the store in a write transaction. It may run more than once, always
                 in a new transaction. An exception undoes all that it did, and nothing else.
+            patient: Wait up to `LINGER` seconds for an operation that is not.
 
         Raises:
             Exception: Whatever `apply` or the commit raised.
         """
-        waiting = _Waiting(apply)
+        waiting = _Waiting(apply, patient)
         with self._mutex:
-            self._queue.append(waiting)
+            self._enqueue(waiting)
             lead = not self._leading
             self._leading = True
         if lead:
@@ -104,19 +124,38 @@ class GroupCommit:
             raise waiting.error
         return cast("T", waiting.result)
 
-    async def run_async(self, apply: Callable[[Writer], T]) -> T:
+    async def run_async(self, apply: Callable[[Writer], T], *, patient: bool = False) -> T:
         """The same for a coroutine: its loop is free while others work and the disk flushes.
 
         A cancelled call may still be committed.
         """
-        waiting = _Waiting(apply, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(apply, patient, asyncio.get_running_loop().create_future())
         assert waiting.future is not None
         with self._mutex:
-            self._queue.append(waiting)
+            self._enqueue(waiting)
             if not self._leading:
                 self._leading = True
                 self._summon()
         return cast("T", await waiting.future)
+
+    def _enqueue(self, waiting: _Waiting[Any]) -> None:
+        self._queue.append(waiting)
+        if self._lingering and not waiting.patient:
+            self._lingering = False
+            self._arrival.release()
+
+    def _linger(self) -> None:
+        """Wait a moment for company, while all that is queued has time."""
+        with self._mutex:
+            if not all(waiting.patient for waiting in self._queue):
+                return
+            self._lingering = True
+        if not self._arrival.acquire(timeout=LINGER):
+            with self._mutex:
+                if self._lingering:
+                    self._lingering = False
+                    return
+            self._arrival.acquire()  # it came just then
 
     def _wait(self, waiting: _Waiting[Any]) -> None:
         try:
@@ -150,6 +189,16 @@ class GroupCommit:
             summons.put(False)
 
     def _lead(self, own: _Waiting[Any] | None) -> None:
+        try:
+            self._linger()
+        except BaseException:  # an interrupt
+            with self._mutex:
+                self._lingering = False
+                self._arrival = _locked()
+                if own is not None:
+                    own.abandoned = True
+            self._hand_over()
+            raise
         with self._mutex:
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
             if own is not None:
@@ -198,6 +247,12 @@ class GroupCommit:
                     waiting.notify()
                     return
             self._summon()
+
+
+def _locked() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
 
 
 def _announce(batch: Iterable[_Waiting[Any]]) -> None:

@@ -35,7 +35,7 @@ $(VENV)/.conformance: $(VENV)/.dev conformance/pyproject.toml
 	@touch $@
 
 conformance: $(VENV)/.conformance  ## the conformance suite's own tests, and the suite on three savers
-	$(BIN)/python -m pytest -c conformance/pyproject.toml --rootdir conformance conformance/tests
+	$(BIN)/python -m pytest conformance/tests
 
 test-long: $(VENV)/.dev  ## the tests with their long profiles
 	$(BIN)/python -m pytest --long

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import tracemalloc
+from typing import TYPE_CHECKING
 
 import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.engine import records
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, LmdbSaverError
+from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
+from tests.saver.values import checkpoint
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.kv.base import Writer
 
 KEY = b"c\x01\x00id"
 payloads = st.binary(max_size=300) | st.integers(0, 3000).map(lambda n: b"word " * n)
@@ -103,3 +110,22 @@ def test_any_varint_ends(data: bytes) -> None:
     with contextlib.suppress(IndexError, ValueError):
         _, end = records.read_varint(data + b"\xff" * 20, 0)
         assert end <= 10
+
+
+@pytest.mark.parametrize("fields", [5, None, "ab", [], {}, [1] * 9, [1, "a"] * 4, {"a": 1}])
+@pytest.mark.parametrize("kind", [b"c", b"n", b"w"])
+def test_fields_of_another_kind_of_record_are_damage(kind: bytes, fields: object) -> None:
+    """Even under a checksum that is right."""
+    kv = MemoryStore()
+    saver = LmdbSaver.on(kv)
+    where = {"configurable": {"thread_id": "t", "checkpoint_ns": "sub"}}
+    config = saver.put(where, checkpoint("1", 1, "value"), {}, {"x": 1})
+    saver.put_writes(config, [("x", 1)], "task")
+
+    def forge(writer: Writer) -> None:
+        for key in [*writer.keys(kind + b"\x01\x01", kind + b"\xff")]:
+            writer.put(key, records.seal(key, records.pack(records.encode(fields), None)))
+
+    kv.write(forge)
+    with pytest.raises(DamagedError):
+        LmdbSaver.on(kv).get_tuple(where)

@@ -101,7 +101,7 @@ def decode(key: bytes, record: bytes, thread: int, namespace: int) -> Checkpoint
             versions,
             {channel: stored_value(value) for channel, value in values.items()},
         )
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         records.damaged(key, f"its fields are not those of a checkpoint: {error}")
 
 

@@ -139,10 +139,7 @@ def find_namespace(reader: Reader, thread: Thread, checkpoint_ns: str) -> int | 
         return ROOT
     key = keys.namespace(thread.number, checkpoint_ns)
     record = reader.get(key)
-    if record is None:
-        return None
-    number: int = records.decode(key, records.unseal(key, record))[0]
-    return number
+    return None if record is None else _decode_namespace(key, record)[1]
 
 
 def ensure_namespace(writer: Writer, thread: Thread, checkpoint_ns: str) -> int:
@@ -164,8 +161,12 @@ def write_namespace(writer: Writer, thread: Thread, checkpoint_ns: str, number: 
 def namespaces(reader: Reader, thread: Thread) -> list[tuple[str, int]]:
     """The namespaces of a thread and their numbers."""
     prefix = keys.namespaces(thread.number)
-    out: list[tuple[str, int]] = []
-    for key, record in reader.range(prefix, keys.after(prefix)):
-        number, checkpoint_ns = records.decode(key, records.unseal(key, record))
-        out.append((checkpoint_ns, number))
-    return out
+    return [_decode_namespace(k, record) for k, record in reader.range(prefix, keys.after(prefix))]
+
+
+def _decode_namespace(key: bytes, record: bytes) -> tuple[str, int]:
+    fields = records.decode(key, records.unseal(key, record))
+    if not isinstance(fields, list) or [*map(type, fields)] != [int, str]:
+        records.damaged(key, "its fields are not those of a namespace")
+    number, checkpoint_ns = fields
+    return checkpoint_ns, number

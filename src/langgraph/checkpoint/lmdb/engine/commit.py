@@ -25,8 +25,6 @@ MAX_BATCH = 256
 LINGER = 0.0005
 """Seconds that patient operations wait for one that is not, to share its flush. LangGraph stores
 the writes of a superstep and then, soon after, its checkpoint, for which it waits."""
-_SHORT_ROUND = 0.002
-"""Seconds."""
 
 
 class _Waiting(Generic[T]):
@@ -268,16 +266,11 @@ def _announce(batch: Iterable[_Waiting[Any]]) -> None:
             loop.call_soon_threadsafe(_resolve, loop, group)
 
 
-def _resolve(
-    loop: asyncio.AbstractEventLoop, group: deque[_Waiting[Any]], last: float | None = None
-) -> None:
-    """Settle one future a round of the loop, and none after a long round: all at once, their tasks
-    would keep it from others (`make bench`, asyncio: the lag of the loop)."""
-    now = loop.time()
-    if last is None or now - last < _SHORT_ROUND:
-        group.popleft().resolve()
+def _resolve(loop: asyncio.AbstractEventLoop, group: deque[_Waiting[Any]]) -> None:
+    """Settle one future a round of the loop: all at once, their tasks would keep it from others."""
+    group.popleft().resolve()
     if group:
-        loop.call_soon(_resolve, loop, group, now)
+        loop.call_soon(_resolve, loop, group)
 
 
 _instances: weakref.WeakSet[GroupCommit] = weakref.WeakSet()

@@ -25,6 +25,8 @@ class Checkpoint:
     values: dict[str, Any]
     metadata: dict[str, Any]
     rest: dict[str, Any]
+    root: str | None
+    """The root checkpoint that a subgraph was called from; metadata may lose a lone surrogate."""
     folded: dict[str, History] = field(default_factory=dict)
 
 
@@ -181,8 +183,7 @@ class Model:
             ids = sorted(namespace.checkpoints)
             gone = set(ids[:-keep])
             if ids and ":" in name:
-                parents = namespace.checkpoints[ids[-1]].metadata.get("parents", {})
-                if parents.get("") in roots_gone:
+                if namespace.checkpoints[ids[-1]].root in roots_gone:
                     gone = set(ids)
             namespace.drop(gone)
         self._settle(thread)

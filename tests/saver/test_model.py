@@ -106,8 +106,8 @@ class Savers(RuleBasedStateMachine):
         metadata: dict[str, Any] = {"source": "loop", "step": next(self.counter) % 3}
         if run is not None:
             metadata["run_id"] = run
-        root = self.model.latest(thread, "")
-        if name and root:
+        root = self.model.latest(thread, "") if name else None
+        if root:
             metadata["parents"] = {"": root}
         where = config(thread, name, parent)
         rest = {"v": 4, "ts": "now", "versions_seen": {"n": {"c": 1}}, "updated_channels": None}
@@ -117,9 +117,8 @@ class Savers(RuleBasedStateMachine):
             "channel_values": given,
             "channel_versions": versions,
         }
-        entry = Checkpoint(
-            parent, dict(versions), {}, rebuilt(get_checkpoint_metadata(where, metadata)), rest
-        )
+        stored = rebuilt(get_checkpoint_metadata(where, metadata))
+        entry = Checkpoint(parent, dict(versions), {}, stored, rest, root)
         values = {channel: rebuilt(value) for channel, value in given.items()}
         self.model.put(thread, name, checkpoint_id, entry, values, set(new))
         self.seen[place] = entry

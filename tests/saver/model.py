@@ -182,9 +182,8 @@ class Model:
         for name, namespace in namespaces.items():
             ids = sorted(namespace.checkpoints)
             gone = set(ids[:-keep])
-            if ids and ":" in name:
-                if namespace.checkpoints[ids[-1]].root in roots_gone:
-                    gone = set(ids)
+            if ids and ":" in name and namespace.checkpoints[ids[-1]].root in roots_gone:
+                gone = set(ids)
             namespace.drop(gone)
         self._settle(thread)
 

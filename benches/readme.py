@@ -32,7 +32,6 @@ def _block(results: Results, folder: Path, root: Path) -> str:
     ]
     parts = (
         report.headlines(results),
-        report.goals_table(results),
         "\n".join(images),
         report.about(results),
         f"All figures: [{relative}/report.md]({relative}/report.md).",

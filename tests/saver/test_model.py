@@ -392,7 +392,7 @@ class ForgetfulOnLmdb(OnLmdb):
 
 @pytest.mark.parametrize("machine", [Savers, Forgetful, OnLmdb, ForgetfulOnLmdb])
 def test_a_saver_is_what_its_model_is(machine: type[Savers]) -> None:
-    examples = 3 * settings().max_examples
+    examples = settings().max_examples
     run_state_machine_as_test(
         machine, settings=settings(max_examples=examples, stateful_step_count=30)
     )

@@ -259,7 +259,7 @@ class ValueCodec:
         return stored.size
 
 
-_IMAGE_SPEED = 6  # rebuilding a message from its image against decoding it: `make bench`, chat
+_IMAGE_SPEED = 6  # a rough weight: rebuilding a message from its image against decoding it
 
 
 def _read_plain(stored: Chunked, place: Place, snapshot: Snapshot) -> PlainLayout:

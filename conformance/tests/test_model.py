@@ -78,6 +78,16 @@ def test_a_loop_of_parents_ends() -> None:
     assert model.history(_at("t", "", "2"), ["log"]) == {"log": {"writes": []}}
 
 
+def test_a_thread_holds_writes_that_wait_for_their_checkpoint() -> None:
+    model = Model()
+    assert not model.holds("t")
+    model.put_writes(_at("t", "", "1"), [("c", 1)], "task")
+    assert model.holds("t")
+    assert not model.holds("other")
+    model.delete_thread("t")
+    assert not model.holds("t")
+
+
 def test_what_is_got_is_the_readers_own() -> None:
     model = Model()
     _put(model, "1", values={"a": [1]})

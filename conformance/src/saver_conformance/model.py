@@ -188,6 +188,17 @@ class Model:
         """Yield where every checkpoint is, in no order."""
         return (key for key, row in self._rows.items() if not row.buried)
 
+    def holds(self, thread: str) -> bool:
+        """Return whether anything of a thread is stored.
+
+        Args:
+            thread: The thread.
+
+        Returns:
+            False if it has neither checkpoints nor writes that wait for theirs.
+        """
+        return any(key.thread == thread for key in (*self._rows, *self._writes))
+
     def delete_thread(self, thread: str) -> None:
         """Forget a thread.
 

@@ -23,7 +23,10 @@ __all__ = [
     "InvalidPathError",
     "InvalidVersionError",
     "LmdbSaverError",
+    "MissingKeyError",
     "NotASequenceError",
+    "NotEncryptedError",
+    "PlaintextRecordError",
     "ReadOnlyError",
     "RetryableError",
     "SerializationError",
@@ -33,6 +36,7 @@ __all__ = [
     "ThreadExistsError",
     "TooManyReadersError",
     "UsageError",
+    "WrongKeyError",
 ]
 
 
@@ -157,6 +161,30 @@ class ThreadExistsError(UsageError):
     default_advice = "Choose another thread id, or delete that thread first."
 
 
+class MissingKeyError(UsageError):
+    """An encrypted store that was opened without a key."""
+
+    kind = "missing_key"
+    default_advice = "Pass encryption_key, or set LANGGRAPH_AES_KEY."
+
+
+class WrongKeyError(UsageError):
+    """A key that does not open the store: another store's, or one that a rotation replaced."""
+
+    kind = "wrong_key"
+    default_advice = "Pass the key that the store was made with, or last rotated to."
+
+
+class NotEncryptedError(UsageError):
+    """A key for a store that was made without one."""
+
+    kind = "not_encrypted"
+    default_advice = (
+        "Open it without encryption_key. copy_store(path, encryption_key=...) of the saver "
+        "then makes an encrypted copy, which is opened with the key."
+    )
+
+
 class RetryableError(LmdbSaverError):
     """It could not be done now. Nothing of the call was stored; what was stored before is whole."""
 
@@ -201,6 +229,24 @@ class DamagedError(IntegrityError):
 
     kind = "damaged"
     default_advice = "Restore the store from a backup, or verify it to see what else is damaged."
+    _places = (*LmdbSaverError._places, "record")
+
+    def __init__(self, message: str = "", *, record: str | None = None, **where: Any) -> None:
+        super().__init__(message, **where)
+        self.record = record
+
+
+class PlaintextRecordError(IntegrityError):
+    """A record in an encrypted store that is not encrypted: someone without the key put it there.
+
+    Args:
+        message: What happened.
+        record: Which record it is.
+        where: As for `LmdbSaverError`.
+    """
+
+    kind = "plaintext_record"
+    default_advice = "Find out who else can write to the store's files; restore it from a backup."
     _places = (*LmdbSaverError._places, "record")
 
     def __init__(self, message: str = "", *, record: str | None = None, **where: Any) -> None:

@@ -1,0 +1,277 @@
+"""The keys of an encrypted store: the user's own, and the random ones that they lead to.
+
+All that is stored is encrypted with random keys of the store. Those are kept in its header,
+encrypted once with each key of the user's that opens it: so a store's own keys are never those
+of another store, and the user's key can be changed while the store is in use.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from langgraph.checkpoint.lmdb.engine import records
+from langgraph.checkpoint.lmdb.engine.private import HEADER, PrivateKeys
+from langgraph.checkpoint.lmdb.errors import (
+    DamagedError,
+    FormatVersionError,
+    PlaintextRecordError,
+    UsageError,
+    WrongKeyError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+KEY_SIZE = 32
+Key: TypeAlias = "bytes | Sequence[bytes] | Callable[[], bytes | Sequence[bytes]]"
+
+VERSION = 1
+_MARK = 1
+_PREFIX_SIZE = 2
+_NONCE_SIZE = 12
+_TAG_SIZE = 16
+_SALT_SIZE = 16
+_CHECK_SIZE = 16
+_NAMES_SIZE = 64
+_NUMBERS = 256
+
+
+class KeySource:
+    """Where the user's keys come from.
+
+    Args:
+        key: A key, several, or a function without arguments that returns either.
+        name: What errors call it.
+
+    Raises:
+        UsageError: It is no key.
+    """
+
+    def __init__(self, key: Key, name: str = "encryption_key") -> None:
+        self._ask = key if callable(key) else None
+        self._name = name
+        self._known = [] if callable(key) else self._checked(key)
+
+    def _checked(self, given: Any) -> list[bytes]:
+        several = [given] if isinstance(given, (bytes, bytearray)) else given
+        if not isinstance(several, (list, tuple)) or not several:
+            raise UsageError(f"{self._name} is {type(given).__name__}", advice=_ADVICE)
+        for key in several:
+            if not isinstance(key, (bytes, bytearray)):
+                raise UsageError(f"{self._name} has {type(key).__name__} in it", advice=_ADVICE)
+            if len(key) != KEY_SIZE:
+                raise UsageError(
+                    f"{self._name} has {len(key)} bytes instead of {KEY_SIZE}", advice=_ADVICE
+                )
+        return [bytes(key) for key in several]
+
+    def first(self) -> bytes:
+        """The key for what is new."""
+        if not self._known:
+            self._learn()
+        return self._known[0]
+
+    def prefer(self, other: KeySource) -> None:
+        """From now on also find the key that another source puts first."""
+        self._known = [other.first(), *self._known]
+
+    def find(self, fits: Callable[[bytes], bool]) -> bytes:
+        """The key that fits. The function is asked when none does that is known already.
+
+        Raises:
+            WrongKeyError: No key fits.
+        """
+        for key in self._known:
+            if fits(key):
+                return key
+        if self._ask is not None:
+            self._learn()
+            for key in self._known:
+                if fits(key):
+                    return key
+        raise WrongKeyError(f"{self._name} is not the key that the store is encrypted with")
+
+    def _learn(self) -> None:
+        assert self._ask is not None
+        asked = self._checked(self._ask())
+        self._known = [*asked, *(key for key in self._known if key not in asked)]
+
+
+_ADVICE = f"Pass {KEY_SIZE} random bytes, as os.urandom({KEY_SIZE}) makes them once and for all."
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The store's own keys, encrypted with one of the user's."""
+
+    salt: bytes
+    check: bytes
+    """What the user's key is recognised by."""
+    nonce: bytes
+    sealed: bytes
+
+    def fits(self, key: bytes) -> bool:
+        """Whether it was made with this key."""
+        return _derived(key, self.salt)[1] == self.check
+
+
+def _derived(key: bytes, salt: bytes) -> tuple[bytes, bytes]:
+    size = KEY_SIZE + _CHECK_SIZE
+    kdf = HKDF(algorithm=SHA256(), length=size, salt=salt, info=b"langgraph-lmdb key 1")
+    both = kdf.derive(key)
+    return both[:KEY_SIZE], both[KEY_SIZE:]
+
+
+def _new_slot(key: bytes, secrets: bytes) -> Slot:
+    salt, nonce = os.urandom(_SALT_SIZE), os.urandom(_NONCE_SIZE)
+    wrapping, check = _derived(key, salt)
+    return Slot(salt, check, nonce, AESGCM(wrapping).encrypt(nonce, secrets, HEADER + salt + check))
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """The store's own keys.
+
+    Attributes:
+        header: The record that they came from; None if they were never stored.
+        slots: The user's keys that open it. The first one is that of the latest rotation.
+        secret: The key of what is private in keys.
+        data: The keys of values, by number; the last one is for what is new.
+    """
+
+    header: bytes | None
+    slots: tuple[Slot, ...]
+    secret: bytes
+    data: dict[int, bytes]
+    names: PrivateKeys = field(init=False)
+    _ciphers: dict[bytes, AESGCM] = field(init=False)
+    _new: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        ciphers = {bytes((_MARK, number)): AESGCM(key) for number, key in self.data.items()}
+        object.__setattr__(self, "names", PrivateKeys(self.secret))
+        object.__setattr__(self, "_ciphers", ciphers)
+        object.__setattr__(self, "_new", [*ciphers][-1])
+
+    @classmethod
+    def fresh(cls) -> Keyring:
+        """Random keys that are stored nowhere."""
+        return cls(None, (), os.urandom(_NAMES_SIZE), {0: os.urandom(KEY_SIZE)})
+
+    def sealed(self, keys: Sequence[bytes]) -> Keyring:
+        """The same with a header that each of the user's keys opens."""
+        secrets = records.encode((self.secret, [*self.data.items()]))
+        slots = tuple(_new_slot(key, secrets) for key in dict.fromkeys(keys))
+        fields = [(slot.salt, slot.check, slot.nonce, slot.sealed) for slot in slots]
+        payload = records.encode((VERSION, fields))
+        header = records.seal(HEADER, records.pack(payload, None))
+        return Keyring(header, slots, self.secret, self.data)
+
+    @classmethod
+    def open(cls, header: bytes, source: KeySource) -> Keyring:
+        """The keys in a header.
+
+        Raises:
+            WrongKeyError: No key of the user's opens it.
+            DamagedError: It is damaged.
+            FormatVersionError: It is of a newer release.
+        """
+        slots = _read_slots(header)
+        key = source.find(lambda key: any(slot.fits(key) for slot in slots))
+        slot = next(slot for slot in slots if slot.fits(key))
+        wrapping, _ = _derived(key, slot.salt)
+        try:
+            secrets = AESGCM(wrapping).decrypt(
+                slot.nonce, slot.sealed, HEADER + slot.salt + slot.check
+            )
+        except (InvalidTag, ValueError):
+            records.damaged(HEADER, "the keys in it do not decrypt")
+        secret, data = records.decode(HEADER, secrets)
+        return cls(header, slots, secret, {number: bytes(key) for number, key in data})
+
+    @property
+    def rotating(self) -> bool:
+        """Whether some values may be encrypted with a key that is on its way out."""
+        return len(self.data) > 1
+
+    def with_new_key(self) -> Keyring:
+        """The same with one more key for values, from now on for all that is new."""
+        last = [*self.data][-1]
+        data = {last: self.data[last], (last + 1) % _NUMBERS: os.urandom(KEY_SIZE)}
+        return Keyring(None, (), self.secret, data)
+
+    def without_old_keys(self) -> Keyring:
+        """The same with nothing but the last key for values."""
+        last = [*self.data][-1]
+        return Keyring(None, (), self.secret, {last: self.data[last]})
+
+    def is_old(self, stored: bytes) -> bool:
+        """Whether a stored value is encrypted with a key that is on its way out."""
+        prefix = stored[:_PREFIX_SIZE]
+        return prefix != self._new and prefix in self._ciphers
+
+    def encrypt(self, key: bytes, value: bytes) -> bytes:
+        """A value as it is stored under a plain key."""
+        prefix, nonce = self._new, os.urandom(_NONCE_SIZE)
+        return prefix + nonce + self._ciphers[prefix].encrypt(nonce, value, prefix + key)
+
+    def decrypt(self, key: bytes, stored: bytes) -> bytes:
+        """The value that is stored under a plain key.
+
+        Raises:
+            PlaintextRecordError: It was stored without encryption.
+            DamagedError: It is not what was encrypted for this key of this store.
+        """
+        prefix = stored[:_PREFIX_SIZE]
+        cipher = self._ciphers.get(prefix)
+        at = _PREFIX_SIZE + _NONCE_SIZE
+        if cipher is not None and len(stored) >= at + _TAG_SIZE:
+            try:
+                return cipher.decrypt(stored[_PREFIX_SIZE:at], stored[at:], prefix + key)
+            except InvalidTag:
+                pass
+        refuse(key, stored)
+        return records.damaged(
+            key, "it does not decrypt: it was changed, or put in another's place"
+        )
+
+
+def refuse(key: bytes, stored: bytes) -> None:
+    """Raise if what is stored under a key is a record that nobody encrypted.
+
+    Raises:
+        PlaintextRecordError: It is.
+    """
+    try:
+        records.check(key, stored)
+    except DamagedError:
+        return
+    raise PlaintextRecordError(
+        f"record {key.hex()} of the encrypted store is not encrypted", record=key.hex()
+    )
+
+
+def _read_slots(header: bytes) -> tuple[Slot, ...]:
+    fields = records.decode(HEADER, records.unseal(HEADER, header))
+    version = fields[0] if isinstance(fields, list) and fields else None
+    if isinstance(version, int) and version != VERSION:
+        raise FormatVersionError(
+            f"the store is encrypted in format {version}, this release reads {VERSION}",
+            found=version,
+            supported=(VERSION,),
+        )
+    try:
+        _, rows = fields
+        slots = tuple(Slot(*row) for row in rows)
+        if not slots or not all(type(part) is bytes for row in rows for part in row):
+            raise ValueError("there are no keys in it")
+    except (TypeError, ValueError) as error:
+        records.damaged(HEADER, f"its fields are not those of a header: {error}")
+    return slots

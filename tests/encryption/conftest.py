@@ -1,0 +1,30 @@
+"""Fixtures of the tests of encryption."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from langgraph.checkpoint.lmdb.kv import KeyValueStore, LmdbStore, MemoryStore
+from tests.encryption.stores import encrypted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from langgraph.checkpoint.lmdb.engine.encrypted import EncryptedStore
+
+
+@pytest.fixture(params=["lmdb", "memory"])
+def inner(request: pytest.FixtureRequest, path: Path) -> Iterator[KeyValueStore]:
+    """An empty store to encrypt, of each kind in turn."""
+    store = MemoryStore() if request.param == "memory" else LmdbStore.open(path, sync="off")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def store(inner: KeyValueStore) -> EncryptedStore:
+    """An empty encrypted store."""
+    return encrypted(inner)

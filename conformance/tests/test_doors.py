@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -86,6 +87,13 @@ def test_a_saver_that_conforms_exits_with_zero(tmp_path: Path) -> None:
     [
         (["check"], "name a MODULE:SPEC"),
         (["check", "nowhere:spec"], "No module named"),
+        (["check", "nowhere.py:spec"], "there is no file"),
+        (["check", "raises.py:spec"], "RuntimeError: no spec here"),
+        (["check", "no_python.py:spec"], "SyntaxError"),
+        (
+            ["check", "one/my_spec.py:spec", "other/my_spec.py:spec"],
+            "cannot be imported: my_spec is",
+        ),
         (["check", "json:nothing"], "has no attribute"),
         (["check", "json:dumps"], "is no SaverSpec"),
         (["check", "spec"], "is not MODULE:SPEC"),
@@ -107,9 +115,54 @@ def test_a_saver_that_conforms_exits_with_zero(tmp_path: Path) -> None:
 def test_a_wrong_command_says_so_and_exits_with_two(
     tmp_path: Path, arguments: list[str], told: str
 ) -> None:
+    (tmp_path / "raises.py").write_text("raise RuntimeError('no spec here')")
+    (tmp_path / "no_python.py").write_text("spec = = 1")
+    for folder in (tmp_path / "one", tmp_path / "other"):
+        folder.mkdir()
+        (folder / "my_spec.py").write_text(_STRANGER)
     done = _command(tmp_path, *arguments)
     assert done.returncode == 2, done.stdout + done.stderr
-    assert told in done.stdout.replace("\n", " ")
+    assert told in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("command", [(), ("check",), ("clauses",), ("survey",)])
+def test_every_command_explains_itself(tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = _command(tmp_path, *command, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_run(tmp_path: Path) -> None:
+    specs = ["saver_conformance.specs.reference:memory", "--profile", "thorough"]
+    done = _command(tmp_path, "check", *specs, "-o", "nowhere/report.html")
+    assert done.returncode == 2
+    assert "there is no folder" in done.stdout
+
+
+def test_a_spec_whose_server_is_missing_is_left_out(tmp_path: Path) -> None:
+    specs = ["saver_conformance.specs.plainredis:sync", "saver_conformance.specs.reference:memory"]
+    arguments = ["check", *specs, "--profile", "quick", "--only", "get.unknown"]
+    done = subprocess.run(
+        [sys.executable, "-m", "saver_conformance", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    said = " ".join(done.stdout.split())
+    assert "plainredis:sync is left out: redis-server is not installed" in said
+    assert "in memory 0.1.0 conforms" in said
+
+
+def test_a_name_is_no_markup(tmp_path: Path) -> None:
+    (tmp_path / "my_saver.py").write_text(_STRANGER.replace('"MySaver"', '"my [/saver]"'))
+    arguments = ["my_saver.py:spec", "--profile", "quick", "--only", "get.unknown"]
+    done = _command(tmp_path, "check", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "my [/saver] conforms" in done.stdout
 
 
 def test_the_clauses_can_be_listed(tmp_path: Path) -> None:

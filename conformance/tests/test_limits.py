@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import weakref
 from typing import TYPE_CHECKING
 
 import pytest
 
-from saver_conformance.limits import CallTimeoutError, LoopThread, Worker
+from saver_conformance.limits import CallTimeoutError, ExitedError, LoopThread, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +76,18 @@ def test_a_worker_that_hangs_is_given_up_and_a_busy_one_interrupted() -> None:
             worker.call(function, 0.1)
         assert worker.abandoned
     assert ended.wait(30)
+
+
+def test_what_ends_a_process_is_an_error_of_the_saver(worker: Worker, loop: LoopThread) -> None:
+    async def end() -> None:
+        raise SystemExit(3)
+
+    with pytest.raises(ExitedError, match="SystemExit: 3"):
+        worker.call(lambda: sys.exit(3), 5)
+    with pytest.raises(ExitedError, match="SystemExit: 3"):
+        loop.run(end(), 5)
+    assert worker.call(lambda: 7, 5) == 7
+    assert loop.run(asyncio.sleep(0, 7), 5) == 7
 
 
 def test_a_loop_outlives_a_task_that_hangs(loop: LoopThread) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,7 @@ from saver_conformance import Profile, SaverSpec, Status, run
 from saver_conformance.reference import ReferenceSaver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
 _FAST = Profile("fast", 3, 1, 2, 5, call_seconds=1, clause_seconds=5, shrink_seconds=2)
@@ -69,6 +70,78 @@ def test_a_saver_that_does_not_open(opener: Callable[..., Any], told: str) -> No
     assert not [r for r in report.results if r.status is Status.PASSED]
 
 
+@contextmanager
+def _does_not_begin() -> Iterator[None]:
+    raise OSError("no server here")
+    yield
+
+
+@contextmanager
+def _does_not_end() -> Iterator[None]:
+    yield
+    raise OSError("it goes on")
+
+
+@contextmanager
+def _takes_for_ever() -> Iterator[None]:
+    threading.Event().wait()
+    yield
+
+
+@asynccontextmanager
+async def _does_not_begin_on_a_loop() -> AsyncIterator[None]:
+    raise OSError("no server here")
+    yield
+
+
+@pytest.mark.parametrize(
+    ("lifespan", "told", "put"),
+    [
+        (_does_not_begin, "entering the spec's lifespan failed: OSError: no server here", False),
+        (_does_not_begin_on_a_loop, "OSError: no server here", False),
+        (_takes_for_ever, "entering the spec's lifespan failed: CallTimeoutError", False),
+        (lambda: None, "must be a context manager, not NoneType", False),
+        (_does_not_end, "leaving the spec's lifespan failed: OSError: it goes on", True),
+    ],
+)
+def test_a_lifespan_that_misbehaves(
+    lifespan: Callable[[], Any], told: str, put: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saver_conformance.lifespan.SECONDS", 1)
+    spec = SaverSpec(name="bad", open=lambda path: ReferenceSaver(), lifespan=lifespan)
+    report = run(spec, profile=_FAST, seed=0, only=["spec.opens", "get.unknown"])
+    assert not report.ok
+    assert told in str(report["spec.opens"].failure)
+    assert [r.clause.id for r in report.results if r.status is Status.PASSED] == (
+        ["get.unknown"] if put else []
+    )
+
+
+def test_a_lifespan_ends_although_the_loop_hung() -> None:
+    class Blocks(ReferenceSaver):
+        async def aget_tuple(self, config: Any) -> Any:
+            threading.Event().wait()
+
+    ended = []
+
+    @contextmanager
+    def server() -> Iterator[None]:
+        yield
+        ended.append(True)
+
+    run(SaverSpec(name="bad", open=lambda path: Blocks(), lifespan=server), profile=_FAST, seed=0)
+    assert ended
+
+
+def test_a_method_that_always_hangs_is_named() -> None:
+    class NoPut(ReferenceSaver):
+        def put_writes(self, *args: Any, **kwargs: Any) -> None:
+            threading.Event().wait()
+
+    report = run(SaverSpec(name="bad", open=lambda path: NoPut()), profile=_FAST, seed=0)
+    assert "put_writes hung, no answer within 1 s" in str(report["spec.opens"].failure)
+
+
 class _Broken(ReferenceSaver):
     """Breaks in one way, once it is past the first look at it."""
 
@@ -100,6 +173,11 @@ class _Nonsense(_Broken):
         return 42
 
 
+class _Interrupts(_Broken):
+    def misbehave(self) -> Any:
+        raise KeyboardInterrupt
+
+
 class _Exits(_Broken):
     def misbehave(self) -> Any:
         raise SystemExit(3)
@@ -124,6 +202,7 @@ class _Trap(_Broken):
         (_Spins, "get_tuple hung"),
         (_Nonsense, "no CheckpointTuple: 42"),
         (_Exits, "SystemExit: 3"),
+        (_Interrupts, "KeyboardInterrupt"),
         (_Trap, "no CheckpointTuple"),
     ],
 )
@@ -135,6 +214,17 @@ def test_a_saver_that_misbehaves_in_a_call(saver: type[_Broken], told: str) -> N
     assert told in failure.message
     assert "saver.get_tuple(at('thread'" in failure.program
     assert report["list.limit"].status is Status.PASSED
+
+
+def test_an_interrupt_of_the_user_ends_the_run() -> None:
+    class Interrupted(_Broken):
+        def misbehave(self) -> Any:
+            _thread.interrupt_main()
+            threading.Event().wait()
+
+    spec = SaverSpec(name="good", open=lambda path: Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        run(spec, profile=_FAST, seed=0, only=["get.by_id"])
 
 
 def test_a_base_capability_that_is_missing_fails() -> None:

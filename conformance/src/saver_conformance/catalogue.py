@@ -14,12 +14,10 @@ class Ready:
     Attributes:
         reference: For `load_spec`.
         distribution: What has to be installed.
-        program: A program that has to be installed besides, such as a database server.
     """
 
     reference: str
     distribution: str
-    program: str | None = None
 
     @property
     def version(self) -> str | None:
@@ -36,12 +34,12 @@ READY: Final = (
     Ready(f"{_SPECS}.memory:spec", "langgraph-checkpoint"),
     Ready(f"{_SPECS}.sqlite:sync", "langgraph-checkpoint-sqlite"),
     Ready(f"{_SPECS}.sqlite:aio", "langgraph-checkpoint-sqlite"),
-    Ready(f"{_SPECS}.postgres:sync", "langgraph-checkpoint-postgres", "postgres"),
-    Ready(f"{_SPECS}.postgres:aio", "langgraph-checkpoint-postgres", "postgres"),
+    Ready(f"{_SPECS}.postgres:sync", "langgraph-checkpoint-postgres"),
+    Ready(f"{_SPECS}.postgres:aio", "langgraph-checkpoint-postgres"),
     Ready(f"{_SPECS}.lmdb:spec", "langgraph-lmdb"),
     Ready(f"{_SPECS}.lmdb_peer:sync", "langgraph-checkpoint-lmdb"),
     Ready(f"{_SPECS}.lmdb_peer:aio", "langgraph-checkpoint-lmdb"),
     Ready(f"{_SPECS}.objectstorage:spec", "langgraph-checkpoint-objectstorage"),
-    Ready(f"{_SPECS}.plainredis:sync", "langgraph-checkpoint-plainredis", "redis-server"),
-    Ready(f"{_SPECS}.plainredis:aio", "langgraph-checkpoint-plainredis", "redis-server"),
+    Ready(f"{_SPECS}.plainredis:sync", "langgraph-checkpoint-plainredis"),
+    Ready(f"{_SPECS}.plainredis:aio", "langgraph-checkpoint-plainredis"),
 )

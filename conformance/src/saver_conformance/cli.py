@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 try:
     import typer
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress, SpinnerColumn, TextColumn
 except ImportError:  # pragma: no cover - the message is all there is to it
     sys.exit("saver-conformance needs: pip install 'langgraph-saver-conformance[cli]'")
@@ -24,10 +25,11 @@ from saver_conformance import clauses as declared
 from saver_conformance.catalogue import READY
 from saver_conformance.clause import CLAUSES
 from saver_conformance.profile import PROFILES
-from saver_conformance.reports import write
+from saver_conformance.reports import FORMATS, write
 from saver_conformance.reports.terminal import show
 from saver_conformance.result import Status
 from saver_conformance.runner import run
+from saver_conformance.servers import ServerMissingError
 from saver_conformance.spec import SaverSpec, load_spec
 from saver_conformance.survey import run_published
 from saver_conformance.survey import survey as make_survey
@@ -80,23 +82,28 @@ def check(
     if profile not in PROFILES:
         _refuse(f"there is no profile {profile!r}; there are {', '.join(PROFILES)}")
     references = list(specs or ())
+    named = len(references)
     if all_installed:
         references += [ready.reference for ready in READY if ready.version is not None]
     if not references:
         _refuse("name a MODULE:SPEC, or use --all-installed")
     chosen = random.randrange(2**32) if seed is None else seed  # noqa: S311
+    declared = [_load(reference) for reference in references]
+    for path in output or ():
+        _refuse_unwritable(path)
     reports = []
-    for reference in references:
-        report = _check(_load(reference), profile, chosen, only or [])
-        if report is not None:
+    conform = True
+    for position, spec in enumerate(declared):
+        report = _check(spec, profile, chosen, only or [])
+        if report is None:
+            conform &= position >= named
+        else:
+            conform &= report.ok
             show(report, console, programs=programs, every=every)
             reports.append(report)
     for path in output or ():
-        try:
-            write(reports, path)
-        except (ValueError, OSError) as error:
-            _refuse(str(error))
-    _leave(CONFORMS if reports and all(r.ok for r in reports) else BROKEN)
+        write(reports, path)
+    _leave(CONFORMS if reports and conform else BROKEN)
 
 
 @app.command()
@@ -130,11 +137,12 @@ def survey(
     absent: list[tuple[str, str]] = []
     for ready, found in run_published(chosen, profile, seed, jobs):
         if isinstance(found, str):
-            console.print(f"[bold yellow]{ready.reference} is left out: {found}[/]")
+            _leave_out(ready.reference, found)
             absent.append((ready.reference, found))
         else:
             counts = ", ".join(f"{found.count(s)} {s}" for s in Status if found.count(s))
-            console.print(f"{found.name}: {counts} in {found.seconds:.0f} s", highlight=False)
+            told = f"{found.name}: {counts} in {found.seconds:.0f} s"
+            console.print(told, highlight=False, markup=False)
             reports.append(found)
     output.write_text(make_survey(reports, absent), encoding="utf-8")
     if html is not None:
@@ -143,15 +151,24 @@ def survey(
     _leave(CONFORMS)
 
 
+def _refuse_unwritable(path: Path) -> None:
+    """Find out before a long run that its report could not be written."""
+    if path.suffix not in FORMATS:
+        _refuse(f"{path.name} must end in one of {', '.join(FORMATS)}")
+    if not path.resolve().parent.is_dir():
+        _refuse(f"there is no folder {path.resolve().parent}")
+
+
 def _load(reference: str) -> SaverSpec:
     try:
         return load_spec(reference)
-    except (ValueError, ImportError, AttributeError, TypeError) as error:
-        _refuse(f"{reference}: {error}")
+    # A spec's module is its author's, and may raise anything.
+    except Exception as error:  # noqa: BLE001
+        _refuse(f"{reference}: {type(error).__name__}: {error}")
 
 
 def _check(spec: SaverSpec, profile: str, seed: int, only: list[str]) -> Report | None:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"))
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(f"{spec.name}: opening")
         failed = 0
@@ -166,10 +183,17 @@ def _check(spec: SaverSpec, profile: str, seed: int, only: list[str]) -> Report 
             return run(spec, profile=profile, seed=seed, only=only, on_result=told)
         except KeyError as error:
             _refuse(str(error.args[0]))
+        except ServerMissingError as error:
+            _leave_out(spec.origin or spec.name, str(error))
+            return None
+
+
+def _leave_out(reference: str, reason: str) -> None:
+    console.print(f"[bold yellow]{escape(reference)} is left out: {escape(reason)}[/]")
 
 
 def _refuse(message: str) -> NoReturn:
-    console.print(f"[bold red]{message}[/]", highlight=False)
+    console.print(f"[bold red]{escape(message)}[/]", highlight=False)
     raise typer.Exit(USAGE)
 
 

@@ -158,14 +158,23 @@ def delta(frequency: int = 3) -> Any:
     return builder
 
 
+def outcome(state):
+    """Return what an invocation returned, without what varies from run to run."""
+    # The ids of interrupts, and the order in which tasks come to them.
+    waiting = sorted(i.value for i in state.get("__interrupt__", ()))
+    return {**state, "__interrupt__": waiting} if waiting else state
+
+
+def moment(state):
+    """Return one step of a graph's history."""
+    step = (state.metadata["source"], state.metadata["step"])
+    waiting = [(task.name, [i.value for i in task.interrupts]) for task in state.tasks]
+    return state.values, state.next, step, waiting
+
+
 def play(saver, builder, steps):
     """Run a graph step by step, and return what happened and what is stored."""
     from langgraph.types import Command
-
-    def outcome(state):
-        # The ids of interrupts, and the order in which tasks come to them, vary from run to run.
-        waiting = sorted(i.value for i in state.get("__interrupt__", ()))
-        return {**state, "__interrupt__": waiting} if waiting else state
 
     graph = builder.compile(checkpointer=saver)
     config = {"configurable": {"thread_id": "thread"}}
@@ -197,20 +206,13 @@ def play(saver, builder, steps):
         except Exception as error:
             trace.append(type(error).__name__)
     for state in graph.get_state_history(config):
-        step = (state.metadata["source"], state.metadata["step"])
-        waiting = [(task.name, [i.value for i in task.interrupts]) for task in state.tasks]
-        trace.append((state.values, state.next, step, waiting))
+        trace.append(moment(state))
     return trace
 
 
 async def aplay(saver, builder, steps):
     """Run a graph step by step, and return what happened and what is stored."""
     from langgraph.types import Command
-
-    def outcome(state):
-        # The ids of interrupts, and the order in which tasks come to them, vary from run to run.
-        waiting = sorted(i.value for i in state.get("__interrupt__", ()))
-        return {**state, "__interrupt__": waiting} if waiting else state
 
     graph = builder.compile(checkpointer=saver)
     config = {"configurable": {"thread_id": "thread"}}
@@ -241,7 +243,5 @@ async def aplay(saver, builder, steps):
         except Exception as error:
             trace.append(type(error).__name__)
     async for state in graph.aget_state_history(config):
-        step = (state.metadata["source"], state.metadata["step"])
-        waiting = [(task.name, [i.value for i in task.interrupts]) for task in state.tasks]
-        trace.append((state.values, state.next, step, waiting))
+        trace.append(moment(state))
     return trace

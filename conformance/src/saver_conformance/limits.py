@@ -24,6 +24,16 @@ class CallTimeoutError(Exception):
         self.seconds = seconds
 
 
+class ExitedError(Exception):
+    """A saver raised what ends a process or a task, such as `SystemExit`.
+
+    Made an ordinary error, it cannot be taken for the user's own Ctrl-C.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
+
+
 class _Abandoned(BaseException):
     """Raised inside a thread that nobody waits for, so that a busy loop in it ends."""
 
@@ -47,8 +57,10 @@ class Worker:
                 except _Abandoned:
                     raise
                 # A saver may raise anything; whoever waits for the call gets it.
-                except BaseException as error:  # noqa: BLE001
+                except Exception as error:  # noqa: BLE001
                     future.set_exception(error)
+                except BaseException as error:  # noqa: BLE001
+                    future.set_exception(ExitedError(error))
                 # While the thread waits for the next call it must not keep the last one's result
                 # alive: a saver's iterator ends when nobody has it any more.
                 del item, function, future
@@ -148,7 +160,7 @@ class LoopThread:
         Raises:
             CallTimeoutError: If the limit passes; the loop is then given up.
         """
-        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        future = asyncio.run_coroutine_threadsafe(_contained(coroutine), self.loop)
         try:
             return future.result(seconds)
         except FutureTimeout as error:
@@ -177,6 +189,28 @@ class LoopThread:
         """End the loop and wait for its thread, at most one second."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(1)
+
+
+async def _contained(coroutine: Coroutine[Any, Any, T]) -> T:
+    try:
+        return await coroutine
+    # asyncio lets these two end the loop.
+    except (KeyboardInterrupt, SystemExit) as error:
+        raise ExitedError(error) from error
+
+
+def described(error: BaseException) -> str:
+    """Return an error's type and message.
+
+    Args:
+        error: What a saver raised.
+
+    Returns:
+        Both, on one line if the message is one.
+    """
+    if isinstance(error, ExitedError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
 
 
 class Lanes:

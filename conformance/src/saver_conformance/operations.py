@@ -66,6 +66,35 @@ def at(thread: Any, ns: str | None = "", id: str | None = None, **more: Any) -> 
     return {"configurable": {**where, **more}}
 
 
+def make_checkpoint(
+    id: str,
+    values: Mapping[str, Any] | None = None,
+    versions: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """Return a checkpoint.
+
+    Args:
+        id: Its id.
+        values: Values by channel.
+        versions: Versions by channel.
+        **more: Other fields.
+
+    Returns:
+        The checkpoint, with every field that LangGraph gives one.
+    """
+    return {
+        "v": 4,
+        "id": id,
+        "ts": TS,
+        "channel_values": dict(values or {}),
+        "channel_versions": dict(versions or {}),
+        "versions_seen": {},
+        "updated_channels": None,
+        **more,
+    }
+
+
 class Operations(Recorder):
     """Every operation goes to the saver and to the model."""
 
@@ -120,7 +149,7 @@ class Operations(Recorder):
         fields: Mapping[str, Any] | None = None,
         config: Mapping[str, Any] | None = None,
         newer_than: Ref | None = None,
-        refusal: tuple[type[BaseException], ...] = (),
+        refusal: tuple[type[Exception], ...] = (),
     ) -> Ref | None:
         """Put a checkpoint that the saver may refuse.
 
@@ -154,20 +183,11 @@ class Operations(Recorder):
                 values.pop(channel, None)
             else:
                 values[channel] = value
-        checkpoint = {
-            "v": 4,
-            "id": ref.id,
-            "ts": TS,
-            "channel_values": values,
-            "channel_versions": known,
-            "versions_seen": {},
-            "updated_channels": None,
-            **(fields or {}),
-        }
+        checkpoint = make_checkpoint(ref.id, values, known) | dict(fields or {})
         where = dict(config or at(ref.thread, ref.ns, parent.id if parent else None))
         told = dict(metadata) if metadata is not None else {"source": "loop", "step": 0}
         refused = self.call("put", where, checkpoint, told, new, refusal=refusal)
-        if isinstance(refused, BaseException):
+        if isinstance(refused, Exception):
             return None
         self.model.put(where, resolve(checkpoint), told)
         self._versions[ref], self._values[ref] = known, copy.deepcopy(values)

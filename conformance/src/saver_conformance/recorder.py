@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from saver_conformance.capability import Capability, Face
 from saver_conformance.compare import same
-from saver_conformance.limits import CallTimeoutError, Lanes
+from saver_conformance.limits import CallTimeoutError, ExitedError, Lanes, described
 from saver_conformance.source import Name, resolve
 from saver_conformance.violation import UnplayableError, Violation
 
@@ -71,7 +71,7 @@ class Recorder:
         *args: Any,
         bind: str | None = None,
         face: Face | None = None,
-        refusal: tuple[type[BaseException], ...] = (),
+        refusal: tuple[type[Exception], ...] = (),
         share: bool = False,
         **kwargs: Any,
     ) -> Any:
@@ -105,7 +105,7 @@ class Recorder:
             try:
                 given = resolved if share else copy.deepcopy(resolved)
                 return self.invoke(face, method, given, kwargs)
-            except CallTimeoutError:
+            except (CallTimeoutError, ExitedError):
                 raise
             except refusal as error:
                 return error
@@ -132,7 +132,7 @@ class Recorder:
 
         Raises:
             CallTimeoutError: If it does not return in time.
-            BaseException: Whatever the saver raises.
+            Exception: Whatever the saver raises.
         """
         saver = self.saver if saver is None else saver
         seconds = self.lanes.seconds
@@ -159,9 +159,8 @@ class Recorder:
             raise
         except CallTimeoutError as error:
             self.fail(f"{what} hung: {error}", hung=True)
-        # Also SystemExit and the like, which a library sometimes raises in place of an error.
-        except BaseException as error:  # noqa: BLE001
-            text = f"{type(error).__name__}: {error}".split("\n")[0][:300]
+        except Exception as error:  # noqa: BLE001
+            text = described(error).split("\n")[0][:300]
             self.fail(f"{what} raised {text}")
 
     @contextmanager

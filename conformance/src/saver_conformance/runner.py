@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import random
 import tempfile
@@ -10,13 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from saver_conformance import clauses
 from saver_conformance.capability import EXTENDED, Capability
 from saver_conformance.clause import CLAUSES, Clause
 from saver_conformance.engine import judge
-from saver_conformance.limits import Lanes
+from saver_conformance.lifespan import LifespanError, entered
+from saver_conformance.limits import Lanes, described
 from saver_conformance.profile import PROFILES, Profile
 from saver_conformance.result import ClauseResult, Failure, Report, Status
 from saver_conformance.spec import as_spec
@@ -57,6 +57,7 @@ def run(
 
     Raises:
         KeyError: If the profile, or a clause in `only`, does not exist.
+        ServerMissingError: If the saver needs a server that is not installed.
         TypeError: If `spec` declares no saver.
     """
     declared = as_spec(spec)
@@ -73,18 +74,29 @@ def run(
         if on_result is not None:
             on_result(result)
 
-    with (
-        tempfile.TemporaryDirectory(prefix="conformance-", ignore_cleanup_errors=True) as root,
-        opened_target(declared, chosen, Path(root)) as target,
-    ):
-        broken = _open(target)
-        if broken is not None:
-            for clause in CLAUSES.select([_OPENS]) if only else selected:
-                note(_unopened(clause, broken))
+    def give_up(broken: Failure) -> None:
+        for clause in CLAUSES.select([_OPENS]) if only else selected:
+            note(_unopened(clause, broken))
+
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="conformance-", ignore_cleanup_errors=True) as root,
+            opened_target(declared, chosen, Path(root)) as target,
+        ):
+            broken = _open(target)
+            if broken is not None:
+                give_up(broken)
+            else:
+                faces = tuple(map(str, target.offer.faces))
+                for clause in selected:
+                    note(judge(target, clause, chosen, root_seed, shrink=shrink))
+    except LifespanError as error:
+        failure = _failure(declared, str(error))
+        if results:
+            results = [r for r in results if r.clause.id != _OPENS]
+            note(_unopened(CLAUSES[_OPENS], failure))
         else:
-            faces = tuple(map(str, target.offer.faces))
-            for clause in selected:
-                note(judge(target, clause, chosen, root_seed, shrink=shrink))
+            give_up(failure)
     return Report(
         declared.name,
         declared.version,
@@ -112,61 +124,26 @@ def opened_target(spec: SaverSpec, profile: Profile, root: Path) -> Iterator[Tar
     """
     lanes = Lanes(profile.call_seconds)
     try:
-        with _lifespan(spec, lanes):
+        with entered(spec, lanes):
             yield Target(spec, lanes, root)
     finally:
         lanes.close()
-
-
-@contextmanager
-def _lifespan(spec: SaverSpec, lanes: Lanes) -> Iterator[None]:
-    context: Any = spec.lifespan()
-    if not hasattr(context, "__aenter__") or hasattr(context, "__enter__"):
-        with context:
-            yield
-        return
-
-    # One task enters and leaves it, as the asynchronous libraries demand.
-    async def hold(entered: asyncio.Event, leave: asyncio.Event) -> None:
-        async with context:
-            entered.set()
-            await leave.wait()
-
-    async def begin() -> tuple[asyncio.Task[None], asyncio.Event]:
-        entered, leave = asyncio.Event(), asyncio.Event()
-        task = asyncio.ensure_future(hold(entered, leave))
-        waiting = asyncio.ensure_future(entered.wait())
-        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            waiting.cancel()
-            await task
-        return task, leave
-
-    async def end(task: asyncio.Task[None], leave: asyncio.Event) -> None:
-        leave.set()
-        await task
-
-    loop = lanes.loop
-    task, leave = loop.run(begin(), 120)
-    try:
-        yield
-    finally:
-        if not loop.abandoned:
-            loop.run(end(task, leave), 120)
 
 
 def _open(target: Target) -> Failure | None:
     try:
         target.probe()
     # Whatever a spec does when it is opened is its author's to read.
-    except BaseException as error:  # noqa: BLE001
-        text = f"{type(error).__name__}: {error}"
-        where = _where(target.spec)
-        return Failure(f"opening or closing the saver failed: {text}", f"# {where}\n", "-")
+    except Exception as error:  # noqa: BLE001
+        return _failure(target.spec, f"opening or closing the saver failed: {described(error)}")
     if not target.offer.faces:
         message = "neither put and get_tuple nor aput and aget_tuple are implemented"
-        return Failure(message, f"# {_where(target.spec)}\n", "-")
+        return _failure(target.spec, message)
     return None
+
+
+def _failure(spec: SaverSpec, message: str) -> Failure:
+    return Failure(message, f"# {_where(spec)}\n", "-")
 
 
 def _where(spec: SaverSpec) -> str:

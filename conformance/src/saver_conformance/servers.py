@@ -74,6 +74,21 @@ def redis() -> Iterator[str]:
             yield f"redis://127.0.0.1:{port}/0"
 
 
+@contextmanager
+def exported(variable: str, address: str) -> Iterator[None]:
+    """Tell second processes where a server is.
+
+    Args:
+        variable: A variable of the environment.
+        address: Its value while the block runs.
+    """
+    os.environ[variable] = address
+    try:
+        yield
+    finally:
+        del os.environ[variable]
+
+
 def _postgres_binaries() -> Path:
     found = shutil.which("initdb")
     candidates = [Path(found).parent] if found else []

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from saver_conformance.aspects import ALL, Aspect, mismatch
-from saver_conformance.operations import ABSENT, TS, Operations, Ref, at, checkpoint_id
+from saver_conformance.operations import (
+    ABSENT,
+    Operations,
+    Ref,
+    at,
+    checkpoint_id,
+    make_checkpoint,
+)
 from saver_conformance.recorder import shorten
 
 if TYPE_CHECKING:
@@ -13,7 +20,7 @@ if TYPE_CHECKING:
 
     from saver_conformance.model import Entry
 
-__all__ = ["ABSENT", "TS", "Ref", "Session", "at", "checkpoint_id"]
+__all__ = ["ABSENT", "Ref", "Session", "at", "checkpoint_id", "make_checkpoint"]
 
 
 class Session(Operations):

@@ -8,7 +8,7 @@ import importlib.metadata
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -165,6 +165,7 @@ def load_spec(reference: str) -> SaverSpec:
         ImportError: If the module cannot be imported.
         AttributeError: If it has no such attribute.
         TypeError: If the attribute declares no saver.
+        Exception: Whatever importing the module raises.
     """
     module_name, separator, attribute = reference.rpartition(":")
     if not separator or not module_name or not attribute:
@@ -175,25 +176,11 @@ def load_spec(reference: str) -> SaverSpec:
             raise ImportError(f"there is no file {file}")
         sys.path.insert(0, str(file.parent))
         module_name = file.stem
+        found_at = getattr(importlib.import_module(module_name), "__file__", None)
+        if found_at is None or Path(found_at).resolve() != file:
+            raise ImportError(f"{file} cannot be imported: {module_name} is {found_at} already")
     elif "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     module = importlib.import_module(module_name)
     found = functools.reduce(getattr, attribute.split("."), module)
     return as_spec(found, origin=f"{module_name}:{attribute}")
-
-
-def enter(context: object) -> AbstractContextManager[Any] | AbstractAsyncContextManager[Any]:
-    """Return a lifespan as a context manager.
-
-    Args:
-        context: A context manager of either kind.
-
-    Returns:
-        The same object.
-
-    Raises:
-        TypeError: If it is none.
-    """
-    if isinstance(context, (AbstractContextManager, AbstractAsyncContextManager)):
-        return context
-    raise TypeError(f"a lifespan must be a context manager, not {type(context).__name__}")

@@ -45,14 +45,17 @@ def run_published(
         A spec with its report, or with the reason why there is none, in the order of `ready`.
     """
     with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(_in_own_process, r.reference, profile, seed) for r in ready]
-        for spec, future in zip(ready, futures, strict=True):
-            if spec.version is None:
-                future.cancel()
+        futures = {
+            spec: pool.submit(_in_own_process, spec.reference, profile, seed)
+            for spec in ready
+            if spec.version is not None
+        }
+        for spec in ready:
+            if spec not in futures:
                 yield spec, f"{spec.distribution} is not installed"
                 continue
             try:
-                yield spec, future.result()
+                yield spec, futures[spec].result()
             except ServerMissingError as error:
                 yield spec, str(error)
             # The others are still worth a run, whatever became of this one.

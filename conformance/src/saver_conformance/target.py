@@ -17,7 +17,7 @@ from saver_conformance.limits import CallTimeoutError, Lanes
 from saver_conformance.opening import OpenSaver
 from saver_conformance.recorder import acall
 from saver_conformance.script import Script
-from saver_conformance.session import Session, at, checkpoint_id
+from saver_conformance.session import Session, at, checkpoint_id, make_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 _METHODS = (*BASE, *EXTENDED)
 _CORE = (Capability.PUT, Capability.GET_TUPLE)
+
+
+class ProbeError(Exception):
+    """A method of a saver hung on a first, ordinary call, so no clause can be put to it."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ class Target:
         """Find out what the saver offers, by opening it and calling every method once.
 
         Raises:
-            CallTimeoutError: If it hangs.
+            CallTimeoutError: If opening or closing it hangs.
+            ProbeError: If a method hangs.
             NotASaverError: If what the spec opens is no saver.
             Exception: Whatever opening or closing raises.
         """
@@ -135,8 +140,8 @@ class Target:
             self._call(saver, face, method.value, _PROBES[method])
         except NotImplementedError:
             return False
-        except CallTimeoutError:
-            raise
+        except CallTimeoutError as error:
+            raise ProbeError(f"{name} hung, {error}") from error
         # Any other error is for the clauses of that capability to judge.
         except Exception:  # noqa: BLE001
             return True
@@ -216,15 +221,7 @@ class Target:
 _PROBES: dict[Capability, tuple[Any, ...]] = {
     Capability.PUT: (
         at("probe"),
-        {
-            "v": 4,
-            "id": checkpoint_id(0),
-            "ts": "2026-01-01T00:00:00+00:00",
-            "channel_values": {},
-            "channel_versions": {},
-            "versions_seen": {},
-            "updated_channels": None,
-        },
+        make_checkpoint(checkpoint_id(0)),
         {"source": "loop", "step": 0},
         {},
     ),

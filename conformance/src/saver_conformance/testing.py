@@ -82,6 +82,8 @@ class SaverConformance:
 @contextmanager
 def _probed(cls: type[Any]) -> Iterator[Target]:
     spec = as_spec(cls.spec)
+    if unknown := sorted(i for i in spec.known_failures if i not in CLAUSES):
+        raise ValueError(f"known_failures names {', '.join(unknown)}, which is no clause")
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as root,
         opened_target(spec, PROFILES[cls.profile], Path(root)) as target,

@@ -13,6 +13,7 @@ for _area in (
     "writing",
     "listing",
     "deleting",
+    "pruning",
     "walking",
     "meeting",
     "whole",

@@ -12,7 +12,7 @@ from saver_conformance.capability import Capability, Face
 from saver_conformance.clause import Severity, clause
 from saver_conformance.limits import LoopThread
 from saver_conformance.recorder import acall
-from saver_conformance.session import TS, Ref, Session, at, checkpoint_id
+from saver_conformance.session import Ref, Session, at, checkpoint_id, make_checkpoint
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
@@ -23,16 +23,8 @@ _ASYNC = (Face.ASYNC,)
 
 def _checkpoint(s: Session, value: Any) -> tuple[dict[str, Any], str, dict[str, Any]]:
     version = s.version_after(None)
-    checkpoint = {
-        "v": 4,
-        "id": _REF.id,
-        "ts": TS,
-        "channel_values": {"a": value},
-        "channel_versions": {"a": version.value},
-        "versions_seen": {},
-        "updated_channels": None,
-    }
-    return checkpoint, version.text, {"a": version.value}
+    new = {"a": version.value}
+    return make_checkpoint(_REF.id, {"a": value}, new), version.text, new
 
 
 @clause(
@@ -109,16 +101,8 @@ def cancelled(s: Session, data: DataObject) -> None:
     steps = data.draw(st.integers(0, 6))
     method = data.draw(st.sampled_from(["put", "get_tuple", "put_writes"]))
     [version] = s.versions(1, before)
-    checkpoint = {
-        "v": 4,
-        "id": _REF.id,
-        "ts": TS,
-        "channel_values": {"a": [1], "b": [1]},
-        "channel_versions": {"a": version.value, "b": version.value},
-        "versions_seen": {},
-        "updated_channels": None,
-    }
     new = {"a": version.value, "b": version.value}
+    checkpoint = make_checkpoint(_REF.id, {"a": [1], "b": [1]}, new)
     args: dict[str, tuple[Any, ...]] = {
         "put": (at("thread"), checkpoint, {"source": "loop", "step": 1}, new),
         "get_tuple": (before.config,),

@@ -10,7 +10,7 @@ from saver_conformance.aspects import Aspect
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
 from saver_conformance.concurrency import together
-from saver_conformance.session import TS, Ref, Session, at, checkpoint_id
+from saver_conformance.session import Ref, Session, at, checkpoint_id, make_checkpoint
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
@@ -24,18 +24,10 @@ def _puts(
     versions = s.versions(len(refs), after)
     calls: list[tuple[str, tuple[Any, ...]]] = []
     for number, (ref, version) in enumerate(zip(refs, versions, strict=True)):
-        checkpoint = {
-            "v": 4,
-            "id": ref.id,
-            "ts": TS,
-            "channel_values": {"a": [number], "b": [number]},
-            "channel_versions": {"a": version.value, "b": version.value},
-            "versions_seen": {},
-            "updated_channels": None,
-        }
+        new = {"a": version.value, "b": version.value}
+        checkpoint = make_checkpoint(ref.id, {"a": [number], "b": [number]}, new)
         told = {"source": "loop", "step": number}
         s.model.put(at(ref.thread), checkpoint, told)
-        new = {"a": version.value, "b": version.value}
         calls.append(("put", (at(ref.thread), checkpoint, told, new)))
     return calls
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from saver_conformance.aspects import ALL, Aspect
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
-from saver_conformance.session import ABSENT, Ref, Session, at, checkpoint_id
+from saver_conformance.clauses.deltas import delta_chain
+from saver_conformance.session import Ref, Session, at, checkpoint_id
 from saver_conformance.values import TAME
 
 if TYPE_CHECKING:
@@ -92,17 +93,7 @@ def independent(s: Session, data: DataObject) -> None:
 )
 def delta(s: Session, data: DataObject) -> None:
     """A DeltaChannel has the same history in the copy."""
-    refs: list[Ref] = []
-    for number in range(data.draw(st.integers(2, 4))):
-        told = {
-            "source": "loop",
-            "step": number,
-            "counters_since_delta_snapshot": {"log": [number + 1, number + 1]},
-        }
-        ref = Ref("thread", checkpoint_id(number))
-        parent = refs[-1] if refs else None
-        refs.append(s.put(ref, parent=parent, changes={"log": ABSENT}, metadata=told))
-        s.put_writes(ref, [("log", number)])
+    delta_chain(s, data.draw(st.integers(2, 4)))
     s.copy_thread("thread", "copy")
     s.expect_history(at("copy"), ["log"])
 

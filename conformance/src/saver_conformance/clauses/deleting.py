@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from saver_conformance.aspects import ALL, Aspect
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
+from saver_conformance.clauses.deltas import delta_chain
 from saver_conformance.clauses.probing import expect_no_leftovers, remember
-from saver_conformance.session import ABSENT, Ref, Session, at, checkpoint_id
+from saver_conformance.session import Ref, Session, at, checkpoint_id
 from saver_conformance.values import TAME
 
 if TYPE_CHECKING:
@@ -165,14 +166,8 @@ def run_unknown(s: Session, data: DataObject) -> None:
 )
 def run_delta(s: Session, data: DataObject) -> None:
     """A DeltaChannel keeps its value when a run that wrote to it is deleted."""
-    refs: list[Ref] = []
-    for number in range(data.draw(st.integers(2, 4))):
-        told = _run(f"run-{number // 2}")
-        told["counters_since_delta_snapshot"] = {"log": [number + 1, number + 1]}
-        parent = refs[-1] if refs else None
-        ref = Ref("thread", checkpoint_id(number))
-        refs.append(s.put(ref, parent=parent, changes={"log": ABSENT}, metadata=told))
-        s.put_writes(ref, [("log", number)])
+    count = data.draw(st.integers(2, 4))
+    refs = delta_chain(s, count, lambda number: {"run_id": f"run-{number // 2}"})
     name = s.script.name("before")
     before = s.call("get_delta_channel_history", config=at("thread"), channels=["log"], bind=name)
     s.delete_for_runs(["run-0"] if len(refs) > 2 else ["none"])

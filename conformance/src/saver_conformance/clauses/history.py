@@ -8,22 +8,13 @@ from hypothesis import strategies as st
 
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
+from saver_conformance.clauses.deltas import delta_step
 from saver_conformance.session import ABSENT, Ref, Session, at, checkpoint_id
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
 
 _DOC = "BaseCheckpointSaver.get_delta_channel_history"
-
-
-def _step(s: Session, number: int, parent: Ref | None, changes: dict[str, object]) -> Ref:
-    told = {
-        "source": "loop",
-        "step": number,
-        "counters_since_delta_snapshot": {"log": [number + 1, number + 1]},
-    }
-    ref = Ref("thread", checkpoint_id(number))
-    return s.put(ref, parent=parent, changes=changes, metadata=told)
 
 
 @clause(
@@ -34,10 +25,10 @@ def _step(s: Session, number: int, parent: Ref | None, changes: dict[str, object
 )
 def path(s: Session, data: DataObject) -> None:
     """A fork's history has the writes of its own ancestors, and of no other branch."""
-    refs = [_step(s, 0, None, {"log": ABSENT})]
+    refs = [delta_step(s, 0, None)]
     s.put_writes(refs[0], [("log", 0)])
     for number in range(1, data.draw(st.integers(3, 5))):
-        refs.append(_step(s, number, data.draw(st.sampled_from(refs)), {"log": ABSENT}))
+        refs.append(delta_step(s, number, data.draw(st.sampled_from(refs))))
         s.put_writes(refs[-1], [("log", number)])
     for ref in refs:
         s.expect_history(ref.config, ["log"])
@@ -56,7 +47,7 @@ def seed(s: Session, data: DataObject) -> None:
     stored = data.draw(st.sets(st.integers(0, count - 1)))
     for number in range(count):
         value = [f"seed-{number}"] if number in stored else ABSENT
-        refs.append(_step(s, number, refs[-1] if refs else None, {"log": value}))
+        refs.append(delta_step(s, number, refs[-1] if refs else None, {"log": value}))
         s.put_writes(refs[-1], [("log", number)])
     s.expect_history(at("thread"), ["log"])
 
@@ -70,13 +61,13 @@ def seed(s: Session, data: DataObject) -> None:
 )
 def order(s: Session, data: DataObject) -> None:
     """Writes come oldest first, and within a checkpoint in the order of pending_writes."""
-    first = _step(s, 0, None, {"log": ABSENT})
+    first = delta_step(s, 0, None)
     for task in data.draw(st.permutations(["task-0", "task-1"])):
         place = "b" if task == "task-0" else "a"
         s.put_writes(first, [("log", f"{task}-{n}") for n in range(11)], task, task_path=place)
-    second = _step(s, 1, first, {"log": ABSENT})
+    second = delta_step(s, 1, first)
     s.put_writes(second, [("log", "last")])
-    _step(s, 2, second, {"log": ABSENT})
+    delta_step(s, 2, second)
     s.expect_history(at("thread"), ["log"])
 
 
@@ -88,11 +79,11 @@ def order(s: Session, data: DataObject) -> None:
 )
 def channels(s: Session, data: DataObject) -> None:
     """Each channel that was asked for has an entry with its own writes and its own seed."""
-    first = _step(s, 0, None, {"log": ABSENT, "more": ["seed"], "plain": 1})
+    first = delta_step(s, 0, None, {"log": ABSENT, "more": ["seed"], "plain": 1})
     s.put_writes(first, [("log", 0), ("more", 1), ("plain", 2)])
-    second = _step(s, 1, first, {"log": ABSENT, "more": ABSENT})
+    second = delta_step(s, 1, first, {"log": ABSENT, "more": ABSENT})
     s.put_writes(second, [("more", 3), ("log", 4)])
-    _step(s, 2, second, {"log": ABSENT, "more": ABSENT})
+    delta_step(s, 2, second, {"log": ABSENT, "more": ABSENT})
     names = st.sampled_from(["log", "more", "none"])
     s.expect_history(at("thread"), data.draw(st.lists(names, unique=True)))
 
@@ -105,10 +96,10 @@ def channels(s: Session, data: DataObject) -> None:
 )
 def target(s: Session, data: DataObject) -> None:
     """The target's own writes are not part of its history."""
-    last = _step(s, 0, None, {"log": ABSENT})
+    last = delta_step(s, 0, None)
     s.put_writes(last, [("log", 0)])
     if data.draw(st.booleans()):
-        last = _step(s, 1, last, {"log": ABSENT})
+        last = delta_step(s, 1, last)
     s.put_writes(last, [("log", 1)], "task-b")
     s.expect_history(data.draw(st.sampled_from([at("thread"), last.config])), ["log"])
 
@@ -121,7 +112,7 @@ def target(s: Session, data: DataObject) -> None:
 )
 def unknown(s: Session, data: DataObject) -> None:
     """A thread or a checkpoint that is not there has an empty history."""
-    _step(s, 0, None, {"log": ABSENT})
+    delta_step(s, 0, None)
     config = data.draw(st.sampled_from([at("none"), at("thread", "", checkpoint_id(7))]))
     s.expect_history(config, ["log"])
 
@@ -137,8 +128,8 @@ def loop(s: Session, data: DataObject) -> None:
     """A checkpoint that is its own ancestor ends the walk."""
     ref = Ref("thread", checkpoint_id(0))
     other = Ref("thread", checkpoint_id(1))
-    _step(s, 0, data.draw(st.sampled_from([ref, other])), {"log": ABSENT})
-    _step(s, 1, ref, {"log": ABSENT})
+    delta_step(s, 0, data.draw(st.sampled_from([ref, other])))
+    delta_step(s, 1, ref)
     s.put_writes(ref, [("log", 0)])
     # A walk without an end may take memory all the while, so this one gets little time.
     with s.limit(2):

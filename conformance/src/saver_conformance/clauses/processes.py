@@ -12,7 +12,7 @@ from saver_conformance.capability import Capability
 from saver_conformance.child import Child, RemoteError, locate
 from saver_conformance.clause import Load, Severity, clause
 from saver_conformance.limits import CallTimeoutError
-from saver_conformance.session import TS, Ref, Session, at, checkpoint_id
+from saver_conformance.session import Ref, Session, at, checkpoint_id, make_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,21 +85,10 @@ def _remote(s: Session, child: Child, method: str, *args: Any) -> Any:
         s.fail(f"{method} in a second process failed: {error}")
 
 
-def _checkpoint(number: int, version: Any) -> dict[str, Any]:
-    return {
-        "v": 4,
-        "id": checkpoint_id(number),
-        "ts": TS,
-        "channel_values": {"a": [number], "b": [number]},
-        "channel_versions": {"a": version, "b": version},
-        "versions_seen": {},
-        "updated_channels": None,
-    }
-
-
 def _put_args(thread: str, number: int, version: Any) -> tuple[Any, ...]:
-    told = {"source": "loop", "step": number}
-    return at(thread), _checkpoint(number, version), told, {"a": version, "b": version}
+    new = {"a": version, "b": version}
+    checkpoint = make_checkpoint(checkpoint_id(number), {"a": [number], "b": [number]}, new)
+    return at(thread), checkpoint, {"source": "loop", "step": number}, new
 
 
 @clause(

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from saver_conformance.aspects import ALL, Aspect
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
+from saver_conformance.clauses.deltas import delta_chain
 from saver_conformance.clauses.probing import expect_no_leftovers, remember
-from saver_conformance.session import ABSENT, Ref, Session, at, checkpoint_id
+from saver_conformance.session import Ref, Session, at, checkpoint_id
 from saver_conformance.values import TAME
 
 if TYPE_CHECKING:
@@ -132,17 +133,7 @@ def others(s: Session, data: DataObject) -> None:
 )
 def delta(s: Session, data: DataObject) -> None:
     """A DeltaChannel keeps its value through keep_latest, or prune refuses and changes nothing."""
-    refs: list[Ref] = []
-    for number in range(data.draw(st.integers(2, 4))):
-        told = {
-            "source": "loop",
-            "step": number,
-            "counters_since_delta_snapshot": {"log": [number + 1, number + 1]},
-        }
-        ref = Ref("thread", checkpoint_id(number))
-        parent = refs[-1] if refs else None
-        refs.append(s.put(ref, parent=parent, changes={"log": ABSENT}, metadata=told))
-        s.put_writes(ref, [("log", number)])
+    refs = delta_chain(s, data.draw(st.integers(2, 4)))
     wanted = list(range(len(refs) - 1))
     s.call("prune", ["thread"], strategy="keep_latest", refusal=(NotImplementedError,))
     s.expect_tuple(at("thread"), Aspect.ID)

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from saver_conformance.aspects import Aspect
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
-from saver_conformance.session import ABSENT, Ref, Session, at, checkpoint_id
+from saver_conformance.session import (
+    ABSENT,
+    Ref,
+    Session,
+    at,
+    checkpoint_id,
+    make_checkpoint,
+)
 from saver_conformance.source import Name
 from saver_conformance.values import FALSY, METADATA, NESTED, NUMBERS, RICH, TAME, TEXT
 
@@ -38,25 +45,13 @@ def returned_config(s: Session, data: DataObject) -> None:
     ref = Ref("thread", checkpoint_id(0), ns)
     s.put(ref)
     name = s.script.name("stored")
-    checkpoint = {**_checkpoint(), "id": checkpoint_id(1)}
+    checkpoint = make_checkpoint(checkpoint_id(1))
     stored = s.call("put", ref.config, checkpoint, {"source": "loop", "step": 1}, {}, bind=name)
     s.model.put(ref.config, checkpoint, {"source": "loop", "step": 1})
     if not isinstance(stored, dict) or "configurable" not in stored:
         s.differ(name, stored, at("thread", ns, checkpoint_id(1)))
     for key, wanted in at("thread", ns, checkpoint_id(1))["configurable"].items():
         s.expect(f'{name}["configurable"].get("{key}")', stored["configurable"].get(key), wanted)
-
-
-def _checkpoint() -> dict[str, Any]:
-    return {
-        "v": 4,
-        "id": checkpoint_id(0),
-        "ts": "2026-01-01T00:00:00+00:00",
-        "channel_values": {},
-        "channel_versions": {},
-        "versions_seen": {},
-        "updated_channels": None,
-    }
 
 
 @clause(
@@ -276,11 +271,9 @@ def excluded(s: Session, data: DataObject) -> None:
 def isolated(s: Session, data: DataObject) -> None:
     """Mutating what was put, after put returned, changes nothing that is stored."""
     version = s.version_after(None)
-    checkpoint = {
-        **_checkpoint(),
-        "channel_values": {"channel": [{"x": [1]}]},
-        "channel_versions": {"channel": version.value},
-    }
+    checkpoint = make_checkpoint(
+        checkpoint_id(0), {"channel": [{"x": [1]}]}, {"channel": version.value}
+    )
     told: dict[str, Any] = {"source": "loop", "step": 0, "tags": ["a"]}
     s.model.put(at("thread"), checkpoint, told)
     s.script.line(

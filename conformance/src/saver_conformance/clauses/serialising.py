@@ -13,7 +13,7 @@ from saver_conformance.aspects import Aspect
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
 from saver_conformance.serdes import Fragile, PickleSerde, Point
-from saver_conformance.session import TS, Ref, Session, at, checkpoint_id
+from saver_conformance.session import Ref, Session, at, checkpoint_id, make_checkpoint
 from saver_conformance.source import Name
 
 if TYPE_CHECKING:
@@ -169,11 +169,8 @@ def _put_unserialisable(s: Session, data: DataObject, after: Ref | None = None) 
     value = {"lock": (f"[{lock}]", [_lock()]), "deep": (f'{{"a": [{lock}]}}', {"a": [_lock()]})}
     shown, made = value[data.draw(st.sampled_from(["lock", "deep"]))]
     s.script.line("import threading")
-    checkpoint = {
-        **_bare(1),
-        "channel_values": {"channel": [1], "culprit": made},
-        "channel_versions": {"channel": version.value, "culprit": version.value},
-    }
+    versions = {"channel": version.value, "culprit": version.value}
+    checkpoint = make_checkpoint(checkpoint_id(1), {"channel": [1], "culprit": made}, versions)
     text = (
         f'checkpoint({checkpoint_id(1)!r}, {{"channel": [1], "culprit": {shown}}}, '
         f'{{"channel": {version.text}, "culprit": {version.text}}})'
@@ -189,15 +186,3 @@ def _put_unserialisable(s: Session, data: DataObject, after: Ref | None = None) 
 
 def _lock() -> Any:
     return threading.Lock()
-
-
-def _bare(number: int) -> dict[str, Any]:
-    return {
-        "v": 4,
-        "id": checkpoint_id(number),
-        "ts": TS,
-        "channel_values": {},
-        "channel_versions": {},
-        "versions_seen": {},
-        "updated_channels": None,
-    }

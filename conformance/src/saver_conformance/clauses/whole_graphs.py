@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
@@ -24,11 +25,13 @@ _ITEMS = st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=2, max_size=4,
 
 Step = tuple[Any, ...]
 
+_graph = partial(clause, severity=Severity.CRITICAL, capability=Capability.GRAPH, load=Load.HEAVY)
+
 
 def _compare(s: Session, builder: Callable[..., Any], steps: list[Step], **parameters: Any) -> None:
     player: Any = graphs.play if s.face is Face.SYNC else graphs.aplay
-    s.script.line(inspect.getsource(builder).replace(" -> Any", ""))
-    s.script.line(inspect.getsource(player))
+    for function in (builder, graphs.outcome, graphs.moment, player):
+        s.script.line(inspect.getsource(function).replace(" -> Any", ""))
     made = ", ".join(f"{k}={v!r}" for k, v in parameters.items())
     call = f"{player.__name__}(saver, {builder.__name__}({made}), {steps!r})"
     if s.face is Face.ASYNC:
@@ -56,12 +59,9 @@ def _played(s: Session, player: Any, saver: Any, builder: Any, steps: list[Step]
     return trace
 
 
-@clause(
+@_graph(
     "graph.chain",
     source="StateGraph.invoke twice, and get_state_history",
-    severity=Severity.CRITICAL,
-    capability=Capability.GRAPH,
-    load=Load.HEAVY,
 )
 def chain(s: Session, data: DataObject) -> None:
     """A graph remembers one invocation in the next, and its history has every step."""
@@ -69,12 +69,9 @@ def chain(s: Session, data: DataObject) -> None:
     _compare(s, graphs.chain, [("invoke", {"log": [text]}) for text in inputs])
 
 
-@clause(
+@_graph(
     "graph.fan_out",
     source="Send: results of parallel tasks are applied in the order of their paths",
-    severity=Severity.CRITICAL,
-    capability=Capability.GRAPH,
-    load=Load.HEAVY,
     presumes=["writes.order.*", "graph.chain"],
 )
 def fan_out(s: Session, data: DataObject) -> None:
@@ -83,12 +80,9 @@ def fan_out(s: Session, data: DataObject) -> None:
     _compare(s, graphs.fan_out, [("invoke", {"items": list(items), "log": []})])
 
 
-@clause(
+@_graph(
     "graph.interrupts",
     source="interrupt: several tools wait at once, and are answered one after another",
-    severity=Severity.CRITICAL,
-    capability=Capability.GRAPH,
-    load=Load.HEAVY,
     presumes=["writes.order.*", "graph.chain"],
 )
 def interrupts(s: Session, data: DataObject) -> None:
@@ -100,12 +94,9 @@ def interrupts(s: Session, data: DataObject) -> None:
     _compare(s, graphs.tools, steps)
 
 
-@clause(
+@_graph(
     "graph.subgraphs",
     source="nested subgraphs: one namespace segment for each level",
-    severity=Severity.CRITICAL,
-    capability=Capability.GRAPH,
-    load=Load.HEAVY,
     presumes=["identity.namespace*", "graph.chain"],
 )
 def subgraphs(s: Session, data: DataObject) -> None:
@@ -115,12 +106,9 @@ def subgraphs(s: Session, data: DataObject) -> None:
     _compare(s, graphs.nested, steps, depth=depth)
 
 
-@clause(
+@_graph(
     "graph.subgraph.persistent",
     source="compile(checkpointer=True): a subgraph that remembers",
-    severity=Severity.CRITICAL,
-    capability=Capability.GRAPH,
-    load=Load.HEAVY,
     presumes=["identity.namespace*", "graph.chain"],
 )
 def persistent(s: Session, data: DataObject) -> None:
@@ -131,12 +119,9 @@ def persistent(s: Session, data: DataObject) -> None:
     _compare(s, graphs.nested, steps, depth=2, persistent=True)
 
 
-@clause(
+@_graph(
     "graph.failure",
     source="pending writes: when a task failed, its siblings are not run again",
-    severity=Severity.CRITICAL,
-    capability=Capability.GRAPH,
-    load=Load.HEAVY,
     presumes=["graph.chain"],
 )
 def failure(s: Session, data: DataObject) -> None:
@@ -146,13 +131,10 @@ def failure(s: Session, data: DataObject) -> None:
     _compare(s, graphs.failing, steps)
 
 
-@clause(
+@_graph(
     "graph.delta",
     source="DeltaChannel: rebuilt from the writes since its last snapshot",
-    severity=Severity.CRITICAL,
-    capability=Capability.GRAPH,
     needs=[Capability.DELTA_HISTORY],
-    load=Load.HEAVY,
     presumes=["history.*", "writes.order.*", "graph.chain"],
 )
 def delta(s: Session, data: DataObject) -> None:
@@ -165,12 +147,9 @@ def delta(s: Session, data: DataObject) -> None:
     _compare(s, graphs.delta, steps, frequency=frequency)
 
 
-@clause(
+@_graph(
     "graph.time_travel",
     source="update_state, and invoke from an earlier checkpoint",
-    severity=Severity.CRITICAL,
-    capability=Capability.GRAPH,
-    load=Load.HEAVY,
     presumes=["graph.chain"],
 )
 def time_travel(s: Session, data: DataObject) -> None:
@@ -185,35 +164,29 @@ def time_travel(s: Session, data: DataObject) -> None:
     _compare(s, graphs.chain, steps)
 
 
-@clause(
+def _answered_after(s: Session, data: DataObject, step: Step) -> None:
+    items = data.draw(_ITEMS)
+    asked: Step = ("invoke", {"items": items, "log": []})
+    _compare(s, graphs.tools, [asked, step, ("answer", len(items))])
+
+
+@_graph(
     "graph.prune",
     source="redis-developer/langgraph-redis#159: pruned threads with several interrupts",
-    severity=Severity.CRITICAL,
-    capability=Capability.GRAPH,
     needs=[Capability.PRUNE],
-    load=Load.HEAVY,
     presumes=["graph.interrupts"],
 )
 def prune(s: Session, data: DataObject) -> None:
     """Tools that were interrupted together resume as before when the thread was pruned."""
-    items = data.draw(_ITEMS)
-    steps: list[Step] = [("invoke", {"items": items, "log": []}), ("prune",)]
-    steps.append(("answer", len(items)))
-    _compare(s, graphs.tools, steps)
+    _answered_after(s, data, ("prune",))
 
 
-@clause(
+@_graph(
     "graph.copy",
     source="BaseCheckpointSaver.copy_thread: copy all checkpoints and writes",
-    severity=Severity.CRITICAL,
-    capability=Capability.GRAPH,
     needs=[Capability.COPY_THREAD],
-    load=Load.HEAVY,
     presumes=["graph.interrupts"],
 )
 def copy(s: Session, data: DataObject) -> None:
     """A copied thread resumes as the original would."""
-    items = data.draw(_ITEMS)
-    steps: list[Step] = [("invoke", {"items": items, "log": []}), ("copy",)]
-    steps.append(("answer", len(items)))
-    _compare(s, graphs.tools, steps)
+    _answered_after(s, data, ("copy",))

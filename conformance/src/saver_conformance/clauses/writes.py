@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
 _REF = Ref("thread", checkpoint_id(0))
 _SORT = "writes_sort_key: (task_path, task_id, idx); get_tuple must return pending_writes so"
 _MAP = "WRITES_IDX_MAP: each implementation should use this mapping in put_writes"
+_writes = partial(clause, capability=Capability.PUT_WRITES)
 _SPECIAL = st.sampled_from(["__error__", "__interrupt__", "__resume__", "__scheduled__"])
 
 
-@clause(
+@_writes(
     "writes.values",
     source="CheckpointTuple.pending_writes: (task_id, channel, value)",
     severity=Severity.CRITICAL,
-    capability=Capability.PUT_WRITES,
 )
 def values(s: Session, data: DataObject) -> None:
     """Writes come back with their task, their channel and their value, None included."""
@@ -38,11 +39,10 @@ def values(s: Session, data: DataObject) -> None:
     s.expect_tuple(_REF, Aspect.WRITES)
 
 
-@clause(
+@_writes(
     "writes.own_checkpoint",
     source="BaseCheckpointSaver.put_writes: intermediate writes linked to a checkpoint",
     severity=Severity.CRITICAL,
-    capability=Capability.PUT_WRITES,
 )
 def own_checkpoint(s: Session, data: DataObject) -> None:
     """Writes belong to one checkpoint of one namespace of one thread, and to no other."""
@@ -59,9 +59,7 @@ def own_checkpoint(s: Session, data: DataObject) -> None:
         s.expect_tuple(ref, Aspect.WRITES)
 
 
-@clause(
-    "writes.order.path", source=_SORT, severity=Severity.CRITICAL, capability=Capability.PUT_WRITES
-)
+@_writes("writes.order.path", source=_SORT, severity=Severity.CRITICAL)
 def order_path(s: Session, data: DataObject) -> None:
     """Writes come by task path first, also where the tasks' ids are ordered otherwise."""
     s.put(_REF)
@@ -73,9 +71,7 @@ def order_path(s: Session, data: DataObject) -> None:
     s.expect_tuple(_REF, Aspect.WRITES)
 
 
-@clause(
-    "writes.order.task", source=_SORT, severity=Severity.CRITICAL, capability=Capability.PUT_WRITES
-)
+@_writes("writes.order.task", source=_SORT, severity=Severity.CRITICAL)
 def order_task(s: Session, data: DataObject) -> None:
     """Within a path, writes come by task id, whenever they were put."""
     s.put(_REF)
@@ -85,9 +81,7 @@ def order_task(s: Session, data: DataObject) -> None:
     s.expect_tuple(_REF, Aspect.WRITES)
 
 
-@clause(
-    "writes.order.index", source=_SORT, severity=Severity.CRITICAL, capability=Capability.PUT_WRITES
-)
+@_writes("writes.order.index", source=_SORT, severity=Severity.CRITICAL)
 def order_index(s: Session, data: DataObject) -> None:
     """Within a task, writes come by number, so that the tenth follows the ninth."""
     s.put(_REF)
@@ -96,7 +90,7 @@ def order_index(s: Session, data: DataObject) -> None:
     s.expect_tuple(_REF, Aspect.WRITES)
 
 
-@clause("writes.order.special", source=f"{_SORT}; {_MAP}", capability=Capability.PUT_WRITES)
+@_writes("writes.order.special", source=f"{_SORT}; {_MAP}")
 def order_special(s: Session, data: DataObject) -> None:
     """Special channels have negative numbers, and come before the regular writes of a task."""
     s.put(_REF)
@@ -107,11 +101,10 @@ def order_special(s: Session, data: DataObject) -> None:
     s.expect_tuple(_REF, Aspect.WRITES)
 
 
-@clause(
+@_writes(
     "writes.first_wins",
     source=f"{_MAP}; a task that runs again must not apply its writes twice",
     severity=Severity.CRITICAL,
-    capability=Capability.PUT_WRITES,
 )
 def first_wins(s: Session, data: DataObject) -> None:
     """A regular write whose place is taken changes nothing."""
@@ -122,11 +115,10 @@ def first_wins(s: Session, data: DataObject) -> None:
     s.expect_tuple(_REF, Aspect.WRITES)
 
 
-@clause(
+@_writes(
     "writes.last_wins",
     source=f"{_MAP}; a resumed task overwrites its interrupt, and a failed one its error",
     severity=Severity.CRITICAL,
-    capability=Capability.PUT_WRITES,
 )
 def last_wins(s: Session, data: DataObject) -> None:
     """A special write replaces the one before it of the same task and channel."""
@@ -137,11 +129,10 @@ def last_wins(s: Session, data: DataObject) -> None:
     s.expect_tuple(_REF, Aspect.WRITES)
 
 
-@clause(
+@_writes(
     "writes.mixed_call",
     source=f"{_MAP}; the runtime puts a failed task's regular writes and its error in one call",
     severity=Severity.MAJOR,
-    capability=Capability.PUT_WRITES,
     presumes=["writes.first_wins", "writes.last_wins"],
 )
 def mixed_call(s: Session, data: DataObject) -> None:
@@ -153,11 +144,10 @@ def mixed_call(s: Session, data: DataObject) -> None:
     s.expect_tuple(_REF, Aspect.WRITES)
 
 
-@clause(
+@_writes(
     "writes.same_channel",
     source="a task may write one channel several times, as Send and Topic do",
     severity=Severity.CRITICAL,
-    capability=Capability.PUT_WRITES,
 )
 def same_channel(s: Session, data: DataObject) -> None:
     """Several writes of one task to one channel are all kept, equal ones included."""
@@ -167,12 +157,11 @@ def same_channel(s: Session, data: DataObject) -> None:
     s.expect_tuple(_REF, Aspect.WRITES)
 
 
-@clause(
+@_writes(
     "writes.before_checkpoint",
     source="langchain-ai/langgraph#8039: the runtime saves in the background, "
     "so writes can arrive before their checkpoint",
     severity=Severity.CRITICAL,
-    capability=Capability.PUT_WRITES,
 )
 def before_checkpoint(s: Session, data: DataObject) -> None:
     """Writes that arrive before their checkpoint are there once it is, and not seen before."""
@@ -183,10 +172,9 @@ def before_checkpoint(s: Session, data: DataObject) -> None:
     s.expect_tuple(_REF, Aspect.WRITES)
 
 
-@clause(
+@_writes(
     "writes.after_delete",
     source="langchain-ai/langgraph#7206: a late write brought a deleted thread back",
-    capability=Capability.PUT_WRITES,
     needs=[Capability.DELETE_THREAD],
 )
 def after_delete(s: Session, data: DataObject) -> None:
@@ -199,11 +187,10 @@ def after_delete(s: Session, data: DataObject) -> None:
     s.expect_list(at("thread"))
 
 
-@clause(
+@_writes(
     "writes.isolated",
     source="put_writes returns once the writes are stored, and tasks go on mutating their values",
     severity=Severity.CRITICAL,
-    capability=Capability.PUT_WRITES,
 )
 def isolated(s: Session, data: DataObject) -> None:
     """Mutating what was written, after put_writes returned, changes nothing that is stored."""
@@ -218,12 +205,11 @@ def isolated(s: Session, data: DataObject) -> None:
     s.expect_tuple(_REF, Aspect.WRITES)
 
 
-@clause(
+@_writes(
     "writes.task_path",
     source="BaseCheckpointSaver.put_writes(config, writes, task_id, task_path); "
     "the runtime looks for the parameter by name",
     severity=Severity.MAJOR,
-    capability=Capability.PUT_WRITES,
 )
 def task_path(s: Session, data: DataObject) -> None:
     """put_writes takes task_path by name, by position, and not at all."""
@@ -235,11 +221,10 @@ def task_path(s: Session, data: DataObject) -> None:
     s.expect_tuple(_REF, Aspect.WRITES)
 
 
-@clause(
+@_writes(
     "writes.empty",
     source="BaseCheckpointSaver.put_writes: a sequence of writes, which may be empty",
     severity=Severity.MINOR,
-    capability=Capability.PUT_WRITES,
 )
 def empty(s: Session, data: DataObject) -> None:
     """No writes are no error, and change nothing."""
@@ -266,11 +251,10 @@ def in_list(s: Session, data: DataObject) -> None:
     s.expect_list(at("thread"), Aspect.WRITES)
 
 
-@clause(
+@_writes(
     "writes.unserialisable",
     source="langchain-ai/langgraph#8606: a value that cannot be serialised",
     severity=Severity.MAJOR,
-    capability=Capability.PUT_WRITES,
 )
 def unserialisable(s: Session, data: DataObject) -> None:
     """A write that cannot be serialised makes put_writes raise, and later calls work."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from saver_conformance.result import Report
 
-__all__ = ["as_html", "as_json", "as_junit", "as_markdown", "write"]
+__all__ = ["FORMATS", "as_html", "as_json", "as_junit", "as_markdown", "write"]
 
 
 def as_json(reports: Sequence[Report]) -> str:
@@ -30,6 +30,10 @@ def as_json(reports: Sequence[Report]) -> str:
     return json.dumps([report.as_dict() for report in reports], indent=2) + "\n"
 
 
+#: What makes the text of a file, by how its name ends.
+FORMATS = {".json": as_json, ".md": as_markdown, ".xml": as_junit, ".html": as_html}
+
+
 def write(reports: Sequence[Report], path: Path) -> None:
     """Write reports to a file, in the format that its name ends in.
 
@@ -40,7 +44,6 @@ def write(reports: Sequence[Report], path: Path) -> None:
     Raises:
         ValueError: If the name ends in anything else.
     """
-    formats = {".json": as_json, ".md": as_markdown, ".xml": as_junit, ".html": as_html}
-    if path.suffix not in formats:
-        raise ValueError(f"{path.name} must end in one of {', '.join(formats)}")
-    path.write_text(formats[path.suffix](reports), encoding="utf-8")
+    if path.suffix not in FORMATS:
+        raise ValueError(f"{path.name} must end in one of {', '.join(FORMATS)}")
+    path.write_text(FORMATS[path.suffix](reports), encoding="utf-8")

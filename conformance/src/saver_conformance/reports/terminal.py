@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
     from saver_conformance.capability import Capability
     from saver_conformance.result import ClauseResult, Report
+
+#: So many characters of a message fit into a table; the rest is told beside the program.
+_WIDEST = 120
 
 _STYLES = {
     Status.PASSED: "green",
@@ -38,18 +43,19 @@ def show(report: Report, console: Console, *, programs: int = 3, every: bool = F
         programs: Print so many of the minimal programs, the worst clauses first.
         every: Print the clauses that passed one by one, too.
     """
-    table = Table(title=escape(title(report)), title_justify="left", show_lines=False)
-    for column in ("clause", "severity", "verdict", "examples", "what happened"):
-        table.add_column(
-            column, overflow="fold", justify="right" if column == "examples" else "left"
-        )
+    console.print(f"\n[bold]{escape(title(report))}[/]", highlight=False)
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("clause", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("examples", no_wrap=True, justify="right")
+    table.add_column("what happened", overflow="fold")
     groups: dict[Capability, list[ClauseResult]] = {}
     for result in report.results:
         groups.setdefault(result.clause.capability, []).append(result)
     for capability, results in groups.items():
         counts = ", ".join(f"{n} {s}" for s in Status if (n := sum(r.status is s for r in results)))
         examples = str(sum(r.examples for r in results))
-        table.add_row(f"[bold]{capability}[/]", "", "", examples, counts, end_section=False)
+        table.add_row(f"[bold]{capability}[/]", "", f"[bold]{examples}[/]", f"[bold]{counts}[/]")
         for result in results:
             if every or result.status not in (Status.PASSED, Status.HOLDS, Status.NOT_CLAIMED):
                 _row(table, result)
@@ -67,9 +73,10 @@ def show(report: Report, console: Console, *, programs: int = 3, every: bool = F
 def _row(table: Table, result: ClauseResult) -> None:
     clause = result.clause
     told = result.failure.message if result.failure else result.note or ""
-    severity = "unspecified" if clause.unspecified else str(clause.severity)
+    kind = "unspecified" if clause.unspecified else str(clause.severity)
     verdict = f"[{_STYLES[result.status]}]{result.status}[/]"
-    table.add_row(f"  {clause.id}", severity, verdict, str(result.examples), escape(told))
+    happened = textwrap.shorten(f"{kind}: {told}" if told else kind, _WIDEST, placeholder=" ...")
+    table.add_row(f"  {clause.id}", verdict, str(result.examples), escape(happened))
 
 
 def _first(report: Report, console: Console, programs: int) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.servers import redis
+from saver_conformance.servers import exported, redis
 from saver_conformance.spec import SaverSpec
 
 if TYPE_CHECKING:
@@ -19,12 +20,8 @@ _VARIABLE = "SAVER_CONFORMANCE_REDIS"
 
 @contextmanager
 def _server() -> Iterator[None]:
-    with redis() as url:
-        os.environ[_VARIABLE] = url
-        try:
-            yield
-        finally:
-            del os.environ[_VARIABLE]
+    with redis() as url, exported(_VARIABLE, url):
+        yield
 
 
 @contextmanager
@@ -63,14 +60,15 @@ async def _aopen(path: Path, serde: Any = None) -> AsyncIterator[Any]:
         yield saver
 
 
-sync = SaverSpec(
+_spec = partial(
+    SaverSpec, durable=True, lifespan=_server, distribution="langgraph-checkpoint-plainredis"
+)
+
+sync = _spec(
     name="RedisSaver (plainredis)",
     open=_open,
     reopen=_attach,
     attach=_attach,
-    durable=True,
-    lifespan=_server,
-    distribution="langgraph-checkpoint-plainredis",
     snippet="""
         from langgraph_checkpoint_plainredis import RedisSaver
         saver = RedisSaver(url="redis://127.0.0.1:6379/0"{, serde})
@@ -78,14 +76,11 @@ sync = SaverSpec(
     """,
 )
 
-aio = SaverSpec(
+aio = _spec(
     name="AsyncRedisSaver (plainredis)",
     open=_aopen,
     reopen=_aattach,
     attach=_aattach,
-    durable=True,
-    lifespan=_server,
-    distribution="langgraph-checkpoint-plainredis",
     snippet="""
         from langgraph_checkpoint_plainredis import AsyncRedisSaver
         async with contextlib.AsyncExitStack():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.servers import postgres
+from saver_conformance.servers import exported, postgres
 from saver_conformance.spec import SaverSpec
 
 if TYPE_CHECKING:
@@ -25,11 +26,8 @@ def _server() -> Iterator[None]:
     with postgres() as conninfo:
         with PostgresSaver.from_conn_string(conninfo) as saver:
             saver.setup()
-        os.environ[_VARIABLE] = conninfo
-        try:
+        with exported(_VARIABLE, conninfo):
             yield
-        finally:
-            del os.environ[_VARIABLE]
 
 
 @contextmanager
@@ -71,14 +69,15 @@ async def _aopen(path: Path, serde: Any = None) -> AsyncIterator[Any]:
         yield saver
 
 
-sync = SaverSpec(
+_spec = partial(
+    SaverSpec, durable=True, lifespan=_server, distribution="langgraph-checkpoint-postgres"
+)
+
+sync = _spec(
     name="PostgresSaver",
     open=_open,
     reopen=_attach,
     attach=_attach,
-    durable=True,
-    lifespan=_server,
-    distribution="langgraph-checkpoint-postgres",
     snippet="""
         import os
         from psycopg import Connection
@@ -92,14 +91,11 @@ sync = SaverSpec(
     """,
 )
 
-aio = SaverSpec(
+aio = _spec(
     name="AsyncPostgresSaver",
     open=_aopen,
     reopen=_aattach,
     attach=_aattach,
-    durable=True,
-    lifespan=_server,
-    distribution="langgraph-checkpoint-postgres",
     snippet="""
         import os
         from psycopg import AsyncConnection

@@ -1,0 +1,59 @@
+"""Threads with a DeltaChannel, as the runtime stores them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from saver_conformance.session import ABSENT, Ref, Session, checkpoint_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+def delta_step(
+    s: Session,
+    number: int,
+    parent: Ref | None,
+    changes: Mapping[str, Any] | None = None,
+    **metadata: Any,
+) -> Ref:
+    """Put a checkpoint of a thread whose channel `log` is a DeltaChannel.
+
+    Args:
+        s: The session.
+        number: Its place in the order of ids.
+        parent: The checkpoint that it follows.
+        changes: New values by channel; None means that `log` was written and has no snapshot.
+        **metadata: More of its metadata.
+
+    Returns:
+        The checkpoint.
+    """
+    told = {
+        "source": "loop",
+        "step": number,
+        "counters_since_delta_snapshot": {"log": [number + 1, number + 1]},
+        **metadata,
+    }
+    ref = Ref("thread", checkpoint_id(number))
+    return s.put(ref, parent=parent, changes=changes or {"log": ABSENT}, metadata=told)
+
+
+def delta_chain(
+    s: Session, count: int, metadata: Callable[[int], dict[str, Any]] = lambda _: {}
+) -> list[Ref]:
+    """Put a chain of checkpoints, each with one write to the DeltaChannel `log`: its number.
+
+    Args:
+        s: The session.
+        count: How many.
+        metadata: More metadata for the checkpoint of each number.
+
+    Returns:
+        The checkpoints, the oldest first.
+    """
+    refs: list[Ref] = []
+    for number in range(count):
+        refs.append(delta_step(s, number, refs[-1] if refs else None, **metadata(number)))
+        s.put_writes(refs[-1], [("log", number)])
+    return refs

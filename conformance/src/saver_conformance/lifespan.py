@@ -1,0 +1,97 @@
+"""A spec's lifespan: entered once around a whole run, and left whatever became of the run."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from saver_conformance.limits import Worker, described
+from saver_conformance.servers import ServerMissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from saver_conformance.limits import Lanes
+    from saver_conformance.spec import SaverSpec
+
+#: Limit of entering a lifespan, and of leaving it; it may start a server.
+SECONDS = 120
+
+
+class LifespanError(Exception):
+    """A spec's lifespan could not be entered or left."""
+
+
+@contextmanager
+def entered(spec: SaverSpec, lanes: Lanes) -> Iterator[None]:
+    """Enter a spec's lifespan, and leave it after the block.
+
+    A synchronous one has a thread of its own, an asynchronous one the loop that the saver is on.
+
+    Args:
+        spec: The spec.
+        lanes: Has the loop.
+
+    Raises:
+        LifespanError: If entering or leaving it fails or hangs.
+        ServerMissingError: If it needs a server that is not installed.
+    """
+    worker = Worker("lifespan")
+    try:
+        with _blamed("entering"):
+            context = worker.call(spec.lifespan, SECONDS)
+            leave = _enter(context, worker, lanes)
+        try:
+            yield
+        except BaseException:
+            with suppress(Exception):
+                leave()
+            raise
+        with _blamed("leaving"):
+            leave()
+    finally:
+        worker.stop()
+
+
+@contextmanager
+def _blamed(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ServerMissingError:
+        raise
+    except Exception as error:
+        raise LifespanError(f"{what} the spec's lifespan failed: {described(error)}") from error
+
+
+def _enter(context: Any, worker: Worker, lanes: Lanes) -> Callable[[], None]:
+    """Enter a context manager of either kind, and return what leaves it."""
+    if isinstance(context, AbstractContextManager):
+        worker.call(context.__enter__, SECONDS)
+        return lambda: worker.call(lambda: context.__exit__(None, None, None), SECONDS)
+    if not isinstance(context, AbstractAsyncContextManager):
+        raise TypeError(f"a lifespan must be a context manager, not {type(context).__name__}")
+
+    # One task enters and leaves it, as the asynchronous libraries demand.
+    async def hold(entered: asyncio.Event, leave: asyncio.Event) -> None:
+        async with context:
+            entered.set()
+            await leave.wait()
+
+    async def begin() -> tuple[asyncio.Task[None], asyncio.Event]:
+        entered, leave = asyncio.Event(), asyncio.Event()
+        task = asyncio.ensure_future(hold(entered, leave))
+        waiting = asyncio.ensure_future(entered.wait())
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            waiting.cancel()
+            await task
+        return task, leave
+
+    async def end() -> None:
+        leave.set()
+        await task
+
+    loop = lanes.loop
+    task, leave = loop.run(begin(), SECONDS)
+    return lambda: None if loop.abandoned else loop.run(end(), SECONDS)

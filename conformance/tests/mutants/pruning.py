@@ -1,0 +1,136 @@
+"""Faults in prune."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mutants.base import Faulty, mutant
+from saver_conformance.model import Key
+
+
+@mutant("prune.keep_latest")
+class KeepsOnePerThread(Faulty):
+    """prune keeps the latest checkpoint of a thread, and not of each namespace."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        super().prune(thread_ids, strategy=strategy)
+        for thread in thread_ids:
+            keys = sorted(
+                (k for k in self.model.stored() if k.thread == thread), key=lambda k: k.id
+            )
+            self.model._drop(keys[:-1])
+
+
+class DropsOthers(Faulty):
+    """In each namespace keep_latest drops other checkpoints than it has to."""
+
+    def dropped(self, ids: list[str]) -> list[str]:
+        """Return which of the ids of a namespace, the oldest first, are dropped."""
+        raise NotImplementedError
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        if strategy != "keep_latest":
+            super().prune(thread_ids, strategy=strategy)
+            return
+        for thread in thread_ids:
+            for ns in {k.ns for k in self.model.stored() if k.thread == thread}:
+                ids = self.dropped(sorted(self.model.ids(thread, ns)))
+                self.model._drop([Key(thread, ns, i) for i in ids])
+
+
+@mutant("prune.keep_latest")
+class KeepsTwo(DropsOthers):
+    """prune keeps the two latest checkpoints."""
+
+    def dropped(self, ids: list[str]) -> list[str]:
+        return ids[:-2]
+
+
+@mutant("prune.keep_latest")
+class KeepsOldest(DropsOthers):
+    """prune keeps the oldest checkpoint."""
+
+    def dropped(self, ids: list[str]) -> list[str]:
+        return ids[1:]
+
+
+@mutant("prune.default")
+class DeletesByDefault(Faulty):
+    """Without a strategy prune deletes everything."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "delete") -> None:
+        super().prune(thread_ids, strategy=strategy)
+
+    async def aprune(self, thread_ids: Any, *, strategy: str = "delete") -> None:
+        super().prune(thread_ids, strategy=strategy)
+
+
+@mutant("prune.writes", "graph.prune")
+class PrunesWrites(Faulty):
+    """prune deletes the pending writes of what it keeps."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        super().prune(thread_ids, strategy=strategy)
+        for key in [k for k in self.model._writes if k.thread in thread_ids]:
+            del self.model._writes[key]
+
+
+@mutant("prune.delete")
+class DeleteKeepsLatest(Faulty):
+    """The strategy delete keeps the latest checkpoint."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        super().prune(thread_ids, strategy="keep_latest" if strategy == "delete" else strategy)
+
+
+@mutant("prune.delete")
+class DeleteKeepsWrites(Faulty):
+    """The strategy delete leaves pending writes behind."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        kept = dict(self.model._writes)
+        super().prune(thread_ids, strategy=strategy)
+        if strategy == "delete":
+            self.model._writes = kept
+
+
+@mutant("prune.others")
+class PrunesEverything(Faulty):
+    """prune prunes every thread."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        super().prune([k.thread for k in self.model.stored()], strategy=strategy)
+
+
+@mutant("prune.parent")
+class DanglingParent(Faulty):
+    """A checkpoint that is kept has a parent that is not there."""
+
+    def tuple_of(self, entry: Any) -> Any:
+        from dataclasses import replace
+
+        return super().tuple_of(replace(entry, parent=self.model._rows[entry.key].parent))
+
+
+@mutant("prune.subgraphs")
+class KeepsCalls(DropsOthers):
+    """prune keeps the namespaces of subgraph calls that are finished."""
+
+    def dropped(self, ids: list[str]) -> list[str]:
+        return ids[:-1]
+
+
+@mutant("prune.one_string")
+class StringIsThreads(Faulty):
+    """A single string is taken for a sequence of threads, one for each letter."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        super().prune([*thread_ids], strategy=strategy)
+
+
+@mutant("prune.bad_strategy")
+class UnknownStrategyDeletes(Faulty):
+    """An unknown strategy deletes the thread."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        super().prune(thread_ids, strategy=strategy if strategy == "keep_latest" else "delete")

@@ -25,6 +25,7 @@ from langgraph.checkpoint.lmdb.kv import files
 from langgraph.checkpoint.lmdb.kv.failures import from_lmdb, from_os
 from langgraph.checkpoint.lmdb.kv.gate import Gate
 from langgraph.checkpoint.lmdb.kv.growth import Headroom, trim
+from langgraph.checkpoint.lmdb.kv.settling import settle
 from langgraph.checkpoint.lmdb.kv.truncation import is_cut_short
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Environment:
         users: Open stores on this environment; changed under the registry's lock.
         _lmdb: None while it is to be opened at the next use.
         _headroom: Makes the file longer ahead of commits, if they are flushed.
+        _settled: Whether the roots are known to be on the disk, if commits are flushed.
         _quiet: Whether the gate was shut for a fork.
         _lost: What a child inherited in the middle of a transaction, never to be touched.
     """
@@ -71,6 +73,7 @@ class Environment:
         self._lmdb: lmdb.Environment | None = None
         self._page_size = 0
         self._headroom: Headroom | None = None
+        self._settled = False
         self._quiet = False
         self._lost: lmdb.Environment | None = None
 
@@ -90,8 +93,8 @@ class Environment:
                 env = self._lmdb
                 if env is not None:
                     transaction = env.begin(write=write)
-                    if self._headroom is not None and write:
-                        self._headroom.ensure((env.info()["last_pgno"] + 1) * self._page_size)
+                    if write:
+                        self._make_ready(env)
                     begun = True
                     return who, transaction
             except lmdb.Error as error:
@@ -107,7 +110,11 @@ class Environment:
     def commit(self, transaction: lmdb.Transaction) -> None:
         """Commit a transaction; raises what LMDB raises."""
         self._check_not_lost()  # the parent goes on with it
-        transaction.commit()
+        try:
+            transaction.commit()
+        except lmdb.Error:
+            self._settled = self.sync == "off"
+            raise
 
     def abort(self, transaction: lmdb.Transaction) -> None:
         """Abort a transaction, if it was not committed."""
@@ -181,6 +188,17 @@ class Environment:
         if not self._quiet:
             self._lost, self._lmdb, self._headroom = self._lmdb, None, None
 
+    def _make_ready(self, env: lmdb.Environment) -> None:
+        """Prepare the file for a commit; called inside its transaction."""
+        if not self._settled:
+            try:
+                settle(self.folder, self._page_size)
+            except OSError as error:
+                raise from_os(error, self.folder, "settling what was written before") from error
+            self._settled = True
+        if self._headroom is not None:
+            self._headroom.ensure((env.info()["last_pgno"] + 1) * self._page_size)
+
     def _repair(self, env: lmdb.Environment | None, failure: lmdb.Error | None) -> None:
         """Make the next attempt to begin a transaction on `env` fare better, or raise."""
         if isinstance(failure, lmdb.ReadersFullError):
@@ -246,6 +264,7 @@ class Environment:
                 self._check_length(env)
                 env.reader_check()
                 self._page_size = env.stat()["psize"]
+                self._settled = self.sync == "off"
                 if not self.readonly and self.sync != "off":
                     self._headroom = Headroom(self.folder)
                 self._lmdb = env

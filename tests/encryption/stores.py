@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb.engine.encrypted import EncryptedStore
-from langgraph.checkpoint.lmdb.engine.keyring import Key, KeySource
-from langgraph.checkpoint.lmdb.engine.private import HEADER
+from langgraph.checkpoint.lmdb.engine.encryption import HEADER, KeySource
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
@@ -15,7 +14,7 @@ KEY = b"k" * 32
 OTHER = b"o" * 32
 
 
-def encrypted(inner: KeyValueStore, key: Key = KEY) -> EncryptedStore:
+def encrypted(inner: KeyValueStore, key: Any = KEY) -> EncryptedStore:
     """The encrypted store on another one."""
     return EncryptedStore.open(inner, KeySource(key))
 

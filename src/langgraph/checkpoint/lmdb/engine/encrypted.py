@@ -10,8 +10,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, TypeVar
 
-from langgraph.checkpoint.lmdb.engine.keyring import Keyring, KeySource, refuse
-from langgraph.checkpoint.lmdb.engine.private import HEADER
+from langgraph.checkpoint.lmdb.engine.encryption import HEADER
+from langgraph.checkpoint.lmdb.engine.keyring import Keyring, refuse
+from langgraph.checkpoint.lmdb.engine.private import LETTERS
 from langgraph.checkpoint.lmdb.engine.records import damaged
 from langgraph.checkpoint.lmdb.errors import NotEncryptedError
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from langgraph.checkpoint.lmdb.engine.encryption import KeySource
     from langgraph.checkpoint.lmdb.engine.keyring import Slot
     from langgraph.checkpoint.lmdb.engine.private import Piece
     from langgraph.checkpoint.lmdb.kv.base import Progress
@@ -177,7 +179,7 @@ class EncryptedWriter(EncryptedReader, Writer):
 
     def put(self, key: bytes, value: bytes) -> None:
         name = self.keyring.names.stored(key)
-        if name is not key and self.inner.get(name) is None:
+        if key[:1] in LETTERS and self.inner.get(name) is None:
             self._inserted += 1
         self.inner.put(name, self.keyring.encrypt(key, value) if value else value)
 
@@ -254,9 +256,9 @@ class EncryptedStore(KeyValueStore):
             damaged(HEADER, "it is gone")
         self.keyring = Keyring.open(header, self._source)
 
-    def prefer(self, source: KeySource) -> None:
-        """Find one more key of the user's, before those that there are."""
-        self._source.prefer(source)
+    def prefer(self, key: bytes) -> None:
+        """Also find this key of the user's from now on."""
+        self._source.prefer(key)
 
     def key_of(self, slot: Slot) -> bytes:
         """The user's key that a slot was made with.
@@ -288,11 +290,6 @@ class EncryptedStore(KeyValueStore):
 
     def close(self) -> None:
         self.inner.close()
-
-
-def is_encrypted(inner: KeyValueStore) -> bool:
-    """Whether there is a header of encryption in a store."""
-    return _look(inner)[0] is not None
 
 
 def _look(inner: KeyValueStore) -> tuple[bytes | None, bool]:

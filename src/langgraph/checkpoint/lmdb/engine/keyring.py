@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -17,20 +17,18 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from langgraph.checkpoint.lmdb.engine import records
-from langgraph.checkpoint.lmdb.engine.private import HEADER, PrivateKeys
+from langgraph.checkpoint.lmdb.engine.encryption import HEADER, KEY_SIZE
+from langgraph.checkpoint.lmdb.engine.private import PrivateKeys
 from langgraph.checkpoint.lmdb.errors import (
     DamagedError,
     FormatVersionError,
     PlaintextRecordError,
-    UsageError,
-    WrongKeyError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-KEY_SIZE = 32
-Key: TypeAlias = "bytes | Sequence[bytes] | Callable[[], bytes | Sequence[bytes]]"
+    from langgraph.checkpoint.lmdb.engine.encryption import KeySource
 
 VERSION = 1
 _MARK = 1
@@ -41,70 +39,6 @@ _SALT_SIZE = 16
 _CHECK_SIZE = 16
 _NAMES_SIZE = 64
 _NUMBERS = 256
-
-
-class KeySource:
-    """Where the user's keys come from.
-
-    Args:
-        key: A key, several, or a function without arguments that returns either.
-        name: What errors call it.
-
-    Raises:
-        UsageError: It is no key.
-    """
-
-    def __init__(self, key: Key, name: str = "encryption_key") -> None:
-        self._ask = key if callable(key) else None
-        self._name = name
-        self._known = [] if callable(key) else self._checked(key)
-
-    def _checked(self, given: Any) -> list[bytes]:
-        several = [given] if isinstance(given, (bytes, bytearray)) else given
-        if not isinstance(several, (list, tuple)) or not several:
-            raise UsageError(f"{self._name} is {type(given).__name__}", advice=_ADVICE)
-        for key in several:
-            if not isinstance(key, (bytes, bytearray)):
-                raise UsageError(f"{self._name} has {type(key).__name__} in it", advice=_ADVICE)
-            if len(key) != KEY_SIZE:
-                raise UsageError(
-                    f"{self._name} has {len(key)} bytes instead of {KEY_SIZE}", advice=_ADVICE
-                )
-        return [bytes(key) for key in several]
-
-    def first(self) -> bytes:
-        """The key for what is new."""
-        if not self._known:
-            self._learn()
-        return self._known[0]
-
-    def prefer(self, other: KeySource) -> None:
-        """From now on also find the key that another source puts first."""
-        self._known = [other.first(), *self._known]
-
-    def find(self, fits: Callable[[bytes], bool]) -> bytes:
-        """The key that fits. The function is asked when none does that is known already.
-
-        Raises:
-            WrongKeyError: No key fits.
-        """
-        for key in self._known:
-            if fits(key):
-                return key
-        if self._ask is not None:
-            self._learn()
-            for key in self._known:
-                if fits(key):
-                    return key
-        raise WrongKeyError(f"{self._name} is not the key that the store is encrypted with")
-
-    def _learn(self) -> None:
-        assert self._ask is not None
-        asked = self._checked(self._ask())
-        self._known = [*asked, *(key for key in self._known if key not in asked)]
-
-
-_ADVICE = f"Pass {KEY_SIZE} random bytes, as os.urandom({KEY_SIZE}) makes them once and for all."
 
 
 @dataclass(frozen=True, slots=True)

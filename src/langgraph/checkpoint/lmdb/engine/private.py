@@ -13,25 +13,23 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from langgraph.checkpoint.lmdb.engine import keys
+from langgraph.checkpoint.lmdb.engine.encryption import HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HEADER = b"\x00encryption"
-"""The key of the record that says how the store is encrypted: no part of what it holds."""
-
-_LETTERS = frozenset((b"T", b"m", b"n", b"r"))
+LETTERS = frozenset((b"T", b"m", b"n", b"r"))
 """Of the keys that hold names, or hashes of them."""
 _HASH_SIZE = 8
 _TAG_SIZE = 16
 _BLOCK = 16
-_ZONES = tuple(sorted((HEADER, *_LETTERS)))
+_ZONES = tuple(sorted((HEADER, *LETTERS)))
 
 
 def private_part(key: bytes) -> tuple[int, int | None] | None:
     """Where a key holds a name, or the hash of one: the offset, and the length if more follows."""
     letter = key[:1]
-    if letter not in _LETTERS:
+    if letter not in LETTERS:
         return None
     if letter == b"n":
         begin = keys.read_number(key, 1)[1] if len(key) > 1 else 2
@@ -111,13 +109,13 @@ class PrivateKeys:
                 return
             if zone >= stop:
                 break
-            end = keys.after(zone) if zone in _LETTERS else zone + b"\x00"
+            end = keys.after(zone) if zone in LETTERS else zone + b"\x00"
             if end <= start:
                 continue
             if start < zone:
                 yield Piece(start, zone, start, zone, b"", b"")
                 start = zone
-            if zone in _LETTERS:
+            if zone in LETTERS:
                 yield self._inside(start, min(stop, end))
             start = end
         if start < stop:

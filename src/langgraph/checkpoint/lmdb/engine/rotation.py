@@ -15,14 +15,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine.encrypted import EncryptedWriter
-from langgraph.checkpoint.lmdb.engine.private import HEADER
+from langgraph.checkpoint.lmdb.engine.encryption import HEADER
 from langgraph.checkpoint.lmdb.errors import DamagedError, PlaintextRecordError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from langgraph.checkpoint.lmdb.engine.encrypted import EncryptedStore
-    from langgraph.checkpoint.lmdb.engine.keyring import Keyring, KeySource
+    from langgraph.checkpoint.lmdb.engine.encryption import KeySource
+    from langgraph.checkpoint.lmdb.engine.keyring import Keyring
     from langgraph.checkpoint.lmdb.kv.base import Writer
 
 _LOOKED_AT = 2000  # values in a step
@@ -43,7 +44,7 @@ def rotate(
         UsageError: The store is on its way to another key.
     """
     key = source.first()
-    store.prefer(source)
+    store.prefer(key)
     yield partial(_begin, store, key)
     at: bytes | None = b""
     while at is not None:

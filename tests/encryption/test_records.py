@@ -1,0 +1,238 @@
+"""What an encrypted store shows to whoever has its files, and what becomes of changes to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from langgraph.checkpoint.lmdb.engine import keys, records
+from langgraph.checkpoint.lmdb.engine.encryption import HEADER
+from langgraph.checkpoint.lmdb.errors import (
+    DamagedError,
+    FormatVersionError,
+    PlaintextRecordError,
+)
+from langgraph.checkpoint.lmdb.kv import MemoryStore
+from tests.encryption.stores import KEY, encrypted, everything, stored
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.engine.encrypted import EncryptedStore
+    from langgraph.checkpoint.lmdb.kv import KeyValueStore
+
+THREAD = keys.thread("thread of ada")
+SPACE = keys.namespace(7, "space of ada")
+MEMBER = b"r" + keys.hashed("run of ada") + b"1f0-checkpoint\x00\x01\x07\x00"
+CHECKPOINT = keys.checkpoint(7, 0, "1f0-checkpoint")
+RECORDS = {
+    THREAD: b"ada is a name",
+    SPACE: b"a namespace of ada's",
+    MEMBER: b"",
+    CHECKPOINT: b"ada" * 40,
+}
+
+
+def record(key: bytes) -> bytes:
+    return records.seal(key, records.pack(RECORDS[key], None)) if RECORDS[key] else b""
+
+
+def fill(store: KeyValueStore) -> None:
+    for key in RECORDS:
+        store.write(lambda writer, key=key: writer.put(key, record(key)))
+
+
+def put_raw(store: EncryptedStore, key: bytes, value: bytes | None) -> None:
+    """Change what the inner store has."""
+    if value is None:
+        store.inner.write(lambda writer: writer.delete(key))
+    else:
+        store.inner.write(lambda writer: writer.put(key, value))
+
+
+def get(store: KeyValueStore, key: bytes) -> bytes | None:
+    with store.read() as reader:
+        return reader.get(key)
+
+
+def name_of(store: EncryptedStore, key: bytes) -> bytes:
+    return store.keyring.names.stored(key)
+
+
+def test_nothing_that_is_stored_has_a_name_in_it_or_a_hash_of_one(store: EncryptedStore) -> None:
+    fill(store)
+    found = stored(store)
+    assert len(found) == len(RECORDS)
+    for key, value in found.items():
+        for secret in (b"ada", b"of", keys.hashed("run of ada")):
+            assert secret not in key
+            assert secret not in value
+    assert CHECKPOINT in found, "the keys of checkpoints show their ids: the order is by them"
+
+
+def test_the_same_value_never_looks_the_same(store: EncryptedStore) -> None:
+    seen = set()
+    for _ in range(20):
+        store.write(lambda writer: writer.put(b"c", b"the same"))
+        seen.add(stored(store)[b"c"])
+    assert len(seen) == 20
+
+
+def test_the_same_name_looks_different_in_another_place_and_in_another_store() -> None:
+    store, other = encrypted(MemoryStore()), encrypted(MemoryStore())
+    names = {
+        name_of(each, key)[-32:]
+        for each in (store, other)
+        for key in (keys.thread("ada"), keys.namespace(1, "ada"), keys.namespace(2, "ada"))
+    }
+    assert len(names) == 6
+
+
+def test_lengths_of_names_that_are_near_look_the_same() -> None:
+    names = encrypted(MemoryStore()).keyring.names
+    assert len({len(names.stored(b"T" + b"x" * size)) for size in range(16)}) == 1
+
+
+@pytest.mark.parametrize("key", [THREAD, SPACE, CHECKPOINT])
+def test_any_changed_byte_is_noticed(key: bytes) -> None:
+    store = encrypted(MemoryStore())
+    fill(store)
+    name = name_of(store, key)
+    whole = stored(store)[name]
+    changed = [whole[:at] + bytes((whole[at] ^ 4,)) + whole[at + 1 :] for at in range(len(whole))]
+    for value in (*changed, whole[:-1], whole + b"\x00", whole[:31], whole[:17], b"\x01", b"xyz"):
+        put_raw(store, name, value)
+        with pytest.raises(DamagedError) as caught:
+            get(store, key)
+        assert caught.value.record == key.hex()
+        with store.read() as reader, pytest.raises(DamagedError):
+            list(reader.range(key, key + b"\x00"))
+
+
+def test_a_record_in_the_place_of_another_is_refused(store: EncryptedStore) -> None:
+    fill(store)
+    for key in (THREAD, SPACE, CHECKPOINT):
+        for other in (THREAD, SPACE, CHECKPOINT, keys.checkpoint(7, 0, "2")):
+            if key == other:
+                continue
+            found = stored(store)
+            put_raw(store, name_of(store, other), found[name_of(store, key)])
+            with pytest.raises(DamagedError):
+                get(store, other)
+            put_raw(store, name_of(store, other), found.get(name_of(store, other)))
+
+
+def test_a_record_of_another_store_with_the_same_key_is_refused(store: EncryptedStore) -> None:
+    fill(store)
+    other = encrypted(MemoryStore())
+    fill(other)
+    put_raw(store, CHECKPOINT, stored(other)[CHECKPOINT])
+    with pytest.raises(DamagedError):
+        get(store, CHECKPOINT)
+
+
+def test_an_older_record_in_its_own_place_is_not_told_from_a_new_one(store: EncryptedStore) -> None:
+    """Encryption alone cannot: the documentation says so."""
+    fill(store)
+    old = stored(store)[CHECKPOINT]
+    store.write(lambda writer: writer.put(CHECKPOINT, b"new"))
+    put_raw(store, CHECKPOINT, old)
+    assert get(store, CHECKPOINT) == record(CHECKPOINT)
+
+
+@pytest.mark.parametrize("key", [THREAD, SPACE, CHECKPOINT])
+def test_a_record_that_is_not_encrypted_is_refused(store: EncryptedStore, key: bytes) -> None:
+    for name in {key, name_of(store, key)}:
+        put_raw(store, name, record(key))
+        with pytest.raises(PlaintextRecordError) as caught:
+            get(store, key)
+        assert caught.value.record == key.hex()
+        with store.read() as reader, pytest.raises(PlaintextRecordError):
+            list(reader.range(key[:1], keys.after(key[:1])))
+        put_raw(store, name, None)
+    assert get(store, key) is None
+
+
+@pytest.mark.parametrize("key", [THREAD, SPACE, MEMBER])
+def test_a_changed_key_is_no_key_any_more_but_can_be_seen_and_deleted(
+    store: EncryptedStore, key: bytes
+) -> None:
+    fill(store)
+    name = name_of(store, key)
+    wrong = name[:12] + bytes((name[12] ^ 1,)) + name[13:]
+    put_raw(store, wrong, stored(store)[name])
+    put_raw(store, name, None)
+    assert get(store, key) is None
+    with store.read() as reader:
+        assert list(reader.keys(key[:1], keys.after(key[:1]))) == [wrong]
+        with pytest.raises(DamagedError, match="key does not decrypt"):
+            reader.get(wrong)
+    assert store.write(lambda writer: writer.delete(wrong))
+    assert wrong not in stored(store)
+
+
+def test_any_changed_byte_of_the_header_is_noticed(store: EncryptedStore) -> None:
+    fill(store)
+    whole = everything(store.inner)[HEADER]
+    for at in range(len(whole)):
+        put_raw(store, HEADER, whole[:at] + bytes((whole[at] ^ 1,)) + whole[at + 1 :])
+        with pytest.raises(DamagedError):
+            get(store, CHECKPOINT)
+        with pytest.raises(DamagedError):
+            encrypted(store.inner)
+    put_raw(store, HEADER, None)
+    with pytest.raises(DamagedError, match="gone"):
+        get(store, CHECKPOINT)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [1, []],
+        [1, None],
+        [1, [[b"", b"", b""]]],
+        [1, [[b"s" * 16, b"c" * 16, b"n" * 12, "text"]]],
+        [1],
+        [],
+        7,
+        {"1": 2},
+        None,
+        ["1", []],
+    ],
+)
+def test_a_header_of_someone_else_is_refused(fields: object) -> None:
+    inner = MemoryStore()
+    payload = records.pack(records.encode(fields), None)
+    inner.write(lambda writer: writer.put(HEADER, records.seal(HEADER, payload)))
+    with pytest.raises(DamagedError):
+        encrypted(inner)
+
+
+def test_a_header_that_only_seems_to_be_for_the_key_is_refused(store: EncryptedStore) -> None:
+    slot = store.keyring.slots[0]
+    row = (slot.salt, slot.check, slot.nonce, slot.sealed[:-1] + b"?")
+    payload = records.pack(records.encode((1, [row])), None)
+    put_raw(store, HEADER, records.seal(HEADER, payload))
+    with pytest.raises(DamagedError, match="do not decrypt"):
+        encrypted(store.inner, KEY)
+
+
+def test_a_newer_format_of_encryption_is_named() -> None:
+    inner = MemoryStore()
+    payload = records.pack(records.encode((2, "something else")), None)
+    inner.write(lambda writer: writer.put(HEADER, records.seal(HEADER, payload)))
+    with pytest.raises(FormatVersionError) as caught:
+        encrypted(inner)
+    assert (caught.value.found, caught.value.supported) == (2, (1,))
+
+
+def test_the_header_is_no_key_of_the_store(store: EncryptedStore) -> None:
+    assert everything(store) == {}
+    for use in (
+        lambda writer: writer.put(HEADER, b"x"),
+        lambda writer: writer.get(HEADER),
+        lambda writer: writer.delete(HEADER),
+    ):
+        with pytest.raises(ValueError, match="own"):
+            store.write(use)
+    assert store.write(lambda writer: writer.delete_range(b"", b"\xff")) == 0
+    assert list(everything(store.inner)) == [HEADER]

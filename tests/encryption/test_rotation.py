@@ -1,0 +1,306 @@
+"""Another key while the store is in use: nothing is lost, whoever is in the middle of what."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from langgraph.checkpoint.lmdb.engine import keys, records, rotation
+from langgraph.checkpoint.lmdb.engine.encryption import KeySource
+from langgraph.checkpoint.lmdb.errors import (
+    DamagedError,
+    PlaintextRecordError,
+    ReadOnlyError,
+    UsageError,
+    WrongKeyError,
+)
+from langgraph.checkpoint.lmdb.kv import LmdbStore, MemoryStore
+from tests.encryption.stores import KEY, OTHER, encrypted, everything, stored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from langgraph.checkpoint.lmdb.engine.encrypted import EncryptedStore
+    from langgraph.checkpoint.lmdb.kv import KeyValueStore, Writer
+
+THIRD = b"t" * 32
+VALUES = {
+    **{keys.thread(f"thread {n}"): b"a thread" for n in range(5)},
+    **{keys.checkpoint(1, 0, f"{n:03}"): b"%d" % n * 9 for n in range(20)},
+    **{b"k%03d" % n: b"" for n in range(5)},
+}
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotation, "_LOOKED_AT", 3)
+
+
+def fill(inner: KeyValueStore) -> EncryptedStore:
+    def apply(writer: Writer) -> None:
+        for key, value in VALUES.items():
+            writer.put(key, value)
+
+    store = encrypted(inner)
+    store.write(apply)
+    return store
+
+
+def steps(store: EncryptedStore, key: Any) -> Iterator[None]:
+    """Change the key, step by step."""
+    pending = rotation.rotate(store, KeySource(key))
+    result = None
+    while True:
+        try:
+            apply = pending.send(result)
+        except StopIteration:
+            return
+        result = store.write(apply)
+        yield
+
+
+def rotate(store: EncryptedStore, key: Any) -> int:
+    return sum(1 for _ in steps(store, key))
+
+
+def data_keys(store: EncryptedStore) -> set[bytes]:
+    """What the values that are stored say of the key that each was encrypted with."""
+    return {value[:2] for value in stored(store).values() if value}
+
+
+def test_the_new_key_opens_what_the_old_one_did(inner: KeyValueStore) -> None:
+    store = fill(inner)
+    before = stored(store)
+    assert rotate(store, OTHER) > 9
+    after = stored(store)
+    assert before.keys() == after.keys()
+    assert all(before[name] != after[name] for name in before if before[name])
+    assert everything(store) == everything(encrypted(inner, OTHER)) == VALUES
+    with pytest.raises(WrongKeyError):
+        encrypted(inner, KEY)
+    assert rotate(store, THIRD) > 9
+    assert everything(encrypted(inner, THIRD)) == VALUES
+    with pytest.raises(WrongKeyError):
+        encrypted(inner, OTHER)
+
+
+def test_until_the_end_both_keys_open_and_whoever_writes_is_heard(inner: KeyValueStore) -> None:
+    rotating, old = fill(inner), encrypted(inner, KEY)
+    model = dict(VALUES)
+    both = 0
+    for count, _ in enumerate(steps(rotating, OTHER)):
+        try:
+            fresh = encrypted(inner, KEY)
+        except WrongKeyError:
+            break
+        both += 1
+        for n, store in enumerate((old, fresh, encrypted(inner, OTHER), rotating)):
+            for key in (keys.thread(f"thread {count + n}"), b"c%03d" % (count * 7 % 20)):
+                model[key] = b"put by %d in %d" % (n, count)
+                store.write(lambda writer, key=key: writer.put(key, model[key]))
+            gone = next(iter(model))
+            del model[gone]
+            assert store.write(lambda writer, gone=gone: writer.delete(gone))
+            assert everything(store) == model
+    assert both > 9
+    assert everything(rotating) == everything(encrypted(inner, OTHER)) == model
+    with pytest.raises(WrongKeyError):
+        everything(old)
+
+
+def test_after_the_end_nothing_is_left_of_the_old_key(inner: KeyValueStore) -> None:
+    store, old = fill(inner), encrypted(inner, KEY)
+    (before,) = data_keys(store)
+    for _ in steps(store, OTHER):
+        if len(data_keys(store)) > 1:
+            old.write(lambda writer: writer.put(b"a", b"put behind the steps"))
+            assert before != stored(store)[b"a"][:2], "who has the old key writes for the new one"
+    (after,) = data_keys(store)
+    assert before != after
+    assert list(encrypted(inner, OTHER).keyring.data) == [1]
+    for use in (
+        lambda: everything(old),
+        lambda: old.write(lambda writer: None),
+    ):
+        with pytest.raises(WrongKeyError):
+            use()
+    assert everything(store) == {**VALUES, b"a": b"put behind the steps"}
+
+
+def test_a_snapshot_from_before_is_read_to_its_end(path: Path) -> None:
+    inner = LmdbStore.open(path, sync="off")
+    store = fill(inner)
+    from tests.kv.processes import in_thread
+
+    with store.read() as reader:
+        under_way = reader.range(b"", b"\xff")
+        first = next(under_way)
+        in_thread(lambda: rotate(store, OTHER) and None)
+        assert dict([first, *under_way]) == VALUES
+        assert reader.get(b"k001") == b""
+        assert reader.get(keys.thread("thread 1")) == b"a thread"
+    assert everything(store) == VALUES
+    inner.close()
+
+
+@pytest.mark.parametrize("key", [KEY, OTHER])
+def test_a_rotation_that_was_cut_short_goes_on(key: bytes) -> None:
+    for count in range(1, 40):
+        inner = MemoryStore()
+        with ExitStack() as stack:
+            pending = steps(fill(inner), OTHER)
+            stack.callback(pending.close)  # type: ignore[attr-defined]
+            for _ in range(count):
+                if next(pending, "end") == "end":
+                    break
+        try:
+            store = encrypted(inner, key)
+        except WrongKeyError:
+            assert key == KEY
+            assert count > 9
+            break
+        assert everything(store) == VALUES
+        rotate(store, OTHER)
+        assert len(data_keys(store)) == 1
+        assert everything(encrypted(inner, OTHER)) == VALUES
+        with pytest.raises(WrongKeyError):
+            encrypted(inner, KEY)
+
+
+def test_a_step_runs_again_as_if_it_had_not_run() -> None:
+    class Twice(MemoryStore):
+        def write(self, apply: Any) -> Any:
+            def undone(writer: Writer) -> None:
+                apply(writer)
+                raise KeyError
+
+            with pytest.raises(KeyError):
+                super().write(undone)
+            return super().write(apply)
+
+    inner = Twice()
+    store = fill(inner)
+    rotate(store, OTHER)
+    assert everything(encrypted(inner, OTHER)) == VALUES
+    assert len(data_keys(store)) == 1
+
+
+def test_on_the_way_to_one_key_there_is_no_way_to_another() -> None:
+    inner = MemoryStore()
+    pending = steps(fill(inner), OTHER)
+    next(pending)
+    store = encrypted(inner, OTHER)
+    for key in (THIRD, KEY):
+        with pytest.raises(UsageError, match="on its way"):
+            rotate(store, key)
+    rotate(store, OTHER)
+    rotate(store, THIRD)
+    assert everything(encrypted(inner, THIRD)) == VALUES
+
+
+def test_two_who_rotate_to_the_same_key_help_each_other() -> None:
+    inner = MemoryStore()
+    one, two = steps(fill(inner), OTHER), steps(encrypted(inner, KEY), OTHER)
+    ended = set()
+    while len(ended) < 2:
+        ended |= {each for each in (one, two) if next(each, "end") == "end"}
+    store = encrypted(inner, OTHER)
+    assert everything(store) == VALUES
+    assert len(data_keys(store)) == 1
+    assert list(store.keyring.data) == [1]
+
+
+def test_the_same_key_again_renews_the_keys_of_the_store() -> None:
+    inner = MemoryStore()
+    store = fill(inner)
+    before = store.keyring.data[0]
+    rotate(store, KEY)
+    store = encrypted(inner, KEY)
+    assert everything(store) == VALUES
+    assert [before] != list(store.keyring.data.values())
+    assert len(store.keyring.slots) == 1
+
+
+def test_numbers_of_keys_begin_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotation, "_LOOKED_AT", 1000)
+    inner = MemoryStore()
+    store = fill(inner)
+    for count in range(260):
+        rotate(store, (KEY, OTHER)[count % 2])
+    store = encrypted(inner, OTHER)
+    assert everything(store) == VALUES
+    assert list(store.keyring.data) == [260 - 256]
+
+
+def test_a_function_is_asked_again_once_its_key_is_not_the_one() -> None:
+    inner = MemoryStore()
+    store = fill(inner)
+    kept, asked = [KEY], []
+
+    def ask() -> bytes:
+        with inner.read():  # asked outside of all transactions
+            asked.append(1)
+        return kept[0]
+
+    other = encrypted(inner, ask)
+    pending = steps(store, OTHER)
+    next(pending)
+    assert everything(other) == VALUES
+    assert asked == [1]
+    for _ in pending:
+        pass
+    with pytest.raises(WrongKeyError):
+        everything(other)
+    kept[0] = OTHER
+    assert everything(other) == VALUES
+    other.write(lambda writer: writer.put(b"a", b"b"))
+    assert asked == [1, 1, 1]
+
+
+def test_who_has_both_keys_notices_nothing() -> None:
+    inner = MemoryStore()
+    store, other = fill(inner), encrypted(inner, [OTHER, KEY])
+    for _ in steps(store, OTHER):
+        assert everything(other) == VALUES
+    other.write(lambda writer: writer.put(b"a", b"b"))
+    assert everything(store)[b"a"] == b"b"
+
+
+def test_what_is_damaged_stays_so_and_is_in_nobodys_way() -> None:
+    inner = MemoryStore()
+    store = fill(inner)
+    damaged, planted = keys.checkpoint(1, 0, "003"), keys.checkpoint(1, 0, "004")
+    value = stored(store)[damaged]
+    record = records.seal(planted, records.pack(b"mine", None))
+    inner.write(lambda writer: writer.put(damaged, value[:-1] + bytes((value[-1] ^ 1,))))
+    inner.write(lambda writer: writer.put(planted, record))
+    rotate(store, OTHER)
+    for key, error in ((damaged, DamagedError), (planted, PlaintextRecordError)):
+        with store.read() as reader, pytest.raises(error):
+            reader.get(key)
+    store.write(lambda writer: [writer.delete(damaged), writer.delete(planted)])
+    assert everything(store) == {k: v for k, v in VALUES.items() if k not in (damaged, planted)}
+
+
+def test_a_store_that_is_only_read_is_not_rotated(path: Path) -> None:
+    inner = LmdbStore.open(path, sync="off")
+    fill(inner)
+    store = encrypted(LmdbStore.open(path, sync="off", readonly=True))
+    with pytest.raises(ReadOnlyError):
+        rotate(store, OTHER)
+    assert everything(encrypted(inner, KEY)) == VALUES
+    store.close()
+    inner.close()
+
+
+def test_a_step_is_bounded_by_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotation, "_LOOKED_AT", 1000)
+    monkeypatch.setattr(rotation, "_CHANGED", 1000)
+    inner = MemoryStore()
+    store = encrypted(inner)
+    for n in range(10):
+        store.write(lambda writer, n=n: writer.put(b"c%d" % n, b"v" * 600))
+    assert rotate(store, OTHER) == 1 + 5 + 1

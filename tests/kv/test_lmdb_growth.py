@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -162,3 +163,27 @@ def test_a_reader_leaves_the_file_as_it_is(open_lmdb: Open, folder: Path) -> Non
     assert len(content(store)) == 10
     store.close()
     assert length(folder) == before
+
+
+def test_a_disk_that_is_nearly_full_is_told_of_once(
+    open_lmdb: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [2 << 30]
+    disk = types.SimpleNamespace(f_frsize=4096, f_blocks=(100 << 30) // 4096)
+    monkeypatch.setattr(
+        os, "fstatvfs", lambda handle: types.SimpleNamespace(f_bavail=left[0] // 4096, **vars(disk))
+    )
+    store = open_lmdb(sync="normal")
+    fill(store, 50, 30_000)
+    assert caplog.records == []
+    left[0] = 1000 << 20
+    fill(store, 100, 30_000)
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("langgraph.checkpoint.lmdb", "WARNING")
+    assert f"{1000 << 20} bytes" in record.getMessage()
+    assert store._folder in record.getMessage()
+    caplog.clear()
+    store.close()
+    disk.f_blocks = (10 << 30) // 4096
+    fill(open_lmdb(sync="normal"), 100, 30_000)
+    assert caplog.records == []  # a tenth of this disk is left

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from langgraph.checkpoint.lmdb.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import os
+    from collections.abc import Callable, Hashable, Iterator
     from contextlib import AbstractContextManager
+
+    Progress: TypeAlias = Callable[[int, int], object]
 
 T = TypeVar("T")
 
@@ -76,6 +81,11 @@ class KeyValueStore(ABC):
 
     readonly: bool
 
+    @property
+    def identity(self) -> Hashable:
+        """The same for two objects that are one store to this process."""
+        return id(self)
+
     @abstractmethod
     def read(self) -> AbstractContextManager[Reader]:
         """A snapshot, for the length of a `with` block.
@@ -107,6 +117,32 @@ class KeyValueStore(ABC):
     @abstractmethod
     def size(self) -> int:
         """Bytes that the store occupies on disk, as allocated by the file system."""
+
+    def backup(
+        self,
+        path: str | os.PathLike[str],  # noqa: ARG002
+        progress: Progress | None = None,  # noqa: ARG002
+    ) -> None:
+        """Copy one snapshot of the store to a folder that is not there yet, whole or not at all.
+
+        Args:
+            path: The folder.
+            progress: Called now and then with the bytes that are written and the bytes in all.
+
+        Raises:
+            UsageError: This kind of store has no files.
+            InvalidPathError: There is something at the path, or nothing can be.
+            StoreFullError: There is no room.
+        """
+        raise UsageError("this kind of store has no files to back up")
+
+    def compact(self) -> int:
+        """Give room that nothing needs back to the file system; about how many bytes it was.
+
+        Raises:
+            UsageError: This kind of store has no files, or the file system takes nothing back.
+        """
+        raise UsageError("this kind of store has no files to compact")
 
     @abstractmethod
     def close(self) -> None:

@@ -7,6 +7,7 @@ begun by calling `Environment.begin` and ended by calling `Environment.end`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -41,6 +42,8 @@ _SYNC: Final[dict[str, dict[str, bool]]] = {
 _SMALLEST_MAP: Final = 1 << 20
 # Each attempt repairs what the one before met; more in a row means that repairing does not help.
 _ATTEMPTS: Final = 32
+# Bytes of address space kept free, beside as much as the file has, before a long transaction.
+_ROOM: Final = 64 << 20
 # Seconds that a fork waits for transactions of other threads.
 _FORK_PATIENCE: Final = 30.0
 
@@ -154,6 +157,29 @@ class Environment:
         """Make the map larger; called by the writer, outside its transaction."""
         with self._gate.alone():
             self._remap()
+
+    def ensure_room(self) -> None:
+        """See to it that the map need not grow soon: it cannot while a transaction is open."""
+        with suppress(StoreFullError):
+            for _ in range(_ATTEMPTS):
+                if self.map_size >= 2 * files.length(self.folder) + _ROOM:
+                    return
+                self.grow()
+
+    def opened(self) -> lmdb.Environment:
+        """The LMDB environment, for a thread that is between `begin` and `end`."""
+        assert self._lmdb is not None
+        return self._lmdb
+
+    def horizon(self, transaction: lmdb.Transaction) -> tuple[int, int]:
+        """The number of a write transaction, and the oldest one whose state others may need."""
+        env = self.opened()
+        env.reader_check()
+        # A line for each reader: process, thread, and the snapshot that it reads, if any.
+        columns = [line.split() for line in env.readers().splitlines()[1:]]
+        snapshots = [int(snapshot) for _, _, snapshot in columns if snapshot != "-"]
+        number = transaction.id()
+        return number, min(number - 1, *snapshots) if snapshots else number - 1
 
     def alone(self) -> Alone:
         """Keep other threads out, once those that are inside have left."""

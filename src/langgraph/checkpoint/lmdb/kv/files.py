@@ -56,7 +56,7 @@ def prepare(path: str | os.PathLike[str], *, readonly: bool, durable: bool) -> s
             advice = "Name a folder, for the store to make its files in."
             raise InvalidPathError("the path is a file", path=name, advice=advice)
         if not readonly:
-            _make_folder(folder, durable=durable)
+            make_folder(folder, durable=durable)
             if not ((folder / LOCK).exists() and (folder / DATA).exists()):
                 _make_files(folder, durable=durable)
         _check_data(folder)
@@ -121,17 +121,18 @@ def _check_data(folder: Path) -> None:
         raise DamagedError("the data file is empty", path=str(folder), record=DATA)
 
 
-def _make_folder(folder: Path, *, durable: bool) -> None:
+def make_folder(folder: Path, *, durable: bool) -> None:
+    """Make a folder, for its owner only, and those above it, unless they are there."""
     if folder.is_dir():
         return
-    _make_folder(folder.parent, durable=durable)
+    make_folder(folder.parent, durable=durable)
     try:
         folder.mkdir(0o700)
     except FileExistsError:
         return
     folder.chmod(0o700)
     if durable:
-        _flush(folder.parent)
+        flush(folder.parent)
 
 
 def _make_files(folder: Path, *, durable: bool) -> None:
@@ -154,13 +155,13 @@ def _make_files(folder: Path, *, durable: bool) -> None:
         finally:
             shutil.rmtree(new, ignore_errors=True)
         if durable:
-            _flush(folder)
+            flush(folder)
 
 
 def _place(made: Path, place: Path, *, durable: bool) -> None:
     made.chmod(0o600)
     if durable:
-        _flush(made)
+        flush(made)
     made.rename(place)
 
 
@@ -175,7 +176,8 @@ def _turn(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -11,6 +11,7 @@ may put zeros there, a crash may leave them there, and whoever has the files alo
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,10 @@ _LEAST: Final = 128 << 10
 _MOST: Final = 1 << 20
 _ENOUGH: Final = 4  # no more is made while this part of it is left
 
+_LOW_SHARE: Final = 20  # a disk is nearly full when less than this part of it is left, but
+_LOW_MOST: Final = 1 << 30
+_logger: Final = logging.getLogger("langgraph.checkpoint.lmdb")
+
 
 class Headroom:
     """Keeps room at the end of one data file.
@@ -31,11 +36,13 @@ class Headroom:
     It has a handle of its own on the file, which is harmless: LMDB's locks are on the other file.
     """
 
-    __slots__ = ("_file", "_length")
+    __slots__ = ("_file", "_folder", "_length", "_warned")
 
     def __init__(self, folder: str) -> None:
         self._file = os.open(Path(folder) / DATA, os.O_RDWR | os.O_CLOEXEC)
+        self._folder = folder
         self._length = 0
+        self._warned = False
 
     def ensure(self, used: int) -> None:
         """Make room beyond the first `used` bytes; called inside a write transaction.
@@ -52,7 +59,21 @@ class Headroom:
         if length - used < room // _ENOUGH:
             with suppress(OSError):
                 length += os.pwrite(self._file, bytes(missing), length)
+            self._warn()
         self._length = length
+
+    def _warn(self) -> None:
+        """Log a warning, once, when the disk is nearly full."""
+        disk = os.fstatvfs(self._file)
+        left, most = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+        if not self._warned and left < min(most // _LOW_SHARE, _LOW_MOST):
+            self._warned = True
+            _logger.warning(
+                "the disk of the store %r is nearly full: %d bytes are left. Make room, or delete "
+                "threads and compact the store.",
+                self._folder,
+                left,
+            )
 
     def close(self) -> None:
         """Give the handle back."""

@@ -1,4 +1,4 @@
-"""The two roots of an LMDB data file, as LMDB 0.9 lays them out on a 64-bit machine.
+"""An LMDB data file, as LMDB 0.9 lays it out on a 64-bit machine: its two roots, and tree pages.
 
 Each root is at the start of a page. Commits write them in turn, so the one with the greater
 transaction number is the state of the store, and the other one is the state before.
@@ -7,11 +7,59 @@ transaction number is the state of the store, and the other one is the state bef
 from __future__ import annotations
 
 import struct
-from typing import BinaryIO, Final, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Page header, magic, version, address and map size; then the two trees: page size in the padding of
 # the first one, counts, root page; then the last page and the transaction.
 _ROOT: Final = struct.Struct("=40x I 36x Q 8x 32x Q QQ")
+PAGE_HEADER: Final = struct.Struct("=Q HHHH")  # number, padding, flags, bounds of the free middle
+_NODE: Final = struct.Struct("=HHHH")  # size or child in two halves, flags, size of the key
+_NUMBER: Final = struct.Struct("=Q")
+_BRANCH: Final = 0x01
+_BIG: Final = 0x01
+NO_PAGE: Final = (1 << 64) - 1
+"""The root of an empty tree."""
+
+
+class Node(NamedTuple):
+    """An entry of a page of a tree.
+
+    Attributes:
+        key: Empty in the first entry of a branch.
+        child: Of a branch: the page below; else None.
+        value: Of a leaf: the value, if it stands in the page; else None.
+        first: The first of the pages that hold a value of a leaf on their own; else None.
+        size: Bytes of the value.
+    """
+
+    key: bytes
+    child: int | None
+    value: bytes | None
+    first: int | None
+    size: int
+
+
+def nodes(page: bytes) -> Iterator[Node]:
+    """The entries of a page of a tree, in order.
+
+    Raises:
+        struct.error: It is no whole page.
+    """
+    _, _, flags, lower, _ = PAGE_HEADER.unpack_from(page)
+    for (offset,) in struct.iter_unpack("=H", page[PAGE_HEADER.size : lower]):
+        low, high, node_flags, key_size = _NODE.unpack_from(page, offset)
+        at = offset + _NODE.size + key_size
+        key = page[at - key_size : at]
+        size = low | high << 16
+        if flags & _BRANCH:
+            yield Node(key, size | node_flags << 32, None, None, 0)
+        elif node_flags & _BIG:
+            yield Node(key, None, None, _NUMBER.unpack_from(page, at)[0], size)
+        else:
+            yield Node(key, None, page[at : at + size], None, size)
 
 
 class Root(NamedTuple):

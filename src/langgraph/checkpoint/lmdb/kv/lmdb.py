@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 import lmdb
 
 from langgraph.checkpoint.lmdb.errors import ReadOnlyError, StoreClosedError, UsageError
-from langgraph.checkpoint.lmdb.kv import files, registry
-from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer, check_key
+from langgraph.checkpoint.lmdb.kv import backup, files, registry
+from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE, KeyValueStore, Reader, Writer, check_key
+from langgraph.checkpoint.lmdb.kv.compaction import Compaction
 from langgraph.checkpoint.lmdb.kv.failures import from_lmdb, from_os
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from langgraph.checkpoint.lmdb.kv.base import Progress
     from langgraph.checkpoint.lmdb.kv.environment import Environment, Sync
 
 T = TypeVar("T")
@@ -235,6 +237,10 @@ class LmdbStore(KeyValueStore):
         env = registry.acquire(folder, sync, map_size, readonly=readonly)
         return cls(env, readonly=readonly)
 
+    @property
+    def identity(self) -> tuple[int, int]:
+        return self._environment().identity
+
     def read(self) -> LmdbReader:
         return LmdbReader(self)
 
@@ -263,6 +269,36 @@ class LmdbStore(KeyValueStore):
         except OSError as error:
             raise from_os(error, self._folder, "measuring the store") from error
 
+    def backup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
+        env = self._environment()
+        env.check_outside()
+        target = backup.check_target(path, self._folder)
+        env.ensure_room()
+        with self.read():  # keeps the environment open
+            backup.write(env.opened(), self._folder, target, progress)
+
+    def compact(self) -> int:
+        env = self._environment()
+        before = self.size()
+        # What the last two transactions freed is old enough after two more.
+        for _ in range(2):
+            self.write(_change_nothing)
+
+        def go_on(writer: Writer) -> bool:
+            assert isinstance(writer, LmdbWriter)
+            return compaction.go_on(*env.horizon(writer._txn))
+
+        try:
+            compaction = Compaction(self._folder)
+            try:
+                while not self.write(go_on):
+                    pass
+            finally:
+                compaction.close()
+        except OSError as error:
+            raise from_os(error, self._folder, "compacting the store") from error
+        return max(before - self.size(), 0)
+
     def close(self) -> None:
         env = self._env
         if env is None:
@@ -278,6 +314,13 @@ class LmdbStore(KeyValueStore):
         if env is None:
             raise StoreClosedError("the store is closed", path=self._folder)
         return env
+
+
+def _change_nothing(writer: Writer) -> None:
+    """A transaction with a change that leaves all as it was."""
+    for key, value in writer.range(b"\0", b"\xff" * MAX_KEY_SIZE):
+        writer.put(key, value)
+        return
 
 
 def _seek(cursor: lmdb.Cursor, start: bytes, stop: bytes, reverse: bool) -> bool:

@@ -10,19 +10,12 @@ from __future__ import annotations
 import os
 import struct
 from itertools import islice
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO
 
-from langgraph.checkpoint.lmdb.kv.layout import read_roots
+from langgraph.checkpoint.lmdb.kv.layout import NO_PAGE, PAGE_HEADER, nodes, read_roots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_PAGE: Final = struct.Struct("=Q HHHH")
-_NODE: Final = struct.Struct("=HHHH")
-_NUMBER: Final = struct.Struct("=Q")
-_BRANCH: Final = 0x01
-_BIG: Final = 0x01
-_NONE: Final = (1 << 64) - 1
 
 
 def is_cut_short(file: BinaryIO, transaction: int) -> bool:
@@ -48,7 +41,7 @@ def is_cut_short(file: BinaryIO, transaction: int) -> bool:
 
 def _used(file: BinaryIO, page_size: int, pages: int, root: int) -> Iterator[int]:
     """The last page of each run of pages in use below `root`."""
-    waiting = [] if root == _NONE else [root]
+    waiting = [] if root == NO_PAGE else [root]
     while waiting:
         number = waiting.pop()
         yield number
@@ -56,12 +49,8 @@ def _used(file: BinaryIO, page_size: int, pages: int, root: int) -> Iterator[int
             continue
         file.seek(number * page_size)
         page = file.read(page_size)
-        _, _, flags, lower, _ = _PAGE.unpack_from(page)
-        for (offset,) in struct.iter_unpack("=H", page[_PAGE.size : lower]):
-            low, high, node_flags, key_size = _NODE.unpack_from(page, offset)
-            if flags & _BRANCH:
-                waiting.append(low | high << 16 | node_flags << 32)
-            elif node_flags & _BIG:
-                (first,) = _NUMBER.unpack_from(page, offset + _NODE.size + key_size)
-                size = _PAGE.size + (low | high << 16)
-                yield first + (size - 1) // page_size
+        for node in nodes(page):
+            if node.child is not None:
+                waiting.append(node.child)
+            elif node.first is not None:
+                yield node.first + (PAGE_HEADER.size + node.size - 1) // page_size

@@ -105,7 +105,7 @@ def test_until_the_end_both_keys_open_and_whoever_writes_is_heard(inner: KeyValu
             del model[gone]
             assert store.write(lambda writer, gone=gone: writer.delete(gone))
             assert everything(store) == model
-    assert both > 9
+    assert both > 5
     assert everything(rotating) == everything(encrypted(inner, OTHER)) == model
     with pytest.raises(WrongKeyError):
         everything(old)

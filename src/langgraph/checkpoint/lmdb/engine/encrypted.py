@@ -19,7 +19,7 @@ from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -267,6 +267,10 @@ class EncryptedStore(KeyValueStore):
             WrongKeyError: It is not known.
         """
         return self._source.find(slot.fits)
+
+    @property
+    def identity(self) -> Hashable:
+        return self.inner.identity
 
     def read(self) -> EncryptedReader:
         return EncryptedReader(self)

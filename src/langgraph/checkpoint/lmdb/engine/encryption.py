@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from langgraph.checkpoint.lmdb.errors import (
+    InvalidPathError,
     MissingKeyError,
     NotEncryptedError,
     UsageError,
@@ -29,7 +30,7 @@ KEY_SIZE = 32
 _ADVICE = f"Use {KEY_SIZE} random bytes, as os.urandom({KEY_SIZE}) makes them, once for each store."
 
 
-def unlock(kv: KeyValueStore, key: EncryptionKey | None) -> KeyValueStore:
+def unlock(kv: KeyValueStore, key: EncryptionKey | None, *, new: bool = False) -> KeyValueStore:
     """The plain view of a store: the store itself, unless it is encrypted or is to be.
 
     Args:
@@ -38,14 +39,20 @@ def unlock(kv: KeyValueStore, key: EncryptionKey | None) -> KeyValueStore:
             that returns either, or "env" for the one in `LANGGRAPH_AES_KEY`. None leaves a new
             store without encryption, and opens one that has it with the key in
             `LANGGRAPH_AES_KEY`.
+        new: The store has to be empty.
 
     Raises:
         MissingKeyError: The store is encrypted and there is no key, or none in the variable.
         WrongKeyError: The key is another one.
         NotEncryptedError: There is a key, and a store without encryption.
+        InvalidPathError: The store was to be a new one.
         UsageError: The key is no key, or the package `cryptography` is missing.
         DamagedError: The header is damaged.
     """
+    if new:
+        with kv.read() as reader:
+            if any(True for _ in reader.keys(b"", b"\xff")):
+                raise InvalidPathError("there is a store already", advice="Name another folder.")
     if key is None:
         with kv.read() as reader:
             if reader.get(HEADER) is None:

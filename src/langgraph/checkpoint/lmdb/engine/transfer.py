@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import keys
-from langgraph.checkpoint.lmdb.errors import InvalidPathError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,16 +16,10 @@ _END = b"\xff" * 512
 
 
 def transfer(source: KeyValueStore, target: KeyValueStore) -> None:
-    """Copy one snapshot of a store.
+    """Copy one snapshot of a store to an empty one.
 
     The record without which nothing is a store comes last: an unfinished copy is none.
-
-    Raises:
-        InvalidPathError: There is something in the target.
     """
-    with target.read() as reader:
-        if next(iter(reader.keys(b"", _END)), None) is not None:
-            raise InvalidPathError("there is a store already", advice="Name another folder.")
     with source.read() as reader:
         last = reader.get(keys.FORMAT)
         batch: list[tuple[bytes, bytes]] = []

@@ -14,10 +14,12 @@ from langgraph.checkpoint.lmdb.aio import AsyncFace
 from langgraph.checkpoint.lmdb.codec import faults
 from langgraph.checkpoint.lmdb.codec.values import ValueCodec
 from langgraph.checkpoint.lmdb.core import SaverCore
+from langgraph.checkpoint.lmdb.engine import encryption
 from langgraph.checkpoint.lmdb.engine.commit import GroupCommit
 from langgraph.checkpoint.lmdb.engine.store import CheckpointStore
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError, UsageError
 from langgraph.checkpoint.lmdb.kv.lmdb import DEFAULT_MAP_SIZE, LmdbStore
+from langgraph.checkpoint.lmdb.rekeying import Rekeying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
     from typing_extensions import Self
 
+    from langgraph.checkpoint.lmdb.engine.encryption import EncryptionKey
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
 
 DEFAULT_CACHE_SIZE = 64 << 20
@@ -44,7 +47,7 @@ _VIEWS = 512
 _BYTES_PER_HINT = 2048  # a hint takes about 300: beside the cache it adds a seventh at most
 
 
-class LmdbSaver(AsyncFace):
+class LmdbSaver(AsyncFace, Rekeying):
     """Keeps LangGraph checkpoints in a folder, for any number of threads, tasks and processes.
 
     ```python
@@ -67,12 +70,20 @@ class LmdbSaver(AsyncFace):
         map_size: Bytes of address space to begin with. It grows by itself; no memory or disk is
             taken by it.
         readonly: Open a store that exists, and never write to it.
+        encryption_key: 32 random bytes to encrypt all that is stored; several such keys, of which
+            the first is for a new store; a function without arguments that returns either, and is
+            asked when a key is needed; or "env" for the bytes in the environment variable
+            LANGGRAPH_AES_KEY. None makes a store without encryption, and opens one that has it
+            with the key in LANGGRAPH_AES_KEY.
         clock: Gives the time in seconds since the epoch.
 
     Raises:
         InvalidPathError: The path is a file, cannot be written, or holds something else.
         FormatVersionError: A newer release made the store.
         DamagedError: The store is damaged.
+        MissingKeyError: The store is encrypted, and there is no key.
+        WrongKeyError: The store is encrypted with another key.
+        NotEncryptedError: There is a key, and the store is not encrypted.
     """
 
     def __init__(
@@ -85,6 +96,7 @@ class LmdbSaver(AsyncFace):
         cache_size: int = DEFAULT_CACHE_SIZE,
         map_size: int = DEFAULT_MAP_SIZE,
         readonly: bool = False,
+        encryption_key: EncryptionKey | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if compression is not None and not 1 <= compression <= 22:
@@ -95,7 +107,8 @@ class LmdbSaver(AsyncFace):
             raise UsageError(f"cache_size={cache_size!r}", advice="Use bytes, or 0 for no cache.")
         kv = LmdbStore.open(path, sync=sync, map_size=map_size, readonly=readonly)
         try:
-            self._set_up(kv, serde, compression, cache_size, clock)
+            plain = encryption.unlock(kv, encryption_key)
+            self._set_up(plain, serde, compression, cache_size, clock)
         except BaseException as error:
             kv.close()
             if isinstance(error, LmdbSaverError):

@@ -24,11 +24,35 @@ Chunk = tuple[int, int, int]
 _TEXT_LIMIT = 180
 
 
+_COUNTS = b"\x00counts"
+
+
+class Thread(NamedTuple):
+    """The fields of a thread's record."""
+
+    number: int
+    id: str
+    created: int
+    updated: int
+    filed: int
+    generation: int
+    next_arena: int
+    next_namespace: int
+    checkpoints: int
+    writes: int
+    size: int
+    owners: list[int]
+    ttl: int | None
+    settled: bool
+    grown: bool
+    oldest: int | None
+
+
 class _Walk(NamedTuple):
     """What the keys of a store are, by the letter that they begin with."""
 
     keys: dict[str, dict[bytes, bytes]]
-    threads: dict[int, list[Any]]
+    threads: dict[int, Thread]
     namespaces: dict[int, dict[int, bytes]]
     needed: dict[int, set[Chunk]]
     """By thread: the chunks and nodes that its records name."""
@@ -106,13 +130,13 @@ def _read(everything: dict[bytes, bytes]) -> _Walk:
     keys: dict[str, dict[bytes, bytes]] = defaultdict(dict)
     for key, value in everything.items():
         keys[key[:1].decode("latin-1")][key] = value
-    assert set(keys) <= set("\x00Ttncwhkrdpo"), set(keys)
-    assert set(keys["\x00"]) <= {b"\x00format", b"\x00next-thread"}
+    assert set(keys) <= set("\x00Ttncwhkrdpome"), set(keys)
+    assert set(keys["\x00"]) <= {_COUNTS, b"\x00format", b"\x00next-thread", b"\x00sweeper"}
     threads = {}
     for key, value in keys["T"].items():
-        number, *fields = _fields(key, value)
-        assert _text(fields[0]) == key[1:]
-        threads[number] = fields
+        thread = Thread(*_fields(key, value))
+        assert _text(thread.id) == key[1:]
+        threads[thread.number] = thread
     namespaces: dict[int, dict[int, bytes]] = defaultdict(dict)
     for key, value in keys["n"].items():
         thread, at = _number(key, 1)
@@ -168,35 +192,103 @@ def _owner_of(key: bytes) -> tuple[int, int, bytes]:
 
 def _check_indexes(walk: _Walk) -> None:
     names = {_number(key, 1)[0]: unseal(key, value) for key, value in walk.keys["t"].items()}
-    assert names == {number: b"T" + _text(fields[0]) for number, fields in walk.threads.items()}
+    assert names == {number: b"T" + _text(thread.id) for number, thread in walk.threads.items()}
     assert set(walk.namespaces) == set(walk.threads), "a thread has no namespace, or the reverse"
     used: set[tuple[int, int]] = set()
     counts: Counter[int] = Counter()
     children: set[bytes] = set()
-    runs: set[bytes] = set()
+    labels: set[bytes] = set()
+    thread_labels: set[bytes] = set()
     for key, value in walk.keys["c"].items():
         thread, namespace, part = _owner_of(key)
         used.add((thread, namespace))
         counts[thread] += 1
         fields = _fields(key, value)
-        parent, run_id = fields[1], fields[2]
+        parent = fields[1]
         place = key[1 : len(key) - len(part)]
         if parent is not None:
             children.add(b"k" + place + _hash(parent) + part)
-        if run_id is not None:
-            runs.add(b"r" + _hash(run_id) + place + part)
+        ordered = part.replace(b"\x00", b"\x00\xff") + b"\x00\x01"
+        labels.update(b"r" + label + ordered + place for label in _hashes(fields[8]))
+        thread_labels.update(
+            b"m" + label + place[: _number(place, 0)[1]] for label in _hashes(fields[9])
+        )
     assert set(walk.keys["k"]) == children, "the index of children"
-    assert set(walk.keys["r"]) == runs, "the index of runs"
+    assert set(walk.keys["r"]) == labels, "the index of labels"
+    assert set(walk.keys["m"]) == thread_labels, "the index of the labels of threads"
     for key in walk.keys["w"]:
         used.add(_owner_of(key)[:2])
     named = {(thread, number) for thread, of in walk.namespaces.items() for number in of}
     assert used <= named, "records have no namespace"
     assert {thread for thread, _ in used} == {thread for thread, _ in named}, "an empty thread"
     assert all(number == 0 for _, number in named - used), "an empty namespace"
-    for number, fields in walk.threads.items():
-        assert fields[6] == counts[number], "the count of checkpoints"
-        assert all(namespace < fields[5] for namespace in walk.namespaces[number])
+    for number, thread in walk.threads.items():
+        assert thread.checkpoints == counts[number], "the count of checkpoints"
+        assert all(namespace < thread.next_namespace for namespace in walk.namespaces[number])
     _check_folded(walk)
+    _check_agenda(walk)
+    _check_counts(walk)
+
+
+def _hashes(joined: bytes) -> list[bytes]:
+    return [joined[at : at + 8] for at in range(0, len(joined), 8)]
+
+
+def _check_agenda(walk: _Walk) -> None:
+    expected: set[tuple[int, int, int]] = set()
+    for number, thread in walk.threads.items():
+        assert 0 <= thread.updated - thread.filed < 1000
+        expected.add((int(thread.ttl is not None or thread.settled), thread.filed, number))
+        if thread.ttl and not thread.settled:
+            expected.add((2, thread.filed + thread.ttl, number))
+        oldest = _oldest(walk, number)
+        assert thread.oldest == oldest, "the time of the oldest checkpoint in the history"
+        if oldest is not None:
+            expected.add((3, oldest, number))
+        if thread.grown:
+            expected.add((4, 0, number))
+    found = set()
+    for key in walk.keys["e"]:
+        kind, at = _number(key, 1)
+        time, at = _number(key, at)
+        number, at = _number(key, at)
+        assert at == len(key)
+        found.add((kind, time, number))
+    assert found == expected, "the agenda"
+
+
+def _oldest(walk: _Walk, number: int) -> int | None:
+    stored: dict[int, list[tuple[bytes, int]]] = defaultdict(list)
+    for key, value in walk.keys["c"].items():
+        thread, namespace, part = _owner_of(key)
+        if thread == number:
+            fields = _fields(key, value)
+            name = part if fields[10] is None else fields[10].encode("utf-8", "surrogatepass")
+            stored[namespace].append((name, fields[0]))
+    return min((time for rows in stored.values() for _, time in sorted(rows)[:-1]), default=None)
+
+
+def _check_counts(walk: _Walk) -> None:
+    sizes: Counter[int] = Counter()
+    writes: Counter[int] = Counter()
+    for letter in "cwh":
+        for key, value in walk.keys[letter].items():
+            thread, _ = _number(key, 1)
+            sizes[thread] += len(key) + len(value)
+            writes[thread] += len(_fields(key, value)[1]) if letter == "w" else 0
+    for number, names in walk.needed.items():
+        for name in names:
+            if name[0] == number:
+                key = _key(name)
+                sizes[number] += len(key) + len(walk.keys["d"][key])
+    for number, thread in walk.threads.items():
+        assert thread.writes == writes[number], "the count of pending writes"
+        assert thread.size == sizes[number], "the size of a thread"
+    rows = [(t.checkpoints, t.writes, t.size) for t in walk.threads.values()]
+    totals = [sum(1 for row in rows if row[0]), *map(sum, zip(*rows, strict=True))]
+    counted = walk.keys["\x00"].get(_COUNTS)
+    found = [0] * 4 if counted is None else _fields(_COUNTS, counted)
+    assert found == (totals if rows else [0] * 4), "the counts of the store"
 
 
 def _check_folded(walk: _Walk) -> None:
@@ -223,7 +315,7 @@ def _check_chunks(walk: _Walk) -> None:
     pins: set[tuple[int, int]] = set()
     for user, names in walk.needed.items():
         owners = {owner for owner, _, _ in names} - {user}
-        assert walk.threads[user][7] == sorted(owners), "the owners that a thread names"
+        assert walk.threads[user].owners == sorted(owners), "the owners that a thread names"
         for owner in owners:
             pins.add((owner, user))
     found: dict[tuple[int, int], set[Chunk]] = {}

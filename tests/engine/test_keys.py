@@ -46,6 +46,16 @@ def test_inner_texts_end_where_they_end(a: str, b: str, tail: bytes) -> None:
     assert (a == b) == one.startswith(other)
 
 
+@given(ids, ids, st.binary(max_size=4))
+@example("\x00" * 180, "\x00" * 179, b"")
+def test_ordered_texts_sort_as_texts_do(a: str, b: str, tail: bytes) -> None:
+    one, other = keys.ordered_text(a), keys.ordered_text(b)
+    assert (one < other) == (keys.text(a) < keys.text(b))
+    assert keys.read_ordered_text(b"xy" + one + tail, 2) == (keys.text(a), 2 + len(one))
+    if keys.is_cut(keys.text(a)):
+        assert one.startswith(keys.ordered_group(keys.text(a)))
+
+
 @given(ids, ids)
 @example("\x00" * 180, "l" * 181)
 @example("\x00" * 500, "\x00" * 500)
@@ -56,7 +66,10 @@ def test_every_key_is_short_enough(one: str, other: str) -> None:
         keys.namespace(most, one),
         keys.checkpoint(most, most, one),
         keys.children(most, most, one) + keys.text(other),
-        keys.run_member(one, most, most, other),
+        keys.labelled(b"l" * keys.HASH_SIZE, one, most, most),
+        keys.thread_labelled(b"l" * keys.HASH_SIZE, most),
+        keys.agenda(4, most) + keys.number(most),
+        keys.detached(most),
         keys.writes(most, most, one) + keys.text(other),
         keys.folded(most, most, one) + keys.number(most),
         keys.arena(most, most) + keys.number(most),
@@ -88,7 +101,7 @@ def test_latest_before_is_the_greatest_below(
     for checkpoint_id in stored:
         where = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
         saver.put(where, checkpoint(checkpoint_id, 1, 0), {}, {"x": 1})
-    with Snapshot(saver._kv) as snapshot:
+    with Snapshot(saver._kv, lambda _: False) as snapshot:
         thread = snapshot.thread(thread_id)
         if thread is None:
             assert not stored

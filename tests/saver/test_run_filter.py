@@ -64,7 +64,8 @@ def test_other_runs_are_not_read(saver: LmdbSaver, monkeypatch: pytest.MonkeyPat
     read = []
     decode = checkpoints.decode
     monkeypatch.setattr(checkpoints, "decode", lambda *args: read.append(args[0]) or decode(*args))
-    assert len([*saver.list(None, filter={"run_id": "run 1"})]) == 8
+    forgetful = LmdbSaver.on(saver._kv, cache_size=0)
+    assert len([*forgetful.list(None, filter={"run_id": "run 1"})]) == 8
     assert len(set(read)) == 8
 
 

@@ -8,11 +8,13 @@ goes to a worker thread.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from langgraph.checkpoint.lmdb import configs, reading, writing
+from langgraph.checkpoint.lmdb.errors import RetryableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -58,7 +60,13 @@ class AsyncFace(BaseCheckpointSaver[Any]):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As `get_tuple`."""
-        return await _get_tuple(self._core, configs.where(config), None)
+        core, where = self._core, configs.where(config)
+        found = await get_tuple(core, where)
+        refresh = None if found is None else reading.refresh(core, where.thread_id)
+        if refresh is not None:
+            with suppress(RetryableError):  # the read itself went well
+                await core.run_async(refresh)
+        return found
 
     async def alist(
         self,
@@ -74,7 +82,7 @@ class AsyncFace(BaseCheckpointSaver[Any]):
         for where in reading.places(core, config, before, filter):
             if limit is not None and count >= limit:
                 return
-            checkpoint = await _get_tuple(core, where, matches)
+            checkpoint = await get_tuple(core, where, matches)
             if checkpoint is not None:
                 count += 1
                 yield checkpoint
@@ -105,13 +113,12 @@ class AsyncFace(BaseCheckpointSaver[Any]):
     async def adelete_thread(self, thread_id: str) -> None:
         """As `delete_thread`."""
         core = self._core
-        await core.run_async(writing.delete_thread(core, thread_id))
+        await core.run_all_async(writing.delete_thread(core, thread_id))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """As `delete_for_runs`."""
         core = self._core
-        for operation in writing.delete_for_runs(core, run_ids):
-            await core.run_async(operation)
+        await core.run_all_async(writing.delete_for_runs(core, run_ids))
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """As `copy_thread`."""
@@ -127,8 +134,7 @@ class AsyncFace(BaseCheckpointSaver[Any]):
     ) -> None:
         """As `prune`."""
         core = self._core
-        for operation in writing.prune(core, thread_ids, strategy, keep_last):
-            await core.run_async(operation)
+        await core.run_all_async(writing.prune(core, thread_ids, strategy, keep_last))
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
@@ -137,9 +143,10 @@ class AsyncFace(BaseCheckpointSaver[Any]):
         return await asyncio.to_thread(reading.delta_channel_history, self._core, config, channels)
 
 
-async def _get_tuple(
-    core: SaverCore, where: Where, matches: reading.Matches | None
+async def get_tuple(
+    core: SaverCore, where: Where, matches: reading.Matches | None = None
 ) -> CheckpointTuple | None:
+    """As `reading.get_tuple`, without holding the loop up for long."""
     try:
         return reading.get_tuple(core, where, matches=matches, budget=READ_AT_ONCE)
     except reading.TooLargeError:

@@ -8,12 +8,14 @@ import weakref
 from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
 
 from langgraph.checkpoint.lmdb.engine.store import StaleError
+from langgraph.checkpoint.lmdb.engine.sweep import DryRun
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.configs import Where
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
     from langgraph.checkpoint.lmdb.engine.commit import GroupCommit
+    from langgraph.checkpoint.lmdb.engine.housekeeping import Housekeeping
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.engine.store import CheckpointStore
     from langgraph.checkpoint.lmdb.engine.values import Place, StoredValue
@@ -40,6 +43,15 @@ class Operation(Generic[R, T]):
     finish: Callable[[R], T]
     patient: bool = False
     """Whether it may wait for others to be committed with."""
+
+
+def simple(apply: Callable[[Writer], R]) -> Operation[R, R]:
+    """An operation that needs no preparation."""
+    return Operation(lambda _: apply, lambda result: result)
+
+
+Operations: TypeAlias = "Generator[Operation[Any, Any], Any, T]"
+"""Operations that depend on one another: each is told what the one before came to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,30 +105,43 @@ class SaverCore:
 
     Args:
         store: The store.
+        housekeeping: Its operations on whole threads.
         commit: What runs write operations.
         serde: The serialiser for all that users put into checkpoints.
         codec: Encodes channel values with that serialiser.
         views: How many checkpoints to remember.
+        refresh_on_read: Whether a read counts as activity of its thread.
     """
 
     def __init__(
         self,
         store: CheckpointStore,
+        housekeeping: Housekeeping,
         commit: GroupCommit,
         serde: SerializerProtocol,
         codec: ValueCodec,
         views: int,
+        refresh_on_read: bool,
     ) -> None:
         self.store = store
+        self.housekeeping = housekeeping
         self.codec = codec
         self.serde = serde
         self.views = Views(views)
+        self.refresh_on_read = refresh_on_read
         self._commit = commit
 
     def with_serde(self, serde: SerializerProtocol) -> SaverCore:
         """The same store seen through another serialiser."""
-        codec = self.codec.with_serde(serde)
-        return SaverCore(self.store, self._commit, serde, codec, self.views.limit)
+        return SaverCore(
+            self.store,
+            self.housekeeping,
+            self._commit,
+            serde,
+            self.codec.with_serde(serde),
+            self.views.limit,
+            self.refresh_on_read,
+        )
 
     def run(self, operation: Operation[Any, T]) -> T:
         """Carry out an operation; it is durable when this returns."""
@@ -141,22 +166,57 @@ class SaverCore:
                 continue
             return operation.finish(result)
 
-    def view(self, where: Where, fresh: bool) -> View:
-        """What is known of a checkpoint; nothing of one that the store does not have."""
+    def run_all(self, operations: Operations[T]) -> T:
+        """Carry out operations one after another; returns what they come to."""
+        send: Callable[[Any], Operation[Any, Any]] = operations.send
+        value: Any = None
+        while True:
+            try:
+                operation = send(value)
+            except StopIteration as stop:
+                return cast("T", stop.value)
+            try:
+                send, value = operations.send, self.run(operation)
+            except (LmdbSaverError, DryRun) as error:
+                send, value = operations.throw, error
+
+    async def run_all_async(self, operations: Operations[T]) -> T:
+        """The same for a coroutine."""
+        send: Callable[[Any], Operation[Any, Any]] = operations.send
+        value: Any = None
+        while True:
+            try:
+                operation = send(value)
+            except StopIteration as stop:
+                return cast("T", stop.value)
+            try:
+                send, value = operations.send, await self.run_async(operation)
+            except (LmdbSaverError, DryRun) as error:
+                send, value = operations.throw, error
+
+    def view(self, where: Where, fresh: bool, root: str | None = None) -> View:
+        """What is known of a checkpoint; nothing of one that the store does not have.
+
+        What follows a checkpoint of an expired thread brings it back to life: there it is seen.
+
+        Args:
+            root: The checkpoint of the root namespace that it was called from.
+        """
         if not fresh and where.checkpoint_id is not None:
             known = self.views.get(where)
             if known is not None:
                 return known
         with self.store.snapshot() as snapshot:
-            thread = snapshot.thread(where.thread_id)
+            thread, expired = snapshot.thread_of_any_age(where.thread_id)
             if thread is None:
                 return View(None, None)
-            place = thread.place
             namespace = snapshot.namespace(thread, where.checkpoint_ns)
-            if namespace is None or where.checkpoint_id is None:
-                return View(place, None)
-            record = snapshot.checkpoint(thread.number, namespace, where.checkpoint_id)
-            return View(place, record)
+            record = None
+            if namespace is not None and where.checkpoint_id is not None:
+                record = snapshot.checkpoint(thread.number, namespace, where.checkpoint_id)
+            if expired and record is None and not snapshot.has_root(thread, root):
+                return View(None, None)
+            return View(thread.place, record)
 
     @contextmanager
     def snapshot_of(self, thread_id: str, place: Place) -> Iterator[Snapshot]:
@@ -166,7 +226,7 @@ class SaverCore:
             StaleError: It does not hold any more.
         """
         with self.store.snapshot() as snapshot:
-            thread = snapshot.thread(thread_id)
+            thread, _ = snapshot.thread_of_any_age(thread_id)
             if thread is None or thread.place != place:
                 raise StaleError
             yield snapshot

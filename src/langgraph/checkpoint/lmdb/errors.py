@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 __all__ = [
+    "CheckpointNotFoundError",
     "DamagedError",
     "DeserializationError",
     "FormatVersionError",
@@ -34,6 +35,7 @@ __all__ = [
     "StoreFullError",
     "StoreIOError",
     "ThreadExistsError",
+    "ThreadNotFoundError",
     "TooManyReadersError",
     "UsageError",
     "WrongKeyError",
@@ -152,6 +154,20 @@ class StoreClosedError(UsageError):
 
     kind = "store_closed"
     default_advice = "Open the store again, and close it only after its last user."
+
+
+class ThreadNotFoundError(UsageError):
+    """A call that needs a thread which the store does not have, or which has expired."""
+
+    kind = "thread_not_found"
+    default_advice = "threads() lists what there is."
+
+
+class CheckpointNotFoundError(UsageError):
+    """A call that needs a checkpoint which the store does not have, or which has expired."""
+
+    kind = "checkpoint_not_found"
+    default_advice = "list() and history() show what there is."
 
 
 class ThreadExistsError(UsageError):

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langgraph.checkpoint.base import CheckpointTuple
 
-from langgraph.checkpoint.lmdb import configs
+from langgraph.checkpoint.lmdb import configs, labels
 from langgraph.checkpoint.lmdb.codec import faults
 from langgraph.checkpoint.lmdb.codec.layouts import ChannelKey
 from langgraph.checkpoint.lmdb.configs import Where
-from langgraph.checkpoint.lmdb.core import View
+from langgraph.checkpoint.lmdb.core import View, simple
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import DeltaChannelHistory, PendingWrite
 
-    from langgraph.checkpoint.lmdb.core import SaverCore
+    from langgraph.checkpoint.lmdb.core import Operation, SaverCore
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.engine.threads import Thread
@@ -156,6 +156,46 @@ def metadata_filter(wanted: Mapping[str, Any] | None) -> Matches | None:
     return lambda metadata: all(metadata.get(key) == value for key, value in items)
 
 
+def locate(core: SaverCore, where: Where) -> CheckpointRecord | None:
+    """The record of the checkpoint that a config leads to."""
+    try:
+        with core.store.snapshot() as snapshot:
+            found = _find(core, snapshot, where)
+    except LmdbSaverError as error:
+        raise faults.locate(error, **where._asdict())  # noqa: B904
+    return None if found is None else found.record
+
+
+def latest_metadata(core: SaverCore, snapshot: Snapshot, thread: Thread) -> dict[str, Any]:
+    """The metadata of a thread's latest checkpoint in the root namespace; empty if it has none."""
+    where = Where(thread.id, "", None)
+    try:
+        found = _find(core, snapshot, where)
+        metadata = {} if found is None else core.codec.load(found.record.metadata, snapshot)
+    except LmdbSaverError as error:
+        raise faults.locate(error, **where._asdict())  # noqa: B904
+    return metadata if isinstance(metadata, dict) else {}
+
+
+_REFRESHES = 100
+
+
+def refresh(core: SaverCore, thread_id: str) -> Operation[None, None] | None:
+    """Count a read as activity, where that is wanted and a hundredth of the thread's time to live
+    has passed since the last one."""
+    if not core.refresh_on_read:
+        return None
+    with core.store.snapshot() as snapshot:
+        thread = snapshot.thread(thread_id)
+    expires = None if thread is None else core.store.settings.retention.expires(thread)
+    if thread is None or expires is None:
+        return None
+    age = core.store.settings.now() - thread.updated
+    if age * _REFRESHES < expires - thread.updated:
+        return None
+    return simple(core.housekeeping.touch(thread_id))
+
+
 def places(
     core: SaverCore,
     config: RunnableConfig | None,
@@ -165,17 +205,17 @@ def places(
     """Where each checkpoint is that a config covers, by descending id.
 
     Args:
-        wanted: What its metadata must have. A run leads to its checkpoints by an index; all else
-            is for the caller to compare.
+        wanted: What its metadata must have. Indexes lead to places that may have it; the caller
+            compares.
     """
     bound = None if before is None else configs.checkpoint_id(before)
-    run_id = (wanted or {}).get("run_id")
-    if isinstance(run_id, str):
-        yield from _of_run(core, config, bound, run_id)
+    leading = labels.of_checkpoints(wanted or {})
+    if leading is not None and (config is None or "run_id" in (wanted or {})):
+        yield from _by_label(core, config, bound, leading)
         return
     with core.store.snapshot() as snapshot:
         if config is None:
-            found = [thread for thread in snapshot.threads() if thread.checkpoints]
+            found = _threads_with(snapshot, wanted or {})
             only = exact = None
         else:
             only = configs.namespace_filter(config)
@@ -192,30 +232,56 @@ def places(
         if bound is None or exact < bound:
             yield from (Where(thread_id, name, exact) for thread_id, name in namespaces)
         return
-    walks = [_walk(core, thread_id, name, bound) for thread_id, name in namespaces]
+    yield from _merged([_walk(core, thread_id, name, bound) for thread_id, name in namespaces])
+
+
+def _merged(walks: Sequence[Iterator[Where]]) -> Iterator[Where]:
+    """Several walks as one, by descending id."""
     if len(walks) == 1:
-        yield from walks[0]
-    else:
-        yield from heapq.merge(*walks, key=lambda where: where.checkpoint_id or "", reverse=True)
+        return walks[0]
+    return heapq.merge(*walks, key=lambda where: where.checkpoint_id or "", reverse=True)
 
 
-def _of_run(
-    core: SaverCore, config: RunnableConfig | None, bound: str | None, run_id: str
+def _threads_with(snapshot: Snapshot, wanted: Mapping[str, Any]) -> list[Thread]:
+    """The threads that may have checkpoints with such metadata."""
+    leading = labels.of_threads(wanted)
+    if leading is None:
+        return [thread for thread in snapshot.threads() if thread.checkpoints]
+    found = (thread for label in leading for thread in snapshot.threads_labelled(label))
+    return list({thread.number: thread for thread in found}.values())
+
+
+def _by_label(
+    core: SaverCore, config: RunnableConfig | None, bound: str | None, leading: Sequence[bytes]
 ) -> Iterator[Where]:
+    found = _merged([_labelled(core, label, bound) for label in leading])
+    if config is None:
+        return found
+    thread_id, _, exact = configs.where(config)
+    only = configs.namespace_filter(config)
+    return (
+        where
+        for where in found
+        if where.thread_id == thread_id
+        and only in (None, where.checkpoint_ns)
+        and exact in (None, where.checkpoint_id)
+    )
+
+
+def _labelled(core: SaverCore, label: bytes, bound: str | None) -> Iterator[Where]:
     with core.store.snapshot() as snapshot:
-        found = [Where(*place) for place in snapshot.of_run(run_id)]
-    if config is not None:
-        thread_id, _, exact = configs.where(config)
-        only = configs.namespace_filter(config)
-        found = [
-            where
-            for where in found
-            if where.thread_id == thread_id
-            and only in (None, where.checkpoint_ns)
-            and exact in (None, where.checkpoint_id)
-        ]
-    found.sort(key=lambda where: where.checkpoint_id or "", reverse=True)
-    yield from (w for w in found if bound is None or (w.checkpoint_id or "") < bound)
+        at = None if bound is None else snapshot.bound(label, bound)
+    while True:
+        with core.store.snapshot() as snapshot:
+            found, at = snapshot.labelled(label, at, _LABELLED_AT_ONCE)
+        for place in found:
+            if bound is None or place[2] < bound:
+                yield Where(*place)
+        if at is None:
+            return
+
+
+_LABELLED_AT_ONCE = 64
 
 
 def _walk(

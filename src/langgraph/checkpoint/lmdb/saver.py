@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import random
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from langgraph.checkpoint.lmdb import configs, reading, writing
+from langgraph.checkpoint.lmdb import configs, reading, retention, sweeper, writing
 from langgraph.checkpoint.lmdb.aio import AsyncFace
 from langgraph.checkpoint.lmdb.codec import faults
 from langgraph.checkpoint.lmdb.codec.values import ValueCodec
 from langgraph.checkpoint.lmdb.core import SaverCore
 from langgraph.checkpoint.lmdb.engine import encryption
 from langgraph.checkpoint.lmdb.engine.commit import GroupCommit
+from langgraph.checkpoint.lmdb.engine.housekeeping import Housekeeping
+from langgraph.checkpoint.lmdb.engine.settings import Settings
 from langgraph.checkpoint.lmdb.engine.store import CheckpointStore
-from langgraph.checkpoint.lmdb.errors import LmdbSaverError, UsageError
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError, UsageError
 from langgraph.checkpoint.lmdb.kv.lmdb import DEFAULT_MAP_SIZE, LmdbStore
+from langgraph.checkpoint.lmdb.management import Management
 from langgraph.checkpoint.lmdb.rekeying import Rekeying
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.engine.encryption import EncryptionKey
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
+    from langgraph.checkpoint.lmdb.retention import Policy, TTLConfig
 
 DEFAULT_CACHE_SIZE = 64 << 20
 # Higher levels make small records a tenth smaller, in several times the time:
@@ -47,7 +51,7 @@ _VIEWS = 512
 _BYTES_PER_HINT = 2048  # a hint takes about 300: beside the cache it adds a seventh at most
 
 
-class LmdbSaver(AsyncFace, Rekeying):
+class LmdbSaver(AsyncFace, Management, Rekeying):
     """Keeps LangGraph checkpoints in a folder, for any number of threads, tasks and processes.
 
     ```python
@@ -60,6 +64,8 @@ class LmdbSaver(AsyncFace, Rekeying):
         path: The folder of the store; made, for its owner alone, if it is not there.
         serde: How values are serialised; LangGraph's JsonPlusSerializer unless told. With exactly
             that one, a list of messages costs what is new in it.
+        ttl: For how long what is kept, a `TTLConfig`: minutes after which an idle thread goes, how
+            much history to keep, and how often to sweep in the background. None: for ever.
         sync: When a call returns, "full": it survives a power cut; "normal": the last calls may
             be lost to a power cut, the store stays whole; "off": a power cut may damage the
             store. None of them loses anything when only the process dies.
@@ -91,6 +97,7 @@ class LmdbSaver(AsyncFace, Rekeying):
         path: str | os.PathLike[str],
         *,
         serde: SerializerProtocol | None = None,
+        ttl: TTLConfig | None = None,
         sync: Literal["full", "normal", "off"] = "full",
         compression: int | None = DEFAULT_LEVEL,
         cache_size: int = DEFAULT_CACHE_SIZE,
@@ -105,10 +112,11 @@ class LmdbSaver(AsyncFace, Rekeying):
             )
         if cache_size < 0:
             raise UsageError(f"cache_size={cache_size!r}", advice="Use bytes, or 0 for no cache.")
+        rules = retention.policy(ttl)
         kv = LmdbStore.open(path, sync=sync, map_size=map_size, readonly=readonly)
         try:
             plain = encryption.unlock(kv, encryption_key)
-            self._set_up(plain, serde, compression, cache_size, clock)
+            self._set_up(plain, serde, rules, compression, cache_size, clock)
         except BaseException as error:
             kv.close()
             if isinstance(error, LmdbSaverError):
@@ -119,6 +127,7 @@ class LmdbSaver(AsyncFace, Rekeying):
         self,
         kv: KeyValueStore,
         serde: SerializerProtocol | None,
+        rules: Policy,
         compression: int | None,
         cache_size: int,
         clock: Callable[[], float],
@@ -126,17 +135,27 @@ class LmdbSaver(AsyncFace, Rekeying):
         super().__init__(serde=serde)
         self._kv = kv
         self._commit = GroupCommit(kv)
-        store = CheckpointStore(
-            kv,
+        settings = Settings(
             level=compression,
             clock=clock,
             transient=configs.is_transient,
             is_call=configs.is_call,
-            hints=cache_size // _BYTES_PER_HINT,
+            retention=rules.retention,
         )
-        codec = ValueCodec(self.serde, compression, cache_size, store.hints)
-        views = _VIEWS if cache_size else 0
-        self._of_serde = SaverCore(store, self._commit, self.serde, codec, views)
+        store = CheckpointStore(kv, settings, cache_size // _BYTES_PER_HINT)
+        self._of_serde = SaverCore(
+            store,
+            Housekeeping(kv, settings),
+            self._commit,
+            self.serde,
+            ValueCodec(self.serde, compression, cache_size, store.hints),
+            _VIEWS if cache_size else 0,
+            rules.refresh_on_read and not kv.readonly,
+        )
+        self._swept = None
+        if rules.interval is not None and not kv.readonly:
+            self._swept = (kv.identity, self._of_serde)
+            sweeper.start(*self._swept, rules.interval)
 
     @classmethod
     def on(
@@ -144,13 +163,14 @@ class LmdbSaver(AsyncFace, Rekeying):
         kv: KeyValueStore,
         *,
         serde: SerializerProtocol | None = None,
+        ttl: TTLConfig | None = None,
         compression: int | None = DEFAULT_LEVEL,
         cache_size: int = DEFAULT_CACHE_SIZE,
         clock: Callable[[], float] = time.time,
     ) -> Self:
         """A saver on any key-value store, such as `kv.memory.MemoryStore()` in tests."""
         saver = cls.__new__(cls)
-        saver._set_up(kv, serde, compression, cache_size, clock)
+        saver._set_up(kv, serde, retention.policy(ttl), compression, cache_size, clock)
         return saver
 
     @classmethod
@@ -171,6 +191,8 @@ class LmdbSaver(AsyncFace, Rekeying):
 
     def close(self) -> None:
         """Close the store. A second call does nothing; any other use raises StoreClosedError."""
+        if self._swept is not None:
+            sweeper.stop(*self._swept)
         self._commit.close()
         self._kv.close()
 
@@ -199,7 +221,13 @@ class LmdbSaver(AsyncFace, Rekeying):
             DamagedError: The checkpoint is damaged.
             DeserializationError: The serialiser cannot rebuild a value.
         """
-        return reading.get_tuple(self._core, configs.where(config))
+        core, where = self._core, configs.where(config)
+        found = reading.get_tuple(core, where)
+        refresh = None if found is None else reading.refresh(core, where.thread_id)
+        if refresh is not None:
+            with suppress(RetryableError):  # the read itself went well
+                core.run(refresh)
+        return found
 
     def list(
         self,
@@ -283,9 +311,12 @@ class LmdbSaver(AsyncFace, Rekeying):
         core.run(writing.put_writes(core, config, writes, task_id, task_path))
 
     def delete_thread(self, thread_id: str) -> None:
-        """Delete a thread: checkpoints, writes, and all values that no other thread shares."""
+        """Delete a thread: checkpoints, writes, and all values that no other thread shares.
+
+        It is out of sight at once; a large one goes in several transactions.
+        """
         core = self._core
-        core.run(writing.delete_thread(core, thread_id))
+        core.run_all(writing.delete_thread(core, thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the checkpoints whose metadata name these runs, with their writes.
@@ -294,8 +325,7 @@ class LmdbSaver(AsyncFace, Rekeying):
         are rebuilt from the writes of their ancestors keep their state.
         """
         core = self._core
-        for operation in writing.delete_for_runs(core, run_ids):
-            core.run(operation)
+        core.run_all(writing.delete_for_runs(core, run_ids))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy all of a thread to a new one; the values are shared until one of them lets go.
@@ -330,8 +360,7 @@ class LmdbSaver(AsyncFace, Rekeying):
             ValueError: The strategy is unknown, or `keep_last` is not a number above 0.
         """
         core = self._core
-        for operation in writing.prune(core, thread_ids, strategy, keep_last):
-            core.run(operation)
+        core.run_all(writing.prune(core, thread_ids, strategy, keep_last))
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import WRITES_IDX_MAP, get_checkpoint_metadata
 
-from langgraph.checkpoint.lmdb import configs
+from langgraph.checkpoint.lmdb import configs, labels
 from langgraph.checkpoint.lmdb.codec import faults
 from langgraph.checkpoint.lmdb.codec.layouts import ChannelKey
 from langgraph.checkpoint.lmdb.codec.values import Base, Encoded
 from langgraph.checkpoint.lmdb.configs import Where
-from langgraph.checkpoint.lmdb.core import Operation, View
+from langgraph.checkpoint.lmdb.core import Operation, View, simple
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites
 from langgraph.checkpoint.lmdb.errors import (
     InvalidConfigError,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
 
-    from langgraph.checkpoint.lmdb.core import SaverCore
+    from langgraph.checkpoint.lmdb.core import Operations, SaverCore
     from langgraph.checkpoint.lmdb.engine.checkpoints import Version
     from langgraph.checkpoint.lmdb.engine.store import Stored
     from langgraph.checkpoint.lmdb.engine.values import Inline, NewValue, StoredValue
@@ -52,10 +52,12 @@ def put(
     versions = _versions(where, checkpoint)
     body = {key: None if key in _IN_RECORD else value for key, value in checkpoint.items()}
     run_id = full_metadata.get("run_id")
+    root = _root_of(full_metadata) if where.checkpoint_ns else None
+    own_labels, thread_labels = labels.of_metadata(full_metadata)
     encoded: dict[str, Encoded | StoredValue] = {}
 
     def prepare(fresh: bool) -> Callable[[Writer], Stored]:
-        view = core.view(parent, fresh)
+        view = core.view(parent, fresh, root)
         encoded.clear()
         encoded.update(_values(core, where, checkpoint, new_versions, view))
         return core.store.put(
@@ -65,11 +67,14 @@ def put(
                 str(checkpoint["id"]),
                 parent.checkpoint_id,
                 None if run_id is None else str(run_id),
-                _root_of(full_metadata) if where.checkpoint_ns else None,
+                root,
                 _record_part(core, where, "checkpoint", body),
                 _record_part(core, where, "metadata", full_metadata),
                 versions,
                 {c: v.new if isinstance(v, Encoded) else v for c, v in encoded.items()},
+                own_labels,
+                thread_labels,
+                None if view.record is None else view.record.stored,
                 view.place,
             )
         )
@@ -144,7 +149,7 @@ def _inherited(
     if view.place is None:
         return None
     with core.snapshot_of(where.thread_id, view.place) as snapshot:
-        thread = snapshot.thread(where.thread_id)
+        thread, _ = snapshot.thread_of_any_age(where.thread_id)
         namespace = None if thread is None else snapshot.namespace(thread, where.checkpoint_ns)
         if thread is None or namespace is None:
             return None
@@ -206,20 +211,39 @@ def put_writes(
     return Operation(prepare, lambda _: None, patient=True)
 
 
-def delete_thread(core: SaverCore, thread_id: object) -> Operation[None, None]:
-    """Delete a thread."""
-    return _simple(core.store.delete_thread(str(thread_id)))
+def delete_thread(core: SaverCore, thread_id: object) -> Operations[None]:
+    """Delete a thread; it is out of sight after the first operation."""
+    house = core.housekeeping
+    left = yield simple(house.delete_thread(str(thread_id)))
+    while left is not None:
+        left = yield simple(house.erase(left))
 
 
-def delete_for_runs(core: SaverCore, run_ids: Sequence[str]) -> Iterator[Operation[None, None]]:
+def delete_for_runs(core: SaverCore, run_ids: Sequence[str]) -> Operations[None]:
     """Delete what runs stored; an operation for each thread that they ran in."""
-    ids = _texts(run_ids, "run_ids")
-    return map(_simple, core.store.delete_runs(ids))
+    ids = {run_id: labels.of_run(run_id) for run_id in _texts(run_ids, "run_ids")}
+    for apply in core.housekeeping.delete_runs(ids):
+        yield simple(apply)
 
 
 def copy_thread(core: SaverCore, source: object, target: object) -> Operation[None, None]:
     """Copy a thread."""
-    return _simple(core.store.copy_thread(str(source), str(target)))
+    return simple(core.housekeeping.copy_thread(str(source), str(target)))
+
+
+def fork(core: SaverCore, config: RunnableConfig, target: object) -> Operation[str, RunnableConfig]:
+    """Make a thread of a checkpoint and its ancestors; returns the config that leads to it."""
+    source = configs.where(config)
+    if source.checkpoint_ns:
+        raise InvalidConfigError(
+            "a fork begins in the root namespace",
+            advice="Fork the root checkpoint that the subgraph was called from; "
+            "what the subgraph stored comes along.",
+            **source._asdict(),
+        )
+    thread_id = str(target)
+    apply = core.housekeeping.fork(source.thread_id, source.checkpoint_id, thread_id)
+    return Operation(lambda _: apply, lambda found: configs.config(Where(thread_id, "", found)))
 
 
 PRUNE_STRATEGIES = ("keep_latest", "delete")
@@ -227,7 +251,7 @@ PRUNE_STRATEGIES = ("keep_latest", "delete")
 
 def prune(
     core: SaverCore, thread_ids: Sequence[str], strategy: str, keep_last: int | None
-) -> Iterator[Operation[None, None]]:
+) -> Operations[None]:
     """Prune threads; an operation for each."""
     ids = _texts(thread_ids, "thread_ids")
     if strategy not in PRUNE_STRATEGIES:
@@ -246,14 +270,15 @@ def prune(
         raise UsageError(
             f"keep_last={keep_last} keeps nothing", advice='Use strategy "delete" for that.'
         )
-    if strategy == "delete":
-        return (delete_thread(core, thread_id) for thread_id in ids)
-    keep = 1 if keep_last is None else keep_last
-    return (_simple(core.store.prune(thread_id, keep)) for thread_id in ids)
+    return _prune(core, ids, strategy, 1 if keep_last is None else keep_last)
 
 
-def _simple(apply: Callable[[Writer], None]) -> Operation[None, None]:
-    return Operation(lambda _: apply, lambda _: None)
+def _prune(core: SaverCore, ids: Sequence[str], strategy: str, keep: int) -> Operations[None]:
+    for thread_id in ids:
+        if strategy == "delete":
+            yield from delete_thread(core, thread_id)
+        else:
+            yield simple(core.housekeeping.prune(thread_id, keep))
 
 
 def _texts(values: Sequence[str], name: str) -> list[str]:

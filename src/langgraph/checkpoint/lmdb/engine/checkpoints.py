@@ -1,9 +1,12 @@
-"""Checkpoint records, and the indexes that lead to them: by parent and by run."""
+"""Checkpoint records, and the indexes that lead to them: by parent and by label.
+
+A label is a hash that stands for one property of a checkpoint, such as its run.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from langgraph.checkpoint.lmdb.engine import keys, records
 from langgraph.checkpoint.lmdb.engine.values import StoredValue, stored_value
@@ -33,6 +36,10 @@ class CheckpointRecord:
     versions: dict[str, Version]
     values: dict[str, StoredValue]
     """Of each channel that has a value; its version is in `versions`."""
+    labels: list[bytes]
+    """What an index leads to this checkpoint by."""
+    thread_labels: list[bytes]
+    """What an index leads to its thread by."""
 
     def payload(self) -> bytes:
         """The record's bytes. The id is part of the key, which holds it whole unless it is long."""
@@ -46,6 +53,8 @@ class CheckpointRecord:
                 self.metadata,
                 self.versions,
                 self.values,
+                b"".join(self.labels),
+                b"".join(self.thread_labels),
                 self.id if keys.is_cut(keys.text(self.id)) else None,
             )
         )
@@ -53,23 +62,37 @@ class CheckpointRecord:
 
 def write(
     writer: Writer, thread: int, namespace: int, record: CheckpointRecord, level: int | None
-) -> None:
-    """Store a record with its index entries; the caller has removed one of the same id."""
+) -> int:
+    """Store a record with its index entries; the caller has removed one of the same id.
+
+    Returns:
+        The bytes of the key and the record.
+    """
     key = keys.checkpoint(thread, namespace, record.id)
-    writer.put(key, records.seal(key, records.pack(record.payload(), level)))
-    if record.parent is not None:
-        writer.put(keys.children(thread, namespace, record.parent) + keys.text(record.id), b"")
-    if record.run_id is not None:
-        writer.put(keys.run_member(record.run_id, thread, namespace, record.id), b"")
+    sealed = records.seal(key, records.pack(record.payload(), level))
+    writer.put(key, sealed)
+    for entry in _index_entries(thread, namespace, record):
+        writer.put(entry, b"")
+    for label in record.thread_labels:
+        entry = keys.thread_labelled(label, thread)
+        if writer.get(entry) is None:
+            writer.put(entry, b"")
+    return len(key) + len(sealed)
 
 
 def remove(writer: Writer, thread: int, namespace: int, record: CheckpointRecord) -> None:
-    """Delete a record and its index entries."""
+    """Delete a record and the index entries that lead to it; those that lead to its thread may
+    be needed by other checkpoints."""
     writer.delete(keys.checkpoint(thread, namespace, record.id))
+    for entry in _index_entries(thread, namespace, record):
+        writer.delete(entry)
+
+
+def _index_entries(thread: int, namespace: int, record: CheckpointRecord) -> Iterator[bytes]:
     if record.parent is not None:
-        writer.delete(keys.children(thread, namespace, record.parent) + keys.text(record.id))
-    if record.run_id is not None:
-        writer.delete(keys.run_member(record.run_id, thread, namespace, record.id))
+        yield keys.children(thread, namespace, record.parent) + keys.text(record.id)
+    for label in record.labels:
+        yield keys.labelled(label, record.id, thread, namespace)
 
 
 def read(
@@ -89,7 +112,8 @@ def decode(key: bytes, record: bytes, thread: int, namespace: int) -> Checkpoint
     """
     fields: list[Any] = records.decode(key, records.unseal(key, record))
     try:
-        stored, parent, run_id, root, body, metadata, versions, values, full_id = fields
+        stored, parent, run_id, root, body, metadata, versions, values = fields[:8]
+        labels, thread_labels, full_id = fields[8:]
         return CheckpointRecord(
             full_id if full_id is not None else _id_in_key(key, thread, namespace),
             parent,
@@ -100,9 +124,15 @@ def decode(key: bytes, record: bytes, thread: int, namespace: int) -> Checkpoint
             stored_value(metadata),
             versions,
             {channel: stored_value(value) for channel, value in values.items()},
+            _split(labels),
+            _split(thread_labels),
         )
     except (AttributeError, TypeError, ValueError) as error:
         records.damaged(key, f"its fields are not those of a checkpoint: {error}")
+
+
+def _split(labels: bytes) -> list[bytes]:
+    return [labels[at : at + keys.HASH_SIZE] for at in range(0, len(labels), keys.HASH_SIZE)]
 
 
 def _id_in_key(key: bytes, thread: int, namespace: int) -> str:
@@ -112,9 +142,15 @@ def _id_in_key(key: bytes, thread: int, namespace: int) -> str:
 
 def in_namespace(reader: Reader, thread: int, namespace: int) -> Iterator[CheckpointRecord]:
     """All checkpoints of a namespace, in the order of their keys."""
+    for record, _ in sized(reader, thread, namespace):
+        yield record
+
+
+def sized(reader: Reader, thread: int, namespace: int) -> Iterator[tuple[CheckpointRecord, int]]:
+    """The same, each with the bytes of its key and record."""
     prefix = keys.checkpoints(thread, namespace)
     for key, record in reader.range(prefix, keys.after(prefix)):
-        yield decode(key, record, thread, namespace)
+        yield decode(key, record, thread, namespace), len(key) + len(record)
 
 
 def latest_before(
@@ -169,10 +205,73 @@ def child_ids(reader: Reader, thread: int, namespace: int, parent_id: str) -> li
     return sorted(ids)
 
 
-def of_run(reader: Reader, run_id: str) -> Iterator[tuple[int, int, bytes]]:
-    """Thread, namespace and key of each checkpoint that a run stored (or one of the same hash)."""
-    prefix = keys.run(run_id)
+def labelled(reader: Reader, label: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Thread, namespace and key of each checkpoint with a label (or with one of the same hash)."""
+    prefix = keys.label(label)
     for key in reader.keys(prefix, keys.after(prefix)):
-        thread, at = keys.read_number(key, len(prefix))
-        namespace, at = keys.read_number(key, at)
-        yield thread, namespace, keys.checkpoints(thread, namespace) + key[at:]
+        thread, namespace, part = _labelled(key, len(prefix))
+        yield thread, namespace, keys.checkpoints(thread, namespace) + part
+
+
+def _labelled(key: bytes, at: int) -> tuple[int, int, bytes]:
+    part, at = keys.read_ordered_text(key, at)
+    thread, at = keys.read_number(key, at)
+    namespace, _ = keys.read_number(key, at)
+    return thread, namespace, part
+
+
+class Labelled(NamedTuple):
+    """Where a checkpoint is that an index led to."""
+
+    id: str
+    thread: int
+    namespace: int
+
+
+def newest_labelled(
+    reader: Reader, label: bytes, before: bytes | None, count: int
+) -> tuple[list[Labelled], bytes]:
+    """Checkpoints with a label, by descending id.
+
+    Args:
+        before: Where the last call ended; None: from the greatest id on.
+        count: How many, about; an empty list is the end.
+
+    Returns:
+        The checkpoints, and where to go on.
+    """
+    prefix = keys.label(label)
+    found: list[Labelled] = []
+    group = b""
+    stop = keys.after(prefix) if before is None else before
+    for key in reader.keys(prefix, stop, reverse=True):
+        thread, namespace, part = _labelled(key, len(prefix))
+        if len(found) >= count and not (group and part.startswith(group)):
+            break
+        group = keys.cut_group(part) if keys.is_cut(part) else b""
+        stop = key
+        name = part.decode("utf-8", "surrogatepass") if not group else None
+        if name is None:
+            checkpoint = keys.checkpoints(thread, namespace) + part
+            record = reader.get(checkpoint)
+            if record is None:
+                records.damaged(checkpoint, "an index names it, but it is missing")
+            name = decode(checkpoint, record, thread, namespace).id
+        found.append(Labelled(name, thread, namespace))
+    found.sort(key=lambda row: keys.utf8(row.id), reverse=True)
+    return found, stop
+
+
+def labelled_before(label: bytes, before: str) -> bytes:
+    """Where `newest_labelled` has to begin so as not to miss an id below `before`."""
+    part = keys.text(before)
+    if keys.is_cut(part):  # ids that share the cut do not sort among one another
+        return keys.after(keys.label(label) + keys.ordered_group(part))
+    return keys.label(label) + keys.ordered_text(before)
+
+
+def threads_labelled(reader: Reader, label: bytes) -> Iterator[int]:
+    """The numbers of the threads with a label (or with one of the same hash)."""
+    prefix = keys.thread_label(label)
+    for key in reader.keys(prefix, keys.after(prefix)):
+        yield keys.read_number(key, len(prefix))[0]

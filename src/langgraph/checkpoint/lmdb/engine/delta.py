@@ -152,15 +152,16 @@ def _fields(
         records.damaged(key, f"its fields are not those of a folded history: {error}")
 
 
-def folded_values(reader: Reader, thread: int, namespace: int) -> Iterator[StoredValue]:
-    """Every value that folded histories of a namespace keep alive."""
+def folded_values(
+    reader: Reader, thread: int, namespace: int
+) -> Iterator[tuple[list[StoredValue], int]]:
+    """The values of each record of folded history in a namespace, and the bytes of its key and
+    record."""
     prefix = keys.of_namespace(b"h", thread, namespace)
     for key, record in reader.range(prefix, keys.after(prefix)):
         _, seed, rows = _fields(key, record)
-        if seed is not None:
-            yield seed
-        for _, value in rows:
-            yield value
+        values = [value for _, value in rows]
+        yield (values if seed is None else [*values, seed]), len(key) + len(record)
 
 
 def remove(writer: Writer, thread: int, namespace: int, checkpoint_id: str) -> None:

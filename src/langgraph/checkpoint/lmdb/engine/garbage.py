@@ -6,6 +6,8 @@ chunks that only pins keep alive are noted as left behind, and go when the last 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import checkpoints, delta, keys, records, threads, writes
@@ -13,31 +15,63 @@ from langgraph.checkpoint.lmdb.engine.runs import Coverage, Run, decode_runs, en
 from langgraph.checkpoint.lmdb.engine.values import Chunked, StoredValue, owned_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 
-def _values(reader: Reader, thread: Thread) -> Iterator[StoredValue]:
-    for _, namespace in threads.namespaces(reader, thread):
-        for record in checkpoints.in_namespace(reader, thread.number, namespace):
-            yield record.body
-            yield record.metadata
-            yield from record.values.values()
-        yield from writes.values(writes.in_namespace(reader, thread.number, namespace))
-        yield from delta.folded_values(reader, thread.number, namespace)
+@dataclass(slots=True)
+class Holdings:
+    """What the records of a thread add up to."""
+
+    chunks: Coverage = field(default_factory=Coverage)
+    """Every chunk and node that they need."""
+    checkpoints: int = 0
+    writes: int = 0
+    size: int = 0
+    """Of keys and records, chunks not included."""
+    oldest: int | None = None
+    labels: set[bytes] = field(default_factory=set)
+    """That lead to the thread."""
 
 
-def coverage(reader: Reader, thread: Thread) -> Coverage:
-    """Every chunk and node that a thread's records need."""
-    covered = Coverage()
+def holdings(reader: Reader, thread: Thread) -> Holdings:
+    """Go through all that a thread has."""
+    held = Holdings()
     seen: set[tuple[int, bytes]] = set()
-    for value in _values(reader, thread):
+
+    def need(value: StoredValue) -> None:
         if isinstance(value, Chunked) and (value.depth, value.root) not in seen:
             seen.add((value.depth, value.root))
-            covered.add(owned_runs(reader, value))
-    return covered
+            held.chunks.add(owned_runs(reader, value))
+
+    for _, namespace in threads.namespaces(reader, thread):
+        stored: dict[str, int] = {}
+        for record, size in checkpoints.sized(reader, thread.number, namespace):
+            stored[record.id] = record.stored
+            held.size += size
+            held.labels.update(record.thread_labels)
+            for value in (record.body, record.metadata, *record.values.values()):
+                need(value)
+        held.checkpoints += len(stored)
+        if stored:
+            del stored[max(stored, key=keys.utf8)]
+            held.oldest = min((*stored.values(), *_some(held.oldest)), default=None)
+        for task in writes.in_namespace(reader, thread.number, namespace):
+            held.writes += len(task.writes)
+            held.size += task.size
+            for write in task.writes.values():
+                need(write.value)
+        for values, size in delta.folded_values(reader, thread.number, namespace):
+            held.size += size
+            for value in values:
+                need(value)
+    return held
+
+
+def _some(value: int | None) -> tuple[int, ...]:
+    return () if value is None else (value,)
 
 
 def collect(writer: Writer, thread: Thread) -> None:
@@ -45,23 +79,61 @@ def collect(writer: Writer, thread: Thread) -> None:
 
     The caller saves the thread, or deletes its record if nothing is left of it.
     """
-    needed = coverage(writer, thread)
+    held = holdings(writer, thread)
+    needed = held.chunks
     pinned = _pins(writer, thread.number)
-    _free_outside(writer, thread.number, needed, pinned)
+    _free_outside(writer, thread.number, [needed, pinned], None)
     _save(writer, keys.left_behind(thread.number), pinned.minus(needed).runs(thread.number))
-    for owner in thread.owners:
-        _save(writer, keys.pin(owner, thread.number), needed.runs(owner))
-        _free_left_behind(writer, owner)
-    thread.owners = sorted(needed.owners() - {thread.number})
+    _settle_pins(writer, thread, needed)
+    for label in thread.labels_gone - held.labels:
+        writer.delete(keys.thread_labelled(label, thread.number))
+    thread.labels_gone.clear()
     thread.generation += 1
+    _note(writer, thread, held)
+
+
+def release(writer: Writer, thread: Thread, budget: int | None) -> int:
+    """Free the chunks of a thread without records, but for those that other threads need.
+
+    Args:
+        budget: How many chunks to delete at most.
+
+    Returns:
+        How many were deleted: `budget` means that there may be more.
+    """
+    pinned = _pins(writer, thread.number)
+    _save(writer, keys.left_behind(thread.number), pinned.runs(thread.number))
+    deleted = _free_outside(writer, thread.number, [pinned], budget)
+    if deleted != budget:
+        _settle_pins(writer, thread, Coverage())
+    return deleted
 
 
 def pin(writer: Writer, thread: Thread) -> None:
     """Pin what a thread, just copied, uses of other threads; the caller saves the thread."""
-    needed = coverage(writer, thread)
-    thread.owners = sorted(needed.owners() - {thread.number})
-    for owner in thread.owners:
+    held = holdings(writer, thread)
+    _settle_pins(writer, thread, held.chunks)
+    _note(writer, thread, held)
+
+
+def _settle_pins(writer: Writer, thread: Thread, needed: Coverage) -> None:
+    owners = sorted(needed.owners() - {thread.number})
+    for owner in {*owners, *thread.owners}:
         _save(writer, keys.pin(owner, thread.number), needed.runs(owner))
+        if owner in thread.owners:
+            _free_left_behind(writer, owner)
+    thread.owners = owners
+
+
+def _note(reader: Reader, thread: Thread, held: Holdings) -> None:
+    thread.checkpoints = held.checkpoints
+    thread.writes = held.writes
+    thread.oldest = held.oldest
+    thread.size = held.size + sum(
+        len(key) + len(record)
+        for run in held.chunks.runs(thread.number)
+        for key, record in reader.range(*_bounds(run))
+    )
 
 
 def _pins(reader: Reader, owner: int) -> Coverage:
@@ -99,17 +171,33 @@ def _arenas(reader: Reader, owner: int) -> Iterator[int]:
         at = keys.after(keys.arena(owner, arena))
 
 
-def _free_outside(writer: Writer, owner: int, needed: Coverage, pinned: Coverage) -> None:
+def _free_outside(
+    writer: Writer, owner: int, needed: Iterable[Coverage], budget: int | None
+) -> int:
     kept = Coverage()
-    kept.add(needed.runs(owner))
-    kept.add(pinned.runs(owner))
+    for coverage in needed:
+        kept.add(coverage.runs(owner))
+    deleted = 0
     for arena in list(_arenas(writer, owner)):
         prefix = keys.arena(owner, arena)
         at = prefix
-        for start, stop in kept.ranges(owner, arena):
-            writer.delete_range(at, prefix + keys.number(start))
-            at = prefix + keys.number(stop)
-        writer.delete_range(at, keys.after(prefix))
+        for start, stop in [*kept.ranges(owner, arena), (None, None)]:
+            end = keys.after(prefix) if start is None else prefix + keys.number(start)
+            left = None if budget is None else budget - deleted
+            deleted += clear(writer, at, end, left)
+            if stop is not None:
+                at = prefix + keys.number(stop)
+    return deleted
+
+
+def clear(writer: Writer, start: bytes, stop: bytes, budget: int | None) -> int:
+    """Delete the keys of a range, at most so many; returns how many."""
+    if budget is None:
+        return writer.delete_range(start, stop)
+    ahead = list(islice(writer.keys(start, stop), budget + 1))
+    if len(ahead) > budget:
+        stop = ahead[budget]
+    return writer.delete_range(start, stop) if ahead else 0
 
 
 def _free_left_behind(writer: Writer, owner: int) -> None:
@@ -121,9 +209,11 @@ def _free_left_behind(writer: Writer, owner: int) -> None:
     left.add(_load(key, record))
     pinned = _pins(writer, owner)
     for run in left.minus(pinned).runs():
-        prefix = keys.arena(run.owner, run.arena)
-        writer.delete_range(
-            prefix + keys.number(run.start), prefix + keys.number(run.start + run.length)
-        )
+        writer.delete_range(*_bounds(run))
     kept = left.minus(left.minus(pinned))
     _save(writer, key, kept.runs())
+
+
+def _bounds(run: Run) -> tuple[bytes, bytes]:
+    prefix = keys.arena(run.owner, run.arena)
+    return prefix + keys.number(run.start), prefix + keys.number(run.start + run.length)

@@ -14,11 +14,18 @@ FORMAT = b"\x00format"
 NEXT_THREAD = b"\x00next-thread"
 """The counter that thread numbers come from; a number is never given out twice."""
 
+COUNTS = b"\x00counts"
+"""How many threads, checkpoints, writes and bytes there are."""
+SWEEPER = b"\x00sweeper"
+"""Who sweeps in the background, and when that was done last."""
+DETACHED = b"x"
+
 TEXT_LIMIT = 180
 """Bytes of an id that a key holds as they are. A longer id is cut there and told apart by a
 digest, so that every key stays below LMDB's 511 bytes."""
 _LONG = b"\xff"  # never part of UTF-8: it sorts a cut id behind all ids that share its head
 _DIGEST_SIZE = 16
+HASH_SIZE = 8
 _INNER_LIMIT = 240
 _NUL = b"\x00\xff"  # stands for a NUL inside of a text
 _END = b"\x00\x01"
@@ -66,6 +73,17 @@ def inner_text(value: str) -> bytes:
     return part + _END
 
 
+def ordered_text(value: str) -> bytes:
+    """A text that other fields follow, and that sorts as `text` does."""
+    return text(value).replace(b"\x00", _NUL) + _END
+
+
+def read_ordered_text(key: bytes, at: int) -> tuple[bytes, int]:
+    """What `text` made of the id at an offset of a key; also returns the offset behind it."""
+    end = key.index(_END, at)
+    return key[at:end].replace(_NUL, b"\x00"), end + len(_END)
+
+
 def inner_text_end(key: bytes, at: int) -> int:
     """The offset behind the `inner_text` that begins at an offset."""
     return key.index(_END, at) + len(_END)
@@ -81,9 +99,14 @@ def cut_group(part: bytes) -> bytes:
     return part[:TEXT_LIMIT] + _LONG
 
 
+def ordered_group(part: bytes) -> bytes:
+    """What the `ordered_text` of all cut ids with the same head begins with."""
+    return cut_group(part).replace(b"\x00", _NUL)
+
+
 def hashed(value: str) -> bytes:
     """Eight bytes that stand for a text in an index; the record itself settles a collision."""
-    return blake2b(utf8(value), digest_size=8).digest()
+    return blake2b(utf8(value), digest_size=HASH_SIZE).digest()
 
 
 def after(prefix: bytes) -> bytes:
@@ -128,12 +151,28 @@ def children(thread: int, namespace: int, parent_id: str) -> bytes:
     return of_namespace(b"k", thread, namespace) + hashed(parent_id)
 
 
-def run(run_id: str) -> bytes:
-    return b"r" + hashed(run_id)
+def label(label: bytes) -> bytes:
+    return b"r" + label
 
 
-def run_member(run_id: str, thread: int, namespace: int, checkpoint_id: str) -> bytes:
-    return run(run_id) + number(thread) + number(namespace) + text(checkpoint_id)
+def labelled(label: bytes, checkpoint_id: str, thread: int, namespace: int) -> bytes:
+    return b"r" + label + ordered_text(checkpoint_id) + number(thread) + number(namespace)
+
+
+def thread_label(label: bytes) -> bytes:
+    return b"m" + label
+
+
+def thread_labelled(label: bytes, thread: int) -> bytes:
+    return b"m" + label + number(thread)
+
+
+def agenda(kind: int, time: int) -> bytes:
+    return b"e" + number(kind) + number(time)
+
+
+def detached(thread: int) -> bytes:
+    return DETACHED + number(thread)
 
 
 def writes(thread: int, namespace: int, checkpoint_id: str) -> bytes:

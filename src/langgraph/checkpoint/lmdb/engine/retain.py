@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import (
@@ -9,89 +10,128 @@ from langgraph.checkpoint.lmdb.engine import (
     delta,
     garbage,
     keys,
-    records,
     threads,
     writes,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Mapping
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
+    from langgraph.checkpoint.lmdb.engine.settings import Settings
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.kv.base import Writer
 
-_KINDS_OF_NAMESPACE = (b"c", b"k", b"w", b"h", b"n")
+ERASED_AT_ONCE = 500
+"""Records of a deleted thread that go in one transaction: writers wait for some milliseconds."""
 
 
-def delete_thread(writer: Writer, thread: Thread) -> None:
-    """Delete a thread and all that only it used."""
+def delete_thread(writer: Writer, thread: Thread, budget: int | None = None) -> bool:
+    """Delete a thread and all that only it used.
+
+    Args:
+        budget: How many records to delete at most, about; the thread is out of sight at once.
+
+    Returns:
+        Whether nothing is left; `erase` goes on if there is.
+    """
+    threads.detach(writer, thread)
+    thread.checkpoints = thread.writes = thread.size = 0
+    return erase(writer, thread, budget)
+
+
+def erase(writer: Writer, thread: Thread, budget: int | None = None) -> bool:
+    """Delete what a detached thread held; returns whether nothing is left."""
+    number, left = thread.number, budget
     for _, namespace in threads.namespaces(writer, thread):
-        for record in checkpoints.in_namespace(writer, thread.number, namespace):
-            if record.run_id is not None:
-                writer.delete(keys.run_member(record.run_id, thread.number, namespace, record.id))
-    for kind in _KINDS_OF_NAMESPACE:
-        prefix = keys.of_thread(kind, thread.number)
-        writer.delete_range(prefix, keys.after(prefix))
-    garbage.collect(writer, thread)
-    threads.remove(writer, thread)
+        for record in islice(checkpoints.in_namespace(writer, number, namespace), left):
+            checkpoints.remove(writer, number, namespace, record)
+            for label in record.thread_labels:
+                writer.delete(keys.thread_labelled(label, number))
+            left = None if left is None else left - 1
+    for kind in (b"k", b"w", b"h"):
+        prefix = keys.of_thread(kind, number)
+        deleted = garbage.clear(writer, prefix, keys.after(prefix), left)
+        left = None if left is None else left - deleted
+    if left != 0:
+        deleted = garbage.release(writer, thread, left)
+        left = None if left is None else left - deleted
+    if left == 0:
+        return False
+    prefix = keys.namespaces(number)
+    writer.delete_range(prefix, keys.after(prefix))
+    threads.remove_detached(writer, thread)
+    return True
 
 
 def delete_runs(
     writer: Writer,
     number: int,
-    run_ids: Iterable[str],
-    transient: Callable[[str], bool],
-    level: int | None,
+    run_ids: Mapping[str, bytes],
+    settings: Settings,
 ) -> None:
-    """Delete the checkpoints that runs stored in one thread."""
+    """Delete the checkpoints that runs stored in one thread.
+
+    Args:
+        run_ids: The runs, with their labels.
+    """
     thread = threads.load(writer, number)
     gone: dict[int, set[str]] = {}
-    for run_id in run_ids:
-        for of, namespace, key in checkpoints.of_run(writer, run_id):
+    for run_id, label in run_ids.items():
+        for of, namespace, key in checkpoints.labelled(writer, label):
             record = writer.get(key) if of == number else None
             if record is not None:
                 found = checkpoints.decode(key, record, number, namespace)
                 if found.run_id == run_id:  # else another run of the same hash
                     gone.setdefault(namespace, set()).add(found.id)
     for namespace, ids in gone.items():
-        _delete(writer, thread, namespace, ids, transient, level)
+        _delete(writer, thread, namespace, ids, settings)
     _settle(writer, thread)
 
 
 def prune(
     writer: Writer,
     thread: Thread,
-    keep: int,
-    transient: Callable[[str], bool],
-    is_call: Callable[[str], bool],
-    level: int | None,
+    keep: int | None,
+    before: int | None,
+    settings: Settings,
 ) -> None:
     """Keep the latest checkpoints of each namespace, with all that they need.
 
     The namespace of a subgraph's call goes with the root checkpoint that the call started from.
 
     Args:
-        keep: How many to keep in a namespace, at least 1.
-        transient: Whether a channel's past is never asked for, so that it need not be folded.
-        is_call: Whether a namespace belongs to one call of a subgraph.
+        keep: How many to keep in a namespace, at least 1; None: any number.
+        before: Milliseconds since the epoch: what was stored earlier goes, but for the latest.
     """
-    ids_of: dict[int, list[str]] = {}
     names = threads.namespaces(writer, thread)
+    kept: dict[int, list[str]] = {}
+    gone: dict[int, set[str]] = {}
     for _, namespace in names:
-        ids_of[namespace] = _descending(writer, thread.number, namespace)
-    root = next((namespace for name, namespace in names if name == ""), None)
-    root_ids = ids_of.get(root, []) if root is not None else []
-    roots_gone = set(root_ids[keep:])
+        kept[namespace], gone[namespace] = _divide(writer, thread.number, namespace, keep, before)
     for name, namespace in names:
-        ids = ids_of[namespace]
-        gone = set(ids[keep:])
-        if ids and is_call(name):
-            head = checkpoints.read(writer, thread.number, namespace, ids[0])
-            if head is not None and head.root in roots_gone:
-                gone = set(ids)
-        _delete(writer, thread, namespace, gone, transient, level)
+        if kept[namespace] and settings.is_call(name):
+            head = checkpoints.read(writer, thread.number, namespace, kept[namespace][0])
+            if head is not None and head.root in gone.get(threads.ROOT, ()):
+                gone[namespace].update(kept[namespace])
+    if not any(gone.values()):
+        threads.save(writer, thread)
+        return
+    for namespace, ids in gone.items():
+        _delete(writer, thread, namespace, ids, settings)
     _settle(writer, thread)
+
+
+def _divide(
+    writer: Writer, thread: int, namespace: int, keep: int | None, before: int | None
+) -> tuple[list[str], set[str]]:
+    """The ids that stay, the latest first, and those that go."""
+    ids = _descending(writer, thread, namespace)
+    kept = ids[:keep]
+    if before is not None:
+        found = ((i, checkpoints.read(writer, thread, namespace, i)) for i in kept[1:])
+        kept = kept[:1] + [i for i, record in found if record and record.stored >= before]
+    return kept, set(ids).difference(kept)
 
 
 def _descending(writer: Writer, thread: int, namespace: int) -> list[str]:
@@ -108,20 +148,19 @@ def _delete(
     thread: Thread,
     namespace: int,
     gone: set[str],
-    transient: Callable[[str], bool],
-    level: int | None,
+    settings: Settings,
 ) -> None:
     """Delete checkpoints with their writes; kept children of them become roots of their chains."""
     for record in _orphans(writer, thread.number, namespace, gone):
-        delta.fold(writer, thread.number, namespace, record, transient, level)
+        delta.fold(writer, thread.number, namespace, record, settings.transient, settings.level)
         checkpoints.remove(writer, thread.number, namespace, record)
         record.parent = None
-        checkpoints.write(writer, thread.number, namespace, record, level)
+        checkpoints.write(writer, thread.number, namespace, record, settings.level)
     for checkpoint_id in gone:
         found = checkpoints.read(writer, thread.number, namespace, checkpoint_id)
         if found is not None:
             checkpoints.remove(writer, thread.number, namespace, found)
-            thread.checkpoints -= 1
+            thread.labels_gone.update(found.thread_labels)
         writes.remove(writer, thread.number, namespace, checkpoint_id)
         delta.remove(writer, thread.number, namespace, checkpoint_id)
 
@@ -159,30 +198,3 @@ def _settle(writer: Writer, thread: Thread) -> None:
 
 def _bounds(prefix: bytes) -> tuple[bytes, bytes]:
     return prefix, keys.after(prefix)
-
-
-def copy_thread(
-    writer: Writer, source: Thread, target_id: str, now: int, level: int | None
-) -> None:
-    """Make a thread with all that another one holds; both share the chunks of their values."""
-    target = threads.create(writer, target_id, now)
-    target.next_namespace = source.next_namespace
-    for name, namespace in threads.namespaces(writer, source):
-        threads.write_namespace(writer, target, name, namespace)
-        for record in checkpoints.in_namespace(writer, source.number, namespace):
-            checkpoints.write(writer, target.number, namespace, record, level)
-            target.checkpoints += 1
-        for kind in (b"w", b"h"):
-            _copy_records(
-                writer,
-                keys.of_namespace(kind, source.number, namespace),
-                keys.of_namespace(kind, target.number, namespace),
-            )
-    garbage.pin(writer, target)
-    threads.save(writer, target)
-
-
-def _copy_records(writer: Writer, source: bytes, target: bytes) -> None:
-    for key, record in list(writer.range(source, keys.after(source))):
-        new_key = target + key[len(source) :]
-        writer.put(new_key, records.reseal(key, new_key, record))

@@ -5,24 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import (
+    branches,
     checkpoints,
     delta,
-    records,
+    listing,
+    sweep,
     threads,
     values,
     writes,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
 
+    from langgraph.checkpoint.lmdb.engine.agenda import Entry
+    from langgraph.checkpoint.lmdb.engine.branches import Branch
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
     from langgraph.checkpoint.lmdb.engine.delta import ChannelHistory
     from langgraph.checkpoint.lmdb.engine.runs import Run
-    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.settings import Settings
+    from langgraph.checkpoint.lmdb.engine.threads import Counts, Thread
     from langgraph.checkpoint.lmdb.engine.values import Chunked, StoredValue
     from langgraph.checkpoint.lmdb.engine.writes import Write
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
@@ -31,10 +36,11 @@ if TYPE_CHECKING:
 class Snapshot:
     """One consistent view of the store, within a `with` block; never held across a yield."""
 
-    __slots__ = ("_context", "reader")
+    __slots__ = ("_context", "_gone", "reader")
 
-    def __init__(self, kv: KeyValueStore) -> None:
+    def __init__(self, kv: KeyValueStore, gone: Callable[[Thread], bool]) -> None:
         self._context = kv.read()
+        self._gone = gone
 
     def __enter__(self) -> Self:
         self.reader: Reader = self._context.__enter__()
@@ -49,10 +55,61 @@ class Snapshot:
         self._context.__exit__(kind, error, trace)
 
     def thread(self, thread_id: str) -> Thread | None:
-        return threads.find(self.reader, thread_id)
+        """The thread of this id, unless it has expired."""
+        thread = threads.find(self.reader, thread_id)
+        return None if thread is None or self._gone(thread) else thread
+
+    def thread_of_any_age(self, thread_id: str) -> tuple[Thread | None, bool]:
+        """The thread of this id, and whether it has expired."""
+        thread = threads.find(self.reader, thread_id)
+        return thread, thread is not None and self._gone(thread)
+
+    def has_root(self, thread: Thread, checkpoint_id: str | None) -> bool:
+        """Whether a thread has this checkpoint in its root namespace."""
+        return checkpoint_id is not None and (
+            checkpoints.read(self.reader, thread.number, threads.ROOT, checkpoint_id) is not None
+        )
 
     def threads(self) -> Iterator[Thread]:
-        return threads.all_threads(self.reader)
+        """Every thread that has not expired, by id."""
+        return (thread for thread in threads.all_threads(self.reader) if not self._gone(thread))
+
+    def threads_labelled(self, label: bytes) -> Iterator[Thread]:
+        """The threads with a label that have not expired."""
+        for number in checkpoints.threads_labelled(self.reader, label):
+            thread = threads.by_number(self.reader, number)
+            if thread is not None and not self._gone(thread):
+                yield thread
+
+    def due(self, settings: Settings, now: int, after: Entry | None) -> Iterator[Entry]:
+        """What is to be swept; see `sweep.due`."""
+        return sweep.due(self.reader, settings, now, after)
+
+    def newest_threads(self, prefix: str, since: int, before: int) -> Iterator[Thread]:
+        """The threads with checkpoints that have not expired, by descending time and number.
+
+        Args:
+            prefix: What their ids begin with.
+            since: Milliseconds since the epoch: those with activity at that time, or later.
+            before: The same: those without activity from that time on.
+        """
+        found = (
+            listing.by_prefix(self.reader, prefix)
+            if prefix
+            else listing.by_time(self.reader, since, before)
+        )
+        for thread in found:
+            if thread.checkpoints and since <= thread.updated < before and not self._gone(thread):
+                yield thread
+
+    def counts(self) -> Counts:
+        return threads.counts(self.reader)
+
+    def children(self, thread: int, namespace: int, parent_id: str) -> list[str]:
+        return checkpoints.child_ids(self.reader, thread, namespace, parent_id)
+
+    def branches(self, thread: int, namespace: int) -> list[Branch]:
+        return branches.branches(self.reader, thread, namespace)
 
     def namespace(self, thread: Thread, checkpoint_ns: str) -> int | None:
         return threads.find_namespace(self.reader, thread, checkpoint_ns)
@@ -68,20 +125,37 @@ class Snapshot:
     ) -> CheckpointRecord | None:
         return checkpoints.read(self.reader, thread, namespace, checkpoint_id)
 
-    def of_run(self, run_id: str) -> Iterator[tuple[str, str, str]]:
-        """Thread id, namespace and id of each checkpoint that a run stored."""
-        names: dict[int, tuple[str, dict[int, str]]] = {}
-        for number, namespace, key in checkpoints.of_run(self.reader, run_id):
+    def bound(self, label: bytes, before: str) -> bytes:
+        """Where `labelled` has to begin so as not to miss an id below `before`."""
+        return checkpoints.labelled_before(label, before)
+
+    def labelled(
+        self, label: bytes, before: bytes | None, count: int
+    ) -> tuple[list[tuple[str, str, str]], bytes | None]:
+        """Thread id, namespace and id of checkpoints with a label, by descending id.
+
+        Args:
+            before: Where the last call ended; None: from the greatest id on.
+            count: How many to look at, about.
+
+        Returns:
+            The checkpoints, and where to go on; None: there are no more.
+        """
+        found, stop = checkpoints.newest_labelled(self.reader, label, before, count)
+        names: dict[int, tuple[str, dict[int, str]] | None] = {}
+        rows: list[tuple[str, str, str]] = []
+        for checkpoint_id, number, namespace in found:
             if number not in names:
-                thread = threads.load(self.reader, number)
-                spaces = {n: name for name, n in threads.namespaces(self.reader, thread)}
-                names[number] = (thread.id, spaces)
-            record = self.reader.get(key)
-            if record is None:
-                records.damaged(key, "the index of runs names it, but it is missing")
-            found = checkpoints.decode(key, record, number, namespace)
-            if found.run_id == run_id:  # else another run of the same hash
-                yield names[number][0], names[number][1][namespace], found.id
+                thread = threads.by_number(self.reader, number)
+                visible = thread is not None and not self._gone(thread)
+                names[number] = self._names(thread) if visible and thread else None
+            name = names[number]
+            if name is not None:
+                rows.append((name[0], name[1][namespace], checkpoint_id))
+        return rows, stop if found else None
+
+    def _names(self, thread: Thread) -> tuple[str, dict[int, str]]:
+        return thread.id, {n: name for name, n in threads.namespaces(self.reader, thread)}
 
     def find_version(
         self, thread: int, namespace: int, channel: str, version: Version

@@ -29,15 +29,12 @@ from langgraph.checkpoint.lmdb.engine.values import (
     StoredValue,
 )
 from langgraph.checkpoint.lmdb.engine.writes import Write
-from langgraph.checkpoint.lmdb.errors import (
-    FormatVersionError,
-    InvalidPathError,
-    ThreadExistsError,
-)
+from langgraph.checkpoint.lmdb.errors import FormatVersionError, InvalidPathError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
+    from langgraph.checkpoint.lmdb.engine.settings import Settings
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 
@@ -61,6 +58,12 @@ class NewCheckpoint:
     versions: dict[str, Version]
     values: dict[str, NewValue | StoredValue]
     """Of each channel that has a value: a new one, or one that the parent has."""
+    labels: list[bytes]
+    """What an index is to lead to the checkpoint by."""
+    thread_labels: list[bytes]
+    """What an index is to lead to its thread by."""
+    parent_stored: int | None
+    """When the parent was stored, if that is known."""
     place: Place | None
     """Where `values` may name chunks of; None if they are all new."""
 
@@ -97,35 +100,29 @@ class CheckpointStore:
 
     Args:
         kv: Where everything is kept.
-        level: zstd's level, or None to store without compression.
-        clock: Seconds since the epoch.
-        transient: Whether a channel's past is never asked for.
-        is_call: Whether a checkpoint namespace belongs to one call of a subgraph.
+        settings: How it is used.
         hints: How many parts to remember the place of.
     """
 
     def __init__(
         self,
         kv: KeyValueStore,
-        *,
-        level: int | None,
-        clock: Callable[[], float],
-        transient: Callable[[str], bool],
-        is_call: Callable[[str], bool],
+        settings: Settings,
         hints: int = 0,
     ) -> None:
         self._kv = kv
-        self._level = level
-        self._clock = clock
-        self._transient = transient
-        self._is_call = is_call
+        self.settings = settings
         self._arenas: dict[tuple[int, int, str], int] = {}
         self.hints = Hints(hints)
         _open_format(kv)
 
     def snapshot(self) -> Snapshot:
         """A view of the store as it is now."""
-        return Snapshot(self._kv)
+        return Snapshot(self._kv, self.settings.gone)
+
+    def file_bytes(self) -> int:
+        """Bytes that the store takes on disk."""
+        return self._kv.size()
 
     def put(self, new: NewCheckpoint) -> Callable[[Writer], Stored]:
         """Store a checkpoint, in place of one with the same id."""
@@ -134,7 +131,7 @@ class CheckpointStore:
             thread, namespace = self._open_thread(
                 writer, new.thread_id, new.checkpoint_ns, new.place
             )
-            chunks = ChunkWriter(writer, thread.place, self.hints, self._level)
+            chunks = ChunkWriter(writer, thread.place, self.hints, self.settings.level)
             stored = [
                 self._store(chunks, thread, namespace, channel, value)
                 for channel, value in new.values.items()
@@ -149,16 +146,17 @@ class CheckpointStore:
                 self._store(chunks, thread, namespace, "", new.metadata).value,
                 new.versions,
                 dict(zip(new.values, (kept.value for kept in stored), strict=True)),
+                new.labels,
+                new.thread_labels,
             )
-            replaced = checkpoints.read(writer, thread.number, namespace, new.id)
-            if replaced is not None:
-                checkpoints.remove(writer, thread.number, namespace, replaced)
-                delta.remove(writer, thread.number, namespace, new.id)
-            checkpoints.write(writer, thread.number, namespace, record, self._level)
-            if replaced is None:
-                thread.checkpoints += 1
-            else:
+            replaced = _make_room(writer, thread, namespace, new)
+            size = checkpoints.write(writer, thread.number, namespace, record, self.settings.level)
+            if replaced:
                 garbage.collect(writer, thread)
+            else:
+                thread.checkpoints += 1
+                thread.size += size + chunks.written
+            thread.grown = True
             threads.save(writer, thread)
             return Stored(thread.place, record, stored)
 
@@ -173,100 +171,51 @@ class CheckpointStore:
             thread, namespace = self._open_thread(
                 writer, new.thread_id, new.checkpoint_ns, new.place
             )
-            chunks = ChunkWriter(writer, thread.place, self.hints, self._level)
+            chunks = ChunkWriter(writer, thread.place, self.hints, self.settings.level)
             task = writes.read_task(
                 writer, thread.number, namespace, new.checkpoint_id, new.task_id
             )
-            changed = lost = False
+            size = task.size
+            lost = False
             for index, channel, value in new.rows:
                 old = task.writes.get(index)
                 if old is not None and index >= 0:
                     continue
                 lost = lost or (old is not None and isinstance(old.value, Chunked))
+                thread.writes += old is None
                 kept = self._store(chunks, thread, namespace, channel, value)
                 task.writes[index] = Write(index, channel, new.path, kept.value)
-                changed = True
-            if changed:
-                writes.write_task(
-                    writer, thread.number, namespace, new.checkpoint_id, task, self._level
+                size = 0
+            if not size:
+                size = writes.write_task(
+                    writer, thread.number, namespace, new.checkpoint_id, task, self.settings.level
                 )
             if lost:
                 garbage.collect(writer, thread)
+            else:
+                thread.size += size - task.size + chunks.written
             threads.save(writer, thread)
 
         return apply
 
-    def delete_thread(self, thread_id: str) -> Callable[[Writer], None]:
-        """Delete a thread; one that does not exist is no error."""
-
-        def apply(writer: Writer) -> None:
-            thread = threads.find(writer, thread_id)
-            if thread is not None:
-                retain.delete_thread(writer, thread)
-
-        return apply
-
-    def delete_runs(self, run_ids: Sequence[str]) -> list[Callable[[Writer], None]]:
-        """Delete the checkpoints of runs with their writes: one operation for each thread."""
-        with self._kv.read() as reader:
-            numbers = {
-                thread for run_id in run_ids for thread, _, _ in checkpoints.of_run(reader, run_id)
-            }
-
-        def delete(number: int) -> Callable[[Writer], None]:
-            def apply(writer: Writer) -> None:
-                if threads.exists(writer, number):
-                    retain.delete_runs(writer, number, run_ids, self._transient, self._level)
-
-            return apply
-
-        return [delete(number) for number in sorted(numbers)]
-
-    def prune(self, thread_id: str, keep: int) -> Callable[[Writer], None]:
-        """Keep the latest checkpoints of each namespace of a thread, and all that they need."""
-
-        def apply(writer: Writer) -> None:
-            thread = threads.find(writer, thread_id)
-            if thread is not None:
-                retain.prune(writer, thread, keep, self._transient, self._is_call, self._level)
-
-        return apply
-
-    def copy_thread(self, source_id: str, target_id: str) -> Callable[[Writer], None]:
-        """Copy a thread; a source that does not exist is no error, a target that does is one.
-
-        Raises (when run):
-            ThreadExistsError: The target has checkpoints.
-        """
-
-        def apply(writer: Writer) -> None:
-            source = threads.find(writer, source_id)
-            if source is None or source_id == target_id:
-                return
-            target = threads.find(writer, target_id)
-            if target is not None and target.checkpoints:
-                raise ThreadExistsError(
-                    f"cannot copy thread {source_id!r}: the target exists", thread_id=target_id
-                )
-            if target is not None:  # late writes of a deleted thread: nothing that anyone sees
-                retain.delete_thread(writer, target)
-            retain.copy_thread(writer, source, target_id, self._now(), self._level)
-
-        return apply
-
-    def _now(self) -> int:
-        return int(self._clock() * 1000)
-
     def _open_thread(
         self, writer: Writer, thread_id: str, checkpoint_ns: str, place: Place | None
     ) -> tuple[Thread, int]:
-        now = self._now()
+        """The thread that something is to be stored in.
+
+        One that has expired lives on if what comes follows something that it has, so that `place`
+        is given: a run has outlasted it. Otherwise it begins anew.
+        """
+        now = self.settings.now()
         thread = threads.find(writer, thread_id)
         if place is not None and (thread is None or thread.place != place):
             raise StaleError
+        if thread is not None and place is None and self.settings.gone(thread):
+            retain.delete_thread(writer, thread, retain.ERASED_AT_ONCE)
+            thread = None
         if thread is None:
             thread = threads.create(writer, thread_id, now)
-        thread.updated = now
+        thread.touch(now)
         return thread, threads.ensure_namespace(writer, thread, checkpoint_ns)
 
     def _store(
@@ -292,6 +241,30 @@ class CheckpointStore:
 
 
 _MAX_KNOWN_ARENAS = 100_000
+
+
+def _make_room(writer: Writer, thread: Thread, namespace: int, new: NewCheckpoint) -> bool:
+    """Remove a checkpoint of the same id; whether there was one. Also keeps `Thread.oldest`."""
+    latest = checkpoints.latest_before(writer, thread.number, namespace)
+    if latest is None:
+        return False
+    if latest < new.id:
+        stored = new.parent_stored
+        if stored is None or latest != new.parent:
+            record = checkpoints.read(writer, thread.number, namespace, latest)
+            stored = thread.updated if record is None else record.stored
+        if thread.oldest is None or stored < thread.oldest:
+            thread.oldest = stored
+        return False
+    replaced = checkpoints.read(writer, thread.number, namespace, new.id)
+    if replaced is None:
+        if thread.oldest is None or thread.updated < thread.oldest:
+            thread.oldest = thread.updated
+        return False
+    checkpoints.remove(writer, thread.number, namespace, replaced)
+    delta.remove(writer, thread.number, namespace, new.id)
+    thread.labels_gone.update(replaced.thread_labels)
+    return True
 
 
 def _arena_of(base: Chunked | None, thread: int) -> int | None:

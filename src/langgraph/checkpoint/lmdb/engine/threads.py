@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from langgraph.checkpoint.lmdb.engine import keys, records
+from langgraph.checkpoint.lmdb.engine import agenda, keys, records
+from langgraph.checkpoint.lmdb.engine.agenda import FILING
 from langgraph.checkpoint.lmdb.engine.values import Place
 
 if TYPE_CHECKING:
@@ -20,22 +21,40 @@ ROOT = 0
 
 @dataclass(slots=True)
 class Thread:
-    """What the store keeps of a thread itself."""
+    """What the store keeps of a thread itself. Times are in milliseconds since the epoch."""
 
     number: int
     id: str
     created: int
-    """Milliseconds since the epoch."""
     updated: int
-    """Milliseconds since the epoch; of the last put or put_writes."""
+    """Of the last activity: a put, a put_writes, or a read that counts as such."""
+    filed: int
+    """The time that indexes have for `updated`: the same, or up to `FILING` earlier."""
     generation: int = 0
     """Counts the times that chunks of this thread were freed or a checkpoint was replaced: what
     was learned of the thread's chunks holds as long as it stays the same."""
     next_arena: int = 0
     next_namespace: int = ROOT + 1
     checkpoints: int = 0
+    writes: int = 0
+    """Pending writes."""
+    size: int = 0
+    """Of the keys and records of its checkpoints, pending writes and folded history, and of those
+    of its own chunks that it needs itself."""
     owners: list[int] = field(default_factory=list)
     """Other threads whose chunks this one uses, by number."""
+    ttl: int | None = None
+    """Milliseconds from the last activity on; `NEVER`; None: as is usual in the store."""
+    settled: bool = False
+    """It is past its time to live and what that takes away is gone."""
+    grown: bool = False
+    """Checkpoints came since a limit on history was last applied."""
+    oldest: int | None = None
+    """When the oldest checkpoint was stored that is not the latest of its namespace."""
+    saved: Thread | None = None
+    """As the store has it; None: not at all. Not part of the record."""
+    labels_gone: set[bytes] = field(default_factory=set)
+    """Labels of checkpoints that were removed in this transaction. Not part of the record."""
 
     @property
     def place(self) -> Place:
@@ -46,6 +65,13 @@ class Thread:
         """An even number that no arena of the thread had before."""
         self.next_arena += 2
         return self.next_arena - 2
+
+    def touch(self, now: int) -> None:
+        """Note that something happens to it."""
+        self.updated = now
+        self.settled = False
+        if not 0 <= now - self.filed < FILING:
+            self.filed = now
 
 
 def find(reader: Reader, thread_id: str) -> Thread | None:
@@ -61,10 +87,24 @@ def load(reader: Reader, number: int) -> Thread:
     Raises:
         DamagedError: The store has no such thread, or it is damaged.
     """
+    thread = by_number(reader, number)
+    if thread is None:
+        records.damaged(keys.thread_number(number), "a thread has lost its record")
+    return thread
+
+
+def by_number(reader: Reader, number: int) -> Thread | None:
+    """The thread of this number; None if it is detached, so not to be seen.
+
+    Raises:
+        DamagedError: The store has no such thread, or it is damaged.
+    """
     name = keys.thread_number(number)
     record = reader.get(name)
     if record is None:
-        records.damaged(name, "a thread has lost its record")
+        if reader.get(keys.detached(number)) is None:
+            records.damaged(name, "a thread has lost its record")
+        return None
     key = records.unseal(name, record)
     record = reader.get(key)
     if record is None:
@@ -78,11 +118,23 @@ def exists(reader: Reader, number: int) -> bool:
 
 
 def _decode(key: bytes, record: bytes) -> Thread:
-    fields = records.decode(key, records.unseal(key, record))
+    payload = records.unseal(key, record)
+    fields = records.decode(key, payload)
     try:
-        return Thread(*fields)
+        thread = Thread(*fields)
     except TypeError as error:
         records.damaged(key, f"its fields are not those of a thread: {error}")
+    if [*map(type, fields)] not in _FIELD_TYPES or not all(type(o) is int for o in thread.owners):
+        records.damaged(key, "its fields are not those of a thread")
+    thread.saved = Thread(*fields)
+    return thread
+
+
+_FIELD_TYPES = [
+    [int, str, *[int] * 9, list, ttl, bool, bool, oldest]
+    for ttl in (int, type(None))
+    for oldest in (int, type(None))
+]
 
 
 def create(writer: Writer, thread_id: str, now: int) -> Thread:
@@ -93,33 +145,112 @@ def create(writer: Writer, thread_id: str, now: int) -> Thread:
         number, _ = keys.read_number(records.unseal(keys.NEXT_THREAD, record), 0)
     _put(writer, keys.NEXT_THREAD, keys.number(number + 1))
     _put(writer, keys.thread_number(number), keys.thread(thread_id))
-    thread = Thread(number, thread_id, created=now, updated=now)
+    thread = Thread(number, thread_id, created=now, updated=now, filed=now)
     write_namespace(writer, thread, "", ROOT)
     return thread
 
 
 def save(writer: Writer, thread: Thread) -> None:
-    """Write a thread's record."""
-    payload = records.encode(
+    """Write a thread's record, and what the agenda and the counts have of it."""
+    _file(writer, thread.saved, thread)
+    _put(writer, keys.thread(thread.id), _payload(thread))
+
+
+def _payload(thread: Thread) -> bytes:
+    return records.encode(
         (
             thread.number,
             thread.id,
             thread.created,
             thread.updated,
+            thread.filed,
             thread.generation,
             thread.next_arena,
             thread.next_namespace,
             thread.checkpoints,
+            thread.writes,
+            thread.size,
             thread.owners,
+            thread.ttl,
+            thread.settled,
+            thread.grown,
+            thread.oldest,
         )
     )
-    _put(writer, keys.thread(thread.id), payload)
 
 
-def remove(writer: Writer, thread: Thread) -> None:
-    """Delete a thread's record; what belongs to the thread is gone already."""
+def _file(writer: Writer, old: Thread | None, new: Thread | None) -> None:
+    before = [] if old is None else agenda.entries(old)
+    after = [] if new is None else agenda.entries(new)
+    if before != after:
+        for entry in before:
+            if entry not in after:
+                writer.delete(entry.key())
+        for entry in after:
+            if entry not in before:
+                writer.put(entry.key(), b"")
+    change = _share(new).plus(_share(old), -1)
+    if any(change):
+        _put(writer, keys.COUNTS, records.encode(counts(writer).plus(change)))
+
+
+def _share(thread: Thread | None) -> Counts:
+    if thread is None:
+        return Counts(0, 0, 0, 0)
+    seen = 1 if thread.checkpoints else 0
+    return Counts(seen, thread.checkpoints, thread.writes, thread.size)
+
+
+class Counts(NamedTuple):
+    """How much the store holds."""
+
+    threads: int
+    """Those with checkpoints."""
+    checkpoints: int
+    writes: int
+    bytes: int
+    """Of keys and records, in the sense of `Thread.size`."""
+
+    def plus(self, other: Counts, sign: int = 1) -> Counts:
+        """The sum, or the difference, of both."""
+        return Counts(*(a + sign * b for a, b in zip(self, other, strict=True)))
+
+
+def counts(reader: Reader) -> Counts:
+    """How much the store holds, all threads together."""
+    record = reader.get(keys.COUNTS)
+    if record is None:
+        return Counts(0, 0, 0, 0)
+    fields = records.decode(keys.COUNTS, records.unseal(keys.COUNTS, record))
+    if not isinstance(fields, list) or [*map(type, fields)] != [int] * 4:
+        records.damaged(keys.COUNTS, "its fields are not counts")
+    return Counts(*fields)
+
+
+def detach(writer: Writer, thread: Thread) -> None:
+    """Take a thread out of sight at once; `retain.erase` removes, bit by bit, what it held."""
+    _file(writer, thread.saved, None)
     writer.delete(keys.thread(thread.id))
     writer.delete(keys.thread_number(thread.number))
+    _put(writer, keys.detached(thread.number), _payload(thread))
+
+
+def save_detached(writer: Writer, thread: Thread) -> None:
+    """Write the record of a detached thread."""
+    _put(writer, keys.detached(thread.number), _payload(thread))
+
+
+def remove_detached(writer: Writer, thread: Thread) -> None:
+    """Delete the record of a detached thread; what belonged to it is gone already."""
+    writer.delete(keys.detached(thread.number))
+
+
+def first_detached(reader: Reader, after: int = 0) -> Thread | None:
+    """The detached thread of the least number above `after`."""
+    start = keys.detached(after) + b"\x00"
+    for key, record in reader.range(start, keys.after(keys.DETACHED)):
+        return _decode(key, record)
+    return None
 
 
 def _put(writer: Writer, key: bytes, payload: bytes) -> None:
@@ -129,7 +260,12 @@ def _put(writer: Writer, key: bytes, payload: bytes) -> None:
 def all_threads(reader: Reader) -> Iterator[Thread]:
     """Every thread, by id."""
     prefix = b"T"
-    for key, record in reader.range(prefix, keys.after(prefix)):
+    return in_range(reader, prefix, keys.after(prefix))
+
+
+def in_range(reader: Reader, start: bytes, stop: bytes) -> Iterator[Thread]:
+    """The threads whose keys are in a range."""
+    for key, record in reader.range(start, stop):
         yield _decode(key, record)
 
 

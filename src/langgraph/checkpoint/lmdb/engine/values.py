@@ -163,6 +163,8 @@ class ChunkWriter:
         self._thread = place.number
         self._hints = hints
         self._level = level
+        self.written = 0
+        """Bytes of the keys and records of chunks."""
 
     def append(self, arena: int, packed: bytes) -> Run:
         """Store one chunk behind the last one of an arena."""
@@ -175,7 +177,9 @@ class ChunkWriter:
                 seq = keys.read_number(last, len(prefix))[0] + 1
                 break
             key = prefix + keys.number(seq)
-        self._writer.put(key, records.seal(key, packed))
+        sealed = records.seal(key, packed)
+        self._writer.put(key, sealed)
+        self.written += len(key) + len(sealed)
         self._hints.put_next(self._place, arena, seq + 1)
         return Run(self._thread, arena, seq, 1)
 

@@ -9,7 +9,7 @@ from langgraph.checkpoint.lmdb.engine import keys, records
 from langgraph.checkpoint.lmdb.engine.values import StoredValue, stored_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
@@ -32,6 +32,8 @@ class TaskWrites:
 
     task_id: str
     writes: dict[int, Write]
+    size: int = 0
+    """Bytes of the key and the record that they were read from."""
 
 
 def _decode(key: bytes, prefix: bytes, record: bytes) -> TaskWrites:
@@ -44,6 +46,7 @@ def _decode(key: bytes, prefix: bytes, record: bytes) -> TaskWrites:
                 index: Write(index, channel, path, stored_value(value))
                 for index, channel, path, value in rows
             },
+            len(key) + len(record),
         )
     except (TypeError, ValueError) as error:
         records.damaged(key, f"its fields are not those of pending writes: {error}")
@@ -66,13 +69,19 @@ def write_task(
     checkpoint_id: str,
     task: TaskWrites,
     level: int | None,
-) -> None:
-    """Store the writes of a task, in place of what it wrote before."""
+) -> int:
+    """Store the writes of a task, in place of what it wrote before.
+
+    Returns:
+        The bytes of the key and the record.
+    """
     part = keys.text(task.task_id)
     key = keys.writes(thread, namespace, checkpoint_id) + part
     rows = [(w.index, w.channel, w.path, w.value) for w in task.writes.values()]
     payload = records.encode((task.task_id if keys.is_cut(part) else None, rows))
-    writer.put(key, records.seal(key, records.pack(payload, level)))
+    sealed = records.seal(key, records.pack(payload, level))
+    writer.put(key, sealed)
+    return len(key) + len(sealed)
 
 
 def of_checkpoint(
@@ -98,14 +107,7 @@ def in_namespace(reader: Reader, thread: int, namespace: int) -> Iterator[TaskWr
         yield _decode(key, key[:end], record)
 
 
-def remove(writer: Writer, thread: int, namespace: int, checkpoint_id: str) -> int:
-    """Delete the pending writes of a checkpoint; returns how many records went."""
+def remove(writer: Writer, thread: int, namespace: int, checkpoint_id: str) -> None:
+    """Delete the pending writes of a checkpoint."""
     prefix = keys.writes(thread, namespace, checkpoint_id)
-    return writer.delete_range(prefix, keys.after(prefix))
-
-
-def values(tasks: Iterable[TaskWrites]) -> Iterator[StoredValue]:
-    """The values of these writes."""
-    for task in tasks:
-        for write in task.writes.values():
-            yield write.value
+    writer.delete_range(prefix, keys.after(prefix))

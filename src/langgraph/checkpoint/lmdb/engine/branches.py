@@ -1,0 +1,79 @@
+"""How the checkpoints of a namespace descend from one another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from langgraph.checkpoint.lmdb.engine import checkpoints, keys
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.kv.base import Reader
+
+
+class Branch(NamedTuple):
+    """A line of checkpoints that ends in one without children."""
+
+    tip: str
+    fork_point: str | None
+    """The nearest ancestor that has other children, too; None: the line has no such ancestor."""
+    length: int
+    """Checkpoints behind the fork point, or all of them where there is none."""
+    depth: int
+    """Checkpoints from the first ancestor on."""
+
+
+def branches(reader: Reader, thread: int, namespace: int) -> list[Branch]:
+    """The branches of a namespace, by descending id of their tips.
+
+    Goes by the index of children: it looks at the keys of all checkpoints of the namespace, not
+    at their records.
+    """
+    parents = _parents(reader, thread, namespace)
+    counts = Counter(parent for parent in parents.values() if parent is not None)
+    tips = sorted((i for i in parents if not counts[i]), key=keys.utf8, reverse=True)
+    depths: dict[str, int] = {}
+    return [_branch(tip, parents, counts, depths) for tip in tips]
+
+
+def _branch(
+    tip: str, parents: dict[str, str | None], counts: Counter[str], depths: dict[str, int]
+) -> Branch:
+    line: dict[str, None] = {}
+    fork_point, length = None, 0
+    current: str | None = tip
+    while current is not None and current not in line:
+        if fork_point is None and line and counts[current] > 1:
+            fork_point, length = current, len(line)
+        if current in depths:  # another line has been here before
+            break
+        line[current] = None
+        current = parents[current]
+    depth = depths.get(current, 0) if current is not None else 0
+    for checkpoint_id in reversed(line):
+        depth += 1
+        depths[checkpoint_id] = depth
+    return Branch(tip, fork_point, length or len(line), depth)
+
+
+def _parents(reader: Reader, thread: int, namespace: int) -> dict[str, str | None]:
+    """The parent of each checkpoint, None where the store does not have it."""
+    prefix = keys.checkpoints(thread, namespace)
+    ids: dict[bytes, str] = {}
+    for key in reader.keys(prefix, keys.after(prefix)):
+        part = key[len(prefix) :]
+        if keys.is_cut(part):
+            record = reader.get(key)
+            assert record is not None, "seen just before, in the same transaction"
+            ids[part] = checkpoints.decode(key, record, thread, namespace).id
+        else:
+            ids[part] = part.decode("utf-8", "surrogatepass")
+    by_hash = {keys.hashed(checkpoint_id): checkpoint_id for checkpoint_id in ids.values()}
+    parents: dict[str, str | None] = dict.fromkeys(ids.values())
+    prefix = keys.of_namespace(b"k", thread, namespace)
+    for key in reader.keys(prefix, keys.after(prefix)):
+        at = len(prefix) + keys.HASH_SIZE
+        child = ids.get(key[at:])
+        if child is not None:
+            parents[child] = by_hash.get(key[len(prefix) : at])
+    return parents

@@ -1,0 +1,113 @@
+"""Threads made from threads: copies, and forks of a checkpoint's past. Values are shared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from langgraph.checkpoint.lmdb.engine import checkpoints, garbage, keys, records, threads
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
+
+    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
+    from langgraph.checkpoint.lmdb.engine.settings import Settings
+    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+
+
+def copy_thread(writer: Writer, source: Thread, target_id: str, settings: Settings) -> None:
+    """Make a thread with all that another one holds."""
+    target = _target(writer, source, target_id, settings.now())
+    for name, namespace in threads.namespaces(writer, source):
+        threads.write_namespace(writer, target, name, namespace)
+        for record in checkpoints.in_namespace(writer, source.number, namespace):
+            checkpoints.write(writer, target.number, namespace, record, settings.level)
+        for kind in (b"w", b"h"):
+            _copy_records(
+                writer,
+                keys.of_namespace(kind, source.number, namespace),
+                keys.of_namespace(kind, target.number, namespace),
+            )
+    garbage.pin(writer, target)
+    threads.save(writer, target)
+
+
+def fork(
+    writer: Writer,
+    source: Thread,
+    checkpoint: CheckpointRecord,
+    target_id: str,
+    settings: Settings,
+) -> None:
+    """Make a thread with a checkpoint of the root namespace and its ancestors, their pending
+    writes, and what subgraphs stored that were called from them."""
+    target = _target(writer, source, target_id, settings.now())
+    roots = {record.id for record in ancestry(writer, source.number, threads.ROOT, checkpoint)}
+    for name, namespace in threads.namespaces(writer, source):
+        ids = roots
+        if namespace != threads.ROOT:
+            ids = _called_from(writer, source.number, namespace, roots)
+            if not ids:
+                continue
+            threads.write_namespace(writer, target, name, namespace)
+        for checkpoint_id in ids:
+            _copy_checkpoint(writer, source, target, namespace, checkpoint_id, settings.level)
+    garbage.pin(writer, target)
+    threads.save(writer, target)
+
+
+def _target(writer: Writer, source: Thread, target_id: str, now: int) -> Thread:
+    target = threads.create(writer, target_id, now)
+    target.next_namespace = source.next_namespace
+    target.ttl = source.ttl
+    target.grown = True
+    return target
+
+
+def ancestry(
+    reader: Reader, thread: int, namespace: int, checkpoint: CheckpointRecord
+) -> Iterator[CheckpointRecord]:
+    """A checkpoint, its parent, and so on; a loop in the chain ends it."""
+    current: CheckpointRecord | None = checkpoint
+    seen: set[str] = set()
+    while current is not None and current.id not in seen:
+        seen.add(current.id)
+        yield current
+        parent = current.parent
+        current = None if parent is None else checkpoints.read(reader, thread, namespace, parent)
+
+
+def _called_from(reader: Reader, thread: int, namespace: int, roots: Container[str]) -> set[str]:
+    ids: set[str] = set()
+    for record in checkpoints.in_namespace(reader, thread, namespace):
+        if record.root in roots:
+            for found in ancestry(reader, thread, namespace, record):
+                if found.id in ids:
+                    break
+                ids.add(found.id)
+    return ids
+
+
+def _copy_checkpoint(
+    writer: Writer,
+    source: Thread,
+    target: Thread,
+    namespace: int,
+    checkpoint_id: str,
+    level: int | None,
+) -> None:
+    record = checkpoints.read(writer, source.number, namespace, checkpoint_id)
+    assert record is not None, "found just before, in the same transaction"
+    checkpoints.write(writer, target.number, namespace, record, level)
+    for prefix in (keys.writes, keys.folded):
+        _copy_records(
+            writer,
+            prefix(source.number, namespace, checkpoint_id),
+            prefix(target.number, namespace, checkpoint_id),
+        )
+
+
+def _copy_records(writer: Writer, source: bytes, target: bytes) -> None:
+    for key, record in list(writer.range(source, keys.after(source))):
+        new_key = target + key[len(source) :]
+        writer.put(new_key, records.reseal(key, new_key, record))

@@ -1,0 +1,50 @@
+"""Threads by their last activity."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+from langgraph.checkpoint.lmdb.engine import agenda, keys, threads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.kv.base import Reader
+
+
+def by_time(reader: Reader, since: int, before: int) -> Iterator[Thread]:
+    """The threads with activity since a time, none of them filed at another or later; the latest
+    first, then by descending number."""
+    ahead: list[tuple[int, int, Thread]] = []
+    entries = heapq.merge(
+        agenda.newest(reader, agenda.ACTIVE, before),
+        agenda.newest(reader, agenda.ASIDE, before),
+        key=lambda entry: entry.time,
+        reverse=True,
+    )
+    for entry in entries:
+        # Entries may be behind their threads: those to come are of threads active before `latest`.
+        latest = entry.time + agenda.FILING
+        while ahead and -ahead[0][0] >= latest:
+            yield heapq.heappop(ahead)[2]
+        if latest <= since:
+            break
+        thread = threads.by_number(reader, entry.thread)
+        if thread is not None:
+            heapq.heappush(ahead, (-thread.updated, -thread.number, thread))
+    while ahead:
+        yield heapq.heappop(ahead)[2]
+
+
+def by_prefix(reader: Reader, prefix: str) -> Iterator[Thread]:
+    """The threads whose ids begin so, in the same order."""
+    start = b"T" + keys.utf8(prefix)[: keys.TEXT_LIMIT]
+    found = [
+        thread
+        for thread in threads.in_range(reader, start, keys.after(start))
+        if thread.id.startswith(prefix)
+    ]
+    found.sort(key=lambda thread: (thread.updated, thread.number), reverse=True)
+    return iter(found)

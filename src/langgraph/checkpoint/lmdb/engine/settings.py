@@ -1,0 +1,43 @@
+"""What holds for all operations on a store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from langgraph.checkpoint.lmdb.engine import threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from langgraph.checkpoint.lmdb.engine.retention import Retention
+    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.kv.base import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a store is used."""
+
+    level: int | None
+    """zstd's level, or None to store without compression."""
+    clock: Callable[[], float]
+    """Gives seconds since the epoch."""
+    transient: Callable[[str], bool]
+    """Whether a channel's past is never asked for, so that it need not be folded."""
+    is_call: Callable[[str], bool]
+    """Whether a checkpoint namespace belongs to one call of a subgraph."""
+    retention: Retention
+
+    def now(self) -> int:
+        """Milliseconds since the epoch."""
+        return max(0, int(self.clock() * 1000))
+
+    def gone(self, thread: Thread) -> bool:
+        """Whether a thread has expired and is not to be seen."""
+        return self.retention.gone(thread, self.now())
+
+    def find(self, reader: Reader, thread_id: str) -> Thread | None:
+        """A thread that has not expired."""
+        thread = threads.find(reader, thread_id)
+        return None if thread is None or self.gone(thread) else thread

@@ -1,0 +1,173 @@
+"""Sweeping: what is past its time goes, in transactions that writers hardly notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from langgraph.checkpoint.lmdb.engine import agenda, keys, records, retain, threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from langgraph.checkpoint.lmdb.engine.agenda import Entry
+    from langgraph.checkpoint.lmdb.engine.settings import Settings
+    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+
+SWEPT_AT_ONCE = 200
+"""Checkpoints and writes that go in one transaction, unless a single thread has more."""
+
+
+@dataclass(slots=True)
+class Swept:
+    """What a part of a sweep did."""
+
+    entries: int = 0
+    """How many entries of the agenda it dealt with."""
+    threads: int = 0
+    checkpoints: int = 0
+    writes: int = 0
+    bytes: int = 0
+
+
+class DryRun(Exception):  # noqa: N818 - it undoes a transaction
+    """Carries what a sweep would have done."""
+
+    def __init__(self, swept: Swept) -> None:
+        super().__init__()
+        self.swept = swept
+
+
+def due(reader: Reader, settings: Settings, now: int, after: Entry | None) -> Iterator[Entry]:
+    """What is to be swept, behind an entry if one is given; nothing else is looked at."""
+    retention = settings.retention
+    ends = {
+        agenda.ACTIVE: None if retention.ttl is None else now - retention.ttl,
+        agenda.EXPIRY: now,
+        agenda.HISTORY: None if retention.max_age is None else now - retention.max_age - 1,
+        agenda.GROWN: None if retention.keep_last is None else 0,
+    }
+    for kind, end in ends.items():
+        if end is not None and end >= 0 and (after is None or after.kind <= kind):
+            behind = after if after is not None and after.kind == kind else None
+            yield from agenda.until(reader, kind, end, behind)
+
+
+def apply(
+    settings: Settings, entries: Sequence[Entry], now: int, dry_run: bool
+) -> Callable[[Writer], Swept]:
+    """Sweep the first of these entries, each if that is still called for.
+
+    Raises (when run):
+        DryRun: With the result, if nothing is to be changed.
+    """
+
+    def sweep(writer: Writer) -> Swept:
+        swept = Swept()
+        for entry in entries:
+            if swept.checkpoints + swept.writes >= SWEPT_AT_ONCE:
+                break
+            swept.entries += 1
+            if threads.exists(writer, entry.thread):
+                thread = threads.load(writer, entry.thread)
+                if entry in agenda.entries(thread):
+                    _sweep(writer, settings, thread, entry.kind, now, swept)
+        if dry_run:
+            raise DryRun(swept)
+        return swept
+
+    return sweep
+
+
+def _sweep(
+    writer: Writer, settings: Settings, thread: Thread, kind: int, now: int, swept: Swept
+) -> None:
+    retention = settings.retention
+    checkpoints, writes, size = thread.checkpoints, thread.writes, thread.size
+    if kind in (agenda.ACTIVE, agenda.EXPIRY):
+        if not retention.expired(thread, now):
+            return
+        if retention.deletes or not thread.checkpoints:
+            retain.delete_thread(writer, thread, retain.ERASED_AT_ONCE)
+        else:
+            thread.settled = True
+            retain.prune(writer, thread, 1, None, settings)
+    else:
+        oldest = None if retention.max_age is None else now - retention.max_age
+        thread.grown = thread.grown and retention.keep_last is None
+        retain.prune(writer, thread, retention.keep_last, oldest, settings)
+    if (thread.checkpoints, thread.writes, thread.size) != (checkpoints, writes, size):
+        swept.threads += 1
+        swept.checkpoints += checkpoints - thread.checkpoints
+        swept.writes += writes - thread.writes
+        swept.bytes += size - thread.size
+
+
+def erase(after: int) -> Callable[[Writer], int | None]:
+    """Go on with the first thread behind a number that is out of sight but not gone; returns a
+    number to go on behind, or None if there is none."""
+
+    def apply(writer: Writer) -> int | None:
+        thread = threads.first_detached(writer, after)
+        if thread is None:
+            return None
+        done = retain.erase(writer, thread, retain.ERASED_AT_ONCE)
+        return thread.number if done else thread.number - 1
+
+    return apply
+
+
+LEASE = 600_000
+"""Milliseconds for which one of several processes may sweep in the background, unless it ends
+earlier. If two sweep all the same, no harm is done."""
+
+
+def claim(token: bytes, now: int, interval: int) -> Callable[[Writer], int]:
+    """Ask to be the one that sweeps.
+
+    Args:
+        token: Tells processes apart.
+        interval: Milliseconds between two sweeps of a store.
+
+    Returns (when run):
+        0 if the caller is to sweep now, else the milliseconds after which to ask again.
+    """
+
+    def apply(writer: Writer) -> int:
+        holder, until, last = _sweeper(writer)
+        if last is not None and last <= now < last + interval:
+            return last + interval - now
+        if holder != token and now < until <= now + LEASE:
+            return until - now
+        _save_sweeper(writer, token, now + LEASE, last)
+        return 0
+
+    return apply
+
+
+def finish(token: bytes, now: int) -> Callable[[Writer], None]:
+    """Note that the caller has swept the store."""
+
+    def apply(writer: Writer) -> None:
+        if _sweeper(writer)[0] == token:
+            _save_sweeper(writer, b"", 0, now)
+
+    return apply
+
+
+def _sweeper(reader: Reader) -> tuple[bytes, int, int | None]:
+    """Who may sweep, until when, and when that was done last."""
+    record = reader.get(keys.SWEEPER)
+    if record is None:
+        return b"", 0, None
+    fields = records.decode(keys.SWEEPER, records.unseal(keys.SWEEPER, record))
+    if not isinstance(fields, list) or [*map(type, fields)][:2] != [bytes, int]:
+        records.damaged(keys.SWEEPER, "its fields are not those of a sweeper")
+    holder, until, last = fields
+    return holder, until, last
+
+
+def _save_sweeper(writer: Writer, holder: bytes, until: int, last: int | None) -> None:
+    payload = records.encode((holder, until, last))
+    writer.put(keys.SWEEPER, records.seal(keys.SWEEPER, records.pack(payload, None)))

@@ -1,0 +1,200 @@
+"""What `LmdbSaver` has beyond LangGraph's protocol: history, threads and retention.
+
+Each method has an asynchronous twin that does the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+
+from langgraph.checkpoint.lmdb import history, reading, retention, writing
+from langgraph.checkpoint.lmdb.aio import get_tuple
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from datetime import datetime
+
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.base import CheckpointTuple
+
+    from langgraph.checkpoint.lmdb.core import SaverCore
+    from langgraph.checkpoint.lmdb.engine.branches import Branch
+    from langgraph.checkpoint.lmdb.history import StoreStats, ThreadInfo
+    from langgraph.checkpoint.lmdb.retention import SweepReport
+
+
+class Management(BaseCheckpointSaver[Any]):
+    """The methods that LangGraph does not call, on a core that the saver brings."""
+
+    @property
+    def _core(self) -> SaverCore:
+        raise NotImplementedError
+
+    def history(self, config: RunnableConfig) -> Iterator[CheckpointTuple]:
+        """A checkpoint, its parent, and so on to the first: what led to it, other branches not.
+
+        Args:
+            config: Leads to the checkpoint, as for `get_tuple`.
+        """
+        core = self._core
+        for where in history.lineage(core, config):
+            found = reading.get_tuple(core, where)
+            if found is not None:
+                yield found
+
+    async def ahistory(self, config: RunnableConfig) -> AsyncIterator[CheckpointTuple]:
+        """As `history`."""
+        core = self._core
+        for where in history.lineage(core, config):
+            found = await get_tuple(core, where)
+            if found is not None:
+                yield found
+
+    def children(self, config: RunnableConfig) -> list[CheckpointTuple]:
+        """The checkpoints whose parent is the one that a config leads to, by descending id."""
+        core = self._core
+        found = (reading.get_tuple(core, where) for where in history.children(core, config))
+        return [child for child in found if child is not None]
+
+    async def achildren(self, config: RunnableConfig) -> list[CheckpointTuple]:
+        """As `children`."""
+        core = self._core
+        found = [await get_tuple(core, where) for where in history.children(core, config)]
+        return [child for child in found if child is not None]
+
+    def branches(self, thread_id: str, checkpoint_ns: str = "") -> list[Branch]:
+        """The lines of checkpoints of a namespace: each ends in one without children.
+
+        Looks at the keys of the namespace's checkpoints, not at the checkpoints.
+
+        Returns:
+            For each, by descending id of its tip: `tip`; `fork_point`, the nearest ancestor that
+            other lines share, or None; `length`, the checkpoints behind that; and `depth`, the
+            checkpoints from the first one on.
+        """
+        return history.branches(self._core, thread_id, checkpoint_ns)
+
+    async def abranches(self, thread_id: str, checkpoint_ns: str = "") -> list[Branch]:
+        """As `branches`."""
+        return await asyncio.to_thread(self.branches, thread_id, checkpoint_ns)
+
+    def fork(self, config: RunnableConfig, thread_id: str) -> RunnableConfig:
+        """Make a new thread of a checkpoint and its ancestors, with their pending writes and what
+        subgraphs stored that were called from them. Values are shared with the source.
+
+        Args:
+            config: Leads to a checkpoint of the root namespace; to the latest one if it names none.
+            thread_id: The new thread.
+
+        Returns:
+            The config that leads to the checkpoint in the new thread.
+
+        Raises:
+            CheckpointNotFoundError: There is no such checkpoint.
+            ThreadExistsError: The new thread has checkpoints.
+            InvalidConfigError: The config names another namespace, or no thread.
+        """
+        core = self._core
+        return core.run(writing.fork(core, config, thread_id))
+
+    async def afork(self, config: RunnableConfig, thread_id: str) -> RunnableConfig:
+        """As `fork`."""
+        core = self._core
+        return await core.run_async(writing.fork(core, config, thread_id))
+
+    def threads(
+        self,
+        prefix: str | None = None,
+        updated_after: datetime | float | None = None,
+        updated_before: datetime | float | None = None,
+        limit: int | None = None,
+        after: ThreadInfo | str | None = None,
+    ) -> list[ThreadInfo]:
+        """The threads with checkpoints, the one that was active last first.
+
+        Args:
+            prefix: What their ids begin with.
+            updated_after: Only those that were active after that moment: seconds since the epoch,
+                or a datetime with a time zone.
+            updated_before: Only those that were not active at that moment or later.
+            limit: At most so many.
+            after: Where the last page ended: what it gave last, or the id of that thread.
+
+        Raises:
+            UsageError: The limit is no whole number, or a moment is none.
+            ThreadNotFoundError: `after` is the id of a thread that is gone.
+        """
+        return history.threads(self._core, prefix, updated_after, updated_before, limit, after)
+
+    async def athreads(
+        self,
+        prefix: str | None = None,
+        updated_after: datetime | float | None = None,
+        updated_before: datetime | float | None = None,
+        limit: int | None = None,
+        after: ThreadInfo | str | None = None,
+    ) -> list[ThreadInfo]:
+        """As `threads`."""
+        return await asyncio.to_thread(
+            self.threads, prefix, updated_after, updated_before, limit, after
+        )
+
+    def stats(self) -> StoreStats:
+        """How much the store holds: counts that it keeps, and its size on disk."""
+        return history.stats(self._core)
+
+    async def astats(self) -> StoreStats:
+        """As `stats`."""
+        return self.stats()
+
+    def set_ttl(self, thread_id: str, minutes: float | None) -> None:
+        """Give a thread a time to live of its own, from its last activity on.
+
+        Args:
+            thread_id: The thread.
+            minutes: Fractions are allowed; None: it never expires.
+
+        Raises:
+            ThreadNotFoundError: There is no such thread.
+            UsageError: `minutes` is not above 0, or cannot be meant.
+        """
+        core = self._core
+        core.run(retention.set_ttl(core, thread_id, minutes))
+
+    async def aset_ttl(self, thread_id: str, minutes: float | None) -> None:
+        """As `set_ttl`."""
+        core = self._core
+        await core.run_async(retention.set_ttl(core, thread_id, minutes))
+
+    def sweep(
+        self,
+        now: datetime | float | None = None,
+        limit: int | None = None,
+        dry_run: bool = False,
+    ) -> SweepReport:
+        """Remove what is past its time by the saver's `ttl` and by `set_ttl`.
+
+        Works in small transactions: writers go on meanwhile, and one that is stopped leaves nothing
+        half done. Looks at nothing but what is due.
+
+        Args:
+            now: The moment to go by: seconds since the epoch, or a datetime with a time zone; the
+                saver's clock unless told.
+            limit: How many threads to sweep at most.
+            dry_run: Change nothing, and report what would go.
+        """
+        core = self._core
+        return core.run_all(retention.sweep(core, now, limit, dry_run))
+
+    async def asweep(
+        self,
+        now: datetime | float | None = None,
+        limit: int | None = None,
+        dry_run: bool = False,
+    ) -> SweepReport:
+        """As `sweep`."""
+        core = self._core
+        return await core.run_all_async(retention.sweep(core, now, limit, dry_run))

@@ -1,0 +1,116 @@
+"""Backups and compaction, through the saver."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.errors import InvalidPathError, UsageError
+from langgraph.checkpoint.lmdb.kv import MemoryStore
+from tests.contract.faces import Face, config, ids, put, values
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COUNT = 40
+
+
+def filled(saver: LmdbSaver) -> None:
+    """Threads with large values, of which every second is deleted again."""
+    for number in range(COUNT):
+        at = put(Face(saver), "c1", {"value": os.urandom(50_000)}, thread=f"t{number}")
+        saver.put_writes(at, [("x", os.urandom(50_000))], "task")
+    for number in range(0, COUNT, 2):
+        saver.delete_thread(f"t{number}")
+
+
+def everything(saver: LmdbSaver) -> list[Any]:
+    return [*saver.list(None)]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_backup_is_restored_by_opening_it(
+    saver: LmdbSaver, tmp_path: Path, asynchronous: bool
+) -> None:
+    """All that the saver shows, the copy shows; and both go on by themselves."""
+    filled(saver)
+    stored, steps = everything(saver), []
+    target = tmp_path / "backups" / "monday"
+
+    def progress(done: int, total: int) -> None:
+        steps.append((done, total))
+
+    if asynchronous:
+        asyncio.run(saver.abackup(target, progress))
+    else:
+        saver.backup(target, progress)
+    assert steps[-1][0] == steps[-1][1] > 0
+    with LmdbSaver(target) as copy:
+        assert everything(copy) == stored
+        put(Face(copy), "c2", {"value": 2}, thread="t1", parent="c1")
+        assert ids([*copy.list(config("t1"))]) == ["c2", "c1"]
+    assert everything(saver) == stored
+    with pytest.raises(InvalidPathError, match="backups/monday"):
+        saver.backup(target)
+
+
+def test_a_backup_while_many_write(saver: LmdbSaver, tmp_path: Path) -> None:
+    """Each thread's checkpoints are there up to one moment, whole, and none is missing before."""
+    begun, stop = threading.Semaphore(0), threading.Event()
+
+    def write(thread: str) -> int:
+        number = 0
+        while not stop.is_set():
+            parent = f"{number - 1:05}" if number else None
+            sent = {"value": [thread, number] * 500}
+            put(Face(saver), f"{number:05}", sent, thread=thread, parent=parent)
+            number += 1
+            if number == 10:
+                begun.release()
+        return number
+
+    with ThreadPoolExecutor(4) as pool:
+        writing = [pool.submit(write, f"t{number}") for number in range(4)]
+        for _ in writing:
+            begun.acquire()
+        for number in range(5):
+            saver.backup(tmp_path / f"copy {number}")
+        stop.set()
+        counts = [one.result() for one in writing]
+    for number in range(5):
+        with LmdbSaver(tmp_path / f"copy {number}") as copy:
+            for thread, count in enumerate(counts):
+                found = ids([*copy.list(config(f"t{thread}"))])[::-1]
+                assert 10 <= len(found) <= count
+                assert found == [f"{n:05}" for n in range(len(found))]
+                latest = values(Face(copy), config(f"t{thread}"))
+                assert latest == {"value": [f"t{thread}", len(found) - 1] * 500}
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_compaction_gives_room_back(saver: LmdbSaver, path: Path, asynchronous: bool) -> None:
+    filled(saver)
+    stored = everything(saver)
+    before = (path / "data.mdb").stat().st_blocks * 512
+    given = asyncio.run(saver.acompact()) if asynchronous else saver.compact()
+    assert given == before - (path / "data.mdb").stat().st_blocks * 512
+    assert given > COUNT * 50_000 * 0.8
+    assert everything(saver) == stored
+    saver.close()
+    with LmdbSaver(path) as again:
+        assert everything(again) == stored
+
+
+def test_a_store_in_memory_has_neither(tmp_path: Path) -> None:
+    saver = LmdbSaver.on(MemoryStore())
+    with pytest.raises(UsageError, match="no files"):
+        saver.backup(tmp_path / "copy")
+    with pytest.raises(UsageError, match="no files"):
+        saver.compact()
+    assert [*tmp_path.iterdir()] == []

@@ -21,6 +21,7 @@ from langgraph.checkpoint.lmdb.engine.settings import Settings
 from langgraph.checkpoint.lmdb.engine.store import CheckpointStore
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError, UsageError
 from langgraph.checkpoint.lmdb.kv.lmdb import DEFAULT_MAP_SIZE, LmdbStore
+from langgraph.checkpoint.lmdb.maintenance import Maintenance
 from langgraph.checkpoint.lmdb.management import Management
 from langgraph.checkpoint.lmdb.rekeying import Rekeying
 
@@ -51,7 +52,7 @@ _VIEWS = 512
 _BYTES_PER_HINT = 2048  # a hint takes about 300: beside the cache it adds a seventh at most
 
 
-class LmdbSaver(AsyncFace, Management, Rekeying):
+class LmdbSaver(AsyncFace, Management, Rekeying, Maintenance):
     """Keeps LangGraph checkpoints in a folder, for any number of threads, tasks and processes.
 
     ```python

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-long conformance check bench clean
+.PHONY: help demo test test-oldest test-long conformance reliability reliability-long check bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -39,6 +39,12 @@ conformance: $(VENV)/.conformance  ## the conformance suite's own tests, and the
 
 test-long: $(VENV)/.dev  ## the tests with their long profiles
 	$(BIN)/python -m pytest --long
+
+reliability: $(VENV)/.dev  ## make tests/RELIABILITY.md: faults of every kind, and what became of the stores
+	$(BIN)/python -m tests.reliability report
+
+reliability-long: $(VENV)/.dev  ## the same, with many more of each kind
+	$(BIN)/python -m tests.reliability report --long
 
 check: $(VENV)/.dev  ## lint, format and types
 	$(BIN)/ruff check .

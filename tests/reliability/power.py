@@ -1,0 +1,249 @@
+"""Power cuts: every state that a recorded run could have left on the disk, opened."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import traceback
+from collections import Counter
+from itertools import chain
+from multiprocessing import Pipe
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError
+from tests.reliability import shim
+from tests.reliability.checking import assert_whole, content, difference
+from tests.reliability.disk import Disk
+from tests.reliability.oracle import State, Worker
+from tests.reliability.outcome import Outcome
+from tests.reliability.processes import assert_ended_well, folder_in_memory, fork_and_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from multiprocessing.connection import Connection
+
+    from typing_extensions import Self
+
+    from tests.reliability.shim import Call
+
+_CALLS = 40  # of a saver, in one recorded run
+_FLUSHED = ("full", "normal")
+BEFORE, AFTER, EARLIER = (
+    "opened as the last acknowledged state",
+    "opened as that and the call in flight",
+    "opened as an earlier state",
+)
+_BREAKS = (
+    (shim.FLUSH, errno.EIO, 0),
+    (shim.WRITE, errno.EIO, shim.ALL_OF_IT),
+    (shim.WRITE, errno.EIO, 0),
+    (shim.WRITE, errno.ENOSPC, 100),
+)
+
+
+class States(NamedTuple):
+    """What a store may show at one moment.
+
+    Attributes:
+        acknowledged: The last state that was acknowledged.
+        in_flight: That, and calls that were not, wholly or in part.
+        earlier: All before.
+    """
+
+    acknowledged: list[State]
+    in_flight: list[State]
+    earlier: list[State]
+
+
+def run(rounds: int, seed: int) -> Outcome:
+    """Open at least `rounds` images of recorded runs, at "full" and "normal"."""
+    print(f"power cuts: seed {seed}")
+    seen: Counter[str] = Counter()
+    turn = 0
+    while sum(seen.values()) < rounds:
+        for sync in _FLUSHED:
+            for breaks in (False, True):
+                found = judge_run(sync, f"{seed}/{turn}", breaks=breaks)
+                bad = {what: n for what, n in found.items() if what not in _allowed(sync)}
+                assert not bad, f"seed {seed}, run {turn} at {sync!r}, breaks={breaks}: {bad}"
+                seen.update({f'"{sync}": {what}': n for what, n in found.items()})
+        turn += 1
+    return Outcome(
+        "power cut at any moment of a commit: torn images",
+        sum(seen.values()),
+        (
+            'at "full": it opens as the last acknowledged state, or as that and the call in flight',
+            'at "normal": the same, or as an earlier state; the store is whole in any case',
+            "every value is the one that was stored; no garbage, no dangling reference",
+            "none is refused; the next call can be stored",
+        ),
+        dict(sorted(seen.items())),
+        (
+            """\
+An image has, of every page that was written since its last flush, any version that it had, torn
+at any sector of 512 bytes; the file has any length that it had. In half of the runs writes and
+flushes fail too, and a page whose flush failed stays in doubt until it is written again.""",
+        ),
+    )
+
+
+def _allowed(sync: str) -> tuple[str, ...]:
+    return (BEFORE, AFTER) if sync == "full" else (BEFORE, AFTER, EARLIER)
+
+
+def judge_run(
+    sync: str, seed: str, *, breaks: bool = False, drop_flushes: bool = False, samples: int = 4
+) -> Counter[str]:
+    """Record a run, cut the power after each of its system calls, and count what the images are.
+
+    Args:
+        sync: The saver's setting.
+        seed: Of the calls and of the images.
+        breaks: Let writes and flushes fail now and then.
+        drop_flushes: Take a disk that says it has flushed, and has not.
+        samples: How many images of each sort at each moment.
+    """
+    with folder_in_memory() as folder:
+        shim.in_process(
+            "tests.reliability.power:record", folder=folder, sync=sync, seed=seed, breaks=breaks
+        )
+        calls = shim.calls(Path(folder) / "record")
+        random, seen, known = Random(seed), Counter[str](), set[bytes]()
+        with _Opener(Path(folder) / "image") as opener:
+            for disk, states in _moments(calls, seed, drop_flushes=drop_flushes):
+                for image in disk.images(random, samples):
+                    digest = hashlib.blake2b(image + repr(len(states)).encode()).digest()
+                    if digest not in known:
+                        known.add(digest)
+                        seen[opener.open(image, states)] += 1
+        return seen
+
+
+def record(folder: str, sync: str, seed: str, breaks: bool) -> None:
+    """In the process that is recorded: call a saver, with marks for what was acknowledged."""
+    path, random = Path(folder) / "store", Random(seed)
+    control = shim.Shim(path, Path(folder) / "record")
+    worker = Worker("a")
+    worker.begin(seed, 0)
+    saver = LmdbSaver(path, sync=sync)
+    for _ in range(_CALLS):
+        operation = worker.next()
+        control.mark("begin")
+        if breaks and random.random() < 0.3:
+            kind, error, keep = random.choice(_BREAKS)
+            lasting = random.random() < 0.2
+            control.arm(kind, random.randint(1, 4), error, keep=keep, lasting=lasting)
+        try:
+            operation.call(saver)
+            control.disarm()
+            control.mark("acknowledged")
+            worker.state = operation.after(worker.state)
+        except LmdbSaverError:
+            control.disarm()
+            found = content(saver)
+            states = list(operation.cut_off(worker.state))
+            assert found in states, difference(found, worker.state)
+            chosen = states.index(found)
+            worker.state = states[chosen]
+            control.mark(f"failed {chosen}")
+        if random.random() < 0.1:
+            saver.close()
+            saver = LmdbSaver(path, sync=sync)
+    saver.close()
+
+
+def _moments(calls: list[Call], seed: str, *, drop_flushes: bool) -> Iterator[tuple[Disk, States]]:
+    """After each system call: the disk, and what it may show."""
+    disk, worker = Disk(), Worker("a")
+    worker.begin(seed, 0)
+    states = States([worker.state], [], [])
+    possible: list[State] = []
+    for call in calls:
+        if call.kind != shim.MARK:
+            if not (drop_flushes and call.kind == shim.FLUSH):
+                disk.apply(call)
+            if possible:
+                yield disk, states
+            continue
+        mark, _, chosen = call.data.decode().partition(" ")
+        if mark == "begin":
+            possible = list(worker.next().cut_off(worker.state))
+            states = states._replace(in_flight=[*states.in_flight, *possible])
+        elif mark == "acknowledged":
+            worker.state = possible[-1]
+            states = States([worker.state], [], [*chain(*states)])
+        else:  # a call that failed: it may be there or not, until one that did not fail
+            worker.state = possible[int(chosen)]
+
+
+class _Opener:
+    """Opens images in a process that may die of them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._pid = 0
+        self._told: States | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def open(self, image: bytes, states: States) -> str:
+        """What an image opens as."""
+        if not self._pid:
+            self._pipe, theirs = Pipe()
+            self._pid = fork_and_run(lambda: self._serve(theirs))
+            self._told = None
+            theirs.close()
+        try:
+            self._path.mkdir(exist_ok=True)
+            (self._path / "data.mdb").write_bytes(image)
+            self._pipe.send(None if states is self._told else states)
+            self._told = states
+            return str(self._pipe.recv())
+        except EOFError:
+            status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+            self._pid = 0
+            shutil.rmtree(self._path)
+            return f"the process ended with {status}"
+
+    def _serve(self, pipe: Connection) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # LMDB's last words
+        states = States([], [], [])
+        while (told := pipe.recv()) != "end":
+            states = told or states
+            pipe.send(_judge(self._path, states))
+
+    def _stop(self) -> None:
+        if self._pid:
+            self._pipe.send("end")
+            self._pipe.close()
+            assert_ended_well(self._pid)
+
+
+def _judge(path: Path, states: States) -> str:
+    try:
+        with LmdbSaver(path, sync="off") as saver:
+            found = content(saver)
+            assert_whole(saver)
+            probe = Worker("probe")
+            probe.next("put").call(saver)
+            assert len(content(saver)) == len(found) + 1, "the next call was not stored"
+    except LmdbSaverError as error:
+        return f"refused: {error.kind}"
+    except Exception:  # noqa: BLE001 - whatever it is, it is told
+        return f"not whole: {traceback.format_exc()}"
+    if found in states.acknowledged:
+        return BEFORE
+    if found in states.in_flight:
+        return AFTER
+    if found in states.earlier:
+        return EARLIER
+    return f"no state that ever was: {difference(found, states.acknowledged[0])}"

@@ -1,0 +1,41 @@
+"""Forked processes for the tests of this folder."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.kv.processes import fork
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def fork_and_run(body: Callable[[], None]) -> int:
+    """Run `body` in a forked process, which never returns; its process id."""
+    pid = fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        body()
+        status = 0
+    except BaseException:  # noqa: BLE001 - told by the status
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def assert_ended_well(pid: int) -> None:
+    """Wait for a forked process; fail if it failed."""
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def folder_in_memory() -> tempfile.TemporaryDirectory[str]:
+    """A folder on a file system in memory, where there is one: flushing costs nothing there."""
+    memory = Path("/dev/shm")
+    where = memory if memory.is_dir() and os.access(memory, os.W_OK) else None
+    return tempfile.TemporaryDirectory(dir=where)

@@ -1,0 +1,264 @@
+/* Stands between a process and the system calls that change a store's files.
+ *
+ * Preloaded, it records what is written, flushed and cut, with the bytes, and lets one chosen call
+ * fail, as a full or broken disk would. It watches the files of one folder and no others.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { WRITE = 1, FLUSH = 2, CUT = 4, OPEN = 8, RENAME = 16, MKDIR = 32, MAP = 64, MARK = 128 };
+enum { NONE, OTHER, DATA };
+
+/* What stands before the bytes of each call in the record. */
+struct call {
+	uint8_t kind, durable, spare[2];
+	int32_t error; /* 0, or the errno that the caller got */
+	int64_t offset, length;
+};
+
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+static char folder[PATH_MAX];
+static size_t folder_length;
+static int record = -1;
+
+/* The fault: calls of `kinds` are counted, the `nth` fails, and all after it if it is to last. */
+static struct {
+	int kinds, error, lasting;
+	int64_t nth, keep, calls, hits;
+} fault;
+
+void shim_watch(const char *path, int to) {
+	strncpy(folder, path, sizeof folder - 1);
+	folder_length = strlen(folder);
+	record = to;
+}
+
+/* Of the nth call, if it is a write, `keep` bytes are written; without an error that many are told,
+ * a short write. */
+void shim_arm(int kinds, int64_t nth, int error, int64_t keep, int lasting) {
+	pthread_mutex_lock(&turn);
+	fault.kinds = kinds;
+	fault.nth = nth;
+	fault.error = error;
+	fault.keep = keep;
+	fault.lasting = lasting;
+	fault.calls = fault.hits = 0;
+	pthread_mutex_unlock(&turn);
+}
+
+int64_t shim_hits(void) { return fault.hits; }
+
+static int below(const char *path) {
+	return folder_length && !strncmp(path, folder, folder_length);
+}
+
+/* Which file of the folder it is, if it is one. */
+static int watched(int fd) {
+	static const char digits[] = "0123456789";
+	char link[32] = "/proc/self/fd/", reversed[12], path[PATH_MAX];
+	size_t at = strlen(link), n = 0;
+	if (!folder_length || fd < 0)
+		return NONE;
+	do
+		reversed[n++] = digits[fd % 10];
+	while (fd /= 10);
+	while (n)
+		link[at++] = reversed[--n];
+	link[at] = 0;
+	ssize_t length = syscall(SYS_readlinkat, AT_FDCWD, link, path, sizeof path - 1);
+	if (length < 0)
+		return NONE;
+	path[length] = 0;
+	if (!below(path))
+		return NONE;
+	return length > 9 && !strcmp(path + length - 9, "/data.mdb") ? DATA : OTHER;
+}
+
+/* Whether the call at hand is to fail; the caller holds the lock. */
+static int fails(int kind) {
+	if (!(fault.kinds & kind))
+		return 0;
+	fault.calls++;
+	if (fault.calls != fault.nth && !(fault.lasting && fault.calls > fault.nth))
+		return 0;
+	fault.hits++;
+	return 1;
+}
+
+static void put(int kind, int durable, int error, int64_t offset, int64_t length, const void *data) {
+	struct call call = {kind, durable, {0, 0}, error, offset, length};
+	struct iovec both[2] = {{&call, sizeof call}, {(void *)data, data ? length : 0}};
+	if (record >= 0)
+		syscall(SYS_writev, record, both, 2);
+}
+
+void shim_mark(const char *text) {
+	pthread_mutex_lock(&turn);
+	put(MARK, 0, 0, 0, strlen(text), text);
+	pthread_mutex_unlock(&turn);
+}
+
+static ssize_t do_write(int file, int fd, const void *data, size_t length, int64_t offset, int moves) {
+	int durable = (syscall(SYS_fcntl, fd, F_GETFL) & O_DSYNC) != 0;
+	int64_t want = length;
+	pthread_mutex_lock(&turn);
+	int failing = fails(WRITE);
+	if (failing)
+		want = fault.calls > fault.nth ? 0 : fault.keep < want ? fault.keep : want;
+	ssize_t done = want ? syscall(SYS_pwrite64, fd, data, want, offset) : 0;
+	int error = done < 0 ? errno : failing ? fault.error : 0;
+	if (file == DATA)
+		put(WRITE, durable, error, offset, done < 0 ? 0 : done, data);
+	if (moves && done > 0)
+		syscall(SYS_lseek, fd, offset + done, SEEK_SET);
+	pthread_mutex_unlock(&turn);
+	if (error) {
+		errno = error;
+		return -1;
+	}
+	return done;
+}
+
+ssize_t pwrite(int fd, const void *data, size_t length, off_t offset) {
+	int file = watched(fd);
+	if (!file)
+		return syscall(SYS_pwrite64, fd, data, length, offset);
+	return do_write(file, fd, data, length, offset, 0);
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t length, off64_t offset) {
+	return pwrite(fd, data, length, offset);
+}
+
+ssize_t write(int fd, const void *data, size_t length) {
+	int file = watched(fd);
+	if (!file)
+		return syscall(SYS_write, fd, data, length);
+	return do_write(file, fd, data, length, syscall(SYS_lseek, fd, 0, SEEK_CUR), 1);
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int count) {
+	int file = watched(fd);
+	if (!file)
+		return syscall(SYS_writev, fd, parts, count);
+	size_t length = 0, at = 0;
+	for (int i = 0; i < count; i++)
+		length += parts[i].iov_len;
+	void *all = mmap(0, length + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (all == MAP_FAILED)
+		return -1;
+	for (int i = 0; i < count; at += parts[i++].iov_len)
+		memcpy((char *)all + at, parts[i].iov_base, parts[i].iov_len);
+	ssize_t done = do_write(file, fd, all, length, syscall(SYS_lseek, fd, 0, SEEK_CUR), 1);
+	int error = errno;
+	munmap(all, length + 1);
+	errno = error;
+	return done;
+}
+
+static int do_flush(int fd, long number) {
+	int file = watched(fd);
+	if (!file)
+		return syscall(number, fd);
+	pthread_mutex_lock(&turn);
+	int failing = fails(FLUSH), done = failing ? -1 : syscall(number, fd);
+	int error = failing ? fault.error : done ? errno : 0;
+	if (file == DATA)
+		put(FLUSH, 0, error, 0, 0, 0);
+	pthread_mutex_unlock(&turn);
+	if (error) {
+		errno = error;
+		return -1;
+	}
+	return done;
+}
+
+int fdatasync(int fd) { return do_flush(fd, SYS_fdatasync); }
+int fsync(int fd) { return do_flush(fd, SYS_fsync); }
+
+int ftruncate(int fd, off_t length) {
+	int file = watched(fd);
+	if (!file)
+		return syscall(SYS_ftruncate, fd, length);
+	pthread_mutex_lock(&turn);
+	int failing = fails(CUT), done = failing ? -1 : syscall(SYS_ftruncate, fd, length);
+	int error = failing ? fault.error : done ? errno : 0;
+	if (file == DATA)
+		put(CUT, 0, error, length, 0, 0);
+	pthread_mutex_unlock(&turn);
+	if (error) {
+		errno = error;
+		return -1;
+	}
+	return done;
+}
+
+int ftruncate64(int fd, off64_t length) { return ftruncate(fd, length); }
+
+/* The others are not recorded; they only fail. */
+static int refused(int kind) {
+	pthread_mutex_lock(&turn);
+	int failing = fails(kind), error = fault.error;
+	pthread_mutex_unlock(&turn);
+	if (failing)
+		errno = error;
+	return failing;
+}
+
+static int do_open(int at, const char *path, int flags, mode_t mode) {
+	if (below(path) && refused(OPEN))
+		return -1;
+	return syscall(SYS_openat, at, path, flags, mode);
+}
+
+#define MODE(last)                                                                                 \
+	mode_t mode = 0;                                                                               \
+	if (flags & (O_CREAT | O_TMPFILE)) {                                                           \
+		va_list more;                                                                              \
+		va_start(more, last);                                                                      \
+		mode = va_arg(more, mode_t);                                                               \
+		va_end(more);                                                                              \
+	}
+
+int open(const char *path, int flags, ...) {
+	MODE(flags)
+	return do_open(AT_FDCWD, path, flags, mode);
+}
+
+int open64(const char *path, int flags, ...) {
+	MODE(flags)
+	return do_open(AT_FDCWD, path, flags, mode);
+}
+
+int rename(const char *from, const char *to) {
+	if (below(from) && refused(RENAME))
+		return -1;
+	return syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+int mkdir(const char *path, mode_t mode) {
+	if (below(path) && refused(MKDIR))
+		return -1;
+	return syscall(SYS_mkdirat, AT_FDCWD, path, mode);
+}
+
+void *mmap(void *where, size_t length, int protection, int flags, int fd, off_t offset) {
+	if (fd >= 0 && watched(fd) && refused(MAP))
+		return MAP_FAILED;
+	return (void *)syscall(SYS_mmap, where, length, protection, flags, fd, offset);
+}
+
+void *mmap64(void *where, size_t length, int protection, int flags, int fd, off64_t offset) {
+	return mmap(where, length, protection, flags, fd, offset);
+}

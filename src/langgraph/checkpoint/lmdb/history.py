@@ -128,9 +128,9 @@ def threads(
     with core.store.snapshot() as snapshot:
         last = None if after is None else _position(snapshot, after)
         if last is not None:
-            before = min(before, last[0] + 1)
+            before = min(before, 1 - last[0])
         for thread in snapshot.newest_threads(prefix or "", since, before):
-            if last is None or (thread.updated, thread.id) > last or thread.updated < last[0]:
+            if last is None or (-thread.updated, thread.id) > last:
                 found.append(_info(core, snapshot, thread))
                 if len(found) == limit:
                     break
@@ -138,8 +138,9 @@ def threads(
 
 
 def _position(snapshot: Snapshot, after: ThreadInfo | str) -> tuple[int, str]:
+    """Where a thread stands in the order of the listing."""
     if isinstance(after, ThreadInfo):
-        return round(after.updated.timestamp() * 1000), after.thread_id
+        return -round(after.updated.timestamp() * 1000), after.thread_id
     thread = snapshot.thread(str(after))
     if thread is None:
         raise ThreadNotFoundError(
@@ -147,7 +148,7 @@ def _position(snapshot: Snapshot, after: ThreadInfo | str) -> tuple[int, str]:
             thread_id=str(after),
             advice="Pass what threads() gave last as a whole, not its id alone.",
         )
-    return thread.updated, thread.id
+    return -thread.updated, thread.id
 
 
 def _info(core: SaverCore, snapshot: Snapshot, thread: Thread) -> ThreadInfo:

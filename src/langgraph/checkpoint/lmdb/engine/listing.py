@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def by_time(reader: Reader, since: int, before: int) -> Iterator[Thread]:
     """The threads with activity since a time, none of them filed at another or later; the latest
     first, then by descending number."""
-    ahead: list[tuple[int, int, Thread]] = []
+    ahead: list[tuple[int, str, int, Thread]] = []
     entries = heapq.merge(
         agenda.newest(reader, agenda.ACTIVE, before),
         agenda.newest(reader, agenda.ASIDE, before),
@@ -28,14 +28,14 @@ def by_time(reader: Reader, since: int, before: int) -> Iterator[Thread]:
         # Entries may be behind their threads: those to come are of threads active before `latest`.
         latest = entry.time + agenda.FILING
         while ahead and -ahead[0][0] >= latest:
-            yield heapq.heappop(ahead)[2]
+            yield heapq.heappop(ahead)[3]
         if latest <= since:
             break
         thread = threads.by_number(reader, entry.thread)
         if thread is not None:
-            heapq.heappush(ahead, (-thread.updated, -thread.number, thread))
+            heapq.heappush(ahead, (-thread.updated, thread.id, thread.number, thread))
     while ahead:
-        yield heapq.heappop(ahead)[2]
+        yield heapq.heappop(ahead)[3]
 
 
 def by_prefix(reader: Reader, prefix: str) -> Iterator[Thread]:
@@ -46,5 +46,5 @@ def by_prefix(reader: Reader, prefix: str) -> Iterator[Thread]:
         for thread in threads.in_range(reader, start, keys.after(start))
         if thread.id.startswith(prefix)
     ]
-    found.sort(key=lambda thread: (thread.updated, thread.number), reverse=True)
+    found.sort(key=lambda thread: (-thread.updated, thread.id))
     return iter(found)

@@ -86,7 +86,7 @@ class Snapshot:
         return sweep.due(self.reader, settings, now, after)
 
     def newest_threads(self, prefix: str, since: int, before: int) -> Iterator[Thread]:
-        """The threads with checkpoints that have not expired, by descending time and number.
+        """The threads with checkpoints that have not expired, the latest first, then by id.
 
         Args:
             prefix: What their ids begin with.

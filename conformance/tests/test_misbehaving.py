@@ -6,6 +6,7 @@ import _thread
 import asyncio
 import threading
 import time
+import weakref
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +132,25 @@ def test_a_lifespan_ends_although_the_loop_hung() -> None:
 
     run(SaverSpec(name="bad", open=lambda path: Blocks(), lifespan=server), profile=_FAST, seed=0)
     assert ended
+
+
+def test_what_ends_a_moment_after_it_was_collected_is_no_leak() -> None:
+    class Tidy(ReferenceSaver):
+        def __init__(self) -> None:
+            super().__init__()
+            collected = threading.Event()
+            weakref.finalize(self, collected.set)
+            threading.Thread(target=_linger, args=(collected,), daemon=True).start()
+
+    report = run(
+        SaverSpec(name="tidy", open=lambda path: Tidy()), profile=_FAST, seed=0, only=["spec.leak"]
+    )
+    assert report.ok, report["spec.leak"].failure
+
+
+def _linger(collected: threading.Event) -> None:
+    collected.wait()
+    time.sleep(0.3)
 
 
 def test_a_method_that_always_hangs_is_named() -> None:

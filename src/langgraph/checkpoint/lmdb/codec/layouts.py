@@ -61,6 +61,17 @@ class Element:
     image: bytes | None = None
 
 
+class Known(NamedTuple):
+    """Types and states of the messages of a list, by their places in it."""
+
+    types: list[type]
+    states: list[State]
+
+    def is_same(self, index: int, other: Known, at: int) -> bool:
+        """Whether a message is what another one was."""
+        return self.states[index] == other.states[at] and self.types[index] is other.types[at]
+
+
 @dataclass(slots=True)
 class MessageLayout:
     """A list of messages, each of which begins a part."""
@@ -69,6 +80,14 @@ class MessageLayout:
     stored: Chunked
     runs: list[Run]
     elements: list[Element]
+    known: Known | None = None
+    """Of a list that was put, whose elements have nothing more to learn."""
+
+    def what_is_known(self) -> Known:
+        """What is known of the elements now."""
+        if self.known is not None:
+            return self.known
+        return Known([e.type for e in self.elements], [e.state for e in self.elements])
 
     @property
     def size(self) -> int:

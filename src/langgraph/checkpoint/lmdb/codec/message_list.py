@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb.codec import cutting, messages
-from langgraph.checkpoint.lmdb.codec.layouts import Element, MessageLayout, ends_of
+from langgraph.checkpoint.lmdb.codec.layouts import Element, Known, MessageLayout, ends_of
 from langgraph.checkpoint.lmdb.engine import runs
 from langgraph.checkpoint.lmdb.engine.values import digest
 from langgraph.checkpoint.lmdb.errors import DamagedError
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.runs import Run
     from langgraph.checkpoint.lmdb.engine.values import Chunked, Part, Place
 
+_SEARCHED = 16
+"""Messages of the version before, for each that is not where it was, among which that one is
+looked for: a short list beside a long one is a write that adds to it, and not an edit of it."""
 LARGE = 8192
 """Bytes of an encoded message from which on it is cut into several parts."""
 
@@ -29,6 +32,10 @@ class Encoding:
     items: list[Run | Part]
     """Where the parts are stored, or what they are; runs may be of several parts."""
     elements: list[Element]
+    known: Known
+    """Of the elements."""
+    length: int
+    """Bytes of all messages, encoded."""
 
 
 def encode(
@@ -48,16 +55,17 @@ def encode(
     types = list(map(type, values))
     states = messages.states(values)
     old = layout.elements if layout is not None else []
-    first, tail = _unchanged(types, states, old)
+    first, tail = _unchanged(Known(types, states), layout)
     last, stop = len(old) - tail, len(values) - tail
-    moved = {e.state: index for index, e in enumerate(old[first:last], first)}
+    near, far = (first, last) if last - first <= _SEARCHED * (stop - first) else (first, first)
+    moved = {e.state: index for index, e in enumerate(old[near:far], near)}
     places = [_moved(old, moved, types[i], states[i]) for i in range(first, stop)]
     fresh = [values[first + i] for i, place in enumerate(places) if place is None]
     encoded = dumps(fresh) if fresh else b"\x90"
     if encoded is None:
         return None
     raws = iter(cutting.elements(encoded))
-    replaced = _Replaced(layout, first, last)
+    replaced = _Replaced(layout, near, far)
     items: list[Run | Part] = []
     elements: list[Element] = []
     for index, place in enumerate(places, first):
@@ -67,37 +75,40 @@ def encode(
             elements.append(old[place])
             continue
         raw = next(raws)
-        state = states[index] if messages.is_plain(values[index]) else object()
+        if not messages.is_plain(values[index]):
+            states[index] = object()
         parts = [make(part) for part in _parts(raw)]
         items += [replaced.find(part.digest) or part for part in parts]
         mark = parts[0].digest if len(parts) == 1 else digest(raw)
-        elements.append(Element(types[index], state, mark, len(raw), len(parts), raw))
+        elements.append(Element(types[index], states[index], mark, len(raw), len(parts), raw))
+    known = Known(types, states)
+    length = sum([element.length for element in elements])
     if layout is None:
-        return Encoding(items, elements)
+        return Encoding(items, elements, known, length)
     end = runs.total(layout.runs)
     before = runs.cut(layout.runs, 0, layout.position(first))
     behind = runs.cut(layout.runs, layout.position(last), end)
-    return Encoding([*before, *items, *behind], [*old[:first], *elements, *old[last:]])
+    length += layout.stored.size - len(layout.stored.head)
+    length -= sum([element.length for element in old[first:last]])
+    elements = [*old[:first], *elements, *old[last:]]
+    return Encoding([*before, *items, *behind], elements, known, length)
 
 
-def _unchanged(types: list[type], states: list[State], old: list[Element]) -> tuple[int, int]:
+def _unchanged(new: Known, layout: MessageLayout | None) -> tuple[int, int]:
     """How many messages at the front and at the back are what they were."""
-    old_states = [element.state for element in old]
-    old_types = [element.type for element in old]
-    count = len(old)
-    if states[:count] == old_states and types[:count] == old_types:
+    if layout is None:
+        return 0, 0
+    old = layout.what_is_known()
+    count = len(old.types)
+    if new.states[:count] == old.states and new.types[:count] == old.types:
         return count, 0
-    limit = min(count, len(states))
+    limit = min(count, len(new.types))
     front = 0
-    while front < limit and states[front] == old_states[front] and types[front] is old_types[front]:
+    while front < limit and new.is_same(front, old, front):
         front += 1
     back = 0
     limit -= front
-    while (
-        back < limit
-        and states[-1 - back] == old_states[-1 - back]
-        and types[-1 - back] is old_types[-1 - back]
-    ):
+    while back < limit and new.is_same(-1 - back, old, -1 - back):
         back += 1
     return front, back
 
@@ -184,7 +195,10 @@ def _count(stored: Chunked) -> int:
     if not stored.head:
         return 1
     head = stored.head
-    return head[0] & 0x0F if len(head) == 1 else int.from_bytes(head[1:], "big")
+    count = head[0] & 0x0F if len(head) == 1 else int.from_bytes(head[1:], "big")
+    if count > stored.size or head != cutting.array_head(count):
+        raise DamagedError("a list of messages does not begin like one")
+    return count
 
 
 def build(elements: list[Element], loads: Callable[[bytes], list[Any]]) -> list[Any]:

@@ -22,6 +22,7 @@ from langgraph.checkpoint.lmdb.engine.values import (
     Part,
     digest,
 )
+from langgraph.checkpoint.lmdb.errors import DamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,11 +151,11 @@ class ValueCodec:
         if found is None:
             return None
         head = b"" if single else cutting.array_head(len(values))
-        size = len(head) + sum([element.length for element in found.elements])
+        size = len(head) + found.length
         new = NewValue("msgpack", MESSAGES, head, size, found.items, _chunked(base))
 
         def remembered(place: Place, stored: Chunked, chunk_runs: list[Run]) -> Layout:
-            return MessageLayout(place, stored, chunk_runs, found.elements)
+            return MessageLayout(place, stored, chunk_runs, found.elements, found.known)
 
         return Encoded(new, remembered)
 
@@ -251,6 +252,17 @@ class ValueCodec:
         """A stored value of no channel."""
         return faults.loads(self._serde, *self.payload(stored, snapshot))
 
+    def load_map(self, stored: StoredValue, snapshot: Snapshot) -> Any:
+        """A stored value of no channel that has to be a map.
+
+        Raises:
+            DamagedError: It is something else.
+        """
+        value = self.load(stored, snapshot)
+        if not isinstance(value, dict):
+            raise DamagedError(f"there is {type(value).__name__} where a map was stored")
+        return value
+
     def effort(self, key: ChannelKey, stored: StoredValue, place: Place) -> int:
         """Bytes that have to be decoded to rebuild a value; messages with images count for less."""
         layout = self._cache.get(key, place) if isinstance(stored, Chunked) else None
@@ -264,7 +276,7 @@ _IMAGE_SPEED = 6  # a rough weight: rebuilding a message from its image against 
 
 def _read_plain(stored: Chunked, place: Place, snapshot: Snapshot) -> PlainLayout:
     chunk_runs = snapshot.runs(stored)
-    parts = snapshot.chunks(chunk_runs)
+    parts = snapshot.chunks(chunk_runs, stored.size)
     body = b"".join(parts)
     snapshot.check_size(stored, body)
     return PlainLayout(place, stored, chunk_runs, body, ends_of(parts))
@@ -274,7 +286,9 @@ def _read_messages(
     stored: Chunked, place: Place, snapshot: Snapshot, layout: Layout | None
 ) -> MessageLayout:
     old = layout if isinstance(layout, MessageLayout) else None
-    return message_list.read(place, stored, snapshot.runs(stored), old, snapshot.chunks)
+    return message_list.read(
+        place, stored, snapshot.runs(stored), old, lambda runs: snapshot.chunks(runs, stored.size)
+    )
 
 
 def _is_head(layout: MessageLayout, other: Layout | None) -> bool:

@@ -13,7 +13,6 @@ from langgraph.checkpoint.lmdb.engine import keys
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.kv.base import Reader
 
 FILING = 1000
@@ -45,17 +44,17 @@ class Entry(NamedTuple):
         return keys.agenda(self.kind, self.time) + keys.number(self.thread)
 
 
-def entries(thread: Thread) -> list[Entry]:
-    """The entries that a thread has to have."""
-    number, filed = thread.number, thread.filed
-    usual = thread.ttl is None and not thread.settled
-    found = [Entry(ACTIVE if usual else ASIDE, filed, number)]
-    if thread.ttl and not thread.settled:
-        found.append(Entry(EXPIRY, filed + thread.ttl, number))
-    if thread.oldest is not None:
-        found.append(Entry(HISTORY, thread.oldest, number))
-    if thread.grown:
-        found.append(Entry(GROWN, 0, number))
+def entries(
+    thread: int, filed: int, ttl: int | None, settled: bool, grown: bool, oldest: int | None
+) -> list[Entry]:
+    """The entries that a thread has to have, by fields of its record."""
+    found = [Entry(ACTIVE if ttl is None and not settled else ASIDE, filed, thread)]
+    if ttl and not settled:
+        found.append(Entry(EXPIRY, filed + ttl, thread))
+    if oldest is not None:
+        found.append(Entry(HISTORY, oldest, thread))
+    if grown:
+        found.append(Entry(GROWN, 0, thread))
     return found
 
 

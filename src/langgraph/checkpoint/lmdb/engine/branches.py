@@ -67,7 +67,7 @@ def _parents(reader: Reader, thread: int, namespace: int) -> dict[str, str | Non
             assert record is not None, "seen just before, in the same transaction"
             ids[part] = checkpoints.decode(key, record, thread, namespace).id
         else:
-            ids[part] = part.decode("utf-8", "surrogatepass")
+            ids[part] = keys.decoded(part, key)
     by_hash = {keys.hashed(checkpoint_id): checkpoint_id for checkpoint_id in ids.values()}
     parents: dict[str, str | None] = dict.fromkeys(ids.values())
     prefix = keys.of_namespace(b"k", thread, namespace)

@@ -114,8 +114,19 @@ def decode(key: bytes, record: bytes, thread: int, namespace: int) -> Checkpoint
     try:
         stored, parent, run_id, root, body, metadata, versions, values = fields[:8]
         labels, thread_labels, full_id = fields[8:]
+        part = key[len(keys.checkpoints(thread, namespace)) :]
+        if (
+            not all(map(records.is_text, (parent, run_id, root, full_id)))
+            or not records.is_count(stored)
+            or not all(map(_is_version, versions.values()))
+            or not {str}.issuperset(map(type, [*versions, *values]))
+            or not {bytes}.issuperset((type(labels), type(thread_labels)))
+            or (len(labels) | len(thread_labels)) % keys.HASH_SIZE
+            or (keys.is_cut(part) if full_id is None else keys.text(full_id) != part)
+        ):
+            raise ValueError("some are of another kind")
         return CheckpointRecord(
-            full_id if full_id is not None else _id_in_key(key, thread, namespace),
+            keys.decoded(part, key) if full_id is None else full_id,
             parent,
             stored,
             run_id,
@@ -135,9 +146,8 @@ def _split(labels: bytes) -> list[bytes]:
     return [labels[at : at + keys.HASH_SIZE] for at in range(0, len(labels), keys.HASH_SIZE)]
 
 
-def _id_in_key(key: bytes, thread: int, namespace: int) -> str:
-    part = key[len(keys.checkpoints(thread, namespace)) :]
-    return part.decode("utf-8", "surrogatepass")
+def _is_version(value: Any) -> bool:
+    return isinstance(value, (int, float, str))
 
 
 def in_namespace(reader: Reader, thread: int, namespace: int) -> Iterator[CheckpointRecord]:
@@ -176,7 +186,7 @@ def latest_before(
         part = key[len(prefix) :]
         if keys.is_cut(part):
             return _greatest(reader, thread, namespace, prefix + keys.cut_group(part), None)
-        return part.decode("utf-8", "surrogatepass")
+        return keys.decoded(part, key)
     return None
 
 
@@ -250,7 +260,7 @@ def newest_labelled(
             break
         group = keys.cut_group(part) if keys.is_cut(part) else b""
         stop = key
-        name = part.decode("utf-8", "surrogatepass") if not group else None
+        name = keys.decoded(part, key) if not group else None
         if name is None:
             checkpoint = keys.checkpoints(thread, namespace) + part
             record = reader.get(checkpoint)

@@ -143,6 +143,8 @@ def _fields(
     fields = records.decode(key, records.unseal(key, record))
     try:
         channel, seed, rows = fields
+        if not {str}.issuperset(map(type, [channel, *(task_id for task_id, _ in rows)])):
+            raise ValueError("some are of another kind")
         return (
             channel,
             None if seed is None else stored_value(seed),

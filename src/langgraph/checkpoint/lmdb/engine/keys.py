@@ -8,6 +8,9 @@ sort as bytes in the order of what they stand for.
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import NoReturn
+
+from langgraph.checkpoint.lmdb.errors import DamagedError
 
 FORMAT = b"\x00format"
 """Where the store names its format version."""
@@ -40,11 +43,17 @@ def number(n: int) -> bytes:
 
 
 def read_number(key: bytes, at: int) -> tuple[int, int]:
-    """Decode the number at an offset of a key; also returns the offset behind it."""
-    first = key[at]
+    """Decode the number at an offset of a key; also returns the offset behind it.
+
+    Raises:
+        DamagedError: There is none.
+    """
+    first = key[at] if at < len(key) else 255
     if first < 240:
         return first, at + 1
     end = at + 1 + first - 239
+    if end > min(len(key), at + 9):
+        _damaged(key)
     return int.from_bytes(key[at + 1 : end], "big"), end
 
 
@@ -80,13 +89,32 @@ def ordered_text(value: str) -> bytes:
 
 def read_ordered_text(key: bytes, at: int) -> tuple[bytes, int]:
     """What `text` made of the id at an offset of a key; also returns the offset behind it."""
-    end = key.index(_END, at)
+    end = inner_text_end(key, at) - len(_END)
     return key[at:end].replace(_NUL, b"\x00"), end + len(_END)
 
 
 def inner_text_end(key: bytes, at: int) -> int:
     """The offset behind the `inner_text` that begins at an offset."""
-    return key.index(_END, at) + len(_END)
+    end = key.find(_END, at)
+    if end < 0:
+        _damaged(key)
+    return end + len(_END)
+
+
+def decoded(part: bytes, key: bytes) -> str:
+    """The id that `text` has put into a key and has not cut.
+
+    Raises:
+        DamagedError: It is none.
+    """
+    try:
+        return part.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        _damaged(key)
+
+
+def _damaged(key: bytes) -> NoReturn:
+    raise DamagedError(f"key {key.hex()} of the store is none that was stored", record=key.hex())
 
 
 def is_cut(part: bytes) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import msgpack
 import zstandard
 
-from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError
+from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, SerializationError
 
 FORMAT_VERSION = 1
 SUPPORTED_VERSIONS = (1,)
@@ -31,7 +31,9 @@ DICTIONARIES = {ZSTD_DICTIONARY_1: "dictionary-1.zstd"}
 a better one gets a codec of its own."""
 
 MAX_RECORD = 1 << 26
-"""Bytes that a record may have once decompressed; checked before any memory is taken for them."""
+"""Bytes that a record's payload may have; checked before any memory is taken for them."""
+MAX_NUMBER = (1 << 63) - 1
+"""No count, time or number that a record names is greater."""
 _WORTH_COMPRESSING = 32
 _UNKNOWN_SIZE = -1  # what zstd says of a frame that names no size, as ours do not
 _CHECKSUM_SIZE = 4
@@ -123,7 +125,15 @@ def pack(payload: bytes, level: int | None) -> bytes:
     Args:
         payload: Any bytes.
         level: zstd's level, 1 to 22; None stores the payload as it is.
+
+    Raises:
+        SerializationError: The payload is longer than a reader would take.
     """
+    if len(payload) > MAX_RECORD:
+        raise SerializationError(
+            f"a record would have {len(payload)} bytes, the limit is {MAX_RECORD}",
+            advice="Make fewer writes in one task, or store less beside the channels' values.",
+        )
     if level is not None and len(payload) >= _WORTH_COMPRESSING:
         frame = _compress(payload, level)
         size = varint(len(payload))
@@ -166,6 +176,8 @@ def unseal(key: bytes, record: bytes, limit: int = MAX_RECORD) -> bytes:
     check(key, record)
     codec = record[_CHECKSUM_SIZE]
     if codec == RAW:
+        if len(record) - _CHECKSUM_SIZE - 1 > limit:
+            damaged(key, f"it has {len(record)} bytes, the limit is {limit}")
         return record[_CHECKSUM_SIZE + 1 :]
     if codec != ZSTD and codec not in DICTIONARIES:
         raise FormatVersionError(
@@ -191,7 +203,18 @@ def unseal(key: bytes, record: bytes, limit: int = MAX_RECORD) -> bytes:
 
 
 def damaged(key: bytes, what: str) -> NoReturn:
+    """Say that the record of a key is not to be used."""
     raise DamagedError(f"record {key.hex()} of the store is damaged: {what}", record=key.hex())
+
+
+def is_count(value: Any) -> bool:
+    """Whether a field can be a number, a time or a count."""
+    return type(value) is int and 0 <= value <= MAX_NUMBER
+
+
+def is_text(value: Any) -> bool:
+    """Whether a field is a text, or nil."""
+    return value is None or type(value) is str
 
 
 def encode(fields: Any) -> bytes:

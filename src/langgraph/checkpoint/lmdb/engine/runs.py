@@ -11,7 +11,7 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
-from langgraph.checkpoint.lmdb.engine.records import read_varint, varint
+from langgraph.checkpoint.lmdb.engine.records import MAX_NUMBER, read_varint, varint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -105,18 +105,24 @@ def encode_runs(runs: Sequence[Run]) -> bytes:
     return bytes(out)
 
 
-def decode_runs(data: bytes) -> list[Run]:
+def decode_runs(data: bytes, limit: int = MAX_NUMBER) -> list[Run]:
     """The runs that `encode_runs` encoded.
+
+    Args:
+        data: The encoding.
+        limit: How many chunks they may name, all together.
 
     Raises:
         ValueError, IndexError: The data is no such encoding.
     """
     runs: list[Run] = []
-    at = 0
+    at = named = 0
     while at < len(data):
         owner, at = read_varint(data, at)
         arena, at = read_varint(data, at)
         count, at = read_varint(data, at)
+        if owner > MAX_NUMBER or arena > MAX_NUMBER:
+            raise ValueError("an arena that there cannot be")
         end = 0
         for _ in range(count):
             signed, at = read_varint(data, at)
@@ -124,8 +130,11 @@ def decode_runs(data: bytes) -> list[Run]:
             start = end + (signed >> 1 if not signed & 1 else -((signed + 1) >> 1))
             if start < 0 or not length:
                 raise ValueError("a run that is empty or starts before its arena")
-            runs.append(Run(owner, arena, start, length))
             end = start + length
+            named += length
+            if end > MAX_NUMBER or named > limit:
+                raise ValueError("runs of more chunks than there can be")
+            runs.append(Run(owner, arena, start, length))
     return runs
 
 

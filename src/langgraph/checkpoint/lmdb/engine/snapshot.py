@@ -182,8 +182,8 @@ class Snapshot:
     def runs(self, value: Chunked) -> list[Run]:
         return values.chunk_runs(self.reader, value)
 
-    def chunks(self, runs: Iterable[Run]) -> list[bytes]:
-        return values.fetch(self.reader, runs)
+    def chunks(self, runs: Iterable[Run], limit: int) -> list[bytes]:
+        return values.fetch(self.reader, runs, limit)
 
     def check_size(self, value: Chunked, body: bytes) -> None:
         values.check_size(value, body)

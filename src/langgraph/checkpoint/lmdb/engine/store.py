@@ -16,7 +16,6 @@ from langgraph.checkpoint.lmdb.engine import (
     writes,
 )
 from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
-from langgraph.checkpoint.lmdb.engine.runs import decode_runs
 from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
 from langgraph.checkpoint.lmdb.engine.values import (
     Chunked,
@@ -27,6 +26,7 @@ from langgraph.checkpoint.lmdb.engine.values import (
     NewValue,
     Place,
     StoredValue,
+    root_runs,
 )
 from langgraph.checkpoint.lmdb.engine.writes import Write
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, InvalidPathError
@@ -271,7 +271,7 @@ def _arena_of(base: Chunked | None, thread: int) -> int | None:
     """The arena that a value of the thread goes on in."""
     if base is None:
         return None
-    for run in reversed(decode_runs(base.root)):
+    for run in reversed(root_runs(base)):
         if run.owner == thread:
             return run.arena & ~1
     return None

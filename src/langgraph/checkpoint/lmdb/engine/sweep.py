@@ -71,7 +71,7 @@ def apply(
             swept.entries += 1
             if threads.exists(writer, entry.thread):
                 thread = threads.load(writer, entry.thread)
-                if entry in agenda.entries(thread):
+                if entry in threads.entries(thread):
                     _sweep(writer, settings, thread, entry.kind, now, swept)
         if dry_run:
             raise DryRun(swept)

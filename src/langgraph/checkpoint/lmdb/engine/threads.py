@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from langgraph.checkpoint.lmdb.engine import agenda, keys, records
 from langgraph.checkpoint.lmdb.engine.agenda import FILING
@@ -51,8 +51,8 @@ class Thread:
     """Checkpoints came since a limit on history was last applied."""
     oldest: int | None = None
     """When the oldest checkpoint was stored that is not the latest of its namespace."""
-    saved: Thread | None = None
-    """As the store has it; None: not at all. Not part of the record."""
+    saved: _Saved | None = None
+    """What the agenda and the counts have of it; None: nothing. Not part of the record."""
     labels_gone: set[bytes] = field(default_factory=set)
     """Labels of checkpoints that were removed in this transaction. Not part of the record."""
 
@@ -118,23 +118,21 @@ def exists(reader: Reader, number: int) -> bool:
 
 
 def _decode(key: bytes, record: bytes) -> Thread:
-    payload = records.unseal(key, record)
-    fields = records.decode(key, payload)
-    try:
-        thread = Thread(*fields)
-    except TypeError as error:
-        records.damaged(key, f"its fields are not those of a thread: {error}")
-    if [*map(type, fields)] not in _FIELD_TYPES or not all(type(o) is int for o in thread.owners):
+    fields = records.decode(key, records.unseal(key, record))
+    if not isinstance(fields, list) or tuple(map(type, fields)) not in _FIELD_TYPES:
         records.damaged(key, "its fields are not those of a thread")
-    thread.saved = Thread(*fields)
+    thread = Thread(*fields)
+    if thread.owners and not all(type(owner) is int for owner in thread.owners):
+        records.damaged(key, "its fields are not those of a thread")
+    thread.saved = _Saved(_share(thread), _filing(thread))
     return thread
 
 
-_FIELD_TYPES = [
-    [int, str, *[int] * 9, list, ttl, bool, bool, oldest]
+_FIELD_TYPES = {
+    (int, str, *[int] * 9, list, ttl, bool, bool, oldest)
     for ttl in (int, type(None))
     for oldest in (int, type(None))
-]
+}
 
 
 def create(writer: Writer, thread_id: str, now: int) -> Thread:
@@ -152,7 +150,7 @@ def create(writer: Writer, thread_id: str, now: int) -> Thread:
 
 def save(writer: Writer, thread: Thread) -> None:
     """Write a thread's record, and what the agenda and the counts have of it."""
-    _file(writer, thread.saved, thread)
+    _file(writer, thread)
     _put(writer, keys.thread(thread.id), _payload(thread))
 
 
@@ -179,26 +177,38 @@ def _payload(thread: Thread) -> bytes:
     )
 
 
-def _file(writer: Writer, old: Thread | None, new: Thread | None) -> None:
-    before = [] if old is None else agenda.entries(old)
-    after = [] if new is None else agenda.entries(new)
-    if before != after:
+def _file(writer: Writer, thread: Thread, gone: bool = False) -> None:
+    old = thread.saved or _Saved(_NOTHING, None)
+    new = _Saved(_NOTHING, None) if gone else _Saved(_share(thread), _filing(thread))
+    if old.filing != new.filing:
+        before = () if old.filing is None else agenda.entries(thread.number, *old.filing)
+        after = () if new.filing is None else agenda.entries(thread.number, *new.filing)
         for entry in before:
             if entry not in after:
                 writer.delete(entry.key())
         for entry in after:
             if entry not in before:
                 writer.put(entry.key(), b"")
-    change = _share(new).plus(_share(old), -1)
-    if any(change):
+    if old.share != new.share:
+        change = new.share.plus(old.share, -1)
         _put(writer, keys.COUNTS, records.encode(counts(writer).plus(change)))
+    thread.saved = new
 
 
-def _share(thread: Thread | None) -> Counts:
-    if thread is None:
-        return Counts(0, 0, 0, 0)
+def entries(thread: Thread) -> list[agenda.Entry]:
+    """What has to be on the agenda for a thread."""
+    return agenda.entries(thread.number, *_filing(thread))
+
+
+def _share(thread: Thread) -> Counts:
+    """What a thread adds to the counts of the store."""
     seen = 1 if thread.checkpoints else 0
     return Counts(seen, thread.checkpoints, thread.writes, thread.size)
+
+
+def _filing(thread: Thread) -> _Filing:
+    """What of a thread the agenda goes by."""
+    return thread.filed, thread.ttl, thread.settled, thread.grown, thread.oldest
 
 
 class Counts(NamedTuple):
@@ -213,14 +223,30 @@ class Counts(NamedTuple):
 
     def plus(self, other: Counts, sign: int = 1) -> Counts:
         """The sum, or the difference, of both."""
-        return Counts(*(a + sign * b for a, b in zip(self, other, strict=True)))
+        return Counts(
+            self.threads + sign * other.threads,
+            self.checkpoints + sign * other.checkpoints,
+            self.writes + sign * other.writes,
+            self.bytes + sign * other.bytes,
+        )
+
+
+_NOTHING = Counts(0, 0, 0, 0)
+_Filing: TypeAlias = "tuple[int, int | None, bool, bool, int | None]"
+
+
+class _Saved(NamedTuple):
+    """What the store has of a thread besides its record."""
+
+    share: Counts
+    filing: _Filing | None
 
 
 def counts(reader: Reader) -> Counts:
     """How much the store holds, all threads together."""
     record = reader.get(keys.COUNTS)
     if record is None:
-        return Counts(0, 0, 0, 0)
+        return _NOTHING
     fields = records.decode(keys.COUNTS, records.unseal(keys.COUNTS, record))
     if not isinstance(fields, list) or [*map(type, fields)] != [int] * 4:
         records.damaged(keys.COUNTS, "its fields are not counts")
@@ -229,7 +255,7 @@ def counts(reader: Reader) -> Counts:
 
 def detach(writer: Writer, thread: Thread) -> None:
     """Take a thread out of sight at once; `retain.erase` removes, bit by bit, what it held."""
-    _file(writer, thread.saved, None)
+    _file(writer, thread, gone=True)
     writer.delete(keys.thread(thread.id))
     writer.delete(keys.thread_number(thread.number))
     _put(writer, keys.detached(thread.number), _payload(thread))

@@ -18,7 +18,9 @@ from langgraph.checkpoint.lmdb.engine.runs import (
     encode_runs,
     extend,
     singles,
+    total,
 )
+from langgraph.checkpoint.lmdb.errors import SerializationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 
 MAX_CHUNK = 60_000
 """Bytes of a chunk before compression: with its envelope it stays below 64 KiB."""
+MAX_VALUE = (1 << 32) - 1
+"""Bytes of a value: as many as msgpack can count."""
+MAX_CHUNKS = 1 << 22
+"""Chunks of a value, and nodes of a level."""
 MAX_RUNS = 48
 """Runs that a value may name directly; beyond that they are grouped into nodes."""
 _GROUP_AIM = 16
@@ -150,8 +156,23 @@ class Kept(NamedTuple):
 
 
 def stored_value(fields: Sequence[Any]) -> StoredValue:
-    """A value from the fields of a record."""
-    return Inline(*fields) if len(fields) == 2 else Chunked(*fields)
+    """A value from the fields of a record.
+
+    Raises:
+        ValueError: They are not those of a value.
+    """
+    kinds = [*map(type, fields)] if type(fields) is list else []
+    if kinds == [str, bytes]:
+        return Inline(*fields)
+    if kinds == [str, int, bytes, int, int, bytes]:
+        value = Chunked(*fields)
+        if (
+            0 <= value.depth <= _MAX_DEPTH
+            and 0 <= value.shape <= records.MAX_NUMBER
+            and len(value.head) <= value.size <= MAX_VALUE
+        ):
+            return value
+    raise ValueError("a value without the fields of one")
 
 
 class ChunkWriter:
@@ -175,6 +196,8 @@ class ChunkWriter:
             seq = 0
             for last in self._writer.keys(prefix, keys.after(prefix), reverse=True):
                 seq = keys.read_number(last, len(prefix))[0] + 1
+                if seq > records.MAX_NUMBER:
+                    records.damaged(last, "there cannot be so many chunks")
                 break
             key = prefix + keys.number(seq)
         sealed = records.seal(key, packed)
@@ -205,6 +228,12 @@ class ChunkWriter:
             value: The value.
             arena: The even number of the arena for its chunks; the odd one above is for nodes.
         """
+        count = sum(item.length if isinstance(item, Run) else 1 for item in value.items)
+        if value.size > MAX_VALUE or count > MAX_CHUNKS:
+            raise SerializationError(
+                f"a value of {value.size} bytes in {count} pieces is too large",
+                advice=f"At most {MAX_VALUE} bytes and {MAX_CHUNKS} pieces can be stored.",
+            )
         runs: list[Run] = []
         for item in value.items:
             extend(runs, (item if isinstance(item, Run) else self._settle(arena, item),))
@@ -231,9 +260,9 @@ class ChunkWriter:
         """The nodes of a base by what they hold, those at `depth` levels above its chunks."""
         if base is None or base.depth <= depth:
             return {}
-        runs = decode_runs(base.root)
+        runs = root_runs(base)
         for _ in range(base.depth - depth - 1):
-            runs = [run for node in fetch(self._writer, runs) for run in decode_runs(node)]
+            runs = _children(self._writer, runs)
         return dict(zip(fetch(self._writer, runs), singles(runs), strict=True))
 
 
@@ -250,11 +279,15 @@ def _groups(runs: Sequence[Run]) -> Iterable[Sequence[Run]]:
         yield runs[start:]
 
 
-def fetch(reader: Reader, runs: Iterable[Run]) -> list[bytes]:
+def fetch(reader: Reader, runs: Iterable[Run], limit: int = MAX_VALUE) -> list[bytes]:
     """The payloads of chunks, in order.
 
+    Args:
+        runs: The chunks.
+        limit: How many bytes they may have, all together.
+
     Raises:
-        DamagedError: A chunk is missing or is not what was stored.
+        DamagedError: A chunk is missing or is not what was stored, or there are more bytes.
     """
     payloads: list[bytes] = []
     unseal = records.unseal
@@ -266,11 +299,17 @@ def fetch(reader: Reader, runs: Iterable[Run]) -> list[bytes]:
             if record is None:
                 records.damaged(key, "the store has lost it")
             payloads.append(unseal(key, record, MAX_CHUNK))
+            limit -= len(payloads[-1])
+            if limit < 0:
+                records.damaged(key, "its value is longer than it says")
             continue
         before = len(payloads)
         first = prefix + keys.number(run.start)
         for key, record in reader.range(first, prefix + keys.number(run.start + run.length)):
             payloads.append(unseal(key, record, MAX_CHUNK))
+            limit -= len(payloads[-1])
+            if limit < 0:
+                records.damaged(key, "its value is longer than it says")
         if len(payloads) - before != run.length:
             records.damaged(first, f"of {run.length} chunks from here, some are lost")
     return payloads
@@ -278,7 +317,7 @@ def fetch(reader: Reader, runs: Iterable[Run]) -> list[bytes]:
 
 def chunk_runs(reader: Reader, value: Chunked) -> list[Run]:
     """The runs of a value's chunks, its nodes resolved."""
-    runs = _root(value)
+    runs = root_runs(value)
     for _ in range(value.depth):
         runs = _children(reader, runs)
     return runs
@@ -286,7 +325,7 @@ def chunk_runs(reader: Reader, value: Chunked) -> list[Run]:
 
 def owned_runs(reader: Reader, value: Chunked) -> list[Run]:
     """Every chunk and node that a value keeps alive."""
-    runs = _root(value)
+    runs = root_runs(value)
     owned = list(runs)
     for _ in range(value.depth):
         runs = _children(reader, runs)
@@ -294,31 +333,34 @@ def owned_runs(reader: Reader, value: Chunked) -> list[Run]:
     return owned
 
 
-def _root(value: Chunked) -> list[Run]:
-    if value.depth > _MAX_DEPTH:
-        records.damaged(value.root, f"a value {value.depth} levels deep")
-    return _decoded(value.root, value.root)
+def root_runs(value: Chunked) -> list[Run]:
+    """The runs of a value's root: of chunks, or of nodes."""
+    return _decoded(value.root)
 
 
 def _children(reader: Reader, nodes: Iterable[Run]) -> list[Run]:
     runs: list[Run] = []
     for payload in fetch(reader, nodes):
-        extend(runs, _decoded(payload, payload))
+        extend(runs, _decoded(payload))
+        if len(runs) > MAX_CHUNKS:
+            records.damaged(payload, "its value has too many chunks")
+    if total(runs) > MAX_CHUNKS:
+        records.damaged(b"", "a value has too many chunks")
     return runs
 
 
-def _decoded(data: bytes, where: bytes) -> list[Run]:
+def _decoded(data: bytes) -> list[Run]:
     try:
-        return decode_runs(data)
+        return decode_runs(data, MAX_CHUNKS)
     except (ValueError, IndexError) as error:
-        records.damaged(where, f"its runs can't be read: {error}")
+        records.damaged(data[:64], f"its runs can't be read: {error}")
 
 
 def payload(reader: Reader, value: StoredValue) -> bytes:
     """The whole payload of a value."""
     if isinstance(value, Inline):
         return value.payload
-    body = b"".join(fetch(reader, chunk_runs(reader, value)))
+    body = b"".join(fetch(reader, chunk_runs(reader, value), value.size))
     check_size(value, body)
     return value.head + body
 

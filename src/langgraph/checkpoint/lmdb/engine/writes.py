@@ -40,15 +40,21 @@ def _decode(key: bytes, prefix: bytes, record: bytes) -> TaskWrites:
     fields = records.decode(key, records.unseal(key, record))
     try:
         full_id, rows = fields
+        part = key[len(prefix) :]
+        if keys.is_cut(part) if full_id is None else keys.text(full_id) != part:
+            raise ValueError("the task's id is another")
+        for index, channel, path, _ in rows:
+            if [type(index), type(channel), type(path)] != [int, str, str]:
+                raise ValueError("some are of another kind")
         return TaskWrites(
-            key[len(prefix) :].decode("utf-8", "surrogatepass") if full_id is None else full_id,
+            keys.decoded(part, key) if full_id is None else full_id,
             {
                 index: Write(index, channel, path, stored_value(value))
                 for index, channel, path, value in rows
             },
             len(key) + len(record),
         )
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         records.damaged(key, f"its fields are not those of pending writes: {error}")
 
 

@@ -94,13 +94,13 @@ def _get_tuple(
             return None
         record = found.record
         where = Where(where.thread_id, where.checkpoint_ns, record.id)
-        metadata = codec.load(record.metadata, snapshot)
+        metadata = codec.load_map(record.metadata, snapshot)
         if matches is not None and not matches(metadata):
             return None
         writes = snapshot.writes(found.thread.number, found.namespace, record.id)
         if budget is not None:
             _check_budget(core, where, found, [write.value for _, write in writes], budget)
-        body = codec.load(record.body, snapshot)
+        body = codec.load_map(record.body, snapshot)
         place = found.thread.place
         values = {
             channel: codec.fetch(

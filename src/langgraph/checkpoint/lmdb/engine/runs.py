@@ -11,10 +11,14 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
-from langgraph.checkpoint.lmdb.engine.records import MAX_NUMBER, read_varint, varint
+from langgraph.checkpoint.lmdb.engine.records import read_varint, varint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+
+_MOST = (1 << 64) - 1
+"""No number in a key is greater."""
 
 
 class Run(NamedTuple):
@@ -105,7 +109,7 @@ def encode_runs(runs: Sequence[Run]) -> bytes:
     return bytes(out)
 
 
-def decode_runs(data: bytes, limit: int = MAX_NUMBER) -> list[Run]:
+def decode_runs(data: bytes, limit: int = _MOST) -> list[Run]:
     """The runs that `encode_runs` encoded.
 
     Args:
@@ -121,7 +125,7 @@ def decode_runs(data: bytes, limit: int = MAX_NUMBER) -> list[Run]:
         owner, at = read_varint(data, at)
         arena, at = read_varint(data, at)
         count, at = read_varint(data, at)
-        if owner > MAX_NUMBER or arena > MAX_NUMBER:
+        if owner > _MOST or arena > _MOST:
             raise ValueError("an arena that there cannot be")
         end = 0
         for _ in range(count):
@@ -132,7 +136,7 @@ def decode_runs(data: bytes, limit: int = MAX_NUMBER) -> list[Run]:
                 raise ValueError("a run that is empty or starts before its arena")
             end = start + length
             named += length
-            if end > MAX_NUMBER or named > limit:
+            if end > _MOST or named > limit:
                 raise ValueError("runs of more chunks than there can be")
             runs.append(Run(owner, arena, start, length))
     return runs

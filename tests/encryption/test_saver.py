@@ -290,7 +290,7 @@ def test_another_process_opens_it_with_the_variable(
 def test_readers_and_writers_go_on_while_the_key_changes(
     path: Path, monkeypatch: pytest.MonkeyPatch, asynchronous: bool
 ) -> None:
-    monkeypatch.setattr(rotation, "_LOOKED_AT", 5)
+    monkeypatch.setattr(rotation, "_LOOKED_AT", 40)
     done = threading.Event()
     failures: list[BaseException] = []
     written: dict[int, int] = {}

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from langgraph.checkpoint.lmdb.engine import keys
 from langgraph.checkpoint.lmdb.engine.encryption import HEADER
+from langgraph.checkpoint.lmdb.errors import DamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +33,10 @@ def private_part(key: bytes) -> tuple[int, int | None] | None:
     if letter not in LETTERS:
         return None
     if letter == b"n":
-        begin = keys.read_number(key, 1)[1] if len(key) > 1 else 2
-        return (begin, None) if begin <= len(key) else None
+        try:
+            return keys.read_number(key, 1)[1], None
+        except DamagedError:
+            return None
     return 1, None if letter == b"T" else _HASH_SIZE
 
 

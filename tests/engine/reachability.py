@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from hashlib import blake2b
+from struct import unpack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
@@ -287,7 +288,7 @@ def _check_counts(walk: _Walk) -> None:
     rows = [(t.checkpoints, t.writes, t.size) for t in walk.threads.values()]
     totals = [sum(1 for row in rows if row[0]), *map(sum, zip(*rows, strict=True))]
     counted = walk.keys["\x00"].get(_COUNTS)
-    found = [0] * 4 if counted is None else _fields(_COUNTS, counted)
+    found = [0] * 4 if counted is None else [*unpack(">4Q", unseal(_COUNTS, counted))]
     assert found == (totals if rows else [0] * 4), "the counts of the store"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from langgraph.checkpoint.lmdb.engine import (
     branches,
     checkpoints,
+    counts,
     delta,
     listing,
     sweep,
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.agenda import Entry
     from langgraph.checkpoint.lmdb.engine.branches import Branch
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
+    from langgraph.checkpoint.lmdb.engine.counts import Counts
     from langgraph.checkpoint.lmdb.engine.delta import ChannelHistory
     from langgraph.checkpoint.lmdb.engine.runs import Run
     from langgraph.checkpoint.lmdb.engine.settings import Settings
-    from langgraph.checkpoint.lmdb.engine.threads import Counts, Thread
+    from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.engine.values import Chunked, StoredValue
     from langgraph.checkpoint.lmdb.engine.writes import Write
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
@@ -103,7 +105,7 @@ class Snapshot:
                 yield thread
 
     def counts(self) -> Counts:
-        return threads.counts(self.reader)
+        return counts.read(self.reader)
 
     def children(self, thread: int, namespace: int, parent_id: str) -> list[str]:
         return checkpoints.child_ids(self.reader, thread, namespace, parent_id)

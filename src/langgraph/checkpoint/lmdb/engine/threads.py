@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from langgraph.checkpoint.lmdb.engine import agenda, keys, records
+from langgraph.checkpoint.lmdb.engine import agenda, counts, keys, records
 from langgraph.checkpoint.lmdb.engine.agenda import FILING
+from langgraph.checkpoint.lmdb.engine.counts import Counts
 from langgraph.checkpoint.lmdb.engine.values import Place
 
 if TYPE_CHECKING:
@@ -178,8 +179,8 @@ def _payload(thread: Thread) -> bytes:
 
 
 def _file(writer: Writer, thread: Thread, gone: bool = False) -> None:
-    old = thread.saved or _Saved(_NOTHING, None)
-    new = _Saved(_NOTHING, None) if gone else _Saved(_share(thread), _filing(thread))
+    old = thread.saved or _NOTHING
+    new = _NOTHING if gone else _Saved(_share(thread), _filing(thread))
     if old.filing != new.filing:
         before = () if old.filing is None else agenda.entries(thread.number, *old.filing)
         after = () if new.filing is None else agenda.entries(thread.number, *new.filing)
@@ -190,8 +191,7 @@ def _file(writer: Writer, thread: Thread, gone: bool = False) -> None:
             if entry not in before:
                 writer.put(entry.key(), b"")
     if old.share != new.share:
-        change = new.share.plus(old.share, -1)
-        _put(writer, keys.COUNTS, records.encode(counts(writer).plus(change)))
+        counts.change(writer, old.share, new.share)
     thread.saved = new
 
 
@@ -211,30 +211,6 @@ def _filing(thread: Thread) -> _Filing:
     return thread.filed, thread.ttl, thread.settled, thread.grown, thread.oldest
 
 
-class Counts(NamedTuple):
-    """How much the store holds."""
-
-    threads: int
-    """Those with checkpoints."""
-    checkpoints: int
-    writes: int
-    bytes: int
-    """Of keys and records, in the sense of `Thread.size`."""
-
-    def plus(self, other: Counts, sign: int = 1) -> Counts:
-        """The sum, or the difference, of both."""
-        return Counts(
-            self.threads + sign * other.threads,
-            self.checkpoints + sign * other.checkpoints,
-            self.writes + sign * other.writes,
-            self.bytes + sign * other.bytes,
-        )
-
-
-_NOTHING = Counts(0, 0, 0, 0)
-_Filing: TypeAlias = "tuple[int, int | None, bool, bool, int | None]"
-
-
 class _Saved(NamedTuple):
     """What the store has of a thread besides its record."""
 
@@ -242,15 +218,8 @@ class _Saved(NamedTuple):
     filing: _Filing | None
 
 
-def counts(reader: Reader) -> Counts:
-    """How much the store holds, all threads together."""
-    record = reader.get(keys.COUNTS)
-    if record is None:
-        return _NOTHING
-    fields = records.decode(keys.COUNTS, records.unseal(keys.COUNTS, record))
-    if not isinstance(fields, list) or [*map(type, fields)] != [int] * 4:
-        records.damaged(keys.COUNTS, "its fields are not counts")
-    return Counts(*fields)
+_NOTHING = _Saved(counts.NOTHING, None)
+_Filing: TypeAlias = "tuple[int, int | None, bool, bool, int | None]"
 
 
 def detach(writer: Writer, thread: Thread) -> None:
@@ -258,11 +227,6 @@ def detach(writer: Writer, thread: Thread) -> None:
     _file(writer, thread, gone=True)
     writer.delete(keys.thread(thread.id))
     writer.delete(keys.thread_number(thread.number))
-    _put(writer, keys.detached(thread.number), _payload(thread))
-
-
-def save_detached(writer: Writer, thread: Thread) -> None:
-    """Write the record of a detached thread."""
     _put(writer, keys.detached(thread.number), _payload(thread))
 
 

@@ -27,6 +27,8 @@ class Checkpoint:
     rest: dict[str, Any]
     root: str | None
     """The root checkpoint that a subgraph was called from; metadata may lose a lone surrogate."""
+    stored: int = 0
+    """Milliseconds, as all times here."""
     folded: dict[str, History] = field(default_factory=dict)
 
 
@@ -70,6 +72,32 @@ class Namespace:
         earlier, seed = here.folded[channel]
         return earlier + writes, seed
 
+    def chain(self, checkpoint_id: str | None) -> list[str]:
+        """A checkpoint, its parent, and so on, as far as they are there; a loop ends it."""
+        found: list[str] = []
+        while checkpoint_id in self.checkpoints and checkpoint_id not in found:
+            assert checkpoint_id is not None
+            found.append(checkpoint_id)
+            checkpoint_id = self.checkpoints[checkpoint_id].parent
+        return found
+
+    def children(self, checkpoint_id: str) -> list[str]:
+        """The checkpoints that name this one as their parent, newest first."""
+        found = (i for i, one in self.checkpoints.items() if one.parent == checkpoint_id)
+        return sorted(found, reverse=True)
+
+    def branches(self) -> list[tuple[str, str | None, int, int]]:
+        """Tip, fork point, length and depth of each line; of no use where there are loops."""
+        rows: list[tuple[str, str | None, int, int]] = []
+        for tip in sorted(self.checkpoints, reverse=True):
+            if self.children(tip):
+                continue
+            line = self.chain(tip)
+            shared = [at for at in range(1, len(line)) if len(self.children(line[at])) > 1]
+            length = shared[0] if shared else len(line)
+            rows.append((tip, line[length] if shared else None, length, len(line)))
+        return rows
+
     def drop(self, gone: set[str]) -> None:
         """Delete checkpoints with their writes; a child that stays keeps its past to itself."""
         orphans = [
@@ -98,11 +126,39 @@ class Namespace:
         return {channel: found for channel, found in past.items() if found[0] or found[1]}
 
 
-class Model:
-    """Threads and their namespaces."""
+@dataclass
+class Age:
+    """When a thread was made and active last, and its own time to live, if it has one."""
 
-    def __init__(self) -> None:
+    created: int
+    updated: int
+    own: bool = False
+    ttl: int | None = None
+
+
+class Model:
+    """Threads and their namespaces, and what becomes of them with time.
+
+    Args:
+        ttl: From a thread's last activity on; None: for ever.
+        deletes: Whether an idle thread goes as a whole.
+        keep_last: How many checkpoints of a namespace a sweep keeps.
+        max_age: For how long a sweep keeps a checkpoint that is not the latest of its namespace.
+    """
+
+    def __init__(
+        self,
+        ttl: int | None = None,
+        deletes: bool = True,
+        keep_last: int | None = None,
+        max_age: int | None = None,
+    ) -> None:
         self.threads: dict[str, dict[str, Namespace]] = {}
+        self.hidden: dict[str, dict[str, Namespace]] = {}
+        """Threads that are past their time and were not swept."""
+        self.ages: dict[str, Age] = {}
+        self.now = 1000
+        self.ttl, self.deletes, self.keep_last, self.max_age = ttl, deletes, keep_last, max_age
 
     def namespace(self, thread: str, name: str) -> Namespace | None:
         """A namespace, if it exists."""
@@ -113,7 +169,47 @@ class Model:
         found = self.namespace(thread, name)
         return max(found.checkpoints, default=None) if found else None
 
-    def _open(self, thread: str, name: str) -> Namespace:
+    def latest_root(self, thread: str) -> str | None:
+        """The greatest id of the root namespace, of a run that may outlast the thread's time."""
+        found = self._stored(thread).get("")
+        return max(found.checkpoints, default=None) if found else None
+
+    def expires(self, thread: str) -> int | None:
+        """When a thread is past its time; None: never."""
+        age = self.ages[thread]
+        ttl = age.ttl if age.own else self.ttl
+        return None if ttl is None else age.updated + ttl
+
+    def _expired(self, thread: str, now: int) -> bool:
+        expires = self.expires(thread)
+        return expires is not None and expires <= now
+
+    def expire(self) -> None:
+        """Hide what is past its time."""
+        for thread in [*self.threads]:
+            if self.deletes and self._expired(thread, self.now):
+                self.hidden[thread] = self.threads.pop(thread)
+
+    def _stored(self, thread: str) -> dict[str, Namespace]:
+        return self.threads.get(thread) or self.hidden.get(thread) or {}
+
+    def _remove(self, thread: str) -> None:
+        self.threads.pop(thread, None)
+        self.hidden.pop(thread, None)
+        self.ages.pop(thread, None)
+
+    def _open(self, thread: str, name: str, follows: str | None, root: str | None) -> Namespace:
+        """A namespace of a thread that something comes to. A thread that was past its time lives
+        on if it has what this follows, or else begins anew."""
+        old = self.hidden.get(thread)
+        if old is not None:
+            if follows in old.get(name, Namespace()).checkpoints or (
+                root in old.get("", Namespace()).checkpoints
+            ):
+                self.threads[thread] = self.hidden.pop(thread)
+            else:
+                self._remove(thread)
+        self.ages.setdefault(thread, Age(self.now, self.now)).updated = self.now
         return self.threads.setdefault(thread, {}).setdefault(name, Namespace())
 
     def put(
@@ -126,7 +222,8 @@ class Model:
         new: set[str],
     ) -> None:
         """Store a checkpoint whose values are not known yet."""
-        namespace = self._open(thread, name)
+        namespace = self._open(thread, name, checkpoint.parent, checkpoint.root)
+        checkpoint.stored = self.now
         for channel, version in checkpoint.versions.items():
             if channel in new:
                 found = [given[channel]] if channel in given else []
@@ -148,20 +245,26 @@ class Model:
         """Store pending writes of a task, given with its path."""
         if not writes:
             return
-        rows = self._open(thread, name).writes.setdefault(checkpoint_id, {})
+        rows = self._open(thread, name, checkpoint_id, None).writes.setdefault(checkpoint_id, {})
         for index, (channel, value) in enumerate(writes):
             if channel in ONE_PER_TASK:
                 rows[task[0], ONE_PER_TASK[channel]] = (task[1], channel, value)
             else:
                 rows.setdefault((task[0], index), (task[1], channel, value))
 
+    def read(self, thread: str) -> None:
+        """Count the read of a thread as activity, once a hundredth of its time has passed."""
+        expires, age = self.expires(thread), self.ages[thread]
+        if expires is not None and (self.now - age.updated) * 100 >= expires - age.updated:
+            age.updated = self.now
+
     def delete_thread(self, thread: str) -> None:
         """Delete all of a thread."""
-        self.threads.pop(thread, None)
+        self._remove(thread)
 
     def delete_for_runs(self, run_ids: list[str]) -> None:
         """Delete the checkpoints of runs, in all threads."""
-        for thread, namespaces in list(self.threads.items()):
+        for thread, namespaces in [*self.threads.items(), *self.hidden.items()]:
             touched = False
             for namespace in namespaces.values():
                 gone = {
@@ -174,26 +277,51 @@ class Model:
             if touched:
                 self._settle(thread)
 
-    def prune(self, thread: str, keep: int) -> None:
-        """Keep the latest checkpoints of each namespace, and the calls that these started."""
-        namespaces = self.threads.get(thread, {})
-        roots = sorted(namespaces[""].checkpoints) if "" in namespaces else []
-        roots_gone = set(roots[:-keep])
+    def prune(self, thread: str, keep: int | None, since: int | None = None) -> None:
+        """Keep the latest checkpoints of each namespace, and the calls that these started.
+
+        Args:
+            keep: How many; None: all.
+            since: What was stored earlier goes, too, but for the latest.
+        """
+        namespaces = self._stored(thread)
+        gone = {name: self._old(namespace, keep, since) for name, namespace in namespaces.items()}
         for name, namespace in namespaces.items():
             ids = sorted(namespace.checkpoints)
-            gone = set(ids[:-keep])
-            if ids and ":" in name and namespace.checkpoints[ids[-1]].root in roots_gone:
-                gone = set(ids)
-            namespace.drop(gone)
-        self._settle(thread)
+            if ids and ":" in name and namespace.checkpoints[ids[-1]].root in gone.get("", ()):
+                gone[name] = set(ids)
+        for name, namespace in namespaces.items():
+            namespace.drop(gone[name])
+        if any(gone.values()):
+            self._settle(thread)
+
+    def _old(self, namespace: Namespace, keep: int | None, since: int | None) -> set[str]:
+        ids = sorted(namespace.checkpoints, reverse=True)
+        old = set() if keep is None else set(ids[keep:])
+        if since is not None:
+            old |= {i for i in ids[1:] if namespace.checkpoints[i].stored < since}
+        return old
+
+    def sweep(self, thread: str, now: int) -> None:
+        """Remove of a thread what is past its time at a moment."""
+        if thread not in self.ages:
+            return
+        if self._expired(thread, now):
+            if self.deletes or not any(n.checkpoints for n in self._stored(thread).values()):
+                self._remove(thread)
+            else:
+                self.prune(thread, 1)
+        elif self.keep_last is not None or self.max_age is not None:
+            since = None if self.max_age is None else now - self.max_age
+            self.prune(thread, self.keep_last, since)
 
     def _settle(self, thread: str) -> None:
-        namespaces = self.threads.get(thread, {})
+        namespaces = self._stored(thread)
         for name, namespace in list(namespaces.items()):
             if not namespace.checkpoints and not any(namespace.writes.values()):
                 del namespaces[name]
         if not namespaces:
-            self.threads.pop(thread, None)
+            self._remove(thread)
 
     def has_checkpoints(self, thread: str) -> bool:
         """Whether anything of a thread can be seen."""
@@ -202,7 +330,45 @@ class Model:
     def copy_thread(self, source: str, target: str) -> None:
         """Copy all of a thread to a new one."""
         if source in self.threads and source != target:
-            self.threads[target] = copy.deepcopy(self.threads[source])
+            self._new(source, target, copy.deepcopy(self.threads[source]))
+
+    def fork(self, source: str, checkpoint_id: str, target: str) -> None:
+        """Make a thread of a checkpoint of the root namespace and what it came from: its
+        ancestors, and what subgraphs stored that were called from them."""
+        namespaces = self.threads[source]
+        roots = set(namespaces[""].chain(checkpoint_id))
+        found: dict[str, Namespace] = {}
+        for name, namespace in namespaces.items():
+            ids = roots
+            if name:
+                called = [i for i, one in namespace.checkpoints.items() if one.root in roots]
+                ids = {i for one in called for i in namespace.chain(one)}
+            if ids:
+                found[name] = Namespace(
+                    {i: copy.deepcopy(one) for i, one in namespace.checkpoints.items() if i in ids},
+                    {i: copy.deepcopy(one) for i, one in namespace.writes.items() if i in ids},
+                )
+        self._new(source, target, found)
+
+    def _new(self, source: str, target: str, namespaces: dict[str, Namespace]) -> None:
+        self._remove(target)
+        old = self.ages[source]
+        self.ages[target] = Age(self.now, self.now, old.own, old.ttl)
+        self.threads[target] = namespaces
+
+    def totals(self) -> tuple[int, int, int]:
+        """Threads with checkpoints, checkpoints, and pending writes, hidden ones too."""
+        rows = []
+        for namespaces in [*self.threads.values(), *self.hidden.values()]:
+            checkpoints = sum(len(n.checkpoints) for n in namespaces.values())
+            writes = sum(len(rows) for n in namespaces.values() for rows in n.writes.values())
+            rows.append((bool(checkpoints), checkpoints, writes))
+        return tuple(map(sum, zip(*rows, strict=True))) if rows else (0, 0, 0)  # type: ignore[return-value]
+
+    def newest_threads(self) -> list[str]:
+        """Those with checkpoints, the one that was active last first."""
+        found = [thread for thread in self.threads if self.has_checkpoints(thread)]
+        return sorted(found, key=lambda thread: (-self.ages[thread].updated, thread))
 
     def listed(self, threads: list[str], name: str | None) -> list[tuple[str, str, str]]:
         """Checkpoint id, thread and namespace of all checkpoints, newest first."""

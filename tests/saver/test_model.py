@@ -20,14 +20,15 @@ from hypothesis.stateful import (
 from langgraph.checkpoint.base import get_checkpoint_metadata
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.errors import ThreadExistsError
+from langgraph.checkpoint.lmdb.errors import CheckpointNotFoundError, ThreadExistsError
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.engine import reachability
-from tests.saver.model import Checkpoint, Model
+from tests.saver.model import Checkpoint, Model, Namespace
 from tests.saver.same import rebuilt, same
 from tests.saver.values import KINDS, changed, changes, config, fresh
 
 if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.history import ThreadInfo
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
 
 LONG = "l" * 200
@@ -73,7 +74,11 @@ class Savers(RuleBasedStateMachine):
         self.savers = [self.saver(), self.saver()]
 
     def saver(self) -> LmdbSaver:
-        return LmdbSaver.on(self.kv, cache_size=self.cache_size, clock=lambda: 1.0)
+        return LmdbSaver.on(self.kv, **self.options())
+
+    def options(self) -> dict[str, Any]:
+        """What every saver of this machine is made with."""
+        return {"cache_size": self.cache_size, "clock": lambda: self.model.now / 1000}
 
     def _value(self, thread: str, name: str, parent: str | None, channel: str, change: Any) -> Any:
         salt = next(self.counter)
@@ -106,7 +111,7 @@ class Savers(RuleBasedStateMachine):
         metadata: dict[str, Any] = {"source": "loop", "step": next(self.counter) % 3}
         if run is not None:
             metadata["run_id"] = run
-        root = self.model.latest(thread, "") if name else None
+        root = self.model.latest_root(thread) if name else None
         if root:
             metadata["parents"] = {"": root}
         where = config(thread, name, parent)
@@ -224,6 +229,84 @@ class Savers(RuleBasedStateMachine):
         self.savers[w].copy_thread(source, copied)
         self.model.copy_thread(source, copied)
 
+    @rule(w=which, source=threads, checkpoint_id=ids | st.none(), forked=threads)
+    def fork(self, w: int, source: str, checkpoint_id: Any, forked: str) -> None:
+        """Of a checkpoint that may not be there, to a thread that may be."""
+        namespace = self.model.namespace(source, "")
+        wanted = checkpoint_id or self.model.latest(source, "")
+        at = config(source, "", checkpoint_id)
+        if namespace is None or wanted not in namespace.checkpoints:
+            with pytest.raises(CheckpointNotFoundError):
+                self.savers[w].fork(at, forked)
+        elif self.model.has_checkpoints(forked):
+            with pytest.raises(ThreadExistsError):
+                self.savers[w].fork(at, forked)
+        else:
+            assert self.savers[w].fork(at, forked) == config(forked, "", wanted)
+            self.model.fork(source, wanted, forked)
+
+    @rule(w=which, thread=threads, name=namespaces, checkpoint_id=ids | st.none())
+    def lines(self, w: int, thread: str, name: str, checkpoint_id: Any) -> None:
+        """What a checkpoint came from, what came of it, and the tips of its namespace."""
+        saver = self.savers[w]
+        namespace = self.model.namespace(thread, name) or Namespace()
+        wanted = checkpoint_id or self.model.latest(thread, name)
+        line = [*saver.history(config(thread, name, checkpoint_id))]
+        assert [_id(one) for one in line] == namespace.chain(wanted)
+        children = saver.children(config(thread, name, checkpoint_id))
+        there = wanted in namespace.checkpoints
+        assert [_id(one) for one in children] == (namespace.children(wanted) if there else [])
+        for one in [*line, *children]:
+            self._compare(one, thread, name, _id(one))
+        tips = saver.branches(thread, name)
+        if all(self._ends(namespace, one) for one in namespace.checkpoints):
+            assert tips == namespace.branches()
+
+    def _ends(self, namespace: Namespace, checkpoint_id: str) -> bool:
+        """Whether the line of a checkpoint has an end, and is no loop."""
+        line = namespace.chain(checkpoint_id)
+        return namespace.checkpoints[line[-1]].parent not in line
+
+    @rule(w=which, prefix=st.sampled_from([None, None, "", "a", "a\x00", "l", LONG]), by=which)
+    def overview(self, w: int, prefix: str | None, by: int) -> None:
+        """The threads, in pages of two, and the counts of the store."""
+        saver = self.savers[w]
+        expected = [t for t in self.model.newest_threads() if t.startswith(prefix or "")]
+        found: list[ThreadInfo] = []
+        while page := saver.threads(
+            prefix, limit=2, after=(found[-1] if by else found[-1].thread_id) if found else None
+        ):
+            found += page
+        assert [info.thread_id for info in found] == expected
+        assert found == saver.threads(prefix)
+        for info in found:
+            self._compare_info(info)
+        stats = saver.stats()
+        assert (stats.threads, stats.checkpoints, stats.writes) == self.model.totals()
+        if not self.model.hidden:
+            threads = saver.threads()
+            alone = not any(map(self._has_writes_only, self.model.threads))
+            assert stats.bytes == sum(t.bytes for t in threads) or not alone
+
+    def _has_writes_only(self, thread: str) -> bool:
+        return not self.model.has_checkpoints(thread)
+
+    def _compare_info(self, info: ThreadInfo) -> None:
+        thread = info.thread_id
+        namespaces, age = self.model.threads[thread], self.model.ages[thread]
+        expires = self.model.expires(thread)
+        times = [info.created, info.updated, *([info.expires] if info.expires else [])]
+        expected = [age.created, age.updated, *([] if expires is None else [expires])]
+        assert [round(time.timestamp() * 1000) for time in times] == expected
+        assert len(info.namespaces) == len({*info.namespaces})
+        assert {*info.namespaces} == {"", *namespaces}
+        assert info.checkpoints == sum(len(n.checkpoints) for n in namespaces.values())
+        assert info.writes == sum(len(r) for n in namespaces.values() for r in n.writes.values())
+        assert info.bytes > 0
+        latest = self.model.latest(thread, "")
+        metadata = namespaces[""].checkpoints[latest].metadata if latest is not None else {}
+        assert (info.step, info.source) == (metadata.get("step"), metadata.get("source"))
+
     @rule(
         w=which,
         thread=threads | st.none(),
@@ -291,6 +374,7 @@ class Savers(RuleBasedStateMachine):
             assert found is None
             return
         assert found is not None
+        self.has_read(saver, thread)
         self._compare(found, thread, name, wanted)
         histories = saver.get_delta_channel_history(
             config=config(thread, name, checkpoint_id), channels=[*CHANNELS, "none"]
@@ -300,6 +384,9 @@ class Savers(RuleBasedStateMachine):
             expected = {"writes": before, **({"seed": seed[0]} if seed else {})}
             if channel not in namespace.checkpoints[wanted].values:  # else nobody asks for it
                 assert same(dict(histories[channel]), expected), channel
+
+    def has_read(self, saver: LmdbSaver, thread: str) -> None:
+        """A saver found something of a thread."""
 
     def _compare(self, found: Any, thread: str, name: str, checkpoint_id: str) -> None:
         namespace = self.model.threads[thread][name]
@@ -362,9 +449,7 @@ class OnLmdb(Savers):
         self.open()
 
     def saver(self) -> LmdbSaver:
-        return LmdbSaver(
-            self.folder, sync="off", cache_size=self.cache_size, map_size=1 << 22, clock=lambda: 1.0
-        )
+        return LmdbSaver(self.folder, sync="off", map_size=1 << 22, **self.options())
 
     def open(self) -> None:
         for saver in self.savers:
@@ -388,6 +473,11 @@ class ForgetfulOnLmdb(OnLmdb):
     """LMDB without any memory of values."""
 
     cache_size = 0
+
+
+def _id(found: Any) -> str:
+    checkpoint_id: str = found.config["configurable"]["checkpoint_id"]
+    return checkpoint_id
 
 
 @pytest.mark.parametrize("machine", [Savers, Forgetful, OnLmdb, ForgetfulOnLmdb])

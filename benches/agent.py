@@ -89,16 +89,17 @@ def build_agent(
 
 def ask(graph: CompiledStateGraph[Any], script: Script, thread_id: str, number: int) -> None:
     """Run one turn, every checkpoint stored before the next superstep begins."""
-    graph.invoke(_input(script, thread_id, number), thread(thread_id), durability="sync")
+    graph.invoke(question(script, thread_id, number), thread(thread_id), durability="sync")
 
 
 async def aask(graph: CompiledStateGraph[Any], script: Script, thread_id: str, number: int) -> None:
-    await graph.ainvoke(_input(script, thread_id, number), thread(thread_id), durability="sync")
+    await graph.ainvoke(question(script, thread_id, number), thread(thread_id), durability="sync")
 
 
 def thread(thread_id: str) -> RunnableConfig:
     return {"configurable": {"thread_id": thread_id}}
 
 
-def _input(script: Script, thread_id: str, number: int) -> dict[str, list[HumanMessage]]:
+def question(script: Script, thread_id: str, number: int) -> dict[str, list[HumanMessage]]:
+    """What a turn begins with, as the input of the graph."""
     return {"messages": [script[thread_id, number].question]}

@@ -22,7 +22,7 @@ WORKLOADS = {
     for workload in (
         *chat.WORKLOADS,
         *history.WORKLOADS,
-        forks.WORKLOAD,
+        *forks.WORKLOADS,
         files.WORKLOAD,
         document.WORKLOAD,
         delta.WORKLOAD,

@@ -13,12 +13,12 @@ from langgraph.checkpoint.lmdb.errors import (
     FormatVersionError,
     PlaintextRecordError,
 )
-from langgraph.checkpoint.lmdb.kv import MemoryStore
+from langgraph.checkpoint.lmdb.kv import MAX_KEY_SIZE, MemoryStore
 from tests.encryption.stores import KEY, encrypted, everything, stored
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.encrypted import EncryptedStore
-    from langgraph.checkpoint.lmdb.kv import KeyValueStore
+    from langgraph.checkpoint.lmdb.kv import KeyValueStore, Writer
 
 THREAD = keys.thread("thread of ada")
 SPACE = keys.namespace(7, "space of ada")
@@ -168,6 +168,45 @@ def test_a_changed_key_is_no_key_any_more_but_can_be_seen_and_deleted(
             reader.get(wrong)
     assert store.write(lambda writer: writer.delete(wrong))
     assert wrong not in stored(store)
+
+
+@pytest.mark.parametrize("head", [b"T", b"n\x07", b"r", b"m"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_iteration_over_private_keys_follows_changes(
+    store: EncryptedStore, head: bytes, reverse: bool
+) -> None:
+    names = [head + bytes((letter,)) * 8 for letter in b"bdfhj"]
+
+    def apply(writer: Writer) -> list[bytes]:
+        for name in names:
+            writer.put(name, name)
+        seen = []
+        for key, value in writer.range(head, keys.after(head), reverse=reverse):
+            assert key == value
+            seen.append(key[-1:])
+            if key == names[2]:
+                for letter in (b"a", b"e", b"g", b"k"):
+                    writer.put(head + letter * 8, head + letter * 8)
+                writer.delete(names[1])
+                writer.delete(names[3])
+        return seen
+
+    forward, backward = [b"b", b"d", b"f", b"g", b"j", b"k"], [b"j", b"h", b"f", b"e", b"b", b"a"]
+    assert store.write(apply) == (backward if reverse else forward)
+
+
+def test_the_longest_keys_stay_below_the_limit() -> None:
+    names = encrypted(MemoryStore()).keyring.names
+    last = (1 << 64) - 1
+    for text in ("\x00" * 180, "\x00" * 500, "x" * 180, "x" * 500):
+        for key in (
+            keys.thread(text),
+            keys.namespace(last, text),
+            keys.labelled(b"labelled", text, last, last),
+            keys.thread_labelled(b"labelled", last),
+        ):
+            assert names.plain(names.stored(key)) == key
+            assert len(names.stored(key)) <= MAX_KEY_SIZE
 
 
 def test_any_changed_byte_of_the_header_is_noticed(store: EncryptedStore) -> None:

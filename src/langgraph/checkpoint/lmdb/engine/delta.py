@@ -130,16 +130,21 @@ def read_folded(
     prefix = keys.folded(thread, namespace, checkpoint_id)
     found: dict[str, ChannelHistory] = {}
     for key, record in reader.range(prefix, keys.after(prefix)):
-        channel, seed, rows = _fields(key, record)
+        channel, seed, rows = decode(key, record)
         entry = found.setdefault(channel, ChannelHistory())
         entry.seed = entry.seed if seed is None else seed
         entry.writes += rows
     return found
 
 
-def _fields(
+def decode(
     key: bytes, record: bytes
 ) -> tuple[str, StoredValue | None, list[tuple[str, StoredValue]]]:
+    """Channel, seed and rows of a record of folded history.
+
+    Raises:
+        DamagedError: The bytes are not what was stored under the key.
+    """
     fields = records.decode(key, records.unseal(key, record))
     try:
         channel, seed, rows = fields
@@ -161,7 +166,7 @@ def folded_values(
     record."""
     prefix = keys.of_namespace(b"h", thread, namespace)
     for key, record in reader.range(prefix, keys.after(prefix)):
-        _, seed, rows = _fields(key, record)
+        _, seed, rows = decode(key, record)
         values = [value for _, value in rows]
         yield (values if seed is None else [*values, seed]), len(key) + len(record)
 

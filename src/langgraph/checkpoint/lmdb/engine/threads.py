@@ -77,9 +77,23 @@ class Thread:
 
 def find(reader: Reader, thread_id: str) -> Thread | None:
     """The thread of this id, if the store has it."""
-    key = keys.thread(thread_id)
-    record = reader.get(key)
-    return None if record is None else _decode(key, record)
+    name = keys.thread(thread_id)
+    record = reader.get(name)
+    if record is None:
+        return None
+    thread = _named(reader, name, record)
+    if thread.id != thread_id:
+        records.damaged(name, "it leads to another thread")
+    return thread
+
+
+def _named(reader: Reader, name: bytes, record: bytes) -> Thread:
+    payload = records.unseal(name, record)
+    number, end = keys.read_number(payload, 0)
+    thread = by_number(reader, number) if end == len(payload) else None
+    if thread is None:
+        records.damaged(name, "it leads to no thread")
+    return thread
 
 
 def load(reader: Reader, number: int) -> Thread:
@@ -100,17 +114,13 @@ def by_number(reader: Reader, number: int) -> Thread | None:
     Raises:
         DamagedError: The store has no such thread, or it is damaged.
     """
-    name = keys.thread_number(number)
-    record = reader.get(name)
-    if record is None:
-        if reader.get(keys.detached(number)) is None:
-            records.damaged(name, "a thread has lost its record")
-        return None
-    key = records.unseal(name, record)
+    key = keys.thread_number(number)
     record = reader.get(key)
-    if record is None:
+    if record is not None:
+        return _decode(key, record)
+    if reader.get(keys.detached(number)) is None:
         records.damaged(key, "a thread has lost its record")
-    return _decode(key, record)
+    return None
 
 
 def exists(reader: Reader, number: int) -> bool:
@@ -118,12 +128,19 @@ def exists(reader: Reader, number: int) -> bool:
     return reader.get(keys.thread_number(number)) is not None
 
 
-def _decode(key: bytes, record: bytes) -> Thread:
+def decode(key: bytes, record: bytes) -> Thread:
+    """A thread from the bytes that are stored under its key.
+
+    Raises:
+        DamagedError: They are not what was stored there.
+    """
     fields = records.decode(key, records.unseal(key, record))
     if not isinstance(fields, list) or tuple(map(type, fields)) not in _FIELD_TYPES:
         records.damaged(key, "its fields are not those of a thread")
     thread = Thread(*fields)
-    if thread.owners and not all(type(owner) is int for owner in thread.owners):
+    if min(thread.number, *fields[2:11], thread.ttl or 0, thread.oldest or 0) < 0:
+        records.damaged(key, "some of its fields are below 0")
+    if thread.owners and not all(map(records.is_count, thread.owners)):
         records.damaged(key, "its fields are not those of a thread")
     thread.saved = _Saved(_share(thread), _filing(thread))
     return thread
@@ -143,7 +160,7 @@ def create(writer: Writer, thread_id: str, now: int) -> Thread:
     if record is not None:
         number, _ = keys.read_number(records.unseal(keys.NEXT_THREAD, record), 0)
     _put(writer, keys.NEXT_THREAD, keys.number(number + 1))
-    _put(writer, keys.thread_number(number), keys.thread(thread_id))
+    _put(writer, keys.thread(thread_id), keys.number(number))
     thread = Thread(number, thread_id, created=now, updated=now, filed=now)
     write_namespace(writer, thread, "", ROOT)
     return thread
@@ -152,7 +169,7 @@ def create(writer: Writer, thread_id: str, now: int) -> Thread:
 def save(writer: Writer, thread: Thread) -> None:
     """Write a thread's record, and what the agenda and the counts have of it."""
     _file(writer, thread)
-    _put(writer, keys.thread(thread.id), _payload(thread))
+    _put(writer, keys.thread_number(thread.number), _payload(thread))
 
 
 def _payload(thread: Thread) -> bytes:
@@ -239,7 +256,7 @@ def first_detached(reader: Reader, after: int = 0) -> Thread | None:
     """The detached thread of the least number above `after`."""
     start = keys.detached(after) + b"\x00"
     for key, record in reader.range(start, keys.after(keys.DETACHED)):
-        return _decode(key, record)
+        return decode(key, record)
     return None
 
 
@@ -254,9 +271,9 @@ def all_threads(reader: Reader) -> Iterator[Thread]:
 
 
 def in_range(reader: Reader, start: bytes, stop: bytes) -> Iterator[Thread]:
-    """The threads whose keys are in a range."""
+    """The threads whose names are in a range."""
     for key, record in reader.range(start, stop):
-        yield _decode(key, record)
+        yield decode(key, record)
 
 
 def find_namespace(reader: Reader, thread: Thread, checkpoint_ns: str) -> int | None:
@@ -265,7 +282,7 @@ def find_namespace(reader: Reader, thread: Thread, checkpoint_ns: str) -> int | 
         return ROOT
     key = keys.namespace(thread.number, checkpoint_ns)
     record = reader.get(key)
-    return None if record is None else _decode_namespace(key, record)[1]
+    return None if record is None else decode_namespace(key, record)[1]
 
 
 def ensure_namespace(writer: Writer, thread: Thread, checkpoint_ns: str) -> int:
@@ -287,12 +304,17 @@ def write_namespace(writer: Writer, thread: Thread, checkpoint_ns: str, number: 
 def namespaces(reader: Reader, thread: Thread) -> list[tuple[str, int]]:
     """The namespaces of a thread and their numbers."""
     prefix = keys.namespaces(thread.number)
-    return [_decode_namespace(k, record) for k, record in reader.range(prefix, keys.after(prefix))]
+    return [decode_namespace(k, record) for k, record in reader.range(prefix, keys.after(prefix))]
 
 
-def _decode_namespace(key: bytes, record: bytes) -> tuple[str, int]:
+def decode_namespace(key: bytes, record: bytes) -> tuple[str, int]:
+    """The name of a namespace, and its number.
+
+    Raises:
+        DamagedError: The bytes are not what was stored under the key.
+    """
     fields = records.decode(key, records.unseal(key, record))
-    if not isinstance(fields, list) or [*map(type, fields)] != [int, str]:
+    if not isinstance(fields, list) or [*map(type, fields)] != [int, str] or fields[0] < 0:
         records.damaged(key, "its fields are not those of a namespace")
     number, checkpoint_ns = fields
     return checkpoint_ns, number

@@ -36,7 +36,17 @@ class TaskWrites:
     """Bytes of the key and the record that they were read from."""
 
 
-def _decode(key: bytes, prefix: bytes, record: bytes) -> TaskWrites:
+def decode(key: bytes, prefix: bytes, record: bytes) -> TaskWrites:
+    """The writes of a task from the bytes that are stored under its key.
+
+    Args:
+        key: The key.
+        prefix: What stands before the task's id in it.
+        record: The bytes.
+
+    Raises:
+        DamagedError: They are not what was stored there.
+    """
     fields = records.decode(key, records.unseal(key, record))
     try:
         full_id, rows = fields
@@ -65,7 +75,7 @@ def read_task(
     prefix = keys.writes(thread, namespace, checkpoint_id)
     key = prefix + keys.text(task_id)
     record = reader.get(key)
-    return TaskWrites(task_id, {}) if record is None else _decode(key, prefix, record)
+    return TaskWrites(task_id, {}) if record is None else decode(key, prefix, record)
 
 
 def write_task(
@@ -97,7 +107,7 @@ def of_checkpoint(
     prefix = keys.writes(thread, namespace, checkpoint_id)
     found = [
         (task.task_id, write)
-        for task in (_decode(k, prefix, r) for k, r in reader.range(prefix, keys.after(prefix)))
+        for task in (decode(k, prefix, r) for k, r in reader.range(prefix, keys.after(prefix)))
         for write in task.writes.values()
     ]
     if len(found) > 1:
@@ -110,7 +120,7 @@ def in_namespace(reader: Reader, thread: int, namespace: int) -> Iterator[TaskWr
     prefix = keys.of_namespace(b"w", thread, namespace)
     for key, record in reader.range(prefix, keys.after(prefix)):
         end = keys.inner_text_end(key, len(prefix))
-        yield _decode(key, key[:end], record)
+        yield decode(key, key[:end], record)
 
 
 def remove(writer: Writer, thread: int, namespace: int, checkpoint_id: str) -> None:

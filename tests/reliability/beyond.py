@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import tempfile
@@ -55,6 +56,7 @@ is made.""",
 
 
 def _read(path: Path, worker: Worker) -> None:
+    faulthandler.disable()
     saver = LmdbSaver(path, cache_size=0)
     for _ in range(5):
         operation = worker.next("put")

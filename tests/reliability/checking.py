@@ -19,6 +19,7 @@ def assert_whole(saver: LmdbSaver) -> None:
 def content(saver: LmdbSaver) -> State:
     """All that a saver shows, in the oracle's terms."""
     state: State = {}
+    mortal = {thread.thread_id for thread in saver.threads() if thread.expires is not None}
     for found in saver.list(None):
         where: Any = found.config["configurable"]
         parent: Any = (found.parent_config or {}).get("configurable", {})
@@ -28,6 +29,7 @@ def content(saver: LmdbSaver) -> State:
             found.checkpoint["channel_values"],
             dict(found.metadata),
             tuple((task, channel, value) for task, channel, value in found.pending_writes or ()),
+            where["thread_id"] in mortal,
         )
     return state
 

@@ -21,8 +21,8 @@ from tests.reliability.oracle import KINDS, Operation, State, Worker
 from tests.reliability.outcome import Outcome
 from tests.reliability.processes import folder_in_memory
 
-_COMMITTING = shim.WRITE | shim.FLUSH
-_OPENING = _COMMITTING | shim.CUT | shim.OPEN | shim.RENAME | shim.MKDIR | shim.MAP
+_COMMITTING = shim.WRITE | shim.FLUSH | shim.CUT
+_OPENING = _COMMITTING | shim.OPEN | shim.RENAME | shim.MKDIR | shim.MAP
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -230,6 +230,8 @@ def _next(saver: LmdbSaver, worker: Worker, kind: str) -> Operation:
         worker.state = _done(saver, worker.next("put"), worker.state)
     if len(worker.threads()) >= 4:
         worker.state = _done(saver, worker.next("delete_thread"), worker.state)
+    if kind == "sweep":
+        worker.state = _done(saver, worker.next("set_ttl"), worker.state)
     return worker.next(kind)
 
 

@@ -22,7 +22,7 @@ from tests.reliability.checking import (
     first_that_fits,
     of_worker,
 )
-from tests.reliability.oracle import State, Worker
+from tests.reliability.oracle import FOR_ALL_THREADS, KINDS, State, Worker
 from tests.reliability.outcome import Outcome
 from tests.reliability.processes import assert_ended_well, fork_and_run
 
@@ -38,7 +38,8 @@ def run(rounds: int, seed: int) -> Outcome:
     """Kill a process with four writing threads `rounds` times, and look after each time."""
     print(f"kill -9: seed {seed}")
     seen: Counter[str] = Counter()
-    workers = [Worker(name) for name in _NAMES]
+    others = [kind for kind in KINDS if kind not in FOR_ALL_THREADS]
+    workers = [Worker(name, None if name == "a" else others) for name in _NAMES]
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds):
             try:

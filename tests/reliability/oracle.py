@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from langchain_core.messages import HumanMessage
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.base import BaseCheckpointSaver
+    from collections.abc import Iterable
+
+    from langgraph.checkpoint.lmdb import LmdbSaver
 
 Key = tuple[str, str, str]
 """Thread, namespace and id of a checkpoint."""
@@ -30,6 +32,8 @@ class Stored(NamedTuple):
     metadata: dict[str, Any]
     writes: tuple[tuple[str, str, Any], ...]
     """Task, channel and value, in the order in which they apply."""
+    expires: bool
+    """Whether its thread has a time to live."""
 
 
 State = dict[Key, Stored]
@@ -47,7 +51,7 @@ class Operation:
     """
 
     kind: str
-    call: Callable[[BaseCheckpointSaver[Any]], object]
+    call: Callable[[LmdbSaver], object]
     effects: tuple[Effect, ...]
 
     def after(self, state: State) -> State:
@@ -68,15 +72,17 @@ class Worker:
 
     Attributes:
         name: What the ids of its threads begin with.
+        kinds: The calls that it draws from.
         state: What it has stored.
     """
 
     MOST_THREADS = 4
     MOST_CHECKPOINTS = 24
 
-    def __init__(self, name: str, state: State | None = None) -> None:
+    def __init__(self, name: str, kinds: Iterable[str] | None = None) -> None:
         self.name = name
-        self.state: State = {} if state is None else state
+        self.kinds = [*KINDS] if kinds is None else [*kinds]
+        self.state: State = {}
         self.random = Random(0)
         self._turn = 0
         self._number = 0
@@ -110,7 +116,7 @@ class Worker:
     def _draw(self) -> str:
         if len(self.state) > self.MOST_CHECKPOINTS:
             return self.random.choice(["delete_thread", "prune", "delete_for_runs"])
-        return self.random.choices([*KINDS], [weight for weight, _ in KINDS.values()])[0]
+        return self.random.choices(self.kinds, [KINDS[kind][0] for kind in self.kinds])[0]
 
 
 def _config(key: Key | tuple[str, str, str | None]) -> Any:
@@ -158,7 +164,8 @@ def _store(
         "parents": {},
         "run_id": f"{key[0]}/run-{random.randrange(3)}",
     }
-    new = Stored(parent, versions, values, metadata, writes)
+    expires = any(one.expires for other, one in worker.state.items() if other[0] == key[0])
+    new = Stored(parent, versions, values, metadata, writes, expires)
     checkpoint = {
         "v": 4,
         "id": key[2],
@@ -170,7 +177,7 @@ def _store(
     }
     config, fresh = _config((*key[:2], parent)), dict.fromkeys(changed, serial)
 
-    def call(saver: BaseCheckpointSaver[Any]) -> object:
+    def call(saver: LmdbSaver) -> object:
         given: Any = dict(checkpoint, channel_values=dict(values), channel_versions=dict(versions))
         about: Any = dict(metadata)
         return saver.put(config, given, about, dict(fresh))
@@ -307,7 +314,34 @@ def _copy_thread(worker: Worker) -> Operation | None:
     return Operation("copy_thread", lambda saver: saver.copy_thread(source, target), (effect,))
 
 
-KINDS: dict[str, tuple[int, Callable[[Worker], Operation | None]]] = {
+def _set_ttl(worker: Worker) -> Operation | None:
+    if not worker.state:
+        return None
+    thread, minutes = worker.random.choice(worker.threads()), worker.random.choice([1.0, 1.0, None])
+
+    def effect(state: State) -> State:
+        return {
+            key: one._replace(expires=minutes is not None) if key[0] == thread else one
+            for key, one in state.items()
+        }
+
+    return Operation("set_ttl", lambda saver: saver.set_ttl(thread, minutes), (effect,))
+
+
+def _sweep(worker: Worker) -> Operation:
+    threads = sorted({key[0] for key, one in worker.state.items() if one.expires})
+
+    def of(thread: str) -> Effect:
+        return lambda state: {key: one for key, one in state.items() if key[0] != thread}
+
+    return Operation("sweep", lambda saver: saver.sweep(now=_FAR), tuple(map(of, threads)))
+
+
+_FAR = 4e9  # seconds since the epoch, when every thread that can is past its time
+FOR_ALL_THREADS = ("set_ttl", "sweep")
+"""Calls that would see the threads of another worker too."""
+
+KINDS: dict[str, tuple[float, Callable[[Worker], Operation | None]]] = {
     "put": (10, _put),
     "replace": (1, _replace),
     "put_writes": (6, _put_writes),
@@ -315,5 +349,8 @@ KINDS: dict[str, tuple[int, Callable[[Worker], Operation | None]]] = {
     "delete_for_runs": (1, _delete_for_runs),
     "prune": (2, _prune),
     "copy_thread": (1, _copy_thread),
+    "set_ttl": (1, _set_ttl),
+    "sweep": (1, _sweep),
+    "compact": (0.3, lambda _: Operation("compact", lambda saver: saver.compact(), ())),
 }
 """Every kind of call: how often it is drawn, and what makes one up, or None if it cannot be now."""

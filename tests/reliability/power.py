@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import faulthandler
 import hashlib
 import os
 import shutil
@@ -67,7 +68,7 @@ def run(rounds: int, seed: int) -> Outcome:
     turn = 0
     while sum(seen.values()) < rounds:
         for sync in _FLUSHED:
-            for breaks in (False, True):
+            for breaks in (0, shim.WRITE | shim.FLUSH):
                 found = judge_run(sync, f"{seed}/{turn}", breaks=breaks)
                 bad = {what: n for what, n in found.items() if what not in _allowed(sync)}
                 assert not bad, f"seed {seed}, run {turn} at {sync!r}, breaks={breaks}: {bad}"
@@ -97,14 +98,14 @@ def _allowed(sync: str) -> tuple[str, ...]:
 
 
 def judge_run(
-    sync: str, seed: str, *, breaks: bool = False, drop_flushes: bool = False, samples: int = 4
+    sync: str, seed: str, *, breaks: int = 0, drop_flushes: bool = False, samples: int = 4
 ) -> Counter[str]:
     """Record a run, cut the power after each of its system calls, and count what the images are.
 
     Args:
         sync: The saver's setting.
         seed: Of the calls and of the images.
-        breaks: Let writes and flushes fail now and then.
+        breaks: The kinds of system calls that fail now and then.
         drop_flushes: Take a disk that says it has flushed, and has not.
         samples: How many images of each sort at each moment.
     """
@@ -124,7 +125,7 @@ def judge_run(
         return seen
 
 
-def record(folder: str, sync: str, seed: str, breaks: bool) -> None:
+def record(folder: str, sync: str, seed: str, breaks: int) -> None:
     """In the process that is recorded: call a saver, with marks for what was acknowledged."""
     path, random = Path(folder) / "store", Random(seed)
     control = shim.Shim(path, Path(folder) / "record")
@@ -135,9 +136,9 @@ def record(folder: str, sync: str, seed: str, breaks: bool) -> None:
         operation = worker.next()
         control.mark("begin")
         if breaks and random.random() < 0.3:
-            kind, error, keep = random.choice(_BREAKS)
-            lasting = random.random() < 0.2
-            control.arm(kind, random.randint(1, 4), error, keep=keep, lasting=lasting)
+            kind, error, keep = random.choice([one for one in _BREAKS if one[0] & breaks])
+            nth = random.randint(1, 4) if kind == shim.WRITE else 1
+            control.arm(kind, nth, error, keep=keep, lasting=random.random() < 0.2)
         try:
             operation.call(saver)
             control.disarm()
@@ -215,6 +216,7 @@ class _Opener:
             return f"the process ended with {status}"
 
     def _serve(self, pipe: Connection) -> None:
+        faulthandler.disable()
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # LMDB's last words
         states = States([], [], [])
         while (told := pipe.recv()) != "end":

@@ -204,6 +204,32 @@ int ftruncate(int fd, off_t length) {
 	return done;
 }
 
+/* Recorded as a write of zeros, which it is to a reader. */
+int fallocate(int fd, int mode, off_t offset, off_t length) {
+	int file = watched(fd);
+	if (!file)
+		return syscall(SYS_fallocate, fd, mode, offset, length);
+	void *zeros = mmap(0, length, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (zeros == MAP_FAILED)
+		return -1;
+	pthread_mutex_lock(&turn);
+	int failing = fails(CUT), done = failing ? -1 : syscall(SYS_fallocate, fd, mode, offset, length);
+	int error = failing ? fault.error : done ? errno : 0;
+	if (file == DATA && !error)
+		put(WRITE, 0, 0, offset, length, zeros);
+	pthread_mutex_unlock(&turn);
+	munmap(zeros, length);
+	if (error) {
+		errno = error;
+		return -1;
+	}
+	return done;
+}
+
+int fallocate64(int fd, int mode, off64_t offset, off64_t length) {
+	return fallocate(fd, mode, offset, length);
+}
+
 int ftruncate64(int fd, off64_t length) { return ftruncate(fd, length); }
 
 /* The others are not recorded; they only fail. */

@@ -230,6 +230,7 @@ def test_any_changed_byte_of_the_header_is_noticed(store: EncryptedStore) -> Non
         [1, None],
         [1, [[b"", b"", b""]]],
         [1, [[b"s" * 16, b"c" * 16, b"n" * 12, "text"]]],
+        [1, [[b"s" * 16, b"c" * 16, b"n" * 12, b"sealed"]] * 3],
         [1],
         [],
         7,
@@ -262,6 +263,12 @@ def test_a_newer_format_of_encryption_is_named() -> None:
     with pytest.raises(FormatVersionError) as caught:
         encrypted(inner)
     assert (caught.value.found, caught.value.supported) == (2, (1,))
+
+
+def test_what_is_printed_of_a_store_has_no_key_in_it(store: EncryptedStore) -> None:
+    keyring = store.keyring
+    for secret in (KEY, keyring.secret, *keyring.data.values()):
+        assert repr(secret)[2:-1] not in repr([keyring, store, store._source])
 
 
 def test_the_header_is_no_key_of_the_store(store: EncryptedStore) -> None:

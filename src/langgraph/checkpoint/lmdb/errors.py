@@ -252,22 +252,11 @@ class DamagedError(IntegrityError):
         self.record = record
 
 
-class PlaintextRecordError(IntegrityError):
-    """A record in an encrypted store that is not encrypted: someone without the key put it there.
-
-    Args:
-        message: What happened.
-        record: Which record it is.
-        where: As for `LmdbSaverError`.
-    """
+class PlaintextRecordError(DamagedError):
+    """A record of an encrypted store that is not encrypted: it is of someone without the key."""
 
     kind = "plaintext_record"
     default_advice = "Find out who else can write to the store's files; restore it from a backup."
-    _places = (*LmdbSaverError._places, "record")
-
-    def __init__(self, message: str = "", *, record: str | None = None, **where: Any) -> None:
-        super().__init__(message, **where)
-        self.record = record
 
 
 class FormatVersionError(IntegrityError):

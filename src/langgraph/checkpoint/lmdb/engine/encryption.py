@@ -93,7 +93,10 @@ def _key_source(key: EncryptionKey | None) -> KeySource:
         return KeySource(key)
     value = os.environ.get(VARIABLE)
     if not value:
-        raise MissingKeyError("the store is encrypted, and LANGGRAPH_AES_KEY is not set")
+        why = (
+            "the store is encrypted" if key is None else "the key was to be that of the environment"
+        )
+        raise MissingKeyError(f"{why}, but {VARIABLE} is not set")
     return KeySource(os.fsencode(value), VARIABLE)
 
 

@@ -39,6 +39,7 @@ _SALT_SIZE = 16
 _CHECK_SIZE = 16
 _NAMES_SIZE = 64
 _NUMBERS = 256
+_MAX_SLOTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +83,11 @@ class Keyring:
 
     header: bytes | None
     slots: tuple[Slot, ...]
-    secret: bytes
-    data: dict[int, bytes]
-    names: PrivateKeys = field(init=False)
-    _ciphers: dict[bytes, AESGCM] = field(init=False)
-    _new: bytes = field(init=False)
+    secret: bytes = field(repr=False)
+    data: dict[int, bytes] = field(repr=False)
+    names: PrivateKeys = field(init=False, repr=False)
+    _ciphers: dict[bytes, AESGCM] = field(init=False, repr=False)
+    _new: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         ciphers = {bytes((_MARK, number)): AESGCM(key) for number, key in self.data.items()}
@@ -204,8 +205,10 @@ def _read_slots(header: bytes) -> tuple[Slot, ...]:
     try:
         _, rows = fields
         slots = tuple(Slot(*row) for row in rows)
-        if not slots or not all(type(part) is bytes for row in rows for part in row):
-            raise ValueError("there are no keys in it")
+        if not 1 <= len(slots) <= _MAX_SLOTS or not all(
+            type(part) is bytes for row in rows for part in row
+        ):
+            raise ValueError("it has no slots, too many, or other ones")
     except (TypeError, ValueError) as error:
         records.damaged(HEADER, f"its fields are not those of a header: {error}")
     return slots

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine.encrypted import EncryptedWriter
 from langgraph.checkpoint.lmdb.engine.encryption import HEADER
-from langgraph.checkpoint.lmdb.errors import DamagedError, PlaintextRecordError, UsageError
+from langgraph.checkpoint.lmdb.errors import DamagedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -85,7 +85,7 @@ def _reencrypt(start: bytes, writer: Writer) -> bytes | None:
         key = keyring.names.plain(name)
         try:
             value = keyring.decrypt(key, value)
-        except (DamagedError, PlaintextRecordError):  # it stays what it is: unreadable
+        except DamagedError:  # it stays what it is: unreadable
             continue
         writer.inner.put(name, keyring.encrypt(key, value))
     return None if last is None else last + b"\x00"

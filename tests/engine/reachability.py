@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 
-from langgraph.checkpoint.lmdb.engine.records import unseal
+from langgraph.checkpoint.lmdb.engine.records import reseal, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,18 +60,69 @@ class _Walk(NamedTuple):
 
 
 def check(kv: KeyValueStore) -> None:
-    """Assert that all that is stored is reachable, and that all that is named is stored."""
+    """Assert that all that is stored is reachable, and that all that is named is stored. What is
+    left of threads that are deleted bit by bit is left out."""
     with kv.read() as reader:
-        everything = dict(reader.range(b"", b"\xff" * 512))
-    walk = _read(everything)
+        everything = dict(map(_by_letter, *zip(*reader.range(b"", b"\xff" * 512), strict=True)))
+    live, gone, pinned = _without_detached(everything)
+    walk = _read(live)
     _check_indexes(walk)
-    _check_chunks(walk)
+    _check_chunks(walk, gone, pinned)
+
+
+def threads(kv: KeyValueStore) -> dict[str, Thread]:
+    """The records of all threads, by id."""
+    with kv.read() as reader:
+        records = map(_by_letter, *zip(*reader.range(b"t", b"u"), strict=True))
+        found = [Thread(*_fields(key, value)) for key, value in records if key[:1] == b"t"]
+    return {thread.id: thread for thread in found}
+
+
+def _by_letter(key: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """A record, with the letter in front that tells what a thread has it for."""
+    end = _number(key, 1)[1] if key[:1] == b"t" else len(key)
+    if end == len(key):
+        return key, value
+    short = key[end : end + 1] + key[1:end] + key[end + 1 :]
+    return short, reseal(key, short, value) if value else value
+
+
+def detached(kv: KeyValueStore) -> int:
+    """How many deleted threads there are that something is left of."""
+    with kv.read() as reader:
+        return sum(1 for _ in reader.keys(b"x", b"y"))
+
+
+def _without_detached(
+    everything: dict[bytes, bytes],
+) -> tuple[dict[bytes, bytes], set[int], set[Chunk]]:
+    """What does not belong to such threads; their numbers; and the chunks that they still pin."""
+    gone = {_number(key, 1)[0] for key in everything if key[:1] == b"x"}
+    if not gone:
+        return everything, gone, set()
+    kept, pinned, needed = {}, set(), set()
+    for key, value in everything.items():
+        letter = key[:1]
+        at = {b"m": 9, b"r": key.find(b"\x00\x01", 9) + 2}.get(letter, 1)
+        number = _number(key, at)[0] if letter in b"tnckwhpomrd" else 0
+        if letter == b"p":
+            user, _ = _number(key, _number(key, 1)[1])
+            (pinned if user in gone else needed).update(_runs(unseal(key, value)))
+            number = user
+        if letter != b"x" and (number not in gone or letter == b"d"):
+            kept[key] = value
+    own = {_key(name) for name in needed}
+    for key in [key for key in kept if key[:1] == b"d"]:
+        if _number(key, 1)[0] in gone and key not in own:
+            del kept[key]
+    return kept, gone, pinned - needed
 
 
 def chunks(kv: KeyValueStore) -> int:
     """How many chunks and nodes the store holds."""
     with kv.read() as reader:
-        return sum(1 for _ in reader.keys(b"d", b"e"))
+        found = (_by_letter(key, b"")[0] for key in reader.keys(b"t", b"u"))
+        return sum(1 for key in found if key[:1] == b"d")
 
 
 def stored_bytes(kv: KeyValueStore) -> int:
@@ -134,9 +185,9 @@ def _read(everything: dict[bytes, bytes]) -> _Walk:
     assert set(keys) <= set("\x00Ttncwhkrdpome"), set(keys)
     assert set(keys["\x00"]) <= {_COUNTS, b"\x00format", b"\x00next-thread", b"\x00sweeper"}
     threads = {}
-    for key, value in keys["T"].items():
+    for key, value in keys["t"].items():
         thread = Thread(*_fields(key, value))
-        assert _text(thread.id) == key[1:]
+        assert _number(key, 1) == (thread.number, len(key))
         threads[thread.number] = thread
     namespaces: dict[int, dict[int, bytes]] = defaultdict(dict)
     for key, value in keys["n"].items():
@@ -192,8 +243,8 @@ def _owner_of(key: bytes) -> tuple[int, int, bytes]:
 
 
 def _check_indexes(walk: _Walk) -> None:
-    names = {_number(key, 1)[0]: unseal(key, value) for key, value in walk.keys["t"].items()}
-    assert names == {number: b"T" + _text(thread.id) for number, thread in walk.threads.items()}
+    names = {key: _number(unseal(key, value), 0)[0] for key, value in walk.keys["T"].items()}
+    assert names == {b"T" + _text(thread.id): number for number, thread in walk.threads.items()}
     assert set(walk.namespaces) == set(walk.threads), "a thread has no namespace, or the reverse"
     used: set[tuple[int, int]] = set()
     counts: Counter[int] = Counter()
@@ -238,7 +289,7 @@ def _hashes(joined: bytes) -> list[bytes]:
 def _check_agenda(walk: _Walk) -> None:
     expected: set[tuple[int, int, int]] = set()
     for number, thread in walk.threads.items():
-        assert 0 <= thread.updated - thread.filed < 1000
+        assert 0 <= thread.updated - thread.filed < 100
         expected.add((int(thread.ttl is not None or thread.settled), thread.filed, number))
         if thread.ttl and not thread.settled:
             expected.add((2, thread.filed + thread.ttl, number))
@@ -275,13 +326,13 @@ def _check_counts(walk: _Walk) -> None:
     for letter in "cwh":
         for key, value in walk.keys[letter].items():
             thread, _ = _number(key, 1)
-            sizes[thread] += len(key) + len(value)
+            sizes[thread] += len(key) + 1 + len(value)  # the letter of a thread's records
             writes[thread] += len(_fields(key, value)[1]) if letter == "w" else 0
     for number, names in walk.needed.items():
         for name in names:
             if name[0] == number:
                 key = _key(name)
-                sizes[number] += len(key) + len(walk.keys["d"][key])
+                sizes[number] += len(key) + 1 + len(walk.keys["d"][key])
     for number, thread in walk.threads.items():
         assert thread.writes == writes[number], "the count of pending writes"
         assert thread.size == sizes[number], "the size of a thread"
@@ -301,7 +352,7 @@ def _check_folded(walk: _Walk) -> None:
         assert _fields(checkpoint, walk.keys["c"][checkpoint])[1] is None
 
 
-def _check_chunks(walk: _Walk) -> None:
+def _check_chunks(walk: _Walk, gone: set[int], pinned: set[Chunk]) -> None:
     stored: set[Chunk] = set()
     for key, value in walk.keys["d"].items():
         owner, at = _number(key, 1)
@@ -312,6 +363,7 @@ def _check_chunks(walk: _Walk) -> None:
         stored.add((owner, arena, place))
     needed = set().union(*walk.needed.values()) if walk.needed else set()
     assert not needed - stored, f"named but not stored: {sorted(needed - stored)[:5]}"
+    stored -= pinned - needed
     assert not stored - needed, f"stored but not named: {sorted(stored - needed)[:5]}"
     pins: set[tuple[int, int]] = set()
     for user, names in walk.needed.items():
@@ -328,6 +380,8 @@ def _check_chunks(walk: _Walk) -> None:
     for (owner, user), names in found.items():
         assert names == {name for name in walk.needed[user] if name[0] == owner}
     left = {_number(key, 1)[0]: set(_runs(unseal(key, v))) for key, v in walk.keys["o"].items()}
-    for owner in {owner for owner, _, _ in stored} | set(left):
+    for owner in ({owner for owner, _, _ in stored} | set(left)) - gone:
         own = {name for name in stored if name[0] == owner}
-        assert left.get(owner, set()) == own - walk.needed.get(owner, set()), "left behind"
+        assert left.get(owner, set()) - (pinned - needed) == own - walk.needed.get(owner, set()), (
+            "left behind"
+        )

@@ -356,14 +356,20 @@ class Model:
         self.ages[target] = Age(self.now, self.now, old.own, old.ttl)
         self.threads[target] = namespaces
 
+    def counts(self, thread: str) -> tuple[int, int]:
+        """Checkpoints and pending writes of a thread, hidden or not."""
+        namespaces = self._stored(thread).values()
+        writes = sum(len(rows) for n in namespaces for rows in n.writes.values())
+        return sum(len(n.checkpoints) for n in namespaces), writes
+
     def totals(self) -> tuple[int, int, int]:
         """Threads with checkpoints, checkpoints, and pending writes, hidden ones too."""
-        rows = []
-        for namespaces in [*self.threads.values(), *self.hidden.values()]:
-            checkpoints = sum(len(n.checkpoints) for n in namespaces.values())
-            writes = sum(len(rows) for n in namespaces.values() for rows in n.writes.values())
-            rows.append((bool(checkpoints), checkpoints, writes))
-        return tuple(map(sum, zip(*rows, strict=True))) if rows else (0, 0, 0)  # type: ignore[return-value]
+        rows = [self.counts(thread) for thread in self.ages]
+        return (
+            sum(1 for checkpoints, _ in rows if checkpoints),
+            sum(checkpoints for checkpoints, _ in rows),
+            sum(writes for _, writes in rows),
+        )
 
     def newest_threads(self) -> list[str]:
         """Those with checkpoints, the one that was active last first."""

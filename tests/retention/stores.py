@@ -1,0 +1,125 @@
+"""Stores that count, and stores that fail: wrappers around a `MemoryStore`."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from langgraph.checkpoint.lmdb.kv.memory import MemoryStore, MemoryWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from typing_extensions import Self
+
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
+
+T = TypeVar("T")
+
+
+class KillError(BaseException):
+    """Stands for the end of the process: nothing in the store's code catches it."""
+
+
+class Counts:
+    """How often a store was asked."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        """Records read, and keys passed."""
+        self.changes = 0
+        self.transactions = 0
+        """Those that write."""
+
+
+class CountingStore(MemoryStore):
+    """Counts what is read and written."""
+
+    __slots__ = ("counts", "stop_after")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts = Counts()
+        self.stop_after: int | None = None
+        """Changes until it kills whoever writes."""
+
+    @contextmanager
+    def counting(self) -> Iterator[Counts]:
+        """Count anew within the block."""
+        self.counts = Counts()
+        yield self.counts
+        self.counts = Counts()
+
+    def read(self) -> Any:
+        return _Counted(super().read(), self)
+
+    def write(self, apply: Callable[[Writer], T]) -> T:
+        def counted(writer: Writer) -> T:
+            assert isinstance(writer, MemoryWriter)
+            result = apply(_CountedWriter(writer, self))
+            self.change()  # the commit itself
+            return result
+
+        self.counts.transactions += 1
+        return super().write(counted)
+
+    def change(self) -> None:
+        self.counts.changes += 1
+        if self.stop_after is not None:
+            self.stop_after -= 1
+            if self.stop_after < 0:
+                raise KillError
+
+
+class _Counted:
+    """A reader that counts."""
+
+    def __init__(self, inner: Any, store: CountingStore) -> None:
+        self._inner = inner
+        self._store = store
+
+    def __enter__(self) -> Self:
+        self._inner.__enter__()
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self._inner.__exit__(*args)
+
+    def get(self, key: bytes) -> bytes | None:
+        self._store.counts.reads += 1
+        found: bytes | None = self._inner.get(key)
+        return found
+
+    def range(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[Any]:
+        for item in self._inner.range(start, stop, reverse=reverse):
+            self._store.counts.reads += 1
+            yield item
+
+    def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
+        for key in self._inner.keys(start, stop, reverse=reverse):
+            self._store.counts.reads += 1
+            yield key
+
+
+class _CountedWriter(_Counted):
+    """A writer that counts, and that ends where its store says."""
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self._store.change()
+        self._inner.put(key, value)
+
+    def delete(self, key: bytes) -> bool:
+        self._store.change()
+        gone: bool = self._inner.delete(key)
+        return gone
+
+    def delete_range(self, start: bytes, stop: bytes) -> int:
+        self._store.change()
+        count: int = self._inner.delete_range(start, stop)
+        return count
+
+
+def contents(kv: KeyValueStore) -> dict[bytes, bytes]:
+    """Everything that a store holds."""
+    with kv.read() as reader:
+        return dict(reader.range(b"", b"\xff" * 512))

@@ -1,0 +1,247 @@
+"""Threads that age, are swept and come back, over any sequence of calls, against plain dicts."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import tempfile
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, rule, run_state_machine_as_test
+
+from langgraph.checkpoint.lmdb import LmdbSaver, retention
+from langgraph.checkpoint.lmdb.engine import retain, sweep
+from langgraph.checkpoint.lmdb.errors import ThreadNotFoundError
+from tests.engine import reachability
+from tests.retention.stores import CountingStore, KillError, contents
+from tests.saver.model import Model
+from tests.saver.test_model import THREADS, Savers, threads, which
+from tests.saver.values import config
+
+MINUTE = 60_000
+TTL = 8_000
+"""Milliseconds; a number that a binary fraction of minutes and of seconds comes to."""
+
+policies = st.fixed_dictionaries(
+    {
+        "ttl": st.sampled_from([None, TTL, TTL, TTL]),
+        "deletes": st.sampled_from([True, True, False]),
+        "keep_last": st.sampled_from([None, None, 1, 2]),
+        "max_age": st.sampled_from([None, None, 1_000, 20_000]),
+    }
+)
+# Clocks in seconds hold eighths of a second exactly.
+passing = st.sampled_from([125, 875, 1_000, TTL - 1_000, TTL - 125, TTL, TTL, 10 * TTL])
+own_ttls = st.sampled_from([None, 500, 1_000, TTL, 5 * TTL])
+
+
+class Aging(Savers):
+    """Savers with a `ttl`, a clock that the machine turns, and sweeps that are cut short."""
+
+    entries_at_once, swept_at_once, erased_at_once = 64, 200, 500
+
+    @initialize(policy=policies, refresh=st.booleans())
+    def start(self, policy: Any = None, refresh: bool = False) -> None:
+        """Open the savers on an empty store."""
+        self.policy, self.refresh = policy, refresh
+        self.model = Model(**policy)
+        self.now = self.model.now
+        self.kv = self.store()
+        self.open()
+
+    def store(self) -> Any:
+        return CountingStore()
+
+    def options(self) -> dict[str, Any]:
+        def minutes(name: str) -> float | None:
+            return None if self.policy[name] is None else self.policy[name] / MINUTE
+
+        return {
+            **super().options(),
+            "ttl": {
+                "default_ttl": minutes("ttl"),
+                "strategy": "delete" if self.policy["deletes"] else "keep_latest",
+                "keep_last": self.policy["keep_last"],
+                "max_history_age": minutes("max_age"),
+                "refresh_on_read": self.refresh,
+            },
+        }
+
+    def has_read(self, saver: LmdbSaver, thread: str) -> None:
+        if self.refresh:
+            self.model.read(thread)
+
+    @rule(milliseconds=passing)
+    def advance(self, milliseconds: int) -> None:
+        """Time passes; what is past its own is hidden at once."""
+        self.model.now += milliseconds
+        self.model.expire()
+        for thread in self.model.hidden:
+            self._is_hidden(thread)
+
+    def _is_hidden(self, thread: str) -> None:
+        saver = self.savers[0]
+        for name, namespace in self.model.hidden[thread].items():
+            for checkpoint_id in [None, *namespace.checkpoints]:
+                at = config(thread, name, checkpoint_id)
+                assert saver.get_tuple(at) is None
+                assert [*saver.list(at)] == [*saver.history(at)] == saver.children(at) == []
+                histories = saver.get_delta_channel_history(config=at, channels=["delta"])
+                assert histories == {"delta": {"writes": []}}
+            assert saver.branches(thread, name) == []
+        with pytest.raises(ThreadNotFoundError):
+            saver.set_ttl(thread, 1)
+
+    @rule(w=which, thread=threads, milliseconds=own_ttls)
+    def set_ttl(self, w: int, thread: str, milliseconds: int | None) -> None:
+        minutes = None if milliseconds is None else milliseconds / MINUTE
+        if not self.model.has_checkpoints(thread):
+            with pytest.raises(ThreadNotFoundError):
+                self.savers[w].set_ttl(thread, minutes)
+            return
+        self.savers[w].set_ttl(thread, minutes)
+        age = self.model.ages[thread]
+        age.own, age.ttl = True, milliseconds
+        self.model.expire()
+
+    @rule(w=which, ahead=st.sampled_from([None, None, None, -TTL, 0, TTL]))
+    def sweep(self, w: int, ahead: int | None) -> None:
+        """To the end: everything that is past its time is gone, and nothing else has changed."""
+        now = self.model.now + (ahead or 0)
+        given = None if ahead is None else now / 1000
+        saver = self.savers[w]
+        tried = saver.sweep(given, dry_run=True)
+        before = saver.stats()
+        expected = self._counts()
+        for thread in [*THREADS]:
+            self.model.sweep(thread, max(now, 0))
+        report = saver.sweep(given)
+        after = saver.stats()
+        assert tried.dry_run
+        for name in ("threads", "checkpoints", "writes", "bytes"):
+            assert getattr(tried, name) == getattr(report, name), name
+        for name in ("checkpoints", "writes", "bytes"):
+            assert getattr(report, name) == getattr(before, name) - getattr(after, name), name
+        changed = {t for t, counts in expected.items() if self._counts().get(t) != counts}
+        assert report.threads == len(changed)
+        assert (after.threads, after.checkpoints, after.writes) == self.model.totals()
+        assert not reachability.detached(self.kv)
+        assert not saver.sweep(given).threads
+        self.compare_all()
+
+    def _counts(self) -> dict[str, Any]:
+        every = {**self.model.threads, **self.model.hidden}
+        return {
+            thread: {
+                name: (sorted(n.checkpoints), sum(map(len, n.writes.values())))
+                for name, n in namespaces.items()
+            }
+            for thread, namespaces in every.items()
+        }
+
+    @rule(w=which, limit=st.integers(0, 2))
+    def sweep_some(self, w: int, limit: int) -> None:
+        """A sweep with a limit: some threads are swept, and the others are as before."""
+        tried = self.savers[w].sweep(limit=limit, dry_run=True)
+        report = self.savers[w].sweep(limit=limit)
+        assert report.threads <= limit
+        assert (tried.threads, tried.bytes) == (report.threads, report.bytes)
+        self._take_over()
+        assert not reachability.detached(self.kv)
+
+    @rule(w=which, changes=st.integers(0, 40))
+    def crash(self, w: int, changes: int) -> None:
+        """A sweep that is killed: each thread is swept or as before; another one ends the work."""
+        self.kv.stop_after = changes
+        try:
+            self.savers[w].sweep()
+        except KillError:
+            pass
+        finally:
+            self.kv.stop_after = None
+        self.reopen()
+        reachability.check(self.kv)
+        self._take_over()
+        self.compare_all()
+        self.sweep(w, None)
+
+    def _take_over(self) -> None:
+        """Let the model sweep those threads that the store has swept."""
+        stored = reachability.threads(self.kv)
+        for thread in THREADS:
+            trial = copy.deepcopy(self.model)
+            trial.sweep(thread, self.model.now)
+            found = stored.get(thread)
+            if trial.counts(thread) == ((found.checkpoints, found.writes) if found else (0, 0)):
+                self.model = trial
+
+    def teardown(self) -> None:
+        """In the end all of it goes, but for what belongs to the store itself."""
+        try:
+            super().teardown()
+            if self.savers:
+                for thread in self.model.newest_threads():
+                    self.savers[0].set_ttl(thread, 1)
+                self.model.now += 10 * MINUTE
+                self.policy = {**self.policy, "ttl": MINUTE, "deletes": True}
+                saver = self.saver()
+                saver.sweep()
+                left = contents(self.kv)
+                assert {*left} <= {b"\x00format", b"\x00next-thread", b"\x00counts"}
+                stats = saver.stats()
+                assert (stats.threads, stats.checkpoints, stats.writes, stats.bytes) == (0, 0, 0, 0)
+                self.release(saver)
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """Let go of what the machine holds."""
+
+
+class InSmallSteps(Aging):
+    """The same where every transaction of a sweep does next to nothing."""
+
+    entries_at_once, swept_at_once, erased_at_once = 1, 1, 2
+
+
+class OnLmdb(Aging):
+    """The same on LMDB."""
+
+    def store(self) -> Any:
+        self.folder = tempfile.mkdtemp()
+        return None
+
+    def saver(self) -> LmdbSaver:
+        return LmdbSaver(self.folder, sync="off", map_size=1 << 22, **self.options())
+
+    def open(self) -> None:
+        for saver in self.savers:
+            saver.close()
+        super().open()
+        self.kv = self.savers[0]._kv
+
+    def release(self, saver: LmdbSaver) -> None:
+        saver.close()
+
+    def crash(self, w: int, changes: int) -> None:
+        """Not here: the tests of processes kill sweeps of LMDB."""
+
+    def end(self) -> None:
+        for saver in self.savers:
+            saver.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize("machine", [Aging, InSmallSteps, OnLmdb])
+def test_what_is_unexpired_reads_as_before_and_the_rest_is_gone(
+    machine: type[Aging], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_ENTRIES_AT_ONCE", machine.entries_at_once)
+    monkeypatch.setattr(sweep, "SWEPT_AT_ONCE", machine.swept_at_once)
+    monkeypatch.setattr(retain, "ERASED_AT_ONCE", machine.erased_at_once)
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=settings().max_examples, stateful_step_count=30)
+    )

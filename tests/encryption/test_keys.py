@@ -174,6 +174,16 @@ def test_without_the_package_the_error_names_the_extra(monkeypatch: pytest.Monke
     assert unlock(plain, None) is plain
 
 
+def test_a_key_for_a_store_that_is_only_read_and_not_encrypted(path: Path) -> None:
+    writing = LmdbStore.open(path, sync="off")
+    writing.write(lambda writer: writer.put(b"c", b"value"))
+    reading = LmdbStore.open(path, sync="off", readonly=True)
+    with pytest.raises(NotEncryptedError):
+        unlock(reading, KEY)
+    reading.close()
+    writing.close()
+
+
 def test_a_store_that_is_only_read(path: Path) -> None:
     with pytest.raises(UsageError):
         LmdbStore.open(path, readonly=True)

@@ -93,10 +93,8 @@ def _key_source(key: EncryptionKey | None) -> KeySource:
         return KeySource(key)
     value = os.environ.get(VARIABLE)
     if not value:
-        why = (
-            "the store is encrypted" if key is None else "the key was to be that of the environment"
-        )
-        raise MissingKeyError(f"{why}, but {VARIABLE} is not set")
+        why = "the store is encrypted" if key is None else 'encryption_key is "env"'
+        raise MissingKeyError(f"{why}, and {VARIABLE} is not set")
     return KeySource(os.fsencode(value), VARIABLE)
 
 

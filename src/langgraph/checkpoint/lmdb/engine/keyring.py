@@ -205,10 +205,9 @@ def _read_slots(header: bytes) -> tuple[Slot, ...]:
     try:
         _, rows = fields
         slots = tuple(Slot(*row) for row in rows)
-        if not 1 <= len(slots) <= _MAX_SLOTS or not all(
-            type(part) is bytes for row in rows for part in row
-        ):
-            raise ValueError("it has no slots, too many, or other ones")
+        parts = [part for row in rows for part in row]
+        if not 1 <= len(slots) <= _MAX_SLOTS or not all(type(part) is bytes for part in parts):
+            raise ValueError("its slots are none")
     except (TypeError, ValueError) as error:
         records.damaged(HEADER, f"its fields are not those of a header: {error}")
     return slots

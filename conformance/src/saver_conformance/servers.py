@@ -51,8 +51,11 @@ def postgres() -> Iterator[str]:
 
 
 @contextmanager
-def redis() -> Iterator[str]:
-    """Start Redis on a free port of this machine.
+def redis(port: int | None = None) -> Iterator[str]:
+    """Start Redis on a port of this machine.
+
+    Args:
+        port: The port; None takes a free one.
 
     Yields:
         Its URL.
@@ -65,9 +68,7 @@ def redis() -> Iterator[str]:
     if program is None:
         raise ServerMissingError("redis-server is not installed")
     with _private_folder() as folder:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = _free_port() if port is None else port
         command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
         with _server([*command, "--save", ""], folder):
             _wait(lambda: _listens(port))
@@ -137,6 +138,13 @@ def _wait(ready: object) -> None:
         if time.monotonic() > deadline:
             raise RuntimeError(f"the server did not start within {_WAIT_SECONDS} s")
         time.sleep(0.05)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _listens(port: int) -> bool:

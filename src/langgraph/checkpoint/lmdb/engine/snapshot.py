@@ -179,7 +179,7 @@ class Snapshot:
     def history(
         self, thread: int, namespace: int, checkpoint: CheckpointRecord, channels: Sequence[str]
     ) -> dict[str, ChannelHistory]:
-        return delta.history(self.reader, thread, namespace, checkpoint, channels=channels)
+        return delta.history(self.reader, thread, namespace, checkpoint, channels)
 
     def runs(self, value: Chunked) -> list[Run]:
         return values.chunk_runs(self.reader, value)

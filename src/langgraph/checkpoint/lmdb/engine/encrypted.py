@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from langgraph.checkpoint.lmdb.engine.encryption import HEADER
 from langgraph.checkpoint.lmdb.engine.keyring import Keyring, refuse
-from langgraph.checkpoint.lmdb.engine.private import LETTERS
+from langgraph.checkpoint.lmdb.engine.private import CHANGED, LETTERS
 from langgraph.checkpoint.lmdb.engine.records import damaged
 from langgraph.checkpoint.lmdb.errors import NotEncryptedError
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
@@ -89,13 +89,17 @@ class EncryptedReader(Reader):
             raise HeaderChangedError(header)
 
     def get(self, key: bytes) -> bytes | None:
-        value = self._stored(key)
+        value = self._stored(key) if key[:1] in CHANGED else self._inner.get(key)
         return self.keyring.decrypt(key, value) if value else value
 
     def range(
         self, start: bytes, stop: bytes, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         decrypt = self.keyring.decrypt
+        if start[:1] == stop[:1] and start[:1] not in CHANGED:
+            for key, value in self._inner.range(start, stop, reverse=reverse):
+                yield key, decrypt(key, value) if value else value
+            return
         for piece in self._pieces(start, stop, reverse):
             if piece.head is None:
                 for key, value in self._sorted(piece, reverse, self._stored):
@@ -107,6 +111,11 @@ class EncryptedReader(Reader):
                 yield key, decrypt(key, value) if value else value
 
     def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
+        if start[:1] == stop[:1] and start[:1] not in CHANGED:
+            return self._inner.keys(start, stop, reverse=reverse)
+        return self._plain_keys(start, stop, reverse)
+
+    def _plain_keys(self, start: bytes, stop: bytes, reverse: bool) -> Iterator[bytes]:
         for piece in self._pieces(start, stop, reverse):
             if piece.head is None:
                 for key, _ in self._sorted(piece, reverse, self._found):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LETTERS = frozenset((b"T", b"m", b"n", b"r"))
 """Of the keys that hold names, or hashes of them."""
+CHANGED = LETTERS | {b"\x00", b""}
+"""What keys and bounds begin with that may not be stored as they are."""
 _HASH_SIZE = 8
 _TAG_SIZE = 16
 _BLOCK = 16

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.keyring import Slot
     from langgraph.checkpoint.lmdb.engine.private import Piece
     from langgraph.checkpoint.lmdb.kv.base import Progress
+    from langgraph.checkpoint.lmdb.kv.page_check import PageCheck
 
 T = TypeVar("T")
 
@@ -91,6 +92,11 @@ class EncryptedReader(Reader):
     def get(self, key: bytes) -> bytes | None:
         value = self._stored(key) if key[:1] in CHANGED else self._inner.get(key)
         return self.keyring.decrypt(key, value) if value else value
+
+    def raw(self, key: bytes) -> tuple[bytes, bytes] | None:
+        name = self.keyring.names.stored(key)
+        found = self._inner.raw(name)
+        return self._inner.raw(key) if found is None and name is not key else found
 
     def range(
         self, start: bytes, stop: bytes, *, reverse: bool = False
@@ -291,6 +297,13 @@ class EncryptedStore(KeyValueStore):
             except HeaderChangedError as changed:
                 header = changed.header
             self.unlock(header)
+
+    @property
+    def folder(self) -> str | None:
+        return self.inner.folder
+
+    def check_pages(self) -> PageCheck:
+        return self.inner.check_pages()
 
     def size(self) -> int:
         return self.inner.size()

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from langgraph.checkpoint.lmdb.errors import UsageError
+from langgraph.checkpoint.lmdb.kv.page_check import PageCheck
 
 if TYPE_CHECKING:
     import os
@@ -31,6 +32,12 @@ class Reader(ABC):
     @abstractmethod
     def get(self, key: bytes) -> bytes | None:
         """The value of `key`, or None if there is no such key."""
+
+    def raw(self, key: bytes) -> tuple[bytes, bytes] | None:
+        """The key and its value as they are in the store's files, readable or not; None if there
+        is no such key."""
+        value = self.get(key)
+        return None if value is None else (key, value)
 
     @abstractmethod
     def range(
@@ -113,6 +120,21 @@ class KeyValueStore(ABC):
             StoreFullError: There is no room; nothing was stored.
             StoreIOError: Writing failed; nothing was stored.
         """
+
+    @property
+    def folder(self) -> str | None:
+        """Where its files are; None if it has none."""
+        return None
+
+    def check_pages(self) -> PageCheck:
+        """Check the pages that records are on.
+
+        A snapshot is open meanwhile: what is deleted makes no room for what is written.
+
+        Raises:
+            StoreIOError: The store's files could not be read.
+        """
+        return PageCheck(unchecked="this kind of store has no pages")
 
     @abstractmethod
     def size(self) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 import lmdb
 
 from langgraph.checkpoint.lmdb.errors import ReadOnlyError, StoreClosedError, UsageError
-from langgraph.checkpoint.lmdb.kv import backup, files, registry
+from langgraph.checkpoint.lmdb.kv import backup, files, pages, registry
 from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE, KeyValueStore, Reader, Writer, check_key
 from langgraph.checkpoint.lmdb.kv.compaction import Compaction
 from langgraph.checkpoint.lmdb.kv.failures import from_lmdb, from_os
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.kv.base import Progress
     from langgraph.checkpoint.lmdb.kv.environment import Environment, Sync
+    from langgraph.checkpoint.lmdb.kv.page_check import PageCheck
 
 T = TypeVar("T")
 
@@ -261,6 +262,17 @@ class LmdbStore(KeyValueStore):
                     if not isinstance(writer.failure, lmdb.MapFullError):
                         raise
                 env.grow()
+
+    @property
+    def folder(self) -> str:
+        return self._folder
+
+    def check_pages(self) -> PageCheck:
+        try:
+            with self.read():  # so the pages that it sees are not used again
+                return pages.check(self._folder)
+        except OSError as error:
+            raise from_os(error, self._folder, "checking the store's pages") from error
 
     def size(self) -> int:
         self._environment()

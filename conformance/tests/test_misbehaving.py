@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-_FAST = Profile("fast", 3, 1, 2, 5, call_seconds=1, clause_seconds=5, shrink_seconds=2)
+_FAST = Profile(
+    "fast", 3, 1, 2, 5, call_seconds=1, example_seconds=5, clause_seconds=5, shrink_seconds=2
+)
 
 
 def _raises(path: Path) -> Any:
@@ -151,6 +154,29 @@ def test_what_ends_a_moment_after_it_was_collected_is_no_leak() -> None:
 def _linger(collected: threading.Event) -> None:
     collected.wait()
     time.sleep(0.3)
+
+
+class _Slow(ReferenceSaver):
+    def put(self, *args: Any, **kwargs: Any) -> Any:
+        time.sleep(0.3)
+        return super().put(*args, **kwargs)
+
+
+def test_an_example_of_slow_calls_is_broken_off() -> None:
+    profile = replace(_FAST, example_seconds=0.1)
+    spec = SaverSpec(name="slow", open=lambda path: _Slow())
+    report = run(spec, profile=profile, seed=0, only=["writes.values"])
+    assert report["writes.values"].status is Status.NOT_RUN
+    assert "an example takes more than 0.1 s" in str(report["writes.values"].note)
+    assert not report.ok
+
+
+def test_a_machine_of_slow_calls_is_judged_by_the_runs_that_ended() -> None:
+    profile = replace(_FAST, machine=20, steps=10, example_seconds=0.1)
+    spec = SaverSpec(name="slow", open=lambda path: _Slow())
+    report = run(spec, profile=profile, seed=0, only=["machine.operations"])
+    assert report["machine.operations"].status is Status.PASSED
+    assert report["machine.operations"].examples < 20
 
 
 def test_a_method_that_always_hangs_is_named() -> None:

@@ -17,7 +17,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from saver_conformance.capability import BASE, DECLARED
 from saver_conformance.clause import Clause, Load
 from saver_conformance.result import ClauseResult, Failure, Status
-from saver_conformance.violation import UnplayableError, Violation
+from saver_conformance.violation import SlowError, UnplayableError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +53,7 @@ class Search:
     shrink: bool = True
     examples: int = 0
     smallest: Violation | None = None
+    broken_off: int = 0
     _hangs: int = 0
     _began: float = field(default_factory=time.monotonic)
     _failed: float | None = None
@@ -83,9 +84,9 @@ class Search:
                 run_state_machine_as_test(machine, settings=configured)
             else:
                 seed(chosen)(configured(given(st.data())(self._example)))()
-        # The smallest violation is kept by `_example`; that a race did not happen a second time,
+        # The smallest violation is kept by `_keep`; that a race did not happen a second time,
         # or that time ran out while shrinking, makes it no less true.
-        except (Violation, HypothesisException):
+        except (Violation, SlowError, HypothesisException):
             if self.smallest is None and not self._spent():
                 raise
 
@@ -109,7 +110,11 @@ class Search:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with self.target.session(lambda: self.face, self._keep) as session:
-                yield session
+                session.deadline = time.monotonic() + self.profile.example_seconds
+                try:
+                    yield session
+                finally:
+                    self.broken_off += session.slow
 
     def _keep(self, violation: Violation) -> None:
         self._hangs += violation.hung
@@ -119,6 +124,8 @@ class Search:
 
     def _spent(self) -> bool:
         now = time.monotonic()
+        if self.broken_off:
+            return True
         if self._failed is not None:
             return self._hangs >= _HANGS or now - self._failed > self.profile.shrink_seconds
         return now - self._began > self.profile.clause_seconds
@@ -171,6 +178,10 @@ def judge(
                 target.broken.add(clause.id)
             worst = Failure(found.message, found.program, str(face), found.hung)
             break
+        if search.broken_off == search.examples:
+            limit = f"{profile.example_seconds:g} s"
+            note = f"an example takes more than {limit}, although no call hung"
+            return ClauseResult(clause, Status.NOT_RUN, examples, note=note)
     return ClauseResult(
         clause,
         _verdict(clause, failed=worst is not None, known=reason is not None),

@@ -19,6 +19,7 @@ class Profile:
         machine: Runs of a state machine.
         steps: Operations in each of them.
         call_seconds: Limit of one call.
+        example_seconds: After this, an example is broken off before its next call.
         clause_seconds: After this, a clause makes no further examples.
         shrink_seconds: After this, a failing clause makes no smaller ones.
     """
@@ -29,6 +30,7 @@ class Profile:
     machine: int
     steps: int
     call_seconds: float
+    example_seconds: float
     clause_seconds: float
     shrink_seconds: float
 
@@ -45,8 +47,8 @@ class Profile:
         return counts.get(load, 1)
 
 
-QUICK: Final = Profile("quick", 8, 1, 10, 15, 5, 10, 6)
-DEFAULT: Final = Profile("default", 50, 4, 80, 40, 10, 60, 20)
-THOROUGH: Final = Profile("thorough", 400, 20, 400, 50, 60, 900, 120)
+QUICK: Final = Profile("quick", 8, 1, 10, 15, 5, 30, 10, 6)
+DEFAULT: Final = Profile("default", 50, 4, 80, 40, 10, 60, 60, 20)
+THOROUGH: Final = Profile("thorough", 400, 20, 400, 50, 60, 300, 900, 120)
 
 PROFILES: Final = {profile.name: profile for profile in (QUICK, DEFAULT, THOROUGH)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -10,7 +12,7 @@ from saver_conformance.capability import Capability, Face
 from saver_conformance.compare import same
 from saver_conformance.limits import CallTimeoutError, ExitedError, Lanes, described
 from saver_conformance.source import Name, resolve
-from saver_conformance.violation import UnplayableError, Violation
+from saver_conformance.violation import SlowError, UnplayableError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,6 +56,10 @@ class Recorder:
         #: Clauses that the saver is known to break, so that one fault is not told twice.
         self.broken: frozenset[str] = frozenset()
         self.on_violation: Callable[[Violation], None] | None = None
+        #: When the example is broken off, on the monotonic clock.
+        self.deadline = math.inf
+        #: Whether it was.
+        self.slow = False
 
     @property
     def saver(self) -> Any:
@@ -90,8 +96,12 @@ class Recorder:
             What the saver returned; for `list`, all of it.
 
         Raises:
+            SlowError: If the example has taken too long by now.
             Violation: If the saver raises or does not return in time.
         """
+        if time.monotonic() > self.deadline:
+            self.slow = True
+            raise SlowError
         face = face or self.face
         expression = self.script.call(face, method, args, kwargs)
         if refusal:

@@ -23,5 +23,9 @@ class Violation(Exception):  # noqa: N818 - it is a verdict, no error of the pro
         self.hung = hung
 
 
+class SlowError(Exception):
+    """An example has taken longer than one may, although no call hung."""
+
+
 class UnplayableError(Exception):
     """A clause cannot be put to a saver, through no fault of the saver's."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from hashlib import blake2b
+from itertools import starmap
 from struct import unpack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -63,7 +64,7 @@ def check(kv: KeyValueStore) -> None:
     """Assert that all that is stored is reachable, and that all that is named is stored. What is
     left of threads that are deleted bit by bit is left out."""
     with kv.read() as reader:
-        everything = dict(map(_by_letter, *zip(*reader.range(b"", b"\xff" * 512), strict=True)))
+        everything = dict(starmap(_by_letter, reader.range(b"", b"\xff" * 512)))
     live, gone, pinned = _without_detached(everything)
     walk = _read(live)
     _check_indexes(walk)
@@ -73,7 +74,7 @@ def check(kv: KeyValueStore) -> None:
 def threads(kv: KeyValueStore) -> dict[str, Thread]:
     """The records of all threads, by id."""
     with kv.read() as reader:
-        records = map(_by_letter, *zip(*reader.range(b"t", b"u"), strict=True))
+        records = starmap(_by_letter, reader.range(b"t", b"u"))
         found = [Thread(*_fields(key, value)) for key, value in records if key[:1] == b"t"]
     return {thread.id: thread for thread in found}
 

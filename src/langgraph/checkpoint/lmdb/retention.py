@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
@@ -15,8 +15,6 @@ from langgraph.checkpoint.lmdb.engine.retention import Retention
 from langgraph.checkpoint.lmdb.errors import DamagedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from langgraph.checkpoint.lmdb.core import Operation, Operations, SaverCore
     from langgraph.checkpoint.lmdb.engine.agenda import Entry
 
@@ -24,6 +22,10 @@ _MS_PER_MINUTE = 60_000
 _LONGEST = 1_000 * 365 * 24 * 60
 """Minutes of a thousand years: whoever means more means for ever."""
 _ENTRIES_AT_ONCE = 64
+_EPOCH = datetime.fromtimestamp(0, timezone.utc)
+_MILLISECOND = timedelta(milliseconds=1)
+_LAST_SECOND = 1e12
+"""Any moment that a datetime can be is well before."""
 
 
 class TTLConfig(TypedDict, total=False):
@@ -62,6 +64,10 @@ def policy(ttl: Mapping[str, Any] | None) -> Policy:
     if ttl is None:
         return Policy(Retention(), False, None)
     names = TTLConfig.__annotations__
+    if not isinstance(ttl, Mapping):
+        raise UsageError(
+            f"ttl={ttl!r}", advice=f'Use a dict, such as {{"default_ttl": 60}}: {", ".join(names)}.'
+        )
     unknown = [key for key in ttl if key not in names]
     if unknown:
         raise UsageError(f"ttl has no {unknown[0]!r}", advice=f"It may have {', '.join(names)}.")
@@ -98,7 +104,7 @@ def milliseconds(minutes: Any, name: str) -> int:
     """
     if isinstance(minutes, bool) or not isinstance(minutes, (int, float)):
         raise UsageError(f"{name}={minutes!r}", advice="Use a number of minutes, or None.")
-    if math.isnan(minutes) or not 0 < minutes <= _LONGEST:
+    if not 0 < minutes <= _LONGEST:  # nor is NaN
         raise UsageError(
             f"{name}={minutes!r}",
             advice="Use minutes above 0 and below a thousand years; None means for ever.",
@@ -140,14 +146,14 @@ def instant(moment: datetime | float) -> int:
             raise UsageError(
                 f"{moment!r} has no time zone", advice="Use datetime.now(timezone.utc), say."
             )
-        moment = moment.timestamp()
+        return max(0, (moment - _EPOCH) // _MILLISECOND)
     if isinstance(moment, bool) or not isinstance(moment, (int, float)):
         raise UsageError(
             f"{moment!r} is no moment", advice="Use seconds since the epoch, or a datetime."
         )
-    if not math.isfinite(moment):
+    if not -_LAST_SECOND <= moment <= _LAST_SECOND:  # nor is NaN
         raise UsageError(f"{moment!r} is no moment", advice="Use seconds since the epoch.")
-    return max(0, int(moment * 1000))
+    return max(0, round(moment * 1_000_000) // 1000)  # a fraction may be a hair too small
 
 
 def sweep(
@@ -187,9 +193,27 @@ def _sweep(core: SaverCore, now: int, limit: int | None, dry_run: bool) -> Opera
         total.checkpoints += swept.checkpoints
         total.writes += swept.writes
         total.bytes += swept.bytes
-    behind = None if dry_run else 0
-    while behind is not None:
-        behind = yield simple(core.housekeeping.erase_next(behind))
+    if not dry_run:
+        damaged += yield from erase_rest(core)
     return SweepReport(
         total.threads, total.checkpoints, total.writes, total.bytes, damaged, dry_run
     )
+
+
+def erase_rest(core: SaverCore) -> Operations[int]:
+    """Go on with threads that are out of sight and not gone: that was cut short, or put off.
+
+    Returns:
+        How many cannot be erased since records of them are damaged.
+    """
+    behind = damaged = 0
+    while True:
+        with core.store.snapshot() as snapshot:
+            number = snapshot.detached(behind)
+        if number is None:
+            return damaged
+        try:
+            yield simple(core.housekeeping.erase(number))
+        except DamagedError:
+            damaged += 1
+            behind = number

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import WRITES_IDX_MAP, get_checkpoint_metadata
 
-from langgraph.checkpoint.lmdb import configs, labels
+from langgraph.checkpoint.lmdb import configs, labels, retention
 from langgraph.checkpoint.lmdb.codec import faults
 from langgraph.checkpoint.lmdb.codec.layouts import ChannelKey
 from langgraph.checkpoint.lmdb.codec.values import Base, Encoded
@@ -217,6 +217,7 @@ def delete_thread(core: SaverCore, thread_id: object) -> Operations[None]:
     left = yield simple(house.delete_thread(str(thread_id)))
     while left is not None:
         left = yield simple(house.erase(left))
+    yield from retention.erase_rest(core)
 
 
 def delete_for_runs(core: SaverCore, run_ids: Sequence[str]) -> Operations[None]:

@@ -175,10 +175,6 @@ class Housekeeping:
         """Sweep the first of these entries; see `sweep.apply`."""
         return sweep.apply(self._settings, entries, now, dry_run)
 
-    def erase_next(self, after: int) -> Callable[[Writer], int | None]:
-        """Go on with a deleted thread that is not gone yet; see `sweep.erase`."""
-        return sweep.erase(after)
-
     def _make_way(self, writer: Writer, thread_id: str, what: str) -> None:
         thread = self._settings.find(writer, thread_id)
         if thread is not None and thread.checkpoints:

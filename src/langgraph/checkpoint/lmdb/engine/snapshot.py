@@ -87,6 +87,10 @@ class Snapshot:
         """What is to be swept; see `sweep.due`."""
         return sweep.due(self.reader, settings, now, after)
 
+    def detached(self, behind: int) -> int | None:
+        """A thread that is out of sight but not gone; see `sweep.detached`."""
+        return sweep.detached(self.reader, behind)
+
     def newest_threads(self, prefix: str, since: int, before: int) -> Iterator[Thread]:
         """The threads with checkpoints that have not expired, the latest first, then by id.
 

@@ -104,18 +104,12 @@ def _sweep(
         swept.bytes += size - thread.size
 
 
-def erase(after: int) -> Callable[[Writer], int | None]:
-    """Go on with the first thread behind a number that is out of sight but not gone; returns a
-    number to go on behind, or None if there is none."""
-
-    def apply(writer: Writer) -> int | None:
-        thread = threads.first_detached(writer, after)
-        if thread is None:
-            return None
-        done = retain.erase(writer, thread, retain.ERASED_AT_ONCE)
-        return thread.number if done else thread.number - 1
-
-    return apply
+def detached(reader: Reader, behind: int) -> int | None:
+    """The number of the first thread behind another that is out of sight but not gone."""
+    start = keys.detached(behind) + b"\x00"
+    for key in reader.keys(start, keys.after(keys.DETACHED)):
+        return keys.read_number(key, 1)[0]
+    return None
 
 
 LEASE = 600_000

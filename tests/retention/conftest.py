@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from tests.contract.faces import Face
+from tests.retention.stores import CountingStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Clock:
+    """A time that stands still until it is told to go on, in seconds since the epoch."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def wait(self, minutes: float) -> None:
+        self.now += minutes * 60
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def kv() -> CountingStore:
+    return CountingStore()
+
+
+class Managed(Face):
+    """One face of a saver, with what it has beyond the protocol."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("fork", "children", "branches", "threads", "stats", "set_ttl", "sweep"):
+            return lambda *args, **options: self._call(name, *args, **options)
+        if name != "history":
+            raise AttributeError(name)
+
+        async def collect(config: Any) -> list[Any]:
+            return [one async for one in self.saver.ahistory(config)]  # type: ignore[attr-defined]
+
+        def history(config: Any) -> list[Any]:
+            if self.loop is None:
+                return [*self.saver.history(config)]  # type: ignore[attr-defined]
+            return self.loop.run_until_complete(collect(config))
+
+        return history
+
+
+@pytest.fixture(params=["sync", "async"])
+def make(
+    request: pytest.FixtureRequest, clock: Clock, kv: CountingStore
+) -> Iterator[Callable[..., Managed]]:
+    """Makes faces of savers on the test's store, with its clock; of a kind each."""
+    loop = asyncio.new_event_loop() if request.param == "async" else None
+
+    def face(**options: Any) -> Managed:
+        return Managed(LmdbSaver.on(kv, clock=clock, **options), loop)
+
+    yield face
+    if loop is not None:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()

@@ -1,0 +1,168 @@
+"""The `ttl` argument and `set_ttl`: what they take, and what they say to the rest."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.errors import ThreadNotFoundError, UsageError
+from tests.contract.faces import config, put
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.retention.conftest import Clock, Managed
+    from tests.retention.stores import CountingStore
+
+NO_MINUTES = [
+    0, -1, -0.5, math.nan, math.inf, -math.inf, True, False, "60", b"1", [1], timedelta(minutes=1),
+    1_000 * 365 * 24 * 60 + 1, 1e300, 10**400,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["default_ttl", "sweep_interval_minutes", "max_history_age"])
+@pytest.mark.parametrize("minutes", NO_MINUTES, ids=lambda value: repr(value)[:20])
+def test_minutes_that_cannot_be_meant(path: Path, name: str, minutes: Any) -> None:
+    """Refused before anything is made on the disk; the message says what to do."""
+    with pytest.raises(UsageError, match="minutes") as caught:
+        LmdbSaver(path, ttl={name: minutes})  # type: ignore[misc]
+    assert name in str(caught.value)
+    assert caught.value.advice
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("ttl", "said"),
+    [
+        ({"strategy": "archive"}, "'delete' or 'keep_latest'"),
+        ({"strategy": None}, "'delete' or 'keep_latest'"),
+        ({"strategy": ["delete"]}, "'delete' or 'keep_latest'"),
+        ({"ttl": 5}, "default_ttl, strategy, refresh_on_read"),
+        ({"default_ttl": 5, "sweep_interval": 5}, "sweep_interval_minutes"),
+        ({7: 5}, "default_ttl"),
+        ({"keep_last": 0}, "above 0"),
+        ({"keep_last": -3}, "above 0"),
+        ({"keep_last": True}, "above 0"),
+        ({"keep_last": 2.0}, "above 0"),
+        ({"keep_last": "2"}, "above 0"),
+        ({"refresh_on_read": 1}, "True or False"),
+        ({"refresh_on_read": None}, "True or False"),
+        (60, "default_ttl"),
+        ("60", "default_ttl"),
+        ([("default_ttl", 60)], "default_ttl"),
+        (timedelta(minutes=5), "default_ttl"),
+    ],
+)
+def test_what_is_no_ttl(path: Path, ttl: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        LmdbSaver(path, ttl=ttl)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "ttl",
+    [
+        None,
+        {},
+        {"default_ttl": None, "max_history_age": None, "keep_last": None},
+        {"sweep_interval_minutes": None, "strategy": "keep_latest"},
+        {"default_ttl": 1_000 * 365 * 24 * 60},
+        {"default_ttl": 1e-9},
+    ],
+)
+def test_what_is_a_ttl(path: Path, ttl: Any) -> None:
+    with LmdbSaver(path, ttl=ttl) as saver:
+        assert saver.sweep().threads == 0
+
+
+@pytest.mark.parametrize("minutes", NO_MINUTES, ids=lambda value: repr(value)[:20])
+def test_set_ttl_takes_minutes(make: Callable[..., Managed], minutes: Any) -> None:
+    face = make()
+    put(face, "1")
+    with pytest.raises(UsageError, match="minutes"):
+        face.set_ttl("t", minutes)
+    assert face.threads()[0].expires is None
+
+
+def test_set_ttl_needs_a_thread(make: Callable[..., Managed], clock: Clock) -> None:
+    """One that was never there, one that has writes only, one that has expired, one deleted."""
+    face = make(ttl={"default_ttl": 5})
+    face.put_writes(config("early", id="1"), [("x", 1)], "task")
+    put(face, "1", thread="late")
+    put(face, "1", thread="deleted")
+    face.delete_thread("deleted")
+    clock.wait(5)
+    for thread in ("never", "early", "late", "deleted"):
+        with pytest.raises(ThreadNotFoundError) as caught:
+            face.set_ttl(thread, 5)
+        assert caught.value.thread_id == thread
+
+
+@pytest.mark.parametrize("limit", [-1, 1.0, "1", True])
+def test_limits(make: Callable[..., Managed], limit: Any) -> None:
+    face = make()
+    for method in (face.sweep, face.threads):
+        with pytest.raises(UsageError, match="limit"):
+            method(limit=limit)
+    assert face.sweep(limit=0).threads == 0
+    assert face.threads(limit=0) == []
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["now", True, math.nan, math.inf, 10**400, 1e300, datetime(2026, 1, 1), timedelta(1)],  # noqa: DTZ001
+    ids=lambda value: repr(value)[:20],
+)
+def test_what_is_no_moment(make: Callable[..., Managed], moment: Any) -> None:
+    face = make(ttl={"default_ttl": 5})
+    put(face, "1")
+    for call in (
+        lambda: face.sweep(now=moment),
+        lambda: face.threads(updated_after=moment),
+        lambda: face.threads(updated_before=moment),
+    ):
+        with pytest.raises(UsageError):
+            call()
+
+
+def test_moments_far_away(make: Callable[..., Managed], clock: Clock) -> None:
+    """Before the epoch, and at the end of the calendar."""
+    face = make(ttl={"default_ttl": 5, "keep_last": 1, "max_history_age": 1})
+    put(face, "1")
+    for early in (-1, 0, -1e9, datetime.min.replace(tzinfo=timezone.utc)):
+        assert face.sweep(now=early).threads == 0
+        assert len(face.threads(updated_after=early)) == 1
+        assert face.threads(updated_before=early) == []
+    last = datetime.max.replace(tzinfo=timezone.utc)
+    assert len(face.threads(updated_before=last)) == 1
+    assert face.threads(updated_after=last) == []
+    assert face.sweep(now=last, dry_run=True).checkpoints == 1
+
+
+def test_savers_with_rules_of_their_own(kv: CountingStore, clock: Clock) -> None:
+    """Each saver goes by its own rules on one store; `set_ttl` holds for all of them."""
+    strict = LmdbSaver.on(kv, clock=clock, ttl={"default_ttl": 5})
+    lenient = LmdbSaver.on(kv, clock=clock)
+    for thread in ("a", "b"):
+        lenient.put(config(thread), _empty("1"), {}, {})
+    clock.wait(5)
+    assert strict.get_tuple(config("a")) is None
+    assert lenient.get_tuple(config("a")) is not None
+    lenient.set_ttl("b", 10)
+    assert [info.thread_id for info in strict.threads()] == ["b"]
+    clock.wait(5)
+    assert [info.thread_id for info in lenient.threads()] == ["a"]
+    assert lenient.sweep().threads == 1
+    assert strict.sweep().threads == 1
+
+
+def _empty(checkpoint_id: str) -> Any:
+    return {
+        "v": 4, "ts": "", "id": checkpoint_id, "channel_values": {}, "channel_versions": {},
+        "versions_seen": {},
+    }  # fmt: skip

@@ -74,7 +74,7 @@ def _round(path: Path, workers: list[Worker], seed: str, number: int, seen: Coun
     }
     had_it_open = random.random() < 0.5
     ours, theirs = Pipe()
-    checker = fork_and_run(lambda: _check(path, workers, had_it_open, theirs))
+    checker = fork_and_run(lambda: (ours.close(), _check(path, workers, had_it_open, theirs)))
     theirs.close()
     if had_it_open:
         ours.recv()
@@ -112,11 +112,13 @@ def _kill_while_writing(
     done = [0] * len(workers)
     wanted = random.choice([0, *range(40)])
     with os.fdopen(heard, "rb", buffering=0) as pipe:
-        while sum(done) < wanted:
-            _count(pipe.read(_CALL.size), done)
-        # No wait for anything: the moment is to be a random one.
-        time.sleep(random.random() * (0.003 if wanted else 0.03))
-        os.kill(victim, signal.SIGKILL)
+        try:
+            while sum(done) < wanted:
+                _count(pipe.read(_CALL.size), done)
+            # No wait for anything: the moment is to be a random one.
+            time.sleep(random.random() * (0.003 if wanted else 0.03))
+        finally:
+            os.kill(victim, signal.SIGKILL)
         while said := pipe.read(_CALL.size):
             _count(said, done)
     assert os.waitstatus_to_exitcode(os.waitpid(victim, 0)[1]) == -signal.SIGKILL

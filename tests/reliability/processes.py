@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def fork_and_run(body: Callable[[], None]) -> int:
+def fork_and_run(body: Callable[[], object]) -> int:
     """Run `body` in a forked process, which never returns; its process id."""
     pid = fork()
     if pid:

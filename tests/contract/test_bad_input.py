@@ -87,7 +87,7 @@ def test_a_record_of_a_newer_release(path: Path) -> None:
         put_chain(Face(saver), ["c1"], thread="newer")
         put_chain(Face(saver), ["c1"], thread="older")
     stored = entries(path)
-    place = min(place for place in stored if place[1][:1] == b"c")
+    place = min(place for place in stored if place[1][:3] == b"t\x01c")
     overwrite(path, {place: sealed(place[1], b"\x7f" + stored[place][5:])})
     with LmdbSaver(path) as saver:
         with pytest.raises(FormatVersionError, match="newer"):

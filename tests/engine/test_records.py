@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine import records
+from langgraph.checkpoint.lmdb.engine import keys, records
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, LmdbSaverError
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.saver.values import checkpoint
@@ -113,7 +113,7 @@ def test_any_varint_ends(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("fields", [5, None, "ab", [], {}, [1] * 9, [1, "a"] * 4, {"a": 1}])
-@pytest.mark.parametrize("kind", [b"c", b"n", b"w"])
+@pytest.mark.parametrize("kind", [b"t\x01", b"t\x01c\x01", b"n\x01s", b"t\x01w\x01"])
 def test_fields_of_another_kind_of_record_are_damage(kind: bytes, fields: object) -> None:
     """Even under a checksum that is right."""
     kv = MemoryStore()
@@ -123,7 +123,7 @@ def test_fields_of_another_kind_of_record_are_damage(kind: bytes, fields: object
     saver.put_writes(config, [("x", 1)], "task")
 
     def forge(writer: Writer) -> None:
-        for key in [*writer.keys(kind + b"\x01\x01", kind + b"\xff")]:
+        for key in [*writer.keys(kind, keys.after(kind))][:1]:
             writer.put(key, records.seal(key, records.pack(records.encode(fields), None)))
 
     kv.write(forge)

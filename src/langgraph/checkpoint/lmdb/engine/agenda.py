@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.kv.base import Reader
 
-FILING = 1000
-"""Milliseconds by which an entry may be behind its thread: activity within a second moves none."""
+FILING = 100
+"""Milliseconds by which an entry may be behind its thread: activity within that time moves none."""
 NEVER = 0
 """The time to live of a thread that does not expire."""
 

@@ -2,7 +2,8 @@
 
 A key is one letter for the kind of record, then fields that each say where they end, so that
 the records of one thread, namespace or checkpoint are one contiguous range. Numbers and texts
-sort as bytes in the order of what they stand for.
+sort as bytes in the order of what they stand for. What is read and written together stands
+together: a short thread is on a page or two, however large the store.
 """
 
 from __future__ import annotations
@@ -160,11 +161,11 @@ def namespace(thread: int, checkpoint_ns: str) -> bytes:
 
 
 def of_thread(kind: bytes, thread: int) -> bytes:
-    return kind + number(thread)
+    return b"t" + number(thread) + kind
 
 
 def of_namespace(kind: bytes, thread: int, namespace: int) -> bytes:
-    return kind + number(thread) + number(namespace)
+    return b"t" + number(thread) + kind + number(namespace)
 
 
 def checkpoints(thread: int, namespace: int) -> bytes:
@@ -212,7 +213,7 @@ def folded(thread: int, namespace: int, checkpoint_id: str) -> bytes:
 
 
 def arena(thread: int, arena: int) -> bytes:
-    return b"d" + number(thread) + number(arena)
+    return of_thread(b"d", thread) + number(arena)
 
 
 def pins(owner: int) -> bytes:

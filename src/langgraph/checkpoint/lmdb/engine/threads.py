@@ -117,7 +117,7 @@ def by_number(reader: Reader, number: int) -> Thread | None:
     key = keys.thread_number(number)
     record = reader.get(key)
     if record is not None:
-        return _decode(key, record)
+        return decode(key, record)
     if reader.get(keys.detached(number)) is None:
         records.damaged(key, "a thread has lost its record")
     return None
@@ -142,7 +142,7 @@ def decode(key: bytes, record: bytes) -> Thread:
         records.damaged(key, "some of its fields are below 0")
     if thread.owners and not all(map(records.is_count, thread.owners)):
         records.damaged(key, "its fields are not those of a thread")
-    thread.saved = _Saved(_share(thread), _filing(thread))
+    thread.saved = _Saved(share(thread), _filing(thread))
     return thread
 
 
@@ -153,12 +153,17 @@ _FIELD_TYPES = {
 }
 
 
+def next_number(reader: Reader) -> int:
+    """The number that the next thread gets."""
+    record = reader.get(keys.NEXT_THREAD)
+    if record is None:
+        return 1
+    return keys.read_number(records.unseal(keys.NEXT_THREAD, record), 0)[0]
+
+
 def create(writer: Writer, thread_id: str, now: int) -> Thread:
     """Add a thread that the store does not have; the caller saves it."""
-    record = writer.get(keys.NEXT_THREAD)
-    number = 1
-    if record is not None:
-        number, _ = keys.read_number(records.unseal(keys.NEXT_THREAD, record), 0)
+    number = next_number(writer)
     _put(writer, keys.NEXT_THREAD, keys.number(number + 1))
     _put(writer, keys.thread(thread_id), keys.number(number))
     thread = Thread(number, thread_id, created=now, updated=now, filed=now)
@@ -197,7 +202,7 @@ def _payload(thread: Thread) -> bytes:
 
 def _file(writer: Writer, thread: Thread, gone: bool = False) -> None:
     old = thread.saved or _NOTHING
-    new = _NOTHING if gone else _Saved(_share(thread), _filing(thread))
+    new = _NOTHING if gone else _Saved(share(thread), _filing(thread))
     if old.filing != new.filing:
         before = () if old.filing is None else agenda.entries(thread.number, *old.filing)
         after = () if new.filing is None else agenda.entries(thread.number, *new.filing)
@@ -217,7 +222,7 @@ def entries(thread: Thread) -> list[agenda.Entry]:
     return agenda.entries(thread.number, *_filing(thread))
 
 
-def _share(thread: Thread) -> Counts:
+def share(thread: Thread) -> Counts:
     """What a thread adds to the counts of the store."""
     seen = 1 if thread.checkpoints else 0
     return Counts(seen, thread.checkpoints, thread.writes, thread.size)
@@ -273,7 +278,7 @@ def all_threads(reader: Reader) -> Iterator[Thread]:
 def in_range(reader: Reader, start: bytes, stop: bytes) -> Iterator[Thread]:
     """The threads whose names are in a range."""
     for key, record in reader.range(start, stop):
-        yield decode(key, record)
+        yield _named(reader, key, record)
 
 
 def find_namespace(reader: Reader, thread: Thread, checkpoint_ns: str) -> int | None:

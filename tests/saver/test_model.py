@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import tempfile
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -78,7 +79,7 @@ class Savers(RuleBasedStateMachine):
 
     def options(self) -> dict[str, Any]:
         """What every saver of this machine is made with."""
-        return {"cache_size": self.cache_size, "clock": lambda: self.model.now / 1000}
+        return {"cache_size": self.cache_size, "clock": lambda: Fraction(self.model.now, 1000)}
 
     def _value(self, thread: str, name: str, parent: str | None, channel: str, change: Any) -> Any:
         salt = next(self.counter)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from langgraph.checkpoint.lmdb.engine.agenda import Entry
+    from langgraph.checkpoint.lmdb.engine.retention import Retention
     from langgraph.checkpoint.lmdb.engine.settings import Settings
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
@@ -41,17 +42,21 @@ class DryRun(Exception):  # noqa: N818 - it undoes a transaction
 
 def due(reader: Reader, settings: Settings, now: int, after: Entry | None) -> Iterator[Entry]:
     """What is to be swept, behind an entry if one is given; nothing else is looked at."""
-    retention = settings.retention
+    for kind, end in _ends(settings.retention, now).items():
+        if end >= 0 and (after is None or after.kind <= kind):
+            behind = after if after is not None and after.kind == kind else None
+            yield from agenda.until(reader, kind, end, behind)
+
+
+def _ends(retention: Retention, now: int) -> dict[int, int]:
+    """Up to when entries are due, by their kind, in the order in which they are dealt with."""
     ends = {
         agenda.ACTIVE: None if retention.ttl is None else now - retention.ttl,
         agenda.EXPIRY: now,
         agenda.HISTORY: None if retention.max_age is None else now - retention.max_age - 1,
         agenda.GROWN: None if retention.keep_last is None else 0,
     }
-    for kind, end in ends.items():
-        if end is not None and end >= 0 and (after is None or after.kind <= kind):
-            behind = after if after is not None and after.kind == kind else None
-            yield from agenda.until(reader, kind, end, behind)
+    return {kind: end for kind, end in ends.items() if end is not None}
 
 
 def apply(
@@ -71,13 +76,26 @@ def apply(
             swept.entries += 1
             if threads.exists(writer, entry.thread):
                 thread = threads.load(writer, entry.thread)
-                if entry in threads.entries(thread):
+                if entry in threads.entries(thread) and not (
+                    dry_run and _is_repeated(settings.retention, thread, entry, now)
+                ):
                     _sweep(writer, settings, thread, entry.kind, now, swept)
         if dry_run:
             raise DryRun(swept)
         return swept
 
     return sweep
+
+
+def _is_repeated(retention: Retention, thread: Thread, entry: Entry, now: int) -> bool:
+    """Whether a thread is due by an entry of an earlier kind, too: it is swept by that one."""
+    ends = _ends(retention, now)
+    return any(
+        earlier.kind < entry.kind
+        and earlier.time <= ends.get(earlier.kind, -1)
+        and (earlier.kind == agenda.HISTORY or retention.expired(thread, now))
+        for earlier in threads.entries(thread)
+    )
 
 
 def _sweep(
@@ -129,7 +147,7 @@ def claim(token: bytes, now: int, interval: int) -> Callable[[Writer], int]:
     """
 
     def apply(writer: Writer) -> int:
-        holder, until, last = _sweeper(writer)
+        holder, until, last = sweeper(writer)
         if last is not None and last <= now < last + interval:
             return last + interval - now
         if holder != token and now < until <= now + LEASE:
@@ -144,22 +162,25 @@ def finish(token: bytes, now: int) -> Callable[[Writer], None]:
     """Note that the caller has swept the store."""
 
     def apply(writer: Writer) -> None:
-        if _sweeper(writer)[0] == token:
+        if sweeper(writer)[0] == token:
             _save_sweeper(writer, b"", 0, now)
 
     return apply
 
 
-def _sweeper(reader: Reader) -> tuple[bytes, int, int | None]:
+def sweeper(reader: Reader) -> tuple[bytes, int, int | None]:
     """Who may sweep, until when, and when that was done last."""
     record = reader.get(keys.SWEEPER)
     if record is None:
         return b"", 0, None
     fields = records.decode(keys.SWEEPER, records.unseal(keys.SWEEPER, record))
-    if not isinstance(fields, list) or [*map(type, fields)][:2] != [bytes, int]:
+    if not isinstance(fields, list) or [*map(type, fields)] not in _SWEEPER:
         records.damaged(keys.SWEEPER, "its fields are not those of a sweeper")
     holder, until, last = fields
     return holder, until, last
+
+
+_SWEEPER = [[bytes, int, last] for last in (int, type(None))]
 
 
 def _save_sweeper(writer: Writer, holder: bytes, until: int, last: int | None) -> None:

@@ -140,11 +140,16 @@ def _pins(reader: Reader, owner: int) -> Coverage:
     pinned = Coverage()
     prefix = keys.pins(owner)
     for key, record in reader.range(prefix, keys.after(prefix)):
-        pinned.add(_load(key, record))
+        pinned.add(load_runs(key, record))
     return pinned
 
 
-def _load(key: bytes, record: bytes) -> list[Run]:
+def load_runs(key: bytes, record: bytes) -> list[Run]:
+    """The runs of a record that consists of them.
+
+    Raises:
+        DamagedError: It is not what was stored under its key.
+    """
     try:
         return decode_runs(records.unseal(key, record))
     except (ValueError, IndexError) as error:
@@ -206,7 +211,7 @@ def _free_left_behind(writer: Writer, owner: int) -> None:
     if record is None:
         return
     left = Coverage()
-    left.add(_load(key, record))
+    left.add(load_runs(key, record))
     pinned = _pins(writer, owner)
     for run in left.minus(pinned).runs():
         writer.delete_range(*_bounds(run))

@@ -70,7 +70,9 @@ Kinds that begin with *not to be survived* show it happening. Beside them:
 
 - **A call that raised and is there all the same.** A write of LMDB's root can reach the file
   although the system tells an error. LMDB then puts the old root back; if that fails too, the
-  call is there, whole, when the store has reopened by itself. The same call can be made again.
+  call is there, whole, when the store has reopened by itself. The same call can be made again
+  (`copy_thread` then says that the target exists). A call of several transactions, such as a
+  prune of two threads, may have done some of them.
 - **Another process, right after a root that failed.** The process that met the error settles both
   roots on the disk before its next commit. Another one that has the store open does not know of
   the error. If it commits first, and the power goes before that commit is flushed, and the root

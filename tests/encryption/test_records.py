@@ -195,6 +195,20 @@ def test_iteration_over_private_keys_follows_changes(
     assert store.write(apply) == (backward if reverse else forward)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_range_begins_and_ends_anywhere_among_those_of_a_label(
+    store: EncryptedStore, reverse: bool
+) -> None:
+    names = [b"r" + label * 8 + end for label in (b"a", b"b") for end in (b"1", b"3", b"5")]
+    store.write(lambda writer: [writer.put(name, b"") for name in names])
+    bounds = [*names, b"r" + b"a" * 8, b"r" + b"a" * 8 + b"2", b"r" + b"b" * 7 + b"c", b"s", b"r"]
+    with store.read() as reader:
+        for start in bounds:
+            for stop in bounds:
+                expected = sorted((n for n in names if start <= n < stop), reverse=reverse)
+                assert list(reader.keys(start, stop, reverse=reverse)) == expected
+
+
 def test_the_longest_keys_stay_below_the_limit() -> None:
     names = encrypted(MemoryStore()).keyring.names
     last = (1 << 64) - 1

@@ -213,6 +213,26 @@ def test_two_who_rotate_to_the_same_key_help_each_other() -> None:
     assert list(store.keyring.data) == [1]
 
 
+@pytest.mark.parametrize("again", [OTHER, THIRD])
+@pytest.mark.parametrize("left", [2, 5, 8])
+def test_who_is_late_ends_no_rotation_but_its_own(again: bytes, left: int) -> None:
+    inner = MemoryStore()
+    late, store = steps(fill(inner), OTHER), encrypted(inner, KEY)
+    for _ in range(left):
+        next(late)
+    rotate(store, OTHER)
+    other = steps(store, again)
+    next(other)
+    next(other)
+    for _ in late:
+        assert everything(store) == VALUES
+    for _ in other:
+        assert everything(store) == VALUES
+    store = encrypted(inner, again)
+    assert everything(store) == VALUES
+    assert list(store.keyring.data) == [2]
+
+
 def test_the_same_key_again_renews_the_keys_of_the_store() -> None:
     inner = MemoryStore()
     store = fill(inner)

@@ -45,30 +45,36 @@ def rotate(
     """
     key = source.first()
     store.prefer(key)
-    yield partial(_begin, store, key)
+    mark = yield partial(_begin, store, key)
+    assert mark is not None
     at: bytes | None = b""
     while at is not None:
-        at = yield partial(_reencrypt, at)
-    yield partial(_finish, key)
+        at = yield partial(_reencrypt, mark, at)
+    yield partial(_finish, mark, key)
 
 
-def _begin(store: EncryptedStore, key: bytes, writer: Writer) -> None:
+def _begin(store: EncryptedStore, key: bytes, writer: Writer) -> bytes:
+    """Returns what the rotation is recognised by, which someone else may end and begin anew."""
     assert isinstance(writer, EncryptedWriter)
     keyring = writer.keyring
     if not keyring.rotating:
         old = store.key_of(keyring.slots[0])
-        _save(writer, keyring.with_new_key().sealed([key, old]))
+        keyring = keyring.with_new_key().sealed([key, old])
+        _save(writer, keyring)
     elif not keyring.slots[0].fits(key):
         raise UsageError(
             "the store is on its way to another key",
             advice="Call rotate_key with that key first: it goes on where it was left.",
         )
+    return keyring.slots[0].check
 
 
-def _reencrypt(start: bytes, writer: Writer) -> bytes | None:
+def _reencrypt(mark: bytes, start: bytes, writer: Writer) -> bytes | None:
     """Encrypt the next values again; where to go on, or None at the end."""
     assert isinstance(writer, EncryptedWriter)
     keyring = writer.keyring
+    if keyring.slots[0].check != mark:
+        return None
     found: list[tuple[bytes, bytes]] = []
     changed = 0
     last = None
@@ -91,10 +97,10 @@ def _reencrypt(start: bytes, writer: Writer) -> bytes | None:
     return None if last is None else last + b"\x00"
 
 
-def _finish(key: bytes, writer: Writer) -> None:
+def _finish(mark: bytes, key: bytes, writer: Writer) -> None:
     assert isinstance(writer, EncryptedWriter)
     keyring = writer.keyring
-    if keyring.rotating and keyring.slots[0].fits(key):  # else someone else has finished it
+    if keyring.slots[0].check == mark:  # else someone else has finished it
         _save(writer, keyring.without_old_keys().sealed([key]))
 
 

@@ -138,14 +138,21 @@ def decode(key: bytes, record: bytes) -> Thread:
     if not isinstance(fields, list) or tuple(map(type, fields)) not in _FIELD_TYPES:
         records.damaged(key, "its fields are not those of a thread")
     thread = Thread(*fields)
-    if min(thread.number, *fields[2:11], thread.ttl or 0, thread.oldest or 0) < 0:
-        records.damaged(key, "some of its fields are below 0")
+    counts = (*fields[5:11], thread.ttl or 0)
+    times = (thread.created, thread.updated, thread.filed, thread.oldest or 0)
+    if min(*counts, *times) < 0 or max(counts) > _MOST or max(times) > _LATEST:
+        records.damaged(key, "some of its fields are out of bounds")
+    if key not in (keys.thread_number(thread.number), keys.detached(thread.number)):
+        records.damaged(key, "it is of another thread")
     if thread.owners and not all(map(records.is_count, thread.owners)):
         records.damaged(key, "its fields are not those of a thread")
     thread.saved = _Saved(share(thread), _filing(thread))
     return thread
 
 
+_MOST = 1 << 60
+_LATEST = 253_402_300_799_999
+"""The end of the year 9999, after which Python has no dates."""
 _FIELD_TYPES = {
     (int, str, *[int] * 9, list, ttl, bool, bool, oldest)
     for ttl in (int, type(None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.codec import cutting, messages
+from langgraph.checkpoint.lmdb.codec import collector, cutting, messages
 from langgraph.checkpoint.lmdb.codec.layouts import Element, Known, MessageLayout, ends_of
 from langgraph.checkpoint.lmdb.engine import runs
 from langgraph.checkpoint.lmdb.engine.values import digest
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _SEARCHED = 16
 """Messages of the version before, for each that is not where it was, among which that one is
 looked for: a short list beside a long one is a write that adds to it, and not an edit of it."""
+_MANY = 100
+"""Messages that are rebuilt without the garbage collector: a thousand objects, say."""
 LARGE = 8192
 """Bytes of an encoded message from which on it is cut into several parts."""
 
@@ -207,6 +209,13 @@ def build(elements: list[Element], loads: Callable[[bytes], list[Any]]) -> list[
     Args:
         loads: Decodes one msgpack array.
     """
+    if len(elements) < _MANY:
+        return _build(elements, loads)
+    with collector.paused():
+        return _build(elements, loads)
+
+
+def _build(elements: list[Element], loads: Callable[[bytes], list[Any]]) -> list[Any]:
     raws = [element.raw for element in elements]  # before the images: one of the two is there
     images = [element.image for element in elements]
     if None not in images:

@@ -138,7 +138,7 @@ def decode(key: bytes, record: bytes) -> Thread:
     if not isinstance(fields, list) or tuple(map(type, fields)) not in _FIELD_TYPES:
         records.damaged(key, "its fields are not those of a thread")
     thread = Thread(*fields)
-    counts = (*fields[5:11], thread.ttl or 0)
+    counts = (thread.number, *fields[5:11], thread.ttl or 0)
     times = (thread.created, thread.updated, thread.filed, thread.oldest or 0)
     if min(*counts, *times) < 0 or max(counts) > _MOST or max(times) > _LATEST:
         records.damaged(key, "some of its fields are out of bounds")

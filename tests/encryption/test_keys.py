@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb.engine.encrypted import EncryptedStore
-from langgraph.checkpoint.lmdb.engine.encryption import VARIABLE, unlock
+from langgraph.checkpoint.lmdb.engine.encryption import VARIABLE, KeySource, unlock
 from langgraph.checkpoint.lmdb.errors import (
     LmdbSaverError,
     MissingKeyError,
@@ -144,6 +144,13 @@ def test_a_function_is_asked_when_a_key_is_needed_and_never_in_a_transaction() -
     inner = MemoryStore()
     unlock(inner, ask)
     assert asked == [1, 1]
+
+
+def test_a_key_that_was_preferred_is_known_whatever_the_function_says() -> None:
+    source = KeySource(lambda: KEY)
+    source.prefer(OTHER)
+    for key in (KEY, OTHER, KEY):
+        assert source.find(key.__eq__) == key
 
 
 def test_what_the_function_raises_is_raised() -> None:

@@ -49,7 +49,7 @@ def rotate(
     assert mark is not None
     at: bytes | None = b""
     while at is not None:
-        at = yield partial(_reencrypt, mark, at)
+        at = yield partial(_reencrypt, at)
     yield partial(_finish, mark, key)
 
 
@@ -69,12 +69,10 @@ def _begin(store: EncryptedStore, key: bytes, writer: Writer) -> bytes:
     return keyring.slots[0].check
 
 
-def _reencrypt(mark: bytes, start: bytes, writer: Writer) -> bytes | None:
+def _reencrypt(start: bytes, writer: Writer) -> bytes | None:
     """Encrypt the next values again; where to go on, or None at the end."""
     assert isinstance(writer, EncryptedWriter)
     keyring = writer.keyring
-    if keyring.slots[0].check != mark:
-        return None
     found: list[tuple[bytes, bytes]] = []
     changed = 0
     last = None

@@ -75,6 +75,17 @@ class _Waiting(Generic[T]):
             future.set_exception(self.error)
 
 
+class _Linger:
+    """A leader's wait for company."""
+
+    __slots__ = ("deposed", "over")
+
+    def __init__(self) -> None:
+        self.over = _locked()
+        self.deposed = False
+        """Whether another thread has taken the lead."""
+
+
 class GroupCommit:
     """A queue of write operations before a key-value store.
 
@@ -92,8 +103,7 @@ class GroupCommit:
         self._mutex = threading.Lock()
         self._queue: deque[_Waiting[Any]] = deque()
         self._leading = False
-        self._lingering = False
-        self._arrival = _locked()
+        self._linger: _Linger | None = None
         self._summons: SimpleQueue[bool] | None = None
 
     def run(self, apply: Callable[[Writer], T], *, patient: bool = False) -> T:
@@ -109,8 +119,7 @@ class GroupCommit:
         """
         waiting = _Waiting(apply, patient)
         with self._mutex:
-            self._enqueue(waiting)
-            lead = not self._leading
+            lead = self._enqueue(waiting) or not self._leading
             self._leading = True
         if lead:
             self._lead(waiting)
@@ -136,24 +145,43 @@ class GroupCommit:
                 self._summon()
         return cast("T", await waiting.future)
 
-    def _enqueue(self, waiting: _Waiting[Any]) -> None:
+    def _enqueue(self, waiting: _Waiting[Any]) -> bool:
+        """Queue an operation; whether it takes the lead from one that waits for company. So the
+        thread that is in a hurry need not be woken, nor wait for another one to be."""
         self._queue.append(waiting)
-        if self._lingering and not waiting.patient:
-            self._lingering = False
-            self._arrival.release()
+        linger = self._linger
+        if linger is None or waiting.patient:
+            return False
+        linger.deposed = waiting.future is None
+        self._end_linger(linger)
+        return linger.deposed
 
-    def _linger(self) -> None:
-        """Wait a moment for company, while all that is queued has time."""
+    def _end_linger(self, linger: _Linger) -> None:
+        self._linger = None
+        linger.over.release()
+
+    def _wait_for_company(self, own: _Waiting[Any] | None) -> bool:
+        """Wait a moment while all that is queued has time; whether the caller still leads."""
         with self._mutex:
             if not all(waiting.patient for waiting in self._queue):
-                return
-            self._lingering = True
-        if not self._arrival.acquire(timeout=LINGER):
+                return True
+            linger = self._linger = _Linger()
+        try:
+            if linger.over.acquire(timeout=LINGER):
+                return not linger.deposed
+        except BaseException:  # an interrupt: whoever came meanwhile must not be left alone
             with self._mutex:
-                if self._lingering:
-                    self._lingering = False
-                    return
-            self._arrival.acquire()  # it came just then
+                if self._linger is linger:
+                    self._end_linger(linger)
+                if own is not None:
+                    own.abandoned = True
+            if not linger.deposed:
+                self._hand_over()
+            raise
+        with self._mutex:
+            if self._linger is linger:
+                self._end_linger(linger)
+        return not linger.deposed
 
     def _wait(self, waiting: _Waiting[Any]) -> None:
         try:
@@ -187,20 +215,12 @@ class GroupCommit:
             summons.put(False)
 
     def _lead(self, own: _Waiting[Any] | None) -> None:
-        try:
-            self._linger()
-        except BaseException:  # an interrupt
-            with self._mutex:
-                self._lingering = False
-                self._arrival = _locked()
-                if own is not None:
-                    own.abandoned = True
-            self._hand_over()
-            raise
+        if own is not None:
+            own.leads = False
+        if not self._wait_for_company(own):
+            return
         with self._mutex:
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
-            if own is not None:
-                own.leads = False
         try:
             # Nobody interrupts the thread that serves coroutines: there it is the operation's own.
             self._commit(batch, BaseException if own is None else Exception)

@@ -130,7 +130,7 @@ def test_an_interrupt_of_the_one_that_waits_leaves_the_others_to_go_on(
     assert main is not None
 
     def meet() -> Any:
-        while commit._linger is None:  # noqa: ASYNC110 - it tells nobody
+        while commit._linger is None:
             pass
         other = pool.submit(commit.run, who(b"b"), patient=True)
         while len(commit._queue) < 2:

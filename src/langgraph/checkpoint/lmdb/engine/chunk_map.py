@@ -55,6 +55,8 @@ class ChunkMap:
         self._arenas: dict[tuple[int, int], Arena] = {}
         self.seen = 0
         """How many chunks were read."""
+        self.misnamed: list[bytes] = []
+        """Keys among those of chunks that are none."""
 
     def arena(self, owner: int, number: int) -> Arena:
         """The arena of a thread."""
@@ -66,9 +68,10 @@ class ChunkMap:
     def _read(self, prefix: bytes) -> Arena:
         arena, reader = Arena(), self._reader
         for key in reader.keys(prefix, keys.after(prefix)):
-            number, end = keys.read_number(key, len(prefix))
-            if end != len(key):
-                continue  # for whoever looks at keys
+            number = self._number(key, prefix)
+            if number is None:
+                self.misnamed.append(key)
+                continue
             size = weight = 0
             try:
                 record = reader.get(key) or b""
@@ -82,6 +85,13 @@ class ChunkMap:
         self.seen += len(arena.numbers)
         return arena
 
+    def _number(self, key: bytes, prefix: bytes) -> int | None:
+        try:
+            number, _ = keys.read_number(key, len(prefix))
+        except IntegrityError:
+            return None
+        return number if prefix + keys.number(number) == key else None
+
     def numbers(self, owner: int) -> Iterator[int]:
         """The arenas of a thread that hold chunks; one seek each."""
         prefix = keys.of_thread(b"d", owner)
@@ -90,9 +100,14 @@ class ChunkMap:
             first = next(iter(self._reader.keys(at, stop)), None)
             if first is None:
                 return
-            number, _ = keys.read_number(first, len(prefix))
+            try:
+                number, end = keys.read_number(first, len(prefix))
+            except IntegrityError:
+                self.misnamed.append(first)
+                at = first + b"\x00"
+                continue
             yield number
-            at = keys.after(keys.arena(owner, number))
+            at = keys.after(first[:end])
 
     def stored(self, owner: int) -> Coverage:
         """All chunks of a thread."""

@@ -46,4 +46,13 @@ def change(writer: Writer, old: Counts, new: Counts) -> None:
         payload = _FORM.pack(*[n + b - a for n, a, b in zip(counts, old, new, strict=True)])
     except StructError:
         records.damaged(keys.COUNTS, "it counts less than there was")
+    _put(writer, payload)
+
+
+def write(writer: Writer, total: Counts) -> None:
+    """Note how much the store holds, whatever was noted."""
+    _put(writer, _FORM.pack(*(min(count, records.MAX_NUMBER) for count in total)))
+
+
+def _put(writer: Writer, payload: bytes) -> None:
     writer.put(keys.COUNTS, records.seal(keys.COUNTS, records.pack(payload, None)))

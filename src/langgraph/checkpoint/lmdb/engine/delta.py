@@ -87,7 +87,7 @@ def _follow(
     Args:
         wanted: The channels to follow.
         count: How many they are; None: not known before.
-        tolerant: End at an ancestor that is damaged, as at one that is lost.
+        tolerant: End at an ancestor that is damaged or missing, and note that it is lost.
     """
     found, done = walk.found, walk.done
     visited = {checkpoint.id}
@@ -104,6 +104,7 @@ def _follow(
             if current.parent is not None and current.parent not in visited:
                 parent = checkpoints.read(reader, thread, namespace, current.parent)
             if parent is None:
+                walk.lost |= tolerant and current.parent not in (None, *visited)
                 break
             visited.add(parent.id)
             rows = writes.of_checkpoint(reader, thread, namespace, parent.id)

@@ -116,6 +116,48 @@ def pin(writer: Writer, thread: Thread) -> None:
     _note(writer, thread, held)
 
 
+def restore_pins(writer: Writer, number: int, thread: Thread | None) -> set[int]:
+    """Pin what a thread uses of others, and nothing else, whatever was noted; frees nothing. The
+    caller saves the thread.
+
+    Args:
+        number: The thread's.
+        thread: None if it is gone.
+
+    Returns:
+        The threads whose chunks it used, or uses.
+    """
+    held = Holdings() if thread is None else holdings(writer, thread)
+    needed = held.chunks.owners() - {number}
+    prefix = keys.pins(0)[:1]
+    noted: set[int] = set()
+    for key in list(writer.keys(prefix, keys.after(prefix))):
+        owner, at = keys.read_number(key, len(prefix))
+        if key[at:] == keys.number(number):
+            noted.add(owner)
+    for owner in needed | noted:
+        _save(writer, keys.pin(owner, number), held.chunks.runs(owner))
+    if thread is not None:
+        thread.owners = sorted(needed)
+        thread.generation += 1
+        _note(writer, thread, held)
+    return needed | noted
+
+
+def restore_chunks(writer: Writer, number: int, thread: Thread | None) -> None:
+    """Free the chunks of a thread that nobody needs, and note anew what only others need, after
+    the pins of all threads were restored.
+
+    Args:
+        number: The thread's.
+        thread: None if it is gone.
+    """
+    needed = Coverage() if thread is None else holdings(writer, thread).chunks
+    pinned = _pins(writer, number)
+    _free_outside(writer, number, [needed, pinned], None)
+    _save(writer, keys.left_behind(number), pinned.minus(needed).runs(number))
+
+
 def _settle_pins(writer: Writer, thread: Thread, needed: Coverage) -> None:
     owners = sorted(needed.owners() - {thread.number})
     for owner in {*owners, *thread.owners}:

@@ -60,6 +60,7 @@ class Inspection:
         nameless: Keys of the records of namespaces that cannot be read.
         checkpoints: By namespace and by what the key has of the id.
         broken: Checkpoints of which something is missing or damaged, likewise.
+        gone: Checkpoints that an index knows, and that are not there, likewise.
         unreadable: Keys of other records that cannot be read, or need what cannot.
         needed: Chunks that its records need.
         used: Numbers of the namespaces that hold something.
@@ -79,6 +80,7 @@ class Inspection:
         self.nameless: list[bytes] = []
         self.checkpoints: dict[tuple[int, bytes], Seen] = {}
         self.broken: set[tuple[int, bytes]] = set()
+        self.gone: set[tuple[int, bytes]] = set()
         self.unreadable: list[bytes] = []
         self.lost_history: set[tuple[int, bytes]] = set()
         self.needed = Coverage()
@@ -103,6 +105,9 @@ class Inspection:
             self._folded(key, namespace, at, inner)
         for key, error in self.chunks.damaged(self.number):
             self.note(error, "a chunk cannot be read", key)
+        for key in self.chunks.misnamed:
+            self.problem(report.UNKNOWN, "a record among the chunks that is none", key)
+            self.unreadable.append(key)
 
     @property
     def harmed(self) -> bool:
@@ -186,7 +191,8 @@ class Inspection:
                 self.nameless.append(key)
                 continue
             name, number = found
-            if keys.namespace(self.number, name) != key or number in self.names:
+            own = keys.namespace(self.number, name) == key
+            if not own or number in self.names or (name == "") != (number == threads.ROOT):
                 self.problem(report.DAMAGED, "a namespace has the wrong name or number", key)
                 self.nameless.append(key)
                 continue

@@ -29,6 +29,18 @@ WRONG_SHARE: Final = "wrong_share"
 UNREADABLE_VALUE: Final = "unreadable_value"
 """The serialiser cannot rebuild a value."""
 
+LOST_CHECKPOINT: Final = "lost_checkpoint"
+"""A repair took a checkpoint out of the store, with its pending writes."""
+LOST_WRITES: Final = "lost_writes"
+"""A repair took out pending writes of a checkpoint that was not stored."""
+LOST_HISTORY: Final = "lost_history"
+"""What channels without a value of their own are rebuilt from is lost before a checkpoint: asking
+for it raises DamagedError."""
+LOST_NAME: Final = "lost_name"
+"""A thread or a namespace got a new name."""
+LOST_THREAD: Final = "lost_thread"
+"""A thread lost its own record: its times and its time to live."""
+
 FOUND: Final = "found"
 REPAIRED: Final = "repaired"
 LOST: Final = "lost"
@@ -49,7 +61,7 @@ class Problem:
     record: str | None = None
     """The key of the record, as hexadecimal digits."""
     outcome: Outcome = FOUND
-    """What a repair made of it. "lost": something that was stored is not in the store any more."""
+    """What a repair made of it. "lost" tells what was stored and is not in the store any more."""
 
     def __str__(self) -> str:
         places = ("thread_id", "checkpoint_ns", "checkpoint_id", "channel", "record")

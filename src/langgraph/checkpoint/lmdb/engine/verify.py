@@ -287,7 +287,10 @@ def _children(found: Inspection) -> None:
         except IntegrityError:
             stale = True
         else:
-            seen = found.checkpoints.get((namespace, key[at + keys.HASH_SIZE :]))
+            place = namespace, key[at + keys.HASH_SIZE :]
+            seen = found.checkpoints.get(place)
+            if seen is None and place[1]:
+                found.gone.add(place)
             stale = stale or seen is None
             if seen is not None and seen.readable:
                 mark = key[at : at + keys.HASH_SIZE]

@@ -1,0 +1,104 @@
+"""Stores with something of everything, for checks and repairs to work on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import HumanMessage
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from tests.saver.values import words
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
+
+NOW = 1_750_000_000.0
+LONG = "i" * 300
+
+
+class Clock:
+    """A clock that goes on with each look at it."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        self.now += 0.05
+        return self.now
+
+
+def config(thread: str, namespace: str = "", checkpoint: str | None = None) -> Any:
+    """The config of a thread, or of a checkpoint."""
+    where = {"thread_id": thread, "checkpoint_ns": namespace}
+    return {"configurable": where if checkpoint is None else {**where, "checkpoint_id": checkpoint}}
+
+
+def put(saver: LmdbSaver, at: Any, checkpoint_id: str, values: dict[str, Any], **more: Any) -> Any:
+    """Store a checkpoint whose channels all change; `delta` is one that has no value of its own."""
+    versions = {channel: f"{n}.{checkpoint_id}" for n, channel in enumerate([*values, "delta"])}
+    checkpoint: Any = {
+        "v": 4,
+        "id": checkpoint_id,
+        "ts": "2026-01-01T00:00:00+00:00",
+        "channel_values": values,
+        "channel_versions": versions,
+        "versions_seen": {"node": {"x": 1}},
+        "updated_channels": None,
+    }
+    metadata: Any = {"source": "loop", "step": len(checkpoint_id), "user_id": "u", **more}
+    return saver.put(at, checkpoint, metadata, versions)
+
+
+def grow(saver: LmdbSaver, thread: str, start: int, stop: int, namespace: str = "") -> None:
+    """Put checkpoints on top of the latest, each with a message more, and with pending writes."""
+    found = saver.get_tuple(config(thread, namespace))
+    at = config(thread, namespace) if found is None else found.config
+    values: dict[str, Any] = {} if found is None else dict(found.checkpoint["channel_values"])
+    for n in range(start, stop):
+        values = {
+            "messages": [*values.get("messages", []), HumanMessage(words(n, 60), id=f"m{n}")],
+            "blob": bytes([n % 256]) * 900 + words(n, 30).encode(),
+            "lines": [words(i, 40) for i in range(n * 3)],
+            "n": n,
+        }
+        at = put(saver, at, f"{n:04}", values, run_id=f"{thread}-run-{n // 3}")
+        writes = [("delta", [n, thread]), ("big", words(n, 200))]
+        saver.put_writes(at, writes, f"task-{n}", "~path")
+        saver.put_writes(at, [("delta", [words(n, 150)])], f"other-{n}")
+
+
+def edited(saver: LmdbSaver, thread: str) -> None:
+    """A thread whose long list is edited all over, so that it is named by nodes."""
+    lines = [words(i, 60) for i in range(2500)]
+    at = config(thread)
+    for n in range(3):
+        for i in range(n, len(lines), 23):
+            lines[i] = words(i + n, 61)
+        at = put(saver, at, f"{n}", {"lines": [*lines]})
+
+
+def fill(kv: KeyValueStore) -> LmdbSaver:
+    """Fill an empty store with something of everything."""
+    saver = LmdbSaver.on(kv, clock=Clock())
+    grow(saver, "a", 1, 8)
+    grow(saver, "a", 1, 4, "sub:1")
+    grow(saver, "a", 1, 3, "keeps")
+    saver.copy_thread("a", "copy")
+    grow(saver, "copy", 8, 10)
+    saver.fork(config("a", "", "0004"), "fork")
+    grow(saver, "fork", 5, 7)
+    saver.copy_thread("fork", "copy of fork")
+    grow(saver, "pruned", 1, 9)
+    saver.prune(["pruned"], keep_last=3)
+    grow(saver, "gone", 1, 5)
+    saver.copy_thread("gone", "heir")
+    saver.delete_thread("gone")
+    grow(saver, LONG, 1, 4)
+    put(saver, config(LONG, LONG), LONG, {"x": "y" * 2000})
+    put(saver, config(LONG, LONG, LONG), f"{LONG}2", {"x": "y" * 2000})
+    saver.put_writes(config(LONG, LONG, LONG), [("x", "z" * 2000)], LONG)
+    saver.put_writes(config("early", "", "0001"), [("x", "z" * 2000)], "task")
+    edited(saver, "edited")
+    saver.set_ttl("copy", 60.0)
+    put(saver, config("a", "", "0003"), "0003b", {"n": "another branch"})
+    return saver

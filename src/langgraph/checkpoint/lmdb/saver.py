@@ -24,6 +24,7 @@ from langgraph.checkpoint.lmdb.kv.lmdb import DEFAULT_MAP_SIZE, LmdbStore
 from langgraph.checkpoint.lmdb.maintenance import Maintenance
 from langgraph.checkpoint.lmdb.management import Management
 from langgraph.checkpoint.lmdb.rekeying import Rekeying
+from langgraph.checkpoint.lmdb.verifying import Verifying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -52,7 +53,7 @@ _VIEWS = 512
 _BYTES_PER_HINT = 2048  # a hint takes about 300: beside the cache it adds a seventh at most
 
 
-class LmdbSaver(AsyncFace, Management, Rekeying, Maintenance):
+class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
     """Keeps LangGraph checkpoints in a folder, for any number of threads, tasks and processes.
 
     ```python
@@ -380,3 +381,7 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Maintenance):
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Self:
         """The same store with a serialiser that allows more types; closing one closes both."""
         return super().with_allowlist(extra_allowlist)  # type: ignore[return-value]
+
+
+# Hooks run in the order in which they are registered: those of the modules above came first.
+os.register_at_fork(after_in_child=sweeper.after_fork)

@@ -6,6 +6,8 @@ import logging
 import os
 import threading
 import weakref
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb import retention
@@ -37,48 +39,62 @@ class Sweeper:
     def start(self) -> None:
         """Begin, also in a forked child, where the thread is not."""
         self._token = os.urandom(8)
-        self._wake = threading.Event()
-        self._stopped = False
+        self._wake: SimpleQueue[None] = SimpleQueue()
         threading.Thread(target=self._serve, name="lmdb-saver-sweep", daemon=True).start()
 
     def add(self, core: SaverCore, interval: int) -> None:
         """Sweep by the rules of a core, every so many milliseconds."""
-        self._cores.append((weakref.ref(core), interval))
-        self._wake.set()
+        # A queue may be put to from wherever the last reference to a core goes, unlike an event.
+        ref = weakref.ref(core, lambda _: self._wake.put(None))
+        self._cores.append((ref, interval))
+        self._wake.put(None)
 
-    def remove(self, core: SaverCore) -> bool:
-        """Sweep no more by the rules of a core; whether it was the last one."""
+    def remove(self, core: SaverCore) -> None:
+        """Sweep no more by the rules of a core."""
         self._cores = [
             (ref, interval) for ref, interval in self._cores if ref() not in (core, None)
         ]
-        self._stopped = not self._cores
-        if self._stopped:
-            self._wake.set()
-        return self._stopped
+        self._wake.put(None)
 
     def _serve(self) -> None:
-        while not self._stopped:
-            waits = [self.turn(core, interval) for core, interval in self._living()]
-            if not waits and self._cores:
-                return  # nobody has the store any more, though nobody closed it
-            self._wake.wait(min((wait / 1000 for wait in waits), default=_LONGEST_WAIT))
-            self._wake.clear()
+        wake = self._wake
+        while not self._ends():
+            wait = self.turn() / 1000
+            with suppress(Empty):
+                wake.get(timeout=min(wait, _LONGEST_WAIT))
+
+    def _ends(self) -> bool:
+        """Whether nobody has the store any more; whoever opens it then starts another sweeper."""
+        with _lock:
+            if self._living():
+                return False
+            for store in [store for store, sweeper in _sweepers.items() if sweeper is self]:
+                del _sweepers[store]
+            return True
 
     def _living(self) -> list[tuple[SaverCore, int]]:
         found = ((ref(), interval) for ref, interval in self._cores)
         return [(core, interval) for core, interval in found if core is not None]
 
-    def turn(self, core: SaverCore, interval: int) -> int:
+    def turn(self) -> int:
         """Sweep if it is time to; returns the milliseconds until the next turn."""
+        cores = self._living()
+        interval = min((interval for _, interval in cores), default=0)
+        core = None
         try:
-            claim = simple(sweep.claim(self._token, core.store.settings.now(), interval))
-            wait: int = core.run(claim)
-            if wait:
-                return wait
-            core.run_all(retention.sweep(core, None, None, False))
-            core.run(simple(sweep.finish(self._token, core.store.settings.now())))
+            for core, _ in cores[:1]:
+                now = core.store.settings.now()
+                wait: int = core.run(simple(sweep.claim(self._token, now, interval)))
+                if wait:
+                    return wait
+            for core, _ in cores:
+                core.run_all(retention.sweep(core, None, None, False))
+            for core, _ in cores[:1]:
+                core.run(simple(sweep.finish(self._token, core.store.settings.now())))
         except StoreClosedError:
-            self.remove(core)
+            if core is not None:
+                with _lock:
+                    self.remove(core)
         except Exception:
             _logger.warning("sweeping failed; the next try is later", exc_info=True)
         return interval
@@ -107,15 +123,13 @@ def stop(store: Hashable, core: SaverCore) -> None:
     """Sweep no more by the rules of a core."""
     with _lock:
         sweeper = _sweepers.get(store)
-        if sweeper is not None and sweeper.remove(core):
-            del _sweepers[store]
+        if sweeper is not None:
+            sweeper.remove(core)
 
 
-def _after_fork() -> None:
+def after_fork() -> None:
+    """Begin in a forked child, once what sweeping uses has begun there."""
     global _lock  # noqa: PLW0603
     _lock = threading.Lock()
     for sweeper in _sweepers.values():
         sweeper.start()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -151,7 +151,7 @@ def claim(token: bytes, now: int, interval: int) -> Callable[[Writer], int]:
         if last is not None and last <= now < last + interval:
             return last + interval - now
         if holder != token and now < until <= now + LEASE:
-            return until - now
+            return min(until - now, interval)
         _save_sweeper(writer, token, now + LEASE, last)
         return 0
 

@@ -83,7 +83,7 @@ def _reseeded(payload: bytes, rng: random.Random) -> bytes:
 
 def kind(payload: bytes) -> str:
     """Which record a payload is, told by how it begins."""
-    if payload[:1] == b"\x99":
+    if payload[:1] == b"\x9b":
         return "checkpoint"
     if payload[:2] == b"\x92\xc0":
         return "writes"

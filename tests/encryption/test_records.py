@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,9 +14,12 @@ from langgraph.checkpoint.lmdb.errors import (
     PlaintextRecordError,
 )
 from langgraph.checkpoint.lmdb.kv import MAX_KEY_SIZE, MemoryStore
+from langgraph.checkpoint.lmdb.kv.memory import MemoryReader
 from tests.encryption.stores import KEY, encrypted, everything, stored
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from langgraph.checkpoint.lmdb.engine.encrypted import EncryptedStore
     from langgraph.checkpoint.lmdb.kv import KeyValueStore, Writer
 
@@ -207,6 +210,30 @@ def test_a_range_begins_and_ends_anywhere_among_those_of_a_label(
             for stop in bounds:
                 expected = sorted((n for n in names if start <= n < stop), reverse=reverse)
                 assert list(reader.keys(start, stop, reverse=reverse)) == expected
+
+
+def test_the_first_key_of_a_number_is_found_without_those_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = encrypted(MemoryStore())
+    for number in range(50):
+        for name in ("a", "b"):
+            key = keys.namespace(number, name)
+            store.write(lambda writer, key=key: writer.put(key, b"x"))
+    seen = []
+    inner_keys = MemoryReader.keys
+
+    def counted(self: MemoryReader, *args: Any, **options: Any) -> Iterator[bytes]:
+        for key in inner_keys(self, *args, **options):
+            seen.append(key)
+            yield key
+
+    monkeypatch.setattr(MemoryReader, "keys", counted)
+    with store.read() as reader:
+        assert next(iter(reader.keys(keys.namespaces(7), b"o"))) == keys.namespace(7, "a")
+        assert next(iter(reader.keys(b"n", b"o", reverse=True))) == keys.namespace(49, "b")
+    assert len(seen) <= 6
+    monkeypatch.undo()
 
 
 def test_the_longest_keys_stay_below_the_limit() -> None:

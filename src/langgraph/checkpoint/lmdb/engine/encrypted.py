@@ -8,11 +8,12 @@ transaction, so that a rotation by anyone else takes effect at once, and never i
 from __future__ import annotations
 
 import sys
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, TypeVar
 
 from langgraph.checkpoint.lmdb.engine.encryption import HEADER
 from langgraph.checkpoint.lmdb.engine.keyring import Keyring, refuse
-from langgraph.checkpoint.lmdb.engine.private import CHANGED, LETTERS
+from langgraph.checkpoint.lmdb.engine.private import CHANGED, LETTERS, stored_bounds, visible_head
 from langgraph.checkpoint.lmdb.engine.records import damaged
 from langgraph.checkpoint.lmdb.errors import NotEncryptedError
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
@@ -165,8 +166,14 @@ class EncryptedReader(Reader):
         names = self.keyring.names
         while True:
             inserted = self._inserted
-            plain = map(names.plain, self._inner.keys(piece.low, piece.high))
-            for key in sorted((key for key in plain if start <= key < stop), reverse=reverse):
+            stored = self._inner.keys(*stored_bounds(start, stop), reverse=reverse)
+            groups = (
+                sorted(map(names.plain, group), reverse=reverse)
+                for _, group in groupby(stored, visible_head)
+            )
+            for key in chain.from_iterable(groups):
+                if not start <= key < stop:
+                    continue
                 value = read(key)
                 if value is None:  # deleted meanwhile
                     continue

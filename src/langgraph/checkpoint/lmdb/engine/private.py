@@ -127,21 +127,33 @@ class PrivateKeys:
             yield Piece(start, stop, start, stop, b"", b"")
 
     def _inside(self, start: bytes, stop: bytes) -> Piece:
+        """The part of a range that is within one letter."""
         found = private_part(start)
-        if found is None or stop > keys.after(start[: found[0]]):
-            letter = start[:1]
-            return Piece(start, stop, letter, keys.after(letter), None, b"")
-        begin, size = found
-        head = start[:begin]
-        if size is not None:
-            head_in_full = start[: begin + size]
-            if len(start) >= begin + size and stop <= keys.after(head_in_full):
-                stored = self.stored(head_in_full)
-                low = stored + start[begin + size :]
-                inside = stop.startswith(head_in_full)
-                high = stored + stop[begin + size :] if inside else keys.after(stored)
-                return Piece(start, stop, low, high, head_in_full, stored)
-        return Piece(start, stop, head, keys.after(head), None, b"")
+        if found is not None and found[1] is not None:
+            end = found[0] + found[1]
+            whole = start[:end]
+            if len(start) >= end and stop <= keys.after(whole):
+                stored = self.stored(whole)
+                inside = stop.startswith(whole)
+                high = stored + stop[end:] if inside else keys.after(stored)
+                return Piece(start, stop, stored + start[end:], high, whole, stored)
+        low, high = stored_bounds(start, stop)
+        return Piece(start, stop, low, high, None, b"")
+
+
+def visible_head(key: bytes) -> bytes:
+    """What stands before the private part of a key, plain or stored; all of it if it has none.
+
+    Plain keys sort by their heads first, and so do stored ones.
+    """
+    found = private_part(key)
+    return key if found is None else key[: found[0]]
+
+
+def stored_bounds(start: bytes, stop: bytes) -> tuple[bytes, bytes]:
+    """A range of stored keys that has all those of a range of plain keys within one letter."""
+    end = visible_head(stop)
+    return visible_head(start), stop if end == stop else keys.after(end)
 
 
 def _pad(text: bytes) -> bytes:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
-from benches.dictionary_graphs import GRAPHS, Prose
+from benches.dictionary_graphs import GRAPHS
+from benches.dictionary_messages import Prose
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.engine import records
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore

@@ -13,10 +13,10 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, Send, interrupt
 from pydantic import BaseModel
 
-from benches.dictionary_messages import Prose
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from benches.dictionary_messages import Prose
 
 
 def _at(prose: Prose) -> Any:

@@ -1,0 +1,422 @@
+"""Sweeps: what they report, what they cost, and what is left when they are cut short."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from langgraph.checkpoint.lmdb import LmdbSaver, retention
+from langgraph.checkpoint.lmdb.engine import keys, retain, sweep, threads
+from tests.contract.faces import Face, config, ids, put, put_chain, values, writes
+from tests.engine import reachability
+from tests.retention.stores import CountingStore, KillError, contents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.retention.conftest import Clock, Managed
+
+FIVE: Any = {"default_ttl": 5}
+EVERYTHING: Any = {
+    "default_ttl": 5, "strategy": "keep_latest", "keep_last": 3, "max_history_age": 2,
+}  # fmt: skip
+
+
+def drop(face: Managed, **options: Any) -> tuple[int, int, int]:
+    """Sweep, and check the report against what the store says before and after."""
+    before = face.stats()
+    tried = face.sweep(**options, dry_run=True)
+    assert face.stats() == before
+    report = face.sweep(**options)
+    after = face.stats()
+    assert (tried.dry_run, report.dry_run) == (True, False)
+    rows = [(r.threads, r.checkpoints, r.writes, r.bytes, r.damaged) for r in (tried, report)]
+    assert rows[0] == rows[1]
+    assert report.checkpoints == before.checkpoints - after.checkpoints
+    assert report.writes == before.writes - after.writes
+    assert report.bytes == before.bytes - after.bytes
+    return report.threads, report.checkpoints, report.writes
+
+
+@pytest.mark.parametrize("at_once", [1, 64])
+def test_the_report_is_what_the_store_lost(
+    make: Callable[..., Managed],
+    kv: CountingStore,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    at_once: int,
+) -> None:
+    """Whatever the number of transactions: threads that are due for several reasons count once."""
+    monkeypatch.setattr(retention, "_ENTRIES_AT_ONCE", at_once)
+    face = make(ttl=EVERYTHING)
+    put_chain(face, "12345")
+    face.put_writes(config(id="5"), [("x", 1), ("y", 2)], "task")
+    face.put_writes(config(id="4"), [("x", 1)], "task")
+    face.copy_thread("t", "copy")
+    put_chain(face, "1234", thread="own")
+    face.set_ttl("own", 1)
+    face.put_writes(config("early", id="1"), [("x", 1)], "task")
+    put(face, "1", thread="short")
+    assert drop(face) == (3, 5, 0)  # three of a namespace are kept
+    clock.wait(2.5)
+    assert drop(face) == (3, 6, 4 - 2)  # what is older goes, also of the copy
+    put_chain(face, "67")
+    assert drop(face) == (1, 1, 2)  # what was the latest is not any more
+    clock.wait(10)
+    assert drop(face) == (2, 1, 1)
+    assert drop(face) == (0, 0, 0)
+    assert [info.checkpoints for info in face.threads()] == [1, 1, 1, 1]
+    reachability.check(kv)
+
+
+def test_a_limit_is_a_number_of_threads(make: Callable[..., Managed], clock: Clock) -> None:
+    """The oldest first, and the rest at the next call."""
+    face = make(ttl=FIVE)
+    for number in range(100):
+        put(face, "1", thread=f"{number:02}")
+        clock.wait(0.01)
+    clock.wait(5)
+    assert drop(face, limit=0) == (0, 0, 0)
+    assert drop(face, limit=70) == (70, 70, 0)
+    assert face.stats().checkpoints == 30
+    assert len(make().threads()) == 30
+    assert {info.thread_id for info in make().threads()} == {f"{n:02}" for n in range(70, 100)}
+    assert drop(face, limit=70) == (30, 30, 0)
+
+
+def test_the_moment_may_be_given(make: Callable[..., Managed], clock: Clock) -> None:
+    """As seconds or with a time zone; a thread is swept as if it were that time."""
+    face = make(ttl=FIVE)
+    for thread in ("a", "b"):
+        put(face, "1", thread=thread)
+        clock.wait(1)
+    start = clock.now
+    assert drop(face, now=start + 179.999) == (0, 0, 0)
+    assert drop(face, now=datetime.fromtimestamp(start + 180, timezone.utc)) == (1, 1, 0)
+    assert [info.thread_id for info in face.threads()] == ["b"]
+    clock.wait(100)
+    assert drop(face, now=start) == (0, 0, 0)
+    assert face.threads() == []
+    assert drop(face) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("strategy", ["delete", "keep_latest"])
+def test_the_cost_is_that_of_what_is_due(clock: Clock, strategy: str) -> None:
+    """Threads that have not expired are not looked at, however many there are."""
+    ttl: Any = {"default_ttl": 5, "strategy": strategy, "keep_last": 3, "max_history_age": 60}
+    costs = []
+    for others in (10, 200):
+        kv = CountingStore()
+        saver = LmdbSaver.on(kv, clock=clock, ttl=ttl, cache_size=0)
+        face = Face(saver)
+        for number in range(4):
+            put_chain(face, "123", thread=f"old {number}")
+        clock.wait(5)
+        for number in range(others):
+            put_chain(face, "123", thread=f"new {number}")
+            if number % 3 == 0:
+                saver.set_ttl(f"new {number}", 1e6)
+        saver.sweep(limit=0)
+        saver.sweep(now=0)  # takes those off the agenda that history was added to
+        with kv.counting() as counts:
+            assert saver.sweep().threads == 4
+            costs.append((counts.reads, counts.changes, counts.transactions))
+        with kv.counting() as counts:
+            assert saver.sweep().threads == 0
+            assert counts.reads < 10
+            assert counts.transactions == 0
+    assert costs[0] == costs[1]
+
+
+def test_a_sweep_is_many_small_transactions(
+    clock: Clock, kv: CountingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them changes more than a few hundred records, but for what one thread has."""
+    saver = LmdbSaver.on(kv, clock=clock, ttl=FIVE)
+    for number in range(300):
+        put_chain(Face(saver), "123456", thread=f"{number}")
+    put_chain(Face(saver), [f"{number:04}" for number in range(2000)], thread="large")
+    clock.wait(5)
+    largest = 0
+    write = CountingStore.write
+
+    def watched(self: CountingStore, apply: Any) -> Any:
+        nonlocal largest
+        before = len(contents(self)) - 1
+        try:
+            return write(self, apply)
+        finally:
+            largest = max(largest, before - len(contents(self)))
+
+    monkeypatch.setattr(CountingStore, "write", watched)
+    assert saver.sweep().checkpoints == 3800
+    assert largest < 8 * (sweep.SWEPT_AT_ONCE + retain.ERASED_AT_ONCE)
+    assert not reachability.detached(kv)
+
+
+def test_a_thread_is_looked_at_again_before_it_goes(
+    make: Callable[..., Managed], clock: Clock
+) -> None:
+    """What happens between finding it and sweeping it saves it."""
+    face = make(ttl={"default_ttl": 5, "max_history_age": 5})
+    core: Any = face.saver._core  # type: ignore[attr-defined]
+    for thread in ("gone", "put", "written", "deleted", "anew"):
+        put_chain(face, "12", thread=thread)
+    clock.wait(5)
+    operations = retention.sweep(core, None, None, False)
+    operation = next(operations)
+    put(face, "3", thread="put", parent="2")
+    face.put_writes(config("written", id="2"), [("x", 1)], "task")
+    face.delete_thread("deleted")
+    put(face, "3", thread="anew")
+    swept = core.run(operation)
+    assert (swept.threads, swept.checkpoints) == (1, 2)  # "gone"
+    assert ids(face.list(config("put"))) == ["3", "2", "1"]
+    assert ids(face.list(config("written"))) == ["2", "1"]
+    assert ids(face.list(config("anew"))) == ["3"]
+
+
+def fill(saver: LmdbSaver, clock: Clock) -> None:
+    """Store some of everything; a part of it expires."""
+    face = Face(saver)
+    put_chain(face, [f"{number:03}" for number in range(12)], thread="large", run_id="r", user="u")
+    face.put_writes(config("large", id="011"), [("x", ["a" * 500])], "task")
+    face.copy_thread("large", "shares")
+    saver.fork(config("large", id="005"), "forked")
+    put(face, "1", {"x": "y" * 900}, thread="small")
+    put(face, "2", thread="small", ns="call:1", parents={"": "1"})
+    face.put_writes(config("early", id="1"), [("x", 1)], "task")
+    put_chain(face, "12345", thread="long")
+    saver.set_ttl("long", None)
+    clock.wait(5)
+    put(face, "012", {"value": "z" * 900}, thread="shares", parent="011")
+    put(face, "6", thread="long", parent="5")
+
+
+def reading(saver: LmdbSaver) -> list[Any]:
+    return [
+        (one, saver.get_delta_channel_history(config=one.config, channels=["x"]))
+        for one in saver.list(None)
+    ]
+
+
+@pytest.mark.parametrize("ttl", [FIVE, EVERYTHING], ids=["delete", "keep_latest"])
+def test_a_sweep_that_is_killed_at_any_step(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, ttl: Any
+) -> None:
+    """After every single change to the store: reopened, all that has not expired reads as before,
+    and another sweep comes to the same end."""
+    monkeypatch.setattr(retention, "_ENTRIES_AT_ONCE", 2)
+    monkeypatch.setattr(sweep, "SWEPT_AT_ONCE", 3)
+    monkeypatch.setattr(retain, "ERASED_AT_ONCE", 5)
+    kv = CountingStore()
+    saver = LmdbSaver.on(kv, clock=clock, ttl=ttl)
+    fill(saver, clock)
+    before = kv._state
+    shown = reading(saver)
+    with kv.counting() as counts:
+        assert saver.sweep().threads > 2
+        changes = counts.changes
+    after, kept = contents(kv), reading(saver)
+    assert changes > 100
+    if ttl is FIVE:
+        assert kept == shown
+    for stop in range(changes):
+        kv._state = (before[0].copy(), before[1].copy())
+        kv.stop_after = stop
+        with pytest.raises(KillError):
+            LmdbSaver.on(kv, clock=clock, ttl=ttl).sweep()
+        kv.stop_after = None
+        reopened = LmdbSaver.on(kv, clock=clock, ttl=ttl)
+        if stop % 5 == 0:
+            reachability.check(kv)
+            if ttl is FIVE:
+                assert reading(reopened) == shown
+        reopened.sweep()
+        assert contents(kv) == after
+    reachability.check(kv)
+    assert reading(reopened) == kept
+
+
+def test_what_goes_bit_by_bit_does_not_show_in_between(
+    clock: Clock, kv: CountingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By no read, though most of it is still stored; what another thread shares stays."""
+    monkeypatch.setattr(retain, "ERASED_AT_ONCE", 4)
+    saver = LmdbSaver.on(kv, clock=clock, ttl=FIVE)
+    face = Face(saver)
+    long = [f"{number:03}" for number in range(60)]
+    put_chain(face, long, run_id="r", user_id="u")
+    face.copy_thread("t", "shares")
+    face.put_writes(config(id="000"), [("x", 1)], "task")
+    saver.set_ttl("shares", None)
+    clock.wait(5)
+    lenient = LmdbSaver.on(kv, clock=clock)
+    in_between = 0
+    write = CountingStore.write
+
+    def watched(self: CountingStore, apply: Any) -> Any:
+        nonlocal in_between
+        result = write(self, apply)
+        in_between += reachability.detached(kv)
+        reachability.check(kv)
+        assert lenient.get_tuple(config()) is None
+        assert [info.thread_id for info in lenient.threads()] == ["shares"]
+        for found in ({}, {"run_id": "r"}, {"user_id": "u"}, {"step": 1}):
+            shown = {one.config["configurable"]["thread_id"] for one in lenient.list(None)}
+            assert shown == {"shares"}, found
+        assert lenient.stats().checkpoints == 60
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CountingStore, "write", watched)
+        assert saver.sweep().checkpoints == 60
+    assert in_between > 10
+    assert values(face, config("shares")) == {"value": "value of 059"}
+    assert len(face.list(config("shares"))) == 60
+
+
+def damage(kv: CountingStore, key: bytes) -> None:
+    kv.write(lambda writer: writer.put(key, b"\0" + (writer.get(key) or b"")[1:]))
+
+
+def number_of(kv: CountingStore, thread: str) -> int:
+    with kv.read() as reader:
+        found = threads.find(reader, thread)
+    assert found is not None
+    return found.number
+
+
+def test_damage_holds_up_its_own_thread_only(
+    clock: Clock, kv: CountingStore, make: Callable[..., Managed]
+) -> None:
+    """The report counts it; the others are swept, now and later, in one call."""
+    face = make(ttl=FIVE)
+    for number in range(9):
+        put(face, "1", thread=f"{number}")
+    clock.wait(5)
+    damaged = number_of(kv, "4")
+    damage(kv, keys.checkpoint(damaged, 0, "1"))
+    for _ in range(2):
+        report = face.sweep()
+        assert report.damaged == 1
+        assert face.stats().checkpoints == 1
+    assert report.threads == 0
+
+
+def test_damage_of_what_is_left_of_a_thread(
+    clock: Clock,
+    kv: CountingStore,
+    make: Callable[..., Managed],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither a sweep nor a deletion fails since another thread cannot be erased."""
+    monkeypatch.setattr(retain, "ERASED_AT_ONCE", 4)
+    face = make(ttl=FIVE)
+    for thread in ("a", "b", "c"):
+        put_chain(face, [f"{number:03}" for number in range(60)], thread=thread)
+    clock.wait(5)
+    numbers = [number_of(kv, thread) for thread in "ab"]
+    for thread in ("a", "b", "c"):
+        put(face, "1", thread=thread)
+    assert reachability.detached(kv) == 3
+    damage(kv, keys.checkpoint(numbers[0], 0, "050"))
+    damage(kv, keys.detached(numbers[1]))
+    report = face.sweep()
+    assert (report.threads, report.damaged) == (0, 2)
+    assert reachability.detached(kv) == 2
+    face.delete_thread("a")
+    assert face.get_tuple(config("a")) is None
+    assert len(face.threads()) == 2
+
+
+def test_history_limits_keep_what_is_needed(make: Callable[..., Managed], clock: Clock) -> None:
+    """The latest of each namespace with its writes, calls that go on, and memory of subgraphs."""
+    face = make(ttl={"max_history_age": 5})
+    put_chain(face, "12")
+    put(face, "1", ns="call:1", parents={"": "1"})
+    put(face, "2", ns="call:2", parents={"": "2"})
+    for number in "123":
+        put(face, number, {"m": number}, ns="memory", parents={"": "1"})
+    face.put_writes(config(id="2"), [("x", 1)], "task")
+    face.put_writes(config(id="1"), [("x", 1)], "task")
+    clock.wait(5)
+    assert face.sweep().threads == 0  # not older yet
+    clock.wait(0.001)
+    assert drop(face) == (1, 4, 1)
+    assert ids(face.list(config(ns=None))) == ["3", "2", "2"]
+    assert writes(face, config()) == [("task", "x", 1)]
+    assert values(face, config(ns="memory")) == {"m": "3"}
+    assert face.get_tuple(config(ns="call:1")) is None
+    assert face.get_tuple(config(ns="call:2")) is not None
+    put(face, "3", parent="2")
+    clock.wait(6)
+    put(face, "4", parent="3")
+    assert ids(face.list(config())) == ["4", "3", "2"]
+    assert drop(face)[0] == 1
+    assert ids(face.list(config(ns=None))) == ["4", "3"]
+
+
+def test_readonly_and_closed_stores(path: Path, clock: Clock) -> None:
+    from langgraph.checkpoint.lmdb.errors import ReadOnlyError, StoreClosedError
+
+    with LmdbSaver(path, clock=clock, ttl=FIVE) as saver:
+        put(Face(saver), "1")
+    clock.wait(5)
+    with pytest.raises(StoreClosedError):
+        saver.sweep()
+    with LmdbSaver(path, clock=clock, ttl=FIVE, readonly=True) as reader:
+        assert reader.threads() == []
+        with pytest.raises(ReadOnlyError):
+            reader.sweep()
+        with pytest.raises(ReadOnlyError):
+            reader.set_ttl("t", 5)
+
+
+def test_a_sweep_that_races_with_writers(path: Path) -> None:
+    """Each write is whole, or its thread is gone; puts do not fail."""
+    ttl: Any = {"default_ttl": 1e-9}
+    with LmdbSaver(path, sync="off") as saver, LmdbSaver(path, sync="off", ttl=ttl) as strict:
+        stop = threading.Event()
+        failures: list[BaseException] = []
+
+        def write(name: str) -> None:
+            face = Face(saver)
+            try:
+                parent, log = None, []
+                for number in range(60):
+                    log.append(f"{name} {number} " * 20)
+                    checkpoint_id = f"{number:03}"
+                    put(face, checkpoint_id, {"log": list(log)}, thread=name, parent=parent)
+                    at = config(name, id=checkpoint_id)
+                    face.put_writes(at, [("x", log[-1]), ("y", [log])], "task")
+                    found = face.get_tuple(at)
+                    if found is not None:
+                        assert found.checkpoint["channel_values"] == {"log": log}
+                        pending = found.pending_writes
+                        assert pending in ([], [("task", "x", log[-1]), ("task", "y", [log])])
+                    parent = checkpoint_id
+            except BaseException as error:  # noqa: BLE001 - raised in the test
+                failures.append(error)
+
+        def clean() -> None:
+            while not stop.is_set():
+                strict.sweep()
+
+        writers = [threading.Thread(target=write, args=(name,)) for name in "abc"]
+        cleaner = threading.Thread(target=clean)
+        for one in (cleaner, *writers):
+            one.start()
+        for one in writers:
+            one.join()
+        stop.set()
+        cleaner.join()
+        assert not failures
+        reachability.check(saver._kv)
+        strict.sweep()
+        assert strict.stats().checkpoints == 0
+        assert {*contents(saver._kv)} <= {b"\0format", b"\0next-thread", b"\0counts"}

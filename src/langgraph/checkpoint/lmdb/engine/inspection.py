@@ -336,6 +336,10 @@ class Inspection:
         else:
             self.lost_history.add(place)
 
+    def total_size(self) -> int:
+        """Bytes of all that the thread needs of its own."""
+        return self.size + self.chunks.weight(self.needed.runs(self.number))
+
     def latest(self) -> dict[int, tuple[int, bytes]]:
         """The place of the checkpoint of the greatest id in each namespace."""
         found: dict[int, tuple[int, bytes]] = {}

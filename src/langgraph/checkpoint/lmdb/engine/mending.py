@@ -181,9 +181,14 @@ class _Mending:
             self._tell(report.LOST_CHECKPOINT, what, found.names.get(namespace), name)
         for _ in range(left - len(found.gone)):
             self._tell(report.LOST_CHECKPOINT, "a checkpoint is gone without a trace")
-        if found.thread and not found.harmed and found.thread.writes > found.writes:
+        if found.thread is None or found.harmed or found.gone:
+            return
+        if found.thread.writes > found.writes:
             count = found.thread.writes - found.writes
             self._tell(report.LOST_WRITES, f"{count} pending writes are gone without a trace")
+        elif left <= 0 and found.thread.size > found.total_size():  # what else could it be?
+            roots = (place for place, seen in found.checkpoints.items() if seen.parent is None)
+            found.lost_history.update(roots)
 
     def _tell(
         self, kind: str, message: str, name: str | None = None, checkpoint_id: str | None = None

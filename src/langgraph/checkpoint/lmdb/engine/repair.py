@@ -25,6 +25,7 @@ from langgraph.checkpoint.lmdb.engine import (
     mending,
     records,
     report,
+    store,
     sweep,
     threads,
     verify,
@@ -199,6 +200,10 @@ def _restore_store(writer: Writer) -> None:
     """Make the records that the store has of itself again."""
     total, last, _ = verify.totals(writer)
     counts.write(writer, total)
+    try:
+        records.unseal(keys.FORMAT, writer.get(keys.FORMAT) or b"")
+    except IntegrityError:
+        store.write_format(writer)
     try:
         upcoming = threads.next_number(writer)
     except IntegrityError:

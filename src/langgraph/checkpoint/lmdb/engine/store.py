@@ -277,27 +277,44 @@ def _arena_of(base: Chunked | None, thread: int) -> int | None:
     return None
 
 
-def _open_format(kv: KeyValueStore) -> None:
-    """Check that the store is one that this release reads; name the format in a new one."""
+def check_format(kv: KeyValueStore) -> bool:
+    """Whether the store names a format, which is one that this release reads; else it is empty.
+
+    Raises:
+        FormatVersionError: It is of another format.
+        InvalidPathError: It is a database of something else.
+        DamagedError: The record that names the format is damaged.
+    """
     with kv.read() as reader:
         record = reader.get(keys.FORMAT)
         empty = record is None and not any(True for _ in reader.keys(b"\x00", b"\xff"))
-    if record is not None:
-        version = records.decode(keys.FORMAT, records.unseal(keys.FORMAT, record))
-        if version not in records.SUPPORTED_VERSIONS:
-            raise FormatVersionError(
-                f"the store has format version {version}, this release reads "
-                f"{', '.join(map(str, records.SUPPORTED_VERSIONS))}",
-                found=version if isinstance(version, int) else None,
-                supported=records.SUPPORTED_VERSIONS,
-            )
-    elif not empty:
-        raise InvalidPathError("there is an LMDB database of something else than checkpoints")
-    elif not kv.readonly:
-        payload = records.encode(records.FORMAT_VERSION)
+    if record is None:
+        if not empty:
+            raise InvalidPathError("there is an LMDB database of something else than checkpoints")
+        return False
+    version = records.decode(keys.FORMAT, records.unseal(keys.FORMAT, record))
+    if version not in records.SUPPORTED_VERSIONS:
+        raise FormatVersionError(
+            f"the store has format version {version}, this release reads "
+            f"{', '.join(map(str, records.SUPPORTED_VERSIONS))}",
+            found=version if isinstance(version, int) else None,
+            supported=records.SUPPORTED_VERSIONS,
+        )
+    return True
 
-        def create(writer: Writer) -> None:
-            if writer.get(keys.FORMAT) is None:
-                writer.put(keys.FORMAT, records.seal(keys.FORMAT, records.pack(payload, None)))
 
+def write_format(writer: Writer) -> None:
+    """Name the format that this release writes."""
+    payload = records.encode(records.FORMAT_VERSION)
+    writer.put(keys.FORMAT, records.seal(keys.FORMAT, records.pack(payload, None)))
+
+
+def _open_format(kv: KeyValueStore) -> None:
+    """Check that the store is one that this release reads; name the format in a new one."""
+
+    def create(writer: Writer) -> None:
+        if writer.get(keys.FORMAT) is None:
+            write_format(writer)
+
+    if not check_format(kv) and not kv.readonly:
         kv.write(create)

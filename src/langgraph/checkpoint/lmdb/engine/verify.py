@@ -16,6 +16,7 @@ from langgraph.checkpoint.lmdb.engine import (
     garbage,
     indexes,
     keys,
+    records,
     report,
     sweep,
     threads,
@@ -216,6 +217,9 @@ def of_store(reader: Reader) -> list[Problem]:
 
     total, last, whole = totals(reader)
 
+    def check_format() -> None:
+        records.decode(keys.FORMAT, records.unseal(keys.FORMAT, reader.get(keys.FORMAT) or b""))
+
     def check_counts() -> str | None:
         noted = counts.read(reader)
         same = noted == total or not whole
@@ -225,6 +229,7 @@ def of_store(reader: Reader) -> list[Problem]:
         upcoming = threads.next_number(reader)
         return None if upcoming > last else f"thread {last} has a number that comes next"
 
+    attempt(keys.FORMAT, check_format)
     attempt(keys.COUNTS, check_counts)
     attempt(keys.NEXT_THREAD, check_next)
 
@@ -351,8 +356,7 @@ def _check_thread(found: Inspection, thread: Thread) -> None:
 
     count("checkpoints", thread.checkpoints, len(found.checkpoints))
     count("pending writes", thread.writes, found.writes)
-    weight = found.chunks.weight(found.needed.runs(number))
-    count("bytes", thread.size, found.size + weight)
+    count("bytes", thread.size, found.total_size())
     count("oldest checkpoint", thread.oldest, found.oldest())
     owners = found.needed.owners() - {number}
     count("shared chunks", thread.owners, sorted(owners))

@@ -17,18 +17,24 @@ from langgraph.checkpoint.lmdb.kv.page_check import PageCheck
 def check(folder: str) -> PageCheck:
     """Check every page that the newest root of a store leads to, and that all others are free.
 
-    No problem is one only if it is found twice: a store that is in use changes meanwhile. While a
-    snapshot is open, the pages of the newest root stay as they are.
+    A problem is one only if it is found twice: a store that is in use changes meanwhile, unless a
+    snapshot is open, which keeps the pages of the newest root as they are.
 
     Args:
-        folder: Of the store.
+        folder: Of the store; one that has no data file has no problems.
     """
+    data = Path(folder) / files.DATA
+    if not data.is_file():
+        return PageCheck()
     try:
         from lmdb import verify as verifier  # noqa: PLC0415
     except ImportError:
         return PageCheck(unchecked=f"lmdb {lmdb.__version__} cannot check pages, 3.0 or later can")
-    data = str(Path(folder) / files.DATA)
-    return PageCheck(_problems(verifier, data) and _problems(verifier, data))
+    problems = _problems(verifier, str(data))
+    if problems:
+        again = set(_problems(verifier, str(data)))
+        problems = tuple(problem for problem in problems if problem in again)
+    return PageCheck(problems)
 
 
 def _problems(verifier: Any, data: str) -> tuple[str, ...]:

@@ -1,0 +1,105 @@
+"""The command that checks a store and repairs it.
+
+It works on the records alone, so that it also opens stores that a saver refuses. Pages are checked
+before LMDB opens the store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from langgraph.checkpoint.lmdb import configs
+from langgraph.checkpoint.lmdb.engine import encryption, report
+from langgraph.checkpoint.lmdb.engine.repair import repair
+from langgraph.checkpoint.lmdb.engine.report import Problem, VerifyReport
+from langgraph.checkpoint.lmdb.engine.retention import Retention
+from langgraph.checkpoint.lmdb.engine.settings import Settings
+from langgraph.checkpoint.lmdb.engine.store import check_format
+from langgraph.checkpoint.lmdb.engine.verify import verify
+from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
+from langgraph.checkpoint.lmdb.kv import pages
+from langgraph.checkpoint.lmdb.kv.lmdb import LmdbStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CLEAN, PROBLEMS, FAILED = 0, 1, 2
+_LEVEL = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status.
+
+    Args:
+        arguments: Those of the process unless given.
+    """
+    parser = argparse.ArgumentParser(prog="python -m langgraph.checkpoint.lmdb")
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser(
+        "verify",
+        help="check a store",
+        description="Check a store. Ends with status 0 if it has no problems (any more), 1 if it "
+        "has, 2 if it could not be checked. The key of an encrypted store is read from "
+        "LANGGRAPH_AES_KEY.",
+    )
+    command.add_argument("path", help="the folder of the store")
+    command.add_argument("--repair", action="store_true", help="repair what is wrong")
+    command.add_argument("--json", action="store_true", help="print the report as JSON")
+    options = parser.parse_args(arguments)
+    try:
+        found = _verify(options.path, options.repair)
+    except LmdbSaverError as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    if options.json:
+        print(json.dumps(found.to_dict(), indent=2))
+    else:
+        _print(found)
+    return CLEAN if found.ok else PROBLEMS
+
+
+def _verify(path: str, repairing: bool) -> VerifyReport:
+    found = pages.check(path)
+    if found.problems:
+        return VerifyReport(
+            tuple(Problem(report.PAGES, problem) for problem in found.problems),
+            records_unchecked="LMDB might not survive reading these pages",
+        )
+    try:
+        kv = LmdbStore.open(path, readonly=True)  # which makes nothing
+        if repairing:
+            kv.close()
+            kv = LmdbStore.open(path)
+    except DamagedError as error:
+        return VerifyReport(
+            (Problem(report.PAGES, error.message),), records_unchecked="LMDB refuses the file"
+        )
+    try:
+        plain = encryption.unlock(kv, None)
+        with suppress(DamagedError):  # one of the problems, then
+            check_format(plain)
+        return repair(plain, _settings()) if repairing else verify(plain)
+    finally:
+        kv.close()
+
+
+def _settings() -> Settings:
+    return Settings(_LEVEL, time.time, configs.is_transient, configs.is_call, Retention())
+
+
+def _print(found: VerifyReport) -> None:
+    for problem in found.problems:
+        print(problem)
+    print("checked:", ", ".join(f"{count} {what}" for what, count in found.checked.items()) or "-")
+    if found.pages_unchecked is not None:
+        print("pages were not checked:", found.pages_unchecked)
+    if found.records_unchecked is not None:
+        print("records were not checked:", found.records_unchecked)
+    if found.quarantine is not None:
+        print("what was taken out is in", found.quarantine)
+    print("ok" if found.ok else "not ok")

@@ -209,8 +209,8 @@ def places(
             compares.
     """
     bound = None if before is None else configs.checkpoint_id(before)
-    leading = labels.of_checkpoints(wanted or {})
-    if leading is not None and (config is None or "run_id" in (wanted or {})):
+    leading = labels.of_checkpoints(wanted or {}, anywhere=config is None)
+    if leading is not None:
         yield from _by_label(core, config, bound, leading)
         return
     with core.store.snapshot() as snapshot:

@@ -66,7 +66,7 @@ def put(
                 where.checkpoint_ns,
                 str(checkpoint["id"]),
                 parent.checkpoint_id,
-                None if run_id is None else str(run_id),
+                None if run_id is None else labels.run_text(run_id),
                 root,
                 _record_part(core, where, "checkpoint", body),
                 _record_part(core, where, "metadata", full_metadata),
@@ -222,7 +222,7 @@ def delete_thread(core: SaverCore, thread_id: object) -> Operations[None]:
 
 def delete_for_runs(core: SaverCore, run_ids: Sequence[str]) -> Operations[None]:
     """Delete what runs stored; an operation for each thread that they ran in."""
-    ids = {run_id: labels.of_run(run_id) for run_id in _texts(run_ids, "run_ids")}
+    ids = {run_id: labels.of_run(run_id) for run_id in _texts(run_ids, "run_ids", labels.run_text)}
     for apply in core.housekeeping.delete_runs(ids):
         yield simple(apply)
 
@@ -282,9 +282,9 @@ def _prune(core: SaverCore, ids: Sequence[str], strategy: str, keep: int) -> Ope
             yield simple(core.housekeeping.prune(thread_id, keep))
 
 
-def _texts(values: Sequence[str], name: str) -> list[str]:
+def _texts(values: Sequence[str], name: str, text: Callable[[object], str] = str) -> list[str]:
     if isinstance(values, (str, bytes)):
         raise NotASequenceError(
             f"{name} is a single {type(values).__name__}", advice=f"Pass a list: {name}=[...]."
         )
-    return [str(value) for value in values]
+    return [text(value) for value in values]

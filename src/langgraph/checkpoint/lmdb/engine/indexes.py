@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.threads import Thread
-    from langgraph.checkpoint.lmdb.kv.base import Reader
+    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 
 def is_stale_name(reader: Reader, key: bytes) -> bool:
@@ -23,11 +23,11 @@ def is_stale_name(reader: Reader, key: bytes) -> bool:
     except IntegrityError:
         return True
     name = keys.thread_number(number)
-    record = reader.get(name)
-    if record is None or end != len(payload):
+    if end != len(payload):
         return True
     try:
-        return keys.thread(threads.decode(name, record).id) != key
+        record = reader.get(name)
+        return record is None or keys.thread(threads.decode(name, record).id) != key
     except IntegrityError:
         return False  # it may be all that is left of the thread's id
 
@@ -44,10 +44,12 @@ def is_stale_label(reader: Reader, key: bytes) -> bool:
         return True
     label = key[end - keys.HASH_SIZE : end]
     place = keys.checkpoints(thread, namespace) + part
-    record = reader.get(place) if at == len(key) and empty else None
-    if record is None:
+    if at != len(key) or not empty:
         return True
     try:
+        record = reader.get(place)
+        if record is None:
+            return True
         return label not in checkpoints.decode(place, record, thread, namespace).labels
     except IntegrityError:
         return False
@@ -86,11 +88,11 @@ def is_stale_entry(reader: Reader, key: bytes) -> bool:
     except IntegrityError:
         return True
     name = keys.thread_number(thread)
-    record = reader.get(name)
-    if record is None or at != len(key) or not empty:
+    if at != len(key) or not empty:
         return True
     try:
-        wanted = threads.entries(threads.decode(name, record))
+        record = reader.get(name)
+        wanted = [] if record is None else threads.entries(threads.decode(name, record))
     except IntegrityError:
         return False
     return agenda.Entry(kind, time, thread) not in wanted
@@ -103,6 +105,13 @@ STORE_WIDE: dict[bytes, tuple[str, Callable[[Reader, bytes], bool]]] = {
     b"e": ("the agenda has an entry that its thread does not call for", is_stale_entry),
 }
 """The indexes that are not part of a thread, by the letter of their keys."""
+
+
+def add(writer: Writer, entry: bytes) -> None:
+    """Put an entry into an index, unless it is there."""
+    found = writer.raw(entry)
+    if found is None or found[1]:
+        writer.put(entry, b"")
 
 
 def of_checkpoint(thread: int, namespace: int, record: CheckpointRecord) -> list[bytes]:

@@ -75,7 +75,7 @@ class Inspection:
         self.number = number
         self.problems: list[Problem] = []
         self.thread: Thread | None = None
-        self.live = reader.get(keys.thread_number(number)) is not None
+        self.live = reader.raw(keys.thread_number(number)) is not None
         self.names: dict[int, str] = {}
         self.nameless: list[bytes] = []
         self.checkpoints: dict[tuple[int, bytes], Seen] = {}
@@ -231,7 +231,7 @@ class Inspection:
         if not self.live:  # entries of a thread that is being deleted go bit by bit
             return
         self.entries += 1
-        if self.reader.get(key) is None:
+        if self.reader.raw(key) is None:
             self.problem(report.MISSING_INDEX, "an index lacks an entry", key, place=place)
 
     def _need(

@@ -108,7 +108,7 @@ class _Mending:
 
     def _new_name(self) -> str:
         name = f"recovered-{self.number}"
-        while self.writer.get(keys.thread(name)) is not None:
+        while self.writer.raw(keys.thread(name)) is not None:
             name += "+"
         self.lost.append(Problem(report.LOST_NAME, "the thread's id is lost", name, outcome=LOST))
         return name
@@ -254,8 +254,7 @@ class _Mending:
             for entry in indexes.of_checkpoint(self.number, namespace, record):
                 if entry.startswith(prefix):
                     wanted.add(entry)
-                if self.writer.get(entry) != b"":
-                    self.writer.put(entry, b"")
+                indexes.add(self.writer, entry)
         for key in list(self.writer.keys(prefix, keys.after(prefix))):
             if key not in wanted:
                 self.writer.delete(key)
@@ -284,8 +283,7 @@ class _Mending:
             thread.filed = thread.updated
         threads.save(self.writer, thread)
         for entry in indexes.of_thread(thread):
-            if self.writer.get(entry) != b"":
-                self.writer.put(entry, b"")
+            indexes.add(self.writer, entry)
 
 
 def _has(reader: Reader, prefix: bytes) -> bool:

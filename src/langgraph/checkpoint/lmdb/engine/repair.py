@@ -125,7 +125,7 @@ class _Repair:
     def _is_deleted(self, number: int) -> bool:
         with self.kv.read() as reader:
             return (
-                reader.get(keys.thread_number(number)) is None
+                reader.raw(keys.thread_number(number)) is None
                 and reader.raw(keys.detached(number)) is not None
             )
 
@@ -140,7 +140,7 @@ class _Repair:
             writer.delete(key)
 
     def _mend(self, number: int, writer: Writer) -> list[Problem]:
-        live = writer.get(keys.thread_number(number)) is not None
+        live = writer.raw(keys.thread_number(number)) is not None
         writer.delete(keys.detached(number))
         if not live and not any(_has_records(writer, number, kind) for kind in (b"c", b"w")):
             mending.forget(writer, number)
@@ -188,7 +188,7 @@ def _restore_pins(number: int, writer: Writer) -> set[int]:
     if thread is not None:
         threads.save(writer, thread)
         for entry in indexes.of_thread(thread):
-            writer.put(entry, b"")
+            indexes.add(writer, entry)
     return owners
 
 

@@ -269,16 +269,16 @@ def inspect(reader: Reader, number: int) -> Inspection:
     found.run()
     _children(found)
     pinned = _pins(found)
-    detached = reader.get(keys.detached(number))
-    if detached is not None:
-        _check_detached(found, keys.detached(number), detached)
+    being_deleted = reader.raw(keys.detached(number)) is not None
+    if being_deleted:
+        _check_detached(found, keys.detached(number))
     elif found.live:
         if found.thread is not None and not found.harmed:
             _check_thread(found, found.thread)
     elif found.checkpoints or found.used or found.names or found.nameless:
         found.problem(report.ORPHAN, "records of a thread that has no record itself")
     if not found.harmed:
-        _check_chunks(found, pinned, being_deleted=detached is not None)
+        _check_chunks(found, pinned, being_deleted=being_deleted)
     return found
 
 
@@ -326,18 +326,18 @@ def _pins(found: Inspection) -> Coverage | None:
 def _uses(reader: Reader, user: int, owner: int) -> bool:
     """Whether a thread says that it uses chunks of another one, or cannot be asked."""
     for key in (keys.thread_number(user), keys.detached(user)):
-        record = reader.get(key)
-        if record is not None:
-            try:
+        try:
+            record = reader.get(key)
+            if record is not None:
                 return owner in threads.decode(key, record).owners
-            except IntegrityError:
-                return True
+        except IntegrityError:
+            return True
     return False
 
 
-def _check_detached(found: Inspection, key: bytes, record: bytes) -> None:
+def _check_detached(found: Inspection, key: bytes) -> None:
     try:
-        threads.decode(key, record)
+        threads.decode(key, found.reader.get(key) or b"")
     except IntegrityError as error:
         found.note(error, "the record of a deleted thread cannot be read", key)
     if found.live:
@@ -365,16 +365,16 @@ def _check_thread(found: Inspection, thread: Thread) -> None:
     if not all(arena < thread.next_arena for arena in found.chunks.numbers(number)):
         found.problem(report.WRONG_COUNT, "the number of an arena will be given again", key)
     _check_names(found, thread, key)
-    name = found.reader.get(keys.thread(thread.id))
-    found.entry(keys.thread(thread.id))
-    if name is not None and indexes.is_stale_name(found.reader, keys.thread(thread.id)):
+    name = keys.thread(thread.id)
+    found.entry(name)
+    if found.reader.raw(name) is not None and indexes.is_stale_name(found.reader, name):
         found.problem(report.MISSING_INDEX, "the thread's id leads to another one", key)
     for entry in indexes.of_thread(thread):
         found.entry(entry)
     for owner in owners:
         pin = keys.pin(owner, number)
-        record = found.reader.get(pin)
         try:
+            record = found.reader.get(pin)
             runs = [] if record is None else garbage.load_runs(pin, record)
         except IntegrityError:
             continue  # told where the owner is checked
@@ -403,13 +403,12 @@ def _check_names(found: Inspection, thread: Thread, key: bytes) -> None:
 def _check_chunks(found: Inspection, pinned: Coverage | None, *, being_deleted: bool) -> None:
     number, key = found.number, keys.left_behind(found.number)
     left, readable = Coverage(), True
-    record = found.reader.get(key)
-    if record is not None:
-        try:
-            left.add(garbage.load_runs(key, record))
-        except IntegrityError as error:
-            found.note(error, "what only other threads need cannot be read", key)
-            readable = False
+    try:
+        record = found.reader.get(key)
+        left.add([] if record is None else garbage.load_runs(key, record))
+    except IntegrityError as error:
+        found.note(error, "what only other threads need cannot be read", key)
+        readable = False
     if pinned is None or being_deleted:
         return
     needed = Coverage()

@@ -1,0 +1,178 @@
+"""`verify` as users call it: on a saver, and from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.engine import keys, records
+from langgraph.checkpoint.lmdb.kv import pages
+from langgraph.checkpoint.lmdb.kv.lmdb import LmdbStore
+from tests.engine import stores
+
+
+def filled(path: Path) -> Path:
+    """A store with something of everything."""
+    kv = LmdbStore.open(path, sync="off")
+    stores.fill(kv)
+    kv.close()
+    return path
+
+
+def damage(path: Path) -> None:
+    """Flip a bit of one checkpoint's record."""
+    key = keys.checkpoint(1, 0, "0003")
+    kv = LmdbStore.open(path, sync="off")
+
+    def flip(writer: Any) -> None:
+        value = writer.get(key)
+        writer.put(key, value[:-1] + bytes((value[-1] ^ 1,)))
+
+    kv.write(flip)
+    kv.close()
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command."""
+    return subprocess.run(
+        [sys.executable, "-m", "langgraph.checkpoint.lmdb", "verify", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def test_a_saver_checks_and_repairs_its_store(tmp_path: Path) -> None:
+    filled(tmp_path / "store")
+    damage(tmp_path / "store")
+    with LmdbSaver(tmp_path / "store") as saver:
+        assert not saver.verify().ok
+        assert not asyncio.run(saver.averify()).ok
+        found = asyncio.run(saver.averify(repair=True))
+        assert found.ok
+        assert [p.checkpoint_id for p in found.lost if p.kind == "lost_checkpoint"] == ["0003"]
+        assert saver.verify().problems == ()
+        assert saver.get_tuple(stores.config("a", "", "0003")) is None
+        assert saver.get_tuple(stores.config("a", "", "0004")) is not None
+
+
+def test_what_was_remembered_of_a_store_before_its_repair_is_not_used(tmp_path: Path) -> None:
+    filled(tmp_path / "store")
+    with LmdbSaver(tmp_path / "store") as saver:
+        before = saver.get_tuple(stores.config("a", "", "0003"))
+        assert before is not None
+        damage_of = keys.checkpoint(1, 0, "0003")
+        saver._kv.write(lambda w: w.put(damage_of, b"\x00" * 20))
+        assert saver.verify(repair=True).ok
+        at = stores.put(saver, before.config, "0009", dict(before.checkpoint["channel_values"]))
+        found = saver.get_tuple(at)
+        assert found is not None
+        assert found.checkpoint["channel_values"] == before.checkpoint["channel_values"]
+        assert saver.verify().ok
+
+
+def test_an_encrypted_store_keeps_its_secrets_in_quarantine(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    key = bytes(range(32))
+    with LmdbSaver(tmp_path / "store", encryption_key=key) as saver:
+        stores.grow(saver, "a", 1, 5)
+        stores.grow(saver, "a", 1, 3, "sub")
+        assert saver.verify().ok
+        name = keys.checkpoint(1, 0, "0002")
+        inner = saver._kv.inner
+        inner.write(lambda w: w.put(name, w.get(name)[:-1] + b"\x00"))
+        found = saver.verify(repair=True)
+        assert found.ok
+        assert found.quarantine is not None
+        lines = [json.loads(line) for line in Path(found.quarantine).read_text().splitlines()]
+        assert lines
+        text = b"".join(bytes.fromhex(line["value"]) for line in lines)
+        assert b"channel" not in text
+        assert b"messages" not in text
+        assert saver.get_tuple(stores.config("a")) is not None
+
+
+def test_the_command(tmp_path: Path) -> None:
+    path = filled(tmp_path / "store")
+    clean = run(str(path))
+    assert (clean.returncode, clean.stderr) == (0, "")
+    assert clean.stdout.endswith("ok\n")
+    damage(path)
+    broken = run(str(path))
+    assert broken.returncode == 1
+    assert "checkpoint_id '0003'" in broken.stdout
+    assert broken.stdout.endswith("not ok\n")
+    report = json.loads(run(str(path), "--json").stdout)
+    assert report["ok"] is False
+    assert report["problems"][0]["kind"] in report["counts"]
+    repaired = run(str(path), "--repair", "--json")
+    assert repaired.returncode == 0
+    assert json.loads(repaired.stdout)["quarantine"] == str(path / "quarantine-1.jsonl")
+    assert run(str(path)).returncode == 0
+
+
+def test_the_command_makes_no_store(tmp_path: Path) -> None:
+    for options in ([], ["--repair"]):
+        done = run(str(tmp_path / "none"), *options)
+        assert done.returncode == 2
+        assert "there is no store" in done.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_command_refuses_a_newer_format_and_names_both(tmp_path: Path) -> None:
+    path = filled(tmp_path / "store")
+    kv = LmdbStore.open(path, sync="off")
+    sealed = records.seal(keys.FORMAT, records.pack(records.encode(99), None))
+    kv.write(lambda writer: writer.put(keys.FORMAT, sealed))
+    kv.close()
+    done = run(str(path), "--repair")
+    assert done.returncode == 2
+    assert "99" in done.stderr
+    assert f"supported {records.SUPPORTED_VERSIONS}" in done.stderr
+
+
+def test_the_command_repairs_the_record_without_which_no_saver_opens(tmp_path: Path) -> None:
+    path = filled(tmp_path / "store")
+    kv = LmdbStore.open(path, sync="off")
+    kv.write(lambda writer: writer.put(keys.FORMAT, b"\x00" * 8))
+    kv.close()
+    assert run(str(path)).returncode == 1
+    assert run(str(path), "--repair").returncode == 0
+    with LmdbSaver(path) as saver:
+        assert saver.get_tuple(stores.config("a")) is not None
+
+
+def test_the_command_opens_an_encrypted_store_with_the_key_in_the_environment(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("cryptography")
+    key = b"k" * 32
+    with LmdbSaver(tmp_path / "store", encryption_key=key) as saver:
+        stores.grow(saver, "a", 1, 3)
+    assert run(str(tmp_path / "store"), LANGGRAPH_AES_KEY=key.decode()).returncode == 0
+    assert run(str(tmp_path / "store"), LANGGRAPH_AES_KEY="").returncode == 2
+
+
+def test_damaged_pages_are_named_and_not_read(tmp_path: Path) -> None:
+    path = filled(tmp_path / "store")
+    if pages.check(str(path)).unchecked is not None:
+        pytest.skip("this release of lmdb cannot check pages")
+    size = os.sysconf("SC_PAGE_SIZE")
+    data = bytearray((path / "data.mdb").read_bytes())
+    leaves = [at for at in range(2 * size, len(data), size) if data[at + 10] & 2]
+    data[leaves[len(leaves) // 2]] ^= 4  # the number that the page has of itself
+    (path / "data.mdb").write_bytes(data)
+    done = run(str(path), "--json")
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert set(report["counts"]) == {"pages"}
+    assert report["records_unchecked"]

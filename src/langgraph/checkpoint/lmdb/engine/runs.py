@@ -125,8 +125,8 @@ def decode_runs(data: bytes, limit: int = _MOST) -> list[Run]:
         owner, at = read_varint(data, at)
         arena, at = read_varint(data, at)
         count, at = read_varint(data, at)
-        if owner > _MOST or arena > _MOST:
-            raise ValueError("an arena that there cannot be")
+        if owner > _MOST or arena > _MOST or not count:
+            raise ValueError("an arena that there cannot be, or no runs in it")
         end = 0
         for _ in range(count):
             signed, at = read_varint(data, at)

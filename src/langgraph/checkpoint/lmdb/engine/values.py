@@ -31,7 +31,7 @@ MAX_CHUNK = 60_000
 """Bytes of a chunk before compression: with its envelope it stays below 64 KiB."""
 MAX_VALUE = (1 << 32) - 1
 """Bytes of a value: as many as msgpack can count."""
-MAX_CHUNKS = 1 << 22
+MAX_CHUNKS = 1 << 20
 """Chunks of a value, and nodes of a level."""
 MAX_RUNS = 48
 """Runs that a value may name directly; beyond that they are grouped into nodes."""
@@ -340,12 +340,14 @@ def root_runs(value: Chunked) -> list[Run]:
 
 def _children(reader: Reader, nodes: Iterable[Run]) -> list[Run]:
     runs: list[Run] = []
-    for payload in fetch(reader, nodes):
-        extend(runs, _decoded(payload))
-        if len(runs) > MAX_CHUNKS:
-            records.damaged(payload, "its value has too many chunks")
-    if total(runs) > MAX_CHUNKS:
-        records.damaged(b"", "a value has too many chunks")
+    count = 0
+    for node in singles(nodes):  # one by one: hostile ones may multiply
+        (payload,) = fetch(reader, (node,))
+        below = _decoded(payload)
+        count += total(below)
+        if not below or count > MAX_CHUNKS:
+            records.damaged(payload[:64], f"a node without chunks, or one of {count}")
+        extend(runs, below)
     return runs
 
 

@@ -1,0 +1,77 @@
+"""What reads stored bytes, each as a function of a payload behind a checksum that is right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from langgraph.checkpoint.lmdb.engine import (
+    checkpoints,
+    delta,
+    garbage,
+    keys,
+    records,
+    threads,
+    writes,
+)
+from langgraph.checkpoint.lmdb.engine import values as stored_values
+from langgraph.checkpoint.lmdb.engine.values import Chunked
+from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
+from tests.fuzz.stores import ENTRIES, NUMBER, TARGETS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Decoder = Callable[[bytes], object]
+
+CHECKPOINT = keys.checkpoint(NUMBER, 0, "2")
+NAMESPACE = keys.namespace(NUMBER, "sub:1")
+THREAD = keys.thread_number(NUMBER)
+WRITES = keys.writes(NUMBER, 0, "2")
+FOLDED = keys.folded(NUMBER, 0, "2")
+
+
+def sealed(key: bytes, payload: bytes) -> bytes:
+    return records.seal(key, records.pack(payload, None))
+
+
+def _tree(root: bytes) -> object:
+    """A value whose root these bytes are, on a store where they are a chunk, too."""
+    store = MemoryStore()
+    key = keys.arena(NUMBER, 0) + keys.number(0)
+    store.write(lambda writer: writer.put(key, sealed(key, root[:60_000])))
+    with store.read() as reader:
+        return [
+            stored_values.payload(reader, Chunked("msgpack", 0, b"", 1000, depth, root))
+            for depth in (0, 1, 8)
+        ]
+
+
+DECODERS: dict[str, Decoder] = {
+    "unseal": lambda data: records.unseal(b"k", records.seal(b"k", data)) if data else None,
+    "compressed": lambda data: records.unseal(b"k", records.seal(b"k", b"\x02" + data)),
+    "fields": lambda data: records.decode(b"k", data),
+    "runs": lambda data: garbage.load_runs(b"k", sealed(b"k", data)),
+    "tree": _tree,
+    "number": lambda data: keys.read_number(data, 0),
+    "ordered text": lambda data: keys.read_ordered_text(data, 0),
+    "inner text": lambda data: keys.inner_text_end(data, 0),
+    "id": lambda data: keys.decoded(data, data),
+    "thread": lambda data: threads.decode(THREAD, sealed(THREAD, data)),
+    "namespace": lambda data: threads.decode_namespace(NAMESPACE, sealed(NAMESPACE, data)),
+    "checkpoint": lambda data: checkpoints.decode(CHECKPOINT, sealed(CHECKPOINT, data), NUMBER, 0),
+    "writes": lambda data: writes.decode(WRITES + b"task", WRITES, sealed(WRITES + b"task", data)),
+    "folded": lambda data: delta.decode(FOLDED, sealed(FOLDED, data)),
+}
+
+
+def _payloads() -> dict[str, tuple[bytes, Decoder]]:
+    of_kind = {"t": "thread", "n": "namespace", "c": "checkpoint", "w": "writes", "h": "folded"}
+    found = {}
+    for key, kind in TARGETS.items():
+        if kind in of_kind:
+            name = of_kind[kind]
+            found[name] = (records.unseal(key, ENTRIES[key]), DECODERS[name])
+    return found
+
+
+RECORDS = _payloads()

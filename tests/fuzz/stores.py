@@ -1,0 +1,204 @@
+"""Stores that somebody forged: the checksums are right, what they protect is hostile."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import HumanMessage
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.engine import keys, records, threads
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError
+from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
+from tests.saver.values import checkpoint, config, words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Entries = dict[bytes, bytes]
+HOSTILE, VICTIM = "hostile", "victim"
+LONG = "3" + "i" * 300  # an id that keys hold cut
+IDS = ("1", "2", LONG)
+
+
+def on(entries: Entries) -> MemoryStore:
+    """A store of these entries."""
+    store = MemoryStore()
+    store._state = (sorted(entries), dict(entries))
+    return store
+
+
+def everything(store: MemoryStore) -> Entries:
+    with store.read() as reader:
+        return dict(reader.range(b"", b"\xff" * 600))
+
+
+def _fill(saver: LmdbSaver, thread: str) -> None:
+    """One of every kind of record."""
+    for namespace in ("", "sub:1"):
+        parent = config(thread, namespace)
+        for number, checkpoint_id in enumerate(IDS, 1):
+            messages = [HumanMessage(words(n, 400), id=f"{n}") for n in range(3 * number)]
+            new = checkpoint(checkpoint_id, number, messages)
+            new["channel_values"] |= {"text": words(number + len(namespace), 3000), "small": number}
+            new["channel_versions"] |= {"text": number, "small": number}
+            metadata: Any = {
+                "run_id": f"run {number}",
+                "step": number,
+                "source": "loop",
+                "who": "a",
+            }
+            parent = saver.put(
+                parent, new, metadata, {"x": number, "text": number, "small": number}
+            )
+            saver.put_writes(parent, [("d", number), ("d", words(9, 200))], "task")
+    saver.prune([thread], keep_last=2)  # folds history
+
+
+def forgeable() -> Entries:
+    """A store with a thread to be forged, a copy of it, and one that has nothing to do with it."""
+    saver = LmdbSaver.on(MemoryStore(), clock=lambda: 1e9)
+    _fill(saver, HOSTILE)
+    _fill(saver, VICTIM)
+    saver.copy_thread(HOSTILE, "copy")
+    # What only the copy needs from now on is left behind.
+    saver.put(config(HOSTILE), checkpoint("2", 9, "new"), {"run_id": f"{HOSTILE} 2"}, {"x": 9})
+    return everything(saver._kv)  # type: ignore[arg-type]
+
+
+ENTRIES = forgeable()
+
+
+def _number(thread: str) -> int:
+    with on(ENTRIES).read() as reader:
+        found = threads.find(reader, thread)
+    assert found is not None
+    return found.number
+
+
+NUMBER = _number(HOSTILE)
+
+
+def prefixes(thread: str, number: int) -> dict[str, bytes]:
+    """What the keys of a thread's records begin with, by kind of record."""
+    kinds = {kind: keys.of_thread(kind.encode(), number) for kind in "ckwhd"}
+    kinds |= {"n": keys.namespaces(number), "p": keys.pins(number), "o": keys.left_behind(number)}
+    return kinds | {"T": keys.thread(thread), "t": keys.thread_number(number)}
+
+
+def kind_of(key: bytes, thread: str, number: int) -> str:
+    """Of what kind a thread's record is; empty if it is none of the thread's."""
+    for kind, prefix in prefixes(thread, number).items():
+        if key == prefix or (kind not in "Tt" and key.startswith(prefix)):
+            return kind
+    return ""
+
+
+TARGETS = {
+    key: kind
+    for key, record in sorted(ENTRIES.items())
+    if record and (kind := kind_of(key, HOSTILE, NUMBER))
+}
+
+
+def forged(changed: dict[bytes, bytes]) -> Entries:
+    """The store with these payloads, each behind a checksum that is right."""
+    sealed = {key: records.seal(key, records.pack(p, None)) for key, p in changed.items()}
+    return {**ENTRIES, **sealed}
+
+
+def _put(saver: LmdbSaver) -> None:
+    for parent in IDS:
+        messages = [HumanMessage("new", id=f"{n}") for n in range(3)]
+        new = checkpoint("4", 4, messages)
+        saver.put(config(HOSTILE, "", parent), new, {"step": 4}, {"x": 4})
+        saver.put_writes(config(HOSTILE, "", parent), [("x", words(1, 300))], "task")
+
+
+READS: dict[str, Callable[[LmdbSaver], Any]] = {
+    "latest": lambda s: s.get_tuple(config(HOSTILE)),
+    "first": lambda s: s.get_tuple(config(HOSTILE, "", "2")),
+    "long": lambda s: s.get_tuple(config(HOSTILE, "", LONG)),
+    "of a subgraph": lambda s: s.get_tuple(config(HOSTILE, "sub:1")),
+    "list": lambda s: [*s.list(config(HOSTILE))],
+    "list all": lambda s: [*s.list(None)],
+    "list a run": lambda s: [*s.list(None, filter={"run_id": f"{HOSTILE} 3"})],
+    "list by what all have": lambda s: [*s.list(config(HOSTILE), filter={"who": "a"})],
+    "list below": lambda s: [*s.list(config(HOSTILE), before=config(HOSTILE, "", LONG))],
+    "delta": lambda s: s.get_delta_channel_history(
+        config=config(HOSTILE), channels=["d", "x", "text"]
+    ),
+    "history": lambda s: [*s.history(config(HOSTILE))],
+    "children": lambda s: s.children(config(HOSTILE, "", "2")),
+    "branches": lambda s: s.branches(HOSTILE),
+    "threads": lambda s: s.threads(),
+    "stats": lambda s: s.stats(),
+}
+WRITES: dict[str, Callable[[LmdbSaver], Any]] = {
+    "put": _put,
+    "replace": lambda s: s.put(config(HOSTILE, "", "2"), checkpoint(LONG, 7, "x"), {}, {"x": 7}),
+    "prune": lambda s: s.prune([HOSTILE]),
+    "delete a run": lambda s: s.delete_for_runs([f"{HOSTILE} 3"]),
+    "copy": lambda s: s.copy_thread(HOSTILE, "another"),
+    "fork": lambda s: s.fork(config(HOSTILE), "another"),
+    "live": lambda s: s.set_ttl(HOSTILE, 1),
+    "sweep": lambda s: s.sweep(now=2e9),
+    "delete the copy": lambda s: s.delete_thread("copy"),
+    "delete": lambda s: s.delete_thread(HOSTILE),
+}
+
+
+def _try(call: Callable[[LmdbSaver], Any], saver: LmdbSaver) -> bool:
+    """Whether a call refuses, with an error of ours; any other error is raised."""
+    try:
+        call(saver)
+    except LmdbSaverError:
+        return True
+    return False
+
+
+VICTIM_NUMBER = _number(VICTIM)
+
+
+def records_of_victim(entries: Entries) -> Entries:
+    """All that the innocent thread has."""
+    return {k: r for k, r in entries.items() if kind_of(k, VICTIM, VICTIM_NUMBER)}
+
+
+def victim(entries: Entries) -> list[Any]:
+    """All that the innocent thread shows."""
+    saver = LmdbSaver.on(on(entries), clock=lambda: 1e9)
+    history = saver.get_delta_channel_history(config=config(VICTIM), channels=["d"])
+    found = [
+        [one.config, one.checkpoint, one.metadata, one.pending_writes]
+        for one in saver.list(config(VICTIM))
+    ]
+    return [found, history]
+
+
+UNHARMED = victim(ENTRIES)
+
+
+def exercise(entries: Entries) -> int:
+    """Call everything on a forged store; how many calls refused.
+
+    Each call of a kind that writes starts from the forged store. None may do harm to the innocent
+    thread, and each leaves a thread that can be deleted, or not, but never a crash.
+    """
+    refused = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reader = LmdbSaver.on(on(entries), clock=lambda: 1e9)
+        for call in READS.values():
+            refused += _try(call, reader)
+        for call in WRITES.values():
+            saver = LmdbSaver.on(on(entries), clock=lambda: 1e9)
+            _try(READS["latest"], saver)
+            refused += _try(call, saver)
+            refused += _try(READS["latest"], saver)
+            refused += _try(WRITES["delete"], saver)
+            after = everything(saver._kv)  # type: ignore[arg-type]
+            assert records_of_victim(after) == records_of_victim(entries)
+        assert victim(after) == UNHARMED
+    return refused

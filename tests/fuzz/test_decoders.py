@@ -1,0 +1,38 @@
+"""Decoders on bytes that nobody encoded: a result, or DamagedError and its siblings."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langgraph.checkpoint.lmdb.errors import IntegrityError
+from tests.fuzz import hostility
+from tests.fuzz.decoders import DECODERS, RECORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+packed = hostility.anything.map(hostility.packed)
+
+
+@pytest.mark.parametrize("decode", [*DECODERS.values()], ids=[*DECODERS])
+@given(data=st.binary(max_size=80) | hostility.encodings | packed)
+def test_any_bytes(decode: Callable[[bytes], object], data: bytes) -> None:
+    with suppress(IntegrityError):
+        decode(data)
+
+
+@pytest.mark.parametrize("name", [*RECORDS])
+@given(data=st.data())
+def test_a_record_changed_anywhere(name: str, data: st.DataObject) -> None:
+    """Its own payload, cut, or with other bytes in the middle."""
+    payload, decode = RECORDS[name]
+    at = data.draw(st.integers(0, len(payload)))
+    new = data.draw(st.binary(max_size=6))
+    tail = data.draw(st.booleans())
+    with suppress(IntegrityError):
+        decode(payload[:at] + new + (payload[at + len(new) :] if tail else b""))

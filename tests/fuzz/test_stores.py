@@ -1,0 +1,122 @@
+"""Whole stores with hostile records, through the public methods: only errors of ours, no harm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langgraph.checkpoint.lmdb.engine import keys, records
+from langgraph.checkpoint.lmdb.errors import DamagedError
+from tests.fuzz import hostility
+from tests.fuzz.stores import ENTRIES, HOSTILE, NUMBER, TARGETS, exercise, forged, prefixes
+
+
+def payload(key: bytes) -> bytes:
+    return records.unseal(key, ENTRIES[key])
+
+
+def fields_of(key: bytes) -> Any:
+    """The fields of a record; None if it has none."""
+    try:
+        fields = records.decode(key, payload(key))
+    except DamagedError:
+        return None
+    return fields if isinstance(fields, list) else None
+
+
+KINDS = sorted({*TARGETS.values()})
+WITH_FIELDS = {key: fields for key in TARGETS if (fields := fields_of(key))}
+KINDS_WITH_FIELDS = sorted({TARGETS[key] for key in WITH_FIELDS})
+THREADS = [key for key in WITH_FIELDS if HOSTILE in WITH_FIELDS[key]]
+CHECKPOINT = next(key for key in reversed(TARGETS) if TARGETS[key] == "c")
+
+
+def test_every_kind_of_record_is_there() -> None:
+    assert {*"Tcdhnoptw"} <= {*KINDS}
+    assert {*"chnw"} < {*KINDS_WITH_FIELDS}
+    assert len(THREADS) == 1
+    assert exercise(ENTRIES) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS_WITH_FIELDS)
+@given(data=st.data())
+def test_a_field_that_is_something_else(kind: str, data: st.DataObject) -> None:
+    key = data.draw(st.sampled_from([key for key in WITH_FIELDS if TARGETS[key] == kind]))
+    new = WITH_FIELDS[key]
+    for _ in range(data.draw(st.integers(1, 2))):
+        at = data.draw(st.sampled_from(hostility.places(new)))
+        new = hostility.replaced(new, at, data.draw(hostility.anything))
+    exercise(forged({key: hostility.packed(new)}))
+
+
+@given(at=st.integers(0, 30), number=hostility.numbers)
+def test_numbers_of_a_thread(at: int, number: int) -> None:
+    """Counts and times that are negative, or greater than anything can be."""
+    (key,) = THREADS
+    fields = WITH_FIELDS[key]
+    changed = [number if n == at % len(fields) else field for n, field in enumerate(fields)]
+    exercise(forged({key: hostility.packed(changed)}))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data())
+def test_a_payload_that_is_something_else(kind: str, data: st.DataObject) -> None:
+    key = data.draw(st.sampled_from([key for key in TARGETS if TARGETS[key] == kind]))
+    old = payload(key)
+    cut = data.draw(st.integers(0, len(old)))
+    new = data.draw(
+        st.one_of(
+            st.binary(max_size=50),
+            hostility.encodings,
+            hostility.numbers.filter(lambda n: 0 <= n < 2**64).map(keys.number),
+            hostility.anything.map(hostility.packed),
+            st.just(old[:cut]),
+            st.binary(min_size=1, max_size=4).map(lambda b: old[:cut] + b + old[cut + len(b) :]),
+        )
+    )
+    exercise(forged({key: new}))
+
+
+INDEXES = [b"e", b"k", b"m", b"r", b"x", *prefixes(HOSTILE, NUMBER).values()]
+
+
+@given(data=st.data())
+def test_keys_that_nobody_made(data: st.DataObject) -> None:
+    """Records and index entries at keys that end too early or hold no text."""
+    prefix = data.draw(st.sampled_from(INDEXES))
+    known = [key[len(prefix) : -1] for key in ENTRIES if key.startswith(prefix)]
+    rest = data.draw(
+        st.one_of(
+            st.binary(max_size=30),
+            st.binary(max_size=20).map(lambda b: keys.number(NUMBER) + b),
+            st.binary(max_size=20).map(lambda b: keys.number(0) + b),
+            st.sampled_from(known or [b""]),
+        )
+    )
+    key = prefix + rest
+    content = data.draw(st.none() | st.sampled_from([payload(key) for key in TARGETS]))
+    exercise({**ENTRIES, key: b""} if content is None else forged({key: content}))
+
+
+@given(data=st.data())
+def test_trees_of_nodes_that_loop_explode_or_dangle(data: st.DataObject) -> None:
+    """Chunks that name chunks, at every depth that a value may claim."""
+    places = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), max_size=6)
+    changed = {
+        keys.arena(NUMBER, arena) + keys.number(seq): data.draw(hostility.encodings)
+        for arena, seq in data.draw(places)
+    }
+    value = [
+        "msgpack",
+        data.draw(st.integers(0, 1)),
+        data.draw(st.sampled_from([b"", b"\x93"])),
+        data.draw(st.sampled_from([5, 1000, 2**31, 2**32 - 1])),
+        data.draw(st.integers(0, 8)),
+        data.draw(hostility.encodings),
+    ]
+    at = data.draw(st.sampled_from([(4,), (5,), (7, "x"), (7, "text")]))
+    changed[CHECKPOINT] = hostility.packed(hostility.replaced(WITH_FIELDS[CHECKPOINT], at, value))
+    exercise(forged(changed))

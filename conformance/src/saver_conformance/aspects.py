@@ -111,13 +111,18 @@ def _parent(expression: str, actual: Any, expected: Entry) -> Mismatch | None:
     if actual.parent_config is None:
         if expected.parent is None:
             return None
-        return f"{expression}.parent_config", None, expected.parent
+        found_id = f'{expression}.parent_config and {expression}.parent_config["configurable"]'
+        return f'({found_id}["checkpoint_id"])', None, expected.parent
     where = actual.parent_config["configurable"]
     found = (str(where["thread_id"]), where.get("checkpoint_ns"), where.get("checkpoint_id"))
-    wanted = None if expected.parent is None else (*expected.key[:2], expected.parent)
+    if expected.parent is None:
+        return f"{expression}.parent_config", actual.parent_config, None
+    wanted = (*expected.key[:2], expected.parent)
     if found == wanted:
         return None
-    return f"{expression}.parent_config", actual.parent_config, wanted
+    keys = ("thread_id", "checkpoint_ns", "checkpoint_id")
+    parts = ", ".join(f'{expression}.parent_config["configurable"].get("{key}")' for key in keys)
+    return f"({parts})", found, wanted
 
 
 def _writes(expression: str, actual: Any, expected: Entry) -> Mismatch | None:

@@ -86,7 +86,7 @@ class Recorder:
         Args:
             method: Its synchronous name.
             *args: Positional arguments.
-            bind: A variable that gets the result in the program.
+            bind: A variable that gets the result in the program, or the refusal.
             face: The face to call; None lets the session choose.
             refusal: Exceptions that are an answer; one is returned instead of raised.
             share: Pass the very objects of `args`, not copies of them.
@@ -104,12 +104,11 @@ class Recorder:
             raise SlowError
         face = face or self.face
         expression = self.script.call(face, method, args, kwargs)
+        line = f"{bind} = {expression}" if bind else expression
         if refusal:
-            self.script.line(
-                f"try:\n    {expression}\nexcept Exception as error:\n    print(error)"
-            )
-        else:
-            self.script.line(f"{bind} = {expression}" if bind else expression)
+            refused = f"{bind} = error" if bind else "print(error)"
+            line = f"try:\n    {line}\nexcept Exception as error:\n    {refused}"
+        self.script.line(line)
         resolved = resolve(args)
         with self.guard(face.method(method)):
             try:
@@ -203,6 +202,19 @@ class Recorder:
             self.on_violation(violation)
         raise violation
 
+    def refute(self, condition: str, message: str) -> NoReturn:
+        """End the example: what the program asserts does not hold.
+
+        Args:
+            condition: What holds for a saver that keeps the clause, as the program writes it.
+            message: What was expected and what came instead.
+
+        Raises:
+            Violation: Always.
+        """
+        self.script.line(f"assert {condition}")
+        self.fail(message)
+
     def expect(self, expression: str, actual: Any, expected: Any, why: str = "") -> None:
         """Demand that two values are the `same`.
 
@@ -235,7 +247,9 @@ class Recorder:
         # The value is the saver's; comparing it can fail in any way.
         except Exception:  # noqa: BLE001
             loose = True
-        if loose:
+        if isinstance(expected, bool):
+            self.script.line(f"assert ({expression}) is {expected}, {expression}")
+        elif loose:
             self.script.line(f"assert repr({expression}) == {repr(expected)!r}, {expression}")
         else:
             self.script.line(f"assert {expression} == {self.script.value(expected)}, {expression}")

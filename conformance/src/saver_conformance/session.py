@@ -87,8 +87,8 @@ class Session(Operations):
                 self.differ(expression, actual, None)
             return
         if actual is None:
-            self.script.line(f"assert {expression} is not None")
-            self.fail(f"{expression} is None, not checkpoint {expected.key.id!r}")
+            told = f"{expression} is None, not checkpoint {expected.key.id!r}"
+            self.refute(f"{expression} is not None", told)
         try:
             found = mismatch(expression, actual, expected, aspects or ALL)
         # What a saver returned may fail in any way when it is looked at.

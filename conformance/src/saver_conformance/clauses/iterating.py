@@ -72,7 +72,9 @@ def whole(s: Session, data: DataObject) -> None:
             return
         identifier = getattr(drawn, "checkpoint", {}).get("id")
         if identifier not in then or identifier in seen:
-            s.fail(f"{name} is checkpoint {identifier!r}, after {seen}")
+            shown = f'{name}.checkpoint["id"]'
+            known = sorted(then.keys() - set(seen))
+            s.refute(f"{shown} in {known}, {shown}", f"{shown} is {identifier!r}, after {seen}")
         s.match(name, drawn, then[identifier], *ALL)
         seen.append(identifier)
     s.fail("the iterator does not end")

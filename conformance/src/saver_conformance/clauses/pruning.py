@@ -191,9 +191,9 @@ def one_string(s: Session, data: DataObject) -> None:
     for thread in ("ab", "a", "b"):
         _chain(s, 2, thread)
     text = data.draw(st.sampled_from(["ab", "a"]))
-    error = s.call("prune", text, refusal=(TypeError,))
+    error = s.call("prune", text, bind="answer", refusal=(TypeError,))
     if not isinstance(error, TypeError):
-        s.fail(f"prune({text!r}) raised no TypeError")
+        s.refute("isinstance(answer, TypeError)", f"prune({text!r}) raised no TypeError")
     s.expect_everything()
 
 

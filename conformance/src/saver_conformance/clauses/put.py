@@ -193,8 +193,10 @@ def increase(s: Session, data: DataObject) -> None:
     for _ in range(data.draw(st.integers(9, 12))):
         after = s.version_after(before)
         if not after.value > before.value:
-            s.script.line(f"assert {after.text} > {before.text}, ({before.text}, {after.text})")
-            s.fail(f"{after.value!r} follows {before.value!r} and is not greater")
+            s.refute(
+                f"{after.text} > {before.text}, ({before.text}, {after.text})",
+                f"{after.value!r} follows {before.value!r} and is not greater",
+            )
         before = after
 
 

@@ -72,7 +72,7 @@ def load_error(s: Session, data: DataObject) -> None:
         Fragile.whole = True
     if isinstance(got, Exception):
         return
-    s.script.line("# the line above has to raise ValueError, or to return the value itself")
+    s.script.line(f"if isinstance({name}, Exception):\n    raise SystemExit  # as it has to be")
     s.match(name, got, s.model.get(_REF.config), Aspect.VALUES, Aspect.WRITES)
 
 
@@ -126,8 +126,8 @@ def _expect_points(s: Session, which: str, saver: Any, *, rebuilt: bool) -> None
     with s.guard("get_tuple"):
         got = s.invoke(face, "get_tuple", (_REF.config,), {}, saver=saver)
     if got is None:
-        s.script.line(f"assert {name} is not None")
-        s.fail(f"{name} is None: {which} does not find what is stored")
+        told = f"{name} is None: {which} does not find what is stored"
+        s.refute(f"{name} is not None", told)
     value = got.checkpoint["channel_values"].get("a")
     expression = f'isinstance({name}.checkpoint["channel_values"].get("a"), Point)'
     s.expect(expression, isinstance(value, Point), rebuilt)
@@ -160,7 +160,7 @@ def unserialisable_named(s: Session, data: DataObject) -> None:
     """The error names the channel whose value cannot be serialised."""
     error = _put_unserialisable(s, data)
     if "culprit" not in str(error):
-        s.fail(f"the error does not name the channel: {error}")
+        s.refute('"culprit" in str(answer)', f"the error does not name the channel: {error}")
 
 
 def _put_unserialisable(s: Session, data: DataObject, after: Ref | None = None) -> BaseException:
@@ -178,9 +178,10 @@ def _put_unserialisable(s: Session, data: DataObject, after: Ref | None = None) 
     new = {"channel": version, "culprit": version}
     told = {"source": "loop", "step": 1}
     arguments = (at("thread"), Name(text, checkpoint), told, new)
-    error = s.call("put", *arguments, share=True, refusal=(Exception,))
+    error = s.call("put", *arguments, bind="answer", share=True, refusal=(Exception,))
     if not isinstance(error, Exception):
-        s.fail("put accepted a value that cannot be serialised, a threading.Lock")
+        said = "put accepted a value that cannot be serialised, a threading.Lock"
+        s.refute("isinstance(answer, Exception)", said)
     return error
 
 

@@ -261,8 +261,10 @@ def unserialisable(s: Session, data: DataObject) -> None:
     s.put(_REF)
     s.script.line("import threading")
     value = Name('[("channel", threading.Lock())]', [("channel", threading.Lock())])
-    error = s.call("put_writes", _REF.config, value, "task", share=True, refusal=(Exception,))
+    given = (_REF.config, value, "task")
+    error = s.call("put_writes", *given, bind="answer", share=True, refusal=(Exception,))
     if not isinstance(error, Exception):
-        s.fail("put_writes accepted a value that cannot be serialised, a threading.Lock")
+        said = "put_writes accepted a value that cannot be serialised, a threading.Lock"
+        s.refute("isinstance(answer, Exception)", said)
     s.put_writes(_REF, [("channel", data.draw(TAME))], task_id="other")
     s.expect_tuple(_REF, Aspect.WRITES)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from langgraph.checkpoint.lmdb import configs, reading, writing
-from langgraph.checkpoint.lmdb.errors import RetryableError
+from langgraph.checkpoint.lmdb.errors import DamagedError, RetryableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -75,14 +75,15 @@ class AsyncFace(BaseCheckpointSaver[Any]):
         filter: dict[str, Any] | None = None,
         before: RunnableConfig | None = None,
         limit: int | None = None,
+        skip_damaged: bool = False,
     ) -> AsyncIterator[CheckpointTuple]:
         """As `list`."""
         core, matches = self._core, reading.metadata_filter(filter)
         count = 0
-        for where in reading.places(core, config, before, filter):
+        for where in reading.places(core, config, before, filter, skip_damaged):
             if limit is not None and count >= limit:
                 return
-            checkpoint = await get_tuple(core, where, matches)
+            checkpoint = await get_tuple(core, where, matches, skip_damaged)
             if checkpoint is not None:
                 count += 1
                 yield checkpoint
@@ -144,10 +145,19 @@ class AsyncFace(BaseCheckpointSaver[Any]):
 
 
 async def get_tuple(
-    core: SaverCore, where: Where, matches: reading.Matches | None = None
+    core: SaverCore,
+    where: Where,
+    matches: reading.Matches | None = None,
+    skip_damaged: bool = False,
 ) -> CheckpointTuple | None:
     """As `reading.get_tuple`, without holding the loop up for long."""
     try:
         return reading.get_tuple(core, where, matches=matches, budget=READ_AT_ONCE)
     except reading.TooLargeError:
-        return await asyncio.to_thread(reading.get_tuple, core, where, matches=matches)
+        read = reading.get_or_skip if skip_damaged else reading.get_tuple
+        return await asyncio.to_thread(read, core, where, matches=matches)
+    except DamagedError as error:
+        if not skip_damaged:
+            raise
+        reading.skip(error)
+        return None

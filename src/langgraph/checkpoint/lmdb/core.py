@@ -6,13 +6,13 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
 
 from langgraph.checkpoint.lmdb.engine.store import StaleError
 from langgraph.checkpoint.lmdb.engine.sweep import DryRun
-from langgraph.checkpoint.lmdb.errors import LmdbSaverError
+from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -143,6 +143,14 @@ class SaverCore:
             self.refresh_on_read,
         )
 
+    def named(self, error: DamagedError) -> DamagedError:
+        """Say which thread, namespace and checkpoint are damaged, as far as that can be told."""
+        with suppress(LmdbSaverError, ValueError), self.store.snapshot() as snapshot:
+            for name, value in snapshot.places(bytes.fromhex(error.record or "")).items():
+                if getattr(error, name) is None:
+                    setattr(error, name, value)
+        return error
+
     def run(self, operation: Operation[Any, T]) -> T:
         """Carry out an operation; it is durable when this returns."""
         fresh = False
@@ -152,6 +160,8 @@ class SaverCore:
             except StaleError:
                 fresh = True
                 continue
+            except DamagedError as error:
+                raise self.named(error)  # noqa: B904
             return operation.finish(result)
 
     async def run_async(self, operation: Operation[Any, T]) -> T:
@@ -164,6 +174,8 @@ class SaverCore:
             except StaleError:
                 fresh = True
                 continue
+            except DamagedError as error:
+                raise self.named(error)  # noqa: B904
             return operation.finish(result)
 
     def run_all(self, operations: Operations[T]) -> T:

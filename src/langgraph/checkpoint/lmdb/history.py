@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb import configs, reading
-from langgraph.checkpoint.lmdb.errors import ThreadNotFoundError, UsageError
+from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError, UsageError
 from langgraph.checkpoint.lmdb.retention import instant
 
 if TYPE_CHECKING:
@@ -69,12 +69,22 @@ def stats(core: SaverCore) -> StoreStats:
     return StoreStats(*counts, core.store.file_bytes())
 
 
-def lineage(core: SaverCore, config: RunnableConfig) -> Iterator[Where]:
-    """Where a checkpoint is, its parent, and so on; a loop in the chain ends it."""
+def lineage(core: SaverCore, config: RunnableConfig, skip_damaged: bool = False) -> Iterator[Where]:
+    """Where a checkpoint is, its parent, and so on; a loop in the chain ends it.
+
+    Args:
+        skip_damaged: End it at a checkpoint that cannot be read, too.
+    """
     where = configs.where(config)
     seen: set[str] = set()
     while True:
-        found = reading.locate(core, where)
+        try:
+            found = reading.locate(core, where)
+        except DamagedError as error:
+            if not skip_damaged:
+                raise
+            reading.skip(error)
+            return
         if found is None or found.id in seen:
             return
         seen.add(found.id)
@@ -90,12 +100,15 @@ def children(core: SaverCore, config: RunnableConfig) -> list[Where]:
     found = reading.locate(core, where)
     if found is None:
         return []
-    with core.store.snapshot() as snapshot:
-        thread = snapshot.thread(where.thread_id)
-        namespace = None if thread is None else snapshot.namespace(thread, where.checkpoint_ns)
-        if thread is None or namespace is None:
-            return []
-        ids = snapshot.children(thread.number, namespace, found.id)
+    try:
+        with core.store.snapshot() as snapshot:
+            thread = snapshot.thread(where.thread_id)
+            namespace = None if thread is None else snapshot.namespace(thread, where.checkpoint_ns)
+            if thread is None or namespace is None:
+                return []
+            ids = snapshot.children(thread.number, namespace, found.id)
+    except DamagedError as error:
+        raise core.named(error)  # noqa: B904
     return [where._replace(checkpoint_id=checkpoint_id) for checkpoint_id in reversed(ids)]
 
 
@@ -125,15 +138,18 @@ def threads(
     found: list[ThreadInfo] = []
     if limit == 0:
         return found
-    with core.store.snapshot() as snapshot:
-        last = None if after is None else _position(snapshot, after)
-        if last is not None:
-            before = min(before, 1 - last[0])
-        for thread in snapshot.newest_threads(prefix or "", since, before):
-            if last is None or (-thread.updated, thread.id) > last:
-                found.append(_info(core, snapshot, thread))
-                if len(found) == limit:
-                    break
+    try:
+        with core.store.snapshot() as snapshot:
+            last = None if after is None else _position(snapshot, after)
+            if last is not None:
+                before = min(before, 1 - last[0])
+            for thread in snapshot.newest_threads(prefix or "", since, before):
+                if last is None or (-thread.updated, thread.id) > last:
+                    found.append(_info(core, snapshot, thread))
+                    if len(found) == limit:
+                        break
+    except DamagedError as error:
+        raise core.named(error)  # noqa: B904
     return found
 
 

@@ -33,23 +33,33 @@ class Management(BaseCheckpointSaver[Any]):
     def _core(self) -> SaverCore:
         raise NotImplementedError
 
-    def history(self, config: RunnableConfig) -> Iterator[CheckpointTuple]:
+    def history(
+        self, config: RunnableConfig, *, skip_damaged: bool = False
+    ) -> Iterator[CheckpointTuple]:
         """A checkpoint, its parent, and so on to the first: what led to it, other branches not.
 
         Args:
             config: Leads to the checkpoint, as for `get_tuple`.
+            skip_damaged: Leave out, with a warning in the log, checkpoints with values that cannot
+                be read. One whose parent cannot be told ends the line.
+
+        Raises:
+            DamagedError: A checkpoint is damaged, unless such are to be left out.
         """
         core = self._core
-        for where in history.lineage(core, config):
-            found = reading.get_tuple(core, where)
+        read = reading.get_or_skip if skip_damaged else reading.get_tuple
+        for where in history.lineage(core, config, skip_damaged):
+            found = read(core, where, matches=None)
             if found is not None:
                 yield found
 
-    async def ahistory(self, config: RunnableConfig) -> AsyncIterator[CheckpointTuple]:
+    async def ahistory(
+        self, config: RunnableConfig, *, skip_damaged: bool = False
+    ) -> AsyncIterator[CheckpointTuple]:
         """As `history`."""
         core = self._core
-        for where in history.lineage(core, config):
-            found = await get_tuple(core, where)
+        for where in history.lineage(core, config, skip_damaged):
+            found = await get_tuple(core, where, skip_damaged=skip_damaged)
             if found is not None:
                 yield found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,7 +14,7 @@ from langgraph.checkpoint.lmdb.codec import faults
 from langgraph.checkpoint.lmdb.codec.layouts import ChannelKey
 from langgraph.checkpoint.lmdb.configs import Where
 from langgraph.checkpoint.lmdb.core import View, simple
-from langgraph.checkpoint.lmdb.errors import LmdbSaverError
+from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -81,7 +82,20 @@ def get_tuple(
     try:
         return _get_tuple(core, where, matches, budget)
     except LmdbSaverError as error:
+        if where.checkpoint_id is None and isinstance(error, DamagedError):
+            core.named(error)
         raise faults.locate(error, **where._asdict())  # noqa: B904
+
+
+def get_or_skip(
+    core: SaverCore, where: Where, *, matches: Matches | None = None
+) -> CheckpointTuple | None:
+    """As `get_tuple`, without what is damaged."""
+    try:
+        return get_tuple(core, where, matches=matches)
+    except DamagedError as error:
+        skip(error)
+        return None
 
 
 def _get_tuple(
@@ -196,26 +210,55 @@ def refresh(core: SaverCore, thread_id: str) -> Operation[None, None] | None:
     return simple(core.housekeeping.touch(thread_id))
 
 
+def skip(error: DamagedError) -> None:
+    """Go on without what is damaged, and say so in the log."""
+    _LOG.warning("left out: %s", error)
+
+
+_LOG = logging.getLogger(__name__)
+
+
 def places(
     core: SaverCore,
     config: RunnableConfig | None,
     before: RunnableConfig | None,
     wanted: Mapping[str, Any] | None,
+    skip_damaged: bool = False,
 ) -> Iterator[Where]:
     """Where each checkpoint is that a config covers, by descending id.
 
     Args:
         wanted: What its metadata must have. Indexes lead to places that may have it; the caller
             compares.
+        skip_damaged: Leave out what is damaged.
     """
+    try:
+        yield from _places(core, config, before, wanted, skip_damaged)
+    except DamagedError as error:
+        where = {} if config is None else configs.where(config)._asdict()
+        faults.locate(core.named(error), **where)
+        if not skip_damaged:
+            raise
+        skip(error)
+
+
+def _places(
+    core: SaverCore,
+    config: RunnableConfig | None,
+    before: RunnableConfig | None,
+    wanted: Mapping[str, Any] | None,
+    skip_damaged: bool,
+) -> Iterator[Where]:
     bound = None if before is None else configs.checkpoint_id(before)
     leading = labels.of_checkpoints(wanted or {}, anywhere=config is None)
+    if skip_damaged:  # an index may lead to damage in the middle of others
+        leading = None
     if leading is not None:
         yield from _by_label(core, config, bound, leading)
         return
     with core.store.snapshot() as snapshot:
         if config is None:
-            found = _threads_with(snapshot, wanted or {})
+            found = _threads_with(snapshot, wanted or {}, skip_damaged)
             only = exact = None
         else:
             only = configs.namespace_filter(config)
@@ -242,8 +285,12 @@ def _merged(walks: Sequence[Iterator[Where]]) -> Iterator[Where]:
     return heapq.merge(*walks, key=lambda where: where.checkpoint_id or "", reverse=True)
 
 
-def _threads_with(snapshot: Snapshot, wanted: Mapping[str, Any]) -> list[Thread]:
+def _threads_with(
+    snapshot: Snapshot, wanted: Mapping[str, Any], skip_damaged: bool
+) -> list[Thread]:
     """The threads that may have checkpoints with such metadata."""
+    if skip_damaged:
+        return [thread for thread in snapshot.threads(skip) if thread.checkpoints]
     leading = labels.of_threads(wanted)
     if leading is None:
         return [thread for thread in snapshot.threads() if thread.checkpoints]
@@ -304,6 +351,15 @@ def delta_channel_history(
 ) -> dict[str, DeltaChannelHistory]:
     """What channels without a stored value are rebuilt from, along the parents of a checkpoint."""
     where = configs.where(config)
+    try:
+        return _delta_channel_history(core, where, channels)
+    except DamagedError as error:
+        raise faults.locate(core.named(error), **where._asdict())  # noqa: B904
+
+
+def _delta_channel_history(
+    core: SaverCore, where: Where, channels: Sequence[str]
+) -> dict[str, DeltaChannelHistory]:
     result: dict[str, DeltaChannelHistory] = {channel: {"writes": []} for channel in channels}
     if not channels:
         return result

@@ -238,6 +238,7 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
         filter: dict[str, Any] | None = None,
         before: RunnableConfig | None = None,
         limit: int | None = None,
+        skip_damaged: bool = False,
     ) -> Iterator[CheckpointTuple]:
         """Checkpoints by descending id.
 
@@ -250,11 +251,16 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
             filter: Metadata that has to be equal.
             before: Only ids below the checkpoint id of this config.
             limit: At most so many.
+            skip_damaged: Leave out, with a warning in the log, what cannot be read.
+
+        Raises:
+            DamagedError: A checkpoint is damaged, unless such are to be left out.
         """
         core, matches = self._core, reading.metadata_filter(filter)
+        read_one = reading.get_or_skip if skip_damaged else reading.get_tuple
         read = (
-            reading.get_tuple(core, where, matches=matches)
-            for where in reading.places(core, config, before, filter)
+            read_one(core, where, matches=matches)
+            for where in reading.places(core, config, before, filter, skip_damaged)
         )
         found = (checkpoint for checkpoint in read if checkpoint is not None)
         yield from islice(found, None if limit is None else max(limit, 0))

@@ -10,6 +10,7 @@ from langgraph.checkpoint.lmdb.engine import (
     counts,
     delta,
     listing,
+    naming,
     sweep,
     threads,
     values,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.engine.values import Chunked, StoredValue
     from langgraph.checkpoint.lmdb.engine.writes import Write
+    from langgraph.checkpoint.lmdb.errors import DamagedError
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
 
 
@@ -72,9 +74,14 @@ class Snapshot:
             checkpoints.read(self.reader, thread.number, threads.ROOT, checkpoint_id) is not None
         )
 
-    def threads(self) -> Iterator[Thread]:
-        """Every thread that has not expired, by id."""
-        return (thread for thread in threads.all_threads(self.reader) if not self._gone(thread))
+    def threads(self, on_damage: Callable[[DamagedError], None] | None = None) -> Iterator[Thread]:
+        """Every thread that has not expired, by id; see `threads.all_threads`."""
+        found = threads.all_threads(self.reader, on_damage)
+        return (thread for thread in found if not self._gone(thread))
+
+    def places(self, key: bytes) -> dict[str, str]:
+        """What a record is part of."""
+        return naming.places(self.reader, key)
 
     def threads_labelled(self, label: bytes) -> Iterator[Thread]:
         """The threads with a label that have not expired."""

@@ -9,9 +9,10 @@ from langgraph.checkpoint.lmdb.engine import agenda, counts, keys, records
 from langgraph.checkpoint.lmdb.engine.agenda import FILING
 from langgraph.checkpoint.lmdb.engine.counts import Counts
 from langgraph.checkpoint.lmdb.engine.values import Place
+from langgraph.checkpoint.lmdb.errors import DamagedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
@@ -276,10 +277,24 @@ def _put(writer: Writer, key: bytes, payload: bytes) -> None:
     writer.put(key, records.seal(key, records.pack(payload, None)))
 
 
-def all_threads(reader: Reader) -> Iterator[Thread]:
-    """Every thread, by id."""
+def all_threads(
+    reader: Reader, on_damage: Callable[[DamagedError], None] | None = None
+) -> Iterator[Thread]:
+    """Every thread, by id.
+
+    Args:
+        on_damage: Called for a thread that cannot be read; if not given, that raises.
+    """
     prefix = b"T"
-    return in_range(reader, prefix, keys.after(prefix))
+    for key in reader.keys(prefix, keys.after(prefix)):
+        try:
+            thread = _named(reader, key, reader.get(key) or b"")
+        except DamagedError as error:
+            if on_damage is None:
+                raise
+            on_damage(error)
+        else:
+            yield thread
 
 
 def in_range(reader: Reader, start: bytes, stop: bytes) -> Iterator[Thread]:

@@ -1,0 +1,35 @@
+"""What a record is part of, told from its key: for errors and reports."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from langgraph.checkpoint.lmdb.engine import keys, threads
+from langgraph.checkpoint.lmdb.errors import IntegrityError
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.kv.base import Reader
+
+
+def places(reader: Reader, key: bytes) -> dict[str, str]:
+    """Thread, namespace and checkpoint that a record belongs to, as far as they can be told."""
+    found: dict[str, str] = {}
+    if key[:1] != b"t":
+        return found
+    with suppress(IntegrityError):
+        _, at = keys.read_number(key, 1)
+        kind = key[at : at + 1]
+        record = reader.get(key[:at])
+        thread = None if record is None else threads.decode(key[:at], record)
+        if thread is not None:
+            found["thread_id"] = thread.id
+        if kind in (b"c", b"w", b"h"):
+            namespace, at = keys.read_number(key, at + 1)
+            part = key[at:] if kind == b"c" else keys.read_ordered_text(key, at)[0]
+            if not keys.is_cut(part) and part[:1] != b"\xff":
+                found["checkpoint_id"] = keys.decoded(part, key)
+            names = {} if thread is None else {n: t for t, n in threads.namespaces(reader, thread)}
+            if namespace in names:
+                found["checkpoint_ns"] = names[namespace]
+    return found

@@ -1,0 +1,186 @@
+"""A damaged checkpoint is an error that names it, by whatever way it is met; others are read."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.engine import keys
+from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
+from tests.engine import stores
+from tests.engine.damage import flipped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ANY: Any = {"configurable": {"thread_id": "a"}}
+HEAD = stores.config("a", "sub")
+THIRD = stores.config("a", "sub", "0003")
+
+
+def damaged(key: bytes | None) -> LmdbSaver:
+    """A saver on a store in which a bit of one record is flipped, if one is named."""
+    kv = MemoryStore()
+    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    stores.grow(saver, "b", 1, 3)
+    stores.grow(saver, "a", 1, 3)
+    stores.grow(saver, "a", 1, 6, "sub")
+
+    def flip(writer: Any) -> None:
+        if key is not None:
+            writer.put(key, flipped(writer.get(key), Random(1)))
+
+    kv.write(flip)
+    return LmdbSaver.on(kv, clock=stores.Clock())
+
+
+RECORD = keys.checkpoint(2, 1, "0003")
+WRITES = keys.writes(2, 1, "0003") + keys.text("task-3")
+
+METHODS: dict[str, Callable[[LmdbSaver], object]] = {
+    "get_tuple": lambda saver: saver.get_tuple(THIRD),
+    "list": lambda saver: [*saver.list(ANY)],
+    "list of all": lambda saver: [*saver.list(None)],
+    "list by run": lambda saver: [*saver.list(None, filter={"run_id": "a-run-1"})],
+    "history": lambda saver: [*saver.history(HEAD)],
+    "children": lambda saver: saver.children(stores.config("a", "sub", "0002")),
+    "get_delta_channel_history": lambda saver: saver.get_delta_channel_history(
+        config=stores.config("a", "sub", "0005"), channels=["never"]
+    ),
+    "copy_thread": lambda saver: saver.copy_thread("a", "c"),
+    "prune": lambda saver: saver.prune(["a"]),
+    "delete_for_runs": lambda saver: saver.delete_for_runs(["a-run-1"]),
+    "put": lambda saver: stores.put(saver, THIRD, "0004b", {"n": 1}),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_error_names_thread_namespace_and_checkpoint(method: str) -> None:
+    saver = damaged(RECORD)
+    with pytest.raises(DamagedError) as caught:
+        METHODS[method](saver)
+    error = caught.value
+    assert (error.thread_id, error.checkpoint_ns, error.checkpoint_id) == ("a", "sub", "0003")
+
+
+@pytest.mark.parametrize("method", ["get_tuple", "list", "copy_thread", "prune", "history"])
+def test_damaged_pending_writes_are_named_too(method: str) -> None:
+    with pytest.raises(DamagedError) as caught:
+        METHODS[method](damaged(WRITES))
+    error = caught.value
+    assert (error.thread_id, error.checkpoint_ns, error.checkpoint_id) == ("a", "sub", "0003")
+
+
+def test_a_fork_names_what_is_damaged() -> None:
+    saver = damaged(keys.checkpoint(2, 0, "0001"))
+    with pytest.raises(DamagedError) as caught:
+        saver.fork(stores.config("a"), "c")
+    error = caught.value
+    assert (error.thread_id, error.checkpoint_ns, error.checkpoint_id) == ("a", "", "0001")
+
+
+@pytest.mark.parametrize("method", ["threads", "list", "get_tuple"])
+def test_a_damaged_thread_is_an_error_and_not_an_empty_thread(method: str) -> None:
+    saver = damaged(keys.thread_number(2))
+    with pytest.raises(DamagedError):
+        saver.threads() if method == "threads" else METHODS[method](saver)
+
+
+def test_whatever_is_not_damaged_is_read() -> None:
+    saver = damaged(RECORD)
+    assert saver.get_tuple(HEAD) is not None
+    assert len([*saver.list(stores.config("b"))]) == 2
+    assert len(saver.threads()) == 2
+
+
+def by_place(found: list[Any]) -> list[Any]:
+    """Checkpoints in an order of their own: equal ids may come in any."""
+    return sorted(found, key=lambda one: sorted(one.config["configurable"].items()))
+
+
+@pytest.mark.parametrize("config", [None, ANY])
+@pytest.mark.parametrize("wanted", [None, {"run_id": "a-run-1"}, {"user_id": "u"}])
+def test_list_leaves_out_what_is_damaged(
+    config: Any, wanted: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    saver, whole = damaged(RECORD), damaged(None)
+    expected = [found for found in whole.list(config, filter=wanted) if found.config != THIRD]
+    with caplog.at_level(logging.WARNING):
+        found = [*saver.list(config, filter=wanted, skip_damaged=True)]
+    assert by_place(found) == by_place(expected)
+    assert "checkpoint_id '0003'" in caplog.text
+
+
+def test_list_leaves_out_a_damaged_thread(caplog: pytest.LogCaptureFixture) -> None:
+    saver = damaged(keys.thread_number(2))
+    found = {c.config["configurable"]["thread_id"] for c in saver.list(None, skip_damaged=True)}
+    assert found == {"b"}
+    assert [*saver.list(stores.config("a"), skip_damaged=True)] == []
+    assert caplog.text.count("left out") == 2
+
+
+def ids(found: Any) -> list[str]:
+    return [one.config["configurable"]["checkpoint_id"] for one in found]
+
+
+def test_history_leaves_out_a_checkpoint_that_lost_a_value_and_ends_where_it_must() -> None:
+    assert ids(damaged(WRITES).history(HEAD, skip_damaged=True)) == ["0005", "0004", "0002", "0001"]
+    assert ids(damaged(RECORD).history(HEAD, skip_damaged=True)) == ["0005", "0004"]
+
+
+def test_coroutines_leave_out_the_same() -> None:
+    async def listed(saver: LmdbSaver) -> list[str]:
+        config = stores.config("a", "sub")
+        return ids([c async for c in saver.alist(config, skip_damaged=True)])
+
+    async def walked(saver: LmdbSaver) -> list[str]:
+        return ids([c async for c in saver.ahistory(HEAD, skip_damaged=True)])
+
+    assert asyncio.run(listed(damaged(RECORD))) == ["0005", "0004", "0002", "0001"]
+    assert asyncio.run(walked(damaged(WRITES))) == ["0005", "0004", "0002", "0001"]
+    with pytest.raises(DamagedError):
+        asyncio.run(_alist(damaged(RECORD)))
+
+
+async def _alist(saver: LmdbSaver) -> list[Any]:
+    return [c async for c in saver.alist(stores.config("a", "sub"))]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        b"e",
+        b"e\x00",
+        b"e\x00\xf7\x01",
+        b"e\x04\x00",
+        b"r" * 12,
+        b"m" + b"l" * 9,
+        b"T\xff",
+        b"t\xff",
+    ],
+)
+def test_a_key_that_nobody_wrote_is_damage_or_of_no_consequence(key: bytes) -> None:
+    kv = MemoryStore()
+    saver = LmdbSaver.on(kv, clock=stores.Clock(), ttl={"default_ttl": 1e-6, "keep_last": 1})
+    stores.grow(saver, "a", 1, 3)
+    kv.write(lambda writer: writer.put(key, b""))
+    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    for call in (
+        saver.threads,
+        lambda: [*saver.list(None)],
+        lambda: [*saver.list(None, filter={"run_id": "a-run-0"})],
+        lambda: saver.sweep(now=4e9),
+        lambda: saver.copy_thread("a", "b"),
+        lambda: saver.delete_thread("a"),
+    ):
+        with suppress(DamagedError):
+            call()
+    assert not saver.verify().ok
+    assert saver.verify(repair=True).ok

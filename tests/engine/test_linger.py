@@ -1,102 +1,160 @@
-"""A patient operation shares the transaction of one that is not, if that comes soon enough."""
+"""Operations that have time wait for one that has not, and share its transaction."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from langgraph.checkpoint.lmdb.engine import commit as module
 from langgraph.checkpoint.lmdb.engine.commit import GroupCommit
-from tests.engine.test_commit import CountingStore, adding
+from tests.engine.test_commit import CountingStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+
+    from langgraph.checkpoint.lmdb.kv.base import Writer
 
 pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture
-def for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def store() -> CountingStore:
+    return CountingStore()
+
+
+@pytest.fixture
+def commit(store: CountingStore, monkeypatch: pytest.MonkeyPatch) -> GroupCommit:
+    """One that waits for company for longer than a test lasts."""
     monkeypatch.setattr(module, "LINGER", 3600)
+    return GroupCommit(store)
 
 
-def started(commit: GroupCommit, work: Callable[[], object]) -> threading.Thread:
-    """A thread whose operation is lingering."""
-    thread = threading.Thread(target=work)
-    thread.start()
-    while not commit._lingering:
-        assert thread.is_alive()
-    return thread
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as threads:
+        yield threads
 
 
-@pytest.mark.usefixtures("for_ever")
-def test_it_shares_the_transaction_of_the_next() -> None:
-    store = CountingStore()
-    commit = GroupCommit(store)
-    thread = started(commit, lambda: commit.run(adding(b"patient"), patient=True))
-    commit.run(adding(b"other"))
-    thread.join()
+def who(key: bytes) -> Callable[[Writer], int]:
+    """Puts a key, and returns the thread that did it."""
+
+    def apply(writer: Writer) -> int:
+        writer.put(key, b"")
+        return threading.get_ident()
+
+    return apply
+
+
+def patient(commit: GroupCommit, pool: ThreadPoolExecutor, key: bytes) -> Future[int]:
+    """Begin an operation that has time, and return once it is in the queue."""
+    before = len(commit._queue)
+    found = pool.submit(commit.run, who(key), patient=True)
+    while len(commit._queue) == before or commit._linger is None:
+        pass
+    return found
+
+
+def test_alone_it_waits_for_a_while(
+    store: CountingStore, commit: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LINGER", 0.001)
+    assert commit.run(who(b"a"), patient=True) == threading.get_ident()
     assert store.writes == 1
-    assert store.keys() == {b"patient", b"other"}
 
 
-@pytest.mark.usefixtures("for_ever")
-def test_patient_ones_wait_together() -> None:
-    store = CountingStore()
-    commit = GroupCommit(store)
-    first = started(commit, lambda: commit.run(adding(b"1"), patient=True))
-    second = threading.Thread(target=lambda: commit.run(adding(b"2"), patient=True))
-    second.start()
-    while len(commit._queue) < 2:
-        assert second.is_alive()
-    commit.run(adding(b"other"))
-    first.join()
-    second.join()
+def test_the_thread_in_a_hurry_commits_for_all(
+    store: CountingStore, commit: GroupCommit, pool: ThreadPoolExecutor
+) -> None:
+    waiting = [patient(commit, pool, key) for key in (b"a", b"b", b"c")]
+    own = threading.get_ident()
+    assert commit.run(who(b"d")) == own
+    assert [future.result() for future in waiting] == [own] * 3
     assert store.writes == 1
-    assert store.keys() == {b"1", b"2", b"other"}
+    assert store.keys() == {b"a", b"b", b"c", b"d"}
+    assert commit.run(who(b"e")) == own  # and the queue is nobody's
 
 
-@pytest.mark.usefixtures("for_ever")
-def test_a_coroutine_is_patient_as_well() -> None:
-    store = CountingStore()
-    commit = GroupCommit(store)
+def test_a_coroutine_in_a_hurry_ends_the_wait(
+    store: CountingStore, commit: GroupCommit, pool: ThreadPoolExecutor
+) -> None:
+    waiting = patient(commit, pool, b"a")
+    committed_by = asyncio.run(commit.run_async(who(b"b")))
+    assert waiting.result() == committed_by != threading.get_ident()
+    assert store.writes == 1
 
-    async def both() -> None:
-        patient = asyncio.create_task(commit.run_async(adding(b"patient"), patient=True))
-        while not commit._lingering:  # noqa: ASYNC110 - another thread sets it
+
+def test_a_coroutine_waits_for_another_one(store: CountingStore, commit: GroupCommit) -> None:
+    async def both() -> tuple[int, int]:
+        waiting = asyncio.create_task(commit.run_async(who(b"a"), patient=True))
+        while commit._linger is None:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0)
-        await commit.run_async(adding(b"other"))
-        await patient
+        return await commit.run_async(who(b"b")), await waiting
 
-    asyncio.run(both())
+    one, other = asyncio.run(both())
     commit.close()
+    assert one == other != threading.get_ident()
     assert store.writes == 1
 
 
-def test_alone_it_is_committed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LINGER", 0)
-    store = CountingStore()
-    commit = GroupCommit(store)
-    for number in range(3):
-        commit.run(adding(bytes((number,))), patient=True)
-    assert store.writes == 3
+def test_a_thread_relieves_the_one_that_serves_coroutines(
+    store: CountingStore, commit: GroupCommit
+) -> None:
+    async def both() -> tuple[int, int]:
+        waiting = asyncio.create_task(commit.run_async(who(b"a"), patient=True))
+        while commit._linger is None:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0)
+        urgent = await asyncio.to_thread(commit.run, who(b"b"))
+        return await waiting, urgent
 
-
-def test_an_interrupt_leaves_the_queue_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The operation is committed with the next one, as any whose caller left."""
-    store = CountingStore()
-    commit = GroupCommit(store)
-
-    def interrupted() -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(commit, "_linger", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            commit.run(adding(b"left"), patient=True)
-    commit.run(adding(b"other"))
+    one, other = asyncio.run(both())
+    assert one == other
+    assert store.writes == 1
+    assert asyncio.run(commit.run_async(who(b"c"))) not in (one, threading.get_ident())
     commit.close()
-    assert b"other" in {*store.keys()}
+
+
+def test_what_does_not_fit_goes_next(
+    store: CountingStore,
+    commit: GroupCommit,
+    pool: ThreadPoolExecutor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The one that waited leads again if the other has not taken all."""
+    waiting = [patient(commit, pool, key) for key in (b"a", b"b", b"c")]
+    monkeypatch.setattr(module, "MAX_BATCH", 2)
+    monkeypatch.setattr(module, "LINGER", 0.001)
+    commit.run(who(b"d"))
+    for future in waiting:
+        future.result()
+    assert store.writes == 2
+    assert store.keys() == {b"a", b"b", b"c", b"d"}
+
+
+def test_an_interrupt_of_the_one_that_waits_leaves_the_others_to_go_on(
+    store: CountingStore, commit: GroupCommit, pool: ThreadPoolExecutor
+) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def meet() -> Any:
+        while commit._linger is None:
+            pass
+        other = pool.submit(commit.run, who(b"b"), patient=True)
+        while len(commit._queue) < 2:
+            pass
+        signal.pthread_kill(main, signal.SIGINT)
+        return other
+
+    meeting = pool.submit(meet)
+    with pytest.raises(KeyboardInterrupt):
+        commit.run(who(b"a"), patient=True)
+    other = meeting.result()
+    commit.run(who(b"c"))
+    other.result()
+    assert {b"b", b"c"} <= store.keys()

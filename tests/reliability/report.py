@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.reliability import beyond, faults, full, killing, lying, order, power
+from tests.reliability import beyond, faults, flipping, full, killing, lying, order, power
 from tests.reliability.outcome import Outcome, UnavailableError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ KINDS = (
     Kind(power, 2000, 200_000),
     Kind(faults, 2000, 50_000),
     Kind(full, 60, 3000),
+    Kind(flipping, 1000, 50_000),
     Kind(lying, 200, 5000),
     Kind(beyond, 3, 30),
 )

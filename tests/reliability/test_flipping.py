@@ -1,0 +1,14 @@
+"""The judge of flipped bits judged: what must not be read, it notices."""
+
+from __future__ import annotations
+
+import pytest
+
+from langgraph.checkpoint.lmdb.engine import records
+from tests.reliability import flipping
+
+
+def test_records_without_checksums_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "check", lambda key, record: None)
+    with pytest.raises(AssertionError, match="wrong"):
+        flipping.run(300, 1)

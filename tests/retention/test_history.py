@@ -1,0 +1,240 @@
+"""Histories, branches, forks, and the listing of threads: what they give, and what they cost."""
+
+from __future__ import annotations
+
+from datetime import timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.errors import (
+    CheckpointNotFoundError,
+    InvalidConfigError,
+    ThreadExistsError,
+    ThreadNotFoundError,
+)
+from tests.contract.faces import Face, config, ids, put, put_chain, values, writes
+from tests.engine import reachability
+from tests.retention.stores import CountingStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.retention.conftest import Clock, Managed
+
+
+@pytest.fixture
+def face(make: Callable[..., Managed]) -> Managed:
+    """A thread whose ids go another way than its parents: 1 - 5 - 3, with 2 and 4 on 5, 9 alone."""
+    face = make()
+    for checkpoint_id, parent in (("1", None), ("5", "1"), ("3", "5"), ("2", "5"), ("4", "5")):
+        put(face, checkpoint_id, {"x": checkpoint_id}, parent=parent)
+    put(face, "9", {"x": "9"}, parent="gone")
+    return face
+
+
+def test_history_follows_parents(face: Managed) -> None:
+    assert ids(face.history(config(id="3"))) == ["3", "5", "1"]
+    assert ids(face.history(config(id="1"))) == ["1"]
+    assert ids(face.history(config())) == ["9"]
+    assert face.history(config(id="none")) == face.history(config("nobody")) == []
+    assert face.history(config(id="3"))[1] == face.get_tuple(config(id="5"))
+
+
+def test_a_loop_ends_a_history(make: Callable[..., Managed]) -> None:
+    face = make()
+    for checkpoint_id, parent in (("1", "3"), ("2", "1"), ("3", "2"), ("4", "3"), ("5", "5")):
+        put(face, checkpoint_id, parent=parent)
+    assert ids(face.history(config(id="4"))) == ["4", "3", "2", "1"]
+    assert ids(face.history(config(id="5"))) == ids(face.children(config(id="5"))) == ["5"]
+    assert [tip.tip for tip in face.branches("t")] == ["4"]
+
+
+def test_children(face: Managed) -> None:
+    assert ids(face.children(config(id="5"))) == ["4", "3", "2"]
+    assert ids(face.children(config(id="1"))) == ["5"]
+    assert face.children(config(id="gone")) == face.children(config()) == []
+    face.delete_for_runs(["none"])
+    face.saver.prune(["t"], keep_last=3)  # type: ignore[call-arg]
+    assert ids(face.children(config(id="5"))) == ["4"]
+
+
+def test_branches(face: Managed) -> None:
+    assert [tuple(branch) for branch in face.branches("t")] == [
+        ("9", None, 1, 1), ("4", "5", 1, 3), ("3", "5", 1, 3), ("2", "5", 1, 3),
+    ]  # fmt: skip
+    assert face.branches("t", "sub") == face.branches("nobody") == []
+    put(face, "6", ns="sub")
+    assert [branch.tip for branch in face.branches("t", "sub")] == ["6"]
+
+
+def test_fork(make: Callable[..., Managed], kv: CountingStore, clock: Clock) -> None:
+    """The line of a checkpoint with writes and calls; no sibling, and nothing that came later."""
+    face = make()
+    text = "long enough to be stored as a chunk of its own " * 40
+    for checkpoint_id, parent in (("1", None), ("2", "1"), ("3", "2"), ("4", "2")):
+        put(
+            face, checkpoint_id, {"x": text + checkpoint_id}, parent=parent, step=int(checkpoint_id)
+        )
+        put(face, "1", {"y": 1}, ns=f"call:{checkpoint_id}", parents={"": checkpoint_id})
+        put(face, checkpoint_id, ns="memory", parent=parent, parents={"": checkpoint_id})
+        face.put_writes(config(id=checkpoint_id), [("x", 1)], f"task {checkpoint_id}")
+    before = face.stats().bytes
+    clock.wait(1)
+    assert face.fork(config(id="3"), "fork") == config("fork", id="3")
+    assert face.stats().bytes - before < 3000
+    assert ids(face.list(config("fork"))) == ["3", "2", "1"]
+    assert ids(face.list(config("fork", ns="memory"))) == ["3", "2", "1"]
+    shown = {one.config["configurable"]["checkpoint_ns"] for one in face.list(config("fork", None))}
+    assert shown == {"", "memory", "call:1", "call:2", "call:3"}
+    assert writes(face, config("fork", id="2")) == [("task 2", "x", 1)]
+    info = face.threads("fork")[0]
+    assert (info.checkpoints, info.writes, info.step) == (9, 3, 3)
+    assert info.created == info.updated > face.threads("t")[0].updated
+    reachability.check(kv)
+    face.delete_thread("t")
+    reachability.check(kv)
+    assert values(face, config("fork")) == {"x": text + "3"}
+    put(face, "5", {"x": "new"}, thread="fork", parent="3")
+    assert ids(face.history(config("fork"))) == ["5", "3", "2", "1"]
+
+
+def test_forks_that_cannot_be(face: Managed) -> None:
+    put(face, "1", ns="sub")
+    put(face, "1", thread="there")
+    face.put_writes(config("early", id="1"), [("x", 1)], "task")
+    for at in (config(id="none"), config("nobody"), config("early")):
+        with pytest.raises(CheckpointNotFoundError) as missing:
+            face.fork(at, "fork")
+        assert missing.value.thread_id == at["configurable"]["thread_id"]
+    for target in ("there", "t"):
+        with pytest.raises(ThreadExistsError) as caught:
+            face.fork(config(id="3"), target)
+        assert caught.value.thread_id == target
+    with pytest.raises(InvalidConfigError, match="root"):
+        face.fork(config(ns="sub"), "fork")
+    with pytest.raises(InvalidConfigError):
+        face.fork({"configurable": {}}, "fork")
+    assert face.get_tuple(config("fork")) is None
+    assert face.fork(config(id="3"), "early") == config("early", id="3")  # nobody saw it
+    assert writes(face, config("early", id="1")) == []
+
+
+def test_what_is_told_of_a_thread(make: Callable[..., Managed], clock: Clock) -> None:
+    face = make(ttl={"default_ttl": 10})
+    put(face, "1", thread=7, step=-1, source="input")
+    clock.wait(1)
+    put(face, "2", thread=7, parent="1", step=0, source="loop")
+    put(face, "1", thread=7, ns="sub", step=5)
+    face.put_writes(config(7, id="2"), [("x", 1), ("y", 2)], "task")
+    (info,) = face.threads()
+    assert info.thread_id == "7"
+    assert info.created.tzinfo is timezone.utc
+    assert (info.updated - info.created) == timedelta(minutes=1)
+    assert info.expires == info.updated + timedelta(minutes=10)
+    assert (info.checkpoints, info.writes) == (3, 2)
+    assert {*info.namespaces} == {"", "sub"}
+    assert (info.step, info.source) == (0, "loop")
+    stats = face.stats()
+    assert (stats.threads, stats.checkpoints, stats.writes) == (1, 3, 2)
+    assert stats.bytes == info.bytes > 0
+    assert stats.file_bytes == 0  # it is in memory
+    put(face, "1", thread="sub only", ns="sub")
+    assert (face.threads("sub")[0].step, face.threads("sub")[0].source) == (None, None)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a", "b", "ab", "c\0", "d" * 200]), st.integers(0, 2500)),
+        max_size=20,
+    ),
+    st.integers(0, 5000),
+    st.integers(0, 5000),
+    st.integers(1, 3),
+    st.booleans(),
+)
+def test_the_order_is_that_of_activity(
+    activity: list[Any], since: int, before: int, size: int, by_id: bool
+) -> None:
+    """To the millisecond, whatever the index is filed by; pages meet, and windows are exact."""
+    now = 1_700_000_000_000
+    saver = LmdbSaver.on(CountingStore(), clock=lambda: now / 1000 + 0.0001)
+    updated: dict[str, int] = {}
+    for number, (thread, milliseconds) in enumerate(activity):
+        now += milliseconds % 500 if number % 2 else milliseconds
+        put(Face(saver), f"{number}", thread=thread)
+        updated[thread] = now
+    expected = sorted(updated, key=lambda thread: (-updated[thread], thread))
+    assert [info.thread_id for info in saver.threads()] == expected
+    pages: list[Any] = []
+    while page := saver.threads(
+        limit=size, after=(pages[-1].thread_id if by_id else pages[-1]) if pages else None
+    ):
+        pages += page
+    assert pages == saver.threads()
+    after, until = 1_700_000_000_000 + since, 1_700_000_000_000 + since + before
+    window = [t for t in expected if after < updated[t] < until]
+    given_times = {"updated_after": after / 1000, "updated_before": until / 1000}
+    assert [info.thread_id for info in saver.threads(**given_times)] == window
+    for info in pages:
+        for moment in (info.updated, info.updated.timestamp()):
+            later = [t for t in expected if updated[t] > updated[info.thread_id]]
+            assert [i.thread_id for i in saver.threads(updated_after=moment)] == later
+            earlier = [t for t in expected if updated[t] < updated[info.thread_id]]
+            assert [i.thread_id for i in saver.threads(updated_before=moment)] == earlier
+    found = [info.thread_id for info in saver.threads("a", updated_after=after / 1000)]
+    assert found == [t for t in expected if t.startswith("a") and updated[t] > after]
+
+
+def test_a_page_after_a_thread_that_is_gone(make: Callable[..., Managed], clock: Clock) -> None:
+    """Its info still tells where to go on; its id does not."""
+    face = make()
+    for number in range(6):
+        put(face, "1", thread=f"{number}")
+        clock.wait(0.01)
+    last = face.threads(limit=2)[-1]
+    face.delete_thread(last.thread_id)
+    assert [info.thread_id for info in face.threads(after=last)] == ["3", "2", "1", "0"]
+    with pytest.raises(ThreadNotFoundError, match="as a whole"):
+        face.threads(after=last.thread_id)
+
+
+def costs(size: int, clock: Clock) -> list[int]:
+    """What is read for several questions to a store of a size."""
+    kv = CountingStore()
+    saver = LmdbSaver.on(kv, clock=clock, cache_size=0, ttl={"default_ttl": 1e6})
+    face = Face(saver)
+    for number in range(size):
+        put(face, "1", thread=f"{number:04}")
+        clock.wait(0.01)
+    put_chain(face, [f"{number:04}" for number in range(10)], thread="chain")
+    for number in range(size):
+        put(face, f"1{number:04}", thread="chain", parent="0005")
+    put(face, "9", thread="chain", parent="0009")
+    page = saver.threads(limit=5)[-1]
+    found = []
+    for ask in (
+        lambda: saver.threads(limit=5),
+        lambda: saver.threads(limit=5, after=page),
+        lambda: saver.threads(limit=5, after=page.thread_id),
+        lambda: saver.threads("0003"),
+        lambda: saver.threads(updated_after=clock.now - 3),
+        saver.stats,
+        lambda: [*saver.history(config("chain", id="0009"))],
+        lambda: saver.children(config("chain", id="0008")),
+        lambda: saver.fork(config("chain", id="0009"), "fork"),
+    ):
+        with kv.counting() as counts:
+            ask()
+            found.append(counts.reads)
+    return found
+
+
+def test_costs_are_those_of_what_is_returned(clock: Clock) -> None:
+    """However many threads, checkpoints and siblings there are."""
+    few, many = costs(30, clock), costs(300, clock)
+    assert few == many
+    assert max(few) < 200

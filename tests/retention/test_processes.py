@@ -1,0 +1,139 @@
+"""Sweeping beside other processes that write, and being killed at it."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from tests.contract.faces import Face, config, put, put_chain, values
+from tests.engine import reachability
+from tests.retention.stores import contents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PATIENCE = 120.0
+START = """
+import sys
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.engine import retain, sweep
+from tests.contract.faces import Face, config, put
+"""
+WRITES = (
+    START
+    + """
+name = sys.argv[2]
+with LmdbSaver(sys.argv[1], sync="off") as saver:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    face, parent, log, seen = Face(saver), None, [], 0
+    for number in range(int(sys.argv[3])):
+        log.append(f"{name} {number} " * 20)
+        id = f"{number:05}"
+        put(face, id, {"log": list(log)}, thread=name, parent=parent)
+        at = config(name, id=id)
+        face.put_writes(at, [("x", log[-1]), ("y", [log])], "task")
+        found = face.get_tuple(at)
+        if found is not None:
+            seen += 1
+            assert found.checkpoint["channel_values"] == {"log": log}
+            assert found.pending_writes in ([], [("task", "x", log[-1]), ("task", "y", [log])])
+        parent = id
+    print(seen, flush=True)
+"""
+)
+SWEEPS = (
+    START
+    + """
+retain.ERASED_AT_ONCE = sweep.SWEPT_AT_ONCE = 3
+with LmdbSaver(sys.argv[1], sync="off", ttl={"default_ttl": 1}, clock=lambda: 1000.0) as saver:
+    print("ready", flush=True)
+    print(saver.sweep().threads, flush=True)
+"""
+)
+
+
+@contextmanager
+def process(program: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as started:
+        assert started.stdout is not None
+        try:
+            assert started.stdout.readline() == "ready\n"
+            yield started
+        finally:
+            if started.poll() is None:
+                started.kill()
+
+
+@pytest.mark.parametrize(
+    "steps", [40, pytest.param(1000, marks=pytest.mark.long)], ids=["short", "long"]
+)
+def test_a_sweep_races_with_other_processes(path: Path, steps: int) -> None:
+    """What a writer reads of its own is whole or gone, and the store adds up afterwards."""
+    ttl: Any = {"default_ttl": 1e-9}
+    with (
+        LmdbSaver(path, sync="off", ttl=ttl) as strict,
+        process(WRITES, path, "one", steps) as one,
+        process(WRITES, path, "two", steps) as two,
+    ):
+        for writer in (one, two):
+            assert writer.stdin is not None
+            writer.stdin.write("\n")
+            writer.stdin.flush()
+        swept = 0
+        while one.poll() is None or two.poll() is None:
+            swept += strict.sweep().checkpoints
+        assert (one.returncode, two.returncode) == (0, 0)
+        reachability.check(strict._kv)
+        swept += strict.sweep().checkpoints
+        assert swept >= 2
+        assert {*contents(strict._kv)} <= {b"\0format", b"\0next-thread", b"\0counts"}
+
+
+@pytest.mark.parametrize(
+    "kills", [4, pytest.param(60, marks=pytest.mark.long)], ids=["short", "long"]
+)
+def test_a_sweep_is_killed(path: Path, kills: int) -> None:
+    """SIGKILL in the midst of it, again and again: what has not expired stays as it is, and the
+    next sweep ends the work."""
+    chooser = random.Random(7)
+    expired = [f"old {number}" for number in range(60)]
+    with LmdbSaver(path, sync="off", clock=lambda: 0.0) as saver:
+        face = Face(saver)
+        for name in expired:
+            put_chain(face, [f"{number:02}" for number in range(8)], thread=name)
+        for number in range(3):
+            saver.copy_thread(expired[number * 7], f"kept {number}")
+            saver.set_ttl(f"kept {number}", None)
+    cut_short = 0
+    for kill in range(kills):
+        with process(SWEEPS, path) as sweeper:
+            try:
+                sweeper.wait(chooser.random() / 10)
+            except subprocess.TimeoutExpired:
+                sweeper.kill()
+            cut_short += sweeper.wait(PATIENCE) < 0
+        with LmdbSaver(path, sync="off", clock=lambda: 1.0) as saver:
+            reachability.check(saver._kv)
+            face = Face(saver)
+            for number in range(3):
+                assert len(face.list(config(f"kept {number}"))) == 8
+                assert values(face, config(f"kept {number}")) == {"value": "value of 07"}
+            put(face, "99", {"x": "y" * 3000}, thread=f"late {kill}")
+    assert cut_short
+    with LmdbSaver(path, sync="off", ttl={"default_ttl": 1}, clock=lambda: 1000.0) as saver:
+        saver.sweep()
+        reachability.check(saver._kv)
+        assert not reachability.detached(saver._kv)
+        assert {info.thread_id for info in saver.threads()} == {f"kept {n}" for n in range(3)}
+        assert saver.stats().checkpoints == 24

@@ -69,11 +69,11 @@ def grow(saver: LmdbSaver, thread: str, start: int, stop: int, namespace: str = 
 
 def edited(saver: LmdbSaver, thread: str) -> None:
     """A thread whose long list is edited all over, so that it is named by nodes."""
-    lines = [words(i, 60) for i in range(2500)]
+    lines = [words(i, 9) for i in range(3000)]
     at = config(thread)
     for n in range(3):
-        for i in range(n, len(lines), 23):
-            lines[i] = words(i + n, 61)
+        for i in range(n, len(lines), 29):
+            lines[i] = words(i + n, 10)
         at = put(saver, at, f"{n}", {"lines": [*lines]})
 
 

@@ -60,7 +60,7 @@ def odd(rng: Random) -> Any:
         uuid.UUID(int=rng.getrandbits(100)),
         decimal.Decimal("1.50"),
         dt.datetime(2024, 5, 6, 7, tzinfo=dt.timezone.utc),
-        pathlib.PurePosixPath("/a/b"),
+        pathlib.Path("/a/b"),
         HumanMessage("inside", id="i"),
         {1: "one", "1": "text"},
         [[], {}, ()],

@@ -146,12 +146,16 @@ def test_what_is_told_of_a_thread(make: Callable[..., Managed], clock: Clock) ->
     assert (face.threads("sub")[0].step, face.threads("sub")[0].source) == (None, None)
 
 
+PASSING = [0, 1, 30, 60, 99, 100, 101, 500, 2500]
+"""Milliseconds; an index may be a tenth of a second behind."""
+
+
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["a", "b", "ab", "c\0", "d" * 200]), st.integers(0, 2500)),
+        st.tuples(st.sampled_from(["a", "b", "ab", "c\0", "d" * 200]), st.sampled_from(PASSING)),
         max_size=20,
     ),
-    st.integers(0, 5000),
+    st.integers(0, 500),
     st.integers(0, 5000),
     st.integers(1, 3),
     st.booleans(),
@@ -164,7 +168,7 @@ def test_the_order_is_that_of_activity(
     saver = LmdbSaver.on(CountingStore(), clock=lambda: now / 1000 + 0.0001)
     updated: dict[str, int] = {}
     for number, (thread, milliseconds) in enumerate(activity):
-        now += milliseconds % 500 if number % 2 else milliseconds
+        now += milliseconds
         put(Face(saver), f"{number}", thread=thread)
         updated[thread] = now
     expected = sorted(updated, key=lambda thread: (-updated[thread], thread))
@@ -174,6 +178,7 @@ def test_the_order_is_that_of_activity(
         limit=size, after=(pages[-1].thread_id if by_id else pages[-1]) if pages else None
     ):
         pages += page
+        assert len(pages) <= len(updated)
     assert pages == saver.threads()
     after, until = 1_700_000_000_000 + since, 1_700_000_000_000 + since + before
     window = [t for t in expected if after < updated[t] < until]

@@ -181,6 +181,31 @@ def test_a_thread_is_looked_at_again_before_it_goes(
     assert ids(face.list(config("anew"))) == ["3"]
 
 
+def test_activity_in_quick_succession(make: Callable[..., Managed], clock: Clock) -> None:
+    """The last of it counts, though the index is not told of every single one."""
+    face = make(ttl=FIVE)
+    put(face, "1")
+    clock.wait(0.05 / 60)
+    put(face, "2", parent="1")
+    clock.wait(5 - 0.04 / 60)
+    assert face.sweep().threads == 0
+    assert ids(face.list(config())) == ["2", "1"]
+    clock.wait(0.05 / 60)
+    assert face.sweep().threads == 1
+
+
+def test_history_of_exactly_the_age(make: Callable[..., Managed], clock: Clock) -> None:
+    """It stays; what is older goes."""
+    face = make(ttl={"max_history_age": 5})
+    put(face, "1")
+    clock.wait(1)
+    put(face, "2", parent="1")
+    put(face, "3", parent="2")
+    clock.wait(5)
+    assert drop(face) == (1, 1, 0)
+    assert ids(face.list(config())) == ["3", "2"]
+
+
 def fill(saver: LmdbSaver, clock: Clock) -> None:
     """Store some of everything; a part of it expires."""
     face = Face(saver)

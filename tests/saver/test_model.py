@@ -278,6 +278,7 @@ class Savers(RuleBasedStateMachine):
             prefix, limit=2, after=(found[-1] if by else found[-1].thread_id) if found else None
         ):
             found += page
+            assert len(found) <= len(expected)
         assert [info.thread_id for info in found] == expected
         assert found == saver.threads(prefix)
         for info in found:

@@ -10,13 +10,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import lmdb
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.engine import keys, records
 from langgraph.checkpoint.lmdb.kv import pages
 from langgraph.checkpoint.lmdb.kv.lmdb import LmdbStore
-from tests.engine import stores
+from tests.engine import reachability, stores
+from tests.reliability.checking import content
+from tests.reliability.disk import PAGE, SECTOR
 
 
 def filled(path: Path) -> Path:
@@ -40,10 +43,18 @@ def damage(path: Path) -> None:
     kv.close()
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def records_of(saver: LmdbSaver) -> dict[bytes, bytes]:
+    """All that is in a store."""
+    with saver._kv.read() as reader:
+        return dict(reader.range(b"", b"\xff" * 512))
+
+
+def run(
+    *arguments: str, command: str = "verify", **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run the command."""
     return subprocess.run(
-        [sys.executable, "-m", "langgraph.checkpoint.lmdb", "verify", *arguments],
+        [sys.executable, "-m", "langgraph.checkpoint.lmdb", command, *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -166,9 +177,8 @@ def test_damaged_pages_are_named_and_not_read(tmp_path: Path) -> None:
     path = filled(tmp_path / "store")
     if pages.check(str(path)).unchecked is not None:
         pytest.skip("this release of lmdb cannot check pages")
-    size = os.sysconf("SC_PAGE_SIZE")
     data = bytearray((path / "data.mdb").read_bytes())
-    leaves = [at for at in range(2 * size, len(data), size) if data[at + 10] & 2]
+    leaves = [at for at in range(2 * PAGE, len(data), PAGE) if data[at + 10] & 2]
     data[leaves[len(leaves) // 2]] ^= 4  # the number that the page has of itself
     (path / "data.mdb").write_bytes(data)
     done = run(str(path), "--json")
@@ -176,3 +186,52 @@ def test_damaged_pages_are_named_and_not_read(tmp_path: Path) -> None:
     report = json.loads(done.stdout)
     assert set(report["counts"]) == {"pages"}
     assert report["records_unchecked"]
+
+
+def test_a_store_with_damaged_pages_is_salvaged(tmp_path: Path) -> None:
+    path = filled(tmp_path / "store")
+    with LmdbSaver(path, clock=stores.Clock()) as saver:
+        before = content(saver)
+    data = bytearray((path / "data.mdb").read_bytes())
+    leaves = [at for at in range(2 * PAGE, len(data), PAGE) if data[at + 10] & 2]
+    for at in leaves[5::20]:
+        data[at : at + SECTOR] = bytes(SECTOR)
+    (path / "data.mdb").write_bytes(data)
+    target = tmp_path / "new"
+    done = run(str(path), str(target), "--json", command="salvage")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {problem["kind"] for problem in found["problems"]} >= {"pages", "lost_checkpoint"}
+    assert (path / "data.mdb").read_bytes() == data
+    with LmdbSaver(target, clock=stores.Clock()) as saver:
+        reachability.check(saver._kv)
+        left = content(saver)
+        assert 0 < len(left) < len(before)
+        for key in left.keys() & before.keys():
+            assert left[key].values == before[key].values
+        stores.grow(saver, "another", 1, 3)
+        assert saver.verify().ok
+
+
+def test_a_sound_store_is_salvaged_whole_and_into_nothing_that_is_there(tmp_path: Path) -> None:
+    path, target = filled(tmp_path / "store"), tmp_path / "new"
+    done = run(str(path), str(target), command="salvage")
+    assert (done.returncode, done.stderr) == (0, "")
+    with LmdbSaver(path) as old, LmdbSaver(target) as new:
+        assert records_of(new) == records_of(old)
+    done = run(str(path), str(target), command="salvage")
+    assert done.returncode == 2
+    assert "there is a store already" in done.stderr
+    assert run(str(tmp_path / "none"), str(tmp_path / "x"), command="salvage").returncode == 2
+
+
+def test_an_old_lmdb_cannot_check_pages_and_the_report_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lmdb.verify", None)
+    monkeypatch.delattr(lmdb, "verify", raising=False)
+    with LmdbSaver(tmp_path / "store") as saver:
+        found = saver.verify()
+    assert found.ok
+    assert found.pages_unchecked is not None
+    assert "3.0" in found.pages_unchecked

@@ -11,6 +11,8 @@ import json
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb import configs
@@ -21,15 +23,18 @@ from langgraph.checkpoint.lmdb.engine.retention import Retention
 from langgraph.checkpoint.lmdb.engine.settings import Settings
 from langgraph.checkpoint.lmdb.engine.store import check_format
 from langgraph.checkpoint.lmdb.engine.verify import verify
-from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
-from langgraph.checkpoint.lmdb.kv import pages
+from langgraph.checkpoint.lmdb.errors import DamagedError, InvalidPathError, LmdbSaverError
+from langgraph.checkpoint.lmdb.kv import pages, salvage
 from langgraph.checkpoint.lmdb.kv.lmdb import LmdbStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from langgraph.checkpoint.lmdb.kv.base import Writer
+
 CLEAN, PROBLEMS, FAILED = 0, 1, 2
 _LEVEL = 3
+_AT_ONCE = 5000  # records in a transaction
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,9 +55,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("path", help="the folder of the store")
     command.add_argument("--repair", action="store_true", help="repair what is wrong")
     command.add_argument("--json", action="store_true", help="print the report as JSON")
+    command = commands.add_parser(
+        "salvage",
+        help="copy what damaged pages have left over",
+        description="Copy what can be read of a store to a new one, and repair that. Works without "
+        "LMDB's help, so that damaged pages do no harm. The store is not changed. Status as for "
+        "verify: 0 if the new store has no problems; what it lacks is told as problems.",
+    )
+    command.add_argument("path", help="the folder of the store, which nobody has open")
+    command.add_argument("target", help="the folder of the new store")
+    command.add_argument("--json", action="store_true", help="print the report as JSON")
     options = parser.parse_args(arguments)
     try:
-        found = _verify(options.path, options.repair)
+        if options.command == "verify":
+            found = _verify(options.path, options.repair)
+        else:
+            found = _salvage(options.path, options.target)
     except LmdbSaverError as error:
         print(error, file=sys.stderr)
         return FAILED
@@ -86,6 +104,43 @@ def _verify(path: str, repairing: bool) -> VerifyReport:
         return repair(plain, _settings()) if repairing else verify(plain)
     finally:
         kv.close()
+
+
+def _salvage(path: str, target: str) -> VerifyReport:
+    try:
+        file = salvage.open_file(path)
+    except OSError as error:
+        raise InvalidPathError(f"there is no store to read: {error}", path=path) from error
+    with file:
+        source = salvage.Salvage(file)
+        kv = LmdbStore.open(target)
+        try:
+            with kv.read() as reader:
+                if any(True for _ in reader.keys(b"", b"\xff" * 512)):
+                    raise InvalidPathError("there is a store already", path=target)
+            _fill(kv, source)
+            plain = encryption.unlock(kv, None)
+            with suppress(DamagedError, InvalidPathError):  # repaired, or made anew
+                check_format(plain)
+            found = repair(plain, _settings())
+        finally:
+            kv.close()
+    if not source.skipped:
+        return found
+    text = f"{source.skipped} pages or records could not be read, with all that they lead to"
+    lost = Problem(report.PAGES, text, outcome=report.LOST)
+    return replace(found, problems=(lost, *found.problems))
+
+
+def _fill(kv: LmdbStore, source: salvage.Salvage) -> None:
+    rows = source.records()
+    while batch := list(islice(rows, _AT_ONCE)):
+
+        def put(writer: Writer, batch: list[tuple[bytes, bytes]] = batch) -> None:
+            for key, value in batch:
+                writer.put(key, value)
+
+        kv.write(put)
 
 
 def _settings() -> Settings:

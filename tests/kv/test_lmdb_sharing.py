@@ -164,7 +164,7 @@ def test_who_was_on_the_way_in_while_the_store_was_closed_stays_out(open_lmdb: O
     store.close()
     for write in (True, False):
         with pytest.raises(StoreClosedError):
-            env.begin(write=write)
+            env.begin(env.check_outside(), write=write)
 
 
 class Interrupted:

@@ -8,6 +8,7 @@ import os
 import threading
 import weakref
 from collections import deque
+from itertools import islice
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -36,7 +37,6 @@ class _Waiting(Generic[T]):
         "error",
         "finished",
         "future",
-        "leads",
         "patient",
         "result",
         "wake",
@@ -54,7 +54,6 @@ class _Waiting(Generic[T]):
         self.wake = threading.Lock()
         self.wake.acquire()
         self.finished = False
-        self.leads = False
         self.abandoned = False
         self.result: Any = None
         self.error: BaseException | None = None
@@ -75,15 +74,8 @@ class _Waiting(Generic[T]):
             future.set_exception(self.error)
 
 
-class _Linger:
-    """A leader's wait for company."""
-
-    __slots__ = ("deposed", "over")
-
-    def __init__(self) -> None:
-        self.over = _locked()
-        self.deposed = False
-        """Whether another thread has taken the lead."""
+_SERVICE = object()
+"""Leads for coroutines."""
 
 
 class GroupCommit:
@@ -102,8 +94,10 @@ class GroupCommit:
     def _reset(self) -> None:
         self._mutex = threading.Lock()
         self._queue: deque[_Waiting[Any]] = deque()
-        self._leading = False
-        self._linger: _Linger | None = None
+        self._leader: object = None
+        """The operation whose thread commits, `_SERVICE`, or None."""
+        self._linger: threading.Lock | None = None
+        """What a leader that waits for company waits for."""
         self._summons: SimpleQueue[bool] | None = None
 
     def run(self, apply: Callable[[Writer], T], *, patient: bool = False) -> T:
@@ -118,15 +112,18 @@ class GroupCommit:
             Exception: Whatever `apply` or the commit raised.
         """
         waiting = _Waiting(apply, patient)
-        with self._mutex:
-            lead = self._enqueue(waiting) or not self._leading
-            self._leading = True
-        if lead:
-            self._lead(waiting)
-        while not waiting.finished:
-            self._wait(waiting)
-            if waiting.leads:  # perhaps more than once: others may be before it in the queue
-                self._lead(waiting)
+        try:
+            with self._mutex:
+                if self._enqueue(waiting) or self._leader is None:
+                    self._leader = waiting
+            while not waiting.finished:  # it may lead twice: others may be before it in the queue
+                if self._leader is waiting:
+                    self._lead(waiting)
+                else:
+                    waiting.wake.acquire()
+        except BaseException:  # an interrupt, which may come anywhere
+            self._leave(waiting)
+            raise
         if waiting.error is not None:
             raise waiting.error
         return cast("T", waiting.result)
@@ -140,8 +137,7 @@ class GroupCommit:
         assert waiting.future is not None
         with self._mutex:
             self._enqueue(waiting)
-            if not self._leading:
-                self._leading = True
+            if self._leader is None:
                 self._summon()
         return cast("T", await waiting.future)
 
@@ -149,52 +145,47 @@ class GroupCommit:
         """Queue an operation; whether it takes the lead from one that waits for company. So the
         thread that is in a hurry need not be woken, nor wait for another one to be."""
         self._queue.append(waiting)
-        linger = self._linger
-        if linger is None or waiting.patient:
+        if self._linger is None or waiting.patient:
             return False
-        linger.deposed = waiting.future is None
-        self._end_linger(linger)
-        return linger.deposed
+        self._end_linger()
+        return waiting.future is None
 
-    def _end_linger(self, linger: _Linger) -> None:
-        self._linger = None
-        linger.over.release()
+    def _end_linger(self) -> None:
+        lingering, self._linger = self._linger, None
+        if lingering is not None:
+            lingering.release()
 
-    def _wait_for_company(self, own: _Waiting[Any] | None) -> bool:
+    def _wait_for_company(self, own: object) -> bool:
         """Wait a moment while all that is queued has time; whether the caller still leads."""
         with self._mutex:
             if not all(waiting.patient for waiting in self._queue):
-                return True
-            linger = self._linger = _Linger()
-        try:
-            if linger.over.acquire(timeout=LINGER):
-                return not linger.deposed
-        except BaseException:  # an interrupt: whoever came meanwhile must not be left alone
-            with self._mutex:
-                if self._linger is linger:
-                    self._end_linger(linger)
-                if own is not None:
-                    own.abandoned = True
-            if not linger.deposed:
-                self._hand_over()
-            raise
+                return self._leader is own
+            lingering = self._linger = _locked()
+        lingering.acquire(timeout=LINGER)
         with self._mutex:
-            if self._linger is linger:
-                self._end_linger(linger)
-        return not linger.deposed
+            if self._linger is lingering:
+                self._linger = None
+            return self._leader is own
 
-    def _wait(self, waiting: _Waiting[Any]) -> None:
-        try:
-            waiting.wake.acquire()
-        except BaseException:  # an interrupt: the lead must not get stuck with a thread that left
-            with self._mutex:
-                waiting.abandoned = True
-                leads = waiting.leads
-            if leads:
-                self._hand_over()
-            raise
+    def _leave(self, waiting: _Waiting[Any]) -> None:
+        """Give up an operation whose thread was interrupted; it may be committed all the same.
+
+        Nothing that others wait for gets stuck with a thread that left.
+        """
+        with self._mutex:
+            waiting.abandoned = True
+            if self._leader is not waiting:
+                return
+            if self._linger is not None:
+                self._linger = None
+            done = [one for one in self._queue if one.finished]
+            if not waiting.finished and waiting in self._queue:
+                self._queue.remove(waiting)
+        _announce(done)
+        self._hand_over(waiting)
 
     def _summon(self) -> None:
+        self._leader = _SERVICE
         if self._summons is None:
             self._summons = SimpleQueue()
             threading.Thread(
@@ -204,7 +195,7 @@ class GroupCommit:
 
     def _serve(self, summons: SimpleQueue[bool]) -> None:
         while summons.get():
-            self._lead(None)
+            self._lead(_SERVICE)
 
     def close(self) -> None:
         """End the thread that serves coroutines, once it does not lead; a later call to
@@ -214,25 +205,15 @@ class GroupCommit:
         if summons is not None:
             summons.put(False)
 
-    def _lead(self, own: _Waiting[Any] | None) -> None:
-        if own is not None:
-            own.leads = False
+    def _lead(self, own: object) -> None:
         if not self._wait_for_company(own):
             return
-        with self._mutex:
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
-        try:
-            # Nobody interrupts the thread that serves coroutines: there it is the operation's own.
-            self._commit(batch, BaseException if own is None else Exception)
-        except BaseException:  # an interrupt of the leading thread: the others' work stays queued
-            _announce([w for w in batch if w.finished])
-            with self._mutex:
-                rest = (w for w in reversed(batch) if w is not own and not w.finished)
-                self._queue.extendleft(rest)
-            self._hand_over()
-            raise
+        with self._mutex:  # all stay in the queue until they are done
+            batch = list(islice(self._queue, MAX_BATCH))
+        # Nobody interrupts the thread that serves coroutines: there it is the operation's own.
+        self._commit(batch, BaseException if own is _SERVICE else Exception)
         _announce(batch)
-        self._hand_over()
+        self._hand_over(own)
 
     def _commit(self, batch: list[_Waiting[Any]], errors: type[BaseException]) -> None:
         if len(batch) > 1:
@@ -246,6 +227,8 @@ class GroupCommit:
             except errors:  # each alone, to tell whose it is
                 pass
             else:
+                for waiting in batch:
+                    waiting.finished = True
                 return
         for waiting in batch:
             try:
@@ -254,14 +237,18 @@ class GroupCommit:
                 waiting.error = error
             waiting.finished = True
 
-    def _hand_over(self) -> None:
+    def _hand_over(self, own: object) -> None:
         with self._mutex:
+            if self._leader is not own:
+                return
+            while self._queue and self._queue[0].finished:
+                self._queue.popleft()
             if not self._queue:
-                self._leading = False
+                self._leader = None
                 return
             for waiting in self._queue:
-                if waiting.future is None and not waiting.abandoned:
-                    waiting.leads = True
+                if waiting.future is None and not waiting.abandoned and not waiting.finished:
+                    self._leader = waiting
                     waiting.notify()
                     return
             self._summon()

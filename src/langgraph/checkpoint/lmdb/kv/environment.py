@@ -80,13 +80,9 @@ class Environment:
         self._quiet = False
         self._lost: lmdb.Environment | None = None
 
-    def begin(self, *, write: bool) -> tuple[int, lmdb.Transaction]:
-        """Begin a transaction of this thread.
-
-        Returns:
-            What to give to `end`, and the transaction.
-        """
-        who = self._gate.outside()
+    def begin(self, who: int, *, write: bool) -> lmdb.Transaction:
+        """Begin a transaction of this thread, `who`, as `check_outside` told; also if this is
+        interrupted, `end` has to follow."""
         for _ in range(_ATTEMPTS):
             transaction: lmdb.Transaction | None = None
             failure: lmdb.Error | None = None
@@ -99,7 +95,7 @@ class Environment:
                     if write:
                         self._make_ready(env)
                     begun = True
-                    return who, transaction
+                    return transaction
             except lmdb.Error as error:
                 failure = error
             finally:  # an interrupt may come anywhere
@@ -128,9 +124,9 @@ class Environment:
         """Count a transaction out of which nothing is used any more."""
         self._gate.leave(who)
 
-    def check_outside(self) -> None:
-        """Raise UsageError if this thread has a transaction open."""
-        self._gate.outside()
+    def check_outside(self) -> int:
+        """This thread, if it has no transaction open; if it has one, raise UsageError."""
+        return self._gate.outside()
 
     def open(self) -> None:
         """Open the LMDB environment, unless it is open."""

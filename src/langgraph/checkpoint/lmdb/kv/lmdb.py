@@ -48,13 +48,21 @@ class LmdbReader(Reader):
 
     def __init__(self, store: LmdbStore) -> None:
         self._store = store
+        self._who: int | None = None
         self._txn = _OVER
         self._changes = 0
 
     def __enter__(self) -> Self:
         self._env = self._store._environment()
-        self._who, self._txn = self._env.begin(write=self._writes)
+        self._who = self._env.check_outside()
+        self._txn = self._env.begin(self._who, write=self._writes)
         return self
+
+    def __del__(self) -> None:
+        # An interrupt can keep a `with` block from being entered or left in full, or this
+        # object from being made.
+        if getattr(self, "_who", None) is not None:
+            self.__exit__(None, None, None)
 
     def __exit__(
         self,
@@ -64,10 +72,14 @@ class LmdbReader(Reader):
     ) -> None:
         transaction, self._txn = self._txn, _OVER
         try:
-            self._env.abort(transaction)
+            if transaction is not _OVER:
+                self._env.abort(transaction)
         finally:
             del transaction  # with the last reference the slot in the reader table is given back
-            self._env.end(self._who)
+            who = self._who
+            if who is not None:
+                self._env.end(who)
+                self._who = None
 
     def get(self, key: bytes) -> bytes | None:
         try:

@@ -41,8 +41,11 @@ class Verifying(BaseCheckpointSaver[Any]):
         what cannot, is taken out and put into a new file beside the store first,
         `quarantine-<n>.jsonl`, as the bytes that it was. A checkpoint of which anything is damaged
         goes as a whole, with its pending writes; its children stay. Where channels are rebuilt
-        from what is gone, asking for their history raises DamagedError from then on. Of threads
-        that were deleted nothing is kept. A repair that is cut short is finished by the next.
+        from what is gone, asking for their history raises DamagedError from then on. A repair that
+        is cut short is finished by the next.
+
+        Of threads that were deleted nothing goes into that file. Deleting threads later does not
+        reach it: delete the file when it is of no more use.
 
         Args:
             repair: Repair what is wrong.

@@ -1,0 +1,59 @@
+"""Encrypted stores are checked and repaired like others."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.engine import encryption
+from langgraph.checkpoint.lmdb.engine.encryption import HEADER
+from langgraph.checkpoint.lmdb.engine.repair import repair
+from langgraph.checkpoint.lmdb.engine.verify import verify
+from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
+from tests.engine import reachability, stores
+from tests.engine.damage import flipped, store_of
+
+KEY = b"k" * 32
+
+
+@pytest.fixture(scope="module")
+def stored() -> dict[bytes, bytes]:
+    """The records of an encrypted store, as they are stored."""
+    inner = MemoryStore()
+    saver = LmdbSaver.on(encryption.unlock(inner, KEY), clock=stores.Clock())
+    stores.grow(saver, "a", 1, 6)
+    stores.grow(saver, "a", 1, 3, "sub:1")
+    saver.copy_thread("a", "copy")
+    saver.prune(["a"], keep_last=2)
+    with inner.read() as reader:
+        return dict(reader.range(b"", b"\xff" * 512))
+
+
+def test_there_are_no_false_alarms(stored: dict[bytes, bytes]) -> None:
+    found = verify(encryption.unlock(store_of(stored), KEY))
+    assert found.ok, found.problems
+    assert found.checked["checkpoints"] > 5
+
+
+@pytest.mark.parametrize("how", ["value", "key", "gone"])
+def test_what_is_changed_is_noticed_and_repaired(how: str, stored: dict[bytes, bytes]) -> None:
+    random = Random(1)
+    settings: Any = LmdbSaver.on(MemoryStore(), clock=stores.Clock())._core.store.settings
+    for key in random.sample(sorted(stored.keys() - {HEADER}), 25):
+        changed = dict(stored)
+        value = changed.pop(key)
+        if how == "value":
+            changed[key] = flipped(value, random)
+        elif how == "key":
+            changed[flipped(key, random)] = value
+        kv = encryption.unlock(store_of(changed), KEY)
+        assert not verify(kv).ok, key
+        found = repair(kv, settings)
+        assert found.ok, (key, found.problems)
+        reachability.check(kv)
+        saver = LmdbSaver.on(kv, clock=stores.Clock())
+        stores.grow(saver, "a", 50, 51)
+        assert verify(kv).ok

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine import keys, records, report
+from langgraph.checkpoint.lmdb.engine import keys, records, report, threads
+from langgraph.checkpoint.lmdb.engine.repair import repair
 from langgraph.checkpoint.lmdb.engine.verify import verify
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
-from tests.engine import stores
+from tests.engine import reachability, stores
 from tests.engine.damage import Original, flipped, store_of
 from tests.reliability.oracle import Worker
 
@@ -136,3 +137,54 @@ def test_an_interrupted_deletion_is_no_problem(monkeypatch: pytest.MonkeyPatch) 
         kv.write(core.housekeeping.erase(1))
         found = verify(kv)
         assert found.ok, found.problems
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("updated", 1),
+        ("filed", 1),
+        ("next_arena", 0),
+        ("next_namespace", 1),
+        ("checkpoints", 1),
+        ("writes", 1),
+        ("size", 1),
+        ("owners", [5]),
+        ("ttl", 1),
+        ("settled", True),
+        ("grown", False),
+        ("oldest", None),
+        ("id", "another"),
+        ("number", 2),
+    ],
+)
+def test_a_wrong_field_of_a_thread_is_noticed_and_repaired(
+    field: str, value: object, original: Original
+) -> None:
+    """As a mistake of this package would leave it: sealed, and wrong."""
+    kv = store_of(original.records)
+    key = keys.thread_number(1)
+    with kv.read() as reader:
+        thread = threads.decode(key, reader.get(key) or b"")
+    setattr(thread, field, value)
+    sealed = records.seal(key, records.pack(threads._payload(thread), None))
+    kv.write(lambda writer: writer.put(key, sealed))
+    found = verify(kv)
+    assert not found.ok
+    if field in ("checkpoints", "writes"):
+        assert any(field.rstrip("s") in problem.message for problem in found.problems)
+    settings: Any = LmdbSaver.on(MemoryStore(), clock=stores.Clock())._core.store.settings
+    assert repair(kv, settings).ok
+    reachability.check(kv)
+
+
+def test_a_namespace_that_holds_nothing_is_noticed(original: Original) -> None:
+    kv = store_of(original.records)
+    key = keys.namespace(1, "empty")
+    sealed = records.seal(key, records.pack(records.encode((1, "empty")), None))
+    kv.write(lambda writer: writer.put(key, sealed))
+    assert not verify(kv).ok  # the number is another's
+    sealed = records.seal(key, records.pack(records.encode((3, "empty")), None))
+    kv.write(lambda writer: writer.put(key, sealed))
+    (orphan, count) = verify(kv).problems
+    assert {orphan.kind, count.kind} == {report.ORPHAN, report.WRONG_COUNT}

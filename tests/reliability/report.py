@@ -7,7 +7,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.reliability import beyond, faults, flipping, full, killing, lying, order, power
+from tests.reliability import (
+    beyond,
+    crowds,
+    faults,
+    flipping,
+    full,
+    hostile,
+    killing,
+    lying,
+    order,
+    power,
+)
 from tests.reliability.outcome import Outcome, UnavailableError
 
 if TYPE_CHECKING:
@@ -48,6 +59,8 @@ KINDS = (
     Kind(full, 60, 3000),
     Kind(flipping, 1000, 50_000),
     Kind(lying, 200, 5000),
+    Kind(hostile, 300, 20_000),
+    Kind(crowds, 5, 60),
     Kind(beyond, 3, 30),
 )
 

@@ -26,7 +26,7 @@ FIVE = {"default_ttl": 5}
 def face(make: Callable[..., Managed], clock: Clock) -> Managed:
     """A saver with one thread that has just expired, and another that has not."""
     face = make(ttl=FIVE)
-    put(face, "1", {"x": "old"}, run_id="r", user_id="u", step=1)
+    put(face, "1", {"x": "stored in chunks of its own " * 90}, run_id="r", user_id="u", step=1)
     put(face, "2", {"x": "older"}, parent="1", run_id="r", user_id="u", source="input", step=1)
     face.put_writes(config(id="2"), [("x", 1), ("delta", 2)], "task")
     put(face, "3", ns="call:1", parents={"": "2"}, run_id="r")

@@ -194,6 +194,17 @@ def test_the_order_is_that_of_activity(
     assert found == [t for t in expected if t.startswith("a") and updated[t] > after]
 
 
+def test_activity_in_quick_succession_is_in_order(
+    make: Callable[..., Managed], clock: Clock
+) -> None:
+    face = make()
+    for thread in ("a", "b", "a", "c", "b", "a"):
+        put(face, "1", thread=thread)
+        clock.wait(0.015 / 60)
+    assert [info.thread_id for info in face.threads()] == ["a", "b", "c"]
+    assert [info.thread_id for info in face.threads(limit=1)] == ["a"]
+
+
 def test_a_page_after_a_thread_that_is_gone(make: Callable[..., Managed], clock: Clock) -> None:
     """Its info still tells where to go on; its id does not."""
     face = make()

@@ -12,6 +12,7 @@ from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.engine import keys, records, report, threads
 from langgraph.checkpoint.lmdb.engine.repair import repair
 from langgraph.checkpoint.lmdb.engine.verify import verify
+from langgraph.checkpoint.lmdb.errors import StoreIOError
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.engine import reachability, stores
 from tests.engine.damage import Original, flipped, store_of
@@ -188,3 +189,30 @@ def test_a_namespace_that_holds_nothing_is_noticed(original: Original) -> None:
     kv.write(lambda writer: writer.put(key, sealed))
     (orphan, count) = verify(kv).problems
     assert {orphan.kind, count.kind} == {report.ORPHAN, report.WRONG_COUNT}
+
+
+class ForgetfulStore(MemoryStore):
+    """Undoes a transaction when it is told to."""
+
+    undo = False
+
+    def write(self, apply: Any) -> Any:
+        def undone(writer: Any) -> Any:
+            result = apply(writer)
+            if self.undo:
+                raise StoreIOError("as told")
+            return result
+
+        return super().write(undone)
+
+
+def test_the_number_of_an_arena_that_was_given_in_vain_is_given_again() -> None:
+    kv = ForgetfulStore()
+    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    at = stores.put(saver, stores.config("a"), "1", {"first": "x" * 2000})
+    kv.undo = True
+    with pytest.raises(StoreIOError):
+        stores.put(saver, at, "2", {"second": "y" * 2000})
+    kv.undo = False
+    stores.put(saver, at, "2", {"second": "z" * 2000})
+    assert verify(kv).ok

@@ -230,7 +230,7 @@ class CheckpointStore:
             return Kept(value, [])
         key = (thread.number, namespace, channel)
         arena = self._arenas.get(key)
-        if arena is None:
+        if arena is None or arena >= thread.next_arena:  # then it was undone that it was given
             arena = _arena_of(value.base, thread.number)
             if arena is None:
                 arena = thread.new_arena()

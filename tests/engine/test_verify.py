@@ -75,6 +75,16 @@ def test_a_problem_says_where_it_is(original: Original) -> None:
     assert where == ("a", "", "0003")
 
 
+def test_a_chunk_that_is_gone_is_named(original: Original) -> None:
+    key = next(key for key in sorted(original.records) if key.startswith(keys.of_thread(b"d", 1)))
+    changed = {other: value for other, value in original.records.items() if other != key}
+    found = verify(store_of(changed))
+    missing = [p for p in found.problems if p.kind == report.MISSING]
+    assert {problem.record for problem in missing} == {key.hex()}
+    assert {problem.thread_id for problem in missing} == {"a", "copy", "fork", "copy of fork"}
+    assert all(problem.channel for problem in missing)
+
+
 def test_a_value_of_another_length_is_noticed_where_every_record_is_sound(
     original: Original,
 ) -> None:

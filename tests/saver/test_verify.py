@@ -77,18 +77,19 @@ def test_a_saver_checks_and_repairs_its_store(tmp_path: Path) -> None:
 
 
 def test_what_was_remembered_of_a_store_before_its_repair_is_not_used(tmp_path: Path) -> None:
-    filled(tmp_path / "store")
+    """Else the chunks that the repair freed would be named again."""
     with LmdbSaver(tmp_path / "store") as saver:
+        stores.grow(saver, "a", 1, 4)
         before = saver.get_tuple(stores.config("a", "", "0003"))
         assert before is not None
         damage_of = keys.checkpoint(1, 0, "0003")
-        saver._kv.write(lambda w: w.put(damage_of, b"\x00" * 20))
+        saver._kv.write(lambda writer: writer.put(damage_of, b"\x00" * 20))
         assert saver.verify(repair=True).ok
         at = stores.put(saver, before.config, "0009", dict(before.checkpoint["channel_values"]))
+        assert saver.verify().ok
         found = saver.get_tuple(at)
         assert found is not None
         assert found.checkpoint["channel_values"] == before.checkpoint["channel_values"]
-        assert saver.verify().ok
 
 
 def test_an_encrypted_store_keeps_its_secrets_in_quarantine(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 def assert_whole(saver: LmdbSaver) -> None:
     """Assert that nothing is half there: no garbage, no dangling reference, every count right."""
     reachability.check(saver._kv)
+    found = saver.verify()
+    assert found.ok, found.problems
 
 
 def content(saver: LmdbSaver) -> State:

@@ -25,10 +25,10 @@ demo: $(VENV)/.dev  ## an agent that is killed in mid-run, resumes, is approved,
 test: $(VENV)/.dev  ## the tests
 	$(BIN)/python -m pytest
 
-test-oldest:  ## the tests with the oldest supported releases of everything
+test-oldest:  ## the tests with the oldest supported releases of everything, without faults and fuzzing
 	$(OLDEST_PYTHON) -m venv .venvs/oldest
 	.venvs/oldest/bin/python -m pip install --quiet --disable-pip-version-check -c tests/oldest.txt -e '.[test]'
-	.venvs/oldest/bin/python -m pytest
+	.venvs/oldest/bin/python -m pytest --ignore tests/reliability --ignore tests/fuzz
 
 $(VENV)/.conformance: $(VENV)/.dev conformance/pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e 'conformance[test]'

@@ -103,10 +103,17 @@ class OneLoop(Faulty):
 
 
 class _Slow(Faulty):
-    """Leaves a moment between the steps of an operation."""
+    """Leaves a moment between the steps of an operation, so that another call comes as far."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.meeting = threading.Barrier(2)
 
     def pause(self) -> None:
-        time.sleep(0.005)
+        try:
+            self.meeting.wait(0.05)
+        except threading.BrokenBarrierError:
+            self.meeting.reset()
 
 
 @mutant("concurrent.puts")

@@ -26,6 +26,7 @@ from langgraph.checkpoint.lmdb.engine import (
     records,
     report,
     store,
+    survey,
     sweep,
     threads,
     verify,
@@ -93,7 +94,7 @@ class _Repair:
     def run(self) -> list[Problem]:
         lost: list[Problem] = []
         self._write(_restore_store)
-        numbers = verify.numbers_of(self.kv)
+        numbers = survey.numbers_of(self.kv)
         harmed = [number for number in reversed(numbers) if self._is_harmed(number)]
         self._write(self._remove_foreign)
         deleted = set(filter(self._is_deleted, harmed))
@@ -136,7 +137,7 @@ class _Repair:
         return {keys.read_number(key, len(prefix))[0] for key in found}
 
     def _remove_foreign(self, writer: Writer) -> None:
-        for key in list(verify.foreign_keys(writer)):
+        for key in list(survey.foreign_keys(writer)):
             writer.delete(key)
 
     def _mend(self, number: int, writer: Writer) -> list[Problem]:
@@ -154,7 +155,7 @@ class _Repair:
             if is_stale(reader, key):
                 found.append(key)
 
-        verify.each_key(self.kv, letter, keys.after(letter), look)
+        survey.each_key(self.kv, letter, keys.after(letter), look)
         for start in range(0, len(found), _AT_ONCE):
             self._write(partial(_delete_if, found[start : start + _AT_ONCE], is_stale))
 
@@ -198,7 +199,7 @@ def _restore_chunks(number: int, writer: Writer) -> None:
 
 def _restore_store(writer: Writer) -> None:
     """Make the records that the store has of itself again."""
-    total, last, _ = verify.totals(writer)
+    total, last, _ = survey.totals(writer)
     counts.write(writer, total)
     try:
         records.unseal(keys.FORMAT, writer.get(keys.FORMAT) or b"")

@@ -18,6 +18,7 @@ from langgraph.checkpoint.lmdb.engine import (
     keys,
     records,
     report,
+    survey,
     sweep,
     threads,
 )
@@ -27,15 +28,10 @@ from langgraph.checkpoint.lmdb.engine.runs import Coverage
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress, Reader
-
-_AT_ONCE = 5000
-"""Keys that are looked at in one snapshot."""
-_FIRST, _LAST = b"", b"\xff" * 512
-_OF_STORE = frozenset((keys.FORMAT, keys.NEXT_THREAD, keys.COUNTS, keys.SWEEPER))
 
 
 def verify(kv: KeyValueStore, progress: Progress | None = None) -> VerifyReport:
@@ -79,7 +75,7 @@ class _Check:
         self.checked: Counter[str] = Counter()
 
     def run(self) -> None:
-        numbers = numbers_of(self.kv)
+        numbers = survey.numbers_of(self.kv)
         for done, number in enumerate(numbers):
             if self.progress is not None:
                 self.progress(done, len(numbers))
@@ -106,98 +102,13 @@ class _Check:
             if is_stale(reader, key):
                 self.problems.append(Problem(report.STALE_INDEX, message, record=key.hex()))
 
-        each_key(self.kv, letter, keys.after(letter), look)
+        survey.each_key(self.kv, letter, keys.after(letter), look)
 
     def _foreign(self) -> None:
         with self.kv.read() as reader:
-            for key in foreign_keys(reader):
+            for key in survey.foreign_keys(reader):
                 text = "a record of a kind that there is not"
                 self.problems.append(Problem(report.UNKNOWN, text, record=key.hex()))
-
-
-def each_key(
-    kv: KeyValueStore, start: bytes, stop: bytes, look: Callable[[Reader, bytes], None]
-) -> None:
-    """Look at the keys of a range, in one snapshot after another."""
-    while start < stop:
-        with kv.read() as reader:
-            for count, key in enumerate(reader.keys(start, stop)):
-                if count == _AT_ONCE:
-                    start = key
-                    break
-                look(reader, key)
-            else:
-                return
-
-
-_NUMBERED = (b"n", b"o", b"p", b"t", b"x")
-"""Kinds of keys that go on with the number of a thread."""
-_LETTERS = frozenset((b"\x00", b"T", b"e", b"m", b"r", *_NUMBERED))
-_OF_THREAD = frozenset((b"c", b"d", b"h", b"k", b"w"))
-"""Kinds of keys within those of a thread."""
-
-
-def numbers_of(kv: KeyValueStore) -> list[int]:
-    """The numbers of all threads that anything is stored of; one seek each."""
-    found: set[int] = set()
-    for letter in _NUMBERED:
-        at, stop = letter, keys.after(letter)
-        while at < stop:
-            with kv.read() as reader:
-                for _ in range(_AT_ONCE):
-                    first = next(iter(reader.keys(at, stop)), None)
-                    if first is None:
-                        at = stop
-                        break
-                    try:
-                        number, end = keys.read_number(first, 1)
-                    except IntegrityError:
-                        at = first + b"\x00"
-                        continue
-                    found.add(number)
-                    at = keys.after(first[:end])
-    return sorted(found)
-
-
-def foreign_keys(reader: Reader) -> Iterator[bytes]:
-    """Keys that no record has; seeks from kind to kind, and from thread to thread."""
-    at = _FIRST
-    while (key := next(iter(reader.keys(at, _LAST)), None)) is not None:
-        at = key + b"\x00"
-        letter = key[:1]
-        if letter == b"\x00":
-            if key not in _OF_STORE:
-                yield key
-            continue
-        if letter not in _LETTERS:
-            yield key
-            continue
-        if letter not in _NUMBERED:
-            at = keys.after(letter)
-            continue
-        try:
-            _, end = keys.read_number(key, 1)
-        except IntegrityError:
-            yield key
-            continue
-        if letter == b"n":
-            at = keys.after(key[:end])
-        elif letter == b"t":
-            kind = key[end : end + 1]
-            if kind in _OF_THREAD:
-                at = keys.after(key[: end + 1])
-            elif kind:
-                yield key
-        elif not _ends(key, end, letter == b"p"):
-            yield key
-
-
-def _ends(key: bytes, at: int, another: bool) -> bool:
-    """Whether a key ends at an offset, or with another number there."""
-    try:
-        return (keys.read_number(key, at)[1] if another else at) == len(key)
-    except IntegrityError:
-        return False
 
 
 def of_store(reader: Reader) -> list[Problem]:
@@ -215,7 +126,7 @@ def of_store(reader: Reader) -> list[Problem]:
             if message is not None:
                 found.append(Problem(report.WRONG_COUNT, message, record=key.hex()))
 
-    total, last, whole = totals(reader)
+    total, last, whole = survey.totals(reader)
 
     def check_format() -> None:
         records.decode(keys.FORMAT, records.unseal(keys.FORMAT, reader.get(keys.FORMAT) or b""))
@@ -238,29 +149,6 @@ def of_store(reader: Reader) -> list[Problem]:
 
     attempt(keys.SWEEPER, check_sweeper)
     return found
-
-
-def totals(reader: Reader) -> tuple[counts.Counts, int, bool]:
-    """The sums of what thread records say; the greatest number of a thread that anything is stored
-    of; and whether all of these records could be read."""
-    total, last, whole = counts.NOTHING, 0, True
-    for letter in _NUMBERED:
-        at, stop = letter, keys.after(letter)
-        while (key := next(iter(reader.keys(at, stop)), None)) is not None:
-            try:
-                number, end = keys.read_number(key, 1)
-            except IntegrityError:
-                at = key + b"\x00"
-                continue
-            at = keys.after(key[:end])
-            last = max(last, number)
-            if letter == b"t" and end == len(key):
-                try:
-                    share = threads.share(threads.decode(key, reader.get(key) or b""))
-                    total = counts.Counts(*(a + b for a, b in zip(total, share, strict=True)))
-                except IntegrityError:
-                    whole = False
-    return total, last, whole
 
 
 def inspect(reader: Reader, number: int) -> Inspection:

@@ -319,15 +319,20 @@ def test_a_child_process_starts_afresh() -> None:
     assert commit.run(lambda _: 8) == 8
 
 
+def serving() -> set[threading.Thread]:
+    """The threads that serve coroutines, also those of savers that nobody has closed."""
+    return {t for t in threading.enumerate() if t.name == "lmdb-saver-commit"}
+
+
 def test_closing_ends_the_thread_and_a_later_call_starts_another(
     store: CountingStore, commit: GroupCommit
 ) -> None:
-    others = {*threading.enumerate()}  # of savers that nobody has closed
+    others = serving()
     for n in range(3):
         assert asyncio.run(commit.run_async(adding(b"%d" % n))) == b"%d" % n
-        served = [t for t in threading.enumerate() if t.name == "lmdb-saver-commit"]
+        served = serving() - others
         commit.close()
-        for thread in {*served} - others:
+        for thread in served:
             thread.join()
 
 
@@ -349,9 +354,10 @@ def test_an_operation_that_ends_threads_ends_only_itself(
 
 def test_closing_while_others_commit_leaves_one_leader(store: CountingStore) -> None:
     """The thread that serves coroutines ends; it does not begin to work beside the leader."""
+    others = serving()
     commit = GroupCommit(store)
     asyncio.run(commit.run_async(adding(b"served")))  # that thread is there, and idle
-    served = [t for t in threading.enumerate() if t.name == "lmdb-saver-commit"]
+    served = serving() - others
     store.writes = 0
     crowd = Crowd(store, commit)
     futures = [crowd.submit(adding(b"%d" % n)) for n in range(4)]

@@ -120,3 +120,10 @@ def test_trees_of_nodes_that_loop_explode_or_dangle(data: st.DataObject) -> None
     at = data.draw(st.sampled_from([(4,), (5,), (7, "x"), (7, "text")]))
     changed[CHECKPOINT] = hostility.packed(hostility.replaced(WITH_FIELDS[CHECKPOINT], at, value))
     exercise(forged(changed))
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("rest", [b"\x05junk", b"\xf0\x05", b"\xf5", b""])
+def test_a_deleted_thread_that_there_cannot_be(rest: bytes) -> None:
+    """Deleting goes on with threads that are half gone: keys like theirs do not hold it up."""
+    assert exercise({**ENTRIES, b"x" + rest: b""}) == 0

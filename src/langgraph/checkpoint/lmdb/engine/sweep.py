@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import agenda, keys, records, retain, threads
+from langgraph.checkpoint.lmdb.errors import DamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -126,7 +128,10 @@ def detached(reader: Reader, behind: int) -> int | None:
     """The number of the first thread behind another that is out of sight but not gone."""
     start = keys.detached(behind) + b"\x00"
     for key in reader.keys(start, keys.after(keys.DETACHED)):
-        return keys.read_number(key, 1)[0]
+        with suppress(DamagedError):  # a key that nobody made keeps nobody from anything
+            number, _ = keys.read_number(key, 1)
+            if key == keys.detached(number):
+                return number
     return None
 
 

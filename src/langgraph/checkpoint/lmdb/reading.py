@@ -14,6 +14,7 @@ from langgraph.checkpoint.lmdb.codec import faults
 from langgraph.checkpoint.lmdb.codec.layouts import ChannelKey
 from langgraph.checkpoint.lmdb.configs import Where
 from langgraph.checkpoint.lmdb.core import View, simple
+from langgraph.checkpoint.lmdb.engine.threads import ROOT
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
 
 if TYPE_CHECKING:
@@ -184,8 +185,11 @@ def latest_metadata(core: SaverCore, snapshot: Snapshot, thread: Thread) -> dict
     """The metadata of a thread's latest checkpoint in the root namespace; empty if it has none."""
     where = Where(thread.id, "", None)
     try:
-        found = _find(core, snapshot, where)
-        metadata = {} if found is None else core.codec.load(found.record.metadata, snapshot)
+        checkpoint_id = snapshot.latest_before(thread.number, ROOT, None)
+        if checkpoint_id is None:
+            return {}
+        record = snapshot.checkpoint(thread.number, ROOT, checkpoint_id)
+        metadata = None if record is None else core.codec.load(record.metadata, snapshot)
     except LmdbSaverError as error:
         raise faults.locate(error, **where._asdict())  # noqa: B904
     return metadata if isinstance(metadata, dict) else {}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.kv.base import Reader
 
-FILING = 100
+FILING = 20
 """Milliseconds by which an entry may be behind its thread: activity within that time moves none."""
 NEVER = 0
 """The time to live of a thread that does not expire."""

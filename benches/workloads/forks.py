@@ -37,6 +37,8 @@ def _run_branches(bench: Bench) -> Result:
         (turn,) = write_script(f"fork-{number}", range(1)).values()
         scripts.append({(THREAD, turns): turn})
     with bench.open() as saver:
+        if not bench.saver.persistent:
+            fill(saver, write_script(THREAD, range(turns)))
         tip = saver.get_tuple(thread(THREAD))
         assert tip is not None
         graphs = [build_agent(script, saver) for script in scripts]
@@ -70,6 +72,8 @@ def _run_threads(bench: Bench) -> Result:
     for target in targets:
         script |= write_script(target, range(turns, turns + 1))
     with bench.open() as saver:
+        if not bench.saver.persistent:
+            fill(saver, write_script(THREAD, range(turns)))
         graph = build_agent(script, saver)
         fork = _forking(saver)
         forks = latencies(partial(fork, thread(THREAD), target) for target in targets)

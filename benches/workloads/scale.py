@@ -25,7 +25,7 @@ _LONG = "long"
 _TEXT_SIZE = 500
 _CALLS = 100
 """On as many threads: one that is met again is cached, which is likelier in a small store."""
-_FILTERS, _LONG_LISTS = 3, 30
+_FILTERS, _LONG_LISTS = 9, 30
 """Fewer: some savers read all checkpoints, or all of the thread."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from langgraph.checkpoint.lmdb.engine import keys, records
@@ -53,6 +53,7 @@ def test_a_field_that_is_something_else(kind: str, data: st.DataObject) -> None:
 
 
 @given(at=st.integers(0, 30), number=hostility.numbers)
+@example(at=12, number=253_402_300_799_999)  # a time to live that ends after the last date
 def test_numbers_of_a_thread(at: int, number: int) -> None:
     """Counts and times that are negative, or greater than anything can be."""
     (key,) = THREADS

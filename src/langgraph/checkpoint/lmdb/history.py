@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb import configs, reading
+from langgraph.checkpoint.lmdb.engine.threads import LATEST
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError, UsageError
 from langgraph.checkpoint.lmdb.retention import instant
 
@@ -185,4 +186,5 @@ def _info(core: SaverCore, snapshot: Snapshot, thread: Thread) -> ThreadInfo:
 
 
 def _moment(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
+    """A moment as a date; what is later than any date is the latest there is."""
+    return datetime.fromtimestamp(min(milliseconds, LATEST) / 1000, timezone.utc)

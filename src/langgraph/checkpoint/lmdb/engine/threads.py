@@ -141,7 +141,7 @@ def decode(key: bytes, record: bytes) -> Thread:
     thread = Thread(*fields)
     counts = (thread.number, *fields[5:11], thread.ttl or 0)
     times = (thread.created, thread.updated, thread.filed, thread.oldest or 0)
-    if min(*counts, *times) < 0 or max(counts) > _MOST or max(times) > _LATEST:
+    if min(*counts, *times) < 0 or max(counts) > _MOST or max(times) > LATEST:
         records.damaged(key, "some of its fields are out of bounds")
     if key not in (keys.thread_number(thread.number), keys.detached(thread.number)):
         records.damaged(key, "it is of another thread")
@@ -152,7 +152,7 @@ def decode(key: bytes, record: bytes) -> Thread:
 
 
 _MOST = 1 << 60
-_LATEST = 253_402_300_799_999
+LATEST = 253_402_300_799_999
 """The end of the year 9999, after which Python has no dates."""
 _FIELD_TYPES = {
     (int, str, *[int] * 9, list, ttl, bool, bool, oldest)

@@ -28,6 +28,7 @@ NAMESPACE = keys.namespace(NUMBER, "sub:1")
 THREAD = keys.thread_number(NUMBER)
 WRITES = keys.writes(NUMBER, 0, "2")
 FOLDED = keys.folded(NUMBER, 0, "2")
+LEFT_BEHIND = keys.left_behind(NUMBER)
 
 
 def sealed(key: bytes, payload: bytes) -> bytes:
@@ -50,7 +51,7 @@ DECODERS: dict[str, Decoder] = {
     "unseal": lambda data: records.unseal(b"k", records.seal(b"k", data)) if data else None,
     "compressed": lambda data: records.unseal(b"k", records.seal(b"k", b"\x02" + data)),
     "fields": lambda data: records.decode(b"k", data),
-    "runs": lambda data: garbage.load_runs(b"k", sealed(b"k", data)),
+    "runs": lambda data: garbage.load_runs(LEFT_BEHIND, sealed(LEFT_BEHIND, data)),
     "tree": _tree,
     "number": lambda data: keys.read_number(data, 0),
     "ordered text": lambda data: keys.read_ordered_text(data, 0),

@@ -77,7 +77,7 @@ def _number(thread: str) -> int:
     return found.number
 
 
-NUMBER = _number(HOSTILE)
+NUMBER, COPY_NUMBER = _number(HOSTILE), _number("copy")
 
 
 def prefixes(thread: str, number: int) -> dict[str, bytes]:

@@ -9,9 +9,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from langgraph.checkpoint.lmdb.engine import keys, records
+from langgraph.checkpoint.lmdb.engine.runs import Run, encode_runs
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from tests.fuzz import hostility
-from tests.fuzz.stores import ENTRIES, HOSTILE, NUMBER, TARGETS, exercise, forged, prefixes
+from tests.fuzz.stores import (
+    COPY_NUMBER,
+    ENTRIES,
+    HOSTILE,
+    NUMBER,
+    TARGETS,
+    VICTIM_NUMBER,
+    exercise,
+    forged,
+    prefixes,
+)
 
 
 def payload(key: bytes) -> bytes:
@@ -128,3 +139,10 @@ def test_trees_of_nodes_that_loop_explode_or_dangle(data: st.DataObject) -> None
 def test_a_deleted_thread_that_there_cannot_be(rest: bytes) -> None:
     """Deleting goes on with threads that are half gone: keys like theirs do not hold it up."""
     assert exercise({**ENTRIES, b"x" + rest: b""}) == 0
+
+
+@pytest.mark.parametrize("key", [keys.left_behind(NUMBER), keys.pin(NUMBER, COPY_NUMBER)])
+def test_a_thread_that_shares_what_another_one_has(key: bytes) -> None:
+    """What is noted to be shared of a thread are chunks of its own, whatever a record says."""
+    runs = encode_runs([Run(VICTIM_NUMBER, 0, 0, 1)])
+    assert exercise(forged({key: runs})) > 0

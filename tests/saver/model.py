@@ -55,6 +55,13 @@ class Namespace:
                 return [checkpoint.values[channel]]
         return []
 
+    def inherited(self, parent: str | None, channel: str, version: Any) -> list[Any]:
+        """The parent's value at a version, if any, or where it is not at it, another's."""
+        found = self.checkpoints.get(parent) if parent is not None else None
+        if found is None or found.versions.get(channel) != version:
+            return self.value_at(channel, version)
+        return [found.values[channel]] if channel in found.values else []
+
     def history(self, checkpoint_id: str, channel: str) -> History:
         """What a channel of a checkpoint is rebuilt from."""
         writes: list[tuple[str, str, Any]] = []
@@ -228,7 +235,7 @@ class Model:
             if channel in new:
                 found = [given[channel]] if channel in given else []
             else:
-                found = namespace.value_at(channel, version)
+                found = namespace.inherited(checkpoint.parent, channel, version)
                 found = found or [given[channel]] if channel in given else found
             if found:
                 checkpoint.values[channel] = found[0]

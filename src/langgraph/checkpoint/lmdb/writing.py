@@ -142,8 +142,8 @@ def _encode(core: SaverCore, where: Where, channel: str, value: Any, view: View)
 def _inherited(
     core: SaverCore, where: Where, channel: str, version: Version, view: View
 ) -> StoredValue | None:
-    """The value of a channel at a version that is not new: the parent's, or else whichever
-    checkpoint of the namespace stored it."""
+    """The value of a channel at a version that is not new: the parent's, if it is at it, or else
+    that of whichever checkpoint of the namespace stored it."""
     if view.versions.get(channel) == version:
         return view.values.get(channel)
     if view.place is None:

@@ -187,15 +187,19 @@ def _pins(reader: Reader, owner: int) -> Coverage:
 
 
 def load_runs(key: bytes, record: bytes) -> list[Run]:
-    """The runs of a record that consists of them.
+    """The runs of a record that consists of those of one owner, whom its key names.
 
     Raises:
-        DamagedError: It is not what was stored under its key.
+        DamagedError: It is not what was stored under its key, or names chunks of another owner.
     """
+    owner, _ = keys.read_number(key, 1)
     try:
-        return decode_runs(records.unseal(key, record))
+        runs = decode_runs(records.unseal(key, record))
     except (ValueError, IndexError) as error:
         records.damaged(key, f"its runs can't be read: {error}")
+    if any(run.owner != owner for run in runs):
+        records.damaged(key, "it names chunks of another thread than its key does")
+    return runs
 
 
 def _save(writer: Writer, key: bytes, runs: list[Run]) -> None:

@@ -139,7 +139,7 @@ def test_versions_of_each_type_stay_apart_by_value(face: Face) -> None:
         assert values(face, config(id=f"c{version!r}")) == {"value": repr(version)}
 
 
-@pytest.mark.parametrize("first", [None, 1, 2**53, 0.5, PEERS_FIRST])
+@pytest.mark.parametrize("first", [None, 1, 2**53, 0.5, pytest.param(PEERS_FIRST, id="a peer's")])
 def test_the_next_version_is_higher_and_of_the_same_type(saver: LmdbSaver, first: Any) -> None:
     """`get_next_version` is strictly increasing; a thread keeps the type that it began with."""
     chain = [saver.get_next_version(first, None)]

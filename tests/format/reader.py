@@ -13,7 +13,7 @@ import msgpack
 import zstandard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 DICTIONARY = Path(__file__).parents[2] / "src/langgraph/checkpoint/lmdb/engine/dictionary-1.zstd"
 FORMAT = 1
@@ -45,8 +45,14 @@ class UnreadableError(Exception):
     """The store is not as FORMAT.md says."""
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(
+    folder: Path, decrypt: Callable[[dict[bytes, bytes]], dict[bytes, bytes]] | None = None
+) -> dict[str, Any]:
     """All that a store holds.
+
+    Args:
+        folder: Where it is.
+        decrypt: Makes plain records of encrypted ones.
 
     Raises:
         UnreadableError: It is not what FORMAT.md says.
@@ -55,9 +61,10 @@ def read(folder: Path) -> dict[str, Any]:
     env = lmdb.open(str(folder), readonly=True, lock=False, **options)
     try:
         with env.begin() as transaction:
-            return Reader(dict(transaction.cursor())).everything()
+            records = dict(transaction.cursor())
     finally:
         env.close()
+    return Reader(records if decrypt is None else decrypt(records)).everything()
 
 
 def number(data: bytes, at: int) -> tuple[int, int]:

@@ -11,7 +11,8 @@ from langgraph.checkpoint.lmdb.engine import keys, records
 from langgraph.checkpoint.lmdb.errors import FormatVersionError
 from langgraph.checkpoint.lmdb.kv.lmdb import LmdbStore
 from tests.engine import stores
-from tests.format import reader
+from tests.format import golden, reader
+from tests.format.decryption import decrypted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,4 +96,12 @@ def test_a_newer_format_is_refused_and_both_versions_are_named(tmp_path: Path) -
             LmdbSaver(path, **options)
         assert (caught.value.found, caught.value.supported) == (2, (1,))
     with pytest.raises(reader.UnreadableError, match="format 2, this reader reads 1"):
+        reader.read(path)
+
+
+def test_an_encrypted_store_needs_its_key(tmp_path: Path) -> None:
+    path = golden.unpack("0.1.0-encrypted", tmp_path / "store")
+    with pytest.raises(reader.UnreadableError, match="the key is another one"):
+        reader.read(path, lambda records: decrypted(records, bytes(32)))
+    with pytest.raises(reader.UnreadableError, match="another checksum"):
         reader.read(path)

@@ -1,0 +1,68 @@
+"""Decrypts the records of a store, by FORMAT.md alone, for the reader of plain ones."""
+
+from __future__ import annotations
+
+import msgpack
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from tests.format.reader import Reader, UnreadableError, number
+
+HEADER = b"\x00encryption"
+PADDED, LABELLED = (b"T", b"n"), (b"r", b"m")
+_SEALED_LABEL = 16 + 8
+
+
+def decrypted(records: dict[bytes, bytes], key: bytes) -> dict[bytes, bytes]:
+    """The plain keys and values of an encrypted store.
+
+    Args:
+        records: Its keys and values.
+        key: The user's.
+
+    Raises:
+        UnreadableError: It is not what FORMAT.md says, or has another key.
+    """
+    names, data_keys = _secrets(records, key)
+    found: dict[bytes, bytes] = {}
+    for stored, value in records.items():
+        if stored == HEADER:
+            continue
+        plain = _plain_key(stored, names)
+        if value:
+            if value[0] != 1:
+                raise UnreadableError(f"{stored!r} is not encrypted")
+            cipher = AESGCM(data_keys[value[1]])
+            value = cipher.decrypt(value[2:14], value[14:], value[:2] + plain)
+        found[plain] = value
+    return found
+
+
+def _secrets(records: dict[bytes, bytes], key: bytes) -> tuple[AESSIV, dict[int, bytes]]:
+    version, slots = Reader(records).fields(HEADER)
+    if version != 1:
+        raise UnreadableError(f"format {version} of encryption")
+    for salt, check, nonce, sealed in slots:
+        derived = HKDF(SHA256(), 48, salt, b"langgraph-lmdb key 1").derive(key)
+        if derived[32:] == check:
+            try:
+                opened = AESGCM(derived[:32]).decrypt(nonce, sealed, HEADER + salt + check)
+            except InvalidTag as error:
+                raise UnreadableError("the secrets were changed") from error
+            names, data_keys = msgpack.unpackb(opened)
+            return AESSIV(names), dict(data_keys)
+    raise UnreadableError("the key is another one")
+
+
+def _plain_key(key: bytes, names: AESSIV) -> bytes:
+    kind = key[:1]
+    if kind in PADDED:
+        at = 1 if kind == b"T" else number(key, 1)[1]
+        padded = names.decrypt(key[at:], [key[:at]])
+        return key[:at] + padded.rstrip(b"\x00")[:-1]
+    if kind in LABELLED:
+        end = 1 + _SEALED_LABEL
+        return kind + names.decrypt(key[1:end], [kind]) + key[end:]
+    return key

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
+from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.engine.encrypted import EncryptedStore
 from langgraph.checkpoint.lmdb.engine.encryption import VARIABLE, KeySource, unlock
 from langgraph.checkpoint.lmdb.errors import (
+    InvalidPathError,
     LmdbSaverError,
     MissingKeyError,
     NotEncryptedError,
@@ -18,11 +20,16 @@ from langgraph.checkpoint.lmdb.errors import (
 )
 from langgraph.checkpoint.lmdb.kv import LmdbStore, MemoryStore
 from tests.encryption.stores import KEY, OTHER, everything
+from tests.saver.values import checkpoint, config
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from langgraph.checkpoint.lmdb.kv import KeyValueStore
+    from langgraph.checkpoint.lmdb.kv.base import Writer
+
+T = TypeVar("T")
 
 
 @pytest.fixture(autouse=True)
@@ -203,3 +210,27 @@ def test_a_store_that_is_only_read(path: Path) -> None:
     assert everything(reading) == {b"c": b"value"}
     reading.close()
     writing.close()
+
+
+@pytest.mark.parametrize("first", [KEY, None], ids=["encrypted", "plain"])
+def test_two_that_make_a_store_at_once_one_with_a_key_and_one_without(first: Any) -> None:
+    """Whoever comes second, after it has seen an empty store, is refused and spoils nothing."""
+    inner = Interrupted()
+    inner.other = lambda: LmdbSaver.on(unlock(inner, first))
+    with pytest.raises((InvalidPathError, NotEncryptedError)):
+        LmdbSaver.on(unlock(inner, KEY if first is None else None))
+    saver = LmdbSaver.on(unlock(inner, first))
+    saver.put(config("a"), checkpoint("1", 1, "text"), {}, {"x": 1})
+    assert saver.verify().ok
+
+
+class Interrupted(MemoryStore):
+    """A store that another process comes to right before the first write to it."""
+
+    other: Callable[[], object] | None = None
+
+    def write(self, apply: Callable[[Writer], T]) -> T:
+        other, self.other = self.other, None
+        if other is not None:
+            other()
+        return super().write(apply)

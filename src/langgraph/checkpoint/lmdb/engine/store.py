@@ -29,14 +29,14 @@ from langgraph.checkpoint.lmdb.engine.values import (
     root_runs,
 )
 from langgraph.checkpoint.lmdb.engine.writes import Write
-from langgraph.checkpoint.lmdb.errors import FormatVersionError, InvalidPathError
+from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, InvalidPathError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langgraph.checkpoint.lmdb.engine.settings import Settings
     from langgraph.checkpoint.lmdb.engine.threads import Thread
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
 
 
 class StaleError(Exception):
@@ -286,10 +286,13 @@ def check_format(kv: KeyValueStore) -> bool:
         DamagedError: The record that names the format is damaged.
     """
     with kv.read() as reader:
-        record = reader.get(keys.FORMAT)
-        empty = record is None and not any(True for _ in reader.keys(b"\x00", b"\xff"))
+        return _has_format(reader)
+
+
+def _has_format(reader: Reader) -> bool:
+    record = reader.get(keys.FORMAT)
     if record is None:
-        if not empty:
+        if any(True for _ in reader.keys(b"\x00", b"\xff")):
             raise InvalidPathError("there is an LMDB database of something else than checkpoints")
         return False
     version = records.decode(keys.FORMAT, records.unseal(keys.FORMAT, record))
@@ -313,8 +316,14 @@ def _open_format(kv: KeyValueStore) -> None:
     """Check that the store is one that this release reads; name the format in a new one."""
 
     def create(writer: Writer) -> None:
-        if writer.get(keys.FORMAT) is None:
-            write_format(writer)
+        try:
+            if not _has_format(writer):
+                write_format(writer)
+        except (DamagedError, InvalidPathError) as error:
+            raise InvalidPathError(
+                "another process has just made a store here, encrypted or of something else",
+                advice="Open it again, with its key if it has one.",
+            ) from error
 
     if not check_format(kv) and not kv.readonly:
         kv.write(create)

@@ -290,7 +290,7 @@ def test_a_header_of_someone_else_is_refused(fields: object) -> None:
 
 def test_a_header_that_only_seems_to_be_for_the_key_is_refused(store: EncryptedStore) -> None:
     slot = store.keyring.slots[0]
-    row = (slot.salt, slot.check, slot.nonce, slot.sealed[:-1] + b"?")
+    row = (slot.salt, slot.check, slot.nonce, slot.sealed[:-1] + bytes([slot.sealed[-1] ^ 1]))
     payload = records.pack(records.encode((1, [row])), None)
     put_raw(store, HEADER, records.seal(HEADER, payload))
     with pytest.raises(DamagedError, match="do not decrypt"):

@@ -101,7 +101,7 @@ def test_an_encrypted_store_keeps_its_secrets_in_quarantine(tmp_path: Path) -> N
         assert saver.verify().ok
         name = keys.checkpoint(1, 0, "0002")
         inner = saver._kv.inner
-        inner.write(lambda w: w.put(name, w.get(name)[:-1] + b"\x00"))
+        inner.write(lambda w: w.put(name, w.get(name)[:-1] + bytes([w.get(name)[-1] ^ 1])))
         found = saver.verify(repair=True)
         assert found.ok
         assert found.quarantine is not None

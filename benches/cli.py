@@ -98,7 +98,11 @@ def _run(options: argparse.Namespace) -> int:
         workloads = [workload for workload in workloads if workload.in_quick]
     chosen = runner.Options(
         workloads=workloads,
-        savers=_chosen(options.savers, SAVERS),
+        savers=[
+            saver
+            for saver in _chosen(options.savers, SAVERS)
+            if options.savers or not saver.on_demand
+        ],
         quick=options.quick,
         repeat=options.repeat,
         directory=options.directory,

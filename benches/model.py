@@ -49,6 +49,8 @@ class Saver:
     async_title: str = ""
     persistent: bool = True
     server: bool = False
+    on_demand: bool = False
+    """Whether it is left out unless named."""
 
     def titled(self, face: Face) -> str:
         return (self.async_title or self.title) if face == "async" else self.title

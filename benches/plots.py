@@ -36,6 +36,7 @@ _COLOURS = {
     "postgres": "#9467bd",
     "lmdb-peer": "#ff7f0e",
     "lmdb": "#d62728",
+    "lmdb-unflushed": "#f4a3a3",
 }
 _LATENCIES = {
     "put_500b": "put 0.5 KB",

@@ -115,6 +115,12 @@ def _lmdb(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
         yield saver
 
 
+@contextmanager
+def _lmdb_unflushed(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+    with _lmdb(place, False) as saver:
+        yield saver
+
+
 def _same(
     opener: Callable[[Place, bool], AbstractContextManager[BaseCheckpointSaver[Any]]],
 ) -> Callable[[Place], AbstractAsyncContextManager[BaseCheckpointSaver[Any]]]:
@@ -190,6 +196,16 @@ SAVERS = {
             durability='every commit: sync="full" (the default)',
             open=_lmdb,
             open_async=_same(_lmdb),
+        ),
+        Saver(
+            name="lmdb-unflushed",
+            title="LmdbSaver without flushes",
+            probe="langgraph.checkpoint.lmdb:LmdbSaver",
+            distribution="langgraph-lmdb",
+            durability='none: sync="off", to see what the disk costs',
+            open=_lmdb_unflushed,
+            open_async=_same(_lmdb_unflushed),
+            on_demand=True,
         ),
     )
 }

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from langgraph.checkpoint.lmdb.engine.encrypted import EncryptedStore
+    from langgraph.checkpoint.lmdb.engine.encryption.encrypted import EncryptedStore
 
 
 @pytest.fixture(params=["lmdb", "memory"])

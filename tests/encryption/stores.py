@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.engine.encrypted import EncryptedStore
-from langgraph.checkpoint.lmdb.engine.encryption import HEADER, KeySource
+from langgraph.checkpoint.lmdb.engine.encryption.encrypted import EncryptedStore
+from langgraph.checkpoint.lmdb.engine.encryption.unlocking import HEADER, KeySource
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb.engine import keys, records
-from langgraph.checkpoint.lmdb.engine.encryption import HEADER
+from langgraph.checkpoint.lmdb.engine.encryption.unlocking import HEADER
 from langgraph.checkpoint.lmdb.errors import (
     DamagedError,
     FormatVersionError,
@@ -20,7 +20,7 @@ from tests.encryption.stores import KEY, encrypted, everything, stored
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from langgraph.checkpoint.lmdb.engine.encrypted import EncryptedStore
+    from langgraph.checkpoint.lmdb.engine.encryption.encrypted import EncryptedStore
     from langgraph.checkpoint.lmdb.kv import KeyValueStore, Writer
 
 THREAD = keys.thread("thread of ada")

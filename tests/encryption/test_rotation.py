@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb.engine import keys, records, rotation
-from langgraph.checkpoint.lmdb.engine.encryption import KeySource
+from langgraph.checkpoint.lmdb.engine import keys, records
+from langgraph.checkpoint.lmdb.engine.encryption import rotation
+from langgraph.checkpoint.lmdb.engine.encryption.unlocking import KeySource
 from langgraph.checkpoint.lmdb.errors import (
     DamagedError,
     PlaintextRecordError,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from langgraph.checkpoint.lmdb.engine.encrypted import EncryptedStore
+    from langgraph.checkpoint.lmdb.engine.encryption.encrypted import EncryptedStore
     from langgraph.checkpoint.lmdb.kv import KeyValueStore, Writer
 
 THIRD = b"t" * 32

@@ -17,8 +17,8 @@ from langgraph.checkpoint.serde.base import CipherProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine import rotation
-from langgraph.checkpoint.lmdb.engine.encryption import VARIABLE
+from langgraph.checkpoint.lmdb.engine.encryption import rotation
+from langgraph.checkpoint.lmdb.engine.encryption.unlocking import VARIABLE
 from langgraph.checkpoint.lmdb.errors import (
     InvalidPathError,
     MissingKeyError,
@@ -235,7 +235,7 @@ def test_a_store_becomes_encrypted_by_copying_it(path: Path) -> None:
 
 
 def test_a_copy_that_was_cut_short_is_no_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("langgraph.checkpoint.lmdb.engine.transfer._BATCH", 500)
+    monkeypatch.setattr("langgraph.checkpoint.lmdb.engine.encryption.transfer._BATCH", 500)
     target = path.with_name("copy")
     with open_store(path, None) as saver:
         fill(saver)

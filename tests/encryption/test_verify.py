@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine import encryption
-from langgraph.checkpoint.lmdb.engine.encryption import HEADER
-from langgraph.checkpoint.lmdb.engine.repair import repair
-from langgraph.checkpoint.lmdb.engine.verify import verify
+from langgraph.checkpoint.lmdb.engine.encryption import unlocking
+from langgraph.checkpoint.lmdb.engine.encryption.unlocking import HEADER
+from langgraph.checkpoint.lmdb.engine.verification.repair import repair
+from langgraph.checkpoint.lmdb.engine.verification.verify import verify
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.engine import reachability, stores
 from tests.engine.damage import flipped, store_of
@@ -23,7 +23,7 @@ KEY = b"k" * 32
 def stored() -> dict[bytes, bytes]:
     """The records of an encrypted store, as they are stored."""
     inner = MemoryStore()
-    saver = LmdbSaver.on(encryption.unlock(inner, KEY), clock=stores.Clock())
+    saver = LmdbSaver.on(unlocking.unlock(inner, KEY), clock=stores.Clock())
     stores.grow(saver, "a", 1, 6)
     stores.grow(saver, "a", 1, 3, "sub:1")
     saver.copy_thread("a", "copy")
@@ -33,7 +33,7 @@ def stored() -> dict[bytes, bytes]:
 
 
 def test_there_are_no_false_alarms(stored: dict[bytes, bytes]) -> None:
-    found = verify(encryption.unlock(store_of(stored), KEY))
+    found = verify(unlocking.unlock(store_of(stored), KEY))
     assert found.ok, found.problems
     assert found.checked["checkpoints"] > 5
 
@@ -49,7 +49,7 @@ def test_what_is_changed_is_noticed_and_repaired(how: str, stored: dict[bytes, b
             changed[key] = flipped(value, random)
         elif how == "key":
             changed[flipped(key, random)] = value
-        kv = encryption.unlock(store_of(changed), KEY)
+        kv = unlocking.unlock(store_of(changed), KEY)
         assert not verify(kv).ok, key
         found = repair(kv, settings)
         assert found.ok, (key, found.problems)

@@ -14,7 +14,7 @@ from tests.reliability.checking import content
 if TYPE_CHECKING:
     from random import Random
 
-    from langgraph.checkpoint.lmdb.engine.report import VerifyReport
+    from langgraph.checkpoint.lmdb.engine.verification.report import VerifyReport
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
     from tests.reliability.oracle import Key, Stored
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine import keys, records, report
-from langgraph.checkpoint.lmdb.engine.repair import repair
-from langgraph.checkpoint.lmdb.engine.verify import verify
+from langgraph.checkpoint.lmdb.engine import keys, records
+from langgraph.checkpoint.lmdb.engine.verification import report
+from langgraph.checkpoint.lmdb.engine.verification.repair import repair
+from langgraph.checkpoint.lmdb.engine.verification.verify import verify
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, ReadOnlyError
 from langgraph.checkpoint.lmdb.kv.lmdb import LmdbStore
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore

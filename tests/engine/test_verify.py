@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine import keys, records, report, threads
-from langgraph.checkpoint.lmdb.engine.repair import repair
-from langgraph.checkpoint.lmdb.engine.verify import verify
+from langgraph.checkpoint.lmdb.engine import keys, records, threads
+from langgraph.checkpoint.lmdb.engine.verification import report
+from langgraph.checkpoint.lmdb.engine.verification.repair import repair
+from langgraph.checkpoint.lmdb.engine.verification.verify import verify
 from langgraph.checkpoint.lmdb.errors import StoreIOError
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.engine import reachability, stores

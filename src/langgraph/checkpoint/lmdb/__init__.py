@@ -1,7 +1,7 @@
 """A LangGraph checkpointer on LMDB: `compile(checkpointer=LmdbSaver("checkpoints"))`."""
 
 from langgraph.checkpoint.lmdb.engine.branches import Branch
-from langgraph.checkpoint.lmdb.engine.report import Problem, VerifyReport
+from langgraph.checkpoint.lmdb.engine.verification.report import Problem, VerifyReport
 from langgraph.checkpoint.lmdb.history import StoreStats, ThreadInfo
 from langgraph.checkpoint.lmdb.retention import SweepReport, TTLConfig
 from langgraph.checkpoint.lmdb.saver import LmdbSaver

@@ -16,13 +16,14 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb import configs
-from langgraph.checkpoint.lmdb.engine import encryption, report
-from langgraph.checkpoint.lmdb.engine.repair import repair
-from langgraph.checkpoint.lmdb.engine.report import Problem, VerifyReport
+from langgraph.checkpoint.lmdb.engine.encryption import unlocking
 from langgraph.checkpoint.lmdb.engine.retention import Retention
 from langgraph.checkpoint.lmdb.engine.settings import Settings
 from langgraph.checkpoint.lmdb.engine.store import check_format
-from langgraph.checkpoint.lmdb.engine.verify import verify
+from langgraph.checkpoint.lmdb.engine.verification import report
+from langgraph.checkpoint.lmdb.engine.verification.repair import repair
+from langgraph.checkpoint.lmdb.engine.verification.report import Problem, VerifyReport
+from langgraph.checkpoint.lmdb.engine.verification.verify import verify
 from langgraph.checkpoint.lmdb.errors import DamagedError, InvalidPathError, LmdbSaverError
 from langgraph.checkpoint.lmdb.kv import pages, salvage
 from langgraph.checkpoint.lmdb.kv.lmdb import LmdbStore
@@ -98,7 +99,7 @@ def _verify(path: str, repairing: bool) -> VerifyReport:
             (Problem(report.PAGES, error.message),), records_unchecked="LMDB refuses the file"
         )
     try:
-        plain = encryption.unlock(kv, None)
+        plain = unlocking.unlock(kv, None)
         with suppress(DamagedError):  # one of the problems, then
             check_format(plain)
         return repair(plain, _settings()) if repairing else verify(plain)
@@ -119,7 +120,7 @@ def _salvage(path: str, target: str) -> VerifyReport:
                 if any(True for _ in reader.keys(b"", b"\xff" * 512)):
                     raise InvalidPathError("there is a store already", path=target)
             _fill(kv, source)
-            plain = encryption.unlock(kv, None)
+            plain = unlocking.unlock(kv, None)
             with suppress(DamagedError, InvalidPathError):  # repaired, or made anew
                 check_format(plain)
             found = repair(plain, _settings())

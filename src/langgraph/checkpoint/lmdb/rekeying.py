@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from langgraph.checkpoint.lmdb.core import Operation
-from langgraph.checkpoint.lmdb.engine import encryption
-from langgraph.checkpoint.lmdb.engine.transfer import transfer
+from langgraph.checkpoint.lmdb.engine.encryption import unlocking
+from langgraph.checkpoint.lmdb.engine.encryption.transfer import transfer
 from langgraph.checkpoint.lmdb.kv.lmdb import LmdbStore
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from langgraph.checkpoint.lmdb.core import SaverCore
-    from langgraph.checkpoint.lmdb.engine.encryption import EncryptionKey
+    from langgraph.checkpoint.lmdb.engine.encryption.unlocking import EncryptionKey
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
 
 
@@ -75,7 +75,7 @@ class Rekeying(BaseCheckpointSaver[Any]):
         """
         target = LmdbStore.open(path)
         try:
-            transfer(self._kv, encryption.unlock(target, encryption_key, new=True))
+            transfer(self._kv, unlocking.unlock(target, encryption_key, new=True))
         finally:
             target.close()
 
@@ -87,7 +87,7 @@ class Rekeying(BaseCheckpointSaver[Any]):
 
 
 def _rotation(kv: KeyValueStore, new_key: EncryptionKey) -> Iterator[Operation[bytes | None, None]]:
-    steps = encryption.rotation(kv, new_key)
+    steps = unlocking.rotation(kv, new_key)
     results: list[bytes | None] = [None]
     while True:
         try:

@@ -14,8 +14,8 @@ from langgraph.checkpoint.lmdb.aio import AsyncFace
 from langgraph.checkpoint.lmdb.codec import faults
 from langgraph.checkpoint.lmdb.codec.values import ValueCodec
 from langgraph.checkpoint.lmdb.core import SaverCore
-from langgraph.checkpoint.lmdb.engine import encryption
 from langgraph.checkpoint.lmdb.engine.commit import GroupCommit
+from langgraph.checkpoint.lmdb.engine.encryption import unlocking
 from langgraph.checkpoint.lmdb.engine.housekeeping import Housekeeping
 from langgraph.checkpoint.lmdb.engine.settings import Settings
 from langgraph.checkpoint.lmdb.engine.store import CheckpointStore
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
     from typing_extensions import Self
 
-    from langgraph.checkpoint.lmdb.engine.encryption import EncryptionKey
+    from langgraph.checkpoint.lmdb.engine.encryption.unlocking import EncryptionKey
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
     from langgraph.checkpoint.lmdb.retention import Policy, TTLConfig
 
@@ -117,7 +117,7 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
         rules = retention.policy(ttl)
         kv = LmdbStore.open(path, sync=sync, map_size=map_size, readonly=readonly)
         try:
-            plain = encryption.unlock(kv, encryption_key)
+            plain = unlocking.unlock(kv, encryption_key)
             self._set_up(plain, serde, rules, compression, cache_size, clock)
         except BaseException as error:
             kv.close()

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from langgraph.checkpoint.lmdb.engine.repair import repair as repair_store
-from langgraph.checkpoint.lmdb.engine.verify import verify as verify_store
+from langgraph.checkpoint.lmdb.engine.verification.repair import repair as repair_store
+from langgraph.checkpoint.lmdb.engine.verification.verify import verify as verify_store
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.core import SaverCore
-    from langgraph.checkpoint.lmdb.engine.report import VerifyReport
+    from langgraph.checkpoint.lmdb.engine.verification.report import VerifyReport
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress
 
 

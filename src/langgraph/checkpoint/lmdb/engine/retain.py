@@ -5,14 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import (
-    checkpoints,
-    delta,
-    garbage,
-    keys,
-    threads,
-    writes,
-)
+from langgraph.checkpoint.lmdb.engine import checkpoints, delta, garbage, keys, threads, writes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,29 +17,17 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from langgraph.checkpoint.lmdb.engine import (
-    counts,
-    garbage,
-    indexes,
-    keys,
-    mending,
-    records,
-    report,
-    store,
-    survey,
-    sweep,
-    threads,
-    verify,
-)
-from langgraph.checkpoint.lmdb.engine.quarantine import Quarantine
+from langgraph.checkpoint.lmdb.engine import counts, garbage, keys, records, store, sweep, threads
+from langgraph.checkpoint.lmdb.engine.verification import indexes, mending, report, survey, verify
+from langgraph.checkpoint.lmdb.engine.verification.quarantine import Quarantine
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError, ReadOnlyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from langgraph.checkpoint.lmdb.engine.report import Problem, VerifyReport
     from langgraph.checkpoint.lmdb.engine.settings import Settings
     from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.verification.report import Problem, VerifyReport
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress, Reader, Writer
 
 _T = TypeVar("_T")

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from langgraph.checkpoint.lmdb.engine import records
-from langgraph.checkpoint.lmdb.engine.encryption import HEADER, KEY_SIZE
-from langgraph.checkpoint.lmdb.engine.private import PrivateKeys
+from langgraph.checkpoint.lmdb.engine.encryption.private import PrivateKeys
+from langgraph.checkpoint.lmdb.engine.encryption.unlocking import HEADER, KEY_SIZE
 from langgraph.checkpoint.lmdb.errors import (
     DamagedError,
     FormatVersionError,
@@ -28,7 +28,7 @@ from langgraph.checkpoint.lmdb.errors import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langgraph.checkpoint.lmdb.engine.encryption import KeySource
+    from langgraph.checkpoint.lmdb.engine.encryption.unlocking import KeySource
 
 VERSION = 1
 _MARK = 1

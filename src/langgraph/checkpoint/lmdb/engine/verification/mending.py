@@ -5,27 +5,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import (
-    checkpoints,
-    delta,
-    indexes,
-    keys,
-    records,
-    report,
-    threads,
-    verify,
-)
+from langgraph.checkpoint.lmdb.engine import checkpoints, delta, keys, records, threads
 from langgraph.checkpoint.lmdb.engine.agenda import FILING
-from langgraph.checkpoint.lmdb.engine.report import LOST, Problem
 from langgraph.checkpoint.lmdb.engine.threads import ROOT, Thread
+from langgraph.checkpoint.lmdb.engine.verification import indexes, report, verify
+from langgraph.checkpoint.lmdb.engine.verification.report import LOST, Problem
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.inspection import Inspection
     from langgraph.checkpoint.lmdb.engine.settings import Settings
+    from langgraph.checkpoint.lmdb.engine.verification.inspection import Inspection
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 

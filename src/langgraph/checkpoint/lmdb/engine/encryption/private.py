@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from langgraph.checkpoint.lmdb.engine import keys
-from langgraph.checkpoint.lmdb.engine.encryption import HEADER
+from langgraph.checkpoint.lmdb.engine.encryption.unlocking import HEADER
 from langgraph.checkpoint.lmdb.errors import DamagedError
 
 if TYPE_CHECKING:

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, TypeVar
 from langgraph.checkpoint.lmdb.engine import (
     checkpoints,
     delta,
-    indexes,
     keys,
     records,
-    report,
     threads,
     values,
     writes,
 )
-from langgraph.checkpoint.lmdb.engine.chunk_map import ChunkMap, MissingChunkError
-from langgraph.checkpoint.lmdb.engine.report import Problem
 from langgraph.checkpoint.lmdb.engine.runs import Coverage
 from langgraph.checkpoint.lmdb.engine.values import Chunked
+from langgraph.checkpoint.lmdb.engine.verification import indexes, report
+from langgraph.checkpoint.lmdb.engine.verification.chunk_map import ChunkMap, MissingChunkError
+from langgraph.checkpoint.lmdb.engine.verification.report import Problem
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from langgraph.checkpoint.lmdb.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from langgraph.checkpoint.lmdb.engine.encrypted import EncryptedStore
+    from langgraph.checkpoint.lmdb.engine.encryption.encrypted import EncryptedStore
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 
     Keys: TypeAlias = bytes | Sequence[bytes]
@@ -72,14 +72,14 @@ def rotation(
     source = _key_source(key)
     if not isinstance(kv, _implementation()):
         raise NotEncryptedError("the store is not encrypted, so it has no key to change")
-    from langgraph.checkpoint.lmdb.engine.rotation import rotate  # noqa: PLC0415
+    from langgraph.checkpoint.lmdb.engine.encryption.rotation import rotate  # noqa: PLC0415
 
     return rotate(kv, source)
 
 
 def _implementation() -> type[EncryptedStore]:
     try:
-        from langgraph.checkpoint.lmdb.engine.encrypted import EncryptedStore  # noqa: PLC0415
+        from langgraph.checkpoint.lmdb.engine.encryption.encrypted import EncryptedStore  # noqa: PLC0415
     except ImportError as error:
         raise UsageError(
             "encryption needs the package cryptography",

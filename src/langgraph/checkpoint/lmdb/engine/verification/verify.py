@@ -10,21 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import (
-    agenda,
-    counts,
-    garbage,
-    indexes,
-    keys,
-    records,
-    report,
-    survey,
-    sweep,
-    threads,
-)
-from langgraph.checkpoint.lmdb.engine.inspection import Inspection
-from langgraph.checkpoint.lmdb.engine.report import Problem, VerifyReport
+from langgraph.checkpoint.lmdb.engine import agenda, counts, garbage, keys, records, sweep, threads
 from langgraph.checkpoint.lmdb.engine.runs import Coverage
+from langgraph.checkpoint.lmdb.engine.verification import indexes, report, survey
+from langgraph.checkpoint.lmdb.engine.verification.inspection import Inspection
+from langgraph.checkpoint.lmdb.engine.verification.report import Problem, VerifyReport
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError
 
 if TYPE_CHECKING:

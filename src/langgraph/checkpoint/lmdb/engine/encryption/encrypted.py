@@ -11,9 +11,14 @@ import sys
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, TypeVar
 
-from langgraph.checkpoint.lmdb.engine.encryption import HEADER
-from langgraph.checkpoint.lmdb.engine.keyring import Keyring, refuse
-from langgraph.checkpoint.lmdb.engine.private import CHANGED, LETTERS, stored_bounds, visible_head
+from langgraph.checkpoint.lmdb.engine.encryption.keyring import Keyring, refuse
+from langgraph.checkpoint.lmdb.engine.encryption.private import (
+    CHANGED,
+    LETTERS,
+    stored_bounds,
+    visible_head,
+)
+from langgraph.checkpoint.lmdb.engine.encryption.unlocking import HEADER
 from langgraph.checkpoint.lmdb.engine.records import damaged
 from langgraph.checkpoint.lmdb.errors import NotEncryptedError
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
@@ -26,9 +31,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from langgraph.checkpoint.lmdb.engine.encryption import KeySource
-    from langgraph.checkpoint.lmdb.engine.keyring import Slot
-    from langgraph.checkpoint.lmdb.engine.private import Piece
+    from langgraph.checkpoint.lmdb.engine.encryption.keyring import Slot
+    from langgraph.checkpoint.lmdb.engine.encryption.private import Piece
+    from langgraph.checkpoint.lmdb.engine.encryption.unlocking import KeySource
     from langgraph.checkpoint.lmdb.kv.base import Progress
     from langgraph.checkpoint.lmdb.kv.page_check import PageCheck
 

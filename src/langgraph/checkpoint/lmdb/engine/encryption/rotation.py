@@ -14,16 +14,16 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine.encrypted import EncryptedWriter
-from langgraph.checkpoint.lmdb.engine.encryption import HEADER
+from langgraph.checkpoint.lmdb.engine.encryption.encrypted import EncryptedWriter
+from langgraph.checkpoint.lmdb.engine.encryption.unlocking import HEADER
 from langgraph.checkpoint.lmdb.errors import DamagedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from langgraph.checkpoint.lmdb.engine.encrypted import EncryptedStore
-    from langgraph.checkpoint.lmdb.engine.encryption import KeySource
-    from langgraph.checkpoint.lmdb.engine.keyring import Keyring
+    from langgraph.checkpoint.lmdb.engine.encryption.encrypted import EncryptedStore
+    from langgraph.checkpoint.lmdb.engine.encryption.keyring import Keyring
+    from langgraph.checkpoint.lmdb.engine.encryption.unlocking import KeySource
     from langgraph.checkpoint.lmdb.kv.base import Writer
 
 _LOOKED_AT = 2000  # values in a step

@@ -54,12 +54,12 @@ class Kind(NamedTuple):
 KINDS = (
     Kind(killing, 100, 10_000),
     Kind(order, 60, 2000),
-    Kind(power, 2000, 100_000),
-    Kind(faults, 2000, 30_000),
+    Kind(power, 2000, 50_000),
+    Kind(faults, 2000, 20_000),
     Kind(full, 60, 3000),
-    Kind(flipping, 1000, 20_000),
+    Kind(flipping, 1000, 10_000),
     Kind(lying, 200, 5000),
-    Kind(hostile, 300, 10_000),
+    Kind(hostile, 300, 5000),
     Kind(crowds, 5, 60),
     Kind(beyond, 3, 30),
 )

@@ -226,6 +226,35 @@ def test_a_sound_store_is_salvaged_whole_and_into_nothing_that_is_there(tmp_path
     assert run(str(tmp_path / "none"), str(tmp_path / "x"), command="salvage").returncode == 2
 
 
+def test_an_encrypted_store_is_salvaged_with_its_key_now_or_later(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    key = b"k" * 32
+    path, now, later = tmp_path / "store", tmp_path / "now", tmp_path / "later"
+    with LmdbSaver(path, encryption_key=key, clock=stores.Clock()) as saver:
+        for thread in "abcdefgh":
+            stores.grow(saver, thread, 1, 12)
+        before = content(saver)
+    data = bytearray((path / "data.mdb").read_bytes())
+    lost = keys.checkpoint(4, 0, "0005")
+    for at in range(2 * PAGE, len(data), PAGE):
+        if lost in data[at : at + PAGE]:
+            data[at : at + SECTOR] = bytes(SECTOR)
+    (path / "data.mdb").write_bytes(data)
+    arguments = {"command": "salvage", "LANGGRAPH_AES_KEY": key.decode()}
+    assert run(str(path), str(now), **arguments).returncode == 0
+    refused = run(str(path), str(later), **{**arguments, "LANGGRAPH_AES_KEY": ""})
+    assert refused.returncode == 2
+    assert f"verify {later} --repair" in refused.stderr
+    assert run(str(later), "--repair", LANGGRAPH_AES_KEY=key.decode()).returncode == 0
+    for target in (now, later):
+        with LmdbSaver(target, encryption_key=key, clock=stores.Clock()) as saver:
+            left = content(saver)
+            assert 0 < len(left) < len(before)
+            for where in left.keys() & before.keys():
+                assert left[where].values == before[where].values
+            assert saver.verify().ok
+
+
 def test_an_old_lmdb_cannot_check_pages_and_the_report_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,14 +24,20 @@ from langgraph.checkpoint.lmdb.engine.verification import report
 from langgraph.checkpoint.lmdb.engine.verification.repair import repair
 from langgraph.checkpoint.lmdb.engine.verification.report import Problem, VerifyReport
 from langgraph.checkpoint.lmdb.engine.verification.verify import verify
-from langgraph.checkpoint.lmdb.errors import DamagedError, InvalidPathError, LmdbSaverError
+from langgraph.checkpoint.lmdb.errors import (
+    DamagedError,
+    InvalidPathError,
+    LmdbSaverError,
+    MissingKeyError,
+    WrongKeyError,
+)
 from langgraph.checkpoint.lmdb.kv import pages, salvage
 from langgraph.checkpoint.lmdb.kv.lmdb import LmdbStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langgraph.checkpoint.lmdb.kv.base import Writer
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 
 CLEAN, PROBLEMS, FAILED = 0, 1, 2
 _LEVEL = 3
@@ -60,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "salvage",
         help="copy what damaged pages have left over",
         description="Copy what can be read of a store to a new one, and repair that. Works without "
-        "LMDB's help, so that damaged pages do no harm. The store is not changed. Status as for "
-        "verify: 0 if the new store has no problems; what it lacks is told as problems.",
+        "LMDB's help, so that damaged pages do no harm. The store is not changed. Status and key "
+        "are as for verify: 0 if the new store has no problems; what it lacks is told as problems.",
     )
     command.add_argument("path", help="the folder of the store, which nobody has open")
     command.add_argument("target", help="the folder of the new store")
@@ -120,7 +126,7 @@ def _salvage(path: str, target: str) -> VerifyReport:
                 if any(True for _ in reader.keys(b"", b"\xff" * 512)):
                     raise InvalidPathError("there is a store already", path=target)
             _fill(kv, source)
-            plain = unlocking.unlock(kv, None)
+            plain = _unlocked(kv, target)
             with suppress(DamagedError, InvalidPathError):  # repaired, or made anew
                 check_format(plain)
             found = repair(plain, _settings())
@@ -131,6 +137,17 @@ def _salvage(path: str, target: str) -> VerifyReport:
     text = f"{source.skipped} pages or records could not be read, with all that they lead to"
     lost = Problem(report.PAGES, text, outcome=report.LOST)
     return replace(found, problems=(lost, *found.problems))
+
+
+def _unlocked(kv: LmdbStore, target: str) -> KeyValueStore:
+    try:
+        return unlocking.unlock(kv, None)
+    except (MissingKeyError, WrongKeyError) as error:
+        advice = (
+            "All that could be read is there, still encrypted. Set LANGGRAPH_AES_KEY and go on: "
+            f"python -m langgraph.checkpoint.lmdb verify {target} --repair"
+        )
+        raise type(error)(error.message, path=target, advice=advice) from error
 
 
 def _fill(kv: LmdbStore, source: salvage.Salvage) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langgraph.checkpoint.base import CheckpointTuple
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from langchain_core.runnables import RunnableConfig
-    from langgraph.checkpoint.base import DeltaChannelHistory, PendingWrite
+    from langgraph.checkpoint.base import DeltaChannelHistory
 
     from langgraph.checkpoint.lmdb.core import Operation, SaverCore
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
@@ -123,31 +124,25 @@ def _get_tuple(
             )
             for channel, stored in record.values.items()
         }
-        pending = [(t, w.channel, codec.payload(w.value, snapshot)) for t, w in writes]
+        pending = [(t, w.channel, codec.fetch_once(w.value, snapshot)) for t, w in writes]
     core.views.put(where, View(place, record))
-    channel = ""
-    try:
-        body["id"] = record.id
-        body["channel_values"] = channel_values = {}
-        body["channel_versions"] = dict(record.versions)
-        for channel, make in values.items():
-            channel_values[channel] = make()
-    except LmdbSaverError as error:
-        raise faults.locate(error, channel=channel, **where._asdict())  # noqa: B904
+    body["id"] = record.id
+    body["channel_values"] = {
+        channel: _made(make, where, channel) for channel, make in values.items()
+    }
+    body["channel_versions"] = dict(record.versions)
     return CheckpointTuple(
         configs.config(where),
         body,
         metadata,
         configs.config(where._replace(checkpoint_id=record.parent)) if record.parent else None,
-        [_loaded(core, where, task_id, channel, payload) for task_id, channel, payload in pending],
+        [(task_id, channel, _made(make, where, channel)) for task_id, channel, make in pending],
     )
 
 
-def _loaded(
-    core: SaverCore, where: Where, task_id: str, channel: str, payload: tuple[str, bytes]
-) -> PendingWrite:
+def _made(make: Callable[[], Any], where: Where, channel: str) -> Any:
     try:
-        return task_id, channel, faults.loads(core.serde, *payload)
+        return make()
     except LmdbSaverError as error:
         raise faults.locate(error, channel=channel, **where._asdict())  # noqa: B904
 
@@ -374,16 +369,17 @@ def _delta_channel_history(
         histories = snapshot.history(
             found.thread.number, found.namespace, found.record, list(result)
         )
-        payloads = {
+        fetch = partial(core.codec.fetch_write, place=found.thread.place, snapshot=snapshot)
+        fetched = {
             channel: (
-                [(task_id, core.codec.payload(v, snapshot)) for task_id, v in history.writes],
-                None if history.seed is None else core.codec.payload(history.seed, snapshot),
+                [(task_id, fetch(value)) for task_id, value in history.writes],
+                None if history.seed is None else fetch(history.seed),
             )
             for channel, history in histories.items()
         }
-    for channel, (writes, seed) in payloads.items():
+    for channel, (writes, seed) in fetched.items():
         entry = result[channel]
-        entry["writes"] = [_loaded(core, where, task, channel, value) for task, value in writes]
+        entry["writes"] = [(task, channel, _made(make, where, channel)) for task, make in writes]
         if seed is not None:
-            entry["seed"] = _loaded(core, where, "", channel, seed)[2]
+            entry["seed"] = _made(seed, where, channel)
     return result

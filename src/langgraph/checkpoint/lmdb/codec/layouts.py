@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.codec.messages import State
     from langgraph.checkpoint.lmdb.engine.runs import Run
-    from langgraph.checkpoint.lmdb.engine.values import Chunked, Place
+    from langgraph.checkpoint.lmdb.engine.values import Chunked, Place, StoredValue
 
 
 class ChannelKey(NamedTuple):
@@ -26,6 +26,16 @@ class ChannelKey(NamedTuple):
     thread_id: str
     checkpoint_ns: str
     channel: str
+
+
+class WriteKey(NamedTuple):
+    """A pending write, or another value that is read again and again but is no channel's latest."""
+
+    place: Place
+    stored: StoredValue
+
+
+LayoutKey: TypeAlias = "ChannelKey | WriteKey"
 
 
 @dataclass(slots=True)
@@ -116,7 +126,7 @@ def ends_of(parts: list[bytes]) -> list[int]:
 
 
 class LayoutCache:
-    """The latest layout of each channel.
+    """The latest layout of each channel, and those of writes that were read.
 
     Args:
         limit: Bytes that all of it may take, about; 0 remembers nothing.
@@ -129,11 +139,11 @@ class LayoutCache:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._layouts: OrderedDict[ChannelKey, Layout] = OrderedDict()
+        self._layouts: OrderedDict[LayoutKey, Layout] = OrderedDict()
         self._size = 0
 
-    def get(self, key: ChannelKey, place: Place) -> Layout | None:
-        """The layout of a channel, if what it says of the thread still holds."""
+    def get(self, key: LayoutKey, place: Place) -> Layout | None:
+        """The layout of a value, if what it says of the thread still holds."""
         with self._lock:
             layout = self._layouts.get(key)
             if layout is None or layout.place != place:
@@ -141,7 +151,7 @@ class LayoutCache:
             self._layouts.move_to_end(key)
             return layout
 
-    def put(self, key: ChannelKey, layout: Layout) -> None:
+    def put(self, key: LayoutKey, layout: Layout) -> None:
         """Remember a layout, and forget those not used for longest if there is no room."""
         size = layout.size
         if size > self.limit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -12,6 +13,7 @@ from langgraph.checkpoint.lmdb.codec.layouts import (
     LayoutCache,
     MessageLayout,
     PlainLayout,
+    WriteKey,
     ends_of,
 )
 from langgraph.checkpoint.lmdb.engine import records
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
-    from langgraph.checkpoint.lmdb.codec.layouts import ChannelKey, Layout
+    from langgraph.checkpoint.lmdb.codec.layouts import ChannelKey, Layout, LayoutKey
     from langgraph.checkpoint.lmdb.engine.runs import Run
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.engine.values import Hints, Kept, Place, StoredValue
@@ -216,7 +218,7 @@ class ValueCodec:
             return _read_messages(stored, base.place, snapshot, layout)
 
     def fetch(
-        self, key: ChannelKey, stored: StoredValue, place: Place, snapshot: Snapshot
+        self, key: LayoutKey, stored: StoredValue, place: Place, snapshot: Snapshot
     ) -> Callable[[], Any]:
         """Read a value from the store; what is returned makes the Python value, at any later time.
 
@@ -244,13 +246,19 @@ class ValueCodec:
         body = layout.body
         return lambda: faults.loads(self._serde, stored.tag, stored.head + body)
 
-    def payload(self, stored: StoredValue, snapshot: Snapshot) -> tuple[str, bytes]:
-        """A stored value as the serialiser made it."""
-        return stored.tag, snapshot.payload(stored)
+    def fetch_write(
+        self, stored: StoredValue, place: Place, snapshot: Snapshot
+    ) -> Callable[[], Any]:
+        """The same for what a channel is rebuilt from: a write, which never changes."""
+        return self.fetch(WriteKey(place, stored), stored, place, snapshot)
+
+    def fetch_once(self, stored: StoredValue, snapshot: Snapshot) -> Callable[[], Any]:
+        """The same for what is not to be remembered."""
+        return partial(faults.loads, self._serde, stored.tag, snapshot.payload(stored))
 
     def load(self, stored: StoredValue, snapshot: Snapshot) -> Any:
         """A stored value of no channel."""
-        return faults.loads(self._serde, *self.payload(stored, snapshot))
+        return self.fetch_once(stored, snapshot)()
 
     def load_map(self, stored: StoredValue, snapshot: Snapshot) -> Any:
         """A stored value of no channel that has to be a map.

@@ -7,8 +7,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langgraph.checkpoint.serde.types import _DeltaSnapshot as Snapshot
 
-KINDS = ("messages", "data", "text", "number")
+KINDS = ("messages", "snapshot", "data", "text", "number")
 CHANGES = ("append", "prepend", "remove", "edit", "reorder", "special", "same", "replace")
 changes = st.tuples(st.sampled_from(CHANGES), st.integers(0, 9))
 """A kind of change, and where or with what."""
@@ -38,6 +39,8 @@ def fresh(kind: str, salt: int) -> Any:
     """A value of a kind."""
     if kind == "messages":
         return [message(salt + i) for i in range(salt % 5 + 1)]
+    if kind == "snapshot":
+        return Snapshot(fresh("messages", salt))
     if kind == "data":
         return {f"file{i}": words(salt + i, 40 * i + 5) for i in range(salt % 5 + 1)}
     if kind == "text":
@@ -54,6 +57,8 @@ def changed(kind: str, value: Any, change: tuple[str, int], salt: int) -> Any:
         return _SPECIAL[at % len(_SPECIAL)]
     if how == "replace" or not value:
         return fresh(kind, salt)
+    if isinstance(value, Snapshot):
+        return Snapshot(changed("messages", value.value, change, salt))
     value = copy.deepcopy(value)
     if isinstance(value, list):
         return _changed_list(kind, value, how, at, salt)

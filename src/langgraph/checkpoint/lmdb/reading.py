@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import logging
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langgraph.checkpoint.base import CheckpointTuple
@@ -359,6 +358,7 @@ def delta_channel_history(
 def _delta_channel_history(
     core: SaverCore, where: Where, channels: Sequence[str]
 ) -> dict[str, DeltaChannelHistory]:
+    codec = core.codec
     result: dict[str, DeltaChannelHistory] = {channel: {"writes": []} for channel in channels}
     if not channels:
         return result
@@ -369,17 +369,17 @@ def _delta_channel_history(
         histories = snapshot.history(
             found.thread.number, found.namespace, found.record, list(result)
         )
-        fetch = partial(core.codec.fetch_write, place=found.thread.place, snapshot=snapshot)
-        fetched = {
-            channel: (
-                [(task_id, fetch(value)) for task_id, value in history.writes],
-                None if history.seed is None else fetch(history.seed),
-            )
-            for channel, history in histories.items()
-        }
-    for channel, (writes, seed) in fetched.items():
-        entry = result[channel]
-        entry["writes"] = [(task, channel, _made(make, where, channel)) for task, make in writes]
-        if seed is not None:
-            entry["seed"] = _made(seed, where, channel)
+        place = found.thread.place
+        writes: list[tuple[str, str, Callable[[], Any]]] = []
+        seeds: dict[str, Callable[[], Any]] = {}
+        for channel, history in histories.items():
+            for task_id, value in history.writes:
+                writes.append((task_id, channel, codec.fetch_write(value, place, snapshot)))
+            if history.seed is not None:
+                key = ChannelKey(where.thread_id, where.checkpoint_ns, channel)
+                seeds[channel] = codec.fetch(key, history.seed, place, snapshot)
+    for task_id, channel, make in writes:
+        result[channel]["writes"].append((task_id, channel, _made(make, where, channel)))
+    for channel, make in seeds.items():
+        result[channel]["seed"] = _made(make, where, channel)
     return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.codec import collector, cutting, messages
+from langgraph.checkpoint.lmdb.codec import collector, cutting, messages, wrapping
 from langgraph.checkpoint.lmdb.codec.layouts import Element, Known, MessageLayout, ends_of
 from langgraph.checkpoint.lmdb.engine import runs
 from langgraph.checkpoint.lmdb.engine.values import digest
@@ -196,7 +196,7 @@ def read(
 def _count(stored: Chunked) -> int:
     if not stored.head:
         return 1
-    head = stored.head
+    head = wrapping.inner_head(stored.head)
     count = head[0] & 0x0F if len(head) == 1 else int.from_bytes(head[1:], "big")
     if count > stored.size or head != cutting.array_head(count):
         raise DamagedError("a list of messages does not begin like one")

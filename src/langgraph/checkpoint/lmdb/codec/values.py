@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from langgraph.checkpoint.lmdb.codec import cutting, faults, message_list, messages, plain
+from langgraph.checkpoint.lmdb.codec import cutting, faults, message_list, messages, plain, wrapping
 from langgraph.checkpoint.lmdb.codec.layouts import (
     LayoutCache,
     MessageLayout,
@@ -92,6 +92,7 @@ class ValueCodec:
         self._by_message = type(serde) is JsonPlusSerializer and not getattr(
             serde, "_custom_unpack_ext_hook", False
         )
+        self._wrapper = wrapping.Wrapper.of(serde) if self._by_message else None
 
     def with_serde(self, serde: SerializerProtocol) -> ValueCodec:
         """The same for another serialiser. It remembers nothing of what this one decoded, as that
@@ -136,7 +137,11 @@ class ValueCodec:
         return NewValue(tag, PLAIN, b"", len(payload), cut.items)
 
     def _encode_messages(self, key: ChannelKey, value: Any, base: Base | None) -> Encoded | None:
-        single = type(value) in messages.MESSAGE_TYPES
+        wrapper = self._wrapper
+        wrapped = wrapper is not None and type(value) is wrapper.kind
+        if wrapped:
+            value = value.value
+        single = not wrapped and type(value) in messages.MESSAGE_TYPES
         if not single and (
             type(value) is not list
             or not value
@@ -146,13 +151,17 @@ class ValueCodec:
         values: list[Any] = [value] if single else value
         found = message_list.encode(
             values,
-            self._message_layout(key, base),
+            self._message_layout(key, base, wrapped=wrapped),
             self._dumps_array,
             self._maker(None if base is None else base.place),
         )
         if found is None:
             return None
         head = b"" if single else cutting.array_head(len(values))
+        if wrapper is not None and wrapped:
+            if len(head) + found.length >= wrapping.LIMIT:
+                return None
+            head = wrapper.head(len(head) + found.length) + head
         size = len(head) + found.length
         new = NewValue("msgpack", MESSAGES, head, size, found.items, _chunked(base))
 
@@ -207,11 +216,17 @@ class ValueCodec:
         with base.snapshot() as snapshot:
             return _read_plain(stored, base.place, snapshot)
 
-    def _message_layout(self, key: ChannelKey, base: Base | None) -> MessageLayout | None:
-        stored = _chunked(base)
-        if base is None or stored is None or stored.shape != MESSAGES:
+    def _message_layout(
+        self, key: ChannelKey, base: Base | None, *, wrapped: bool
+    ) -> MessageLayout | None:
+        if base is None:
             return None
+        stored = _chunked(base)
         layout = self._cache.get(key, base.place)
+        if stored is None and wrapped and isinstance(layout, MessageLayout):
+            return layout  # the snapshot before: what came between has no value of the channel
+        if stored is None or stored.shape != MESSAGES:
+            return None
         if isinstance(layout, MessageLayout) and layout.stored == stored:
             return layout
         with base.snapshot() as snapshot:
@@ -229,16 +244,19 @@ class ValueCodec:
             return lambda: faults.loads(self._serde, stored.tag, stored.payload)
         layout = self._cache.get(key, place)
         known = layout is not None and layout.stored == stored
-        if stored.shape == MESSAGES and self._by_message:
+        wrapper = self._wrapper
+        wrapped = wrapper is not None and wrapper.is_around(stored.head, stored.size)
+        bare = wrapped or wrapping.inner_head(stored.head) == stored.head
+        if stored.shape == MESSAGES and self._by_message and bare:
             if not known or not isinstance(layout, MessageLayout):
                 old = layout
                 layout = _read_messages(stored, place, snapshot, old)
                 if not _is_head(layout, old):
                     self._cache.put(key, layout)
-            elements = layout.elements
-            if stored.head:
-                return lambda: message_list.build(elements, self._loads_array)
-            return lambda: message_list.build(elements, self._loads_array)[0]
+            build = partial(message_list.build, layout.elements, self._loads_array)
+            if wrapper is not None and wrapped:
+                return lambda: wrapper.wrap(build())
+            return build if stored.head else lambda: build()[0]
         if not known or not isinstance(layout, PlainLayout):
             layout = _read_plain(stored, place, snapshot)
             if stored.shape == PLAIN and stored.size > SMALL:

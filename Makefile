@@ -28,7 +28,7 @@ test: $(VENV)/.dev  ## the tests
 test-oldest:  ## the tests with the oldest supported releases of everything, without faults and fuzzing
 	$(OLDEST_PYTHON) -m venv .venvs/oldest
 	.venvs/oldest/bin/python -m pip install --quiet --disable-pip-version-check -c tests/oldest.txt -e '.[test]'
-	.venvs/oldest/bin/python -m pytest --ignore tests/reliability --ignore tests/fuzz
+	.venvs/oldest/bin/python -m pytest --brief --ignore tests/reliability --ignore tests/fuzz
 
 $(VENV)/.conformance: $(VENV)/.dev conformance/pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e 'conformance[test]'

@@ -20,6 +20,7 @@ _SHARED: dict[str, Any] = {
     "deadline": None,
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 }
+settings.register_profile("brief", max_examples=5, derandomize=True, **_SHARED)
 settings.register_profile("dev", max_examples=25, **_SHARED)
 settings.register_profile("ci", max_examples=50, derandomize=True, **_SHARED)
 settings.register_profile("nightly", max_examples=2000, **_SHARED)
@@ -27,6 +28,7 @@ settings.register_profile("nightly", max_examples=2000, **_SHARED)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long profiles of the tests")
+    parser.addoption("--brief", action="store_true", help="try few examples of each property")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,6 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--long"):
         settings.load_profile("nightly")
+    elif config.getoption("--brief"):
+        settings.load_profile("brief")
     else:
         settings.load_profile("ci" if os.environ.get("CI") else "dev")
 

@@ -184,3 +184,15 @@ def test_a_key_that_nobody_wrote_is_damage_or_of_no_consequence(key: bytes) -> N
             call()
     assert not saver.verify().ok
     assert saver.verify(repair=True).ok
+
+
+def test_an_index_that_leads_to_a_namespace_without_a_name() -> None:
+    """As when a damaged page of LMDB's makes records unreachable."""
+    saver = damaged(None)
+    saver._kv.write(lambda writer: writer.delete(keys.namespace(2, "sub")))
+    with pytest.raises(DamagedError, match="has lost its name") as caught:
+        METHODS["list by run"](saver)
+    assert caught.value.thread_id == "a"
+    assert caught.value.checkpoint_id is not None
+    found = [*saver.list(None, filter={"run_id": "a-run-1"}, skip_damaged=True)]
+    assert {one.config["configurable"]["checkpoint_ns"] for one in found} <= {""}

@@ -9,8 +9,10 @@ from langgraph.checkpoint.lmdb.engine import (
     checkpoints,
     counts,
     delta,
+    keys,
     listing,
     naming,
+    records,
     sweep,
     threads,
     values,
@@ -163,8 +165,12 @@ class Snapshot:
                 visible = thread is not None and not self._gone(thread)
                 names[number] = self._names(thread) if visible and thread else None
             name = names[number]
-            if name is not None:
-                rows.append((name[0], name[1][namespace], checkpoint_id))
+            if name is None:
+                continue
+            if namespace not in name[1]:
+                key = keys.checkpoint(number, namespace, checkpoint_id)
+                records.damaged(key, "its namespace has lost its name")
+            rows.append((name[0], name[1][namespace], checkpoint_id))
         return rows, stop if found else None
 
     def _names(self, thread: Thread) -> tuple[str, dict[int, str]]:

@@ -18,9 +18,11 @@ from tests.fuzz.stores import (
     HOSTILE,
     NUMBER,
     TARGETS,
+    VICTIM,
     VICTIM_NUMBER,
     exercise,
     forged,
+    kind_of,
     prefixes,
 )
 
@@ -111,6 +113,17 @@ def test_keys_that_nobody_made(data: st.DataObject) -> None:
     key = prefix + rest
     content = data.draw(st.none() | st.sampled_from([payload(key) for key in TARGETS]))
     exercise({**ENTRIES, key: b""} if content is None else forged({key: content}))
+
+
+MISSABLE = [
+    key for key in ENTRIES if key != keys.FORMAT and not kind_of(key, VICTIM, VICTIM_NUMBER)
+]
+
+
+@given(st.sets(st.sampled_from(MISSABLE), min_size=1, max_size=12))
+def test_records_and_entries_that_are_missing(missing: set[bytes]) -> None:
+    """As when a damaged page of LMDB's makes them unreachable."""
+    exercise({key: record for key, record in ENTRIES.items() if key not in missing})
 
 
 @given(data=st.data())

@@ -23,11 +23,6 @@ class TestInMemorySaver(SaverConformance):
 class TestSqliteSaver(SaverConformance):
     spec = sqlite.sync
 
-    def test_clause(self, clause_id: str) -> None:
-        if clause_id == "processes.writers":
-            pytest.skip("met on most runs, but on a busy machine SQLite may give up on its lock")
-        super().test_clause(clause_id)
-
 
 if importlib.util.find_spec("langgraph.checkpoint.lmdb") is not None:
 

@@ -133,6 +133,8 @@ def writers(s: Session, data: DataObject) -> None:
     versions = s.versions(count)
     with _second_process(s) as second:
         theirs = [_put_args("theirs", n, version.value) for n, version in enumerate(versions)]
+        s.expect_tuple(at("ours"))  # what the first use of a store sets up is there from here on
+        _remote(s, second, "get_tuple", at("theirs"))
         for args in theirs:
             s.model.put(*args[:3])
         s.script.line(f"# meanwhile the second process puts {count} checkpoints")

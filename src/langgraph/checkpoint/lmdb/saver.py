@@ -73,8 +73,8 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
             store. None of them loses anything when only the process dies.
         compression: zstd's level, 1 to 22; None stores without compression.
         cache_size: Bytes of memory that may be used, about, to remember the latest values of each
-            channel, so that what did not change is neither serialised nor rebuilt again. 0
-            remembers nothing.
+            channel, and the writes that a `DeltaChannel` is rebuilt from, so that what did not
+            change is neither serialised nor rebuilt again. 0 remembers nothing.
         map_size: Bytes of address space to begin with. It grows by itself; no memory or disk is
             taken by it.
         readonly: Open a store that exists, and never write to it.

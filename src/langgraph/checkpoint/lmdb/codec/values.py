@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -244,25 +245,32 @@ class ValueCodec:
             return lambda: faults.loads(self._serde, stored.tag, stored.payload)
         layout = self._cache.get(key, place)
         known = layout is not None and layout.stored == stored
-        wrapper = self._wrapper
-        wrapped = wrapper is not None and wrapper.is_around(stored.head, stored.size)
-        bare = wrapped or wrapping.inner_head(stored.head) == stored.head
-        if stored.shape == MESSAGES and self._by_message and bare:
+        finish = self._of_messages(stored)
+        if finish is not None:
             if not known or not isinstance(layout, MessageLayout):
                 old = layout
                 layout = _read_messages(stored, place, snapshot, old)
                 if not _is_head(layout, old):
                     self._cache.put(key, layout)
-            build = partial(message_list.build, layout.elements, self._loads_array)
-            if wrapper is not None and wrapped:
-                return lambda: wrapper.wrap(build())
-            return build if stored.head else lambda: build()[0]
+            elements = layout.elements
+            return lambda: finish(message_list.build(elements, self._loads_array))
         if not known or not isinstance(layout, PlainLayout):
             layout = _read_plain(stored, place, snapshot)
             if stored.shape == PLAIN and stored.size > SMALL:
                 self._cache.put(key, layout)
         body = layout.body
         return lambda: faults.loads(self._serde, stored.tag, stored.head + body)
+
+    def _of_messages(self, stored: Chunked) -> Callable[[list[Any]], Any] | None:
+        """What makes a value of its messages; None if it is not rebuilt from messages."""
+        if stored.shape != MESSAGES or not self._by_message:
+            return None
+        if not stored.head:
+            return itemgetter(0)
+        if wrapping.inner_head(stored.head) == stored.head:
+            return _unchanged
+        wrapper = self._wrapper
+        return wrapper.kind if wrapper and wrapper.is_around(stored.head, stored.size) else None
 
     def fetch_write(
         self, stored: StoredValue, place: Place, snapshot: Snapshot
@@ -295,6 +303,10 @@ class ValueCodec:
         if isinstance(layout, MessageLayout) and layout.stored == stored:
             return stored.size // _IMAGE_SPEED
         return stored.size
+
+
+def _unchanged(values: list[Any]) -> list[Any]:
+    return values
 
 
 _IMAGE_SPEED = 6  # a rough weight: rebuilding a message from its image against decoding it

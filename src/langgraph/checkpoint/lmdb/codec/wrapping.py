@@ -7,7 +7,7 @@ list of messages in it is handled like any other, with a longer head.
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from langgraph.checkpoint.serde import types
 
@@ -30,7 +30,7 @@ class Wrapper:
     """How a serialiser encodes the wrapper.
 
     Args:
-        kind: The wrapper's class, a named tuple of one field.
+        kind: The wrapper's class, a named tuple of one field, `value`.
         code: Its extension type.
     """
 
@@ -47,10 +47,6 @@ class Wrapper:
         tag, empty = serde.dumps_typed(kind([]))
         found = cls(kind, empty[1]) if tag == "msgpack" and len(empty) == 3 else None
         return found if found and empty == found.head(1) + cutting.array_head(0) else None
-
-    def wrap(self, value: Any) -> Any:
-        """A value in the wrapper."""
-        return self.kind(value)
 
     def head(self, size: int) -> bytes:
         """What stands before `size` bytes of encoded value, which are less than `LIMIT`."""

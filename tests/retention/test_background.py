@@ -36,6 +36,7 @@ OTHER: Any = {"keep_last": 1, "sweep_interval_minutes": 10}
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sweeper]:
     """Makes sweepers whose turns the test takes: each stands for a process."""
     monkeypatch.setattr(Sweeper, "_serve", lambda _: None)
+    monkeypatch.setattr(sweeper, "_sweepers", {})
 
     def make(*savers: LmdbSaver, interval: int = 10 * MINUTE) -> Sweeper:
         made = Sweeper()
@@ -92,6 +93,55 @@ def test_one_that_died_is_waited_for_no_longer_than_its_lease(
         clock.wait(wait)
     assert one.turn() == 4 * MINUTE
     assert saver.stats().threads == 0
+
+
+@pytest.mark.parametrize("moment", ["claim", "sweep", "finish", "later"])
+def test_a_saver_closed_in_mid_sweep_leaves_it_to_others(
+    path: Path,
+    clock: Clock,
+    by_hand: Callable[..., Sweeper],
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
+) -> None:
+    """At once, not when the lease is over; also if it did not come to an end before."""
+    filled(path, clock)
+    closing = LmdbSaver(path, sync="off", clock=clock, ttl=TTL)
+    (one,) = sweeper._sweepers.values()
+    module = sweep if moment in ("claim", "finish") else retention
+    called = getattr(module, "sweep" if module is retention else moment)
+
+    def closes(*args: Any) -> Any:
+        if moment == "later":
+            raise OSError("the disk is not there")
+        closing.close()
+        return called(*args)
+
+    with LmdbSaver(path, sync="off", clock=clock, ttl={"default_ttl": 5}) as other:
+        with monkeypatch.context() as patch:
+            patch.setattr(module, called.__name__, closes)
+            one.turn()
+        closing.close()
+        assert by_hand(other).turn() == 10 * MINUTE
+        assert other.stats().threads == 0
+
+
+def test_a_saver_that_is_being_closed_begins_no_sweep(
+    path: Path, clock: Clock, by_hand: Callable[..., Sweeper], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even if its turn had begun before."""
+    filled(path, clock)
+    closing = LmdbSaver(path, sync="off", clock=clock, ttl=TTL)
+    (one,) = sweeper._sweepers.values()
+    core = closing._core
+    waits: list[int] = []
+    monkeypatch.setattr(
+        closing._commit, "close", lambda: waits.append(one._claim(core, 10 * MINUTE))
+    )
+    with LmdbSaver(path, sync="off", clock=clock, ttl={"default_ttl": 5}) as other:
+        closing.close()
+        assert by_hand(other).turn() == 10 * MINUTE
+        assert other.stats().threads == 0
+    assert waits == [10 * MINUTE]
 
 
 def test_a_clock_that_was_put_back(

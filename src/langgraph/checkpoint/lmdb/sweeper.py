@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from langgraph.checkpoint.lmdb import retention
 from langgraph.checkpoint.lmdb.core import simple
 from langgraph.checkpoint.lmdb.engine import sweep
-from langgraph.checkpoint.lmdb.errors import StoreClosedError
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError, StoreClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from langgraph.checkpoint.lmdb.core import SaverCore
+    from langgraph.checkpoint.lmdb.kv.base import Writer
 
 _logger = logging.getLogger(__name__)
 _LONGEST_WAIT = 3600.0
@@ -39,6 +40,7 @@ class Sweeper:
     def start(self) -> None:
         """Begin, also in a forked child, where the thread is not."""
         self._token = os.urandom(8)
+        self._claims = False
         self._wake: SimpleQueue[None] = SimpleQueue()
         threading.Thread(target=self._serve, name="lmdb-saver-sweep", daemon=True).start()
 
@@ -49,12 +51,22 @@ class Sweeper:
         self._cores.append((ref, interval))
         self._wake.put(None)
 
-    def remove(self, core: SaverCore) -> None:
-        """Sweep no more by the rules of a core."""
+    def remove(self, core: SaverCore) -> bool:
+        """Sweep no more by the rules of a core; returns whether it was one to sweep by."""
+        had = self._has(core)
         self._cores = [
             (ref, interval) for ref, interval in self._cores if ref() not in (core, None)
         ]
         self._wake.put(None)
+        return had
+
+    def release(self, core: SaverCore) -> None:
+        """Let another process sweep at once, if the removal of a core interrupts sweeping."""
+        if self._claims:
+            try:
+                core.run(simple(sweep.release(self._token)))
+            except LmdbSaverError:
+                _logger.warning("others sweep when the lease is over", exc_info=True)
 
     def _serve(self) -> None:
         wake = self._wake
@@ -76,6 +88,9 @@ class Sweeper:
         found = ((ref(), interval) for ref, interval in self._cores)
         return [(core, interval) for core, interval in found if core is not None]
 
+    def _has(self, core: SaverCore) -> bool:
+        return any(one is core for one, _ in self._living())
+
     def turn(self) -> int:
         """Sweep if it is time to; returns the milliseconds until the next turn."""
         cores = self._living()
@@ -83,9 +98,10 @@ class Sweeper:
         core = None
         try:
             for core, _ in cores[:1]:
-                now = core.store.settings.now()
-                wait: int = core.run(simple(sweep.claim(self._token, now, interval)))
+                self._claims = True
+                wait = self._claim(core, interval)
                 if wait:
+                    self._claims = False
                     return wait
             for core, _ in cores:
                 core.run_all(retention.sweep(core, None, None, False))
@@ -97,7 +113,19 @@ class Sweeper:
                     self.remove(core)
         except Exception:
             _logger.warning("sweeping failed; the next try is later", exc_info=True)
+        else:
+            self._claims = False
         return interval
+
+    def _claim(self, core: SaverCore, interval: int) -> int:
+        claim = sweep.claim(self._token, core.store.settings.now(), interval)
+
+        def apply(writer: Writer) -> int:
+            # A core is removed before its lease is released, and claims none after that.
+            return claim(writer) if self._has(core) else interval
+
+        wait: int = core.run(simple(apply))
+        return wait
 
 
 _lock = threading.Lock()
@@ -123,8 +151,9 @@ def stop(store: Hashable, core: SaverCore) -> None:
     """Sweep no more by the rules of a core."""
     with _lock:
         sweeper = _sweepers.get(store)
-        if sweeper is not None:
-            sweeper.remove(core)
+        if sweeper is None or not sweeper.remove(core):
+            return
+    sweeper.release(core)
 
 
 def after_fork() -> None:

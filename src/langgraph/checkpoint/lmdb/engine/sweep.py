@@ -173,6 +173,17 @@ def finish(token: bytes, now: int) -> Callable[[Writer], None]:
     return apply
 
 
+def release(token: bytes) -> Callable[[Writer], None]:
+    """Note that the caller sweeps no more, though it has not swept the store."""
+
+    def apply(writer: Writer) -> None:
+        holder, _, last = sweeper(writer)
+        if holder == token:
+            _save_sweeper(writer, b"", 0, last)
+
+    return apply
+
+
 def sweeper(reader: Reader) -> tuple[bytes, int, int | None]:
     """Who may sweep, until when, and when that was done last."""
     record = reader.get(keys.SWEEPER)

@@ -30,10 +30,10 @@ CLASSES = sorted(messages.MESSAGE_TYPES - {BaseMessage}, key=lambda cls: cls.__n
 seeds = st.integers(0, 2**32)
 
 
-def made(cls: type) -> Any:
+def made(cls: type, length: int = 4) -> Any:
     """A message of a class, and something in each of its containers."""
     fields: dict[str, Any] = {
-        "content": "said",
+        "content": "x" * length,
         "id": "m",
         "additional_kwargs": {"a": [1, {"b": 2.0}]},
     }
@@ -66,10 +66,13 @@ def test_an_image_makes_the_same_message(cls: type) -> None:
 
 
 @pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("length", [4, 4000])
 @pytest.mark.parametrize(
     "change",
     [
         lambda m: setattr(m, "content", "else"),
+        lambda m: setattr(m, "content", m.content[:-1] + "y"),
+        lambda m: setattr(m, "content", None),
         lambda m: setattr(m, "id", "else"),
         lambda m: setattr(m, "extra", 1),
         lambda m: m.additional_kwargs.update(z=None),
@@ -82,8 +85,8 @@ def test_an_image_makes_the_same_message(cls: type) -> None:
         lambda m: m.response_metadata.update(model="m"),
     ],
 )
-def test_any_change_changes_the_state(cls: type, change: Any) -> None:
-    one, other = made(cls), made(cls)
+def test_any_change_changes_the_state(cls: type, length: int, change: Any) -> None:
+    one, other = made(cls, length), made(cls, length)
     assert messages.states([one]) == messages.states([other])
     change(other)
     assert messages.states([one]) != messages.states([other])

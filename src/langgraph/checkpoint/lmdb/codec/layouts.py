@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.codec.messages import State
+    from langgraph.checkpoint.lmdb.codec.messages import Image, State
     from langgraph.checkpoint.lmdb.engine.runs import Run
     from langgraph.checkpoint.lmdb.engine.values import Chunked, Place, StoredValue
 
@@ -68,7 +68,7 @@ class Element:
     """How many chunks it has."""
     raw: bytes | None
     """Encoded; None once there is an image that serves instead."""
-    image: bytes | None = None
+    image: Image | None = None
 
 
 class Known(NamedTuple):
@@ -101,7 +101,7 @@ class MessageLayout:
 
     @property
     def size(self) -> int:
-        return 2 * self.stored.size + 300 * len(self.elements) + 500
+        return 2 * self.stored.size + 500 * (len(self.elements) + 1)
 
     def position(self, index: int) -> int:
         """How many chunks the messages before this one have."""

@@ -1,8 +1,9 @@
 """LangChain messages: telling cheaply that one did not change, and copying one cheaply.
 
-A message's state is its attributes, written by `marshal` at C speed. That tells exact types apart
-(1, True and 1.0) and follows every container, so equal states serialise to equal bytes. Of each
-stored message an image is kept, from which fresh copies are made that share nothing mutable.
+A message's state is its attributes as strict msgpack, written at C speed. That tells exact types
+apart (1, True and 1.0) and follows every container, so equal states serialise to equal bytes. Of
+each stored message an image is kept, from which copies are made that share no more than texts and
+numbers.
 
 Both hold only for messages made of plain JSON types; others are serialised and rebuilt each time.
 """
@@ -10,14 +11,17 @@ Both hold only for messages made of plain JSON types; others are serialised and 
 from __future__ import annotations
 
 import marshal
+from functools import lru_cache
 from operator import attrgetter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from langchain_core import messages
 from langchain_core.messages import BaseMessage
+from msgpack import Packer
 
-State: TypeAlias = "bytes | object"
-"""Marshalled attributes; or an object that equals nothing, of a message that has no such state."""
+State: TypeAlias = "bytes | tuple[str, bytes] | object"
+"""Packed attributes; or a long text and the others, packed; or an object that equals nothing, of a
+message that has no such state."""
 
 MESSAGE_TYPES: Final[frozenset[type]] = frozenset(
     cls
@@ -33,34 +37,61 @@ _attributes = attrgetter("__dict__", "__pydantic_extra__")
 _image_attributes = attrgetter("__dict__", "__pydantic_extra__", "__pydantic_fields_set__")
 _new = object.__new__
 _set = object.__setattr__
+_UNSTATED: Final = (TypeError, ValueError, OverflowError)
+"""What packing raises for a message that has no state."""
+_LONG: Final = 500
+"""Characters of a text from which on it is a part of a state by itself: nearly always it is the
+same object as before, which compares in no time and takes no memory."""
 _PLAIN: Final = frozenset((str, int, float, bool, type(None)))
-_STATE_VERSION: Final = 2  # without back references, which depend on who else holds an object
-_IMAGE_VERSION: Final = (
-    4  # with them: keys and texts are shared, which is safe as they can't change
-)
+
+
+class Image(NamedTuple):
+    """What copies of a message are made from."""
+
+    attributes: dict[str, Any]
+    """With None for each that can change."""
+    empty: tuple[tuple[str, type], ...]
+    """Those of them that are empty containers, with their types."""
+    extra: type
+    """Of what holds extra attributes: dict, or NoneType."""
+    others: bytes | None
+    """Marshalled: other attributes that can change, and extra ones; None if there are neither."""
+    fields_set: frozenset[str]
 
 
 def states(values: list[Any]) -> list[State]:
     """The states of messages."""
-    dumps = marshal.dumps
     try:
-        return [dumps(attributes, _STATE_VERSION) for attributes in map(_attributes, values)]
-    except ValueError:
+        return _states(values)
+    except _UNSTATED:
         return [_state(value) for value in values]
+
+
+def _states(values: list[Any]) -> list[State]:
+    pack = Packer(strict_types=True).pack  # of its own: packing in two threads would mix
+    out: list[State] = []
+    for attributes, extra in map(_attributes, values):
+        content = attributes.get("content")
+        by_itself = type(content) is str and len(content) > _LONG
+        packed = pack({**attributes, "content": None} if by_itself else attributes)
+        if extra:
+            packed += pack(extra)
+        out.append((content, packed) if by_itself else packed)
+    return out
 
 
 def _state(message: BaseMessage) -> State:
     try:
-        return marshal.dumps(_attributes(message), _STATE_VERSION)
-    except ValueError:
+        return _states([message])[0]
+    except _UNSTATED:
         return object()
 
 
 def is_plain(message: BaseMessage) -> bool:
     """Whether a state tells all changes of a message apart.
 
-    `marshal` writes bytes, byte arrays and numpy arrays alike, so a message with any of them is
-    not plain; nor is one with private attributes, which a state leaves out.
+    msgpack writes bytes and byte arrays alike, so a message with any of them is not plain; nor is
+    one with private attributes, which a state leaves out.
     """
     if getattr(message, "__pydantic_private__", None) is not None:
         return False
@@ -73,32 +104,58 @@ def is_plain(message: BaseMessage) -> bool:
         if kind is dict:
             todo += value.keys()
             todo += value.values()
-        elif kind in (list, tuple):
+        elif kind is list:
             todo += value
         else:
             return False
     return True
 
 
-def image(message: BaseMessage) -> bytes | None:
-    """What copies of a message, just deserialised and known to nobody else, are made from."""
+def image(message: BaseMessage) -> Image | None:
+    """The image of a message; None if a copy of it could differ, or share what can change."""
     if type(message) not in MESSAGE_TYPES or not is_plain(message):
         return None
+    attributes, extra, fields_set = _image_attributes(message)
+    changing = {key: value for key, value in attributes.items() if type(value) not in _PLAIN}
+    empty = tuple([(key, type(value)) for key, value in changing.items() if not value])
+    filled = {key: value for key, value in changing.items() if value}
     try:
-        return marshal.dumps(_image_attributes(message), _IMAGE_VERSION)
+        others = marshal.dumps((filled, extra or {})) if filled or extra else None
     except ValueError:
         return None
+    return Image(
+        attributes | dict.fromkeys(changing),
+        _shared(empty),
+        type(extra),
+        others,
+        _shared(frozenset(fields_set)),
+    )
 
 
-def rebuild(types: list[type], images: list[bytes]) -> list[Any]:
+@lru_cache(maxsize=1000)
+def _shared(value: Any) -> Any:
+    """One object for all that are equal, of which there are about as many as classes."""
+    return value
+
+
+def rebuild(types: list[type], images: list[Image]) -> list[Any]:
     """New messages from their images."""
-    loads = marshal.loads
     out = []
-    for cls, (attributes, extra, fields_set) in zip(types, map(loads, images), strict=True):
+    for cls, image in zip(types, images, strict=True):
+        attributes, empty, make_extra, others, fields_set = image
+        attributes = attributes.copy()
+        for key, make in empty:
+            attributes[key] = make()
+        extra = make_extra()
+        if others is not None:
+            filled, filled_extra = marshal.loads(others)  # noqa: S302 - made above
+            attributes.update(filled)
+            if filled_extra:
+                extra.update(filled_extra)
         message: Any = _new(cls)
         _set(message, "__dict__", attributes)
         _set(message, "__pydantic_extra__", extra)
-        _set(message, "__pydantic_fields_set__", fields_set)
+        _set(message, "__pydantic_fields_set__", set(fields_set))
         _set(message, "__pydantic_private__", None)
         out.append(message)
     return out

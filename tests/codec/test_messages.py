@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, HumanMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langgraph.checkpoint.lmdb.codec import messages
@@ -113,3 +113,28 @@ def test_an_image_is_made_of_plain_messages_alone(seed: int) -> None:
     )
     if image is not None:
         assert same(messages.rebuild([type(original)], [image])[0], original)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        *(("__pydantic_fields_set__", v) for v in (None, [], ["x"], [[1]], {1}, {"x": 1}, {(1,)})),
+        *(("__pydantic_extra__", v) for v in ([], ["x"], "x", 1, {1})),
+    ],
+)
+def test_no_image_of_a_message_that_pydantic_would_not_make(attribute: str, value: Any) -> None:
+    """Deserialising makes one of whatever a store says."""
+    message = HumanMessage.model_construct(content="said", type="human")
+    assert messages.image(message) is not None
+    object.__setattr__(message, attribute, value)
+    assert messages.image(message) is None
+
+
+def test_names_that_a_store_chose_are_forgotten_with_it() -> None:
+    before = messages._shared.cache_info().currsize
+    for number in range(100):
+        original = rebuilt(HumanMessage("said", **{f"extra {number}": 1}))
+        image = messages.image(original)
+        assert image is not None
+        assert same(messages.rebuild([HumanMessage], [image])[0], original)
+    assert messages._shared.cache_info().currsize <= before + 2

@@ -116,6 +116,12 @@ def image(message: BaseMessage) -> Image | None:
     if type(message) not in MESSAGE_TYPES or not is_plain(message):
         return None
     attributes, extra, fields_set = _image_attributes(message)
+    if (
+        (extra is not None and type(extra) is not dict)
+        or type(fields_set) is not set
+        or not all(type(name) is str for name in fields_set)
+    ):
+        return None  # a store can say anything of a message
     changing = {key: value for key, value in attributes.items() if type(value) not in _PLAIN}
     empty = tuple([(key, type(value)) for key, value in changing.items() if not value])
     filled = {key: value for key, value in changing.items() if value}
@@ -123,18 +129,15 @@ def image(message: BaseMessage) -> Image | None:
         others = marshal.dumps((filled, extra or {})) if filled or extra else None
     except ValueError:
         return None
-    return Image(
-        attributes | dict.fromkeys(changing),
-        _shared(empty),
-        type(extra),
-        others,
-        _shared(frozenset(fields_set)),
-    )
+    names = frozenset(fields_set)
+    if type(message).model_fields.keys() >= fields_set | attributes.keys():
+        empty, names = _shared(empty), _shared(names)
+    return Image(attributes | dict.fromkeys(changing), empty, type(extra), others, names)
 
 
 @lru_cache(maxsize=1000)
 def _shared(value: Any) -> Any:
-    """One object for all that are equal, of which there are about as many as classes."""
+    """One object for all that are equal. For names of fields alone: of them there are few."""
     return value
 
 

@@ -1,4 +1,4 @@
-"""Stores that count, and stores that fail: wrappers around a `MemoryStore`."""
+"""Stores that count, and stores that fail: wrappers around a `MemoryStore`; rules to sweep by."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 
 T = TypeVar("T")
+
+FIVE: Any = {"default_ttl": 5}
+EVERYTHING: Any = {
+    "default_ttl": 5, "strategy": "keep_latest", "keep_last": 3, "max_history_age": 2,
+}  # fmt: skip
 
 
 class KillError(BaseException):

@@ -17,8 +17,9 @@ from langgraph.checkpoint.lmdb.engine import retain, sweep
 from langgraph.checkpoint.lmdb.errors import ThreadNotFoundError
 from tests.engine import reachability
 from tests.retention.stores import CountingStore, KillError, contents
+from tests.saver.changes import THREADS, threads, which
 from tests.saver.model import Model
-from tests.saver.test_model import THREADS, Savers, threads, which
+from tests.saver.test_model import Savers
 from tests.saver.values import config
 
 MINUTE = 60_000

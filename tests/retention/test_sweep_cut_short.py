@@ -1,0 +1,172 @@
+"""Sweeps that are killed, that do their work bit by bit, and that meet damage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from langgraph.checkpoint.lmdb import LmdbSaver, retention
+from langgraph.checkpoint.lmdb.engine import keys, retain, sweep, threads
+from tests.contract.faces import Face, config, put, put_chain, values
+from tests.engine import reachability
+from tests.retention.stores import EVERYTHING, FIVE, CountingStore, KillError, contents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.retention.conftest import Clock, Managed
+
+
+def fill(saver: LmdbSaver, clock: Clock) -> None:
+    """Store some of everything; a part of it expires."""
+    face = Face(saver)
+    put_chain(face, [f"{number:03}" for number in range(12)], thread="large", run_id="r", user="u")
+    face.put_writes(config("large", id="011"), [("x", ["a" * 500])], "task")
+    face.copy_thread("large", "shares")
+    saver.fork(config("large", id="005"), "forked")
+    put(face, "1", {"x": "y" * 900}, thread="small")
+    put(face, "2", thread="small", ns="call:1", parents={"": "1"})
+    face.put_writes(config("early", id="1"), [("x", 1)], "task")
+    put_chain(face, "12345", thread="long")
+    saver.set_ttl("long", None)
+    clock.wait(5)
+    put(face, "012", {"value": "z" * 900}, thread="shares", parent="011")
+    put(face, "6", thread="long", parent="5")
+
+
+def reading(saver: LmdbSaver) -> list[Any]:
+    return [
+        (one, saver.get_delta_channel_history(config=one.config, channels=["x"]))
+        for one in saver.list(None)
+    ]
+
+
+@pytest.mark.parametrize("ttl", [FIVE, EVERYTHING], ids=["delete", "keep_latest"])
+def test_a_sweep_that_is_killed_at_any_step(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, ttl: Any
+) -> None:
+    """After every single change to the store: reopened, all that has not expired reads as before,
+    and another sweep comes to the same end."""
+    monkeypatch.setattr(retention, "_ENTRIES_AT_ONCE", 2)
+    monkeypatch.setattr(sweep, "SWEPT_AT_ONCE", 3)
+    monkeypatch.setattr(retain, "ERASED_AT_ONCE", 5)
+    kv = CountingStore()
+    saver = LmdbSaver.on(kv, clock=clock, ttl=ttl)
+    fill(saver, clock)
+    before = kv._state
+    shown = reading(saver)
+    with kv.counting() as counts:
+        assert saver.sweep().threads > 2
+        changes = counts.changes
+    after, kept = contents(kv), reading(saver)
+    assert changes > 100
+    if ttl is FIVE:
+        assert kept == shown
+    for stop in range(changes):
+        kv._state = (before[0].copy(), before[1].copy())
+        kv.stop_after = stop
+        with pytest.raises(KillError):
+            LmdbSaver.on(kv, clock=clock, ttl=ttl).sweep()
+        kv.stop_after = None
+        reopened = LmdbSaver.on(kv, clock=clock, ttl=ttl)
+        if stop % 5 == 0:
+            reachability.check(kv)
+            if ttl is FIVE:
+                assert reading(reopened) == shown
+        reopened.sweep()
+        assert contents(kv) == after
+    reachability.check(kv)
+    assert reading(reopened) == kept
+
+
+def test_what_goes_bit_by_bit_does_not_show_in_between(
+    clock: Clock, kv: CountingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By no read, though most of it is still stored; what another thread shares stays."""
+    monkeypatch.setattr(retain, "ERASED_AT_ONCE", 4)
+    saver = LmdbSaver.on(kv, clock=clock, ttl=FIVE)
+    face = Face(saver)
+    long = [f"{number:03}" for number in range(60)]
+    put_chain(face, long, run_id="r", user_id="u")
+    face.copy_thread("t", "shares")
+    face.put_writes(config(id="000"), [("x", 1)], "task")
+    saver.set_ttl("shares", None)
+    clock.wait(5)
+    lenient = LmdbSaver.on(kv, clock=clock)
+    in_between = 0
+    write = CountingStore.write
+
+    def watched(self: CountingStore, apply: Any) -> Any:
+        nonlocal in_between
+        result = write(self, apply)
+        in_between += reachability.detached(kv)
+        reachability.check(kv)
+        assert lenient.get_tuple(config()) is None
+        assert [info.thread_id for info in lenient.threads()] == ["shares"]
+        for found in ({}, {"run_id": "r"}, {"user_id": "u"}, {"step": 1}):
+            shown = {one.config["configurable"]["thread_id"] for one in lenient.list(None)}
+            assert shown == {"shares"}, found
+        assert lenient.stats().checkpoints == 60
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CountingStore, "write", watched)
+        assert saver.sweep().checkpoints == 60
+    assert in_between > 10
+    assert values(face, config("shares")) == {"value": "value of 059"}
+    assert len(face.list(config("shares"))) == 60
+
+
+def damage(kv: CountingStore, key: bytes) -> None:
+    kv.write(lambda writer: writer.put(key, b"\0" + (writer.get(key) or b"")[1:]))
+
+
+def number_of(kv: CountingStore, thread: str) -> int:
+    with kv.read() as reader:
+        found = threads.find(reader, thread)
+    assert found is not None
+    return found.number
+
+
+def test_damage_holds_up_its_own_thread_only(
+    clock: Clock, kv: CountingStore, make: Callable[..., Managed]
+) -> None:
+    """The report counts it; the others are swept, now and later, in one call."""
+    face = make(ttl=FIVE)
+    for number in range(9):
+        put(face, "1", thread=f"{number}")
+    clock.wait(5)
+    damaged = number_of(kv, "4")
+    damage(kv, keys.checkpoint(damaged, 0, "1"))
+    for _ in range(2):
+        report = face.sweep()
+        assert report.damaged == 1
+        assert face.stats().checkpoints == 1
+    assert report.threads == 0
+
+
+def test_damage_of_what_is_left_of_a_thread(
+    clock: Clock,
+    kv: CountingStore,
+    make: Callable[..., Managed],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither a sweep nor a deletion fails since another thread cannot be erased."""
+    monkeypatch.setattr(retain, "ERASED_AT_ONCE", 4)
+    face = make(ttl=FIVE)
+    for thread in ("a", "b", "c"):
+        put_chain(face, [f"{number:03}" for number in range(60)], thread=thread)
+    clock.wait(5)
+    numbers = [number_of(kv, thread) for thread in "ab"]
+    for thread in ("a", "b", "c"):
+        put(face, "1", thread=thread)
+    assert reachability.detached(kv) == 3
+    damage(kv, keys.checkpoint(numbers[0], 0, "050"))
+    damage(kv, keys.detached(numbers[1]))
+    report = face.sweep()
+    assert (report.threads, report.damaged) == (0, 2)
+    assert reachability.detached(kv) == 2
+    face.delete_thread("a")
+    assert face.get_tuple(config("a")) is None
+    assert len(face.threads()) == 2

@@ -126,6 +126,30 @@ def test_list_leaves_out_a_damaged_thread(caplog: pytest.LogCaptureFixture) -> N
     assert caplog.text.count("left out") == 2
 
 
+@pytest.mark.parametrize(
+    "key", [keys.thread_number(2), keys.thread("a"), keys.checkpoint(2, 0, "0005")]
+)
+@pytest.mark.parametrize("prefix", [None, "", "a"])
+def test_threads_leaves_out_a_damaged_thread(
+    key: bytes, prefix: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its own record, its name, or the checkpoint that tells its last step."""
+    saver = damaged(key)
+    with pytest.raises(DamagedError):
+        saver.threads("a")
+    found = saver.threads(prefix, skip_damaged=True)
+    expected = [info for info in damaged(None).threads(prefix) if info.thread_id != "a"]
+    assert found == expected
+    assert caplog.text.count("left out") == 1
+    assert asyncio.run(saver.athreads(prefix, skip_damaged=True)) == expected
+
+
+def test_threads_that_leaves_out_nothing_is_threads() -> None:
+    saver = damaged(None)
+    for limits in ({}, {"limit": 1}, {"prefix": "b"}, {"after": "b"}):
+        assert saver.threads(**limits, skip_damaged=True) == saver.threads(**limits)
+
+
 def ids(found: Any) -> list[str]:
     return [one.config["configurable"]["checkpoint_id"] for one in found]
 

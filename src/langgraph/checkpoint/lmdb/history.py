@@ -130,6 +130,7 @@ def threads(
     updated_before: datetime | float | None,
     limit: int | None,
     after: ThreadInfo | str | None,
+    skip_damaged: bool,
 ) -> list[ThreadInfo]:
     """Threads, the one that was active last first."""
     if limit is not None and (type(limit) is not int or limit < 0):
@@ -144,9 +145,15 @@ def threads(
             last = None if after is None else _position(snapshot, after)
             if last is not None:
                 before = min(before, 1 - last[0])
-            for thread in snapshot.newest_threads(prefix or "", since, before):
+            on_damage = reading.skip if skip_damaged else None
+            for thread in snapshot.newest_threads(prefix or "", since, before, on_damage):
                 if last is None or (-thread.updated, thread.id) > last:
-                    found.append(_info(core, snapshot, thread))
+                    try:
+                        found.append(_info(core, snapshot, thread))
+                    except DamagedError as error:
+                        if not skip_damaged:
+                            raise
+                        reading.skip(core.named(error))
                     if len(found) == limit:
                         break
     except DamagedError as error:

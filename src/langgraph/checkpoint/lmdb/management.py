@@ -122,6 +122,8 @@ class Management(BaseCheckpointSaver[Any]):
         updated_before: datetime | float | None = None,
         limit: int | None = None,
         after: ThreadInfo | str | None = None,
+        *,
+        skip_damaged: bool = False,
     ) -> list[ThreadInfo]:
         """The threads with checkpoints, the one that was active last first.
 
@@ -132,12 +134,17 @@ class Management(BaseCheckpointSaver[Any]):
             updated_before: Only those that were not active at that moment or later.
             limit: At most so many.
             after: Where the last page ended: what it gave last, or the id of that thread.
+            skip_damaged: Leave out, with a warning in the log, threads that cannot be read. That
+                takes a look at every thread.
 
         Raises:
             UsageError: The limit is no whole number, or a moment is none.
             ThreadNotFoundError: `after` is the id of a thread that is gone.
+            DamagedError: A thread cannot be read.
         """
-        return history.threads(self._core, prefix, updated_after, updated_before, limit, after)
+        return history.threads(
+            self._core, prefix, updated_after, updated_before, limit, after, skip_damaged
+        )
 
     async def athreads(
         self,
@@ -146,10 +153,18 @@ class Management(BaseCheckpointSaver[Any]):
         updated_before: datetime | float | None = None,
         limit: int | None = None,
         after: ThreadInfo | str | None = None,
+        *,
+        skip_damaged: bool = False,
     ) -> list[ThreadInfo]:
         """As `threads`."""
         return await asyncio.to_thread(
-            self.threads, prefix, updated_after, updated_before, limit, after
+            self.threads,
+            prefix,
+            updated_after,
+            updated_before,
+            limit,
+            after,
+            skip_damaged=skip_damaged,
         )
 
     def stats(self) -> StoreStats:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from langgraph.checkpoint.lmdb.engine import agenda, keys, threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.errors import DamagedError
     from langgraph.checkpoint.lmdb.kv.base import Reader
 
 
@@ -38,12 +39,18 @@ def by_time(reader: Reader, since: int, before: int) -> Iterator[Thread]:
         yield heapq.heappop(ahead)[3]
 
 
-def by_prefix(reader: Reader, prefix: str) -> Iterator[Thread]:
-    """The threads whose ids begin so, in the same order."""
+def by_prefix(
+    reader: Reader, prefix: str, on_damage: Callable[[DamagedError], None] | None = None
+) -> Iterator[Thread]:
+    """The threads whose ids begin so, in the same order.
+
+    Args:
+        on_damage: Called for a thread that cannot be read; if not given, that raises.
+    """
     start = b"T" + keys.utf8(prefix)[: keys.TEXT_LIMIT]
     found = [
         thread
-        for thread in threads.in_range(reader, start, keys.after(start))
+        for thread in threads.all_threads(reader, on_damage, start)
         if thread.id.startswith(prefix)
     ]
     found.sort(key=lambda thread: (-thread.updated, thread.id))

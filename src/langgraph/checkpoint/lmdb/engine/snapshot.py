@@ -100,17 +100,25 @@ class Snapshot:
         """A thread that is out of sight but not gone; see `sweep.detached`."""
         return sweep.detached(self.reader, behind)
 
-    def newest_threads(self, prefix: str, since: int, before: int) -> Iterator[Thread]:
+    def newest_threads(
+        self,
+        prefix: str,
+        since: int,
+        before: int,
+        on_damage: Callable[[DamagedError], None] | None = None,
+    ) -> Iterator[Thread]:
         """The threads with checkpoints that have not expired, the latest first, then by id.
 
         Args:
             prefix: What their ids begin with.
             since: Milliseconds since the epoch: those with activity at that time, or later.
             before: The same: those without activity from that time on.
+            on_damage: Called for a thread that cannot be read, of all that there are; if not
+                given, that raises.
         """
         found = (
-            listing.by_prefix(self.reader, prefix)
-            if prefix
+            listing.by_prefix(self.reader, prefix, on_damage)
+            if prefix or on_damage is not None
             else listing.by_time(self.reader, since, before)
         )
         for thread in found:

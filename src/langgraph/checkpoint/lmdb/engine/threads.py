@@ -278,14 +278,16 @@ def _put(writer: Writer, key: bytes, payload: bytes) -> None:
 
 
 def all_threads(
-    reader: Reader, on_damage: Callable[[DamagedError], None] | None = None
+    reader: Reader,
+    on_damage: Callable[[DamagedError], None] | None = None,
+    prefix: bytes = b"T",
 ) -> Iterator[Thread]:
     """Every thread, by id.
 
     Args:
         on_damage: Called for a thread that cannot be read; if not given, that raises.
+        prefix: What the keys of their names begin with.
     """
-    prefix = b"T"
     for key in reader.keys(prefix, keys.after(prefix)):
         try:
             thread = _named(reader, key, reader.get(key) or b"")
@@ -295,12 +297,6 @@ def all_threads(
             on_damage(error)
         else:
             yield thread
-
-
-def in_range(reader: Reader, start: bytes, stop: bytes) -> Iterator[Thread]:
-    """The threads whose names are in a range."""
-    for key, record in reader.range(start, stop):
-        yield _named(reader, key, record)
 
 
 def find_namespace(reader: Reader, thread: Thread, checkpoint_ns: str) -> int | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,10 @@ if TYPE_CHECKING:
 
 # The mutants are a package of their own, which second processes import too.
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+# A shell has interrupts ignored in what it runs in the background; a test sends one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

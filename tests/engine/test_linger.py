@@ -68,6 +68,51 @@ def test_alone_it_waits_for_a_while(
     assert store.writes == 1
 
 
+def weary(commit: GroupCommit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let it wait in vain until it does so no more."""
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "LINGER", 0)
+        for _ in range(module.IN_VAIN):
+            commit.run(who(b"a"), patient=True)
+
+
+def test_who_never_finds_company_waits_now_and_then(
+    commit: GroupCommit, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And each time again once somebody came."""
+    weary(commit, monkeypatch)
+    for _ in range(module.IN_VAIN - 1):
+        commit.run(who(b"a"), patient=True)  # for an hour, if it waited
+    for _ in range(3):
+        waiting = patient(commit, pool, b"a")
+        assert commit.run(who(b"b")) == waiting.result() == threading.get_ident()
+
+
+def test_who_comes_while_the_patient_commit_would_have_been_company(
+    store: CountingStore,
+    commit: GroupCommit,
+    pool: ThreadPoolExecutor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weary(commit, monkeypatch)
+    inside, go = threading.Event(), threading.Event()
+
+    def slow(writer: Writer) -> None:
+        inside.set()
+        assert go.wait(60)
+
+    first = pool.submit(commit.run, slow, patient=True)
+    assert inside.wait(60)
+    second = pool.submit(commit.run, who(b"b"))
+    while len(commit._queue) < 2:
+        pass
+    go.set()
+    first.result()
+    second.result()
+    waiting = patient(commit, pool, b"a")
+    assert commit.run(who(b"b")) == waiting.result() == threading.get_ident()
+
+
 def test_the_thread_in_a_hurry_commits_for_all(
     store: CountingStore, commit: GroupCommit, pool: ThreadPoolExecutor
 ) -> None:

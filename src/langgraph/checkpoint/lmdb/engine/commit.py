@@ -27,6 +27,11 @@ LINGER = 0.0005
 """Seconds that patient operations wait for one that is not, to share its flush. LangGraph stores
 the writes of a superstep and then, soon after, its checkpoint, for which it waits."""
 
+IN_VAIN = 8
+"""Times in a row that nobody came, from which on only one in so many waits. Among LangGraph's tasks
+the last of a superstep meets its checkpoint, and others wait in vain; other callers of `put_writes`
+may always do."""
+
 
 class _Waiting(Generic[T]):
     """An operation in the queue, and whoever waits for it: a thread, or a future of a loop."""
@@ -98,6 +103,8 @@ class GroupCommit:
         """The operation whose thread commits, `_SERVICE`, or None."""
         self._linger: threading.Lock | None = None
         """What a leader that waits for company waits for."""
+        self._alone = 0
+        """How often nobody came, since somebody did."""
         self._summons: SimpleQueue[bool] | None = None
 
     def run(self, apply: Callable[[Writer], T], *, patient: bool = False) -> T:
@@ -144,6 +151,8 @@ class GroupCommit:
     def _enqueue(self, waiting: _Waiting[Any]) -> bool:
         """Queue an operation; whether it takes the lead from one that waits for company. So the
         thread that is in a hurry need not be woken, nor wait for another one to be."""
+        if not waiting.patient and self._queue and self._queue[0].patient:
+            self._alone = 0  # whether it waited or commits already: waiting would have paid
         self._queue.append(waiting)
         if self._linger is None or waiting.patient:
             return False
@@ -159,6 +168,9 @@ class GroupCommit:
         """Wait a moment while all that is queued has time; whether the caller still leads."""
         with self._mutex:
             if not all(waiting.patient for waiting in self._queue):
+                return self._leader is own
+            self._alone += 1
+            if self._alone > IN_VAIN and self._alone % IN_VAIN:
                 return self._leader is own
             lingering = self._linger = _locked()
         lingering.acquire(timeout=LINGER)

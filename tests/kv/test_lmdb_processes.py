@@ -10,12 +10,18 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import lmdb
 import pytest
 
-from langgraph.checkpoint.lmdb.errors import LmdbSaverError, StoreClosedError, TooManyReadersError
-from langgraph.checkpoint.lmdb.kv import LmdbStore, files
+from langgraph.checkpoint.lmdb.errors import (
+    LmdbSaverError,
+    StoreClosedError,
+    StoreIOError,
+    TooManyReadersError,
+)
+from langgraph.checkpoint.lmdb.kv import LmdbStore, environment, files
 from tests.kv.processes import fork, in_fork, in_new_process
 from tests.kv.test_lmdb_sharing import content, put
 
@@ -344,3 +350,43 @@ def test_a_writer_that_was_killed_leaves_its_transaction_undone(open_lmdb: Open)
     assert content(store) == {b"k": b"v"}
     store.write(put(b"l"))
     assert sorted(content(store)) == [b"k", b"l"]
+
+
+OPEN_AND_CLOSE = """
+import sys
+from langgraph.checkpoint.lmdb.kv import LmdbStore
+for _ in range(100):
+    LmdbStore.open(sys.argv[1], sync="off").close()
+"""
+
+
+def test_processes_that_open_while_others_close(folder: Path) -> None:
+    """With LMDB 0.9.31 some find its locks destroyed, and try again."""
+    command = [sys.executable, "-c", OPEN_AND_CLOSE, str(folder)]
+    others = [subprocess.Popen(command) for _ in range(3)]
+    in_new_process(OPEN_AND_CLOSE, folder)
+    assert [other.wait() for other in others] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("times", [0, 1, 5, 100])
+def test_locks_that_are_destroyed_for_a_moment_and_for_good(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    LmdbStore.open(folder).close()
+    calls: list[int] = []
+    opened = lmdb.open
+
+    def fails(*args: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) <= times:
+            raise lmdb.InvalidParameterError("mdb_txn_begin: Invalid argument")
+        return opened(*args, **options)
+
+    monkeypatch.setattr(lmdb, "open", fails)
+    monkeypatch.setattr(environment, "_APART", 0)
+    if times < 100:
+        LmdbStore.open(folder).close()
+        assert len(calls) == times + 1
+    else:
+        with pytest.raises(StoreIOError, match="Invalid argument"):
+            LmdbStore.open(folder)

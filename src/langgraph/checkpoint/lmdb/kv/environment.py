@@ -7,6 +7,8 @@ begun by calling `Environment.begin` and ended by calling `Environment.end`.
 
 from __future__ import annotations
 
+import random
+import time
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -42,6 +44,8 @@ _SYNC: Final[dict[str, dict[str, bool]]] = {
 _SMALLEST_MAP: Final = 1 << 20
 # Each attempt repairs what the one before met; more in a row means that repairing does not help.
 _ATTEMPTS: Final = 32
+# Seconds within which processes that got in one another's way try again.
+_APART: Final = 0.02
 # Bytes of address space kept free, beside as much as the file has, before a long transaction.
 _ROOM: Final = 64 << 20
 # Seconds that a fork waits for transactions of other threads.
@@ -306,7 +310,7 @@ class Environment:
                 advice="Fork outside of transactions, or start a new process instead.",
             )
 
-    def _map(self, map_size: int) -> lmdb.Environment:
+    def _map(self, map_size: int, attempts: int = _ATTEMPTS) -> lmdb.Environment:
         """Open the files with the largest map up to `map_size` that the system allows."""
         options: dict[str, Any] = {
             **_SYNC[self.sync],
@@ -326,7 +330,14 @@ class Environment:
             map_size = max(map_size // 2, smallest)
         except lmdb.MapResizedError:  # another process is growing it just now
             map_size = max(map_size * 2, smallest)
-        return self._map(map_size)
+        except lmdb.InvalidParameterError:
+            # The last process that closes has LMDB 0.9.31 destroy the locks, also those of one that
+            # opens meanwhile. They are made anew for a process that is alone for a moment.
+            if attempts == 0:
+                raise
+            time.sleep(random.uniform(0, _APART))  # noqa: S311 - only to be apart
+            attempts -= 1
+        return self._map(map_size, attempts)
 
     def _check_length(self, env: lmdb.Environment) -> None:
         """Raise DamagedError if the data file was cut short."""

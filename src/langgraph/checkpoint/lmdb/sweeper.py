@@ -64,7 +64,7 @@ class Sweeper:
         """Let another process sweep at once, if the removal of a core interrupts sweeping."""
         if self._claims:
             try:
-                core.run(simple(sweep.release(self._token)))
+                core.run(simple(sweep.finish(self._token, None)))
             except LmdbSaverError:
                 _logger.warning("others sweep when the lease is over", exc_info=True)
 

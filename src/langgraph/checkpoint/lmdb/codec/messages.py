@@ -144,9 +144,8 @@ def _shared(value: Any) -> Any:
 def rebuild(types: list[type], images: list[Image]) -> list[Any]:
     """New messages from their images."""
     out = []
-    for cls, image in zip(types, images, strict=True):
-        attributes, empty, make_extra, others, fields_set = image
-        attributes = attributes.copy()
+    for cls, (kept, empty, make_extra, others, fields_set) in zip(types, images, strict=True):
+        attributes = kept.copy()
         for key, make in empty:
             attributes[key] = make()
         extra = make_extra()

@@ -163,23 +163,18 @@ def claim(token: bytes, now: int, interval: int) -> Callable[[Writer], int]:
     return apply
 
 
-def finish(token: bytes, now: int) -> Callable[[Writer], None]:
-    """Note that the caller has swept the store."""
+def finish(token: bytes, now: int | None) -> Callable[[Writer], None]:
+    """Let others sweep.
 
-    def apply(writer: Writer) -> None:
-        if sweeper(writer)[0] == token:
-            _save_sweeper(writer, b"", 0, now)
-
-    return apply
-
-
-def release(token: bytes) -> Callable[[Writer], None]:
-    """Note that the caller sweeps no more, though it has not swept the store."""
+    Args:
+        token: As for `claim`; nothing happens if another process has claimed since.
+        now: When the caller has swept the store; None if it has not come to an end.
+    """
 
     def apply(writer: Writer) -> None:
         holder, _, last = sweeper(writer)
         if holder == token:
-            _save_sweeper(writer, b"", 0, last)
+            _save_sweeper(writer, b"", 0, last if now is None else now)
 
     return apply
 

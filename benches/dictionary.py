@@ -24,7 +24,7 @@ import zstandard
 from benches.dictionary_graphs import GRAPHS
 from benches.dictionary_messages import Prose
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine import records
+from langgraph.checkpoint.lmdb.format import envelope
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -46,21 +46,21 @@ _TIME = re.compile(rb"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}")
 def record(names: Sequence[str], seeds: Sequence[str]) -> list[bytes]:
     """Every payload that runs of these graphs store, with seeded ids and times, in sorted order."""
     payloads: list[bytes] = []
-    pack = records.pack
+    pack = envelope.pack
 
     def recording(payload: bytes, level: int | None) -> bytes:
         if level is not None:
             payloads.append(payload)
         return pack(payload, level)
 
-    records.pack = recording
+    envelope.pack = recording
     try:
         for seed in seeds:
             for name in names:
                 saver = LmdbSaver.on(MemoryStore(), clock=lambda: 1_700_000_000.0)
                 GRAPHS[name](saver, Prose(f"{seed} {name}", seed.startswith("held-out")))
     finally:
-        records.pack = pack
+        envelope.pack = pack
     rng = random.Random("ids")
     return [_reseeded(payload, rng) for payload in sorted(payloads, key=_masked)]
 
@@ -160,7 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benches.dictionary", description=__doc__)
     parser.add_argument("--write", action="store_true", help="replace the package's file")
     arguments = parser.parse_args()
-    path = Path(records.__file__).with_name(records.DICTIONARIES[records.ZSTD_DICTIONARY_1])
+    path = Path(envelope.__file__).with_name(envelope.DICTIONARIES[envelope.ZSTD_DICTIONARY_1])
     dictionaries = {"package's": path.read_bytes()}
     payloads = samples()
     print(f"{len(payloads)} samples, {sum(map(len, payloads))} bytes")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.faces import Face
+from tests.contract.driver import Face
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,7 +14,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import StoreClosedError, ThreadExistsError
-from tests.contract.faces import Face, checkpoint, config, ids, put, put_chain, values
+from tests.contract.driver import Face, checkpoint, config, ids, put, put_chain, values
 from tests.contract.holders import write_lock
 
 if TYPE_CHECKING:

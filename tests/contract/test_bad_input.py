@@ -24,7 +24,7 @@ from langgraph.checkpoint.lmdb.errors import (
     ReadOnlyError,
     StoreClosedError,
 )
-from tests.contract.faces import Face, checkpoint, config, ids, put, put_chain
+from tests.contract.driver import Face, checkpoint, config, ids, put, put_chain
 from tests.contract.raw import entries, overwrite, sealed
 
 if TYPE_CHECKING:

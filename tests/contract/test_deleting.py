@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from tests.contract.faces import Face, config, ids, put, put_chain, values, writes
+from tests.contract.driver import Face, config, ids, put, put_chain, values, writes
 from tests.contract.raw import entries
 from tests.stored import thread_ids
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
-from tests.contract.faces import Face, config, fresh_thread, put
+from tests.contract.driver import Face, config, fresh_thread, put
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb import LmdbSaver

@@ -13,7 +13,7 @@ import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import StoreFullError
-from tests.contract.faces import Face, config, put, values, writes
+from tests.contract.driver import Face, config, put, values, writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from langgraph.checkpoint.memory import InMemorySaver
 
-from tests.contract.faces import Face, config, fresh_thread, ids, put, put_chain, values, writes
+from tests.contract.driver import Face, config, fresh_thread, ids, put, put_chain, values, writes
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb import LmdbSaver

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from tests.contract.faces import Face, config, fresh_thread, identical, ids, put
+from tests.contract.driver import Face, config, fresh_thread, identical, ids, put
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.contract.faces import Face, config, fresh_thread, ids, put, put_chain, writes
+from tests.contract.driver import Face, config, fresh_thread, ids, put, put_chain, writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

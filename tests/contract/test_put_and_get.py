@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.base import CheckpointMetadata, get_checkpoint_metadata
 
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
-from tests.contract.faces import (
+from tests.contract.driver import (
     Face,
     checkpoint,
     config,

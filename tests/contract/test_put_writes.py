@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langgraph.checkpoint.base import WRITES_IDX_MAP
 
-from tests.contract.faces import Face, config, fresh_thread, ids, put, values, writes
+from tests.contract.driver import Face, config, fresh_thread, ids, put, values, writes
 from tests.stored import thread_ids
 
 if TYPE_CHECKING:

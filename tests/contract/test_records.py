@@ -10,7 +10,7 @@ import zstandard
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
-from tests.contract.faces import Face, config, put, put_chain
+from tests.contract.driver import Face, config, put, put_chain
 from tests.contract.raw import entries, overwrite, sealed
 
 if TYPE_CHECKING:

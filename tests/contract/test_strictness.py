@@ -14,7 +14,7 @@ from langgraph.checkpoint.serde.jsonplus import EXT_CONSTRUCTOR_SINGLE_ARG, Json
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import DeserializationError
-from tests.contract.faces import Face, config, put
+from tests.contract.driver import Face, config, put
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from langgraph.checkpoint.lmdb.engine.encryption.encrypted import EncryptedStore
+    from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore
 
 
 @pytest.fixture(params=["lmdb", "memory"])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.engine.encryption.encrypted import EncryptedStore
-from langgraph.checkpoint.lmdb.engine.encryption.unlocking import HEADER, KeySource
+from langgraph.checkpoint.lmdb.encryption.opening import HEADER, KeySource
+from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore

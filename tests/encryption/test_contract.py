@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine.encryption.unlocking import VARIABLE
+from langgraph.checkpoint.lmdb.encryption.opening import VARIABLE
 from tests.contract.conftest import face, saver  # noqa: F401
 from tests.contract.test_deleting import *  # noqa: F403
 from tests.contract.test_delta_history import *  # noqa: F403

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine.encryption.encrypted import EncryptedStore
-from langgraph.checkpoint.lmdb.engine.encryption.unlocking import VARIABLE, KeySource, unlock
+from langgraph.checkpoint.lmdb.encryption.opening import VARIABLE, KeySource, unlock
+from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore
 from langgraph.checkpoint.lmdb.errors import (
     InvalidPathError,
     LmdbSaverError,
@@ -178,7 +178,7 @@ def test_without_the_package_the_error_names_the_extra(monkeypatch: pytest.Monke
     inner = filled(KEY)
     for name in [name for name in sys.modules if name.startswith("cryptography")]:
         monkeypatch.setitem(sys.modules, name, None)
-    package = "langgraph.checkpoint.lmdb.engine.encryption"
+    package = "langgraph.checkpoint.lmdb.encryption"
     for name in ("encrypted", "keyring", "private"):
         monkeypatch.delitem(sys.modules, f"{package}.{name}")
         monkeypatch.delattr(sys.modules[package], name)

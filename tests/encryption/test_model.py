@@ -9,9 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
-from langgraph.checkpoint.lmdb.engine import keys as plain_keys
-from langgraph.checkpoint.lmdb.engine.encryption.encrypted import EncryptedStore
-from langgraph.checkpoint.lmdb.engine.encryption.unlocking import HEADER
+from langgraph.checkpoint.lmdb.encryption.opening import HEADER
+from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore
+from langgraph.checkpoint.lmdb.format import keys as plain_keys
 from langgraph.checkpoint.lmdb.kv import LmdbStore, MemoryStore
 from tests.encryption.stores import encrypted, stored
 from tests.kv import test_model as plain

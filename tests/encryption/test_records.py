@@ -6,13 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb.engine import keys, records
-from langgraph.checkpoint.lmdb.engine.encryption.unlocking import HEADER
-from langgraph.checkpoint.lmdb.errors import (
-    DamagedError,
-    FormatVersionError,
-    PlaintextRecordError,
-)
+from langgraph.checkpoint.lmdb.encryption.opening import HEADER
+from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, PlaintextRecordError
+from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv import MAX_KEY_SIZE, MemoryStore
 from langgraph.checkpoint.lmdb.kv.memory import MemoryReader
 from tests.encryption.stores import KEY, encrypted, everything, stored
@@ -20,7 +16,7 @@ from tests.encryption.stores import KEY, encrypted, everything, stored
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from langgraph.checkpoint.lmdb.engine.encryption.encrypted import EncryptedStore
+    from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore
     from langgraph.checkpoint.lmdb.kv import KeyValueStore, Writer
 
 THREAD = keys.thread("thread of ada")
@@ -36,7 +32,7 @@ RECORDS = {
 
 
 def record(key: bytes) -> bytes:
-    return records.seal(key, records.pack(RECORDS[key], None)) if RECORDS[key] else b""
+    return envelope.seal(key, envelope.pack(RECORDS[key], None)) if RECORDS[key] else b""
 
 
 def fill(store: KeyValueStore) -> None:
@@ -282,8 +278,8 @@ def test_any_changed_byte_of_the_header_is_noticed(store: EncryptedStore) -> Non
 )
 def test_a_header_of_someone_else_is_refused(fields: object) -> None:
     inner = MemoryStore()
-    payload = records.pack(records.encode(fields), None)
-    inner.write(lambda writer: writer.put(HEADER, records.seal(HEADER, payload)))
+    payload = envelope.pack(envelope.encode(fields), None)
+    inner.write(lambda writer: writer.put(HEADER, envelope.seal(HEADER, payload)))
     with pytest.raises(DamagedError):
         encrypted(inner)
 
@@ -291,16 +287,16 @@ def test_a_header_of_someone_else_is_refused(fields: object) -> None:
 def test_a_header_that_only_seems_to_be_for_the_key_is_refused(store: EncryptedStore) -> None:
     slot = store.keyring.slots[0]
     row = (slot.salt, slot.check, slot.nonce, slot.sealed[:-1] + bytes([slot.sealed[-1] ^ 1]))
-    payload = records.pack(records.encode((1, [row])), None)
-    put_raw(store, HEADER, records.seal(HEADER, payload))
+    payload = envelope.pack(envelope.encode((1, [row])), None)
+    put_raw(store, HEADER, envelope.seal(HEADER, payload))
     with pytest.raises(DamagedError, match="do not decrypt"):
         encrypted(store.inner, KEY)
 
 
 def test_a_newer_format_of_encryption_is_named() -> None:
     inner = MemoryStore()
-    payload = records.pack(records.encode((2, "something else")), None)
-    inner.write(lambda writer: writer.put(HEADER, records.seal(HEADER, payload)))
+    payload = envelope.pack(envelope.encode((2, "something else")), None)
+    inner.write(lambda writer: writer.put(HEADER, envelope.seal(HEADER, payload)))
     with pytest.raises(FormatVersionError) as caught:
         encrypted(inner)
     assert (caught.value.found, caught.value.supported) == (2, (1,))

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb.engine import keys, records
-from langgraph.checkpoint.lmdb.engine.encryption import rotation
-from langgraph.checkpoint.lmdb.engine.encryption.unlocking import KeySource
+from langgraph.checkpoint.lmdb.encryption import rotation
+from langgraph.checkpoint.lmdb.encryption.opening import KeySource
 from langgraph.checkpoint.lmdb.errors import (
     DamagedError,
     PlaintextRecordError,
@@ -17,6 +16,7 @@ from langgraph.checkpoint.lmdb.errors import (
     UsageError,
     WrongKeyError,
 )
+from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv import LmdbStore, MemoryStore
 from tests.encryption.stores import KEY, OTHER, encrypted, everything, stored
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from langgraph.checkpoint.lmdb.engine.encryption.encrypted import EncryptedStore
+    from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore
     from langgraph.checkpoint.lmdb.kv import KeyValueStore, Writer
 
 THIRD = b"t" * 32
@@ -295,7 +295,7 @@ def test_what_is_damaged_stays_so_and_is_in_nobodys_way() -> None:
     store = fill(inner)
     damaged, planted = keys.checkpoint(1, 0, "003"), keys.checkpoint(1, 0, "004")
     value = stored(store)[damaged]
-    record = records.seal(planted, records.pack(b"mine", None))
+    record = envelope.seal(planted, envelope.pack(b"mine", None))
     inner.write(lambda writer: writer.put(damaged, value[:-1] + bytes((value[-1] ^ 1,))))
     inner.write(lambda writer: writer.put(planted, record))
     rotate(store, OTHER)

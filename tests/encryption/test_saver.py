@@ -17,8 +17,8 @@ from langgraph.checkpoint.serde.base import CipherProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine.encryption import rotation
-from langgraph.checkpoint.lmdb.engine.encryption.unlocking import VARIABLE
+from langgraph.checkpoint.lmdb.encryption import rotation
+from langgraph.checkpoint.lmdb.encryption.opening import VARIABLE
 from langgraph.checkpoint.lmdb.errors import (
     InvalidPathError,
     MissingKeyError,
@@ -29,7 +29,7 @@ from langgraph.checkpoint.lmdb.errors import (
     WrongKeyError,
 )
 from langgraph.checkpoint.lmdb.kv import LmdbStore
-from tests.contract.faces import Face, config, put, values
+from tests.contract.driver import Face, config, put, values
 from tests.encryption.stores import KEY, OTHER
 from tests.engine import reachability
 from tests.kv.processes import in_fork, in_new_process
@@ -235,7 +235,7 @@ def test_a_store_becomes_encrypted_by_copying_it(path: Path) -> None:
 
 
 def test_a_copy_that_was_cut_short_is_no_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("langgraph.checkpoint.lmdb.engine.encryption.transfer._BATCH", 500)
+    monkeypatch.setattr("langgraph.checkpoint.lmdb.encryption.copy._BATCH", 500)
     target = path.with_name("copy")
     with open_store(path, None) as saver:
         fill(saver)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine.encryption import rotation
-from langgraph.checkpoint.lmdb.engine.encryption.unlocking import KeySource
+from langgraph.checkpoint.lmdb.encryption import rotation
+from langgraph.checkpoint.lmdb.encryption.opening import KeySource
 from langgraph.checkpoint.lmdb.kv import MemoryStore
 from tests.encryption.stores import KEY, OTHER, encrypted, stored
 from tests.saver.test_model import Savers
@@ -19,7 +19,7 @@ from tests.saver.test_model import Savers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from langgraph.checkpoint.lmdb.engine.encryption.encrypted import EncryptedStore
+    from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore
 
 
 class Encrypted(Savers):

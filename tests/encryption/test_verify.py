@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine.encryption import unlocking
-from langgraph.checkpoint.lmdb.engine.encryption.unlocking import HEADER
-from langgraph.checkpoint.lmdb.engine.verification.repair import repair
-from langgraph.checkpoint.lmdb.engine.verification.verify import verify
+from langgraph.checkpoint.lmdb.encryption import opening
+from langgraph.checkpoint.lmdb.encryption.opening import HEADER
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
+from langgraph.checkpoint.lmdb.verification.repair import repair
+from langgraph.checkpoint.lmdb.verification.verify import verify
 from tests.engine import reachability, stores
-from tests.engine.damage import flipped, store_of
+from tests.verification.damage import flipped, store_of
 
 KEY = b"k" * 32
 
@@ -23,7 +23,7 @@ KEY = b"k" * 32
 def stored() -> dict[bytes, bytes]:
     """The records of an encrypted store, as they are stored."""
     inner = MemoryStore()
-    saver = LmdbSaver.on(unlocking.unlock(inner, KEY), clock=stores.Clock())
+    saver = LmdbSaver.on(opening.unlock(inner, KEY), clock=stores.Clock())
     stores.grow(saver, "a", 1, 6)
     stores.grow(saver, "a", 1, 3, "sub:1")
     saver.copy_thread("a", "copy")
@@ -33,7 +33,7 @@ def stored() -> dict[bytes, bytes]:
 
 
 def test_there_are_no_false_alarms(stored: dict[bytes, bytes]) -> None:
-    found = verify(unlocking.unlock(store_of(stored), KEY))
+    found = verify(opening.unlock(store_of(stored), KEY))
     assert found.ok, found.problems
     assert found.checked["checkpoints"] > 5
 
@@ -49,7 +49,7 @@ def test_what_is_changed_is_noticed_and_repaired(how: str, stored: dict[bytes, b
             changed[key] = flipped(value, random)
         elif how == "key":
             changed[flipped(key, random)] = value
-        kv = unlocking.unlock(store_of(changed), KEY)
+        kv = opening.unlock(store_of(changed), KEY)
         assert not verify(kv).ok, key
         found = repair(kv, settings)
         assert found.ok, (key, found.problems)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 
-from langgraph.checkpoint.lmdb.engine.records import reseal, unseal
+from langgraph.checkpoint.lmdb.format.envelope import reseal, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

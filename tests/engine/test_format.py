@@ -8,13 +8,13 @@ import lmdb
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine import keys, records
 from langgraph.checkpoint.lmdb.errors import (
     DamagedError,
     FormatVersionError,
     InvalidPathError,
     ReadOnlyError,
 )
+from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.engine import reachability
 from tests.saver.values import checkpoint, words
@@ -28,17 +28,17 @@ ROOT: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
 def with_format(payload: bytes) -> MemoryStore:
     """A store that names its format so."""
     kv = MemoryStore()
-    record = records.seal(keys.FORMAT, records.pack(payload, None))
+    record = envelope.seal(keys.FORMAT, envelope.pack(payload, None))
     kv.write(lambda writer: writer.put(keys.FORMAT, record))
     return kv
 
 
 @pytest.mark.parametrize("version", [0, 2, 99, "1", None, [1]])
 def test_another_format_is_refused(version: Any) -> None:
-    kv = with_format(records.encode(version))
+    kv = with_format(envelope.encode(version))
     with pytest.raises(FormatVersionError) as caught:
         LmdbSaver.on(kv)
-    assert caught.value.supported == records.SUPPORTED_VERSIONS
+    assert caught.value.supported == envelope.SUPPORTED_VERSIONS
     assert caught.value.found == (version if isinstance(version, int) else None)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import zstandard
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.kv.lmdb import LmdbStore
+from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from tests.engine import stores
 from tests.format import reader
 from tests.format.decryption import decrypted

@@ -15,7 +15,7 @@ import zstandard
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-DICTIONARY = Path(__file__).parents[2] / "src/langgraph/checkpoint/lmdb/engine/dictionary-1.zstd"
+DICTIONARY = Path(__file__).parents[2] / "src/langgraph/checkpoint/lmdb/format/dictionary-1.zstd"
 FORMAT = 1
 MAX_PAYLOAD = 64 << 20
 MAX_CHUNK = 60_000

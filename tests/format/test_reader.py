@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine import keys, records
 from langgraph.checkpoint.lmdb.errors import FormatVersionError
-from langgraph.checkpoint.lmdb.kv.lmdb import LmdbStore
+from langgraph.checkpoint.lmdb.format import envelope, keys
+from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from tests.engine import stores
 from tests.format import golden, reader
 from tests.format.decryption import decrypted
@@ -88,7 +88,7 @@ def test_without_compression_and_with_what_a_repair_left(tmp_path: Path) -> None
 def test_a_newer_format_is_refused_and_both_versions_are_named(tmp_path: Path) -> None:
     path = filled(tmp_path / "store")
     kv = LmdbStore.open(path, sync="off")
-    newer = records.seal(keys.FORMAT, records.pack(records.encode(2), None))
+    newer = envelope.seal(keys.FORMAT, envelope.pack(envelope.encode(2), None))
     kv.write(lambda writer: writer.put(keys.FORMAT, newer))
     kv.close()
     for options in ({}, {"readonly": True}):

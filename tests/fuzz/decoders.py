@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import (
-    checkpoints,
-    delta,
-    garbage,
-    keys,
-    records,
-    threads,
-    writes,
-)
-from langgraph.checkpoint.lmdb.engine import values as stored_values
-from langgraph.checkpoint.lmdb.engine.values import Chunked
+from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, garbage, threads, writes
+from langgraph.checkpoint.lmdb.engine import chunks as stored_values
+from langgraph.checkpoint.lmdb.engine.chunks import Chunked
+from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.fuzz.stores import ENTRIES, NUMBER, TARGETS
 
@@ -32,7 +25,7 @@ LEFT_BEHIND = keys.left_behind(NUMBER)
 
 
 def sealed(key: bytes, payload: bytes) -> bytes:
-    return records.seal(key, records.pack(payload, None))
+    return envelope.seal(key, envelope.pack(payload, None))
 
 
 def _tree(root: bytes) -> object:
@@ -48,9 +41,9 @@ def _tree(root: bytes) -> object:
 
 
 DECODERS: dict[str, Decoder] = {
-    "unseal": lambda data: records.unseal(b"k", records.seal(b"k", data)) if data else None,
-    "compressed": lambda data: records.unseal(b"k", records.seal(b"k", b"\x02" + data)),
-    "fields": lambda data: records.decode(b"k", data),
+    "unseal": lambda data: envelope.unseal(b"k", envelope.seal(b"k", data)) if data else None,
+    "compressed": lambda data: envelope.unseal(b"k", envelope.seal(b"k", b"\x02" + data)),
+    "fields": lambda data: envelope.decode(b"k", data),
     "runs": lambda data: garbage.load_runs(LEFT_BEHIND, sealed(LEFT_BEHIND, data)),
     "tree": _tree,
     "number": lambda data: keys.read_number(data, 0),
@@ -61,7 +54,7 @@ DECODERS: dict[str, Decoder] = {
     "namespace": lambda data: threads.decode_namespace(NAMESPACE, sealed(NAMESPACE, data)),
     "checkpoint": lambda data: checkpoints.decode(CHECKPOINT, sealed(CHECKPOINT, data), NUMBER, 0),
     "writes": lambda data: writes.decode(WRITES + b"task", WRITES, sealed(WRITES + b"task", data)),
-    "folded": lambda data: delta.decode(FOLDED, sealed(FOLDED, data)),
+    "folded": lambda data: channel_history.decode(FOLDED, sealed(FOLDED, data)),
 }
 
 
@@ -71,7 +64,7 @@ def _payloads() -> dict[str, tuple[bytes, Decoder]]:
     for key, kind in TARGETS.items():
         if kind in of_kind:
             name = of_kind[kind]
-            found[name] = (records.unseal(key, ENTRIES[key]), DECODERS[name])
+            found[name] = (envelope.unseal(key, ENTRIES[key]), DECODERS[name])
     return found
 
 

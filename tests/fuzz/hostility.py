@@ -7,8 +7,8 @@ from typing import Any
 import msgpack
 from hypothesis import strategies as st
 
-from langgraph.checkpoint.lmdb.engine.records import encode, varint
-from langgraph.checkpoint.lmdb.engine.runs import Run, encode_runs
+from langgraph.checkpoint.lmdb.format.envelope import encode, varint
+from langgraph.checkpoint.lmdb.format.ranges import Run, encode_runs
 from tests.fuzz.stores import NUMBER, VICTIM_NUMBER
 
 

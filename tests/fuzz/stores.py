@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import HumanMessage
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine import keys, records, threads
+from langgraph.checkpoint.lmdb.engine import threads
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
+from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.saver.values import checkpoint, config, words
 
@@ -104,7 +105,7 @@ TARGETS = {
 
 def forged(changed: dict[bytes, bytes]) -> Entries:
     """The store with these payloads, each behind a checksum that is right."""
-    sealed = {key: records.seal(key, records.pack(p, None)) for key, p in changed.items()}
+    sealed = {key: envelope.seal(key, envelope.pack(p, None)) for key, p in changed.items()}
     return {**ENTRIES, **sealed}
 
 

@@ -14,7 +14,7 @@ PROGRAM = """
 import resource, sys
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.engine import keys, records
-from langgraph.checkpoint.lmdb.engine.runs import Run, encode_runs
+from langgraph.checkpoint.lmdb.format.ranges import Run, encode_runs
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from tests.fuzz.stores import ENTRIES, HOSTILE, LONG, NUMBER, UNHARMED, WRITES
 from tests.fuzz.stores import _try, everything, forged, on, victim

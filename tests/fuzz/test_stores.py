@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from langgraph.checkpoint.lmdb.engine import keys, records
-from langgraph.checkpoint.lmdb.engine.runs import Run, encode_runs
 from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.format import envelope, keys
+from langgraph.checkpoint.lmdb.format.ranges import Run, encode_runs
 from tests.fuzz import hostility
 from tests.fuzz.stores import (
     COPY_NUMBER,
@@ -28,13 +28,13 @@ from tests.fuzz.stores import (
 
 
 def payload(key: bytes) -> bytes:
-    return records.unseal(key, ENTRIES[key])
+    return envelope.unseal(key, ENTRIES[key])
 
 
 def fields_of(key: bytes) -> Any:
     """The fields of a record; None if it has none."""
     try:
-        fields = records.decode(key, payload(key))
+        fields = envelope.decode(key, payload(key))
     except DamagedError:
         return None
     return fields if isinstance(fields, list) else None

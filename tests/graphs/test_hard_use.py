@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from tests.contract.faces import Face, config, ids, put, values
+from tests.contract.driver import Face, config, ids, put, values
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from tests.contract.faces import Face, config, put, values
+from tests.contract.driver import Face, config, put, values
 from tests.graphs.driving import at_thread
 from tests.graphs.test_concurrency import check, conversation, expected, talk
 from tests.stored import thread_ids

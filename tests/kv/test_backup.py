@@ -17,8 +17,9 @@ from langgraph.checkpoint.lmdb.errors import (
     StoreFullError,
     UsageError,
 )
-from langgraph.checkpoint.lmdb.kv import LmdbStore, MemoryStore, backup
-from langgraph.checkpoint.lmdb.kv.layout import read_roots
+from langgraph.checkpoint.lmdb.kv import LmdbStore, MemoryStore
+from langgraph.checkpoint.lmdb.kv.lmdb import backup
+from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_roots
 from tests.kv.processes import fork, in_fork, in_thread
 from tests.kv.test_lmdb_sharing import content, put
 

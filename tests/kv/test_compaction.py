@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb.errors import ReadOnlyError, StoreIOError, UsageError
-from langgraph.checkpoint.lmdb.kv import LmdbStore, MemoryStore, compaction
-from langgraph.checkpoint.lmdb.kv.layout import read_roots
+from langgraph.checkpoint.lmdb.kv import LmdbStore, MemoryStore
+from langgraph.checkpoint.lmdb.kv.lmdb import compaction
+from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_roots
 from tests.kv.processes import fork, in_new_process
 from tests.kv.test_lmdb_sharing import content, put
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from langgraph.checkpoint.lmdb.kv.layout import read_roots
+from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_roots
 from tests.kv.processes import fork, in_new_process
 from tests.kv.test_lmdb_sharing import content, put
 

@@ -21,7 +21,8 @@ from langgraph.checkpoint.lmdb.errors import (
     StoreIOError,
     TooManyReadersError,
 )
-from langgraph.checkpoint.lmdb.kv import LmdbStore, environment, files
+from langgraph.checkpoint.lmdb.kv import LmdbStore
+from langgraph.checkpoint.lmdb.kv.lmdb import environment, files
 from tests.kv.processes import fork, in_fork, in_new_process
 from tests.kv.test_lmdb_sharing import content, put
 

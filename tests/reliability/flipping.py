@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
-from langgraph.checkpoint.lmdb.kv import pages
-from langgraph.checkpoint.lmdb.kv.lmdb import LmdbStore
+from langgraph.checkpoint.lmdb.kv.lmdb import page_check
+from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from tests.engine import stores
 from tests.kv.processes import fork
 from tests.reliability.checking import content
@@ -181,7 +181,7 @@ def _judged(base: Image, path: Path) -> str:
         return STUCK
     if status:
         assert status < 0, f"the process that read ended with {status}: {found}"
-        return ENDED if pages.check(str(path)).problems else ENDED_UNNOTICED
+        return ENDED if page_check.check(str(path)).problems else ENDED_UNNOTICED
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from langgraph.checkpoint.lmdb.engine import records
+from langgraph.checkpoint.lmdb.format import envelope
 from tests.fuzz.stores import ENTRIES, TARGETS, exercise, forged
 from tests.reliability.outcome import Outcome
 
@@ -16,7 +16,7 @@ def run(rounds: int, seed: int) -> Outcome:
     refused = unharmed = 0
     for _ in range(rounds):
         key = chance.choice([*TARGETS])
-        payload = bytearray(records.unseal(key, ENTRIES[key]))
+        payload = bytearray(envelope.unseal(key, ENTRIES[key]))
         for _ in range(chance.randint(1, 3)):
             at = chance.randrange(len(payload) + 1)
             payload[at : at + chance.randint(0, 4)] = chance.randbytes(chance.randint(0, 4))

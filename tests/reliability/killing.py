@@ -16,12 +16,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from tests.reliability.checking import (
-    assert_whole,
-    content,
-    first_that_fits,
-    of_worker,
-)
+from tests.reliability.checking import assert_whole, content, first_that_fits, of_worker
 from tests.reliability.oracle import FOR_ALL_THREADS, KINDS, State, Worker
 from tests.reliability.outcome import Outcome
 from tests.reliability.processes import assert_ended_well, fork_and_run

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from langgraph.checkpoint.lmdb.engine import records
+from langgraph.checkpoint.lmdb.format import envelope
 from tests.reliability import flipping
 
 
 def test_records_without_checksums_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "check", lambda key, record: None)
+    monkeypatch.setattr(envelope, "check", lambda key, record: None)
     with pytest.raises(AssertionError, match="wrong"):
         flipping.run(300, 1)

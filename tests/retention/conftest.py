@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from tests.contract.faces import Face
+from tests.contract.driver import Face
 from tests.retention.stores import CountingStore
 
 if TYPE_CHECKING:

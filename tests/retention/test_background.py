@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver, retention, sweeper
-from langgraph.checkpoint.lmdb.core import simple
+from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.engine import sweep
-from langgraph.checkpoint.lmdb.sweeper import Sweeper
-from tests.contract.faces import Face, put
+from langgraph.checkpoint.lmdb.operations import background, retention
+from langgraph.checkpoint.lmdb.operations.background import Sweeper
+from langgraph.checkpoint.lmdb.operations.session import simple
+from tests.contract.driver import Face, put
 from tests.retention.stores import CountingStore
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ OTHER: Any = {"keep_last": 1, "sweep_interval_minutes": 10}
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sweeper]:
     """Makes sweepers whose turns the test takes: each stands for a process."""
     monkeypatch.setattr(Sweeper, "_serve", lambda _: None)
-    monkeypatch.setattr(sweeper, "_sweepers", {})
+    monkeypatch.setattr(background, "_sweepers", {})
 
     def make(*savers: LmdbSaver, interval: int = 10 * MINUTE) -> Sweeper:
         made = Sweeper()
@@ -106,7 +107,7 @@ def test_a_saver_closed_in_mid_sweep_leaves_it_to_others(
     """At once, not when the lease is over; also if it did not come to an end before."""
     filled(path, clock)
     closing = LmdbSaver(path, sync="off", clock=clock, ttl=TTL)
-    (one,) = sweeper._sweepers.values()
+    (one,) = background._sweepers.values()
     module = sweep if moment in ("claim", "finish") else retention
     called = getattr(module, "sweep" if module is retention else moment)
 
@@ -131,7 +132,7 @@ def test_a_saver_that_is_being_closed_begins_no_sweep(
     """Not even if its turn had begun before."""
     filled(path, clock)
     closing = LmdbSaver(path, sync="off", clock=clock, ttl=TTL)
-    (one,) = sweeper._sweepers.values()
+    (one,) = background._sweepers.values()
     core = closing._core
     waits: list[int] = []
     monkeypatch.setattr(
@@ -257,7 +258,7 @@ def test_one_thread_for_each_store(path: Path, clock: Clock, watched: Watched) -
         assert ended([second])
         assert running.is_alive()
     assert ended([running])
-    assert not sweeper._sweepers
+    assert not background._sweepers
 
 
 def test_a_saver_that_is_collected(path: Path, clock: Clock, watched: Watched) -> None:
@@ -308,12 +309,12 @@ import os, sys, threading, gc
 from langgraph.checkpoint.lmdb import LmdbSaver, sweeper
 from tests.contract.faces import Face, put, put_chain
 turns = threading.Semaphore(0)
-taken = sweeper.Sweeper.turn
+taken = background.Sweeper.turn
 def turn(this):
     wait = taken(this)
     turns.release()
     return wait
-sweeper.Sweeper.turn = turn
+background.Sweeper.turn = turn
 soon = {"default_ttl": 1e-9, "sweep_interval_minutes": 1e-9}
 saver = LmdbSaver(sys.argv[1], sync="off", ttl=soon)
 lenient = LmdbSaver(sys.argv[1], sync="off")

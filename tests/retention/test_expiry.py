@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine import retain
+from langgraph.checkpoint.lmdb.engine import prune
 from langgraph.checkpoint.lmdb.errors import CheckpointNotFoundError, ThreadExistsError
-from tests.contract.faces import config, ids, put, put_chain, values, writes
+from tests.contract.driver import config, ids, put, put_chain, values, writes
 from tests.engine import reachability
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ def test_a_large_thread_that_begins_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is out of sight at once, and goes bit by bit: a put does not wait for it."""
-    monkeypatch.setattr(retain, "ERASED_AT_ONCE", 10)
+    monkeypatch.setattr(prune, "ERASED_AT_ONCE", 10)
     face = make(ttl=FIVE)
     put_chain(face, [f"{number:04}" for number in range(500)], run_id="r", user_id="u")
     clock.wait(5)
@@ -309,7 +309,7 @@ def test_a_deletion_finishes_what_is_left(
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(retain, "ERASED_AT_ONCE", 10)
+    monkeypatch.setattr(prune, "ERASED_AT_ONCE", 10)
     face = make(ttl=FIVE)
     put_chain(face, [f"{number:04}" for number in range(100)])
     clock.wait(5)

@@ -16,7 +16,7 @@ from langgraph.checkpoint.lmdb.errors import (
     ThreadExistsError,
     ThreadNotFoundError,
 )
-from tests.contract.faces import Face, config, ids, put, put_chain, values, writes
+from tests.contract.driver import Face, config, ids, put, put_chain, values, writes
 from tests.engine import reachability
 from tests.retention.stores import CountingStore
 

@@ -15,7 +15,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.engine import checkpoints
-from tests.contract.faces import Face, checkpoint, config, put
+from tests.contract.driver import Face, checkpoint, config, put
 from tests.engine import reachability
 from tests.retention.stores import CountingStore
 

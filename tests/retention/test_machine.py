@@ -12,9 +12,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
-from langgraph.checkpoint.lmdb import LmdbSaver, retention
-from langgraph.checkpoint.lmdb.engine import retain, sweep
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.engine import prune, sweep
 from langgraph.checkpoint.lmdb.errors import ThreadNotFoundError
+from langgraph.checkpoint.lmdb.operations import retention
 from tests.engine import reachability
 from tests.retention.stores import CountingStore, KillError, contents
 from tests.saver.changes import THREADS, threads, which
@@ -241,7 +242,7 @@ def test_what_is_unexpired_reads_as_before_and_the_rest_is_gone(
 ) -> None:
     monkeypatch.setattr(retention, "_ENTRIES_AT_ONCE", machine.entries_at_once)
     monkeypatch.setattr(sweep, "SWEPT_AT_ONCE", machine.swept_at_once)
-    monkeypatch.setattr(retain, "ERASED_AT_ONCE", machine.erased_at_once)
+    monkeypatch.setattr(prune, "ERASED_AT_ONCE", machine.erased_at_once)
     run_state_machine_as_test(
         machine, settings=settings(max_examples=settings().max_examples, stateful_step_count=30)
     )

@@ -10,7 +10,7 @@ import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import ThreadNotFoundError, UsageError
-from tests.contract.faces import config, put
+from tests.contract.driver import config, put
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from tests.contract.faces import Face, config, put, put_chain, values
+from tests.contract.driver import Face, config, put, put_chain, values
 from tests.engine import reachability
 from tests.retention.stores import contents
 

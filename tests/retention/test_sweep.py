@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver, retention
-from langgraph.checkpoint.lmdb.engine import retain, sweep
-from tests.contract.faces import Face, config, ids, put, put_chain, values, writes
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.engine import prune, sweep
+from langgraph.checkpoint.lmdb.operations import retention
+from tests.contract.driver import Face, config, ids, put, put_chain, values, writes
 from tests.engine import reachability
 from tests.retention.stores import EVERYTHING, FIVE, CountingStore, contents
 
@@ -150,7 +151,7 @@ def test_a_sweep_is_many_small_transactions(
 
     monkeypatch.setattr(CountingStore, "write", watched)
     assert saver.sweep().checkpoints == 3800
-    assert largest < 8 * (sweep.SWEPT_AT_ONCE + retain.ERASED_AT_ONCE)
+    assert largest < 8 * (sweep.SWEPT_AT_ONCE + prune.ERASED_AT_ONCE)
     assert not reachability.detached(kv)
 
 

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver, retention
-from langgraph.checkpoint.lmdb.engine import keys, retain, sweep, threads
-from tests.contract.faces import Face, config, put, put_chain, values
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.engine import prune, sweep, threads
+from langgraph.checkpoint.lmdb.format import keys
+from langgraph.checkpoint.lmdb.operations import retention
+from tests.contract.driver import Face, config, put, put_chain, values
 from tests.engine import reachability
 from tests.retention.stores import EVERYTHING, FIVE, CountingStore, KillError, contents
 
@@ -50,7 +52,7 @@ def test_a_sweep_that_is_killed_at_any_step(
     and another sweep comes to the same end."""
     monkeypatch.setattr(retention, "_ENTRIES_AT_ONCE", 2)
     monkeypatch.setattr(sweep, "SWEPT_AT_ONCE", 3)
-    monkeypatch.setattr(retain, "ERASED_AT_ONCE", 5)
+    monkeypatch.setattr(prune, "ERASED_AT_ONCE", 5)
     kv = CountingStore()
     saver = LmdbSaver.on(kv, clock=clock, ttl=ttl)
     fill(saver, clock)
@@ -84,7 +86,7 @@ def test_what_goes_bit_by_bit_does_not_show_in_between(
     clock: Clock, kv: CountingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By no read, though most of it is still stored; what another thread shares stays."""
-    monkeypatch.setattr(retain, "ERASED_AT_ONCE", 4)
+    monkeypatch.setattr(prune, "ERASED_AT_ONCE", 4)
     saver = LmdbSaver.on(kv, clock=clock, ttl=FIVE)
     face = Face(saver)
     long = [f"{number:03}" for number in range(60)]
@@ -153,7 +155,7 @@ def test_damage_of_what_is_left_of_a_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Neither a sweep nor a deletion fails since another thread cannot be erased."""
-    monkeypatch.setattr(retain, "ERASED_AT_ONCE", 4)
+    monkeypatch.setattr(prune, "ERASED_AT_ONCE", 4)
     face = make(ttl=FIVE)
     for thread in ("a", "b", "c"):
         put_chain(face, [f"{number:03}" for number in range(60)], thread=thread)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine import keys
 from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.engine import stores
-from tests.engine.damage import flipped
+from tests.verification.damage import flipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ import pytest
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import InvalidPathError, UsageError
 from langgraph.checkpoint.lmdb.kv import MemoryStore
-from tests.contract.faces import Face, config, ids, put, values
+from tests.contract.driver import Face, config, ids, put, values
 
 if TYPE_CHECKING:
     from pathlib import Path

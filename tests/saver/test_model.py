@@ -29,7 +29,7 @@ from tests.saver.same import same
 from tests.saver.values import config
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.history import ThreadInfo
+    from langgraph.checkpoint.lmdb.operations.threads import ThreadInfo
 
 
 class Savers(Changes):

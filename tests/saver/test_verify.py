@@ -14,9 +14,9 @@ import lmdb
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine import keys, records
-from langgraph.checkpoint.lmdb.kv import pages
-from langgraph.checkpoint.lmdb.kv.lmdb import LmdbStore
+from langgraph.checkpoint.lmdb.format import envelope, keys
+from langgraph.checkpoint.lmdb.kv.lmdb import page_check
+from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from tests.engine import reachability, stores
 from tests.reliability.checking import content
 from tests.reliability.disk import PAGE, SECTOR
@@ -143,13 +143,13 @@ def test_the_command_makes_no_store(tmp_path: Path) -> None:
 def test_the_command_refuses_a_newer_format_and_names_both(tmp_path: Path) -> None:
     path = filled(tmp_path / "store")
     kv = LmdbStore.open(path, sync="off")
-    sealed = records.seal(keys.FORMAT, records.pack(records.encode(99), None))
+    sealed = envelope.seal(keys.FORMAT, envelope.pack(envelope.encode(99), None))
     kv.write(lambda writer: writer.put(keys.FORMAT, sealed))
     kv.close()
     done = run(str(path), "--repair")
     assert done.returncode == 2
     assert "99" in done.stderr
-    assert f"supported {records.SUPPORTED_VERSIONS}" in done.stderr
+    assert f"supported {envelope.SUPPORTED_VERSIONS}" in done.stderr
 
 
 def test_the_command_repairs_the_record_without_which_no_saver_opens(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_the_command_opens_an_encrypted_store_with_the_key_in_the_environment(
 
 def test_damaged_pages_are_named_and_not_read(tmp_path: Path) -> None:
     path = filled(tmp_path / "store")
-    if pages.check(str(path)).unchecked is not None:
+    if page_check.check(str(path)).unchecked is not None:
         pytest.skip("this release of lmdb cannot check pages")
     data = bytearray((path / "data.mdb").read_bytes())
     leaves = [at for at in range(2 * PAGE, len(data), PAGE) if data[at + 10] & 2]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from langgraph.checkpoint.lmdb import configs, reading, writing
 from langgraph.checkpoint.lmdb.errors import DamagedError, RetryableError
+from langgraph.checkpoint.lmdb.operations import configs, get, put
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     )
     from typing_extensions import Self
 
-    from langgraph.checkpoint.lmdb.configs import Where
-    from langgraph.checkpoint.lmdb.core import SaverCore
+    from langgraph.checkpoint.lmdb.operations.configs import Where
+    from langgraph.checkpoint.lmdb.operations.session import SaverCore
 
 READ_AT_ONCE = 128 * 1024
 """Bytes of values that a coroutine decodes without leaving its thread: about 2 ms of work."""
@@ -62,7 +62,7 @@ class AsyncFace(BaseCheckpointSaver[Any]):
         """As `get_tuple`."""
         core, where = self._core, configs.where(config)
         found = await get_tuple(core, where)
-        refresh = None if found is None else reading.refresh(core, where.thread_id)
+        refresh = None if found is None else get.refresh(core, where.thread_id)
         if refresh is not None:
             with suppress(RetryableError):  # the read itself went well
                 await core.run_async(refresh)
@@ -78,9 +78,9 @@ class AsyncFace(BaseCheckpointSaver[Any]):
         skip_damaged: bool = False,
     ) -> AsyncIterator[CheckpointTuple]:
         """As `list`."""
-        core, matches = self._core, reading.metadata_filter(filter)
+        core, matches = self._core, get.metadata_filter(filter)
         count = 0
-        for where in reading.places(core, config, before, filter, skip_damaged):
+        for where in get.places(core, config, before, filter, skip_damaged):
             if limit is not None and count >= limit:
                 return
             checkpoint = await get_tuple(core, where, matches, skip_damaged)
@@ -98,7 +98,7 @@ class AsyncFace(BaseCheckpointSaver[Any]):
     ) -> RunnableConfig:
         """As `put`."""
         core = self._core
-        return await core.run_async(writing.put(core, config, checkpoint, metadata, new_versions))
+        return await core.run_async(put.put(core, config, checkpoint, metadata, new_versions))
 
     async def aput_writes(
         self,
@@ -109,22 +109,22 @@ class AsyncFace(BaseCheckpointSaver[Any]):
     ) -> None:
         """As `put_writes`."""
         core = self._core
-        await core.run_async(writing.put_writes(core, config, writes, task_id, task_path))
+        await core.run_async(put.put_writes(core, config, writes, task_id, task_path))
 
     async def adelete_thread(self, thread_id: str) -> None:
         """As `delete_thread`."""
         core = self._core
-        await core.run_all_async(writing.delete_thread(core, thread_id))
+        await core.run_all_async(put.delete_thread(core, thread_id))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """As `delete_for_runs`."""
         core = self._core
-        await core.run_all_async(writing.delete_for_runs(core, run_ids))
+        await core.run_all_async(put.delete_for_runs(core, run_ids))
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """As `copy_thread`."""
         core = self._core
-        await core.run_async(writing.copy_thread(core, source_thread_id, target_thread_id))
+        await core.run_async(put.copy_thread(core, source_thread_id, target_thread_id))
 
     async def aprune(
         self,
@@ -135,29 +135,29 @@ class AsyncFace(BaseCheckpointSaver[Any]):
     ) -> None:
         """As `prune`."""
         core = self._core
-        await core.run_all_async(writing.prune(core, thread_ids, strategy, keep_last))
+        await core.run_all_async(put.prune(core, thread_ids, strategy, keep_last))
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """As `get_delta_channel_history`."""
-        return await asyncio.to_thread(reading.delta_channel_history, self._core, config, channels)
+        return await asyncio.to_thread(get.delta_channel_history, self._core, config, channels)
 
 
 async def get_tuple(
     core: SaverCore,
     where: Where,
-    matches: reading.Matches | None = None,
+    matches: get.Matches | None = None,
     skip_damaged: bool = False,
 ) -> CheckpointTuple | None:
     """As `reading.get_tuple`, without holding the loop up for long."""
     try:
-        return reading.get_tuple(core, where, matches=matches, budget=READ_AT_ONCE)
-    except reading.TooLargeError:
-        read = reading.get_or_skip if skip_damaged else reading.get_tuple
+        return get.get_tuple(core, where, matches=matches, budget=READ_AT_ONCE)
+    except get.TooLargeError:
+        read = get.get_or_skip if skip_damaged else get.get_tuple
         return await asyncio.to_thread(read, core, where, matches=matches)
     except DamagedError as error:
         if not skip_damaged:
             raise
-        reading.skip(error)
+        get.skip(error)
         return None

@@ -15,15 +15,10 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb import configs
-from langgraph.checkpoint.lmdb.engine.encryption import unlocking
+from langgraph.checkpoint.lmdb.encryption import opening
+from langgraph.checkpoint.lmdb.engine.options import Settings
 from langgraph.checkpoint.lmdb.engine.retention import Retention
-from langgraph.checkpoint.lmdb.engine.settings import Settings
 from langgraph.checkpoint.lmdb.engine.store import check_format
-from langgraph.checkpoint.lmdb.engine.verification import report
-from langgraph.checkpoint.lmdb.engine.verification.repair import repair
-from langgraph.checkpoint.lmdb.engine.verification.report import Problem, VerifyReport
-from langgraph.checkpoint.lmdb.engine.verification.verify import verify
 from langgraph.checkpoint.lmdb.errors import (
     DamagedError,
     InvalidPathError,
@@ -31,8 +26,13 @@ from langgraph.checkpoint.lmdb.errors import (
     MissingKeyError,
     WrongKeyError,
 )
-from langgraph.checkpoint.lmdb.kv import pages, salvage
-from langgraph.checkpoint.lmdb.kv.lmdb import LmdbStore
+from langgraph.checkpoint.lmdb.kv.lmdb import page_check, recover
+from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
+from langgraph.checkpoint.lmdb.operations import configs
+from langgraph.checkpoint.lmdb.verification import report
+from langgraph.checkpoint.lmdb.verification.repair import repair
+from langgraph.checkpoint.lmdb.verification.report import Problem, VerifyReport
+from langgraph.checkpoint.lmdb.verification.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _verify(path: str, repairing: bool) -> VerifyReport:
-    found = pages.check(path)
+    found = page_check.check(path)
     if found.problems:
         return VerifyReport(
             tuple(Problem(report.PAGES, problem) for problem in found.problems),
@@ -105,7 +105,7 @@ def _verify(path: str, repairing: bool) -> VerifyReport:
             (Problem(report.PAGES, error.message),), records_unchecked="LMDB refuses the file"
         )
     try:
-        plain = unlocking.unlock(kv, None)
+        plain = opening.unlock(kv, None)
         with suppress(DamagedError):  # one of the problems, then
             check_format(plain)
         return repair(plain, _settings()) if repairing else verify(plain)
@@ -115,11 +115,11 @@ def _verify(path: str, repairing: bool) -> VerifyReport:
 
 def _salvage(path: str, target: str) -> VerifyReport:
     try:
-        file = salvage.open_file(path)
+        file = recover.open_file(path)
     except OSError as error:
         raise InvalidPathError(f"there is no store to read: {error}", path=path) from error
     with file:
-        source = salvage.Salvage(file)
+        source = recover.Salvage(file)
         kv = LmdbStore.open(target)
         try:
             with kv.read() as reader:
@@ -141,7 +141,7 @@ def _salvage(path: str, target: str) -> VerifyReport:
 
 def _unlocked(kv: LmdbStore, target: str) -> KeyValueStore:
     try:
-        return unlocking.unlock(kv, None)
+        return opening.unlock(kv, None)
     except (MissingKeyError, WrongKeyError) as error:
         advice = (
             "All that could be read is there, still encrypted. Set LANGGRAPH_AES_KEY and go on: "
@@ -150,7 +150,7 @@ def _unlocked(kv: LmdbStore, target: str) -> KeyValueStore:
         raise type(error)(error.message, path=target, advice=advice) from error
 
 
-def _fill(kv: LmdbStore, source: salvage.Salvage) -> None:
+def _fill(kv: LmdbStore, source: recover.Salvage) -> None:
     rows = source.records()
     while batch := list(islice(rows, _AT_ONCE)):
 

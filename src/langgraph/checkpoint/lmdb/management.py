@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from langgraph.checkpoint.lmdb import history, reading, retention, writing
 from langgraph.checkpoint.lmdb.aio import get_tuple
+from langgraph.checkpoint.lmdb.operations import get, put, retention, threads
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import CheckpointTuple
 
-    from langgraph.checkpoint.lmdb.core import SaverCore
     from langgraph.checkpoint.lmdb.engine.branches import Branch
-    from langgraph.checkpoint.lmdb.history import StoreStats, ThreadInfo
-    from langgraph.checkpoint.lmdb.retention import SweepReport
+    from langgraph.checkpoint.lmdb.operations.retention import SweepReport
+    from langgraph.checkpoint.lmdb.operations.session import SaverCore
+    from langgraph.checkpoint.lmdb.operations.threads import StoreStats, ThreadInfo
 
 
 class Management(BaseCheckpointSaver[Any]):
@@ -47,8 +47,8 @@ class Management(BaseCheckpointSaver[Any]):
             DamagedError: A checkpoint is damaged, unless such are to be left out.
         """
         core = self._core
-        read = reading.get_or_skip if skip_damaged else reading.get_tuple
-        for where in history.lineage(core, config, skip_damaged):
+        read = get.get_or_skip if skip_damaged else get.get_tuple
+        for where in threads.lineage(core, config, skip_damaged):
             found = read(core, where, matches=None)
             if found is not None:
                 yield found
@@ -58,7 +58,7 @@ class Management(BaseCheckpointSaver[Any]):
     ) -> AsyncIterator[CheckpointTuple]:
         """As `history`."""
         core = self._core
-        for where in history.lineage(core, config, skip_damaged):
+        for where in threads.lineage(core, config, skip_damaged):
             found = await get_tuple(core, where, skip_damaged=skip_damaged)
             if found is not None:
                 yield found
@@ -66,13 +66,13 @@ class Management(BaseCheckpointSaver[Any]):
     def children(self, config: RunnableConfig) -> list[CheckpointTuple]:
         """The checkpoints whose parent is the one that a config leads to, by descending id."""
         core = self._core
-        found = (reading.get_tuple(core, where) for where in history.children(core, config))
+        found = (get.get_tuple(core, where) for where in threads.children(core, config))
         return [child for child in found if child is not None]
 
     async def achildren(self, config: RunnableConfig) -> list[CheckpointTuple]:
         """As `children`."""
         core = self._core
-        found = [await get_tuple(core, where) for where in history.children(core, config)]
+        found = [await get_tuple(core, where) for where in threads.children(core, config)]
         return [child for child in found if child is not None]
 
     def branches(self, thread_id: str, checkpoint_ns: str = "") -> list[Branch]:
@@ -85,7 +85,7 @@ class Management(BaseCheckpointSaver[Any]):
             other lines share, or None; `length`, the checkpoints behind that; and `depth`, the
             checkpoints from the first one on.
         """
-        return history.branches(self._core, thread_id, checkpoint_ns)
+        return threads.branches(self._core, thread_id, checkpoint_ns)
 
     async def abranches(self, thread_id: str, checkpoint_ns: str = "") -> list[Branch]:
         """As `branches`."""
@@ -108,12 +108,12 @@ class Management(BaseCheckpointSaver[Any]):
             InvalidConfigError: The config names another namespace, or no thread.
         """
         core = self._core
-        return core.run(writing.fork(core, config, thread_id))
+        return core.run(put.fork(core, config, thread_id))
 
     async def afork(self, config: RunnableConfig, thread_id: str) -> RunnableConfig:
         """As `fork`."""
         core = self._core
-        return await core.run_async(writing.fork(core, config, thread_id))
+        return await core.run_async(put.fork(core, config, thread_id))
 
     def threads(
         self,
@@ -142,7 +142,7 @@ class Management(BaseCheckpointSaver[Any]):
             ThreadNotFoundError: `after` is the id of a thread that is gone.
             DamagedError: A thread cannot be read.
         """
-        return history.threads(
+        return threads.threads(
             self._core, prefix, updated_after, updated_before, limit, after, skip_damaged
         )
 
@@ -169,7 +169,7 @@ class Management(BaseCheckpointSaver[Any]):
 
     def stats(self) -> StoreStats:
         """How much the store holds: counts that it keeps, and its size on disk."""
-        return history.stats(self._core)
+        return threads.stats(self._core)
 
     async def astats(self) -> StoreStats:
         """As `stats`."""

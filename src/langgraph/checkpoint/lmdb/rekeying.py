@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from langgraph.checkpoint.lmdb.core import Operation
-from langgraph.checkpoint.lmdb.engine.encryption import unlocking
-from langgraph.checkpoint.lmdb.engine.encryption.transfer import transfer
-from langgraph.checkpoint.lmdb.kv.lmdb import LmdbStore
+from langgraph.checkpoint.lmdb.encryption import opening
+from langgraph.checkpoint.lmdb.encryption.copy import transfer
+from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
+from langgraph.checkpoint.lmdb.operations.session import Operation
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-    from langgraph.checkpoint.lmdb.core import SaverCore
-    from langgraph.checkpoint.lmdb.engine.encryption.unlocking import EncryptionKey
+    from langgraph.checkpoint.lmdb.encryption.opening import EncryptionKey
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
+    from langgraph.checkpoint.lmdb.operations.session import SaverCore
 
 
 class Rekeying(BaseCheckpointSaver[Any]):
@@ -75,7 +75,7 @@ class Rekeying(BaseCheckpointSaver[Any]):
         """
         target = LmdbStore.open(path)
         try:
-            transfer(self._kv, unlocking.unlock(target, encryption_key, new=True))
+            transfer(self._kv, opening.unlock(target, encryption_key, new=True))
         finally:
             target.close()
 
@@ -87,7 +87,7 @@ class Rekeying(BaseCheckpointSaver[Any]):
 
 
 def _rotation(kv: KeyValueStore, new_key: EncryptionKey) -> Iterator[Operation[bytes | None, None]]:
-    steps = unlocking.rotation(kv, new_key)
+    steps = opening.rotation(kv, new_key)
     results: list[bytes | None] = [None]
     while True:
         try:

@@ -9,20 +9,20 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from langgraph.checkpoint.lmdb import configs, reading, retention, sweeper, writing
 from langgraph.checkpoint.lmdb.aio import AsyncFace
-from langgraph.checkpoint.lmdb.codec import faults
-from langgraph.checkpoint.lmdb.codec.values import ValueCodec
-from langgraph.checkpoint.lmdb.core import SaverCore
-from langgraph.checkpoint.lmdb.engine.commit import GroupCommit
-from langgraph.checkpoint.lmdb.engine.encryption import unlocking
+from langgraph.checkpoint.lmdb.codec import serializer
+from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
+from langgraph.checkpoint.lmdb.encryption import opening
 from langgraph.checkpoint.lmdb.engine.housekeeping import Housekeeping
-from langgraph.checkpoint.lmdb.engine.settings import Settings
+from langgraph.checkpoint.lmdb.engine.options import Settings
 from langgraph.checkpoint.lmdb.engine.store import CheckpointStore
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError, UsageError
-from langgraph.checkpoint.lmdb.kv.lmdb import DEFAULT_MAP_SIZE, LmdbStore
+from langgraph.checkpoint.lmdb.kv.group_commit import GroupCommit
+from langgraph.checkpoint.lmdb.kv.lmdb.store import DEFAULT_MAP_SIZE, LmdbStore
 from langgraph.checkpoint.lmdb.maintenance import Maintenance
 from langgraph.checkpoint.lmdb.management import Management
+from langgraph.checkpoint.lmdb.operations import background, configs, get, put, retention
+from langgraph.checkpoint.lmdb.operations.session import SaverCore
 from langgraph.checkpoint.lmdb.rekeying import Rekeying
 from langgraph.checkpoint.lmdb.verifying import Verifying
 
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
     from typing_extensions import Self
 
-    from langgraph.checkpoint.lmdb.engine.encryption.unlocking import EncryptionKey
+    from langgraph.checkpoint.lmdb.encryption.opening import EncryptionKey
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
-    from langgraph.checkpoint.lmdb.retention import Policy, TTLConfig
+    from langgraph.checkpoint.lmdb.operations.retention import Policy, TTLConfig
 
 DEFAULT_CACHE_SIZE = 64 << 20
 # Higher levels make small records a tenth smaller, in several times the time:
@@ -117,12 +117,12 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
         rules = retention.policy(ttl)
         kv = LmdbStore.open(path, sync=sync, map_size=map_size, readonly=readonly)
         try:
-            plain = unlocking.unlock(kv, encryption_key)
+            plain = opening.unlock(kv, encryption_key)
             self._set_up(plain, serde, rules, compression, cache_size, clock)
         except BaseException as error:
             kv.close()
             if isinstance(error, LmdbSaverError):
-                faults.locate(error, path=os.fspath(path))
+                serializer.locate(error, path=os.fspath(path))
             raise
 
     def _set_up(
@@ -157,7 +157,7 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
         self._swept = None
         if rules.interval is not None and not kv.readonly:
             self._swept = (kv.identity, self._of_serde)
-            sweeper.start(*self._swept, rules.interval)
+            background.start(*self._swept, rules.interval)
 
     @classmethod
     def on(
@@ -194,7 +194,7 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
     def close(self) -> None:
         """Close the store. A second call does nothing; any other use raises StoreClosedError."""
         if self._swept is not None:
-            sweeper.stop(*self._swept)
+            background.stop(*self._swept)
         self._commit.close()
         self._kv.close()
 
@@ -224,8 +224,8 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
             DeserializationError: The serialiser cannot rebuild a value.
         """
         core, where = self._core, configs.where(config)
-        found = reading.get_tuple(core, where)
-        refresh = None if found is None else reading.refresh(core, where.thread_id)
+        found = get.get_tuple(core, where)
+        refresh = None if found is None else get.refresh(core, where.thread_id)
         if refresh is not None:
             with suppress(RetryableError):  # the read itself went well
                 core.run(refresh)
@@ -256,11 +256,11 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
         Raises:
             DamagedError: A checkpoint is damaged, unless such are to be left out.
         """
-        core, matches = self._core, reading.metadata_filter(filter)
-        read_one = reading.get_or_skip if skip_damaged else reading.get_tuple
+        core, matches = self._core, get.metadata_filter(filter)
+        read_one = get.get_or_skip if skip_damaged else get.get_tuple
         read = (
             read_one(core, where, matches=matches)
-            for where in reading.places(core, config, before, filter, skip_damaged)
+            for where in get.places(core, config, before, filter, skip_damaged)
         )
         found = (checkpoint for checkpoint in read if checkpoint is not None)
         yield from islice(found, None if limit is None else max(limit, 0))
@@ -290,7 +290,7 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
             StoreFullError: There is no room; nothing is stored.
         """
         core = self._core
-        return core.run(writing.put(core, config, checkpoint, metadata, new_versions))
+        return core.run(put.put(core, config, checkpoint, metadata, new_versions))
 
     def put_writes(
         self,
@@ -316,7 +316,7 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
             StoreFullError: There is no room; nothing is stored.
         """
         core = self._core
-        core.run(writing.put_writes(core, config, writes, task_id, task_path))
+        core.run(put.put_writes(core, config, writes, task_id, task_path))
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete a thread: checkpoints, writes, and all values that no other thread shares.
@@ -324,7 +324,7 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
         It is out of sight at once; a large one goes in several transactions.
         """
         core = self._core
-        core.run_all(writing.delete_thread(core, thread_id))
+        core.run_all(put.delete_thread(core, thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the checkpoints whose metadata name these runs, with their writes.
@@ -333,7 +333,7 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
         are rebuilt from the writes of their ancestors keep their state.
         """
         core = self._core
-        core.run_all(writing.delete_for_runs(core, run_ids))
+        core.run_all(put.delete_for_runs(core, run_ids))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy all of a thread to a new one; the values are shared until one of them lets go.
@@ -342,7 +342,7 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
             ThreadExistsError: The target has checkpoints.
         """
         core = self._core
-        core.run(writing.copy_thread(core, source_thread_id, target_thread_id))
+        core.run(put.copy_thread(core, source_thread_id, target_thread_id))
 
     def prune(
         self,
@@ -368,14 +368,14 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
             ValueError: The strategy is unknown, or `keep_last` is not a number above 0.
         """
         core = self._core
-        core.run_all(writing.prune(core, thread_ids, strategy, keep_last))
+        core.run_all(put.prune(core, thread_ids, strategy, keep_last))
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """What channels are rebuilt from: writes along the parents of a checkpoint, oldest first,
         and the nearest stored value that they follow on. One walk serves all channels."""
-        return reading.delta_channel_history(self._core, config, channels)
+        return get.delta_channel_history(self._core, config, channels)
 
     def get_next_version(self, current: Any, channel: None) -> Any:  # noqa: ARG002
         """The version after `current`, of the same type; integers from 1 on in a new thread."""
@@ -390,4 +390,4 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
 
 
 # Hooks run in the order in which they are registered: those of the modules above came first.
-os.register_at_fork(after_in_child=sweeper.after_fork)
+os.register_at_fork(after_in_child=background.after_fork)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from langgraph.checkpoint.lmdb.engine.verification.repair import repair as repair_store
-from langgraph.checkpoint.lmdb.engine.verification.verify import verify as verify_store
+from langgraph.checkpoint.lmdb.verification.repair import repair as repair_store
+from langgraph.checkpoint.lmdb.verification.verify import verify as verify_store
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.core import SaverCore
-    from langgraph.checkpoint.lmdb.engine.verification.report import VerifyReport
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress
+    from langgraph.checkpoint.lmdb.operations.session import SaverCore
+    from langgraph.checkpoint.lmdb.verification.report import VerifyReport
 
 
 class Verifying(BaseCheckpointSaver[Any]):

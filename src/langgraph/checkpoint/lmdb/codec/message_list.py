@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.codec import collector, cutting, messages, wrapping
-from langgraph.checkpoint.lmdb.codec.layouts import Element, Known, MessageLayout, ends_of
-from langgraph.checkpoint.lmdb.engine import runs
-from langgraph.checkpoint.lmdb.engine.values import digest
+from langgraph.checkpoint.lmdb.codec import chunking, delta_snapshot, gc_pause, messages
+from langgraph.checkpoint.lmdb.codec.value_cache import Element, Known, MessageLayout, ends_of
+from langgraph.checkpoint.lmdb.engine.chunks import digest
 from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.format import ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langgraph.checkpoint.lmdb.codec.messages import State
-    from langgraph.checkpoint.lmdb.engine.runs import Run
-    from langgraph.checkpoint.lmdb.engine.values import Chunked, Part, Place
+    from langgraph.checkpoint.lmdb.engine.chunks import Chunked, Part, Place
+    from langgraph.checkpoint.lmdb.format.ranges import Run
 
 _SEARCHED = 16
 """Messages of the version before, for each that is not where it was, among which that one is
@@ -66,7 +66,7 @@ def encode(
     encoded = dumps(fresh) if fresh else b"\x90"
     if encoded is None:
         return None
-    raws = iter(cutting.elements(encoded))
+    raws = iter(chunking.elements(encoded))
     replaced = _Replaced(layout, near, far)
     items: list[Run | Part] = []
     elements: list[Element] = []
@@ -87,9 +87,9 @@ def encode(
     length = sum([element.length for element in elements])
     if layout is None:
         return Encoding(items, elements, known, length)
-    end = runs.total(layout.runs)
-    before = runs.cut(layout.runs, 0, layout.position(first))
-    behind = runs.cut(layout.runs, layout.position(last), end)
+    end = ranges.total(layout.runs)
+    before = ranges.cut(layout.runs, 0, layout.position(first))
+    behind = ranges.cut(layout.runs, layout.position(last), end)
     length += layout.stored.size - len(layout.stored.head)
     length -= sum([element.length for element in old[first:last]])
     elements = [*old[:first], *elements, *old[last:]]
@@ -122,7 +122,7 @@ def _moved(old: list[Element], moved: dict[State, int], kind: type, state: State
 
 def _runs_of(layout: MessageLayout, index: int) -> list[Run]:
     start = layout.position(index)
-    return runs.cut(layout.runs, start, start + layout.elements[index].parts)
+    return ranges.cut(layout.runs, start, start + layout.elements[index].parts)
 
 
 class _Replaced:
@@ -135,7 +135,7 @@ class _Replaced:
         self._parts: dict[bytes, Run] = {}
         for index, element in enumerate(elements, first):
             if element.parts > 1 and element.raw is not None and layout is not None:
-                where = runs.singles(_runs_of(layout, index))
+                where = ranges.singles(_runs_of(layout, index))
                 self._parts.update(zip(map(digest, _parts(element.raw)), where, strict=True))
 
     def find(self, mark: bytes) -> Run | None:
@@ -143,13 +143,13 @@ class _Replaced:
         index = self._whole.get(mark)
         if index is not None and self._layout is not None:
             where = _runs_of(self._layout, index)
-            if runs.total(where) == 1:
+            if ranges.total(where) == 1:
                 return where[0]
         return self._parts.get(mark)
 
 
 def _parts(raw: bytes) -> list[bytes]:
-    return [raw] if len(raw) <= LARGE else cutting.cut(raw, len(raw))
+    return [raw] if len(raw) <= LARGE else chunking.cut(raw, len(raw))
 
 
 def read(
@@ -167,16 +167,16 @@ def read(
     elements: list[Element] = []
     shared = 0
     if layout is not None and layout.place == place:
-        elements = layout.elements[: layout.whole(runs.common_prefix(layout.runs, chunk_runs))]
+        elements = layout.elements[: layout.whole(ranges.common_prefix(layout.runs, chunk_runs))]
         shared = sum(element.parts for element in elements)
-    chunks = fetch(runs.cut(chunk_runs, shared, runs.total(chunk_runs)))
+    chunks = fetch(ranges.cut(chunk_runs, shared, ranges.total(chunk_runs)))
     joined = b"".join(chunks)
     count = _count(stored)
     length = len(joined) + len(stored.head) + sum(element.length for element in elements)
     if length != stored.size:
         raise DamagedError(f"a list of messages has {length} bytes instead of {stored.size}")
     try:
-        raws = cutting.elements(cutting.array_head(count - len(elements)) + joined)
+        raws = chunking.elements(chunking.array_head(count - len(elements)) + joined)
     except ValueError as error:
         raise DamagedError(f"a list of messages can't be read: {error}") from error
     ends = ends_of(chunks)
@@ -196,9 +196,9 @@ def read(
 def _count(stored: Chunked) -> int:
     if not stored.head:
         return 1
-    head = wrapping.inner_head(stored.head)
+    head = delta_snapshot.inner_head(stored.head)
     count = head[0] & 0x0F if len(head) == 1 else int.from_bytes(head[1:], "big")
-    if count > stored.size or head != cutting.array_head(count):
+    if count > stored.size or head != chunking.array_head(count):
         raise DamagedError("a list of messages does not begin like one")
     return count
 
@@ -211,7 +211,7 @@ def build(elements: list[Element], loads: Callable[[bytes], list[Any]]) -> list[
     """
     if len(elements) < _MANY:
         return _build(elements, loads)
-    with collector.paused():
+    with gc_pause.paused():
         return _build(elements, loads)
 
 
@@ -222,7 +222,7 @@ def _build(elements: list[Element], loads: Callable[[bytes], list[Any]]) -> list
         return messages.rebuild([element.type for element in elements], images)  # type: ignore[arg-type]
     missing = [index for index, image in enumerate(images) if image is None]
     encoded = b"".join(raw for index in missing if (raw := raws[index]) is not None)
-    decoded = loads(cutting.array_head(len(missing)) + encoded)
+    decoded = loads(chunking.array_head(len(missing)) + encoded)
     out: list[Any] = [None] * len(elements)
     for index, message in zip(missing, decoded, strict=True):
         _learn(elements[index], message)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from langgraph.checkpoint.lmdb.engine import checkpoints, keys
+from langgraph.checkpoint.lmdb.engine import checkpoints
+from langgraph.checkpoint.lmdb.format import keys
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import Reader

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from langgraph.checkpoint.lmdb.engine import keys, records
-from langgraph.checkpoint.lmdb.engine.values import StoredValue, stored_value
+from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, stored_value
+from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ class CheckpointRecord:
 
     def payload(self) -> bytes:
         """The record's bytes. The id is part of the key, which holds it whole unless it is long."""
-        return records.encode(
+        return envelope.encode(
             (
                 self.stored,
                 self.parent,
@@ -69,7 +69,7 @@ def write(
         The bytes of the key and the record.
     """
     key = keys.checkpoint(thread, namespace, record.id)
-    sealed = records.seal(key, records.pack(record.payload(), level))
+    sealed = envelope.seal(key, envelope.pack(record.payload(), level))
     writer.put(key, sealed)
     for entry in _index_entries(thread, namespace, record):
         writer.put(entry, b"")
@@ -110,14 +110,14 @@ def decode(key: bytes, record: bytes, thread: int, namespace: int) -> Checkpoint
     Raises:
         DamagedError: They are not what was stored there.
     """
-    fields: list[Any] = records.decode(key, records.unseal(key, record))
+    fields: list[Any] = envelope.decode(key, envelope.unseal(key, record))
     try:
         stored, parent, run_id, root, body, metadata, versions, values = fields[:8]
         labels, thread_labels, full_id = fields[8:]
         part = key[len(keys.checkpoints(thread, namespace)) :]
         if (
-            not all(map(records.is_text, (parent, run_id, root, full_id)))
-            or not records.is_count(stored)
+            not all(map(envelope.is_text, (parent, run_id, root, full_id)))
+            or not envelope.is_count(stored)
             or not all(map(_is_version, versions.values()))
             or not {str}.issuperset(map(type, [*versions, *values]))
             or not {bytes}.issuperset((type(labels), type(thread_labels)))
@@ -139,7 +139,7 @@ def decode(key: bytes, record: bytes, thread: int, namespace: int) -> Checkpoint
             _split(thread_labels),
         )
     except (AttributeError, TypeError, ValueError) as error:
-        records.damaged(key, f"its fields are not those of a checkpoint: {error}")
+        envelope.damaged(key, f"its fields are not those of a checkpoint: {error}")
 
 
 def _split(labels: bytes) -> list[bytes]:
@@ -208,7 +208,7 @@ def child_ids(reader: Reader, thread: int, namespace: int, parent_id: str) -> li
         checkpoint = keys.checkpoints(thread, namespace) + key[len(prefix) :]
         record = reader.get(checkpoint)
         if record is None:
-            records.damaged(checkpoint, "the index of children names it, but it is missing")
+            envelope.damaged(checkpoint, "the index of children names it, but it is missing")
         found = decode(checkpoint, record, thread, namespace)
         if found.parent == parent_id:  # else another id of the same hash
             ids.append(found.id)
@@ -265,7 +265,7 @@ def newest_labelled(
             checkpoint = keys.checkpoints(thread, namespace) + part
             record = reader.get(checkpoint)
             if record is None:
-                records.damaged(checkpoint, "an index names it, but it is missing")
+                envelope.damaged(checkpoint, "an index names it, but it is missing")
             name = decode(checkpoint, record, thread, namespace).id
         found.append(Labelled(name, thread, namespace))
     found.sort(key=lambda row: keys.utf8(row.id), reverse=True)

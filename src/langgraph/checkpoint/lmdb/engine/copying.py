@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import checkpoints, garbage, keys, records, threads
+from langgraph.checkpoint.lmdb.engine import checkpoints, garbage, threads
+from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.settings import Settings
+    from langgraph.checkpoint.lmdb.engine.options import Settings
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
@@ -110,4 +111,4 @@ def _copy_checkpoint(
 def _copy_records(writer: Writer, source: bytes, target: bytes) -> None:
     for key, record in list(writer.range(source, keys.after(source))):
         new_key = target + key[len(source) :]
-        writer.put(new_key, records.reseal(key, new_key, record))
+        writer.put(new_key, envelope.reseal(key, new_key, record))

@@ -6,7 +6,7 @@ from struct import Struct
 from struct import error as StructError  # noqa: N812
 from typing import TYPE_CHECKING, NamedTuple
 
-from langgraph.checkpoint.lmdb.engine import keys, records
+from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
@@ -33,9 +33,9 @@ def read(reader: Reader) -> Counts:
     record = reader.get(keys.COUNTS)
     if record is None:
         return NOTHING
-    payload = records.unseal(keys.COUNTS, record)
+    payload = envelope.unseal(keys.COUNTS, record)
     if len(payload) != _FORM.size:
-        records.damaged(keys.COUNTS, "its fields are not counts")
+        envelope.damaged(keys.COUNTS, "its fields are not counts")
     return Counts(*_FORM.unpack(payload))
 
 
@@ -45,14 +45,14 @@ def change(writer: Writer, old: Counts, new: Counts) -> None:
     try:
         payload = _FORM.pack(*[n + b - a for n, a, b in zip(counts, old, new, strict=True)])
     except StructError:
-        records.damaged(keys.COUNTS, "it counts less than there was")
+        envelope.damaged(keys.COUNTS, "it counts less than there was")
     _put(writer, payload)
 
 
 def write(writer: Writer, total: Counts) -> None:
     """Note how much the store holds, whatever was noted."""
-    _put(writer, _FORM.pack(*(min(count, records.MAX_NUMBER) for count in total)))
+    _put(writer, _FORM.pack(*(min(count, envelope.MAX_NUMBER) for count in total)))
 
 
 def _put(writer: Writer, payload: bytes) -> None:
-    writer.put(keys.COUNTS, records.seal(keys.COUNTS, records.pack(payload, None)))
+    writer.put(keys.COUNTS, envelope.seal(keys.COUNTS, envelope.pack(payload, None)))

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import checkpoints, delta, keys, records, threads, writes
-from langgraph.checkpoint.lmdb.engine.runs import Coverage, Run, decode_runs, encode_runs
-from langgraph.checkpoint.lmdb.engine.values import Chunked, StoredValue, owned_runs
+from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, threads, writes
+from langgraph.checkpoint.lmdb.engine.chunks import Chunked, StoredValue, owned_runs
+from langgraph.checkpoint.lmdb.format import envelope, keys
+from langgraph.checkpoint.lmdb.format.ranges import Coverage, Run, decode_runs, encode_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -63,7 +64,7 @@ def holdings(reader: Reader, thread: Thread) -> Holdings:
             held.size += task.size
             for write in task.writes.values():
                 need(write.value)
-        for values, size in delta.folded_values(reader, thread.number, namespace):
+        for values, size in channel_history.folded_values(reader, thread.number, namespace):
             held.size += size
             for value in values:
                 need(value)
@@ -194,17 +195,17 @@ def load_runs(key: bytes, record: bytes) -> list[Run]:
     """
     owner, _ = keys.read_number(key, 1)
     try:
-        runs = decode_runs(records.unseal(key, record))
+        runs = decode_runs(envelope.unseal(key, record))
     except (ValueError, IndexError) as error:
-        records.damaged(key, f"its runs can't be read: {error}")
+        envelope.damaged(key, f"its runs can't be read: {error}")
     if any(run.owner != owner for run in runs):
-        records.damaged(key, "it names chunks of another thread than its key does")
+        envelope.damaged(key, "it names chunks of another thread than its key does")
     return runs
 
 
 def _save(writer: Writer, key: bytes, runs: list[Run]) -> None:
     if runs:
-        writer.put(key, records.seal(key, records.pack(encode_runs(runs), None)))
+        writer.put(key, envelope.seal(key, envelope.pack(encode_runs(runs), None)))
     else:
         writer.delete(key)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import checkpoints, copying, retain, sweep, threads
+from langgraph.checkpoint.lmdb.engine import checkpoints, copying, prune, sweep, threads
 from langgraph.checkpoint.lmdb.errors import (
     CheckpointNotFoundError,
     ThreadExistsError,
@@ -18,9 +18,9 @@ from langgraph.checkpoint.lmdb.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from langgraph.checkpoint.lmdb.engine.agenda import Entry
-    from langgraph.checkpoint.lmdb.engine.settings import Settings
+    from langgraph.checkpoint.lmdb.engine.options import Settings
     from langgraph.checkpoint.lmdb.engine.sweep import Swept
+    from langgraph.checkpoint.lmdb.engine.time_index import Entry
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 
 
@@ -45,7 +45,7 @@ class Housekeeping:
 
         def apply(writer: Writer) -> int | None:
             thread = threads.find(writer, thread_id)
-            if thread is None or retain.delete_thread(writer, thread, retain.ERASED_AT_ONCE):
+            if thread is None or prune.delete_thread(writer, thread, prune.ERASED_AT_ONCE):
                 return None
             return thread.number
 
@@ -58,7 +58,7 @@ class Housekeeping:
             thread = threads.first_detached(writer, number - 1)
             if thread is None or thread.number != number:
                 return None  # somebody else did it
-            return None if retain.erase(writer, thread, retain.ERASED_AT_ONCE) else number
+            return None if prune.erase(writer, thread, prune.ERASED_AT_ONCE) else number
 
         return apply
 
@@ -78,7 +78,7 @@ class Housekeeping:
         def delete(number: int) -> Callable[[Writer], None]:
             def apply(writer: Writer) -> None:
                 if threads.exists(writer, number):
-                    retain.delete_runs(writer, number, run_ids, self._settings)
+                    prune.delete_runs(writer, number, run_ids, self._settings)
 
             return apply
 
@@ -90,7 +90,7 @@ class Housekeeping:
         def apply(writer: Writer) -> None:
             thread = threads.find(writer, thread_id)
             if thread is not None:
-                retain.prune(writer, thread, keep, None, self._settings)
+                prune.prune(writer, thread, keep, None, self._settings)
 
         return apply
 
@@ -181,4 +181,4 @@ class Housekeeping:
             raise ThreadExistsError(f"{what}: the target exists", thread_id=thread_id)
         thread = threads.find(writer, thread_id)
         if thread is not None:  # expired, or late writes to one that was deleted: nobody sees it
-            retain.delete_thread(writer, thread, retain.ERASED_AT_ONCE)
+            prune.delete_thread(writer, thread, prune.ERASED_AT_ONCE)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import keys, threads
+from langgraph.checkpoint.lmdb.engine import threads
 from langgraph.checkpoint.lmdb.errors import IntegrityError
+from langgraph.checkpoint.lmdb.format import keys
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import Reader

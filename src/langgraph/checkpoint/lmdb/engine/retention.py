@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine.agenda import NEVER
+from langgraph.checkpoint.lmdb.engine.time_index import NEVER
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.threads import Thread

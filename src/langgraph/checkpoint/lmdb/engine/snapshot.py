@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import (
     branches,
+    channel_history,
     checkpoints,
+    chunks,
     counts,
-    delta,
-    keys,
-    listing,
     naming,
-    records,
     sweep,
+    thread_list,
     threads,
-    values,
     writes,
 )
+from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,17 +24,17 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from langgraph.checkpoint.lmdb.engine.agenda import Entry
     from langgraph.checkpoint.lmdb.engine.branches import Branch
+    from langgraph.checkpoint.lmdb.engine.channel_history import ChannelHistory
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
+    from langgraph.checkpoint.lmdb.engine.chunks import Chunked, StoredValue
     from langgraph.checkpoint.lmdb.engine.counts import Counts
-    from langgraph.checkpoint.lmdb.engine.delta import ChannelHistory
-    from langgraph.checkpoint.lmdb.engine.runs import Run
-    from langgraph.checkpoint.lmdb.engine.settings import Settings
+    from langgraph.checkpoint.lmdb.engine.options import Settings
     from langgraph.checkpoint.lmdb.engine.threads import Thread
-    from langgraph.checkpoint.lmdb.engine.values import Chunked, StoredValue
+    from langgraph.checkpoint.lmdb.engine.time_index import Entry
     from langgraph.checkpoint.lmdb.engine.writes import Write
     from langgraph.checkpoint.lmdb.errors import DamagedError
+    from langgraph.checkpoint.lmdb.format.ranges import Run
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
 
 
@@ -117,9 +116,9 @@ class Snapshot:
                 given, that raises.
         """
         found = (
-            listing.by_prefix(self.reader, prefix, on_damage)
+            thread_list.by_prefix(self.reader, prefix, on_damage)
             if prefix or on_damage is not None
-            else listing.by_time(self.reader, since, before)
+            else thread_list.by_time(self.reader, since, before)
         )
         for thread in found:
             if thread.checkpoints and since <= thread.updated < before and not self._gone(thread):
@@ -177,7 +176,7 @@ class Snapshot:
                 continue
             if namespace not in name[1]:
                 key = keys.checkpoint(number, namespace, checkpoint_id)
-                records.damaged(key, "its namespace has lost its name")
+                envelope.damaged(key, "its namespace has lost its name")
             rows.append((name[0], name[1][namespace], checkpoint_id))
         return rows, stop if found else None
 
@@ -204,16 +203,16 @@ class Snapshot:
     def history(
         self, thread: int, namespace: int, checkpoint: CheckpointRecord, channels: Sequence[str]
     ) -> dict[str, ChannelHistory]:
-        return delta.history(self.reader, thread, namespace, checkpoint, channels)
+        return channel_history.history(self.reader, thread, namespace, checkpoint, channels)
 
     def runs(self, value: Chunked) -> list[Run]:
-        return values.chunk_runs(self.reader, value)
+        return chunks.chunk_runs(self.reader, value)
 
     def chunks(self, runs: Iterable[Run], limit: int) -> list[bytes]:
-        return values.fetch(self.reader, runs, limit)
+        return chunks.fetch(self.reader, runs, limit)
 
     def check_size(self, value: Chunked, body: bytes) -> None:
-        values.check_size(value, body)
+        chunks.check_size(value, body)
 
     def payload(self, value: StoredValue) -> bytes:
-        return values.payload(self.reader, value)
+        return chunks.payload(self.reader, value)

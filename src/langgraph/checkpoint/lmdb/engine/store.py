@@ -6,18 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import (
+    channel_history,
     checkpoints,
-    delta,
     garbage,
-    keys,
-    records,
-    retain,
+    prune,
     threads,
     writes,
 )
 from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
-from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
-from langgraph.checkpoint.lmdb.engine.values import (
+from langgraph.checkpoint.lmdb.engine.chunks import (
     Chunked,
     ChunkWriter,
     Hints,
@@ -28,13 +25,15 @@ from langgraph.checkpoint.lmdb.engine.values import (
     StoredValue,
     root_runs,
 )
+from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
 from langgraph.checkpoint.lmdb.engine.writes import Write
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, InvalidPathError
+from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from langgraph.checkpoint.lmdb.engine.settings import Settings
+    from langgraph.checkpoint.lmdb.engine.options import Settings
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
 
@@ -211,7 +210,7 @@ class CheckpointStore:
         if place is not None and (thread is None or thread.place != place):
             raise StaleError
         if thread is not None and place is None and self.settings.gone(thread):
-            retain.delete_thread(writer, thread, retain.ERASED_AT_ONCE)
+            prune.delete_thread(writer, thread, prune.ERASED_AT_ONCE)
             thread = None
         if thread is None:
             thread = threads.create(writer, thread_id, now)
@@ -262,7 +261,7 @@ def _make_room(writer: Writer, thread: Thread, namespace: int, new: NewCheckpoin
             thread.oldest = thread.updated
         return False
     checkpoints.remove(writer, thread.number, namespace, replaced)
-    delta.remove(writer, thread.number, namespace, new.id)
+    channel_history.remove(writer, thread.number, namespace, new.id)
     thread.labels_gone.update(replaced.thread_labels)
     return True
 
@@ -295,21 +294,21 @@ def _has_format(reader: Reader) -> bool:
         if any(True for _ in reader.keys(b"\x00", b"\xff")):
             raise InvalidPathError("there is an LMDB database of something else than checkpoints")
         return False
-    version = records.decode(keys.FORMAT, records.unseal(keys.FORMAT, record))
-    if version not in records.SUPPORTED_VERSIONS:
+    version = envelope.decode(keys.FORMAT, envelope.unseal(keys.FORMAT, record))
+    if version not in envelope.SUPPORTED_VERSIONS:
         raise FormatVersionError(
             f"the store has format version {version}, this release reads "
-            f"{', '.join(map(str, records.SUPPORTED_VERSIONS))}",
+            f"{', '.join(map(str, envelope.SUPPORTED_VERSIONS))}",
             found=version if isinstance(version, int) else None,
-            supported=records.SUPPORTED_VERSIONS,
+            supported=envelope.SUPPORTED_VERSIONS,
         )
     return True
 
 
 def write_format(writer: Writer) -> None:
     """Name the format that this release writes."""
-    payload = records.encode(records.FORMAT_VERSION)
-    writer.put(keys.FORMAT, records.seal(keys.FORMAT, records.pack(payload, None)))
+    payload = envelope.encode(envelope.FORMAT_VERSION)
+    writer.put(keys.FORMAT, envelope.seal(keys.FORMAT, envelope.pack(payload, None)))
 
 
 def _open_format(kv: KeyValueStore) -> None:

@@ -6,16 +6,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import agenda, keys, records, retain, threads
+from langgraph.checkpoint.lmdb.engine import prune, threads, time_index
 from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from langgraph.checkpoint.lmdb.engine.agenda import Entry
+    from langgraph.checkpoint.lmdb.engine.options import Settings
     from langgraph.checkpoint.lmdb.engine.retention import Retention
-    from langgraph.checkpoint.lmdb.engine.settings import Settings
     from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.time_index import Entry
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 SWEPT_AT_ONCE = 200
@@ -47,16 +48,16 @@ def due(reader: Reader, settings: Settings, now: int, after: Entry | None) -> It
     for kind, end in _ends(settings.retention, now).items():
         if end >= 0 and (after is None or after.kind <= kind):
             behind = after if after is not None and after.kind == kind else None
-            yield from agenda.until(reader, kind, end, behind)
+            yield from time_index.until(reader, kind, end, behind)
 
 
 def _ends(retention: Retention, now: int) -> dict[int, int]:
     """Up to when entries are due, by their kind, in the order in which they are dealt with."""
     ends = {
-        agenda.ACTIVE: None if retention.ttl is None else now - retention.ttl,
-        agenda.EXPIRY: now,
-        agenda.HISTORY: None if retention.max_age is None else now - retention.max_age - 1,
-        agenda.GROWN: None if retention.keep_last is None else 0,
+        time_index.ACTIVE: None if retention.ttl is None else now - retention.ttl,
+        time_index.EXPIRY: now,
+        time_index.HISTORY: None if retention.max_age is None else now - retention.max_age - 1,
+        time_index.GROWN: None if retention.keep_last is None else 0,
     }
     return {kind: end for kind, end in ends.items() if end is not None}
 
@@ -95,7 +96,7 @@ def _is_repeated(retention: Retention, thread: Thread, entry: Entry, now: int) -
     return any(
         earlier.kind < entry.kind
         and earlier.time <= ends.get(earlier.kind, -1)
-        and (earlier.kind == agenda.HISTORY or retention.expired(thread, now))
+        and (earlier.kind == time_index.HISTORY or retention.expired(thread, now))
         for earlier in threads.entries(thread)
     )
 
@@ -105,18 +106,18 @@ def _sweep(
 ) -> None:
     retention = settings.retention
     checkpoints, writes, size = thread.checkpoints, thread.writes, thread.size
-    if kind in (agenda.ACTIVE, agenda.EXPIRY):
+    if kind in (time_index.ACTIVE, time_index.EXPIRY):
         if not retention.expired(thread, now):
             return
         if retention.deletes or not thread.checkpoints:
-            retain.delete_thread(writer, thread, retain.ERASED_AT_ONCE)
+            prune.delete_thread(writer, thread, prune.ERASED_AT_ONCE)
         else:
             thread.settled = True
-            retain.prune(writer, thread, 1, None, settings)
+            prune.prune(writer, thread, 1, None, settings)
     else:
         oldest = None if retention.max_age is None else now - retention.max_age
         thread.grown = thread.grown and retention.keep_last is None
-        retain.prune(writer, thread, retention.keep_last, oldest, settings)
+        prune.prune(writer, thread, retention.keep_last, oldest, settings)
     if (thread.checkpoints, thread.writes, thread.size) != (checkpoints, writes, size):
         swept.threads += 1
         swept.checkpoints += checkpoints - thread.checkpoints
@@ -184,9 +185,9 @@ def sweeper(reader: Reader) -> tuple[bytes, int, int | None]:
     record = reader.get(keys.SWEEPER)
     if record is None:
         return b"", 0, None
-    fields = records.decode(keys.SWEEPER, records.unseal(keys.SWEEPER, record))
+    fields = envelope.decode(keys.SWEEPER, envelope.unseal(keys.SWEEPER, record))
     if not isinstance(fields, list) or [*map(type, fields)] not in _SWEEPER:
-        records.damaged(keys.SWEEPER, "its fields are not those of a sweeper")
+        envelope.damaged(keys.SWEEPER, "its fields are not those of a sweeper")
     holder, until, last = fields
     return holder, until, last
 
@@ -195,5 +196,5 @@ _SWEEPER = [[bytes, int, last] for last in (int, type(None))]
 
 
 def _save_sweeper(writer: Writer, holder: bytes, until: int, last: int | None) -> None:
-    payload = records.encode((holder, until, last))
-    writer.put(keys.SWEEPER, records.seal(keys.SWEEPER, records.pack(payload, None)))
+    payload = envelope.encode((holder, until, last))
+    writer.put(keys.SWEEPER, envelope.seal(keys.SWEEPER, envelope.pack(payload, None)))

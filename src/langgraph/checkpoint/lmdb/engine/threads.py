@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from langgraph.checkpoint.lmdb.engine import agenda, counts, keys, records
-from langgraph.checkpoint.lmdb.engine.agenda import FILING
+from langgraph.checkpoint.lmdb.engine import counts, time_index
+from langgraph.checkpoint.lmdb.engine.chunks import Place
 from langgraph.checkpoint.lmdb.engine.counts import Counts
-from langgraph.checkpoint.lmdb.engine.values import Place
+from langgraph.checkpoint.lmdb.engine.time_index import FILING
 from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,16 +85,16 @@ def find(reader: Reader, thread_id: str) -> Thread | None:
         return None
     thread = _named(reader, name, record)
     if thread.id != thread_id:
-        records.damaged(name, "it leads to another thread")
+        envelope.damaged(name, "it leads to another thread")
     return thread
 
 
 def _named(reader: Reader, name: bytes, record: bytes) -> Thread:
-    payload = records.unseal(name, record)
+    payload = envelope.unseal(name, record)
     number, end = keys.read_number(payload, 0)
     thread = by_number(reader, number) if end == len(payload) else None
     if thread is None:
-        records.damaged(name, "it leads to no thread")
+        envelope.damaged(name, "it leads to no thread")
     return thread
 
 
@@ -105,7 +106,7 @@ def load(reader: Reader, number: int) -> Thread:
     """
     thread = by_number(reader, number)
     if thread is None:
-        records.damaged(keys.thread_number(number), "a thread has lost its record")
+        envelope.damaged(keys.thread_number(number), "a thread has lost its record")
     return thread
 
 
@@ -120,7 +121,7 @@ def by_number(reader: Reader, number: int) -> Thread | None:
     if record is not None:
         return decode(key, record)
     if reader.get(keys.detached(number)) is None:
-        records.damaged(key, "a thread has lost its record")
+        envelope.damaged(key, "a thread has lost its record")
     return None
 
 
@@ -135,18 +136,18 @@ def decode(key: bytes, record: bytes) -> Thread:
     Raises:
         DamagedError: They are not what was stored there.
     """
-    fields = records.decode(key, records.unseal(key, record))
+    fields = envelope.decode(key, envelope.unseal(key, record))
     if not isinstance(fields, list) or tuple(map(type, fields)) not in _FIELD_TYPES:
-        records.damaged(key, "its fields are not those of a thread")
+        envelope.damaged(key, "its fields are not those of a thread")
     thread = Thread(*fields)
     counts = (thread.number, *fields[5:11], thread.ttl or 0)
     times = (thread.created, thread.updated, thread.filed, thread.oldest or 0)
     if min(*counts, *times) < 0 or max(counts) > _MOST or max(times) > LATEST:
-        records.damaged(key, "some of its fields are out of bounds")
+        envelope.damaged(key, "some of its fields are out of bounds")
     if key not in (keys.thread_number(thread.number), keys.detached(thread.number)):
-        records.damaged(key, "it is of another thread")
-    if thread.owners and not all(map(records.is_count, thread.owners)):
-        records.damaged(key, "its fields are not those of a thread")
+        envelope.damaged(key, "it is of another thread")
+    if thread.owners and not all(map(envelope.is_count, thread.owners)):
+        envelope.damaged(key, "its fields are not those of a thread")
     thread.saved = _Saved(share(thread), _filing(thread))
     return thread
 
@@ -166,7 +167,7 @@ def next_number(reader: Reader) -> int:
     record = reader.get(keys.NEXT_THREAD)
     if record is None:
         return 1
-    return keys.read_number(records.unseal(keys.NEXT_THREAD, record), 0)[0]
+    return keys.read_number(envelope.unseal(keys.NEXT_THREAD, record), 0)[0]
 
 
 def create(writer: Writer, thread_id: str, now: int) -> Thread:
@@ -186,7 +187,7 @@ def save(writer: Writer, thread: Thread) -> None:
 
 
 def _payload(thread: Thread) -> bytes:
-    return records.encode(
+    return envelope.encode(
         (
             thread.number,
             thread.id,
@@ -212,8 +213,8 @@ def _file(writer: Writer, thread: Thread, gone: bool = False) -> None:
     old = thread.saved or _NOTHING
     new = _NOTHING if gone else _Saved(share(thread), _filing(thread))
     if old.filing != new.filing:
-        before = () if old.filing is None else agenda.entries(thread.number, *old.filing)
-        after = () if new.filing is None else agenda.entries(thread.number, *new.filing)
+        before = () if old.filing is None else time_index.entries(thread.number, *old.filing)
+        after = () if new.filing is None else time_index.entries(thread.number, *new.filing)
         for entry in before:
             if entry not in after:
                 writer.delete(entry.key())
@@ -225,9 +226,9 @@ def _file(writer: Writer, thread: Thread, gone: bool = False) -> None:
     thread.saved = new
 
 
-def entries(thread: Thread) -> list[agenda.Entry]:
+def entries(thread: Thread) -> list[time_index.Entry]:
     """What has to be on the agenda for a thread."""
-    return agenda.entries(thread.number, *_filing(thread))
+    return time_index.entries(thread.number, *_filing(thread))
 
 
 def share(thread: Thread) -> Counts:
@@ -274,7 +275,7 @@ def first_detached(reader: Reader, after: int = 0) -> Thread | None:
 
 
 def _put(writer: Writer, key: bytes, payload: bytes) -> None:
-    writer.put(key, records.seal(key, records.pack(payload, None)))
+    writer.put(key, envelope.seal(key, envelope.pack(payload, None)))
 
 
 def all_threads(
@@ -321,7 +322,7 @@ def ensure_namespace(writer: Writer, thread: Thread, checkpoint_ns: str) -> int:
 def write_namespace(writer: Writer, thread: Thread, checkpoint_ns: str, number: int) -> None:
     """Give a namespace of a thread its number."""
     key = keys.namespace(thread.number, checkpoint_ns)
-    _put(writer, key, records.encode((number, checkpoint_ns)))
+    _put(writer, key, envelope.encode((number, checkpoint_ns)))
 
 
 def namespaces(reader: Reader, thread: Thread) -> list[tuple[str, int]]:
@@ -336,8 +337,8 @@ def decode_namespace(key: bytes, record: bytes) -> tuple[str, int]:
     Raises:
         DamagedError: The bytes are not what was stored under the key.
     """
-    fields = records.decode(key, records.unseal(key, record))
+    fields = envelope.decode(key, envelope.unseal(key, record))
     if not isinstance(fields, list) or [*map(type, fields)] != [int, str] or fields[0] < 0:
-        records.damaged(key, "its fields are not those of a namespace")
+        envelope.damaged(key, "its fields are not those of a namespace")
     number, checkpoint_ns = fields
     return checkpoint_ns, number

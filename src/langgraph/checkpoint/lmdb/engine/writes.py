@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import keys, records
-from langgraph.checkpoint.lmdb.engine.values import StoredValue, stored_value
+from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, stored_value
+from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def decode(key: bytes, prefix: bytes, record: bytes) -> TaskWrites:
     Raises:
         DamagedError: They are not what was stored there.
     """
-    fields = records.decode(key, records.unseal(key, record))
+    fields = envelope.decode(key, envelope.unseal(key, record))
     try:
         full_id, rows = fields
         part = key[len(prefix) :]
@@ -65,7 +65,7 @@ def decode(key: bytes, prefix: bytes, record: bytes) -> TaskWrites:
             len(key) + len(record),
         )
     except (AttributeError, TypeError, ValueError) as error:
-        records.damaged(key, f"its fields are not those of pending writes: {error}")
+        envelope.damaged(key, f"its fields are not those of pending writes: {error}")
 
 
 def read_task(
@@ -94,8 +94,8 @@ def write_task(
     part = keys.text(task.task_id)
     key = keys.writes(thread, namespace, checkpoint_id) + part
     rows = [(w.index, w.channel, w.path, w.value) for w in task.writes.values()]
-    payload = records.encode((task.task_id if keys.is_cut(part) else None, rows))
-    sealed = records.seal(key, records.pack(payload, level))
+    payload = envelope.encode((task.task_id if keys.is_cut(part) else None, rows))
+    sealed = envelope.seal(key, envelope.pack(payload, level))
     writer.put(key, sealed)
     return len(key) + len(sealed)
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from langgraph.checkpoint.lmdb.errors import UsageError
-from langgraph.checkpoint.lmdb.kv.page_check import PageCheck
+from langgraph.checkpoint.lmdb.kv.page_report import PageCheck
 
 if TYPE_CHECKING:
     import os

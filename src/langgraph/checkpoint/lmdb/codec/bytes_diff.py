@@ -1,0 +1,88 @@
+"""Values as bytes: cutting a payload against the version before it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from langgraph.checkpoint.lmdb.codec import chunking
+from langgraph.checkpoint.lmdb.codec.value_cache import ends_of
+from langgraph.checkpoint.lmdb.format import ranges
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from langgraph.checkpoint.lmdb.codec.value_cache import PlainLayout
+    from langgraph.checkpoint.lmdb.engine.chunks import Part
+    from langgraph.checkpoint.lmdb.format.ranges import Run
+
+
+@dataclass(slots=True)
+class Cut:
+    """A body in parts."""
+
+    items: list[Run | Part]
+    """Where the parts are stored, or what they are; runs may be of several parts."""
+    ends: list[int]
+    """Where each part ends in the body."""
+
+
+def cut_new(body: bytes, size: int, make: Callable[[bytes], Part]) -> Cut:
+    """Cut the body of a payload of `size` bytes."""
+    parts = chunking.cut(body, size)
+    return Cut(list(map(make, parts)), ends_of(parts))
+
+
+def cut_against(layout: PlainLayout, body: bytes, size: int, make: Callable[[bytes], Part]) -> Cut:
+    """Cut a payload's body so that it shares what it can with an older one.
+
+    The parts in front of the first byte that differs and behind the last are taken over as they
+    are; what lies between is cut anew, and its parts are looked for among those that it replaces.
+
+    Args:
+        layout: The older body.
+        size: Bytes of the whole payload.
+        make: Makes a part of bytes.
+    """
+    old, ends = layout.body, layout.ends
+    first = bisect_right(ends, chunking.common_prefix(old, body))
+    start = _start(ends, first)
+    same_tail = chunking.common_suffix(old, body, min(len(old), len(body)) - start)
+    last = len(ends)
+    while last > first and len(old) - _start(ends, last - 1) <= same_tail:
+        last -= 1
+    stop = len(body) - (len(old) - _start(ends, last))
+    if start < stop:
+        # Small parts do not pay: those beside the change are cut anew with it.
+        while first and stop - start < chunking.SMALL_PART > start - _start(ends, first - 1):
+            first -= 1
+            start = _start(ends, first)
+    replaced: dict[bytes, Run] = {}
+    if _start(ends, last) - start < _WORTH_A_LOOK * (stop - start):
+        where = ranges.singles(ranges.cut(layout.runs, first, last))
+        edges = [start, *ends[first:last]]
+        replaced = {old[a:b]: run for (a, b), run in zip(pairwise(edges), where, strict=True)}
+    parts = chunking.cut(body[start:stop], size)
+    middle = [replaced.get(part) or make(part) for part in parts]
+    shift = len(body) - len(old)
+    items: list[Run | Part] = [
+        *ranges.cut(layout.runs, 0, first),
+        *middle,
+        *ranges.cut(layout.runs, last, len(ends)),
+    ]
+    new_ends = [
+        *ends[:first],
+        *(start + end for end in ends_of(parts)),
+        *(end + shift for end in ends[last:]),
+    ]
+    return Cut(items, new_ends)
+
+
+_WORTH_A_LOOK = 8
+"""How many times as much as is new may be replaced for its parts to be looked through."""
+
+
+def _start(ends: list[int], index: int) -> int:
+    return ends[index - 1] if index else 0

@@ -1,0 +1,253 @@
+"""The history of channels that keep no value of their own: writes along the parent chain.
+
+Where the chain is shortened, the part that goes is folded: the oldest checkpoint that stays keeps,
+out of sight, the writes and the seed that its channels would have been rebuilt from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from langgraph.checkpoint.lmdb.engine import checkpoints, writes
+from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, stored_value
+from langgraph.checkpoint.lmdb.errors import IntegrityError
+from langgraph.checkpoint.lmdb.format import envelope, keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
+    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+
+_WRITES_PER_RECORD = 256
+_Row: TypeAlias = "tuple[str, StoredValue]"
+
+
+@dataclass(slots=True)
+class ChannelHistory:
+    """What one channel is rebuilt from."""
+
+    writes: list[_Row] = field(default_factory=list)
+    """Task id and value, oldest first."""
+    seed: StoredValue | None = None
+    """The stored value that the writes follow on; None: they follow on nothing."""
+
+
+@dataclass(slots=True)
+class _Walk:
+    """What the ancestors of a checkpoint have of its channels."""
+
+    found: dict[str, ChannelHistory]
+    done: set[str] = field(default_factory=set)
+    """Channels whose history is whole, since it begins with a value or was folded."""
+    lost: bool = False
+    """What is before the last checkpoint that was looked at is lost."""
+
+    def close(self, channel: str, seed: StoredValue | None) -> None:
+        self.found.setdefault(channel, ChannelHistory()).seed = seed
+        self.done.add(channel)
+
+
+def history(
+    reader: Reader,
+    thread: int,
+    namespace: int,
+    checkpoint: CheckpointRecord,
+    channels: Iterable[str],
+) -> dict[str, ChannelHistory]:
+    """Walk the ancestors of a checkpoint once, for all channels together.
+
+    Each channel's walk ends at the nearest ancestor with a stored value of it, whose own writes
+    belong to the history. A loop in the chain ends the walk.
+
+    Raises:
+        DamagedError: A part of the history is damaged, or was lost in a repair.
+    """
+    walk = _Walk({channel: ChannelHistory() for channel in channels})
+    _follow(walk, reader, thread, namespace, checkpoint, walk.found.__contains__, len(walk.found))
+    missing = walk.found.keys() - walk.done
+    if walk.lost and missing:
+        what = f"the past of {', '.join(map(repr, sorted(missing)))} was lost when it was repaired"
+        envelope.damaged(keys.checkpoint(thread, namespace, checkpoint.id), what)
+    return walk.found
+
+
+def _follow(
+    walk: _Walk,
+    reader: Reader,
+    thread: int,
+    namespace: int,
+    checkpoint: CheckpointRecord,
+    wanted: Callable[[str], bool],
+    count: int | None,
+    tolerant: bool = False,
+) -> None:
+    """Walk the ancestors of a checkpoint.
+
+    Args:
+        wanted: The channels to follow.
+        count: How many they are; None: not known before.
+        tolerant: End at an ancestor that is damaged or missing, and note that it is lost.
+    """
+    found, done = walk.found, walk.done
+    visited = {checkpoint.id}
+    current = checkpoint
+    try:
+        while count is None or len(done) < count:
+            for channel, folded in read_folded(reader, thread, namespace, current.id).items():
+                if channel is None:
+                    walk.lost = True
+                elif wanted(channel) and channel not in done:
+                    found.setdefault(channel, ChannelHistory()).writes += reversed(folded.writes)
+                    walk.close(channel, folded.seed)
+            parent = None
+            if current.parent is not None and current.parent not in visited:
+                parent = checkpoints.read(reader, thread, namespace, current.parent)
+            if parent is None:
+                walk.lost |= tolerant and current.parent not in (None, *visited)
+                break
+            visited.add(parent.id)
+            rows = writes.of_checkpoint(reader, thread, namespace, parent.id)
+            for task_id, write in reversed(rows):
+                if wanted(write.channel) and write.channel not in done:
+                    entry = found.setdefault(write.channel, ChannelHistory())
+                    entry.writes.append((task_id, write.value))
+            for channel, value in parent.values.items():
+                if wanted(channel) and channel not in done:
+                    walk.close(channel, value)
+            current = parent
+    except IntegrityError:
+        if not tolerant:
+            raise
+        walk.lost = True
+    for entry in found.values():
+        entry.writes.reverse()
+
+
+def fold(
+    writer: Writer,
+    thread: int,
+    namespace: int,
+    checkpoint: CheckpointRecord,
+    skip: Callable[[str], bool],
+    level: int | None,
+    is_sound: Callable[[StoredValue], bool] | None = None,
+) -> bool:
+    """Keep the history that a checkpoint has from its ancestors, which are about to go.
+
+    Args:
+        skip: Channels that need none.
+        level: zstd's level, or None.
+        is_sound: Whether a value can be read. If given, what is damaged is left out, and noted as
+            lost.
+
+    Returns:
+        Whether the history is whole.
+    """
+    walk = _Walk({})
+    if checkpoint.parent is None:
+        old = read_folded(writer, thread, namespace, checkpoint.id)
+        if old:
+            return None not in old
+    _follow(
+        walk,
+        writer,
+        thread,
+        namespace,
+        checkpoint,
+        lambda channel: not (channel in checkpoint.values or skip(channel)),
+        None,
+        tolerant=is_sound is not None,
+    )
+    if is_sound is not None:
+        for channel, entry in list(walk.found.items()):
+            values = [value for _, value in entry.writes]
+            if not all(map(is_sound, values if entry.seed is None else [*values, entry.seed])):
+                del walk.found[channel]
+                walk.lost = True
+    prefix = keys.folded(thread, namespace, checkpoint.id)
+    writer.delete_range(prefix, keys.after(prefix))
+    number = 0
+
+    def write(channel: str | None, seed: StoredValue | None, rows: Sequence[_Row]) -> None:
+        nonlocal number
+        payload = envelope.encode((channel, seed, rows))
+        key = prefix + keys.number(number)
+        writer.put(key, envelope.seal(key, envelope.pack(payload, level)))
+        number += 1
+
+    for channel, entry in walk.found.items():
+        if (not entry.writes and entry.seed is None) or (walk.lost and channel not in walk.done):
+            continue
+        for start in range(0, max(1, len(entry.writes)), _WRITES_PER_RECORD):
+            batch = entry.writes[start : start + _WRITES_PER_RECORD]
+            write(channel, None if start else entry.seed, batch)
+    if walk.lost:
+        write(None, None, [])
+    return not walk.lost
+
+
+def mark_lost(
+    writer: Writer, thread: int, namespace: int, checkpoint_id: str, level: int | None
+) -> None:
+    """Note, in place of what was folded into a checkpoint, that the history before it is lost."""
+    remove(writer, thread, namespace, checkpoint_id)
+    key = keys.folded(thread, namespace, checkpoint_id) + keys.number(0)
+    payload = envelope.encode((None, None, []))
+    writer.put(key, envelope.seal(key, envelope.pack(payload, level)))
+
+
+def read_folded(
+    reader: Reader, thread: int, namespace: int, checkpoint_id: str
+) -> dict[str | None, ChannelHistory]:
+    """The history that was folded into a checkpoint, by channel; None: there was more, which is
+    lost."""
+    prefix = keys.folded(thread, namespace, checkpoint_id)
+    found: dict[str | None, ChannelHistory] = {}
+    for key, record in reader.range(prefix, keys.after(prefix)):
+        channel, seed, rows = decode(key, record)
+        entry = found.setdefault(channel, ChannelHistory())
+        entry.seed = entry.seed if seed is None else seed
+        entry.writes += rows
+    return found
+
+
+def decode(key: bytes, record: bytes) -> tuple[str | None, StoredValue | None, list[_Row]]:
+    """Channel, seed and rows of a record of folded history; no channel: more is lost.
+
+    Raises:
+        DamagedError: The bytes are not what was stored under the key.
+    """
+    fields = envelope.decode(key, envelope.unseal(key, record))
+    try:
+        channel, seed, rows = fields
+        if not {str}.issuperset(type(task_id) for task_id, _ in rows) or (
+            (seed is not None or rows) if channel is None else type(channel) is not str
+        ):
+            raise ValueError("some are of another kind")
+        return (
+            channel,
+            None if seed is None else stored_value(seed),
+            [(task_id, stored_value(value)) for task_id, value in rows],
+        )
+    except (TypeError, ValueError) as error:
+        envelope.damaged(key, f"its fields are not those of a folded history: {error}")
+
+
+def folded_values(
+    reader: Reader, thread: int, namespace: int
+) -> Iterator[tuple[list[StoredValue], int]]:
+    """The values of each record of folded history in a namespace, and the bytes of its key and
+    record."""
+    prefix = keys.of_namespace(b"h", thread, namespace)
+    for key, record in reader.range(prefix, keys.after(prefix)):
+        _, seed, rows = decode(key, record)
+        values = [value for _, value in rows]
+        yield (values if seed is None else [*values, seed]), len(key) + len(record)
+
+
+def remove(writer: Writer, thread: int, namespace: int, checkpoint_id: str) -> None:
+    """Delete what was folded into a checkpoint."""
+    prefix = keys.folded(thread, namespace, checkpoint_id)
+    writer.delete_range(prefix, keys.after(prefix))

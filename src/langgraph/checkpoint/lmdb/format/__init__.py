@@ -1,0 +1,1 @@
+"""The bytes on disk: keys, record envelopes and chunk ranges, as FORMAT.md describes them."""

@@ -1,0 +1,1 @@
+"""The key-value store on LMDB. Only this package imports the `lmdb` binding."""

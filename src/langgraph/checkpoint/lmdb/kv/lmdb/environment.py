@@ -1,0 +1,359 @@
+"""An LMDB environment that grows, recovers and survives a fork.
+
+LMDB wants its map resized only while nobody is inside, to be opened anew after a failed write of
+its root, and never to be used across `fork()`. All that is settled here, so that a transaction is
+begun by calling `Environment.begin` and ended by calling `Environment.end`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import lmdb
+
+from langgraph.checkpoint.lmdb.errors import (
+    DamagedError,
+    LmdbSaverError,
+    StoreClosedError,
+    StoreFullError,
+    StoreIOError,
+    UsageError,
+)
+from langgraph.checkpoint.lmdb.kv.lmdb import files
+from langgraph.checkpoint.lmdb.kv.lmdb.errors import from_lmdb, from_os
+from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import settle
+from langgraph.checkpoint.lmdb.kv.lmdb.preallocation import Headroom, trim
+from langgraph.checkpoint.lmdb.kv.lmdb.shared_lock import Gate
+from langgraph.checkpoint.lmdb.kv.lmdb.truncation import is_cut_short
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.kv.lmdb.shared_lock import Alone
+
+Sync = Literal["full", "normal", "off"]
+
+_SYNC: Final[dict[str, dict[str, bool]]] = {
+    "full": {},
+    "normal": {"metasync": False},
+    "off": {"sync": False},
+}
+_SMALLEST_MAP: Final = 1 << 20
+# Each attempt repairs what the one before met; more in a row means that repairing does not help.
+_ATTEMPTS: Final = 32
+# Seconds within which processes that got in one another's way try again.
+_APART: Final = 0.02
+# Bytes of address space kept free, beside as much as the file has, before a long transaction.
+_ROOM: Final = 64 << 20
+# Seconds that a fork waits for transactions of other threads.
+_FORK_PATIENCE: Final = 30.0
+
+
+class Environment:
+    """The process's only handle on one store's files.
+
+    Between `begin` and `end` the LMDB environment stays the same; it is closed or replaced only by
+    a thread that is alone behind the gate.
+
+    Attributes:
+        writing: Held by the thread whose turn it is to write.
+        users: Open stores on this environment; changed under the registry's lock.
+        _lmdb: None while it is to be opened at the next use.
+        _headroom: Makes the file longer ahead of commits, if they are flushed.
+        _settled: Whether the roots are known to be on the disk, if commits are flushed.
+        _quiet: Whether the gate was shut for a fork.
+        _lost: What a child inherited in the middle of a transaction, never to be touched.
+    """
+
+    def __init__(self, folder: str, sync: Sync, map_size: int, *, readonly: bool) -> None:
+        self.folder = folder
+        self.identity = files.identity(folder)
+        self.sync = sync
+        self.readonly = readonly
+        self.map_size = map_size
+        self.users = 0
+        self.writing = Lock()
+        self._gate = Gate()
+        self._lmdb: lmdb.Environment | None = None
+        self._page_size = 0
+        self._headroom: Headroom | None = None
+        self._settled = False
+        self._quiet = False
+        self._lost: lmdb.Environment | None = None
+
+    def begin(self, who: int, *, write: bool) -> lmdb.Transaction:
+        """Begin a transaction of this thread, `who`, as `check_outside` told; also if this is
+        interrupted, `end` has to follow."""
+        for _ in range(_ATTEMPTS):
+            transaction: lmdb.Transaction | None = None
+            failure: lmdb.Error | None = None
+            begun = False
+            try:
+                self._gate.enter(who)
+                env = self._lmdb
+                if env is not None:
+                    transaction = env.begin(write=write)
+                    if write:
+                        self._make_ready(env)
+                    begun = True
+                    return transaction
+            except lmdb.Error as error:
+                failure = error
+            finally:  # an interrupt may come anywhere
+                if not begun:
+                    if transaction is not None:
+                        transaction.abort()
+                    self._gate.leave(who)
+            self._repair(env, failure)
+        raise StoreIOError(f"no transaction could be begun: {failure}", path=self.folder)
+
+    def commit(self, transaction: lmdb.Transaction) -> None:
+        """Commit a transaction; raises what LMDB raises."""
+        self._check_not_lost()  # the parent goes on with it
+        try:
+            transaction.commit()
+        except lmdb.Error:
+            self._settled = self.sync == "off"
+            raise
+
+    def abort(self, transaction: lmdb.Transaction) -> None:
+        """Abort a transaction, if it was not committed."""
+        if self._lost is None:  # the parent goes on with it
+            transaction.abort()
+
+    def end(self, who: int) -> None:
+        """Count a transaction out of which nothing is used any more."""
+        self._gate.leave(who)
+
+    def check_outside(self) -> int:
+        """This thread, if it has no transaction open; if it has one, raise UsageError."""
+        return self._gate.outside()
+
+    def open(self) -> None:
+        """Open the LMDB environment, unless it is open."""
+        if self._lmdb is None:
+            with self._gate.alone():
+                if self._lmdb is None:
+                    self._open()
+
+    def open_for_writing(self, sync: Sync) -> None:
+        """See to it that the environment can write, with this `sync`."""
+        if self.readonly:
+            with self._gate.alone():
+                if self.readonly:
+                    self._upgrade(sync)
+        if self.sync != sync:
+            raise UsageError(
+                f"this process has the store open with sync={self.sync!r}, not {sync!r}",
+                path=self.folder,
+                advice="Use one setting everywhere, or close the other store first.",
+            )
+        self.open()
+
+    def grow(self) -> None:
+        """Make the map larger; called by the writer, outside its transaction."""
+        with self._gate.alone():
+            self._remap()
+
+    def ensure_room(self) -> None:
+        """See to it that the map need not grow soon: it cannot while a transaction is open."""
+        with suppress(StoreFullError):
+            for _ in range(_ATTEMPTS):
+                if self.map_size >= 2 * files.length(self.folder) + _ROOM:
+                    return
+                self.grow()
+
+    def opened(self) -> lmdb.Environment:
+        """The LMDB environment, for a thread that is between `begin` and `end`."""
+        assert self._lmdb is not None
+        return self._lmdb
+
+    def horizon(self, transaction: lmdb.Transaction) -> tuple[int, int]:
+        """The number of a write transaction, and the oldest one whose state others may need."""
+        env = self.opened()
+        env.reader_check()
+        # A line for each reader: process, thread, and the snapshot that it reads, if any.
+        columns = [line.split() for line in env.readers().splitlines()[1:]]
+        snapshots = [int(snapshot) for _, _, snapshot in columns if snapshot != "-"]
+        number = transaction.id()
+        return number, min(number - 1, *snapshots) if snapshots else number - 1
+
+    def alone(self) -> Alone:
+        """Keep other threads out, once those that are inside have left."""
+        return self._gate.alone()
+
+    def close(self) -> None:
+        """Close the LMDB environment; called by a thread that is alone."""
+        made_room = self._headroom is not None
+        self._shut()
+        # Not if another store is there by now: closing its lock file would drop our locks on it.
+        if made_room and files.is_at(self.folder, self.identity):
+            trim(self.folder)
+
+    def before_fork(self) -> None:
+        """Keep every transaction out and close, so that a child inherits nothing of LMDB's."""
+        try:
+            self._quiet = self._gate.shut(_FORK_PATIENCE)
+        except UsageError:  # the thread that forks is itself inside
+            self._quiet = False
+        if self._quiet:
+            self._shut()
+
+    def after_fork_in_parent(self) -> None:
+        """Let others in again; the first of them opens."""
+        if self._quiet:
+            self._gate.open()
+
+    def after_fork_in_child(self) -> None:
+        """Start with locks of its own."""
+        self._gate = Gate()
+        self.writing = Lock()
+        if not self._quiet:
+            self._lost, self._lmdb, self._headroom = self._lmdb, None, None
+
+    def _make_ready(self, env: lmdb.Environment) -> None:
+        """Prepare the file for a commit; called inside its transaction."""
+        if not self._settled:
+            try:
+                settle(self.folder, self._page_size)
+            except OSError as error:
+                raise from_os(error, self.folder, "settling what was written before") from error
+            self._settled = True
+        if self._headroom is not None:
+            self._headroom.ensure((env.info()["last_pgno"] + 1) * self._page_size)
+
+    def _repair(self, env: lmdb.Environment | None, failure: lmdb.Error | None) -> None:
+        """Make the next attempt to begin a transaction on `env` fare better, or raise."""
+        if isinstance(failure, lmdb.ReadersFullError):
+            who = self._gate.outside()
+            try:
+                self._gate.enter(who)
+                cleared = env is not self._lmdb or env is None or bool(env.reader_check())
+            finally:
+                self._gate.leave(who)
+            if cleared:
+                return
+        elif failure is None or isinstance(failure, (lmdb.MapResizedError, lmdb.PanicError)):
+            with self._gate.alone():
+                if self._lmdb is not env:
+                    return
+                if isinstance(failure, lmdb.MapResizedError):
+                    self._remap()
+                else:
+                    self._shut()
+                    self._open()
+            return
+        raise from_lmdb(failure, self.folder, "beginning a transaction") from failure
+
+    def _upgrade(self, sync: Sync) -> None:
+        """Replace an environment that was opened for reading."""
+        self._shut()
+        before = self.sync
+        self.sync, self.readonly = sync, False
+        try:
+            self._open()
+        except LmdbSaverError:
+            self.sync, self.readonly = before, True
+            raise
+
+    def _remap(self) -> None:
+        """Replace the map by a larger one, which holds at least what the file has."""
+        if self._lmdb is None:
+            return
+        current = self._lmdb.info()["map_size"]
+        target = max(2 * current, _SMALLEST_MAP)
+        while target < files.length(self.folder):
+            target *= 2
+        try:
+            self._lmdb.set_mapsize(target)
+            self.map_size = target
+        except lmdb.Error:
+            # LMDB has given the old map back before it asked for the new one.
+            self._shut()
+            self._open(target)
+            if self._lmdb.info()["map_size"] <= current:
+                message = f"the map of {current} bytes cannot grow: no more address space"
+                raise StoreFullError(message, path=self.folder) from None
+
+    def _open(self, map_size: int | None = None) -> None:
+        if not self.users:
+            raise StoreClosedError("the store is closed", path=self.folder)
+        self._check_not_lost()
+        try:
+            if not files.is_at(self.folder, self.identity):
+                raise StoreIOError("the store was moved or replaced while open", path=self.folder)
+            env = self._map(map_size or self.map_size)
+            try:
+                self._check_length(env)
+                env.reader_check()
+                self._page_size = env.stat()["psize"]
+                self._settled = self.sync == "off"
+                if not self.readonly and self.sync != "off":
+                    self._headroom = Headroom(self.folder)
+                self._lmdb = env
+            finally:
+                if self._lmdb is None:
+                    env.close()
+        except lmdb.Error as error:
+            raise from_lmdb(error, self.folder, "opening the store") from error
+        except OSError as error:
+            raise from_os(error, self.folder, "opening the store") from error
+
+    def _check_not_lost(self) -> None:
+        if self._lost is not None:
+            raise StoreClosedError(
+                "this process was forked in the middle of a transaction",
+                path=self.folder,
+                advice="Fork outside of transactions, or start a new process instead.",
+            )
+
+    def _map(self, map_size: int, attempts: int = _ATTEMPTS) -> lmdb.Environment:
+        """Open the files with the largest map up to `map_size` that the system allows."""
+        options: dict[str, Any] = {
+            **_SYNC[self.sync],
+            **files.ENGINE,
+            "create": not self.readonly,
+            "readonly": self.readonly,
+            "mode": 0o600,
+            "max_readers": files.MAX_READERS,
+            "lock": not self.readonly or files.can_lock(self.folder),
+        }
+        smallest = max(_SMALLEST_MAP, 2 * files.length(self.folder))
+        try:
+            return lmdb.open(self.folder, map_size=map_size, **options)
+        except lmdb.MemoryError:
+            if map_size <= smallest:
+                raise
+            map_size = max(map_size // 2, smallest)
+        except lmdb.MapResizedError:  # another process is growing it just now
+            map_size = max(map_size * 2, smallest)
+        except lmdb.InvalidParameterError:
+            # The last process that closes has LMDB 0.9.31 destroy the locks, also those of one that
+            # opens meanwhile. They are made anew for a process that is alone for a moment.
+            if attempts == 0:
+                raise
+            time.sleep(random.uniform(0, _APART))  # noqa: S311 - only to be apart
+            attempts -= 1
+        return self._map(map_size, attempts)
+
+    def _check_length(self, env: lmdb.Environment) -> None:
+        """Raise DamagedError if the data file was cut short."""
+        page_size = env.stat()["psize"]
+        if files.length(self.folder) >= (env.info()["last_pgno"] + 1) * page_size:
+            return
+        data = Path(self.folder) / files.DATA
+        with env.begin() as snapshot, data.open("rb") as file:
+            if is_cut_short(file, snapshot.id()):
+                message = f"the data file was cut short, to {files.length(self.folder)} bytes"
+                raise DamagedError(message, path=self.folder, record=files.DATA)
+
+    def _shut(self) -> None:
+        env, self._lmdb = self._lmdb, None
+        headroom, self._headroom = self._headroom, None
+        if env is not None:
+            env.close()
+        if headroom is not None:
+            headroom.close()

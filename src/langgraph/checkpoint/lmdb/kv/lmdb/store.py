@@ -1,0 +1,354 @@
+"""The store on LMDB."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+
+import lmdb
+
+from langgraph.checkpoint.lmdb.errors import ReadOnlyError, StoreClosedError, UsageError
+from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE, KeyValueStore, Reader, Writer, check_key
+from langgraph.checkpoint.lmdb.kv.lmdb import backup, files, page_check, registry
+from langgraph.checkpoint.lmdb.kv.lmdb.compaction import Compaction
+from langgraph.checkpoint.lmdb.kv.lmdb.errors import from_lmdb, from_os
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from langgraph.checkpoint.lmdb.kv.base import Progress
+    from langgraph.checkpoint.lmdb.kv.lmdb.environment import Environment, Sync
+    from langgraph.checkpoint.lmdb.kv.page_report import PageCheck
+
+T = TypeVar("T")
+
+DEFAULT_MAP_SIZE = 64 << 30
+
+
+class _Over:
+    """Stands where a transaction was, once it is over."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise UsageError("the transaction is over", advice="Read within the `with` block.")
+
+
+_OVER: Any = _Over()
+
+
+class LmdbReader(Reader):
+    """A snapshot of the store."""
+
+    __slots__ = ("_changes", "_env", "_store", "_txn", "_who")
+
+    _writes: ClassVar = False
+
+    def __init__(self, store: LmdbStore) -> None:
+        self._store = store
+        self._who: int | None = None
+        self._txn = _OVER
+        self._changes = 0
+
+    def __enter__(self) -> Self:
+        self._env = self._store._environment()
+        self._who = self._env.check_outside()
+        self._txn = self._env.begin(self._who, write=self._writes)
+        return self
+
+    def __del__(self) -> None:
+        # An interrupt can keep a `with` block from being entered or left in full, or this
+        # object from being made.
+        if getattr(self, "_who", None) is not None:
+            self.__exit__(None, None, None)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        transaction, self._txn = self._txn, _OVER
+        try:
+            if transaction is not _OVER:
+                self._env.abort(transaction)
+        finally:
+            del transaction  # with the last reference the slot in the reader table is given back
+            who = self._who
+            if who is not None:
+                self._env.end(who)
+                self._who = None
+
+    def get(self, key: bytes) -> bytes | None:
+        try:
+            value: bytes | None = self._txn.get(key)
+        except lmdb.Error as error:
+            raise self._failed(error, key) from error
+        if value is None:
+            check_key(key)
+        return value
+
+    def range(
+        self, start: bytes, stop: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        try:
+            cursor = self._txn.cursor()
+            while start < stop and _seek(cursor, start, stop, reverse):
+                changes = self._changes
+                for item in cursor.iterprev() if reverse else cursor.iternext():
+                    key = item[0]
+                    if key < start or key >= stop:
+                        return
+                    yield item
+                    if self._changes != changes:
+                        start, stop = (start, key) if reverse else (key + b"\0", stop)
+                        break
+                else:
+                    return
+        except lmdb.Error as error:
+            raise self._failed(error, start) from error
+
+    def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
+        try:
+            cursor = self._txn.cursor()
+            while start < stop and _seek(cursor, start, stop, reverse):
+                changes = self._changes
+                step = cursor.iterprev if reverse else cursor.iternext
+                for key in step(keys=True, values=False):
+                    if key < start or key >= stop:
+                        return
+                    yield key
+                    if self._changes != changes:
+                        start, stop = (start, key) if reverse else (key + b"\0", stop)
+                        break
+                else:
+                    return
+        except lmdb.Error as error:
+            raise self._failed(error, start) from error
+
+    def _failed(self, error: lmdb.Error, key: bytes) -> Exception:
+        if self._txn is _OVER:
+            return UsageError("the transaction is over", advice="Read within the `with` block.")
+        if isinstance(error, lmdb.BadValsizeError):
+            check_key(key)
+        return from_lmdb(error, self._env.folder, "reading")
+
+
+class LmdbWriter(LmdbReader, Writer):
+    """The write transaction.
+
+    Attributes:
+        failure: The first error that LMDB met, after which it takes no more of this transaction.
+    """
+
+    __slots__ = ("failure",)
+
+    _writes = True
+
+    def __init__(self, store: LmdbStore) -> None:
+        super().__init__(store)
+        self.failure: lmdb.Error | None = None
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self._changes += 1
+        try:
+            self._txn.put(key, value)
+        except lmdb.Error as error:
+            raise self._failed(error, key) from error
+
+    def delete(self, key: bytes) -> bool:
+        self._changes += 1
+        try:
+            gone: bool = self._txn.delete(key)
+        except lmdb.Error as error:
+            raise self._failed(error, key) from error
+        if not gone:
+            check_key(key)
+        return gone
+
+    def delete_range(self, start: bytes, stop: bytes) -> int:
+        self._changes += 1
+        count = 0
+        try:
+            cursor = self._txn.cursor()
+            found = start < stop and cursor.set_range(start)
+            while found and cursor.key() < stop:
+                cursor.delete()  # and on to the next one
+                found = bool(cursor.key())
+                count += 1
+        except lmdb.Error as error:
+            raise self._failed(error, start) from error
+        return count
+
+    def commit(self) -> None:
+        """Make what was written the state of the store, or raise and leave it as it was."""
+        try:
+            if self.failure is not None:
+                raise self.failure
+            self._env.commit(self._txn)
+        except lmdb.Error as error:
+            self.failure = error
+            raise from_lmdb(error, self._env.folder, "writing") from error
+
+    def _failed(self, error: lmdb.Error, key: bytes) -> Exception:
+        if self._txn is not _OVER and not isinstance(error, lmdb.BadValsizeError):
+            self.failure = self.failure or error
+            return from_lmdb(error, self._env.folder, "writing")
+        return super()._failed(error, key)
+
+
+class LmdbStore(KeyValueStore):
+    """A store in a folder of its own, made by `LmdbStore.open`."""
+
+    __slots__ = ("_closing", "_env", "_folder", "readonly")
+
+    def __init__(self, env: Environment, *, readonly: bool) -> None:
+        self.readonly = readonly
+        self._folder = env.folder
+        self._env: Environment | None = env
+        self._closing = Lock()
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        sync: Sync = "full",
+        map_size: int = DEFAULT_MAP_SIZE,
+        readonly: bool = False,
+    ) -> LmdbStore:
+        """Open the store in the folder `path`, made if it is missing and private to its owner.
+
+        All stores that a process opens on one folder share one LMDB environment. `fork()` is no
+        concern of the caller: the child opens the files anew at first use.
+
+        Args:
+            path: The folder, which holds `data.mdb` and `lock.mdb`.
+            sync: `"full"` survives power loss; `"normal"` never corrupts but may lose the last
+                commits on power loss; `"off"` leaves flushing to the system, which may corrupt on
+                power loss. No crash of the process loses anything.
+            map_size: Bytes of address space to start with. Only what is stored takes room on disk;
+                the map grows by itself, and starts smaller where the system refuses it.
+            readonly: Make and write nothing. Where the lock file cannot be opened, as on a
+                read-only file system, the store is read without it: then no other process may
+                write meanwhile.
+
+        Raises:
+            InvalidPathError: There cannot be a store at `path`; or there is none, and `readonly`;
+                or this process has it open with another `sync`.
+            DamagedError: The files are not what LMDB wrote.
+            FormatVersionError: They were written by another version of LMDB.
+            StoreFullError: There is no room to make the store.
+        """
+        if sync not in ("full", "normal", "off"):
+            raise UsageError(f"sync is {sync!r}", advice='Pass "full", "normal" or "off".')
+        if map_size <= 0:
+            raise UsageError(f"map_size is {map_size}", advice="Pass a number of bytes.")
+        folder = files.prepare(path, readonly=readonly, durable=sync != "off")
+        env = registry.acquire(folder, sync, map_size, readonly=readonly)
+        return cls(env, readonly=readonly)
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        return self._environment().identity
+
+    def read(self) -> LmdbReader:
+        return LmdbReader(self)
+
+    def write(self, apply: Callable[[Writer], T]) -> T:
+        env = self._environment()
+        if self.readonly:
+            raise ReadOnlyError("the store was opened for reading", path=self._folder)
+        env.check_outside()
+        with env.writing:
+            while True:
+                writer = LmdbWriter(self)
+                try:
+                    with writer:
+                        result = apply(writer)
+                        writer.commit()
+                        return result
+                except Exception:
+                    if not isinstance(writer.failure, lmdb.MapFullError):
+                        raise
+                env.grow()
+
+    @property
+    def folder(self) -> str:
+        return self._folder
+
+    def check_pages(self) -> PageCheck:
+        try:
+            with self.read():  # so the pages that it sees are not used again
+                return page_check.check(self._folder)
+        except OSError as error:
+            raise from_os(error, self._folder, "checking the store's pages") from error
+
+    def size(self) -> int:
+        self._environment()
+        try:
+            return files.occupied(self._folder)
+        except OSError as error:
+            raise from_os(error, self._folder, "measuring the store") from error
+
+    def backup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
+        env = self._environment()
+        env.check_outside()
+        target = backup.check_target(path, self._folder)
+        env.ensure_room()
+        with self.read():  # keeps the environment open
+            backup.write(env.opened(), self._folder, target, progress)
+
+    def compact(self) -> int:
+        env = self._environment()
+        before = self.size()
+        # What the last two transactions freed is old enough after two more.
+        for _ in range(2):
+            self.write(_change_nothing)
+
+        def go_on(writer: Writer) -> bool:
+            assert isinstance(writer, LmdbWriter)
+            return compaction.go_on(*env.horizon(writer._txn))
+
+        try:
+            compaction = Compaction(self._folder)
+            try:
+                while not self.write(go_on):
+                    pass
+            finally:
+                compaction.close()
+        except OSError as error:
+            raise from_os(error, self._folder, "compacting the store") from error
+        return max(before - self.size(), 0)
+
+    def close(self) -> None:
+        env = self._env
+        if env is None:
+            return
+        env.check_outside()
+        with self._closing:
+            env, self._env = self._env, None
+        if env is not None:
+            registry.release(env)
+
+    def _environment(self) -> Environment:
+        env = self._env
+        if env is None:
+            raise StoreClosedError("the store is closed", path=self._folder)
+        return env
+
+
+def _change_nothing(writer: Writer) -> None:
+    """A transaction with a change that leaves all as it was."""
+    for key, value in writer.range(b"\0", b"\xff" * MAX_KEY_SIZE):
+        writer.put(key, value)
+        return
+
+
+def _seek(cursor: lmdb.Cursor, start: bytes, stop: bytes, reverse: bool) -> bool:
+    """Put the cursor where the range begins; whether a key is there, in the range or beyond."""
+    if not reverse:
+        return bool(cursor.set_range(start))
+    return bool(cursor.prev() if cursor.set_range(stop) else cursor.last())

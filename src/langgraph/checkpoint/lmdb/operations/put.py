@@ -1,0 +1,293 @@
+"""The protocol's writing methods, as operations."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.base import WRITES_IDX_MAP, get_checkpoint_metadata
+
+from langgraph.checkpoint.lmdb.codec import serializer
+from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
+from langgraph.checkpoint.lmdb.codec.value_codec import Base, Encoded
+from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites
+from langgraph.checkpoint.lmdb.errors import (
+    InvalidConfigError,
+    InvalidVersionError,
+    LmdbSaverError,
+    NotASequenceError,
+    UsageError,
+)
+from langgraph.checkpoint.lmdb.operations import configs, metadata_index, retention
+from langgraph.checkpoint.lmdb.operations.configs import Where
+from langgraph.checkpoint.lmdb.operations.session import Operation, View, simple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
+
+    from langgraph.checkpoint.lmdb.engine.checkpoints import Version
+    from langgraph.checkpoint.lmdb.engine.chunks import Inline, NewValue, StoredValue
+    from langgraph.checkpoint.lmdb.engine.store import Stored
+    from langgraph.checkpoint.lmdb.kv.base import Writer
+    from langgraph.checkpoint.lmdb.operations.session import Operations, SaverCore
+
+_IN_RECORD = frozenset(("id", "channel_values", "channel_versions"))
+"""Keys of a checkpoint that have a place of their own in its record."""
+
+
+def put(
+    core: SaverCore,
+    config: RunnableConfig,
+    checkpoint: Checkpoint,
+    metadata: CheckpointMetadata,
+    new_versions: ChannelVersions,
+) -> Operation[Stored, RunnableConfig]:
+    """Store a checkpoint; returns the config that leads to it."""
+    parent = configs.where(config)
+    where = Where(parent.thread_id, parent.checkpoint_ns, str(checkpoint["id"]))
+    full_metadata: dict[str, Any] = {**get_checkpoint_metadata(config, metadata)}
+    versions = _versions(where, checkpoint)
+    body = {key: None if key in _IN_RECORD else value for key, value in checkpoint.items()}
+    run_id = full_metadata.get("run_id")
+    root = _root_of(full_metadata) if where.checkpoint_ns else None
+    own_labels, thread_labels = metadata_index.of_metadata(full_metadata)
+    encoded: dict[str, Encoded | StoredValue] = {}
+
+    def prepare(fresh: bool) -> Callable[[Writer], Stored]:
+        view = core.view(parent, fresh, root)
+        encoded.clear()
+        encoded.update(_values(core, where, checkpoint, new_versions, view))
+        return core.store.put(
+            NewCheckpoint(
+                where.thread_id,
+                where.checkpoint_ns,
+                str(checkpoint["id"]),
+                parent.checkpoint_id,
+                None if run_id is None else metadata_index.run_text(run_id),
+                root,
+                _record_part(core, where, "checkpoint", body),
+                _record_part(core, where, "metadata", full_metadata),
+                versions,
+                {c: v.new if isinstance(v, Encoded) else v for c, v in encoded.items()},
+                own_labels,
+                thread_labels,
+                None if view.record is None else view.record.stored,
+                view.place,
+            )
+        )
+
+    def finish(stored: Stored) -> RunnableConfig:
+        for (channel, made), kept in zip(encoded.items(), stored.values, strict=True):
+            if isinstance(made, Encoded):
+                key = ChannelKey(where.thread_id, where.checkpoint_ns, channel)
+                core.codec.remember(key, made, stored.place, kept)
+        core.views.put(where, View(stored.place, stored.record))
+        return configs.config(where)
+
+    return Operation(prepare, finish)
+
+
+def _versions(where: Where, checkpoint: Checkpoint) -> dict[str, Version]:
+    versions = dict(checkpoint["channel_versions"])
+    for channel, version in versions.items():
+        if not isinstance(version, (str, float)) and not (
+            isinstance(version, int) and -(1 << 63) <= version < 1 << 64
+        ):
+            raise InvalidVersionError(
+                f"{version!r} is no version of a channel", channel=channel, **where._asdict()
+            )
+    return versions
+
+
+def _values(
+    core: SaverCore,
+    where: Where,
+    checkpoint: Checkpoint,
+    new_versions: ChannelVersions,
+    view: View,
+) -> Iterator[tuple[str, Encoded | StoredValue]]:
+    """Each channel that has a value: what its version stands for, or what was handed over."""
+    given = checkpoint["channel_values"]
+    versions = checkpoint["channel_versions"]
+    inherited = {
+        channel: value
+        for channel, version in versions.items()
+        if channel not in new_versions
+        and (value := _inherited(core, where, channel, version, view)) is not None
+    }
+    for channel, value in given.items():
+        if channel in inherited:
+            yield channel, core.codec.inherit(inherited.pop(channel), view.place)
+        else:
+            yield channel, _encode(core, where, channel, value, view)
+    for channel, value in inherited.items():
+        yield channel, core.codec.inherit(value, view.place)
+
+
+def _encode(core: SaverCore, where: Where, channel: str, value: Any, view: View) -> Encoded:
+    key = ChannelKey(where.thread_id, where.checkpoint_ns, channel)
+    base = None
+    if view.place is not None:
+        snapshot = partial(core.snapshot_of, where.thread_id, view.place)
+        base = Base(view.place, view.values.get(channel), snapshot)
+    try:
+        return core.codec.encode(key, value, base)
+    except LmdbSaverError as error:
+        raise serializer.locate(error, channel=channel, **where._asdict())  # noqa: B904
+
+
+def _inherited(
+    core: SaverCore, where: Where, channel: str, version: Version, view: View
+) -> StoredValue | None:
+    """The value of a channel at a version that is not new: the parent's, if it is at it, or else
+    that of whichever checkpoint of the namespace stored it."""
+    if view.versions.get(channel) == version:
+        return view.values.get(channel)
+    if view.place is None:
+        return None
+    with core.snapshot_of(where.thread_id, view.place) as snapshot:
+        thread, _ = snapshot.thread_of_any_age(where.thread_id)
+        namespace = None if thread is None else snapshot.namespace(thread, where.checkpoint_ns)
+        if thread is None or namespace is None:
+            return None
+        return snapshot.find_version(thread.number, namespace, channel, version)
+
+
+def _record_part(core: SaverCore, where: Where, part: str, value: Any) -> NewValue | Inline:
+    try:
+        return core.codec.encode_record_part(value)
+    except LmdbSaverError as error:
+        raise serializer.locate(error, channel=part, **where._asdict())  # noqa: B904
+
+
+def _root_of(metadata: dict[str, Any]) -> str | None:
+    """The checkpoint of the root graph that a subgraph's checkpoint belongs to."""
+    parents = metadata.get("parents")
+    root = parents.get("") if isinstance(parents, dict) else None
+    return root if isinstance(root, str) else None
+
+
+def put_writes(
+    core: SaverCore,
+    config: RunnableConfig,
+    writes: Sequence[tuple[str, Any]],
+    task_id: str,
+    task_path: str,
+) -> Operation[None, None]:
+    """Store pending writes of a task."""
+    where = configs.where(config)
+    checkpoint_id = where.checkpoint_id
+    if checkpoint_id is None:
+        raise InvalidConfigError(
+            "the config has no checkpoint_id, so these writes belong to no checkpoint",
+            thread_id=where.thread_id,
+            checkpoint_ns=where.checkpoint_ns,
+            advice='Pass the config that put returned, or add "checkpoint_id" to "configurable".',
+        )
+    encoded: list[tuple[str, Encoded]] = []
+
+    def prepare(fresh: bool) -> Callable[[Writer], None]:
+        view = core.view(where, fresh)
+        encoded[:] = [(c, _encode(core, where, c, value, view)) for c, value in writes]
+        rows = [
+            (WRITES_IDX_MAP.get(channel, index), channel, made.new)
+            for index, (channel, made) in enumerate(encoded)
+        ]
+        return core.store.put_writes(
+            NewWrites(
+                where.thread_id,
+                where.checkpoint_ns,
+                checkpoint_id,
+                str(task_id),
+                str(task_path),
+                [*rows],
+                view.place,
+            )
+        )
+
+    return Operation(prepare, lambda _: None, patient=True)
+
+
+def delete_thread(core: SaverCore, thread_id: object) -> Operations[None]:
+    """Delete a thread; it is out of sight after the first operation."""
+    house = core.housekeeping
+    left = yield simple(house.delete_thread(str(thread_id)))
+    while left is not None:
+        left = yield simple(house.erase(left))
+    yield from retention.erase_rest(core)
+
+
+def delete_for_runs(core: SaverCore, run_ids: Sequence[str]) -> Operations[None]:
+    """Delete what runs stored; an operation for each thread that they ran in."""
+    ids = {
+        run_id: metadata_index.of_run(run_id)
+        for run_id in _texts(run_ids, "run_ids", metadata_index.run_text)
+    }
+    for apply in core.housekeeping.delete_runs(ids):
+        yield simple(apply)
+
+
+def copy_thread(core: SaverCore, source: object, target: object) -> Operation[None, None]:
+    """Copy a thread."""
+    return simple(core.housekeeping.copy_thread(str(source), str(target)))
+
+
+def fork(core: SaverCore, config: RunnableConfig, target: object) -> Operation[str, RunnableConfig]:
+    """Make a thread of a checkpoint and its ancestors; returns the config that leads to it."""
+    source = configs.where(config)
+    if source.checkpoint_ns:
+        raise InvalidConfigError(
+            "a fork begins in the root namespace",
+            advice="Fork the root checkpoint that the subgraph was called from; "
+            "what the subgraph stored comes along.",
+            **source._asdict(),
+        )
+    thread_id = str(target)
+    apply = core.housekeeping.fork(source.thread_id, source.checkpoint_id, thread_id)
+    return Operation(lambda _: apply, lambda found: configs.config(Where(thread_id, "", found)))
+
+
+PRUNE_STRATEGIES = ("keep_latest", "delete")
+
+
+def prune(
+    core: SaverCore, thread_ids: Sequence[str], strategy: str, keep_last: int | None
+) -> Operations[None]:
+    """Prune threads; an operation for each."""
+    ids = _texts(thread_ids, "thread_ids")
+    if strategy not in PRUNE_STRATEGIES:
+        raise UsageError(
+            f"unknown prune strategy {strategy!r}",
+            advice=f"Use one of {', '.join(map(repr, PRUNE_STRATEGIES))}.",
+        )
+    if keep_last is not None and (
+        strategy == "delete" or isinstance(keep_last, bool) or not isinstance(keep_last, int)
+    ):
+        raise UsageError(
+            f"keep_last={keep_last!r} with strategy {strategy!r}",
+            advice='keep_last is a whole number and goes with strategy "keep_latest".',
+        )
+    if keep_last is not None and keep_last < 1:
+        raise UsageError(
+            f"keep_last={keep_last} keeps nothing", advice='Use strategy "delete" for that.'
+        )
+    return _prune(core, ids, strategy, 1 if keep_last is None else keep_last)
+
+
+def _prune(core: SaverCore, ids: Sequence[str], strategy: str, keep: int) -> Operations[None]:
+    for thread_id in ids:
+        if strategy == "delete":
+            yield from delete_thread(core, thread_id)
+        else:
+            yield simple(core.housekeeping.prune(thread_id, keep))
+
+
+def _texts(values: Sequence[str], name: str, text: Callable[[object], str] = str) -> list[str]:
+    if isinstance(values, (str, bytes)):
+        raise NotASequenceError(
+            f"{name} is a single {type(values).__name__}", advice=f"Pass a list: {name}=[...]."
+        )
+    return [text(value) for value in values]

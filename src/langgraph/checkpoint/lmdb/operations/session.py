@@ -1,0 +1,255 @@
+"""What both faces of the saver stand on: operations that a thread runs or a coroutine awaits."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
+
+from langgraph.checkpoint.lmdb.engine.store import StaleError
+from langgraph.checkpoint.lmdb.engine.sweep import DryRun
+from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping
+
+    from langgraph.checkpoint.serde.base import SerializerProtocol
+
+    from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
+    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
+    from langgraph.checkpoint.lmdb.engine.chunks import Place, StoredValue
+    from langgraph.checkpoint.lmdb.engine.housekeeping import Housekeeping
+    from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
+    from langgraph.checkpoint.lmdb.engine.store import CheckpointStore
+    from langgraph.checkpoint.lmdb.kv.base import Writer
+    from langgraph.checkpoint.lmdb.kv.group_commit import GroupCommit
+    from langgraph.checkpoint.lmdb.operations.configs import Where
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Operation(Generic[R, T]):
+    """A change to the store: prepared outside of any transaction, applied in one."""
+
+    prepare: Callable[[bool], Callable[[Writer], R]]
+    """Makes what the transaction runs. It is told whether to start from the store alone, since
+    what was remembered turned out to be stale."""
+    finish: Callable[[R], T]
+    patient: bool = False
+    """Whether it may wait for others to be committed with."""
+
+
+def simple(apply: Callable[[Writer], R]) -> Operation[R, R]:
+    """An operation that needs no preparation."""
+    return Operation(lambda _: apply, lambda result: result)
+
+
+Operations: TypeAlias = "Generator[Operation[Any, Any], Any, T]"
+"""Operations that depend on one another: each is told what the one before came to."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a new checkpoint or write needs to know of the checkpoint that it follows."""
+
+    place: Place | None
+    """None: there is no such thread yet."""
+    record: CheckpointRecord | None
+    """None: the store does not have the checkpoint."""
+
+    @property
+    def versions(self) -> Mapping[str, Version]:
+        return {} if self.record is None else self.record.versions
+
+    @property
+    def values(self) -> Mapping[str, StoredValue]:
+        return {} if self.record is None else self.record.values
+
+
+class Views:
+    """The views of the checkpoints seen last.
+
+    Args:
+        limit: How many.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._reset()
+        _instances.add(self)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._views: OrderedDict[Where, View] = OrderedDict()
+
+    def get(self, where: Where) -> View | None:
+        with self._lock:
+            return self._views.get(where)
+
+    def put(self, where: Where, view: View) -> None:
+        with self._lock:
+            self._views[where] = view
+            self._views.move_to_end(where)
+            if len(self._views) > self.limit:
+                self._views.popitem(last=False)
+
+
+class SaverCore:
+    """A checkpoint store, a serialiser, and what is remembered of both.
+
+    Args:
+        store: The store.
+        housekeeping: Its operations on whole threads.
+        commit: What runs write operations.
+        serde: The serialiser for all that users put into checkpoints.
+        codec: Encodes channel values with that serialiser.
+        views: How many checkpoints to remember.
+        refresh_on_read: Whether a read counts as activity of its thread.
+    """
+
+    def __init__(
+        self,
+        store: CheckpointStore,
+        housekeeping: Housekeeping,
+        commit: GroupCommit,
+        serde: SerializerProtocol,
+        codec: ValueCodec,
+        views: int,
+        refresh_on_read: bool,
+    ) -> None:
+        self.store = store
+        self.housekeeping = housekeeping
+        self.codec = codec
+        self.serde = serde
+        self.views = Views(views)
+        self.refresh_on_read = refresh_on_read
+        self._commit = commit
+
+    def with_serde(self, serde: SerializerProtocol) -> SaverCore:
+        """The same store seen through another serialiser."""
+        return SaverCore(
+            self.store,
+            self.housekeeping,
+            self._commit,
+            serde,
+            self.codec.with_serde(serde),
+            self.views.limit,
+            self.refresh_on_read,
+        )
+
+    def named(self, error: DamagedError) -> DamagedError:
+        """Say which thread, namespace and checkpoint are damaged, as far as that can be told."""
+        with suppress(LmdbSaverError, ValueError), self.store.snapshot() as snapshot:
+            for name, value in snapshot.places(bytes.fromhex(error.record or "")).items():
+                if getattr(error, name) is None:
+                    setattr(error, name, value)
+        return error
+
+    def run(self, operation: Operation[Any, T]) -> T:
+        """Carry out an operation; it is durable when this returns."""
+        fresh = False
+        while True:
+            try:
+                result = self._commit.run(operation.prepare(fresh), patient=operation.patient)
+            except StaleError:
+                fresh = True
+                continue
+            except DamagedError as error:
+                raise self.named(error)  # noqa: B904
+            return operation.finish(result)
+
+    async def run_async(self, operation: Operation[Any, T]) -> T:
+        """The same for a coroutine. All serialising is done before the first await."""
+        fresh = False
+        while True:
+            try:
+                apply = operation.prepare(fresh)
+                result = await self._commit.run_async(apply, patient=operation.patient)
+            except StaleError:
+                fresh = True
+                continue
+            except DamagedError as error:
+                raise self.named(error)  # noqa: B904
+            return operation.finish(result)
+
+    def run_all(self, operations: Operations[T]) -> T:
+        """Carry out operations one after another; returns what they come to."""
+        send: Callable[[Any], Operation[Any, Any]] = operations.send
+        value: Any = None
+        while True:
+            try:
+                operation = send(value)
+            except StopIteration as stop:
+                return cast("T", stop.value)
+            try:
+                send, value = operations.send, self.run(operation)
+            except (LmdbSaverError, DryRun) as error:
+                send, value = operations.throw, error
+
+    async def run_all_async(self, operations: Operations[T]) -> T:
+        """The same for a coroutine."""
+        send: Callable[[Any], Operation[Any, Any]] = operations.send
+        value: Any = None
+        while True:
+            try:
+                operation = send(value)
+            except StopIteration as stop:
+                return cast("T", stop.value)
+            try:
+                send, value = operations.send, await self.run_async(operation)
+            except (LmdbSaverError, DryRun) as error:
+                send, value = operations.throw, error
+
+    def view(self, where: Where, fresh: bool, root: str | None = None) -> View:
+        """What is known of a checkpoint; nothing of one that the store does not have.
+
+        What follows a checkpoint of an expired thread brings it back to life: there it is seen.
+
+        Args:
+            root: The checkpoint of the root namespace that it was called from.
+        """
+        if not fresh and where.checkpoint_id is not None:
+            known = self.views.get(where)
+            if known is not None:
+                return known
+        with self.store.snapshot() as snapshot:
+            thread, expired = snapshot.thread_of_any_age(where.thread_id)
+            if thread is None:
+                return View(None, None)
+            namespace = snapshot.namespace(thread, where.checkpoint_ns)
+            record = None
+            if namespace is not None and where.checkpoint_id is not None:
+                record = snapshot.checkpoint(thread.number, namespace, where.checkpoint_id)
+            if expired and record is None and not snapshot.has_root(thread, root):
+                return View(None, None)
+            return View(thread.place, record)
+
+    @contextmanager
+    def snapshot_of(self, thread_id: str, place: Place) -> Iterator[Snapshot]:
+        """A view of the store in which what was learned of a thread still holds.
+
+        Raises:
+            StaleError: It does not hold any more.
+        """
+        with self.store.snapshot() as snapshot:
+            thread, _ = snapshot.thread_of_any_age(thread_id)
+            if thread is None or thread.place != place:
+                raise StaleError
+            yield snapshot
+
+
+_instances: weakref.WeakSet[Views] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for instance in list(_instances):
+        instance._reset()
+
+
+os.register_at_fork(after_in_child=_after_fork)

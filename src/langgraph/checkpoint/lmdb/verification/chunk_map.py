@@ -1,0 +1,161 @@
+"""Which chunks are stored, and how many bytes they hold: for checks that ask for many values."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from langgraph.checkpoint.lmdb.engine.chunks import MAX_CHUNK
+from langgraph.checkpoint.lmdb.errors import IntegrityError
+from langgraph.checkpoint.lmdb.format import envelope, keys
+from langgraph.checkpoint.lmdb.format.ranges import Coverage, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from langgraph.checkpoint.lmdb.kv.base import Reader
+
+
+@dataclass(slots=True)
+class Arena:
+    """The chunks of one arena, in ascending order."""
+
+    numbers: array[int] = field(default_factory=lambda: array("Q"))
+    ends: array[int] = field(default_factory=lambda: array("Q", [0]))
+    """Sums of the bytes of payloads, before each of them and after the last."""
+    weights: array[int] = field(default_factory=lambda: array("Q", [0]))
+    """The same for keys and records."""
+    damaged: dict[int, IntegrityError] = field(default_factory=dict)
+
+    def span(self, run: Run) -> tuple[int, int]:
+        """The places of the chunks of a run."""
+        low = bisect_left(self.numbers, run.start)
+        return low, bisect_left(self.numbers, run.start + run.length, low)
+
+
+class MissingChunkError(Exception):
+    """A chunk is not there; `key` says which."""
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__()
+        self.key = key
+
+
+class ChunkMap:
+    """Reads each arena that is asked for once.
+
+    Args:
+        reader: The snapshot.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._arenas: dict[tuple[int, int], Arena] = {}
+        self.seen = 0
+        """How many chunks were read."""
+        self.misnamed: list[bytes] = []
+        """Keys among those of chunks that are none."""
+
+    def arena(self, owner: int, number: int) -> Arena:
+        """The arena of a thread."""
+        found = self._arenas.get((owner, number))
+        if found is None:
+            found = self._arenas[owner, number] = self._read(keys.arena(owner, number))
+        return found
+
+    def _read(self, prefix: bytes) -> Arena:
+        arena, reader = Arena(), self._reader
+        for key in reader.keys(prefix, keys.after(prefix)):
+            number = self._number(key, prefix)
+            if number is None:
+                self.misnamed.append(key)
+                continue
+            size = weight = 0
+            try:
+                record = reader.get(key) or b""
+                weight = len(key) + len(record)
+                size = len(envelope.unseal(key, record, MAX_CHUNK))
+            except IntegrityError as error:
+                arena.damaged[number] = error
+            arena.numbers.append(number)
+            arena.ends.append(arena.ends[-1] + size)
+            arena.weights.append(arena.weights[-1] + weight)
+        self.seen += len(arena.numbers)
+        return arena
+
+    def _number(self, key: bytes, prefix: bytes) -> int | None:
+        try:
+            number, _ = keys.read_number(key, len(prefix))
+        except IntegrityError:
+            return None
+        return number if prefix + keys.number(number) == key else None
+
+    def numbers(self, owner: int) -> Iterator[int]:
+        """The arenas of a thread that hold chunks; one seek each."""
+        prefix = keys.of_thread(b"d", owner)
+        at, stop = prefix, keys.after(prefix)
+        while True:
+            first = next(iter(self._reader.keys(at, stop)), None)
+            if first is None:
+                return
+            try:
+                number, end = keys.read_number(first, len(prefix))
+            except IntegrityError:
+                self.misnamed.append(first)
+                at = first + b"\x00"
+                continue
+            yield number
+            at = keys.after(first[:end])
+
+    def stored(self, owner: int) -> Coverage:
+        """All chunks of a thread."""
+        stored = Coverage()
+        for number in self.numbers(owner):
+            for seq in self.arena(owner, number).numbers:
+                stored.add([Run(owner, number, seq, 1)])
+        return stored
+
+    def damaged(self, owner: int) -> Iterator[tuple[bytes, IntegrityError]]:
+        """The chunks of a thread that cannot be read, with their keys."""
+        for number in self.numbers(owner):
+            for seq, error in self.arena(owner, number).damaged.items():
+                yield keys.arena(owner, number) + keys.number(seq), error
+
+    def length(self, runs: Iterable[Run]) -> int:
+        """The bytes of the payloads of chunks.
+
+        Raises:
+            MissingChunkError: A chunk is missing.
+            IntegrityError: A chunk is damaged.
+        """
+        total = 0
+        for run in runs:
+            arena = self.arena(run.owner, run.arena)
+            low, high = arena.span(run)
+            if high - low != run.length:
+                _missing(arena, run, low)
+            if arena.damaged:
+                for seq in arena.damaged:
+                    if run.start <= seq < run.start + run.length:
+                        raise arena.damaged[seq]
+            total += arena.ends[high] - arena.ends[low]
+        return total
+
+    def weight(self, runs: Iterable[Run]) -> int:
+        """The bytes of the keys and records of chunks, those that are there."""
+        total = 0
+        for run in runs:
+            arena = self.arena(run.owner, run.arena)
+            low, high = arena.span(run)
+            total += arena.weights[high] - arena.weights[low]
+        return total
+
+
+def _missing(arena: Arena, run: Run, low: int) -> None:
+    seq = run.start
+    while low < len(arena.numbers) and arena.numbers[low] == seq:
+        seq, low = seq + 1, low + 1
+    key = keys.arena(run.owner, run.arena) + keys.number(seq)
+    raise MissingChunkError(key)

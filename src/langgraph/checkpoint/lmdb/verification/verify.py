@@ -1,0 +1,302 @@
+"""Checks that all that is stored is as it was stored, reachable, and counted.
+
+A thread is checked in a snapshot of its own, indexes in snapshots of some thousand entries: no
+reader stays open for long, and what others write meanwhile raises no false alarm, since all that is
+compared comes from one snapshot.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from langgraph.checkpoint.lmdb.engine import counts, garbage, sweep, threads, time_index
+from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError
+from langgraph.checkpoint.lmdb.format import envelope, keys
+from langgraph.checkpoint.lmdb.format.ranges import Coverage
+from langgraph.checkpoint.lmdb.verification import index_check, key_scan, report
+from langgraph.checkpoint.lmdb.verification.report import Problem, VerifyReport
+from langgraph.checkpoint.lmdb.verification.thread_check import Inspection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress, Reader
+
+
+def verify(kv: KeyValueStore, progress: Progress | None = None) -> VerifyReport:
+    """Check a store.
+
+    Where LMDB's own pages are damaged, records are not looked at: LMDB may end the process.
+
+    Args:
+        kv: The store.
+        progress: Called now and then with how many threads were checked, and how many there are.
+    """
+    pages = kv.check_pages()
+    if pages.problems:
+        return VerifyReport(
+            tuple(Problem(report.PAGES, problem) for problem in pages.problems),
+            pages_unchecked=pages.unchecked,
+            records_unchecked="LMDB might not survive reading these pages",
+        )
+    check = _Check(kv, progress)
+    failure = None
+    try:
+        check.run()
+    except IntegrityError as error:
+        check.problems.append(Problem(report.PAGES, error.message, record=_record(error)))
+        failure = "LMDB failed while they were read"
+    return VerifyReport(
+        tuple(check.problems), dict(check.checked), pages.unchecked, records_unchecked=failure
+    )
+
+
+def _record(error: IntegrityError) -> str | None:
+    found: str | None = getattr(error, "record", None)
+    return found
+
+
+class _Check:
+    def __init__(self, kv: KeyValueStore, progress: Progress | None) -> None:
+        self.kv = kv
+        self.progress = progress
+        self.problems: list[Problem] = []
+        self.checked: Counter[str] = Counter()
+
+    def run(self) -> None:
+        numbers = key_scan.numbers_of(self.kv)
+        for done, number in enumerate(numbers):
+            if self.progress is not None:
+                self.progress(done, len(numbers))
+            with self.kv.read() as reader:
+                inspection = inspect(reader, number)
+            self.problems += inspection.problems
+            self.checked["threads"] += inspection.live
+            self.checked["checkpoints"] += len(inspection.checkpoints)
+            self.checked["writes"] += inspection.writes
+            self.checked["chunks"] += inspection.chunks.seen
+        for letter, (message, is_stale) in index_check.STORE_WIDE.items():
+            self._index(letter, message, is_stale)
+        self._foreign()
+        with self.kv.read() as reader:
+            self.problems += of_store(reader)
+        if self.progress is not None:
+            self.progress(len(numbers), len(numbers))
+
+    def _index(
+        self, letter: bytes, message: str, is_stale: Callable[[Reader, bytes], bool]
+    ) -> None:
+        def look(reader: Reader, key: bytes) -> None:
+            self.checked["entries"] += 1
+            if is_stale(reader, key):
+                self.problems.append(Problem(report.STALE_INDEX, message, record=key.hex()))
+
+        key_scan.each_key(self.kv, letter, keys.after(letter), look)
+
+    def _foreign(self) -> None:
+        with self.kv.read() as reader:
+            for key in key_scan.foreign_keys(reader):
+                text = "a record of a kind that there is not"
+                self.problems.append(Problem(report.UNKNOWN, text, record=key.hex()))
+
+
+def of_store(reader: Reader) -> list[Problem]:
+    """Problems of the records that the store has of itself."""
+    found: list[Problem] = []
+
+    def attempt(key: bytes, check: Callable[[], str | None]) -> None:
+        try:
+            message = check()
+        except FormatVersionError as error:
+            found.append(Problem(report.NEWER, error.message, record=key.hex()))
+        except IntegrityError as error:
+            found.append(Problem(report.DAMAGED, error.message, record=key.hex()))
+        else:
+            if message is not None:
+                found.append(Problem(report.WRONG_COUNT, message, record=key.hex()))
+
+    total, last, whole = key_scan.totals(reader)
+
+    def check_format() -> None:
+        envelope.decode(keys.FORMAT, envelope.unseal(keys.FORMAT, reader.get(keys.FORMAT) or b""))
+
+    def check_counts() -> str | None:
+        noted = counts.read(reader)
+        same = noted == total or not whole
+        return None if same else f"the counts are {noted}, there are {total}"
+
+    def check_next() -> str | None:
+        upcoming = threads.next_number(reader)
+        return None if upcoming > last else f"thread {last} has a number that comes next"
+
+    attempt(keys.FORMAT, check_format)
+    attempt(keys.COUNTS, check_counts)
+    attempt(keys.NEXT_THREAD, check_next)
+
+    def check_sweeper() -> None:
+        sweep.sweeper(reader)
+
+    attempt(keys.SWEEPER, check_sweeper)
+    return found
+
+
+def inspect(reader: Reader, number: int) -> Inspection:
+    """Check all that is stored of a thread, and what other threads share with it."""
+    found = Inspection(reader, number)
+    found.run()
+    _children(found)
+    pinned = _pins(found)
+    being_deleted = reader.raw(keys.detached(number)) is not None
+    if being_deleted:
+        _check_detached(found, keys.detached(number))
+    elif found.live:
+        if found.thread is not None and not found.harmed:
+            _check_thread(found, found.thread)
+    elif found.checkpoints or found.used or found.names or found.nameless:
+        found.problem(report.ORPHAN, "records of a thread that has no record itself")
+    if not found.harmed:
+        _check_chunks(found, pinned, being_deleted=being_deleted)
+    return found
+
+
+def _children(found: Inspection) -> None:
+    prefix = keys.of_thread(b"k", found.number)
+    for key in found.reader.keys(prefix, keys.after(prefix)):
+        found.entries += 1
+        try:
+            namespace, at = keys.read_number(key, len(prefix))
+            stale = found.reader.get(key) != b""
+        except IntegrityError:
+            stale = True
+        else:
+            place = namespace, key[at + keys.HASH_SIZE :]
+            seen = found.checkpoints.get(place)
+            if seen is None and place[1]:
+                found.gone.add(place)
+            stale = stale or seen is None
+            if seen is not None and seen.readable:
+                mark = key[at : at + keys.HASH_SIZE]
+                stale = stale or seen.parent is None or keys.hashed(seen.parent) != mark
+        if stale:
+            text = "the index of children leads to a checkpoint with another parent, or to none"
+            found.problem(report.STALE_INDEX, text, key)
+
+
+def _pins(found: Inspection) -> Coverage | None:
+    """What other threads need of this one's chunks; None if that cannot be read."""
+    reader, prefix = found.reader, keys.pins(found.number)
+    pinned, whole = Coverage(), True
+    for key in reader.keys(prefix, keys.after(prefix)):
+        try:
+            user, end = keys.read_number(key, len(prefix))
+            pinned.add(garbage.load_runs(key, reader.get(key) or b""))
+        except IntegrityError as error:
+            found.note(error, "what another thread needs of this one cannot be read", key)
+            whole = False
+            continue
+        if end == len(key) and not _uses(reader, user, found.number):
+            text = "chunks are kept for a thread that does not use them"
+            found.problem(report.WRONG_SHARE, text, key)
+    return pinned if whole else None
+
+
+def _uses(reader: Reader, user: int, owner: int) -> bool:
+    """Whether a thread says that it uses chunks of another one, or cannot be asked."""
+    for key in (keys.thread_number(user), keys.detached(user)):
+        try:
+            record = reader.get(key)
+            if record is not None:
+                return owner in threads.decode(key, record).owners
+        except IntegrityError:
+            return True
+    return False
+
+
+def _check_detached(found: Inspection, key: bytes) -> None:
+    try:
+        threads.decode(key, found.reader.get(key) or b"")
+    except IntegrityError as error:
+        found.note(error, "the record of a deleted thread cannot be read", key)
+    if found.live:
+        found.problem(report.WRONG_SHARE, "a thread is deleted, and is not", key)
+
+
+def _check_thread(found: Inspection, thread: Thread) -> None:
+    """Compare the record of a thread with what the thread holds."""
+    number = thread.number
+    key = keys.thread_number(number)
+
+    def count(what: str, noted: object, there: object) -> None:
+        if noted != there:
+            text = f"the thread's record has {noted} for its {what}, it is {there}"
+            found.problem(report.WRONG_COUNT, text, key)
+
+    count("checkpoints", thread.checkpoints, len(found.checkpoints))
+    count("pending writes", thread.writes, found.writes)
+    count("bytes", thread.size, found.total_size())
+    count("oldest checkpoint", thread.oldest, found.oldest())
+    owners = found.needed.owners() - {number}
+    count("shared chunks", thread.owners, sorted(owners))
+    if not 0 <= thread.updated - thread.filed < time_index.FILING:
+        found.problem(report.WRONG_COUNT, "the time that the agenda has is not near", key)
+    if not all(arena < thread.next_arena for arena in found.chunks.numbers(number)):
+        found.problem(report.WRONG_COUNT, "the number of an arena will be given again", key)
+    _check_names(found, thread, key)
+    name = keys.thread(thread.id)
+    found.entry(name)
+    if found.reader.raw(name) is not None and index_check.is_stale_name(found.reader, name):
+        found.problem(report.MISSING_INDEX, "the thread's id leads to another one", key)
+    for entry in index_check.of_thread(thread):
+        found.entry(entry)
+    for owner in owners:
+        pin = keys.pin(owner, number)
+        try:
+            record = found.reader.get(pin)
+            runs = [] if record is None else garbage.load_runs(pin, record)
+        except IntegrityError:
+            continue  # told where the owner is checked
+        noted = Coverage()
+        noted.add(runs)
+        if noted.runs() != found.needed.runs(owner):
+            text = "what is kept for this thread of another one's chunks is not what it needs"
+            found.problem(report.WRONG_SHARE, text, pin)
+
+
+def _check_names(found: Inspection, thread: Thread, key: bytes) -> None:
+    if found.names.get(threads.ROOT) != "":
+        found.problem(report.MISSING, "the thread has no root namespace", key)
+    for number in sorted(found.used - found.names.keys()):
+        found.problem(report.MISSING, f"namespace {number} has lost its name", key)
+    if not found.used:
+        found.problem(report.ORPHAN, "a thread without checkpoints and writes", key)
+    for number, name in sorted(found.names.items()):
+        if number not in found.used and number != threads.ROOT:
+            where = keys.namespace(thread.number, name)
+            found.problem(report.ORPHAN, "a namespace without checkpoints and writes", where)
+        if number >= thread.next_namespace:
+            found.problem(report.WRONG_COUNT, f"namespace number {number} comes next", key)
+
+
+def _check_chunks(found: Inspection, pinned: Coverage | None, *, being_deleted: bool) -> None:
+    number, key = found.number, keys.left_behind(found.number)
+    left, readable = Coverage(), True
+    try:
+        record = found.reader.get(key)
+        left.add([] if record is None else garbage.load_runs(key, record))
+    except IntegrityError as error:
+        found.note(error, "what only other threads need cannot be read", key)
+        readable = False
+    if pinned is None or being_deleted:
+        return
+    needed = Coverage()
+    needed.add(found.needed.runs(number))
+    if readable and left.runs() != pinned.minus(needed).runs(number):
+        text = "what is noted to be needed by other threads only is something else"
+        found.problem(report.WRONG_SHARE, text, key)
+    needed.add(pinned.runs(number))
+    for run in found.chunks.stored(number).minus(needed).runs():
+        text = f"{run.length} chunks from here are needed by nothing"
+        first = keys.arena(number, run.arena) + keys.number(run.start)
+        found.problem(report.ORPHAN, text, first)

@@ -1,0 +1,91 @@
+"""Parts join to what was cut, and an edit moves few of the cuts."""
+
+from __future__ import annotations
+
+from random import Random
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langgraph.checkpoint.lmdb.codec import chunking
+from langgraph.checkpoint.lmdb.engine.chunks import MAX_CHUNK
+
+sizes = st.integers(0, 60_000)
+seeds = st.integers(0, 2**32)
+KINDS = ("noise", "text", "zeros", "lines")
+
+
+def body(kind: str, size: int, seed: int) -> bytes:
+    """Bytes of a kind."""
+    rng = Random(seed)
+    if kind == "noise":
+        return rng.randbytes(size)
+    if kind == "text":
+        return "".join(rng.choices("etaoin shrdlu\né", k=size)).encode()[:size]
+    if kind == "zeros":
+        return bytes(size)
+    return (b"%d: the same line again and again\n" % (seed % 9) * (size // 30 + 1))[:size]
+
+
+@given(st.sampled_from(KINDS), sizes, seeds, st.sampled_from([0, 10**6, 10**8]))
+def test_parts_join_and_are_bounded(kind: str, size: int, seed: int, more: int) -> None:
+    whole = body(kind, size, seed)
+    parts = chunking.cut(whole, size + more)
+    assert b"".join(parts) == whole
+    assert all(0 < len(part) <= MAX_CHUNK for part in parts)
+    assert all(len(part) >= 1024 for part in parts[:-1])
+
+
+@pytest.mark.parametrize("kind", ["noise", "text"])
+def test_cuts_meet_again_behind_an_edit(kind: str) -> None:
+    """Soon, as a rule: where two sequences of cuts meet is a matter of chance."""
+    rng = Random(kind)
+    new = []
+    for seed in range(100):
+        whole = body(kind, 50_000, seed)
+        at = rng.randrange(len(whole))
+        edit = rng.randbytes(rng.randrange(60))
+        edited = whole[:at] + edit + whole[at + len(edit) // 2 :]
+        before = set(chunking.cut(whole, len(whole)))
+        new.append(sum(part not in before for part in chunking.cut(edited, len(edited))))
+    assert sum(new) <= 4 * len(new)
+
+
+@given(st.lists(st.recursive(st.integers() | st.text() | st.binary(), st.lists, max_leaves=5)))
+def test_elements_are_those_of_the_array(values: list[object]) -> None:
+    values = [v for v in values if not isinstance(v, int) or -(2**63) <= v < 2**64]
+    try:
+        encoded = msgpack.packb(values)
+    except (OverflowError, UnicodeEncodeError):
+        return
+    found = chunking.elements(encoded)
+    assert [msgpack.unpackb(one, strict_map_key=False) for one in found] == values
+    assert chunking.array_head(len(values)) + b"".join(found) == encoded
+    head, rest = chunking.split_head("msgpack", encoded)
+    assert head == chunking.array_head(len(values))
+    assert head + rest == encoded
+
+
+@given(st.binary(max_size=40))
+def test_garbage_is_no_array(data: bytes) -> None:
+    try:
+        found = chunking.elements(data)
+    except ValueError:
+        return
+    assert chunking.array_head(len(found)) + b"".join(found) == data or data[0] in (0xDC, 0xDD)
+
+
+@given(st.sampled_from(KINDS), seeds, st.integers(0, 200_000), st.integers(0, 200_000), st.binary())
+def test_what_two_bodies_share(kind: str, seed: int, size: int, at: int, new: bytes) -> None:
+    one = body(kind, size, seed)
+    at %= size + 1
+    other = one[:at] + new + one[at + len(new) :]
+    shared = chunking.common_prefix(one, other)
+    assert one[:shared] == other[:shared]
+    assert shared == min(len(one), len(other)) or one[shared] != other[shared]
+    limit = min(len(one), len(other)) - min(shared, 5)
+    tail = chunking.common_suffix(one, other, limit)
+    assert one[len(one) - tail :] == other[len(other) - tail :]
+    assert tail == limit or one[-1 - tail] != other[-1 - tail]

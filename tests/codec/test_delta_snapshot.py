@@ -1,0 +1,138 @@
+"""Snapshots of a DeltaChannel: the messages in them are handled one by one, like any others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ormsgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import HumanMessage
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.serde.types import _DeltaSnapshot as Snapshot
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.codec import delta_snapshot, value_codec
+from langgraph.checkpoint.lmdb.codec.delta_snapshot import Wrapper
+from langgraph.checkpoint.lmdb.engine import checkpoints
+from langgraph.checkpoint.lmdb.engine.chunks import Chunked
+from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
+from tests.saver.same import rebuilt, same
+from tests.saver.values import checkpoint, config, message, words
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
+
+SERDE = JsonPlusSerializer()
+
+
+def put(saver: LmdbSaver, number: int, value: Any) -> None:
+    """A checkpoint on top of the one before; None: the channel has no value in it."""
+    new = checkpoint(f"{number}", number, value)
+    if value is None:
+        del new["channel_values"]["x"]
+    parent = config("a", "", f"{number - 1}") if number > 1 else config("a", "")
+    saver.put(parent, new, {}, {"x": number})
+
+
+def got(saver: LmdbSaver, number: int) -> Any:
+    found = saver.get_tuple(config("a", "", f"{number}"))
+    assert found is not None
+    return found.checkpoint["channel_values"]["x"]
+
+
+def stored(saver: LmdbSaver, number: int) -> tuple[Chunked, bytes]:
+    """How a value is stored, and its payload."""
+    with saver._core.store.snapshot() as snapshot:
+        record = checkpoints.read(snapshot.reader, 1, 0, f"{number}")
+        assert record is not None
+        value = record.values["x"]
+        assert isinstance(value, Chunked)
+        return value, snapshot.payload(value)
+
+
+@pytest.mark.parametrize("cache_size", [1 << 26, 0])
+@pytest.mark.parametrize("size", [1, 5, 15, 16, 40, 300])
+def test_a_snapshot_is_stored_as_the_serialiser_makes_it(size: int, cache_size: int) -> None:
+    kv = MemoryStore()
+    value = Snapshot([message(n) for n in range(size)])
+    saver = LmdbSaver.on(kv, cache_size=cache_size)
+    put(saver, 1, value)
+    how, payload = stored(saver, 1)
+    assert how.shape == value_codec.MESSAGES
+    assert payload == SERDE.dumps_typed(value)[1]
+    for reader in (saver, LmdbSaver.on(kv)):
+        for _ in range(3):
+            found = got(reader, 1)
+            assert type(found) is Snapshot
+            assert same(found.value, rebuilt(value.value))
+            found.value[0].content = "somebody changed it"
+            found.value.clear()
+
+
+def bytes_of(kv: KeyValueStore) -> int:
+    with kv.read() as reader:
+        return sum(len(record) for _, record in reader.range(b"", b"\xff" * 500))
+
+
+def test_the_next_snapshot_costs_what_is_new_in_it() -> None:
+    kv = MemoryStore()
+    saver = LmdbSaver.on(kv)
+    messages = [HumanMessage(words(n, 100), id=f"{n}") for n in range(400)]
+    put(saver, 1, Snapshot(messages))
+    put(saver, 2, None)
+    before = bytes_of(kv)
+    messages = [*messages, HumanMessage("new", id="new")]
+    put(saver, 3, Snapshot(messages))
+    assert bytes_of(kv) - before < 2000
+    messages[7].additional_kwargs["changed"] = True
+    put(saver, 4, Snapshot(messages))
+    assert bytes_of(kv) - before < 6000
+    assert got(saver, 4).value[7].additional_kwargs == {"changed": True}
+    assert got(saver, 3).value[7].additional_kwargs == {}
+    assert saver.verify().ok
+
+
+@pytest.mark.parametrize("value", [[], "text", [1, 2], {"a": [message(1)]}, message(1), None])
+def test_a_snapshot_of_something_else(value: Any) -> None:
+    saver = LmdbSaver.on(MemoryStore())
+    put(saver, 1, Snapshot(value))
+    found = got(saver, 1)
+    assert type(found) is Snapshot
+    assert same(found.value, rebuilt(value))
+
+
+@pytest.mark.parametrize("wrote", [True, False])
+def test_a_release_of_langgraph_without_the_wrapper(
+    wrote: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was stored with it known is read without, and the other way round."""
+    kv, value = MemoryStore(), Snapshot([message(n) for n in range(20)])
+    saver = LmdbSaver.on(kv)
+    unknown = LmdbSaver.on(kv)
+    monkeypatch.setattr(unknown._core.codec, "_wrapper", None)
+    put(saver if wrote else unknown, 1, value)
+    for reader in (saver, unknown):
+        assert same(got(reader, 1).value, rebuilt(value.value))
+
+
+def test_a_wrapper_that_is_another_one_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Wrapper.of(SERDE) is not None
+    monkeypatch.setattr(delta_snapshot.types, "_DeltaSnapshot", tuple)
+    assert Wrapper.of(SERDE) is None
+    monkeypatch.delattr(delta_snapshot.types, "_DeltaSnapshot")
+    assert Wrapper.of(SERDE) is None
+
+
+@given(st.integers(1, 70_000) | st.sampled_from([2**16 - 1, 2**16, 2**32 - 1]))
+def test_heads(size: int) -> None:
+    wrapper = Wrapper(Snapshot, 7)
+    head = wrapper.head(size)
+    if size < 2**17:
+        content = bytes(size)
+        assert ormsgpack.packb(ormsgpack.Ext(7, content)) == head + content
+    assert delta_snapshot.inner_head(head + b"\x91") == b"\x91"
+    assert wrapper.is_around(head + b"\x91", len(head) + size)
+    assert not wrapper.is_around(head + b"\x91", len(head) + size + 1)
+    assert not Wrapper(Snapshot, 8).is_around(head + b"\x91", len(head) + size)

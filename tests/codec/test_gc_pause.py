@@ -1,0 +1,110 @@
+"""The garbage collector is found as it was left, whoever turned it off meanwhile."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from langchain_core.messages import HumanMessage
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.codec import gc_pause
+from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
+from tests.saver.values import checkpoint, config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _enabled() -> Iterator[None]:
+    gc.enable()
+    yield
+    gc.enable()
+
+
+def test_it_is_off_inside_and_on_again_after() -> None:
+    with gc_pause.paused():
+        assert not gc.isenabled()
+        with gc_pause.paused():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_it_is_on_again_after_an_error() -> None:
+    with pytest.raises(ZeroDivisionError), gc_pause.paused():
+        raise ZeroDivisionError
+    assert gc.isenabled()
+
+
+def test_one_that_is_off_stays_off() -> None:
+    gc.disable()
+    with gc_pause.paused():
+        pass
+    assert not gc.isenabled()
+
+
+def test_the_last_of_several_threads_turns_it_on() -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with gc_pause.paused():
+            inside.set()
+            leave.wait()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    inside.wait()
+    with gc_pause.paused():
+        pass
+    assert not gc.isenabled()
+    leave.set()
+    thread.join()
+    assert gc.isenabled()
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_has_it_on() -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with gc_pause.paused():
+            inside.set()
+            leave.wait()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    inside.wait()
+    child = os.fork()
+    if not child:
+        with gc_pause.paused():
+            pass
+        os._exit(0 if gc.isenabled() else 1)
+    _, status = os.waitpid(child, 0)
+    leave.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_reading_a_long_list_collects_nothing() -> None:
+    saver = LmdbSaver.on(MemoryStore())
+    messages = [HumanMessage(f"message {n}", id=str(n)) for n in range(2000)]
+    given = checkpoint("1", 1, messages)
+    saver.put(config("t", "", None), given, {}, {"x": 1})
+    assert saver.get_tuple(config("t", "", None)) is not None  # now there is an image of each
+    runs = []
+    gc.callbacks.append(lambda phase, _: runs.append(phase))
+    try:
+        gc.collect()
+        before = len(runs)
+        found = saver.get_tuple(config("t", "", None))
+        during = len(runs) - before
+    finally:
+        gc.callbacks.pop()
+    assert found is not None
+    assert len(found.checkpoint["channel_values"]["x"]) == 2000
+    assert during <= 6  # two phases each; without the pause there are some twenty

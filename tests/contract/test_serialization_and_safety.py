@@ -1,0 +1,305 @@
+"""The contract, "Serialisation and safety"."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import gc
+import json
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import ormsgpack
+import pytest
+from langchain_core.messages import AIMessage
+from langgraph.checkpoint.serde.jsonplus import EXT_NUMPY_ARRAY, JsonPlusSerializer
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.errors import DeserializationError, StoreClosedError
+from tests.contract.driver import Face, config, ids, put, put_chain, values, writes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PATIENCE = 60.0  # seconds until a process counts as hung
+
+
+@dataclass
+class Allowed:
+    """A class that one saver's allow-list names."""
+
+    x: int
+
+
+class Colour(Enum):
+    """An enumeration that it names too."""
+
+    RED = "red"
+
+
+@dataclass
+class Vanishing:
+    """A class that a later release of a program no longer has."""
+
+    x: int
+
+
+class Pickling:
+    """A serializer of the typed kind, with type names of its own."""
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        return f"\U0001f952 {'x' * 300} {type(obj).__name__}", pickle.dumps(obj)
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        name, body = data
+        value = pickle.loads(body)
+        assert name == f"\U0001f952 {'x' * 300} {type(value).__name__}"
+        return value
+
+
+class Untyped:
+    """A serializer of the old kind, without types."""
+
+    def dumps(self, obj: Any) -> bytes:
+        return pickle.dumps(obj)
+
+    def loads(self, data: bytes) -> Any:
+        return pickle.loads(data)
+
+
+class Nothing:
+    """A serializer whose encodings are empty: all it has to say is in the type."""
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        return json.dumps(obj), b""
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        assert data[1] == b""
+        return json.loads(data[0])
+
+
+@pytest.mark.parametrize(
+    ("serde", "value"),
+    [
+        (Pickling(), {"value": Allowed(1), "list": [b"x" * 5000, None]}),
+        (Untyped(), {"value": Allowed(1)}),
+        (Nothing(), {"plain": [1, None]}),
+        (JsonPlusSerializer(pickle_fallback=True), {"list": [1, {2, 3}]}),
+    ],
+    ids=lambda serde: type(serde).__name__,
+)
+def test_any_serializer(
+    open_saver: Callable[..., LmdbSaver], face: Face, serde: Any, value: Any
+) -> None:
+    """Works with any `SerializerProtocol`: values, writes, metadata, lists, seeds, copies."""
+    face = face.on(open_saver(serde=serde))
+    put(face, "c1", {"value": value, "none": None}, key=[1])
+    face.put_writes(config(id="c1"), [("x", value)], "task")
+    put(face, "c2", {}, parent="c1", versions={"value": "c1"}, new={})
+    face.copy_thread("t", "copy")
+    for thread in ("t", "copy"):
+        assert values(face, config(thread, id="c1")) == {"value": value, "none": None}
+        assert values(face, config(thread, id="c2")) == {"value": value}
+        assert writes(face, config(thread, id="c1")) == [("task", "x", value)]
+        assert ids(face.list(config(thread), filter={"key": [1]})) == ["c1"]
+    history = face.delta_history(config(id="c2"), ["value"])["value"]
+    assert history == {"writes": [], "seed": value}
+
+
+def test_with_allowlist_is_a_shallow_copy_on_the_same_store(
+    open_saver: Callable[..., LmdbSaver],
+) -> None:
+    """The copy shares the store and differs in its serializer alone."""
+    saver = open_saver(serde=JsonPlusSerializer(allowed_msgpack_modules=None))
+    clone = saver.with_allowlist([(__name__, "Allowed")])
+    assert type(clone) is type(saver)
+    assert clone is not saver
+    assert clone.serde is not saver.serde
+    put(Face(clone), "c1", {"value": Allowed(1)})
+    assert values(Face(clone), config()) == {"value": Allowed(1)}
+    assert ids([*saver.list(config())]) == ["c1"]
+    asyncio.run(saver.adelete_thread("t"))
+    assert [*clone.list(None)] == []
+
+
+@pytest.mark.parametrize("gone", ["saver", "clone"])
+def test_either_may_be_collected(path: Path, gone: str) -> None:
+    """Collecting the saver or its copy is safe: the other goes on."""
+    saver = LmdbSaver(path, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
+    both = {"saver": saver, "clone": saver.with_allowlist([(__name__, "Allowed")])}
+    del saver
+    put(Face(both["clone"]), "c1", {"value": 1})
+    del both[gone]
+    gc.collect()
+    (other,) = both.values()
+    assert values(Face(other), config()) == {"value": 1}
+    put(Face(other), "c2", {"value": 2})
+    other.close()
+    with LmdbSaver(path) as again:
+        assert ids([*again.list(config())]) == ["c2", "c1"]
+
+
+@pytest.mark.parametrize("closed", ["saver", "clone"])
+def test_either_may_be_closed(path: Path, closed: str) -> None:
+    """Closing the saver or its copy closes the store that they share; both say so from then on."""
+    saver = LmdbSaver(path, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
+    both = {"saver": saver, "clone": saver.with_allowlist([(__name__, "Allowed")])}
+    put(Face(both["clone"]), "c1", {"value": 1})
+    both[closed].close()
+    for one in both.values():
+        with pytest.raises(StoreClosedError):
+            one.get_tuple(config())
+        one.close()
+    with LmdbSaver(path) as again:
+        assert values(Face(again), config()) == {"value": 1}
+
+
+@pytest.mark.parametrize("permissive_first", [True, False])
+@pytest.mark.parametrize("cloned", [True, False], ids=["clone", "another"])
+def test_the_allow_list_is_honoured_on_every_path(
+    open_saver: Callable[..., LmdbSaver], face: Face, permissive_first: bool, cloned: bool
+) -> None:
+    """A class that is not allowed is never built, whatever another saver has just read."""
+    names = [(__name__, "Allowed"), (__name__, "Colour")]
+    saver = open_saver(serde=JsonPlusSerializer(allowed_msgpack_modules=None))
+    other = open_saver(serde=JsonPlusSerializer(allowed_msgpack_modules=names))
+    strict, allowed = face.on(saver), face.on(saver.with_allowlist(names) if cloned else other)
+    one = Allowed(1)
+    message = AIMessage("said " * 50, id="1", additional_kwargs={"inside": Colour.RED})
+    content = {"one": one, "list": [one, one], "messages": [message, message], "message": message}
+    put(allowed, "c1", content)
+    allowed.put_writes(config(id="c1"), [("x", one), ("y", message)], "task")
+    put(allowed, "c2", {}, parent="c1", versions=dict.fromkeys(content, "c1"), new={})
+    for reader in [allowed, strict] if permissive_first else [strict, allowed, strict]:
+        expected = {dict, str} if reader is strict else {Allowed, Colour}
+        for cid in ("c1", "c2"):
+            assert built(values(reader, config(id=cid))) == expected
+        assert built(writes(reader, config(id="c1"))) == expected
+        for tuple_ in reader.list(config()):
+            assert built(tuple_.checkpoint["channel_values"]) == expected
+        history = reader.delta_history(config(id="c2"), [*content, "x", "y"])
+        assert built(history) == expected
+
+
+def built(thing: Any) -> set[type]:
+    """As what the two objects came back, wherever in a result they stand."""
+    if isinstance(thing, Allowed | Colour) or thing in ({"x": 1}, "red"):
+        return {type(thing)}
+    if isinstance(thing, AIMessage):
+        return built(thing.additional_kwargs)
+    if isinstance(thing, dict):
+        return built([*thing.values()])
+    inside = thing if isinstance(thing, list | tuple) else []
+    return {kind for one in inside for kind in built(one)}
+
+
+def test_strict_msgpack_is_honoured(path: Path) -> None:
+    """`LANGGRAPH_STRICT_MSGPACK` holds for a saver that is given no serializer."""
+    with LmdbSaver(path) as saver:
+        put(Face(saver), "c1", {"one": Allowed(1)})
+        saver.put_writes(config(id="c1"), [("x", Allowed(1))], "task")
+    program = (
+        "import sys; from langgraph.checkpoint.lmdb import LmdbSaver\n"
+        "got = LmdbSaver(sys.argv[1]).get_tuple({'configurable': {'thread_id': 't'}})\n"
+        "print(got.checkpoint['channel_values']['one'], got.pending_writes[0][2])\n"
+        f"print({__name__!r} in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)],
+        env={**os.environ, "LANGGRAPH_STRICT_MSGPACK": "true"},
+        timeout=PATIENCE,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "{'x': 1} {'x': 1}\nFalse\n"
+
+
+def test_what_cannot_be_rebuilt_is_never_none(
+    open_saver: Callable[..., LmdbSaver], face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An object whose class is gone comes back as its data, never as `None`."""
+    put(face, "c1", {"one": Vanishing(1), "list": [Vanishing(2)]})
+    monkeypatch.delitem(globals(), "Vanishing")
+    got = values(face.on(open_saver()), config())
+    assert got == {"one": {"x": 1}, "list": [{"x": 2}]}
+
+
+class Arrays(JsonPlusSerializer):
+    """Encodes everything as the NumPy array `[1]`, on machines without NumPy too."""
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        array = ormsgpack.packb(("<i8", (1,), "C", (1).to_bytes(8, "little")))
+        return "msgpack", ormsgpack.packb(ormsgpack.Ext(EXT_NUMPY_ARRAY, array))
+
+
+def test_what_a_serializer_makes_nothing_of_is_an_error(
+    open_saver: Callable[..., LmdbSaver], face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JsonPlusSerializer gives `None` for an array where there is no NumPy: that is refused."""
+    put(face, "c1", {"plain": 1})
+    saver = open_saver()
+    arrays = face.on(saver)
+    at = config(id="c1")
+    saver.serde = Arrays()
+    face.on(saver).put_writes(at, [("array", "anything")], "task")
+    saver.serde = JsonPlusSerializer()
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(DeserializationError, match="array"):
+        arrays.get_tuple(at)
+
+
+class Forgetful(JsonPlusSerializer):
+    """A serializer that cannot load one type and says so."""
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        if data[0] == "bytes":
+            raise KeyError("no key for this value")
+        return super().loads_typed(data)
+
+
+def test_a_value_that_cannot_be_decoded_is_named(
+    open_saver: Callable[..., LmdbSaver], face: Face
+) -> None:
+    """The error of the serializer comes up as one that names thread, checkpoint and channel."""
+    put(face, "c1", {"fine": 1, "secret": b"x"})
+    put(face, "c2", {"fine": 2}, parent="c1")
+    face.put_writes(config(id="c2"), [("secret", b"x")], "task")
+    reader = face.on(open_saver(serde=Forgetful()))
+    for read in (
+        lambda: reader.get_tuple(config(id="c1")),
+        lambda: reader.list(config(id="c1")),
+        lambda: reader.get_tuple(config(id="c2")),
+        lambda: reader.delta_history(config(id="c2"), ["secret"]),
+    ):
+        with pytest.raises(DeserializationError, match="secret") as caught:
+            read()
+        assert caught.value.thread_id == "t"
+        assert isinstance(caught.value.__cause__, KeyError)
+    assert values(face, config(id="c1")) == {"fine": 1, "secret": b"x"}
+
+
+def test_the_files_are_their_owners_alone(path: Path) -> None:
+    """Store files are readable by their owner alone, whatever the umask."""
+    before = os.umask(0)
+    try:
+        with LmdbSaver(path) as saver:
+            put_chain(Face(saver), ["c1"])
+            modes = {file.name: file.stat().st_mode & 0o777 for file in [path, *path.iterdir()]}
+    finally:
+        os.umask(before)
+    assert modes.pop("store") == 0o700
+    assert modes
+    assert {*modes.values()} == {0o600}
+
+
+def test_a_saver_can_be_copied_as_langgraph_copies_it(saver: LmdbSaver) -> None:
+    """`copy.copy` of a saver shares its store, as the base class's `with_allowlist` needs."""
+    put_chain(Face(saver), ["c1"])
+    assert ids([*copy.copy(saver).list(config())]) == ["c1"]

@@ -1,0 +1,112 @@
+"""Keys sort as what they stand for, stay short, and tell any two ids apart."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
+from langgraph.checkpoint.lmdb.format import keys
+from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE
+from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
+from tests.saver.values import checkpoint
+
+numbers = st.integers(0, 2**64 - 1) | st.integers(0, 600)
+characters = st.sampled_from("ab\x00\x01\uffffé€𝄞\ud800\udcff\x7f:|/")
+texts = st.text(characters, max_size=6)
+heads = st.sampled_from(["", "l" * 179, "l" * 180, "é" * 90, "l" * 178 + "€" * 9, "\x00" * 180])
+ids = st.builds(lambda head, tail: head + tail, heads, texts) | st.text(max_size=250)
+
+
+@given(numbers, numbers, st.binary(max_size=3))
+@example(239, 240, b"")
+def test_numbers_sort_and_read_back(a: int, b: int, tail: bytes) -> None:
+    assert (a < b) == (keys.number(a) < keys.number(b))
+    assert keys.read_number(b"x" + keys.number(a) + tail, 1) == (a, 1 + len(keys.number(a)))
+    assert len(keys.number(a)) <= 9
+
+
+@given(ids, ids)
+def test_texts_sort_as_far_as_keys_hold_them(a: str, b: str) -> None:
+    one, other = keys.text(a), keys.text(b)
+    assert (a == b) == (one == other)
+    if not (keys.is_cut(one) and keys.is_cut(other)):
+        assert (a < b) == (one < other)
+    elif keys.cut_group(one) != keys.cut_group(other):
+        assert (keys.cut_group(one) < keys.cut_group(other)) == (a < b)
+    assert keys.is_cut(one) == (len(keys.utf8(a)) > keys.TEXT_LIMIT)
+
+
+@given(ids, ids, st.binary(max_size=4))
+def test_inner_texts_end_where_they_end(a: str, b: str, tail: bytes) -> None:
+    one, other = keys.inner_text(a), keys.inner_text(b)
+    assert keys.inner_text_end(b"xy" + one + tail, 2) == 2 + len(one)
+    assert (a == b) == one.startswith(other)
+
+
+@given(ids, ids, st.binary(max_size=4))
+@example("\x00" * 180, "\x00" * 179, b"")
+def test_ordered_texts_sort_as_texts_do(a: str, b: str, tail: bytes) -> None:
+    one, other = keys.ordered_text(a), keys.ordered_text(b)
+    assert (one < other) == (keys.text(a) < keys.text(b))
+    assert keys.read_ordered_text(b"xy" + one + tail, 2) == (keys.text(a), 2 + len(one))
+    if keys.is_cut(keys.text(a)):
+        assert one.startswith(keys.ordered_group(keys.text(a)))
+
+
+@given(ids, ids)
+@example("\x00" * 180, "l" * 181)
+@example("\x00" * 500, "\x00" * 500)
+def test_every_key_is_short_enough(one: str, other: str) -> None:
+    most = 2**64 - 1
+    for key in (
+        keys.thread(one),
+        keys.namespace(most, one),
+        keys.checkpoint(most, most, one),
+        keys.children(most, most, one) + keys.text(other),
+        keys.labelled(b"l" * keys.HASH_SIZE, one, most, most),
+        keys.thread_labelled(b"l" * keys.HASH_SIZE, most),
+        keys.agenda(4, most) + keys.number(most),
+        keys.detached(most),
+        keys.writes(most, most, one) + keys.text(other),
+        keys.folded(most, most, one) + keys.number(most),
+        keys.arena(most, most) + keys.number(most),
+        keys.pin(most, most),
+    ):
+        assert 0 < len(key) <= MAX_KEY_SIZE
+
+
+@given(st.binary(min_size=1, max_size=5).filter(lambda raw: raw.strip(b"\xff")), st.binary())
+def test_after_is_above_all_that_begins_so(prefix: bytes, tail: bytes) -> None:
+    assert prefix + tail < keys.after(prefix)
+    assert keys.after(prefix)[:-1] == prefix[: len(keys.after(prefix)) - 1]
+
+
+@pytest.fixture(scope="module")
+def saver() -> LmdbSaver:
+    return LmdbSaver.on(MemoryStore(), cache_size=0)
+
+
+_threads = iter(range(10**6))
+
+
+@given(st.sets(ids.filter(bool), max_size=12), ids.filter(bool))
+def test_latest_before_is_the_greatest_below(
+    saver: LmdbSaver, stored: set[str], before: str
+) -> None:
+    """As a plain sorted list has it, long ids with a common head included."""
+    thread_id = f"t{next(_threads)}"
+    for checkpoint_id in stored:
+        where = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
+        saver.put(where, checkpoint(checkpoint_id, 1, 0), {}, {"x": 1})
+    with Snapshot(saver._kv, lambda _: False) as snapshot:
+        thread = snapshot.thread(thread_id)
+        if thread is None:
+            assert not stored
+            return
+        for bound in (None, before, *stored):
+            below = [one for one in stored if bound is None or one < bound]
+            found = snapshot.latest_before(thread.number, 0, bound)
+            assert found == max(below, default=None)

@@ -1,0 +1,86 @@
+"""Runs and sets of chunks against plain lists and sets of them."""
+
+from __future__ import annotations
+
+import contextlib
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langgraph.checkpoint.lmdb.format import ranges
+from langgraph.checkpoint.lmdb.format.ranges import Coverage, Run
+
+small = st.integers(0, 2)
+one_run = st.builds(Run, small, small, st.integers(0, 12), st.integers(1, 6))
+far_run = st.builds(Run, *[st.integers(0, 2**63)] * 3, st.integers(1, 2**40))
+sequences = st.lists(one_run, max_size=8)
+Chunk = tuple[int, int, int]
+
+
+def chunks(found: list[Run]) -> list[Chunk]:
+    """Each chunk by itself."""
+    return [
+        (r.owner, r.arena, place) for r in found for place in range(r.start, r.start + r.length)
+    ]
+
+
+@given(st.lists(one_run | far_run, max_size=8))
+def test_runs_read_back(sequence: list[Run]) -> None:
+    assert ranges.decode_runs(ranges.encode_runs(sequence)) == sequence
+
+
+@given(st.binary(max_size=40))
+def test_garbage_is_refused_or_read(data: bytes) -> None:
+    """What is no encoding of runs raises one of the errors that callers expect."""
+    with contextlib.suppress(ValueError, IndexError):
+        found = ranges.decode_runs(data)
+        assert all(run.start >= 0 and run.length > 0 for run in found)
+
+
+@given(sequences, sequences)
+def test_extend_joins_what_meets(a: list[Run], b: list[Run]) -> None:
+    out: list[Run] = []
+    ranges.extend(out, a)
+    ranges.extend(out, b)
+    assert chunks(out) == chunks(a) + chunks(b)
+    assert len(out) <= len(a) + len(b)
+    for one, other in pairwise(out):
+        assert one[:2] != other[:2] or one.start + one.length != other.start
+
+
+@given(sequences, st.integers(0, 50), st.integers(0, 50))
+def test_cut_is_a_slice(sequence: list[Run], start: int, stop: int) -> None:
+    assert chunks(ranges.cut(sequence, start, stop)) == chunks(sequence)[start:stop]
+    assert ranges.total(sequence) == len(chunks(sequence))
+    assert chunks(ranges.singles(sequence)) == chunks(sequence)
+    assert all(run.length == 1 for run in ranges.singles(sequence))
+
+
+@given(sequences, sequences, sequences)
+def test_common_prefix_is_common(head: list[Run], a: list[Run], b: list[Run]) -> None:
+    one: list[Run] = []
+    other: list[Run] = []
+    ranges.extend(one, [*head, *a])
+    ranges.extend(other, [*head, *b])
+    shared = ranges.common_prefix(one, other)
+    assert chunks(one)[:shared] == chunks(other)[:shared]
+    assert shared >= ranges.total(head[:-1])
+    assert ranges.common_prefix(one, one) == ranges.total(one)
+
+
+@given(st.lists(sequences, max_size=4), sequences)
+def test_a_coverage_is_a_set(added: list[list[Run]], other: list[Run]) -> None:
+    covered, less = Coverage(), Coverage()
+    for sequence in added:
+        covered.add(sequence)
+    less.add(other)
+    plain = {chunk for sequence in added for chunk in chunks(sequence)}
+    assert set(chunks(covered.runs())) == plain
+    assert len(chunks(covered.runs())) == len(plain)
+    assert set(chunks(covered.minus(less).runs())) == plain - set(chunks(other))
+    assert set(chunks(less.minus(covered).runs())) == set(chunks(other)) - plain
+    assert covered.owners() == {owner for owner, _, _ in plain}
+    for owner in covered.owners():
+        assert set(chunks(covered.runs(owner))) == {c for c in plain if c[0] == owner}
+    assert bool(covered) == bool(plain)

@@ -1,0 +1,371 @@
+"""Operations that meet share a transaction, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from langgraph.checkpoint.lmdb.kv import group_commit as module
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
+from langgraph.checkpoint.lmdb.kv.group_commit import GroupCommit
+from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+
+pytestmark = pytest.mark.timeout(60)
+
+
+class CountingStore(KeyValueStore):
+    """Counts transactions, and holds them up while its gate is shut."""
+
+    __slots__ = ("gate", "inner", "readonly", "writes")
+
+    def __init__(self) -> None:
+        self.inner = MemoryStore()
+        self.readonly = False
+        self.writes = 0
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def read(self) -> Any:
+        return self.inner.read()
+
+    def write(self, apply: Callable[[Writer], Any]) -> Any:
+        self.writes += 1
+        self.gate.wait()
+        return self.inner.write(apply)
+
+    def size(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def keys(self) -> set[bytes]:
+        reader: Reader
+        with self.read() as reader:
+            return {*reader.keys(b"", b"\xff")}
+
+
+@pytest.fixture
+def store() -> CountingStore:
+    return CountingStore()
+
+
+@pytest.fixture
+def commit(store: CountingStore) -> Iterator[GroupCommit]:
+    commit = GroupCommit(store)
+    yield commit
+    commit.close()
+
+
+def adding(key: bytes) -> Callable[[Writer], bytes]:
+    """An operation that stores a key, and fails if it is there."""
+
+    def apply(writer: Writer) -> bytes:
+        if writer.get(key) is not None:
+            raise AssertionError(f"{key!r} was stored twice")
+        writer.put(key, b"1")
+        return key
+
+    return apply
+
+
+class OwnError(Exception):
+    """What an operation raises."""
+
+
+class InterruptError(BaseException):
+    """What ends a thread in the middle of it."""
+
+
+def failing(key: bytes) -> Callable[[Writer], bytes]:
+    """An operation that stores a key and then fails."""
+
+    def apply(writer: Writer) -> bytes:
+        writer.put(key, b"1")
+        raise OwnError(key)
+
+    return apply
+
+
+class Crowd:
+    """Threads that queue up behind a first one, in the order in which they are told to."""
+
+    def __init__(self, store: CountingStore, commit: GroupCommit) -> None:
+        self.store, self.commit = store, commit
+        self.pool = ThreadPoolExecutor(40)
+        self.store.gate.clear()
+        self.first = self.pool.submit(commit.run, adding(b"first"))
+        while not store.writes:
+            os.sched_yield()
+
+    def submit(self, apply: Callable[[Writer], bytes]) -> Future[bytes]:
+        """Queue an operation of a thread."""
+        return self._queued(lambda: self.pool.submit(self.commit.run, apply))
+
+    def submit_async(
+        self, loop: asyncio.AbstractEventLoop, apply: Callable[[Writer], bytes]
+    ) -> Future[bytes]:
+        """Queue an operation of a coroutine."""
+        return self._queued(
+            lambda: asyncio.run_coroutine_threadsafe(self.commit.run_async(apply), loop)
+        )
+
+    def _queued(self, start: Callable[[], Future[bytes]]) -> Future[bytes]:
+        before = len(self.commit._queue)
+        future = start()
+        while len(self.commit._queue) == before:
+            os.sched_yield()
+        return future
+
+    def go(self) -> None:
+        """Let the first one commit, and all others after it."""
+        self.store.gate.set()
+        assert self.first.result() == b"first"
+
+
+@pytest.fixture
+def crowd(store: CountingStore, commit: GroupCommit) -> Iterator[Crowd]:
+    crowd = Crowd(store, commit)
+    yield crowd
+    store.gate.set()
+    crowd.pool.shutdown()
+
+
+@pytest.fixture
+def loops() -> Iterator[list[asyncio.AbstractEventLoop]]:
+    """Two event loops, each running in a thread."""
+    loops = [asyncio.new_event_loop() for _ in range(2)]
+    threads = [threading.Thread(target=loop.run_forever) for loop in loops]
+    for thread in threads:
+        thread.start()
+    yield loops
+    for loop, thread in zip(loops, threads, strict=True):
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def test_those_that_wait_share_a_transaction(store: CountingStore, crowd: Crowd) -> None:
+    futures = [crowd.submit(adding(b"%d" % n)) for n in range(30)]
+    crowd.go()
+    assert [future.result() for future in futures] == [b"%d" % n for n in range(30)]
+    assert store.writes == 2
+    assert len(store.keys()) == 31
+
+
+def test_one_that_fails_takes_no_other_with_it(store: CountingStore, crowd: Crowd) -> None:
+    futures = [crowd.submit((failing if n in (3, 7) else adding)(b"%d" % n)) for n in range(10)]
+    crowd.go()
+    for n, future in enumerate(futures):
+        if n in (3, 7):
+            with pytest.raises(OwnError):
+                future.result()
+        else:
+            assert future.result() == b"%d" % n
+    assert store.keys() == {b"first"} | {b"%d" % n for n in range(10) if n not in (3, 7)}
+
+
+def test_threads_and_loops_share_a_transaction(
+    store: CountingStore, crowd: Crowd, loops: list[asyncio.AbstractEventLoop]
+) -> None:
+    futures = [
+        crowd.submit_async(loops[n % 3], adding(b"%d" % n))
+        if n % 3 < 2
+        else crowd.submit(adding(b"%d" % n))
+        for n in range(12)
+    ]
+    crowd.go()
+    assert [future.result() for future in futures] == [b"%d" % n for n in range(12)]
+    assert store.writes == 2
+
+
+def test_coroutines_alone(
+    store: CountingStore, crowd: Crowd, loops: list[asyncio.AbstractEventLoop]
+) -> None:
+    futures = [
+        crowd.submit_async(loops[n % 2], (failing if n == 4 else adding)(b"%d" % n))
+        for n in range(8)
+    ]
+    crowd.go()
+    for n, future in enumerate(futures):
+        if n == 4:
+            with pytest.raises(OwnError):
+                future.result()
+        else:
+            assert future.result() == b"%d" % n
+    assert store.keys() == {b"first"} | {b"%d" % n for n in range(8) if n != 4}
+
+
+@pytest.mark.parametrize("tasks", [0, 1, 3, 7, 12])
+def test_more_than_one_batch(
+    store: CountingStore,
+    crowd: Crowd,
+    loops: list[asyncio.AbstractEventLoop],
+    monkeypatch: pytest.MonkeyPatch,
+    tasks: int,
+) -> None:
+    """A thread may be given the lead while it is not among the next to be committed."""
+    monkeypatch.setattr(module, "MAX_BATCH", 3)
+    futures = [crowd.submit_async(loops[0], adding(b"a%d" % n)) for n in range(tasks)]
+    futures += [crowd.submit(adding(b"t%d" % n)) for n in range(5)]
+    futures += [crowd.submit_async(loops[1], adding(b"b%d" % n)) for n in range(tasks)]
+    crowd.go()
+    assert len({future.result() for future in futures}) == 2 * tasks + 5
+    assert store.writes == 1 + -(-(2 * tasks + 5) // 3)
+
+
+def test_a_cancelled_call_harms_nobody(
+    store: CountingStore, crowd: Crowd, loops: list[asyncio.AbstractEventLoop]
+) -> None:
+    futures = [crowd.submit_async(loops[0], adding(b"%d" % n)) for n in range(6)]
+    for future in futures[::2]:
+        future.cancel()
+    crowd.go()
+    assert [future.result() for future in futures[1::2]] == [b"1", b"3", b"5"]
+    assert crowd.commit.run(adding(b"later")) == b"later"
+    later = asyncio.run_coroutine_threadsafe(crowd.commit.run_async(adding(b"l")), loops[0])
+    assert later.result() == b"l"
+
+
+def test_a_loop_that_is_gone_harms_nobody(store: CountingStore, crowd: Crowd) -> None:
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(crowd.commit.run_async(adding(b"gone")))
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    task.cancel()
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    future = crowd.submit(adding(b"here"))
+    crowd.go()
+    assert future.result() == b"here"
+    assert crowd.commit.run(adding(b"later")) == b"later"
+
+
+def test_an_interrupted_leader_leaves_the_work_to_others(
+    store: CountingStore, crowd: Crowd
+) -> None:
+    def interrupted(writer: Writer) -> bytes:
+        raise InterruptError
+
+    futures = [crowd.submit(interrupted)] + [crowd.submit(adding(b"%d" % n)) for n in range(5)]
+    crowd.go()
+    with pytest.raises(InterruptError):
+        futures[0].result()
+    assert [future.result() for future in futures[1:]] == [b"%d" % n for n in range(5)]
+    assert crowd.commit.run(adding(b"later")) == b"later"
+
+
+def test_an_interrupted_leader_repeats_nothing(store: CountingStore, crowd: Crowd) -> None:
+    """What was committed alone before the interrupt is done, with its result."""
+    leads = threading.get_ident()
+
+    def interrupted(writer: Writer) -> bytes:
+        if store.writes > 4:  # not in the batch of all, but once each has its own transaction
+            raise InterruptError
+        return b""
+
+    def leading(writer: Writer) -> bytes:
+        nonlocal leads
+        leads = threading.get_ident()
+        return adding(b"leading")(writer)
+
+    futures = [
+        crowd.submit(leading),
+        crowd.submit(failing(b"fails")),
+        crowd.submit(adding(b"done")),
+    ]
+    poison = crowd.submit(interrupted)
+    last = crowd.submit(adding(b"last"))
+    crowd.go()
+    with pytest.raises(InterruptError):
+        futures[0].result()  # it led, and was interrupted while it did the work of others
+    with pytest.raises(OwnError):
+        futures[1].result()
+    assert futures[2].result() == b"done"
+    with pytest.raises(InterruptError):
+        poison.result()
+    assert last.result() == b"last"
+    assert store.keys() == {b"first", b"leading", b"done", b"last"}
+
+
+def test_a_child_process_starts_afresh() -> None:
+    """Forked while its parent leads, it has nobody to wait for."""
+
+    class Bare(CountingStore):
+        def write(self, apply: Callable[[Writer], Any]) -> Any:
+            return apply(None)  # type: ignore[arg-type]
+
+    commit = GroupCommit(Bare())
+
+    def forks(writer: Writer) -> int:
+        child = os.fork()
+        if not child:
+            os._exit(commit.run(lambda _: 7))
+        return child
+
+    _, status = os.waitpid(commit.run(forks), 0)
+    assert os.waitstatus_to_exitcode(status) == 7
+    assert commit.run(lambda _: 8) == 8
+
+
+def serving() -> set[threading.Thread]:
+    """The threads that serve coroutines, also those of savers that nobody has closed."""
+    return {t for t in threading.enumerate() if t.name == "lmdb-saver-commit"}
+
+
+def test_closing_ends_the_thread_and_a_later_call_starts_another(
+    store: CountingStore, commit: GroupCommit
+) -> None:
+    others = serving()
+    for n in range(3):
+        assert asyncio.run(commit.run_async(adding(b"%d" % n))) == b"%d" % n
+        served = serving() - others
+        commit.close()
+        for thread in served:
+            thread.join()
+
+
+def test_an_operation_that_ends_threads_ends_only_itself(
+    store: CountingStore, crowd: Crowd, loops: list[asyncio.AbstractEventLoop]
+) -> None:
+    """Coroutines are served by one thread, which goes on."""
+
+    def interrupted(writer: Writer) -> bytes:
+        raise InterruptError
+
+    poison = crowd.submit_async(loops[0], interrupted)
+    futures = [crowd.submit_async(loops[1], adding(b"%d" % n)) for n in range(3)]
+    crowd.go()
+    assert [future.result() for future in futures] == [b"0", b"1", b"2"]
+    with pytest.raises(InterruptError):
+        poison.result()
+
+
+def test_closing_while_others_commit_leaves_one_leader(store: CountingStore) -> None:
+    """The thread that serves coroutines ends; it does not begin to work beside the leader."""
+    others = serving()
+    commit = GroupCommit(store)
+    asyncio.run(commit.run_async(adding(b"served")))  # that thread is there, and idle
+    served = serving() - others
+    store.writes = 0
+    crowd = Crowd(store, commit)
+    futures = [crowd.submit(adding(b"%d" % n)) for n in range(4)]
+    commit.close()
+    for thread in served:
+        thread.join()
+    assert store.writes == 1
+    crowd.go()
+    assert [future.result() for future in futures] == [b"0", b"1", b"2", b"3"]
+    assert store.writes == 2
+    crowd.pool.shutdown()

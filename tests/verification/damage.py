@@ -1,0 +1,102 @@
+"""Stores with one record changed, and what must hold once they were repaired."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
+from tests.engine import reachability, stores
+from tests.reliability.checking import content
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
+    from langgraph.checkpoint.lmdb.verification.report import VerifyReport
+    from tests.reliability.oracle import Key, Stored
+
+Records = dict[bytes, bytes]
+
+
+class Original:
+    """A store as it was before anything happened to it."""
+
+    def __init__(self) -> None:
+        kv = MemoryStore()
+        saver = stores.fill(kv)
+        with kv.read() as reader:
+            self.records: Records = dict(reader.range(b"", b"\xff" * 512))
+        self.content = content(saver)
+        self.history = {key: history(saver, key) for key in self.content}
+
+    def keys(self, random: Random, count: int) -> list[bytes]:
+        """Keys of every kind, at most so many of each."""
+        kinds: dict[Any, list[bytes]] = defaultdict(list)
+        for key in sorted(self.records):
+            kinds[key[:1] + key[2:3] * (key[:1] == b"t")].append(key)
+        return [key for of in kinds.values() for key in random.sample(of, min(len(of), count))]
+
+
+def history(saver: LmdbSaver, key: Key) -> Any:
+    """What the channel without a value of its own is rebuilt from."""
+    return saver.get_delta_channel_history(config=stores.config(*key), channels=["delta"])
+
+
+def store_of(records: Records, kv: MemoryStore | None = None) -> MemoryStore:
+    """A store that holds just this."""
+    kv = MemoryStore() if kv is None else kv
+
+    def fill(writer: Any) -> None:
+        for key, value in records.items():
+            writer.put(key, value)
+
+    kv.write(fill)
+    return kv
+
+
+def flipped(value: bytes, random: Random) -> bytes:
+    """A value with one bit changed; an empty one is not empty any more."""
+    if not value:
+        return b"\x00"
+    at = random.randrange(len(value))
+    return value[:at] + bytes((value[at] ^ 1 << random.randrange(8),)) + value[at + 1 :]
+
+
+def assert_repaired(kv: KeyValueStore, found: VerifyReport, original: Original) -> None:
+    """Assert that the store is whole, takes new checkpoints, and holds what it held, but for what
+    the report says."""
+    reachability.check(kv)
+    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    lost = {(p.thread_id, p.checkpoint_ns, p.checkpoint_id) for p in found.lost}
+    kinds = {problem.kind for problem in found.lost}
+    there = content(saver)
+    for key, stored in original.content.items():
+        if key not in there:
+            assert key in lost or "lost_name" in kinds, (key, found.problems)
+            continue
+        assert_same(key, there[key], stored, lost, kinds)
+        try:
+            same = history(saver, key) == original.history[key]
+            assert same or "lost_writes" in kinds, key
+        except DamagedError:
+            assert "lost_history" in kinds
+    stores.grow(saver, "a", 50, 52)
+    stores.grow(saver, "another", 1, 3)
+    reachability.check(kv)
+    saver.delete_thread("a")
+    reachability.check(kv)
+
+
+def assert_same(key: Key, found: Stored, stored: Stored, lost: set[Any], kinds: set[str]) -> None:
+    """Assert that a checkpoint is what it was."""
+    if found.parent != stored.parent:
+        assert (*key[:2], stored.parent) in lost
+        found = found._replace(parent=stored.parent)
+    if "lost_thread" in kinds:
+        found = found._replace(expires=stored.expires)
+    if "lost_writes" in kinds:
+        found = found._replace(writes=stored.writes)
+    assert found == stored

@@ -1,0 +1,230 @@
+"""`verify` notices whatever is not as it was stored, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import Any
+
+import pytest
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.engine import threads
+from langgraph.checkpoint.lmdb.errors import StoreIOError
+from langgraph.checkpoint.lmdb.format import envelope, keys
+from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
+from langgraph.checkpoint.lmdb.verification import report
+from langgraph.checkpoint.lmdb.verification.repair import repair
+from langgraph.checkpoint.lmdb.verification.verify import verify
+from tests.engine import reachability, stores
+from tests.reliability.oracle import Worker
+from tests.verification.damage import Original, flipped, store_of
+
+HOW = ("deleted", "flipped", "moved")
+
+
+@pytest.fixture(scope="module")
+def original() -> Original:
+    return Original()
+
+
+def test_a_store_with_something_of_everything_has_no_problems(original: Original) -> None:
+    found = verify(store_of(original.records))
+    assert found.ok, found.problems
+    assert found.checked["threads"] == 9
+    assert found.checked["checkpoints"] == len(original.content)
+    assert found.pages_unchecked is not None
+
+
+def test_no_false_alarm_whatever_the_calls() -> None:
+    for seed in range(3):
+        kv = MemoryStore()
+        saver = LmdbSaver.on(kv)
+        worker = Worker("a", ["put", "replace", "put_writes", "prune", "copy_thread"])
+        worker.kinds += ["delete_for_runs", "set_ttl", "sweep", "delete_thread"]
+        worker.begin(f"{seed}", 0)
+        for _ in range(25):
+            operation = worker.next()
+            operation.call(saver)
+            worker.state = operation.after(worker.state)
+            found = verify(kv)
+            assert found.ok, (operation.kind, found.problems)
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_every_record_that_is_changed_is_noticed(how: str, original: Original) -> None:
+    random = Random(1)
+    for key in original.keys(random, 3):
+        changed = dict(original.records)
+        value = changed.pop(key)
+        if how == "flipped":
+            changed[key] = flipped(value, random)
+        elif how == "moved":
+            changed[key + b"\x07"] = value
+        found = verify(store_of(changed))
+        assert not found.ok, key
+        assert all(problem.outcome == "found" for problem in found.problems)
+        assert json.loads(json.dumps(found.to_dict()))["ok"] is False
+
+
+def test_a_problem_says_where_it_is(original: Original) -> None:
+    key = keys.checkpoint(1, 0, "0003")
+    changed = dict(original.records)
+    changed[key] = flipped(changed[key], Random(1))
+    (problem,) = [p for p in verify(store_of(changed)).problems if p.record == key.hex()]
+    assert problem.kind == report.DAMAGED
+    where = (problem.thread_id, problem.checkpoint_ns, problem.checkpoint_id)
+    assert where == ("a", "", "0003")
+
+
+def test_a_chunk_that_is_gone_is_named(original: Original) -> None:
+    key = next(key for key in sorted(original.records) if key.startswith(keys.of_thread(b"d", 1)))
+    changed = {other: value for other, value in original.records.items() if other != key}
+    found = verify(store_of(changed))
+    missing = [p for p in found.problems if p.kind == report.MISSING]
+    assert {problem.record for problem in missing} == {key.hex()}
+    assert {problem.thread_id for problem in missing} == {"a", "copy", "fork", "copy of fork"}
+    assert all(problem.channel for problem in missing)
+
+
+def test_a_value_of_another_length_is_noticed_where_every_record_is_sound(
+    original: Original,
+) -> None:
+    """As someone makes it who can seal records."""
+    random = Random(2)
+    chunks = [key for key in sorted(original.records) if key.startswith(keys.of_thread(b"d", 1))]
+    key = random.choice(chunks)
+    changed = dict(original.records)
+    payload = envelope.unseal(key, changed[key])
+    changed[key] = envelope.seal(key, envelope.pack(payload + b"\xc0", None))
+    found = verify(store_of(changed))
+    assert report.DAMAGED in found.counts
+
+
+def test_what_a_newer_release_wrote_is_called_that(original: Original) -> None:
+    key = keys.checkpoint(1, 0, "0003")
+    changed = dict(original.records)
+    changed[key] = envelope.seal(key, b"\x63" + b"payload")
+    assert report.NEWER in verify(store_of(changed)).counts
+
+
+def test_progress_counts_threads_and_no_snapshot_stays_open(original: Original) -> None:
+    kv = store_of(original.records)
+    seen: list[tuple[int, int]] = []
+
+    def progress(done: int, total: int) -> None:
+        seen.append((done, total))
+        kv.write(lambda writer: None)  # would fail inside of a snapshot
+
+    verify(kv, progress)
+    assert seen[0] == (0, seen[0][1])
+    assert seen[-1] == (seen[0][1], seen[0][1])
+
+
+def test_writers_go_on_meanwhile_and_raise_no_alarm() -> None:
+    kv = MemoryStore()
+    saver = stores.fill(kv)
+    worker = Worker("w")
+    worker.kinds = [kind for kind in worker.kinds if kind != "compact"]
+    worker.begin("1", 0)
+
+    def write(done: int, total: int) -> None:
+        for _ in range(5):
+            operation = worker.next()
+            operation.call(saver)
+            worker.state = operation.after(worker.state)
+        saver.delete_thread(["a", "fork", "copy", "pruned"][done % 4])
+
+    found = verify(kv, write)
+    assert found.ok, found.problems
+
+
+def test_an_interrupted_deletion_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    kv = MemoryStore()
+    saver = stores.fill(kv)
+    monkeypatch.setattr("langgraph.checkpoint.lmdb.engine.prune.ERASED_AT_ONCE", 3)
+    core: Any = saver._core
+    kv.write(core.housekeeping.delete_thread("a"))
+    assert verify(kv).ok
+    for _ in range(2):
+        kv.write(core.housekeeping.erase(1))
+        found = verify(kv)
+        assert found.ok, found.problems
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("updated", 1),
+        ("filed", 1),
+        ("next_arena", 0),
+        ("next_namespace", 1),
+        ("checkpoints", 1),
+        ("writes", 1),
+        ("size", 1),
+        ("owners", [5]),
+        ("ttl", 1),
+        ("settled", True),
+        ("grown", False),
+        ("oldest", None),
+        ("id", "another"),
+        ("number", 2),
+    ],
+)
+def test_a_wrong_field_of_a_thread_is_noticed_and_repaired(
+    field: str, value: object, original: Original
+) -> None:
+    """As a mistake of this package would leave it: sealed, and wrong."""
+    kv = store_of(original.records)
+    key = keys.thread_number(1)
+    with kv.read() as reader:
+        thread = threads.decode(key, reader.get(key) or b"")
+    setattr(thread, field, value)
+    sealed = envelope.seal(key, envelope.pack(threads._payload(thread), None))
+    kv.write(lambda writer: writer.put(key, sealed))
+    found = verify(kv)
+    assert not found.ok
+    if field in ("checkpoints", "writes"):
+        assert any(field.rstrip("s") in problem.message for problem in found.problems)
+    settings: Any = LmdbSaver.on(MemoryStore(), clock=stores.Clock())._core.store.settings
+    assert repair(kv, settings).ok
+    reachability.check(kv)
+
+
+def test_a_namespace_that_holds_nothing_is_noticed(original: Original) -> None:
+    kv = store_of(original.records)
+    key = keys.namespace(1, "empty")
+    sealed = envelope.seal(key, envelope.pack(envelope.encode((1, "empty")), None))
+    kv.write(lambda writer: writer.put(key, sealed))
+    assert not verify(kv).ok  # the number is another's
+    sealed = envelope.seal(key, envelope.pack(envelope.encode((3, "empty")), None))
+    kv.write(lambda writer: writer.put(key, sealed))
+    (orphan, count) = verify(kv).problems
+    assert {orphan.kind, count.kind} == {report.ORPHAN, report.WRONG_COUNT}
+
+
+class ForgetfulStore(MemoryStore):
+    """Undoes a transaction when it is told to."""
+
+    undo = False
+
+    def write(self, apply: Any) -> Any:
+        def undone(writer: Any) -> Any:
+            result = apply(writer)
+            if self.undo:
+                raise StoreIOError("as told")
+            return result
+
+        return super().write(undone)
+
+
+def test_the_number_of_an_arena_that_was_given_in_vain_is_given_again() -> None:
+    kv = ForgetfulStore()
+    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    at = stores.put(saver, stores.config("a"), "1", {"first": "x" * 2000})
+    kv.undo = True
+    with pytest.raises(StoreIOError):
+        stores.put(saver, at, "2", {"second": "y" * 2000})
+    kv.undo = False
+    stores.put(saver, at, "2", {"second": "z" * 2000})
+    assert verify(kv).ok

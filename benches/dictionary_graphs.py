@@ -188,8 +188,8 @@ def _extend(state: list[str], writes: Sequence[list[str]]) -> list[str]:
 def log(saver: Any, prose: Prose) -> None:
     """Channels that store what was added to them."""
     channel: Any = DeltaChannel(_extend, snapshot_frequency=5)
-    hints = {"log": Annotated[list[str], channel], "turns": int}
-    state: Any = TypedDict("state", hints)  # type: ignore[misc]
+    dedup_cache = {"log": Annotated[list[str], channel], "turns": int}
+    state: Any = TypedDict("state", dedup_cache)  # type: ignore[misc]
     steps: list[Any] = [
         ("observe", lambda s: {"log": [prose.text(100)], "turns": s.get("turns", 0) + 1}),
         ("reflect", lambda s: {"log": [prose.text(60)]}),

@@ -26,7 +26,7 @@ class UnsupportedError(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
+class ThreadVersion:
     """Where one saver keeps one run's data."""
 
     directory: Path
@@ -43,9 +43,9 @@ class Saver:
     """What has to be importable, as `package.module:name`."""
     distribution: str
     durability: str
-    open: Callable[[Place, bool], AbstractContextManager[BaseCheckpointSaver[Any]]]
+    open: Callable[[ThreadVersion, bool], AbstractContextManager[BaseCheckpointSaver[Any]]]
     """Open the store; the flag says whether commits must be durable (not so while filling)."""
-    open_async: Callable[[Place], AbstractAsyncContextManager[BaseCheckpointSaver[Any]]]
+    open_async: Callable[[ThreadVersion], AbstractAsyncContextManager[BaseCheckpointSaver[Any]]]
     async_title: str = ""
     persistent: bool = True
     server: bool = False
@@ -102,7 +102,7 @@ class Bench:
     """One measurement: a saver, a place for its data, and the sizes to run at."""
 
     saver: Saver
-    place: Place
+    place: ThreadVersion
     quick: bool
     progress: Callable[[float], None]
 

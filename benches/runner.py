@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from benches import machine, postgres
 from benches.measure import allocated
-from benches.model import Bench, Place, Saver, UnsupportedError, Workload
+from benches.model import Bench, Saver, ThreadVersion, UnsupportedError, Workload
 from benches.savers import SAVERS
 from benches.units import shown
 from benches.workloads import WORKLOADS
@@ -158,21 +158,21 @@ class _Session:
             return self._child(workload, saver, place, "run", task)
 
     @contextmanager
-    def _place(self, saver: Saver) -> Iterator[Place]:
+    def _place(self, saver: Saver) -> Iterator[ThreadVersion]:
         if saver.server:
             assert self._server is not None
             with self._server.database("bench") as directory:
-                yield Place(directory, self._server.dsn("bench"), allocated(directory))
+                yield ThreadVersion(directory, self._server.dsn("bench"), allocated(directory))
             return
         directory = self._directory / "store"
         directory.mkdir()
         try:
-            yield Place(directory)
+            yield ThreadVersion(directory)
         finally:
             shutil.rmtree(directory)
 
     def _child(
-        self, workload: Workload, saver: Saver, place: Place, phase: Phase, task: TaskID
+        self, workload: Workload, saver: Saver, place: ThreadVersion, phase: Phase, task: TaskID
     ) -> dict[str, Any]:
         receiver, sender = self._context.Pipe(duplex=False)
         arguments = (sender, workload.name, saver.name, place, self._options.quick, phase)
@@ -197,7 +197,7 @@ class _Session:
 
 
 def _measure(
-    sender: Connection, workload: str, saver: str, place: Place, quick: bool, phase: Phase
+    sender: Connection, workload: str, saver: str, place: ThreadVersion, quick: bool, phase: Phase
 ) -> None:
     """The child: one phase of one pair, its progress and its outcome sent to the parent."""
     chosen = WORKLOADS[workload]

@@ -11,7 +11,7 @@ from contextlib import (
 )
 from typing import TYPE_CHECKING, Any
 
-from benches.model import Place, Saver
+from benches.model import Saver, ThreadVersion
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -25,14 +25,14 @@ _MAP_SIZE = 64 << 30
 
 
 @contextmanager
-def _floor(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+def _floor(place: ThreadVersion, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
     from benches.floor import ReferenceSaver
 
     yield ReferenceSaver()
 
 
 @contextmanager
-def _memory(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+def _memory(place: ThreadVersion, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
     from langgraph.checkpoint.memory import InMemorySaver
 
     with InMemorySaver() as saver:
@@ -40,7 +40,7 @@ def _memory(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
 
 
 @contextmanager
-def _sqlite(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+def _sqlite(place: ThreadVersion, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
     from langgraph.checkpoint.sqlite import SqliteSaver
 
     with SqliteSaver.from_conn_string(str(place.directory / "checkpoints.sqlite")) as saver:
@@ -51,7 +51,7 @@ def _sqlite(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
 
 
 @asynccontextmanager
-async def _async_sqlite(place: Place) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+async def _async_sqlite(place: ThreadVersion) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
     path = str(place.directory / "checkpoints.sqlite")
@@ -61,7 +61,7 @@ async def _async_sqlite(place: Place) -> AsyncIterator[BaseCheckpointSaver[Any]]
 
 
 @contextmanager
-def _postgres(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+def _postgres(place: ThreadVersion, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
     from langgraph.checkpoint.postgres import PostgresSaver
 
     with PostgresSaver.from_conn_string(place.dsn) as saver:
@@ -74,7 +74,7 @@ def _postgres(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]
 
 
 @asynccontextmanager
-async def _async_postgres(place: Place) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+async def _async_postgres(place: ThreadVersion) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 
     async with AsyncPostgresSaver.from_conn_string(place.dsn) as saver:
@@ -83,7 +83,7 @@ async def _async_postgres(place: Place) -> AsyncIterator[BaseCheckpointSaver[Any
 
 
 @contextmanager
-def _peer_environment(place: Place, durable: bool) -> Iterator[lmdb.Environment]:
+def _peer_environment(place: ThreadVersion, durable: bool) -> Iterator[lmdb.Environment]:
     import lmdb
 
     path = str(place.directory / "peer")
@@ -92,7 +92,7 @@ def _peer_environment(place: Place, durable: bool) -> Iterator[lmdb.Environment]
 
 
 @contextmanager
-def _lmdb_peer(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+def _lmdb_peer(place: ThreadVersion, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
     from langgraph_checkpoint_lmdb import LMDBSaver
 
     with _peer_environment(place, durable) as env:
@@ -100,7 +100,7 @@ def _lmdb_peer(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]
 
 
 @asynccontextmanager
-async def _async_lmdb_peer(place: Place) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+async def _async_lmdb_peer(place: ThreadVersion) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     from langgraph_checkpoint_lmdb import AsyncLMDBSaver
 
     with _peer_environment(place, True) as env:
@@ -108,7 +108,7 @@ async def _async_lmdb_peer(place: Place) -> AsyncIterator[BaseCheckpointSaver[An
 
 
 @contextmanager
-def _lmdb(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+def _lmdb(place: ThreadVersion, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
     from langgraph.checkpoint.lmdb import LmdbSaver
 
     with LmdbSaver(place.directory / "checkpoints", sync="full" if durable else "off") as saver:
@@ -116,19 +116,19 @@ def _lmdb(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
 
 
 @contextmanager
-def _lmdb_unflushed(place: Place, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+def _lmdb_unflushed(place: ThreadVersion, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
     with _lmdb(place, False) as saver:
         yield saver
 
 
 def _same(
-    opener: Callable[[Place, bool], AbstractContextManager[BaseCheckpointSaver[Any]]],
-) -> Callable[[Place], AbstractAsyncContextManager[BaseCheckpointSaver[Any]]]:
+    opener: Callable[[ThreadVersion, bool], AbstractContextManager[BaseCheckpointSaver[Any]]],
+) -> Callable[[ThreadVersion], AbstractAsyncContextManager[BaseCheckpointSaver[Any]]]:
     """The async face of a saver that has both in one class."""
 
     @asynccontextmanager
     @functools.wraps(opener)
-    async def open_async(place: Place) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+    async def open_async(place: ThreadVersion) -> AsyncIterator[BaseCheckpointSaver[Any]]:
         with opener(place, True) as saver:
             yield saver
 

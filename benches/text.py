@@ -25,8 +25,8 @@ def _vocabulary() -> tuple[list[str], list[float]]:
             rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(syllables)
         )
         words[word] = None
-    weights = [1 / (rank + 20) for rank in range(_VOCABULARY)]
-    return list(words), list(itertools.accumulate(weights))
+    stored_sizes = [1 / (rank + 20) for rank in range(_VOCABULARY)]
+    return list(words), list(itertools.accumulate(stored_sizes))
 
 
 class Writer:
@@ -37,12 +37,12 @@ class Writer:
 
     def prose(self, size: int) -> str:
         """Sentences of exactly `size` ASCII characters."""
-        words, weights = _vocabulary()
+        words, stored_sizes = _vocabulary()
         sentences: list[str] = []
         missing = size
         while missing > 0:
             sentence = " ".join(
-                self._rng.choices(words, cum_weights=weights, k=self._rng.randint(6, 18))
+                self._rng.choices(words, cum_weights=stored_sizes, k=self._rng.randint(6, 18))
             )
             sentences.append(f"{sentence.capitalize()}.")
             missing -= len(sentence) + 2

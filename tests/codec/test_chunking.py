@@ -32,7 +32,7 @@ def body(kind: str, size: int, seed: int) -> bytes:
 @given(st.sampled_from(KINDS), sizes, seeds, st.sampled_from([0, 10**6, 10**8]))
 def test_parts_join_and_are_bounded(kind: str, size: int, seed: int, more: int) -> None:
     whole = body(kind, size, seed)
-    parts = chunking.cut(whole, size + more)
+    parts = chunking.split_chunks(whole, size + more)
     assert b"".join(parts) == whole
     assert all(0 < len(part) <= MAX_CHUNK for part in parts)
     assert all(len(part) >= 1024 for part in parts[:-1])
@@ -48,8 +48,8 @@ def test_cuts_meet_again_behind_an_edit(kind: str) -> None:
         at = rng.randrange(len(whole))
         edit = rng.randbytes(rng.randrange(60))
         edited = whole[:at] + edit + whole[at + len(edit) // 2 :]
-        before = set(chunking.cut(whole, len(whole)))
-        new.append(sum(part not in before for part in chunking.cut(edited, len(edited))))
+        before = set(chunking.split_chunks(whole, len(whole)))
+        new.append(sum(part not in before for part in chunking.split_chunks(edited, len(edited))))
     assert sum(new) <= 4 * len(new)
 
 
@@ -62,9 +62,9 @@ def test_elements_are_those_of_the_array(values: list[object]) -> None:
         return
     found = chunking.elements(encoded)
     assert [msgpack.unpackb(one, strict_map_key=False) for one in found] == values
-    assert chunking.array_head(len(values)) + b"".join(found) == encoded
-    head, rest = chunking.split_head("msgpack", encoded)
-    assert head == chunking.array_head(len(values))
+    assert chunking.array_header(len(values)) + b"".join(found) == encoded
+    head, rest = chunking.split_header("msgpack", encoded)
+    assert head == chunking.array_header(len(values))
     assert head + rest == encoded
 
 
@@ -74,7 +74,7 @@ def test_garbage_is_no_array(data: bytes) -> None:
         found = chunking.elements(data)
     except ValueError:
         return
-    assert chunking.array_head(len(found)) + b"".join(found) == data or data[0] in (0xDC, 0xDD)
+    assert chunking.array_header(len(found)) + b"".join(found) == data or data[0] in (0xDC, 0xDD)
 
 
 @given(st.sampled_from(KINDS), seeds, st.integers(0, 200_000), st.integers(0, 200_000), st.binary())

@@ -14,9 +14,9 @@ from langgraph.checkpoint.serde.types import _DeltaSnapshot as Snapshot
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.codec import delta_snapshot, value_codec
-from langgraph.checkpoint.lmdb.codec.delta_snapshot import Wrapper
+from langgraph.checkpoint.lmdb.codec.delta_snapshot import DeltaSnapshotFormat
 from langgraph.checkpoint.lmdb.engine import checkpoints
-from langgraph.checkpoint.lmdb.engine.chunks import Chunked
+from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.saver.same import rebuilt, same
 from tests.saver.values import checkpoint, config, message, words
@@ -42,13 +42,13 @@ def got(saver: LmdbSaver, number: int) -> Any:
     return found.checkpoint["channel_values"]["x"]
 
 
-def stored(saver: LmdbSaver, number: int) -> tuple[Chunked, bytes]:
+def stored(saver: LmdbSaver, number: int) -> tuple[ChunkedValue, bytes]:
     """How a value is stored, and its payload."""
-    with saver._core.store.snapshot() as snapshot:
+    with saver._session.store.snapshot() as snapshot:
         record = checkpoints.read(snapshot.reader, 1, 0, f"{number}")
         assert record is not None
         value = record.values["x"]
-        assert isinstance(value, Chunked)
+        assert isinstance(value, ChunkedValue)
         return value, snapshot.payload(value)
 
 
@@ -60,7 +60,7 @@ def test_a_snapshot_is_stored_as_the_serialiser_makes_it(size: int, cache_size: 
     saver = LmdbSaver.on(kv, cache_size=cache_size)
     put(saver, 1, value)
     how, payload = stored(saver, 1)
-    assert how.shape == value_codec.MESSAGES
+    assert how.encoding == value_codec.MESSAGES
     assert payload == SERDE.dumps_typed(value)[1]
     for reader in (saver, LmdbSaver.on(kv)):
         for _ in range(3):
@@ -111,23 +111,23 @@ def test_a_release_of_langgraph_without_the_wrapper(
     kv, value = MemoryStore(), Snapshot([message(n) for n in range(20)])
     saver = LmdbSaver.on(kv)
     unknown = LmdbSaver.on(kv)
-    monkeypatch.setattr(unknown._core.codec, "_wrapper", None)
+    monkeypatch.setattr(unknown._session.codec, "_snapshot_format", None)
     put(saver if wrote else unknown, 1, value)
     for reader in (saver, unknown):
         assert same(got(reader, 1).value, rebuilt(value.value))
 
 
 def test_a_wrapper_that_is_another_one_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Wrapper.of(SERDE) is not None
+    assert DeltaSnapshotFormat.of(SERDE) is not None
     monkeypatch.setattr(delta_snapshot.types, "_DeltaSnapshot", tuple)
-    assert Wrapper.of(SERDE) is None
+    assert DeltaSnapshotFormat.of(SERDE) is None
     monkeypatch.delattr(delta_snapshot.types, "_DeltaSnapshot")
-    assert Wrapper.of(SERDE) is None
+    assert DeltaSnapshotFormat.of(SERDE) is None
 
 
 @given(st.integers(1, 70_000) | st.sampled_from([2**16 - 1, 2**16, 2**32 - 1]))
 def test_heads(size: int) -> None:
-    wrapper = Wrapper(Snapshot, 7)
+    wrapper = DeltaSnapshotFormat(Snapshot, 7)
     head = wrapper.head(size)
     if size < 2**17:
         content = bytes(size)
@@ -135,4 +135,4 @@ def test_heads(size: int) -> None:
     assert delta_snapshot.inner_head(head + b"\x91") == b"\x91"
     assert wrapper.is_around(head + b"\x91", len(head) + size)
     assert not wrapper.is_around(head + b"\x91", len(head) + size + 1)
-    assert not Wrapper(Snapshot, 8).is_around(head + b"\x91", len(head) + size)
+    assert not DeltaSnapshotFormat(Snapshot, 8).is_around(head + b"\x91", len(head) + size)

@@ -61,7 +61,7 @@ class Scene:
         self.expected: dict[int, dict[str, Any]] = {}
         self.parents: dict[int, int | None] = {}
         self.writes: dict[int, list[Any]] = {}
-        self.state: dict[str, Any] = {kind: value(rng, kind) for kind in kinds}
+        self.fingerprint: dict[str, Any] = {kind: value(rng, kind) for kind in kinds}
         self.head: int | None = None
         self.number = 0
 
@@ -93,21 +93,21 @@ class Scene:
 
     def put(self, w: int, rng: Random, *, writes: bool = False) -> None:
         """Change the state somewhere, and put it on top of the head."""
-        before = copy.deepcopy(self.state)
+        before = copy.deepcopy(self.fingerprint)
         for _ in range(rng.randrange(4)):
-            channel = rng.choice([*self.state])
-            self.state[channel] = mutate(rng, self.state[channel])
+            channel = rng.choice([*self.fingerprint])
+            self.fingerprint[channel] = mutate(rng, self.fingerprint[channel])
         try:
-            put = copy.deepcopy(self.state)
+            put = copy.deepcopy(self.fingerprint)
             expected = {channel: (rebuilt(found), found) for channel, found in put.items()}
         except TypeError:
             with pytest.raises(SerializationError):
                 self._put(w, self.number + 1)
-            self.state = before
+            self.fingerprint = before
             return
         self.number += 1
         if writes and self.head is not None:
-            rows = [*self.state.items()]
+            rows = [*self.fingerprint.items()]
             self.savers[w].put_writes(self.config(self.head), rows, f"task{self.number:06}")
             self.writes[self.head] = [*self.writes.get(self.head, []), *expected.items()]
         self._put(w, self.number)
@@ -116,14 +116,14 @@ class Scene:
         self.head = self.number
 
     def _put(self, w: int, number: int) -> None:
-        versions = dict.fromkeys(self.state, number)
+        versions = dict.fromkeys(self.fingerprint, number)
         self.savers[w].put(
             self.config(self.head),
             {
                 "v": 4,
                 "ts": "",
                 "id": f"{number:06}",
-                "channel_values": self.state,
+                "channel_values": self.fingerprint,
                 "channel_versions": versions,
                 "versions_seen": {},
             },
@@ -161,14 +161,14 @@ class Scene:
             self.head = max(self.expected)
         elif self.expected and how == "fork":
             self.head = rng.choice([*self.expected])
-            self.state = self.got(w, self.head)
+            self.fingerprint = self.got(w, self.head)
         elif self.expected and self.head in self.expected:
             got = self.got(w, self.head)
             for channel in got:  # whoever gets a value may do with it what he likes
                 got[channel] = mutate(rng, mutate(rng, got[channel]))
             if rng.random() < 0.5:
                 self.put(w, rng)
-                self.state = got
+                self.fingerprint = got
 
 
 @pytest.mark.parametrize("cache_size", [0, 20_000, 1 << 26])

@@ -53,9 +53,9 @@ def test_all_classes_of_langchain_are_known() -> None:
 def test_an_image_makes_the_same_message(cls: type) -> None:
     original = rebuilt(made(cls))
     before = copy.deepcopy(original)
-    image = messages.image(original)
+    image = messages.make_template(original)
     assert image is not None
-    first, second = messages.rebuild([cls, cls], [image, image])
+    first, second = messages.instantiate([cls, cls], [image, image])
     assert same(first, original)
     first.additional_kwargs["a"][1]["b"] = "changed"
     first.additional_kwargs["c"] = 1
@@ -87,9 +87,9 @@ def test_an_image_makes_the_same_message(cls: type) -> None:
 )
 def test_any_change_changes_the_state(cls: type, length: int, change: Any) -> None:
     one, other = made(cls, length), made(cls, length)
-    assert messages.states([one]) == messages.states([other])
+    assert messages.fingerprints([one]) == messages.fingerprints([other])
     change(other)
-    assert messages.states([one]) != messages.states([other])
+    assert messages.fingerprints([one]) != messages.fingerprints([other])
 
 
 @given(seeds, seeds)
@@ -99,7 +99,9 @@ def test_equal_states_serialise_to_equal_bytes(seed: int, change: int) -> None:
     one = message(Random(seed))
     other = copy.deepcopy(one)
     mutate(Random(change), other)
-    if messages.is_plain(one) and messages.states([one]) == messages.states([other]):
+    if messages.is_json_only(one) and messages.fingerprints([one]) == messages.fingerprints(
+        [other]
+    ):
         assert type(one) is not type(other) or serde.dumps_typed(one) == serde.dumps_typed(other)
     assert same(one, message(Random(seed)))
 
@@ -107,12 +109,12 @@ def test_equal_states_serialise_to_equal_bytes(seed: int, change: int) -> None:
 @given(seeds)
 def test_an_image_is_made_of_plain_messages_alone(seed: int) -> None:
     original = rebuilt(message(Random(seed)))
-    image = messages.image(original)
+    image = messages.make_template(original)
     assert (image is not None) == (
-        type(original) in messages.MESSAGE_TYPES and messages.is_plain(original)
+        type(original) in messages.MESSAGE_TYPES and messages.is_json_only(original)
     )
     if image is not None:
-        assert same(messages.rebuild([type(original)], [image])[0], original)
+        assert same(messages.instantiate([type(original)], [image])[0], original)
 
 
 @pytest.mark.parametrize(
@@ -125,16 +127,16 @@ def test_an_image_is_made_of_plain_messages_alone(seed: int) -> None:
 def test_no_image_of_a_message_that_pydantic_would_not_make(attribute: str, value: Any) -> None:
     """Deserialising makes one of whatever a store says."""
     message = HumanMessage.model_construct(content="said", type="human")
-    assert messages.image(message) is not None
+    assert messages.make_template(message) is not None
     object.__setattr__(message, attribute, value)
-    assert messages.image(message) is None
+    assert messages.make_template(message) is None
 
 
 def test_names_that_a_store_chose_are_forgotten_with_it() -> None:
     before = messages._shared.cache_info().currsize
     for number in range(100):
         original = rebuilt(HumanMessage("said", **{f"extra {number}": 1}))
-        image = messages.image(original)
+        image = messages.make_template(original)
         assert image is not None
-        assert same(messages.rebuild([HumanMessage], [image])[0], original)
+        assert same(messages.instantiate([HumanMessage], [image])[0], original)
     assert messages._shared.cache_info().currsize <= before + 2

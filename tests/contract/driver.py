@@ -1,6 +1,6 @@
 """The sync and the async face of a saver behind one blocking interface.
 
-A test of the contract is written once, against `Face`, and runs on both.
+A test of the contract is written once, against `SaverDriver`, and runs on both.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _numbers = itertools.count()
 
 
-class Face:
+class SaverDriver:
     """Drives the sync methods of `saver`, or with a loop the async ones."""
 
     def __init__(
@@ -34,9 +34,9 @@ class Face:
         self.saver = saver
         self.loop = loop
 
-    def on(self, saver: BaseCheckpointSaver[Any]) -> Face:
+    def on(self, saver: BaseCheckpointSaver[Any]) -> SaverDriver:
         """The same face of another saver."""
-        return Face(saver, self.loop)
+        return SaverDriver(saver, self.loop)
 
     def put(
         self,
@@ -118,7 +118,7 @@ def checkpoint(id: str, values: dict[str, Any], versions: dict[str, Any]) -> Che
 
 
 def put(
-    face: Face,
+    driver: SaverDriver,
     id: str,
     values: dict[str, Any] | None = None,
     *,
@@ -132,7 +132,7 @@ def put(
     """Put a checkpoint; each value gets the checkpoint's id as its version unless told."""
     values = values or {}
     versions = dict.fromkeys(values, id) if versions is None else versions
-    return face.put(
+    return driver.put(
         config(thread, ns, parent),
         checkpoint(id, values, versions),
         {"source": "loop", "step": 1, "parents": {}, **metadata},
@@ -140,25 +140,25 @@ def put(
     )
 
 
-def put_chain(face: Face, ids: Sequence[str], **options: Any) -> list[RunnableConfig]:
+def put_chain(driver: SaverDriver, ids: Sequence[str], **options: Any) -> list[RunnableConfig]:
     """Put checkpoints each of which is the parent of the next, with a value of its own."""
     parents = [None, *ids[:-1]]
     return [
-        put(face, cid, {"value": f"value of {cid}"}, parent=parent, **options)
+        put(driver, cid, {"value": f"value of {cid}"}, parent=parent, **options)
         for cid, parent in zip(ids, parents, strict=True)
     ]
 
 
-def values(face: Face, at: RunnableConfig) -> dict[str, Any]:
+def values(driver: SaverDriver, at: RunnableConfig) -> dict[str, Any]:
     """The channel values of a checkpoint that must be there."""
-    got = face.get(at)
+    got = driver.get(at)
     assert got is not None, f"no checkpoint at {at}"
     return got["channel_values"]
 
 
-def writes(face: Face, at: RunnableConfig) -> list[tuple[str, str, Any]]:
+def writes(driver: SaverDriver, at: RunnableConfig) -> list[tuple[str, str, Any]]:
     """The pending writes of a checkpoint that must be there."""
-    got = face.get_tuple(at)
+    got = driver.get_tuple(at)
     assert got is not None, f"no checkpoint at {at}"
     return [*(got.pending_writes or [])]
 

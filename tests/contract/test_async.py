@@ -14,7 +14,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import StoreClosedError, ThreadExistsError
-from tests.contract.driver import Face, checkpoint, config, ids, put, put_chain, values
+from tests.contract.driver import SaverDriver, checkpoint, config, ids, put, put_chain, values
 from tests.contract.holders import write_lock
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def aput(saver: LmdbSaver, cid: str, value: Any, thread: str = "t") -> Coroutine
 
 def test_what_one_face_writes_the_other_reads(saver: LmdbSaver) -> None:
     """One class serves both."""
-    put(Face(saver), "c1", {"value": 1})
+    put(SaverDriver(saver), "c1", {"value": 1})
 
     async def go() -> list[str]:
         await aput(saver, "c2", 2)
@@ -81,7 +81,7 @@ def test_several_loops_at_once(saver: LmdbSaver) -> None:
 def test_it_is_a_context_manager_of_both_kinds(path: Path) -> None:
     """`with` and `async with` close the saver; after that every call says so."""
     with LmdbSaver(path) as one:
-        put(Face(one), "c1", {"value": 1})
+        put(SaverDriver(one), "c1", {"value": 1})
 
     async def go() -> LmdbSaver:
         async with LmdbSaver(path) as other:
@@ -98,7 +98,7 @@ def test_it_is_a_context_manager_of_both_kinds(path: Path) -> None:
 
 def test_the_loop_goes_on_while_a_write_waits(saver: LmdbSaver, path: Path) -> None:
     """The loop is not blocked: it is the loop that ends what the write waits for."""
-    put_chain(Face(saver), ["c1"])
+    put_chain(SaverDriver(saver), ["c1"])
 
     async def go() -> None:
         with write_lock(path) as lock:
@@ -144,10 +144,10 @@ def test_large_state_is_rebuilt_off_the_loop(
     serde = Watching()
     saver = open_saver(serde=serde)
     large = b"x" * 5_000_000
-    put(Face(saver), "c1", {"value": large} if part == "value" else {})
+    put(SaverDriver(saver), "c1", {"value": large} if part == "value" else {})
     if part == "write":
         saver.put_writes(config(id="c1"), [("value", large)], "task")
-    put(Face(saver), "c2", {}, parent="c1", versions={})
+    put(SaverDriver(saver), "c2", {}, parent="c1", versions={})
     reader = saver if known else open_saver(serde=serde)
 
     async def go() -> None:
@@ -169,7 +169,7 @@ def test_large_state_is_rebuilt_off_the_loop(
 def test_what_is_put_is_serialised_before_the_first_await(saver: LmdbSaver, path: Path) -> None:
     """State that changes while a write waits is stored as it was when the write was called."""
     state = {"list": [1]}
-    put(Face(saver), "c0")
+    put(SaverDriver(saver), "c0")
 
     async def go() -> None:
         with write_lock(path) as lock:
@@ -191,7 +191,7 @@ def test_what_is_put_is_serialised_before_the_first_await(saver: LmdbSaver, path
 
 def test_cancelled_calls_leave_the_store_consistent(saver: LmdbSaver, path: Path) -> None:
     """What was cancelled is whole or absent, what was not is stored, later calls work."""
-    put(Face(saver), "a")
+    put(SaverDriver(saver), "a")
 
     async def go() -> None:
         with write_lock(path) as lock:
@@ -213,11 +213,11 @@ def test_cancelled_calls_leave_the_store_consistent(saver: LmdbSaver, path: Path
         await aput(saver, "d", "later")
 
     asyncio.run(go())
-    face = Face(saver)
-    stored = {*ids(face.list(config()))}
+    driver = SaverDriver(saver)
+    stored = {*ids(driver.list(config()))}
     assert {f"c{n:02}" for n in range(1, 40, 2)} | {"d"} <= stored
     for cid in stored - {"a", "d"}:
-        assert values(face, config(id=cid)) == {"value": [int(cid[1:])] * 50}
+        assert values(driver, config(id=cid)) == {"value": [int(cid[1:])] * 50}
     got = saver.get_tuple(config(id="a"))
     assert got is not None
     writes = [*(got.pending_writes or [])]
@@ -228,8 +228,8 @@ def test_cancelled_calls_leave_the_store_consistent(saver: LmdbSaver, path: Path
 
 def test_a_call_that_fails_takes_no_other_with_it(saver: LmdbSaver, path: Path) -> None:
     """Writes that meet at the store share a commit, each with its own result."""
-    put(Face(saver), "c0")
-    put(Face(saver), "c0", thread="taken")
+    put(SaverDriver(saver), "c0")
+    put(SaverDriver(saver), "c0", thread="taken")
 
     async def go() -> list[Any]:
         with write_lock(path) as lock:
@@ -250,7 +250,7 @@ def test_a_call_that_fails_takes_no_other_with_it(saver: LmdbSaver, path: Path) 
 
 def test_a_cancelled_listing_leaves_the_store_consistent(saver: LmdbSaver) -> None:
     """A listing that is cancelled half way holds nothing, and later ones work."""
-    put_chain(Face(saver), [f"c{n:02}" for n in range(50)])
+    put_chain(SaverDriver(saver), [f"c{n:02}" for n in range(50)])
 
     async def listing(half_way: asyncio.Event) -> None:
         async for one in saver.alist(config()):

@@ -24,22 +24,22 @@ from langgraph.checkpoint.lmdb.errors import (
     ReadOnlyError,
     StoreClosedError,
 )
-from tests.contract.driver import Face, checkpoint, config, ids, put, put_chain
+from tests.contract.driver import SaverDriver, checkpoint, config, ids, put, put_chain
 from tests.contract.raw import entries, overwrite, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-CALLS: dict[str, Callable[[Face], Any]] = {
-    "put": lambda face: put(face, "c9", {"value": 9}),
-    "put_writes": lambda face: face.put_writes(config(id="c1"), [("x", 1)], "task"),
-    "delete_thread": lambda face: face.delete_thread("t"),
-    "delete_for_runs": lambda face: face.delete_for_runs(["r"]),
-    "copy_thread": lambda face: face.copy_thread("t", "target"),
-    "prune": lambda face: face.prune(["t"], strategy="delete"),
-    "get_tuple": lambda face: face.get_tuple(config()),
-    "list": lambda face: face.list(None),
-    "get_delta_channel_history": lambda face: face.delta_history(config(), ["value"]),
+CALLS: dict[str, Callable[[SaverDriver], Any]] = {
+    "put": lambda driver: put(driver, "c9", {"value": 9}),
+    "put_writes": lambda driver: driver.put_writes(config(id="c1"), [("x", 1)], "task"),
+    "delete_thread": lambda driver: driver.delete_thread("t"),
+    "delete_for_runs": lambda driver: driver.delete_for_runs(["r"]),
+    "copy_thread": lambda driver: driver.copy_thread("t", "target"),
+    "prune": lambda driver: driver.prune(["t"], strategy="delete"),
+    "get_tuple": lambda driver: driver.get_tuple(config()),
+    "list": lambda driver: driver.list(None),
+    "get_delta_channel_history": lambda driver: driver.delta_history(config(), ["value"]),
 }
 WRITING = [*CALLS][:6]
 
@@ -66,7 +66,7 @@ def test_a_folder_that_holds_something_else(tmp_path: Path) -> None:
 def test_a_store_of_another_format(path: Path, version: Any) -> None:
     """A store of a newer release, or of none that was, is recognised; nothing of it is touched."""
     with LmdbSaver(path) as saver:
-        put_chain(Face(saver), ["c1"])
+        put_chain(SaverDriver(saver), ["c1"])
     before = entries(path)
     (place,) = (place for place in before if b"format" in place[1])
     overwrite(path, {place: sealed(place[1], b"\x00" + msgpack.packb(version))})
@@ -84,8 +84,8 @@ def test_a_store_of_another_format(path: Path, version: Any) -> None:
 def test_a_record_of_a_newer_release(path: Path) -> None:
     """A record in an encoding that this release does not know says so; the others are read."""
     with LmdbSaver(path) as saver:
-        put_chain(Face(saver), ["c1"], thread="newer")
-        put_chain(Face(saver), ["c1"], thread="older")
+        put_chain(SaverDriver(saver), ["c1"], thread="newer")
+        put_chain(SaverDriver(saver), ["c1"], thread="older")
     stored = entries(path)
     place = min(place for place in stored if place[1][:3] == b"t\x01c")
     overwrite(path, {place: sealed(place[1], b"\x7f" + stored[place][5:])})
@@ -125,53 +125,53 @@ def test_a_path_that_is_not_writable() -> None:
     [{}, {"configurable": {}}, {"configurable": {"checkpoint_ns": ""}}],
     ids=["empty", "nothing in it", "no thread"],
 )
-def test_a_config_without_a_thread(face: Face, wrong: Any) -> None:
+def test_a_config_without_a_thread(driver: SaverDriver, wrong: Any) -> None:
     """A config without `thread_id` is refused by every call that needs one."""
-    put_chain(face, ["c1"])
+    put_chain(driver, ["c1"])
     for call in (
-        lambda: face.put(wrong, checkpoint("c2", {}, {}), {}, {}),
-        lambda: face.put_writes(wrong, [("x", 1)], "task"),
-        lambda: face.get_tuple(wrong),
-        lambda: face.get(wrong),
-        lambda: face.delta_history(wrong, ["x"]),
+        lambda: driver.put(wrong, checkpoint("c2", {}, {}), {}, {}),
+        lambda: driver.put_writes(wrong, [("x", 1)], "task"),
+        lambda: driver.get_tuple(wrong),
+        lambda: driver.get(wrong),
+        lambda: driver.delta_history(wrong, ["x"]),
     ):
         with pytest.raises(InvalidConfigError, match="thread_id"):
             call()
-    assert ids(face.list(None)) == ["c1"]
+    assert ids(driver.list(None)) == ["c1"]
 
 
-def test_writes_without_a_checkpoint(face: Face) -> None:
+def test_writes_without_a_checkpoint(driver: SaverDriver) -> None:
     """`put_writes` without a `checkpoint_id` is refused."""
-    put_chain(face, ["c1"])
+    put_chain(driver, ["c1"])
     with pytest.raises(InvalidConfigError, match="checkpoint_id"):
-        face.put_writes(config(), [("x", 1)], "task")
-    (listed,) = face.list(None)
+        driver.put_writes(config(), [("x", 1)], "task")
+    (listed,) = driver.list(None)
     assert not listed.pending_writes
 
 
 def test_a_read_only_store_is_not_written_to(
-    face: Face, open_saver: Callable[..., LmdbSaver]
+    driver: SaverDriver, open_saver: Callable[..., LmdbSaver]
 ) -> None:
     """Each writing call says that the store is read-only; reading works."""
-    put_chain(face, ["c1", "c2"], run_id="r")
-    reader = face.on(open_saver(readonly=True))
+    put_chain(driver, ["c1", "c2"], run_id="r")
+    reader = driver.on(open_saver(readonly=True))
     for name in WRITING:
         with pytest.raises(ReadOnlyError):
             CALLS[name](reader)
-    assert reader.list(None) == face.list(None)
-    assert len(face.list(None)) == 2
+    assert reader.list(None) == driver.list(None)
+    assert len(driver.list(None)) == 2
 
 
 def test_a_read_only_store_is_left_byte_for_byte(path: Path) -> None:
     """Opening a store read-only, on its own, changes nothing in it."""
     with LmdbSaver(path) as saver:
-        put_chain(Face(saver), ["c1", "c2"], run_id="r")
+        put_chain(SaverDriver(saver), ["c1", "c2"], run_id="r")
     before, data = entries(path), (path / "data.mdb").read_bytes()
     with LmdbSaver(path, readonly=True) as saver:
         assert ids([*saver.list(None)]) == ["c2", "c1"]
         for name in WRITING:
             with pytest.raises(ReadOnlyError):
-                CALLS[name](Face(saver))
+                CALLS[name](SaverDriver(saver))
     assert (path / "data.mdb").read_bytes() == data
     assert entries(path) == before
 
@@ -184,18 +184,18 @@ def test_a_read_only_store_that_is_not_there(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_closed_saver_says_so(face: Face, name: str) -> None:
+def test_a_closed_saver_says_so(driver: SaverDriver, name: str) -> None:
     """Every call after `close` is a clear error; a second `close` is none."""
-    put_chain(face, ["c1"])
-    face.saver.close()  # type: ignore[attr-defined]
-    face.saver.close()  # type: ignore[attr-defined]
+    put_chain(driver, ["c1"])
+    driver.saver.close()  # type: ignore[attr-defined]
+    driver.saver.close()  # type: ignore[attr-defined]
     with pytest.raises(StoreClosedError):
-        CALLS[name](face)
+        CALLS[name](driver)
 
 
 def test_a_listing_whose_saver_was_closed_says_so(saver: LmdbSaver) -> None:
     """A listing that is still paused when its saver is closed ends with that error."""
-    put_chain(Face(saver), [f"c{number:03}" for number in range(300)])
+    put_chain(SaverDriver(saver), [f"c{number:03}" for number in range(300)])
     listing = saver.list(config())
     next(listing)
     saver.close()
@@ -205,22 +205,22 @@ def test_a_listing_whose_saver_was_closed_says_so(saver: LmdbSaver) -> None:
 
 def test_closing_while_others_use_the_saver(saver: LmdbSaver) -> None:
     """Readers and writers that are at work when a saver is closed are told so, and end."""
-    face = Face(saver)
-    put_chain(face, [f"c{number}" for number in range(20)])
+    driver = SaverDriver(saver)
+    put_chain(driver, [f"c{number}" for number in range(20)])
     at_work = threading.Barrier(9)
 
     def use(number: int) -> None:
         at_work.wait()
         for step in itertools.count():
             if number % 2:
-                face.list(config())
+                driver.list(config())
             else:
-                put(face, f"d{number}.{step}", {"value": step})
+                put(driver, f"d{number}.{step}", {"value": step})
 
     with ThreadPoolExecutor(8) as pool:
         using = [pool.submit(use, number) for number in range(8)]
         at_work.wait()
-        put(face, "last", {"value": "last"})
+        put(driver, "last", {"value": "last"})
         saver.close()
         for one in using:
             with pytest.raises(StoreClosedError):

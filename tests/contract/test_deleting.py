@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from tests.contract.driver import Face, config, ids, put, put_chain, values, writes
+from tests.contract.driver import SaverDriver, config, ids, put, put_chain, values, writes
 from tests.contract.raw import entries
 from tests.stored import thread_ids
 
@@ -15,55 +15,61 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    Deletion = Callable[[Face, str], None]
+    Deletion = Callable[[SaverDriver, str], None]
 
 DELETIONS: dict[str, Deletion] = {
-    "delete_thread": lambda face, thread: face.delete_thread(thread),
-    "delete_for_runs": lambda face, thread: face.delete_for_runs([f"run of {thread!r}"]),
-    "prune": lambda face, thread: face.prune([thread], strategy="delete"),
+    "delete_thread": lambda driver, thread: driver.delete_thread(thread),
+    "delete_for_runs": lambda driver, thread: driver.delete_for_runs([f"run of {thread!r}"]),
+    "prune": lambda driver, thread: driver.prune([thread], strategy="delete"),
 }
 deletions = pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS)
 
 
-def fill(face: Face, thread: str) -> None:
+def fill(driver: SaverDriver, thread: str) -> None:
     """A thread with all that a thread can have, its large values shared with other threads."""
     run = f"run of {thread!r}"
     for ns in ("", "child", "child:task|grandchild:task"):
         for cid, parent in [("c1", None), ("c2", "c1"), ("c3", "c2"), ("b2", "c1")]:
             content = {"own": thread, "shared": "x" * 5000, "list": [cid] * 300, "none": None}
             put(
-                face, cid, content, thread=thread, ns=ns, parent=parent, run_id=f"run of {thread!r}"
+                driver,
+                cid,
+                content,
+                thread=thread,
+                ns=ns,
+                parent=parent,
+                run_id=f"run of {thread!r}",
             )
-            face.put_writes(config(thread, ns, cid), [("x", "y" * 2000), ("z", cid)], "task")
-    put(face, "d1", {}, thread=thread, versions={"own": "c1"}, new={}, run_id=run)
+            driver.put_writes(config(thread, ns, cid), [("x", "y" * 2000), ("z", cid)], "task")
+    put(driver, "d1", {}, thread=thread, versions={"own": "c1"}, new={}, run_id=run)
 
 
 @deletions
-def test_what_is_deleted_is_gone(face: Face, saver: LmdbSaver, delete: Deletion) -> None:
+def test_what_is_deleted_is_gone(driver: SaverDriver, saver: LmdbSaver, delete: Deletion) -> None:
     """Checkpoints, writes and values can no longer be found."""
-    fill(face, "t")
-    delete(face, "t")
-    assert face.list(config(ns=None)) == []
-    assert face.list(None) == []
-    assert face.get_tuple(config(id="c1")) is None
+    fill(driver, "t")
+    delete(driver, "t")
+    assert driver.list(config(ns=None)) == []
+    assert driver.list(None) == []
+    assert driver.get_tuple(config(id="c1")) is None
     assert thread_ids(saver) == set()
-    put(face, "d2", {}, versions={"own": "c1"}, new={})
-    put(face, "c1")
-    assert values(face, config(id="d2")) == {}
+    put(driver, "d2", {}, versions={"own": "c1"}, new={})
+    put(driver, "c1")
+    assert values(driver, config(id="d2")) == {}
     if delete is not DELETIONS["delete_for_runs"]:
-        assert writes(face, config(id="c1")) == []
+        assert writes(driver, config(id="c1")) == []
 
 
 @deletions
 def test_all_that_is_deleted_is_freed(
-    face: Face, saver: LmdbSaver, path: Path, delete: Deletion
+    driver: SaverDriver, saver: LmdbSaver, path: Path, delete: Deletion
 ) -> None:
     """Values, writes and index entries too: however often, nothing is left behind."""
-    fill(face, "kept")
+    fill(driver, "kept")
     for number in range(2):
-        fill(face, f"t{number}")
-        delete(face, f"t{number}")
-    again = Face(saver)
+        fill(driver, f"t{number}")
+        delete(driver, f"t{number}")
+    again = SaverDriver(saver)
     sizes = []
     for number in range(2, 5):
         fill(again, f"t{number}")
@@ -72,8 +78,8 @@ def test_all_that_is_deleted_is_freed(
     sizes.append(size(path))
     with LmdbSaver(path, sync="off") as reopened:
         for number in range(5, 12):
-            fill(Face(reopened), f"t{number}")
-            delete(Face(reopened), f"t{number}")
+            fill(SaverDriver(reopened), f"t{number}")
+            delete(SaverDriver(reopened), f"t{number}")
     sizes.append(size(path))
     assert sizes[0] == sizes[1]
 
@@ -85,119 +91,119 @@ def size(path: Path) -> tuple[int, int]:
 
 
 @deletions
-def test_others_keep_what_they_share(face: Face, delete: Deletion) -> None:
+def test_others_keep_what_they_share(driver: SaverDriver, delete: Deletion) -> None:
     """Threads with the same values, and with ids that begin with the deleted one."""
     others = ["t1", "t\x00", "t/", "s", "T", ""]
     for thread in ["t", *others]:
-        fill(face, thread)
-    before = [face.list(config(thread, ns=None)) for thread in others]
-    delete(face, "t")
-    assert [face.list(config(thread, ns=None)) for thread in others] == before
+        fill(driver, thread)
+    before = [driver.list(config(thread, ns=None)) for thread in others]
+    delete(driver, "t")
+    assert [driver.list(config(thread, ns=None)) for thread in others] == before
     assert all(len(listed) == 13 for listed in before)
 
 
 @deletions
-def test_unknown_ids_are_no_error(face: Face, delete: Deletion) -> None:
+def test_unknown_ids_are_no_error(driver: SaverDriver, delete: Deletion) -> None:
     """Nor does a second deletion of the same id."""
-    delete(face, "never")
-    fill(face, "t")
-    delete(face, "t")
-    delete(face, "t")
-    assert face.list(None) == []
+    delete(driver, "never")
+    fill(driver, "t")
+    delete(driver, "t")
+    delete(driver, "t")
+    assert driver.list(None) == []
 
 
-def test_other_unknown_ids_are_no_error(face: Face) -> None:
+def test_other_unknown_ids_are_no_error(driver: SaverDriver) -> None:
     """Empty lists, and threads to copy or prune that are not there."""
-    put_chain(face, ["c1", "c2"])
-    face.delete_for_runs([])
-    face.prune([])
-    face.prune([], strategy="delete")
-    face.prune(["never"], strategy="keep_latest")
-    face.copy_thread("never", "target")
-    assert ids(face.list(None)) == ["c2", "c1"]
+    put_chain(driver, ["c1", "c2"])
+    driver.delete_for_runs([])
+    driver.prune([])
+    driver.prune([], strategy="delete")
+    driver.prune(["never"], strategy="keep_latest")
+    driver.copy_thread("never", "target")
+    assert ids(driver.list(None)) == ["c2", "c1"]
 
 
-def test_a_run_is_deleted_in_all_threads_and_namespaces(face: Face) -> None:
+def test_a_run_is_deleted_in_all_threads_and_namespaces(driver: SaverDriver) -> None:
     """`delete_for_runs` takes the checkpoints of the runs with their writes, and no others."""
     for thread in "ab":
         for ns in ("", "child"):
             for number, run in enumerate(["r1", "r2", "r1", "r3"]):
                 at = {"thread": thread, "ns": ns, "parent": f"c{number - 1}" if number else None}
-                put(face, f"c{number}", {"n": number}, run_id=run, **at)
-                face.put_writes(config(thread, ns, f"c{number}"), [("x", number)], "task")
-    put(face, "c9", thread="c")
-    face.delete_for_runs(["r1", "r3", "never"])
+                put(driver, f"c{number}", {"n": number}, run_id=run, **at)
+                driver.put_writes(config(thread, ns, f"c{number}"), [("x", number)], "task")
+    put(driver, "c9", thread="c")
+    driver.delete_for_runs(["r1", "r3", "never"])
     for thread in "ab":
         for ns in ("", "child"):
-            assert ids(face.list(config(thread, ns))) == ["c1"]
-            assert values(face, config(thread, ns)) == {"n": 1}
-            assert writes(face, config(thread, ns)) == [("task", "x", 1)]
-    assert ids(face.list(config("c"))) == ["c9"]
+            assert ids(driver.list(config(thread, ns))) == ["c1"]
+            assert values(driver, config(thread, ns)) == {"n": 1}
+            assert writes(driver, config(thread, ns)) == [("task", "x", 1)]
+    assert ids(driver.list(config("c"))) == ["c9"]
 
 
-def test_keep_latest_keeps_the_latest_of_each_namespace(face: Face) -> None:
+def test_keep_latest_keeps_the_latest_of_each_namespace(driver: SaverDriver) -> None:
     """With its values and pending writes, and without a parent."""
     for ns in ("", "child"):
-        for at in put_chain(face, ["c1", "c2", "c3"], ns=ns):
-            face.put_writes(at, [("x", at["configurable"]["checkpoint_id"])], "task")
-    put_chain(face, ["c1", "c2"], thread="other")
-    face.prune(["t"], strategy="keep_latest")
+        for at in put_chain(driver, ["c1", "c2", "c3"], ns=ns):
+            driver.put_writes(at, [("x", at["configurable"]["checkpoint_id"])], "task")
+    put_chain(driver, ["c1", "c2"], thread="other")
+    driver.prune(["t"], strategy="keep_latest")
     for ns in ("", "child"):
-        (kept,) = face.list(config(ns=ns))
+        (kept,) = driver.list(config(ns=ns))
         assert kept.config == config(ns=ns, id="c3")
         assert kept.parent_config is None
         assert kept.checkpoint["channel_values"] == {"value": "value of c3"}
         assert kept.pending_writes == [("task", "x", "c3")]
-        assert face.get_tuple(config(ns=ns, id="c2")) is None
-    assert ids(face.list(config("other"))) == ["c2", "c1"]
+        assert driver.get_tuple(config(ns=ns, id="c2")) is None
+    assert ids(driver.list(config("other"))) == ["c2", "c1"]
 
 
-def test_keep_latest_is_the_default(face: Face) -> None:
+def test_keep_latest_is_the_default(driver: SaverDriver) -> None:
     """`prune` without a strategy keeps the latest."""
-    put_chain(face, ["c1", "c2"])
-    face.prune(["t"])
-    assert ids(face.list(config())) == ["c2"]
+    put_chain(driver, ["c1", "c2"])
+    driver.prune(["t"])
+    assert ids(driver.list(config())) == ["c2"]
 
 
-def test_keep_last_keeps_as_many(face: Face) -> None:
+def test_keep_last_keeps_as_many(driver: SaverDriver) -> None:
     """The newest so many of each namespace; the oldest kept has no parent, the others have."""
     for ns in ("", "child"):
-        put_chain(face, ["c1", "c2", "c3", "c4"], ns=ns)
-    put_chain(face, ["c1"], ns="short")
-    face.prune(["t"], keep_last=2)
+        put_chain(driver, ["c1", "c2", "c3", "c4"], ns=ns)
+    put_chain(driver, ["c1"], ns="short")
+    driver.prune(["t"], keep_last=2)
     for ns in ("", "child"):
-        kept = face.list(config(ns=ns))
+        kept = driver.list(config(ns=ns))
         assert ids(kept) == ["c4", "c3"]
         assert kept[0].parent_config == config(ns=ns, id="c3")
         assert kept[1].parent_config is None
-        assert values(face, config(ns=ns, id="c3")) == {"value": "value of c3"}
-    assert ids(face.list(config(ns="short"))) == ["c1"]
+        assert values(driver, config(ns=ns, id="c3")) == {"value": "value of c3"}
+    assert ids(driver.list(config(ns="short"))) == ["c1"]
 
 
-def test_pruning_frees_what_is_not_kept(face: Face, saver: LmdbSaver, path: Path) -> None:
+def test_pruning_frees_what_is_not_kept(driver: SaverDriver, saver: LmdbSaver, path: Path) -> None:
     """A thread pruned at every step takes no more room after many steps than after few."""
 
-    def steps(on: Face, numbers: range) -> None:
+    def steps(on: SaverDriver, numbers: range) -> None:
         for number in numbers:
             cid = f"c{number:03}"
             put(on, cid, {"value": f"{number:03}" * 2000}, parent=f"c{number - 1:03}", run_id=cid)
             on.put_writes(config(id=cid), [("value", f"{number:03}" * 1000)], "task")
             on.prune(["t"], strategy="keep_latest")
 
-    steps(face, range(1, 5))
+    steps(driver, range(1, 5))
     saver.close()
     few = size(path)
     with LmdbSaver(path, sync="off") as reopened:
-        steps(Face(reopened), range(5, 30))
+        steps(SaverDriver(reopened), range(5, 30))
     many = size(path)
     assert many[0] == few[0]
     assert many[1] < few[1] * 1.1
 
 
-def test_what_is_replaced_is_freed(face: Face, saver: LmdbSaver, path: Path) -> None:
+def test_what_is_replaced_is_freed(driver: SaverDriver, saver: LmdbSaver, path: Path) -> None:
     """A checkpoint put again and again, by another run each time, takes the room of one."""
 
-    def replace(on: Face, numbers: range) -> tuple[int, int]:
+    def replace(on: SaverDriver, numbers: range) -> tuple[int, int]:
         put(on, "a")
         for number in numbers:
             content = {"value": f"{number:03}" * 2000}
@@ -206,70 +212,70 @@ def test_what_is_replaced_is_freed(face: Face, saver: LmdbSaver, path: Path) -> 
         on.saver.close()  # type: ignore[attr-defined]
         return size(path)
 
-    few = replace(face, range(100, 104))
-    many = replace(Face(LmdbSaver(path, sync="off")), range(104, 140))
+    few = replace(driver, range(100, 104))
+    many = replace(SaverDriver(LmdbSaver(path, sync="off")), range(104, 140))
     assert many[0] <= few[0]
     assert many[1] < few[1] * 1.1
 
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_subgraph_call_goes_with_the_checkpoint_that_it_started_from(
-    face: Face, kept: bool
+    driver: SaverDriver, kept: bool
 ) -> None:
     """A call's namespace names its task; that of a `checkpointer=True` subgraph does not."""
-    put_chain(face, ["c1", "c2"])
+    put_chain(driver, ["c1", "c2"])
     root = {"parents": {"": "c2" if kept else "c1"}}
     for ns in ("call:task", "call:task|inner:task"):
-        put_chain(face, ["b1", "b2"], ns=ns, **root)
+        put_chain(driver, ["b1", "b2"], ns=ns, **root)
     for ns in ("agent", "agent|inner"):
-        put_chain(face, ["b1", "b2"], ns=ns, **root)
-    face.prune(["t"], strategy="keep_latest")
-    assert ids(face.list(config(ns=""))) == ["c2"]
+        put_chain(driver, ["b1", "b2"], ns=ns, **root)
+    driver.prune(["t"], strategy="keep_latest")
+    assert ids(driver.list(config(ns=""))) == ["c2"]
     for ns in ("call:task", "call:task|inner:task"):
-        assert ids(face.list(config(ns=ns))) == (["b2"] if kept else [])
+        assert ids(driver.list(config(ns=ns))) == (["b2"] if kept else [])
     for ns in ("agent", "agent|inner"):
-        assert ids(face.list(config(ns=ns))) == ["b2"]
-        assert values(face, config(ns=ns)) == {"value": "value of b2"}
+        assert ids(driver.list(config(ns=ns))) == ["b2"]
+        assert values(driver, config(ns=ns)) == {"value": "value of b2"}
 
 
-def test_a_call_whose_root_is_not_in_the_store_is_kept(face: Face) -> None:
+def test_a_call_whose_root_is_not_in_the_store_is_kept(driver: SaverDriver) -> None:
     """Runs save in the background: a call may be stored before the checkpoint it began at."""
-    put_chain(face, ["c1", "c2"])
-    put_chain(face, ["b1", "b2"], ns="call:task", parents={"": "c3"})
-    face.prune(["t"], strategy="keep_latest")
-    assert ids(face.list(config(ns="call:task"))) == ["b2"]
+    put_chain(driver, ["c1", "c2"])
+    put_chain(driver, ["b1", "b2"], ns="call:task", parents={"": "c3"})
+    driver.prune(["t"], strategy="keep_latest")
+    assert ids(driver.list(config(ns="call:task"))) == ["b2"]
 
 
-def test_a_string_is_not_a_list_of_ids(face: Face) -> None:
+def test_a_string_is_not_a_list_of_ids(driver: SaverDriver) -> None:
     """A single string as `thread_ids` is a `TypeError`; nothing is deleted."""
     for thread in ("t", "a", "b", "ab"):
-        put_chain(face, ["c1", "c2"], thread=thread, run_id=thread)
+        put_chain(driver, ["c1", "c2"], thread=thread, run_id=thread)
     for strategy in ("keep_latest", "delete"):
         with pytest.raises(TypeError, match="thread_ids"):
-            face.prune("ab", strategy=strategy)
+            driver.prune("ab", strategy=strategy)
     with pytest.raises(TypeError, match="run_ids"):
-        face.delete_for_runs("ab")
-    assert len(face.list(None)) == 8
+        driver.delete_for_runs("ab")
+    assert len(driver.list(None)) == 8
 
 
 @pytest.mark.parametrize(
     "options", [{"strategy": "keep_all"}, {"strategy": ""}, {"keep_last": 0}, {"keep_last": -1}]
 )
-def test_an_unknown_strategy_is_a_value_error(face: Face, options: dict[str, Any]) -> None:
+def test_an_unknown_strategy_is_a_value_error(driver: SaverDriver, options: dict[str, Any]) -> None:
     """A strategy that does not exist is refused, whatever the threads; nothing is deleted."""
-    put_chain(face, ["c1", "c2"])
+    put_chain(driver, ["c1", "c2"])
     for threads in (["t"], []):
         with pytest.raises(ValueError, match=r"strategy|keep_last"):
-            face.prune(threads, **options)
-    assert ids(face.list(None)) == ["c2", "c1"]
+            driver.prune(threads, **options)
+    assert ids(driver.list(None)) == ["c2", "c1"]
 
 
-def test_a_copy_is_whole(face: Face) -> None:
+def test_a_copy_is_whole(driver: SaverDriver) -> None:
     """All namespaces, checkpoints, writes, the whole chain."""
-    fill(face, "source")
-    face.copy_thread("source", "target")
+    fill(driver, "source")
+    driver.copy_thread("source", "target")
     for ns in ("", "child", "child:task|grandchild:task"):
-        source, target = (face.list(config(thread, ns)) for thread in ("source", "target"))
+        source, target = (driver.list(config(thread, ns)) for thread in ("source", "target"))
         assert [one.checkpoint for one in target] == [one.checkpoint for one in source]
         assert [one.metadata for one in target] == [one.metadata for one in source]
         assert [one.pending_writes for one in target] == [one.pending_writes for one in source]
@@ -282,27 +288,27 @@ def test_a_copy_is_whole(face: Face) -> None:
                 assert twin.parent_config == config("target", ns, parent)
 
 
-def test_a_copy_is_independent(face: Face) -> None:
+def test_a_copy_is_independent(driver: SaverDriver) -> None:
     """Whatever is done to one of the two, the other stays as it was."""
-    fill(face, "source")
-    face.copy_thread("source", "target")
-    before = face.list(config("target", ns=None))
-    put(face, "e1", {"own": "changed"}, thread="source", versions={"own": "c1"})
-    put(face, "c3", {"own": "replaced"}, thread="source", versions={"own": "e1"})
-    face.put_writes(config("source", "", "c2"), [("more", 1)], "another task")
-    face.prune(["source"], strategy="keep_latest")
-    assert face.list(config("target", ns=None)) == before
-    face.delete_thread("source")
-    assert face.list(config("target", ns=None)) == before
-    face.copy_thread("target", "source")
-    face.delete_thread("target")
-    assert len(face.list(config("source", ns=None))) == 13
-    assert values(face, config("source", id="c1"))["shared"] == "x" * 5000
+    fill(driver, "source")
+    driver.copy_thread("source", "target")
+    before = driver.list(config("target", ns=None))
+    put(driver, "e1", {"own": "changed"}, thread="source", versions={"own": "c1"})
+    put(driver, "c3", {"own": "replaced"}, thread="source", versions={"own": "e1"})
+    driver.put_writes(config("source", "", "c2"), [("more", 1)], "another task")
+    driver.prune(["source"], strategy="keep_latest")
+    assert driver.list(config("target", ns=None)) == before
+    driver.delete_thread("source")
+    assert driver.list(config("target", ns=None)) == before
+    driver.copy_thread("target", "source")
+    driver.delete_thread("target")
+    assert len(driver.list(config("source", ns=None))) == 13
+    assert values(driver, config("source", id="c1"))["shared"] == "x" * 5000
 
 
-def test_a_copied_run_is_deleted_in_the_copy_too(face: Face) -> None:
+def test_a_copied_run_is_deleted_in_the_copy_too(driver: SaverDriver) -> None:
     """The copy has the same runs, and they are found there."""
-    fill(face, "source")
-    face.copy_thread("source", "target")
-    face.delete_for_runs(["run of 'source'"])
-    assert face.list(None) == []
+    fill(driver, "source")
+    driver.copy_thread("source", "target")
+    driver.delete_for_runs(["run of 'source'"])
+    assert driver.list(None) == []

@@ -10,127 +10,129 @@ from hypothesis import strategies as st
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
-from tests.contract.driver import Face, config, fresh_thread, put
+from tests.contract.driver import SaverDriver, config, fresh_thread, put
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb import LmdbSaver
 
 
-def step(face: Face, cid: str, parent: str | None, seed: Any = None, **options: Any) -> None:
+def step(
+    driver: SaverDriver, cid: str, parent: str | None, seed: Any = None, **options: Any
+) -> None:
     """A checkpoint of a DeltaChannel `log`, with a snapshot or without, and one pending write."""
     options = {"ns": "", "thread": "t", **options}
     content = {} if seed is None else {"log": seed}
-    put(face, cid, content, parent=parent, versions={"log": cid}, **options)
-    face.put_writes(config(options["thread"], options["ns"], cid), [("log", cid)], "task")
+    put(driver, cid, content, parent=parent, versions={"log": cid}, **options)
+    driver.put_writes(config(options["thread"], options["ns"], cid), [("log", cid)], "task")
 
 
-def history(face: Face, cid: str | None) -> dict[str, Any]:
-    return dict(face.delta_history(config(id=cid), ["log"])["log"])
+def history(driver: SaverDriver, cid: str | None) -> dict[str, Any]:
+    return dict(driver.delta_history(config(id=cid), ["log"])["log"])
 
 
-def test_without_a_seed_all_ancestors_contribute(face: Face) -> None:
+def test_without_a_seed_all_ancestors_contribute(driver: SaverDriver) -> None:
     """Oldest first, the target's own writes left out, no seed."""
     for cid, parent in [("c1", None), ("c2", "c1"), ("c3", "c2")]:
-        step(face, cid, parent)
-    assert history(face, "c3") == {"writes": [("task", "log", "c1"), ("task", "log", "c2")]}
-    assert history(face, None) == history(face, "c3")
-    assert history(face, "c1") == {"writes": []}
+        step(driver, cid, parent)
+    assert history(driver, "c3") == {"writes": [("task", "log", "c1"), ("task", "log", "c2")]}
+    assert history(driver, None) == history(driver, "c3")
+    assert history(driver, "c1") == {"writes": []}
 
 
-def test_it_ends_at_the_nearest_stored_value(face: Face) -> None:
+def test_it_ends_at_the_nearest_stored_value(driver: SaverDriver) -> None:
     """The seed, that ancestor's own writes included and nothing older."""
-    step(face, "c1", None, seed=_DeltaSnapshot(["old"]))
-    step(face, "c2", "c1", seed=_DeltaSnapshot(["seed"]))
-    step(face, "c3", "c2")
-    step(face, "c4", "c3", seed=_DeltaSnapshot(["target"]))
-    assert history(face, "c4") == {
+    step(driver, "c1", None, seed=_DeltaSnapshot(["old"]))
+    step(driver, "c2", "c1", seed=_DeltaSnapshot(["seed"]))
+    step(driver, "c3", "c2")
+    step(driver, "c4", "c3", seed=_DeltaSnapshot(["target"]))
+    assert history(driver, "c4") == {
         "writes": [("task", "log", "c2"), ("task", "log", "c3")],
         "seed": _DeltaSnapshot(["seed"]),
     }
 
 
 @pytest.mark.parametrize("seed", [[], 0, "", False, ["plain"]], ids=repr)
-def test_a_plain_value_is_a_seed(face: Face, seed: Any) -> None:
+def test_a_plain_value_is_a_seed(driver: SaverDriver, seed: Any) -> None:
     """Threads older than their channel's being a DeltaChannel have plain values, falsy too."""
-    put(face, "c0", {"log": ["older"]})
-    put(face, "c1", {"log": seed}, parent="c0")
-    face.put_writes(config(id="c1"), [("log", "w")], "task")
-    step(face, "c2", "c1")
-    assert history(face, "c2") == {"writes": [("task", "log", "w")], "seed": seed}
+    put(driver, "c0", {"log": ["older"]})
+    put(driver, "c1", {"log": seed}, parent="c0")
+    driver.put_writes(config(id="c1"), [("log", "w")], "task")
+    step(driver, "c2", "c1")
+    assert history(driver, "c2") == {"writes": [("task", "log", "w")], "seed": seed}
 
 
-def test_a_stored_none_is_a_seed(face: Face) -> None:
+def test_a_stored_none_is_a_seed(driver: SaverDriver) -> None:
     """A stored `None` is a value; absent is what goes on."""
-    put(face, "c0", {"log": ["older"]})
-    put(face, "c1", {"log": None}, parent="c0")
-    step(face, "c2", "c1")
-    assert history(face, "c2") == {"writes": [], "seed": None}
+    put(driver, "c0", {"log": ["older"]})
+    put(driver, "c1", {"log": None}, parent="c0")
+    step(driver, "c2", "c1")
+    assert history(driver, "c2") == {"writes": [], "seed": None}
 
 
-def test_parents_are_followed_never_the_order_of_ids(face: Face) -> None:
+def test_parents_are_followed_never_the_order_of_ids(driver: SaverDriver) -> None:
     """Forks contribute only what is on the path."""
-    step(face, "z", None, seed=_DeltaSnapshot(["seed"]))
-    step(face, "b", "z")
-    step(face, "c", "z")  # a fork beside b
-    step(face, "a", "b")
-    step(face, "d", "c")
-    assert [value for _, _, value in history(face, "a")["writes"]] == ["z", "b"]
-    assert [value for _, _, value in history(face, "d")["writes"]] == ["z", "c"]
+    step(driver, "z", None, seed=_DeltaSnapshot(["seed"]))
+    step(driver, "b", "z")
+    step(driver, "c", "z")  # a fork beside b
+    step(driver, "a", "b")
+    step(driver, "d", "c")
+    assert [value for _, _, value in history(driver, "a")["writes"]] == ["z", "b"]
+    assert [value for _, _, value in history(driver, "d")["writes"]] == ["z", "c"]
 
 
-def test_an_unchanged_value_is_a_seed_where_it_is_pointed_at(face: Face) -> None:
+def test_an_unchanged_value_is_a_seed_where_it_is_pointed_at(driver: SaverDriver) -> None:
     """The nearest ancestor at which the channel has a value, wherever the value was stored."""
-    put(face, "c1", {"log": ["seed"]}, versions={"log": 1})
-    face.put_writes(config(id="c1"), [("log", "older")], "task")
-    put(face, "c2", {}, parent="c1", versions={"log": 1}, new={})
-    face.put_writes(config(id="c2"), [("log", "newer")], "task")
-    put(face, "c3", {}, parent="c2", versions={"log": 2})
-    assert history(face, "c3") == {"writes": [("task", "log", "newer")], "seed": ["seed"]}
+    put(driver, "c1", {"log": ["seed"]}, versions={"log": 1})
+    driver.put_writes(config(id="c1"), [("log", "older")], "task")
+    put(driver, "c2", {}, parent="c1", versions={"log": 1}, new={})
+    driver.put_writes(config(id="c2"), [("log", "newer")], "task")
+    put(driver, "c3", {}, parent="c2", versions={"log": 2})
+    assert history(driver, "c3") == {"writes": [("task", "log", "newer")], "seed": ["seed"]}
 
 
-def test_a_loop_in_the_chain_ends_the_walk(face: Face) -> None:
+def test_a_loop_in_the_chain_ends_the_walk(driver: SaverDriver) -> None:
     """An id that was put again under its own descendant makes the chain a loop."""
-    step(face, "c1", None)
-    step(face, "c2", "c1")
-    step(face, "c3", "c2")
-    put(face, "c1", {}, parent="c3", versions={"log": "c1"})
-    assert [value for _, _, value in history(face, "c3")["writes"]] == ["c1", "c2"]
-    put(face, "c9", {}, parent="c9", versions={"log": "c9"})
-    assert history(face, "c9") == {"writes": []}
+    step(driver, "c1", None)
+    step(driver, "c2", "c1")
+    step(driver, "c3", "c2")
+    put(driver, "c1", {}, parent="c3", versions={"log": "c1"})
+    assert [value for _, _, value in history(driver, "c3")["writes"]] == ["c1", "c2"]
+    put(driver, "c9", {}, parent="c9", versions={"log": "c9"})
+    assert history(driver, "c9") == {"writes": []}
 
 
-def test_a_parent_that_is_not_there_ends_the_walk(face: Face) -> None:
+def test_a_parent_that_is_not_there_ends_the_walk(driver: SaverDriver) -> None:
     """The walk ends where the chain does."""
-    step(face, "c2", "never")
-    step(face, "c3", "c2")
-    assert history(face, "c3") == {"writes": [("task", "log", "c2")]}
-    assert history(face, "absent") == {"writes": []}
-    assert face.delta_history(config("nobody"), ["log"]) == {"log": {"writes": []}}
+    step(driver, "c2", "never")
+    step(driver, "c3", "c2")
+    assert history(driver, "c3") == {"writes": [("task", "log", "c2")]}
+    assert history(driver, "absent") == {"writes": []}
+    assert driver.delta_history(config("nobody"), ["log"]) == {"log": {"writes": []}}
 
 
-def test_writes_of_one_step_come_in_the_order_of_tasks(face: Face) -> None:
+def test_writes_of_one_step_come_in_the_order_of_tasks(driver: SaverDriver) -> None:
     """Within a checkpoint `(task_path, task_id, idx)`, idx as a number."""
-    put(face, "c1", {}, versions={"log": 1})
+    put(driver, "c1", {}, versions={"log": 1})
     for task, path in [("a", "~2"), ("b", "~1")]:
-        face.put_writes(config(id="c1"), [("log", f"{task}{n}") for n in range(12)], task, path)
-    put(face, "c2", {}, parent="c1", versions={"log": 2})
+        driver.put_writes(config(id="c1"), [("log", f"{task}{n}") for n in range(12)], task, path)
+    put(driver, "c2", {}, parent="c1", versions={"log": 2})
     expected = [f"{task}{n}" for task in "ba" for n in range(12)]
-    assert [value for _, _, value in history(face, "c2")["writes"]] == expected
+    assert [value for _, _, value in history(driver, "c2")["writes"]] == expected
 
 
-def test_each_channel_ends_at_its_own_seed(face: Face) -> None:
+def test_each_channel_ends_at_its_own_seed(driver: SaverDriver) -> None:
     """Several channels in one walk; a name that nothing is known of has no writes."""
-    put(face, "c1", {"a": ["seed a"]})
-    face.put_writes(config(id="c1"), [("a", 1), ("b", 2)], "task")
-    put(face, "c2", {"b": ["seed b"]}, parent="c1", versions={"a": 2, "b": 2})
-    face.put_writes(config(id="c2"), [("b", 3), ("a", 4)], "task")
-    put(face, "c3", {}, parent="c2", versions={"a": 3, "b": 3})
-    assert face.delta_history(config(id="c3"), ["a", "b", "c"]) == {
+    put(driver, "c1", {"a": ["seed a"]})
+    driver.put_writes(config(id="c1"), [("a", 1), ("b", 2)], "task")
+    put(driver, "c2", {"b": ["seed b"]}, parent="c1", versions={"a": 2, "b": 2})
+    driver.put_writes(config(id="c2"), [("b", 3), ("a", 4)], "task")
+    put(driver, "c3", {}, parent="c2", versions={"a": 3, "b": 3})
+    assert driver.delta_history(config(id="c3"), ["a", "b", "c"]) == {
         "a": {"writes": [("task", "a", 1), ("task", "a", 4)], "seed": ["seed a"]},
         "b": {"writes": [("task", "b", 3)], "seed": ["seed b"]},
         "c": {"writes": []},
     }
-    assert face.delta_history(config(id="c3"), []) == {}
+    assert driver.delta_history(config(id="c3"), []) == {}
 
 
 @given(
@@ -140,7 +142,10 @@ def test_each_channel_ends_at_its_own_seed(face: Face) -> None:
     st.data(),
 )
 def test_any_tree_gives_what_the_base_class_gives(
-    face: Face, saver: LmdbSaver, tree: list[tuple[int, bool, bool, int]], data: st.DataObject
+    driver: SaverDriver,
+    saver: LmdbSaver,
+    tree: list[tuple[int, bool, bool, int]],
+    data: st.DataObject,
 ) -> None:
     """The walk of the base class over `get_tuple` is the specification."""
     thread = fresh_thread()
@@ -150,7 +155,7 @@ def test_any_tree_gives_what_the_base_class_gives(
         cid = names[number]
         content = {name: [cid] for name, stored in (("a", seed_a), ("b", seed_b)) if stored}
         put(
-            face,
+            driver,
             cid,
             content,
             thread=thread,
@@ -159,10 +164,10 @@ def test_any_tree_gives_what_the_base_class_gives(
         )
         for task in range(count):
             sent = [("a", (cid, task)), ("b", (cid, task))]
-            face.put_writes(config(thread, id=cid), sent, f"{task}", f"~{9 - task}")
+            driver.put_writes(config(thread, id=cid), sent, f"{task}", f"~{9 - task}")
     for cid in names:
         at = config(thread, id=cid)
         expected = BaseCheckpointSaver.get_delta_channel_history(
             saver, config=at, channels=["a", "b"]
         )
-        assert face.delta_history(at, ["a", "b"]) == expected
+        assert driver.delta_history(at, ["a", "b"]) == expected

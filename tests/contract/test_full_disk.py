@@ -13,7 +13,7 @@ import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import StoreFullError
-from tests.contract.driver import Face, config, put, values, writes
+from tests.contract.driver import SaverDriver, config, put, values, writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 PATIENCE = 120.0  # seconds until a process counts as hung
 
 
-def fill(face: Face, most: int = 400) -> int:
+def fill(driver: SaverDriver, most: int = 400) -> int:
     """Put random values of 64 KB until there is no room; how many were acknowledged."""
     stored: list[int] = []
 
     def put_all() -> None:
         for number in range(most):
-            put(face, f"c{number:03}", {"value": os.urandom(65536)}, parent=f"c{number - 1:03}")
-            face.put_writes(config(id=f"c{number:03}"), [("x", number)], "task")
+            put(driver, f"c{number:03}", {"value": os.urandom(65536)}, parent=f"c{number - 1:03}")
+            driver.put_writes(config(id=f"c{number:03}"), [("x", number)], "task")
             stored.append(number)
 
     with pytest.raises(StoreFullError):
@@ -39,29 +39,29 @@ def fill(face: Face, most: int = 400) -> int:
 
 def check_full(saver: LmdbSaver, make_room: Callable[[], Any]) -> None:
     """What must hold from the first failure until after there is room again."""
-    face = Face(saver)
-    stored = fill(face)
+    driver = SaverDriver(saver)
+    stored = fill(driver)
     assert stored > 0
     for _ in range(3):
         with pytest.raises(StoreFullError):
-            put(face, "z", {"value": os.urandom(10 * 65536)})
-        check_whole(face, stored)
+            put(driver, "z", {"value": os.urandom(10 * 65536)})
+        check_whole(driver, stored)
     make_room()
-    put(face, "z", {"value": b"room"})
-    assert values(face, config()) == {"value": b"room"}
-    check_whole(face, stored)
+    put(driver, "z", {"value": b"room"})
+    assert values(driver, config()) == {"value": b"room"}
+    check_whole(driver, stored)
 
 
-def check_whole(face: Face, stored: int) -> None:
+def check_whole(driver: SaverDriver, stored: int) -> None:
     """Each acknowledged checkpoint is whole; of the one that failed there may be what was not."""
     listed = {
-        one.checkpoint["id"]: one for one in face.list(config()) if one.checkpoint["id"] != "z"
+        one.checkpoint["id"]: one for one in driver.list(config()) if one.checkpoint["id"] != "z"
     }
     assert [*listed][-stored:] == [f"c{number:03}" for number in reversed(range(stored))]
     assert len(listed) <= stored + 1
     for number in range(stored):
-        assert len(values(face, config(id=f"c{number:03}"))["value"]) == 65536
-        assert writes(face, config(id=f"c{number:03}")) == [("task", "x", number)]
+        assert len(values(driver, config(id=f"c{number:03}"))["value"]) == 65536
+        assert writes(driver, config(id=f"c{number:03}")) == [("task", "x", number)]
 
 
 @pytest.fixture

@@ -10,7 +10,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from langgraph.checkpoint.memory import InMemorySaver
 
-from tests.contract.driver import Face, config, fresh_thread, ids, put, put_chain, values, writes
+from tests.contract.driver import (
+    SaverDriver,
+    config,
+    fresh_thread,
+    ids,
+    put,
+    put_chain,
+    values,
+    writes,
+)
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb import LmdbSaver
@@ -22,21 +31,21 @@ PLACES = st.tuples(IDS, IDS, IDS.filter(bool))
 PEERS_FIRST = InMemorySaver().get_next_version(None, None)
 
 
-def test_a_thread_id_is_its_text(face: Face) -> None:
+def test_a_thread_id_is_its_text(driver: SaverDriver) -> None:
     """`123` and `"123"` are one thread."""
-    put(face, "c1", {"value": 1}, thread=123)
-    put(face, "c2", {"value": 2}, thread="123", parent="c1")
-    face.put_writes(config(123, id="c2"), [("channel", "written")], "task")
+    put(driver, "c1", {"value": 1}, thread=123)
+    put(driver, "c2", {"value": 2}, thread="123", parent="c1")
+    driver.put_writes(config(123, id="c2"), [("channel", "written")], "task")
     for thread in (123, "123"):
-        assert values(face, config(thread)) == {"value": 2}
-        assert writes(face, config(thread)) == [("task", "channel", "written")]
-        assert ids(face.list(config(thread))) == ["c2", "c1"]
-    face.copy_thread(123, 456)  # type: ignore[arg-type]
-    assert ids(face.list(config("456"))) == ["c2", "c1"]
-    face.prune([123], strategy="keep_latest")  # type: ignore[list-item]
-    assert ids(face.list(config("123"))) == ["c2"]
-    face.delete_thread(123)  # type: ignore[arg-type]
-    assert face.list(config("123")) == []
+        assert values(driver, config(thread)) == {"value": 2}
+        assert writes(driver, config(thread)) == [("task", "channel", "written")]
+        assert ids(driver.list(config(thread))) == ["c2", "c1"]
+    driver.copy_thread(123, 456)  # type: ignore[arg-type]
+    assert ids(driver.list(config("456"))) == ["c2", "c1"]
+    driver.prune([123], strategy="keep_latest")  # type: ignore[list-item]
+    assert ids(driver.list(config("123"))) == ["c2"]
+    driver.delete_thread(123)  # type: ignore[arg-type]
+    assert driver.list(config("123")) == []
 
 
 @given(st.lists(PLACES, min_size=2, max_size=6, unique=True))
@@ -45,98 +54,98 @@ def test_a_thread_id_is_its_text(face: Face) -> None:
 @example([("t", "n", "x" * 1000 + end) for end in ("b", "", "a", "\x00")])
 @example([("x" * 10_000, "n", "1"), ("x" * 10_001, "n", "1"), ("x", "n" * 10_000, "i" * 10_000)])
 def test_ids_of_any_length_and_content_stay_apart(
-    face: Face, places: list[tuple[str, str, str]]
+    driver: SaverDriver, places: list[tuple[str, str, str]]
 ) -> None:
     """No length limit and no forbidden character; prefixes and separators do not collide."""
     own = fresh_thread()
     places = [(own + thread, ns, cid) for thread, ns, cid in places]
     for number, (thread, ns, cid) in enumerate(places):
-        put(face, cid, {"value": number}, thread=thread, ns=ns)
-        face.put_writes(config(thread, ns, cid), [("channel", number)], "task")
+        put(driver, cid, {"value": number}, thread=thread, ns=ns)
+        driver.put_writes(config(thread, ns, cid), [("channel", number)], "task")
     for number, (thread, ns, cid) in enumerate(places):
         at = config(thread, ns, cid)
-        assert values(face, at) == {"value": number}
-        assert writes(face, at) == [("task", "channel", number)]
+        assert values(driver, at) == {"value": number}
+        assert writes(driver, at) == [("task", "channel", number)]
         same = sorted((i for t, n, i in places if (t, n) == (thread, ns)), reverse=True)
-        assert ids(face.list(config(thread, ns))) == same
+        assert ids(driver.list(config(thread, ns))) == same
     gone = places[0][0]
-    face.delete_thread(gone)
+    driver.delete_thread(gone)
     for number, (thread, ns, cid) in enumerate(places):
-        got = face.get(config(thread, ns, cid))
+        got = driver.get(config(thread, ns, cid))
         assert (got is None) == (thread == gone)
         assert got is None or got["channel_values"] == {"value": number}
 
 
 @given(st.lists(IDS, min_size=2, max_size=4, unique=True))
-def test_channels_tasks_and_runs_take_any_id(face: Face, names: list[str]) -> None:
+def test_channels_tasks_and_runs_take_any_id(driver: SaverDriver, names: list[str]) -> None:
     """No length limit and no forbidden character in the other ids either."""
     thread = fresh_thread()
     content = {name: f"value {number}" for number, name in enumerate(names)}
     runs = [f"{thread} {name}".replace("\x00", "NUL") for name in names]  # metadata has no NUL
     for run in runs:
-        put(face, run, content, thread=thread, run_id=run)
+        put(driver, run, content, thread=thread, run_id=run)
     latest = config(thread, id=max(runs))
     for name in names:
-        face.put_writes(latest, [(name, name)], task_id=name, task_path=name)
-    assert values(face, latest) == content
-    assert sorted(writes(face, latest)) == sorted((name, name, name) for name in names)
-    face.delete_for_runs([min(runs)])
-    assert ids(face.list(config(thread))) == sorted(runs, reverse=True)[:-1]
+        driver.put_writes(latest, [(name, name)], task_id=name, task_path=name)
+    assert values(driver, latest) == content
+    assert sorted(writes(driver, latest)) == sorted((name, name, name) for name in names)
+    driver.delete_for_runs([min(runs)])
+    assert ids(driver.list(config(thread))) == sorted(runs, reverse=True)[:-1]
 
 
-def test_the_empty_namespace_is_one_like_any_other(face: Face) -> None:
+def test_the_empty_namespace_is_one_like_any_other(driver: SaverDriver) -> None:
     """A config without the key means "" in `get_tuple`, all namespaces in `list`."""
-    put(face, "1", {"value": "root"}, ns="")
-    put(face, "2", {"value": "child"}, ns="child")
-    assert values(face, config(ns=None)) == {"value": "root"}
-    assert face.get(config(ns=None, id="2")) is None
-    assert ids(face.list(config(ns=""))) == ["1"]
-    assert ids(face.list(config(ns="child"))) == ["2"]
-    assert sorted(ids(face.list(config(ns=None)))) == ["1", "2"]
-    face.put_writes(config(ns=None, id="1"), [("channel", 1)], "task")
-    assert writes(face, config(ns="")) == [("task", "channel", 1)]
+    put(driver, "1", {"value": "root"}, ns="")
+    put(driver, "2", {"value": "child"}, ns="child")
+    assert values(driver, config(ns=None)) == {"value": "root"}
+    assert driver.get(config(ns=None, id="2")) is None
+    assert ids(driver.list(config(ns=""))) == ["1"]
+    assert ids(driver.list(config(ns="child"))) == ["2"]
+    assert sorted(ids(driver.list(config(ns=None)))) == ["1", "2"]
+    driver.put_writes(config(ns=None, id="1"), [("channel", 1)], "task")
+    assert writes(driver, config(ns="")) == [("task", "channel", 1)]
 
 
 @given(st.permutations(["", "1", "10", "2", "9", "A", "a", "\u00e9", "\U0001f9ea", "z"]))
-def test_order_is_by_id_as_text_never_by_time(face: Face, order: list[str]) -> None:
+def test_order_is_by_id_as_text_never_by_time(driver: SaverDriver, order: list[str]) -> None:
     """ "Latest" and every order is by `checkpoint_id`, descending."""
     thread = fresh_thread()
     stored = [f"id {cid}" for cid in order]
     for cid in stored:
-        put(face, cid, {"value": cid}, thread=thread)
+        put(driver, cid, {"value": cid}, thread=thread)
     newest_first = sorted(stored, reverse=True)
-    assert ids(face.list(config(thread))) == newest_first
-    assert values(face, config(thread)) == {"value": newest_first[0]}
-    face.prune([thread], strategy="keep_latest")
-    assert ids(face.list(config(thread))) == newest_first[:1]
+    assert ids(driver.list(config(thread))) == newest_first
+    assert values(driver, config(thread)) == {"value": newest_first[0]}
+    driver.prune([thread], strategy="keep_latest")
+    assert ids(driver.list(config(thread))) == newest_first[:1]
 
 
-def test_order_is_by_id_over_the_namespaces_of_a_thread(face: Face) -> None:
+def test_order_is_by_id_over_the_namespaces_of_a_thread(driver: SaverDriver) -> None:
     """Every order is by `checkpoint_id`, descending, in a listing of several namespaces too."""
     for cid, ns in zip("bdface", itertools.cycle(["", "a", "b"]), strict=False):
-        put(face, cid, ns=ns)
-    assert ids(face.list(config(ns=None))) == [*"fedcba"]
+        put(driver, cid, ns=ns)
+    assert ids(driver.list(config(ns=None))) == [*"fedcba"]
 
 
 @pytest.mark.parametrize("version", [1, 1.5, "00000000000000000000000000000001.0123456789012345"])
-def test_a_version_keeps_its_type(face: Face, version: Any) -> None:
+def test_a_version_keeps_its_type(driver: SaverDriver, version: Any) -> None:
     """Channel versions may be `int`, `float` or `str`."""
-    put(face, "c1", {"value": "first"}, versions={"value": version})
-    put(face, "c2", {}, parent="c1", versions={"value": version}, new={})
-    got = face.get(config(id="c2"))
+    put(driver, "c1", {"value": "first"}, versions={"value": version})
+    put(driver, "c2", {}, parent="c1", versions={"value": version}, new={})
+    got = driver.get(config(id="c2"))
     assert got is not None
     assert got["channel_versions"] == {"value": version}
     assert type(got["channel_versions"]["value"]) is type(version)
     assert got["channel_values"] == {"value": "first"}
 
 
-def test_versions_of_each_type_stay_apart_by_value(face: Face) -> None:
+def test_versions_of_each_type_stay_apart_by_value(driver: SaverDriver) -> None:
     """A value belongs to the version it was stored at, numbers in text and plain alike."""
     versions: list[Any] = [1, 2, 10, 1.5, 10.25, "1", "10", "2"]
     for version in versions:
-        put(face, f"c{version!r}", {"value": repr(version)}, versions={"value": version})
+        put(driver, f"c{version!r}", {"value": repr(version)}, versions={"value": version})
     for version in versions:
-        assert values(face, config(id=f"c{version!r}")) == {"value": repr(version)}
+        assert values(driver, config(id=f"c{version!r}")) == {"value": repr(version)}
 
 
 @pytest.mark.parametrize("first", [None, 1, 2**53, 0.5, pytest.param(PEERS_FIRST, id="a peer's")])
@@ -157,11 +166,11 @@ def test_the_next_version_follows_a_peers_text(saver: LmdbSaver, number: int, sa
     assert saver.get_next_version(current, None) > current
 
 
-def test_a_deep_namespace(face: Face) -> None:
+def test_a_deep_namespace(driver: SaverDriver) -> None:
     """Nested subgraphs make `checkpoint_ns` longer than a key of LMDB may be."""
     ns = "|".join(f"agent:{depth:032}" for depth in range(40))
-    put_chain(face, ["1", "2", "3"], ns=ns)
-    assert ids(face.list(config(ns=ns))) == ["3", "2", "1"]
-    assert values(face, config(ns=ns)) == {"value": "value of 3"}
-    face.prune(["t"], strategy="keep_latest")
-    assert ids(face.list(config(ns=ns))) == ["3"]
+    put_chain(driver, ["1", "2", "3"], ns=ns)
+    assert ids(driver.list(config(ns=ns))) == ["3", "2", "1"]
+    assert values(driver, config(ns=ns)) == {"value": "value of 3"}
+    driver.prune(["t"], strategy="keep_latest")
+    assert ids(driver.list(config(ns=ns))) == ["3"]

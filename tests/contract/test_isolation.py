@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from tests.contract.driver import Face, config, fresh_thread, identical, ids, put
+from tests.contract.driver import SaverDriver, config, fresh_thread, identical, ids, put
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +103,7 @@ def rebuilt(value: Any) -> Any:
 
 @given(st.lists(EDITS, min_size=1, max_size=14), st.booleans())
 def test_every_change_between_puts_is_stored(
-    face: Face, edits: list[tuple[str, int, Any]], as_writes: bool
+    driver: SaverDriver, edits: list[tuple[str, int, Any]], as_writes: bool
 ) -> None:
     """Whatever is changed in place between puts, each checkpoint has the state as it was then."""
     thread = fresh_thread()
@@ -113,15 +113,15 @@ def test_every_change_between_puts_is_stored(
         edit(state, how, place, copy.deepcopy(thing))
         parent = f"c{number - 1:02}" if number else None
         if as_writes and parent:
-            face.put_writes(config(thread, id=parent), [("state", state)], "task")
-        put(face, f"c{number:02}", {"state": state}, thread=thread, parent=parent)
+            driver.put_writes(config(thread, id=parent), [("state", state)], "task")
+        put(driver, f"c{number:02}", {"state": state}, thread=thread, parent=parent)
         expected.append(rebuilt(state))
         if place % 3 == 0:  # a reader that does what it likes with what it got
-            got = face.get(config(thread))
+            got = driver.get(config(thread))
             assert got is not None
             edit(got["channel_values"]["state"], "edit", place, "spoilt")
     for number, value in enumerate(expected):
-        got = face.get_tuple(config(thread, id=f"c{number:02}"))
+        got = driver.get_tuple(config(thread, id=f"c{number:02}"))
         assert got is not None
         assert alike(got.checkpoint["channel_values"]["state"], value)
         if as_writes and number + 1 < len(expected):
@@ -158,37 +158,39 @@ PUTS = [(0, "put", 0), (0, "put", 0), (0, "put", 0)]
 @example([*PUTS, (1, "delete", 0), *((1, *step) for _, *step in PUTS), (0, "put", 0)])
 @example([*PUTS, (1, "again", 2), (0, "put", 0), (1, "run", 0), (0, "put", 1), (1, "prune", 0)])
 @example([*PUTS, (0, "copy", 0), (1, "delete", 0), *PUTS, (1, "put", 0)])
-def test_two_savers_see_one_store(savers: list[Face], steps: list[tuple[int, str, int]]) -> None:
+def test_two_savers_see_one_store(
+    savers: list[SaverDriver], steps: list[tuple[int, str, int]]
+) -> None:
     """What one saver remembers never hides, nor spoils, what another has done meanwhile."""
     *two, onlooker = savers
     thread, other = fresh_thread(), fresh_thread()
     model: Model = {thread: {}, other: {}}
     for number, (who, what, place) in enumerate(steps):
-        face, stored, run = two[who], model[thread], f"{thread} {place}"
+        driver, stored, run = two[who], model[thread], f"{thread} {place}"
         chain = sorted(stored)
         if what == "delete":
-            face.delete_thread(thread)
+            driver.delete_thread(thread)
             stored.clear()
         elif what == "prune":
-            face.prune([thread], keep_last=place + 1)
+            driver.prune([thread], keep_last=place + 1)
             for cid in chain[: -(place + 1)]:
                 del stored[cid]
         elif what == "copy":
-            face.delete_thread(other)
-            face.copy_thread(thread, other)
+            driver.delete_thread(other)
+            driver.copy_thread(thread, other)
             model[other] = copy.deepcopy(stored)
         elif what == "run":
-            face.delete_for_runs([run])
+            driver.delete_for_runs([run])
             for name, kept in model.items():
                 model[name] = {cid: one for cid, one in kept.items() if one.run != run}
         else:
             parent = chain[place % len(chain) if what == "fork" else -1] if chain else None
             cid = chain[place % len(chain)] if what == "again" and chain else successor(chain)
             stored[cid] = grow(stored.get(parent or ""), number, run)
-            put_stored(face, thread, cid, parent, stored[cid], number)
+            put_stored(driver, thread, cid, parent, stored[cid], number)
         check_model(onlooker, model)  # reading would refresh what the other two remember
-    for face in two:
-        check_model(face, model)
+    for driver in two:
+        check_model(driver, model)
 
 
 def successor(chain: list[str]) -> str:
@@ -202,11 +204,11 @@ def grow(parent: Stored | None, number: int, run: str) -> Stored:
 
 
 def put_stored(
-    face: Face, thread: str, cid: str, parent: str | None, one: Stored, number: int
+    driver: SaverDriver, thread: str, cid: str, parent: str | None, one: Stored, number: int
 ) -> None:
     """Put it as LangGraph does: all the values, and the versions of those that are new."""
     put(
-        face,
+        driver,
         cid,
         {"log": one.log, "kept": one.kept},
         thread=thread,
@@ -217,18 +219,18 @@ def put_stored(
     )
 
 
-def check_model(face: Face, model: Model) -> None:
+def check_model(driver: SaverDriver, model: Model) -> None:
     for thread, stored in model.items():
-        listed = face.list(config(thread))
+        listed = driver.list(config(thread))
         assert ids(listed) == sorted(stored, reverse=True)
         for one in listed:
-            got = face.get(config(thread, id=one.checkpoint["id"]))
+            got = driver.get(config(thread, id=one.checkpoint["id"]))
             assert got == one.checkpoint
             expected = stored[got["id"]]
             assert got["channel_values"] == {"log": expected.log, "kept": expected.kept}
 
 
 @pytest.fixture
-def savers(open_saver: Callable[..., LmdbSaver]) -> list[Face]:
+def savers(open_saver: Callable[..., LmdbSaver]) -> list[SaverDriver]:
     """Three savers on one store, with memories of their own."""
-    return [Face(open_saver()) for _ in range(3)]
+    return [SaverDriver(open_saver()) for _ in range(3)]

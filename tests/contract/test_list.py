@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.contract.driver import Face, config, fresh_thread, ids, put, put_chain, writes
+from tests.contract.driver import SaverDriver, config, fresh_thread, ids, put, put_chain, writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,102 +28,102 @@ if TYPE_CHECKING:
 PATIENCE = 60.0  # seconds until a call that waits for another counts as hung
 
 
-def test_newest_first_with_everything_in_each(face: Face) -> None:
+def test_newest_first_with_everything_in_each(driver: SaverDriver) -> None:
     """Newest first; each item is what `get_tuple` returns."""
-    stored = put_chain(face, ["c1", "c2", "c3"])
-    face.put_writes(stored[1], [("x", 1)], "task")
-    listed = face.list(config())
+    stored = put_chain(driver, ["c1", "c2", "c3"])
+    driver.put_writes(stored[1], [("x", 1)], "task")
+    listed = driver.list(config())
     assert ids(listed) == ["c3", "c2", "c1"]
-    assert listed == [face.get_tuple(at) for at in reversed(stored)]
+    assert listed == [driver.get_tuple(at) for at in reversed(stored)]
 
 
-def test_a_config_with_an_id_lists_that_checkpoint(face: Face) -> None:
+def test_a_config_with_an_id_lists_that_checkpoint(driver: SaverDriver) -> None:
     """A `checkpoint_id` in the config selects one checkpoint."""
-    put_chain(face, ["c1", "c2", "c3"])
-    assert ids(face.list(config(id="c2"))) == ["c2"]
-    assert face.list(config(id="never")) == []
+    put_chain(driver, ["c1", "c2", "c3"])
+    assert ids(driver.list(config(id="c2"))) == ["c2"]
+    assert driver.list(config(id="never")) == []
 
 
-def test_without_a_config_all_threads_are_listed(face: Face) -> None:
+def test_without_a_config_all_threads_are_listed(driver: SaverDriver) -> None:
     """`config=None` lists all threads and namespaces, each newest first."""
     for thread in ("a", "b"):
         for ns in ("", "child"):
-            put_chain(face, ["c1", "c2"], thread=thread, ns=ns)
-    listed = [one.config["configurable"] for one in face.list(None)]
+            put_chain(driver, ["c1", "c2"], thread=thread, ns=ns)
+    listed = [one.config["configurable"] for one in driver.list(None)]
     places = {(at["thread_id"], at["checkpoint_ns"]) for at in listed}
     assert places == {(thread, ns) for thread in "ab" for ns in ("", "child")}
     for place in places:
         own = [at for at in listed if (at["thread_id"], at["checkpoint_ns"]) == place]
         assert [at["checkpoint_id"] for at in own] == ["c2", "c1"]
-    assert len(face.list(None, limit=3)) == 3
-    assert len(face.list(None, filter={"step": 1})) == 8
+    assert len(driver.list(None, limit=3)) == 3
+    assert len(driver.list(None, filter={"step": 1})) == 8
 
 
 @pytest.mark.parametrize(
     "value", [None, "", 0, 1.5, True, "it's", [1, [2]], {"a": {"b": None}}, {}, []], ids=repr
 )
-def test_filter_on_any_value(face: Face, value: Any) -> None:
+def test_filter_on_any_value(driver: SaverDriver, value: Any) -> None:
     """`filter` on any metadata key, nested values and `None` included."""
-    put(face, "c1", key=value)
-    put(face, "c2", key="another")
-    put(face, "c3", key=[value])
-    assert ids(face.list(config(), filter={"key": value})) == ["c1"]
-    assert ids(face.list(None, filter={"key": value})) == ["c1"]
+    put(driver, "c1", key=value)
+    put(driver, "c2", key="another")
+    put(driver, "c3", key=[value])
+    assert ids(driver.list(config(), filter={"key": value})) == ["c1"]
+    assert ids(driver.list(None, filter={"key": value})) == ["c1"]
 
 
 @pytest.mark.parametrize("key", ["a.b", "it's", 'say "so"', "$", "user id", "\u00e9", "a" * 600])
-def test_filter_on_any_key(face: Face, key: str) -> None:
+def test_filter_on_any_key(driver: SaverDriver, key: str) -> None:
     """`filter` on any metadata key."""
-    put(face, "c1", **{key: "found"})
-    put(face, "c2", a={"b": "found"})
-    assert ids(face.list(config(), filter={key: "found"})) == ["c1"]
+    put(driver, "c1", **{key: "found"})
+    put(driver, "c2", a={"b": "found"})
+    assert ids(driver.list(config(), filter={key: "found"})) == ["c1"]
 
 
-def test_every_key_of_a_filter_must_match(face: Face) -> None:
+def test_every_key_of_a_filter_must_match(driver: SaverDriver) -> None:
     """Several keys are all required; an empty filter is none."""
-    put(face, "c1", a=1, b=1)
-    put(face, "c2", a=1, b=2)
-    assert ids(face.list(config(), filter={"a": 1, "b": 2})) == ["c2"]
-    assert face.list(config(), filter={"a": 1, "c": 1}) == []
-    assert ids(face.list(config(), filter={})) == ["c2", "c1"]
+    put(driver, "c1", a=1, b=1)
+    put(driver, "c2", a=1, b=2)
+    assert ids(driver.list(config(), filter={"a": 1, "b": 2})) == ["c2"]
+    assert driver.list(config(), filter={"a": 1, "c": 1}) == []
+    assert ids(driver.list(config(), filter={})) == ["c2", "c1"]
 
 
-def test_filter_before_limit(face: Face) -> None:
+def test_filter_before_limit(driver: SaverDriver) -> None:
     """The filter is applied before the limit."""
     for number in range(10):
-        put(face, f"c{number}", even=number % 2 == 0)
-    assert ids(face.list(config(), filter={"even": True}, limit=2)) == ["c8", "c6"]
+        put(driver, f"c{number}", even=number % 2 == 0)
+    assert ids(driver.list(config(), filter={"even": True}, limit=2)) == ["c8", "c6"]
 
 
-def test_limit(face: Face) -> None:
+def test_limit(driver: SaverDriver) -> None:
     """`limit=0` gives nothing, no limit gives all."""
-    put_chain(face, ["c1", "c2", "c3"])
-    assert face.list(config(), limit=0) == []
-    assert face.list(None, limit=0) == []
-    assert ids(face.list(config(), limit=2)) == ["c3", "c2"]
-    assert ids(face.list(config(), limit=9)) == ["c3", "c2", "c1"]
+    put_chain(driver, ["c1", "c2", "c3"])
+    assert driver.list(config(), limit=0) == []
+    assert driver.list(None, limit=0) == []
+    assert ids(driver.list(config(), limit=2)) == ["c3", "c2"]
+    assert ids(driver.list(config(), limit=9)) == ["c3", "c2", "c1"]
 
 
-def test_before_is_strict(face: Face) -> None:
+def test_before_is_strict(driver: SaverDriver) -> None:
     """`before` is strict, and need not be in the store."""
-    put_chain(face, ["c1", "c2", "c3"])
-    assert ids(face.list(config(), before=config(id="c3"))) == ["c2", "c1"]
-    assert ids(face.list(config(), before=config(id="c25"))) == ["c2", "c1"]
-    assert face.list(config(), before=config(id="c1")) == []
-    assert ids(face.list(None, before=config(id="c2"))) == ["c1"]
-    assert ids(face.list(config(), before=config())) == ["c3", "c2", "c1"]
+    put_chain(driver, ["c1", "c2", "c3"])
+    assert ids(driver.list(config(), before=config(id="c3"))) == ["c2", "c1"]
+    assert ids(driver.list(config(), before=config(id="c25"))) == ["c2", "c1"]
+    assert driver.list(config(), before=config(id="c1")) == []
+    assert ids(driver.list(None, before=config(id="c2"))) == ["c1"]
+    assert ids(driver.list(config(), before=config())) == ["c3", "c2", "c1"]
 
 
-def test_before_among_long_ids(face: Face) -> None:
+def test_before_among_long_ids(driver: SaverDriver) -> None:
     """Ids that differ only past what a key can hold are ordered all the same."""
     stored = [f"{'x' * 1000}{end}" for end in ("", "\x00", "a", "ab", "b")]
     for cid in (stored[3], stored[0], stored[4], stored[1], stored[2]):
-        put(face, cid, {"value": cid[1000:]})
-    assert ids(face.list(config())) == stored[::-1]
+        put(driver, cid, {"value": cid[1000:]})
+    assert ids(driver.list(config())) == stored[::-1]
     for place, cid in enumerate(stored):
-        assert ids(face.list(config(), before=config(id=cid))) == stored[:place][::-1]
-    face.prune(["t"], keep_last=2)
-    assert ids(face.list(config())) == stored[:2:-1]
+        assert ids(driver.list(config(), before=config(id=cid))) == stored[:place][::-1]
+    driver.prune(["t"], keep_last=2)
+    assert ids(driver.list(config())) == stored[:2:-1]
 
 
 @given(
@@ -134,7 +134,7 @@ def test_before_among_long_ids(face: Face) -> None:
     st.sampled_from(["a", "b", "c", None]),
 )
 def test_any_listing_is_the_filtered_order(
-    face: Face,
+    driver: SaverDriver,
     stored: list[tuple[str, bool]],
     limit: int | None,
     before: str | None,
@@ -144,7 +144,7 @@ def test_any_listing_is_the_filtered_order(
     """Namespace, `before`, `filter` and `limit` together."""
     thread = fresh_thread()
     for number, (place, value) in enumerate(stored):
-        put(face, f"c{number}", thread=thread, ns=place, flag=value)
+        put(driver, f"c{number}", thread=thread, ns=place, flag=value)
     expected = [
         f"c{number}"
         for number, (place, value) in reversed([*enumerate(stored)])
@@ -155,15 +155,15 @@ def test_any_listing_is_the_filtered_order(
         options["filter"] = {"flag": flag}
     if before is not None:
         options["before"] = config(thread, id=before)
-    assert ids(face.list(config(thread, ns), **options)) == expected
+    assert ids(driver.list(config(thread, ns), **options)) == expected
 
 
 class Paused:
     """A listing that has given its first item and waits, on either face."""
 
-    def __init__(self, face: Face) -> None:
-        self.loop: asyncio.AbstractEventLoop | None = face.loop
-        self.list: Any = face.saver.list if self.loop is None else face.saver.alist
+    def __init__(self, driver: SaverDriver) -> None:
+        self.loop: asyncio.AbstractEventLoop | None = driver.loop
+        self.list: Any = driver.saver.list if self.loop is None else driver.saver.alist
         self.items = self.list(config())
         self.first = self.next()
 
@@ -189,10 +189,10 @@ class Paused:
 
 
 @pytest.fixture
-def paused(face: Face) -> Iterator[Paused]:
+def paused(driver: SaverDriver) -> Iterator[Paused]:
     """A paused listing of two hundred checkpoints."""
-    put_chain(face, [f"c{number:03}" for number in range(200)])
-    listing = Paused(face)
+    put_chain(driver, [f"c{number:03}" for number in range(200)])
+    listing = Paused(driver)
     yield listing
     listing.close()
 
@@ -200,7 +200,7 @@ def paused(face: Face) -> Iterator[Paused]:
 def test_a_paused_listing_keeps_no_one_from_writing(paused: Paused, saver: LmdbSaver) -> None:
     """The iterator may be paused for hours: it holds no lock across a `yield`."""
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(put, Face(saver), "d", {"value": 1}).result(PATIENCE)
+        pool.submit(put, SaverDriver(saver), "d", {"value": 1}).result(PATIENCE)
         pool.submit(saver.delete_thread, "other").result(PATIENCE)
     assert ids(paused.rest()) == [f"c{number:03}" for number in reversed(range(199))]
 
@@ -215,7 +215,7 @@ def test_a_paused_listing_keeps_no_other_process_from_writing(
     )
     subprocess.run([sys.executable, "-c", program, str(path)], check=True, timeout=PATIENCE)
     assert ids([paused.first]) == ["c199"]
-    assert Face(saver).list(config()) == []
+    assert SaverDriver(saver).list(config()) == []
 
 
 def test_a_paused_listing_holds_no_transaction(paused: Paused, path: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_listing_may_be_dropped_half_way(paused: Paused, saver: LmdbSaver) -> 
 
 def test_a_listing_may_go_on_in_another_thread(saver: LmdbSaver) -> None:
     """The iterator may be resumed on another thread."""
-    put_chain(Face(saver), ["c1", "c2", "c3"])
+    put_chain(SaverDriver(saver), ["c1", "c2", "c3"])
     listing = saver.list(config())
     got = [next(listing)]
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
@@ -258,10 +258,10 @@ def test_a_listing_may_go_on_in_another_thread(saver: LmdbSaver) -> None:
 
 
 def test_a_paused_listing_sees_whole_checkpoints_only(
-    paused: Paused, face: Face, saver: LmdbSaver
+    paused: Paused, driver: SaverDriver, saver: LmdbSaver
 ) -> None:
     """What goes on meanwhile is seen or not, but never half."""
-    sync = Face(saver)
+    sync = SaverDriver(saver)
     for number in range(0, 200, 2):  # replace one half
         cid = f"c{number:03}"
         put(sync, cid, {"value": "replaced", "twin": "replaced"}, versions={"value": 2, "twin": 2})
@@ -270,7 +270,7 @@ def test_a_paused_listing_sees_whole_checkpoints_only(
     for one in rest:
         old = {"value": f"value of {one.checkpoint['id']}"}
         assert one.checkpoint["channel_values"] in (old, {"value": "replaced", "twin": "replaced"})
-    again = Paused(face)
+    again = Paused(driver)
     saver.delete_thread("t")
     for one in again.rest():
         assert one.checkpoint["channel_values"]
@@ -278,10 +278,10 @@ def test_a_paused_listing_sees_whole_checkpoints_only(
 
 
 def test_listing_while_others_write_gives_whole_checkpoints(
-    open_saver: Callable[..., LmdbSaver], face: Face
+    open_saver: Callable[..., LmdbSaver], driver: SaverDriver
 ) -> None:
     """Never a torn checkpoint, with a writer that replaces and deletes all the time."""
-    writer = Face(open_saver())
+    writer = SaverDriver(open_saver())
     stop = threading.Event()
 
     def rewrite() -> None:
@@ -300,7 +300,7 @@ def test_listing_while_others_write_gives_whole_checkpoints(
         seen = 0
         try:
             while seen < 200 and not rewriting.done():
-                for one in face.list(config()):
+                for one in driver.list(config()):
                     (number,) = {*one.checkpoint["channel_values"].values()}
                     assert [*one.checkpoint["channel_values"]] == ["a", "b", "c"]
                     assert one.metadata["both"] == number  # type: ignore[typeddict-item]
@@ -314,11 +314,11 @@ def test_listing_while_others_write_gives_whole_checkpoints(
     assert seen >= 200
 
 
-def test_the_writes_listed_are_the_pending_ones(face: Face) -> None:
+def test_the_writes_listed_are_the_pending_ones(driver: SaverDriver) -> None:
     """Each item of a listing carries its own pending writes."""
-    stored = put_chain(face, ["c1", "c2"])
-    face.put_writes(stored[0], [("x", 1)], "task")
-    assert [one.pending_writes or [] for one in face.list(config())] == [
+    stored = put_chain(driver, ["c1", "c2"])
+    driver.put_writes(stored[0], [("x", 1)], "task")
+    assert [one.pending_writes or [] for one in driver.list(config())] == [
         [],
-        writes(face, stored[0]),
+        writes(driver, stored[0]),
     ]

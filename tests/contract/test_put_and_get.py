@@ -15,7 +15,7 @@ from langgraph.checkpoint.base import CheckpointMetadata, get_checkpoint_metadat
 
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from tests.contract.driver import (
-    Face,
+    SaverDriver,
     checkpoint,
     config,
     fresh_thread,
@@ -51,30 +51,32 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.text("abc", min_size=1), VALUES, max_size=4))
-def test_what_was_put_is_what_is_got(face: Face, content: dict[str, Any]) -> None:
+def test_what_was_put_is_what_is_got(driver: SaverDriver, content: dict[str, Any]) -> None:
     """Value, type and key order."""
     thread = fresh_thread()
-    put(face, "c1", content, thread=thread)
-    face.put_writes(config(thread, id="c1"), [*content.items()], "task")
-    assert identical(values(face, config(thread)), content) or (
+    put(driver, "c1", content, thread=thread)
+    driver.put_writes(config(thread, id="c1"), [*content.items()], "task")
+    assert identical(values(driver, config(thread)), content) or (
         # Channels are named, not ordered: only the values' own key order counts.
-        identical(dict(sorted(values(face, config(thread)).items())), dict(sorted(content.items())))
+        identical(
+            dict(sorted(values(driver, config(thread)).items())), dict(sorted(content.items()))
+        )
     )
-    assert identical(writes(face, config(thread)), [("task", *item) for item in content.items()])
-    (listed,) = face.list(config(thread))
+    assert identical(writes(driver, config(thread)), [("task", *item) for item in content.items()])
+    (listed,) = driver.list(config(thread))
     assert all(identical(listed.checkpoint["channel_values"][k], v) for k, v in content.items())
 
 
 @pytest.mark.parametrize("value", [*FALSY, math.nan], ids=repr)
-def test_a_value_that_is_falsy_is_a_value(face: Face, value: Any) -> None:
+def test_a_value_that_is_falsy_is_a_value(driver: SaverDriver, value: Any) -> None:
     """`None`, `b""`, `0`, `[]`, `False` and NaN included."""
-    put(face, "c1", {"value": value})
-    face.put_writes(config(id="c1"), [("channel", value)], "task")
-    assert identical(values(face, config()), {"value": value})
-    assert identical(writes(face, config()), [("task", "channel", value)])
+    put(driver, "c1", {"value": value})
+    driver.put_writes(config(id="c1"), [("channel", value)], "task")
+    assert identical(values(driver, config()), {"value": value})
+    assert identical(writes(driver, config()), [("task", "channel", value)])
 
 
-def test_the_rest_of_a_checkpoint_is_kept(face: Face) -> None:
+def test_the_rest_of_a_checkpoint_is_kept(driver: SaverDriver) -> None:
     """Versions seen, the time, the updated channels and every other key."""
     sent = {
         **checkpoint("c1", {"a": 1}, {"a": 3, "b": 4}),
@@ -82,70 +84,78 @@ def test_the_rest_of_a_checkpoint_is_kept(face: Face) -> None:
         "updated_channels": ["a"],
         "pending_sends": [],
     }
-    face.put(config(), copy.deepcopy(sent), {"source": "input", "step": -1}, {"a": 3})
-    assert face.get(config()) == sent
+    driver.put(config(), copy.deepcopy(sent), {"source": "input", "step": -1}, {"a": 3})
+    assert driver.get(config()) == sent
 
 
-def test_an_absent_channel_is_not_a_channel_that_is_none(face: Face) -> None:
+def test_an_absent_channel_is_not_a_channel_that_is_none(driver: SaverDriver) -> None:
     """A channel that is absent is not a channel that is `None`."""
-    put(face, "c1", {"none": None}, versions={"none": 1, "absent": 1})
-    assert values(face, config()) == {"none": None}
+    put(driver, "c1", {"none": None}, versions={"none": 1, "absent": 1})
+    assert values(driver, config()) == {"none": None}
 
 
-def test_an_unchanged_channel_is_read_at_its_version(face: Face) -> None:
+def test_an_unchanged_channel_is_read_at_its_version(driver: SaverDriver) -> None:
     """`new_versions` names what changed; the others come from where `channel_versions` points."""
-    put(face, "c1", {"old": "first", "new": "first"}, versions={"old": 1, "new": 1})
-    put(face, "c2", {"new": "second"}, parent="c1", versions={"old": 1, "new": 2}, new={"new": 2})
-    put(face, "c3", {}, parent="c2", versions={"old": 1, "new": 1}, new={})
-    assert values(face, config(id="c2")) == {"old": "first", "new": "second"}
-    assert values(face, config(id="c3")) == {"old": "first", "new": "first"}
+    put(driver, "c1", {"old": "first", "new": "first"}, versions={"old": 1, "new": 1})
+    put(driver, "c2", {"new": "second"}, parent="c1", versions={"old": 1, "new": 2}, new={"new": 2})
+    put(driver, "c3", {}, parent="c2", versions={"old": 1, "new": 1}, new={})
+    assert values(driver, config(id="c2")) == {"old": "first", "new": "second"}
+    assert values(driver, config(id="c3")) == {"old": "first", "new": "first"}
 
 
-def test_a_version_is_of_its_thread_and_namespace(face: Face) -> None:
+def test_a_version_is_of_its_thread_and_namespace(driver: SaverDriver) -> None:
     """The version is looked up in the thread and namespace of the checkpoint, nowhere else."""
-    put(face, "c1", {"value": "elsewhere"}, ns="child", versions={"value": 1})
-    put(face, "c1", {"value": "elsewhere"}, thread="other", versions={"value": 1})
-    put(face, "c1", {}, versions={"value": 1}, new={})
-    assert values(face, config()) == {}
+    put(driver, "c1", {"value": "elsewhere"}, ns="child", versions={"value": 1})
+    put(driver, "c1", {"value": "elsewhere"}, thread="other", versions={"value": 1})
+    put(driver, "c1", {}, versions={"value": 1}, new={})
+    assert values(driver, config()) == {}
 
 
-def test_an_unchanged_channel_outlives_the_checkpoint_that_stored_it(face: Face) -> None:
+def test_an_unchanged_channel_outlives_the_checkpoint_that_stored_it(driver: SaverDriver) -> None:
     """Also when the parent was deleted since."""
-    put(face, "c1", {"kept": "value", "dropped": 1}, versions={"kept": 1, "dropped": 1}, run_id="a")
-    put(face, "c2", {}, parent="c1", versions={"kept": 1}, new={}, run_id="b")
-    face.delete_for_runs(["a"])
-    assert ids(face.list(config())) == ["c2"]
-    assert values(face, config()) == {"kept": "value"}
-    put(face, "c3", {}, parent="c2", versions={"kept": 1}, new={}, run_id="b")
-    face.prune(["t"], strategy="keep_latest")
-    assert values(face, config()) == {"kept": "value"}
+    put(
+        driver,
+        "c1",
+        {"kept": "value", "dropped": 1},
+        versions={"kept": 1, "dropped": 1},
+        run_id="a",
+    )
+    put(driver, "c2", {}, parent="c1", versions={"kept": 1}, new={}, run_id="b")
+    driver.delete_for_runs(["a"])
+    assert ids(driver.list(config())) == ["c2"]
+    assert values(driver, config()) == {"kept": "value"}
+    put(driver, "c3", {}, parent="c2", versions={"kept": 1}, new={}, run_id="b")
+    driver.prune(["t"], strategy="keep_latest")
+    assert values(driver, config()) == {"kept": "value"}
 
 
-def test_a_new_version_without_a_value_is_empty(face: Face) -> None:
+def test_a_new_version_without_a_value_is_empty(driver: SaverDriver) -> None:
     """It is stored as empty and stays absent, whatever the channel held before."""
-    put(face, "c1", {"value": "before"}, versions={"value": 1})
-    put(face, "c2", {}, parent="c1", versions={"value": 2}, new={"value": 2})
-    assert values(face, config(id="c2")) == {}
-    assert values(face, config(id="c1")) == {"value": "before"}
-    put(face, "c3", {"other": 1}, parent="c2", versions={"value": 2, "other": 1}, new={"other": 1})
-    assert values(face, config(id="c3")) == {"other": 1}
+    put(driver, "c1", {"value": "before"}, versions={"value": 1})
+    put(driver, "c2", {}, parent="c1", versions={"value": 2}, new={"value": 2})
+    assert values(driver, config(id="c2")) == {}
+    assert values(driver, config(id="c1")) == {"value": "before"}
+    put(
+        driver, "c3", {"other": 1}, parent="c2", versions={"value": 2, "other": 1}, new={"other": 1}
+    )
+    assert values(driver, config(id="c3")) == {"other": 1}
 
 
-def test_changing_what_was_put_changes_nothing_stored(face: Face) -> None:
+def test_changing_what_was_put_changes_nothing_stored(driver: SaverDriver) -> None:
     """Isolation: mutating what was put, after the call."""
     inner = {"list": [1, 2]}
     message = AIMessage("said", id="1", additional_kwargs={"deep": [1]})
     sent = checkpoint("c1", {"value": [inner], "message": message}, {"value": 1, "message": 1})
     metadata: CheckpointMetadata = {"source": "loop", "parents": {"": "x"}}
-    face.put(config(), sent, metadata, {"value": 1, "message": 1})
-    face.put_writes(config(id="c1"), [("channel", inner)], "task")
+    driver.put(config(), sent, metadata, {"value": 1, "message": 1})
+    driver.put_writes(config(id="c1"), [("channel", inner)], "task")
     inner["list"].append(3)
     message.content = "unsaid"
     message.additional_kwargs["deep"].append(2)
     sent["channel_versions"]["value"] = 99
     sent["channel_values"].clear()
     metadata["parents"][""] = "y"
-    got = face.get_tuple(config())
+    got = driver.get_tuple(config())
     assert got is not None
     said = AIMessage("said", id="1", additional_kwargs={"deep": [1]})
     assert got.checkpoint["channel_values"] == {"value": [{"list": [1, 2]}], "message": said}
@@ -172,15 +182,15 @@ def _deface(thing: Any) -> None:
         thing.content = "defaced"
 
 
-def test_changing_what_was_got_changes_nothing_that_another_gets(face: Face) -> None:
+def test_changing_what_was_got_changes_nothing_that_another_gets(driver: SaverDriver) -> None:
     """Isolation: mutating what was returned; nothing is shared between results or inside one."""
     shared = [HumanMessage("said", id="1", additional_kwargs={"deep": {"list": [1]}}), {"a": []}]
-    put(face, "c1", {"one": shared, "two": shared}, parents={"": "x"})
-    put(face, "c2", {}, parent="c1", versions={"one": "c1", "two": "c1"}, new={})
+    put(driver, "c1", {"one": shared, "two": shared}, parents={"": "x"})
+    put(driver, "c2", {}, parent="c1", versions={"one": "c1", "two": "c1"}, new={})
     for cid in ("c1", "c2"):
-        face.put_writes(config(id=cid), [("channel", shared), ("other", shared)], "task")
-    clean = [face.get_tuple(config(id=cid)) for cid in ("c2", "c1")]
-    held = [*clean, *face.list(config())]
+        driver.put_writes(config(id=cid), [("channel", shared), ("other", shared)], "task")
+    clean = [driver.get_tuple(config(id=cid)) for cid in ("c2", "c1")]
+    held = [*clean, *driver.list(config())]
     reference = copy.deepcopy(held)
     defaced = held.pop()
     assert defaced is not None
@@ -189,62 +199,62 @@ def test_changing_what_was_got_changes_nothing_that_another_gets(face: Face) -> 
     _deface(defaced)
     assert held == reference[:-1]
     _deface(held)
-    assert [face.get_tuple(config(id=cid)) for cid in ("c2", "c1")] == reference[:2]
-    assert face.list(config()) == reference[2:]
+    assert [driver.get_tuple(config(id=cid)) for cid in ("c2", "c1")] == reference[:2]
+    assert driver.list(config()) == reference[2:]
 
 
-def test_an_id_that_exists_is_replaced(face: Face) -> None:
+def test_an_id_that_exists_is_replaced(driver: SaverDriver) -> None:
     """`put` of an id that exists replaces checkpoint, metadata, parent and run."""
-    put(face, "a", {"value": 0}, run_id="r0")
-    put(face, "c1", {"value": 1, "dropped": 1}, parent="a", run_id="r1", key="first")
-    face.put_writes(config(id="c1"), [("channel", "kept")], "task")
-    put(face, "c1", {"value": 2}, versions={"value": 2}, run_id="r2")
-    got = face.get_tuple(config(id="c1"))
+    put(driver, "a", {"value": 0}, run_id="r0")
+    put(driver, "c1", {"value": 1, "dropped": 1}, parent="a", run_id="r1", key="first")
+    driver.put_writes(config(id="c1"), [("channel", "kept")], "task")
+    put(driver, "c1", {"value": 2}, versions={"value": 2}, run_id="r2")
+    got = driver.get_tuple(config(id="c1"))
     assert got is not None
     assert got.checkpoint["channel_values"] == {"value": 2}
     assert got.parent_config is None
     assert "key" not in got.metadata
     assert got.pending_writes == [("task", "channel", "kept")]
-    assert ids(face.list(config())) == ["c1", "a"]
-    face.delete_for_runs(["r1"])
-    assert ids(face.list(config())) == ["c1", "a"]
-    face.delete_for_runs(["r2"])
-    assert ids(face.list(config())) == ["a"]
+    assert ids(driver.list(config())) == ["c1", "a"]
+    driver.delete_for_runs(["r1"])
+    assert ids(driver.list(config())) == ["c1", "a"]
+    driver.delete_for_runs(["r2"])
+    assert ids(driver.list(config())) == ["a"]
 
 
-def test_the_same_id_and_versions_with_other_values_are_replaced(face: Face) -> None:
+def test_the_same_id_and_versions_with_other_values_are_replaced(driver: SaverDriver) -> None:
     """`put` of an id that exists replaces it, at the same versions too."""
-    put(face, "c1", {"value": 1})
-    put(face, "c1", {"value": 2})
-    assert values(face, config()) == {"value": 2}
+    put(driver, "c1", {"value": 1})
+    put(driver, "c1", {"value": 2})
+    assert values(driver, config()) == {"value": 2}
 
 
-def test_metadata_is_merged_from_the_config(face: Face) -> None:
+def test_metadata_is_merged_from_the_config(driver: SaverDriver) -> None:
     """As `get_checkpoint_metadata` does it."""
     at = config()
     at["configurable"] |= {"user": "u1", "__private": 1, "langgraph_step": 3, "tags": ["no"]}
     at["metadata"] = {"run_id": "r1", "source": "ignored", "nul": "a\x00b", "score": 0.5}
     metadata: CheckpointMetadata = {"source": "loop", "step": 2, "parents": {}}
-    face.put(at, checkpoint("c1", {}, {}), metadata, {})
-    got = face.get_tuple(config())
+    driver.put(at, checkpoint("c1", {}, {}), metadata, {})
+    got = driver.get_tuple(config())
     assert got is not None
     assert got.metadata == get_checkpoint_metadata(at, metadata)
     assert got.metadata["user"] == "u1"  # type: ignore[typeddict-item]
-    face.delete_for_runs(["r1"])
-    assert face.list(config()) == []
+    driver.delete_for_runs(["r1"])
+    assert driver.list(config()) == []
 
 
-def test_the_configs_returned_point_at_the_checkpoint(face: Face) -> None:
+def test_the_configs_returned_point_at_the_checkpoint(driver: SaverDriver) -> None:
     """`put`, `get_tuple` and `list` return configs that find the same checkpoint again."""
-    put(face, "c1")
-    returned = put(face, "c2", {"value": 2}, parent="c1", ns="")
+    put(driver, "c1")
+    returned = put(driver, "c2", {"value": 2}, parent="c1", ns="")
     assert returned == config(id="c2")
-    got = face.get_tuple(returned)
+    got = driver.get_tuple(returned)
     assert got is not None
     assert got.config == returned
     assert got.parent_config == config(id="c1")
-    assert face.list(config(), limit=1)[0].config == returned
-    latest = face.get_tuple(config())
+    assert driver.list(config(), limit=1)[0].config == returned
+    latest = driver.get_tuple(config())
     assert latest is not None
     assert latest.config == returned
 
@@ -252,41 +262,43 @@ def test_the_configs_returned_point_at_the_checkpoint(face: Face) -> None:
 @pytest.mark.parametrize(
     "at", [config("nobody"), config(ns="nowhere"), config(id="never")], ids=["thread", "ns", "id"]
 )
-def test_what_is_not_there_is_none(face: Face, at: Any) -> None:
+def test_what_is_not_there_is_none(driver: SaverDriver, at: Any) -> None:
     """A checkpoint that is not in the store is `None`, not an error."""
-    put(face, "c1")
-    assert face.get_tuple(at) is None
-    assert face.get(at) is None
+    put(driver, "c1")
+    assert driver.get_tuple(at) is None
+    assert driver.get(at) is None
 
 
 UNSERIALISABLE = {"fine": 1, "deep": [0, {"lock": threading.Lock()}]}
 
 
-def test_an_object_that_cannot_be_serialised_is_named(face: Face, saver: LmdbSaver) -> None:
+def test_an_object_that_cannot_be_serialised_is_named(
+    driver: SaverDriver, saver: LmdbSaver
+) -> None:
     """It raises, naming the channel and the path inside; nothing of the checkpoint is stored."""
     with pytest.raises(LmdbSaverError) as caught:
-        put(face, "c1", {"good": 1, "notes": UNSERIALISABLE}, run_id="r1")
+        put(driver, "c1", {"good": 1, "notes": UNSERIALISABLE}, run_id="r1")
     for part in ("notes", "deep", "1", "lock"):
         assert part in str(caught.value)
-    assert face.get_tuple(config()) is None
-    assert face.list(None) == []
+    assert driver.get_tuple(config()) is None
+    assert driver.list(None) == []
     assert thread_ids(saver) == set()
-    put(face, "c2", {}, versions={"good": "c1"}, new={})
-    assert values(face, config()) == {}
+    put(driver, "c2", {}, versions={"good": "c1"}, new={})
+    assert values(driver, config()) == {}
 
 
-def test_a_write_that_cannot_be_serialised_is_named(face: Face) -> None:
+def test_a_write_that_cannot_be_serialised_is_named(driver: SaverDriver) -> None:
     """It raises, naming the channel and the path inside; no write of that call is stored."""
-    put(face, "c1")
+    put(driver, "c1")
     with pytest.raises(LmdbSaverError) as caught:
-        face.put_writes(config(id="c1"), [("good", 1), ("notes", UNSERIALISABLE)], "task")
+        driver.put_writes(config(id="c1"), [("good", 1), ("notes", UNSERIALISABLE)], "task")
     for part in ("notes", "deep", "1", "lock"):
         assert part in str(caught.value)
-    assert writes(face, config()) == []
+    assert writes(driver, config()) == []
 
 
-def test_metadata_that_cannot_be_serialised_stores_nothing(face: Face) -> None:
+def test_metadata_that_cannot_be_serialised_stores_nothing(driver: SaverDriver) -> None:
     """It raises; nothing of that checkpoint is stored."""
     with pytest.raises(LmdbSaverError, match="lock"):
-        put(face, "c1", {"value": 1}, lock=threading.Lock())
-    assert face.list(None) == []
+        put(driver, "c1", {"value": 1}, lock=threading.Lock())
+    assert driver.list(None) == []

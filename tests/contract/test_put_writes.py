@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langgraph.checkpoint.base import WRITES_IDX_MAP
 
-from tests.contract.driver import Face, config, fresh_thread, ids, put, values, writes
+from tests.contract.driver import SaverDriver, config, fresh_thread, ids, put, values, writes
 from tests.stored import thread_ids
 
 if TYPE_CHECKING:
@@ -29,107 +29,109 @@ CALLS = st.lists(
 )
 
 
-def test_ten_and_more_writes_are_ordered_by_number(face: Face) -> None:
+def test_ten_and_more_writes_are_ordered_by_number(driver: SaverDriver) -> None:
     """The index is compared as a number: 10 comes after 2."""
-    put(face, "c1")
-    face.put_writes(config(id="c1"), [(f"channel {n}", n) for n in range(300)], "task")
-    assert [value for _, _, value in writes(face, config())] == [*range(300)]
+    put(driver, "c1")
+    driver.put_writes(config(id="c1"), [(f"channel {n}", n) for n in range(300)], "task")
+    assert [value for _, _, value in writes(driver, config())] == [*range(300)]
 
 
-def test_special_channels_come_first_by_their_indices(face: Face) -> None:
+def test_special_channels_come_first_by_their_indices(driver: SaverDriver) -> None:
     """The special channels have the negative indices of `WRITES_IDX_MAP`."""
-    put(face, "c1")
-    face.put_writes(config(id="c1"), [("x", 1), *((name, name) for name in SPECIAL)], "task")
+    put(driver, "c1")
+    driver.put_writes(config(id="c1"), [("x", 1), *((name, name) for name in SPECIAL)], "task")
     by_index = sorted(SPECIAL, key=WRITES_IDX_MAP.__getitem__)
-    assert [channel for _, channel, _ in writes(face, config())] == [*by_index, "x"]
+    assert [channel for _, channel, _ in writes(driver, config())] == [*by_index, "x"]
 
 
-def test_task_paths_come_before_task_ids(face: Face) -> None:
+def test_task_paths_come_before_task_ids(driver: SaverDriver) -> None:
     """`(task_path, task_id, idx)`, also where the paths' order disagrees with the ids'."""
-    put(face, "c1")
+    put(driver, "c1")
     for task, path in [("a", "~2"), ("b", "~1"), ("c", "~10"), ("d", ""), ("e", "~1")]:
-        face.put_writes(config(id="c1"), [("x", 0), ("y", 1)], task, path)
-    order = [task for task, channel, _ in writes(face, config()) if channel == "x"]
+        driver.put_writes(config(id="c1"), [("x", 0), ("y", 1)], task, path)
+    order = [task for task, channel, _ in writes(driver, config()) if channel == "x"]
     assert order == ["d", "b", "e", "c", "a"]
-    (listed,) = face.list(config())
-    assert listed.pending_writes == writes(face, config())
+    (listed,) = driver.list(config())
+    assert listed.pending_writes == writes(driver, config())
 
 
 @given(CALLS)
 def test_any_calls_leave_what_the_rules_say(
-    face: Face, calls: list[tuple[str, str, list[str]]]
+    driver: SaverDriver, calls: list[tuple[str, str, list[str]]]
 ) -> None:
     """Order; first wins for regular writes and last for special ones, decided for each write."""
     thread = fresh_thread()
-    put(face, "c1", thread=thread)
+    put(driver, "c1", thread=thread)
     kept: dict[tuple[str, int], tuple[str, str, Any]] = {}
     for number, (path, task, channels) in enumerate(calls):
         sent = [(channel, (number, place)) for place, channel in enumerate(channels)]
-        face.put_writes(config(thread, id="c1"), sent, task, path)
+        driver.put_writes(config(thread, id="c1"), sent, task, path)
         for place, (channel, value) in enumerate(sent):
             key = (task, WRITES_IDX_MAP.get(channel, place))
             if key[1] < 0 or key not in kept:
                 kept[key] = (path, channel, value)
     order = sorted(kept, key=lambda key: (kept[key][0], *key))
     expected = [(key[0], *kept[key][1:]) for key in order]
-    assert [(t, c, tuple(v)) for t, c, v in writes(face, config(thread))] == expected
+    assert [(t, c, tuple(v)) for t, c, v in writes(driver, config(thread))] == expected
 
 
-def test_the_first_regular_write_wins(face: Face) -> None:
+def test_the_first_regular_write_wins(driver: SaverDriver) -> None:
     """Regular writes: first wins; a repeated call adds only what is new in it."""
-    put(face, "c1")
-    face.put_writes(config(id="c1"), [("x", "first")], "task")
-    face.put_writes(config(id="c1"), [("x", "second"), ("y", "added")], "task")
-    face.put_writes(config(id="c1"), [("x", "other task")], "task 2")
-    assert writes(face, config()) == [
+    put(driver, "c1")
+    driver.put_writes(config(id="c1"), [("x", "first")], "task")
+    driver.put_writes(config(id="c1"), [("x", "second"), ("y", "added")], "task")
+    driver.put_writes(config(id="c1"), [("x", "other task")], "task 2")
+    assert writes(driver, config()) == [
         ("task", "x", "first"),
         ("task", "y", "added"),
         ("task 2", "x", "other task"),
     ]
 
 
-def test_the_last_special_write_wins_beside_regular_ones(face: Face) -> None:
+def test_the_last_special_write_wins_beside_regular_ones(driver: SaverDriver) -> None:
     """Special channels: last wins; decided per write, not per call."""
-    put(face, "c1")
+    put(driver, "c1")
     for value in ("first", "second"):
-        face.put_writes(config(id="c1"), [*((name, value) for name in SPECIAL), ("x", value)], "t")
-    got = {channel: value for _, channel, value in writes(face, config())}
+        driver.put_writes(
+            config(id="c1"), [*((name, value) for name in SPECIAL), ("x", value)], "t"
+        )
+    got = {channel: value for _, channel, value in writes(driver, config())}
     assert got == {**dict.fromkeys(SPECIAL, "second"), "x": "first"}
 
 
-def test_no_writes_are_no_error(face: Face) -> None:
+def test_no_writes_are_no_error(driver: SaverDriver) -> None:
     """A call with nothing to write leaves nothing."""
-    put(face, "c1")
-    face.put_writes(config(id="c1"), [], "task")
-    assert writes(face, config()) == []
+    put(driver, "c1")
+    driver.put_writes(config(id="c1"), [], "task")
+    assert writes(driver, config()) == []
 
 
-def test_writes_may_arrive_before_their_checkpoint(face: Face, saver: LmdbSaver) -> None:
+def test_writes_may_arrive_before_their_checkpoint(driver: SaverDriver, saver: LmdbSaver) -> None:
     """They wait for it, and are not a checkpoint themselves."""
-    face.put_writes(config(id="c1"), [("x", 1)], "task", "path")
-    assert face.get_tuple(config()) is None
-    assert face.get_tuple(config(id="c1")) is None
-    assert face.list(config()) == []
-    put(face, "c1", {"value": 1})
-    assert writes(face, config()) == [("task", "x", 1)]
+    driver.put_writes(config(id="c1"), [("x", 1)], "task", "path")
+    assert driver.get_tuple(config()) is None
+    assert driver.get_tuple(config(id="c1")) is None
+    assert driver.list(config()) == []
+    put(driver, "c1", {"value": 1})
+    assert writes(driver, config()) == [("task", "x", 1)]
     assert thread_ids(saver) == {"t"}
 
 
-def test_writes_belong_to_their_checkpoint(face: Face) -> None:
+def test_writes_belong_to_their_checkpoint(driver: SaverDriver) -> None:
     """Writes of one checkpoint are not those of another, of its thread or elsewhere."""
     for thread, ns in [("t", ""), ("t", "child"), ("t2", "")]:
-        put(face, "c1", thread=thread, ns=ns)
-        put(face, "c2", thread=thread, ns=ns)
-    face.put_writes(config(id="c1"), [("x", 1)], "task")
-    assert writes(face, config(id="c1")) == [("task", "x", 1)]
+        put(driver, "c1", thread=thread, ns=ns)
+        put(driver, "c2", thread=thread, ns=ns)
+    driver.put_writes(config(id="c1"), [("x", 1)], "task")
+    assert writes(driver, config(id="c1")) == [("task", "x", 1)]
     for at in (config(id="c2"), config(ns="child", id="c1"), config("t2", id="c1")):
-        assert writes(face, at) == []
+        assert writes(driver, at) == []
 
 
 def test_writes_from_several_threads_at_once(saver: LmdbSaver) -> None:
     """Every thread's writes arrive, and of those that claim one place exactly one is kept."""
-    face = Face(saver)
-    put(face, "c1")
+    driver = SaverDriver(saver)
+    put(driver, "c1")
     threads = 16
     together = threading.Barrier(threads)
 
@@ -140,7 +142,7 @@ def test_writes_from_several_threads_at_once(saver: LmdbSaver) -> None:
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(write, range(threads)))
-    got = writes(face, config())
+    got = writes(driver, config())
     assert [w for w in got if w[0] != "shared"] == [
         (f"task {n:02}", "own", value) for n in range(threads) for value in (n, -n)
     ]
@@ -150,16 +152,16 @@ def test_writes_from_several_threads_at_once(saver: LmdbSaver) -> None:
 
 
 def test_a_write_after_its_thread_was_deleted_does_not_bring_it_back(
-    face: Face, saver: LmdbSaver
+    driver: SaverDriver, saver: LmdbSaver
 ) -> None:
     """A late write is nothing that `list` or `threads` shows."""
-    put(face, "c1", {"value": 1})
-    put(face, "c1", thread="other")
-    face.delete_thread("t")
-    face.put_writes(config(id="c1"), [("x", 1)], "task")
-    assert face.list(config()) == []
-    assert face.get_tuple(config(id="c1")) is None
-    assert ids(face.list(None)) == ["c1"]
+    put(driver, "c1", {"value": 1})
+    put(driver, "c1", thread="other")
+    driver.delete_thread("t")
+    driver.put_writes(config(id="c1"), [("x", 1)], "task")
+    assert driver.list(config()) == []
+    assert driver.get_tuple(config(id="c1")) is None
+    assert ids(driver.list(None)) == ["c1"]
     assert thread_ids(saver) == {"other"}
 
 
@@ -169,8 +171,8 @@ def test_task_path_is_named_in_the_signatures(saver: LmdbSaver) -> None:
         assert inspect.signature(method).parameters["task_path"].default == ""
 
 
-def test_writes_leave_the_values_as_they_were(face: Face) -> None:
+def test_writes_leave_the_values_as_they_were(driver: SaverDriver) -> None:
     """A pending write is not part of the checkpoint's own values."""
-    put(face, "c1", {"x": "value"})
-    face.put_writes(config(id="c1"), [("x", "written")], "task")
-    assert values(face, config()) == {"x": "value"}
+    put(driver, "c1", {"x": "value"})
+    driver.put_writes(config(id="c1"), [("x", "written")], "task")
+    assert values(driver, config()) == {"x": "value"}

@@ -10,7 +10,7 @@ import zstandard
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
-from tests.contract.driver import Face, config, put, put_chain
+from tests.contract.driver import SaverDriver, config, put, put_chain
 from tests.contract.raw import entries, overwrite, sealed
 
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ def read_all(path: Path) -> list[Any]:
     if isinstance(saver, LmdbSaverError):
         return [saver] * 6
     with saver:
-        face = Face(saver)
-        by_id = [attempt(lambda cid=cid: face.get_tuple(config(id=cid))) for cid in CHAIN]  # type: ignore[misc]
+        driver = SaverDriver(saver)
+        by_id = [attempt(lambda cid=cid: driver.get_tuple(config(id=cid))) for cid in CHAIN]  # type: ignore[misc]
         return [
             *by_id,
-            attempt(lambda: face.get_tuple(config())),
-            attempt(lambda: face.list(config())),
-            attempt(lambda: face.delta_history(config(id="c3"), ["value", "x"])),
+            attempt(lambda: driver.get_tuple(config())),
+            attempt(lambda: driver.list(config())),
+            attempt(lambda: driver.delta_history(config(id="c3"), ["value", "x"])),
         ]
 
 
@@ -50,11 +50,11 @@ def read_all(path: Path) -> list[Any]:
 def whole(path: Path) -> tuple[Entries, list[Any]]:
     """The records of a closed store with a thread of every kind of record, and what it reads as."""
     with LmdbSaver(path) as saver:
-        face = Face(saver)
-        for at in put_chain(face, CHAIN, run_id="r"):
+        driver = SaverDriver(saver)
+        for at in put_chain(driver, CHAIN, run_id="r"):
             cid = at["configurable"]["checkpoint_id"]
-            face.put_writes(at, [("x", f"write of {cid}"), ("y", cid)], "task")
-        put(face, "c3", {"value": "value", "long": "x" * 20_000, "list": [1, 2]}, parent="c2")
+            driver.put_writes(at, [("x", f"write of {cid}"), ("y", cid)], "task")
+        put(driver, "c3", {"value": "value", "long": "x" * 20_000, "list": [1, 2]}, parent="c2")
     return entries(path), read_all(path)
 
 

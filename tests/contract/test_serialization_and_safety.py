@@ -21,7 +21,7 @@ from langgraph.checkpoint.serde.jsonplus import EXT_NUMPY_ARRAY, JsonPlusSeriali
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import DeserializationError, StoreClosedError
-from tests.contract.driver import Face, config, ids, put, put_chain, values, writes
+from tests.contract.driver import SaverDriver, config, ids, put, put_chain, values, writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,20 +95,20 @@ class Nothing:
     ids=lambda serde: type(serde).__name__,
 )
 def test_any_serializer(
-    open_saver: Callable[..., LmdbSaver], face: Face, serde: Any, value: Any
+    open_saver: Callable[..., LmdbSaver], driver: SaverDriver, serde: Any, value: Any
 ) -> None:
     """Works with any `SerializerProtocol`: values, writes, metadata, lists, seeds, copies."""
-    face = face.on(open_saver(serde=serde))
-    put(face, "c1", {"value": value, "none": None}, key=[1])
-    face.put_writes(config(id="c1"), [("x", value)], "task")
-    put(face, "c2", {}, parent="c1", versions={"value": "c1"}, new={})
-    face.copy_thread("t", "copy")
+    driver = driver.on(open_saver(serde=serde))
+    put(driver, "c1", {"value": value, "none": None}, key=[1])
+    driver.put_writes(config(id="c1"), [("x", value)], "task")
+    put(driver, "c2", {}, parent="c1", versions={"value": "c1"}, new={})
+    driver.copy_thread("t", "copy")
     for thread in ("t", "copy"):
-        assert values(face, config(thread, id="c1")) == {"value": value, "none": None}
-        assert values(face, config(thread, id="c2")) == {"value": value}
-        assert writes(face, config(thread, id="c1")) == [("task", "x", value)]
-        assert ids(face.list(config(thread), filter={"key": [1]})) == ["c1"]
-    history = face.delta_history(config(id="c2"), ["value"])["value"]
+        assert values(driver, config(thread, id="c1")) == {"value": value, "none": None}
+        assert values(driver, config(thread, id="c2")) == {"value": value}
+        assert writes(driver, config(thread, id="c1")) == [("task", "x", value)]
+        assert ids(driver.list(config(thread), filter={"key": [1]})) == ["c1"]
+    history = driver.delta_history(config(id="c2"), ["value"])["value"]
     assert history == {"writes": [], "seed": value}
 
 
@@ -121,8 +121,8 @@ def test_with_allowlist_is_a_shallow_copy_on_the_same_store(
     assert type(clone) is type(saver)
     assert clone is not saver
     assert clone.serde is not saver.serde
-    put(Face(clone), "c1", {"value": Allowed(1)})
-    assert values(Face(clone), config()) == {"value": Allowed(1)}
+    put(SaverDriver(clone), "c1", {"value": Allowed(1)})
+    assert values(SaverDriver(clone), config()) == {"value": Allowed(1)}
     assert ids([*saver.list(config())]) == ["c1"]
     asyncio.run(saver.adelete_thread("t"))
     assert [*clone.list(None)] == []
@@ -134,12 +134,12 @@ def test_either_may_be_collected(path: Path, gone: str) -> None:
     saver = LmdbSaver(path, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
     both = {"saver": saver, "clone": saver.with_allowlist([(__name__, "Allowed")])}
     del saver
-    put(Face(both["clone"]), "c1", {"value": 1})
+    put(SaverDriver(both["clone"]), "c1", {"value": 1})
     del both[gone]
     gc.collect()
     (other,) = both.values()
-    assert values(Face(other), config()) == {"value": 1}
-    put(Face(other), "c2", {"value": 2})
+    assert values(SaverDriver(other), config()) == {"value": 1}
+    put(SaverDriver(other), "c2", {"value": 2})
     other.close()
     with LmdbSaver(path) as again:
         assert ids([*again.list(config())]) == ["c2", "c1"]
@@ -150,26 +150,26 @@ def test_either_may_be_closed(path: Path, closed: str) -> None:
     """Closing the saver or its copy closes the store that they share; both say so from then on."""
     saver = LmdbSaver(path, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
     both = {"saver": saver, "clone": saver.with_allowlist([(__name__, "Allowed")])}
-    put(Face(both["clone"]), "c1", {"value": 1})
+    put(SaverDriver(both["clone"]), "c1", {"value": 1})
     both[closed].close()
     for one in both.values():
         with pytest.raises(StoreClosedError):
             one.get_tuple(config())
         one.close()
     with LmdbSaver(path) as again:
-        assert values(Face(again), config()) == {"value": 1}
+        assert values(SaverDriver(again), config()) == {"value": 1}
 
 
 @pytest.mark.parametrize("permissive_first", [True, False])
 @pytest.mark.parametrize("cloned", [True, False], ids=["clone", "another"])
 def test_the_allow_list_is_honoured_on_every_path(
-    open_saver: Callable[..., LmdbSaver], face: Face, permissive_first: bool, cloned: bool
+    open_saver: Callable[..., LmdbSaver], driver: SaverDriver, permissive_first: bool, cloned: bool
 ) -> None:
     """A class that is not allowed is never built, whatever another saver has just read."""
     names = [(__name__, "Allowed"), (__name__, "Colour")]
     saver = open_saver(serde=JsonPlusSerializer(allowed_msgpack_modules=None))
     other = open_saver(serde=JsonPlusSerializer(allowed_msgpack_modules=names))
-    strict, allowed = face.on(saver), face.on(saver.with_allowlist(names) if cloned else other)
+    strict, allowed = driver.on(saver), driver.on(saver.with_allowlist(names) if cloned else other)
     one = Allowed(1)
     message = AIMessage("said " * 50, id="1", additional_kwargs={"inside": Colour.RED})
     content = {"one": one, "list": [one, one], "messages": [message, message], "message": message}
@@ -202,7 +202,7 @@ def built(thing: Any) -> set[type]:
 def test_strict_msgpack_is_honoured(path: Path) -> None:
     """`LANGGRAPH_STRICT_MSGPACK` holds for a saver that is given no serializer."""
     with LmdbSaver(path) as saver:
-        put(Face(saver), "c1", {"one": Allowed(1)})
+        put(SaverDriver(saver), "c1", {"one": Allowed(1)})
         saver.put_writes(config(id="c1"), [("x", Allowed(1))], "task")
     program = (
         "import sys; from langgraph.checkpoint.lmdb import LmdbSaver\n"
@@ -222,12 +222,12 @@ def test_strict_msgpack_is_honoured(path: Path) -> None:
 
 
 def test_what_cannot_be_rebuilt_is_never_none(
-    open_saver: Callable[..., LmdbSaver], face: Face, monkeypatch: pytest.MonkeyPatch
+    open_saver: Callable[..., LmdbSaver], driver: SaverDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An object whose class is gone comes back as its data, never as `None`."""
-    put(face, "c1", {"one": Vanishing(1), "list": [Vanishing(2)]})
+    put(driver, "c1", {"one": Vanishing(1), "list": [Vanishing(2)]})
     monkeypatch.delitem(globals(), "Vanishing")
-    got = values(face.on(open_saver()), config())
+    got = values(driver.on(open_saver()), config())
     assert got == {"one": {"x": 1}, "list": [{"x": 2}]}
 
 
@@ -240,15 +240,15 @@ class Arrays(JsonPlusSerializer):
 
 
 def test_what_a_serializer_makes_nothing_of_is_an_error(
-    open_saver: Callable[..., LmdbSaver], face: Face, monkeypatch: pytest.MonkeyPatch
+    open_saver: Callable[..., LmdbSaver], driver: SaverDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """JsonPlusSerializer gives `None` for an array where there is no NumPy: that is refused."""
-    put(face, "c1", {"plain": 1})
+    put(driver, "c1", {"plain": 1})
     saver = open_saver()
-    arrays = face.on(saver)
+    arrays = driver.on(saver)
     at = config(id="c1")
     saver.serde = Arrays()
-    face.on(saver).put_writes(at, [("array", "anything")], "task")
+    driver.on(saver).put_writes(at, [("array", "anything")], "task")
     saver.serde = JsonPlusSerializer()
     monkeypatch.setitem(sys.modules, "numpy", None)
     with pytest.raises(DeserializationError, match="array"):
@@ -265,13 +265,13 @@ class Forgetful(JsonPlusSerializer):
 
 
 def test_a_value_that_cannot_be_decoded_is_named(
-    open_saver: Callable[..., LmdbSaver], face: Face
+    open_saver: Callable[..., LmdbSaver], driver: SaverDriver
 ) -> None:
     """The error of the serializer comes up as one that names thread, checkpoint and channel."""
-    put(face, "c1", {"fine": 1, "secret": b"x"})
-    put(face, "c2", {"fine": 2}, parent="c1")
-    face.put_writes(config(id="c2"), [("secret", b"x")], "task")
-    reader = face.on(open_saver(serde=Forgetful()))
+    put(driver, "c1", {"fine": 1, "secret": b"x"})
+    put(driver, "c2", {"fine": 2}, parent="c1")
+    driver.put_writes(config(id="c2"), [("secret", b"x")], "task")
+    reader = driver.on(open_saver(serde=Forgetful()))
     for read in (
         lambda: reader.get_tuple(config(id="c1")),
         lambda: reader.list(config(id="c1")),
@@ -282,7 +282,7 @@ def test_a_value_that_cannot_be_decoded_is_named(
             read()
         assert caught.value.thread_id == "t"
         assert isinstance(caught.value.__cause__, KeyError)
-    assert values(face, config(id="c1")) == {"fine": 1, "secret": b"x"}
+    assert values(driver, config(id="c1")) == {"fine": 1, "secret": b"x"}
 
 
 def test_the_files_are_their_owners_alone(path: Path) -> None:
@@ -290,7 +290,7 @@ def test_the_files_are_their_owners_alone(path: Path) -> None:
     before = os.umask(0)
     try:
         with LmdbSaver(path) as saver:
-            put_chain(Face(saver), ["c1"])
+            put_chain(SaverDriver(saver), ["c1"])
             modes = {file.name: file.stat().st_mode & 0o777 for file in [path, *path.iterdir()]}
     finally:
         os.umask(before)
@@ -301,5 +301,5 @@ def test_the_files_are_their_owners_alone(path: Path) -> None:
 
 def test_a_saver_can_be_copied_as_langgraph_copies_it(saver: LmdbSaver) -> None:
     """`copy.copy` of a saver shares its store, as the base class's `with_allowlist` needs."""
-    put_chain(Face(saver), ["c1"])
+    put_chain(SaverDriver(saver), ["c1"])
     assert ids([*copy.copy(saver).list(config())]) == ["c1"]

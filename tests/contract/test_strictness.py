@@ -14,7 +14,7 @@ from langgraph.checkpoint.serde.jsonplus import EXT_CONSTRUCTOR_SINGLE_ARG, Json
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import DeserializationError
-from tests.contract.driver import Face, config, put
+from tests.contract.driver import SaverDriver, config, put
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +80,7 @@ def hostile(path: Path) -> Path:
         for cid, parent in (("1", None), ("2", "1")):
             large = {"long": "x" * 3000, "call": "call"}
             sent = {"value": large, "small": "call", "list": ["call"] * 3}
-            put(Face(saver), cid, sent, parent=parent, who="call")
+            put(SaverDriver(saver), cid, sent, parent=parent, who="call")
             saver.put_writes(config(id=cid), [("x", "call"), ("y", [large])], "task")
     return path
 
@@ -121,6 +121,6 @@ def test_pickle_is_never_loaded_unless_told(path: Path) -> None:
             return ("pickle", pickle.dumps(obj)) if obj == "pickled" else (tag, payload)
 
     with LmdbSaver(path, serde=Pickling()) as saver:
-        put(Face(saver), "1", {"value": "pickled"})
+        put(SaverDriver(saver), "1", {"value": "pickled"})
     with LmdbSaver(path) as saver, pytest.raises(DeserializationError, match="pickle"):
         saver.get_tuple(config())

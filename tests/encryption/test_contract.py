@@ -8,7 +8,7 @@ import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.encryption.opening import VARIABLE
-from tests.contract.conftest import face, saver  # noqa: F401
+from tests.contract.conftest import driver, saver  # noqa: F401
 from tests.contract.test_deleting import *  # noqa: F403
 from tests.contract.test_delta_history import *  # noqa: F403
 from tests.contract.test_list import *  # noqa: F403

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.encryption.opening import VARIABLE, KeySource, unlock
+from langgraph.checkpoint.lmdb.encryption.opening import VARIABLE, KeySource, open_encrypted
 from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore
 from langgraph.checkpoint.lmdb.errors import (
     InvalidPathError,
@@ -40,21 +40,21 @@ def no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
 def filled(key: Any) -> MemoryStore:
     """A store with one value."""
     inner = MemoryStore()
-    unlock(inner, key).write(lambda writer: writer.put(b"c", b"value"))
+    open_encrypted(inner, key).write(lambda writer: writer.put(b"c", b"value"))
     return inner
 
 
 def opens(inner: KeyValueStore, key: Any) -> bool:
-    return everything(unlock(inner, key)) == {b"c": b"value"}
+    return everything(open_encrypted(inner, key)) == {b"c": b"value"}
 
 
 def test_a_key_opens_what_it_made_and_nothing_else_does() -> None:
     inner = filled(KEY)
     assert opens(inner, KEY)
     with pytest.raises(WrongKeyError, match="not the key"):
-        unlock(inner, OTHER)
+        open_encrypted(inner, OTHER)
     with pytest.raises(MissingKeyError, match=VARIABLE):
-        unlock(inner, None)
+        open_encrypted(inner, None)
 
 
 def test_without_a_key_a_store_is_not_encrypted_whatever_the_variable_says(
@@ -62,13 +62,13 @@ def test_without_a_key_a_store_is_not_encrypted_whatever_the_variable_says(
 ) -> None:
     monkeypatch.setenv(VARIABLE, KEY.decode())
     inner = MemoryStore()
-    assert unlock(inner, None) is inner
+    assert open_encrypted(inner, None) is inner
 
 
 def test_a_key_for_a_store_that_is_not_encrypted_is_refused() -> None:
     inner = filled(None)
     with pytest.raises(NotEncryptedError, match="copy_store"):
-        unlock(inner, KEY)
+        open_encrypted(inner, KEY)
     assert opens(inner, None)
 
 
@@ -80,7 +80,7 @@ def test_a_store_that_was_filled_at_that_moment_is_not_encrypted() -> None:
 
     inner = Overtaken()
     with pytest.raises(NotEncryptedError):
-        unlock(inner, KEY)
+        open_encrypted(inner, KEY)
     assert everything(inner) == {b"c": b"value"}
 
 
@@ -91,7 +91,7 @@ def test_two_who_make_a_store_at_once_have_the_same_one() -> None:
         def write(self, apply: Any) -> Any:
             if self.first:
                 self.first = False
-                unlock(self, KEY).write(lambda writer: writer.put(b"c", b"value"))
+                open_encrypted(self, KEY).write(lambda writer: writer.put(b"c", b"value"))
             return super().write(apply)
 
     inner = Overtaken()
@@ -100,19 +100,19 @@ def test_two_who_make_a_store_at_once_have_the_same_one() -> None:
 
 def test_the_variable_opens_and_makes_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingKeyError, match=VARIABLE):
-        unlock(MemoryStore(), "env")
+        open_encrypted(MemoryStore(), "env")
     monkeypatch.setenv(VARIABLE, KEY.decode())
     inner = filled("env")
-    assert isinstance(unlock(inner, "env"), EncryptedStore)
+    assert isinstance(open_encrypted(inner, "env"), EncryptedStore)
     assert opens(inner, "env")
     assert opens(inner, KEY)
     assert opens(inner, None)
     monkeypatch.setenv(VARIABLE, OTHER.decode())
     with pytest.raises(WrongKeyError, match=VARIABLE):
-        unlock(inner, None)
+        open_encrypted(inner, None)
     monkeypatch.setenv(VARIABLE, "k" * 16)
     with pytest.raises(UsageError, match="LANGGRAPH_AES_KEY has 16 bytes instead of 32"):
-        unlock(inner, None)
+        open_encrypted(inner, None)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_the_variable_opens_and_makes_stores(monkeypatch: pytest.MonkeyPatch) ->
 def test_what_is_no_key_is_refused_and_makes_no_store(key: Any, called: bool) -> None:
     inner = MemoryStore()
     with pytest.raises(UsageError, match="32"):
-        unlock(inner, (lambda: key) if called else key)
+        open_encrypted(inner, (lambda: key) if called else key)
     assert everything(inner) == {}
 
 
@@ -131,7 +131,7 @@ def test_any_of_several_keys_opens_and_the_first_one_makes() -> None:
     inner = filled([KEY, OTHER])
     assert opens(inner, KEY)
     with pytest.raises(WrongKeyError):
-        unlock(inner, OTHER)
+        open_encrypted(inner, OTHER)
 
 
 def test_a_function_is_asked_when_a_key_is_needed_and_never_in_a_transaction() -> None:
@@ -143,13 +143,13 @@ def test_a_function_is_asked_when_a_key_is_needed_and_never_in_a_transaction() -
         return KEY
 
     inner = filled(KEY)
-    store = unlock(inner, ask)
+    store = open_encrypted(inner, ask)
     assert asked == [1]
     for _ in range(3):
         assert everything(store) == {b"c": b"value"}
     assert asked == [1]
     inner = MemoryStore()
-    unlock(inner, ask)
+    open_encrypted(inner, ask)
     assert asked == [1, 1]
 
 
@@ -165,7 +165,7 @@ def test_what_the_function_raises_is_raised() -> None:
         raise PermissionError("the key is locked away")
 
     with pytest.raises(PermissionError, match="locked away"):
-        unlock(filled(KEY), ask)
+        open_encrypted(filled(KEY), ask)
 
 
 def test_the_errors_have_kinds_of_their_own() -> None:
@@ -183,9 +183,9 @@ def test_without_the_package_the_error_names_the_extra(monkeypatch: pytest.Monke
         monkeypatch.delitem(sys.modules, f"{package}.{name}")
         monkeypatch.delattr(sys.modules[package], name)
     with pytest.raises(UsageError, match=r"langgraph-lmdb\[encryption\]"):
-        unlock(inner, KEY)
+        open_encrypted(inner, KEY)
     plain = MemoryStore()
-    assert unlock(plain, None) is plain
+    assert open_encrypted(plain, None) is plain
 
 
 def test_a_key_for_a_store_that_is_only_read_and_not_encrypted(path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_key_for_a_store_that_is_only_read_and_not_encrypted(path: Path) -> No
     writing.write(lambda writer: writer.put(b"c", b"value"))
     reading = LmdbStore.open(path, sync="off", readonly=True)
     with pytest.raises(NotEncryptedError):
-        unlock(reading, KEY)
+        open_encrypted(reading, KEY)
     reading.close()
     writing.close()
 
@@ -202,10 +202,10 @@ def test_a_store_that_is_only_read(path: Path) -> None:
     with pytest.raises(UsageError):
         LmdbStore.open(path, readonly=True)
     LmdbStore.open(path, sync="off").close()
-    reading = unlock(LmdbStore.open(path, sync="off", readonly=True), KEY)
+    reading = open_encrypted(LmdbStore.open(path, sync="off", readonly=True), KEY)
     assert reading.readonly
     assert everything(reading) == {}, "an empty store stays as it is, and is read"
-    writing = unlock(LmdbStore.open(path, sync="off"), KEY)
+    writing = open_encrypted(LmdbStore.open(path, sync="off"), KEY)
     writing.write(lambda writer: writer.put(b"c", b"value"))
     assert everything(reading) == {b"c": b"value"}
     reading.close()
@@ -216,10 +216,10 @@ def test_a_store_that_is_only_read(path: Path) -> None:
 def test_two_that_make_a_store_at_once_one_with_a_key_and_one_without(first: Any) -> None:
     """Whoever comes second, after it has seen an empty store, is refused and spoils nothing."""
     inner = Interrupted()
-    inner.other = lambda: LmdbSaver.on(unlock(inner, first))
+    inner.other = lambda: LmdbSaver.on(open_encrypted(inner, first))
     with pytest.raises((InvalidPathError, NotEncryptedError)):
-        LmdbSaver.on(unlock(inner, KEY if first is None else None))
-    saver = LmdbSaver.on(unlock(inner, first))
+        LmdbSaver.on(open_encrypted(inner, KEY if first is None else None))
+    saver = LmdbSaver.on(open_encrypted(inner, first))
     saver.put(config("a"), checkpoint("1", 1, "text"), {}, {"x": 1})
     assert saver.verify().ok
 

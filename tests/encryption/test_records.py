@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 THREAD = keys.thread("thread of ada")
 SPACE = keys.namespace(7, "space of ada")
-MEMBER = b"r" + keys.hashed("run of ada") + b"1f0-checkpoint\x00\x01\x07\x00"
+MEMBER = b"r" + keys.hash64("run of ada") + b"1f0-checkpoint\x00\x01\x07\x00"
 CHECKPOINT = keys.checkpoint(7, 0, "1f0-checkpoint")
 RECORDS = {
     THREAD: b"ada is a name",
@@ -62,7 +62,7 @@ def test_nothing_that_is_stored_has_a_name_in_it_or_a_hash_of_one(store: Encrypt
     found = stored(store)
     assert len(found) == len(RECORDS)
     for key, value in found.items():
-        for secret in (b"ada", b"of", keys.hashed("run of ada")):
+        for secret in (b"ada", b"of", keys.hash64("run of ada")):
             assert secret not in key
             assert secret not in value
     assert CHECKPOINT in found, "the keys of checkpoints show their ids: the order is by them"
@@ -239,8 +239,8 @@ def test_the_longest_keys_stay_below_the_limit() -> None:
         for key in (
             keys.thread(text),
             keys.namespace(last, text),
-            keys.labelled(b"labelled", text, last, last),
-            keys.thread_labelled(b"labelled", last),
+            keys.with_term(b"labelled", text, last, last),
+            keys.thread_with_term(b"labelled", last),
         ):
             assert names.plain(names.stored(key)) == key
             assert len(names.stored(key)) <= MAX_KEY_SIZE

@@ -29,7 +29,7 @@ from langgraph.checkpoint.lmdb.errors import (
     WrongKeyError,
 )
 from langgraph.checkpoint.lmdb.kv import LmdbStore
-from tests.contract.driver import Face, config, put, values
+from tests.contract.driver import SaverDriver, config, put, values
 from tests.encryption.stores import KEY, OTHER
 from tests.engine import reachability
 from tests.kv.processes import in_fork, in_new_process
@@ -53,7 +53,7 @@ def open_store(path: Path, key: Any = KEY, **options: Any) -> LmdbSaver:
 def fill(saver: LmdbSaver, count: int = 5, value: str = "value") -> None:
     """Threads with one checkpoint each."""
     for number in range(count):
-        put(Face(saver), "c1", {"text": f"{value} {number}"}, thread=f"t{number}")
+        put(SaverDriver(saver), "c1", {"text": f"{value} {number}"}, thread=f"t{number}")
 
 
 def read(saver: LmdbSaver) -> dict[str, Any]:
@@ -81,11 +81,11 @@ class Cipher(CipherProtocol):
 
 def store_secrets(saver: LmdbSaver) -> None:
     """Something secret in every place that takes a text."""
-    face = Face(saver)
+    driver = SaverDriver(saver)
     for ns in ("", f"sub-{SECRET}"):
         long = [HumanMessage(f"{SECRET} {number} " * 40, id=str(number)) for number in range(50)]
         at = put(
-            face,
+            driver,
             "c1",
             {f"channel-{SECRET}": long, "text": SECRET},
             thread=f"thread-{SECRET}",
@@ -93,7 +93,7 @@ def store_secrets(saver: LmdbSaver) -> None:
             **{"run_id": f"run-{SECRET}", f"key-{SECRET}": SECRET},
         )
         saver.put_writes(at, [("x", SECRET), ("__interrupt__", SECRET)], "task", f"path-{SECRET}")
-        put(face, "c2", {"text": SECRET}, thread=f"thread-{SECRET}", ns=ns, parent="c1")
+        put(driver, "c2", {"text": SECRET}, thread=f"thread-{SECRET}", ns=ns, parent="c1")
 
 
 @pytest.mark.parametrize("compression", [3, None])
@@ -117,19 +117,19 @@ def test_no_secret_is_in_the_files(path: Path, compression: int | None) -> None:
 def test_the_same_methods_of_both_faces(path: Path) -> None:
     with open_store(path) as saver:
         loop = asyncio.new_event_loop()
-        for face in (Face(saver), Face(saver, loop)):
-            put(face, "c1", {"text": "one"})
-            at = put(face, "c2", {"text": "two"}, parent="c1")
-            face.put_writes(at, [("x", 1)], "task")
-            face.copy_thread("t", "copy")
-            assert len(face.list(config("copy"))) == 2
-            assert values(face, config("copy")) == {"text": "two"}
-            face.prune(["copy"])
-            found = face.list(None)
+        for driver in (SaverDriver(saver), SaverDriver(saver, loop)):
+            put(driver, "c1", {"text": "one"})
+            at = put(driver, "c2", {"text": "two"}, parent="c1")
+            driver.put_writes(at, [("x", 1)], "task")
+            driver.copy_thread("t", "copy")
+            assert len(driver.list(config("copy"))) == 2
+            assert values(driver, config("copy")) == {"text": "two"}
+            driver.prune(["copy"])
+            found = driver.list(None)
             assert len(found) == 3
-            face.delete_thread("copy")
-            face.delete_thread("t")
-            assert face.list(None) == []
+            driver.delete_thread("copy")
+            driver.delete_thread("t")
+            assert driver.list(None) == []
         loop.close()
 
 
@@ -298,9 +298,9 @@ def test_readers_and_writers_go_on_while_the_key_changes(
     def work(number: int, saver: LmdbSaver) -> None:
         try:
             for step in range(1, 10_000):
-                put(Face(saver), f"{step:05}", {"text": step}, thread=f"w{number}")
+                put(SaverDriver(saver), f"{step:05}", {"text": step}, thread=f"w{number}")
                 written[number] = step
-                assert values(Face(saver), config(f"w{number}")) == {"text": step}
+                assert values(SaverDriver(saver), config(f"w{number}")) == {"text": step}
                 if done.is_set() and step >= 20:
                     return
         except BaseException as error:  # noqa: BLE001 - raised below

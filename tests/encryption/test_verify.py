@@ -23,7 +23,7 @@ KEY = b"k" * 32
 def stored() -> dict[bytes, bytes]:
     """The records of an encrypted store, as they are stored."""
     inner = MemoryStore()
-    saver = LmdbSaver.on(opening.unlock(inner, KEY), clock=stores.Clock())
+    saver = LmdbSaver.on(opening.open_encrypted(inner, KEY), clock=stores.Clock())
     stores.grow(saver, "a", 1, 6)
     stores.grow(saver, "a", 1, 3, "sub:1")
     saver.copy_thread("a", "copy")
@@ -33,7 +33,7 @@ def stored() -> dict[bytes, bytes]:
 
 
 def test_there_are_no_false_alarms(stored: dict[bytes, bytes]) -> None:
-    found = verify(opening.unlock(store_of(stored), KEY))
+    found = verify(opening.open_encrypted(store_of(stored), KEY))
     assert found.ok, found.problems
     assert found.checked["checkpoints"] > 5
 
@@ -41,7 +41,7 @@ def test_there_are_no_false_alarms(stored: dict[bytes, bytes]) -> None:
 @pytest.mark.parametrize("how", ["value", "key", "gone"])
 def test_what_is_changed_is_noticed_and_repaired(how: str, stored: dict[bytes, bytes]) -> None:
     random = Random(1)
-    settings: Any = LmdbSaver.on(MemoryStore(), clock=stores.Clock())._core.store.settings
+    settings: Any = LmdbSaver.on(MemoryStore(), clock=stores.Clock())._session.store.options
     for key in random.sample(sorted(stored.keys() - {HEADER}), 25):
         changed = dict(stored)
         value = changed.pop(key)
@@ -49,7 +49,7 @@ def test_what_is_changed_is_noticed_and_repaired(how: str, stored: dict[bytes, b
             changed[key] = flipped(value, random)
         elif how == "key":
             changed[flipped(key, random)] = value
-        kv = opening.unlock(store_of(changed), KEY)
+        kv = opening.open_encrypted(store_of(changed), KEY)
         assert not verify(kv).ok, key
         found = repair(kv, settings)
         assert found.ok, (key, found.problems)

@@ -36,17 +36,17 @@ class Thread(NamedTuple):
     id: str
     created: int
     updated: int
-    filed: int
+    indexed_at: int
     generation: int
-    next_arena: int
+    next_segment: int
     next_namespace: int
     checkpoints: int
     writes: int
     size: int
     owners: list[int]
     ttl: int | None
-    settled: bool
-    grown: bool
+    ttl_applied: bool
+    needs_trim: bool
     oldest: int | None
 
 
@@ -170,13 +170,13 @@ def _runs(data: bytes) -> Iterator[Chunk]:
 
     at = 0
     while at < len(data):
-        owner, arena, count = varint(), varint(), varint()
+        owner, segment, count = varint(), varint(), varint()
         end = 0
         for _ in range(count):
             signed, length = varint(), varint()
             start = end + (-((signed + 1) // 2) if signed % 2 else signed // 2)
             end = start + length
-            yield from ((owner, arena, place) for place in range(start, end))
+            yield from ((owner, segment, place) for place in range(start, end))
 
 
 def _read(everything: dict[bytes, bytes]) -> _Walk:
@@ -251,7 +251,7 @@ def _check_indexes(walk: _Walk) -> None:
     counts: Counter[int] = Counter()
     children: set[bytes] = set()
     labels: set[bytes] = set()
-    thread_labels: set[bytes] = set()
+    thread_terms: set[bytes] = set()
     for key, value in walk.keys["c"].items():
         thread, namespace, part = _owner_of(key)
         used.add((thread, namespace))
@@ -262,13 +262,13 @@ def _check_indexes(walk: _Walk) -> None:
         if parent is not None:
             children.add(b"k" + place + _hash(parent) + part)
         ordered = part.replace(b"\x00", b"\x00\xff") + b"\x00\x01"
-        labels.update(b"r" + label + ordered + place for label in _hashes(fields[8]))
-        thread_labels.update(
-            b"m" + label + place[: _number(place, 0)[1]] for label in _hashes(fields[9])
+        labels.update(b"r" + term + ordered + place for term in _hashes(fields[8]))
+        thread_terms.update(
+            b"m" + term + place[: _number(place, 0)[1]] for term in _hashes(fields[9])
         )
     assert set(walk.keys["k"]) == children, "the index of children"
     assert set(walk.keys["r"]) == labels, "the index of labels"
-    assert set(walk.keys["m"]) == thread_labels, "the index of the labels of threads"
+    assert set(walk.keys["m"]) == thread_terms, "the index of the labels of threads"
     for key in walk.keys["w"]:
         used.add(_owner_of(key)[:2])
     named = {(thread, number) for thread, of in walk.namespaces.items() for number in of}
@@ -290,15 +290,15 @@ def _hashes(joined: bytes) -> list[bytes]:
 def _check_agenda(walk: _Walk) -> None:
     expected: set[tuple[int, int, int]] = set()
     for number, thread in walk.threads.items():
-        assert 0 <= thread.updated - thread.filed < 20
-        expected.add((int(thread.ttl is not None or thread.settled), thread.filed, number))
-        if thread.ttl and not thread.settled:
-            expected.add((2, thread.filed + thread.ttl, number))
+        assert 0 <= thread.updated - thread.indexed_at < 20
+        expected.add((int(thread.ttl is not None or thread.ttl_applied), thread.indexed_at, number))
+        if thread.ttl and not thread.ttl_applied:
+            expected.add((2, thread.indexed_at + thread.ttl, number))
         oldest = _oldest(walk, number)
         assert thread.oldest == oldest, "the time of the oldest checkpoint in the history"
         if oldest is not None:
             expected.add((3, oldest, number))
-        if thread.grown:
+        if thread.needs_trim:
             expected.add((4, 0, number))
     found = set()
     for key in walk.keys["e"]:
@@ -357,11 +357,11 @@ def _check_chunks(walk: _Walk, gone: set[int], pinned: set[Chunk]) -> None:
     stored: set[Chunk] = set()
     for key, value in walk.keys["d"].items():
         owner, at = _number(key, 1)
-        arena, at = _number(key, at)
+        segment, at = _number(key, at)
         place, at = _number(key, at)
         assert at == len(key)
         unseal(key, value)
-        stored.add((owner, arena, place))
+        stored.add((owner, segment, place))
     needed = set().union(*walk.needed.values()) if walk.needed else set()
     assert not needed - stored, f"named but not stored: {sorted(needed - stored)[:5]}"
     stored -= pinned - needed

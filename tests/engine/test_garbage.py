@@ -25,7 +25,7 @@ def value(thread: str, n: int) -> list[str]:
     return [words(i, 120) for i in range(n * 3)] + [thread * 200]
 
 
-def grown(saver: LmdbSaver, thread: str, start: int, stop: int) -> None:
+def needs_trim(saver: LmdbSaver, thread: str, start: int, stop: int) -> None:
     """Put some checkpoints on top of the latest."""
     found = saver.get_tuple(root(thread))
     parent = root(thread) if found is None else found.config
@@ -36,7 +36,7 @@ def grown(saver: LmdbSaver, thread: str, start: int, stop: int) -> None:
 def test_a_copy_stores_no_value_again() -> None:
     kv = MemoryStore()
     saver = LmdbSaver.on(kv)
-    grown(saver, "a", 1, 5)
+    needs_trim(saver, "a", 1, 5)
     before = reachability.chunks(kv)
     for n in range(5):
         saver.copy_thread("a", f"copy {n}")
@@ -49,10 +49,10 @@ def test_a_chain_of_copies_goes_in_any_order(order: tuple[str, ...]) -> None:
     """d is a copy of c, that of b, that of a; each has grown since."""
     kv = MemoryStore()
     saver = LmdbSaver.on(kv)
-    grown(saver, "a", 1, 3)
+    needs_trim(saver, "a", 1, 3)
     for n, (source, target) in enumerate(zip("abc", "bcd", strict=True), 3):
         saver.copy_thread(source, target)
-        grown(saver, target, n, n + 1)
+        needs_trim(saver, target, n, n + 1)
     for turn, thread in enumerate(order):
         saver.prune([thread])
         reachability.check(kv)
@@ -88,7 +88,7 @@ def test_any_history_of_copies(moves: list[tuple[str, int, int]]) -> None:
         thread, target = "abcd"[one], "abcd"[other]
         if how == "grow":
             numbers[thread] += 1
-            grown(saver, thread, numbers[thread], numbers[thread] + 1)
+            needs_trim(saver, thread, numbers[thread], numbers[thread] + 1)
             latest[thread] = value(thread, numbers[thread])
         elif how == "copy" and thread in latest and target not in latest:
             saver.copy_thread(thread, target)

@@ -96,7 +96,7 @@ def text(value: str) -> bytes:
     return raw[:TEXT_LIMIT] + b"\xff" + blake2b(raw, digest_size=16).digest()
 
 
-def inner_text(value: str) -> bytes:
+def escaped_text(value: str) -> bytes:
     """A text within a key."""
     part = text(value).replace(b"\x00", b"\x00\xff")
     if len(part) > 240:
@@ -105,12 +105,12 @@ def inner_text(value: str) -> bytes:
     return part + b"\x00\x01"
 
 
-def ordered_text(value: str) -> bytes:
+def sortable_text(value: str) -> bytes:
     """A text within a key that sorts."""
     return text(value).replace(b"\x00", b"\x00\xff") + b"\x00\x01"
 
 
-def hashed(value: str) -> bytes:
+def hash64(value: str) -> bytes:
     """The hash of a text."""
     return blake2b(utf8(value), digest_size=8).digest()
 
@@ -133,14 +133,14 @@ def runs(data: bytes) -> Runs:
     at = 0
     while at < len(data):
         owner, at = varint(data, at)
-        arena, at = varint(data, at)
+        segment, at = varint(data, at)
         count, at = varint(data, at)
         end = 0
         for _ in range(count):
             zigzag, at = varint(data, at)
             length, at = varint(data, at)
             start = end + (zigzag >> 1 if zigzag % 2 == 0 else -((zigzag + 1) >> 1))
-            found.append((owner, arena, start, length))
+            found.append((owner, segment, start, length))
             end = start + length
     return found
 
@@ -235,7 +235,7 @@ class Reader:
         prefix = at + b"c" + index
         for key in self.under(prefix):
             checkpoint_id, found = self.checkpoint(key, key[len(prefix) :])
-            inner = inner_text(checkpoint_id)
+            inner = escaped_text(checkpoint_id)
             found["writes"] = self.writes(at + b"w" + index + inner)
             found["folded"] = self.folded(at + b"h" + index + inner)
             self.check_indexes(at, index, checkpoint_id, found)
@@ -248,12 +248,12 @@ class Reader:
         """See whether all entries are there that lead to a checkpoint."""
         part, thread = text(checkpoint_id), at[1:]
         entries = [
-            b"r" + bytes.fromhex(label) + ordered_text(checkpoint_id) + thread + index
+            b"r" + bytes.fromhex(label) + sortable_text(checkpoint_id) + thread + index
             for label in found["labels"]
         ]
         entries += [b"m" + bytes.fromhex(label) + thread for label in found["thread labels"]]
         if found["parent"] is not None:
-            entries.append(at + b"k" + index + hashed(found["parent"]) + part)
+            entries.append(at + b"k" + index + hash64(found["parent"]) + part)
         for entry in entries:
             if self.records.get(entry) != b"":
                 raise UnreadableError(f"no entry {entry!r}")
@@ -270,7 +270,7 @@ class Reader:
             versions,
             values,
             labels,
-            thread_labels,
+            thread_terms,
             full_id,
         ) = self.fields(key)
         checkpoint_id = part.decode("utf-8", "surrogatepass") if full_id is None else full_id
@@ -286,7 +286,7 @@ class Reader:
             "versions": versions,
             "values": {channel: self.value(value) for channel, value in values.items()},
             "labels": _hashes(labels),
-            "thread labels": _hashes(thread_labels),
+            "thread labels": _hashes(thread_terms),
         }
 
     def writes(self, prefix: bytes) -> list[Any]:
@@ -307,7 +307,7 @@ class Reader:
 
     def early(self, at: bytes, index: bytes, checkpoints: dict[str, Any]) -> int:
         """How many records of pending writes there are of checkpoints that are not there yet."""
-        known = tuple(at + b"w" + index + inner_text(name) for name in checkpoints)
+        known = tuple(at + b"w" + index + escaped_text(name) for name in checkpoints)
         found = self.under(at + b"w" + index)
         return sum(1 for key in found if not known or not key.startswith(known))
 
@@ -342,8 +342,8 @@ class Reader:
     def chunks(self, named: Runs) -> list[bytes]:
         """The payloads of chunks."""
         found = []
-        for owner, arena, start, count in named:
-            prefix = b"t" + encoded_number(owner) + b"d" + encoded_number(arena)
+        for owner, segment, start, count in named:
+            prefix = b"t" + encoded_number(owner) + b"d" + encoded_number(segment)
             places = map(encoded_number, range(start, start + count))
             found += [self.payload(prefix + place, MAX_CHUNK) for place in places]
         return found

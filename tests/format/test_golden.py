@@ -36,8 +36,8 @@ def test_this_release_reads_and_goes_on_with_it(name: str, tmp_path: Path) -> No
         saver.prune(["copy", "fork"])
         saver.delete_thread("pruned")
         assert saver.verify().ok
-    grown = golden.read(name, path)["threads"]["a"]
-    assert max(grown["namespaces"][""]["checkpoints"]) == "0051"
+    needs_trim = golden.read(name, path)["threads"]["a"]
+    assert max(needs_trim["namespaces"][""]["checkpoints"]) == "0051"
 
 
 def test_this_release_has_them() -> None:

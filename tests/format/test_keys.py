@@ -32,28 +32,28 @@ def test_numbers_sort_and_read_back(a: int, b: int, tail: bytes) -> None:
 def test_texts_sort_as_far_as_keys_hold_them(a: str, b: str) -> None:
     one, other = keys.text(a), keys.text(b)
     assert (a == b) == (one == other)
-    if not (keys.is_cut(one) and keys.is_cut(other)):
+    if not (keys.is_truncated(one) and keys.is_truncated(other)):
         assert (a < b) == (one < other)
-    elif keys.cut_group(one) != keys.cut_group(other):
-        assert (keys.cut_group(one) < keys.cut_group(other)) == (a < b)
-    assert keys.is_cut(one) == (len(keys.utf8(a)) > keys.TEXT_LIMIT)
+    elif keys.truncated_prefix(one) != keys.truncated_prefix(other):
+        assert (keys.truncated_prefix(one) < keys.truncated_prefix(other)) == (a < b)
+    assert keys.is_truncated(one) == (len(keys.utf8(a)) > keys.TEXT_LIMIT)
 
 
 @given(ids, ids, st.binary(max_size=4))
 def test_inner_texts_end_where_they_end(a: str, b: str, tail: bytes) -> None:
-    one, other = keys.inner_text(a), keys.inner_text(b)
-    assert keys.inner_text_end(b"xy" + one + tail, 2) == 2 + len(one)
+    one, other = keys.escaped_text(a), keys.escaped_text(b)
+    assert keys.escaped_text_end(b"xy" + one + tail, 2) == 2 + len(one)
     assert (a == b) == one.startswith(other)
 
 
 @given(ids, ids, st.binary(max_size=4))
 @example("\x00" * 180, "\x00" * 179, b"")
 def test_ordered_texts_sort_as_texts_do(a: str, b: str, tail: bytes) -> None:
-    one, other = keys.ordered_text(a), keys.ordered_text(b)
+    one, other = keys.sortable_text(a), keys.sortable_text(b)
     assert (one < other) == (keys.text(a) < keys.text(b))
-    assert keys.read_ordered_text(b"xy" + one + tail, 2) == (keys.text(a), 2 + len(one))
-    if keys.is_cut(keys.text(a)):
-        assert one.startswith(keys.ordered_group(keys.text(a)))
+    assert keys.read_sortable_text(b"xy" + one + tail, 2) == (keys.text(a), 2 + len(one))
+    if keys.is_truncated(keys.text(a)):
+        assert one.startswith(keys.sortable_truncated_prefix(keys.text(a)))
 
 
 @given(ids, ids)
@@ -66,14 +66,14 @@ def test_every_key_is_short_enough(one: str, other: str) -> None:
         keys.namespace(most, one),
         keys.checkpoint(most, most, one),
         keys.children(most, most, one) + keys.text(other),
-        keys.labelled(b"l" * keys.HASH_SIZE, one, most, most),
-        keys.thread_labelled(b"l" * keys.HASH_SIZE, most),
-        keys.agenda(4, most) + keys.number(most),
-        keys.detached(most),
+        keys.with_term(b"l" * keys.HASH_SIZE, one, most, most),
+        keys.thread_with_term(b"l" * keys.HASH_SIZE, most),
+        keys.time_index(4, most) + keys.number(most),
+        keys.tombstone(most),
         keys.writes(most, most, one) + keys.text(other),
-        keys.folded(most, most, one) + keys.number(most),
-        keys.arena(most, most) + keys.number(most),
-        keys.pin(most, most),
+        keys.compacted(most, most, one) + keys.number(most),
+        keys.segment(most, most) + keys.number(most),
+        keys.shared_ref(most, most),
     ):
         assert 0 < len(key) <= MAX_KEY_SIZE
 

@@ -9,38 +9,38 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langgraph.checkpoint.lmdb.format import ranges
-from langgraph.checkpoint.lmdb.format.ranges import Coverage, Run
+from langgraph.checkpoint.lmdb.format.ranges import ChunkRange, ChunkSet
 
 small = st.integers(0, 2)
-one_run = st.builds(Run, small, small, st.integers(0, 12), st.integers(1, 6))
-far_run = st.builds(Run, *[st.integers(0, 2**63)] * 3, st.integers(1, 2**40))
-sequences = st.lists(one_run, max_size=8)
+one_range = st.builds(ChunkRange, small, small, st.integers(0, 12), st.integers(1, 6))
+far_range = st.builds(ChunkRange, *[st.integers(0, 2**63)] * 3, st.integers(1, 2**40))
+sequences = st.lists(one_range, max_size=8)
 Chunk = tuple[int, int, int]
 
 
-def chunks(found: list[Run]) -> list[Chunk]:
+def chunks(found: list[ChunkRange]) -> list[Chunk]:
     """Each chunk by itself."""
     return [
-        (r.owner, r.arena, place) for r in found for place in range(r.start, r.start + r.length)
+        (r.owner, r.segment, place) for r in found for place in range(r.start, r.start + r.length)
     ]
 
 
-@given(st.lists(one_run | far_run, max_size=8))
-def test_runs_read_back(sequence: list[Run]) -> None:
-    assert ranges.decode_runs(ranges.encode_runs(sequence)) == sequence
+@given(st.lists(one_range | far_range, max_size=8))
+def test_runs_read_back(sequence: list[ChunkRange]) -> None:
+    assert ranges.decode_ranges(ranges.encode_ranges(sequence)) == sequence
 
 
 @given(st.binary(max_size=40))
 def test_garbage_is_refused_or_read(data: bytes) -> None:
     """What is no encoding of runs raises one of the errors that callers expect."""
     with contextlib.suppress(ValueError, IndexError):
-        found = ranges.decode_runs(data)
+        found = ranges.decode_ranges(data)
         assert all(run.start >= 0 and run.length > 0 for run in found)
 
 
 @given(sequences, sequences)
-def test_extend_joins_what_meets(a: list[Run], b: list[Run]) -> None:
-    out: list[Run] = []
+def test_extend_joins_what_meets(a: list[ChunkRange], b: list[ChunkRange]) -> None:
+    out: list[ChunkRange] = []
     ranges.extend(out, a)
     ranges.extend(out, b)
     assert chunks(out) == chunks(a) + chunks(b)
@@ -50,17 +50,19 @@ def test_extend_joins_what_meets(a: list[Run], b: list[Run]) -> None:
 
 
 @given(sequences, st.integers(0, 50), st.integers(0, 50))
-def test_cut_is_a_slice(sequence: list[Run], start: int, stop: int) -> None:
-    assert chunks(ranges.cut(sequence, start, stop)) == chunks(sequence)[start:stop]
+def test_cut_is_a_slice(sequence: list[ChunkRange], start: int, stop: int) -> None:
+    assert chunks(ranges.slice_ranges(sequence, start, stop)) == chunks(sequence)[start:stop]
     assert ranges.total(sequence) == len(chunks(sequence))
-    assert chunks(ranges.singles(sequence)) == chunks(sequence)
-    assert all(run.length == 1 for run in ranges.singles(sequence))
+    assert chunks(ranges.each_chunk(sequence)) == chunks(sequence)
+    assert all(run.length == 1 for run in ranges.each_chunk(sequence))
 
 
 @given(sequences, sequences, sequences)
-def test_common_prefix_is_common(head: list[Run], a: list[Run], b: list[Run]) -> None:
-    one: list[Run] = []
-    other: list[Run] = []
+def test_common_prefix_is_common(
+    head: list[ChunkRange], a: list[ChunkRange], b: list[ChunkRange]
+) -> None:
+    one: list[ChunkRange] = []
+    other: list[ChunkRange] = []
     ranges.extend(one, [*head, *a])
     ranges.extend(other, [*head, *b])
     shared = ranges.common_prefix(one, other)
@@ -70,17 +72,17 @@ def test_common_prefix_is_common(head: list[Run], a: list[Run], b: list[Run]) ->
 
 
 @given(st.lists(sequences, max_size=4), sequences)
-def test_a_coverage_is_a_set(added: list[list[Run]], other: list[Run]) -> None:
-    covered, less = Coverage(), Coverage()
+def test_a_coverage_is_a_set(added: list[list[ChunkRange]], other: list[ChunkRange]) -> None:
+    covered, less = ChunkSet(), ChunkSet()
     for sequence in added:
         covered.add(sequence)
     less.add(other)
     plain = {chunk for sequence in added for chunk in chunks(sequence)}
-    assert set(chunks(covered.runs())) == plain
-    assert len(chunks(covered.runs())) == len(plain)
-    assert set(chunks(covered.minus(less).runs())) == plain - set(chunks(other))
-    assert set(chunks(less.minus(covered).runs())) == set(chunks(other)) - plain
+    assert set(chunks(covered.ranges())) == plain
+    assert len(chunks(covered.ranges())) == len(plain)
+    assert set(chunks(covered.minus(less).ranges())) == plain - set(chunks(other))
+    assert set(chunks(less.minus(covered).ranges())) == set(chunks(other)) - plain
     assert covered.owners() == {owner for owner, _, _ in plain}
     for owner in covered.owners():
-        assert set(chunks(covered.runs(owner))) == {c for c in plain if c[0] == owner}
+        assert set(chunks(covered.ranges(owner))) == {c for c in plain if c[0] == owner}
     assert bool(covered) == bool(plain)

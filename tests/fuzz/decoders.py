@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, garbage, threads, writes
 from langgraph.checkpoint.lmdb.engine import chunks as stored_values
-from langgraph.checkpoint.lmdb.engine.chunks import Chunked
+from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.fuzz.stores import ENTRIES, NUMBER, TARGETS
@@ -20,8 +20,8 @@ CHECKPOINT = keys.checkpoint(NUMBER, 0, "2")
 NAMESPACE = keys.namespace(NUMBER, "sub:1")
 THREAD = keys.thread_number(NUMBER)
 WRITES = keys.writes(NUMBER, 0, "2")
-FOLDED = keys.folded(NUMBER, 0, "2")
-LEFT_BEHIND = keys.left_behind(NUMBER)
+FOLDED = keys.compacted(NUMBER, 0, "2")
+LEFT_BEHIND = keys.orphaned_chunks(NUMBER)
 
 
 def sealed(key: bytes, payload: bytes) -> bytes:
@@ -31,11 +31,11 @@ def sealed(key: bytes, payload: bytes) -> bytes:
 def _tree(root: bytes) -> object:
     """A value whose root these bytes are, on a store where they are a chunk, too."""
     store = MemoryStore()
-    key = keys.arena(NUMBER, 0) + keys.number(0)
+    key = keys.segment(NUMBER, 0) + keys.number(0)
     store.write(lambda writer: writer.put(key, sealed(key, root[:60_000])))
     with store.read() as reader:
         return [
-            stored_values.payload(reader, Chunked("msgpack", 0, b"", 1000, depth, root))
+            stored_values.payload(reader, ChunkedValue("msgpack", 0, b"", 1000, depth, root))
             for depth in (0, 1, 8)
         ]
 
@@ -44,11 +44,11 @@ DECODERS: dict[str, Decoder] = {
     "unseal": lambda data: envelope.unseal(b"k", envelope.seal(b"k", data)) if data else None,
     "compressed": lambda data: envelope.unseal(b"k", envelope.seal(b"k", b"\x02" + data)),
     "fields": lambda data: envelope.decode(b"k", data),
-    "runs": lambda data: garbage.load_runs(LEFT_BEHIND, sealed(LEFT_BEHIND, data)),
+    "runs": lambda data: garbage.load_ranges(LEFT_BEHIND, sealed(LEFT_BEHIND, data)),
     "tree": _tree,
     "number": lambda data: keys.read_number(data, 0),
-    "ordered text": lambda data: keys.read_ordered_text(data, 0),
-    "inner text": lambda data: keys.inner_text_end(data, 0),
+    "ordered text": lambda data: keys.read_sortable_text(data, 0),
+    "inner text": lambda data: keys.escaped_text_end(data, 0),
     "id": lambda data: keys.decoded(data, data),
     "thread": lambda data: threads.decode(THREAD, sealed(THREAD, data)),
     "namespace": lambda data: threads.decode_namespace(NAMESPACE, sealed(NAMESPACE, data)),

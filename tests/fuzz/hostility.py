@@ -8,7 +8,7 @@ import msgpack
 from hypothesis import strategies as st
 
 from langgraph.checkpoint.lmdb.format.envelope import encode, varint
-from langgraph.checkpoint.lmdb.format.ranges import Run, encode_runs
+from langgraph.checkpoint.lmdb.format.ranges import ChunkRange, encode_ranges
 from tests.fuzz.stores import NUMBER, VICTIM_NUMBER
 
 
@@ -19,24 +19,24 @@ def nested(depth: int) -> Any:
     return value
 
 
-def runs(*group: Run) -> bytes:
-    return encode_runs(group)
+def runs(*group: ChunkRange) -> bytes:
+    return encode_ranges(group)
 
 
 _OTHERS = (NUMBER, VICTIM_NUMBER, 0, 99, 2**63)
-one_run = st.builds(
-    Run,
+one_range = st.builds(
+    ChunkRange,
     st.sampled_from(_OTHERS),
     st.integers(0, 5) | st.just(2**62),
     st.integers(0, 40) | st.just(2**62),
     st.integers(1, 50) | st.sampled_from([2**20, 2**40, 2**60]),
 )
-some_runs = st.lists(one_run, max_size=6).map(encode_runs)
+some_runs = st.lists(one_range, max_size=6).map(encode_ranges)
 bombs = st.sampled_from(
     [
-        runs(*[Run(NUMBER, 0, n % 2, 1) for n in range(400)]),
+        runs(*[ChunkRange(NUMBER, 0, n % 2, 1) for n in range(400)]),
         b"".join(varint(n) for n in (NUMBER, 0, 2**40, 0, 1)),
-        runs(Run(NUMBER, 0, 0, 2**60)),
+        runs(ChunkRange(NUMBER, 0, 0, 2**60)),
         b"\xff" * 12,
         b"\x80" * 40,
     ]

@@ -84,7 +84,11 @@ NUMBER, COPY_NUMBER = _number(HOSTILE), _number("copy")
 def prefixes(thread: str, number: int) -> dict[str, bytes]:
     """What the keys of a thread's records begin with, by kind of record."""
     kinds = {kind: keys.of_thread(kind.encode(), number) for kind in "ckwhd"}
-    kinds |= {"n": keys.namespaces(number), "p": keys.pins(number), "o": keys.left_behind(number)}
+    kinds |= {
+        "n": keys.namespaces(number),
+        "p": keys.shared_refs(number),
+        "o": keys.orphaned_chunks(number),
+    }
     return kinds | {"T": keys.thread(thread), "t": keys.thread_number(number)}
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from langgraph.checkpoint.lmdb.format.ranges import Run, encode_runs
+from langgraph.checkpoint.lmdb.format.ranges import ChunkRange, encode_ranges
 from tests.fuzz import hostility
 from tests.fuzz.stores import (
     COPY_NUMBER,
@@ -131,8 +131,8 @@ def test_trees_of_nodes_that_loop_explode_or_dangle(data: st.DataObject) -> None
     """Chunks that name chunks, at every depth that a value may claim."""
     places = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), max_size=6)
     changed = {
-        keys.arena(NUMBER, arena) + keys.number(seq): data.draw(hostility.encodings)
-        for arena, seq in data.draw(places)
+        keys.segment(NUMBER, segment) + keys.number(seq): data.draw(hostility.encodings)
+        for segment, seq in data.draw(places)
     }
     value = [
         "msgpack",
@@ -154,8 +154,10 @@ def test_a_deleted_thread_that_there_cannot_be(rest: bytes) -> None:
     assert exercise({**ENTRIES, b"x" + rest: b""}) == 0
 
 
-@pytest.mark.parametrize("key", [keys.left_behind(NUMBER), keys.pin(NUMBER, COPY_NUMBER)])
+@pytest.mark.parametrize(
+    "key", [keys.orphaned_chunks(NUMBER), keys.shared_ref(NUMBER, COPY_NUMBER)]
+)
 def test_a_thread_that_shares_what_another_one_has(key: bytes) -> None:
     """What is noted to be shared of a thread are chunks of its own, whatever a record says."""
-    runs = encode_runs([Run(VICTIM_NUMBER, 0, 0, 1)])
+    runs = encode_ranges([ChunkRange(VICTIM_NUMBER, 0, 0, 1)])
     assert exercise(forged({key: runs})) > 0

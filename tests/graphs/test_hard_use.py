@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from tests.contract.driver import Face, config, ids, put, values
+from tests.contract.driver import SaverDriver, config, ids, put, values
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,22 +41,22 @@ def work(path: str, name: str, threads: int, share: str) -> None:
 
     def one(number: int) -> None:
         chance = random.Random(f"{name} {number}")
-        face = Face(saver)
+        driver = SaverDriver(saver)
         for turn in itertools.count():
             if stop.is_set():
                 return
             thread, cid = f"t{chance.randrange(SHARED)}", f"{turn:06} {name} {number}"
             begun = time.monotonic()
-            put(face, cid, payload(cid), thread=thread)
+            put(driver, cid, payload(cid), thread=thread)
             longest[number] = max(longest[number], time.monotonic() - begun)
             os.write(1, f"{thread}/{cid}\n".encode())
-            assert values(face, config(thread, id=cid)) == payload(cid)
+            assert values(driver, config(thread, id=cid)) == payload(cid)
             latest = saver.get_tuple(config(thread))
             assert latest is not None
             got = latest.checkpoint
             assert got["channel_values"] == payload(got["id"])
             if turn % 5 == 0:
-                put(face, cid, payload(cid), thread=f"own {name} {number}")
+                put(driver, cid, payload(cid), thread=f"own {name} {number}")
                 saver.prune([f"own {name} {number}"])
             if share == "sweep" and turn % 20 == 0:
                 saver.sweep()
@@ -174,9 +174,9 @@ def test_five_hundred_threads_of_a_pool(path: Path) -> None:
 
     def one(number: int) -> dict[str, Any]:
         together.wait()
-        face = Face(saver)
-        put(face, "1", {"value": number}, thread=f"t{number}")
-        return values(face, config(f"t{number}"))
+        driver = SaverDriver(saver)
+        put(driver, "1", {"value": number}, thread=f"t{number}")
+        return values(driver, config(f"t{number}"))
 
     with LmdbSaver(path, sync="normal") as saver, ThreadPoolExecutor(500) as pool:
         assert [*pool.map(one, range(500))] == [{"value": number} for number in range(500)]
@@ -306,7 +306,7 @@ def in_worker(path: str, name: str) -> None:
     """What a worker of a server does: with a saver of its own, or the one it was born with."""
     saver = _preloaded or LmdbSaver(path)
     for number in range(10):
-        put(Face(saver), f"{number}", payload(name), thread=name)
+        put(SaverDriver(saver), f"{number}", payload(name), thread=name)
 
 
 _preloaded: LmdbSaver | None = None
@@ -316,12 +316,12 @@ def serve(path: str, method: str) -> None:
     """In a process of its own: load first, then start workers, like a server that preloads."""
     global _preloaded  # noqa: PLW0603 - what the workers are born with
     _preloaded = LmdbSaver(path)
-    put(Face(_preloaded), "0", {"value": 0}, thread="before")
+    put(SaverDriver(_preloaded), "0", {"value": 0}, thread="before")
     context = multiprocessing.get_context(method)
     workers = [context.Process(target=in_worker, args=(path, f"w{n}")) for n in range(4)]
     for worker in workers:
         worker.start()
-    put(Face(_preloaded), "1", {"value": 1}, thread="before")
+    put(SaverDriver(_preloaded), "1", {"value": 1}, thread="before")
     for worker in workers:
         worker.join()
     sys.exit(sum(worker.exitcode != 0 for worker in workers))

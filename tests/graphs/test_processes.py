@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from tests.contract.driver import Face, config, put, values
+from tests.contract.driver import SaverDriver, config, put, values
 from tests.graphs.driving import at_thread
 from tests.graphs.test_concurrency import check, conversation, expected, talk
 from tests.stored import thread_ids
@@ -175,32 +175,32 @@ def fork_while_others_write(path: Path) -> None:
     """
     children = [f"child {number}" for number in range(20)]
     with LmdbSaver(path, sync="off") as saver, ThreadPoolExecutor(4) as pool:
-        face, stop = Face(saver), threading.Event()
+        driver, stop = SaverDriver(saver), threading.Event()
 
         def write(thread: str) -> None:
             for number in itertools.count():
-                put(face, f"{number:06}", {"value": number}, thread=thread)
+                put(driver, f"{number:06}", {"value": number}, thread=thread)
                 if stop.is_set():
                     break
 
         def in_the_child(thread: str) -> None:
-            put(face, "1", {"value": thread}, thread=thread)
-            assert values(face, config(thread)) == {"value": thread}
-            assert values(face, config("a"))["value"] >= 0
+            put(driver, "1", {"value": thread}, thread=thread)
+            assert values(driver, config(thread)) == {"value": thread}
+            assert values(driver, config("a"))["value"] >= 0
 
-        put(face, "000000", {"value": 0}, thread="a")
+        put(driver, "000000", {"value": 0}, thread="a")
         writing = [pool.submit(write, thread) for thread in "abcd"]
         statuses = [forked(partial(in_the_child, thread)) for thread in children]
         stop.set()
         for one in writing:
             one.result()
         assert statuses == [0] * len(children)
-        assert [values(face, config(thread)) for thread in children] == [
+        assert [values(driver, config(thread)) for thread in children] == [
             {"value": thread} for thread in children
         ]
         for thread in "abcd":
             stored = [
-                one.checkpoint["channel_values"]["value"] for one in face.list(config(thread))
+                one.checkpoint["channel_values"]["value"] for one in driver.list(config(thread))
             ]
             assert stored == [*range(len(stored))][::-1]
 

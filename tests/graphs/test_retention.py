@@ -34,7 +34,7 @@ MODES = {
 }  # fmt: skip
 
 
-class Kept(LmdbSaver):
+class StoredResult(LmdbSaver):
     """A saver that is swept and pruned around each of its checkpoints.
 
     Every step takes longer than all times that anything is kept for. With the strategy "delete" a
@@ -227,7 +227,7 @@ def test_runs_come_to_what_they_come_to_without(path: Path, run: str, mode: str,
     driver_type = AsyncDriver if kind == "async" else Driver
     with LmdbSaver(path.with_name("plain"), sync="off") as plain:
         expected = [*scenario(driver_type(build(), plain, durability="sync"))]
-    with Kept(path, mode) as saver:
+    with StoredResult(path, mode) as saver:
         assert [*scenario(driver_type(build(), saver, durability="sync"))] == expected
         assert saver.swept > 0
         reachability.check(saver._kv)

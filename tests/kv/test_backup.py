@@ -19,7 +19,7 @@ from langgraph.checkpoint.lmdb.errors import (
 )
 from langgraph.checkpoint.lmdb.kv import LmdbStore, MemoryStore
 from langgraph.checkpoint.lmdb.kv.lmdb import backup
-from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_roots
+from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_meta_pages
 from tests.kv.processes import fork, in_fork, in_thread
 from tests.kv.test_lmdb_sharing import content, put
 
@@ -254,7 +254,7 @@ def test_a_damaged_tree_is_no_backup(open_lmdb: Open, target: Path, folder: Path
     filled(store)
     store.close()
     with (folder / "data.mdb").open("r+b") as file:
-        root = max(read_roots(file), key=lambda root: root.transaction)
+        root = max(read_meta_pages(file), key=lambda root: root.transaction)
         file.seek(root.free * root.page_size)
         file.write(bytes(root.page_size))
     store = open_lmdb()

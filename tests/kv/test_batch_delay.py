@@ -31,7 +31,7 @@ def store() -> CountingStore:
 @pytest.fixture
 def commit(store: CountingStore, monkeypatch: pytest.MonkeyPatch) -> GroupCommit:
     """One that waits for company for longer than a test lasts."""
-    monkeypatch.setattr(module, "LINGER", 3600)
+    monkeypatch.setattr(module, "BATCH_DELAY", 3600)
     return GroupCommit(store)
 
 
@@ -51,11 +51,11 @@ def who(key: bytes) -> Callable[[Writer], int]:
     return apply
 
 
-def patient(commit: GroupCommit, pool: ThreadPoolExecutor, key: bytes) -> Future[int]:
+def can_wait(commit: GroupCommit, pool: ThreadPoolExecutor, key: bytes) -> Future[int]:
     """Begin an operation that has time, and return once it is in the queue."""
     before = len(commit._queue)
-    found = pool.submit(commit.run, who(key), patient=True)
-    while len(commit._queue) == before or commit._linger is None:
+    found = pool.submit(commit.run, who(key), can_wait=True)
+    while len(commit._queue) == before or commit._batch_timer is None:
         pass
     return found
 
@@ -63,17 +63,17 @@ def patient(commit: GroupCommit, pool: ThreadPoolExecutor, key: bytes) -> Future
 def test_alone_it_waits_for_a_while(
     store: CountingStore, commit: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LINGER", 0.001)
-    assert commit.run(who(b"a"), patient=True) == threading.get_ident()
+    monkeypatch.setattr(module, "BATCH_DELAY", 0.001)
+    assert commit.run(who(b"a"), can_wait=True) == threading.get_ident()
     assert store.writes == 1
 
 
 def weary(commit: GroupCommit, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let it wait in vain until it does so no more."""
     with monkeypatch.context() as patch:
-        patch.setattr(module, "LINGER", 0)
-        for _ in range(module.IN_VAIN):
-            commit.run(who(b"a"), patient=True)
+        patch.setattr(module, "BATCH_DELAY", 0)
+        for _ in range(module.MAX_EMPTY_WAITS):
+            commit.run(who(b"a"), can_wait=True)
 
 
 def test_who_never_finds_company_waits_now_and_then(
@@ -81,10 +81,10 @@ def test_who_never_finds_company_waits_now_and_then(
 ) -> None:
     """And each time again once somebody came."""
     weary(commit, monkeypatch)
-    for _ in range(module.IN_VAIN - 1):
-        commit.run(who(b"a"), patient=True)  # for an hour, if it waited
+    for _ in range(module.MAX_EMPTY_WAITS - 1):
+        commit.run(who(b"a"), can_wait=True)  # for an hour, if it waited
     for _ in range(3):
-        waiting = patient(commit, pool, b"a")
+        waiting = can_wait(commit, pool, b"a")
         assert commit.run(who(b"b")) == waiting.result() == threading.get_ident()
 
 
@@ -101,7 +101,7 @@ def test_who_comes_while_the_patient_commit_would_have_been_company(
         inside.set()
         assert go.wait(60)
 
-    first = pool.submit(commit.run, slow, patient=True)
+    first = pool.submit(commit.run, slow, can_wait=True)
     assert inside.wait(60)
     second = pool.submit(commit.run, who(b"b"))
     while len(commit._queue) < 2:
@@ -109,14 +109,14 @@ def test_who_comes_while_the_patient_commit_would_have_been_company(
     go.set()
     first.result()
     second.result()
-    waiting = patient(commit, pool, b"a")
+    waiting = can_wait(commit, pool, b"a")
     assert commit.run(who(b"b")) == waiting.result() == threading.get_ident()
 
 
 def test_the_thread_in_a_hurry_commits_for_all(
     store: CountingStore, commit: GroupCommit, pool: ThreadPoolExecutor
 ) -> None:
-    waiting = [patient(commit, pool, key) for key in (b"a", b"b", b"c")]
+    waiting = [can_wait(commit, pool, key) for key in (b"a", b"b", b"c")]
     own = threading.get_ident()
     assert commit.run(who(b"d")) == own
     assert [future.result() for future in waiting] == [own] * 3
@@ -128,7 +128,7 @@ def test_the_thread_in_a_hurry_commits_for_all(
 def test_a_coroutine_in_a_hurry_ends_the_wait(
     store: CountingStore, commit: GroupCommit, pool: ThreadPoolExecutor
 ) -> None:
-    waiting = patient(commit, pool, b"a")
+    waiting = can_wait(commit, pool, b"a")
     committed_by = asyncio.run(commit.run_async(who(b"b")))
     assert waiting.result() == committed_by != threading.get_ident()
     assert store.writes == 1
@@ -136,8 +136,8 @@ def test_a_coroutine_in_a_hurry_ends_the_wait(
 
 def test_a_coroutine_waits_for_another_one(store: CountingStore, commit: GroupCommit) -> None:
     async def both() -> tuple[int, int]:
-        waiting = asyncio.create_task(commit.run_async(who(b"a"), patient=True))
-        while commit._linger is None:  # noqa: ASYNC110 - it tells nobody
+        waiting = asyncio.create_task(commit.run_async(who(b"a"), can_wait=True))
+        while commit._batch_timer is None:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0)
         return await commit.run_async(who(b"b")), await waiting
 
@@ -151,8 +151,8 @@ def test_a_thread_relieves_the_one_that_serves_coroutines(
     store: CountingStore, commit: GroupCommit
 ) -> None:
     async def both() -> tuple[int, int]:
-        waiting = asyncio.create_task(commit.run_async(who(b"a"), patient=True))
-        while commit._linger is None:  # noqa: ASYNC110 - it tells nobody
+        waiting = asyncio.create_task(commit.run_async(who(b"a"), can_wait=True))
+        while commit._batch_timer is None:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0)
         urgent = await asyncio.to_thread(commit.run, who(b"b"))
         return await waiting, urgent
@@ -171,9 +171,9 @@ def test_what_does_not_fit_goes_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The one that waited leads again if the other has not taken all."""
-    waiting = [patient(commit, pool, key) for key in (b"a", b"b", b"c")]
+    waiting = [can_wait(commit, pool, key) for key in (b"a", b"b", b"c")]
     monkeypatch.setattr(module, "MAX_BATCH", 2)
-    monkeypatch.setattr(module, "LINGER", 0.001)
+    monkeypatch.setattr(module, "BATCH_DELAY", 0.001)
     commit.run(who(b"d"))
     for future in waiting:
         future.result()
@@ -188,9 +188,9 @@ def test_an_interrupt_of_the_one_that_waits_leaves_the_others_to_go_on(
     assert main is not None
 
     def meet() -> Any:
-        while commit._linger is None:
+        while commit._batch_timer is None:
             pass
-        other = pool.submit(commit.run, who(b"b"), patient=True)
+        other = pool.submit(commit.run, who(b"b"), can_wait=True)
         while len(commit._queue) < 2:
             pass
         signal.pthread_kill(main, signal.SIGINT)
@@ -198,7 +198,7 @@ def test_an_interrupt_of_the_one_that_waits_leaves_the_others_to_go_on(
 
     meeting = pool.submit(meet)
     with pytest.raises(KeyboardInterrupt):
-        commit.run(who(b"a"), patient=True)
+        commit.run(who(b"a"), can_wait=True)
     other = meeting.result()
     commit.run(who(b"c"))
     other.result()

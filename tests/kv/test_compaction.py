@@ -16,7 +16,7 @@ import pytest
 from langgraph.checkpoint.lmdb.errors import ReadOnlyError, StoreIOError, UsageError
 from langgraph.checkpoint.lmdb.kv import LmdbStore, MemoryStore
 from langgraph.checkpoint.lmdb.kv.lmdb import compaction
-from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_roots
+from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_meta_pages
 from tests.kv.processes import fork, in_new_process
 from tests.kv.test_lmdb_sharing import content, put
 
@@ -140,7 +140,7 @@ def test_the_state_before_the_last_one_stays(open_lmdb: Open, folder: Path) -> N
     store.compact()
     store.close()
     with (folder / "data.mdb").open("r+b") as file:
-        roots = read_roots(file)
+        roots = read_meta_pages(file)
         newest = max(roots, key=lambda root: root.transaction)
         file.seek(roots.index(newest) * newest.page_size)
         torn = bytearray(file.read(newest.page_size))

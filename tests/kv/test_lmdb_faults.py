@@ -130,7 +130,7 @@ class Handles:
 
     def __init__(self, store: LmdbStore, folder: Path) -> None:
         self.pages = self.roots = -1
-        ours = store._env._headroom._file
+        ours = store._env._preallocator._file
         for link in Path("/proc/self/fd").iterdir():
             if link.exists() and link.resolve() == folder / "data.mdb":
                 info = Path(f"/proc/self/fdinfo/{link.name}").read_text()

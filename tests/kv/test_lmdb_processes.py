@@ -75,7 +75,7 @@ def test_a_fork_waits_for_transactions_of_other_threads(open_lmdb: Open) -> None
     store = open_lmdb()
     store.write(put(b"k"))
     inside, done = threading.Event(), threading.Event()
-    gate = store._env._gate
+    gate = store._env._lock
 
     def read() -> None:
         with store.read() as reader:
@@ -384,7 +384,7 @@ def test_locks_that_are_destroyed_for_a_moment_and_for_good(
         return opened(*args, **options)
 
     monkeypatch.setattr(lmdb, "open", fails)
-    monkeypatch.setattr(environment, "_APART", 0)
+    monkeypatch.setattr(environment, "RETRY_JITTER", 0)
     if times < 100:
         LmdbStore.open(folder).close()
         assert len(calls) == times + 1

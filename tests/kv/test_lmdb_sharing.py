@@ -164,7 +164,7 @@ def test_who_was_on_the_way_in_while_the_store_was_closed_stays_out(open_lmdb: O
     store.close()
     for write in (True, False):
         with pytest.raises(StoreClosedError):
-            env.begin(env.check_outside(), write=write)
+            env.begin(env.check_no_transaction(), write=write)
 
 
 class Interrupted:
@@ -196,7 +196,7 @@ class Interrupted:
 @pytest.mark.parametrize(
     ("owner", "name", "method"),
     [
-        (lambda env: env._gate, "_inside", "add"),
+        (lambda env: env._lock, "_inside", "add"),
         (lambda env: env, "_lmdb", "begin"),
         (lambda env: env, "_headroom", "ensure"),
     ],

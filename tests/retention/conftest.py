@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from tests.contract.driver import Face
+from tests.contract.driver import SaverDriver
 from tests.retention.stores import CountingStore
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def kv() -> CountingStore:
     return CountingStore()
 
 
-class Managed(Face):
+class Managed(SaverDriver):
     """One face of a saver, with what it has beyond the protocol."""
 
     def __getattr__(self, name: str) -> Any:
@@ -63,10 +63,10 @@ def make(
     """Makes faces of savers on the test's store, with its clock; of a kind each."""
     loop = asyncio.new_event_loop() if request.param == "async" else None
 
-    def face(**options: Any) -> Managed:
+    def driver(**options: Any) -> Managed:
         return Managed(LmdbSaver.on(kv, clock=clock, **options), loop)
 
-    yield face
+    yield driver
     if loop is not None:
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()

@@ -17,7 +17,7 @@ from langgraph.checkpoint.lmdb.engine import sweep
 from langgraph.checkpoint.lmdb.operations import background, retention
 from langgraph.checkpoint.lmdb.operations.background import Sweeper
 from langgraph.checkpoint.lmdb.operations.session import simple
-from tests.contract.driver import Face, put
+from tests.contract.driver import SaverDriver, put
 from tests.retention.stores import CountingStore
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def by_hand(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sweeper]:
     def make(*savers: LmdbSaver, interval: int = 10 * MINUTE) -> Sweeper:
         made = Sweeper()
         for saver in savers:
-            made.add(saver._core, interval)
+            made.add(saver._session, interval)
         return made
 
     return make
@@ -51,7 +51,7 @@ def by_hand(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sweeper]:
 @pytest.fixture
 def saver(kv: CountingStore, clock: Clock) -> LmdbSaver:
     saver = LmdbSaver.on(kv, clock=clock, ttl={"default_ttl": 5})
-    put(Face(saver), "1")
+    put(SaverDriver(saver), "1")
     clock.wait(5)
     return saver
 
@@ -76,7 +76,7 @@ def test_one_sweeps_at_a_time(
     clock.wait(4)
     assert two.turn() == one.turn() == 6 * MINUTE
     clock.wait(6)
-    put(Face(saver), "1")
+    put(SaverDriver(saver), "1")
     clock.wait(5)
     assert two.turn() == 10 * MINUTE
     assert saver.stats().threads == 0
@@ -86,7 +86,7 @@ def test_one_sweeps_at_a_time(
 def test_one_that_died_is_waited_for_no_longer_than_its_lease(
     saver: LmdbSaver, clock: Clock, by_hand: Callable[..., Sweeper]
 ) -> None:
-    saver._core.run(simple(sweep.claim(b"dead", saver._core.store.settings.now(), MINUTE)))
+    saver._session.run(simple(sweep.claim(b"dead", saver._session.store.options.now(), MINUTE)))
     one = by_hand(saver, interval=4 * MINUTE)
     for wait in (4, 4, 2):
         assert one.turn() == wait * MINUTE
@@ -133,10 +133,10 @@ def test_a_saver_that_is_being_closed_begins_no_sweep(
     filled(path, clock)
     closing = LmdbSaver(path, sync="off", clock=clock, ttl=TTL)
     (one,) = background._sweepers.values()
-    core = closing._core
+    session = closing._session
     waits: list[int] = []
     monkeypatch.setattr(
-        closing._commit, "close", lambda: waits.append(one._claim(core, 10 * MINUTE))
+        closing._commit, "close", lambda: waits.append(one._claim(session, 10 * MINUTE))
     )
     with LmdbSaver(path, sync="off", clock=clock, ttl={"default_ttl": 5}) as other:
         closing.close()
@@ -152,9 +152,9 @@ def test_a_clock_that_was_put_back(
     one, two = by_hand(saver), by_hand(saver)
     clock.wait(1e6)
     assert one.turn() == 10 * MINUTE
-    saver._core.run(simple(sweep.claim(b"dead", saver._core.store.settings.now() + MINUTE, 1)))
+    saver._session.run(simple(sweep.claim(b"dead", saver._session.store.options.now() + MINUTE, 1)))
     clock.wait(-1e6)
-    put(Face(saver), "1")
+    put(SaverDriver(saver), "1")
     clock.wait(5)
     assert two.turn() == 10 * MINUTE
     assert saver.stats().threads == 0
@@ -186,8 +186,8 @@ def test_savers_of_a_process_sweep_by_rules_of_their_own(
     other = LmdbSaver.on(kv, clock=clock, ttl={"keep_last": 1})
     closed = LmdbSaver.on(CountingStore(), clock=clock)
     closed.close()
-    put(Face(saver), "1", thread="b")
-    put(Face(saver), "2", thread="b", parent="1")
+    put(SaverDriver(saver), "1", thread="b")
+    put(SaverDriver(saver), "2", thread="b", parent="1")
     one = by_hand(closed, saver, other)
     one.turn()
     assert one.turn() == 10 * MINUTE
@@ -235,7 +235,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
 def filled(path: Path, clock: Clock) -> None:
     """A store with a thread that has expired."""
     with LmdbSaver(path, sync="off", clock=clock) as saver:
-        put(Face(saver), "1")
+        put(SaverDriver(saver), "1")
     clock.wait(5)
 
 

@@ -16,7 +16,7 @@ from langgraph.checkpoint.lmdb.errors import (
     ThreadExistsError,
     ThreadNotFoundError,
 )
-from tests.contract.driver import Face, config, ids, put, put_chain, values, writes
+from tests.contract.driver import SaverDriver, config, ids, put, put_chain, values, writes
 from tests.engine import reachability
 from tests.retention.stores import CountingStore
 
@@ -27,110 +27,116 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def face(make: Callable[..., Managed]) -> Managed:
+def driver(make: Callable[..., Managed]) -> Managed:
     """A thread whose ids go another way than its parents: 1 - 5 - 3, with 2 and 4 on 5, 9 alone."""
-    face = make()
+    driver = make()
     for checkpoint_id, parent in (("1", None), ("5", "1"), ("3", "5"), ("2", "5"), ("4", "5")):
-        put(face, checkpoint_id, {"x": checkpoint_id}, parent=parent)
-    put(face, "9", {"x": "9"}, parent="gone")
-    return face
+        put(driver, checkpoint_id, {"x": checkpoint_id}, parent=parent)
+    put(driver, "9", {"x": "9"}, parent="gone")
+    return driver
 
 
-def test_history_follows_parents(face: Managed) -> None:
-    assert ids(face.history(config(id="3"))) == ["3", "5", "1"]
-    assert ids(face.history(config(id="1"))) == ["1"]
-    assert ids(face.history(config())) == ["9"]
-    assert face.history(config(id="none")) == face.history(config("nobody")) == []
-    assert face.history(config(id="3"))[1] == face.get_tuple(config(id="5"))
+def test_history_follows_parents(driver: Managed) -> None:
+    assert ids(driver.history(config(id="3"))) == ["3", "5", "1"]
+    assert ids(driver.history(config(id="1"))) == ["1"]
+    assert ids(driver.history(config())) == ["9"]
+    assert driver.history(config(id="none")) == driver.history(config("nobody")) == []
+    assert driver.history(config(id="3"))[1] == driver.get_tuple(config(id="5"))
 
 
 def test_a_loop_ends_a_history(make: Callable[..., Managed]) -> None:
-    face = make()
+    driver = make()
     for checkpoint_id, parent in (("1", "3"), ("2", "1"), ("3", "2"), ("4", "3"), ("5", "5")):
-        put(face, checkpoint_id, parent=parent)
-    assert ids(face.history(config(id="4"))) == ["4", "3", "2", "1"]
-    assert ids(face.history(config(id="5"))) == ids(face.children(config(id="5"))) == ["5"]
-    assert [tip.tip for tip in face.branches("t")] == ["4"]
+        put(driver, checkpoint_id, parent=parent)
+    assert ids(driver.history(config(id="4"))) == ["4", "3", "2", "1"]
+    assert ids(driver.history(config(id="5"))) == ids(driver.children(config(id="5"))) == ["5"]
+    assert [tip.tip for tip in driver.branches("t")] == ["4"]
 
 
-def test_children(face: Managed) -> None:
-    assert ids(face.children(config(id="5"))) == ["4", "3", "2"]
-    assert ids(face.children(config(id="1"))) == ["5"]
-    assert face.children(config(id="gone")) == face.children(config()) == []
-    face.delete_for_runs(["none"])
-    face.saver.prune(["t"], keep_last=3)  # type: ignore[call-arg]
-    assert ids(face.children(config(id="5"))) == ["4"]
+def test_children(driver: Managed) -> None:
+    assert ids(driver.children(config(id="5"))) == ["4", "3", "2"]
+    assert ids(driver.children(config(id="1"))) == ["5"]
+    assert driver.children(config(id="gone")) == driver.children(config()) == []
+    driver.delete_for_runs(["none"])
+    driver.saver.prune(["t"], keep_last=3)  # type: ignore[call-arg]
+    assert ids(driver.children(config(id="5"))) == ["4"]
 
 
-def test_branches(face: Managed) -> None:
-    assert [tuple(branch) for branch in face.branches("t")] == [
+def test_branches(driver: Managed) -> None:
+    assert [tuple(branch) for branch in driver.branches("t")] == [
         ("9", None, 1, 1), ("4", "5", 1, 3), ("3", "5", 1, 3), ("2", "5", 1, 3),
     ]  # fmt: skip
-    assert face.branches("t", "sub") == face.branches("nobody") == []
-    put(face, "6", ns="sub")
-    assert [branch.tip for branch in face.branches("t", "sub")] == ["6"]
+    assert driver.branches("t", "sub") == driver.branches("nobody") == []
+    put(driver, "6", ns="sub")
+    assert [branch.tip for branch in driver.branches("t", "sub")] == ["6"]
 
 
 def test_fork(make: Callable[..., Managed], kv: CountingStore, clock: Clock) -> None:
     """The line of a checkpoint with writes and calls; no sibling, and nothing that came later."""
-    face = make()
+    driver = make()
     text = "long enough to be stored as a chunk of its own " * 40
     for checkpoint_id, parent in (("1", None), ("2", "1"), ("3", "2"), ("4", "2")):
         put(
-            face, checkpoint_id, {"x": text + checkpoint_id}, parent=parent, step=int(checkpoint_id)
+            driver,
+            checkpoint_id,
+            {"x": text + checkpoint_id},
+            parent=parent,
+            step=int(checkpoint_id),
         )
-        put(face, "1", {"y": 1}, ns=f"call:{checkpoint_id}", parents={"": checkpoint_id})
-        put(face, checkpoint_id, ns="memory", parent=parent, parents={"": checkpoint_id})
-        face.put_writes(config(id=checkpoint_id), [("x", 1)], f"task {checkpoint_id}")
-    before = face.stats().bytes
+        put(driver, "1", {"y": 1}, ns=f"call:{checkpoint_id}", parents={"": checkpoint_id})
+        put(driver, checkpoint_id, ns="memory", parent=parent, parents={"": checkpoint_id})
+        driver.put_writes(config(id=checkpoint_id), [("x", 1)], f"task {checkpoint_id}")
+    before = driver.stats().bytes
     clock.wait(1)
-    assert face.fork(config(id="3"), "fork") == config("fork", id="3")
-    assert face.stats().bytes - before < 3000
-    assert ids(face.list(config("fork"))) == ["3", "2", "1"]
-    assert ids(face.list(config("fork", ns="memory"))) == ["3", "2", "1"]
-    shown = {one.config["configurable"]["checkpoint_ns"] for one in face.list(config("fork", None))}
+    assert driver.fork(config(id="3"), "fork") == config("fork", id="3")
+    assert driver.stats().bytes - before < 3000
+    assert ids(driver.list(config("fork"))) == ["3", "2", "1"]
+    assert ids(driver.list(config("fork", ns="memory"))) == ["3", "2", "1"]
+    shown = {
+        one.config["configurable"]["checkpoint_ns"] for one in driver.list(config("fork", None))
+    }
     assert shown == {"", "memory", "call:1", "call:2", "call:3"}
-    assert writes(face, config("fork", id="2")) == [("task 2", "x", 1)]
-    info = face.threads("fork")[0]
+    assert writes(driver, config("fork", id="2")) == [("task 2", "x", 1)]
+    info = driver.threads("fork")[0]
     assert (info.checkpoints, info.writes, info.step) == (9, 3, 3)
-    assert info.created == info.updated > face.threads("t")[0].updated
+    assert info.created == info.updated > driver.threads("t")[0].updated
     reachability.check(kv)
-    face.delete_thread("t")
+    driver.delete_thread("t")
     reachability.check(kv)
-    assert values(face, config("fork")) == {"x": text + "3"}
-    put(face, "5", {"x": "new"}, thread="fork", parent="3")
-    assert ids(face.history(config("fork"))) == ["5", "3", "2", "1"]
+    assert values(driver, config("fork")) == {"x": text + "3"}
+    put(driver, "5", {"x": "new"}, thread="fork", parent="3")
+    assert ids(driver.history(config("fork"))) == ["5", "3", "2", "1"]
 
 
-def test_forks_that_cannot_be(face: Managed) -> None:
-    put(face, "1", ns="sub")
-    put(face, "1", thread="there")
-    face.put_writes(config("early", id="1"), [("x", 1)], "task")
+def test_forks_that_cannot_be(driver: Managed) -> None:
+    put(driver, "1", ns="sub")
+    put(driver, "1", thread="there")
+    driver.put_writes(config("early", id="1"), [("x", 1)], "task")
     for at in (config(id="none"), config("nobody"), config("early")):
         with pytest.raises(CheckpointNotFoundError) as missing:
-            face.fork(at, "fork")
+            driver.fork(at, "fork")
         assert missing.value.thread_id == at["configurable"]["thread_id"]
     for target in ("there", "t"):
         with pytest.raises(ThreadExistsError) as caught:
-            face.fork(config(id="3"), target)
+            driver.fork(config(id="3"), target)
         assert caught.value.thread_id == target
     with pytest.raises(InvalidConfigError, match="root"):
-        face.fork(config(ns="sub"), "fork")
+        driver.fork(config(ns="sub"), "fork")
     with pytest.raises(InvalidConfigError):
-        face.fork({"configurable": {}}, "fork")
-    assert face.get_tuple(config("fork")) is None
-    assert face.fork(config(id="3"), "early") == config("early", id="3")  # nobody saw it
-    assert writes(face, config("early", id="1")) == []
+        driver.fork({"configurable": {}}, "fork")
+    assert driver.get_tuple(config("fork")) is None
+    assert driver.fork(config(id="3"), "early") == config("early", id="3")  # nobody saw it
+    assert writes(driver, config("early", id="1")) == []
 
 
 def test_what_is_told_of_a_thread(make: Callable[..., Managed], clock: Clock) -> None:
-    face = make(ttl={"default_ttl": 10})
-    put(face, "1", thread=7, step=-1, source="input")
+    driver = make(ttl={"default_ttl": 10})
+    put(driver, "1", thread=7, step=-1, source="input")
     clock.wait(1)
-    put(face, "2", thread=7, parent="1", step=0, source="loop")
-    put(face, "1", thread=7, ns="sub", step=5)
-    face.put_writes(config(7, id="2"), [("x", 1), ("y", 2)], "task")
-    (info,) = face.threads()
+    put(driver, "2", thread=7, parent="1", step=0, source="loop")
+    put(driver, "1", thread=7, ns="sub", step=5)
+    driver.put_writes(config(7, id="2"), [("x", 1), ("y", 2)], "task")
+    (info,) = driver.threads()
     assert info.thread_id == "7"
     assert info.created.tzinfo is timezone.utc
     assert (info.updated - info.created) == timedelta(minutes=1)
@@ -138,12 +144,12 @@ def test_what_is_told_of_a_thread(make: Callable[..., Managed], clock: Clock) ->
     assert (info.checkpoints, info.writes) == (3, 2)
     assert {*info.namespaces} == {"", "sub"}
     assert (info.step, info.source) == (0, "loop")
-    stats = face.stats()
+    stats = driver.stats()
     assert (stats.threads, stats.checkpoints, stats.writes) == (1, 3, 2)
     assert stats.bytes == info.bytes > 0
     assert stats.file_bytes == 0  # it is in memory
-    put(face, "1", thread="sub only", ns="sub")
-    assert (face.threads("sub")[0].step, face.threads("sub")[0].source) == (None, None)
+    put(driver, "1", thread="sub only", ns="sub")
+    assert (driver.threads("sub")[0].step, driver.threads("sub")[0].source) == (None, None)
 
 
 PASSING = [0, 1, 30, 60, 99, 100, 101, 500, 2500]
@@ -169,7 +175,7 @@ def test_the_order_is_that_of_activity(
     updated: dict[str, int] = {}
     for number, (thread, milliseconds) in enumerate(activity):
         now += milliseconds
-        put(Face(saver), f"{number}", thread=thread)
+        put(SaverDriver(saver), f"{number}", thread=thread)
         updated[thread] = now
     expected = sorted(updated, key=lambda thread: (-updated[thread], thread))
     assert [info.thread_id for info in saver.threads()] == expected
@@ -197,39 +203,39 @@ def test_the_order_is_that_of_activity(
 def test_activity_in_quick_succession_is_in_order(
     make: Callable[..., Managed], clock: Clock
 ) -> None:
-    face = make()
+    driver = make()
     for thread in ("a", "b", "a", "c", "b", "a"):
-        put(face, "1", thread=thread)
+        put(driver, "1", thread=thread)
         clock.wait(0.015 / 60)
-    assert [info.thread_id for info in face.threads()] == ["a", "b", "c"]
-    assert [info.thread_id for info in face.threads(limit=1)] == ["a"]
+    assert [info.thread_id for info in driver.threads()] == ["a", "b", "c"]
+    assert [info.thread_id for info in driver.threads(limit=1)] == ["a"]
 
 
 def test_a_page_after_a_thread_that_is_gone(make: Callable[..., Managed], clock: Clock) -> None:
     """Its info still tells where to go on; its id does not."""
-    face = make()
+    driver = make()
     for number in range(6):
-        put(face, "1", thread=f"{number}")
+        put(driver, "1", thread=f"{number}")
         clock.wait(0.01)
-    last = face.threads(limit=2)[-1]
-    face.delete_thread(last.thread_id)
-    assert [info.thread_id for info in face.threads(after=last)] == ["3", "2", "1", "0"]
+    last = driver.threads(limit=2)[-1]
+    driver.delete_thread(last.thread_id)
+    assert [info.thread_id for info in driver.threads(after=last)] == ["3", "2", "1", "0"]
     with pytest.raises(ThreadNotFoundError, match="as a whole"):
-        face.threads(after=last.thread_id)
+        driver.threads(after=last.thread_id)
 
 
 def costs(size: int, clock: Clock) -> list[int]:
     """What is read for several questions to a store of a size."""
     kv = CountingStore()
     saver = LmdbSaver.on(kv, clock=clock, cache_size=0, ttl={"default_ttl": 1e6})
-    face = Face(saver)
+    driver = SaverDriver(saver)
     for number in range(size):
-        put(face, "1", thread=f"{number:04}")
+        put(driver, "1", thread=f"{number:04}")
         clock.wait(0.01)
-    put_chain(face, [f"{number:04}" for number in range(10)], thread="chain")
+    put_chain(driver, [f"{number:04}" for number in range(10)], thread="chain")
     for number in range(size):
-        put(face, f"1{number:04}", thread="chain", parent="0005")
-    put(face, "9", thread="chain", parent="0009")
+        put(driver, f"1{number:04}", thread="chain", parent="0005")
+    put(driver, "9", thread="chain", parent="0009")
     page = saver.threads(limit=5)[-1]
     found = []
     for ask in (

@@ -15,7 +15,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.engine import checkpoints
-from tests.contract.driver import Face, checkpoint, config, put
+from tests.contract.driver import SaverDriver, checkpoint, config, put
 from tests.engine import reachability
 from tests.retention.stores import CountingStore
 
@@ -110,16 +110,16 @@ def test_any_filter_finds_what_comparing_finds(
     """For all values that metadata may have, also after forks, copies and deletions."""
     kv = CountingStore()
     saver = LmdbSaver.on(kv)
-    face = Face(saver)
+    driver = SaverDriver(saver)
     for (thread, ns, checkpoint_id), found in stored:
         saver.put(config(thread, ns), checkpoint(checkpoint_id, {}, {}), found, {})  # type: ignore[arg-type]
     compare(saver, wanted, before)
     for change in changes:
         if change == "fork":
-            if face.get_tuple(config("a")) is not None and face.get_tuple(config("f")) is None:
+            if driver.get_tuple(config("a")) is not None and driver.get_tuple(config("f")) is None:
                 saver.fork(config("a"), "f")
         elif change == "copy":
-            if face.get_tuple(config("c", None)) is None:
+            if driver.get_tuple(config("c", None)) is None:
                 saver.delete_thread("c")
                 saver.copy_thread("a", "c")
         elif change == "delete":
@@ -147,22 +147,22 @@ def test_numbers_that_are_very_large(value: int) -> None:
     """In a filter they find nothing, or what equals them; stored, they are what the serialiser
     makes of them, or its error."""
     saver = LmdbSaver.on(CountingStore())
-    put(Face(saver), "1", user_id=1)
+    put(SaverDriver(saver), "1", user_id=1)
     compare(saver, {"user_id": value})
     compare(saver, {"step": value})
     if is_stored(value):
-        put(Face(saver), "2", user_id=value)
+        put(SaverDriver(saver), "2", user_id=value)
     else:
         with pytest.raises(TypeError, match="metadata"):
-            put(Face(saver), "2", user_id=value)
+            put(SaverDriver(saver), "2", user_id=value)
     compare(saver, {"user_id": value})
 
 
 def test_replaced_metadata(kv: CountingStore) -> None:
     saver = LmdbSaver.on(kv)
-    face = Face(saver)
+    driver = SaverDriver(saver)
     for user in ("u", "v"):
-        put(face, "1", user_id=user, run_id=user, step=user)
+        put(driver, "1", user_id=user, run_id=user, step=user)
         for wanted in ("u", "v"):
             for key in ("user_id", "run_id", "step"):
                 compare(saver, {key: wanted})
@@ -173,7 +173,7 @@ def test_replaced_metadata(kv: CountingStore) -> None:
 def test_runs_are_deleted_by_what_their_ids_equal(kv: CountingStore) -> None:
     saver = LmdbSaver.on(kv)
     for number, run_id in enumerate(("free", Plan.FREE, "\udc80", 7, "7")):
-        put(Face(saver), f"{number}", run_id=run_id)
+        put(SaverDriver(saver), f"{number}", run_id=run_id)
     for run_ids in ([Plan.FREE], ["\udc80"], ["7"]):
         before = saver.stats().checkpoints
         saver.delete_for_runs(run_ids)
@@ -213,10 +213,10 @@ def test_nothing_else_is_read(
 ) -> None:
     """The cost is that of what is found, or of the threads that have it, not of the store."""
     saver = LmdbSaver.on(kv)
-    face = Face(saver)
+    driver = SaverDriver(saver)
     for number in range(300):
         put(
-            face,
+            driver,
             f"{number:05}",
             thread=f"{number // 10}",
             run_id=f"run {number // 6}",
@@ -242,9 +242,9 @@ def test_nothing_else_is_read(
 def test_a_thread_is_not_searched_for_in_the_whole_store(kv: CountingStore) -> None:
     """A filter with a thread costs what the thread does."""
     saver = LmdbSaver.on(kv, cache_size=0)
-    face = Face(saver)
+    driver = SaverDriver(saver)
     for number in range(300):
-        put(face, "1", thread=f"{number}", source="input", step=number, run_id=None)
+        put(driver, "1", thread=f"{number}", source="input", step=number, run_id=None)
     for wanted in ({"source": "input"}, {"run_id": None, "source": "input"}, {"step": 5}):
         with kv.counting() as counts:
             found = [*saver.list(config("5"), filter=wanted)]

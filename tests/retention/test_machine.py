@@ -241,8 +241,8 @@ def test_what_is_unexpired_reads_as_before_and_the_rest_is_gone(
     machine: type[Aging], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "_ENTRIES_AT_ONCE", machine.entries_at_once)
-    monkeypatch.setattr(sweep, "SWEPT_AT_ONCE", machine.swept_at_once)
-    monkeypatch.setattr(prune, "ERASED_AT_ONCE", machine.erased_at_once)
+    monkeypatch.setattr(sweep, "SWEEP_BATCH", machine.swept_at_once)
+    monkeypatch.setattr(prune, "PURGE_BATCH", machine.erased_at_once)
     run_state_machine_as_test(
         machine, settings=settings(max_examples=settings().max_examples, stateful_step_count=30)
     )

@@ -82,35 +82,35 @@ def test_what_is_a_ttl(path: Path, ttl: Any) -> None:
 
 @pytest.mark.parametrize("minutes", NO_MINUTES, ids=lambda value: repr(value)[:20])
 def test_set_ttl_takes_minutes(make: Callable[..., Managed], minutes: Any) -> None:
-    face = make()
-    put(face, "1")
+    driver = make()
+    put(driver, "1")
     with pytest.raises(UsageError, match="minutes"):
-        face.set_ttl("t", minutes)
-    assert face.threads()[0].expires is None
+        driver.set_ttl("t", minutes)
+    assert driver.threads()[0].expires is None
 
 
 def test_set_ttl_needs_a_thread(make: Callable[..., Managed], clock: Clock) -> None:
     """One that was never there, one that has writes only, one that has expired, one deleted."""
-    face = make(ttl={"default_ttl": 5})
-    face.put_writes(config("early", id="1"), [("x", 1)], "task")
-    put(face, "1", thread="late")
-    put(face, "1", thread="deleted")
-    face.delete_thread("deleted")
+    driver = make(ttl={"default_ttl": 5})
+    driver.put_writes(config("early", id="1"), [("x", 1)], "task")
+    put(driver, "1", thread="late")
+    put(driver, "1", thread="deleted")
+    driver.delete_thread("deleted")
     clock.wait(5)
     for thread in ("never", "early", "late", "deleted"):
         with pytest.raises(ThreadNotFoundError) as caught:
-            face.set_ttl(thread, 5)
+            driver.set_ttl(thread, 5)
         assert caught.value.thread_id == thread
 
 
 @pytest.mark.parametrize("limit", [-1, 1.0, "1", True])
 def test_limits(make: Callable[..., Managed], limit: Any) -> None:
-    face = make()
-    for method in (face.sweep, face.threads):
+    driver = make()
+    for method in (driver.sweep, driver.threads):
         with pytest.raises(UsageError, match="limit"):
             method(limit=limit)
-    assert face.sweep(limit=0).threads == 0
-    assert face.threads(limit=0) == []
+    assert driver.sweep(limit=0).threads == 0
+    assert driver.threads(limit=0) == []
 
 
 @pytest.mark.parametrize(
@@ -119,12 +119,12 @@ def test_limits(make: Callable[..., Managed], limit: Any) -> None:
     ids=lambda value: repr(value)[:20],
 )
 def test_what_is_no_moment(make: Callable[..., Managed], moment: Any) -> None:
-    face = make(ttl={"default_ttl": 5})
-    put(face, "1")
+    driver = make(ttl={"default_ttl": 5})
+    put(driver, "1")
     for call in (
-        lambda: face.sweep(now=moment),
-        lambda: face.threads(updated_after=moment),
-        lambda: face.threads(updated_before=moment),
+        lambda: driver.sweep(now=moment),
+        lambda: driver.threads(updated_after=moment),
+        lambda: driver.threads(updated_before=moment),
     ):
         with pytest.raises(UsageError):
             call()
@@ -132,16 +132,16 @@ def test_what_is_no_moment(make: Callable[..., Managed], moment: Any) -> None:
 
 def test_moments_far_away(make: Callable[..., Managed], clock: Clock) -> None:
     """Before the epoch, and at the end of the calendar."""
-    face = make(ttl={"default_ttl": 5, "keep_last": 1, "max_history_age": 1})
-    put(face, "1")
+    driver = make(ttl={"default_ttl": 5, "keep_last": 1, "max_history_age": 1})
+    put(driver, "1")
     for early in (-1, 0, -1e9, datetime.min.replace(tzinfo=timezone.utc)):
-        assert face.sweep(now=early).threads == 0
-        assert len(face.threads(updated_after=early)) == 1
-        assert face.threads(updated_before=early) == []
+        assert driver.sweep(now=early).threads == 0
+        assert len(driver.threads(updated_after=early)) == 1
+        assert driver.threads(updated_before=early) == []
     last = datetime.max.replace(tzinfo=timezone.utc)
-    assert len(face.threads(updated_before=last)) == 1
-    assert face.threads(updated_after=last) == []
-    assert face.sweep(now=last, dry_run=True).checkpoints == 1
+    assert len(driver.threads(updated_before=last)) == 1
+    assert driver.threads(updated_after=last) == []
+    assert driver.sweep(now=last, dry_run=True).checkpoints == 1
 
 
 def test_savers_with_rules_of_their_own(kv: CountingStore, clock: Clock) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from tests.contract.driver import Face, config, put, put_chain, values
+from tests.contract.driver import SaverDriver, config, put, put_chain, values
 from tests.engine import reachability
 from tests.retention.stores import contents
 
@@ -110,9 +110,9 @@ def test_a_sweep_is_killed(path: Path, kills: int) -> None:
     chooser = random.Random(7)
     expired = [f"old {number}" for number in range(60)]
     with LmdbSaver(path, sync="off", clock=lambda: 0.0) as saver:
-        face = Face(saver)
+        driver = SaverDriver(saver)
         for name in expired:
-            put_chain(face, [f"{number:02}" for number in range(8)], thread=name)
+            put_chain(driver, [f"{number:02}" for number in range(8)], thread=name)
         for number in range(3):
             saver.copy_thread(expired[number * 7], f"kept {number}")
             saver.set_ttl(f"kept {number}", None)
@@ -126,11 +126,11 @@ def test_a_sweep_is_killed(path: Path, kills: int) -> None:
             cut_short += sweeper.wait(PATIENCE) < 0
         with LmdbSaver(path, sync="off", clock=lambda: 1.0) as saver:
             reachability.check(saver._kv)
-            face = Face(saver)
+            driver = SaverDriver(saver)
             for number in range(3):
-                assert len(face.list(config(f"kept {number}"))) == 8
-                assert values(face, config(f"kept {number}")) == {"value": "value of 07"}
-            put(face, "99", {"x": "y" * 3000}, thread=f"late {kill}")
+                assert len(driver.list(config(f"kept {number}"))) == 8
+                assert values(driver, config(f"kept {number}")) == {"value": "value of 07"}
+            put(driver, "99", {"x": "y" * 3000}, thread=f"late {kill}")
     assert cut_short
     with LmdbSaver(path, sync="off", ttl={"default_ttl": 1}, clock=lambda: 1000.0) as saver:
         saver.sweep()

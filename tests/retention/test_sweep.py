@@ -12,7 +12,7 @@ import pytest
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.engine import prune, sweep
 from langgraph.checkpoint.lmdb.operations import retention
-from tests.contract.driver import Face, config, ids, put, put_chain, values, writes
+from tests.contract.driver import SaverDriver, config, ids, put, put_chain, values, writes
 from tests.engine import reachability
 from tests.retention.stores import EVERYTHING, FIVE, CountingStore, contents
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from tests.retention.conftest import Clock, Managed
 
 
-def drop(face: Managed, **options: Any) -> tuple[int, int, int]:
+def drop(driver: Managed, **options: Any) -> tuple[int, int, int]:
     """Sweep, and check the report against what the store says before and after."""
-    before = face.stats()
-    tried = face.sweep(**options, dry_run=True)
-    assert face.stats() == before
-    report = face.sweep(**options)
-    after = face.stats()
+    before = driver.stats()
+    tried = driver.sweep(**options, dry_run=True)
+    assert driver.stats() == before
+    report = driver.sweep(**options)
+    after = driver.stats()
     assert (tried.dry_run, report.dry_run) == (True, False)
     rows = [(r.threads, r.checkpoints, r.writes, r.bytes, r.damaged) for r in (tried, report)]
     assert rows[0] == rows[1]
@@ -49,56 +49,56 @@ def test_the_report_is_what_the_store_lost(
 ) -> None:
     """Whatever the number of transactions: threads that are due for several reasons count once."""
     monkeypatch.setattr(retention, "_ENTRIES_AT_ONCE", at_once)
-    face = make(ttl=EVERYTHING)
-    put_chain(face, "12345")
-    face.put_writes(config(id="5"), [("x", 1), ("y", 2)], "task")
-    face.put_writes(config(id="4"), [("x", 1)], "task")
-    face.copy_thread("t", "copy")
-    put_chain(face, "1234", thread="own")
-    face.set_ttl("own", 1)
-    face.put_writes(config("early", id="1"), [("x", 1)], "task")
-    put(face, "1", thread="short")
-    assert drop(face) == (3, 5, 0)  # three of a namespace are kept
+    driver = make(ttl=EVERYTHING)
+    put_chain(driver, "12345")
+    driver.put_writes(config(id="5"), [("x", 1), ("y", 2)], "task")
+    driver.put_writes(config(id="4"), [("x", 1)], "task")
+    driver.copy_thread("t", "copy")
+    put_chain(driver, "1234", thread="own")
+    driver.set_ttl("own", 1)
+    driver.put_writes(config("early", id="1"), [("x", 1)], "task")
+    put(driver, "1", thread="short")
+    assert drop(driver) == (3, 5, 0)  # three of a namespace are kept
     clock.wait(2.5)
-    assert drop(face) == (3, 6, 4 - 2)  # what is older goes, also of the copy
-    put_chain(face, "67")
-    assert drop(face) == (1, 1, 2)  # what was the latest is not any more
+    assert drop(driver) == (3, 6, 4 - 2)  # what is older goes, also of the copy
+    put_chain(driver, "67")
+    assert drop(driver) == (1, 1, 2)  # what was the latest is not any more
     clock.wait(10)
-    assert drop(face) == (2, 1, 1)
-    assert drop(face) == (0, 0, 0)
-    assert [info.checkpoints for info in face.threads()] == [1, 1, 1, 1]
+    assert drop(driver) == (2, 1, 1)
+    assert drop(driver) == (0, 0, 0)
+    assert [info.checkpoints for info in driver.threads()] == [1, 1, 1, 1]
     reachability.check(kv)
 
 
 def test_a_limit_is_a_number_of_threads(make: Callable[..., Managed], clock: Clock) -> None:
     """The oldest first, and the rest at the next call."""
-    face = make(ttl=FIVE)
+    driver = make(ttl=FIVE)
     for number in range(100):
-        put(face, "1", thread=f"{number:02}")
+        put(driver, "1", thread=f"{number:02}")
         clock.wait(0.01)
     clock.wait(5)
-    assert drop(face, limit=0) == (0, 0, 0)
-    assert drop(face, limit=70) == (70, 70, 0)
-    assert face.stats().checkpoints == 30
+    assert drop(driver, limit=0) == (0, 0, 0)
+    assert drop(driver, limit=70) == (70, 70, 0)
+    assert driver.stats().checkpoints == 30
     assert len(make().threads()) == 30
     assert {info.thread_id for info in make().threads()} == {f"{n:02}" for n in range(70, 100)}
-    assert drop(face, limit=70) == (30, 30, 0)
+    assert drop(driver, limit=70) == (30, 30, 0)
 
 
 def test_the_moment_may_be_given(make: Callable[..., Managed], clock: Clock) -> None:
     """As seconds or with a time zone; a thread is swept as if it were that time."""
-    face = make(ttl=FIVE)
+    driver = make(ttl=FIVE)
     for thread in ("a", "b"):
-        put(face, "1", thread=thread)
+        put(driver, "1", thread=thread)
         clock.wait(1)
     start = clock.now
-    assert drop(face, now=start + 179.999) == (0, 0, 0)
-    assert drop(face, now=datetime.fromtimestamp(start + 180, timezone.utc)) == (1, 1, 0)
-    assert [info.thread_id for info in face.threads()] == ["b"]
+    assert drop(driver, now=start + 179.999) == (0, 0, 0)
+    assert drop(driver, now=datetime.fromtimestamp(start + 180, timezone.utc)) == (1, 1, 0)
+    assert [info.thread_id for info in driver.threads()] == ["b"]
     clock.wait(100)
-    assert drop(face, now=start) == (0, 0, 0)
-    assert face.threads() == []
-    assert drop(face) == (1, 1, 0)
+    assert drop(driver, now=start) == (0, 0, 0)
+    assert driver.threads() == []
+    assert drop(driver) == (1, 1, 0)
 
 
 @pytest.mark.parametrize("strategy", ["delete", "keep_latest"])
@@ -109,12 +109,12 @@ def test_the_cost_is_that_of_what_is_due(clock: Clock, strategy: str) -> None:
     for others in (10, 200):
         kv = CountingStore()
         saver = LmdbSaver.on(kv, clock=clock, ttl=ttl, cache_size=0)
-        face = Face(saver)
+        driver = SaverDriver(saver)
         for number in range(4):
-            put_chain(face, "123", thread=f"old {number}")
+            put_chain(driver, "123", thread=f"old {number}")
         clock.wait(5)
         for number in range(others):
-            put_chain(face, "123", thread=f"new {number}")
+            put_chain(driver, "123", thread=f"new {number}")
             if number % 3 == 0:
                 saver.set_ttl(f"new {number}", 1e6)
         saver.sweep(limit=0)
@@ -135,8 +135,8 @@ def test_a_sweep_is_many_small_transactions(
     """None of them changes more than a few hundred records, but for what one thread has."""
     saver = LmdbSaver.on(kv, clock=clock, ttl=FIVE)
     for number in range(300):
-        put_chain(Face(saver), "123456", thread=f"{number}")
-    put_chain(Face(saver), [f"{number:04}" for number in range(2000)], thread="large")
+        put_chain(SaverDriver(saver), "123456", thread=f"{number}")
+    put_chain(SaverDriver(saver), [f"{number:04}" for number in range(2000)], thread="large")
     clock.wait(5)
     largest = 0
     write = CountingStore.write
@@ -151,7 +151,7 @@ def test_a_sweep_is_many_small_transactions(
 
     monkeypatch.setattr(CountingStore, "write", watched)
     assert saver.sweep().checkpoints == 3800
-    assert largest < 8 * (sweep.SWEPT_AT_ONCE + prune.ERASED_AT_ONCE)
+    assert largest < 8 * (sweep.SWEEP_BATCH + prune.PURGE_BATCH)
     assert not reachability.detached(kv)
 
 
@@ -159,81 +159,81 @@ def test_a_thread_is_looked_at_again_before_it_goes(
     make: Callable[..., Managed], clock: Clock
 ) -> None:
     """What happens between finding it and sweeping it saves it."""
-    face = make(ttl={"default_ttl": 5, "max_history_age": 5})
-    core: Any = face.saver._core  # type: ignore[attr-defined]
+    driver = make(ttl={"default_ttl": 5, "max_history_age": 5})
+    session: Any = driver.saver._session  # type: ignore[attr-defined]
     for thread in ("gone", "put", "written", "deleted", "anew"):
-        put_chain(face, "12", thread=thread)
+        put_chain(driver, "12", thread=thread)
     clock.wait(5)
-    operations = retention.sweep(core, None, None, False)
+    operations = retention.sweep(session, None, None, False)
     operation = next(operations)
-    put(face, "3", thread="put", parent="2")
-    face.put_writes(config("written", id="2"), [("x", 1)], "task")
-    face.delete_thread("deleted")
-    put(face, "3", thread="anew")
-    swept = core.run(operation)
+    put(driver, "3", thread="put", parent="2")
+    driver.put_writes(config("written", id="2"), [("x", 1)], "task")
+    driver.delete_thread("deleted")
+    put(driver, "3", thread="anew")
+    swept = session.run(operation)
     assert (swept.threads, swept.checkpoints) == (1, 2)  # "gone"
-    assert ids(face.list(config("put"))) == ["3", "2", "1"]
-    assert ids(face.list(config("written"))) == ["2", "1"]
-    assert ids(face.list(config("anew"))) == ["3"]
+    assert ids(driver.list(config("put"))) == ["3", "2", "1"]
+    assert ids(driver.list(config("written"))) == ["2", "1"]
+    assert ids(driver.list(config("anew"))) == ["3"]
 
 
 def test_activity_in_quick_succession(make: Callable[..., Managed], clock: Clock) -> None:
     """The last of it counts, though the index is not told of every single one."""
-    face = make(ttl=FIVE)
-    put(face, "1")
+    driver = make(ttl=FIVE)
+    put(driver, "1")
     clock.wait(0.05 / 60)
-    put(face, "2", parent="1")
+    put(driver, "2", parent="1")
     clock.wait(5 - 0.04 / 60)
-    assert face.sweep().threads == 0
-    assert ids(face.list(config())) == ["2", "1"]
+    assert driver.sweep().threads == 0
+    assert ids(driver.list(config())) == ["2", "1"]
     clock.wait(0.05 / 60)
-    assert face.sweep().threads == 1
+    assert driver.sweep().threads == 1
 
 
 def test_history_of_exactly_the_age(make: Callable[..., Managed], clock: Clock) -> None:
     """It stays; what is older goes."""
-    face = make(ttl={"max_history_age": 5})
-    put(face, "1")
+    driver = make(ttl={"max_history_age": 5})
+    put(driver, "1")
     clock.wait(1)
-    put(face, "2", parent="1")
-    put(face, "3", parent="2")
+    put(driver, "2", parent="1")
+    put(driver, "3", parent="2")
     clock.wait(5)
-    assert drop(face) == (1, 1, 0)
-    assert ids(face.list(config())) == ["3", "2"]
+    assert drop(driver) == (1, 1, 0)
+    assert ids(driver.list(config())) == ["3", "2"]
 
 
 def test_history_limits_keep_what_is_needed(make: Callable[..., Managed], clock: Clock) -> None:
     """The latest of each namespace with its writes, calls that go on, and memory of subgraphs."""
-    face = make(ttl={"max_history_age": 5})
-    put_chain(face, "12")
-    put(face, "1", ns="call:1", parents={"": "1"})
-    put(face, "2", ns="call:2", parents={"": "2"})
+    driver = make(ttl={"max_history_age": 5})
+    put_chain(driver, "12")
+    put(driver, "1", ns="call:1", parents={"": "1"})
+    put(driver, "2", ns="call:2", parents={"": "2"})
     for number in "123":
-        put(face, number, {"m": number}, ns="memory", parents={"": "1"})
-    face.put_writes(config(id="2"), [("x", 1)], "task")
-    face.put_writes(config(id="1"), [("x", 1)], "task")
+        put(driver, number, {"m": number}, ns="memory", parents={"": "1"})
+    driver.put_writes(config(id="2"), [("x", 1)], "task")
+    driver.put_writes(config(id="1"), [("x", 1)], "task")
     clock.wait(5)
-    assert face.sweep().threads == 0  # not older yet
+    assert driver.sweep().threads == 0  # not older yet
     clock.wait(0.001)
-    assert drop(face) == (1, 4, 1)
-    assert ids(face.list(config(ns=None))) == ["3", "2", "2"]
-    assert writes(face, config()) == [("task", "x", 1)]
-    assert values(face, config(ns="memory")) == {"m": "3"}
-    assert face.get_tuple(config(ns="call:1")) is None
-    assert face.get_tuple(config(ns="call:2")) is not None
-    put(face, "3", parent="2")
+    assert drop(driver) == (1, 4, 1)
+    assert ids(driver.list(config(ns=None))) == ["3", "2", "2"]
+    assert writes(driver, config()) == [("task", "x", 1)]
+    assert values(driver, config(ns="memory")) == {"m": "3"}
+    assert driver.get_tuple(config(ns="call:1")) is None
+    assert driver.get_tuple(config(ns="call:2")) is not None
+    put(driver, "3", parent="2")
     clock.wait(6)
-    put(face, "4", parent="3")
-    assert ids(face.list(config())) == ["4", "3", "2"]
-    assert drop(face)[0] == 1
-    assert ids(face.list(config(ns=None))) == ["4", "3"]
+    put(driver, "4", parent="3")
+    assert ids(driver.list(config())) == ["4", "3", "2"]
+    assert drop(driver)[0] == 1
+    assert ids(driver.list(config(ns=None))) == ["4", "3"]
 
 
 def test_readonly_and_closed_stores(path: Path, clock: Clock) -> None:
     from langgraph.checkpoint.lmdb.errors import ReadOnlyError, StoreClosedError
 
     with LmdbSaver(path, clock=clock, ttl=FIVE) as saver:
-        put(Face(saver), "1")
+        put(SaverDriver(saver), "1")
     clock.wait(5)
     with pytest.raises(StoreClosedError):
         saver.sweep()
@@ -253,16 +253,16 @@ def test_a_sweep_that_races_with_writers(path: Path) -> None:
         failures: list[BaseException] = []
 
         def write(name: str) -> None:
-            face = Face(saver)
+            driver = SaverDriver(saver)
             try:
                 parent, log = None, []
                 for number in range(60):
                     log.append(f"{name} {number} " * 20)
                     checkpoint_id = f"{number:03}"
-                    put(face, checkpoint_id, {"log": list(log)}, thread=name, parent=parent)
+                    put(driver, checkpoint_id, {"log": list(log)}, thread=name, parent=parent)
                     at = config(name, id=checkpoint_id)
-                    face.put_writes(at, [("x", log[-1]), ("y", [log])], "task")
-                    found = face.get_tuple(at)
+                    driver.put_writes(at, [("x", log[-1]), ("y", [log])], "task")
+                    found = driver.get_tuple(at)
                     if found is not None:
                         assert found.checkpoint["channel_values"] == {"log": log}
                         pending = found.pending_writes

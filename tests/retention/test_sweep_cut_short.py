@@ -10,7 +10,7 @@ from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.engine import prune, sweep, threads
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.operations import retention
-from tests.contract.driver import Face, config, put, put_chain, values
+from tests.contract.driver import SaverDriver, config, put, put_chain, values
 from tests.engine import reachability
 from tests.retention.stores import EVERYTHING, FIVE, CountingStore, KillError, contents
 
@@ -22,19 +22,21 @@ if TYPE_CHECKING:
 
 def fill(saver: LmdbSaver, clock: Clock) -> None:
     """Store some of everything; a part of it expires."""
-    face = Face(saver)
-    put_chain(face, [f"{number:03}" for number in range(12)], thread="large", run_id="r", user="u")
-    face.put_writes(config("large", id="011"), [("x", ["a" * 500])], "task")
-    face.copy_thread("large", "shares")
+    driver = SaverDriver(saver)
+    put_chain(
+        driver, [f"{number:03}" for number in range(12)], thread="large", run_id="r", user="u"
+    )
+    driver.put_writes(config("large", id="011"), [("x", ["a" * 500])], "task")
+    driver.copy_thread("large", "shares")
     saver.fork(config("large", id="005"), "forked")
-    put(face, "1", {"x": "y" * 900}, thread="small")
-    put(face, "2", thread="small", ns="call:1", parents={"": "1"})
-    face.put_writes(config("early", id="1"), [("x", 1)], "task")
-    put_chain(face, "12345", thread="long")
+    put(driver, "1", {"x": "y" * 900}, thread="small")
+    put(driver, "2", thread="small", ns="call:1", parents={"": "1"})
+    driver.put_writes(config("early", id="1"), [("x", 1)], "task")
+    put_chain(driver, "12345", thread="long")
     saver.set_ttl("long", None)
     clock.wait(5)
-    put(face, "012", {"value": "z" * 900}, thread="shares", parent="011")
-    put(face, "6", thread="long", parent="5")
+    put(driver, "012", {"value": "z" * 900}, thread="shares", parent="011")
+    put(driver, "6", thread="long", parent="5")
 
 
 def reading(saver: LmdbSaver) -> list[Any]:
@@ -51,8 +53,8 @@ def test_a_sweep_that_is_killed_at_any_step(
     """After every single change to the store: reopened, all that has not expired reads as before,
     and another sweep comes to the same end."""
     monkeypatch.setattr(retention, "_ENTRIES_AT_ONCE", 2)
-    monkeypatch.setattr(sweep, "SWEPT_AT_ONCE", 3)
-    monkeypatch.setattr(prune, "ERASED_AT_ONCE", 5)
+    monkeypatch.setattr(sweep, "SWEEP_BATCH", 3)
+    monkeypatch.setattr(prune, "PURGE_BATCH", 5)
     kv = CountingStore()
     saver = LmdbSaver.on(kv, clock=clock, ttl=ttl)
     fill(saver, clock)
@@ -86,13 +88,13 @@ def test_what_goes_bit_by_bit_does_not_show_in_between(
     clock: Clock, kv: CountingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By no read, though most of it is still stored; what another thread shares stays."""
-    monkeypatch.setattr(prune, "ERASED_AT_ONCE", 4)
+    monkeypatch.setattr(prune, "PURGE_BATCH", 4)
     saver = LmdbSaver.on(kv, clock=clock, ttl=FIVE)
-    face = Face(saver)
+    driver = SaverDriver(saver)
     long = [f"{number:03}" for number in range(60)]
-    put_chain(face, long, run_id="r", user_id="u")
-    face.copy_thread("t", "shares")
-    face.put_writes(config(id="000"), [("x", 1)], "task")
+    put_chain(driver, long, run_id="r", user_id="u")
+    driver.copy_thread("t", "shares")
+    driver.put_writes(config(id="000"), [("x", 1)], "task")
     saver.set_ttl("shares", None)
     clock.wait(5)
     lenient = LmdbSaver.on(kv, clock=clock)
@@ -116,8 +118,8 @@ def test_what_goes_bit_by_bit_does_not_show_in_between(
         patch.setattr(CountingStore, "write", watched)
         assert saver.sweep().checkpoints == 60
     assert in_between > 10
-    assert values(face, config("shares")) == {"value": "value of 059"}
-    assert len(face.list(config("shares"))) == 60
+    assert values(driver, config("shares")) == {"value": "value of 059"}
+    assert len(driver.list(config("shares"))) == 60
 
 
 def damage(kv: CountingStore, key: bytes) -> None:
@@ -135,16 +137,16 @@ def test_damage_holds_up_its_own_thread_only(
     clock: Clock, kv: CountingStore, make: Callable[..., Managed]
 ) -> None:
     """The report counts it; the others are swept, now and later, in one call."""
-    face = make(ttl=FIVE)
+    driver = make(ttl=FIVE)
     for number in range(9):
-        put(face, "1", thread=f"{number}")
+        put(driver, "1", thread=f"{number}")
     clock.wait(5)
     damaged = number_of(kv, "4")
     damage(kv, keys.checkpoint(damaged, 0, "1"))
     for _ in range(2):
-        report = face.sweep()
+        report = driver.sweep()
         assert report.damaged == 1
-        assert face.stats().checkpoints == 1
+        assert driver.stats().checkpoints == 1
     assert report.threads == 0
 
 
@@ -155,20 +157,20 @@ def test_damage_of_what_is_left_of_a_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Neither a sweep nor a deletion fails since another thread cannot be erased."""
-    monkeypatch.setattr(prune, "ERASED_AT_ONCE", 4)
-    face = make(ttl=FIVE)
+    monkeypatch.setattr(prune, "PURGE_BATCH", 4)
+    driver = make(ttl=FIVE)
     for thread in ("a", "b", "c"):
-        put_chain(face, [f"{number:03}" for number in range(60)], thread=thread)
+        put_chain(driver, [f"{number:03}" for number in range(60)], thread=thread)
     clock.wait(5)
     numbers = [number_of(kv, thread) for thread in "ab"]
     for thread in ("a", "b", "c"):
-        put(face, "1", thread=thread)
+        put(driver, "1", thread=thread)
     assert reachability.detached(kv) == 3
     damage(kv, keys.checkpoint(numbers[0], 0, "050"))
-    damage(kv, keys.detached(numbers[1]))
-    report = face.sweep()
+    damage(kv, keys.tombstone(numbers[1]))
+    report = driver.sweep()
     assert (report.threads, report.damaged) == (0, 2)
     assert reachability.detached(kv) == 2
-    face.delete_thread("a")
-    assert face.get_tuple(config("a")) is None
-    assert len(face.threads()) == 2
+    driver.delete_thread("a")
+    assert driver.get_tuple(config("a")) is None
+    assert len(driver.threads()) == 2

@@ -29,7 +29,7 @@ class Checkpoint:
     """The root checkpoint that a subgraph was called from; metadata may lose a lone surrogate."""
     stored: int = 0
     """Milliseconds, as all times here."""
-    folded: dict[str, History] = field(default_factory=dict)
+    compacted: dict[str, History] = field(default_factory=dict)
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Namespace:
         writes: list[tuple[str, str, Any]] = []
         seen = {checkpoint_id}
         here = self.checkpoints[checkpoint_id]
-        while channel not in here.folded:
+        while channel not in here.compacted:
             parent = here.parent
             if parent is None or parent in seen or parent not in self.checkpoints:
                 return writes, []
@@ -76,7 +76,7 @@ class Namespace:
             writes = [row for row in self.pending(parent) if row[1] == channel] + writes
             if channel in here.values:
                 return writes, [here.values[channel]]
-        earlier, seed = here.folded[channel]
+        earlier, seed = here.compacted[channel]
         return earlier + writes, seed
 
     def chain(self, checkpoint_id: str | None) -> list[str]:
@@ -114,7 +114,7 @@ class Namespace:
         ]
         pasts = {name: self._past(name) for name in orphans}
         for name, past in pasts.items():
-            self.checkpoints[name].folded = past
+            self.checkpoints[name].compacted = past
             self.checkpoints[name].parent = None
         for name in gone:
             if self.checkpoints.pop(name, None) is not None:
@@ -123,7 +123,7 @@ class Namespace:
     def _past(self, name: str) -> dict[str, History]:
         checkpoint = self.checkpoints[name]
         channels = {c for other in self.checkpoints.values() for c in other.values}
-        channels |= {c for other in self.checkpoints.values() for c in other.folded}
+        channels |= {c for other in self.checkpoints.values() for c in other.compacted}
         channels |= {c for rows in self.writes.values() for _, c, _ in rows.values()}
         past = {
             channel: self.history(name, channel)

@@ -13,7 +13,7 @@ import pytest
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import InvalidPathError, UsageError
 from langgraph.checkpoint.lmdb.kv import MemoryStore
-from tests.contract.driver import Face, config, ids, put, values
+from tests.contract.driver import SaverDriver, config, ids, put, values
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ COUNT = 40
 def filled(saver: LmdbSaver) -> None:
     """Threads with large values, of which every second is deleted again."""
     for number in range(COUNT):
-        at = put(Face(saver), "c1", {"value": os.urandom(50_000)}, thread=f"t{number}")
+        at = put(SaverDriver(saver), "c1", {"value": os.urandom(50_000)}, thread=f"t{number}")
         saver.put_writes(at, [("x", os.urandom(50_000))], "task")
     for number in range(0, COUNT, 2):
         saver.delete_thread(f"t{number}")
@@ -53,7 +53,7 @@ def test_a_backup_is_restored_by_opening_it(
     assert steps[-1][0] == steps[-1][1] > 0
     with LmdbSaver(target) as copy:
         assert everything(copy) == stored
-        put(Face(copy), "c2", {"value": 2}, thread="t1", parent="c1")
+        put(SaverDriver(copy), "c2", {"value": 2}, thread="t1", parent="c1")
         assert ids([*copy.list(config("t1"))]) == ["c2", "c1"]
     assert everything(saver) == stored
     with pytest.raises(InvalidPathError, match="backups/monday"):
@@ -69,7 +69,7 @@ def test_a_backup_while_many_write(saver: LmdbSaver, tmp_path: Path) -> None:
         while not stop.is_set():
             parent = f"{number - 1:05}" if number else None
             sent = {"value": [thread, number] * 500}
-            put(Face(saver), f"{number:05}", sent, thread=thread, parent=parent)
+            put(SaverDriver(saver), f"{number:05}", sent, thread=thread, parent=parent)
             number += 1
             if number == 10:
                 begun.release()
@@ -89,7 +89,7 @@ def test_a_backup_while_many_write(saver: LmdbSaver, tmp_path: Path) -> None:
                 found = ids([*copy.list(config(f"t{thread}"))])[::-1]
                 assert 10 <= len(found) <= count
                 assert found == [f"{n:05}" for n in range(len(found))]
-                latest = values(Face(copy), config(f"t{thread}"))
+                latest = values(SaverDriver(copy), config(f"t{thread}"))
                 assert latest == {"value": [f"t{thread}", len(found) - 1] * 500}
 
 

@@ -30,7 +30,7 @@ def original() -> Original:
 
 
 def settings(kv: KeyValueStore) -> Any:
-    return LmdbSaver.on(MemoryStore(), clock=stores.Clock())._core.store.settings
+    return LmdbSaver.on(MemoryStore(), clock=stores.Clock())._session.store.options
 
 
 def mended(kv: KeyValueStore) -> Any:

@@ -143,11 +143,11 @@ def test_an_interrupted_deletion_is_no_problem(monkeypatch: pytest.MonkeyPatch) 
     kv = MemoryStore()
     saver = stores.fill(kv)
     monkeypatch.setattr("langgraph.checkpoint.lmdb.engine.prune.ERASED_AT_ONCE", 3)
-    core: Any = saver._core
+    core: Any = saver._session
     kv.write(core.housekeeping.delete_thread("a"))
     assert verify(kv).ok
     for _ in range(2):
-        kv.write(core.housekeeping.erase(1))
+        kv.write(core.housekeeping.purge(1))
         found = verify(kv)
         assert found.ok, found.problems
 
@@ -186,7 +186,7 @@ def test_a_wrong_field_of_a_thread_is_noticed_and_repaired(
     assert not found.ok
     if field in ("checkpoints", "writes"):
         assert any(field.rstrip("s") in problem.message for problem in found.problems)
-    settings: Any = LmdbSaver.on(MemoryStore(), clock=stores.Clock())._core.store.settings
+    settings: Any = LmdbSaver.on(MemoryStore(), clock=stores.Clock())._session.store.options
     assert repair(kv, settings).ok
     reachability.check(kv)
 
@@ -218,7 +218,7 @@ class ForgetfulStore(MemoryStore):
         return super().write(undone)
 
 
-def test_the_number_of_an_arena_that_was_given_in_vain_is_given_again() -> None:
+def test_the_number_of_an_segment_that_was_given_in_vain_is_given_again() -> None:
     kv = ForgetfulStore()
     saver = LmdbSaver.on(kv, clock=stores.Clock())
     at = stores.put(saver, stores.config("a"), "1", {"first": "x" * 2000})

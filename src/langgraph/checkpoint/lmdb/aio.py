@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     )
     from typing_extensions import Self
 
-    from langgraph.checkpoint.lmdb.operations.configs import Where
-    from langgraph.checkpoint.lmdb.operations.session import SaverCore
+    from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
+    from langgraph.checkpoint.lmdb.operations.session import Session
 
 READ_AT_ONCE = 128 * 1024
 """Bytes of values that a coroutine decodes without leaving its thread: about 2 ms of work."""
 
 
-class AsyncFace(BaseCheckpointSaver[Any]):
+class AsyncMethods(BaseCheckpointSaver[Any]):
     """The protocol's asynchronous methods, on a core that the synchronous face brings."""
 
     @property
-    def _core(self) -> SaverCore:
+    def _session(self) -> Session:
         raise NotImplementedError
 
     def close(self) -> None:
@@ -60,12 +60,12 @@ class AsyncFace(BaseCheckpointSaver[Any]):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As `get_tuple`."""
-        core, where = self._core, configs.where(config)
-        found = await get_tuple(core, where)
-        refresh = None if found is None else get.refresh(core, where.thread_id)
+        session, ref = self._session, configs.parse_config(config)
+        found = await get_tuple(session, ref)
+        refresh = None if found is None else get.refresh(session, ref.thread_id)
         if refresh is not None:
             with suppress(RetryableError):  # the read itself went well
-                await core.run_async(refresh)
+                await session.run_async(refresh)
         return found
 
     async def alist(
@@ -78,12 +78,12 @@ class AsyncFace(BaseCheckpointSaver[Any]):
         skip_damaged: bool = False,
     ) -> AsyncIterator[CheckpointTuple]:
         """As `list`."""
-        core, matches = self._core, get.metadata_filter(filter)
+        session, matches = self._session, get.metadata_filter(filter)
         count = 0
-        for where in get.places(core, config, before, filter, skip_damaged):
+        for ref in get.find_refs(session, config, before, filter, skip_damaged):
             if limit is not None and count >= limit:
                 return
-            checkpoint = await get_tuple(core, where, matches, skip_damaged)
+            checkpoint = await get_tuple(session, ref, matches, skip_damaged)
             if checkpoint is not None:
                 count += 1
                 yield checkpoint
@@ -97,8 +97,8 @@ class AsyncFace(BaseCheckpointSaver[Any]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """As `put`."""
-        core = self._core
-        return await core.run_async(put.put(core, config, checkpoint, metadata, new_versions))
+        session = self._session
+        return await session.run_async(put.put(session, config, checkpoint, metadata, new_versions))
 
     async def aput_writes(
         self,
@@ -108,23 +108,23 @@ class AsyncFace(BaseCheckpointSaver[Any]):
         task_path: str = "",
     ) -> None:
         """As `put_writes`."""
-        core = self._core
-        await core.run_async(put.put_writes(core, config, writes, task_id, task_path))
+        session = self._session
+        await session.run_async(put.put_writes(session, config, writes, task_id, task_path))
 
     async def adelete_thread(self, thread_id: str) -> None:
         """As `delete_thread`."""
-        core = self._core
-        await core.run_all_async(put.delete_thread(core, thread_id))
+        session = self._session
+        await session.run_sequence_async(put.delete_thread(session, thread_id))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """As `delete_for_runs`."""
-        core = self._core
-        await core.run_all_async(put.delete_for_runs(core, run_ids))
+        session = self._session
+        await session.run_sequence_async(put.delete_for_runs(session, run_ids))
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """As `copy_thread`."""
-        core = self._core
-        await core.run_async(put.copy_thread(core, source_thread_id, target_thread_id))
+        session = self._session
+        await session.run_async(put.copy_thread(session, source_thread_id, target_thread_id))
 
     async def aprune(
         self,
@@ -134,30 +134,30 @@ class AsyncFace(BaseCheckpointSaver[Any]):
         keep_last: int | None = None,
     ) -> None:
         """As `prune`."""
-        core = self._core
-        await core.run_all_async(put.prune(core, thread_ids, strategy, keep_last))
+        session = self._session
+        await session.run_sequence_async(put.prune(session, thread_ids, strategy, keep_last))
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """As `get_delta_channel_history`."""
-        return await asyncio.to_thread(get.delta_channel_history, self._core, config, channels)
+        return await asyncio.to_thread(get.delta_channel_history, self._session, config, channels)
 
 
 async def get_tuple(
-    core: SaverCore,
-    where: Where,
+    session: Session,
+    ref: CheckpointRef,
     matches: get.Matches | None = None,
     skip_damaged: bool = False,
 ) -> CheckpointTuple | None:
     """As `reading.get_tuple`, without holding the loop up for long."""
     try:
-        return get.get_tuple(core, where, matches=matches, budget=READ_AT_ONCE)
-    except get.TooLargeError:
+        return get.get_tuple(session, ref, matches=matches, budget=READ_AT_ONCE)
+    except get.BudgetExceededError:
         read = get.get_or_skip if skip_damaged else get.get_tuple
-        return await asyncio.to_thread(read, core, where, matches=matches)
+        return await asyncio.to_thread(read, session, ref, matches=matches)
     except DamagedError as error:
         if not skip_damaged:
             raise
-        get.skip(error)
+        get.log_skipped(error)
         return None

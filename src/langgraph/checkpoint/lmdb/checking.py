@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.encryption import opening
-from langgraph.checkpoint.lmdb.engine.options import Settings
+from langgraph.checkpoint.lmdb.engine.options import StoreOptions
 from langgraph.checkpoint.lmdb.engine.retention import Retention
 from langgraph.checkpoint.lmdb.engine.store import check_format
 from langgraph.checkpoint.lmdb.errors import (
@@ -105,10 +105,10 @@ def _verify(path: str, repairing: bool) -> VerifyReport:
             (Problem(report.PAGES, error.message),), records_unchecked="LMDB refuses the file"
         )
     try:
-        plain = opening.unlock(kv, None)
+        plain = opening.open_encrypted(kv, None)
         with suppress(DamagedError):  # one of the problems, then
             check_format(plain)
-        return repair(plain, _settings()) if repairing else verify(plain)
+        return repair(plain, _options()) if repairing else verify(plain)
     finally:
         kv.close()
 
@@ -119,7 +119,7 @@ def _salvage(path: str, target: str) -> VerifyReport:
     except OSError as error:
         raise InvalidPathError(f"there is no store to read: {error}", path=path) from error
     with file:
-        source = recover.Salvage(file)
+        source = recover.PageReader(file)
         kv = LmdbStore.open(target)
         try:
             with kv.read() as reader:
@@ -129,7 +129,7 @@ def _salvage(path: str, target: str) -> VerifyReport:
             plain = _unlocked(kv, target)
             with suppress(DamagedError, InvalidPathError):  # repaired, or made anew
                 check_format(plain)
-            found = repair(plain, _settings())
+            found = repair(plain, _options())
         finally:
             kv.close()
     if not source.skipped:
@@ -141,7 +141,7 @@ def _salvage(path: str, target: str) -> VerifyReport:
 
 def _unlocked(kv: LmdbStore, target: str) -> KeyValueStore:
     try:
-        return opening.unlock(kv, None)
+        return opening.open_encrypted(kv, None)
     except (MissingKeyError, WrongKeyError) as error:
         advice = (
             "All that could be read is there, still encrypted. Set LANGGRAPH_AES_KEY and go on: "
@@ -150,7 +150,7 @@ def _unlocked(kv: LmdbStore, target: str) -> KeyValueStore:
         raise type(error)(error.message, path=target, advice=advice) from error
 
 
-def _fill(kv: LmdbStore, source: recover.Salvage) -> None:
+def _fill(kv: LmdbStore, source: recover.PageReader) -> None:
     rows = source.records()
     while batch := list(islice(rows, _AT_ONCE)):
 
@@ -161,8 +161,10 @@ def _fill(kv: LmdbStore, source: recover.Salvage) -> None:
         kv.write(put)
 
 
-def _settings() -> Settings:
-    return Settings(_LEVEL, time.time, configs.is_transient, configs.is_call, Retention())
+def _options() -> StoreOptions:
+    return StoreOptions(
+        _LEVEL, time.time, configs.is_ephemeral, configs.is_subgraph_call, Retention()
+    )
 
 
 def _print(found: VerifyReport) -> None:

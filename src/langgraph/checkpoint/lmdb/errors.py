@@ -57,7 +57,7 @@ class LmdbSaverError(Exception):
 
     kind: ClassVar[str] = "error"
     default_advice: ClassVar[str] = ""
-    _places: ClassVar[tuple[str, ...]] = (
+    _find_refs: ClassVar[tuple[str, ...]] = (
         "path",
         "thread_id",
         "checkpoint_ns",
@@ -86,7 +86,7 @@ class LmdbSaverError(Exception):
         self.advice = self.default_advice if advice is None else advice
 
     def __str__(self) -> str:
-        places = ((name, getattr(self, name)) for name in self._places)
+        places = ((name, getattr(self, name)) for name in self._find_refs)
         where = ", ".join(f"{name} {value!r}" for name, value in places if value is not None)
         text = f"{self.message} ({where})" if where else self.message
         return f"{text}. {self.advice}" if self.advice else text
@@ -122,7 +122,7 @@ class SerializationError(UsageError, TypeError):
 
     kind = "serialization"
     default_advice = "Store a value the serde knows, or give the saver a serde that knows this one."
-    _places = (*LmdbSaverError._places, "inside")
+    _find_refs = (*LmdbSaverError._find_refs, "inside")
 
     def __init__(self, message: str = "", *, inside: str | None = None, **where: Any) -> None:
         super().__init__(message, **where)
@@ -245,7 +245,7 @@ class DamagedError(IntegrityError):
 
     kind = "damaged"
     default_advice = "Restore the store from a backup, or verify it to see what else is damaged."
-    _places = (*LmdbSaverError._places, "record")
+    _find_refs = (*LmdbSaverError._find_refs, "record")
 
     def __init__(self, message: str = "", *, record: str | None = None, **where: Any) -> None:
         super().__init__(message, **where)
@@ -271,7 +271,7 @@ class FormatVersionError(IntegrityError):
 
     kind = "format_version"
     default_advice = "Open it with the release that wrote it, or upgrade langgraph-lmdb."
-    _places = (*LmdbSaverError._places, "found", "supported")
+    _find_refs = (*LmdbSaverError._find_refs, "found", "supported")
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.engine.branches import Branch
     from langgraph.checkpoint.lmdb.operations.retention import SweepReport
-    from langgraph.checkpoint.lmdb.operations.session import SaverCore
+    from langgraph.checkpoint.lmdb.operations.session import Session
     from langgraph.checkpoint.lmdb.operations.threads import StoreStats, ThreadInfo
 
 
@@ -30,7 +30,7 @@ class Management(BaseCheckpointSaver[Any]):
     """The methods that LangGraph does not call, on a core that the saver brings."""
 
     @property
-    def _core(self) -> SaverCore:
+    def _session(self) -> Session:
         raise NotImplementedError
 
     def history(
@@ -46,10 +46,10 @@ class Management(BaseCheckpointSaver[Any]):
         Raises:
             DamagedError: A checkpoint is damaged, unless such are to be left out.
         """
-        core = self._core
+        session = self._session
         read = get.get_or_skip if skip_damaged else get.get_tuple
-        for where in threads.lineage(core, config, skip_damaged):
-            found = read(core, where, matches=None)
+        for ref in threads.lineage(session, config, skip_damaged):
+            found = read(session, ref, matches=None)
             if found is not None:
                 yield found
 
@@ -57,22 +57,22 @@ class Management(BaseCheckpointSaver[Any]):
         self, config: RunnableConfig, *, skip_damaged: bool = False
     ) -> AsyncIterator[CheckpointTuple]:
         """As `history`."""
-        core = self._core
-        for where in threads.lineage(core, config, skip_damaged):
-            found = await get_tuple(core, where, skip_damaged=skip_damaged)
+        session = self._session
+        for ref in threads.lineage(session, config, skip_damaged):
+            found = await get_tuple(session, ref, skip_damaged=skip_damaged)
             if found is not None:
                 yield found
 
     def children(self, config: RunnableConfig) -> list[CheckpointTuple]:
         """The checkpoints whose parent is the one that a config leads to, by descending id."""
-        core = self._core
-        found = (get.get_tuple(core, where) for where in threads.children(core, config))
+        session = self._session
+        found = (get.get_tuple(session, ref) for ref in threads.children(session, config))
         return [child for child in found if child is not None]
 
     async def achildren(self, config: RunnableConfig) -> list[CheckpointTuple]:
         """As `children`."""
-        core = self._core
-        found = [await get_tuple(core, where) for where in threads.children(core, config)]
+        session = self._session
+        found = [await get_tuple(session, ref) for ref in threads.children(session, config)]
         return [child for child in found if child is not None]
 
     def branches(self, thread_id: str, checkpoint_ns: str = "") -> list[Branch]:
@@ -85,7 +85,7 @@ class Management(BaseCheckpointSaver[Any]):
             other lines share, or None; `length`, the checkpoints behind that; and `depth`, the
             checkpoints from the first one on.
         """
-        return threads.branches(self._core, thread_id, checkpoint_ns)
+        return threads.branches(self._session, thread_id, checkpoint_ns)
 
     async def abranches(self, thread_id: str, checkpoint_ns: str = "") -> list[Branch]:
         """As `branches`."""
@@ -107,13 +107,13 @@ class Management(BaseCheckpointSaver[Any]):
             ThreadExistsError: The new thread has checkpoints.
             InvalidConfigError: The config names another namespace, or no thread.
         """
-        core = self._core
-        return core.run(put.fork(core, config, thread_id))
+        session = self._session
+        return session.run(put.fork(session, config, thread_id))
 
     async def afork(self, config: RunnableConfig, thread_id: str) -> RunnableConfig:
         """As `fork`."""
-        core = self._core
-        return await core.run_async(put.fork(core, config, thread_id))
+        session = self._session
+        return await session.run_async(put.fork(session, config, thread_id))
 
     def threads(
         self,
@@ -143,7 +143,7 @@ class Management(BaseCheckpointSaver[Any]):
             DamagedError: A thread cannot be read.
         """
         return threads.threads(
-            self._core, prefix, updated_after, updated_before, limit, after, skip_damaged
+            self._session, prefix, updated_after, updated_before, limit, after, skip_damaged
         )
 
     async def athreads(
@@ -169,7 +169,7 @@ class Management(BaseCheckpointSaver[Any]):
 
     def stats(self) -> StoreStats:
         """How much the store holds: counts that it keeps, and its size on disk."""
-        return threads.stats(self._core)
+        return threads.stats(self._session)
 
     async def astats(self) -> StoreStats:
         """As `stats`."""
@@ -186,13 +186,13 @@ class Management(BaseCheckpointSaver[Any]):
             ThreadNotFoundError: There is no such thread.
             UsageError: `minutes` is not above 0, or cannot be meant.
         """
-        core = self._core
-        core.run(retention.set_ttl(core, thread_id, minutes))
+        session = self._session
+        session.run(retention.set_ttl(session, thread_id, minutes))
 
     async def aset_ttl(self, thread_id: str, minutes: float | None) -> None:
         """As `set_ttl`."""
-        core = self._core
-        await core.run_async(retention.set_ttl(core, thread_id, minutes))
+        session = self._session
+        await session.run_async(retention.set_ttl(session, thread_id, minutes))
 
     def sweep(
         self,
@@ -211,8 +211,8 @@ class Management(BaseCheckpointSaver[Any]):
             limit: How many threads to sweep at most.
             dry_run: Change nothing, and report what would go.
         """
-        core = self._core
-        return core.run_all(retention.sweep(core, now, limit, dry_run))
+        session = self._session
+        return session.run_sequence(retention.sweep(session, now, limit, dry_run))
 
     async def asweep(
         self,
@@ -221,5 +221,5 @@ class Management(BaseCheckpointSaver[Any]):
         dry_run: bool = False,
     ) -> SweepReport:
         """As `sweep`."""
-        core = self._core
-        return await core.run_all_async(retention.sweep(core, now, limit, dry_run))
+        session = self._session
+        return await session.run_sequence_async(retention.sweep(session, now, limit, dry_run))

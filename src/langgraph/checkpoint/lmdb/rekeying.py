@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from langgraph.checkpoint.lmdb.encryption import opening
-from langgraph.checkpoint.lmdb.encryption.copy import transfer
+from langgraph.checkpoint.lmdb.encryption.copy import copy_store
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from langgraph.checkpoint.lmdb.operations.session import Operation
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.encryption.opening import EncryptionKey
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
-    from langgraph.checkpoint.lmdb.operations.session import SaverCore
+    from langgraph.checkpoint.lmdb.operations.session import Session
 
 
 class Rekeying(BaseCheckpointSaver[Any]):
@@ -27,7 +27,7 @@ class Rekeying(BaseCheckpointSaver[Any]):
     _kv: KeyValueStore
 
     @property
-    def _core(self) -> SaverCore:
+    def _session(self) -> Session:
         raise NotImplementedError
 
     def rotate_key(self, new_key: EncryptionKey) -> None:
@@ -47,15 +47,15 @@ class Rekeying(BaseCheckpointSaver[Any]):
             NotEncryptedError: The store is not encrypted.
             UsageError: It is no key, or the store is on its way to yet another one.
         """
-        core = self._core
+        session = self._session
         for operation in _rotation(self._kv, new_key):
-            core.run(operation)
+            session.run(operation)
 
     async def arotate_key(self, new_key: EncryptionKey) -> None:
         """As `rotate_key`."""
-        core = self._core
+        session = self._session
         for operation in _rotation(self._kv, new_key):
-            await core.run_async(operation)
+            await session.run_async(operation)
 
     def copy_store(
         self, path: str | os.PathLike[str], *, encryption_key: EncryptionKey | None
@@ -75,7 +75,7 @@ class Rekeying(BaseCheckpointSaver[Any]):
         """
         target = LmdbStore.open(path)
         try:
-            transfer(self._kv, opening.unlock(target, encryption_key, new=True))
+            copy_store(self._kv, opening.open_encrypted(target, encryption_key, new=True))
         finally:
             target.close()
 

@@ -9,12 +9,12 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from langgraph.checkpoint.lmdb.aio import AsyncFace
+from langgraph.checkpoint.lmdb.aio import AsyncMethods
 from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
 from langgraph.checkpoint.lmdb.encryption import opening
 from langgraph.checkpoint.lmdb.engine.housekeeping import Housekeeping
-from langgraph.checkpoint.lmdb.engine.options import Settings
+from langgraph.checkpoint.lmdb.engine.options import StoreOptions
 from langgraph.checkpoint.lmdb.engine.store import CheckpointStore
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError, UsageError
 from langgraph.checkpoint.lmdb.kv.group_commit import GroupCommit
@@ -22,7 +22,7 @@ from langgraph.checkpoint.lmdb.kv.lmdb.store import DEFAULT_MAP_SIZE, LmdbStore
 from langgraph.checkpoint.lmdb.maintenance import Maintenance
 from langgraph.checkpoint.lmdb.management import Management
 from langgraph.checkpoint.lmdb.operations import background, configs, get, put, retention
-from langgraph.checkpoint.lmdb.operations.session import SaverCore
+from langgraph.checkpoint.lmdb.operations.session import Session
 from langgraph.checkpoint.lmdb.rekeying import Rekeying
 from langgraph.checkpoint.lmdb.verifying import Verifying
 
@@ -49,11 +49,11 @@ DEFAULT_CACHE_SIZE = 64 << 20
 # Higher levels make small records a tenth smaller, in several times the time:
 # `python -m benches.dictionary`.
 DEFAULT_LEVEL = 3
-_VIEWS = 512
+_PARENT_CACHE_SIZE = 512
 _BYTES_PER_HINT = 2048  # a hint takes about 300: beside the cache it adds a seventh at most
 
 
-class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
+class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
     """Keeps LangGraph checkpoints in a folder, for any number of threads, tasks and processes.
 
     ```python
@@ -117,12 +117,12 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
         rules = retention.policy(ttl)
         kv = LmdbStore.open(path, sync=sync, map_size=map_size, readonly=readonly)
         try:
-            plain = opening.unlock(kv, encryption_key)
+            plain = opening.open_encrypted(kv, encryption_key)
             self._set_up(plain, serde, rules, compression, cache_size, clock)
         except BaseException as error:
             kv.close()
             if isinstance(error, LmdbSaverError):
-                serializer.locate(error, path=os.fspath(path))
+                serializer.add_location(error, path=os.fspath(path))
             raise
 
     def _set_up(
@@ -137,21 +137,21 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
         super().__init__(serde=serde)
         self._kv = kv
         self._commit = GroupCommit(kv)
-        settings = Settings(
+        options = StoreOptions(
             level=compression,
             clock=clock,
-            transient=configs.is_transient,
-            is_call=configs.is_call,
+            is_ephemeral=configs.is_ephemeral,
+            is_subgraph_call=configs.is_subgraph_call,
             retention=rules.retention,
         )
-        store = CheckpointStore(kv, settings, cache_size // _BYTES_PER_HINT)
-        self._of_serde = SaverCore(
+        store = CheckpointStore(kv, options, cache_size // _BYTES_PER_HINT)
+        self._of_serde = Session(
             store,
-            Housekeeping(kv, settings),
+            Housekeeping(kv, options),
             self._commit,
             self.serde,
-            ValueCodec(self.serde, compression, cache_size, store.hints),
-            _VIEWS if cache_size else 0,
+            ValueCodec(self.serde, compression, cache_size, store.dedup_cache),
+            _PARENT_CACHE_SIZE if cache_size else 0,
             rules.refresh_on_read and not kv.readonly,
         )
         self._swept = None
@@ -183,7 +183,7 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
             yield saver
 
     @property
-    def _core(self) -> SaverCore:
+    def _session(self) -> Session:
         if self._of_serde.serde is not self.serde:  # someone set another serialiser
             self._of_serde = self._of_serde.with_serde(self.serde)
         return self._of_serde
@@ -223,12 +223,12 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
             DamagedError: The checkpoint is damaged.
             DeserializationError: The serialiser cannot rebuild a value.
         """
-        core, where = self._core, configs.where(config)
-        found = get.get_tuple(core, where)
-        refresh = None if found is None else get.refresh(core, where.thread_id)
+        session, ref = self._session, configs.parse_config(config)
+        found = get.get_tuple(session, ref)
+        refresh = None if found is None else get.refresh(session, ref.thread_id)
         if refresh is not None:
             with suppress(RetryableError):  # the read itself went well
-                core.run(refresh)
+                session.run(refresh)
         return found
 
     def list(
@@ -256,11 +256,11 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
         Raises:
             DamagedError: A checkpoint is damaged, unless such are to be left out.
         """
-        core, matches = self._core, get.metadata_filter(filter)
+        session, matches = self._session, get.metadata_filter(filter)
         read_one = get.get_or_skip if skip_damaged else get.get_tuple
         read = (
-            read_one(core, where, matches=matches)
-            for where in get.places(core, config, before, filter, skip_damaged)
+            read_one(session, ref, matches=matches)
+            for ref in get.find_refs(session, config, before, filter, skip_damaged)
         )
         found = (checkpoint for checkpoint in read if checkpoint is not None)
         yield from islice(found, None if limit is None else max(limit, 0))
@@ -289,8 +289,8 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
             SerializationError: A value cannot be serialised; nothing is stored.
             StoreFullError: There is no room; nothing is stored.
         """
-        core = self._core
-        return core.run(put.put(core, config, checkpoint, metadata, new_versions))
+        session = self._session
+        return session.run(put.put(session, config, checkpoint, metadata, new_versions))
 
     def put_writes(
         self,
@@ -315,16 +315,16 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
             SerializationError: A value cannot be serialised; nothing is stored.
             StoreFullError: There is no room; nothing is stored.
         """
-        core = self._core
-        core.run(put.put_writes(core, config, writes, task_id, task_path))
+        session = self._session
+        session.run(put.put_writes(session, config, writes, task_id, task_path))
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete a thread: checkpoints, writes, and all values that no other thread shares.
 
         It is out of sight at once; a large one goes in several transactions.
         """
-        core = self._core
-        core.run_all(put.delete_thread(core, thread_id))
+        session = self._session
+        session.run_sequence(put.delete_thread(session, thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the checkpoints whose metadata name these runs, with their writes.
@@ -332,8 +332,8 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
         A checkpoint that stays, and whose parent goes, has no parent from then on. Channels that
         are rebuilt from the writes of their ancestors keep their state.
         """
-        core = self._core
-        core.run_all(put.delete_for_runs(core, run_ids))
+        session = self._session
+        session.run_sequence(put.delete_for_runs(session, run_ids))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy all of a thread to a new one; the values are shared until one of them lets go.
@@ -341,8 +341,8 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
         Raises:
             ThreadExistsError: The target has checkpoints.
         """
-        core = self._core
-        core.run(put.copy_thread(core, source_thread_id, target_thread_id))
+        session = self._session
+        session.run(put.copy_thread(session, source_thread_id, target_thread_id))
 
     def prune(
         self,
@@ -367,15 +367,15 @@ class LmdbSaver(AsyncFace, Management, Rekeying, Verifying, Maintenance):
             TypeError: `thread_ids` is a single string.
             ValueError: The strategy is unknown, or `keep_last` is not a number above 0.
         """
-        core = self._core
-        core.run_all(put.prune(core, thread_ids, strategy, keep_last))
+        session = self._session
+        session.run_sequence(put.prune(session, thread_ids, strategy, keep_last))
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """What channels are rebuilt from: writes along the parents of a checkpoint, oldest first,
         and the nearest stored value that they follow on. One walk serves all channels."""
-        return get.delta_channel_history(self._core, config, channels)
+        return get.delta_channel_history(self._session, config, channels)
 
     def get_next_version(self, current: Any, channel: None) -> Any:  # noqa: ARG002
         """The version after `current`, of the same type; integers from 1 on in a new thread."""

@@ -15,7 +15,7 @@ from langgraph.checkpoint.lmdb.verification.verify import verify as verify_store
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress
-    from langgraph.checkpoint.lmdb.operations.session import SaverCore
+    from langgraph.checkpoint.lmdb.operations.session import Session
     from langgraph.checkpoint.lmdb.verification.report import VerifyReport
 
 
@@ -25,7 +25,7 @@ class Verifying(BaseCheckpointSaver[Any]):
     _kv: KeyValueStore
 
     @property
-    def _core(self) -> SaverCore:
+    def _session(self) -> Session:
         raise NotImplementedError
 
     def verify(self, *, repair: bool = False, progress: Progress | None = None) -> VerifyReport:
@@ -61,7 +61,7 @@ class Verifying(BaseCheckpointSaver[Any]):
             StoreFullError: There is no room for the quarantine.
         """
         if repair:
-            return repair_store(self._kv, self._core.store.settings, progress)
+            return repair_store(self._kv, self._session.store.options, progress)
         return verify_store(self._kv, progress)
 
     async def averify(

@@ -14,28 +14,30 @@ from langgraph.checkpoint.lmdb.format import ranges
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from langgraph.checkpoint.lmdb.codec.value_cache import PlainLayout
-    from langgraph.checkpoint.lmdb.engine.chunks import Part
-    from langgraph.checkpoint.lmdb.format.ranges import Run
+    from langgraph.checkpoint.lmdb.codec.value_cache import CachedBytes
+    from langgraph.checkpoint.lmdb.engine.chunks import NewChunk
+    from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
 
 
 @dataclass(slots=True)
 class Cut:
     """A body in parts."""
 
-    items: list[Run | Part]
+    items: list[ChunkRange | NewChunk]
     """Where the parts are stored, or what they are; runs may be of several parts."""
     ends: list[int]
     """Where each part ends in the body."""
 
 
-def cut_new(body: bytes, size: int, make: Callable[[bytes], Part]) -> Cut:
+def chunk_bytes(body: bytes, size: int, make_chunk: Callable[[bytes], NewChunk]) -> Cut:
     """Cut the body of a payload of `size` bytes."""
-    parts = chunking.cut(body, size)
-    return Cut(list(map(make, parts)), ends_of(parts))
+    parts = chunking.split_chunks(body, size)
+    return Cut(list(map(make_chunk, parts)), ends_of(parts))
 
 
-def cut_against(layout: PlainLayout, body: bytes, size: int, make: Callable[[bytes], Part]) -> Cut:
+def diff_chunks(
+    cached: CachedBytes, body: bytes, size: int, make_chunk: Callable[[bytes], NewChunk]
+) -> Cut:
     """Cut a payload's body so that it shares what it can with an older one.
 
     The parts in front of the first byte that differs and behind the last are taken over as they
@@ -46,7 +48,7 @@ def cut_against(layout: PlainLayout, body: bytes, size: int, make: Callable[[byt
         size: Bytes of the whole payload.
         make: Makes a part of bytes.
     """
-    old, ends = layout.body, layout.ends
+    old, ends = cached.body, cached.ends
     first = bisect_right(ends, chunking.common_prefix(old, body))
     start = _start(ends, first)
     same_tail = chunking.common_suffix(old, body, min(len(old), len(body)) - start)
@@ -59,18 +61,21 @@ def cut_against(layout: PlainLayout, body: bytes, size: int, make: Callable[[byt
         while first and stop - start < chunking.SMALL_PART > start - _start(ends, first - 1):
             first -= 1
             start = _start(ends, first)
-    replaced: dict[bytes, Run] = {}
+    replaced: dict[bytes, ChunkRange] = {}
     if _start(ends, last) - start < _WORTH_A_LOOK * (stop - start):
-        where = ranges.singles(ranges.cut(layout.runs, first, last))
+        where = ranges.each_chunk(ranges.slice_ranges(cached.ranges, first, last))
         edges = [start, *ends[first:last]]
-        replaced = {old[a:b]: run for (a, b), run in zip(pairwise(edges), where, strict=True)}
-    parts = chunking.cut(body[start:stop], size)
-    middle = [replaced.get(part) or make(part) for part in parts]
+        replaced = {
+            old[a:b]: chunk_range
+            for (a, b), chunk_range in zip(pairwise(edges), where, strict=True)
+        }
+    parts = chunking.split_chunks(body[start:stop], size)
+    middle = [replaced.get(part) or make_chunk(part) for part in parts]
     shift = len(body) - len(old)
-    items: list[Run | Part] = [
-        *ranges.cut(layout.runs, 0, first),
+    items: list[ChunkRange | NewChunk] = [
+        *ranges.slice_ranges(cached.ranges, 0, first),
         *middle,
-        *ranges.cut(layout.runs, last, len(ends)),
+        *ranges.slice_ranges(cached.ranges, last, len(ends)),
     ]
     new_ends = [
         *ends[:first],

@@ -23,7 +23,7 @@ def _pattern(least: int) -> re.Pattern[bytes]:
     return re.compile(body + b"|.{1,%d}" % (4 * least), re.DOTALL)
 
 
-def _least(size: int) -> int:
+def _min_chunk_size(size: int) -> int:
     """The least bytes of a part in a payload of `size` bytes: 1 KiB up to 4 MiB, so that a value
     and a pending write to it are cut alike; then more, up to 8 KiB, so that there are fewer."""
     least = 1024
@@ -32,12 +32,12 @@ def _least(size: int) -> int:
     return least
 
 
-def cut(body: bytes, size: int) -> list[bytes]:
+def split_chunks(body: bytes, size: int) -> list[bytes]:
     """Cut bytes that belong to a payload of `size` bytes; the parts joined are the bytes."""
-    return _pattern(_least(size)).findall(body)
+    return _pattern(_min_chunk_size(size)).findall(body)
 
 
-def split_head(tag: str, payload: bytes) -> tuple[bytes, bytes]:
+def split_header(tag: str, payload: bytes) -> tuple[bytes, bytes]:
     """Take the length in front of a msgpack container or text off, which changes with any edit."""
     if tag != "msgpack" or not payload:
         return b"", payload
@@ -81,7 +81,7 @@ def elements(encoded: bytes) -> list[bytes]:
     return out
 
 
-def array_head(count: int) -> bytes:
+def array_header(count: int) -> bytes:
     """The msgpack header of an array of `count` elements."""
     head: bytes = msgpack.Packer().pack_array_header(count)
     return head

@@ -26,7 +26,7 @@ LIMIT: Final = 1 << 32
 """Bytes of content from which on there is no extension type for it."""
 
 
-class Wrapper:
+class DeltaSnapshotFormat:
     """How a serialiser encodes the wrapper.
 
     Args:
@@ -39,14 +39,14 @@ class Wrapper:
         self.code = code
 
     @classmethod
-    def of(cls, serde: SerializerProtocol) -> Wrapper | None:
+    def of(cls, serde: SerializerProtocol) -> DeltaSnapshotFormat | None:
         """The wrapper of this release of LangGraph; None if it has none that is known."""
         kind = getattr(types, "_DeltaSnapshot", None)
         if not isinstance(kind, type) or getattr(kind, "_fields", None) != ("value",):
             return None
         tag, empty = serde.dumps_typed(kind([]))
         found = cls(kind, empty[1]) if tag == "msgpack" and len(empty) == 3 else None
-        return found if found and empty == found.head(1) + chunking.array_head(0) else None
+        return found if found and empty == found.head(1) + chunking.array_header(0) else None
 
     def head(self, size: int) -> bytes:
         """What stands before `size` bytes of encoded value, which are less than `LIMIT`."""

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb.codec import chunking, delta_snapshot, gc_pause, messages
-from langgraph.checkpoint.lmdb.codec.value_cache import Element, Known, MessageLayout, ends_of
+from langgraph.checkpoint.lmdb.codec.value_cache import (
+    CachedMessage,
+    CachedMessages,
+    ListFingerprint,
+    ends_of,
+)
 from langgraph.checkpoint.lmdb.engine.chunks import digest
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import ranges
@@ -14,9 +19,9 @@ from langgraph.checkpoint.lmdb.format import ranges
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from langgraph.checkpoint.lmdb.codec.messages import State
-    from langgraph.checkpoint.lmdb.engine.chunks import Chunked, Part, Place
-    from langgraph.checkpoint.lmdb.format.ranges import Run
+    from langgraph.checkpoint.lmdb.codec.messages import Fingerprint
+    from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, NewChunk, ThreadVersion
+    from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
 
 _SEARCHED = 16
 """Messages of the version before, for each that is not where it was, among which that one is
@@ -31,10 +36,10 @@ LARGE = 8192
 class Encoding:
     """A list of messages, ready to be stored."""
 
-    items: list[Run | Part]
+    items: list[ChunkRange | NewChunk]
     """Where the parts are stored, or what they are; runs may be of several parts."""
-    elements: list[Element]
-    known: Known
+    elements: list[CachedMessage]
+    list_fingerprint: ListFingerprint
     """Of the elements."""
     length: int
     """Bytes of all messages, encoded."""
@@ -42,9 +47,9 @@ class Encoding:
 
 def encode(
     values: list[Any],
-    layout: MessageLayout | None,
+    cached: CachedMessages | None,
     dumps: Callable[[list[Any]], bytes | None],
-    make: Callable[[bytes], Part],
+    make_chunk: Callable[[bytes], NewChunk],
 ) -> Encoding | None:
     """Encode what is new in a list of messages; None if `dumps` gives up.
 
@@ -55,54 +60,56 @@ def encode(
         make: Makes a part of bytes.
     """
     types = list(map(type, values))
-    states = messages.states(values)
-    old = layout.elements if layout is not None else []
-    first, tail = _unchanged(Known(types, states), layout)
+    fingerprints = messages.fingerprints(values)
+    old = cached.elements if cached is not None else []
+    first, tail = _unchanged(ListFingerprint(types, fingerprints), cached)
     last, stop = len(old) - tail, len(values) - tail
     near, far = (first, last) if last - first <= _SEARCHED * (stop - first) else (first, first)
-    moved = {e.state: index for index, e in enumerate(old[near:far], near)}
-    places = [_moved(old, moved, types[i], states[i]) for i in range(first, stop)]
+    moved = {e.fingerprint: index for index, e in enumerate(old[near:far], near)}
+    places = [_moved(old, moved, types[i], fingerprints[i]) for i in range(first, stop)]
     fresh = [values[first + i] for i, place in enumerate(places) if place is None]
     encoded = dumps(fresh) if fresh else b"\x90"
     if encoded is None:
         return None
     raws = iter(chunking.elements(encoded))
-    replaced = _Replaced(layout, near, far)
-    items: list[Run | Part] = []
-    elements: list[Element] = []
+    replaced = _Replaced(cached, near, far)
+    items: list[ChunkRange | NewChunk] = []
+    elements: list[CachedMessage] = []
     for index, place in enumerate(places, first):
         if place is not None:
-            assert layout is not None
-            items += _runs_of(layout, place)
+            assert cached is not None
+            items += _ranges_of(cached, place)
             elements.append(old[place])
             continue
         raw = next(raws)
-        if not messages.is_plain(values[index]):
-            states[index] = object()
-        parts = [make(part) for part in _parts(raw)]
+        if not messages.is_json_only(values[index]):
+            fingerprints[index] = object()
+        parts = [make_chunk(part) for part in _parts(raw)]
         items += [replaced.find(part.digest) or part for part in parts]
         mark = parts[0].digest if len(parts) == 1 else digest(raw)
-        elements.append(Element(types[index], states[index], mark, len(raw), len(parts), raw))
-    known = Known(types, states)
+        elements.append(
+            CachedMessage(types[index], fingerprints[index], mark, len(raw), len(parts), raw)
+        )
+    list_fingerprint = ListFingerprint(types, fingerprints)
     length = sum([element.length for element in elements])
-    if layout is None:
-        return Encoding(items, elements, known, length)
-    end = ranges.total(layout.runs)
-    before = ranges.cut(layout.runs, 0, layout.position(first))
-    behind = ranges.cut(layout.runs, layout.position(last), end)
-    length += layout.stored.size - len(layout.stored.head)
+    if cached is None:
+        return Encoding(items, elements, list_fingerprint, length)
+    end = ranges.total(cached.ranges)
+    before = ranges.slice_ranges(cached.ranges, 0, cached.position(first))
+    behind = ranges.slice_ranges(cached.ranges, cached.position(last), end)
+    length += cached.stored.size - len(cached.stored.head)
     length -= sum([element.length for element in old[first:last]])
     elements = [*old[:first], *elements, *old[last:]]
-    return Encoding([*before, *items, *behind], elements, known, length)
+    return Encoding([*before, *items, *behind], elements, list_fingerprint, length)
 
 
-def _unchanged(new: Known, layout: MessageLayout | None) -> tuple[int, int]:
+def _unchanged(new: ListFingerprint, cached: CachedMessages | None) -> tuple[int, int]:
     """How many messages at the front and at the back are what they were."""
-    if layout is None:
+    if cached is None:
         return 0, 0
-    old = layout.what_is_known()
+    old = cached.current_fingerprint()
     count = len(old.types)
-    if new.states[:count] == old.states and new.types[:count] == old.types:
+    if new.fingerprints[:count] == old.fingerprints and new.types[:count] == old.types:
         return count, 0
     limit = min(count, len(new.types))
     front = 0
@@ -115,73 +122,77 @@ def _unchanged(new: Known, layout: MessageLayout | None) -> tuple[int, int]:
     return front, back
 
 
-def _moved(old: list[Element], moved: dict[State, int], kind: type, state: State) -> int | None:
-    place = moved.get(state)
+def _moved(
+    old: list[CachedMessage], moved: dict[Fingerprint, int], kind: type, fingerprint: Fingerprint
+) -> int | None:
+    place = moved.get(fingerprint)
     return place if place is not None and old[place].type is kind else None
 
 
-def _runs_of(layout: MessageLayout, index: int) -> list[Run]:
-    start = layout.position(index)
-    return ranges.cut(layout.runs, start, start + layout.elements[index].parts)
+def _ranges_of(cached: CachedMessages, index: int) -> list[ChunkRange]:
+    start = cached.position(index)
+    return ranges.slice_ranges(cached.ranges, start, start + cached.elements[index].parts)
 
 
 class _Replaced:
     """The messages of a layout that are not where they were, by the digests of their parts."""
 
-    def __init__(self, layout: MessageLayout | None, first: int, last: int) -> None:
-        self._layout = layout
-        elements = [] if layout is None else layout.elements[first:last]
+    def __init__(self, cached: CachedMessages | None, first: int, last: int) -> None:
+        self._layout = cached
+        elements = [] if cached is None else cached.elements[first:last]
         self._whole = {element.digest: index for index, element in enumerate(elements, first)}
-        self._parts: dict[bytes, Run] = {}
+        self._parts: dict[bytes, ChunkRange] = {}
         for index, element in enumerate(elements, first):
-            if element.parts > 1 and element.raw is not None and layout is not None:
-                where = ranges.singles(_runs_of(layout, index))
+            if element.parts > 1 and element.raw is not None and cached is not None:
+                where = ranges.each_chunk(_ranges_of(cached, index))
                 self._parts.update(zip(map(digest, _parts(element.raw)), where, strict=True))
 
-    def find(self, mark: bytes) -> Run | None:
+    def find(self, mark: bytes) -> ChunkRange | None:
         """Where a part with this digest is stored."""
         index = self._whole.get(mark)
         if index is not None and self._layout is not None:
-            where = _runs_of(self._layout, index)
+            where = _ranges_of(self._layout, index)
             if ranges.total(where) == 1:
                 return where[0]
         return self._parts.get(mark)
 
 
 def _parts(raw: bytes) -> list[bytes]:
-    return [raw] if len(raw) <= LARGE else chunking.cut(raw, len(raw))
+    return [raw] if len(raw) <= LARGE else chunking.split_chunks(raw, len(raw))
 
 
 def read(
-    place: Place,
-    stored: Chunked,
-    chunk_runs: list[Run],
-    layout: MessageLayout | None,
-    fetch: Callable[[list[Run]], list[bytes]],
-) -> MessageLayout:
+    place: ThreadVersion,
+    stored: ChunkedValue,
+    chunk_ranges: list[ChunkRange],
+    cached: CachedMessages | None,
+    fetch: Callable[[list[ChunkRange]], list[bytes]],
+) -> CachedMessages:
     """The layout of a stored list; what it shares with a known one is not read again.
 
     Raises:
         DamagedError: The chunks are not the messages that they should be.
     """
-    elements: list[Element] = []
+    elements: list[CachedMessage] = []
     shared = 0
-    if layout is not None and layout.place == place:
-        elements = layout.elements[: layout.whole(ranges.common_prefix(layout.runs, chunk_runs))]
+    if cached is not None and cached.thread_version == place:
+        elements = cached.elements[
+            : cached.complete_messages(ranges.common_prefix(cached.ranges, chunk_ranges))
+        ]
         shared = sum(element.parts for element in elements)
-    chunks = fetch(ranges.cut(chunk_runs, shared, ranges.total(chunk_runs)))
+    chunks = fetch(ranges.slice_ranges(chunk_ranges, shared, ranges.total(chunk_ranges)))
     joined = b"".join(chunks)
     count = _count(stored)
     length = len(joined) + len(stored.head) + sum(element.length for element in elements)
     if length != stored.size:
         raise DamagedError(f"a list of messages has {length} bytes instead of {stored.size}")
     try:
-        raws = chunking.elements(chunking.array_head(count - len(elements)) + joined)
+        raws = chunking.elements(chunking.array_header(count - len(elements)) + joined)
     except ValueError as error:
         raise DamagedError(f"a list of messages can't be read: {error}") from error
     ends = ends_of(chunks)
     at = used = 0
-    fresh: list[Element] = []
+    fresh: list[CachedMessage] = []
     for raw in raws:
         at += len(raw)
         before = used
@@ -189,21 +200,21 @@ def read(
             used += 1
         if not used or ends[used - 1] != at:
             raise DamagedError("a message does not end where a part of it ends")
-        fresh.append(Element(object, object(), digest(raw), len(raw), used - before, raw))
-    return MessageLayout(place, stored, chunk_runs, elements + fresh)
+        fresh.append(CachedMessage(object, object(), digest(raw), len(raw), used - before, raw))
+    return CachedMessages(place, stored, chunk_ranges, elements + fresh)
 
 
-def _count(stored: Chunked) -> int:
+def _count(stored: ChunkedValue) -> int:
     if not stored.head:
         return 1
     head = delta_snapshot.inner_head(stored.head)
     count = head[0] & 0x0F if len(head) == 1 else int.from_bytes(head[1:], "big")
-    if count > stored.size or head != chunking.array_head(count):
+    if count > stored.size or head != chunking.array_header(count):
         raise DamagedError("a list of messages does not begin like one")
     return count
 
 
-def build(elements: list[Element], loads: Callable[[bytes], list[Any]]) -> list[Any]:
+def build(elements: list[CachedMessage], loads: Callable[[bytes], list[Any]]) -> list[Any]:
     """New messages, which share nothing that can change with any others.
 
     Args:
@@ -215,32 +226,34 @@ def build(elements: list[Element], loads: Callable[[bytes], list[Any]]) -> list[
         return _build(elements, loads)
 
 
-def _build(elements: list[Element], loads: Callable[[bytes], list[Any]]) -> list[Any]:
+def _build(elements: list[CachedMessage], loads: Callable[[bytes], list[Any]]) -> list[Any]:
     raws = [element.raw for element in elements]  # before the images: one of the two is there
-    images = [element.image for element in elements]
-    if None not in images:
-        return messages.rebuild([element.type for element in elements], images)  # type: ignore[arg-type]
-    missing = [index for index, image in enumerate(images) if image is None]
+    templates = [element.template for element in elements]
+    if None not in templates:
+        return messages.instantiate([element.type for element in elements], templates)  # type: ignore[arg-type]
+    missing = [index for index, template in enumerate(templates) if template is None]
     encoded = b"".join(raw for index in missing if (raw := raws[index]) is not None)
-    decoded = loads(chunking.array_head(len(missing)) + encoded)
+    decoded = loads(chunking.array_header(len(missing)) + encoded)
     out: list[Any] = [None] * len(elements)
     for index, message in zip(missing, decoded, strict=True):
         _learn(elements[index], message)
         out[index] = message
-    kept = [(index, image) for index, image in enumerate(images) if image is not None]
-    rebuilt = messages.rebuild([elements[i].type for i, _ in kept], [image for _, image in kept])
+    kept = [(index, template) for index, template in enumerate(templates) if template is not None]
+    rebuilt = messages.instantiate(
+        [elements[i].type for i, _ in kept], [template for _, template in kept]
+    )
     for (index, _), message in zip(kept, rebuilt, strict=True):
         out[index] = message
     return out
 
 
-def _learn(element: Element, message: Any) -> None:
+def _learn(element: CachedMessage, message: Any) -> None:
     """Keep an image of a message that was just decoded and that nobody else has seen yet."""
-    image = messages.image(message)
-    if image is None:
+    template = messages.make_template(message)
+    if template is None:
         return
     element.type = type(message)
-    element.state = messages.states([message])[0]
-    element.image = image
+    element.fingerprint = messages.fingerprints([message])[0]
+    element.template = template
     if element.parts == 1:
         element.raw = None

@@ -19,7 +19,7 @@ from langchain_core import messages
 from langchain_core.messages import BaseMessage
 from msgpack import Packer
 
-State: TypeAlias = "bytes | tuple[str, bytes] | object"
+Fingerprint: TypeAlias = "bytes | tuple[str, bytes] | object"
 """Packed attributes; or a long text and the others, packed; or an object that equals nothing, of a
 message that has no such state."""
 
@@ -37,7 +37,7 @@ _attributes = attrgetter("__dict__", "__pydantic_extra__")
 _image_attributes = attrgetter("__dict__", "__pydantic_extra__", "__pydantic_fields_set__")
 _new = object.__new__
 _set = object.__setattr__
-_UNSTATED: Final = (TypeError, ValueError, OverflowError)
+_NOT_PACKABLE: Final = (TypeError, ValueError, OverflowError)
 """What packing raises for a message that has no state."""
 _LONG: Final = 500
 """Characters of a text from which on it is a part of a state by itself: nearly always it is the
@@ -45,7 +45,7 @@ same object as before, which compares in no time and takes no memory."""
 _PLAIN: Final = frozenset((str, int, float, bool, type(None)))
 
 
-class Image(NamedTuple):
+class MessageTemplate(NamedTuple):
     """What copies of a message are made from."""
 
     attributes: dict[str, Any]
@@ -59,17 +59,17 @@ class Image(NamedTuple):
     fields_set: frozenset[str]
 
 
-def states(values: list[Any]) -> list[State]:
+def fingerprints(values: list[Any]) -> list[Fingerprint]:
     """The states of messages."""
     try:
-        return _states(values)
-    except _UNSTATED:
-        return [_state(value) for value in values]
+        return _fingerprints(values)
+    except _NOT_PACKABLE:
+        return [_fingerprint(value) for value in values]
 
 
-def _states(values: list[Any]) -> list[State]:
+def _fingerprints(values: list[Any]) -> list[Fingerprint]:
     pack = Packer(strict_types=True).pack  # of its own: packing in two threads would mix
-    out: list[State] = []
+    out: list[Fingerprint] = []
     for attributes, extra in map(_attributes, values):
         content = attributes.get("content")
         by_itself = type(content) is str and len(content) > _LONG
@@ -80,14 +80,14 @@ def _states(values: list[Any]) -> list[State]:
     return out
 
 
-def _state(message: BaseMessage) -> State:
+def _fingerprint(message: BaseMessage) -> Fingerprint:
     try:
-        return _states([message])[0]
-    except _UNSTATED:
+        return _fingerprints([message])[0]
+    except _NOT_PACKABLE:
         return object()
 
 
-def is_plain(message: BaseMessage) -> bool:
+def is_json_only(message: BaseMessage) -> bool:
     """Whether a state tells all changes of a message apart.
 
     msgpack writes bytes and byte arrays alike, so a message with any of them is not plain; nor is
@@ -111,9 +111,9 @@ def is_plain(message: BaseMessage) -> bool:
     return True
 
 
-def image(message: BaseMessage) -> Image | None:
+def make_template(message: BaseMessage) -> MessageTemplate | None:
     """The image of a message; None if a copy of it could differ, or share what can change."""
-    if type(message) not in MESSAGE_TYPES or not is_plain(message):
+    if type(message) not in MESSAGE_TYPES or not is_json_only(message):
         return None
     attributes, extra, fields_set = _image_attributes(message)
     if (
@@ -132,7 +132,7 @@ def image(message: BaseMessage) -> Image | None:
     names = frozenset(fields_set)
     if type(message).model_fields.keys() >= fields_set | attributes.keys():
         empty, names = _shared(empty), _shared(names)
-    return Image(attributes | dict.fromkeys(changing), empty, type(extra), others, names)
+    return MessageTemplate(attributes | dict.fromkeys(changing), empty, type(extra), others, names)
 
 
 @lru_cache(maxsize=1000)
@@ -141,7 +141,7 @@ def _shared(value: Any) -> Any:
     return value
 
 
-def rebuild(types: list[type], images: list[Image]) -> list[Any]:
+def instantiate(types: list[type], images: list[MessageTemplate]) -> list[Any]:
     """New messages from their images."""
     out = []
     for cls, (kept, empty, make_extra, others, fields_set) in zip(types, images, strict=True):

@@ -30,7 +30,7 @@ def dumps(serde: SerializerProtocol, value: Any) -> tuple[str, bytes]:
     except LmdbSaverError:
         raise
     except Exception as error:
-        inside = _culprit(serde, value, "", _MAX_DEPTH)
+        inside = _find_unserializable(serde, value, "", _MAX_DEPTH)
         raise SerializationError(
             f"a value cannot be serialised: {type(error).__name__}: {error}", inside=inside or None
         ) from error
@@ -56,7 +56,7 @@ def loads(serde: SerializerProtocol, tag: str, payload: bytes) -> Any:
     return value
 
 
-def locate(error: LmdbSaverError, **where: str | None) -> LmdbSaverError:
+def add_location(error: LmdbSaverError, **where: str | None) -> LmdbSaverError:
     """Say where an error of ours happened, as far as it does not say so yet."""
     for name, value in where.items():
         if getattr(error, name, None) is None:
@@ -64,13 +64,13 @@ def locate(error: LmdbSaverError, **where: str | None) -> LmdbSaverError:
     return error
 
 
-def _culprit(serde: SerializerProtocol, value: Any, path: str, depth: int) -> str:
+def _find_unserializable(serde: SerializerProtocol, value: Any, path: str, depth: int) -> str:
     """The path to the innermost part of a value that cannot be serialised alone."""
     for step, part in _parts(value) if depth else ():
         try:
             serde.dumps_typed(part)
         except Exception:  # noqa: BLE001 - whatever it raises, this is the part
-            return _culprit(serde, part, path + step, depth - 1)
+            return _find_unserializable(serde, part, path + step, depth - 1)
     return path
 
 

@@ -15,9 +15,9 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.codec.messages import Image, State
-    from langgraph.checkpoint.lmdb.engine.chunks import Chunked, Place, StoredValue
-    from langgraph.checkpoint.lmdb.format.ranges import Run
+    from langgraph.checkpoint.lmdb.codec.messages import Fingerprint, MessageTemplate
+    from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, StoredValue, ThreadVersion
+    from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
 
 
 class ChannelKey(NamedTuple):
@@ -31,20 +31,20 @@ class ChannelKey(NamedTuple):
 class WriteKey(NamedTuple):
     """A pending write, or another value that is read again and again but is no channel's latest."""
 
-    place: Place
+    thread_version: ThreadVersion
     stored: StoredValue
 
 
-LayoutKey: TypeAlias = "ChannelKey | WriteKey"
+CacheKey: TypeAlias = "ChannelKey | WriteKey"
 
 
 @dataclass(slots=True)
-class PlainLayout:
+class CachedBytes:
     """A value as bytes, cut into parts."""
 
-    place: Place
-    stored: Chunked
-    runs: list[Run]
+    thread_version: ThreadVersion
+    stored: ChunkedValue
+    ranges: list[ChunkRange]
     body: bytes
     ends: list[int]
     """Where each part ends in the body."""
@@ -55,11 +55,11 @@ class PlainLayout:
 
 
 @dataclass(slots=True)
-class Element:
+class CachedMessage:
     """A message in a list, as stored; what is known of it only ever grows."""
 
     type: type
-    state: State
+    fingerprint: Fingerprint
     """Of the message as it was put or handed out last."""
     digest: bytes
     length: int
@@ -68,36 +68,41 @@ class Element:
     """How many chunks it has."""
     raw: bytes | None
     """Encoded; None once there is an image that serves instead."""
-    image: Image | None = None
+    template: MessageTemplate | None = None
 
 
-class Known(NamedTuple):
+class ListFingerprint(NamedTuple):
     """Types and states of the messages of a list, by their places in it."""
 
     types: list[type]
-    states: list[State]
+    fingerprints: list[Fingerprint]
 
-    def is_same(self, index: int, other: Known, at: int) -> bool:
+    def is_same(self, index: int, other: ListFingerprint, at: int) -> bool:
         """Whether a message is what another one was."""
-        return self.states[index] == other.states[at] and self.types[index] is other.types[at]
+        return (
+            self.fingerprints[index] == other.fingerprints[at]
+            and self.types[index] is other.types[at]
+        )
 
 
 @dataclass(slots=True)
-class MessageLayout:
+class CachedMessages:
     """A list of messages, each of which begins a part."""
 
-    place: Place
-    stored: Chunked
-    runs: list[Run]
-    elements: list[Element]
-    known: Known | None = None
+    thread_version: ThreadVersion
+    stored: ChunkedValue
+    ranges: list[ChunkRange]
+    elements: list[CachedMessage]
+    list_fingerprint: ListFingerprint | None = None
     """Of a list that was put, whose elements have nothing more to learn."""
 
-    def what_is_known(self) -> Known:
+    def current_fingerprint(self) -> ListFingerprint:
         """What is known of the elements now."""
-        if self.known is not None:
-            return self.known
-        return Known([e.type for e in self.elements], [e.state for e in self.elements])
+        if self.list_fingerprint is not None:
+            return self.list_fingerprint
+        return ListFingerprint(
+            [e.type for e in self.elements], [e.fingerprint for e in self.elements]
+        )
 
     @property
     def size(self) -> int:
@@ -105,19 +110,19 @@ class MessageLayout:
 
     def position(self, index: int) -> int:
         """How many chunks the messages before this one have."""
-        if len(self.elements) == sum(run.length for run in self.runs):
+        if len(self.elements) == sum(chunk_range.length for chunk_range in self.ranges):
             return index
         return sum(element.parts for element in self.elements[:index])
 
-    def whole(self, chunks: int) -> int:
+    def complete_messages(self, chunks: int) -> int:
         """How many messages the first `chunks` chunks hold in full."""
-        if len(self.elements) == sum(run.length for run in self.runs):
+        if len(self.elements) == sum(chunk_range.length for chunk_range in self.ranges):
             return chunks
         ends = accumulate(element.parts for element in self.elements)
         return sum(1 for end in ends if end <= chunks)
 
 
-Layout: TypeAlias = "PlainLayout | MessageLayout"
+CachedValue: TypeAlias = "CachedBytes | CachedMessages"
 
 
 def ends_of(parts: list[bytes]) -> list[int]:
@@ -125,7 +130,7 @@ def ends_of(parts: list[bytes]) -> list[int]:
     return list(accumulate(map(len, parts)))
 
 
-class LayoutCache:
+class ValueCache:
     """The latest layout of each channel, and those of writes that were read.
 
     Args:
@@ -139,34 +144,34 @@ class LayoutCache:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._layouts: OrderedDict[LayoutKey, Layout] = OrderedDict()
+        self._values: OrderedDict[CacheKey, CachedValue] = OrderedDict()
         self._size = 0
 
-    def get(self, key: LayoutKey, place: Place) -> Layout | None:
+    def get(self, key: CacheKey, thread_version: ThreadVersion) -> CachedValue | None:
         """The layout of a value, if what it says of the thread still holds."""
         with self._lock:
-            layout = self._layouts.get(key)
-            if layout is None or layout.place != place:
+            cached = self._values.get(key)
+            if cached is None or cached.thread_version != thread_version:
                 return None
-            self._layouts.move_to_end(key)
-            return layout
+            self._values.move_to_end(key)
+            return cached
 
-    def put(self, key: LayoutKey, layout: Layout) -> None:
+    def put(self, key: CacheKey, cached: CachedValue) -> None:
         """Remember a layout, and forget those not used for longest if there is no room."""
-        size = layout.size
+        size = cached.size
         if size > self.limit:
             return
         with self._lock:
-            old = self._layouts.pop(key, None)
+            old = self._values.pop(key, None)
             if old is not None:
                 self._size -= old.size
-            self._layouts[key] = layout
+            self._values[key] = cached
             self._size += size
-            while self._size > self.limit and self._layouts:
-                self._size -= self._layouts.popitem(last=False)[1].size
+            while self._size > self.limit and self._values:
+                self._size -= self._values.popitem(last=False)[1].size
 
 
-_instances: weakref.WeakSet[LayoutCache] = weakref.WeakSet()
+_instances: weakref.WeakSet[ValueCache] = weakref.WeakSet()
 
 
 def _after_fork() -> None:

@@ -18,13 +18,19 @@ from langgraph.checkpoint.lmdb.codec import (
     serializer,
 )
 from langgraph.checkpoint.lmdb.codec.value_cache import (
-    LayoutCache,
-    MessageLayout,
-    PlainLayout,
+    CachedBytes,
+    CachedMessages,
+    ValueCache,
     WriteKey,
     ends_of,
 )
-from langgraph.checkpoint.lmdb.engine.chunks import Chunked, Inline, NewValue, Part, digest
+from langgraph.checkpoint.lmdb.engine.chunks import (
+    ChunkedValue,
+    InlineValue,
+    NewChunk,
+    NewValue,
+    digest,
+)
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import envelope
 
@@ -34,18 +40,23 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
-    from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey, Layout, LayoutKey
-    from langgraph.checkpoint.lmdb.engine.chunks import Hints, Kept, Place, StoredValue
+    from langgraph.checkpoint.lmdb.codec.value_cache import CachedValue, CacheKey, ChannelKey
+    from langgraph.checkpoint.lmdb.engine.chunks import (
+        DedupCache,
+        StoredResult,
+        StoredValue,
+        ThreadVersion,
+    )
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
-    from langgraph.checkpoint.lmdb.format.ranges import Run
+    from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
 
-INLINE = 512
+MAX_INLINE = 512
 """Bytes of a payload up to which it stands in the record of what it is new in."""
-INHERITED_INLINE = 64
+MAX_INHERITED_INLINE = 64
 """Bytes of a payload up to which it stands in the records of later checkpoints, too. A longer one
 becomes a chunk there: values that change with each step cost one record, others are stored once."""
 
-SMALL = 1024
+MIN_CHUNKED = 1024
 """Bytes of a payload up to which it is one chunk, which is compared with no other."""
 MAX_RECORD_PART = 16384
 """Bytes of a checkpoint's metadata up to which they stand in its record; likewise for the rest of
@@ -56,10 +67,10 @@ PLAIN, MESSAGES = 0, 1
 
 
 @dataclass(slots=True)
-class Base:
+class ParentValue:
     """The version of a value that a new one is compared with: the parent's."""
 
-    place: Place
+    thread_version: ThreadVersion
     stored: StoredValue | None
     snapshot: Callable[[], AbstractContextManager[Snapshot]]
     """Opens the store, to read what is not remembered of the value."""
@@ -69,8 +80,8 @@ class Base:
 class Encoded:
     """A value ready to be stored."""
 
-    new: NewValue | Inline
-    layout: Callable[[Place, Chunked, list[Run]], Layout] | None = None
+    new: NewValue | InlineValue
+    cached: Callable[[ThreadVersion, ChunkedValue, list[ChunkRange]], CachedValue] | None = None
     """What to remember once it is stored: takes where, as what, and the runs of its chunks."""
 
 
@@ -85,23 +96,25 @@ class ValueCodec:
     """
 
     def __init__(
-        self, serde: SerializerProtocol, level: int | None, cache_size: int, hints: Hints
+        self, serde: SerializerProtocol, level: int | None, cache_size: int, dedup_cache: DedupCache
     ) -> None:
-        self._hints = hints
+        self._dedup_cache = dedup_cache
         self._serde = serde
         self._level = level
-        self._cache = LayoutCache(cache_size)
+        self._cache = ValueCache(cache_size)
         self._by_message = type(serde) is JsonPlusSerializer and not getattr(
             serde, "_custom_unpack_ext_hook", False
         )
-        self._wrapper = delta_snapshot.Wrapper.of(serde) if self._by_message else None
+        self._snapshot_format = (
+            delta_snapshot.DeltaSnapshotFormat.of(serde) if self._by_message else None
+        )
 
     def with_serde(self, serde: SerializerProtocol) -> ValueCodec:
         """The same for another serialiser. It remembers nothing of what this one decoded, as that
         may depend on which types a serialiser allows."""
-        return ValueCodec(serde, self._level, self._cache.limit, self._hints)
+        return ValueCodec(serde, self._level, self._cache.limit, self._dedup_cache)
 
-    def encode(self, key: ChannelKey, value: Any, base: Base | None) -> Encoded:
+    def encode(self, key: ChannelKey, value: Any, base: ParentValue | None) -> Encoded:
         """Encode the value of a channel, as changes to its base where there is one.
 
         Raises:
@@ -112,34 +125,38 @@ class ValueCodec:
             if encoded is not None:
                 return encoded
         tag, payload = serializer.dumps(self._serde, value)
-        if len(payload) <= INLINE:
-            return Encoded(Inline(tag, payload))
-        make = self._maker(None if base is None else base.place)
-        if len(payload) <= SMALL:
-            return Encoded(NewValue(tag, PLAIN, b"", len(payload), [make(payload)]))
-        head, body = chunking.split_head(tag, payload)
-        layout = self._plain_layout(key, base)
-        if layout is None:
-            cut = bytes_diff.cut_new(body, len(payload), make)
+        if len(payload) <= MAX_INLINE:
+            return Encoded(InlineValue(tag, payload))
+        make_chunk = self._chunk_maker(None if base is None else base.thread_version)
+        if len(payload) <= MIN_CHUNKED:
+            return Encoded(NewValue(tag, PLAIN, b"", len(payload), [make_chunk(payload)]))
+        head, body = chunking.split_header(tag, payload)
+        cached = self._cached_bytes(key, base)
+        if cached is None:
+            cut = bytes_diff.chunk_bytes(body, len(payload), make_chunk)
         else:
-            cut = bytes_diff.cut_against(layout, body, len(payload), make)
+            cut = bytes_diff.diff_chunks(cached, body, len(payload), make_chunk)
         new = NewValue(tag, PLAIN, head, len(payload), cut.items, _chunked(base))
 
-        def remembered(place: Place, stored: Chunked, chunk_runs: list[Run]) -> Layout:
-            return PlainLayout(place, stored, chunk_runs, body, cut.ends)
+        def remembered(
+            thread_version: ThreadVersion, stored: ChunkedValue, chunk_ranges: list[ChunkRange]
+        ) -> CachedValue:
+            return CachedBytes(thread_version, stored, chunk_ranges, body, cut.ends)
 
         return Encoded(new, remembered)
 
-    def encode_record_part(self, value: Any) -> NewValue | Inline:
+    def encode_record_part(self, value: Any) -> NewValue | InlineValue:
         """Encode what is not a channel's: it stands in the record unless it is large."""
         tag, payload = serializer.dumps(self._serde, value)
         if len(payload) <= MAX_RECORD_PART:
-            return Inline(tag, payload)
-        cut = bytes_diff.cut_new(payload, len(payload), self._maker(None))
+            return InlineValue(tag, payload)
+        cut = bytes_diff.chunk_bytes(payload, len(payload), self._chunk_maker(None))
         return NewValue(tag, PLAIN, b"", len(payload), cut.items)
 
-    def _encode_messages(self, key: ChannelKey, value: Any, base: Base | None) -> Encoded | None:
-        wrapper = self._wrapper
+    def _encode_messages(
+        self, key: ChannelKey, value: Any, base: ParentValue | None
+    ) -> Encoded | None:
+        wrapper = self._snapshot_format
         wrapped = wrapper is not None and type(value) is wrapper.kind
         if wrapped:
             value = value.value
@@ -153,13 +170,13 @@ class ValueCodec:
         values: list[Any] = [value] if single else value
         found = message_list.encode(
             values,
-            self._message_layout(key, base, wrapped=wrapped),
+            self._cached_messages(key, base, wrapped=wrapped),
             self._dumps_array,
-            self._maker(None if base is None else base.place),
+            self._chunk_maker(None if base is None else base.thread_version),
         )
         if found is None:
             return None
-        head = b"" if single else chunking.array_head(len(values))
+        head = b"" if single else chunking.array_header(len(values))
         if wrapper is not None and wrapped:
             if len(head) + found.length >= delta_snapshot.LIMIT:
                 return None
@@ -167,22 +184,30 @@ class ValueCodec:
         size = len(head) + found.length
         new = NewValue("msgpack", MESSAGES, head, size, found.items, _chunked(base))
 
-        def remembered(place: Place, stored: Chunked, chunk_runs: list[Run]) -> Layout:
-            return MessageLayout(place, stored, chunk_runs, found.elements, found.known)
+        def remembered(
+            thread_version: ThreadVersion, stored: ChunkedValue, chunk_ranges: list[ChunkRange]
+        ) -> CachedValue:
+            return CachedMessages(
+                thread_version, stored, chunk_ranges, found.elements, found.list_fingerprint
+            )
 
         return Encoded(new, remembered)
 
-    def inherit(self, stored: StoredValue, place: Place | None) -> Encoded | StoredValue:
+    def inherit(
+        self, stored: StoredValue, thread_version: ThreadVersion | None
+    ) -> Encoded | StoredValue:
         """A parent's value, as its child has it."""
-        if isinstance(stored, Chunked) or len(stored.payload) <= INHERITED_INLINE:
+        if isinstance(stored, ChunkedValue) or len(stored.payload) <= MAX_INHERITED_INLINE:
             return stored
-        part = self._maker(place)(stored.payload)
+        part = self._chunk_maker(thread_version)(stored.payload)
         return Encoded(NewValue(stored.tag, PLAIN, b"", len(part.raw), [part]))
 
-    def remember(self, key: ChannelKey, made: Encoded, place: Place, kept: Kept) -> None:
+    def remember(
+        self, key: ChannelKey, made: Encoded, thread_version: ThreadVersion, kept: StoredResult
+    ) -> None:
         """Keep in mind a value that is its channel's now."""
-        if made.layout is not None and isinstance(kept.value, Chunked):
-            self._cache.put(key, made.layout(place, kept.value, kept.runs))
+        if made.cached is not None and isinstance(kept.value, ChunkedValue):
+            self._cache.put(key, made.cached(thread_version, kept.value, kept.ranges))
 
     def _dumps_array(self, values: list[Any]) -> bytes | None:
         try:
@@ -195,89 +220,92 @@ class ValueCodec:
         values: list[Any] = serializer.loads(self._serde, "msgpack", encoded)
         return values
 
-    def _maker(self, place: Place | None) -> Callable[[bytes], Part]:
+    def _chunk_maker(self, thread_version: ThreadVersion | None) -> Callable[[bytes], NewChunk]:
         """Makes parts; those that the thread seems to have are not compressed in vain."""
 
-        def make(raw: bytes) -> Part:
+        def make_chunk(raw: bytes) -> NewChunk:
             mark = digest(raw)
-            if place is not None and self._hints.get(place, mark) is not None:
-                return Part(raw, mark, None)
-            return Part(raw, mark, envelope.pack(raw, self._level))
+            if (
+                thread_version is not None
+                and self._dedup_cache.get(thread_version, mark) is not None
+            ):
+                return NewChunk(raw, mark, None)
+            return NewChunk(raw, mark, envelope.pack(raw, self._level))
 
-        return make
+        return make_chunk
 
-    def _plain_layout(self, key: ChannelKey, base: Base | None) -> PlainLayout | None:
+    def _cached_bytes(self, key: ChannelKey, base: ParentValue | None) -> CachedBytes | None:
         if base is None:
             return None
-        layout = self._cache.get(key, base.place)
-        if isinstance(layout, PlainLayout):
-            return layout  # any earlier value of the channel will do: its chunks are still there
+        cached = self._cache.get(key, base.thread_version)
+        if isinstance(cached, CachedBytes):
+            return cached  # any earlier value of the channel will do: its chunks are still there
         stored = _chunked(base)
-        if stored is None or stored.shape != PLAIN:
+        if stored is None or stored.encoding != PLAIN:
             return None
         with base.snapshot() as snapshot:
-            return _read_plain(stored, base.place, snapshot)
+            return _read_plain(stored, base.thread_version, snapshot)
 
-    def _message_layout(
-        self, key: ChannelKey, base: Base | None, *, wrapped: bool
-    ) -> MessageLayout | None:
+    def _cached_messages(
+        self, key: ChannelKey, base: ParentValue | None, *, wrapped: bool
+    ) -> CachedMessages | None:
         if base is None:
             return None
         stored = _chunked(base)
-        layout = self._cache.get(key, base.place)
-        if stored is None and wrapped and isinstance(layout, MessageLayout):
-            return layout  # the snapshot before: what came between has no value of the channel
-        if stored is None or stored.shape != MESSAGES:
+        cached = self._cache.get(key, base.thread_version)
+        if stored is None and wrapped and isinstance(cached, CachedMessages):
+            return cached  # the snapshot before: what came between has no value of the channel
+        if stored is None or stored.encoding != MESSAGES:
             return None
-        if isinstance(layout, MessageLayout) and layout.stored == stored:
-            return layout
+        if isinstance(cached, CachedMessages) and cached.stored == stored:
+            return cached
         with base.snapshot() as snapshot:
-            return _read_messages(stored, base.place, snapshot, layout)
+            return _read_messages(stored, base.thread_version, snapshot, cached)
 
     def fetch(
-        self, key: LayoutKey, stored: StoredValue, place: Place, snapshot: Snapshot
+        self, key: CacheKey, stored: StoredValue, thread_version: ThreadVersion, snapshot: Snapshot
     ) -> Callable[[], Any]:
         """Read a value from the store; what is returned makes the Python value, at any later time.
 
         Raises:
             DamagedError: The value is not what was stored.
         """
-        if isinstance(stored, Inline):
+        if isinstance(stored, InlineValue):
             return lambda: serializer.loads(self._serde, stored.tag, stored.payload)
-        layout = self._cache.get(key, place)
-        known = layout is not None and layout.stored == stored
+        cached = self._cache.get(key, thread_version)
+        known = cached is not None and cached.stored == stored
         finish = self._of_messages(stored)
         if finish is not None:
-            if not known or not isinstance(layout, MessageLayout):
-                old = layout
-                layout = _read_messages(stored, place, snapshot, old)
-                if not _is_head(layout, old):
-                    self._cache.put(key, layout)
-            elements = layout.elements
+            if not known or not isinstance(cached, CachedMessages):
+                old = cached
+                cached = _read_messages(stored, thread_version, snapshot, old)
+                if not _is_head(cached, old):
+                    self._cache.put(key, cached)
+            elements = cached.elements
             return lambda: finish(message_list.build(elements, self._loads_array))
-        if not known or not isinstance(layout, PlainLayout):
-            layout = _read_plain(stored, place, snapshot)
-            if stored.shape == PLAIN and stored.size > SMALL:
-                self._cache.put(key, layout)
-        body = layout.body
+        if not known or not isinstance(cached, CachedBytes):
+            cached = _read_plain(stored, thread_version, snapshot)
+            if stored.encoding == PLAIN and stored.size > MIN_CHUNKED:
+                self._cache.put(key, cached)
+        body = cached.body
         return lambda: serializer.loads(self._serde, stored.tag, stored.head + body)
 
-    def _of_messages(self, stored: Chunked) -> Callable[[list[Any]], Any] | None:
+    def _of_messages(self, stored: ChunkedValue) -> Callable[[list[Any]], Any] | None:
         """What makes a value of its messages; None if it is not rebuilt from messages."""
-        if stored.shape != MESSAGES or not self._by_message:
+        if stored.encoding != MESSAGES or not self._by_message:
             return None
         if not stored.head:
             return itemgetter(0)
         if delta_snapshot.inner_head(stored.head) == stored.head:
             return _unchanged
-        wrapper = self._wrapper
+        wrapper = self._snapshot_format
         return wrapper.kind if wrapper and wrapper.is_around(stored.head, stored.size) else None
 
     def fetch_write(
-        self, stored: StoredValue, place: Place, snapshot: Snapshot
+        self, stored: StoredValue, thread_version: ThreadVersion, snapshot: Snapshot
     ) -> Callable[[], Any]:
         """The same for what a channel is rebuilt from: a write, which never changes."""
-        return self.fetch(WriteKey(place, stored), stored, place, snapshot)
+        return self.fetch(WriteKey(thread_version, stored), stored, thread_version, snapshot)
 
     def fetch_once(self, stored: StoredValue, snapshot: Snapshot) -> Callable[[], Any]:
         """The same for what is not to be remembered."""
@@ -298,11 +326,13 @@ class ValueCodec:
             raise DamagedError(f"there is {type(value).__name__} where a map was stored")
         return value
 
-    def effort(self, key: ChannelKey, stored: StoredValue, place: Place) -> int:
+    def decode_cost(
+        self, key: ChannelKey, stored: StoredValue, thread_version: ThreadVersion
+    ) -> int:
         """Bytes that have to be decoded to rebuild a value; messages with images count for less."""
-        layout = self._cache.get(key, place) if isinstance(stored, Chunked) else None
-        if isinstance(layout, MessageLayout) and layout.stored == stored:
-            return stored.size // _IMAGE_SPEED
+        cached = self._cache.get(key, thread_version) if isinstance(stored, ChunkedValue) else None
+        if isinstance(cached, CachedMessages) and cached.stored == stored:
+            return stored.size // TEMPLATE_SPEEDUP
         return stored.size
 
 
@@ -310,35 +340,44 @@ def _unchanged(values: list[Any]) -> list[Any]:
     return values
 
 
-_IMAGE_SPEED = 6  # a rough weight: rebuilding a message from its image against decoding it
+TEMPLATE_SPEEDUP = 6  # a rough weight: rebuilding a message from its image against decoding it
 
 
-def _read_plain(stored: Chunked, place: Place, snapshot: Snapshot) -> PlainLayout:
-    chunk_runs = snapshot.runs(stored)
-    parts = snapshot.chunks(chunk_runs, stored.size)
+def _read_plain(
+    stored: ChunkedValue, thread_version: ThreadVersion, snapshot: Snapshot
+) -> CachedBytes:
+    chunk_ranges = snapshot.ranges(stored)
+    parts = snapshot.chunks(chunk_ranges, stored.size)
     body = b"".join(parts)
     snapshot.check_size(stored, body)
-    return PlainLayout(place, stored, chunk_runs, body, ends_of(parts))
+    return CachedBytes(thread_version, stored, chunk_ranges, body, ends_of(parts))
 
 
 def _read_messages(
-    stored: Chunked, place: Place, snapshot: Snapshot, layout: Layout | None
-) -> MessageLayout:
-    old = layout if isinstance(layout, MessageLayout) else None
+    stored: ChunkedValue,
+    thread_version: ThreadVersion,
+    snapshot: Snapshot,
+    cached: CachedValue | None,
+) -> CachedMessages:
+    old = cached if isinstance(cached, CachedMessages) else None
     return message_list.read(
-        place, stored, snapshot.runs(stored), old, lambda runs: snapshot.chunks(runs, stored.size)
+        thread_version,
+        stored,
+        snapshot.ranges(stored),
+        old,
+        lambda ranges: snapshot.chunks(ranges, stored.size),
     )
 
 
-def _is_head(layout: MessageLayout, other: Layout | None) -> bool:
+def _is_head(cached: CachedMessages, other: CachedValue | None) -> bool:
     """Whether a list is the beginning of another one, as when history is walked backwards."""
-    count = len(layout.elements)
+    count = len(cached.elements)
     return (
-        isinstance(other, MessageLayout)
+        isinstance(other, CachedMessages)
         and 0 < count < len(other.elements)
-        and other.elements[count - 1] is layout.elements[-1]
+        and other.elements[count - 1] is cached.elements[-1]
     )
 
 
-def _chunked(base: Base | None) -> Chunked | None:
-    return base.stored if base is not None and isinstance(base.stored, Chunked) else None
+def _chunked(base: ParentValue | None) -> ChunkedValue | None:
+    return base.stored if base is not None and isinstance(base.stored, ChunkedValue) else None

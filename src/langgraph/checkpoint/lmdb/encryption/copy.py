@@ -15,7 +15,7 @@ _BATCH = 4 << 20  # bytes in a transaction
 _END = b"\xff" * 512
 
 
-def transfer(source: KeyValueStore, target: KeyValueStore) -> None:
+def copy_store(source: KeyValueStore, target: KeyValueStore) -> None:
     """Copy one snapshot of a store to an empty one.
 
     The record without which nothing is a store comes last: an unfinished copy is none.

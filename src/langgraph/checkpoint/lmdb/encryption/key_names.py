@@ -19,20 +19,20 @@ from langgraph.checkpoint.lmdb.format import keys
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LETTERS = frozenset((b"T", b"m", b"n", b"r"))
+ENCRYPTED_KINDS = frozenset((b"T", b"m", b"n", b"r"))
 """Of the keys that hold names, or hashes of them."""
-CHANGED = LETTERS | {b"\x00", b""}
+NEEDS_MAPPING = ENCRYPTED_KINDS | {b"\x00", b""}
 """What keys and bounds begin with that may not be stored as they are."""
 _HASH_SIZE = 8
 _TAG_SIZE = 16
 _BLOCK = 16
-_ZONES = tuple(sorted((HEADER, *LETTERS)))
+_ZONES = tuple(sorted((HEADER, *ENCRYPTED_KINDS)))
 
 
-def private_part(key: bytes) -> tuple[int, int | None] | None:
+def name_span(key: bytes) -> tuple[int, int | None] | None:
     """Where a key holds a name, or the hash of one: the offset, and the length if more follows."""
     letter = key[:1]
-    if letter not in LETTERS:
+    if letter not in ENCRYPTED_KINDS:
         return None
     if letter == b"n":
         try:
@@ -42,7 +42,7 @@ def private_part(key: bytes) -> tuple[int, int | None] | None:
     return 1, None if letter == b"T" else _HASH_SIZE
 
 
-class Piece(NamedTuple):
+class RangePart(NamedTuple):
     """A part of a range.
 
     Attributes:
@@ -63,7 +63,7 @@ class Piece(NamedTuple):
     stored_head: bytes
 
 
-class PrivateKeys:
+class KeyNameCipher:
     """Plain keys to stored ones, and back.
 
     Args:
@@ -79,7 +79,7 @@ class PrivateKeys:
         """The key that the inner store has for a plain key; the same object if it is the same."""
         if key == HEADER:
             raise ValueError(f"the key {key!r} is the encryption's own")
-        found = private_part(key)
+        found = name_span(key)
         if found is None:
             return key
         begin, size = found
@@ -94,7 +94,7 @@ class PrivateKeys:
     def plain(self, stored: bytes) -> bytes:
         """The plain key of a stored one; one that nobody encrypted with this secret stays as it
         is, and no plain key leads to it but itself."""
-        found = private_part(stored)
+        found = name_span(stored)
         if found is None:
             return stored
         begin, size = found
@@ -107,28 +107,28 @@ class PrivateKeys:
             return stored
         return stored[:begin] + (_unpad(part) if size is None else part) + stored[end:]
 
-    def pieces(self, start: bytes, stop: bytes) -> Iterator[Piece]:
+    def pieces(self, start: bytes, stop: bytes) -> Iterator[RangePart]:
         """A range of plain keys in ascending parts, each a range of stored keys."""
         for zone in _ZONES:
             if start >= stop:
                 return
             if zone >= stop:
                 break
-            end = keys.after(zone) if zone in LETTERS else zone + b"\x00"
+            end = keys.after(zone) if zone in ENCRYPTED_KINDS else zone + b"\x00"
             if end <= start:
                 continue
             if start < zone:
-                yield Piece(start, zone, start, zone, b"", b"")
+                yield RangePart(start, zone, start, zone, b"", b"")
                 start = zone
-            if zone in LETTERS:
+            if zone in ENCRYPTED_KINDS:
                 yield self._inside(start, min(stop, end))
             start = end
         if start < stop:
-            yield Piece(start, stop, start, stop, b"", b"")
+            yield RangePart(start, stop, start, stop, b"", b"")
 
-    def _inside(self, start: bytes, stop: bytes) -> Piece:
+    def _inside(self, start: bytes, stop: bytes) -> RangePart:
         """The part of a range that is within one letter."""
-        found = private_part(start)
+        found = name_span(start)
         if found is not None and found[1] is not None:
             end = found[0] + found[1]
             whole = start[:end]
@@ -136,9 +136,9 @@ class PrivateKeys:
                 stored = self.stored(whole)
                 inside = stop.startswith(whole)
                 high = stored + stop[end:] if inside else keys.after(stored)
-                return Piece(start, stop, stored + start[end:], high, whole, stored)
+                return RangePart(start, stop, stored + start[end:], high, whole, stored)
         low, high = stored_bounds(start, stop)
-        return Piece(start, stop, low, high, None, b"")
+        return RangePart(start, stop, low, high, None, b"")
 
 
 def visible_head(key: bytes) -> bytes:
@@ -146,7 +146,7 @@ def visible_head(key: bytes) -> bytes:
 
     Plain keys sort by their heads first, and so do stored ones.
     """
-    found = private_part(key)
+    found = name_span(key)
     return key if found is None else key[: found[0]]
 
 

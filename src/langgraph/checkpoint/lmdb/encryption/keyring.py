@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from langgraph.checkpoint.lmdb.encryption.key_names import PrivateKeys
+from langgraph.checkpoint.lmdb.encryption.key_names import KeyNameCipher
 from langgraph.checkpoint.lmdb.encryption.opening import HEADER, KEY_SIZE
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, PlaintextRecordError
 from langgraph.checkpoint.lmdb.format import envelope
@@ -81,13 +81,13 @@ class Keyring:
     slots: tuple[Slot, ...]
     secret: bytes = field(repr=False)
     data: dict[int, bytes] = field(repr=False)
-    names: PrivateKeys = field(init=False, repr=False)
+    names: KeyNameCipher = field(init=False, repr=False)
     _ciphers: dict[bytes, AESGCM] = field(init=False, repr=False)
     _new: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         ciphers = {bytes((_MARK, number)): AESGCM(key) for number, key in self.data.items()}
-        object.__setattr__(self, "names", PrivateKeys(self.secret))
+        object.__setattr__(self, "names", KeyNameCipher(self.secret))
         object.__setattr__(self, "_ciphers", ciphers)
         object.__setattr__(self, "_new", [*ciphers][-1])
 
@@ -123,7 +123,7 @@ class Keyring:
                 slot.nonce, slot.sealed, HEADER + slot.salt + slot.check
             )
         except (InvalidTag, ValueError):
-            envelope.damaged(HEADER, "the keys in it do not decrypt")
+            envelope.raise_damaged(HEADER, "the keys in it do not decrypt")
         secret, data = envelope.decode(HEADER, secrets)
         return cls(header, slots, secret, {number: bytes(key) for number, key in data})
 
@@ -169,7 +169,7 @@ class Keyring:
             except InvalidTag:
                 pass
         refuse(key, stored)
-        return envelope.damaged(
+        return envelope.raise_damaged(
             key, "it does not decrypt: it was changed, or put in another's place"
         )
 
@@ -205,5 +205,5 @@ def _read_slots(header: bytes) -> tuple[Slot, ...]:
         if not 1 <= len(slots) <= _MAX_SLOTS or not all(type(part) is bytes for part in parts):
             raise ValueError("its slots are none")
     except (TypeError, ValueError) as error:
-        envelope.damaged(HEADER, f"its fields are not those of a header: {error}")
+        envelope.raise_damaged(HEADER, f"its fields are not those of a header: {error}")
     return slots

@@ -30,7 +30,9 @@ KEY_SIZE = 32
 _ADVICE = f"Use {KEY_SIZE} random bytes, as os.urandom({KEY_SIZE}) makes them, once for each store."
 
 
-def unlock(kv: KeyValueStore, key: EncryptionKey | None, *, new: bool = False) -> KeyValueStore:
+def open_encrypted(
+    kv: KeyValueStore, key: EncryptionKey | None, *, new: bool = False
+) -> KeyValueStore:
     """The plain view of a store: the store itself, unless it is encrypted or is to be.
 
     Args:
@@ -63,7 +65,7 @@ def unlock(kv: KeyValueStore, key: EncryptionKey | None, *, new: bool = False) -
 def rotation(
     kv: KeyValueStore, key: EncryptionKey
 ) -> Generator[Callable[[Writer], bytes | None], bytes | None, None]:
-    """The steps that change the key of a store that `unlock` gave, as `rotation.rotate` has them.
+    """The steps that change the key of a store that `open_encrypted` gave, as `rotation.rotate` has them.
 
     Raises:
         NotEncryptedError: The store is not encrypted.

@@ -12,15 +12,15 @@ from itertools import chain, groupby
 from typing import TYPE_CHECKING, TypeVar
 
 from langgraph.checkpoint.lmdb.encryption.key_names import (
-    CHANGED,
-    LETTERS,
+    ENCRYPTED_KINDS,
+    NEEDS_MAPPING,
     stored_bounds,
     visible_head,
 )
 from langgraph.checkpoint.lmdb.encryption.keyring import Keyring, refuse
 from langgraph.checkpoint.lmdb.encryption.opening import HEADER
 from langgraph.checkpoint.lmdb.errors import NotEncryptedError
-from langgraph.checkpoint.lmdb.format.envelope import damaged
+from langgraph.checkpoint.lmdb.format.envelope import raise_damaged
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from langgraph.checkpoint.lmdb.encryption.key_names import Piece
+    from langgraph.checkpoint.lmdb.encryption.key_names import RangePart
     from langgraph.checkpoint.lmdb.encryption.keyring import Slot
     from langgraph.checkpoint.lmdb.encryption.opening import KeySource
     from langgraph.checkpoint.lmdb.kv.base import Progress
@@ -72,7 +72,7 @@ class EncryptedReader(Reader):
                 self._begin(inner)
             except HeaderChangedError as changed:
                 context.__exit__(*sys.exc_info())
-                self._store.unlock(changed.header)  # may take long: not in the transaction
+                self._store.open_encrypted(changed.header)  # may take long: not in the transaction
             except BaseException:
                 context.__exit__(*sys.exc_info())
                 raise
@@ -96,7 +96,7 @@ class EncryptedReader(Reader):
             raise HeaderChangedError(header)
 
     def get(self, key: bytes) -> bytes | None:
-        value = self._stored(key) if key[:1] in CHANGED else self._inner.get(key)
+        value = self._stored(key) if key[:1] in NEEDS_MAPPING else self._inner.get(key)
         return self.keyring.decrypt(key, value) if value else value
 
     def raw(self, key: bytes) -> tuple[bytes, bytes] | None:
@@ -108,7 +108,7 @@ class EncryptedReader(Reader):
         self, start: bytes, stop: bytes, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         decrypt = self.keyring.decrypt
-        if start[:1] == stop[:1] and start[:1] not in CHANGED:
+        if start[:1] == stop[:1] and start[:1] not in NEEDS_MAPPING:
             for key, value in self._inner.range(start, stop, reverse=reverse):
                 yield key, decrypt(key, value) if value else value
             return
@@ -123,7 +123,7 @@ class EncryptedReader(Reader):
                 yield key, decrypt(key, value) if value else value
 
     def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
-        if start[:1] == stop[:1] and start[:1] not in CHANGED:
+        if start[:1] == stop[:1] and start[:1] not in NEEDS_MAPPING:
             return self._inner.keys(start, stop, reverse=reverse)
         return self._plain_keys(start, stop, reverse)
 
@@ -137,7 +137,7 @@ class EncryptedReader(Reader):
             for key in self._inner.keys(piece.low, piece.high, reverse=reverse):
                 yield head + key[cut:] if cut else key
 
-    def _pieces(self, start: bytes, stop: bytes, reverse: bool) -> list[Piece]:
+    def _pieces(self, start: bytes, stop: bytes, reverse: bool) -> list[RangePart]:
         pieces = list(self.keyring.names.pieces(start, stop))
         return pieces[::-1] if reverse else pieces
 
@@ -160,11 +160,11 @@ class EncryptedReader(Reader):
             value = self._inner.get(key)
             if value is not None:
                 refuse(key, value)
-                damaged(key, "its key does not decrypt")
+                raise_damaged(key, "its key does not decrypt")
         return value
 
     def _sorted(
-        self, piece: Piece, reverse: bool, read: Callable[[bytes], bytes | None]
+        self, piece: RangePart, reverse: bool, read: Callable[[bytes], bytes | None]
     ) -> Iterator[tuple[bytes, bytes]]:
         """The plain keys of a piece in order, each with what `read` gives when it is reached."""
         start, stop = piece.start, piece.stop
@@ -206,7 +206,7 @@ class EncryptedWriter(EncryptedReader, Writer):
 
     def put(self, key: bytes, value: bytes) -> None:
         name = self.keyring.names.stored(key)
-        if key[:1] in LETTERS and self.inner.get(name) is None:
+        if key[:1] in ENCRYPTED_KINDS and self.inner.get(name) is None:
             self._inserted += 1
         self.inner.put(name, self.keyring.encrypt(key, value) if value else value)
 
@@ -273,14 +273,14 @@ class EncryptedStore(KeyValueStore):
         keyring = Keyring.fresh() if header is None else Keyring.open(header, source)
         return cls(inner, source, keyring)
 
-    def unlock(self, header: bytes | None) -> None:
+    def open_encrypted(self, header: bytes | None) -> None:
         """Read the keys of another header from now on.
 
         Raises:
             WrongKeyError: The user's key does not open it.
         """
         if header is None:
-            damaged(HEADER, "it is gone")
+            raise_damaged(HEADER, "it is gone")
         self.keyring = Keyring.open(header, self._source)
 
     def prefer(self, key: bytes) -> None:
@@ -308,7 +308,7 @@ class EncryptedStore(KeyValueStore):
                 return self.inner.write(lambda writer: apply(EncryptedWriter(self, writer)))
             except HeaderChangedError as changed:
                 header = changed.header
-            self.unlock(header)
+            self.open_encrypted(header)
 
     @property
     def folder(self) -> str | None:

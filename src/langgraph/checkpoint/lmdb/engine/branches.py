@@ -63,13 +63,13 @@ def _parents(reader: Reader, thread: int, namespace: int) -> dict[str, str | Non
     ids: dict[bytes, str] = {}
     for key in reader.keys(prefix, keys.after(prefix)):
         part = key[len(prefix) :]
-        if keys.is_cut(part):
+        if keys.is_truncated(part):
             record = reader.get(key)
             assert record is not None, "seen just before, in the same transaction"
             ids[part] = checkpoints.decode(key, record, thread, namespace).id
         else:
             ids[part] = keys.decoded(part, key)
-    by_hash = {keys.hashed(checkpoint_id): checkpoint_id for checkpoint_id in ids.values()}
+    by_hash = {keys.hash64(checkpoint_id): checkpoint_id for checkpoint_id in ids.values()}
     parents: dict[str, str | None] = dict.fromkeys(ids.values())
     prefix = keys.of_namespace(b"k", thread, namespace)
     for key in reader.keys(prefix, keys.after(prefix)):

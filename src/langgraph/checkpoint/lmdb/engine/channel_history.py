@@ -69,7 +69,7 @@ def history(
     missing = walk.found.keys() - walk.done
     if walk.lost and missing:
         what = f"the past of {', '.join(map(repr, sorted(missing)))} was lost when it was repaired"
-        envelope.damaged(keys.checkpoint(thread, namespace, checkpoint.id), what)
+        envelope.raise_damaged(keys.checkpoint(thread, namespace, checkpoint.id), what)
     return walk.found
 
 
@@ -95,12 +95,12 @@ def _follow(
     current = checkpoint
     try:
         while count is None or len(done) < count:
-            for channel, folded in read_folded(reader, thread, namespace, current.id).items():
+            for channel, compacted in read_compacted(reader, thread, namespace, current.id).items():
                 if channel is None:
                     walk.lost = True
                 elif wanted(channel) and channel not in done:
-                    found.setdefault(channel, ChannelHistory()).writes += reversed(folded.writes)
-                    walk.close(channel, folded.seed)
+                    found.setdefault(channel, ChannelHistory()).writes += reversed(compacted.writes)
+                    walk.close(channel, compacted.seed)
             parent = None
             if current.parent is not None and current.parent not in visited:
                 parent = checkpoints.read(reader, thread, namespace, current.parent)
@@ -125,7 +125,7 @@ def _follow(
         entry.writes.reverse()
 
 
-def fold(
+def compact(
     writer: Writer,
     thread: int,
     namespace: int,
@@ -147,7 +147,7 @@ def fold(
     """
     walk = _Walk({})
     if checkpoint.parent is None:
-        old = read_folded(writer, thread, namespace, checkpoint.id)
+        old = read_compacted(writer, thread, namespace, checkpoint.id)
         if old:
             return None not in old
     _follow(
@@ -166,7 +166,7 @@ def fold(
             if not all(map(is_sound, values if entry.seed is None else [*values, entry.seed])):
                 del walk.found[channel]
                 walk.lost = True
-    prefix = keys.folded(thread, namespace, checkpoint.id)
+    prefix = keys.compacted(thread, namespace, checkpoint.id)
     writer.delete_range(prefix, keys.after(prefix))
     number = 0
 
@@ -193,17 +193,17 @@ def mark_lost(
 ) -> None:
     """Note, in place of what was folded into a checkpoint, that the history before it is lost."""
     remove(writer, thread, namespace, checkpoint_id)
-    key = keys.folded(thread, namespace, checkpoint_id) + keys.number(0)
+    key = keys.compacted(thread, namespace, checkpoint_id) + keys.number(0)
     payload = envelope.encode((None, None, []))
     writer.put(key, envelope.seal(key, envelope.pack(payload, level)))
 
 
-def read_folded(
+def read_compacted(
     reader: Reader, thread: int, namespace: int, checkpoint_id: str
 ) -> dict[str | None, ChannelHistory]:
     """The history that was folded into a checkpoint, by channel; None: there was more, which is
     lost."""
-    prefix = keys.folded(thread, namespace, checkpoint_id)
+    prefix = keys.compacted(thread, namespace, checkpoint_id)
     found: dict[str | None, ChannelHistory] = {}
     for key, record in reader.range(prefix, keys.after(prefix)):
         channel, seed, rows = decode(key, record)
@@ -232,10 +232,10 @@ def decode(key: bytes, record: bytes) -> tuple[str | None, StoredValue | None, l
             [(task_id, stored_value(value)) for task_id, value in rows],
         )
     except (TypeError, ValueError) as error:
-        envelope.damaged(key, f"its fields are not those of a folded history: {error}")
+        envelope.raise_damaged(key, f"its fields are not those of a folded history: {error}")
 
 
-def folded_values(
+def compacted_values(
     reader: Reader, thread: int, namespace: int
 ) -> Iterator[tuple[list[StoredValue], int]]:
     """The values of each record of folded history in a namespace, and the bytes of its key and
@@ -249,5 +249,5 @@ def folded_values(
 
 def remove(writer: Writer, thread: int, namespace: int, checkpoint_id: str) -> None:
     """Delete what was folded into a checkpoint."""
-    prefix = keys.folded(thread, namespace, checkpoint_id)
+    prefix = keys.compacted(thread, namespace, checkpoint_id)
     writer.delete_range(prefix, keys.after(prefix))

@@ -36,9 +36,9 @@ class CheckpointRecord:
     versions: dict[str, Version]
     values: dict[str, StoredValue]
     """Of each channel that has a value; its version is in `versions`."""
-    labels: list[bytes]
+    terms: list[bytes]
     """What an index leads to this checkpoint by."""
-    thread_labels: list[bytes]
+    thread_terms: list[bytes]
     """What an index leads to its thread by."""
 
     def payload(self) -> bytes:
@@ -53,9 +53,9 @@ class CheckpointRecord:
                 self.metadata,
                 self.versions,
                 self.values,
-                b"".join(self.labels),
-                b"".join(self.thread_labels),
-                self.id if keys.is_cut(keys.text(self.id)) else None,
+                b"".join(self.terms),
+                b"".join(self.thread_terms),
+                self.id if keys.is_truncated(keys.text(self.id)) else None,
             )
         )
 
@@ -73,8 +73,8 @@ def write(
     writer.put(key, sealed)
     for entry in _index_entries(thread, namespace, record):
         writer.put(entry, b"")
-    for label in record.thread_labels:
-        entry = keys.thread_labelled(label, thread)
+    for term in record.thread_terms:
+        entry = keys.thread_with_term(term, thread)
         if writer.get(entry) is None:
             writer.put(entry, b"")
     return len(key) + len(sealed)
@@ -91,8 +91,8 @@ def remove(writer: Writer, thread: int, namespace: int, record: CheckpointRecord
 def _index_entries(thread: int, namespace: int, record: CheckpointRecord) -> Iterator[bytes]:
     if record.parent is not None:
         yield keys.children(thread, namespace, record.parent) + keys.text(record.id)
-    for label in record.labels:
-        yield keys.labelled(label, record.id, thread, namespace)
+    for term in record.terms:
+        yield keys.with_term(term, record.id, thread, namespace)
 
 
 def read(
@@ -113,16 +113,16 @@ def decode(key: bytes, record: bytes, thread: int, namespace: int) -> Checkpoint
     fields: list[Any] = envelope.decode(key, envelope.unseal(key, record))
     try:
         stored, parent, run_id, root, body, metadata, versions, values = fields[:8]
-        labels, thread_labels, full_id = fields[8:]
+        terms, thread_terms, full_id = fields[8:]
         part = key[len(keys.checkpoints(thread, namespace)) :]
         if (
             not all(map(envelope.is_text, (parent, run_id, root, full_id)))
             or not envelope.is_count(stored)
             or not all(map(_is_version, versions.values()))
             or not {str}.issuperset(map(type, [*versions, *values]))
-            or not {bytes}.issuperset((type(labels), type(thread_labels)))
-            or (len(labels) | len(thread_labels)) % keys.HASH_SIZE
-            or (keys.is_cut(part) if full_id is None else keys.text(full_id) != part)
+            or not {bytes}.issuperset((type(terms), type(thread_terms)))
+            or (len(terms) | len(thread_terms)) % keys.HASH_SIZE
+            or (keys.is_truncated(part) if full_id is None else keys.text(full_id) != part)
         ):
             raise ValueError("some are of another kind")
         return CheckpointRecord(
@@ -135,15 +135,15 @@ def decode(key: bytes, record: bytes, thread: int, namespace: int) -> Checkpoint
             stored_value(metadata),
             versions,
             {channel: stored_value(value) for channel, value in values.items()},
-            _split(labels),
-            _split(thread_labels),
+            _split(terms),
+            _split(thread_terms),
         )
     except (AttributeError, TypeError, ValueError) as error:
-        envelope.damaged(key, f"its fields are not those of a checkpoint: {error}")
+        envelope.raise_damaged(key, f"its fields are not those of a checkpoint: {error}")
 
 
-def _split(labels: bytes) -> list[bytes]:
-    return [labels[at : at + keys.HASH_SIZE] for at in range(0, len(labels), keys.HASH_SIZE)]
+def _split(terms: bytes) -> list[bytes]:
+    return [terms[at : at + keys.HASH_SIZE] for at in range(0, len(terms), keys.HASH_SIZE)]
 
 
 def _is_version(value: Any) -> bool:
@@ -176,16 +176,16 @@ def latest_before(
     if before is not None:
         part = keys.text(before)
         stop = prefix + part
-        if keys.is_cut(part):
-            group = prefix + keys.cut_group(part)
+        if keys.is_truncated(part):
+            group = prefix + keys.truncated_prefix(part)
             found = _greatest(reader, thread, namespace, group, before)
             if found is not None:
                 return found
             stop = group
     for key in reader.keys(prefix, stop, reverse=True):
         part = key[len(prefix) :]
-        if keys.is_cut(part):
-            return _greatest(reader, thread, namespace, prefix + keys.cut_group(part), None)
+        if keys.is_truncated(part):
+            return _greatest(reader, thread, namespace, prefix + keys.truncated_prefix(part), None)
         return keys.decoded(part, key)
     return None
 
@@ -208,29 +208,29 @@ def child_ids(reader: Reader, thread: int, namespace: int, parent_id: str) -> li
         checkpoint = keys.checkpoints(thread, namespace) + key[len(prefix) :]
         record = reader.get(checkpoint)
         if record is None:
-            envelope.damaged(checkpoint, "the index of children names it, but it is missing")
+            envelope.raise_damaged(checkpoint, "the index of children names it, but it is missing")
         found = decode(checkpoint, record, thread, namespace)
         if found.parent == parent_id:  # else another id of the same hash
             ids.append(found.id)
     return sorted(ids)
 
 
-def labelled(reader: Reader, label: bytes) -> Iterator[tuple[int, int, bytes]]:
+def with_term(reader: Reader, term: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Thread, namespace and key of each checkpoint with a label (or with one of the same hash)."""
-    prefix = keys.label(label)
+    prefix = keys.term(term)
     for key in reader.keys(prefix, keys.after(prefix)):
-        thread, namespace, part = _labelled(key, len(prefix))
+        thread, namespace, part = _with_term(key, len(prefix))
         yield thread, namespace, keys.checkpoints(thread, namespace) + part
 
 
-def _labelled(key: bytes, at: int) -> tuple[int, int, bytes]:
-    part, at = keys.read_ordered_text(key, at)
+def _with_term(key: bytes, at: int) -> tuple[int, int, bytes]:
+    part, at = keys.read_sortable_text(key, at)
     thread, at = keys.read_number(key, at)
     namespace, _ = keys.read_number(key, at)
     return thread, namespace, part
 
 
-class Labelled(NamedTuple):
+class WithTerm(NamedTuple):
     """Where a checkpoint is that an index led to."""
 
     id: str
@@ -238,9 +238,9 @@ class Labelled(NamedTuple):
     namespace: int
 
 
-def newest_labelled(
-    reader: Reader, label: bytes, before: bytes | None, count: int
-) -> tuple[list[Labelled], bytes]:
+def newest_with_term(
+    reader: Reader, term: bytes, before: bytes | None, count: int
+) -> tuple[list[WithTerm], bytes]:
     """Checkpoints with a label, by descending id.
 
     Args:
@@ -250,38 +250,38 @@ def newest_labelled(
     Returns:
         The checkpoints, and where to go on.
     """
-    prefix = keys.label(label)
-    found: list[Labelled] = []
+    prefix = keys.term(term)
+    found: list[WithTerm] = []
     group = b""
     stop = keys.after(prefix) if before is None else before
     for key in reader.keys(prefix, stop, reverse=True):
-        thread, namespace, part = _labelled(key, len(prefix))
+        thread, namespace, part = _with_term(key, len(prefix))
         if len(found) >= count and not (group and part.startswith(group)):
             break
-        group = keys.cut_group(part) if keys.is_cut(part) else b""
+        group = keys.truncated_prefix(part) if keys.is_truncated(part) else b""
         stop = key
         name = keys.decoded(part, key) if not group else None
         if name is None:
             checkpoint = keys.checkpoints(thread, namespace) + part
             record = reader.get(checkpoint)
             if record is None:
-                envelope.damaged(checkpoint, "an index names it, but it is missing")
+                envelope.raise_damaged(checkpoint, "an index names it, but it is missing")
             name = decode(checkpoint, record, thread, namespace).id
-        found.append(Labelled(name, thread, namespace))
+        found.append(WithTerm(name, thread, namespace))
     found.sort(key=lambda row: keys.utf8(row.id), reverse=True)
     return found, stop
 
 
-def labelled_before(label: bytes, before: str) -> bytes:
-    """Where `newest_labelled` has to begin so as not to miss an id below `before`."""
+def with_term_before(term: bytes, before: str) -> bytes:
+    """Where `newest_with_term` has to begin so as not to miss an id below `before`."""
     part = keys.text(before)
-    if keys.is_cut(part):  # ids that share the cut do not sort among one another
-        return keys.after(keys.label(label) + keys.ordered_group(part))
-    return keys.label(label) + keys.ordered_text(before)
+    if keys.is_truncated(part):  # ids that share the cut do not sort among one another
+        return keys.after(keys.term(term) + keys.sortable_truncated_prefix(part))
+    return keys.term(term) + keys.sortable_text(before)
 
 
-def threads_labelled(reader: Reader, label: bytes) -> Iterator[int]:
+def threads_with_term(reader: Reader, term: bytes) -> Iterator[int]:
     """The numbers of the threads with a label (or with one of the same hash)."""
-    prefix = keys.thread_label(label)
+    prefix = keys.thread_term(term)
     for key in reader.keys(prefix, keys.after(prefix)):
         yield keys.read_number(key, len(prefix))[0]

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from langgraph.checkpoint.lmdb.errors import SerializationError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.ranges import (
-    Run,
-    decode_runs,
-    encode_runs,
-    extend,
-    singles,
+    ChunkRange,
+    append_merged,
+    decode_ranges,
+    each_chunk,
+    encode_ranges,
     total,
 )
 
@@ -33,23 +33,23 @@ MAX_VALUE = (1 << 32) - 1
 """Bytes of a value: as many as msgpack can count."""
 MAX_CHUNKS = 1 << 20
 """Chunks of a value, and nodes of a level."""
-MAX_RUNS = 48
+MAX_RANGES = 48
 """Runs that a value may name directly; beyond that they are grouped into nodes."""
 _GROUP_AIM = 16
 _MAX_DEPTH = 8
 
 
-_MAX_ARENAS = 10_000
+_MAX_SEGMENTS = 10_000
 
 
-class Place(NamedTuple):
+class ThreadVersion(NamedTuple):
     """A thread's number and generation: as long as they hold, so does what was read of it."""
 
     number: int
     generation: int
 
 
-class Inline(NamedTuple):
+class InlineValue(NamedTuple):
     """A value that stands in the record itself."""
 
     tag: str
@@ -62,11 +62,11 @@ class Inline(NamedTuple):
         return len(self.payload)
 
 
-class Chunked(NamedTuple):
+class ChunkedValue(NamedTuple):
     """A value whose payload is `head` and then the chunks that it names."""
 
     tag: str
-    shape: int
+    encoding: int
     """What the cutter promised about the chunks; the engine only keeps it."""
     head: bytes
     size: int
@@ -77,11 +77,11 @@ class Chunked(NamedTuple):
     """Encoded runs."""
 
 
-StoredValue: TypeAlias = Inline | Chunked
+StoredValue: TypeAlias = InlineValue | ChunkedValue
 
 
 @dataclass(slots=True)
-class Part:
+class NewChunk:
     """A piece of a value, to become a chunk unless the thread has the same already."""
 
     raw: bytes
@@ -95,7 +95,7 @@ def digest(data: bytes) -> bytes:
     return blake2b(data, digest_size=16).digest()
 
 
-class Hints:
+class DedupCache:
     """Where the parts are that threads stored last, and where their arenas end. Different channels,
     namespaces and pending writes of a thread often get the same content.
 
@@ -108,29 +108,29 @@ class Hints:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._found: dict[tuple[Place, bytes], Run] = {}
-        self._ends: dict[tuple[Place, int], int] = {}
+        self._found: dict[tuple[ThreadVersion, bytes], ChunkRange] = {}
+        self._ends: dict[tuple[ThreadVersion, int], int] = {}
 
-    def get(self, place: Place, part: bytes) -> Run | None:
+    def get(self, thread_version: ThreadVersion, part: bytes) -> ChunkRange | None:
         """Where a thread may have the part of this digest."""
-        return self._found.get((place, part))
+        return self._found.get((thread_version, part))
 
-    def put(self, place: Place, part: bytes, run: Run) -> None:
+    def put(self, thread_version: ThreadVersion, part: bytes, chunk_range: ChunkRange) -> None:
         """Say where a thread has a part."""
         if len(self._found) >= self._limit:
             self._found.clear()
         if self._limit:
-            self._found[place, part] = run
+            self._found[thread_version, part] = chunk_range
 
-    def next_in(self, place: Place, arena: int) -> int | None:
+    def next_in(self, thread_version: ThreadVersion, segment: int) -> int | None:
         """The number that the next chunk of an arena may have."""
-        return self._ends.get((place, arena))
+        return self._ends.get((thread_version, segment))
 
-    def put_next(self, place: Place, arena: int, number: int) -> None:
+    def put_next(self, thread_version: ThreadVersion, segment: int, number: int) -> None:
         """Say which number is free in an arena."""
-        if len(self._ends) >= _MAX_ARENAS:
+        if len(self._ends) >= _MAX_SEGMENTS:
             self._ends.clear()
-        self._ends[place, arena] = number
+        self._ends[thread_version, segment] = number
 
 
 @dataclass(slots=True)
@@ -138,20 +138,20 @@ class NewValue:
     """A value to be stored, as chunks that the store has and such that it has not."""
 
     tag: str
-    shape: int
+    encoding: int
     head: bytes
     size: int
-    items: list[Run | Part]
+    items: list[ChunkRange | NewChunk]
     """In the order of the payload: chunks that the store has, and parts that it may lack."""
-    base: Chunked | None = None
+    base: ChunkedValue | None = None
     """The value whose nodes may be shared."""
 
 
-class Kept(NamedTuple):
+class StoredResult(NamedTuple):
     """A value as it was stored."""
 
     value: StoredValue
-    runs: list[Run]
+    ranges: list[ChunkRange]
     """Of its chunks; none if it was not new."""
 
 
@@ -163,12 +163,12 @@ def stored_value(fields: Sequence[Any]) -> StoredValue:
     """
     kinds = [*map(type, fields)] if type(fields) is list else []
     if kinds == [str, bytes]:
-        return Inline(*fields)
+        return InlineValue(*fields)
     if kinds == [str, int, bytes, int, int, bytes]:
-        value = Chunked(*fields)
+        value = ChunkedValue(*fields)
         if (
             0 <= value.depth <= _MAX_DEPTH
-            and 0 <= value.shape <= envelope.MAX_NUMBER
+            and 0 <= value.encoding <= envelope.MAX_NUMBER
             and len(value.head) <= value.size <= MAX_VALUE
         ):
             return value
@@ -178,108 +178,117 @@ def stored_value(fields: Sequence[Any]) -> StoredValue:
 class ChunkWriter:
     """Appends chunks to the arenas of one thread, in one write transaction."""
 
-    def __init__(self, writer: Writer, place: Place, hints: Hints, level: int | None) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        thread_version: ThreadVersion,
+        dedup_cache: DedupCache,
+        level: int | None,
+    ) -> None:
         self._writer = writer
-        self._place = place
-        self._thread = place.number
-        self._hints = hints
+        self._thread_version = thread_version
+        self._thread = thread_version.number
+        self._dedup_cache = dedup_cache
         self._level = level
         self.written = 0
         """Bytes of the keys and records of chunks."""
 
-    def append(self, arena: int, packed: bytes) -> Run:
+    def append(self, segment: int, packed: bytes) -> ChunkRange:
         """Store one chunk behind the last one of an arena."""
-        prefix = keys.arena(self._thread, arena)
-        seq = self._hints.next_in(self._place, arena)
+        prefix = keys.segment(self._thread, segment)
+        seq = self._dedup_cache.next_in(self._thread_version, segment)
         key = b"" if seq is None else prefix + keys.number(seq)
         if seq is None or self._writer.get(key) is not None:  # another process was here
             seq = 0
             for last in self._writer.keys(prefix, keys.after(prefix), reverse=True):
                 seq = keys.read_number(last, len(prefix))[0] + 1
                 if seq > envelope.MAX_NUMBER:
-                    envelope.damaged(last, "there cannot be so many chunks")
+                    envelope.raise_damaged(last, "there cannot be so many chunks")
                 break
             key = prefix + keys.number(seq)
         sealed = envelope.seal(key, packed)
         self._writer.put(key, sealed)
         self.written += len(key) + len(sealed)
-        self._hints.put_next(self._place, arena, seq + 1)
-        return Run(self._thread, arena, seq, 1)
+        self._dedup_cache.put_next(self._thread_version, segment, seq + 1)
+        return ChunkRange(self._thread, segment, seq, 1)
 
-    def _settle(self, arena: int, part: Part) -> Run:
+    def _find_or_append(self, segment: int, part: NewChunk) -> ChunkRange:
         """The chunk of a part: one that the thread has, or else a new one."""
-        hint = self._hints.get(self._place, part.digest)
+        hint = self._dedup_cache.get(self._thread_version, part.digest)
         if hint is not None:
-            key = keys.arena(hint.owner, hint.arena) + keys.number(hint.start)
+            key = keys.segment(hint.owner, hint.segment) + keys.number(hint.start)
             record = self._writer.get(key)
             if record is not None and envelope.unseal(key, record, MAX_CHUNK) == part.raw:
                 return hint
         packed = part.packed
         if packed is None:
             packed = envelope.pack(part.raw, self._level)
-        run = self.append(arena, packed)
-        self._hints.put(self._place, part.digest, run)
-        return run
+        chunk_range = self.append(segment, packed)
+        self._dedup_cache.put(self._thread_version, part.digest, chunk_range)
+        return chunk_range
 
-    def store(self, value: NewValue, arena: int) -> Kept:
+    def store(self, value: NewValue, segment: int) -> StoredResult:
         """Store what is new of a value.
 
         Args:
             value: The value.
             arena: The even number of the arena for its chunks; the odd one above is for nodes.
         """
-        count = sum(item.length if isinstance(item, Run) else 1 for item in value.items)
+        count = sum(item.length if isinstance(item, ChunkRange) else 1 for item in value.items)
         if value.size > MAX_VALUE or count > MAX_CHUNKS:
             raise SerializationError(
                 f"a value of {value.size} bytes in {count} pieces is too large",
                 advice=f"At most {MAX_VALUE} bytes and {MAX_CHUNKS} pieces can be stored.",
             )
-        runs: list[Run] = []
+        ranges: list[ChunkRange] = []
         for item in value.items:
-            extend(runs, (item if isinstance(item, Run) else self._settle(arena, item),))
-        chunk_runs = runs
+            append_merged(
+                ranges,
+                (item if isinstance(item, ChunkRange) else self._find_or_append(segment, item),),
+            )
+        chunk_ranges = ranges
         depth = 0
-        while len(runs) > MAX_RUNS:
+        while len(ranges) > MAX_RANGES:
             known = self._nodes_of(value.base, depth)
-            nodes: list[Run] = []
-            for group in _groups(runs):
-                payload = encode_runs(group)
+            nodes: list[ChunkRange] = []
+            for group in _groups(ranges):
+                payload = encode_ranges(group)
                 node = known.get(payload)
                 if node is None:
-                    node = self.append(arena + 1, envelope.pack(payload, self._level))
-                extend(nodes, (node,))
-            if len(nodes) >= len(runs):
+                    node = self.append(segment + 1, envelope.pack(payload, self._level))
+                append_merged(nodes, (node,))
+            if len(nodes) >= len(ranges):
                 break
-            runs = nodes
+            ranges = nodes
             depth += 1
-        root = encode_runs(runs)
-        stored = Chunked(value.tag, value.shape, value.head, value.size, depth, root)
-        return Kept(stored, chunk_runs)
+        root = encode_ranges(ranges)
+        stored = ChunkedValue(value.tag, value.encoding, value.head, value.size, depth, root)
+        return StoredResult(stored, chunk_ranges)
 
-    def _nodes_of(self, base: Chunked | None, depth: int) -> dict[bytes, Run]:
+    def _nodes_of(self, base: ChunkedValue | None, depth: int) -> dict[bytes, ChunkRange]:
         """The nodes of a base by what they hold, those at `depth` levels above its chunks."""
         if base is None or base.depth <= depth:
             return {}
-        runs = root_runs(base)
+        ranges = root_ranges(base)
         for _ in range(base.depth - depth - 1):
-            runs = _children(self._writer, runs)
-        return dict(zip(fetch(self._writer, runs), singles(runs), strict=True))
+            ranges = _children(self._writer, ranges)
+        return dict(zip(fetch(self._writer, ranges), each_chunk(ranges), strict=True))
 
 
-def _groups(runs: Sequence[Run]) -> Iterable[Sequence[Run]]:
+def _groups(ranges: Sequence[ChunkRange]) -> Iterable[Sequence[ChunkRange]]:
     """Cut a sequence of runs where the runs themselves say so: an edit moves only the cuts near
     it, and the groups further on stay what they were."""
     start = 0
-    for index, run in enumerate(runs):
-        mark = (run.start + run.length) * 2654435761 + run.arena * 40503
+    for index, chunk_range in enumerate(ranges):
+        mark = (chunk_range.start + chunk_range.length) * 2654435761 + chunk_range.segment * 40503
         if (mark >> 12) % _GROUP_AIM == 0 or index - start >= 4 * _GROUP_AIM:
-            yield runs[start : index + 1]
+            yield ranges[start : index + 1]
             start = index + 1
-    if start < len(runs):
-        yield runs[start:]
+    if start < len(ranges):
+        yield ranges[start:]
 
 
-def fetch(reader: Reader, runs: Iterable[Run], limit: int = MAX_VALUE) -> list[bytes]:
+def fetch(reader: Reader, ranges: Iterable[ChunkRange], limit: int = MAX_VALUE) -> list[bytes]:
     """The payloads of chunks, in order.
 
     Args:
@@ -291,83 +300,87 @@ def fetch(reader: Reader, runs: Iterable[Run], limit: int = MAX_VALUE) -> list[b
     """
     payloads: list[bytes] = []
     unseal = envelope.unseal
-    for run in runs:
-        prefix = keys.arena(run.owner, run.arena)
-        if run.length == 1:
-            key = prefix + keys.number(run.start)
+    for chunk_range in ranges:
+        prefix = keys.segment(chunk_range.owner, chunk_range.segment)
+        if chunk_range.length == 1:
+            key = prefix + keys.number(chunk_range.start)
             record = reader.get(key)
             if record is None:
-                envelope.damaged(key, "the store has lost it")
+                envelope.raise_damaged(key, "the store has lost it")
             payloads.append(unseal(key, record, MAX_CHUNK))
             limit -= len(payloads[-1])
             if limit < 0:
-                envelope.damaged(key, "its value is longer than it says")
+                envelope.raise_damaged(key, "its value is longer than it says")
             continue
         before = len(payloads)
-        first = prefix + keys.number(run.start)
-        for key, record in reader.range(first, prefix + keys.number(run.start + run.length)):
+        first = prefix + keys.number(chunk_range.start)
+        for key, record in reader.range(
+            first, prefix + keys.number(chunk_range.start + chunk_range.length)
+        ):
             payloads.append(unseal(key, record, MAX_CHUNK))
             limit -= len(payloads[-1])
             if limit < 0:
-                envelope.damaged(key, "its value is longer than it says")
-        if len(payloads) - before != run.length:
-            envelope.damaged(first, f"of {run.length} chunks from here, some are lost")
+                envelope.raise_damaged(key, "its value is longer than it says")
+        if len(payloads) - before != chunk_range.length:
+            envelope.raise_damaged(
+                first, f"of {chunk_range.length} chunks from here, some are lost"
+            )
     return payloads
 
 
-def chunk_runs(reader: Reader, value: Chunked) -> list[Run]:
+def chunk_ranges(reader: Reader, value: ChunkedValue) -> list[ChunkRange]:
     """The runs of a value's chunks, its nodes resolved."""
-    runs = root_runs(value)
+    ranges = root_ranges(value)
     for _ in range(value.depth):
-        runs = _children(reader, runs)
-    return runs
+        ranges = _children(reader, ranges)
+    return ranges
 
 
-def owned_runs(reader: Reader, value: Chunked) -> list[Run]:
+def owned_ranges(reader: Reader, value: ChunkedValue) -> list[ChunkRange]:
     """Every chunk and node that a value keeps alive."""
-    runs = root_runs(value)
-    owned = list(runs)
+    ranges = root_ranges(value)
+    owned = list(ranges)
     for _ in range(value.depth):
-        runs = _children(reader, runs)
-        owned += runs
+        ranges = _children(reader, ranges)
+        owned += ranges
     return owned
 
 
-def root_runs(value: Chunked) -> list[Run]:
+def root_ranges(value: ChunkedValue) -> list[ChunkRange]:
     """The runs of a value's root: of chunks, or of nodes."""
     return _decoded(value.root)
 
 
-def _children(reader: Reader, nodes: Iterable[Run]) -> list[Run]:
-    runs: list[Run] = []
+def _children(reader: Reader, nodes: Iterable[ChunkRange]) -> list[ChunkRange]:
+    ranges: list[ChunkRange] = []
     count = 0
-    for node in singles(nodes):  # one by one: hostile ones may multiply
+    for node in each_chunk(nodes):  # one by one: hostile ones may multiply
         (payload,) = fetch(reader, (node,))
         below = _decoded(payload)
         count += total(below)
         if not below or count > MAX_CHUNKS:
-            envelope.damaged(payload[:64], f"a node without chunks, or one of {count}")
-        extend(runs, below)
-    return runs
+            envelope.raise_damaged(payload[:64], f"a node without chunks, or one of {count}")
+        append_merged(ranges, below)
+    return ranges
 
 
-def _decoded(data: bytes) -> list[Run]:
+def _decoded(data: bytes) -> list[ChunkRange]:
     try:
-        return decode_runs(data, MAX_CHUNKS)
+        return decode_ranges(data, MAX_CHUNKS)
     except (ValueError, IndexError) as error:
-        envelope.damaged(data[:64], f"its runs can't be read: {error}")
+        envelope.raise_damaged(data[:64], f"its runs can't be read: {error}")
 
 
 def payload(reader: Reader, value: StoredValue) -> bytes:
     """The whole payload of a value."""
-    if isinstance(value, Inline):
+    if isinstance(value, InlineValue):
         return value.payload
-    body = b"".join(fetch(reader, chunk_runs(reader, value), value.size))
+    body = b"".join(fetch(reader, chunk_ranges(reader, value), value.size))
     check_size(value, body)
     return value.head + body
 
 
-def check_size(value: Chunked, body: bytes) -> None:
+def check_size(value: ChunkedValue, body: bytes) -> None:
     """Compare the joined chunks of a value with what the value says of them.
 
     Raises:
@@ -375,4 +388,4 @@ def check_size(value: Chunked, body: bytes) -> None:
     """
     size = len(value.head) + len(body)
     if size != value.size:
-        envelope.damaged(value.root, f"the value has {size} bytes instead of {value.size}")
+        envelope.raise_damaged(value.root, f"the value has {size} bytes instead of {value.size}")

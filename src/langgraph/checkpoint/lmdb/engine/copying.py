@@ -11,25 +11,25 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.options import Settings
+    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 
-def copy_thread(writer: Writer, source: Thread, target_id: str, settings: Settings) -> None:
+def copy_thread(writer: Writer, source: Thread, target_id: str, options: StoreOptions) -> None:
     """Make a thread with all that another one holds."""
-    target = _target(writer, source, target_id, settings.now())
+    target = _target(writer, source, target_id, options.now())
     for name, namespace in threads.namespaces(writer, source):
         threads.write_namespace(writer, target, name, namespace)
         for record in checkpoints.in_namespace(writer, source.number, namespace):
-            checkpoints.write(writer, target.number, namespace, record, settings.level)
+            checkpoints.write(writer, target.number, namespace, record, options.level)
         for kind in (b"w", b"h"):
             _copy_records(
                 writer,
                 keys.of_namespace(kind, source.number, namespace),
                 keys.of_namespace(kind, target.number, namespace),
             )
-    garbage.pin(writer, target)
+    garbage.add_shared_refs(writer, target)
     threads.save(writer, target)
 
 
@@ -38,11 +38,11 @@ def fork(
     source: Thread,
     checkpoint: CheckpointRecord,
     target_id: str,
-    settings: Settings,
+    options: StoreOptions,
 ) -> None:
     """Make a thread with a checkpoint of the root namespace and its ancestors, their pending
     writes, and what subgraphs stored that were called from them."""
-    target = _target(writer, source, target_id, settings.now())
+    target = _target(writer, source, target_id, options.now())
     roots = {record.id for record in ancestry(writer, source.number, threads.ROOT, checkpoint)}
     for name, namespace in threads.namespaces(writer, source):
         ids = roots
@@ -52,8 +52,8 @@ def fork(
                 continue
             threads.write_namespace(writer, target, name, namespace)
         for checkpoint_id in ids:
-            _copy_checkpoint(writer, source, target, namespace, checkpoint_id, settings.level)
-    garbage.pin(writer, target)
+            _copy_checkpoint(writer, source, target, namespace, checkpoint_id, options.level)
+    garbage.add_shared_refs(writer, target)
     threads.save(writer, target)
 
 
@@ -61,7 +61,7 @@ def _target(writer: Writer, source: Thread, target_id: str, now: int) -> Thread:
     target = threads.create(writer, target_id, now)
     target.next_namespace = source.next_namespace
     target.ttl = source.ttl
-    target.grown = True
+    target.needs_trim = True
     return target
 
 
@@ -100,7 +100,7 @@ def _copy_checkpoint(
     record = checkpoints.read(writer, source.number, namespace, checkpoint_id)
     assert record is not None, "found just before, in the same transaction"
     checkpoints.write(writer, target.number, namespace, record, level)
-    for prefix in (keys.writes, keys.folded):
+    for prefix in (keys.writes, keys.compacted):
         _copy_records(
             writer,
             prefix(source.number, namespace, checkpoint_id),

@@ -35,7 +35,7 @@ def read(reader: Reader) -> Counts:
         return NOTHING
     payload = envelope.unseal(keys.COUNTS, record)
     if len(payload) != _FORM.size:
-        envelope.damaged(keys.COUNTS, "its fields are not counts")
+        envelope.raise_damaged(keys.COUNTS, "its fields are not counts")
     return Counts(*_FORM.unpack(payload))
 
 
@@ -45,7 +45,7 @@ def change(writer: Writer, old: Counts, new: Counts) -> None:
     try:
         payload = _FORM.pack(*[n + b - a for n, a, b in zip(counts, old, new, strict=True)])
     except StructError:
-        envelope.damaged(keys.COUNTS, "it counts less than there was")
+        envelope.raise_damaged(keys.COUNTS, "it counts less than there was")
     _put(writer, payload)
 
 

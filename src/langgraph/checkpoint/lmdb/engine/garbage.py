@@ -11,9 +11,14 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, threads, writes
-from langgraph.checkpoint.lmdb.engine.chunks import Chunked, StoredValue, owned_runs
+from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, StoredValue, owned_ranges
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from langgraph.checkpoint.lmdb.format.ranges import Coverage, Run, decode_runs, encode_runs
+from langgraph.checkpoint.lmdb.format.ranges import (
+    ChunkRange,
+    ChunkSet,
+    decode_ranges,
+    encode_ranges,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,36 +28,36 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Holdings:
+class ThreadUsage:
     """What the records of a thread add up to."""
 
-    chunks: Coverage = field(default_factory=Coverage)
+    chunks: ChunkSet = field(default_factory=ChunkSet)
     """Every chunk and node that they need."""
     checkpoints: int = 0
     writes: int = 0
     size: int = 0
     """Of keys and records, chunks not included."""
     oldest: int | None = None
-    labels: set[bytes] = field(default_factory=set)
+    terms: set[bytes] = field(default_factory=set)
     """That lead to the thread."""
 
 
-def holdings(reader: Reader, thread: Thread) -> Holdings:
+def measure_usage(reader: Reader, thread: Thread) -> ThreadUsage:
     """Go through all that a thread has."""
-    held = Holdings()
+    held = ThreadUsage()
     seen: set[tuple[int, bytes]] = set()
 
     def need(value: StoredValue) -> None:
-        if isinstance(value, Chunked) and (value.depth, value.root) not in seen:
+        if isinstance(value, ChunkedValue) and (value.depth, value.root) not in seen:
             seen.add((value.depth, value.root))
-            held.chunks.add(owned_runs(reader, value))
+            held.chunks.add(owned_ranges(reader, value))
 
     for _, namespace in threads.namespaces(reader, thread):
         stored: dict[str, int] = {}
         for record, size in checkpoints.sized(reader, thread.number, namespace):
             stored[record.id] = record.stored
             held.size += size
-            held.labels.update(record.thread_labels)
+            held.terms.update(record.thread_terms)
             for value in (record.body, record.metadata, *record.values.values()):
                 need(value)
         held.checkpoints += len(stored)
@@ -64,7 +69,7 @@ def holdings(reader: Reader, thread: Thread) -> Holdings:
             held.size += task.size
             for write in task.writes.values():
                 need(write.value)
-        for values, size in channel_history.folded_values(reader, thread.number, namespace):
+        for values, size in channel_history.compacted_values(reader, thread.number, namespace):
             held.size += size
             for value in values:
                 need(value)
@@ -80,20 +85,20 @@ def collect(writer: Writer, thread: Thread) -> None:
 
     The caller saves the thread, or deletes its record if nothing is left of it.
     """
-    held = holdings(writer, thread)
+    held = measure_usage(writer, thread)
     needed = held.chunks
     pinned = _pins(writer, thread.number)
     _free_outside(writer, thread.number, [needed, pinned], None)
-    _save(writer, keys.left_behind(thread.number), pinned.minus(needed).runs(thread.number))
+    _save(writer, keys.orphaned_chunks(thread.number), pinned.minus(needed).ranges(thread.number))
     _settle_pins(writer, thread, needed)
-    for label in thread.labels_gone - held.labels:
-        writer.delete(keys.thread_labelled(label, thread.number))
-    thread.labels_gone.clear()
+    for term in thread.removed_terms - held.terms:
+        writer.delete(keys.thread_with_term(term, thread.number))
+    thread.removed_terms.clear()
     thread.generation += 1
-    _note(writer, thread, held)
+    _update_totals(writer, thread, held)
 
 
-def release(writer: Writer, thread: Thread, budget: int | None) -> int:
+def free_chunks(writer: Writer, thread: Thread, budget: int | None) -> int:
     """Free the chunks of a thread without records, but for those that other threads need.
 
     Args:
@@ -103,18 +108,18 @@ def release(writer: Writer, thread: Thread, budget: int | None) -> int:
         How many were deleted: `budget` means that there may be more.
     """
     pinned = _pins(writer, thread.number)
-    _save(writer, keys.left_behind(thread.number), pinned.runs(thread.number))
+    _save(writer, keys.orphaned_chunks(thread.number), pinned.ranges(thread.number))
     deleted = _free_outside(writer, thread.number, [pinned], budget)
     if deleted != budget:
-        _settle_pins(writer, thread, Coverage())
+        _settle_pins(writer, thread, ChunkSet())
     return deleted
 
 
-def pin(writer: Writer, thread: Thread) -> None:
+def add_shared_refs(writer: Writer, thread: Thread) -> None:
     """Pin what a thread, just copied, uses of other threads; the caller saves the thread."""
-    held = holdings(writer, thread)
+    held = measure_usage(writer, thread)
     _settle_pins(writer, thread, held.chunks)
-    _note(writer, thread, held)
+    _update_totals(writer, thread, held)
 
 
 def restore_pins(writer: Writer, number: int, thread: Thread | None) -> set[int]:
@@ -128,20 +133,20 @@ def restore_pins(writer: Writer, number: int, thread: Thread | None) -> set[int]
     Returns:
         The threads whose chunks it used, or uses.
     """
-    held = Holdings() if thread is None else holdings(writer, thread)
+    held = ThreadUsage() if thread is None else measure_usage(writer, thread)
     needed = held.chunks.owners() - {number}
-    prefix = keys.pins(0)[:1]
+    prefix = keys.shared_refs(0)[:1]
     noted: set[int] = set()
     for key in list(writer.keys(prefix, keys.after(prefix))):
         owner, at = keys.read_number(key, len(prefix))
         if key[at:] == keys.number(number):
             noted.add(owner)
     for owner in needed | noted:
-        _save(writer, keys.pin(owner, number), held.chunks.runs(owner))
+        _save(writer, keys.shared_ref(owner, number), held.chunks.ranges(owner))
     if thread is not None:
         thread.owners = sorted(needed)
         thread.generation += 1
-        _note(writer, thread, held)
+        _update_totals(writer, thread, held)
     return needed | noted
 
 
@@ -153,41 +158,41 @@ def restore_chunks(writer: Writer, number: int, thread: Thread | None) -> None:
         number: The thread's.
         thread: None if it is gone.
     """
-    needed = Coverage() if thread is None else holdings(writer, thread).chunks
+    needed = ChunkSet() if thread is None else measure_usage(writer, thread).chunks
     pinned = _pins(writer, number)
     _free_outside(writer, number, [needed, pinned], None)
-    _save(writer, keys.left_behind(number), pinned.minus(needed).runs(number))
+    _save(writer, keys.orphaned_chunks(number), pinned.minus(needed).ranges(number))
 
 
-def _settle_pins(writer: Writer, thread: Thread, needed: Coverage) -> None:
+def _settle_pins(writer: Writer, thread: Thread, needed: ChunkSet) -> None:
     owners = sorted(needed.owners() - {thread.number})
     for owner in {*owners, *thread.owners}:
-        _save(writer, keys.pin(owner, thread.number), needed.runs(owner))
+        _save(writer, keys.shared_ref(owner, thread.number), needed.ranges(owner))
         if owner in thread.owners:
             _free_left_behind(writer, owner)
     thread.owners = owners
 
 
-def _note(reader: Reader, thread: Thread, held: Holdings) -> None:
+def _update_totals(reader: Reader, thread: Thread, held: ThreadUsage) -> None:
     thread.checkpoints = held.checkpoints
     thread.writes = held.writes
     thread.oldest = held.oldest
     thread.size = held.size + sum(
         len(key) + len(record)
-        for run in held.chunks.runs(thread.number)
-        for key, record in reader.range(*_bounds(run))
+        for chunk_range in held.chunks.ranges(thread.number)
+        for key, record in reader.range(*_bounds(chunk_range))
     )
 
 
-def _pins(reader: Reader, owner: int) -> Coverage:
-    pinned = Coverage()
-    prefix = keys.pins(owner)
+def _pins(reader: Reader, owner: int) -> ChunkSet:
+    pinned = ChunkSet()
+    prefix = keys.shared_refs(owner)
     for key, record in reader.range(prefix, keys.after(prefix)):
-        pinned.add(load_runs(key, record))
+        pinned.add(load_ranges(key, record))
     return pinned
 
 
-def load_runs(key: bytes, record: bytes) -> list[Run]:
+def load_ranges(key: bytes, record: bytes) -> list[ChunkRange]:
     """The runs of a record that consists of those of one owner, whom its key names.
 
     Raises:
@@ -195,22 +200,22 @@ def load_runs(key: bytes, record: bytes) -> list[Run]:
     """
     owner, _ = keys.read_number(key, 1)
     try:
-        runs = decode_runs(envelope.unseal(key, record))
+        ranges = decode_ranges(envelope.unseal(key, record))
     except (ValueError, IndexError) as error:
-        envelope.damaged(key, f"its runs can't be read: {error}")
-    if any(run.owner != owner for run in runs):
-        envelope.damaged(key, "it names chunks of another thread than its key does")
-    return runs
+        envelope.raise_damaged(key, f"its runs can't be read: {error}")
+    if any(chunk_range.owner != owner for chunk_range in ranges):
+        envelope.raise_damaged(key, "it names chunks of another thread than its key does")
+    return ranges
 
 
-def _save(writer: Writer, key: bytes, runs: list[Run]) -> None:
-    if runs:
-        writer.put(key, envelope.seal(key, envelope.pack(encode_runs(runs), None)))
+def _save(writer: Writer, key: bytes, ranges: list[ChunkRange]) -> None:
+    if ranges:
+        writer.put(key, envelope.seal(key, envelope.pack(encode_ranges(ranges), None)))
     else:
         writer.delete(key)
 
 
-def _arenas(reader: Reader, owner: int) -> Iterator[int]:
+def _segments(reader: Reader, owner: int) -> Iterator[int]:
     """The arenas of a thread that hold chunks; one seek each."""
     prefix = keys.of_thread(b"d", owner)
     at, stop = prefix, keys.after(prefix)
@@ -218,31 +223,31 @@ def _arenas(reader: Reader, owner: int) -> Iterator[int]:
         first = next(iter(reader.keys(at, stop)), None)
         if first is None:
             return
-        arena, _ = keys.read_number(first, len(prefix))
-        yield arena
-        at = keys.after(keys.arena(owner, arena))
+        segment, _ = keys.read_number(first, len(prefix))
+        yield segment
+        at = keys.after(keys.segment(owner, segment))
 
 
 def _free_outside(
-    writer: Writer, owner: int, needed: Iterable[Coverage], budget: int | None
+    writer: Writer, owner: int, needed: Iterable[ChunkSet], budget: int | None
 ) -> int:
-    kept = Coverage()
+    kept = ChunkSet()
     for coverage in needed:
-        kept.add(coverage.runs(owner))
+        kept.add(coverage.ranges(owner))
     deleted = 0
-    for arena in list(_arenas(writer, owner)):
-        prefix = keys.arena(owner, arena)
+    for segment in list(_segments(writer, owner)):
+        prefix = keys.segment(owner, segment)
         at = prefix
-        for start, stop in [*kept.ranges(owner, arena), (None, None)]:
+        for start, stop in [*kept.intervals(owner, segment), (None, None)]:
             end = keys.after(prefix) if start is None else prefix + keys.number(start)
             left = None if budget is None else budget - deleted
-            deleted += clear(writer, at, end, left)
+            deleted += delete_up_to(writer, at, end, left)
             if stop is not None:
                 at = prefix + keys.number(stop)
     return deleted
 
 
-def clear(writer: Writer, start: bytes, stop: bytes, budget: int | None) -> int:
+def delete_up_to(writer: Writer, start: bytes, stop: bytes, budget: int | None) -> int:
     """Delete the keys of a range, at most so many; returns how many."""
     if budget is None:
         return writer.delete_range(start, stop)
@@ -253,19 +258,21 @@ def clear(writer: Writer, start: bytes, stop: bytes, budget: int | None) -> int:
 
 
 def _free_left_behind(writer: Writer, owner: int) -> None:
-    key = keys.left_behind(owner)
+    key = keys.orphaned_chunks(owner)
     record = writer.get(key)
     if record is None:
         return
-    left = Coverage()
-    left.add(load_runs(key, record))
+    left = ChunkSet()
+    left.add(load_ranges(key, record))
     pinned = _pins(writer, owner)
-    for run in left.minus(pinned).runs():
-        writer.delete_range(*_bounds(run))
+    for chunk_range in left.minus(pinned).ranges():
+        writer.delete_range(*_bounds(chunk_range))
     kept = left.minus(left.minus(pinned))
-    _save(writer, key, kept.runs())
+    _save(writer, key, kept.ranges())
 
 
-def _bounds(run: Run) -> tuple[bytes, bytes]:
-    prefix = keys.arena(run.owner, run.arena)
-    return prefix + keys.number(run.start), prefix + keys.number(run.start + run.length)
+def _bounds(chunk_range: ChunkRange) -> tuple[bytes, bytes]:
+    prefix = keys.segment(chunk_range.owner, chunk_range.segment)
+    return prefix + keys.number(chunk_range.start), prefix + keys.number(
+        chunk_range.start + chunk_range.length
+    )

@@ -18,9 +18,9 @@ from langgraph.checkpoint.lmdb.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from langgraph.checkpoint.lmdb.engine.options import Settings
-    from langgraph.checkpoint.lmdb.engine.sweep import Swept
-    from langgraph.checkpoint.lmdb.engine.time_index import Entry
+    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
+    from langgraph.checkpoint.lmdb.engine.sweep import SweepCounts
+    from langgraph.checkpoint.lmdb.engine.time_index import TimeIndexEntry
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 
 
@@ -32,9 +32,9 @@ class Housekeeping:
         settings: How the store is used.
     """
 
-    def __init__(self, kv: KeyValueStore, settings: Settings) -> None:
+    def __init__(self, kv: KeyValueStore, options: StoreOptions) -> None:
         self._kv = kv
-        self._settings = settings
+        self._options = options
 
     def delete_thread(self, thread_id: str) -> Callable[[Writer], int | None]:
         """Delete a thread; one that does not exist is no error.
@@ -45,20 +45,20 @@ class Housekeeping:
 
         def apply(writer: Writer) -> int | None:
             thread = threads.find(writer, thread_id)
-            if thread is None or prune.delete_thread(writer, thread, prune.ERASED_AT_ONCE):
+            if thread is None or prune.delete_thread(writer, thread, prune.PURGE_BATCH):
                 return None
             return thread.number
 
         return apply
 
-    def erase(self, number: int) -> Callable[[Writer], int | None]:
+    def purge(self, number: int) -> Callable[[Writer], int | None]:
         """Go on deleting a thread that is out of sight; returns the same."""
 
         def apply(writer: Writer) -> int | None:
-            thread = threads.first_detached(writer, number - 1)
+            thread = threads.next_tombstone(writer, number - 1)
             if thread is None or thread.number != number:
                 return None  # somebody else did it
-            return None if prune.erase(writer, thread, prune.ERASED_AT_ONCE) else number
+            return None if prune.purge(writer, thread, prune.PURGE_BATCH) else number
 
         return apply
 
@@ -71,14 +71,14 @@ class Housekeeping:
         with self._kv.read() as reader:
             numbers = {
                 thread
-                for label in run_ids.values()
-                for thread, _, _ in checkpoints.labelled(reader, label)
+                for term in run_ids.values()
+                for thread, _, _ in checkpoints.with_term(reader, term)
             }
 
         def delete(number: int) -> Callable[[Writer], None]:
             def apply(writer: Writer) -> None:
                 if threads.exists(writer, number):
-                    prune.delete_runs(writer, number, run_ids, self._settings)
+                    prune.delete_runs(writer, number, run_ids, self._options)
 
             return apply
 
@@ -90,7 +90,7 @@ class Housekeeping:
         def apply(writer: Writer) -> None:
             thread = threads.find(writer, thread_id)
             if thread is not None:
-                prune.prune(writer, thread, keep, None, self._settings)
+                prune.prune(writer, thread, keep, None, self._options)
 
         return apply
 
@@ -102,11 +102,11 @@ class Housekeeping:
         """
 
         def apply(writer: Writer) -> None:
-            source = self._settings.find(writer, source_id)
+            source = self._options.find(writer, source_id)
             if source is None or source_id == target_id:
                 return
             self._make_way(writer, target_id, f"cannot copy thread {source_id!r}")
-            copying.copy_thread(writer, source, target_id, self._settings)
+            copying.copy_thread(writer, source, target_id, self._options)
 
         return apply
 
@@ -124,7 +124,7 @@ class Housekeeping:
         """
 
         def apply(writer: Writer) -> str:
-            source, record = self._settings.find(writer, source_id), None
+            source, record = self._options.find(writer, source_id), None
             if source is not None:
                 wanted = checkpoint_id
                 if wanted is None:
@@ -138,7 +138,7 @@ class Housekeeping:
                     checkpoint_id=checkpoint_id,
                 )
             self._make_way(writer, target_id, f"cannot fork thread {source_id!r}")
-            copying.fork(writer, source, record, target_id, self._settings)
+            copying.fork(writer, source, record, target_id, self._options)
             return record.id
 
         return apply
@@ -151,11 +151,11 @@ class Housekeeping:
         """
 
         def apply(writer: Writer) -> None:
-            thread = self._settings.find(writer, thread_id)
+            thread = self._options.find(writer, thread_id)
             if thread is None or not thread.checkpoints:
                 raise ThreadNotFoundError("there is no such thread", thread_id=thread_id)
             thread.ttl = ttl
-            thread.settled = False
+            thread.ttl_applied = False
             threads.save(writer, thread)
 
         return apply
@@ -164,21 +164,23 @@ class Housekeeping:
         """Count a read as activity of a thread."""
 
         def apply(writer: Writer) -> None:
-            thread = self._settings.find(writer, thread_id)
+            thread = self._options.find(writer, thread_id)
             if thread is not None:
-                thread.touch(self._settings.now())
+                thread.touch(self._options.now())
                 threads.save(writer, thread)
 
         return apply
 
-    def sweep(self, entries: Sequence[Entry], now: int, dry_run: bool) -> Callable[[Writer], Swept]:
+    def sweep(
+        self, entries: Sequence[TimeIndexEntry], now: int, dry_run: bool
+    ) -> Callable[[Writer], SweepCounts]:
         """Sweep the first of these entries; see `sweep.apply`."""
-        return sweep.apply(self._settings, entries, now, dry_run)
+        return sweep.apply(self._options, entries, now, dry_run)
 
     def _make_way(self, writer: Writer, thread_id: str, what: str) -> None:
-        thread = self._settings.find(writer, thread_id)
+        thread = self._options.find(writer, thread_id)
         if thread is not None and thread.checkpoints:
             raise ThreadExistsError(f"{what}: the target exists", thread_id=thread_id)
         thread = threads.find(writer, thread_id)
         if thread is not None:  # expired, or late writes to one that was deleted: nobody sees it
-            prune.delete_thread(writer, thread, prune.ERASED_AT_ONCE)
+            prune.delete_thread(writer, thread, prune.PURGE_BATCH)

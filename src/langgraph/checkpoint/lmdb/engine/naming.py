@@ -27,8 +27,8 @@ def places(reader: Reader, key: bytes) -> dict[str, str]:
             found["thread_id"] = thread.id
         if kind in (b"c", b"w", b"h"):
             namespace, at = keys.read_number(key, at + 1)
-            part = key[at:] if kind == b"c" else keys.read_ordered_text(key, at)[0]
-            if not keys.is_cut(part) and part[:1] != b"\xff":
+            part = key[at:] if kind == b"c" else keys.read_sortable_text(key, at)[0]
+            if not keys.is_truncated(part) and part[:1] != b"\xff":
                 found["checkpoint_id"] = keys.decoded(part, key)
             names = {} if thread is None else {n: t for t, n in threads.namespaces(reader, thread)}
             if namespace in names:

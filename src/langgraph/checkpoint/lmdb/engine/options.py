@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class StoreOptions:
     """How a store is used."""
 
     level: int | None
     """zstd's level, or None to store without compression."""
     clock: Callable[[], float]
     """Gives seconds since the epoch."""
-    transient: Callable[[str], bool]
+    is_ephemeral: Callable[[str], bool]
     """Whether a channel's past is never asked for, so that it need not be folded."""
-    is_call: Callable[[str], bool]
+    is_subgraph_call: Callable[[str], bool]
     """Whether a checkpoint namespace belongs to one call of a subgraph."""
     retention: Retention
 

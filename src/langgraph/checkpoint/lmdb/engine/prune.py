@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.options import Settings
+    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.kv.base import Writer
 
-ERASED_AT_ONCE = 500
+PURGE_BATCH = 500
 """Records of a deleted thread that go in one transaction: writers wait for some milliseconds."""
 
 
@@ -27,34 +27,34 @@ def delete_thread(writer: Writer, thread: Thread, budget: int | None = None) -> 
         budget: How many records to delete at most, about; the thread is out of sight at once.
 
     Returns:
-        Whether nothing is left; `erase` goes on if there is.
+        Whether nothing is left; `purge` goes on if there is.
     """
-    threads.detach(writer, thread)
+    threads.mark_deleted(writer, thread)
     thread.checkpoints = thread.writes = thread.size = 0
-    return erase(writer, thread, budget)
+    return purge(writer, thread, budget)
 
 
-def erase(writer: Writer, thread: Thread, budget: int | None = None) -> bool:
+def purge(writer: Writer, thread: Thread, budget: int | None = None) -> bool:
     """Delete what a detached thread held; returns whether nothing is left."""
     number, left = thread.number, budget
     for _, namespace in threads.namespaces(writer, thread):
         for record in islice(checkpoints.in_namespace(writer, number, namespace), left):
             checkpoints.remove(writer, number, namespace, record)
-            for label in record.thread_labels:
-                writer.delete(keys.thread_labelled(label, number))
+            for term in record.thread_terms:
+                writer.delete(keys.thread_with_term(term, number))
             left = None if left is None else left - 1
     for kind in (b"k", b"w", b"h"):
         prefix = keys.of_thread(kind, number)
-        deleted = garbage.clear(writer, prefix, keys.after(prefix), left)
+        deleted = garbage.delete_up_to(writer, prefix, keys.after(prefix), left)
         left = None if left is None else left - deleted
     if left != 0:
-        deleted = garbage.release(writer, thread, left)
+        deleted = garbage.free_chunks(writer, thread, left)
         left = None if left is None else left - deleted
     if left == 0:
         return False
     prefix = keys.namespaces(number)
     writer.delete_range(prefix, keys.after(prefix))
-    threads.remove_detached(writer, thread)
+    threads.remove_tombstone(writer, thread)
     return True
 
 
@@ -62,7 +62,7 @@ def delete_runs(
     writer: Writer,
     number: int,
     run_ids: Mapping[str, bytes],
-    settings: Settings,
+    options: StoreOptions,
 ) -> None:
     """Delete the checkpoints that runs stored in one thread.
 
@@ -71,16 +71,16 @@ def delete_runs(
     """
     thread = threads.load(writer, number)
     gone: dict[int, set[str]] = {}
-    for run_id, label in run_ids.items():
-        for of, namespace, key in checkpoints.labelled(writer, label):
+    for run_id, term in run_ids.items():
+        for of, namespace, key in checkpoints.with_term(writer, term):
             record = writer.get(key) if of == number else None
             if record is not None:
                 found = checkpoints.decode(key, record, number, namespace)
                 if found.run_id == run_id:  # else another run of the same hash
                     gone.setdefault(namespace, set()).add(found.id)
     for namespace, ids in gone.items():
-        _delete(writer, thread, namespace, ids, settings)
-    _settle(writer, thread)
+        _delete(writer, thread, namespace, ids, options)
+    _collect_and_save(writer, thread)
 
 
 def prune(
@@ -88,7 +88,7 @@ def prune(
     thread: Thread,
     keep: int | None,
     before: int | None,
-    settings: Settings,
+    options: StoreOptions,
 ) -> None:
     """Keep the latest checkpoints of each namespace, with all that they need.
 
@@ -102,9 +102,11 @@ def prune(
     kept: dict[int, list[str]] = {}
     gone: dict[int, set[str]] = {}
     for _, namespace in names:
-        kept[namespace], gone[namespace] = _divide(writer, thread.number, namespace, keep, before)
+        kept[namespace], gone[namespace] = _split_kept_removed(
+            writer, thread.number, namespace, keep, before
+        )
     for name, namespace in names:
-        if kept[namespace] and settings.is_call(name):
+        if kept[namespace] and options.is_subgraph_call(name):
             head = checkpoints.read(writer, thread.number, namespace, kept[namespace][0])
             if head is not None and head.root in gone.get(threads.ROOT, ()):
                 gone[namespace].update(kept[namespace])
@@ -112,11 +114,11 @@ def prune(
         threads.save(writer, thread)
         return
     for namespace, ids in gone.items():
-        _delete(writer, thread, namespace, ids, settings)
-    _settle(writer, thread)
+        _delete(writer, thread, namespace, ids, options)
+    _collect_and_save(writer, thread)
 
 
-def _divide(
+def _split_kept_removed(
     writer: Writer, thread: int, namespace: int, keep: int | None, before: int | None
 ) -> tuple[list[str], set[str]]:
     """The ids that stay, the latest first, and those that go."""
@@ -142,21 +144,21 @@ def _delete(
     thread: Thread,
     namespace: int,
     gone: set[str],
-    settings: Settings,
+    options: StoreOptions,
 ) -> None:
     """Delete checkpoints with their writes; kept children of them become roots of their chains."""
     for record in _orphans(writer, thread.number, namespace, gone):
-        channel_history.fold(
-            writer, thread.number, namespace, record, settings.transient, settings.level
+        channel_history.compact(
+            writer, thread.number, namespace, record, options.is_ephemeral, options.level
         )
         checkpoints.remove(writer, thread.number, namespace, record)
         record.parent = None
-        checkpoints.write(writer, thread.number, namespace, record, settings.level)
+        checkpoints.write(writer, thread.number, namespace, record, options.level)
     for checkpoint_id in gone:
         found = checkpoints.read(writer, thread.number, namespace, checkpoint_id)
         if found is not None:
             checkpoints.remove(writer, thread.number, namespace, found)
-            thread.labels_gone.update(found.thread_labels)
+            thread.removed_terms.update(found.thread_terms)
         writes.remove(writer, thread.number, namespace, checkpoint_id)
         channel_history.remove(writer, thread.number, namespace, checkpoint_id)
 
@@ -171,7 +173,7 @@ def _orphans(writer: Writer, thread: int, namespace: int, gone: set[str]) -> lis
     return [record for record in found if record is not None]
 
 
-def _settle(writer: Writer, thread: Thread) -> None:
+def _collect_and_save(writer: Writer, thread: Thread) -> None:
     """Free what is no longer needed; a thread that nothing is left of goes altogether."""
     empty = {
         name: number

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.branches import Branch
     from langgraph.checkpoint.lmdb.engine.channel_history import ChannelHistory
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
-    from langgraph.checkpoint.lmdb.engine.chunks import Chunked, StoredValue
+    from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, StoredValue
     from langgraph.checkpoint.lmdb.engine.counts import Counts
-    from langgraph.checkpoint.lmdb.engine.options import Settings
+    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.engine.threads import Thread
-    from langgraph.checkpoint.lmdb.engine.time_index import Entry
+    from langgraph.checkpoint.lmdb.engine.time_index import TimeIndexEntry
     from langgraph.checkpoint.lmdb.engine.writes import Write
     from langgraph.checkpoint.lmdb.errors import DamagedError
-    from langgraph.checkpoint.lmdb.format.ranges import Run
+    from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
 
 
@@ -84,20 +84,22 @@ class Snapshot:
         """What a record is part of."""
         return naming.places(self.reader, key)
 
-    def threads_labelled(self, label: bytes) -> Iterator[Thread]:
+    def threads_with_term(self, term: bytes) -> Iterator[Thread]:
         """The threads with a label that have not expired."""
-        for number in checkpoints.threads_labelled(self.reader, label):
+        for number in checkpoints.threads_with_term(self.reader, term):
             thread = threads.by_number(self.reader, number)
             if thread is not None and not self._gone(thread):
                 yield thread
 
-    def due(self, settings: Settings, now: int, after: Entry | None) -> Iterator[Entry]:
+    def due(
+        self, options: StoreOptions, now: int, after: TimeIndexEntry | None
+    ) -> Iterator[TimeIndexEntry]:
         """What is to be swept; see `sweep.due`."""
-        return sweep.due(self.reader, settings, now, after)
+        return sweep.due(self.reader, options, now, after)
 
-    def detached(self, behind: int) -> int | None:
-        """A thread that is out of sight but not gone; see `sweep.detached`."""
-        return sweep.detached(self.reader, behind)
+    def next_tombstone(self, behind: int) -> int | None:
+        """A thread that is out of sight but not gone; see `sweep.next_tombstone`."""
+        return sweep.next_tombstone(self.reader, behind)
 
     def newest_threads(
         self,
@@ -147,12 +149,12 @@ class Snapshot:
     ) -> CheckpointRecord | None:
         return checkpoints.read(self.reader, thread, namespace, checkpoint_id)
 
-    def bound(self, label: bytes, before: str) -> bytes:
-        """Where `labelled` has to begin so as not to miss an id below `before`."""
-        return checkpoints.labelled_before(label, before)
+    def term_position(self, term: bytes, before: str) -> bytes:
+        """Where `with_term` has to begin so as not to miss an id below `before`."""
+        return checkpoints.with_term_before(term, before)
 
-    def labelled(
-        self, label: bytes, before: bytes | None, count: int
+    def with_term(
+        self, term: bytes, before: bytes | None, count: int
     ) -> tuple[list[tuple[str, str, str]], bytes | None]:
         """Thread id, namespace and id of checkpoints with a label, by descending id.
 
@@ -163,7 +165,7 @@ class Snapshot:
         Returns:
             The checkpoints, and where to go on; None: there are no more.
         """
-        found, stop = checkpoints.newest_labelled(self.reader, label, before, count)
+        found, stop = checkpoints.newest_with_term(self.reader, term, before, count)
         names: dict[int, tuple[str, dict[int, str]] | None] = {}
         rows: list[tuple[str, str, str]] = []
         for checkpoint_id, number, namespace in found:
@@ -176,7 +178,7 @@ class Snapshot:
                 continue
             if namespace not in name[1]:
                 key = keys.checkpoint(number, namespace, checkpoint_id)
-                envelope.damaged(key, "its namespace has lost its name")
+                envelope.raise_damaged(key, "its namespace has lost its name")
             rows.append((name[0], name[1][namespace], checkpoint_id))
         return rows, stop if found else None
 
@@ -205,13 +207,13 @@ class Snapshot:
     ) -> dict[str, ChannelHistory]:
         return channel_history.history(self.reader, thread, namespace, checkpoint, channels)
 
-    def runs(self, value: Chunked) -> list[Run]:
-        return chunks.chunk_runs(self.reader, value)
+    def ranges(self, value: ChunkedValue) -> list[ChunkRange]:
+        return chunks.chunk_ranges(self.reader, value)
 
-    def chunks(self, runs: Iterable[Run], limit: int) -> list[bytes]:
-        return chunks.fetch(self.reader, runs, limit)
+    def chunks(self, ranges: Iterable[ChunkRange], limit: int) -> list[bytes]:
+        return chunks.fetch(self.reader, ranges, limit)
 
-    def check_size(self, value: Chunked, body: bytes) -> None:
+    def check_size(self, value: ChunkedValue, body: bytes) -> None:
         chunks.check_size(value, body)
 
     def payload(self, value: StoredValue) -> bytes:

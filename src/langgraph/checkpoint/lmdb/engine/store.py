@@ -15,15 +15,15 @@ from langgraph.checkpoint.lmdb.engine import (
 )
 from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
 from langgraph.checkpoint.lmdb.engine.chunks import (
-    Chunked,
+    ChunkedValue,
     ChunkWriter,
-    Hints,
-    Inline,
-    Kept,
+    DedupCache,
+    InlineValue,
     NewValue,
-    Place,
+    StoredResult,
     StoredValue,
-    root_runs,
+    ThreadVersion,
+    root_ranges,
 )
 from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
 from langgraph.checkpoint.lmdb.engine.writes import Write
@@ -33,7 +33,7 @@ from langgraph.checkpoint.lmdb.format import envelope, keys
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from langgraph.checkpoint.lmdb.engine.options import Settings
+    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
 
@@ -52,18 +52,18 @@ class NewCheckpoint:
     parent: str | None
     run_id: str | None
     root: str | None
-    body: NewValue | Inline
-    metadata: NewValue | Inline
+    body: NewValue | InlineValue
+    metadata: NewValue | InlineValue
     versions: dict[str, Version]
     values: dict[str, NewValue | StoredValue]
     """Of each channel that has a value: a new one, or one that the parent has."""
-    labels: list[bytes]
+    terms: list[bytes]
     """What an index is to lead to the checkpoint by."""
-    thread_labels: list[bytes]
+    thread_terms: list[bytes]
     """What an index is to lead to its thread by."""
     parent_stored: int | None
     """When the parent was stored, if that is known."""
-    place: Place | None
+    thread_version: ThreadVersion | None
     """Where `values` may name chunks of; None if they are all new."""
 
 
@@ -78,16 +78,16 @@ class NewWrites:
     path: str
     rows: list[tuple[int, str, NewValue | StoredValue]]
     """Index, channel and value. Of an index below 0 the last write stays, of others the first."""
-    place: Place | None
+    thread_version: ThreadVersion | None
 
 
 @dataclass(slots=True)
 class Stored:
     """A checkpoint as it was stored."""
 
-    place: Place
+    thread_version: ThreadVersion
     record: CheckpointRecord
-    values: list[Kept]
+    values: list[StoredResult]
     """What became of its values, in the order in which they were given."""
 
 
@@ -106,18 +106,18 @@ class CheckpointStore:
     def __init__(
         self,
         kv: KeyValueStore,
-        settings: Settings,
-        hints: int = 0,
+        options: StoreOptions,
+        dedup_cache: int = 0,
     ) -> None:
         self._kv = kv
-        self.settings = settings
-        self._arenas: dict[tuple[int, int, str], int] = {}
-        self.hints = Hints(hints)
+        self.options = options
+        self._segments: dict[tuple[int, int, str], int] = {}
+        self.dedup_cache = DedupCache(dedup_cache)
         _open_format(kv)
 
     def snapshot(self) -> Snapshot:
         """A view of the store as it is now."""
-        return Snapshot(self._kv, self.settings.gone)
+        return Snapshot(self._kv, self.options.gone)
 
     def file_bytes(self) -> int:
         """Bytes that the store takes on disk."""
@@ -128,9 +128,11 @@ class CheckpointStore:
 
         def apply(writer: Writer) -> Stored:
             thread, namespace = self._open_thread(
-                writer, new.thread_id, new.checkpoint_ns, new.place
+                writer, new.thread_id, new.checkpoint_ns, new.thread_version
             )
-            chunks = ChunkWriter(writer, thread.place, self.hints, self.settings.level)
+            chunks = ChunkWriter(
+                writer, thread.thread_version, self.dedup_cache, self.options.level
+            )
             stored = [
                 self._store(chunks, thread, namespace, channel, value)
                 for channel, value in new.values.items()
@@ -145,19 +147,19 @@ class CheckpointStore:
                 self._store(chunks, thread, namespace, "", new.metadata).value,
                 new.versions,
                 dict(zip(new.values, (kept.value for kept in stored), strict=True)),
-                new.labels,
-                new.thread_labels,
+                new.terms,
+                new.thread_terms,
             )
             replaced = _make_room(writer, thread, namespace, new)
-            size = checkpoints.write(writer, thread.number, namespace, record, self.settings.level)
+            size = checkpoints.write(writer, thread.number, namespace, record, self.options.level)
             if replaced:
                 garbage.collect(writer, thread)
             else:
                 thread.checkpoints += 1
                 thread.size += size + chunks.written
-            thread.grown = True
+            thread.needs_trim = True
             threads.save(writer, thread)
-            return Stored(thread.place, record, stored)
+            return Stored(thread.thread_version, record, stored)
 
         return apply
 
@@ -168,9 +170,11 @@ class CheckpointStore:
             if not new.rows:  # nothing that a thread would have to be there for
                 return
             thread, namespace = self._open_thread(
-                writer, new.thread_id, new.checkpoint_ns, new.place
+                writer, new.thread_id, new.checkpoint_ns, new.thread_version
             )
-            chunks = ChunkWriter(writer, thread.place, self.hints, self.settings.level)
+            chunks = ChunkWriter(
+                writer, thread.thread_version, self.dedup_cache, self.options.level
+            )
             task = writes.read_task(
                 writer, thread.number, namespace, new.checkpoint_id, new.task_id
             )
@@ -180,14 +184,14 @@ class CheckpointStore:
                 old = task.writes.get(index)
                 if old is not None and index >= 0:
                     continue
-                lost = lost or (old is not None and isinstance(old.value, Chunked))
+                lost = lost or (old is not None and isinstance(old.value, ChunkedValue))
                 thread.writes += old is None
                 kept = self._store(chunks, thread, namespace, channel, value)
                 task.writes[index] = Write(index, channel, new.path, kept.value)
                 size = 0
             if not size:
                 size = writes.write_task(
-                    writer, thread.number, namespace, new.checkpoint_id, task, self.settings.level
+                    writer, thread.number, namespace, new.checkpoint_id, task, self.options.level
                 )
             if lost:
                 garbage.collect(writer, thread)
@@ -198,19 +202,25 @@ class CheckpointStore:
         return apply
 
     def _open_thread(
-        self, writer: Writer, thread_id: str, checkpoint_ns: str, place: Place | None
+        self,
+        writer: Writer,
+        thread_id: str,
+        checkpoint_ns: str,
+        thread_version: ThreadVersion | None,
     ) -> tuple[Thread, int]:
         """The thread that something is to be stored in.
 
-        One that has expired lives on if what comes follows something that it has, so that `place`
+        One that has expired lives on if what comes follows something that it has, so that `thread_version`
         is given: a run has outlasted it. Otherwise it begins anew.
         """
-        now = self.settings.now()
+        now = self.options.now()
         thread = threads.find(writer, thread_id)
-        if place is not None and (thread is None or thread.place != place):
+        if thread_version is not None and (
+            thread is None or thread.thread_version != thread_version
+        ):
             raise StaleError
-        if thread is not None and place is None and self.settings.gone(thread):
-            prune.delete_thread(writer, thread, prune.ERASED_AT_ONCE)
+        if thread is not None and thread_version is None and self.options.gone(thread):
+            prune.delete_thread(writer, thread, prune.PURGE_BATCH)
             thread = None
         if thread is None:
             thread = threads.create(writer, thread_id, now)
@@ -224,22 +234,24 @@ class CheckpointStore:
         namespace: int,
         channel: str,
         value: NewValue | StoredValue,
-    ) -> Kept:
+    ) -> StoredResult:
         if not isinstance(value, NewValue):
-            return Kept(value, [])
+            return StoredResult(value, [])
         key = (thread.number, namespace, channel)
-        arena = self._arenas.get(key)
-        if arena is None or arena >= thread.next_arena:  # then it was undone that it was given
-            arena = _arena_of(value.base, thread.number)
-            if arena is None:
-                arena = thread.new_arena()
-            if len(self._arenas) >= _MAX_KNOWN_ARENAS:
-                self._arenas.clear()
-            self._arenas[key] = arena
-        return chunks.store(value, arena)
+        segment = self._segments.get(key)
+        if (
+            segment is None or segment >= thread.next_segment
+        ):  # then it was undone that it was given
+            segment = _segment_of(value.base, thread.number)
+            if segment is None:
+                segment = thread.new_segment()
+            if len(self._segments) >= _MAX_KNOWN_SEGMENTS:
+                self._segments.clear()
+            self._segments[key] = segment
+        return chunks.store(value, segment)
 
 
-_MAX_KNOWN_ARENAS = 100_000
+_MAX_KNOWN_SEGMENTS = 100_000
 
 
 def _make_room(writer: Writer, thread: Thread, namespace: int, new: NewCheckpoint) -> bool:
@@ -262,17 +274,17 @@ def _make_room(writer: Writer, thread: Thread, namespace: int, new: NewCheckpoin
         return False
     checkpoints.remove(writer, thread.number, namespace, replaced)
     channel_history.remove(writer, thread.number, namespace, new.id)
-    thread.labels_gone.update(replaced.thread_labels)
+    thread.removed_terms.update(replaced.thread_terms)
     return True
 
 
-def _arena_of(base: Chunked | None, thread: int) -> int | None:
+def _segment_of(base: ChunkedValue | None, thread: int) -> int | None:
     """The arena that a value of the thread goes on in."""
     if base is None:
         return None
-    for run in reversed(root_runs(base)):
+    for run in reversed(root_ranges(base)):
         if run.owner == thread:
-            return run.arena & ~1
+            return run.segment & ~1
     return None
 
 

@@ -21,14 +21,14 @@ def by_time(reader: Reader, since: int, before: int) -> Iterator[Thread]:
     first, then by descending number."""
     ahead: list[tuple[int, str, int, Thread]] = []
     entries = heapq.merge(
-        time_index.newest(reader, time_index.ACTIVE, before),
-        time_index.newest(reader, time_index.ASIDE, before),
+        time_index.newest(reader, time_index.BY_ACTIVITY, before),
+        time_index.newest(reader, time_index.BY_ACTIVITY_OTHER, before),
         key=lambda entry: entry.time,
         reverse=True,
     )
     for entry in entries:
         # Entries may be behind their threads: those to come are of threads active before `latest`.
-        latest = entry.time + time_index.FILING
+        latest = entry.time + time_index.INDEX_LAG_MS
         while ahead and -ahead[0][0] >= latest:
             yield heapq.heappop(ahead)[3]
         if latest <= since:

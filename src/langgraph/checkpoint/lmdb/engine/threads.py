@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from langgraph.checkpoint.lmdb.engine import counts, time_index
-from langgraph.checkpoint.lmdb.engine.chunks import Place
+from langgraph.checkpoint.lmdb.engine.chunks import ThreadVersion
 from langgraph.checkpoint.lmdb.engine.counts import Counts
-from langgraph.checkpoint.lmdb.engine.time_index import FILING
+from langgraph.checkpoint.lmdb.engine.time_index import INDEX_LAG_MS
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 
@@ -31,12 +31,12 @@ class Thread:
     created: int
     updated: int
     """Of the last activity: a put, a put_writes, or a read that counts as such."""
-    filed: int
-    """The time that indexes have for `updated`: the same, or up to `FILING` earlier."""
+    indexed_at: int
+    """The time that indexes have for `updated`: the same, or up to `INDEX_LAG_MS` earlier."""
     generation: int = 0
     """Counts the times that chunks of this thread were freed or a checkpoint was replaced: what
     was learned of the thread's chunks holds as long as it stays the same."""
-    next_arena: int = 0
+    next_segment: int = 0
     next_namespace: int = ROOT + 1
     checkpoints: int = 0
     writes: int = 0
@@ -48,33 +48,33 @@ class Thread:
     """Other threads whose chunks this one uses, by number."""
     ttl: int | None = None
     """Milliseconds from the last activity on; `NEVER`; None: as is usual in the store."""
-    settled: bool = False
+    ttl_applied: bool = False
     """It is past its time to live and what that takes away is gone."""
-    grown: bool = False
+    needs_trim: bool = False
     """Checkpoints came since a limit on history was last applied."""
     oldest: int | None = None
     """When the oldest checkpoint was stored that is not the latest of its namespace."""
-    saved: _Saved | None = None
+    indexed: _Indexed | None = None
     """What the agenda and the counts have of it; None: nothing. Not part of the record."""
-    labels_gone: set[bytes] = field(default_factory=set)
+    removed_terms: set[bytes] = field(default_factory=set)
     """Labels of checkpoints that were removed in this transaction. Not part of the record."""
 
     @property
-    def place(self) -> Place:
+    def thread_version(self) -> ThreadVersion:
         """What has to hold for what was read of the thread to be true."""
-        return Place(self.number, self.generation)
+        return ThreadVersion(self.number, self.generation)
 
-    def new_arena(self) -> int:
+    def new_segment(self) -> int:
         """An even number that no arena of the thread had before."""
-        self.next_arena += 2
-        return self.next_arena - 2
+        self.next_segment += 2
+        return self.next_segment - 2
 
     def touch(self, now: int) -> None:
         """Note that something happens to it."""
         self.updated = now
-        self.settled = False
-        if not 0 <= now - self.filed < FILING:
-            self.filed = now
+        self.ttl_applied = False
+        if not 0 <= now - self.indexed_at < INDEX_LAG_MS:
+            self.indexed_at = now
 
 
 def find(reader: Reader, thread_id: str) -> Thread | None:
@@ -85,7 +85,7 @@ def find(reader: Reader, thread_id: str) -> Thread | None:
         return None
     thread = _named(reader, name, record)
     if thread.id != thread_id:
-        envelope.damaged(name, "it leads to another thread")
+        envelope.raise_damaged(name, "it leads to another thread")
     return thread
 
 
@@ -94,7 +94,7 @@ def _named(reader: Reader, name: bytes, record: bytes) -> Thread:
     number, end = keys.read_number(payload, 0)
     thread = by_number(reader, number) if end == len(payload) else None
     if thread is None:
-        envelope.damaged(name, "it leads to no thread")
+        envelope.raise_damaged(name, "it leads to no thread")
     return thread
 
 
@@ -106,7 +106,7 @@ def load(reader: Reader, number: int) -> Thread:
     """
     thread = by_number(reader, number)
     if thread is None:
-        envelope.damaged(keys.thread_number(number), "a thread has lost its record")
+        envelope.raise_damaged(keys.thread_number(number), "a thread has lost its record")
     return thread
 
 
@@ -120,8 +120,8 @@ def by_number(reader: Reader, number: int) -> Thread | None:
     record = reader.get(key)
     if record is not None:
         return decode(key, record)
-    if reader.get(keys.detached(number)) is None:
-        envelope.damaged(key, "a thread has lost its record")
+    if reader.get(keys.tombstone(number)) is None:
+        envelope.raise_damaged(key, "a thread has lost its record")
     return None
 
 
@@ -138,17 +138,17 @@ def decode(key: bytes, record: bytes) -> Thread:
     """
     fields = envelope.decode(key, envelope.unseal(key, record))
     if not isinstance(fields, list) or tuple(map(type, fields)) not in _FIELD_TYPES:
-        envelope.damaged(key, "its fields are not those of a thread")
+        envelope.raise_damaged(key, "its fields are not those of a thread")
     thread = Thread(*fields)
     counts = (thread.number, *fields[5:11], thread.ttl or 0)
-    times = (thread.created, thread.updated, thread.filed, thread.oldest or 0)
+    times = (thread.created, thread.updated, thread.indexed_at, thread.oldest or 0)
     if min(*counts, *times) < 0 or max(counts) > _MOST or max(times) > LATEST:
-        envelope.damaged(key, "some of its fields are out of bounds")
-    if key not in (keys.thread_number(thread.number), keys.detached(thread.number)):
-        envelope.damaged(key, "it is of another thread")
+        envelope.raise_damaged(key, "some of its fields are out of bounds")
+    if key not in (keys.thread_number(thread.number), keys.tombstone(thread.number)):
+        envelope.raise_damaged(key, "it is of another thread")
     if thread.owners and not all(map(envelope.is_count, thread.owners)):
-        envelope.damaged(key, "its fields are not those of a thread")
-    thread.saved = _Saved(share(thread), _filing(thread))
+        envelope.raise_damaged(key, "its fields are not those of a thread")
+    thread.indexed = _Indexed(counts_of(thread), _time_fields(thread))
     return thread
 
 
@@ -175,14 +175,14 @@ def create(writer: Writer, thread_id: str, now: int) -> Thread:
     number = next_number(writer)
     _put(writer, keys.NEXT_THREAD, keys.number(number + 1))
     _put(writer, keys.thread(thread_id), keys.number(number))
-    thread = Thread(number, thread_id, created=now, updated=now, filed=now)
+    thread = Thread(number, thread_id, created=now, updated=now, indexed_at=now)
     write_namespace(writer, thread, "", ROOT)
     return thread
 
 
 def save(writer: Writer, thread: Thread) -> None:
     """Write a thread's record, and what the agenda and the counts have of it."""
-    _file(writer, thread)
+    _update_indexes(writer, thread)
     _put(writer, keys.thread_number(thread.number), _payload(thread))
 
 
@@ -193,83 +193,87 @@ def _payload(thread: Thread) -> bytes:
             thread.id,
             thread.created,
             thread.updated,
-            thread.filed,
+            thread.indexed_at,
             thread.generation,
-            thread.next_arena,
+            thread.next_segment,
             thread.next_namespace,
             thread.checkpoints,
             thread.writes,
             thread.size,
             thread.owners,
             thread.ttl,
-            thread.settled,
-            thread.grown,
+            thread.ttl_applied,
+            thread.needs_trim,
             thread.oldest,
         )
     )
 
 
-def _file(writer: Writer, thread: Thread, gone: bool = False) -> None:
-    old = thread.saved or _NOTHING
-    new = _NOTHING if gone else _Saved(share(thread), _filing(thread))
-    if old.filing != new.filing:
-        before = () if old.filing is None else time_index.entries(thread.number, *old.filing)
-        after = () if new.filing is None else time_index.entries(thread.number, *new.filing)
+def _update_indexes(writer: Writer, thread: Thread, gone: bool = False) -> None:
+    old = thread.indexed or _NOTHING
+    new = _NOTHING if gone else _Indexed(counts_of(thread), _time_fields(thread))
+    if old.time_fields != new.time_fields:
+        before = (
+            () if old.time_fields is None else time_index.entries(thread.number, *old.time_fields)
+        )
+        after = (
+            () if new.time_fields is None else time_index.entries(thread.number, *new.time_fields)
+        )
         for entry in before:
             if entry not in after:
                 writer.delete(entry.key())
         for entry in after:
             if entry not in before:
                 writer.put(entry.key(), b"")
-    if old.share != new.share:
-        counts.change(writer, old.share, new.share)
-    thread.saved = new
+    if old.counts_of != new.counts_of:
+        counts.change(writer, old.counts_of, new.counts_of)
+    thread.indexed = new
 
 
-def entries(thread: Thread) -> list[time_index.Entry]:
+def entries(thread: Thread) -> list[time_index.TimeIndexEntry]:
     """What has to be on the agenda for a thread."""
-    return time_index.entries(thread.number, *_filing(thread))
+    return time_index.entries(thread.number, *_time_fields(thread))
 
 
-def share(thread: Thread) -> Counts:
+def counts_of(thread: Thread) -> Counts:
     """What a thread adds to the counts of the store."""
     seen = 1 if thread.checkpoints else 0
     return Counts(seen, thread.checkpoints, thread.writes, thread.size)
 
 
-def _filing(thread: Thread) -> _Filing:
+def _time_fields(thread: Thread) -> _TimeFields:
     """What of a thread the agenda goes by."""
-    return thread.filed, thread.ttl, thread.settled, thread.grown, thread.oldest
+    return thread.indexed_at, thread.ttl, thread.ttl_applied, thread.needs_trim, thread.oldest
 
 
-class _Saved(NamedTuple):
+class _Indexed(NamedTuple):
     """What the store has of a thread besides its record."""
 
-    share: Counts
-    filing: _Filing | None
+    counts_of: Counts
+    time_fields: _TimeFields | None
 
 
-_NOTHING = _Saved(counts.NOTHING, None)
-_Filing: TypeAlias = "tuple[int, int | None, bool, bool, int | None]"
+_NOTHING = _Indexed(counts.NOTHING, None)
+_TimeFields: TypeAlias = "tuple[int, int | None, bool, bool, int | None]"
 
 
-def detach(writer: Writer, thread: Thread) -> None:
-    """Take a thread out of sight at once; `retain.erase` removes, bit by bit, what it held."""
-    _file(writer, thread, gone=True)
+def mark_deleted(writer: Writer, thread: Thread) -> None:
+    """Take a thread out of sight at once; `retain.purge` removes, bit by bit, what it held."""
+    _update_indexes(writer, thread, gone=True)
     writer.delete(keys.thread(thread.id))
     writer.delete(keys.thread_number(thread.number))
-    _put(writer, keys.detached(thread.number), _payload(thread))
+    _put(writer, keys.tombstone(thread.number), _payload(thread))
 
 
-def remove_detached(writer: Writer, thread: Thread) -> None:
+def remove_tombstone(writer: Writer, thread: Thread) -> None:
     """Delete the record of a detached thread; what belonged to it is gone already."""
-    writer.delete(keys.detached(thread.number))
+    writer.delete(keys.tombstone(thread.number))
 
 
-def first_detached(reader: Reader, after: int = 0) -> Thread | None:
+def next_tombstone(reader: Reader, after: int = 0) -> Thread | None:
     """The detached thread of the least number above `after`."""
-    start = keys.detached(after) + b"\x00"
-    for key, record in reader.range(start, keys.after(keys.DETACHED)):
+    start = keys.tombstone(after) + b"\x00"
+    for key, record in reader.range(start, keys.after(keys.TOMBSTONE)):
         return decode(key, record)
     return None
 
@@ -339,6 +343,6 @@ def decode_namespace(key: bytes, record: bytes) -> tuple[str, int]:
     """
     fields = envelope.decode(key, envelope.unseal(key, record))
     if not isinstance(fields, list) or [*map(type, fields)] != [int, str] or fields[0] < 0:
-        envelope.damaged(key, "its fields are not those of a namespace")
+        envelope.raise_damaged(key, "its fields are not those of a namespace")
     number, checkpoint_ns = fields
     return checkpoint_ns, number

@@ -51,7 +51,7 @@ def decode(key: bytes, prefix: bytes, record: bytes) -> TaskWrites:
     try:
         full_id, rows = fields
         part = key[len(prefix) :]
-        if keys.is_cut(part) if full_id is None else keys.text(full_id) != part:
+        if keys.is_truncated(part) if full_id is None else keys.text(full_id) != part:
             raise ValueError("the task's id is another")
         for index, channel, path, _ in rows:
             if [type(index), type(channel), type(path)] != [int, str, str]:
@@ -65,7 +65,7 @@ def decode(key: bytes, prefix: bytes, record: bytes) -> TaskWrites:
             len(key) + len(record),
         )
     except (AttributeError, TypeError, ValueError) as error:
-        envelope.damaged(key, f"its fields are not those of pending writes: {error}")
+        envelope.raise_damaged(key, f"its fields are not those of pending writes: {error}")
 
 
 def read_task(
@@ -94,7 +94,7 @@ def write_task(
     part = keys.text(task.task_id)
     key = keys.writes(thread, namespace, checkpoint_id) + part
     rows = [(w.index, w.channel, w.path, w.value) for w in task.writes.values()]
-    payload = envelope.encode((task.task_id if keys.is_cut(part) else None, rows))
+    payload = envelope.encode((task.task_id if keys.is_truncated(part) else None, rows))
     sealed = envelope.seal(key, envelope.pack(payload, level))
     writer.put(key, sealed)
     return len(key) + len(sealed)
@@ -119,7 +119,7 @@ def in_namespace(reader: Reader, thread: int, namespace: int) -> Iterator[TaskWr
     """Every record of pending writes in a namespace."""
     prefix = keys.of_namespace(b"w", thread, namespace)
     for key, record in reader.range(prefix, keys.after(prefix)):
-        end = keys.inner_text_end(key, len(prefix))
+        end = keys.escaped_text_end(key, len(prefix))
         yield decode(key, key[:end], record)
 
 

@@ -163,7 +163,7 @@ def check(key: bytes, record: bytes) -> None:
     if not packed or zlib.crc32(packed, zlib.crc32(key)) != int.from_bytes(
         record[:_CHECKSUM_SIZE], "big"
     ):
-        damaged(key, "its checksum does not match")
+        raise_damaged(key, "its checksum does not match")
 
 
 def unseal(key: bytes, record: bytes, limit: int = MAX_RECORD) -> bytes:
@@ -177,7 +177,7 @@ def unseal(key: bytes, record: bytes, limit: int = MAX_RECORD) -> bytes:
     codec = record[_CHECKSUM_SIZE]
     if codec == RAW:
         if len(record) - _CHECKSUM_SIZE - 1 > limit:
-            damaged(key, f"it has {len(record)} bytes, the limit is {limit}")
+            raise_damaged(key, f"it has {len(record)} bytes, the limit is {limit}")
         return record[_CHECKSUM_SIZE + 1 :]
     if codec != ZSTD and codec not in DICTIONARIES:
         raise FormatVersionError(
@@ -189,20 +189,20 @@ def unseal(key: bytes, record: bytes, limit: int = MAX_RECORD) -> bytes:
     try:
         size, at = read_varint(record, _CHECKSUM_SIZE + 1)
         if size > limit:
-            damaged(key, f"it claims {size} bytes, the limit is {limit}")
+            raise_damaged(key, f"it claims {size} bytes, the limit is {limit}")
         frame = record[at:]
         claim = zstandard.frame_content_size(frame)  # zstd would take memory for it at once
         if claim not in (_UNKNOWN_SIZE, size):
-            damaged(key, f"its frame claims {claim} bytes instead of {size}")
+            raise_damaged(key, f"its frame claims {claim} bytes instead of {size}")
         payload = _decompress(frame, codec, size)
     except (zstandard.ZstdError, IndexError, ValueError) as error:
-        damaged(key, str(error))
+        raise_damaged(key, str(error))
     if len(payload) != size:
-        damaged(key, f"it has {len(payload)} bytes instead of {size}")
+        raise_damaged(key, f"it has {len(payload)} bytes instead of {size}")
     return payload
 
 
-def damaged(key: bytes, what: str) -> NoReturn:
+def raise_damaged(key: bytes, what: str) -> NoReturn:
     """Say that the record of a key is not to be used."""
     raise DamagedError(f"record {key.hex()} of the store is damaged: {what}", record=key.hex())
 
@@ -234,4 +234,4 @@ def decode(key: bytes, payload: bytes) -> Any:
             payload, strict_map_key=False, unicode_errors="surrogatepass", use_list=True
         )
     except (ValueError, TypeError, msgpack.exceptions.ExtraData, RecursionError) as error:
-        damaged(key, f"its fields can't be read: {error}")
+        raise_damaged(key, f"its fields can't be read: {error}")

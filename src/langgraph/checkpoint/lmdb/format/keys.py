@@ -20,9 +20,9 @@ NEXT_THREAD = b"\x00next-thread"
 
 COUNTS = b"\x00counts"
 """How many threads, checkpoints, writes and bytes there are."""
-SWEEPER = b"\x00sweeper"
+SWEEP_LEASE = b"\x00sweeper"
 """Who sweeps in the background, and when that was done last."""
-DETACHED = b"x"
+TOMBSTONE = b"x"
 
 TEXT_LIMIT = 180
 """Bytes of an id that a key holds as they are. A longer id is cut there and told apart by a
@@ -30,7 +30,7 @@ digest, so that every key stays below LMDB's 511 bytes."""
 _LONG = b"\xff"  # never part of UTF-8: it sorts a cut id behind all ids that share its head
 _DIGEST_SIZE = 16
 HASH_SIZE = 8
-_INNER_LIMIT = 240
+_ESCAPED_LIMIT = 240
 _NUL = b"\x00\xff"  # stands for a NUL inside of a text
 _END = b"\x00\x01"
 
@@ -71,31 +71,31 @@ def text(value: str) -> bytes:
     return raw[:TEXT_LIMIT] + _LONG + blake2b(raw, digest_size=_DIGEST_SIZE).digest()
 
 
-def inner_text(value: str) -> bytes:
+def escaped_text(value: str) -> bytes:
     """A text that other fields follow: escaped and ended, so that no id is another's prefix.
 
     A digest stands for one that escapes make too long; these texts need not sort.
     """
     part = text(value).replace(b"\x00", _NUL)
-    if len(part) > _INNER_LIMIT:
+    if len(part) > _ESCAPED_LIMIT:
         digest = blake2b(utf8(value), digest_size=_DIGEST_SIZE).digest()
         part = _LONG + digest.replace(b"\x00", _NUL)
     return part + _END
 
 
-def ordered_text(value: str) -> bytes:
+def sortable_text(value: str) -> bytes:
     """A text that other fields follow, and that sorts as `text` does."""
     return text(value).replace(b"\x00", _NUL) + _END
 
 
-def read_ordered_text(key: bytes, at: int) -> tuple[bytes, int]:
+def read_sortable_text(key: bytes, at: int) -> tuple[bytes, int]:
     """What `text` made of the id at an offset of a key; also returns the offset behind it."""
-    end = inner_text_end(key, at) - len(_END)
+    end = escaped_text_end(key, at) - len(_END)
     return key[at:end].replace(_NUL, b"\x00"), end + len(_END)
 
 
-def inner_text_end(key: bytes, at: int) -> int:
-    """The offset behind the `inner_text` that begins at an offset."""
+def escaped_text_end(key: bytes, at: int) -> int:
+    """The offset behind the `escaped_text` that begins at an offset."""
     end = key.find(_END, at)
     if end < 0:
         _damaged(key)
@@ -118,22 +118,22 @@ def _damaged(key: bytes) -> NoReturn:
     raise DamagedError(f"key {key.hex()} of the store is none that was stored", record=key.hex())
 
 
-def is_cut(part: bytes) -> bool:
+def is_truncated(part: bytes) -> bool:
     """Whether `text` had to cut the id, which then stands in full in the record."""
     return len(part) == TEXT_LIMIT + 1 + _DIGEST_SIZE and part[TEXT_LIMIT : TEXT_LIMIT + 1] == _LONG
 
 
-def cut_group(part: bytes) -> bytes:
+def truncated_prefix(part: bytes) -> bytes:
     """What all cut ids with the same first `TEXT_LIMIT` bytes begin with."""
     return part[:TEXT_LIMIT] + _LONG
 
 
-def ordered_group(part: bytes) -> bytes:
-    """What the `ordered_text` of all cut ids with the same head begins with."""
-    return cut_group(part).replace(b"\x00", _NUL)
+def sortable_truncated_prefix(part: bytes) -> bytes:
+    """What the `sortable_text` of all cut ids with the same head begins with."""
+    return truncated_prefix(part).replace(b"\x00", _NUL)
 
 
-def hashed(value: str) -> bytes:
+def hash64(value: str) -> bytes:
     """Eight bytes that stand for a text in an index; the record itself settles a collision."""
     return blake2b(utf8(value), digest_size=HASH_SIZE).digest()
 
@@ -177,52 +177,52 @@ def checkpoint(thread: int, namespace: int, checkpoint_id: str) -> bytes:
 
 
 def children(thread: int, namespace: int, parent_id: str) -> bytes:
-    return of_namespace(b"k", thread, namespace) + hashed(parent_id)
+    return of_namespace(b"k", thread, namespace) + hash64(parent_id)
 
 
-def label(label: bytes) -> bytes:
-    return b"r" + label
+def term(term: bytes) -> bytes:
+    return b"r" + term
 
 
-def labelled(label: bytes, checkpoint_id: str, thread: int, namespace: int) -> bytes:
-    return b"r" + label + ordered_text(checkpoint_id) + number(thread) + number(namespace)
+def with_term(term: bytes, checkpoint_id: str, thread: int, namespace: int) -> bytes:
+    return b"r" + term + sortable_text(checkpoint_id) + number(thread) + number(namespace)
 
 
-def thread_label(label: bytes) -> bytes:
-    return b"m" + label
+def thread_term(term: bytes) -> bytes:
+    return b"m" + term
 
 
-def thread_labelled(label: bytes, thread: int) -> bytes:
-    return b"m" + label + number(thread)
+def thread_with_term(term: bytes, thread: int) -> bytes:
+    return b"m" + term + number(thread)
 
 
-def agenda(kind: int, time: int) -> bytes:
+def time_index(kind: int, time: int) -> bytes:
     return b"e" + number(kind) + number(time)
 
 
-def detached(thread: int) -> bytes:
-    return DETACHED + number(thread)
+def tombstone(thread: int) -> bytes:
+    return TOMBSTONE + number(thread)
 
 
 def writes(thread: int, namespace: int, checkpoint_id: str) -> bytes:
-    return of_namespace(b"w", thread, namespace) + inner_text(checkpoint_id)
+    return of_namespace(b"w", thread, namespace) + escaped_text(checkpoint_id)
 
 
-def folded(thread: int, namespace: int, checkpoint_id: str) -> bytes:
-    return of_namespace(b"h", thread, namespace) + inner_text(checkpoint_id)
+def compacted(thread: int, namespace: int, checkpoint_id: str) -> bytes:
+    return of_namespace(b"h", thread, namespace) + escaped_text(checkpoint_id)
 
 
-def arena(thread: int, arena: int) -> bytes:
-    return of_thread(b"d", thread) + number(arena)
+def segment(thread: int, segment: int) -> bytes:
+    return of_thread(b"d", thread) + number(segment)
 
 
-def pins(owner: int) -> bytes:
+def shared_refs(owner: int) -> bytes:
     return b"p" + number(owner)
 
 
-def pin(owner: int, user: int) -> bytes:
+def shared_ref(owner: int, user: int) -> bytes:
     return b"p" + number(owner) + number(user)
 
 
-def left_behind(owner: int) -> bytes:
+def orphaned_chunks(owner: int) -> bytes:
     return b"o" + number(owner)

@@ -21,61 +21,70 @@ _MOST = (1 << 64) - 1
 """No number in a key is greater."""
 
 
-class Run(NamedTuple):
+class ChunkRange(NamedTuple):
     """`length` consecutive chunks of an arena, from `start` on."""
 
     owner: int
     """Number of the thread that the arena belongs to: its own, or the one it was copied from."""
-    arena: int
+    segment: int
     start: int
     length: int
 
 
-def extend(runs: list[Run], more: Iterable[Run]) -> None:
+def append_merged(ranges: list[ChunkRange], more: Iterable[ChunkRange]) -> None:
     """Append runs, joining each with the one before it where they meet."""
-    for run in more:
-        if runs:
-            last = runs[-1]
+    for chunk_range in more:
+        if ranges:
+            last = ranges[-1]
             if (
-                last.start + last.length == run.start
-                and last.arena == run.arena
-                and last.owner == run.owner
+                last.start + last.length == chunk_range.start
+                and last.segment == chunk_range.segment
+                and last.owner == chunk_range.owner
             ):
-                runs[-1] = Run(last.owner, last.arena, last.start, last.length + run.length)
+                ranges[-1] = ChunkRange(
+                    last.owner, last.segment, last.start, last.length + chunk_range.length
+                )
                 continue
-        runs.append(run)
+        ranges.append(chunk_range)
 
 
-def total(runs: Iterable[Run]) -> int:
+def total(ranges: Iterable[ChunkRange]) -> int:
     """How many chunks they are."""
-    return sum(run.length for run in runs)
+    return sum(chunk_range.length for chunk_range in ranges)
 
 
-def singles(runs: Iterable[Run]) -> list[Run]:
+def each_chunk(ranges: Iterable[ChunkRange]) -> list[ChunkRange]:
     """A run of its own for each of the chunks."""
     return [
-        Run(run.owner, run.arena, run.start + index, 1)
-        for run in runs
-        for index in range(run.length)
+        ChunkRange(chunk_range.owner, chunk_range.segment, chunk_range.start + index, 1)
+        for chunk_range in ranges
+        for index in range(chunk_range.length)
     ]
 
 
-def cut(runs: Sequence[Run], start: int, stop: int) -> list[Run]:
+def slice_ranges(ranges: Sequence[ChunkRange], start: int, stop: int) -> list[ChunkRange]:
     """The runs of the chunks at positions start to stop of the sequence."""
-    out: list[Run] = []
-    ends = list(accumulate(run.length for run in runs))
-    for index in range(bisect_right(ends, start), len(runs)):
-        run = runs[index]
-        first = ends[index] - run.length
+    out: list[ChunkRange] = []
+    ends = list(accumulate(chunk_range.length for chunk_range in ranges))
+    for index in range(bisect_right(ends, start), len(ranges)):
+        chunk_range = ranges[index]
+        first = ends[index] - chunk_range.length
         if first >= stop:
             break
         low, high = max(start, first), min(stop, ends[index])
         if low < high:
-            out.append(Run(run.owner, run.arena, run.start + low - first, high - low))
+            out.append(
+                ChunkRange(
+                    chunk_range.owner,
+                    chunk_range.segment,
+                    chunk_range.start + low - first,
+                    high - low,
+                )
+            )
     return out
 
 
-def common_prefix(a: Sequence[Run], b: Sequence[Run]) -> int:
+def common_prefix(a: Sequence[ChunkRange], b: Sequence[ChunkRange]) -> int:
     """How many chunks two sequences share from the first on."""
     shared = 0
     for one, other in zip(a, b, strict=False):
@@ -88,29 +97,29 @@ def common_prefix(a: Sequence[Run], b: Sequence[Run]) -> int:
     return shared
 
 
-def encode_runs(runs: Sequence[Run]) -> bytes:
+def encode_ranges(ranges: Sequence[ChunkRange]) -> bytes:
     """Runs as varints: per arena its owner, number, count of runs; per run the signed distance
     from the end of the run before, and its length."""
     out = bytearray()
     index = 0
-    while index < len(runs):
-        owner, arena = runs[index][:2]
+    while index < len(ranges):
+        owner, segment = ranges[index][:2]
         stop = index
-        while stop < len(runs) and runs[stop][:2] == (owner, arena):
+        while stop < len(ranges) and ranges[stop][:2] == (owner, segment):
             stop += 1
-        out += varint(owner) + varint(arena) + varint(stop - index)
+        out += varint(owner) + varint(segment) + varint(stop - index)
         end = 0
-        for run in runs[index:stop]:
-            distance = run.start - end
+        for chunk_range in ranges[index:stop]:
+            distance = chunk_range.start - end
             out += varint(distance << 1 if distance >= 0 else (-distance << 1) - 1)
-            out += varint(run.length)
-            end = run.start + run.length
+            out += varint(chunk_range.length)
+            end = chunk_range.start + chunk_range.length
         index = stop
     return bytes(out)
 
 
-def decode_runs(data: bytes, limit: int = _MOST) -> list[Run]:
-    """The runs that `encode_runs` encoded.
+def decode_ranges(data: bytes, limit: int = _MOST) -> list[ChunkRange]:
+    """The runs that `encode_ranges` encoded.
 
     Args:
         data: The encoding.
@@ -119,13 +128,13 @@ def decode_runs(data: bytes, limit: int = _MOST) -> list[Run]:
     Raises:
         ValueError, IndexError: The data is no such encoding.
     """
-    runs: list[Run] = []
+    ranges: list[ChunkRange] = []
     at = named = 0
     while at < len(data):
         owner, at = read_varint(data, at)
-        arena, at = read_varint(data, at)
+        segment, at = read_varint(data, at)
         count, at = read_varint(data, at)
-        if owner > _MOST or arena > _MOST or not count:
+        if owner > _MOST or segment > _MOST or not count:
             raise ValueError("an arena that there cannot be, or no runs in it")
         end = 0
         for _ in range(count):
@@ -138,74 +147,74 @@ def decode_runs(data: bytes, limit: int = _MOST) -> list[Run]:
             named += length
             if end > _MOST or named > limit:
                 raise ValueError("runs of more chunks than there can be")
-            runs.append(Run(owner, arena, start, length))
-    return runs
+            ranges.append(ChunkRange(owner, segment, start, length))
+    return ranges
 
 
-class Coverage:
+class ChunkSet:
     """A set of chunks, as disjoint ascending ranges per arena."""
 
     def __init__(self) -> None:
         self._ranges: dict[tuple[int, int], list[tuple[int, int]]] = {}
         self._sorted = True
 
-    def add(self, runs: Iterable[Run]) -> None:
+    def add(self, ranges: Iterable[ChunkRange]) -> None:
         """Put the chunks of these runs into the set."""
-        for run in runs:
-            self._ranges.setdefault((run.owner, run.arena), []).append(
-                (run.start, run.start + run.length)
+        for chunk_range in ranges:
+            self._ranges.setdefault((chunk_range.owner, chunk_range.segment), []).append(
+                (chunk_range.start, chunk_range.start + chunk_range.length)
             )
         self._sorted = False
 
     def _settle(self) -> None:
         if self._sorted:
             return
-        for arena, ranges in self._ranges.items():
+        for segment, ranges in self._ranges.items():
             merged: list[tuple[int, int]] = []
             for start, stop in sorted(set(ranges)):
                 if merged and start <= merged[-1][1]:
                     merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
                 else:
                     merged.append((start, stop))
-            self._ranges[arena] = merged
+            self._ranges[segment] = merged
         self._sorted = True
 
     def owners(self) -> set[int]:
         """The threads whose arenas the set touches."""
         return {owner for owner, _ in self._ranges}
 
-    def arenas(self, owner: int) -> list[int]:
+    def segments(self, owner: int) -> list[int]:
         """The arenas of one owner that the set touches, ascending."""
-        return sorted(arena for of, arena in self._ranges if of == owner)
+        return sorted(segment for of, segment in self._ranges if of == owner)
 
-    def ranges(self, owner: int, arena: int) -> list[tuple[int, int]]:
+    def intervals(self, owner: int, segment: int) -> list[tuple[int, int]]:
         """The disjoint ranges (start, stop) in one arena, ascending."""
         self._settle()
-        return self._ranges.get((owner, arena), [])
+        return self._ranges.get((owner, segment), [])
 
-    def runs(self, owner: int | None = None) -> list[Run]:
+    def ranges(self, owner: int | None = None) -> list[ChunkRange]:
         """The set as runs, of one owner or of all."""
         self._settle()
         return [
-            Run(of, arena, start, stop - start)
-            for (of, arena), ranges in sorted(self._ranges.items())
+            ChunkRange(of, segment, start, stop - start)
+            for (of, segment), ranges in sorted(self._ranges.items())
             if owner is None or of == owner
             for start, stop in ranges
         ]
 
-    def minus(self, other: Coverage) -> Coverage:
+    def minus(self, other: ChunkSet) -> ChunkSet:
         """The chunks of this set that the other lacks."""
-        left = Coverage()
-        for run in self.runs():
-            at, stop = run.start, run.start + run.length
-            for low, high in other.ranges(run.owner, run.arena):
+        left = ChunkSet()
+        for chunk_range in self.ranges():
+            at, stop = chunk_range.start, chunk_range.start + chunk_range.length
+            for low, high in other.intervals(chunk_range.owner, chunk_range.segment):
                 if high <= at or low >= stop:
                     continue
                 if low > at:
-                    left.add([Run(run.owner, run.arena, at, low - at)])
+                    left.add([ChunkRange(chunk_range.owner, chunk_range.segment, at, low - at)])
                 at = max(at, high)
             if at < stop:
-                left.add([Run(run.owner, run.arena, at, stop - at)])
+                left.add([ChunkRange(chunk_range.owner, chunk_range.segment, at, stop - at)])
         return left
 
     def __bool__(self) -> bool:

@@ -134,7 +134,7 @@ class KeyValueStore(ABC):
         Raises:
             StoreIOError: The store's files could not be read.
         """
-        return PageCheck(unchecked="this kind of store has no pages")
+        return PageCheck(skipped_reason="this kind of store has no pages")
 
     @abstractmethod
     def size(self) -> int:

@@ -23,26 +23,26 @@ MAX_BATCH = 256
 """Operations in one transaction: a bound on how long the first of them waits for the others."""
 
 
-LINGER = 0.0005
+BATCH_DELAY = 0.0005
 """Seconds that patient operations wait for one that is not, to share its flush. LangGraph stores
 the writes of a superstep and then, soon after, its checkpoint, for which it waits."""
 
-IN_VAIN = 8
+MAX_EMPTY_WAITS = 8
 """Times in a row that nobody came, from which on only one in so many waits. Among LangGraph's tasks
 the last of a superstep meets its checkpoint, and others wait in vain; other callers of `put_writes`
 may always do."""
 
 
-class _Waiting(Generic[T]):
+class _PendingCommit(Generic[T]):
     """An operation in the queue, and whoever waits for it: a thread, or a future of a loop."""
 
     __slots__ = (
         "abandoned",
         "apply",
+        "can_wait",
         "error",
         "finished",
         "future",
-        "patient",
         "result",
         "wake",
     )
@@ -50,11 +50,11 @@ class _Waiting(Generic[T]):
     def __init__(
         self,
         apply: Callable[[Writer], T],
-        patient: bool,
+        can_wait: bool,
         future: asyncio.Future[T] | None = None,
     ) -> None:
         self.apply = apply
-        self.patient = patient
+        self.can_wait = can_wait
         self.future = future
         self.wake = threading.Lock()
         self.wake.acquire()
@@ -79,7 +79,7 @@ class _Waiting(Generic[T]):
             future.set_exception(self.error)
 
 
-_SERVICE = object()
+_WORKER = object()
 """Leads for coroutines."""
 
 
@@ -98,158 +98,161 @@ class GroupCommit:
 
     def _reset(self) -> None:
         self._mutex = threading.Lock()
-        self._queue: deque[_Waiting[Any]] = deque()
+        self._queue: deque[_PendingCommit[Any]] = deque()
         self._leader: object = None
-        """The operation whose thread commits, `_SERVICE`, or None."""
-        self._linger: threading.Lock | None = None
+        """The operation whose thread commits, `_WORKER`, or None."""
+        self._batch_timer: threading.Lock | None = None
         """What a leader that waits for company waits for."""
-        self._alone = 0
+        self._empty_waits = 0
         """How often nobody came, since somebody did."""
-        self._summons: SimpleQueue[bool] | None = None
+        self._worker_queue: SimpleQueue[bool] | None = None
 
-    def run(self, apply: Callable[[Writer], T], *, patient: bool = False) -> T:
+    def run(self, apply: Callable[[Writer], T], *, can_wait: bool = False) -> T:
         """Commit an operation, with others that wait; returns what it returned.
 
         Args:
             apply: Works on the store in a write transaction. It may run more than once, always
                 in a new transaction. An exception undoes all that it did, and nothing else.
-            patient: Wait up to `LINGER` seconds for an operation that is not.
+            patient: Wait up to `BATCH_DELAY` seconds for an operation that is not.
 
         Raises:
             Exception: Whatever `apply` or the commit raised.
         """
-        waiting = _Waiting(apply, patient)
+        pending = _PendingCommit(apply, can_wait)
         try:
             with self._mutex:
-                if self._enqueue(waiting) or self._leader is None:
-                    self._leader = waiting
-            while not waiting.finished:  # it may lead twice: others may be before it in the queue
-                if self._leader is waiting:
-                    self._lead(waiting)
+                if self._enqueue(pending) or self._leader is None:
+                    self._leader = pending
+            while not pending.finished:  # it may lead twice: others may be before it in the queue
+                if self._leader is pending:
+                    self._commit_as_leader(pending)
                 else:
-                    waiting.wake.acquire()
+                    pending.wake.acquire()
         except BaseException:  # an interrupt, which may come anywhere
-            self._leave(waiting)
+            self._abandon(pending)
             raise
-        if waiting.error is not None:
-            raise waiting.error
-        return cast("T", waiting.result)
+        if pending.error is not None:
+            raise pending.error
+        return cast("T", pending.result)
 
-    async def run_async(self, apply: Callable[[Writer], T], *, patient: bool = False) -> T:
+    async def run_async(self, apply: Callable[[Writer], T], *, can_wait: bool = False) -> T:
         """The same for a coroutine: its loop is free while others work and the disk flushes.
 
         A cancelled call may still be committed.
         """
-        waiting = _Waiting(apply, patient, asyncio.get_running_loop().create_future())
-        assert waiting.future is not None
+        pending = _PendingCommit(apply, can_wait, asyncio.get_running_loop().create_future())
+        assert pending.future is not None
         with self._mutex:
-            self._enqueue(waiting)
+            self._enqueue(pending)
             if self._leader is None:
-                self._summon()
-        return cast("T", await waiting.future)
+                self._wake_worker()
+        return cast("T", await pending.future)
 
-    def _enqueue(self, waiting: _Waiting[Any]) -> bool:
+    def _enqueue(self, pending: _PendingCommit[Any]) -> bool:
         """Queue an operation; whether it takes the lead from one that waits for company. So the
         thread that is in a hurry need not be woken, nor wait for another one to be."""
-        if not waiting.patient and self._queue and self._queue[0].patient:
-            self._alone = 0  # whether it waited or commits already: waiting would have paid
-        self._queue.append(waiting)
-        if self._linger is None or waiting.patient:
+        if not pending.can_wait and self._queue and self._queue[0].can_wait:
+            self._empty_waits = 0  # whether it waited or commits already: waiting would have paid
+        self._queue.append(pending)
+        if self._batch_timer is None or pending.can_wait:
             return False
-        self._end_linger()
-        return waiting.future is None
+        self._end_batch_timer()
+        return pending.future is None
 
-    def _end_linger(self) -> None:
-        lingering, self._linger = self._linger, None
-        if lingering is not None:
-            lingering.release()
+    def _end_batch_timer(self) -> None:
+        batch_timer, self._batch_timer = self._batch_timer, None
+        if batch_timer is not None:
+            batch_timer.release()
 
-    def _wait_for_company(self, own: object) -> bool:
+    def _wait_for_batch(self, own: object) -> bool:
         """Wait a moment while all that is queued has time; whether the caller still leads."""
         with self._mutex:
-            if not all(waiting.patient for waiting in self._queue):
+            if not all(pending.can_wait for pending in self._queue):
                 return self._leader is own
-            self._alone += 1
-            if self._alone > IN_VAIN and self._alone % IN_VAIN:
+            self._empty_waits += 1
+            if self._empty_waits > MAX_EMPTY_WAITS and self._empty_waits % MAX_EMPTY_WAITS:
                 return self._leader is own
-            lingering = self._linger = _locked()
-        lingering.acquire(timeout=LINGER)
+            batch_timer = self._batch_timer = _locked()
+        batch_timer.acquire(timeout=BATCH_DELAY)
         with self._mutex:
-            if self._linger is lingering:
-                self._linger = None
+            if self._batch_timer is batch_timer:
+                self._batch_timer = None
             return self._leader is own
 
-    def _leave(self, waiting: _Waiting[Any]) -> None:
+    def _abandon(self, pending: _PendingCommit[Any]) -> None:
         """Give up an operation whose thread was interrupted; it may be committed all the same.
 
         Nothing that others wait for gets stuck with a thread that left.
         """
         with self._mutex:
-            waiting.abandoned = True
-            if self._leader is not waiting:
+            pending.abandoned = True
+            if self._leader is not pending:
                 return
-            if self._linger is not None:
-                self._linger = None
+            if self._batch_timer is not None:
+                self._batch_timer = None
             done = [one for one in self._queue if one.finished]
-            if not waiting.finished and waiting in self._queue:
-                self._queue.remove(waiting)
-        _announce(done)
-        self._hand_over(waiting)
+            if not pending.finished and pending in self._queue:
+                self._queue.remove(pending)
+        _notify_all(done)
+        self._pass_leadership(pending)
 
-    def _summon(self) -> None:
-        self._leader = _SERVICE
-        if self._summons is None:
-            self._summons = SimpleQueue()
+    def _wake_worker(self) -> None:
+        self._leader = _WORKER
+        if self._worker_queue is None:
+            self._worker_queue = SimpleQueue()
             threading.Thread(
-                target=self._serve, args=(self._summons,), name="lmdb-saver-commit", daemon=True
+                target=self._serve,
+                args=(self._worker_queue,),
+                name="lmdb-saver-commit",
+                daemon=True,
             ).start()
-        self._summons.put(True)
+        self._worker_queue.put(True)
 
-    def _serve(self, summons: SimpleQueue[bool]) -> None:
-        while summons.get():
-            self._lead(_SERVICE)
+    def _serve(self, worker_queue: SimpleQueue[bool]) -> None:
+        while worker_queue.get():
+            self._commit_as_leader(_WORKER)
 
     def close(self) -> None:
         """End the thread that serves coroutines, once it does not lead; a later call to
         `run_async` starts another."""
         with self._mutex:
-            summons, self._summons = self._summons, None
-        if summons is not None:
-            summons.put(False)
+            worker_queue, self._worker_queue = self._worker_queue, None
+        if worker_queue is not None:
+            worker_queue.put(False)
 
-    def _lead(self, own: object) -> None:
-        if not self._wait_for_company(own):
+    def _commit_as_leader(self, own: object) -> None:
+        if not self._wait_for_batch(own):
             return
         with self._mutex:  # all stay in the queue until they are done
             batch = list(islice(self._queue, MAX_BATCH))
         # Nobody interrupts the thread that serves coroutines: there it is the operation's own.
-        self._commit(batch, BaseException if own is _SERVICE else Exception)
-        _announce(batch)
-        self._hand_over(own)
+        self._commit(batch, BaseException if own is _WORKER else Exception)
+        _notify_all(batch)
+        self._pass_leadership(own)
 
-    def _commit(self, batch: list[_Waiting[Any]], errors: type[BaseException]) -> None:
+    def _commit(self, batch: list[_PendingCommit[Any]], errors: type[BaseException]) -> None:
         if len(batch) > 1:
 
             def apply(writer: Writer) -> None:
-                for waiting in batch:
-                    waiting.result = waiting.apply(writer)
+                for pending in batch:
+                    pending.result = pending.apply(writer)
 
             try:
                 self._kv.write(apply)
             except errors:  # each alone, to tell whose it is
                 pass
             else:
-                for waiting in batch:
-                    waiting.finished = True
+                for pending in batch:
+                    pending.finished = True
                 return
-        for waiting in batch:
+        for pending in batch:
             try:
-                waiting.result = self._kv.write(waiting.apply)
+                pending.result = self._kv.write(pending.apply)
             except errors as error:
-                waiting.error = error
-            waiting.finished = True
+                pending.error = error
+            pending.finished = True
 
-    def _hand_over(self, own: object) -> None:
+    def _pass_leadership(self, own: object) -> None:
         with self._mutex:
             if self._leader is not own:
                 return
@@ -258,12 +261,12 @@ class GroupCommit:
             if not self._queue:
                 self._leader = None
                 return
-            for waiting in self._queue:
-                if waiting.future is None and not waiting.abandoned and not waiting.finished:
-                    self._leader = waiting
-                    waiting.notify()
+            for pending in self._queue:
+                if pending.future is None and not pending.abandoned and not pending.finished:
+                    self._leader = pending
+                    pending.notify()
                     return
-            self._summon()
+            self._wake_worker()
 
 
 def _locked() -> threading.Lock:
@@ -272,20 +275,20 @@ def _locked() -> threading.Lock:
     return lock
 
 
-def _announce(batch: Iterable[_Waiting[Any]]) -> None:
-    by_loop: dict[asyncio.AbstractEventLoop, deque[_Waiting[Any]]] = {}
-    for waiting in batch:
-        waiting.finished = True
-        if waiting.future is None:
-            waiting.notify()
+def _notify_all(batch: Iterable[_PendingCommit[Any]]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, deque[_PendingCommit[Any]]] = {}
+    for pending in batch:
+        pending.finished = True
+        if pending.future is None:
+            pending.notify()
         else:
-            by_loop.setdefault(waiting.future.get_loop(), deque()).append(waiting)
+            by_loop.setdefault(pending.future.get_loop(), deque()).append(pending)
     for loop, group in by_loop.items():
         with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
             loop.call_soon_threadsafe(_resolve, loop, group)
 
 
-def _resolve(loop: asyncio.AbstractEventLoop, group: deque[_Waiting[Any]]) -> None:
+def _resolve(loop: asyncio.AbstractEventLoop, group: deque[_PendingCommit[Any]]) -> None:
     """Settle one future a round of the loop: all at once, their tasks would keep it from others."""
     group.popleft().resolve()
     if group:

@@ -10,5 +10,5 @@ class PageCheck:
     """What a check of the pages found."""
 
     problems: tuple[str, ...] = ()
-    unchecked: str | None = None
+    skipped_reason: str | None = None
     """Why nothing was checked; None: everything was."""

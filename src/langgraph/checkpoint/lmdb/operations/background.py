@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from langgraph.checkpoint.lmdb.kv.base import Writer
-    from langgraph.checkpoint.lmdb.operations.session import SaverCore
+    from langgraph.checkpoint.lmdb.operations.session import Session
 
 _logger = logging.getLogger(__name__)
 _LONGEST_WAIT = 3600.0
@@ -34,7 +34,7 @@ class Sweeper:
     """
 
     def __init__(self) -> None:
-        self._cores: list[tuple[weakref.ref[SaverCore], int]] = []
+        self._cores: list[tuple[weakref.ref[Session], int]] = []
         self.start()
 
     def start(self) -> None:
@@ -44,27 +44,27 @@ class Sweeper:
         self._wake: SimpleQueue[None] = SimpleQueue()
         threading.Thread(target=self._serve, name="lmdb-saver-sweep", daemon=True).start()
 
-    def add(self, core: SaverCore, interval: int) -> None:
+    def add(self, session: Session, interval: int) -> None:
         """Sweep by the rules of a core, every so many milliseconds."""
         # A queue may be put to from wherever the last reference to a core goes, unlike an event.
-        ref = weakref.ref(core, lambda _: self._wake.put(None))
+        ref = weakref.ref(session, lambda _: self._wake.put(None))
         self._cores.append((ref, interval))
         self._wake.put(None)
 
-    def remove(self, core: SaverCore) -> bool:
+    def remove(self, session: Session) -> bool:
         """Sweep no more by the rules of a core; returns whether it was one to sweep by."""
-        had = self._has(core)
+        had = self._has(session)
         self._cores = [
-            (ref, interval) for ref, interval in self._cores if ref() not in (core, None)
+            (ref, interval) for ref, interval in self._cores if ref() not in (session, None)
         ]
         self._wake.put(None)
         return had
 
-    def release(self, core: SaverCore) -> None:
+    def release(self, session: Session) -> None:
         """Let another process sweep at once, if the removal of a core interrupts sweeping."""
         if self._claims:
             try:
-                core.run(simple(sweep.finish(self._token, None)))
+                session.run(simple(sweep.finish(self._token, None)))
             except LmdbSaverError:
                 _logger.warning("others sweep when the lease is over", exc_info=True)
 
@@ -84,47 +84,47 @@ class Sweeper:
                 del _sweepers[store]
             return True
 
-    def _living(self) -> list[tuple[SaverCore, int]]:
+    def _living(self) -> list[tuple[Session, int]]:
         found = ((ref(), interval) for ref, interval in self._cores)
-        return [(core, interval) for core, interval in found if core is not None]
+        return [(session, interval) for session, interval in found if session is not None]
 
-    def _has(self, core: SaverCore) -> bool:
-        return any(one is core for one, _ in self._living())
+    def _has(self, session: Session) -> bool:
+        return any(one is session for one, _ in self._living())
 
     def turn(self) -> int:
         """Sweep if it is time to; returns the milliseconds until the next turn."""
         cores = self._living()
         interval = min((interval for _, interval in cores), default=0)
-        core = None
+        session = None
         try:
-            for core, _ in cores[:1]:
+            for session, _ in cores[:1]:
                 self._claims = True
-                wait = self._claim(core, interval)
+                wait = self._claim(session, interval)
                 if wait:
                     self._claims = False
                     return wait
-            for core, _ in cores:
-                core.run_all(retention.sweep(core, None, None, False))
-            for core, _ in cores[:1]:
-                core.run(simple(sweep.finish(self._token, core.store.settings.now())))
+            for session, _ in cores:
+                session.run_sequence(retention.sweep(session, None, None, False))
+            for session, _ in cores[:1]:
+                session.run(simple(sweep.finish(self._token, session.store.options.now())))
         except StoreClosedError:
-            if core is not None:
+            if session is not None:
                 with _lock:
-                    self.remove(core)
+                    self.remove(session)
         except Exception:
             _logger.warning("sweeping failed; the next try is later", exc_info=True)
         else:
             self._claims = False
         return interval
 
-    def _claim(self, core: SaverCore, interval: int) -> int:
-        claim = sweep.claim(self._token, core.store.settings.now(), interval)
+    def _claim(self, session: Session, interval: int) -> int:
+        claim = sweep.claim(self._token, session.store.options.now(), interval)
 
         def apply(writer: Writer) -> int:
             # A core is removed before its lease is released, and claims none after that.
-            return claim(writer) if self._has(core) else interval
+            return claim(writer) if self._has(session) else interval
 
-        wait: int = core.run(simple(apply))
+        wait: int = session.run(simple(apply))
         return wait
 
 
@@ -132,7 +132,7 @@ _lock = threading.Lock()
 _sweepers: dict[Hashable, Sweeper] = {}
 
 
-def start(store: Hashable, core: SaverCore, interval: int) -> None:
+def start(store: Hashable, session: Session, interval: int) -> None:
     """Sweep a store in the background from now on.
 
     Args:
@@ -144,16 +144,16 @@ def start(store: Hashable, core: SaverCore, interval: int) -> None:
         sweeper = _sweepers.get(store)
         if sweeper is None:
             sweeper = _sweepers[store] = Sweeper()
-        sweeper.add(core, interval)
+        sweeper.add(session, interval)
 
 
-def stop(store: Hashable, core: SaverCore) -> None:
+def stop(store: Hashable, session: Session) -> None:
     """Sweep no more by the rules of a core."""
     with _lock:
         sweeper = _sweepers.get(store)
-        if sweeper is None or not sweeper.remove(core):
+        if sweeper is None or not sweeper.remove(session):
             return
-    sweeper.release(core)
+    sweeper.release(session)
 
 
 def after_fork() -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
 
-class Where(NamedTuple):
+class CheckpointRef(NamedTuple):
     """What a config points at."""
 
     thread_id: str
@@ -18,7 +18,7 @@ class Where(NamedTuple):
     checkpoint_id: str | None
 
 
-def where(config: RunnableConfig) -> Where:
+def parse_config(config: RunnableConfig) -> CheckpointRef:
     """Read a config; a missing namespace means the root namespace.
 
     Raises:
@@ -26,7 +26,7 @@ def where(config: RunnableConfig) -> Where:
     """
     configurable = _configurable(config)
     checkpoint_id = configurable.get("checkpoint_id")
-    return Where(
+    return CheckpointRef(
         _thread_id(configurable),
         str(configurable.get("checkpoint_ns") or ""),
         str(checkpoint_id) if checkpoint_id else None,
@@ -45,7 +45,7 @@ def checkpoint_id(config: RunnableConfig) -> str | None:
     return str(value) if value else None
 
 
-def config(found: Where) -> RunnableConfig:
+def to_config(found: CheckpointRef) -> RunnableConfig:
     """The config that points at a checkpoint."""
     return {
         "configurable": {
@@ -73,12 +73,12 @@ def _thread_id(configurable: dict[str, Any]) -> str:
     return str(thread_id)
 
 
-def is_transient(channel: str) -> bool:
+def is_ephemeral(channel: str) -> bool:
     """Whether a channel is one of LangGraph's own, which no later step rebuilds from its past."""
     return channel.startswith(("__", "branch:"))
 
 
-def is_call(checkpoint_ns: str) -> bool:
+def is_subgraph_call(checkpoint_ns: str) -> bool:
     """Whether a namespace belongs to one call of a subgraph: its task's id follows a colon.
     A subgraph compiled with `checkpointer=True` keeps one namespace, without."""
     return ":" in checkpoint_ns

@@ -14,8 +14,8 @@ from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.engine.threads import ROOT
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
 from langgraph.checkpoint.lmdb.operations import configs, metadata_index
-from langgraph.checkpoint.lmdb.operations.configs import Where
-from langgraph.checkpoint.lmdb.operations.session import View, simple
+from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
+from langgraph.checkpoint.lmdb.operations.session import ParentState, simple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.chunks import StoredValue
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.engine.threads import Thread
-    from langgraph.checkpoint.lmdb.operations.session import Operation, SaverCore
+    from langgraph.checkpoint.lmdb.operations.session import Operation, Session
 
     Matches: TypeAlias = Callable[[Mapping[str, Any]], bool]
 
 
-class TooLargeError(Exception):
+class BudgetExceededError(Exception):
     """Reading would hold the caller up for longer than it allows."""
 
 
@@ -46,27 +46,31 @@ class _Found:
     record: CheckpointRecord
 
 
-def _find(core: SaverCore, snapshot: Snapshot, where: Where) -> _Found | None:
+def _find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> _Found | None:
     """The checkpoint that a config leads to: the one it names, or else the latest."""
-    thread = snapshot.thread(where.thread_id)
-    namespace = None if thread is None else snapshot.namespace(thread, where.checkpoint_ns)
+    thread = snapshot.thread(ref.thread_id)
+    namespace = None if thread is None else snapshot.namespace(thread, ref.checkpoint_ns)
     if thread is None or namespace is None:
         return None
-    checkpoint_id = where.checkpoint_id
+    checkpoint_id = ref.checkpoint_id
     if checkpoint_id is None:
         checkpoint_id = snapshot.latest_before(thread.number, namespace, None)
     if checkpoint_id is None:
         return None
-    view = core.views.get(where._replace(checkpoint_id=checkpoint_id))
-    if view is not None and view.record is not None and view.place == thread.place:
-        return _Found(snapshot, thread, namespace, view.record)
+    parent_state = session.parent_cache.get(ref._replace(checkpoint_id=checkpoint_id))
+    if (
+        parent_state is not None
+        and parent_state.record is not None
+        and parent_state.thread_version == thread.thread_version
+    ):
+        return _Found(snapshot, thread, namespace, parent_state.record)
     record = snapshot.checkpoint(thread.number, namespace, checkpoint_id)
     return None if record is None else _Found(snapshot, thread, namespace, record)
 
 
 def get_tuple(
-    core: SaverCore,
-    where: Where,
+    session: Session,
+    ref: CheckpointRef,
     *,
     matches: Matches | None = None,
     budget: int | None = None,
@@ -81,80 +85,83 @@ def get_tuple(
         TooLargeError: There are more.
     """
     try:
-        return _get_tuple(core, where, matches, budget)
+        return _get_tuple(session, ref, matches, budget)
     except LmdbSaverError as error:
-        if where.checkpoint_id is None and isinstance(error, DamagedError):
-            core.named(error)
-        raise serializer.locate(error, **where._asdict())  # noqa: B904
+        if ref.checkpoint_id is None and isinstance(error, DamagedError):
+            session.add_location(error)
+        raise serializer.add_location(error, **ref._asdict())  # noqa: B904
 
 
 def get_or_skip(
-    core: SaverCore, where: Where, *, matches: Matches | None = None
+    session: Session, ref: CheckpointRef, *, matches: Matches | None = None
 ) -> CheckpointTuple | None:
     """As `get_tuple`, without what is damaged."""
     try:
-        return get_tuple(core, where, matches=matches)
+        return get_tuple(session, ref, matches=matches)
     except DamagedError as error:
-        skip(error)
+        log_skipped(error)
         return None
 
 
 def _get_tuple(
-    core: SaverCore, where: Where, matches: Matches | None, budget: int | None
+    session: Session, ref: CheckpointRef, matches: Matches | None, budget: int | None
 ) -> CheckpointTuple | None:
-    codec = core.codec
-    with core.store.snapshot() as snapshot:
-        found = _find(core, snapshot, where)
+    codec = session.codec
+    with session.store.snapshot() as snapshot:
+        found = _find(session, snapshot, ref)
         if found is None:
             return None
         record = found.record
-        where = Where(where.thread_id, where.checkpoint_ns, record.id)
+        ref = CheckpointRef(ref.thread_id, ref.checkpoint_ns, record.id)
         metadata = codec.load_map(record.metadata, snapshot)
         if matches is not None and not matches(metadata):
             return None
         writes = snapshot.writes(found.thread.number, found.namespace, record.id)
         if budget is not None:
-            _check_budget(core, where, found, [write.value for _, write in writes], budget)
+            _check_budget(session, ref, found, [write.value for _, write in writes], budget)
         body = codec.load_map(record.body, snapshot)
-        place = found.thread.place
+        place = found.thread.thread_version
         values = {
             channel: codec.fetch(
-                ChannelKey(where.thread_id, where.checkpoint_ns, channel), stored, place, snapshot
+                ChannelKey(ref.thread_id, ref.checkpoint_ns, channel), stored, place, snapshot
             )
             for channel, stored in record.values.items()
         }
         pending = [(t, w.channel, codec.fetch_once(w.value, snapshot)) for t, w in writes]
-    core.views.put(where, View(place, record))
+    session.parent_cache.put(ref, ParentState(place, record))
     body["id"] = record.id
     body["channel_values"] = {
-        channel: _made(make, where, channel) for channel, make in values.items()
+        channel: _decode_channel(make, ref, channel) for channel, make in values.items()
     }
     body["channel_versions"] = dict(record.versions)
     return CheckpointTuple(
-        configs.config(where),
+        configs.to_config(ref),
         body,
         metadata,
-        configs.config(where._replace(checkpoint_id=record.parent)) if record.parent else None,
-        [(task_id, channel, _made(make, where, channel)) for task_id, channel, make in pending],
+        configs.to_config(ref._replace(checkpoint_id=record.parent)) if record.parent else None,
+        [
+            (task_id, channel, _decode_channel(make, ref, channel))
+            for task_id, channel, make in pending
+        ],
     )
 
 
-def _made(make: Callable[[], Any], where: Where, channel: str) -> Any:
+def _decode_channel(make: Callable[[], Any], ref: CheckpointRef, channel: str) -> Any:
     try:
         return make()
     except LmdbSaverError as error:
-        raise serializer.locate(error, channel=channel, **where._asdict())  # noqa: B904
+        raise serializer.add_location(error, channel=channel, **ref._asdict())  # noqa: B904
 
 
 def _check_budget(
-    core: SaverCore, where: Where, found: _Found, pending: Sequence[StoredValue], budget: int
+    session: Session, ref: CheckpointRef, found: _Found, pending: Sequence[StoredValue], budget: int
 ) -> None:
     budget -= sum([value.size for value in pending])
     for channel, stored in found.record.values.items():
-        key = ChannelKey(where.thread_id, where.checkpoint_ns, channel)
-        budget -= core.codec.effort(key, stored, found.thread.place)
+        key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
+        budget -= session.codec.decode_cost(key, stored, found.thread.thread_version)
     if budget < 0:
-        raise TooLargeError
+        raise BudgetExceededError
 
 
 def metadata_filter(wanted: Mapping[str, Any] | None) -> Matches | None:
@@ -165,50 +172,50 @@ def metadata_filter(wanted: Mapping[str, Any] | None) -> Matches | None:
     return lambda metadata: all(metadata.get(key) == value for key, value in items)
 
 
-def locate(core: SaverCore, where: Where) -> CheckpointRecord | None:
+def find_record(session: Session, ref: CheckpointRef) -> CheckpointRecord | None:
     """The record of the checkpoint that a config leads to."""
     try:
-        with core.store.snapshot() as snapshot:
-            found = _find(core, snapshot, where)
+        with session.store.snapshot() as snapshot:
+            found = _find(session, snapshot, ref)
     except LmdbSaverError as error:
-        raise serializer.locate(error, **where._asdict())  # noqa: B904
+        raise serializer.add_location(error, **ref._asdict())  # noqa: B904
     return None if found is None else found.record
 
 
-def latest_metadata(core: SaverCore, snapshot: Snapshot, thread: Thread) -> dict[str, Any]:
+def latest_metadata(session: Session, snapshot: Snapshot, thread: Thread) -> dict[str, Any]:
     """The metadata of a thread's latest checkpoint in the root namespace; empty if it has none."""
-    where = Where(thread.id, "", None)
+    ref = CheckpointRef(thread.id, "", None)
     try:
         checkpoint_id = snapshot.latest_before(thread.number, ROOT, None)
         if checkpoint_id is None:
             return {}
         record = snapshot.checkpoint(thread.number, ROOT, checkpoint_id)
-        metadata = None if record is None else core.codec.load(record.metadata, snapshot)
+        metadata = None if record is None else session.codec.load(record.metadata, snapshot)
     except LmdbSaverError as error:
-        raise serializer.locate(error, **where._asdict())  # noqa: B904
+        raise serializer.add_location(error, **ref._asdict())  # noqa: B904
     return metadata if isinstance(metadata, dict) else {}
 
 
 _REFRESHES = 100
 
 
-def refresh(core: SaverCore, thread_id: str) -> Operation[None, None] | None:
+def refresh(session: Session, thread_id: str) -> Operation[None, None] | None:
     """Count a read as activity, where that is wanted and a hundredth of the thread's time to live
     has passed since the last one."""
-    if not core.refresh_on_read:
+    if not session.refresh_on_read:
         return None
-    with core.store.snapshot() as snapshot:
+    with session.store.snapshot() as snapshot:
         thread = snapshot.thread(thread_id)
-    expires = None if thread is None else core.store.settings.retention.expires(thread)
+    expires = None if thread is None else session.store.options.retention.expires(thread)
     if thread is None or expires is None:
         return None
-    age = core.store.settings.now() - thread.updated
+    age = session.store.options.now() - thread.updated
     if age * _REFRESHES < expires - thread.updated:
         return None
-    return simple(core.housekeeping.touch(thread_id))
+    return simple(session.housekeeping.touch(thread_id))
 
 
-def skip(error: DamagedError) -> None:
+def log_skipped(error: DamagedError) -> None:
     """Go on without what is damaged, and say so in the log."""
     _LOG.warning("left out: %s", error)
 
@@ -216,13 +223,13 @@ def skip(error: DamagedError) -> None:
 _LOG = logging.getLogger(__name__)
 
 
-def places(
-    core: SaverCore,
+def find_refs(
+    session: Session,
     config: RunnableConfig | None,
     before: RunnableConfig | None,
     wanted: Mapping[str, Any] | None,
     skip_damaged: bool = False,
-) -> Iterator[Where]:
+) -> Iterator[CheckpointRef]:
     """Where each checkpoint is that a config covers, by descending id.
 
     Args:
@@ -231,36 +238,36 @@ def places(
         skip_damaged: Leave out what is damaged.
     """
     try:
-        yield from _places(core, config, before, wanted, skip_damaged)
+        yield from _find_refs(session, config, before, wanted, skip_damaged)
     except DamagedError as error:
-        where = {} if config is None else configs.where(config)._asdict()
-        serializer.locate(core.named(error), **where)
+        ref = {} if config is None else configs.parse_config(config)._asdict()
+        serializer.add_location(session.add_location(error), **ref)
         if not skip_damaged:
             raise
-        skip(error)
+        log_skipped(error)
 
 
-def _places(
-    core: SaverCore,
+def _find_refs(
+    session: Session,
     config: RunnableConfig | None,
     before: RunnableConfig | None,
     wanted: Mapping[str, Any] | None,
     skip_damaged: bool,
-) -> Iterator[Where]:
-    bound = None if before is None else configs.checkpoint_id(before)
-    leading = metadata_index.of_checkpoints(wanted or {}, anywhere=config is None)
+) -> Iterator[CheckpointRef]:
+    before_id = None if before is None else configs.checkpoint_id(before)
+    terms = metadata_index.terms_for_filter(wanted or {}, all_threads=config is None)
     if skip_damaged:  # an index may lead to damage in the middle of others
-        leading = None
-    if leading is not None:
-        yield from _by_label(core, config, bound, leading)
+        terms = None
+    if terms is not None:
+        yield from _by_label(session, config, before_id, terms)
         return
-    with core.store.snapshot() as snapshot:
+    with session.store.snapshot() as snapshot:
         if config is None:
             found = _threads_with(snapshot, wanted or {}, skip_damaged)
             only = exact = None
         else:
             only = configs.namespace_filter(config)
-            thread_id, _, exact = configs.where(config)
+            thread_id, _, exact = configs.parse_config(config)
             thread = snapshot.thread(thread_id)
             found = [] if thread is None else [thread]
         namespaces = [
@@ -270,17 +277,19 @@ def _places(
             if only is None or name == only
         ]
     if exact is not None:
-        if bound is None or exact < bound:
-            yield from (Where(thread_id, name, exact) for thread_id, name in namespaces)
+        if before_id is None or exact < before_id:
+            yield from (CheckpointRef(thread_id, name, exact) for thread_id, name in namespaces)
         return
-    yield from _merged([_walk(core, thread_id, name, bound) for thread_id, name in namespaces])
+    yield from _merge_by_id(
+        [_walk(session, thread_id, name, before_id) for thread_id, name in namespaces]
+    )
 
 
-def _merged(walks: Sequence[Iterator[Where]]) -> Iterator[Where]:
+def _merge_by_id(walks: Sequence[Iterator[CheckpointRef]]) -> Iterator[CheckpointRef]:
     """Several walks as one, by descending id."""
     if len(walks) == 1:
         return walks[0]
-    return heapq.merge(*walks, key=lambda where: where.checkpoint_id or "", reverse=True)
+    return heapq.merge(*walks, key=lambda ref: ref.checkpoint_id or "", reverse=True)
 
 
 def _threads_with(
@@ -288,52 +297,52 @@ def _threads_with(
 ) -> list[Thread]:
     """The threads that may have checkpoints with such metadata."""
     if skip_damaged:
-        return [thread for thread in snapshot.threads(skip) if thread.checkpoints]
-    leading = metadata_index.of_threads(wanted)
-    if leading is None:
+        return [thread for thread in snapshot.threads(log_skipped) if thread.checkpoints]
+    terms = metadata_index.thread_terms_for_filter(wanted)
+    if terms is None:
         return [thread for thread in snapshot.threads() if thread.checkpoints]
-    found = (thread for label in leading for thread in snapshot.threads_labelled(label))
+    found = (thread for term in terms for thread in snapshot.threads_with_term(term))
     return list({thread.number: thread for thread in found}.values())
 
 
 def _by_label(
-    core: SaverCore, config: RunnableConfig | None, bound: str | None, leading: Sequence[bytes]
-) -> Iterator[Where]:
-    found = _merged([_labelled(core, label, bound) for label in leading])
+    session: Session, config: RunnableConfig | None, before_id: str | None, terms: Sequence[bytes]
+) -> Iterator[CheckpointRef]:
+    found = _merge_by_id([_with_term(session, term, before_id) for term in terms])
     if config is None:
         return found
-    thread_id, _, exact = configs.where(config)
+    thread_id, _, exact = configs.parse_config(config)
     only = configs.namespace_filter(config)
     return (
-        where
-        for where in found
-        if where.thread_id == thread_id
-        and only in (None, where.checkpoint_ns)
-        and exact in (None, where.checkpoint_id)
+        ref
+        for ref in found
+        if ref.thread_id == thread_id
+        and only in (None, ref.checkpoint_ns)
+        and exact in (None, ref.checkpoint_id)
     )
 
 
-def _labelled(core: SaverCore, label: bytes, bound: str | None) -> Iterator[Where]:
-    with core.store.snapshot() as snapshot:
-        at = None if bound is None else snapshot.bound(label, bound)
+def _with_term(session: Session, term: bytes, before_id: str | None) -> Iterator[CheckpointRef]:
+    with session.store.snapshot() as snapshot:
+        at = None if before_id is None else snapshot.term_position(term, before_id)
     while True:
-        with core.store.snapshot() as snapshot:
-            found, at = snapshot.labelled(label, at, _LABELLED_AT_ONCE)
+        with session.store.snapshot() as snapshot:
+            found, at = snapshot.with_term(term, at, _TERM_BATCH)
         for place in found:
-            if bound is None or place[2] < bound:
-                yield Where(*place)
+            if before_id is None or place[2] < before_id:
+                yield CheckpointRef(*place)
         if at is None:
             return
 
 
-_LABELLED_AT_ONCE = 64
+_TERM_BATCH = 64
 
 
 def _walk(
-    core: SaverCore, thread_id: str, checkpoint_ns: str, before: str | None
-) -> Iterator[Where]:
+    session: Session, thread_id: str, checkpoint_ns: str, before: str | None
+) -> Iterator[CheckpointRef]:
     while True:
-        with core.store.snapshot() as snapshot:
+        with session.store.snapshot() as snapshot:
             thread = snapshot.thread(thread_id)
             namespace = None if thread is None else snapshot.namespace(thread, checkpoint_ns)
             if thread is None or namespace is None:
@@ -341,45 +350,45 @@ def _walk(
             before = snapshot.latest_before(thread.number, namespace, before)
         if before is None:
             return
-        yield Where(thread_id, checkpoint_ns, before)
+        yield CheckpointRef(thread_id, checkpoint_ns, before)
 
 
 def delta_channel_history(
-    core: SaverCore, config: RunnableConfig, channels: Sequence[str]
+    session: Session, config: RunnableConfig, channels: Sequence[str]
 ) -> dict[str, DeltaChannelHistory]:
     """What channels without a stored value are rebuilt from, along the parents of a checkpoint."""
-    where = configs.where(config)
+    ref = configs.parse_config(config)
     try:
-        return _delta_channel_history(core, where, channels)
+        return _delta_channel_history(session, ref, channels)
     except DamagedError as error:
-        raise serializer.locate(core.named(error), **where._asdict())  # noqa: B904
+        raise serializer.add_location(session.add_location(error), **ref._asdict())  # noqa: B904
 
 
 def _delta_channel_history(
-    core: SaverCore, where: Where, channels: Sequence[str]
+    session: Session, ref: CheckpointRef, channels: Sequence[str]
 ) -> dict[str, DeltaChannelHistory]:
-    codec = core.codec
+    codec = session.codec
     result: dict[str, DeltaChannelHistory] = {channel: {"writes": []} for channel in channels}
     if not channels:
         return result
-    with core.store.snapshot() as snapshot:
-        found = _find(core, snapshot, where)
+    with session.store.snapshot() as snapshot:
+        found = _find(session, snapshot, ref)
         if found is None:
             return result
         histories = snapshot.history(
             found.thread.number, found.namespace, found.record, list(result)
         )
-        place = found.thread.place
+        place = found.thread.thread_version
         writes: list[tuple[str, str, Callable[[], Any]]] = []
         seeds: dict[str, Callable[[], Any]] = {}
         for channel, history in histories.items():
             for task_id, value in history.writes:
                 writes.append((task_id, channel, codec.fetch_write(value, place, snapshot)))
             if history.seed is not None:
-                key = ChannelKey(where.thread_id, where.checkpoint_ns, channel)
+                key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
                 seeds[channel] = codec.fetch(key, history.seed, place, snapshot)
     for task_id, channel, make in writes:
-        result[channel]["writes"].append((task_id, channel, _made(make, where, channel)))
+        result[channel]["writes"].append((task_id, channel, _decode_channel(make, ref, channel)))
     for channel, make in seeds.items():
-        result[channel]["seed"] = _made(make, where, channel)
+        result[channel]["seed"] = _decode_channel(make, ref, channel)
     return result

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.format.keys import hashed
+from langgraph.checkpoint.lmdb.format.keys import hash64
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _OF_CHECKPOINTS = ("run_id", "source", "step")
-_ANYTHING = "*"
+_WILDCARD = "*"
 _LARGE = 1 << 64
 _NEVER_PLAIN = (type(None), dict, list, tuple, set, frozenset, bytes)
 
@@ -26,25 +26,25 @@ def run_text(run_id: Any) -> str:
     return str.__str__(run_id) if isinstance(run_id, str) else str(run_id)
 
 
-def of_run(run_id: str) -> bytes:
+def term_for_run(run_id: str) -> bytes:
     """The label of a run's checkpoints."""
-    return hashed(f"run_id\0{_stored_text(run_id)}")
+    return hash64(f"run_id\0{_stored_text(run_id)}")
 
 
-def of_metadata(metadata: Mapping[str, Any]) -> tuple[list[bytes], list[bytes]]:
+def terms_for_metadata(metadata: Mapping[str, Any]) -> tuple[list[bytes], list[bytes]]:
     """The labels of a checkpoint itself, and those of its thread."""
     own: list[bytes] = []
     threads: list[bytes] = []
     for key, value in metadata.items():
         if key == "run_id":
             if value is not None:
-                own.append(of_run(run_text(value)))
-        elif not isinstance(value, _NEVER_PLAIN) and not _is_usual(key, value):
+                own.append(term_for_run(run_text(value)))
+        elif not isinstance(value, _NEVER_PLAIN) and not _is_default_source(key, value):
             (own if key in _OF_CHECKPOINTS else threads).append(_label(key, value))
     return own, threads
 
 
-def of_checkpoints(wanted: Mapping[str, Any], *, anywhere: bool) -> list[bytes] | None:
+def terms_for_filter(wanted: Mapping[str, Any], *, all_threads: bool) -> list[bytes] | None:
     """Labels that lead to every checkpoint with such metadata, if there are any; the narrowest.
 
     Args:
@@ -53,15 +53,15 @@ def of_checkpoints(wanted: Mapping[str, Any], *, anywhere: bool) -> list[bytes] 
     """
     run_id = wanted.get("run_id")
     if isinstance(run_id, str):
-        return [of_run(run_id)]
-    for key in ("source", "step") if anywhere else ():
+        return [term_for_run(run_id)]
+    for key in ("source", "step") if all_threads else ():
         value = wanted.get(key)
-        if isinstance(value, (str, int, float)) and not _is_usual(key, value):
+        if isinstance(value, (str, int, float)) and not _is_default_source(key, value):
             return _labels(key, value)
     return None
 
 
-def of_threads(wanted: Mapping[str, Any]) -> list[bytes] | None:
+def thread_terms_for_filter(wanted: Mapping[str, Any]) -> list[bytes] | None:
     """Labels that lead to every thread with such metadata, if there are any."""
     for key, value in wanted.items():
         if key not in _OF_CHECKPOINTS and isinstance(value, (str, int, float)):
@@ -69,23 +69,23 @@ def of_threads(wanted: Mapping[str, Any]) -> list[bytes] | None:
     return None
 
 
-def _is_usual(key: str, value: Any) -> bool:
+def _is_default_source(key: str, value: Any) -> bool:
     return key == "source" and value == "loop"
 
 
 def _labels(key: str, value: Any) -> list[bytes]:
-    return [*{_label(key, value), hashed(f"{key}\0{_ANYTHING}")}]
+    return [*{_label(key, value), hash64(f"{key}\0{_WILDCARD}")}]
 
 
 def _label(key: str, value: Any) -> bytes:
     """Equal values have equal labels: 1, 1.0 and True, too. What may be equal to anything has one
     that is always looked at."""
     if isinstance(value, str):
-        return hashed(f"{key}\0s{_stored_text(value)}")
+        return hash64(f"{key}\0s{_stored_text(value)}")
     if isinstance(value, (int, float)) and abs(value) < _LARGE:  # nor is NaN
         number = int(value) if value == int(value) else float(value)
-        return hashed(f"{key}\0n{number}")
-    return hashed(f"{key}\0{_ANYTHING}")
+        return hash64(f"{key}\0n{number}")
+    return hash64(f"{key}\0{_WILDCARD}")
 
 
 def _stored_text(text: str) -> str:

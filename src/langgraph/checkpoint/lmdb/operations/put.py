@@ -9,7 +9,7 @@ from langgraph.checkpoint.base import WRITES_IDX_MAP, get_checkpoint_metadata
 
 from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
-from langgraph.checkpoint.lmdb.codec.value_codec import Base, Encoded
+from langgraph.checkpoint.lmdb.codec.value_codec import Encoded, ParentValue
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites
 from langgraph.checkpoint.lmdb.errors import (
     InvalidConfigError,
@@ -19,8 +19,8 @@ from langgraph.checkpoint.lmdb.errors import (
     UsageError,
 )
 from langgraph.checkpoint.lmdb.operations import configs, metadata_index, retention
-from langgraph.checkpoint.lmdb.operations.configs import Where
-from langgraph.checkpoint.lmdb.operations.session import Operation, View, simple
+from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
+from langgraph.checkpoint.lmdb.operations.session import Operation, ParentState, simple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,85 +29,85 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import Version
-    from langgraph.checkpoint.lmdb.engine.chunks import Inline, NewValue, StoredValue
+    from langgraph.checkpoint.lmdb.engine.chunks import InlineValue, NewValue, StoredValue
     from langgraph.checkpoint.lmdb.engine.store import Stored
     from langgraph.checkpoint.lmdb.kv.base import Writer
-    from langgraph.checkpoint.lmdb.operations.session import Operations, SaverCore
+    from langgraph.checkpoint.lmdb.operations.session import Operations, Session
 
 _IN_RECORD = frozenset(("id", "channel_values", "channel_versions"))
 """Keys of a checkpoint that have a place of their own in its record."""
 
 
 def put(
-    core: SaverCore,
+    session: Session,
     config: RunnableConfig,
     checkpoint: Checkpoint,
     metadata: CheckpointMetadata,
     new_versions: ChannelVersions,
 ) -> Operation[Stored, RunnableConfig]:
     """Store a checkpoint; returns the config that leads to it."""
-    parent = configs.where(config)
-    where = Where(parent.thread_id, parent.checkpoint_ns, str(checkpoint["id"]))
+    parent = configs.parse_config(config)
+    ref = CheckpointRef(parent.thread_id, parent.checkpoint_ns, str(checkpoint["id"]))
     full_metadata: dict[str, Any] = {**get_checkpoint_metadata(config, metadata)}
-    versions = _versions(where, checkpoint)
+    versions = _versions(ref, checkpoint)
     body = {key: None if key in _IN_RECORD else value for key, value in checkpoint.items()}
     run_id = full_metadata.get("run_id")
-    root = _root_of(full_metadata) if where.checkpoint_ns else None
-    own_labels, thread_labels = metadata_index.of_metadata(full_metadata)
+    root = _root_of(full_metadata) if ref.checkpoint_ns else None
+    own_labels, thread_terms = metadata_index.terms_for_metadata(full_metadata)
     encoded: dict[str, Encoded | StoredValue] = {}
 
-    def prepare(fresh: bool) -> Callable[[Writer], Stored]:
-        view = core.view(parent, fresh, root)
+    def prepare(bypass_cache: bool) -> Callable[[Writer], Stored]:
+        parent_state = session.parent_state(parent, bypass_cache, root)
         encoded.clear()
-        encoded.update(_values(core, where, checkpoint, new_versions, view))
-        return core.store.put(
+        encoded.update(_values(session, ref, checkpoint, new_versions, parent_state))
+        return session.store.put(
             NewCheckpoint(
-                where.thread_id,
-                where.checkpoint_ns,
+                ref.thread_id,
+                ref.checkpoint_ns,
                 str(checkpoint["id"]),
                 parent.checkpoint_id,
                 None if run_id is None else metadata_index.run_text(run_id),
                 root,
-                _record_part(core, where, "checkpoint", body),
-                _record_part(core, where, "metadata", full_metadata),
+                _record_part(session, ref, "checkpoint", body),
+                _record_part(session, ref, "metadata", full_metadata),
                 versions,
                 {c: v.new if isinstance(v, Encoded) else v for c, v in encoded.items()},
                 own_labels,
-                thread_labels,
-                None if view.record is None else view.record.stored,
-                view.place,
+                thread_terms,
+                None if parent_state.record is None else parent_state.record.stored,
+                parent_state.thread_version,
             )
         )
 
     def finish(stored: Stored) -> RunnableConfig:
         for (channel, made), kept in zip(encoded.items(), stored.values, strict=True):
             if isinstance(made, Encoded):
-                key = ChannelKey(where.thread_id, where.checkpoint_ns, channel)
-                core.codec.remember(key, made, stored.place, kept)
-        core.views.put(where, View(stored.place, stored.record))
-        return configs.config(where)
+                key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
+                session.codec.remember(key, made, stored.thread_version, kept)
+        session.parent_cache.put(ref, ParentState(stored.thread_version, stored.record))
+        return configs.to_config(ref)
 
     return Operation(prepare, finish)
 
 
-def _versions(where: Where, checkpoint: Checkpoint) -> dict[str, Version]:
+def _versions(ref: CheckpointRef, checkpoint: Checkpoint) -> dict[str, Version]:
     versions = dict(checkpoint["channel_versions"])
     for channel, version in versions.items():
         if not isinstance(version, (str, float)) and not (
             isinstance(version, int) and -(1 << 63) <= version < 1 << 64
         ):
             raise InvalidVersionError(
-                f"{version!r} is no version of a channel", channel=channel, **where._asdict()
+                f"{version!r} is no version of a channel", channel=channel, **ref._asdict()
             )
     return versions
 
 
 def _values(
-    core: SaverCore,
-    where: Where,
+    session: Session,
+    ref: CheckpointRef,
     checkpoint: Checkpoint,
     new_versions: ChannelVersions,
-    view: View,
+    parent_state: ParentState,
 ) -> Iterator[tuple[str, Encoded | StoredValue]]:
     """Each channel that has a value: what its version stands for, or what was handed over."""
     given = checkpoint["channel_values"]
@@ -116,51 +116,58 @@ def _values(
         channel: value
         for channel, version in versions.items()
         if channel not in new_versions
-        and (value := _inherited(core, where, channel, version, view)) is not None
+        and (value := _inherited(session, ref, channel, version, parent_state)) is not None
     }
     for channel, value in given.items():
         if channel in inherited:
-            yield channel, core.codec.inherit(inherited.pop(channel), view.place)
+            yield (
+                channel,
+                session.codec.inherit(inherited.pop(channel), parent_state.thread_version),
+            )
         else:
-            yield channel, _encode(core, where, channel, value, view)
+            yield channel, _encode(session, ref, channel, value, parent_state)
     for channel, value in inherited.items():
-        yield channel, core.codec.inherit(value, view.place)
+        yield channel, session.codec.inherit(value, parent_state.thread_version)
 
 
-def _encode(core: SaverCore, where: Where, channel: str, value: Any, view: View) -> Encoded:
-    key = ChannelKey(where.thread_id, where.checkpoint_ns, channel)
+def _encode(
+    session: Session, ref: CheckpointRef, channel: str, value: Any, parent_state: ParentState
+) -> Encoded:
+    key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
     base = None
-    if view.place is not None:
-        snapshot = partial(core.snapshot_of, where.thread_id, view.place)
-        base = Base(view.place, view.values.get(channel), snapshot)
+    if parent_state.thread_version is not None:
+        snapshot = partial(session.snapshot_of, ref.thread_id, parent_state.thread_version)
+        base = ParentValue(parent_state.thread_version, parent_state.values.get(channel), snapshot)
     try:
-        return core.codec.encode(key, value, base)
+        return session.codec.encode(key, value, base)
     except LmdbSaverError as error:
-        raise serializer.locate(error, channel=channel, **where._asdict())  # noqa: B904
+        raise serializer.add_location(error, channel=channel, **ref._asdict())  # noqa: B904
 
 
 def _inherited(
-    core: SaverCore, where: Where, channel: str, version: Version, view: View
+    session: Session, ref: CheckpointRef, channel: str, version: Version, parent_state: ParentState
 ) -> StoredValue | None:
     """The value of a channel at a version that is not new: the parent's, if it is at it, or else
     that of whichever checkpoint of the namespace stored it."""
-    if view.versions.get(channel) == version:
-        return view.values.get(channel)
-    if view.place is None:
+    if parent_state.versions.get(channel) == version:
+        return parent_state.values.get(channel)
+    if parent_state.thread_version is None:
         return None
-    with core.snapshot_of(where.thread_id, view.place) as snapshot:
-        thread, _ = snapshot.thread_of_any_age(where.thread_id)
-        namespace = None if thread is None else snapshot.namespace(thread, where.checkpoint_ns)
+    with session.snapshot_of(ref.thread_id, parent_state.thread_version) as snapshot:
+        thread, _ = snapshot.thread_of_any_age(ref.thread_id)
+        namespace = None if thread is None else snapshot.namespace(thread, ref.checkpoint_ns)
         if thread is None or namespace is None:
             return None
         return snapshot.find_version(thread.number, namespace, channel, version)
 
 
-def _record_part(core: SaverCore, where: Where, part: str, value: Any) -> NewValue | Inline:
+def _record_part(
+    session: Session, ref: CheckpointRef, part: str, value: Any
+) -> NewValue | InlineValue:
     try:
-        return core.codec.encode_record_part(value)
+        return session.codec.encode_record_part(value)
     except LmdbSaverError as error:
-        raise serializer.locate(error, channel=part, **where._asdict())  # noqa: B904
+        raise serializer.add_location(error, channel=part, **ref._asdict())  # noqa: B904
 
 
 def _root_of(metadata: dict[str, Any]) -> str | None:
@@ -171,73 +178,75 @@ def _root_of(metadata: dict[str, Any]) -> str | None:
 
 
 def put_writes(
-    core: SaverCore,
+    session: Session,
     config: RunnableConfig,
     writes: Sequence[tuple[str, Any]],
     task_id: str,
     task_path: str,
 ) -> Operation[None, None]:
     """Store pending writes of a task."""
-    where = configs.where(config)
-    checkpoint_id = where.checkpoint_id
+    ref = configs.parse_config(config)
+    checkpoint_id = ref.checkpoint_id
     if checkpoint_id is None:
         raise InvalidConfigError(
             "the config has no checkpoint_id, so these writes belong to no checkpoint",
-            thread_id=where.thread_id,
-            checkpoint_ns=where.checkpoint_ns,
+            thread_id=ref.thread_id,
+            checkpoint_ns=ref.checkpoint_ns,
             advice='Pass the config that put returned, or add "checkpoint_id" to "configurable".',
         )
     encoded: list[tuple[str, Encoded]] = []
 
-    def prepare(fresh: bool) -> Callable[[Writer], None]:
-        view = core.view(where, fresh)
-        encoded[:] = [(c, _encode(core, where, c, value, view)) for c, value in writes]
+    def prepare(bypass_cache: bool) -> Callable[[Writer], None]:
+        parent_state = session.parent_state(ref, bypass_cache)
+        encoded[:] = [(c, _encode(session, ref, c, value, parent_state)) for c, value in writes]
         rows = [
             (WRITES_IDX_MAP.get(channel, index), channel, made.new)
             for index, (channel, made) in enumerate(encoded)
         ]
-        return core.store.put_writes(
+        return session.store.put_writes(
             NewWrites(
-                where.thread_id,
-                where.checkpoint_ns,
+                ref.thread_id,
+                ref.checkpoint_ns,
                 checkpoint_id,
                 str(task_id),
                 str(task_path),
                 [*rows],
-                view.place,
+                parent_state.thread_version,
             )
         )
 
-    return Operation(prepare, lambda _: None, patient=True)
+    return Operation(prepare, lambda _: None, can_wait=True)
 
 
-def delete_thread(core: SaverCore, thread_id: object) -> Operations[None]:
+def delete_thread(session: Session, thread_id: object) -> Operations[None]:
     """Delete a thread; it is out of sight after the first operation."""
-    house = core.housekeeping
+    house = session.housekeeping
     left = yield simple(house.delete_thread(str(thread_id)))
     while left is not None:
-        left = yield simple(house.erase(left))
-    yield from retention.erase_rest(core)
+        left = yield simple(house.purge(left))
+    yield from retention.purge_deleted(session)
 
 
-def delete_for_runs(core: SaverCore, run_ids: Sequence[str]) -> Operations[None]:
+def delete_for_runs(session: Session, run_ids: Sequence[str]) -> Operations[None]:
     """Delete what runs stored; an operation for each thread that they ran in."""
     ids = {
-        run_id: metadata_index.of_run(run_id)
+        run_id: metadata_index.term_for_run(run_id)
         for run_id in _texts(run_ids, "run_ids", metadata_index.run_text)
     }
-    for apply in core.housekeeping.delete_runs(ids):
+    for apply in session.housekeeping.delete_runs(ids):
         yield simple(apply)
 
 
-def copy_thread(core: SaverCore, source: object, target: object) -> Operation[None, None]:
+def copy_thread(session: Session, source: object, target: object) -> Operation[None, None]:
     """Copy a thread."""
-    return simple(core.housekeeping.copy_thread(str(source), str(target)))
+    return simple(session.housekeeping.copy_thread(str(source), str(target)))
 
 
-def fork(core: SaverCore, config: RunnableConfig, target: object) -> Operation[str, RunnableConfig]:
+def fork(
+    session: Session, config: RunnableConfig, target: object
+) -> Operation[str, RunnableConfig]:
     """Make a thread of a checkpoint and its ancestors; returns the config that leads to it."""
-    source = configs.where(config)
+    source = configs.parse_config(config)
     if source.checkpoint_ns:
         raise InvalidConfigError(
             "a fork begins in the root namespace",
@@ -246,15 +255,17 @@ def fork(core: SaverCore, config: RunnableConfig, target: object) -> Operation[s
             **source._asdict(),
         )
     thread_id = str(target)
-    apply = core.housekeeping.fork(source.thread_id, source.checkpoint_id, thread_id)
-    return Operation(lambda _: apply, lambda found: configs.config(Where(thread_id, "", found)))
+    apply = session.housekeeping.fork(source.thread_id, source.checkpoint_id, thread_id)
+    return Operation(
+        lambda _: apply, lambda found: configs.to_config(CheckpointRef(thread_id, "", found))
+    )
 
 
 PRUNE_STRATEGIES = ("keep_latest", "delete")
 
 
 def prune(
-    core: SaverCore, thread_ids: Sequence[str], strategy: str, keep_last: int | None
+    session: Session, thread_ids: Sequence[str], strategy: str, keep_last: int | None
 ) -> Operations[None]:
     """Prune threads; an operation for each."""
     ids = _texts(thread_ids, "thread_ids")
@@ -274,15 +285,15 @@ def prune(
         raise UsageError(
             f"keep_last={keep_last} keeps nothing", advice='Use strategy "delete" for that.'
         )
-    return _prune(core, ids, strategy, 1 if keep_last is None else keep_last)
+    return _prune(session, ids, strategy, 1 if keep_last is None else keep_last)
 
 
-def _prune(core: SaverCore, ids: Sequence[str], strategy: str, keep: int) -> Operations[None]:
+def _prune(session: Session, ids: Sequence[str], strategy: str, keep: int) -> Operations[None]:
     for thread_id in ids:
         if strategy == "delete":
-            yield from delete_thread(core, thread_id)
+            yield from delete_thread(session, thread_id)
         else:
-            yield simple(core.housekeeping.prune(thread_id, keep))
+            yield simple(session.housekeeping.prune(thread_id, keep))
 
 
 def _texts(values: Sequence[str], name: str, text: Callable[[object], str] = str) -> list[str]:

@@ -15,8 +15,8 @@ from langgraph.checkpoint.lmdb.errors import DamagedError, UsageError
 from langgraph.checkpoint.lmdb.operations.session import simple
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.engine.time_index import Entry
-    from langgraph.checkpoint.lmdb.operations.session import Operation, Operations, SaverCore
+    from langgraph.checkpoint.lmdb.engine.time_index import TimeIndexEntry
+    from langgraph.checkpoint.lmdb.operations.session import Operation, Operations, Session
 
 _MS_PER_MINUTE = 60_000
 _LONGEST = 1_000 * 365 * 24 * 60
@@ -112,10 +112,10 @@ def milliseconds(minutes: Any, name: str) -> int:
     return max(1, round(minutes * _MS_PER_MINUTE))
 
 
-def set_ttl(core: SaverCore, thread_id: object, minutes: float | None) -> Operation[None, None]:
+def set_ttl(session: Session, thread_id: object, minutes: float | None) -> Operation[None, None]:
     """Give a thread a time to live of its own."""
     ttl = NEVER if minutes is None else milliseconds(minutes, "minutes")
-    return simple(core.housekeeping.set_ttl(str(thread_id), ttl))
+    return simple(session.housekeeping.set_ttl(str(thread_id), ttl))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class SweepReport:
     """Whether nothing was removed in fact."""
 
 
-def instant(moment: datetime | float) -> int:
+def to_epoch_ms(moment: datetime | float) -> int:
     """A moment in milliseconds since the epoch.
 
     Args:
@@ -157,29 +157,31 @@ def instant(moment: datetime | float) -> int:
 
 
 def sweep(
-    core: SaverCore, now: datetime | float | None, limit: int | None, dry_run: bool
+    session: Session, now: datetime | float | None, limit: int | None, dry_run: bool
 ) -> Operations[SweepReport]:
     """Remove what is past its time; an operation for some threads each."""
     if limit is not None and (type(limit) is not int or limit < 0):
         raise UsageError(f"limit={limit!r}", advice="Use a whole number of threads, or None.")
-    return _sweep(core, core.store.settings.now() if now is None else instant(now), limit, dry_run)
+    return _sweep(
+        session, session.store.options.now() if now is None else to_epoch_ms(now), limit, dry_run
+    )
 
 
-def _sweep(core: SaverCore, now: int, limit: int | None, dry_run: bool) -> Operations[SweepReport]:
-    total = engine.Swept()
+def _sweep(session: Session, now: int, limit: int | None, dry_run: bool) -> Operations[SweepReport]:
+    total = engine.SweepCounts()
     damaged = 0
-    after: Entry | None = None
+    after: TimeIndexEntry | None = None
     alone = False
     while limit is None or total.threads < limit:
         count = _ENTRIES_AT_ONCE if limit is None else min(_ENTRIES_AT_ONCE, limit - total.threads)
-        with core.store.snapshot() as snapshot:
-            due = snapshot.due(core.store.settings, now, after)
+        with session.store.snapshot() as snapshot:
+            due = snapshot.due(session.store.options, now, after)
             entries = list(islice(due, 1 if alone else count))
         if not entries:
             break
         try:
-            swept = yield simple(core.housekeeping.sweep(entries, now, dry_run))
-        except engine.DryRun as result:
+            swept = yield simple(session.housekeeping.sweep(entries, now, dry_run))
+        except engine.Rollback as result:
             swept = result.swept
         except DamagedError:
             if alone:  # the one thread that cannot be swept; the next ones can
@@ -194,13 +196,13 @@ def _sweep(core: SaverCore, now: int, limit: int | None, dry_run: bool) -> Opera
         total.writes += swept.writes
         total.bytes += swept.bytes
     if not dry_run:
-        damaged += yield from erase_rest(core)
+        damaged += yield from purge_deleted(session)
     return SweepReport(
         total.threads, total.checkpoints, total.writes, total.bytes, damaged, dry_run
     )
 
 
-def erase_rest(core: SaverCore) -> Operations[int]:
+def purge_deleted(session: Session) -> Operations[int]:
     """Go on with threads that are out of sight and not gone: that was cut short, or put off.
 
     Returns:
@@ -208,12 +210,12 @@ def erase_rest(core: SaverCore) -> Operations[int]:
     """
     behind = damaged = 0
     while True:
-        with core.store.snapshot() as snapshot:
-            number = snapshot.detached(behind)
+        with session.store.snapshot() as snapshot:
+            number = snapshot.next_tombstone(behind)
         if number is None:
             return damaged
         try:
-            yield simple(core.housekeeping.erase(number))
+            yield simple(session.housekeeping.purge(number))
         except DamagedError:
             damaged += 1
             behind = number

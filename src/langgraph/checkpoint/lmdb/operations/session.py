@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
 
 from langgraph.checkpoint.lmdb.engine.store import StaleError
-from langgraph.checkpoint.lmdb.engine.sweep import DryRun
+from langgraph.checkpoint.lmdb.engine.sweep import Rollback
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
 
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
-    from langgraph.checkpoint.lmdb.engine.chunks import Place, StoredValue
+    from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, ThreadVersion
     from langgraph.checkpoint.lmdb.engine.housekeeping import Housekeeping
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.engine.store import CheckpointStore
     from langgraph.checkpoint.lmdb.kv.base import Writer
     from langgraph.checkpoint.lmdb.kv.group_commit import GroupCommit
-    from langgraph.checkpoint.lmdb.operations.configs import Where
+    from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class Operation(Generic[R, T]):
     """Makes what the transaction runs. It is told whether to start from the store alone, since
     what was remembered turned out to be stale."""
     finish: Callable[[R], T]
-    patient: bool = False
+    can_wait: bool = False
     """Whether it may wait for others to be committed with."""
 
 
@@ -55,10 +55,10 @@ Operations: TypeAlias = "Generator[Operation[Any, Any], Any, T]"
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ParentState:
     """What a new checkpoint or write needs to know of the checkpoint that it follows."""
 
-    place: Place | None
+    thread_version: ThreadVersion | None
     """None: there is no such thread yet."""
     record: CheckpointRecord | None
     """None: the store does not have the checkpoint."""
@@ -72,7 +72,7 @@ class View:
         return {} if self.record is None else self.record.values
 
 
-class Views:
+class ParentCache:
     """The views of the checkpoints seen last.
 
     Args:
@@ -86,21 +86,21 @@ class Views:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._views: OrderedDict[Where, View] = OrderedDict()
+        self._parents: OrderedDict[CheckpointRef, ParentState] = OrderedDict()
 
-    def get(self, where: Where) -> View | None:
+    def get(self, ref: CheckpointRef) -> ParentState | None:
         with self._lock:
-            return self._views.get(where)
+            return self._parents.get(ref)
 
-    def put(self, where: Where, view: View) -> None:
+    def put(self, ref: CheckpointRef, parent_state: ParentState) -> None:
         with self._lock:
-            self._views[where] = view
-            self._views.move_to_end(where)
-            if len(self._views) > self.limit:
-                self._views.popitem(last=False)
+            self._parents[ref] = parent_state
+            self._parents.move_to_end(ref)
+            if len(self._parents) > self.limit:
+                self._parents.popitem(last=False)
 
 
-class SaverCore:
+class Session:
     """A checkpoint store, a serialiser, and what is remembered of both.
 
     Args:
@@ -120,30 +120,30 @@ class SaverCore:
         commit: GroupCommit,
         serde: SerializerProtocol,
         codec: ValueCodec,
-        views: int,
+        parent_cache: int,
         refresh_on_read: bool,
     ) -> None:
         self.store = store
         self.housekeeping = housekeeping
         self.codec = codec
         self.serde = serde
-        self.views = Views(views)
+        self.parent_cache = ParentCache(parent_cache)
         self.refresh_on_read = refresh_on_read
         self._commit = commit
 
-    def with_serde(self, serde: SerializerProtocol) -> SaverCore:
+    def with_serde(self, serde: SerializerProtocol) -> Session:
         """The same store seen through another serialiser."""
-        return SaverCore(
+        return Session(
             self.store,
             self.housekeeping,
             self._commit,
             serde,
             self.codec.with_serde(serde),
-            self.views.limit,
+            self.parent_cache.limit,
             self.refresh_on_read,
         )
 
-    def named(self, error: DamagedError) -> DamagedError:
+    def add_location(self, error: DamagedError) -> DamagedError:
         """Say which thread, namespace and checkpoint are damaged, as far as that can be told."""
         with suppress(LmdbSaverError, ValueError), self.store.snapshot() as snapshot:
             for name, value in snapshot.places(bytes.fromhex(error.record or "")).items():
@@ -153,32 +153,34 @@ class SaverCore:
 
     def run(self, operation: Operation[Any, T]) -> T:
         """Carry out an operation; it is durable when this returns."""
-        fresh = False
+        bypass_cache = False
         while True:
             try:
-                result = self._commit.run(operation.prepare(fresh), patient=operation.patient)
+                result = self._commit.run(
+                    operation.prepare(bypass_cache), can_wait=operation.can_wait
+                )
             except StaleError:
-                fresh = True
+                bypass_cache = True
                 continue
             except DamagedError as error:
-                raise self.named(error)  # noqa: B904
+                raise self.add_location(error)  # noqa: B904
             return operation.finish(result)
 
     async def run_async(self, operation: Operation[Any, T]) -> T:
         """The same for a coroutine. All serialising is done before the first await."""
-        fresh = False
+        bypass_cache = False
         while True:
             try:
-                apply = operation.prepare(fresh)
-                result = await self._commit.run_async(apply, patient=operation.patient)
+                apply = operation.prepare(bypass_cache)
+                result = await self._commit.run_async(apply, can_wait=operation.can_wait)
             except StaleError:
-                fresh = True
+                bypass_cache = True
                 continue
             except DamagedError as error:
-                raise self.named(error)  # noqa: B904
+                raise self.add_location(error)  # noqa: B904
             return operation.finish(result)
 
-    def run_all(self, operations: Operations[T]) -> T:
+    def run_sequence(self, operations: Operations[T]) -> T:
         """Carry out operations one after another; returns what they come to."""
         send: Callable[[Any], Operation[Any, Any]] = operations.send
         value: Any = None
@@ -189,10 +191,10 @@ class SaverCore:
                 return cast("T", stop.value)
             try:
                 send, value = operations.send, self.run(operation)
-            except (LmdbSaverError, DryRun) as error:
+            except (LmdbSaverError, Rollback) as error:
                 send, value = operations.throw, error
 
-    async def run_all_async(self, operations: Operations[T]) -> T:
+    async def run_sequence_async(self, operations: Operations[T]) -> T:
         """The same for a coroutine."""
         send: Callable[[Any], Operation[Any, Any]] = operations.send
         value: Any = None
@@ -203,10 +205,12 @@ class SaverCore:
                 return cast("T", stop.value)
             try:
                 send, value = operations.send, await self.run_async(operation)
-            except (LmdbSaverError, DryRun) as error:
+            except (LmdbSaverError, Rollback) as error:
                 send, value = operations.throw, error
 
-    def view(self, where: Where, fresh: bool, root: str | None = None) -> View:
+    def parent_state(
+        self, ref: CheckpointRef, bypass_cache: bool, root: str | None = None
+    ) -> ParentState:
         """What is known of a checkpoint; nothing of one that the store does not have.
 
         What follows a checkpoint of an expired thread brings it back to life: there it is seen.
@@ -214,24 +218,24 @@ class SaverCore:
         Args:
             root: The checkpoint of the root namespace that it was called from.
         """
-        if not fresh and where.checkpoint_id is not None:
-            known = self.views.get(where)
+        if not bypass_cache and ref.checkpoint_id is not None:
+            known = self.parent_cache.get(ref)
             if known is not None:
                 return known
         with self.store.snapshot() as snapshot:
-            thread, expired = snapshot.thread_of_any_age(where.thread_id)
+            thread, expired = snapshot.thread_of_any_age(ref.thread_id)
             if thread is None:
-                return View(None, None)
-            namespace = snapshot.namespace(thread, where.checkpoint_ns)
+                return ParentState(None, None)
+            namespace = snapshot.namespace(thread, ref.checkpoint_ns)
             record = None
-            if namespace is not None and where.checkpoint_id is not None:
-                record = snapshot.checkpoint(thread.number, namespace, where.checkpoint_id)
+            if namespace is not None and ref.checkpoint_id is not None:
+                record = snapshot.checkpoint(thread.number, namespace, ref.checkpoint_id)
             if expired and record is None and not snapshot.has_root(thread, root):
-                return View(None, None)
-            return View(thread.place, record)
+                return ParentState(None, None)
+            return ParentState(thread.thread_version, record)
 
     @contextmanager
-    def snapshot_of(self, thread_id: str, place: Place) -> Iterator[Snapshot]:
+    def snapshot_of(self, thread_id: str, thread_version: ThreadVersion) -> Iterator[Snapshot]:
         """A view of the store in which what was learned of a thread still holds.
 
         Raises:
@@ -239,12 +243,12 @@ class SaverCore:
         """
         with self.store.snapshot() as snapshot:
             thread, _ = snapshot.thread_of_any_age(thread_id)
-            if thread is None or thread.place != place:
+            if thread is None or thread.thread_version != thread_version:
                 raise StaleError
             yield snapshot
 
 
-_instances: weakref.WeakSet[Views] = weakref.WeakSet()
+_instances: weakref.WeakSet[ParentCache] = weakref.WeakSet()
 
 
 def _after_fork() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from langgraph.checkpoint.lmdb.engine.threads import LATEST
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError, UsageError
 from langgraph.checkpoint.lmdb.operations import configs, get
-from langgraph.checkpoint.lmdb.operations.retention import instant
+from langgraph.checkpoint.lmdb.operations.retention import to_epoch_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.branches import Branch
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.engine.threads import Thread
-    from langgraph.checkpoint.lmdb.operations.configs import Where
-    from langgraph.checkpoint.lmdb.operations.session import SaverCore
+    from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
+    from langgraph.checkpoint.lmdb.operations.session import Session
 
 _END_OF_TIME = 1 << 62
 
@@ -63,59 +63,61 @@ class StoreStats:
     """What the store takes on disk: also indexes, and room for what is to come."""
 
 
-def stats(core: SaverCore) -> StoreStats:
+def stats(session: Session) -> StoreStats:
     """The size of the store."""
-    with core.store.snapshot() as snapshot:
+    with session.store.snapshot() as snapshot:
         counts = snapshot.counts()
-    return StoreStats(*counts, core.store.file_bytes())
+    return StoreStats(*counts, session.store.file_bytes())
 
 
-def lineage(core: SaverCore, config: RunnableConfig, skip_damaged: bool = False) -> Iterator[Where]:
+def lineage(
+    session: Session, config: RunnableConfig, skip_damaged: bool = False
+) -> Iterator[CheckpointRef]:
     """Where a checkpoint is, its parent, and so on; a loop in the chain ends it.
 
     Args:
         skip_damaged: End it at a checkpoint that cannot be read, too.
     """
-    where = configs.where(config)
+    ref = configs.parse_config(config)
     seen: set[str] = set()
     while True:
         try:
-            found = get.locate(core, where)
+            found = get.find_record(session, ref)
         except DamagedError as error:
             if not skip_damaged:
                 raise
-            get.skip(error)
+            get.log_skipped(error)
             return
         if found is None or found.id in seen:
             return
         seen.add(found.id)
-        yield where._replace(checkpoint_id=found.id)
+        yield ref._replace(checkpoint_id=found.id)
         if found.parent is None:
             return
-        where = where._replace(checkpoint_id=found.parent)
+        ref = ref._replace(checkpoint_id=found.parent)
 
 
-def children(core: SaverCore, config: RunnableConfig) -> list[Where]:
+def children(session: Session, config: RunnableConfig) -> list[CheckpointRef]:
     """Where the checkpoints are whose parent is the one that a config leads to, newest first."""
-    where = configs.where(config)
-    found = get.locate(core, where)
+    ref = configs.parse_config(config)
+    found = get.find_record(session, ref)
     if found is None:
         return []
     try:
-        with core.store.snapshot() as snapshot:
-            thread = snapshot.thread(where.thread_id)
-            namespace = None if thread is None else snapshot.namespace(thread, where.checkpoint_ns)
+        with session.store.snapshot() as snapshot:
+            thread = snapshot.thread(ref.thread_id)
+            namespace = None if thread is None else snapshot.namespace(thread, ref.checkpoint_ns)
             if thread is None or namespace is None:
                 return []
             ids = snapshot.children(thread.number, namespace, found.id)
     except DamagedError as error:
-        raise core.named(error)  # noqa: B904
-    return [where._replace(checkpoint_id=checkpoint_id) for checkpoint_id in reversed(ids)]
+        raise session.add_location(error)  # noqa: B904
+    return [ref._replace(checkpoint_id=checkpoint_id) for checkpoint_id in reversed(ids)]
 
 
-def branches(core: SaverCore, thread_id: object, checkpoint_ns: str) -> list[Branch]:
+def branches(session: Session, thread_id: object, checkpoint_ns: str) -> list[Branch]:
     """The branches of a namespace, newest first."""
-    with core.store.snapshot() as snapshot:
+    with session.store.snapshot() as snapshot:
         thread = snapshot.thread(str(thread_id))
         namespace = None if thread is None else snapshot.namespace(thread, checkpoint_ns)
         if thread is None or namespace is None:
@@ -124,7 +126,7 @@ def branches(core: SaverCore, thread_id: object, checkpoint_ns: str) -> list[Bra
 
 
 def threads(
-    core: SaverCore,
+    session: Session,
     prefix: str | None,
     updated_after: datetime | float | None,
     updated_before: datetime | float | None,
@@ -135,29 +137,29 @@ def threads(
     """Threads, the one that was active last first."""
     if limit is not None and (type(limit) is not int or limit < 0):
         raise UsageError(f"limit={limit!r}", advice="Use a whole number of threads, or None.")
-    since = 0 if updated_after is None else instant(updated_after) + 1
-    before = _END_OF_TIME if updated_before is None else instant(updated_before)
+    since = 0 if updated_after is None else to_epoch_ms(updated_after) + 1
+    before = _END_OF_TIME if updated_before is None else to_epoch_ms(updated_before)
     found: list[ThreadInfo] = []
     if limit == 0:
         return found
     try:
-        with core.store.snapshot() as snapshot:
+        with session.store.snapshot() as snapshot:
             last = None if after is None else _position(snapshot, after)
             if last is not None:
                 before = min(before, 1 - last[0])
-            on_damage = get.skip if skip_damaged else None
+            on_damage = get.log_skipped if skip_damaged else None
             for thread in snapshot.newest_threads(prefix or "", since, before, on_damage):
                 if last is None or (-thread.updated, thread.id) > last:
                     try:
-                        found.append(_info(core, snapshot, thread))
+                        found.append(_info(session, snapshot, thread))
                     except DamagedError as error:
                         if not skip_damaged:
                             raise
-                        get.skip(core.named(error))
+                        get.log_skipped(session.add_location(error))
                     if len(found) == limit:
                         break
     except DamagedError as error:
-        raise core.named(error)  # noqa: B904
+        raise session.add_location(error)  # noqa: B904
     return found
 
 
@@ -175,14 +177,14 @@ def _position(snapshot: Snapshot, after: ThreadInfo | str) -> tuple[int, str]:
     return -thread.updated, thread.id
 
 
-def _info(core: SaverCore, snapshot: Snapshot, thread: Thread) -> ThreadInfo:
-    expires = core.store.settings.retention.expires(thread)
-    metadata = get.latest_metadata(core, snapshot, thread)
+def _info(session: Session, snapshot: Snapshot, thread: Thread) -> ThreadInfo:
+    expires = session.store.options.retention.expires(thread)
+    metadata = get.latest_metadata(session, snapshot, thread)
     return ThreadInfo(
         thread.id,
-        _moment(thread.created),
-        _moment(thread.updated),
-        None if expires is None else _moment(expires),
+        to_datetime(thread.created),
+        to_datetime(thread.updated),
+        None if expires is None else to_datetime(expires),
         tuple(name for name, _ in snapshot.namespaces(thread)),
         thread.checkpoints,
         thread.writes,
@@ -192,6 +194,6 @@ def _info(core: SaverCore, snapshot: Snapshot, thread: Thread) -> ThreadInfo:
     )
 
 
-def _moment(milliseconds: int) -> datetime:
+def to_datetime(milliseconds: int) -> datetime:
     """A moment as a date; what is later than any date is the latest there is."""
     return datetime.fromtimestamp(min(milliseconds, LATEST) / 1000, timezone.utc)

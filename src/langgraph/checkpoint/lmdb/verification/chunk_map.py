@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from langgraph.checkpoint.lmdb.engine.chunks import MAX_CHUNK
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from langgraph.checkpoint.lmdb.format.ranges import Coverage, Run
+from langgraph.checkpoint.lmdb.format.ranges import ChunkRange, ChunkSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Arena:
+class Segment:
     """The chunks of one arena, in ascending order."""
 
     numbers: array[int] = field(default_factory=lambda: array("Q"))
     ends: array[int] = field(default_factory=lambda: array("Q", [0]))
     """Sums of the bytes of payloads, before each of them and after the last."""
-    weights: array[int] = field(default_factory=lambda: array("Q", [0]))
+    stored_sizes: array[int] = field(default_factory=lambda: array("Q", [0]))
     """The same for keys and records."""
     damaged: dict[int, IntegrityError] = field(default_factory=dict)
 
-    def span(self, run: Run) -> tuple[int, int]:
+    def span(self, chunk_range: ChunkRange) -> tuple[int, int]:
         """The places of the chunks of a run."""
-        low = bisect_left(self.numbers, run.start)
-        return low, bisect_left(self.numbers, run.start + run.length, low)
+        low = bisect_left(self.numbers, chunk_range.start)
+        return low, bisect_left(self.numbers, chunk_range.start + chunk_range.length, low)
 
 
 class MissingChunkError(Exception):
@@ -52,21 +52,21 @@ class ChunkMap:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._arenas: dict[tuple[int, int], Arena] = {}
+        self._segments: dict[tuple[int, int], Segment] = {}
         self.seen = 0
         """How many chunks were read."""
         self.misnamed: list[bytes] = []
         """Keys among those of chunks that are none."""
 
-    def arena(self, owner: int, number: int) -> Arena:
+    def segment(self, owner: int, number: int) -> Segment:
         """The arena of a thread."""
-        found = self._arenas.get((owner, number))
+        found = self._segments.get((owner, number))
         if found is None:
-            found = self._arenas[owner, number] = self._read(keys.arena(owner, number))
+            found = self._segments[owner, number] = self._read(keys.segment(owner, number))
         return found
 
-    def _read(self, prefix: bytes) -> Arena:
-        arena, reader = Arena(), self._reader
+    def _read(self, prefix: bytes) -> Segment:
+        segment, reader = Segment(), self._reader
         for key in reader.keys(prefix, keys.after(prefix)):
             number = self._number(key, prefix)
             if number is None:
@@ -78,12 +78,12 @@ class ChunkMap:
                 weight = len(key) + len(record)
                 size = len(envelope.unseal(key, record, MAX_CHUNK))
             except IntegrityError as error:
-                arena.damaged[number] = error
-            arena.numbers.append(number)
-            arena.ends.append(arena.ends[-1] + size)
-            arena.weights.append(arena.weights[-1] + weight)
-        self.seen += len(arena.numbers)
-        return arena
+                segment.damaged[number] = error
+            segment.numbers.append(number)
+            segment.ends.append(segment.ends[-1] + size)
+            segment.stored_sizes.append(segment.stored_sizes[-1] + weight)
+        self.seen += len(segment.numbers)
+        return segment
 
     def _number(self, key: bytes, prefix: bytes) -> int | None:
         try:
@@ -109,21 +109,21 @@ class ChunkMap:
             yield number
             at = keys.after(first[:end])
 
-    def stored(self, owner: int) -> Coverage:
+    def stored(self, owner: int) -> ChunkSet:
         """All chunks of a thread."""
-        stored = Coverage()
+        stored = ChunkSet()
         for number in self.numbers(owner):
-            for seq in self.arena(owner, number).numbers:
-                stored.add([Run(owner, number, seq, 1)])
+            for seq in self.segment(owner, number).numbers:
+                stored.add([ChunkRange(owner, number, seq, 1)])
         return stored
 
     def damaged(self, owner: int) -> Iterator[tuple[bytes, IntegrityError]]:
         """The chunks of a thread that cannot be read, with their keys."""
         for number in self.numbers(owner):
-            for seq, error in self.arena(owner, number).damaged.items():
-                yield keys.arena(owner, number) + keys.number(seq), error
+            for seq, error in self.segment(owner, number).damaged.items():
+                yield keys.segment(owner, number) + keys.number(seq), error
 
-    def length(self, runs: Iterable[Run]) -> int:
+    def length(self, ranges: Iterable[ChunkRange]) -> int:
         """The bytes of the payloads of chunks.
 
         Raises:
@@ -131,31 +131,31 @@ class ChunkMap:
             IntegrityError: A chunk is damaged.
         """
         total = 0
-        for run in runs:
-            arena = self.arena(run.owner, run.arena)
-            low, high = arena.span(run)
-            if high - low != run.length:
-                _missing(arena, run, low)
-            if arena.damaged:
-                for seq in arena.damaged:
-                    if run.start <= seq < run.start + run.length:
-                        raise arena.damaged[seq]
-            total += arena.ends[high] - arena.ends[low]
+        for chunk_range in ranges:
+            segment = self.segment(chunk_range.owner, chunk_range.segment)
+            low, high = segment.span(chunk_range)
+            if high - low != chunk_range.length:
+                _missing(segment, chunk_range, low)
+            if segment.damaged:
+                for seq in segment.damaged:
+                    if chunk_range.start <= seq < chunk_range.start + chunk_range.length:
+                        raise segment.damaged[seq]
+            total += segment.ends[high] - segment.ends[low]
         return total
 
-    def weight(self, runs: Iterable[Run]) -> int:
+    def weight(self, ranges: Iterable[ChunkRange]) -> int:
         """The bytes of the keys and records of chunks, those that are there."""
         total = 0
-        for run in runs:
-            arena = self.arena(run.owner, run.arena)
-            low, high = arena.span(run)
-            total += arena.weights[high] - arena.weights[low]
+        for chunk_range in ranges:
+            segment = self.segment(chunk_range.owner, chunk_range.segment)
+            low, high = segment.span(chunk_range)
+            total += segment.stored_sizes[high] - segment.stored_sizes[low]
         return total
 
 
-def _missing(arena: Arena, run: Run, low: int) -> None:
-    seq = run.start
-    while low < len(arena.numbers) and arena.numbers[low] == seq:
+def _missing(segment: Segment, chunk_range: ChunkRange, low: int) -> None:
+    seq = chunk_range.start
+    while low < len(segment.numbers) and segment.numbers[low] == seq:
         seq, low = seq + 1, low + 1
-    key = keys.arena(run.owner, run.arena) + keys.number(seq)
+    key = keys.segment(chunk_range.owner, chunk_range.segment) + keys.number(seq)
     raise MissingChunkError(key)

@@ -36,22 +36,22 @@ def is_stale_name(reader: Reader, key: bytes) -> bool:
 def is_stale_label(reader: Reader, key: bytes) -> bool:
     """Whether an entry of the index of labels leads to no checkpoint with that label."""
     try:
-        end = len(keys.label(b"")) + keys.HASH_SIZE
-        part, at = keys.read_ordered_text(key, end)
+        end = len(keys.term(b"")) + keys.HASH_SIZE
+        part, at = keys.read_sortable_text(key, end)
         thread, at = keys.read_number(key, at)
         namespace, at = keys.read_number(key, at)
         empty = reader.get(key) == b""
     except IntegrityError:
         return True
-    label = key[end - keys.HASH_SIZE : end]
-    place = keys.checkpoints(thread, namespace) + part
+    term = key[end - keys.HASH_SIZE : end]
+    checkpoint_key = keys.checkpoints(thread, namespace) + part
     if at != len(key) or not empty:
         return True
     try:
-        record = reader.get(place)
+        record = reader.get(checkpoint_key)
         if record is None:
             return True
-        return label not in checkpoints.decode(place, record, thread, namespace).labels
+        return term not in checkpoints.decode(checkpoint_key, record, thread, namespace).terms
     except IntegrityError:
         return False
 
@@ -59,22 +59,24 @@ def is_stale_label(reader: Reader, key: bytes) -> bool:
 def is_stale_thread_label(reader: Reader, key: bytes) -> bool:
     """Whether an entry of the labels of threads leads to none with that label."""
     try:
-        end = len(keys.thread_label(b"")) + keys.HASH_SIZE
+        end = len(keys.thread_term(b"")) + keys.HASH_SIZE
         thread, at = keys.read_number(key, end)
         empty = reader.get(key) == b""
     except IntegrityError:
         return True
-    label = key[end - keys.HASH_SIZE : end]
+    term = key[end - keys.HASH_SIZE : end]
     if at != len(key) or not empty:
         return True
     prefix = keys.of_thread(b"c", thread)
-    for place in reader.keys(prefix, keys.after(prefix), reverse=True):
+    for checkpoint_key in reader.keys(prefix, keys.after(prefix), reverse=True):
         try:
-            namespace, _ = keys.read_number(place, len(prefix))
-            found = checkpoints.decode(place, reader.get(place) or b"", thread, namespace)
+            namespace, _ = keys.read_number(checkpoint_key, len(prefix))
+            found = checkpoints.decode(
+                checkpoint_key, reader.get(checkpoint_key) or b"", thread, namespace
+            )
         except IntegrityError:
             return False
-        if label in found.thread_labels:
+        if term in found.thread_terms:
             return False
     return True
 
@@ -96,7 +98,7 @@ def is_stale_entry(reader: Reader, key: bytes) -> bool:
         wanted = [] if record is None else threads.entries(threads.decode(name, record))
     except IntegrityError:
         return False
-    return time_index.Entry(kind, time, thread) not in wanted
+    return time_index.TimeIndexEntry(kind, time, thread) not in wanted
 
 
 STORE_WIDE: dict[bytes, tuple[str, Callable[[Reader, bytes], bool]]] = {
@@ -117,8 +119,8 @@ def add(writer: Writer, entry: bytes) -> None:
 
 def of_checkpoint(thread: int, namespace: int, record: CheckpointRecord) -> list[bytes]:
     """The entries that have to lead to a checkpoint, and to its thread."""
-    found = [keys.labelled(label, record.id, thread, namespace) for label in record.labels]
-    found += [keys.thread_labelled(label, thread) for label in record.thread_labels]
+    found = [keys.with_term(term, record.id, thread, namespace) for term in record.terms]
+    found += [keys.thread_with_term(term, thread) for term in record.thread_terms]
     if record.parent is not None:
         found.append(keys.children(thread, namespace, record.parent) + keys.text(record.id))
     return found

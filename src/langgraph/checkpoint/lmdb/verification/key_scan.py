@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 _AT_ONCE = 5000
 """Keys that are looked at in one snapshot."""
 _FIRST, _LAST = b"", b"\xff" * 512
-_OF_STORE = frozenset((keys.FORMAT, keys.NEXT_THREAD, keys.COUNTS, keys.SWEEPER))
+_OF_STORE = frozenset((keys.FORMAT, keys.NEXT_THREAD, keys.COUNTS, keys.SWEEP_LEASE))
 
 
-def each_key(
+def scan_keys(
     kv: KeyValueStore, start: bytes, stop: bytes, look: Callable[[Reader, bytes], None]
 ) -> None:
     """Look at the keys of a range, in one snapshot after another."""
@@ -41,7 +41,7 @@ _OF_THREAD = frozenset((b"c", b"d", b"h", b"k", b"w"))
 """Kinds of keys within those of a thread."""
 
 
-def numbers_of(kv: KeyValueStore) -> list[int]:
+def thread_numbers(kv: KeyValueStore) -> list[int]:
     """The numbers of all threads that anything is stored of; one seek each."""
     found: set[int] = set()
     for letter in _NUMBERED:
@@ -63,7 +63,7 @@ def numbers_of(kv: KeyValueStore) -> list[int]:
     return sorted(found)
 
 
-def foreign_keys(reader: Reader) -> Iterator[bytes]:
+def unknown_keys(reader: Reader) -> Iterator[bytes]:
     """Keys that no record has; seeks from kind to kind, and from thread to thread."""
     at = _FIRST
     while (key := next(iter(reader.keys(at, _LAST)), None)) is not None:
@@ -120,7 +120,7 @@ def totals(reader: Reader) -> tuple[counts.Counts, int, bool]:
             last = max(last, number)
             if letter == b"t" and end == len(key):
                 try:
-                    share = threads.share(threads.decode(key, reader.get(key) or b""))
+                    share = threads.counts_of(threads.decode(key, reader.get(key) or b""))
                     total = counts.Counts(*(a + b for a, b in zip(total, share, strict=True)))
                 except IntegrityError:
                     whole = False

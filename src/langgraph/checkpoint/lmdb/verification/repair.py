@@ -32,7 +32,7 @@ from langgraph.checkpoint.lmdb.verification.quarantine import Quarantine
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from langgraph.checkpoint.lmdb.engine.options import Settings
+    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress, Reader, Writer
     from langgraph.checkpoint.lmdb.verification.report import Problem, VerifyReport
@@ -44,7 +44,9 @@ _ROUNDS = 3
 _AT_ONCE = 1000
 
 
-def repair(kv: KeyValueStore, settings: Settings, progress: Progress | None = None) -> VerifyReport:
+def repair(
+    kv: KeyValueStore, options: StoreOptions, progress: Progress | None = None
+) -> VerifyReport:
     """Check a store, and repair what is wrong.
 
     Args:
@@ -65,7 +67,7 @@ def repair(kv: KeyValueStore, settings: Settings, progress: Progress | None = No
         if not after.problems or after.records_unchecked is not None:
             break
         _refuse_newer(after)
-        lost += _Repair(kv, settings, quarantine).run()
+        lost += _Repair(kv, options, quarantine).run()
         after = verify.verify(kv)
     left = set(after.problems)
     repaired = [replace(p, outcome=report.REPAIRED) for p in before.problems if p not in left]
@@ -81,25 +83,25 @@ def _refuse_newer(found: VerifyReport) -> None:
 
 
 class _Repair:
-    def __init__(self, kv: KeyValueStore, settings: Settings, quarantine: Quarantine) -> None:
+    def __init__(self, kv: KeyValueStore, options: StoreOptions, quarantine: Quarantine) -> None:
         self.kv = kv
-        self.settings = settings
+        self.options = options
         self.quarantine = quarantine
 
     def run(self) -> list[Problem]:
         lost: list[Problem] = []
         self._write(_restore_store)
-        numbers = key_scan.numbers_of(self.kv)
-        harmed = [number for number in reversed(numbers) if self._is_harmed(number)]
+        numbers = key_scan.thread_numbers(self.kv)
+        has_unreadable = [number for number in reversed(numbers) if self._is_harmed(number)]
         self._write(self._remove_foreign)
-        deleted = set(filter(self._is_deleted, harmed))
+        deleted = set(filter(self._is_deleted, has_unreadable))
         for number in deleted:  # what users have deleted is nothing to keep
             self.kv.write(partial(_forget, number))
-        for number in harmed:
+        for number in has_unreadable:
             if number not in deleted:
                 lost += self._write(partial(self._mend, number))
-        users, owners = set(harmed), set(harmed)
-        for number in harmed:
+        users, owners = set(has_unreadable), set(has_unreadable)
+        for number in has_unreadable:
             users |= self._users(number)
         for number in sorted(users):
             owners |= self._write(partial(_restore_pins, number))
@@ -122,26 +124,26 @@ class _Repair:
         with self.kv.read() as reader:
             return (
                 reader.raw(keys.thread_number(number)) is None
-                and reader.raw(keys.detached(number)) is not None
+                and reader.raw(keys.tombstone(number)) is not None
             )
 
     def _users(self, owner: int) -> set[int]:
-        prefix = keys.pins(owner)
+        prefix = keys.shared_refs(owner)
         with self.kv.read() as reader:
             found = [*reader.keys(prefix, keys.after(prefix))]
         return {keys.read_number(key, len(prefix))[0] for key in found}
 
     def _remove_foreign(self, writer: Writer) -> None:
-        for key in list(key_scan.foreign_keys(writer)):
+        for key in list(key_scan.unknown_keys(writer)):
             writer.delete(key)
 
     def _mend(self, number: int, writer: Writer) -> list[Problem]:
         live = writer.raw(keys.thread_number(number)) is not None
-        writer.delete(keys.detached(number))
+        writer.delete(keys.tombstone(number))
         if not live and not any(_has_records(writer, number, kind) for kind in (b"c", b"w")):
-            thread_repair.forget(writer, number)
+            thread_repair.delete_records(writer, number)
             return []
-        return thread_repair.mend(writer, number, self.settings)
+        return thread_repair.repair_thread(writer, number, self.options)
 
     def _remove_stale(self, letter: bytes, is_stale: Callable[[Reader, bytes], bool]) -> None:
         found: list[bytes] = []
@@ -150,13 +152,13 @@ class _Repair:
             if is_stale(reader, key):
                 found.append(key)
 
-        key_scan.each_key(self.kv, letter, keys.after(letter), look)
+        key_scan.scan_keys(self.kv, letter, keys.after(letter), look)
         for start in range(0, len(found), _AT_ONCE):
             self._write(partial(_delete_if, found[start : start + _AT_ONCE], is_stale))
 
 
 def _forget(number: int, writer: Writer) -> None:
-    thread_repair.forget(writer, number)
+    thread_repair.delete_records(writer, number)
 
 
 def _delete_if(
@@ -211,4 +213,4 @@ def _restore_store(writer: Writer) -> None:
     try:
         sweep.sweeper(writer)
     except IntegrityError:
-        writer.delete(keys.SWEEPER)
+        writer.delete(keys.SWEEP_LEASE)

@@ -7,10 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, chunks, threads, writes
-from langgraph.checkpoint.lmdb.engine.chunks import Chunked
+from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from langgraph.checkpoint.lmdb.format.ranges import Coverage
+from langgraph.checkpoint.lmdb.format.ranges import ChunkSet
 from langgraph.checkpoint.lmdb.verification import index_check, report
 from langgraph.checkpoint.lmdb.verification.chunk_map import ChunkMap, MissingChunkError
 from langgraph.checkpoint.lmdb.verification.report import Problem
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Seen:
+class CheckpointEntry:
     """A checkpoint that was looked at."""
 
     id: str | None
@@ -37,7 +37,7 @@ class Seen:
     """Whether the record itself can be read."""
 
 
-class Inspection:
+class ThreadCheck:
     """Goes through all records of a thread.
 
     Args:
@@ -69,15 +69,15 @@ class Inspection:
         self.thread: Thread | None = None
         self.live = reader.raw(keys.thread_number(number)) is not None
         self.names: dict[int, str] = {}
-        self.nameless: list[bytes] = []
-        self.checkpoints: dict[tuple[int, bytes], Seen] = {}
+        self.unnamed_namespaces: list[bytes] = []
+        self.checkpoints: dict[tuple[int, bytes], CheckpointEntry] = {}
         self.broken: set[tuple[int, bytes]] = set()
         self.gone: set[tuple[int, bytes]] = set()
         self.unreadable: list[bytes] = []
         self.lost_history: set[tuple[int, bytes]] = set()
-        self.needed = Coverage()
+        self.needed = ChunkSet()
         self.used: set[int] = set()
-        self.labels: set[bytes] = set()
+        self.terms: set[bytes] = set()
         self.writes = self.size = self.entries = 0
         self.chunks = ChunkMap(reader)
         self._sound: dict[tuple[int, bytes, int], tuple[str, str, bytes | None] | None] = {}
@@ -90,7 +90,7 @@ class Inspection:
         self._namespaces()
         for key, namespace, at in self._records(b"c"):
             self._checkpoint(key, namespace, key[at:])
-        inner = {self._inner(place): place for place in self.checkpoints}
+        inner = {self._inner(checkpoint_key): checkpoint_key for checkpoint_key in self.checkpoints}
         for key, namespace, at in self._records(b"w"):
             self._writes(key, namespace, at, inner)
         for key, namespace, at in self._records(b"h"):
@@ -102,12 +102,12 @@ class Inspection:
             self.unreadable.append(key)
 
     @property
-    def harmed(self) -> bool:
+    def has_unreadable(self) -> bool:
         """Whether something cannot be read, so that what follows from it is not known."""
         return bool(
             self.broken
             or self.unreadable
-            or self.nameless
+            or self.unnamed_namespaces
             or self.lost_history
             or (self.live and self.thread is None)
         )
@@ -118,17 +118,17 @@ class Inspection:
         message: str,
         key: bytes | None = None,
         *,
-        place: tuple[int, bytes] | None = None,
+        checkpoint_key: tuple[int, bytes] | None = None,
         channel: str | None = None,
     ) -> None:
         """Note a problem, and where it is."""
-        seen = None if place is None else self.checkpoints.get(place)
+        seen = None if checkpoint_key is None else self.checkpoints.get(checkpoint_key)
         self.problems.append(
             Problem(
                 kind,
                 message,
                 None if self.thread is None else self.thread.id,
-                None if place is None else self.names.get(place[0]),
+                None if checkpoint_key is None else self.names.get(checkpoint_key[0]),
                 None if seen is None else seen.id,
                 channel,
                 None if key is None else key.hex(),
@@ -140,13 +140,13 @@ class Inspection:
         error: IntegrityError,
         what: str,
         key: bytes | None,
-        place: tuple[int, bytes] | None = None,
+        checkpoint_key: tuple[int, bytes] | None = None,
     ) -> None:
         """Note that a record cannot be read."""
         if key is not None and getattr(error, "record", None) == "data.mdb":
             raise error  # LMDB itself fails
         kind = report.NEWER if isinstance(error, FormatVersionError) else report.DAMAGED
-        self.problem(kind, f"{what}: {error.message}", key, place=place)
+        self.problem(kind, f"{what}: {error.message}", key, checkpoint_key=checkpoint_key)
 
     def _read(self, key: bytes, decode: Callable[[bytes], T]) -> T | None:
         try:
@@ -158,7 +158,7 @@ class Inspection:
     def _thread(self, key: bytes, record: bytes) -> Thread:
         thread = threads.decode(key, record)
         if thread.number != self.number:
-            envelope.damaged(key, "it is another thread's")
+            envelope.raise_damaged(key, "it is another thread's")
         return thread
 
     def _records(self, letter: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -180,80 +180,86 @@ class Inspection:
         for key in self.reader.keys(prefix, keys.after(prefix)):
             found = self._read(key, partial(threads.decode_namespace, key))
             if found is None:
-                self.nameless.append(key)
+                self.unnamed_namespaces.append(key)
                 continue
             name, number = found
             own = keys.namespace(self.number, name) == key
             if not own or number in self.names or (name == "") != (number == threads.ROOT):
                 self.problem(report.DAMAGED, "a namespace has the wrong name or number", key)
-                self.nameless.append(key)
+                self.unnamed_namespaces.append(key)
                 continue
             self.names[number] = name
 
-    def _inner(self, place: tuple[int, bytes]) -> tuple[int, bytes]:
-        namespace, part = place
-        seen = self.checkpoints[place]
+    def _inner(self, checkpoint_key: tuple[int, bytes]) -> tuple[int, bytes]:
+        namespace, part = checkpoint_key
+        seen = self.checkpoints[checkpoint_key]
         if seen.id is not None:
-            return namespace, keys.inner_text(seen.id)
+            return namespace, keys.escaped_text(seen.id)
         return namespace, part.replace(b"\x00", b"\x00\xff") + b"\x00\x01"
 
     def _checkpoint(self, key: bytes, namespace: int, part: bytes) -> None:
-        place = namespace, part
+        checkpoint_key = namespace, part
         try:
             record = self.reader.get(key) or b""
             found = checkpoints.decode(key, record, self.number, namespace)
         except IntegrityError as error:
-            name = None if keys.is_cut(part) else part.decode("utf-8", "replace")
-            self.checkpoints[place] = Seen(name, None, 0, readable=False)
-            self.broken.add(place)
-            self.note(error, "a checkpoint cannot be read", key, place)
+            name = None if keys.is_truncated(part) else part.decode("utf-8", "replace")
+            self.checkpoints[checkpoint_key] = CheckpointEntry(name, None, 0, readable=False)
+            self.broken.add(checkpoint_key)
+            self.note(error, "a checkpoint cannot be read", key, checkpoint_key)
             return
-        seen = Seen(found.id, found.parent, found.stored)
-        self.checkpoints[place] = seen
+        seen = CheckpointEntry(found.id, found.parent, found.stored)
+        self.checkpoints[checkpoint_key] = seen
         self.size += len(key) + len(record)
-        self.labels.update(found.thread_labels)
+        self.terms.update(found.thread_terms)
         parts = {"": found.body, "metadata": found.metadata}
         for channel, value in [*parts.items(), *found.values.items()]:
-            self._need(value, place, None if parts.get(channel) is value else channel, key)
+            self._need(value, checkpoint_key, None if parts.get(channel) is value else channel, key)
         for entry in index_check.of_checkpoint(self.number, namespace, found):
-            self.entry(entry, place)
+            self.entry(entry, checkpoint_key)
 
-    def entry(self, key: bytes, place: tuple[int, bytes] | None = None) -> None:
+    def entry(self, key: bytes, checkpoint_key: tuple[int, bytes] | None = None) -> None:
         """Check that an entry of an index is there."""
         if not self.live:  # entries of a thread that is being deleted go bit by bit
             return
         self.entries += 1
         if self.reader.raw(key) is None:
-            self.problem(report.MISSING_INDEX, "an index lacks an entry", key, place=place)
+            self.problem(
+                report.MISSING_INDEX, "an index lacks an entry", key, checkpoint_key=checkpoint_key
+            )
 
     def _need(
-        self, value: StoredValue, place: tuple[int, bytes] | None, channel: str | None, key: bytes
+        self,
+        value: StoredValue,
+        checkpoint_key: tuple[int, bytes] | None,
+        channel: str | None,
+        key: bytes,
     ) -> bool:
         """Check a value that something needs; whether it is whole."""
-        fault = self.fault(value)
-        if fault is None:
+        value_problem = self.value_problem(value)
+        if value_problem is None:
             return True
-        kind, message, chunk = fault
-        self.problem(kind, message, chunk or key, place=place, channel=channel)
-        if place is not None:
-            self.broken.add(place)
+        kind, message, chunk = value_problem
+        self.problem(kind, message, chunk or key, checkpoint_key=checkpoint_key, channel=channel)
+        if checkpoint_key is not None:
+            self.broken.add(checkpoint_key)
         return False
 
-    def fault(self, value: StoredValue) -> tuple[str, str, bytes | None] | None:
+    def value_problem(self, value: StoredValue) -> tuple[str, str, bytes | None] | None:
         """What is wrong with a value: the kind of the problem, its text, and the record."""
-        if not isinstance(value, Chunked):
+        if not isinstance(value, ChunkedValue):
             return None
         mark = (value.depth, value.root, value.size - len(value.head))
         if mark not in self._sound:
             self._sound[mark] = self._fault(value)
         return self._sound[mark]
 
-    def _fault(self, value: Chunked) -> tuple[str, str, bytes | None] | None:
+    def _fault(self, value: ChunkedValue) -> tuple[str, str, bytes | None] | None:
         try:
-            self.chunks.length(chunks.root_runs(value))
-            owned = chunks.owned_runs(self.reader, value)
+            self.chunks.length(chunks.root_ranges(value))
+            owned = chunks.owned_ranges(self.reader, value)
             self.chunks.length(owned)
-            size = len(value.head) + self.chunks.length(chunks.chunk_runs(self.reader, value))
+            size = len(value.head) + self.chunks.length(chunks.chunk_ranges(self.reader, value))
         except MissingChunkError as missing:
             return report.MISSING, "a chunk of a value is not there", missing.key
         except FormatVersionError as error:
@@ -272,26 +278,26 @@ class Inspection:
         at: int,
         inner: dict[tuple[int, bytes], tuple[int, bytes]],
     ) -> None:
-        place = None
+        checkpoint_key = None
         try:
-            end = keys.inner_text_end(key, at)
-            place = inner.get((namespace, key[at:end]))
+            end = keys.escaped_text_end(key, at)
+            checkpoint_key = inner.get((namespace, key[at:end]))
             task = writes.decode(key, key[:end], self.reader.get(key) or b"")
         except IntegrityError as error:
-            self.note(error, "pending writes cannot be read", key, place)
-            self._give_up(key, place)
+            self.note(error, "pending writes cannot be read", key, checkpoint_key)
+            self._give_up(key, checkpoint_key)
             return
         self.writes += len(task.writes)
         self.size += task.size
         for write in task.writes.values():
-            if not self._need(write.value, place, write.channel, key):
-                self._give_up(key, place)
+            if not self._need(write.value, checkpoint_key, write.channel, key):
+                self._give_up(key, checkpoint_key)
 
-    def _give_up(self, key: bytes, place: tuple[int, bytes] | None) -> None:
-        if place is None:
+    def _give_up(self, key: bytes, checkpoint_key: tuple[int, bytes] | None) -> None:
+        if checkpoint_key is None:
             self.unreadable.append(key)
         else:
-            self.broken.add(place)
+            self.broken.add(checkpoint_key)
 
     def _folded(
         self,
@@ -300,53 +306,63 @@ class Inspection:
         at: int,
         inner: dict[tuple[int, bytes], tuple[int, bytes]],
     ) -> None:
-        place = None
+        checkpoint_key = None
         try:
-            end = keys.inner_text_end(key, at)
-            place = inner.get((namespace, key[at:end]))
+            end = keys.escaped_text_end(key, at)
+            checkpoint_key = inner.get((namespace, key[at:end]))
             record = self.reader.get(key) or b""
             channel, seed, rows = channel_history.decode(key, record)
         except IntegrityError as error:
-            self.note(error, "folded history cannot be read", key, place)
-            self._lose_history(key, place)
+            self.note(error, "folded history cannot be read", key, checkpoint_key)
+            self._lose_history(key, checkpoint_key)
             return
-        seen = None if place is None else self.checkpoints[place]
+        seen = None if checkpoint_key is None else self.checkpoints[checkpoint_key]
         if seen is None or seen.parent is not None:
             self.problem(report.ORPHAN, "folded history of no checkpoint, or not a first one", key)
             self.unreadable.append(key)
             return
         self.size += len(key) + len(record)
         for value in [value for _, value in rows] + ([] if seed is None else [seed]):
-            fault = self.fault(value)
-            if fault is not None:
-                self.problem(fault[0], fault[1], fault[2] or key, place=place, channel=channel)
-                self._lose_history(key, place)
+            value_problem = self.value_problem(value)
+            if value_problem is not None:
+                self.problem(
+                    value_problem[0],
+                    value_problem[1],
+                    value_problem[2] or key,
+                    checkpoint_key=checkpoint_key,
+                    channel=channel,
+                )
+                self._lose_history(key, checkpoint_key)
 
-    def _lose_history(self, key: bytes, place: tuple[int, bytes] | None) -> None:
-        if place is None:
+    def _lose_history(self, key: bytes, checkpoint_key: tuple[int, bytes] | None) -> None:
+        if checkpoint_key is None:
             self.unreadable.append(key)
         else:
-            self.lost_history.add(place)
+            self.lost_history.add(checkpoint_key)
 
     def total_size(self) -> int:
         """Bytes of all that the thread needs of its own."""
-        return self.size + self.chunks.weight(self.needed.runs(self.number))
+        return self.size + self.chunks.weight(self.needed.ranges(self.number))
 
     def latest(self) -> dict[int, tuple[int, bytes]]:
         """The place of the checkpoint of the greatest id in each namespace."""
         found: dict[int, tuple[int, bytes]] = {}
-        for place, seen in self.checkpoints.items():
-            best = found.get(place[0])
+        for checkpoint_key, seen in self.checkpoints.items():
+            best = found.get(checkpoint_key[0])
             if best is None or keys.utf8(seen.id or "") > keys.utf8(
                 self.checkpoints[best].id or ""
             ):
-                found[place[0]] = place
+                found[checkpoint_key[0]] = checkpoint_key
         return found
 
     def oldest(self) -> int | None:
         """When the oldest checkpoint was stored that is not the latest of its namespace."""
         latest = set(self.latest().values())
         return min(
-            (seen.stored for place, seen in self.checkpoints.items() if place not in latest),
+            (
+                seen.stored
+                for checkpoint_key, seen in self.checkpoints.items()
+                if checkpoint_key not in latest
+            ),
             default=None,
         )

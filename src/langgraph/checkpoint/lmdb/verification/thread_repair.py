@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, threads
 from langgraph.checkpoint.lmdb.engine.threads import ROOT, Thread
-from langgraph.checkpoint.lmdb.engine.time_index import FILING
+from langgraph.checkpoint.lmdb.engine.time_index import INDEX_LAG_MS
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.verification import index_check, report, verify
@@ -17,41 +17,41 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.options import Settings
+    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
-    from langgraph.checkpoint.lmdb.verification.thread_check import Inspection
+    from langgraph.checkpoint.lmdb.verification.thread_check import ThreadCheck
 
 
-def mend(writer: Writer, number: int, settings: Settings) -> list[Problem]:
+def repair_thread(writer: Writer, number: int, options: StoreOptions) -> list[Problem]:
     """Mend a thread that readers see, or whose records are all that is left of it.
 
     Returns:
         What is lost.
     """
-    return _Mending(writer, number, settings).run()
+    return _ThreadRepair(writer, number, options).run()
 
 
-def forget(writer: Writer, number: int) -> None:
+def delete_records(writer: Writer, number: int) -> None:
     """Delete all records of a thread but its chunks, whether or not they can be read."""
     for kind in (b"c", b"k", b"w", b"h"):
         _clear(writer, keys.of_thread(kind, number))
     _clear(writer, keys.namespaces(number))
     writer.delete(keys.thread_number(number))
-    writer.delete(keys.detached(number))
+    writer.delete(keys.tombstone(number))
 
 
 def _clear(writer: Writer, prefix: bytes) -> None:
     writer.delete_range(prefix, keys.after(prefix))
 
 
-class _Mending:
-    def __init__(self, writer: Writer, number: int, settings: Settings) -> None:
+class _ThreadRepair:
+    def __init__(self, writer: Writer, number: int, options: StoreOptions) -> None:
         self.writer = writer
         self.number = number
-        self.settings = settings
+        self.options = options
         self.lost: list[Problem] = []
-        self.found: Inspection = verify.inspect(writer, number)
-        self.thread = self.found.thread or self._made_up()
+        self.found: ThreadCheck = verify.inspect(writer, number)
+        self.thread = self.found.thread or self._recreate_thread()
 
     def run(self) -> list[Problem]:
         writer, number, found = self.writer, self.number, self.found
@@ -59,32 +59,32 @@ class _Mending:
         self._name_namespaces()
         self._tell_gone()
         self._make_roots()
-        for place in found.broken:
-            self._remove(place)
-        for place in found.lost_history - found.broken:
+        for checkpoint_key in found.broken:
+            self._remove(checkpoint_key)
+        for checkpoint_key in found.lost_history - found.broken:
             channel_history.mark_lost(
-                writer, number, place[0], self._id(place), self.settings.level
+                writer, number, checkpoint_key[0], self._id(checkpoint_key), self.options.level
             )
-            self._lose(report.LOST_HISTORY, "its folded history is lost", place)
+            self._report_lost(report.LOST_HISTORY, "its folded history is lost", checkpoint_key)
         for key in found.unreadable:
             self._remove_record(key)
         self._index_children()
         used = self._drop_empty_namespaces()
         if not used:
-            forget(writer, number)
+            delete_records(writer, number)
             writer.delete(keys.thread(self.thread.id))
             return self.lost
         self._save(used)
         return self.lost
 
-    def _made_up(self) -> Thread:
+    def _recreate_thread(self) -> Thread:
         """A record for a thread that has lost it."""
         stored = [seen.stored for seen in self.found.checkpoints.values() if seen.readable]
-        now = self.settings.now()
+        now = self.options.now()
         updated = max(stored, default=now)
         thread = Thread(self.number, self._lost_name(), min(stored, default=now), updated, updated)
         thread.generation = now  # greater than any that it had
-        thread.grown = True
+        thread.needs_trim = True
         what = "the record of the thread is lost, with its times and its time to live"
         self.lost.append(Problem(report.LOST_THREAD, what, thread.id, outcome=LOST))
         return thread
@@ -95,7 +95,7 @@ class _Mending:
             part = key[len(prefix) :]
             try:
                 payload = envelope.unseal(key, self.writer.get(key) or b"")
-                if payload == keys.number(self.number) and not keys.is_cut(part):
+                if payload == keys.number(self.number) and not keys.is_truncated(part):
                     return keys.decoded(part, key)
             except IntegrityError:
                 continue
@@ -125,8 +125,8 @@ class _Mending:
     def _name_namespaces(self) -> None:
         """Give every namespace that is used a record."""
         found, names = self.found, self.found.names
-        lost = set(map(self._part_of, found.nameless)) - {None, "", *names.values()}
-        for key in found.nameless:
+        lost = set(map(self._part_of, found.unnamed_namespaces)) - {None, "", *names.values()}
+        for key in found.unnamed_namespaces:
             self.writer.delete(key)
         missing = sorted({ROOT, *found.used} - names.keys())
         unknown = [namespace for namespace in missing if namespace != ROOT]
@@ -138,28 +138,28 @@ class _Mending:
                 while name in names.values():
                     name += "+"
                 text = f"the name of namespace {namespace} is lost"
-                self._tell(report.LOST_NAME, text, name)
+                self._report(report.LOST_NAME, text, name)
             names[namespace] = name
             threads.write_namespace(self.writer, self.thread, name, namespace)
 
     def _part_of(self, key: bytes) -> str | None:
         part = key[len(keys.namespaces(self.number)) :]
         try:
-            return None if keys.is_cut(part) else keys.decoded(part, key)
+            return None if keys.is_truncated(part) else keys.decoded(part, key)
         except IntegrityError:
             return None
 
-    def _id(self, place: tuple[int, bytes]) -> str:
-        return self.found.checkpoints[place].id or ""
+    def _id(self, checkpoint_key: tuple[int, bytes]) -> str:
+        return self.found.checkpoints[checkpoint_key].id or ""
 
-    def _lose(self, kind: str, message: str, place: tuple[int, bytes]) -> None:
-        seen = self.found.checkpoints[place]
-        self._tell(kind, message, self.found.names.get(place[0]), seen.id)
+    def _report_lost(self, kind: str, message: str, checkpoint_key: tuple[int, bytes]) -> None:
+        seen = self.found.checkpoints[checkpoint_key]
+        self._report(kind, message, self.found.names.get(checkpoint_key[0]), seen.id)
 
-    def _read(self, place: tuple[int, bytes]) -> CheckpointRecord:
-        key = keys.checkpoints(self.number, place[0]) + place[1]
+    def _read(self, checkpoint_key: tuple[int, bytes]) -> CheckpointRecord:
+        key = keys.checkpoints(self.number, checkpoint_key[0]) + checkpoint_key[1]
         record = self.writer.get(key) or b""
-        return checkpoints.decode(key, record, self.number, place[0])
+        return checkpoints.decode(key, record, self.number, checkpoint_key[0])
 
     def _tell_gone(self) -> None:
         """Find out what is gone without a trace but in indexes and counts."""
@@ -172,59 +172,69 @@ class _Mending:
             found.gone -= found.checkpoints.keys()
         what = "the checkpoint is gone without a trace"
         for namespace, part in sorted(found.gone):
-            name = None if keys.is_cut(part) else part.decode("utf-8", "replace")
-            self._tell(report.LOST_CHECKPOINT, what, found.names.get(namespace), name)
+            name = None if keys.is_truncated(part) else part.decode("utf-8", "replace")
+            self._report(report.LOST_CHECKPOINT, what, found.names.get(namespace), name)
         for _ in range(left - len(found.gone)):
-            self._tell(report.LOST_CHECKPOINT, "a checkpoint is gone without a trace")
-        if found.thread is None or found.harmed or found.gone:
+            self._report(report.LOST_CHECKPOINT, "a checkpoint is gone without a trace")
+        if found.thread is None or found.has_unreadable or found.gone:
             return
         if found.thread.writes > found.writes:
             count = found.thread.writes - found.writes
-            self._tell(report.LOST_WRITES, f"{count} pending writes are gone without a trace")
+            self._report(report.LOST_WRITES, f"{count} pending writes are gone without a trace")
         elif left <= 0 and found.thread.size > found.total_size():  # what else could it be?
-            roots = (place for place, seen in found.checkpoints.items() if seen.parent is None)
+            roots = (
+                checkpoint_key
+                for checkpoint_key, seen in found.checkpoints.items()
+                if seen.parent is None
+            )
             found.lost_history.update(roots)
 
-    def _tell(
+    def _report(
         self, kind: str, message: str, name: str | None = None, checkpoint_id: str | None = None
     ) -> None:
         self.lost.append(Problem(kind, message, self.thread.id, name, checkpoint_id, outcome=LOST))
 
     def _make_roots(self) -> None:
         """Make roots of the checkpoints whose parents go, while these can still be read."""
-        found, writer, level = self.found, self.writer, self.settings.level
-        for place, seen in found.checkpoints.items():
-            namespace = place[0]
-            if place in found.broken or seen.parent is None:
+        found, writer, level = self.found, self.writer, self.options.level
+        for checkpoint_key, seen in found.checkpoints.items():
+            namespace = checkpoint_key[0]
+            if checkpoint_key in found.broken or seen.parent is None:
                 continue
             if (namespace, keys.text(seen.parent)) not in found.broken | found.gone:
                 continue
-            record = self._read(place)
-            whole = channel_history.fold(
+            record = self._read(checkpoint_key)
+            whole = channel_history.compact(
                 writer,
                 self.number,
                 namespace,
                 record,
-                self.settings.transient,
+                self.options.is_ephemeral,
                 level,
-                lambda value: found.fault(value) is None,
+                lambda value: found.value_problem(value) is None,
             )
             if not whole:
-                self._lose(report.LOST_HISTORY, "a part of the history before it is lost", place)
+                self._report_lost(
+                    report.LOST_HISTORY, "a part of the history before it is lost", checkpoint_key
+                )
             record.parent = None
             checkpoints.write(writer, self.number, namespace, record, level)
 
-    def _remove(self, place: tuple[int, bytes]) -> None:
+    def _remove(self, checkpoint_key: tuple[int, bytes]) -> None:
         """Take a checkpoint out, with its pending writes and folded history."""
-        namespace, part = place
-        seen, writer = self.found.checkpoints[place], self.writer
-        self._lose(report.LOST_CHECKPOINT, "the checkpoint is not whole, and was taken out", place)
+        namespace, part = checkpoint_key
+        seen, writer = self.found.checkpoints[checkpoint_key], self.writer
+        self._report_lost(
+            report.LOST_CHECKPOINT, "the checkpoint is not whole, and was taken out", checkpoint_key
+        )
         if seen.readable:
-            for entry in index_check.of_checkpoint(self.number, namespace, self._read(place)):
+            for entry in index_check.of_checkpoint(
+                self.number, namespace, self._read(checkpoint_key)
+            ):
                 if entry[:1] != b"m":  # others may need it
                     writer.delete(entry)
         writer.delete(keys.checkpoints(self.number, namespace) + part)
-        for prefix in (keys.writes, keys.folded):
+        for prefix in (keys.writes, keys.compacted):
             if seen.id is not None:
                 _clear(writer, prefix(self.number, namespace, seen.id))
 
@@ -238,8 +248,8 @@ class _Mending:
         self.writer.delete(key)
 
     def _records(self) -> Iterator[tuple[int, CheckpointRecord]]:
-        for place in self.found.checkpoints.keys() - self.found.broken:
-            yield place[0], self._read(place)
+        for checkpoint_key in self.found.checkpoints.keys() - self.found.broken:
+            yield checkpoint_key[0], self._read(checkpoint_key)
 
     def _index_children(self) -> None:
         """Make the index of children, and all others that lead to a checkpoint."""
@@ -272,10 +282,10 @@ class _Mending:
     def _save(self, used: set[int]) -> None:
         thread = self.thread
         thread.next_namespace = max(thread.next_namespace, *used, ROOT) + 1
-        arenas = [*self.found.chunks.numbers(self.number)]
-        thread.next_arena = max(thread.next_arena, max(arenas, default=-2) // 2 * 2 + 2)
-        if not 0 <= thread.updated - thread.filed < FILING:
-            thread.filed = thread.updated
+        segments = [*self.found.chunks.numbers(self.number)]
+        thread.next_segment = max(thread.next_segment, max(segments, default=-2) // 2 * 2 + 2)
+        if not 0 <= thread.updated - thread.indexed_at < INDEX_LAG_MS:
+            thread.indexed_at = thread.updated
         threads.save(self.writer, thread)
         for entry in index_check.of_thread(thread):
             index_check.add(self.writer, entry)

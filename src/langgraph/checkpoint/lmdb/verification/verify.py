@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from langgraph.checkpoint.lmdb.engine import counts, garbage, sweep, threads, time_index
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from langgraph.checkpoint.lmdb.format.ranges import Coverage
+from langgraph.checkpoint.lmdb.format.ranges import ChunkSet
 from langgraph.checkpoint.lmdb.verification import index_check, key_scan, report
 from langgraph.checkpoint.lmdb.verification.report import Problem, VerifyReport
-from langgraph.checkpoint.lmdb.verification.thread_check import Inspection
+from langgraph.checkpoint.lmdb.verification.thread_check import ThreadCheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ def verify(kv: KeyValueStore, progress: Progress | None = None) -> VerifyReport:
     if pages.problems:
         return VerifyReport(
             tuple(Problem(report.PAGES, problem) for problem in pages.problems),
-            pages_unchecked=pages.unchecked,
+            pages_unchecked=pages.skipped_reason,
             records_unchecked="LMDB might not survive reading these pages",
         )
     check = _Check(kv, progress)
@@ -49,7 +49,7 @@ def verify(kv: KeyValueStore, progress: Progress | None = None) -> VerifyReport:
         check.problems.append(Problem(report.PAGES, error.message, record=_record(error)))
         failure = "LMDB failed while they were read"
     return VerifyReport(
-        tuple(check.problems), dict(check.checked), pages.unchecked, records_unchecked=failure
+        tuple(check.problems), dict(check.checked), pages.skipped_reason, records_unchecked=failure
     )
 
 
@@ -66,7 +66,7 @@ class _Check:
         self.checked: Counter[str] = Counter()
 
     def run(self) -> None:
-        numbers = key_scan.numbers_of(self.kv)
+        numbers = key_scan.thread_numbers(self.kv)
         for done, number in enumerate(numbers):
             if self.progress is not None:
                 self.progress(done, len(numbers))
@@ -93,11 +93,11 @@ class _Check:
             if is_stale(reader, key):
                 self.problems.append(Problem(report.STALE_INDEX, message, record=key.hex()))
 
-        key_scan.each_key(self.kv, letter, keys.after(letter), look)
+        key_scan.scan_keys(self.kv, letter, keys.after(letter), look)
 
     def _foreign(self) -> None:
         with self.kv.read() as reader:
-            for key in key_scan.foreign_keys(reader):
+            for key in key_scan.unknown_keys(reader):
                 text = "a record of a kind that there is not"
                 self.problems.append(Problem(report.UNKNOWN, text, record=key.hex()))
 
@@ -138,30 +138,30 @@ def of_store(reader: Reader) -> list[Problem]:
     def check_sweeper() -> None:
         sweep.sweeper(reader)
 
-    attempt(keys.SWEEPER, check_sweeper)
+    attempt(keys.SWEEP_LEASE, check_sweeper)
     return found
 
 
-def inspect(reader: Reader, number: int) -> Inspection:
+def inspect(reader: Reader, number: int) -> ThreadCheck:
     """Check all that is stored of a thread, and what other threads share with it."""
-    found = Inspection(reader, number)
+    found = ThreadCheck(reader, number)
     found.run()
     _children(found)
     pinned = _pins(found)
-    being_deleted = reader.raw(keys.detached(number)) is not None
+    being_deleted = reader.raw(keys.tombstone(number)) is not None
     if being_deleted:
-        _check_detached(found, keys.detached(number))
+        _check_detached(found, keys.tombstone(number))
     elif found.live:
-        if found.thread is not None and not found.harmed:
+        if found.thread is not None and not found.has_unreadable:
             _check_thread(found, found.thread)
-    elif found.checkpoints or found.used or found.names or found.nameless:
+    elif found.checkpoints or found.used or found.names or found.unnamed_namespaces:
         found.problem(report.ORPHAN, "records of a thread that has no record itself")
-    if not found.harmed:
+    if not found.has_unreadable:
         _check_chunks(found, pinned, being_deleted=being_deleted)
     return found
 
 
-def _children(found: Inspection) -> None:
+def _children(found: ThreadCheck) -> None:
     prefix = keys.of_thread(b"k", found.number)
     for key in found.reader.keys(prefix, keys.after(prefix)):
         found.entries += 1
@@ -178,33 +178,33 @@ def _children(found: Inspection) -> None:
             stale = stale or seen is None
             if seen is not None and seen.readable:
                 mark = key[at : at + keys.HASH_SIZE]
-                stale = stale or seen.parent is None or keys.hashed(seen.parent) != mark
+                stale = stale or seen.parent is None or keys.hash64(seen.parent) != mark
         if stale:
             text = "the index of children leads to a checkpoint with another parent, or to none"
             found.problem(report.STALE_INDEX, text, key)
 
 
-def _pins(found: Inspection) -> Coverage | None:
+def _pins(found: ThreadCheck) -> ChunkSet | None:
     """What other threads need of this one's chunks; None if that cannot be read."""
-    reader, prefix = found.reader, keys.pins(found.number)
-    pinned, whole = Coverage(), True
+    reader, prefix = found.reader, keys.shared_refs(found.number)
+    pinned, whole = ChunkSet(), True
     for key in reader.keys(prefix, keys.after(prefix)):
         try:
             user, end = keys.read_number(key, len(prefix))
-            pinned.add(garbage.load_runs(key, reader.get(key) or b""))
+            pinned.add(garbage.load_ranges(key, reader.get(key) or b""))
         except IntegrityError as error:
             found.note(error, "what another thread needs of this one cannot be read", key)
             whole = False
             continue
         if end == len(key) and not _uses(reader, user, found.number):
             text = "chunks are kept for a thread that does not use them"
-            found.problem(report.WRONG_SHARE, text, key)
+            found.problem(report.SHARED_REFS_MISMATCH, text, key)
     return pinned if whole else None
 
 
 def _uses(reader: Reader, user: int, owner: int) -> bool:
     """Whether a thread says that it uses chunks of another one, or cannot be asked."""
-    for key in (keys.thread_number(user), keys.detached(user)):
+    for key in (keys.thread_number(user), keys.tombstone(user)):
         try:
             record = reader.get(key)
             if record is not None:
@@ -214,16 +214,16 @@ def _uses(reader: Reader, user: int, owner: int) -> bool:
     return False
 
 
-def _check_detached(found: Inspection, key: bytes) -> None:
+def _check_detached(found: ThreadCheck, key: bytes) -> None:
     try:
         threads.decode(key, found.reader.get(key) or b"")
     except IntegrityError as error:
         found.note(error, "the record of a deleted thread cannot be read", key)
     if found.live:
-        found.problem(report.WRONG_SHARE, "a thread is deleted, and is not", key)
+        found.problem(report.SHARED_REFS_MISMATCH, "a thread is deleted, and is not", key)
 
 
-def _check_thread(found: Inspection, thread: Thread) -> None:
+def _check_thread(found: ThreadCheck, thread: Thread) -> None:
     """Compare the record of a thread with what the thread holds."""
     number = thread.number
     key = keys.thread_number(number)
@@ -239,9 +239,9 @@ def _check_thread(found: Inspection, thread: Thread) -> None:
     count("oldest checkpoint", thread.oldest, found.oldest())
     owners = found.needed.owners() - {number}
     count("shared chunks", thread.owners, sorted(owners))
-    if not 0 <= thread.updated - thread.filed < time_index.FILING:
+    if not 0 <= thread.updated - thread.indexed_at < time_index.INDEX_LAG_MS:
         found.problem(report.WRONG_COUNT, "the time that the agenda has is not near", key)
-    if not all(arena < thread.next_arena for arena in found.chunks.numbers(number)):
+    if not all(segment < thread.next_segment for segment in found.chunks.numbers(number)):
         found.problem(report.WRONG_COUNT, "the number of an arena will be given again", key)
     _check_names(found, thread, key)
     name = keys.thread(thread.id)
@@ -251,20 +251,20 @@ def _check_thread(found: Inspection, thread: Thread) -> None:
     for entry in index_check.of_thread(thread):
         found.entry(entry)
     for owner in owners:
-        pin = keys.pin(owner, number)
+        pin = keys.shared_ref(owner, number)
         try:
             record = found.reader.get(pin)
-            runs = [] if record is None else garbage.load_runs(pin, record)
+            ranges = [] if record is None else garbage.load_ranges(pin, record)
         except IntegrityError:
             continue  # told where the owner is checked
-        noted = Coverage()
-        noted.add(runs)
-        if noted.runs() != found.needed.runs(owner):
+        noted = ChunkSet()
+        noted.add(ranges)
+        if noted.ranges() != found.needed.ranges(owner):
             text = "what is kept for this thread of another one's chunks is not what it needs"
-            found.problem(report.WRONG_SHARE, text, pin)
+            found.problem(report.SHARED_REFS_MISMATCH, text, pin)
 
 
-def _check_names(found: Inspection, thread: Thread, key: bytes) -> None:
+def _check_names(found: ThreadCheck, thread: Thread, key: bytes) -> None:
     if found.names.get(threads.ROOT) != "":
         found.problem(report.MISSING, "the thread has no root namespace", key)
     for number in sorted(found.used - found.names.keys()):
@@ -279,24 +279,24 @@ def _check_names(found: Inspection, thread: Thread, key: bytes) -> None:
             found.problem(report.WRONG_COUNT, f"namespace number {number} comes next", key)
 
 
-def _check_chunks(found: Inspection, pinned: Coverage | None, *, being_deleted: bool) -> None:
-    number, key = found.number, keys.left_behind(found.number)
-    left, readable = Coverage(), True
+def _check_chunks(found: ThreadCheck, pinned: ChunkSet | None, *, being_deleted: bool) -> None:
+    number, key = found.number, keys.orphaned_chunks(found.number)
+    left, readable = ChunkSet(), True
     try:
         record = found.reader.get(key)
-        left.add([] if record is None else garbage.load_runs(key, record))
+        left.add([] if record is None else garbage.load_ranges(key, record))
     except IntegrityError as error:
         found.note(error, "what only other threads need cannot be read", key)
         readable = False
     if pinned is None or being_deleted:
         return
-    needed = Coverage()
-    needed.add(found.needed.runs(number))
-    if readable and left.runs() != pinned.minus(needed).runs(number):
+    needed = ChunkSet()
+    needed.add(found.needed.ranges(number))
+    if readable and left.ranges() != pinned.minus(needed).ranges(number):
         text = "what is noted to be needed by other threads only is something else"
-        found.problem(report.WRONG_SHARE, text, key)
-    needed.add(pinned.runs(number))
-    for run in found.chunks.stored(number).minus(needed).runs():
-        text = f"{run.length} chunks from here are needed by nothing"
-        first = keys.arena(number, run.arena) + keys.number(run.start)
+        found.problem(report.SHARED_REFS_MISMATCH, text, key)
+    needed.add(pinned.ranges(number))
+    for chunk_range in found.chunks.stored(number).minus(needed).ranges():
+        text = f"{chunk_range.length} chunks from here are needed by nothing"
+        first = keys.segment(number, chunk_range.segment) + keys.number(chunk_range.start)
         found.problem(report.ORPHAN, text, first)

@@ -21,8 +21,8 @@ import lmdb
 
 from langgraph.checkpoint.lmdb.errors import InvalidPathError, StoreIOError
 from langgraph.checkpoint.lmdb.kv.lmdb import files
-from langgraph.checkpoint.lmdb.kv.lmdb.errors import from_lmdb, from_os
-from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_roots
+from langgraph.checkpoint.lmdb.kv.lmdb.errors import translate_lmdb_error, translate_os_error
+from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_meta_pages
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import Progress
@@ -75,7 +75,7 @@ def write(env: lmdb.Environment, source: str, target: Path, progress: Progress |
             raise
         files.flush(target.parent)
     except OSError as error:
-        raise from_os(error, str(target), "making a backup") from error
+        raise translate_os_error(error, str(target), "making a backup") from error
 
 
 def _rename(made: Path, target: Path) -> None:
@@ -107,7 +107,7 @@ def _fill(env: lmdb.Environment, source: str, place: Path, progress: Progress | 
             done, total = _pour(pipe, handle, progress)
         copying.join()
         if failures:
-            raise from_lmdb(failures[0], source, "making a backup") from failures[0]
+            raise translate_lmdb_error(failures[0], source, "making a backup") from failures[0]
         if done != total:
             raise StoreIOError(f"the backup has {done} bytes instead of {total}", path=source)
         os.fsync(handle)
@@ -137,6 +137,6 @@ def _pour(pipe: BinaryIO, handle: int, progress: Progress | None) -> tuple[int, 
 def _total(begun: bytes) -> int:
     """Bytes of the whole file, from its first ones."""
     try:
-        return max((root.last + 1) * root.page_size for root in read_roots(io.BytesIO(begun)))
+        return max((root.last + 1) * root.page_size for root in read_meta_pages(io.BytesIO(begun)))
     except struct.error:  # LMDB failed at once
         return 0

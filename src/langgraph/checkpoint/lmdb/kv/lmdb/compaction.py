@@ -23,9 +23,9 @@ from langgraph.checkpoint.lmdb.kv.lmdb.files import DATA
 from langgraph.checkpoint.lmdb.kv.lmdb.page_format import (
     NO_PAGE,
     PAGE_HEADER,
-    Root,
-    nodes,
-    read_roots,
+    MetaPage,
+    page_entries,
+    read_meta_pages,
 )
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Compaction:
         Returns:
             Whether the end of the file is reached.
         """
-        root = max(read_roots(self._file), key=lambda root: root.transaction)
+        root = max(read_meta_pages(self._file), key=lambda root: root.transaction)
         if root.transaction != transaction - 1:
             raise UsageError(f"transaction {transaction} does not follow {root.transaction}")
         lists = [pages for freed, pages in _free_lists(self._file, root) if freed < oldest]
@@ -84,11 +84,11 @@ class Compaction:
         _punch(handle, start, stop - start, self._folder)
 
 
-def _free_lists(file: BinaryIO, root: Root) -> Iterator[tuple[int, array[int]]]:
+def _free_lists(file: BinaryIO, root: MetaPage) -> Iterator[tuple[int, array[int]]]:
     """The pages that each transaction freed, ascending."""
     waiting = [] if root.free == NO_PAGE else [root.free]
     while waiting:
-        for node in nodes(_read(file, waiting.pop() * root.page_size, root.page_size)):
+        for node in page_entries(_read(file, waiting.pop() * root.page_size, root.page_size)):
             if node.child is not None:
                 waiting.append(node.child)
                 continue

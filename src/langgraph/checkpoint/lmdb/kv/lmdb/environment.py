@@ -25,14 +25,14 @@ from langgraph.checkpoint.lmdb.errors import (
     UsageError,
 )
 from langgraph.checkpoint.lmdb.kv.lmdb import files
-from langgraph.checkpoint.lmdb.kv.lmdb.errors import from_lmdb, from_os
-from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import settle
-from langgraph.checkpoint.lmdb.kv.lmdb.preallocation import Headroom, trim
-from langgraph.checkpoint.lmdb.kv.lmdb.shared_lock import Gate
-from langgraph.checkpoint.lmdb.kv.lmdb.truncation import is_cut_short
+from langgraph.checkpoint.lmdb.kv.lmdb.errors import translate_lmdb_error, translate_os_error
+from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import rewrite_meta_pages
+from langgraph.checkpoint.lmdb.kv.lmdb.preallocation import Preallocator, truncate_unused
+from langgraph.checkpoint.lmdb.kv.lmdb.shared_lock import SharedLock
+from langgraph.checkpoint.lmdb.kv.lmdb.truncation import is_truncated
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.kv.lmdb.shared_lock import Alone
+    from langgraph.checkpoint.lmdb.kv.lmdb.shared_lock import ExclusiveLock
 
 Sync = Literal["full", "normal", "off"]
 
@@ -45,7 +45,7 @@ _SMALLEST_MAP: Final = 1 << 20
 # Each attempt repairs what the one before met; more in a row means that repairing does not help.
 _ATTEMPTS: Final = 32
 # Seconds within which processes that got in one another's way try again.
-_APART: Final = 0.02
+RETRY_JITTER: Final = 0.02
 # Bytes of address space kept free, beside as much as the file has, before a long transaction.
 _ROOM: Final = 64 << 20
 # Seconds that a fork waits for transactions of other threads.
@@ -76,23 +76,23 @@ class Environment:
         self.map_size = map_size
         self.users = 0
         self.writing = Lock()
-        self._gate = Gate()
+        self._lock = SharedLock()
         self._lmdb: lmdb.Environment | None = None
         self._page_size = 0
-        self._headroom: Headroom | None = None
-        self._settled = False
-        self._quiet = False
-        self._lost: lmdb.Environment | None = None
+        self._preallocator: Preallocator | None = None
+        self._meta_pages_synced = False
+        self._closed_for_fork = False
+        self._inherited_env: lmdb.Environment | None = None
 
-    def begin(self, who: int, *, write: bool) -> lmdb.Transaction:
-        """Begin a transaction of this thread, `who`, as `check_outside` told; also if this is
+    def begin(self, owner: int, *, write: bool) -> lmdb.Transaction:
+        """Begin a transaction of this thread, `owner`, as `check_no_transaction` told; also if this is
         interrupted, `end` has to follow."""
         for _ in range(_ATTEMPTS):
             transaction: lmdb.Transaction | None = None
             failure: lmdb.Error | None = None
             begun = False
             try:
-                self._gate.enter(who)
+                self._lock.acquire_shared(owner)
                 env = self._lmdb
                 if env is not None:
                     transaction = env.begin(write=write)
@@ -106,7 +106,7 @@ class Environment:
                 if not begun:
                     if transaction is not None:
                         transaction.abort()
-                    self._gate.leave(who)
+                    self._lock.release_shared(owner)
             self._repair(env, failure)
         raise StoreIOError(f"no transaction could be begun: {failure}", path=self.folder)
 
@@ -116,33 +116,33 @@ class Environment:
         try:
             transaction.commit()
         except lmdb.Error:
-            self._settled = self.sync == "off"
+            self._meta_pages_synced = self.sync == "off"
             raise
 
     def abort(self, transaction: lmdb.Transaction) -> None:
         """Abort a transaction, if it was not committed."""
-        if self._lost is None:  # the parent goes on with it
+        if self._inherited_env is None:  # the parent goes on with it
             transaction.abort()
 
-    def end(self, who: int) -> None:
+    def end(self, owner: int) -> None:
         """Count a transaction out of which nothing is used any more."""
-        self._gate.leave(who)
+        self._lock.release_shared(owner)
 
-    def check_outside(self) -> int:
+    def check_no_transaction(self) -> int:
         """This thread, if it has no transaction open; if it has one, raise UsageError."""
-        return self._gate.outside()
+        return self._lock.check_not_held()
 
     def open(self) -> None:
         """Open the LMDB environment, unless it is open."""
         if self._lmdb is None:
-            with self._gate.alone():
+            with self._lock.exclusive():
                 if self._lmdb is None:
                     self._open()
 
     def open_for_writing(self, sync: Sync) -> None:
         """See to it that the environment can write, with this `sync`."""
         if self.readonly:
-            with self._gate.alone():
+            with self._lock.exclusive():
                 if self.readonly:
                     self._upgrade(sync)
         if self.sync != sync:
@@ -155,10 +155,10 @@ class Environment:
 
     def grow(self) -> None:
         """Make the map larger; called by the writer, outside its transaction."""
-        with self._gate.alone():
-            self._remap()
+        with self._lock.exclusive():
+            self._grow_map()
 
-    def ensure_room(self) -> None:
+    def reserve_map(self) -> None:
         """See to it that the map need not grow soon: it cannot while a transaction is open."""
         with suppress(StoreFullError):
             for _ in range(_ATTEMPTS):
@@ -171,7 +171,7 @@ class Environment:
         assert self._lmdb is not None
         return self._lmdb
 
-    def horizon(self, transaction: lmdb.Transaction) -> tuple[int, int]:
+    def oldest_reader(self, transaction: lmdb.Transaction) -> tuple[int, int]:
         """The number of a write transaction, and the oldest one whose state others may need."""
         env = self.opened()
         env.reader_check()
@@ -181,76 +181,78 @@ class Environment:
         number = transaction.id()
         return number, min(number - 1, *snapshots) if snapshots else number - 1
 
-    def alone(self) -> Alone:
+    def exclusive(self) -> ExclusiveLock:
         """Keep other threads out, once those that are inside have left."""
-        return self._gate.alone()
+        return self._lock.exclusive()
 
     def close(self) -> None:
         """Close the LMDB environment; called by a thread that is alone."""
-        made_room = self._headroom is not None
-        self._shut()
+        made_room = self._preallocator is not None
+        self._close_env()
         # Not if another store is there by now: closing its lock file would drop our locks on it.
         if made_room and files.is_at(self.folder, self.identity):
-            trim(self.folder)
+            truncate_unused(self.folder)
 
     def before_fork(self) -> None:
         """Keep every transaction out and close, so that a child inherits nothing of LMDB's."""
         try:
-            self._quiet = self._gate.shut(_FORK_PATIENCE)
+            self._closed_for_fork = self._lock.acquire_exclusive(_FORK_PATIENCE)
         except UsageError:  # the thread that forks is itself inside
-            self._quiet = False
-        if self._quiet:
-            self._shut()
+            self._closed_for_fork = False
+        if self._closed_for_fork:
+            self._close_env()
 
     def after_fork_in_parent(self) -> None:
         """Let others in again; the first of them opens."""
-        if self._quiet:
-            self._gate.open()
+        if self._closed_for_fork:
+            self._lock.release_exclusive()
 
     def after_fork_in_child(self) -> None:
         """Start with locks of its own."""
-        self._gate = Gate()
+        self._lock = SharedLock()
         self.writing = Lock()
-        if not self._quiet:
-            self._lost, self._lmdb, self._headroom = self._lmdb, None, None
+        if not self._closed_for_fork:
+            self._inherited_env, self._lmdb, self._preallocator = self._lmdb, None, None
 
     def _make_ready(self, env: lmdb.Environment) -> None:
         """Prepare the file for a commit; called inside its transaction."""
-        if not self._settled:
+        if not self._meta_pages_synced:
             try:
-                settle(self.folder, self._page_size)
+                rewrite_meta_pages(self.folder, self._page_size)
             except OSError as error:
-                raise from_os(error, self.folder, "settling what was written before") from error
-            self._settled = True
-        if self._headroom is not None:
-            self._headroom.ensure((env.info()["last_pgno"] + 1) * self._page_size)
+                raise translate_os_error(
+                    error, self.folder, "settling what was written before"
+                ) from error
+            self._meta_pages_synced = True
+        if self._preallocator is not None:
+            self._preallocator.reserve((env.info()["last_pgno"] + 1) * self._page_size)
 
     def _repair(self, env: lmdb.Environment | None, failure: lmdb.Error | None) -> None:
         """Make the next attempt to begin a transaction on `env` fare better, or raise."""
         if isinstance(failure, lmdb.ReadersFullError):
-            who = self._gate.outside()
+            owner = self._lock.check_not_held()
             try:
-                self._gate.enter(who)
+                self._lock.acquire_shared(owner)
                 cleared = env is not self._lmdb or env is None or bool(env.reader_check())
             finally:
-                self._gate.leave(who)
+                self._lock.release_shared(owner)
             if cleared:
                 return
         elif failure is None or isinstance(failure, (lmdb.MapResizedError, lmdb.PanicError)):
-            with self._gate.alone():
+            with self._lock.exclusive():
                 if self._lmdb is not env:
                     return
                 if isinstance(failure, lmdb.MapResizedError):
-                    self._remap()
+                    self._grow_map()
                 else:
-                    self._shut()
+                    self._close_env()
                     self._open()
             return
-        raise from_lmdb(failure, self.folder, "beginning a transaction") from failure
+        raise translate_lmdb_error(failure, self.folder, "beginning a transaction") from failure
 
     def _upgrade(self, sync: Sync) -> None:
         """Replace an environment that was opened for reading."""
-        self._shut()
+        self._close_env()
         before = self.sync
         self.sync, self.readonly = sync, False
         try:
@@ -259,7 +261,7 @@ class Environment:
             self.sync, self.readonly = before, True
             raise
 
-    def _remap(self) -> None:
+    def _grow_map(self) -> None:
         """Replace the map by a larger one, which holds at least what the file has."""
         if self._lmdb is None:
             return
@@ -272,7 +274,7 @@ class Environment:
             self.map_size = target
         except lmdb.Error:
             # LMDB has given the old map back before it asked for the new one.
-            self._shut()
+            self._close_env()
             self._open(target)
             if self._lmdb.info()["map_size"] <= current:
                 message = f"the map of {current} bytes cannot grow: no more address space"
@@ -290,20 +292,20 @@ class Environment:
                 self._check_length(env)
                 env.reader_check()
                 self._page_size = env.stat()["psize"]
-                self._settled = self.sync == "off"
+                self._meta_pages_synced = self.sync == "off"
                 if not self.readonly and self.sync != "off":
-                    self._headroom = Headroom(self.folder)
+                    self._preallocator = Preallocator(self.folder)
                 self._lmdb = env
             finally:
                 if self._lmdb is None:
                     env.close()
         except lmdb.Error as error:
-            raise from_lmdb(error, self.folder, "opening the store") from error
+            raise translate_lmdb_error(error, self.folder, "opening the store") from error
         except OSError as error:
-            raise from_os(error, self.folder, "opening the store") from error
+            raise translate_os_error(error, self.folder, "opening the store") from error
 
     def _check_not_lost(self) -> None:
-        if self._lost is not None:
+        if self._inherited_env is not None:
             raise StoreClosedError(
                 "this process was forked in the middle of a transaction",
                 path=self.folder,
@@ -335,7 +337,7 @@ class Environment:
             # opens meanwhile. They are made anew for a process that is alone for a moment.
             if attempts == 0:
                 raise
-            time.sleep(random.uniform(0, _APART))  # noqa: S311 - only to be apart
+            time.sleep(random.uniform(0, RETRY_JITTER))  # noqa: S311 - only to be apart
             attempts -= 1
         return self._map(map_size, attempts)
 
@@ -346,14 +348,14 @@ class Environment:
             return
         data = Path(self.folder) / files.DATA
         with env.begin() as snapshot, data.open("rb") as file:
-            if is_cut_short(file, snapshot.id()):
+            if is_truncated(file, snapshot.id()):
                 message = f"the data file was cut short, to {files.length(self.folder)} bytes"
                 raise DamagedError(message, path=self.folder, record=files.DATA)
 
-    def _shut(self) -> None:
+    def _close_env(self) -> None:
         env, self._lmdb = self._lmdb, None
-        headroom, self._headroom = self._headroom, None
+        preallocator, self._preallocator = self._preallocator, None
         if env is not None:
             env.close()
-        if headroom is not None:
-            headroom.close()
+        if preallocator is not None:
+            preallocator.close()

@@ -36,7 +36,7 @@ _PATH: Final = (
 _BY_TEXT: Final = {os.strerror(number): number for number in (*_FULL, *_PATH, errno.EIO)}
 
 
-def from_lmdb(error: lmdb.Error, path: str, doing: str) -> LmdbSaverError:
+def translate_lmdb_error(error: lmdb.Error, path: str, doing: str) -> LmdbSaverError:
     """The error of ours for one of LMDB's.
 
     Args:
@@ -68,7 +68,7 @@ def from_lmdb(error: lmdb.Error, path: str, doing: str) -> LmdbSaverError:
     return _from_errno(number, message, path)
 
 
-def from_os(error: OSError, path: str, doing: str) -> LmdbSaverError:
+def translate_os_error(error: OSError, path: str, doing: str) -> LmdbSaverError:
     """The error of ours for one of the operating system's."""
     return _from_errno(error.errno or errno.EIO, f"{error.strerror or error} while {doing}", path)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import lmdb
 
 from langgraph.checkpoint.lmdb.errors import DamagedError, InvalidPathError
-from langgraph.checkpoint.lmdb.kv.lmdb.errors import from_lmdb, from_os
+from langgraph.checkpoint.lmdb.kv.lmdb.errors import translate_lmdb_error, translate_os_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,9 +61,9 @@ def prepare(path: str | os.PathLike[str], *, readonly: bool, durable: bool) -> s
                 _make_files(folder, durable=durable)
         _check_data(folder)
     except OSError as error:
-        raise from_os(error, name, "opening the store") from error
+        raise translate_os_error(error, name, "opening the store") from error
     except lmdb.Error as error:
-        raise from_lmdb(error, name, "making the store") from error
+        raise translate_lmdb_error(error, name, "making the store") from error
     except RuntimeError as error:  # a loop of symbolic links, before Python 3.13
         raise InvalidPathError(str(error), path=name) from error
     return str(folder)
@@ -74,7 +74,7 @@ def identity(folder: str) -> tuple[int, int]:
     try:
         status = (Path(folder) / DATA).stat()
     except OSError as error:
-        raise from_os(error, folder, "looking for the store") from error
+        raise translate_os_error(error, folder, "looking for the store") from error
     return status.st_dev, status.st_ino
 
 

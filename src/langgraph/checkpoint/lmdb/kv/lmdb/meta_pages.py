@@ -16,7 +16,7 @@ from pathlib import Path
 from langgraph.checkpoint.lmdb.kv.lmdb.files import DATA
 
 
-def settle(folder: str, page_size: int) -> None:
+def rewrite_meta_pages(folder: str, page_size: int) -> None:
     """Write both roots as they are, and flush; called inside a write transaction.
 
     Args:
@@ -27,7 +27,7 @@ def settle(folder: str, page_size: int) -> None:
         OSError: The disk does not take them. The store can be read, but not be written.
     """
     with (Path(folder) / DATA).open("r+b", buffering=0) as file:
-        roots = file.read(2 * page_size)
-        if os.pwrite(file.fileno(), roots, 0) < len(roots):
+        meta_pages = file.read(2 * page_size)
+        if os.pwrite(file.fileno(), meta_pages, 0) < len(meta_pages):
             raise OSError(errno.EIO, "a write was cut short")
         os.fdatasync(file.fileno())

@@ -29,7 +29,9 @@ def check(folder: str) -> PageCheck:
     try:
         from lmdb import verify as verifier  # noqa: PLC0415
     except ImportError:
-        return PageCheck(unchecked=f"lmdb {lmdb.__version__} cannot check pages, 3.0 or later can")
+        return PageCheck(
+            skipped_reason=f"lmdb {lmdb.__version__} cannot check pages, 3.0 or later can"
+        )
     problems = _problems(verifier, str(data))
     if problems:
         again = set(_problems(verifier, str(data)))

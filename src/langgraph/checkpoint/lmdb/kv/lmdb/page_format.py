@@ -42,7 +42,7 @@ class Node(NamedTuple):
     size: int
 
 
-def nodes(page: bytes) -> Iterator[Node]:
+def page_entries(page: bytes) -> Iterator[Node]:
     """The entries of a page of a tree, in order.
 
     Raises:
@@ -62,7 +62,7 @@ def nodes(page: bytes) -> Iterator[Node]:
             yield Node(key, None, page[at : at + size], None, size)
 
 
-class Root(NamedTuple):
+class MetaPage(NamedTuple):
     """One of the two roots.
 
     Attributes:
@@ -80,9 +80,9 @@ class Root(NamedTuple):
     transaction: int
 
 
-def read_roots(file: BinaryIO) -> tuple[Root, Root]:
+def read_meta_pages(file: BinaryIO) -> tuple[MetaPage, MetaPage]:
     """Both roots of a data file."""
     file.seek(0)
-    first = Root._make(_ROOT.unpack(file.read(_ROOT.size)))
+    first = MetaPage._make(_ROOT.unpack(file.read(_ROOT.size)))
     file.seek(first.page_size)
-    return first, Root._make(_ROOT.unpack(file.read(_ROOT.size)))
+    return first, MetaPage._make(_ROOT.unpack(file.read(_ROOT.size)))

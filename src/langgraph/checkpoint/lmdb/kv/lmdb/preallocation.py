@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from langgraph.checkpoint.lmdb.kv.lmdb.files import DATA, LOCK
-from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_roots
+from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_meta_pages
 
 _SHARE: Final = 8  # room made at once: this part of what is in use, but
 _LEAST: Final = 128 << 10
@@ -30,7 +30,7 @@ _LOW_MOST: Final = 1 << 30
 _logger: Final = logging.getLogger("langgraph.checkpoint.lmdb")
 
 
-class Headroom:
+class Preallocator:
     """Keeps room at the end of one data file.
 
     It has a handle of its own on the file, which is harmless: LMDB's locks are on the other file.
@@ -44,7 +44,7 @@ class Headroom:
         self._length = 0
         self._warned = False
 
-    def ensure(self, used: int) -> None:
+    def reserve(self, used: int) -> None:
         """Make room beyond the first `used` bytes; called inside a write transaction.
 
         What is written gets flushed with the transaction's own pages. Where there is no room the
@@ -80,7 +80,7 @@ class Headroom:
         os.close(self._file)
 
 
-def trim(folder: str) -> None:
+def truncate_unused(folder: str) -> None:
     """Cut off the room at the end of the data file, unless any process has the store open.
 
     This process must not: closing the lock file drops its locks on it.
@@ -89,6 +89,6 @@ def trim(folder: str) -> None:
         # LMDB holds this byte shared while it has the store open, and waits for it to open one.
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 0)
         with (Path(folder) / DATA).open("r+b") as data:
-            used = max((root.last + 1) * root.page_size for root in read_roots(data))
+            used = max((root.last + 1) * root.page_size for root in read_meta_pages(data))
             if used < data.seek(0, os.SEEK_END):
                 data.truncate(used)

@@ -38,7 +38,7 @@ _NODE = struct.Struct("=HHHH")
 _META_SIZE = _HEAD + 136
 
 
-class Salvage:
+class PageReader:
     """What can be read of a data file.
 
     Args:
@@ -56,11 +56,11 @@ class Salvage:
         self.skipped = 0
         self._seen: set[int] = set()
         self._length = file.seek(0, 2)
-        self._size, roots = self._roots()
-        if not roots:
+        self._size, meta_pages = self._roots()
+        if not meta_pages:
             raise DamagedError("neither root of the data file can be read", record=files.DATA)
-        self._root = roots[0]
-        for root in roots:  # the newest that leads anywhere
+        self._root = meta_pages[0]
+        for root in meta_pages:  # the newest that leads anywhere
             if root == _NOWHERE or self._page(root) is not None:
                 self._root = root
                 break

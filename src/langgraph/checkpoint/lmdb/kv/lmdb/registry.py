@@ -33,7 +33,7 @@ class Registry:
             if env is None:
                 env = Environment(folder, sync, map_size, readonly=readonly)
                 self._environments[env.identity] = env
-            env.check_outside()
+            env.check_no_transaction()
             env.users += 1
         try:
             if readonly:
@@ -51,7 +51,7 @@ class Registry:
             env.users -= 1
             if env.users:
                 return
-        with env.alone(), self._lock:
+        with env.exclusive(), self._lock:
             if not env.users:
                 self._environments.pop(env.identity, None)
                 env.close()

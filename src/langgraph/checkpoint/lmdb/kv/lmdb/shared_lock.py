@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class Gate:
+class SharedLock:
     """Counts the transactions of an environment, and keeps new ones out while it is replaced.
 
     One transaction per thread: a thread that is inside and waits to be alone waits for itself.
@@ -21,42 +21,42 @@ class Gate:
     at least one of them sees the other.
     """
 
-    __slots__ = ("_changed", "_inside", "_lock", "_shut")
+    __slots__ = ("_changed", "_exclusive", "_lock", "_owners")
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._changed = Condition(self._lock)
-        self._inside: set[int] = set()
-        self._shut = False
+        self._owners: set[int] = set()
+        self._exclusive = False
 
-    def enter(self, who: int) -> None:
+    def acquire_shared(self, owner: int) -> None:
         """Count a transaction of this thread in.
 
         Args:
-            who: The thread, as `outside` told. If entering is interrupted, `leave` puts it right.
+            who: The thread, as `check_not_held` told. If entering is interrupted, `release_shared` puts it right.
         """
-        self._inside.add(who)
-        if self._shut:
-            self._wait_outside(who)
+        self._owners.add(owner)
+        if self._exclusive:
+            self._wait_outside(owner)
 
-    def leave(self, who: int) -> None:
-        """Count the transaction of the thread `who` out."""
-        self._inside.discard(who)
-        if self._shut:
+    def release_shared(self, owner: int) -> None:
+        """Count the transaction of the thread `owner` out."""
+        self._owners.discard(owner)
+        if self._exclusive:
             with self._lock:
                 self._changed.notify_all()
 
-    def outside(self) -> int:
+    def check_not_held(self) -> int:
         """This thread, which has no transaction open; if it has one, raise UsageError."""
         me = get_ident()
-        if me in self._inside:
+        if me in self._owners:
             raise UsageError(
                 "this thread already has a transaction of the store open",
                 advice="Leave it before reading, writing or closing.",
             )
         return me
 
-    def shut(self, timeout: float | None = None) -> bool:
+    def acquire_exclusive(self, timeout: float | None = None) -> bool:
         """Keep new transactions out and wait until those inside have left.
 
         Args:
@@ -65,42 +65,42 @@ class Gate:
         Returns:
             Whether this thread is alone. If not, the time ran out and the gate is as it was.
         """
-        self.outside()
+        self.check_not_held()
         with self._lock:
-            if not self._changed.wait_for(lambda: not self._shut, timeout):
+            if not self._changed.wait_for(lambda: not self._exclusive, timeout):
                 return False
-            self._shut = True
-            alone = False
+            self._exclusive = True
+            exclusive = False
             try:
-                alone = self._changed.wait_for(lambda: not self._inside, timeout)
+                exclusive = self._changed.wait_for(lambda: not self._owners, timeout)
             finally:
-                if not alone:
-                    self._reopen()
-        return alone
+                if not exclusive:
+                    self._release()
+        return exclusive
 
-    def open(self) -> None:
+    def release_exclusive(self) -> None:
         """Let others in again."""
         with self._lock:
-            self._reopen()
+            self._release()
 
-    def alone(self) -> Alone:
+    def exclusive(self) -> ExclusiveLock:
         """Be alone for the length of a `with` block."""
-        return Alone(self)
+        return ExclusiveLock(self)
 
-    def _wait_outside(self, who: int) -> None:
+    def _wait_outside(self, owner: int) -> None:
         with self._lock:
-            self._inside.discard(who)
+            self._owners.discard(owner)
             self._changed.notify_all()
-            while self._shut:
+            while self._exclusive:
                 self._changed.wait()
-            self._inside.add(who)
+            self._owners.add(owner)
 
-    def _reopen(self) -> None:
-        self._shut = False
+    def _release(self) -> None:
+        self._exclusive = False
         self._changed.notify_all()
 
 
-class Alone:
+class ExclusiveLock:
     """Shuts a gate on entering and opens it on leaving.
 
     Not a generator: one that is suspended in another thread when the process forks would be run to
@@ -109,11 +109,11 @@ class Alone:
 
     __slots__ = ("_gate",)
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: SharedLock) -> None:
         self._gate = gate
 
     def __enter__(self) -> None:
-        self._gate.shut()
+        self._gate.acquire_exclusive()
 
     def __exit__(
         self,
@@ -121,4 +121,4 @@ class Alone:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._gate.open()
+        self._gate.release_exclusive()

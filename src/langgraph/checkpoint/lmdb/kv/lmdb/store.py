@@ -11,7 +11,7 @@ from langgraph.checkpoint.lmdb.errors import ReadOnlyError, StoreClosedError, Us
 from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE, KeyValueStore, Reader, Writer, check_key
 from langgraph.checkpoint.lmdb.kv.lmdb import backup, files, page_check, registry
 from langgraph.checkpoint.lmdb.kv.lmdb.compaction import Compaction
-from langgraph.checkpoint.lmdb.kv.lmdb.errors import from_lmdb, from_os
+from langgraph.checkpoint.lmdb.kv.lmdb.errors import translate_lmdb_error, translate_os_error
 
 if TYPE_CHECKING:
     import os
@@ -29,33 +29,33 @@ T = TypeVar("T")
 DEFAULT_MAP_SIZE = 64 << 30
 
 
-class _Over:
+class _FinishedTransaction:
     """Stands where a transaction was, once it is over."""
 
     def __getattr__(self, name: str) -> NoReturn:
         raise UsageError("the transaction is over", advice="Read within the `with` block.")
 
 
-_OVER: Any = _Over()
+_FINISHED: Any = _FinishedTransaction()
 
 
 class LmdbReader(Reader):
     """A snapshot of the store."""
 
-    __slots__ = ("_changes", "_env", "_store", "_txn", "_who")
+    __slots__ = ("_changes", "_env", "_owner", "_store", "_txn")
 
     _writes: ClassVar = False
 
     def __init__(self, store: LmdbStore) -> None:
         self._store = store
-        self._who: int | None = None
-        self._txn = _OVER
+        self._owner: int | None = None
+        self._txn = _FINISHED
         self._changes = 0
 
     def __enter__(self) -> Self:
         self._env = self._store._environment()
-        self._who = self._env.check_outside()
-        self._txn = self._env.begin(self._who, write=self._writes)
+        self._owner = self._env.check_no_transaction()
+        self._txn = self._env.begin(self._owner, write=self._writes)
         return self
 
     def __del__(self) -> None:
@@ -70,16 +70,16 @@ class LmdbReader(Reader):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        transaction, self._txn = self._txn, _OVER
+        transaction, self._txn = self._txn, _FINISHED
         try:
-            if transaction is not _OVER:
+            if transaction is not _FINISHED:
                 self._env.abort(transaction)
         finally:
             del transaction  # with the last reference the slot in the reader table is given back
-            who = self._who
-            if who is not None:
-                self._env.end(who)
-                self._who = None
+            owner = self._owner
+            if owner is not None:
+                self._env.end(owner)
+                self._owner = None
 
     def get(self, key: bytes) -> bytes | None:
         try:
@@ -129,11 +129,11 @@ class LmdbReader(Reader):
             raise self._failed(error, start) from error
 
     def _failed(self, error: lmdb.Error, key: bytes) -> Exception:
-        if self._txn is _OVER:
+        if self._txn is _FINISHED:
             return UsageError("the transaction is over", advice="Read within the `with` block.")
         if isinstance(error, lmdb.BadValsizeError):
             check_key(key)
-        return from_lmdb(error, self._env.folder, "reading")
+        return translate_lmdb_error(error, self._env.folder, "reading")
 
 
 class LmdbWriter(LmdbReader, Writer):
@@ -190,12 +190,12 @@ class LmdbWriter(LmdbReader, Writer):
             self._env.commit(self._txn)
         except lmdb.Error as error:
             self.failure = error
-            raise from_lmdb(error, self._env.folder, "writing") from error
+            raise translate_lmdb_error(error, self._env.folder, "writing") from error
 
     def _failed(self, error: lmdb.Error, key: bytes) -> Exception:
-        if self._txn is not _OVER and not isinstance(error, lmdb.BadValsizeError):
+        if self._txn is not _FINISHED and not isinstance(error, lmdb.BadValsizeError):
             self.failure = self.failure or error
-            return from_lmdb(error, self._env.folder, "writing")
+            return translate_lmdb_error(error, self._env.folder, "writing")
         return super()._failed(error, key)
 
 
@@ -261,7 +261,7 @@ class LmdbStore(KeyValueStore):
         env = self._environment()
         if self.readonly:
             raise ReadOnlyError("the store was opened for reading", path=self._folder)
-        env.check_outside()
+        env.check_no_transaction()
         with env.writing:
             while True:
                 writer = LmdbWriter(self)
@@ -284,20 +284,20 @@ class LmdbStore(KeyValueStore):
             with self.read():  # so the pages that it sees are not used again
                 return page_check.check(self._folder)
         except OSError as error:
-            raise from_os(error, self._folder, "checking the store's pages") from error
+            raise translate_os_error(error, self._folder, "checking the store's pages") from error
 
     def size(self) -> int:
         self._environment()
         try:
             return files.occupied(self._folder)
         except OSError as error:
-            raise from_os(error, self._folder, "measuring the store") from error
+            raise translate_os_error(error, self._folder, "measuring the store") from error
 
     def backup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
         env = self._environment()
-        env.check_outside()
+        env.check_no_transaction()
         target = backup.check_target(path, self._folder)
-        env.ensure_room()
+        env.reserve_map()
         with self.read():  # keeps the environment open
             backup.write(env.opened(), self._folder, target, progress)
 
@@ -306,11 +306,11 @@ class LmdbStore(KeyValueStore):
         before = self.size()
         # What the last two transactions freed is old enough after two more.
         for _ in range(2):
-            self.write(_change_nothing)
+            self.write(_noop_commit)
 
         def go_on(writer: Writer) -> bool:
             assert isinstance(writer, LmdbWriter)
-            return compaction.go_on(*env.horizon(writer._txn))
+            return compaction.go_on(*env.oldest_reader(writer._txn))
 
         try:
             compaction = Compaction(self._folder)
@@ -320,14 +320,14 @@ class LmdbStore(KeyValueStore):
             finally:
                 compaction.close()
         except OSError as error:
-            raise from_os(error, self._folder, "compacting the store") from error
+            raise translate_os_error(error, self._folder, "compacting the store") from error
         return max(before - self.size(), 0)
 
     def close(self) -> None:
         env = self._env
         if env is None:
             return
-        env.check_outside()
+        env.check_no_transaction()
         with self._closing:
             env, self._env = self._env, None
         if env is not None:
@@ -340,7 +340,7 @@ class LmdbStore(KeyValueStore):
         return env
 
 
-def _change_nothing(writer: Writer) -> None:
+def _noop_commit(writer: Writer) -> None:
     """A transaction with a change that leaves all as it was."""
     for key, value in writer.range(b"\0", b"\xff" * MAX_KEY_SIZE):
         writer.put(key, value)

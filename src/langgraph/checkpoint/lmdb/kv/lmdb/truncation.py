@@ -12,20 +12,25 @@ import struct
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
-from langgraph.checkpoint.lmdb.kv.lmdb.page_format import NO_PAGE, PAGE_HEADER, nodes, read_roots
+from langgraph.checkpoint.lmdb.kv.lmdb.page_format import (
+    NO_PAGE,
+    PAGE_HEADER,
+    page_entries,
+    read_meta_pages,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def is_cut_short(file: BinaryIO, transaction: int) -> bool:
+def is_truncated(file: BinaryIO, transaction: int) -> bool:
     """Whether a page in use lies beyond the end of the file.
 
     Args:
         file: The data file.
         transaction: The snapshot to look at, which the caller holds open.
     """
-    root = read_roots(file)[transaction & 1]
+    root = read_meta_pages(file)[transaction & 1]
     if root.transaction != transaction:  # two commits later already: somebody writes, and well
         return False
     pages = file.seek(0, os.SEEK_END) // root.page_size
@@ -49,7 +54,7 @@ def _used(file: BinaryIO, page_size: int, pages: int, root: int) -> Iterator[int
             continue
         file.seek(number * page_size)
         page = file.read(page_size)
-        for node in nodes(page):
+        for node in page_entries(page):
             if node.child is not None:
                 waiting.append(node.child)
             elif node.first is not None:

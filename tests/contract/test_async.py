@@ -277,10 +277,10 @@ def test_no_thread_keeps_the_interpreter_from_its_exit(path: Path, close: str) -
     program = f"""
 import asyncio, sys, threading
 from langgraph.checkpoint.lmdb import LmdbSaver
-from tests.contract.faces import Face, config, put
+from tests.contract.driver import SaverDriver, config, put
 from tests.contract.test_async import aput
 saver = LmdbSaver(sys.argv[1])
-put(Face(saver), "c1", {{"value": 1}})
+put(SaverDriver(saver), "c1", {{"value": 1}})
 async def go():
     await asyncio.gather(*(aput(saver, f"c{{n}}", n) for n in range(20)))
     async for one in saver.alist(config()):

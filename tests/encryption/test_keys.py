@@ -179,7 +179,7 @@ def test_without_the_package_the_error_names_the_extra(monkeypatch: pytest.Monke
     for name in [name for name in sys.modules if name.startswith("cryptography")]:
         monkeypatch.setitem(sys.modules, name, None)
     package = "langgraph.checkpoint.lmdb.encryption"
-    for name in ("encrypted", "keyring", "private"):
+    for name in ("store", "keyring", "key_names"):
         monkeypatch.delitem(sys.modules, f"{package}.{name}")
         monkeypatch.delattr(sys.modules[package], name)
     with pytest.raises(UsageError, match=r"langgraph-lmdb\[encryption\]"):

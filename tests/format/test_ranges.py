@@ -41,8 +41,8 @@ def test_garbage_is_refused_or_read(data: bytes) -> None:
 @given(sequences, sequences)
 def test_extend_joins_what_meets(a: list[ChunkRange], b: list[ChunkRange]) -> None:
     out: list[ChunkRange] = []
-    ranges.extend(out, a)
-    ranges.extend(out, b)
+    ranges.append_merged(out, a)
+    ranges.append_merged(out, b)
     assert chunks(out) == chunks(a) + chunks(b)
     assert len(out) <= len(a) + len(b)
     for one, other in pairwise(out):
@@ -63,8 +63,8 @@ def test_common_prefix_is_common(
 ) -> None:
     one: list[ChunkRange] = []
     other: list[ChunkRange] = []
-    ranges.extend(one, [*head, *a])
-    ranges.extend(other, [*head, *b])
+    ranges.append_merged(one, [*head, *a])
+    ranges.append_merged(other, [*head, *b])
     shared = ranges.common_prefix(one, other)
     assert chunks(one)[:shared] == chunks(other)[:shared]
     assert shared >= ranges.total(head[:-1])

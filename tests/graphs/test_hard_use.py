@@ -235,9 +235,9 @@ PREFACE = """
 import asyncio, itertools, os, signal, sys, threading
 from concurrent.futures import ThreadPoolExecutor
 from langgraph.checkpoint.lmdb import LmdbSaver
-from tests.contract.faces import Face, checkpoint, config, put
+from tests.contract.driver import SaverDriver, checkpoint, config, put
 saver = LmdbSaver(sys.argv[1])
-face = Face(saver)
+face = SaverDriver(saver)
 """
 
 

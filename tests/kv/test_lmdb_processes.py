@@ -80,7 +80,7 @@ def test_a_fork_waits_for_transactions_of_other_threads(open_lmdb: Open) -> None
     def read() -> None:
         with store.read() as reader:
             inside.set()
-            while not gate._shut:
+            while not gate._exclusive:
                 assert reader.get(b"k") == b"v"
             done.set()
 

@@ -196,9 +196,9 @@ class Interrupted:
 @pytest.mark.parametrize(
     ("owner", "name", "method"),
     [
-        (lambda env: env._lock, "_inside", "add"),
+        (lambda env: env._lock, "_owners", "add"),
         (lambda env: env, "_lmdb", "begin"),
-        (lambda env: env, "_headroom", "ensure"),
+        (lambda env: env, "_preallocator", "reserve"),
     ],
 )
 def test_an_interrupt_on_the_way_into_a_transaction_leaves_no_trace(
@@ -210,7 +210,7 @@ def test_an_interrupt_on_the_way_into_a_transaction_leaves_no_trace(
         whole = getattr(place, name)
         setattr(place, name, Interrupted(whole, method))
         reads = use is content
-        with nullcontext() if reads and method == "ensure" else pytest.raises(KeyboardInterrupt):
+        with nullcontext() if reads and method == "reserve" else pytest.raises(KeyboardInterrupt):
             use(store)
         setattr(place, name, whole)
         store.write(put(b"k"))

@@ -42,7 +42,7 @@ def test_whoever_comes_while_one_is_alone_waits(gate: SharedLock) -> None:
         while not gate._changed._waiters and not entered.is_set():
             pass
         assert not entered.is_set()
-        assert not gate._inside
+        assert not gate._owners
     thread.join()
     assert entered.is_set()
 
@@ -54,7 +54,7 @@ def test_to_be_alone_is_to_wait_for_those_inside(gate: SharedLock) -> None:
         who = gate.check_not_held()
         gate.acquire_shared(who)
         inside.set()
-        while not gate._shut:
+        while not gate._exclusive:
             pass
         seen.append("left")
         gate.release_shared(who)

@@ -306,8 +306,9 @@ def test_a_closed_saver_opens_again(path: Path, clock: Clock, watched: Watched) 
 
 SETUP = """
 import os, sys, threading, gc
-from langgraph.checkpoint.lmdb import LmdbSaver, sweeper
-from tests.contract.faces import Face, put, put_chain
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.operations import background
+from tests.contract.driver import SaverDriver, put, put_chain
 turns = threading.Semaphore(0)
 taken = background.Sweeper.turn
 def turn(this):
@@ -320,7 +321,7 @@ saver = LmdbSaver(sys.argv[1], sync="off", ttl=soon)
 lenient = LmdbSaver(sys.argv[1], sync="off")
 def fill(name, count=1):
     for number in range(count):
-        put_chain(Face(lenient), [f"{i:03}" for i in range(5)], thread=f"{name} {number}")
+        put_chain(SaverDriver(lenient), [f"{i:03}" for i in range(5)], thread=f"{name} {number}")
 def emptied():
     while lenient.stats().threads:
         assert turns.acquire(timeout=60)

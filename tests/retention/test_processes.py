@@ -24,8 +24,8 @@ PATIENCE = 120.0
 START = """
 import sys
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine import retain, sweep
-from tests.contract.faces import Face, config, put
+from langgraph.checkpoint.lmdb.engine import prune, sweep
+from tests.contract.driver import SaverDriver, config, put
 """
 WRITES = (
     START
@@ -34,14 +34,14 @@ name = sys.argv[2]
 with LmdbSaver(sys.argv[1], sync="off") as saver:
     print("ready", flush=True)
     sys.stdin.readline()
-    face, parent, log, seen = Face(saver), None, [], 0
+    driver, parent, log, seen = SaverDriver(saver), None, [], 0
     for number in range(int(sys.argv[3])):
         log.append(f"{name} {number} " * 20)
         id = f"{number:05}"
-        put(face, id, {"log": list(log)}, thread=name, parent=parent)
+        put(driver, id, {"log": list(log)}, thread=name, parent=parent)
         at = config(name, id=id)
-        face.put_writes(at, [("x", log[-1]), ("y", [log])], "task")
-        found = face.get_tuple(at)
+        driver.put_writes(at, [("x", log[-1]), ("y", [log])], "task")
+        found = driver.get_tuple(at)
         if found is not None:
             seen += 1
             assert found.checkpoint["channel_values"] == {"log": log}
@@ -53,7 +53,7 @@ with LmdbSaver(sys.argv[1], sync="off") as saver:
 SWEEPS = (
     START
     + """
-retain.ERASED_AT_ONCE = sweep.SWEPT_AT_ONCE = 3
+prune.PURGE_BATCH = sweep.SWEEP_BATCH = 3
 with LmdbSaver(sys.argv[1], sync="off", ttl={"default_ttl": 1}, clock=lambda: 1000.0) as saver:
     print("ready", flush=True)
     print(saver.sweep().threads, flush=True)

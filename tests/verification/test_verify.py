@@ -142,7 +142,7 @@ def test_writers_go_on_meanwhile_and_raise_no_alarm() -> None:
 def test_an_interrupted_deletion_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     kv = MemoryStore()
     saver = stores.fill(kv)
-    monkeypatch.setattr("langgraph.checkpoint.lmdb.engine.prune.ERASED_AT_ONCE", 3)
+    monkeypatch.setattr("langgraph.checkpoint.lmdb.engine.prune.PURGE_BATCH", 3)
     core: Any = saver._session
     kv.write(core.housekeeping.delete_thread("a"))
     assert verify(kv).ok
@@ -156,16 +156,16 @@ def test_an_interrupted_deletion_is_no_problem(monkeypatch: pytest.MonkeyPatch) 
     ("field", "value"),
     [
         ("updated", 1),
-        ("filed", 1),
-        ("next_arena", 0),
+        ("indexed_at", 1),
+        ("next_segment", 0),
         ("next_namespace", 1),
         ("checkpoints", 1),
         ("writes", 1),
         ("size", 1),
         ("owners", [5]),
         ("ttl", 1),
-        ("settled", True),
-        ("grown", False),
+        ("ttl_applied", True),
+        ("needs_trim", False),
         ("oldest", None),
         ("id", "another"),
         ("number", 2),

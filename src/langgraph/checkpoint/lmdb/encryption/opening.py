@@ -65,7 +65,7 @@ def open_encrypted(
 def rotation(
     kv: KeyValueStore, key: EncryptionKey
 ) -> Generator[Callable[[Writer], bytes | None], bytes | None, None]:
-    """The steps that change the key of a store that `open_encrypted` gave, as `rotation.rotate` has them.
+    """Return the steps of `rotation.rotate` for a store that `open_encrypted` returned.
 
     Raises:
         NotEncryptedError: The store is not encrypted.

@@ -208,10 +208,10 @@ class CheckpointStore:
         checkpoint_ns: str,
         thread_version: ThreadVersion | None,
     ) -> tuple[Thread, int]:
-        """The thread that something is to be stored in.
+        """Return the thread and namespace to store in.
 
-        One that has expired lives on if what comes follows something that it has, so that `thread_version`
-        is given: a run has outlasted it. Otherwise it begins anew.
+        An expired thread is revived if `thread_version` is given: a run has outlasted its TTL.
+        Otherwise the expired thread is deleted and begins anew.
         """
         now = self.options.now()
         thread = threads.find(writer, thread_id)

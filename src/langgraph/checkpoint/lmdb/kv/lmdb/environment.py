@@ -85,8 +85,14 @@ class Environment:
         self._inherited_env: lmdb.Environment | None = None
 
     def begin(self, owner: int, *, write: bool) -> lmdb.Transaction:
-        """Begin a transaction of this thread, `owner`, as `check_no_transaction` told; also if this is
-        interrupted, `end` has to follow."""
+        """Begin a transaction of this thread.
+
+        The caller calls `end` afterwards, also if this call is interrupted.
+
+        Args:
+            owner: The thread, as `check_no_transaction` returned it.
+            write: Begin the write transaction.
+        """
         for _ in range(_ATTEMPTS):
             transaction: lmdb.Transaction | None = None
             failure: lmdb.Error | None = None

@@ -33,7 +33,8 @@ class SharedLock:
         """Count a transaction of this thread in.
 
         Args:
-            who: The thread, as `check_not_held` told. If entering is interrupted, `release_shared` puts it right.
+            owner: The thread, as `check_not_held` returned it. If this call is interrupted, the
+                caller calls `release_shared`.
         """
         self._owners.add(owner)
         if self._exclusive:

@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from benches.records import ThreadWriter
-from benches.units import shown
+from benches.units import format_value
 from langgraph.checkpoint.lmdb import LmdbSaver
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def main() -> None:
             for name, before, after in zip(names, plain, encrypted, strict=True):
                 row = (
                     *(f"{sync}", f"{size / 1000:g} KB", name),
-                    *(shown(before, "s"), shown(after, "s"), f"{after / before:.2f}"),
+                    *(format_value(before, "s"), format_value(after, "s"), f"{after / before:.2f}"),
                 )
                 print(f"| {' | '.join(row)} |")
 

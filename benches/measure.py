@@ -37,8 +37,8 @@ def apparent(directory: Path) -> int:
 def record_disk(bench: Bench, result: Result) -> None:
     """Note what the closed store occupies; a saver that stores nothing has no such figure."""
     if bench.saver.persistent:
-        result.metrics["disk"] = allocated(bench.place.directory) - bench.place.baseline
-        result.metrics["apparent"] = apparent(bench.place.directory) - bench.place.baseline
+        result.metrics["disk"] = allocated(bench.location.directory) - bench.location.baseline
+        result.metrics["apparent"] = apparent(bench.location.directory) - bench.location.baseline
 
 
 class PeakMemory:

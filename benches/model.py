@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 _CURVE_POINTS = 60
 
-Face = Literal["sync", "async"]
+Api = Literal["sync", "async"]
 Unit = Literal["s", "B", "1/s"]
 
 
@@ -26,7 +26,7 @@ class UnsupportedError(Exception):
 
 
 @dataclass(frozen=True)
-class ThreadVersion:
+class Location:
     """Where one saver keeps one run's data."""
 
     directory: Path
@@ -43,17 +43,17 @@ class Saver:
     """What has to be importable, as `package.module:name`."""
     distribution: str
     durability: str
-    open: Callable[[ThreadVersion, bool], AbstractContextManager[BaseCheckpointSaver[Any]]]
+    open: Callable[[Location, bool], AbstractContextManager[BaseCheckpointSaver[Any]]]
     """Open the store; the flag says whether commits must be durable (not so while filling)."""
-    open_async: Callable[[ThreadVersion], AbstractAsyncContextManager[BaseCheckpointSaver[Any]]]
+    open_async: Callable[[Location], AbstractAsyncContextManager[BaseCheckpointSaver[Any]]]
     async_title: str = ""
     persistent: bool = True
     server: bool = False
     on_demand: bool = False
     """Whether it is left out unless named."""
 
-    def titled(self, face: Face) -> str:
-        return (self.async_title or self.title) if face == "async" else self.title
+    def title_for(self, api: Api) -> str:
+        return (self.async_title or self.title) if api == "async" else self.title
 
 
 @dataclass
@@ -91,7 +91,7 @@ class Workload:
     run: Callable[[Bench], Result]
     prepare: Callable[[Bench], None] | None = None
     """Fills the store in a process of its own, so that `run` starts with nothing cached."""
-    face: Face = "sync"
+    api: Api = "sync"
     repeat: int = 1
     timeout: float = 600
     in_quick: bool = True
@@ -102,7 +102,7 @@ class Bench:
     """One measurement: a saver, a place for its data, and the sizes to run at."""
 
     saver: Saver
-    place: ThreadVersion
+    location: Location
     quick: bool
     progress: Callable[[float], None]
 
@@ -110,7 +110,7 @@ class Bench:
         return quick if self.quick else full
 
     def open(self, *, durable: bool = True) -> AbstractContextManager[BaseCheckpointSaver[Any]]:
-        return self.saver.open(self.place, durable)
+        return self.saver.open(self.location, durable)
 
     def open_async(self) -> AbstractAsyncContextManager[BaseCheckpointSaver[Any]]:
-        return self.saver.open_async(self.place)
+        return self.saver.open_async(self.location)

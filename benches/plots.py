@@ -29,7 +29,7 @@ _STYLE: Any = {
     "grid.alpha": 0.3,
     "legend.frameon": False,
 }
-_COLOURS = {
+_COLORS = {
     "floor": "#b0b0b0",
     "memory": "#7f7f7f",
     "sqlite": "#1f77b4",
@@ -165,8 +165,8 @@ def _figure() -> tuple[Figure, Axes]:
 
 def _line(workload: str, saver: str) -> dict[str, Any]:
     return {
-        "label": SAVERS[saver].titled(WORKLOADS[workload].face),
-        "color": _COLOURS[saver],
+        "label": SAVERS[saver].title_for(WORKLOADS[workload].api),
+        "color": _COLORS[saver],
         "linewidth": 2.4 if saver == "lmdb" else 1.4,
     }
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import yappi
 
-from benches.model import Bench, Saver, ThreadVersion, Workload
+from benches.model import Bench, Location, Saver, Workload
 
 Clock = Literal["cpu", "wall"]
 
@@ -23,7 +23,7 @@ def profile(
     """
     assert not saver.server, "a server's time is not in this process"
     with tempfile.TemporaryDirectory(prefix="langgraph-lmdb-profile-", dir=directory) as folder:
-        bench = Bench(saver, ThreadVersion(Path(folder)), quick, progress=lambda _: None)
+        bench = Bench(saver, Location(Path(folder)), quick, progress=lambda _: None)
         if workload.prepare is not None and saver.persistent:
             workload.prepare(bench)
         yappi.set_clock_type(clock)

@@ -18,9 +18,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from benches import machine, postgres
 from benches.measure import allocated
-from benches.model import Bench, Saver, ThreadVersion, UnsupportedError, Workload
+from benches.model import Bench, Location, Saver, UnsupportedError, Workload
 from benches.savers import SAVERS
-from benches.units import shown
+from benches.units import format_value
 from benches.workloads import WORKLOADS
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class _Session:
         with self._progress:
             overall = self._progress.add_task("all", total=len(pairs))
             for workload, saver in pairs:
-                title = f"{workload.name}  {saver.titled(workload.face)}"
+                title = f"{workload.name}  {saver.title_for(workload.api)}"
                 task = self._progress.add_task(title, total=1.0)
                 outcome = self._pair(workload, saver, task)
                 self._progress.remove_task(task)
@@ -148,34 +148,34 @@ class _Session:
                 yield {"workload": workload.name, "saver": saver.name, **outcome}
 
     def _pair(self, workload: Workload, saver: Saver, task: TaskID) -> dict[str, Any]:
-        with self._place(saver) as place:
+        with self._location(saver) as location:
             if workload.prepare is not None and saver.persistent:
-                outcome = self._child(workload, saver, place, "prepare", task)
+                outcome = self._child(workload, saver, location, "prepare", task)
                 if "error" in outcome:
                     return outcome
             if not self._options.quick:
                 os.sync()  # no flush pays for what another process left behind
-            return self._child(workload, saver, place, "run", task)
+            return self._child(workload, saver, location, "run", task)
 
     @contextmanager
-    def _place(self, saver: Saver) -> Iterator[ThreadVersion]:
+    def _location(self, saver: Saver) -> Iterator[Location]:
         if saver.server:
             assert self._server is not None
             with self._server.database("bench") as directory:
-                yield ThreadVersion(directory, self._server.dsn("bench"), allocated(directory))
+                yield Location(directory, self._server.dsn("bench"), allocated(directory))
             return
         directory = self._directory / "store"
         directory.mkdir()
         try:
-            yield ThreadVersion(directory)
+            yield Location(directory)
         finally:
             shutil.rmtree(directory)
 
     def _child(
-        self, workload: Workload, saver: Saver, place: ThreadVersion, phase: Phase, task: TaskID
+        self, workload: Workload, saver: Saver, location: Location, phase: Phase, task: TaskID
     ) -> dict[str, Any]:
         receiver, sender = self._context.Pipe(duplex=False)
-        arguments = (sender, workload.name, saver.name, place, self._options.quick, phase)
+        arguments = (sender, workload.name, saver.name, location, self._options.quick, phase)
         child = self._context.Process(target=_measure, args=arguments, daemon=True)
         child.start()
         sender.close()
@@ -197,11 +197,11 @@ class _Session:
 
 
 def _measure(
-    sender: Connection, workload: str, saver: str, place: ThreadVersion, quick: bool, phase: Phase
+    sender: Connection, workload: str, saver: str, location: Location, quick: bool, phase: Phase
 ) -> None:
     """The child: one phase of one pair, its progress and its outcome sent to the parent."""
     chosen = WORKLOADS[workload]
-    bench = Bench(SAVERS[saver], place, quick, _Throttled(sender))
+    bench = Bench(SAVERS[saver], location, quick, _Throttled(sender))
     pkgutil.resolve_name(bench.saver.probe)  # importing is no part of opening
     try:
         if phase == "prepare":
@@ -237,7 +237,7 @@ def _one_line(workload: Workload, outcome: dict[str, Any]) -> str:
             return f"{problem}: {outcome[problem]}"
     metrics = outcome["metrics"]
     return ", ".join(
-        f"{metric.label} {shown(metrics[metric.name], metric.unit)}"
+        f"{metric.label} {format_value(metrics[metric.name], metric.unit)}"
         for metric in workload.metrics
         if metric.name in metrics
     )

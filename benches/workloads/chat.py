@@ -47,7 +47,7 @@ def converse(bench: Bench, turns: int, state: type[Any] = MessagesState) -> Resu
         for number in range(turns):
             times.append(elapsed(partial(ask, graph, script, THREAD, number)))
             if (number + 1) % max(1, turns // _DISK_SAMPLES) == 0:
-                used = allocated(bench.place.directory) - bench.place.baseline
+                used = allocated(bench.location.directory) - bench.location.baseline
                 disk.append((number + 1, used))
                 bench.progress((number + 1) / turns)
         reads = latencies([partial(graph.get_state, thread(THREAD))] * _READS)

@@ -61,6 +61,6 @@ WORKLOAD = Workload(
         Metric("lag_max", "loop lag max", "s"),
     ),
     run=_run,
-    face="async",
+    api="async",
     repeat=3,
 )

@@ -49,7 +49,7 @@ def run_edits(
         for step, given in enumerate(inputs, start=1):
             times.append(elapsed(partial(graph.invoke, given, config, durability="sync")))
             if step % max(1, steps // _DISK_SAMPLES) == 0:
-                disk.append((step, allocated(bench.place.directory) - bench.place.baseline))
+                disk.append((step, allocated(bench.location.directory) - bench.location.baseline))
                 bench.progress(step / steps)
     result.metrics["wall"] = sum(times)
     result.latency("step", times)

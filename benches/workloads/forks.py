@@ -25,7 +25,7 @@ def _filled(bench: Bench) -> tuple[Result, int]:
     result = Result()
     with bench.open() as saver:
         fill(saver, write_script(THREAD, range(turns)))
-    result.metrics["one"] = allocated(bench.place.directory) - bench.place.baseline
+    result.metrics["one"] = allocated(bench.location.directory) - bench.location.baseline
     return result, turns
 
 

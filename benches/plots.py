@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from benches.results import Curve, Results
 
-# The same data must give the same bytes: no random ids, no dates, glyphs as paths.
+# Equal data must produce equal bytes: no random ids, no dates, glyphs as paths.
 _STYLE: Any = {
     "svg.hashsalt": "langgraph-lmdb",
     "svg.fonttype": "path",
@@ -57,7 +57,7 @@ Scale = Literal["linear", "log"]
 
 
 def draw_all(results: Results, folder: Path) -> None:
-    """Write every plot that the results have the data for, and remove the others."""
+    """Write the plots that the results have data for, and delete the others."""
     with mpl.rc_context(_STYLE):
         for name, draw in _PLOTS.items():
             path = folder / f"{name}.svg"

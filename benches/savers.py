@@ -1,4 +1,4 @@
-"""The savers that are compared, each opened as its documentation says."""
+"""The savers to compare, each opened as its documentation says."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _postgres(location: Location, durable: bool) -> Iterator[BaseCheckpointSaver
             cursor.execute(f"SET synchronous_commit = {'on' if durable else 'off'}")
         yield saver
         with saver._cursor() as cursor:
-            cursor.execute("CHECKPOINT")  # pages reach the files whose blocks are counted
+            cursor.execute("CHECKPOINT")  # write the pages to the files whose blocks are counted
 
 
 @asynccontextmanager
@@ -121,10 +121,10 @@ def _lmdb_unflushed(location: Location, durable: bool) -> Iterator[BaseCheckpoin
         yield saver
 
 
-def _same(
+def _as_async(
     opener: Callable[[Location, bool], AbstractContextManager[BaseCheckpointSaver[Any]]],
 ) -> Callable[[Location], AbstractAsyncContextManager[BaseCheckpointSaver[Any]]]:
-    """The async face of a saver that has both in one class."""
+    """Return the async opener of a saver whose class serves both APIs."""
 
     @asynccontextmanager
     @functools.wraps(opener)
@@ -143,9 +143,9 @@ SAVERS = {
             title="references only",
             probe="benches.floor:ReferenceSaver",
             distribution="langgraph",
-            durability="none: keeps references, the cost of the graph itself",
+            durability="none: keeps references, to measure the graph itself",
             open=_floor,
-            open_async=_same(_floor),
+            open_async=_as_async(_floor),
             persistent=False,
         ),
         Saver(
@@ -155,7 +155,7 @@ SAVERS = {
             distribution="langgraph-checkpoint",
             durability="none: process memory",
             open=_memory,
-            open_async=_same(_memory),
+            open_async=_as_async(_memory),
             persistent=False,
         ),
         Saver(
@@ -195,16 +195,16 @@ SAVERS = {
             distribution="langgraph-lmdb",
             durability='every commit: sync="full" (the default)',
             open=_lmdb,
-            open_async=_same(_lmdb),
+            open_async=_as_async(_lmdb),
         ),
         Saver(
             name="lmdb-unflushed",
             title="LmdbSaver without flushes",
             probe="langgraph.checkpoint.lmdb:LmdbSaver",
             distribution="langgraph-lmdb",
-            durability='none: sync="off", to see what the disk costs',
+            durability='none: sync="off", to measure the cost of the disk',
             open=_lmdb_unflushed,
-            open_async=_same(_lmdb_unflushed),
+            open_async=_as_async(_lmdb_unflushed),
             on_demand=True,
         ),
     )

@@ -1,4 +1,4 @@
-"""A tool-calling agent's conversation: four messages and five checkpoints a turn."""
+"""A conversation with a tool-calling agent: four messages and five checkpoints per turn."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ METRICS = (
 
 
 def fill(saver: BaseCheckpointSaver[Any], script: Script) -> None:
-    """Hold the whole conversation, unmeasured."""
+    """Run the whole conversation without measuring it."""
     graph = build_agent(script, saver)
     for thread_id, number in script:
         ask(graph, script, thread_id, number)
 
 
-def converse(bench: Bench, turns: int, state: type[Any] = MessagesState) -> Result:
+def run_chat(bench: Bench, turns: int, state: type[Any] = MessagesState) -> Result:
+    """Measure a conversation, and reading its state at the end."""
     script = write_script(THREAD, range(turns))
     result = Result()
     disk: list[tuple[float, float]] = []
@@ -62,7 +63,7 @@ def converse(bench: Bench, turns: int, state: type[Any] = MessagesState) -> Resu
 
 
 def _run(bench: Bench, factor: int) -> Result:
-    return converse(bench, factor * bench.size(TURNS, QUICK_TURNS))
+    return run_chat(bench, factor * bench.size(TURNS, QUICK_TURNS))
 
 
 WORKLOADS = tuple(

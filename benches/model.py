@@ -22,7 +22,7 @@ Unit = Literal["s", "B", "1/s"]
 
 
 class UnsupportedError(Exception):
-    """The saver lacks a method that the workload needs. The report does not count this as a failure."""
+    """The saver lacks a method that the workload needs. This is not a failure."""
 
 
 @dataclass(frozen=True)

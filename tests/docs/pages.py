@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,7 @@ def anchors(page: Path) -> set[str]:
     found: dict[str, int] = {}
     tokens = _PARSER.parse(page.read_text("utf-8"))
     result: set[str] = set()
-    for opening, heading in zip(tokens, tokens[1:], strict=False):
+    for opening, heading in pairwise(tokens):
         if opening.type == "heading_open":
             slug = re.sub(r"[^\w\- ]", "", heading.content.lower()).replace(" ", "-")
             count = found[slug] = found.get(slug, -1) + 1

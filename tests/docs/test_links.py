@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 OTHERS = (ROOT / "CHANGELOG.md", ROOT / "FORMAT.md", ROOT / "benches" / "README.md")
 
 
-@pytest.mark.parametrize("page", (*PAGES, *OTHERS), ids=page_name)
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=page_name)
 def test_links_lead_somewhere(page: Path) -> None:
     assert broken_links(page) == []
 

@@ -47,14 +47,16 @@ def files(paths: tuple[str, ...] = wordlist.PATHS) -> list[Path]:
         path = ROOT / name
         if not path.exists():
             raise FileNotFoundError(f"{name} in the list of paths does not exist")
-        found += (
-            [path] if path.is_file() else sorted(path.rglob("*.py")) + sorted(path.rglob("*.md"))
-        )
+        found += [path] if path.is_file() else _files_below(path)
     return [
         path
         for path in found
         if not any(fnmatch(_name(path), pattern) for pattern in wordlist.SKIPPED)
     ]
+
+
+def _files_below(folder: Path) -> list[Path]:
+    return sorted([*folder.rglob("*.py"), *folder.rglob("*.md")])
 
 
 def findings(paths: list[Path]) -> list[Finding]:

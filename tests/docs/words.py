@@ -79,10 +79,18 @@ def check(name: str, text: str) -> list[Finding]:
 
 
 def _check_words(name: str, text: str, first_line: int) -> Iterator[Finding]:
-    for pattern, instead in _patterns():
-        for match in pattern.finditer(text):
-            line = first_line + text.count("\n", 0, match.start())
-            yield Finding(name, line, " ".join(match[0].split()), instead)
+    for line, words, instead in _matches(text):
+        yield Finding(name, first_line + line, words, instead)
+
+
+@cache  # most names occur many times
+def _matches(text: str) -> list[tuple[int, str, str]]:
+    """Return the line, the words and the replacement of each match."""
+    return [
+        (text.count("\n", 0, match.start()), " ".join(match[0].split()), instead)
+        for pattern, instead in _patterns()
+        for match in pattern.finditer(text)
+    ]
 
 
 @cache

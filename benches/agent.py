@@ -23,6 +23,8 @@ CHECKPOINTS_PER_TURN = 5
 
 @dataclass(frozen=True)
 class Turn:
+    """The four messages of a turn."""
+
     question: HumanMessage
     call: AIMessage
     result: ToolMessage
@@ -30,10 +32,11 @@ class Turn:
 
 
 Script = dict[tuple[str, int], Turn]
-"""The turns by thread and number."""
+"""Turns by thread and number."""
 
 
 def write_script(thread_id: str, turns: range) -> Script:
+    """Return the turns of a thread with these numbers."""
     writer = Writer(thread_id)
     return {(thread_id, number): _write_turn(writer) for number in turns}
 
@@ -56,6 +59,8 @@ def build_agent(
     state: type[Any] = MessagesState,
     asynchronous: bool = False,
 ) -> CompiledStateGraph[Any]:
+    """Return an agent that follows the script."""
+
     def current(state: Any, config: RunnableConfig) -> Turn:
         number = len(state["messages"]) // MESSAGES_PER_TURN
         return script[config["configurable"]["thread_id"], number]
@@ -88,18 +93,20 @@ def build_agent(
 
 
 def ask(graph: CompiledStateGraph[Any], script: Script, thread_id: str, number: int) -> None:
-    """Run one turn, every checkpoint stored before the next superstep begins."""
+    """Run one turn. Each checkpoint is stored before the next superstep begins."""
     graph.invoke(question(script, thread_id, number), thread(thread_id), durability="sync")
 
 
 async def aask(graph: CompiledStateGraph[Any], script: Script, thread_id: str, number: int) -> None:
+    """Async version of `ask`."""
     await graph.ainvoke(question(script, thread_id, number), thread(thread_id), durability="sync")
 
 
 def thread(thread_id: str) -> RunnableConfig:
+    """Return the config of a thread."""
     return {"configurable": {"thread_id": thread_id}}
 
 
 def question(script: Script, thread_id: str, number: int) -> dict[str, list[HumanMessage]]:
-    """What a turn begins with, as the input of the graph."""
+    """Return the input of the graph for a turn."""
     return {"messages": [script[thread_id, number].question]}

@@ -21,12 +21,12 @@ _T = TypeVar("_T")
 _HERE = Path(__file__).parent
 _OUT = _HERE / "out"
 _PUBLISHED = _HERE / "results"
-_README = _HERE.parent / "README.md"
 _JSON = "results.json"
 _MARKDOWN = "report.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help")):
         given = ["run", *given]
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _exit(signum: int, _frame: object) -> NoReturn:
-    """Leave by way of the `finally` clauses: a server and temporary files have to go."""
+    """Exit through the `finally` clauses, which stop the server and delete temporary files."""
     raise SystemExit(128 + signum)
 
 
@@ -56,9 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_directory(run)
     run.set_defaults(command=_run)
 
-    report = commands.add_parser("report", help="make report, plots and README from the JSON")
-    report.add_argument("--publish", action="store_true", help=f"take {_OUT.name}/{_JSON} first")
-    report.add_argument("--check", action="store_true", help="write nothing; fail when out of date")
+    report = commands.add_parser(
+        "report", help="write the report, plots, README.md and docs from the JSON"
+    )
+    report.add_argument("--publish", action="store_true", help=f"copy {_OUT.name}/{_JSON} first")
+    report.add_argument(
+        "--check", action="store_true", help="write nothing; fail if a page is out of date"
+    )
     report.set_defaults(command=_report)
 
     profile = commands.add_parser("profile", help="run one workload under a profiler")
@@ -73,17 +77,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_directory(parser: argparse.ArgumentParser) -> None:
-    # /var/tmp is on a disk where /tmp may be memory, in which nothing is durable.
+    # /tmp may be in memory, where nothing is durable. /var/tmp is on a disk.
     parser.add_argument(
         "--directory", type=Path, default=Path("/var/tmp"), help="default: %(default)s"
     )
 
 
-def _chosen(given: str | None, known: Mapping[str, _T]) -> list[_T]:
+def _select(given: str | None, known: Mapping[str, _T]) -> list[_T]:
     names = given.split(",") if given else list(known)
     for name in names:
         if name not in known:
-            raise SystemExit(f"{name} is none of {', '.join(known)}")
+            raise SystemExit(f"unknown name {name!r}, expected one of {', '.join(known)}")
     return [known[name] for name in names]
 
 
@@ -93,14 +97,14 @@ def _run(options: argparse.Namespace) -> int:
     from benches.savers import SAVERS
     from benches.workloads import WORKLOADS
 
-    workloads = _chosen(options.only, WORKLOADS)
+    workloads = _select(options.only, WORKLOADS)
     if options.quick and not options.only:
         workloads = [workload for workload in workloads if workload.in_quick]
     chosen = runner.Options(
         workloads=workloads,
         savers=[
             saver
-            for saver in _chosen(options.savers, SAVERS)
+            for saver in _select(options.savers, SAVERS)
             if options.savers or not saver.on_demand
         ],
         quick=options.quick,
@@ -112,7 +116,7 @@ def _run(options: argparse.Namespace) -> int:
     _OUT.mkdir(exist_ok=True)
     results.save(_OUT / _JSON)
     _write_report(results, _OUT)
-    console.print(f"{_OUT / 'report.md'} and its plots are written.")
+    console.print(f"{_OUT / 'report.md'} and its plots have been written.")
     return 1 if any("error" in measured for measured in results.raw["runs"]) else 0
 
 
@@ -134,14 +138,15 @@ def _report(options: argparse.Namespace) -> int:
     if options.check:
         expected = {
             _PUBLISHED / _MARKDOWN: report.render(results, _PUBLISHED),
-            _README: readme.with_figures(_README, results, _PUBLISHED),
+            **dict(readme.pages(results, _PUBLISHED)),
         }
         stale = [path for path, text in expected.items() if path.read_text() != text]
         for path in stale:
             print(f"{path} does not show the figures of {_PUBLISHED / _JSON}")
         return 1 if stale else 0
     _write_report(results, _PUBLISHED)
-    _README.write_text(readme.with_figures(_README, results, _PUBLISHED))
+    for page, text in readme.pages(results, _PUBLISHED):
+        page.write_text(text)
     return 0
 
 

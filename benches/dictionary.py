@@ -1,11 +1,11 @@
-"""Makes the compression dictionary of the package, and measures it.
+"""Train the compression dictionary of the package, and measure it.
 
     python -m benches.dictionary            compare sizes and levels on held-out records
-    python -m benches.dictionary --write    make the file again
+    python -m benches.dictionary --write    replace the file
 
-The samples are what graphs store; their text is the standard library's, never the benchmarks'.
-Ids and times are replaced by seeded ones. The same release of Python, LangGraph and zstd makes the
-same samples; threads may still deliver a few records in another shape from one run to the next.
+The samples are records of graphs. Their text is from the standard library, never from the
+benchmarks. Ids and times are replaced by seeded ones. Equal releases of Python, LangGraph and zstd
+produce equal samples, except a few records whose shape depends on the timing of threads.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 TRAIN_ROUNDS = 8
 HELD_OUT_GRAPHS = ("review", "fields")
-"""Kinds of graph that the dictionary is not made from."""
+"""Graphs that the dictionary is not trained on."""
 SIZES = (8192, 16384, 32768, 65536)
 LEVELS = (1, 3, 5, 6, 9, 12)
 SIZE = 65536
@@ -44,7 +44,7 @@ _TIME = re.compile(rb"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}")
 
 
 def record(names: Sequence[str], seeds: Sequence[str]) -> list[bytes]:
-    """Every payload that runs of these graphs store, with seeded ids and times, in sorted order."""
+    """Run graphs and return their payloads, sorted, with seeded ids and times."""
     payloads: list[bytes] = []
     pack = envelope.pack
 
@@ -72,18 +72,18 @@ def _masked(payload: bytes) -> bytes:
 
 
 def _reseeded(payload: bytes, rng: random.Random) -> bytes:
-    def moment(_: re.Match[bytes]) -> bytes:
+    def random_time(_: re.Match[bytes]) -> bytes:
         at = f"{rng.randrange(24):02}:{rng.randrange(60):02}:{rng.randrange(60):02}"
         day = f"202{rng.randrange(4, 9)}-{rng.randrange(1, 13):02}-{rng.randrange(1, 29):02}"
         return f"{day}T{at}.{rng.randrange(10**6):06}".encode()
 
     payload = _UUID.sub(lambda _: str(uuid.UUID(int=rng.getrandbits(128))).encode(), payload)
     payload = _HASH.sub(lambda _: f"{rng.getrandbits(128):032x}".encode(), payload)
-    return _TIME.sub(moment, payload)
+    return _TIME.sub(random_time, payload)
 
 
 def kind(payload: bytes) -> str:
-    """Which record a payload is, told by how it begins."""
+    """Return the kind of the record that a payload belongs to, from its first bytes."""
     if payload[:1] == b"\x9b":
         return "checkpoint"
     if payload[:2] == b"\x92\xc0":
@@ -94,11 +94,11 @@ def kind(payload: bytes) -> str:
 
 
 def samples() -> list[bytes]:
-    """What the dictionary is made from."""
+    """Return the payloads that the dictionary is trained on."""
     names = [name for name in GRAPHS if name not in HELD_OUT_GRAPHS]
     found = [p for p in record(names, [f"train {n}" for n in range(TRAIN_ROUNDS)]) if len(p) >= 32]
     prose = Prose("text", held_out=False)
-    # A record stands for itself, one or more a superstep; a text for all that are like it.
+    # Records occur once or more per superstep. Texts are rarer, so there are fewer of them.
     texts = [prose.text(1500).encode() for _ in range(len(found) // 6)]
     found += texts
     random.Random("order").shuffle(found)
@@ -106,13 +106,13 @@ def samples() -> list[bytes]:
 
 
 def train(payloads: Sequence[bytes], size: int) -> bytes:
-    """A dictionary of these samples."""
+    """Train a dictionary on these samples."""
     made = zstandard.train_dictionary(size, [*payloads], level=6, dict_id=1, **COVER)
     return made.as_bytes()
 
 
 def measure(dictionary: bytes, level: int, payloads: list[bytes]) -> tuple[float, float, float]:
-    """Bytes, and microseconds to pack and to unpack: the mean of a payload."""
+    """Return the mean size in bytes, and the mean microseconds to pack and to unpack."""
     full = zstandard.DICT_TYPE_FULLDICT
     digested = zstandard.ZstdCompressionDict(dictionary, dict_type=full)
     digested.precompute_compress(level=level)
@@ -123,18 +123,18 @@ def measure(dictionary: bytes, level: int, payloads: list[bytes]) -> tuple[float
         dict_data=zstandard.ZstdCompressionDict(dictionary, dict_type=full)
     )
     compressor.compress(payloads[0])
-    began = time.perf_counter()
+    start = time.perf_counter()
     frames = [compressor.compress(payload) for payload in payloads]
     packed = time.perf_counter()
     for frame, payload in zip(frames, payloads, strict=True):
         decompressor.decompress(frame, max_output_size=len(payload))
     done = time.perf_counter()
     n = len(payloads)
-    return sum(map(len, frames)) / n, (packed - began) / n * 1e6, (done - packed) / n * 1e6
+    return sum(map(len, frames)) / n, (packed - start) / n * 1e6, (done - packed) / n * 1e6
 
 
 def compare(dictionaries: dict[str, bytes]) -> None:
-    """Print what each dictionary and level make of records that are in none of them."""
+    """Print size and speed of each dictionary and level for held-out records."""
     groups: defaultdict[str, list[bytes]] = defaultdict(list)
     for payload in record(list(GRAPHS), ["held-out 1", "held-out 2"]):
         if len(payload) >= 32:

@@ -1,4 +1,4 @@
-"""Graphs whose records the compression dictionary is made from and judged by."""
+"""Graphs whose records train and test the compression dictionary."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _agent(prose: Prose, names: tuple[str, str], saver: Any = None, ask: bool = 
 
 
 def chat(saver: Any, prose: Prose) -> None:
-    """A tool-calling agent, and a fork of its thread."""
+    """Run a tool-calling agent, and fork its thread."""
     names = prose.random.choice([("agent", "tools"), ("model", "tools"), ("llm", "tool_node")])
     graph, config = _agent(prose, names, saver), _at(prose)
     first: list[Any] = [SystemMessage(prose.text(300), id=prose.uuid())]
@@ -62,7 +62,7 @@ def chat(saver: Any, prose: Prose) -> None:
 
 
 def review(saver: Any, prose: Prose) -> None:
-    """An agent whose tool calls a human approves."""
+    """Run an agent whose tool calls need approval by a human."""
     graph, config = _agent(prose, ("assistant", "action"), saver, ask=True), _at(prose)
     for _ in range(4):
         graph.invoke({"messages": [prose.human()]}, config, durability="sync")
@@ -70,7 +70,7 @@ def review(saver: Any, prose: Prose) -> None:
 
 
 def team(saver: Any, prose: Prose) -> None:
-    """A supervisor that hands over to agents, each a graph of its own."""
+    """Run a supervisor that calls agents, each a subgraph."""
     builder: Any = StateGraph(MessagesState)
     workers = ("researcher", "writer")
 
@@ -99,7 +99,7 @@ class Plan(TypedDict, total=False):
 
 
 def fan(saver: Any, prose: Prose) -> None:
-    """A plan, its parts in parallel, and a summary."""
+    """Run a plan, its parts in parallel, and a summary."""
     builder: Any = StateGraph(Plan)
     builder.add_node("plan", lambda _: {"subjects": [prose.text(30) for _ in range(4)]})
     builder.add_node("work", lambda s: {"results": [s["topic"][:20] + prose.text(200)]})
@@ -140,7 +140,7 @@ def _steps(state: Any, steps: list[tuple[str, Callable[[Any], Any]]], saver: Any
 
 
 def tickets(saver: Any, prose: Prose) -> None:
-    """A state that is a pydantic model, with models and dataclasses in channels of another."""
+    """Run a graph whose state is a pydantic model."""
     steps: list[Any] = [
         ("classify", lambda s: {"status": "in_progress", "priority": 2, "tags": ["bug", "docs"]}),
         ("resolve", lambda s: {"status": "done", "title": prose.text(30)}),
@@ -151,7 +151,7 @@ def tickets(saver: Any, prose: Prose) -> None:
 
 
 def fields(saver: Any, prose: Prose) -> None:
-    """A dataclass as the state."""
+    """Run a graph whose state is a dataclass."""
     steps: list[Any] = [
         ("retrieve", lambda s: {"content": prose.text(600), "score": 0.75}),
         ("grade", lambda s: {"metadata": {"source": "https://example.com", "page": 3}}),
@@ -163,7 +163,7 @@ def fields(saver: Any, prose: Prose) -> None:
 
 
 def essay(saver: Any, prose: Prose) -> None:
-    """The functional API."""
+    """Run an entrypoint and tasks of the functional API."""
 
     @task
     def write(topic: str) -> str:
@@ -186,7 +186,7 @@ def _extend(state: list[str], writes: Sequence[list[str]]) -> list[str]:
 
 
 def log(saver: Any, prose: Prose) -> None:
-    """Channels that store what was added to them."""
+    """Run a graph with a `DeltaChannel`."""
     channel: Any = DeltaChannel(_extend, snapshot_frequency=5)
     dedup_cache = {"log": Annotated[list[str], channel], "turns": int}
     state: Any = TypedDict("state", dedup_cache)  # type: ignore[misc]
@@ -202,4 +202,4 @@ def log(saver: Any, prose: Prose) -> None:
 GRAPHS: dict[str, Callable[[Any, Prose], None]] = {
     graph.__name__: graph for graph in (chat, review, team, fan, tickets, fields, essay, log)
 }
-"""By name; each stores one thread."""
+"""Graphs by name. Each stores one thread."""

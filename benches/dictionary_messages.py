@@ -1,4 +1,4 @@
-"""Texts and messages as providers make them, for the records that the dictionary is made from."""
+"""Texts, and messages in the formats of model providers, to train the compression dictionary."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def _paragraphs(held_out: bool) -> list[str]:
 
 
 class Prose:
-    """Text of the standard library, ids and numbers from a seed.
+    """A generator of texts from the standard library, ids and numbers.
 
     Args:
-        seed: Says which.
-        held_out: Use texts that the dictionary is not made from.
+        seed: The seed.
+        held_out: True for texts that the dictionary is not trained on.
     """
 
     def __init__(self, seed: str, held_out: bool) -> None:
@@ -64,7 +64,7 @@ class Prose:
         self._paragraphs = _paragraphs(held_out)
 
     def text(self, size: int) -> str:
-        """Paragraphs, cut at about this many characters."""
+        """Return paragraphs, truncated to `size` characters."""
         text = ""
         while len(text) < size:
             text += ("\n\n" if text else "") + self.random.choice(self._paragraphs)

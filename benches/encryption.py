@@ -1,4 +1,4 @@
-"""What encryption costs: `python -m benches.encryption`. Both stores are used by turns."""
+"""The cost of encryption: `python -m benches.encryption`. Calls alternate between two stores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from benches.records import ThreadWriter
-from benches.units import shown
+from benches.units import format_value
 from langgraph.checkpoint.lmdb import LmdbSaver
 
 if TYPE_CHECKING:
@@ -24,8 +24,10 @@ ROUNDS = 200
 
 
 def measure(size: int, sync: Literal["full", "off"], rounds: int) -> list[list[float]]:
-    """Medians in seconds, without a key and with one, of put, of get_tuple by a saver that
-    remembers nothing, and of get_tuple by one that does."""
+    """Return medians in seconds, first without a key and then with one.
+
+    Each has three values: put, get_tuple without a cache, and get_tuple with a cache.
+    """
     with ExitStack() as stack:
         here = Path(__file__).parent
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=here)))
@@ -63,11 +65,11 @@ def main() -> None:
     for sync in syncs:
         for size in SIZES:
             plain, encrypted = measure(size, sync, rounds if size < 100_000 else rounds // 5)
-            names = ("put", "get_tuple, not remembered", "get_tuple")
+            names = ("put", "get_tuple, not cached", "get_tuple")
             for name, before, after in zip(names, plain, encrypted, strict=True):
                 row = (
                     *(f"{sync}", f"{size / 1000:g} KB", name),
-                    *(shown(before, "s"), shown(after, "s"), f"{after / before:.2f}"),
+                    *(format_value(before, "s"), format_value(after, "s"), f"{after / before:.2f}"),
                 )
                 print(f"| {' | '.join(row)} |")
 

@@ -1,4 +1,4 @@
-"""The floor: what a graph costs by itself, with a saver that only keeps references."""
+"""A saver that only keeps references. It measures the cost of the graph itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ReferenceSaver(BaseCheckpointSaver[int]):
-    """Keeps the objects themselves: nothing is serialised, copied or isolated."""
+    """A saver that keeps the objects: nothing is serialized, copied or isolated."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the store is meant to reach, as ratios of figures of one run."""
+"""The performance goals of LmdbSaver, as ratios of figures of one run."""
 
 from __future__ import annotations
 
@@ -6,66 +6,79 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from benches.savers import OURS
-from benches.units import shown
+from benches.units import format_value
 
 if TYPE_CHECKING:
     from benches.model import Unit
     from benches.results import Results
 
-Sense = Literal["at most", "at least"]
+Comparison = Literal["at most", "at least"]
 
 
 @dataclass(frozen=True)
 class Figure:
+    """A metric of a workload, measured with one saver."""
+
     workload: str
     metric: str
     saver: str = OURS
 
     def value(self, results: Results) -> float | None:
+        """Return the median of the metric, or None if it was not measured."""
         return results.metric(self.workload, self.saver, self.metric)
 
 
 @dataclass(frozen=True)
 class Goal:
-    """Our figure, over another one if there is one, against a bound."""
+    """A bound for a figure of LmdbSaver, or for its ratio to another figure."""
 
     title: str
     ours: Figure
-    sense: Sense
+    comparison: Comparison
     bound: float
-    over: Figure | None = None
-    over_title: str = ""
+    baseline: Figure | None = None
+    baseline_title: str = ""
     unit: Unit | None = None
 
-    def reached(self, results: Results) -> float | None:
+    def measure(self, results: Results) -> float | None:
+        """Return the figure or the ratio, or None if it was not measured."""
         value = self.ours.value(results)
-        if value is None or self.over is None:
+        if value is None or self.baseline is None:
             return value
-        over = self.over.value(results)
-        return value / over if over else None
+        baseline = self.baseline.value(results)
+        return value / baseline if baseline else None
 
-    def met(self, reached: float) -> bool:
-        return reached <= self.bound if self.sense == "at most" else reached >= self.bound
+    def is_met(self, measured: float) -> bool:
+        """Return True if the measured value satisfies the bound."""
+        return measured <= self.bound if self.comparison == "at most" else measured >= self.bound
 
-    def aim(self) -> str:
-        if self.over is None:
-            return f"{self.sense} {self.written(self.bound)}"
+    def target(self) -> str:
+        """Return the bound in words."""
+        if self.baseline is None:
+            return f"{self.comparison} {self.format(self.bound)}"
         of = "of" if self.bound < 1 else "times"
-        return f"{self.sense} {self.written(self.bound)} {of} {self.over_title}"
+        return f"{self.comparison} {self.format(self.bound)} {of} {self.baseline_title}"
 
-    def written(self, value: float) -> str:
+    def format(self, value: float) -> str:
+        """Return a value in the unit of the goal, or a ratio without a unit."""
         if self.unit is not None:
-            return shown(value, self.unit)
+            return format_value(value, self.unit)
         if value < 0.1:
             return f"1/{1 / value:.0f}"
         return f"{value:.3g}"
 
 
 def _versus(
-    title: str, workload: str, metric: str, sense: Sense, bound: float, peer: str, peer_title: str
+    title: str,
+    workload: str,
+    metric: str,
+    comparison: Comparison,
+    bound: float,
+    peer: str,
+    peer_title: str,
 ) -> Goal:
     ours, theirs = Figure(workload, metric), Figure(workload, metric, peer)
-    return Goal(title, ours, sense, bound, theirs, peer_title)
+    return Goal(title, ours, comparison, bound, theirs, peer_title)
 
 
 def _at_scale(title: str, metric: str) -> Goal:

@@ -1,4 +1,4 @@
-"""The machine and the software that a run was on, and what it was doing meanwhile."""
+"""The machine and software of a run, and the load before it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _FLUSHES = 200
 
 
 def describe(directory: Path) -> dict[str, Any]:
+    """Return the machine, its load and the versions of the software."""
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "cpu": _cpu_model(),
@@ -34,6 +35,7 @@ def describe(directory: Path) -> dict[str, Any]:
 
 
 def version(distribution: str) -> str:
+    """Return the installed version of a distribution."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -41,7 +43,7 @@ def version(distribution: str) -> str:
 
 
 def fdatasync_cost(directory: Path) -> float:
-    """Median seconds to overwrite a page and flush it: the floor of a durable commit."""
+    """Return the median seconds to overwrite and flush a page: a lower bound of a commit."""
     path = directory / "fdatasync"
     page = os.urandom(4096)
     with path.open("wb", buffering=0) as file:

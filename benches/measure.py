@@ -15,34 +15,36 @@ if TYPE_CHECKING:
 
 
 def elapsed(action: Callable[[], object]) -> float:
+    """Return the seconds that a call takes."""
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
 
 
 def latencies(actions: Iterable[Callable[[], object]]) -> list[float]:
+    """Return the seconds that each call takes."""
     return [elapsed(action) for action in actions]
 
 
 def allocated(directory: Path) -> int:
-    """Bytes of the disk blocks that the files below a directory occupy."""
+    """Return the bytes of the disk blocks of all files below a directory."""
     return sum(path.stat().st_blocks * 512 for path in directory.rglob("*") if path.is_file())
 
 
 def apparent(directory: Path) -> int:
-    """Bytes that `ls` shows: a sparse file occupies less, a short one more."""
+    """Return the total length of all files below a directory, as `ls` shows it."""
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
 def record_disk(bench: Bench, result: Result) -> None:
-    """Note what the closed store occupies; a saver that stores nothing has no such figure."""
+    """Record the disk usage of the closed store, if the saver is persistent."""
     if bench.saver.persistent:
-        result.metrics["disk"] = allocated(bench.place.directory) - bench.place.baseline
-        result.metrics["apparent"] = apparent(bench.place.directory) - bench.place.baseline
+        result.metrics["disk"] = allocated(bench.location.directory) - bench.location.baseline
+        result.metrics["apparent"] = apparent(bench.location.directory) - bench.location.baseline
 
 
 class PeakMemory:
-    """The most that resident memory (file mappings included) grew since `start`."""
+    """The peak growth of resident memory, file mappings included, since construction."""
 
     def __init__(self) -> None:
         gc.collect()
@@ -50,6 +52,7 @@ class PeakMemory:
         self._idle = _status("VmRSS")
 
     def growth(self) -> int:
+        """Return the peak growth in bytes."""
         return max(0, _status("VmHWM") - self._idle)
 
 

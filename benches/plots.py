@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from benches.results import Curve, Results
 
-# The same data must give the same bytes: no random ids, no dates, glyphs as paths.
+# Equal data must produce equal bytes: no random ids, no dates, glyphs as paths.
 _STYLE: Any = {
     "svg.hashsalt": "langgraph-lmdb",
     "svg.fonttype": "path",
@@ -29,7 +29,7 @@ _STYLE: Any = {
     "grid.alpha": 0.3,
     "legend.frameon": False,
 }
-_COLOURS = {
+_COLORS = {
     "floor": "#b0b0b0",
     "memory": "#7f7f7f",
     "sqlite": "#1f77b4",
@@ -57,7 +57,7 @@ Scale = Literal["linear", "log"]
 
 
 def draw_all(results: Results, folder: Path) -> None:
-    """Write every plot that the results have the data for, and remove the others."""
+    """Write the plots that the results have data for, and delete the others."""
     with mpl.rc_context(_STYLE):
         for name, draw in _PLOTS.items():
             path = folder / f"{name}.svg"
@@ -165,8 +165,8 @@ def _figure() -> tuple[Figure, Axes]:
 
 def _line(workload: str, saver: str) -> dict[str, Any]:
     return {
-        "label": SAVERS[saver].titled(WORKLOADS[workload].face),
-        "color": _COLOURS[saver],
+        "label": SAVERS[saver].title_for(WORKLOADS[workload].api),
+        "color": _COLORS[saver],
         "linewidth": 2.4 if saver == "lmdb" else 1.4,
     }
 

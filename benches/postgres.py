@@ -1,4 +1,4 @@
-"""A local PostgreSQL server for the length of a run, if its programs are installed."""
+"""A local PostgreSQL server that runs during the benchmarks, if it is installed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _START_SECONDS = 30
 
 
 def find_binaries() -> Path | None:
-    """The folder of `initdb` and `postgres`: on the PATH, or where Debian keeps it."""
+    """Return the folder of `initdb` and `postgres`, from PATH or Debian's folder, or None."""
     on_path = shutil.which("initdb")
     if on_path and (Path(on_path).resolve().parent / "postgres").exists():
         return Path(on_path).resolve().parent
@@ -29,7 +29,7 @@ def find_binaries() -> Path | None:
 
 
 class Server:
-    """Listens on a Unix socket in its own folder, with its default (durable) settings."""
+    """A server on a Unix socket in its own folder, with its default (durable) settings."""
 
     def __init__(self, socket: Path, data: Path, user: str) -> None:
         self._socket = socket
@@ -37,11 +37,12 @@ class Server:
         self._user = user
 
     def dsn(self, database: str) -> str:
+        """Return the connection string of a database."""
         return f"host={self._socket} user={self._user} dbname={database}"
 
     @contextmanager
     def database(self, name: str) -> Iterator[Path]:
-        """An empty database; yields the folder of its files."""
+        """Create an empty database, yield the folder of its files, and drop it."""
         import psycopg
 
         with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
@@ -50,17 +51,18 @@ class Server:
                 "SELECT oid FROM pg_database WHERE datname = %s", (name,)
             ).fetchone()
             assert row is not None
-            connection.execute("CHECKPOINT")  # the catalogue's pages reach its files
+            connection.execute("CHECKPOINT")  # flush the catalog pages to the files
             yield self._data / "base" / str(row[0])
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     def version(self) -> str:
+        """Return the major version of the server."""
         return (self._data / "PG_VERSION").read_text().strip()
 
 
 @contextmanager
 def running(binaries: Path, directory: Path) -> Iterator[Server]:
-    """Start a server below `directory`; stop it on leaving."""
+    """Start a server below `directory`, and stop it at the end."""
     user = _server_user()
     data, socket = directory / "data", directory / "socket"
     for folder in (directory, data, socket):
@@ -68,7 +70,7 @@ def running(binaries: Path, directory: Path) -> Iterator[Server]:
         shutil.chown(folder, user)
     _as_user(user, [binaries / "initdb", "-D", data, "-A", "trust", "-E", "UTF8", "-N"]).wait()
     log = (directory / "log").open("w")
-    # No address: the socket alone, so that no port can collide.
+    # Listen on the socket only: a port could collide.
     server = _as_user(user, [binaries / "postgres", "-D", data, "-k", socket, "-h", ""], log)
     try:
         _wait_until_ready(binaries, socket, server, Path(log.name))
@@ -80,7 +82,7 @@ def running(binaries: Path, directory: Path) -> Iterator[Server]:
 
 
 def _server_user() -> str:
-    """The server refuses to run as root."""
+    """Return a user that is not root, because the server refuses to run as root."""
     if os.geteuid() != 0:
         return getpass.getuser()
     names = {entry.pw_name for entry in pwd.getpwall()}
@@ -100,5 +102,5 @@ def _wait_until_ready(
     deadline = time.monotonic() + _START_SECONDS
     while subprocess.call([binaries / "pg_isready", "-q", "-h", socket]) != 0:
         if server.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"PostgreSQL does not start: {log.read_text()}")
+            raise RuntimeError(f"PostgreSQL did not start: {log.read_text()}")
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Where the processor time of one workload goes, by function, over all its threads."""
+"""A profiler of one workload: processor time by function, over all threads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 import yappi
 
-from benches.model import Bench, Saver, ThreadVersion, Workload
+from benches.model import Bench, Location, Saver, Workload
 
 Clock = Literal["cpu", "wall"]
 
@@ -17,13 +17,13 @@ Clock = Literal["cpu", "wall"]
 def profile(
     workload: Workload, saver: Saver, *, quick: bool, directory: Path, clock: Clock, limit: int
 ) -> None:
-    """Run the workload in this process and print the functions that took most by themselves.
+    """Run the workload in this process and print the functions with the most own time.
 
-    LangGraph stores checkpoints from threads of its own, which cProfile does not follow.
+    LangGraph stores checkpoints from its own threads, which cProfile does not follow.
     """
-    assert not saver.server, "a server's time is not in this process"
+    assert not saver.server, "the time of a server is not in this process"
     with tempfile.TemporaryDirectory(prefix="langgraph-lmdb-profile-", dir=directory) as folder:
-        bench = Bench(saver, ThreadVersion(Path(folder)), quick, progress=lambda _: None)
+        bench = Bench(saver, Location(Path(folder)), quick, progress=lambda _: None)
         if workload.prepare is not None and saver.persistent:
             workload.prepare(bench)
         yappi.set_clock_type(clock)
@@ -33,8 +33,8 @@ def profile(
     print(f"{total:.2f} s of {clock} time under the profiler\n")
     print(f"{'own s':>8} {'with callees':>12} {'calls':>9}  function")
     for function in [*yappi.get_func_stats().sort("tsub", "desc")][:limit]:
-        place = Path(function.module).name
+        file = Path(function.module).name
         sys.stdout.write(
             f"{function.tsub:8.3f} {function.ttot:12.3f} {function.ncall:9}"
-            f"  {place}:{function.lineno} {function.name}\n"
+            f"  {file}:{function.lineno} {function.name}\n"
         )

@@ -1,32 +1,54 @@
-"""The README's figures: a block between two markers that only this module writes."""
+"""The figures in README.md and docs/design/performance.md, between two markers in each page."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benches import report
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from benches.results import Results
 
 BEGIN, END = "<!-- benches:begin -->", "<!-- benches:end -->"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PERFORMANCE = ROOT / "docs" / "design" / "performance.md"
 _PLOTS = ("chat-disk", "chat-wall", "threads", "operations")
 
 
-def with_figures(readme: Path, results: Results, folder: Path) -> str:
-    """The README's text with the block made anew from the results in `folder`."""
-    before, begin, rest = readme.read_text().partition(BEGIN)
+def pages(results: Results, folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield each page with the text that shows the results in `folder`.
+
+    Raises:
+        ValueError: A page lacks a marker.
+    """
+    yield README, _replace_block(README, _readme_block(results, folder))
+    yield PERFORMANCE, _replace_block(PERFORMANCE, _performance_block(results, folder))
+
+
+def _replace_block(page: Path, block: str) -> str:
+    before, begin, rest = page.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"{readme} lacks the markers {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{_block(results, folder, readme.parent)}\n{END}{after}"
+        raise ValueError(f"{page} lacks the markers {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{block}\n{END}{after}"
 
 
-def _block(results: Results, folder: Path, root: Path) -> str:
-    relative = os.path.relpath(folder, root)
+def _readme_block(results: Results, folder: Path) -> str:
+    about = (
+        f"One run on {report.summary(results)}. Compare ratios; absolute numbers depend on the "
+        f"machine.\n[All figures]({os.path.relpath(folder, ROOT)}/report.md), and "
+        f"[what they mean]({PERFORMANCE.relative_to(ROOT)})."
+    )
+    return f"{report.highlights(results)}\n\n{about}"
+
+
+def _performance_block(results: Results, folder: Path) -> str:
+    relative = os.path.relpath(folder, PERFORMANCE.parent)
     images = [
         f"![{name}]({relative}/{name}.svg)" for name in _PLOTS if (folder / f"{name}.svg").exists()
     ]
@@ -34,6 +56,6 @@ def _block(results: Results, folder: Path, root: Path) -> str:
         report.headlines(results),
         "\n".join(images),
         report.about(results),
-        f"All figures: [{relative}/report.md]({relative}/report.md).",
+        f"All figures: [report.md]({relative}/report.md).",
     )
     return "\n\n".join(filter(None, parts))

@@ -1,4 +1,4 @@
-"""Checkpoints without a graph, for workloads that drive the saver's protocol directly."""
+"""Checkpoints without a graph, for workloads that call the saver directly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHANNEL = "text"
 
 
 class ThreadWriter:
-    """Puts one thread's checkpoints one after the other, each the child of the one before."""
+    """A writer of one thread. Each checkpoint is the child of the one before."""
 
     def __init__(self, saver: BaseCheckpointSaver[Any], thread_id: str) -> None:
         self._saver = saver
@@ -28,6 +28,7 @@ class ThreadWriter:
 
     @classmethod
     def resume(cls, saver: BaseCheckpointSaver[Any], thread_id: str) -> ThreadWriter:
+        """Return a writer that continues an existing thread."""
         writer = cls(saver, thread_id)
         found = saver.get_tuple(writer.config)
         assert found is not None, f"no thread {thread_id}"
@@ -37,6 +38,7 @@ class ThreadWriter:
         return writer
 
     def put(self, text: str, run_id: str = "") -> None:
+        """Store a checkpoint with this text in its only channel."""
         self._version = self._saver.get_next_version(self._version, None)
         self._step += 1
         versions = {CHANNEL: self._version}
@@ -53,4 +55,5 @@ class ThreadWriter:
         self.config = self._saver.put(self.config, checkpoint, metadata, versions)
 
     def put_writes(self, text: str) -> None:
+        """Store a pending write for the latest checkpoint."""
         self._saver.put_writes(self.config, [(CHANNEL, text)], task_id=f"task-{self._step}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benches.goals import GOALS
 from benches.savers import OURS, SAVERS
-from benches.units import shown
+from benches.units import format_value
 from benches.workloads import WORKLOADS
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def render(results: Results, folder: Path) -> str:
-    """The whole report, with the plots that its folder has."""
+    """Return the whole report, with the plots in its folder."""
     plots = sorted(path.name for path in folder.glob("*.svg"))
     sections = ["# Benchmarks", about(results)]
     if OURS in results.raw["savers"]:
@@ -32,26 +32,27 @@ def render(results: Results, folder: Path) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table; all columns but the first are right-aligned."""
     rule = ["---", *["---:"] * (len(header) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
 
 
 def about(results: Results) -> str:
-    """Where and how the run was made: what has to be known to read its figures."""
+    """Return the machine, the software and the durability settings of a run."""
     machine = results.machine
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     intro = (
         f"{machine['date'][:10]}: {machine['cores']} cores ({machine['cpu']}), "
-        f"{shown(machine['memory'], 'B')} of memory, {machine['filesystem']}, "
-        f"{shown(machine['fdatasync'], 's')} per fdatasync, Linux {machine['kernel']}, "
+        f"{format_value(machine['memory'], 'B')} of memory, {machine['filesystem']}, "
+        f"{format_value(machine['fdatasync'], 's')} per fdatasync, Linux {machine['kernel']}, "
         f"Python {machine['python']}, {versions}. Load average {machine['load_before']:.2f} "
         f"before, {machine['load_after']:.2f} after (one process measures at a time). "
-        "Every pair of workload and saver runs in a process "
-        'and a folder of its own; graphs run with `durability="sync"`. Disk is what the blocks of '
-        "the closed store's files occupy; PostgreSQL's is what its database grew by, without its "
+        "Every pair of workload and saver runs in its own process "
+        'and folder; graphs run with `durability="sync"`. "Disk" is the allocated blocks of '
+        "the closed store's files; for PostgreSQL, the growth of its database without the "
         "write-ahead log."
     )
-    quick = "**A quick run: the sizes are reduced, the figures show only that it works.**"
+    quick = "**A quick run with reduced sizes: the figures show only that the benchmarks work.**"
     missing = [f"**Not measured: {title}**, {reason}." for title, reason in results.missing.items()]
     durability = table(
         ("saver", "version", "durability of what is measured"),
@@ -68,19 +69,20 @@ def goals_table(results: Results) -> str:
 
 
 def _goal_row(results: Results, goal: Goal) -> Sequence[str]:
-    aim = goal.aim()
-    reached = goal.reached(results)
-    if reached is None:
-        return goal.title, "not measured", aim, ""
+    target = goal.target()
+    measured = goal.measure(results)
+    if measured is None:
+        return goal.title, "not measured", target, ""
     if results.quick:
-        return goal.title, goal.written(reached), aim, "not judged"
-    return goal.title, goal.written(reached), aim, "met" if goal.met(reached) else "**not met**"
+        return goal.title, goal.format(measured), target, "not judged"
+    verdict = "met" if goal.is_met(measured) else "**not met**"
+    return goal.title, goal.format(measured), target, verdict
 
 
 def _workload_section(results: Results, workload: Workload) -> str:
-    """Figures with the savers as columns, then what could not be measured and why."""
+    """Return the figures with savers as columns, then the failed and unsupported pairs."""
     savers = results.savers(workload.name)
-    titles = [SAVERS[name].titled(workload.face) for name in savers]
+    titles = [SAVERS[name].title_for(workload.api) for name in savers]
     problems = [
         f"- {title}: {problem}"
         for name, title in zip(savers, titles, strict=True)
@@ -101,8 +103,16 @@ def _cells(
     results: Results, workload: Workload, metric: Metric, savers: Sequence[str]
 ) -> list[str]:
     values = [results.metric(workload.name, name, metric.name) for name in savers]
-    return ["" if value is None else shown(value, metric.unit) for value in values]
+    return ["" if value is None else format_value(value, metric.unit) for value in values]
 
+
+_HIGHLIGHTS = (
+    ("chat", "disk"),
+    ("chat", "wall"),
+    ("operations", "put_500b_p50"),
+)
+"""The rows of the README. The last one is unfavorable to LmdbSaver."""
+_HIGHLIGHTED_SAVERS = ("memory", "sqlite", "postgres", OURS)
 
 _HEADLINES = (
     ("chat", ("wall", "disk", "get_state_p50")),
@@ -119,15 +129,35 @@ _HEADLINES = (
 )
 
 
+def highlights(results: Results) -> str:
+    """Return the three figures of the README as a table."""
+    savers = [name for name in _HIGHLIGHTED_SAVERS if name in results.raw["savers"]]
+    return _figures_table(results, _HIGHLIGHTS, savers)
+
+
 def headlines(results: Results) -> str:
-    """The figures of the README: one row for each of the chosen metrics."""
-    savers = list(results.raw["savers"])
+    """Return one row for each of the chosen metrics, with every saver as a column."""
+    chosen = [(workload, metric) for workload, metrics in _HEADLINES for metric in metrics]
+    return _figures_table(results, chosen, list(results.raw["savers"]))
+
+
+def summary(results: Results) -> str:
+    """Return the machine and the date of a run in a few words."""
+    machine = results.machine
+    return (
+        f"{machine['cores']} cores, {machine['filesystem']}, "
+        f"{format_value(machine['fdatasync'], 's')} per fdatasync, {machine['date'][:10]}"
+    )
+
+
+def _figures_table(
+    results: Results, chosen: Iterable[tuple[str, str]], savers: Sequence[str]
+) -> str:
     rows = []
-    for name, chosen in _HEADLINES:
-        workload = WORKLOADS[name]
-        metrics = {metric.name: metric for metric in workload.metrics}
-        for metric in map(metrics.__getitem__, chosen):
-            cells = _cells(results, workload, metric, savers)
-            if any(cells):
-                rows.append([f"{workload.title}: {metric.label}", *cells])
+    for workload_name, metric_name in chosen:
+        workload = WORKLOADS[workload_name]
+        metric = next(metric for metric in workload.metrics if metric.name == metric_name)
+        cells = _cells(results, workload, metric, savers)
+        if any(cells):
+            rows.append([f"{workload.title}: {metric.label}", *cells])
     return table(("", *(SAVERS[name].title for name in savers)), rows)

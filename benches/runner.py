@@ -1,4 +1,4 @@
-"""Runs the chosen workloads against the chosen savers, each pair in a process of its own."""
+"""Run the chosen workloads with the chosen savers, each pair in its own process."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from benches import machine, postgres
 from benches.measure import allocated
-from benches.model import Bench, Saver, ThreadVersion, UnsupportedError, Workload
+from benches.model import Bench, Location, Saver, UnsupportedError, Workload
 from benches.savers import SAVERS
-from benches.units import shown
+from benches.units import format_value
 from benches.workloads import WORKLOADS
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ _PROGRESS_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Options:
+    """The selection and sizes of a run."""
+
     workloads: list[Workload]
     savers: list[Saver]
     quick: bool
@@ -45,15 +47,15 @@ class Options:
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
-    """Measure everything that was asked for; the JSON of the run."""
+    """Measure every selected pair and return the JSON of the run."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(_work_directory(options.directory)))
         about = machine.describe(directory)
         if about["filesystem"] == "tmpfs":
-            console.print("[bold red]tmpfs: nothing is durable here, choose another --directory")
+            console.print("[bold red]nothing is durable on tmpfs: choose another --directory")
         savers, missing = _available(options.savers)
         for title, reason in missing.items():
-            console.print(f"[bold yellow]{title} is not measured: {reason}")
+            console.print(f"[bold yellow]{title} cannot be measured: {reason}")
         server = None
         if any(saver.server for saver in savers):
             binaries = postgres.find_binaries()
@@ -75,12 +77,12 @@ def run(options: Options, console: Console) -> dict[str, Any]:
 @contextmanager
 def _work_directory(parent: Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="langgraph-lmdb-bench-", dir=parent) as directory:
-        Path(directory).chmod(0o755)  # the PostgreSQL server's user has to reach its folder
+        Path(directory).chmod(0o755)  # the user of the PostgreSQL server must reach its folder
         yield directory
 
 
 def _available(savers: list[Saver]) -> tuple[list[Saver], dict[str, str]]:
-    """The savers that can be measured here, and why the others cannot."""
+    """Return the savers that can be measured, and the reasons why the others cannot."""
     reasons = {saver.title: _reason_missing(saver) for saver in savers}
     missing = {title: reason for title, reason in reasons.items() if reason}
     return [saver for saver in savers if saver.title not in missing], missing
@@ -88,7 +90,7 @@ def _available(savers: list[Saver]) -> tuple[list[Saver], dict[str, str]]:
 
 def _reason_missing(saver: Saver) -> str | None:
     if saver.server and postgres.find_binaries() is None:
-        return "no PostgreSQL server programs (initdb, postgres) here"
+        return "the PostgreSQL server programs (initdb, postgres) are not installed"
     try:
         pkgutil.resolve_name(saver.probe)
     except (ImportError, AttributeError) as error:
@@ -97,6 +99,8 @@ def _reason_missing(saver: Saver) -> str | None:
 
 
 class _Session:
+    """A run of all pairs, one at a time."""
+
     def __init__(
         self,
         options: Options,
@@ -109,7 +113,8 @@ class _Session:
         self._savers = savers
         self._directory = directory
         self._server = server
-        # A new interpreter for each child; a quick run copies one that has imported all already.
+        # A full run starts a new interpreter for each child. A quick run forks one that has already
+        # imported everything.
         self._context: SpawnContext | ForkServerContext
         if options.quick:
             self._context = multiprocessing.get_context("forkserver")
@@ -125,7 +130,7 @@ class _Session:
         )
 
     def measure(self) -> Iterator[dict[str, Any]]:
-        # Repeats go round the savers, so that a drift of the machine meets all of them.
+        # Each repeat covers all savers, so that a drift of the machine affects all of them.
         pairs = [
             (workload, saver)
             for workload in self._options.workloads
@@ -135,7 +140,7 @@ class _Session:
         with self._progress:
             overall = self._progress.add_task("all", total=len(pairs))
             for workload, saver in pairs:
-                title = f"{workload.name}  {saver.titled(workload.face)}"
+                title = f"{workload.name}  {saver.title_for(workload.api)}"
                 task = self._progress.add_task(title, total=1.0)
                 outcome = self._pair(workload, saver, task)
                 self._progress.remove_task(task)
@@ -148,34 +153,34 @@ class _Session:
                 yield {"workload": workload.name, "saver": saver.name, **outcome}
 
     def _pair(self, workload: Workload, saver: Saver, task: TaskID) -> dict[str, Any]:
-        with self._place(saver) as place:
+        with self._location(saver) as location:
             if workload.prepare is not None and saver.persistent:
-                outcome = self._child(workload, saver, place, "prepare", task)
+                outcome = self._child(workload, saver, location, "prepare", task)
                 if "error" in outcome:
                     return outcome
             if not self._options.quick:
-                os.sync()  # no flush pays for what another process left behind
-            return self._child(workload, saver, place, "run", task)
+                os.sync()  # so that no measured flush writes data of another process
+            return self._child(workload, saver, location, "run", task)
 
     @contextmanager
-    def _place(self, saver: Saver) -> Iterator[ThreadVersion]:
+    def _location(self, saver: Saver) -> Iterator[Location]:
         if saver.server:
             assert self._server is not None
             with self._server.database("bench") as directory:
-                yield ThreadVersion(directory, self._server.dsn("bench"), allocated(directory))
+                yield Location(directory, self._server.dsn("bench"), allocated(directory))
             return
         directory = self._directory / "store"
         directory.mkdir()
         try:
-            yield ThreadVersion(directory)
+            yield Location(directory)
         finally:
             shutil.rmtree(directory)
 
     def _child(
-        self, workload: Workload, saver: Saver, place: ThreadVersion, phase: Phase, task: TaskID
+        self, workload: Workload, saver: Saver, location: Location, phase: Phase, task: TaskID
     ) -> dict[str, Any]:
         receiver, sender = self._context.Pipe(duplex=False)
-        arguments = (sender, workload.name, saver.name, place, self._options.quick, phase)
+        arguments = (sender, workload.name, saver.name, location, self._options.quick, phase)
         child = self._context.Process(target=_measure, args=arguments, daemon=True)
         child.start()
         sender.close()
@@ -189,7 +194,7 @@ class _Session:
             child.join()
             return {"error": f"the process ended with exit code {child.exitcode}"}
         else:
-            return {"error": f"nothing heard for {workload.timeout:.0f} s"}
+            return {"error": f"no message for {workload.timeout:.0f} s"}
         finally:
             child.kill()
             child.join()
@@ -197,12 +202,12 @@ class _Session:
 
 
 def _measure(
-    sender: Connection, workload: str, saver: str, place: ThreadVersion, quick: bool, phase: Phase
+    sender: Connection, workload: str, saver: str, location: Location, quick: bool, phase: Phase
 ) -> None:
-    """The child: one phase of one pair, its progress and its outcome sent to the parent."""
+    """Run one phase of one pair in a child, and send progress and outcome to the parent."""
     chosen = WORKLOADS[workload]
-    bench = Bench(SAVERS[saver], place, quick, _Throttled(sender))
-    pkgutil.resolve_name(bench.saver.probe)  # importing is no part of opening
+    bench = Bench(SAVERS[saver], location, quick, _Throttled(sender))
+    pkgutil.resolve_name(bench.saver.probe)  # so that opening does not include importing
     try:
         if phase == "prepare":
             assert chosen.prepare is not None
@@ -212,13 +217,13 @@ def _measure(
             sender.send(asdict(chosen.run(bench)))
     except UnsupportedError as reason:
         sender.send({"unsupported": str(reason)})
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the report has to show it
+    except BaseException as error:  # noqa: BLE001 - the report shows any error
         detail = traceback.format_exc()
         sender.send({"error": f"{type(error).__name__}: {error}", "traceback": detail})
 
 
 class _Throttled:
-    """Sends progress a few times a second, so that reporting costs a workload nothing."""
+    """A progress callback that sends at most a few messages per second."""
 
     def __init__(self, sender: Connection) -> None:
         self._sender = sender
@@ -237,7 +242,7 @@ def _one_line(workload: Workload, outcome: dict[str, Any]) -> str:
             return f"{problem}: {outcome[problem]}"
     metrics = outcome["metrics"]
     return ", ".join(
-        f"{metric.label} {shown(metrics[metric.name], metric.unit)}"
+        f"{metric.label} {format_value(metrics[metric.name], metric.unit)}"
         for metric in workload.metrics
         if metric.name in metrics
     )

@@ -1,4 +1,4 @@
-"""The savers that are compared, each opened as its documentation says."""
+"""The savers to compare, each opened as its documentation says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import (
 )
 from typing import TYPE_CHECKING, Any
 
-from benches.model import Saver, ThreadVersion
+from benches.model import Location, Saver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -25,14 +25,14 @@ _MAP_SIZE = 64 << 30
 
 
 @contextmanager
-def _floor(place: ThreadVersion, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+def _floor(location: Location, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
     from benches.floor import ReferenceSaver
 
     yield ReferenceSaver()
 
 
 @contextmanager
-def _memory(place: ThreadVersion, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+def _memory(location: Location, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
     from langgraph.checkpoint.memory import InMemorySaver
 
     with InMemorySaver() as saver:
@@ -40,10 +40,10 @@ def _memory(place: ThreadVersion, durable: bool) -> Iterator[BaseCheckpointSaver
 
 
 @contextmanager
-def _sqlite(place: ThreadVersion, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+def _sqlite(location: Location, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
     from langgraph.checkpoint.sqlite import SqliteSaver
 
-    with SqliteSaver.from_conn_string(str(place.directory / "checkpoints.sqlite")) as saver:
+    with SqliteSaver.from_conn_string(str(location.directory / "checkpoints.sqlite")) as saver:
         saver.setup()
         if not durable:
             saver.conn.execute("PRAGMA synchronous=OFF")
@@ -51,85 +51,85 @@ def _sqlite(place: ThreadVersion, durable: bool) -> Iterator[BaseCheckpointSaver
 
 
 @asynccontextmanager
-async def _async_sqlite(place: ThreadVersion) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+async def _async_sqlite(location: Location) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-    path = str(place.directory / "checkpoints.sqlite")
+    path = str(location.directory / "checkpoints.sqlite")
     async with AsyncSqliteSaver.from_conn_string(path) as saver:
         await saver.setup()
         yield saver
 
 
 @contextmanager
-def _postgres(place: ThreadVersion, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+def _postgres(location: Location, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
     from langgraph.checkpoint.postgres import PostgresSaver
 
-    with PostgresSaver.from_conn_string(place.dsn) as saver:
+    with PostgresSaver.from_conn_string(location.dsn) as saver:
         saver.setup()
         with saver._cursor() as cursor:
             cursor.execute(f"SET synchronous_commit = {'on' if durable else 'off'}")
         yield saver
         with saver._cursor() as cursor:
-            cursor.execute("CHECKPOINT")  # pages reach the files whose blocks are counted
+            cursor.execute("CHECKPOINT")  # write the pages to the files whose blocks are counted
 
 
 @asynccontextmanager
-async def _async_postgres(place: ThreadVersion) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+async def _async_postgres(location: Location) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 
-    async with AsyncPostgresSaver.from_conn_string(place.dsn) as saver:
+    async with AsyncPostgresSaver.from_conn_string(location.dsn) as saver:
         await saver.setup()
         yield saver
 
 
 @contextmanager
-def _peer_environment(place: ThreadVersion, durable: bool) -> Iterator[lmdb.Environment]:
+def _peer_environment(location: Location, durable: bool) -> Iterator[lmdb.Environment]:
     import lmdb
 
-    path = str(place.directory / "peer")
+    path = str(location.directory / "peer")
     with lmdb.open(path, map_size=_MAP_SIZE, max_dbs=2, sync=durable) as env:
         yield env
 
 
 @contextmanager
-def _lmdb_peer(place: ThreadVersion, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+def _lmdb_peer(location: Location, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
     from langgraph_checkpoint_lmdb import LMDBSaver
 
-    with _peer_environment(place, durable) as env:
+    with _peer_environment(location, durable) as env:
         yield LMDBSaver(env)
 
 
 @asynccontextmanager
-async def _async_lmdb_peer(place: ThreadVersion) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+async def _async_lmdb_peer(location: Location) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     from langgraph_checkpoint_lmdb import AsyncLMDBSaver
 
-    with _peer_environment(place, True) as env:
+    with _peer_environment(location, True) as env:
         yield AsyncLMDBSaver(env)
 
 
 @contextmanager
-def _lmdb(place: ThreadVersion, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+def _lmdb(location: Location, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
     from langgraph.checkpoint.lmdb import LmdbSaver
 
-    with LmdbSaver(place.directory / "checkpoints", sync="full" if durable else "off") as saver:
+    with LmdbSaver(location.directory / "checkpoints", sync="full" if durable else "off") as saver:
         yield saver
 
 
 @contextmanager
-def _lmdb_unflushed(place: ThreadVersion, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
-    with _lmdb(place, False) as saver:
+def _lmdb_unflushed(location: Location, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+    with _lmdb(location, False) as saver:
         yield saver
 
 
-def _same(
-    opener: Callable[[ThreadVersion, bool], AbstractContextManager[BaseCheckpointSaver[Any]]],
-) -> Callable[[ThreadVersion], AbstractAsyncContextManager[BaseCheckpointSaver[Any]]]:
-    """The async face of a saver that has both in one class."""
+def _as_async(
+    opener: Callable[[Location, bool], AbstractContextManager[BaseCheckpointSaver[Any]]],
+) -> Callable[[Location], AbstractAsyncContextManager[BaseCheckpointSaver[Any]]]:
+    """Return the async opener of a saver whose class serves both APIs."""
 
     @asynccontextmanager
     @functools.wraps(opener)
-    async def open_async(place: ThreadVersion) -> AsyncIterator[BaseCheckpointSaver[Any]]:
-        with opener(place, True) as saver:
+    async def open_async(location: Location) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+        with opener(location, True) as saver:
             yield saver
 
     return open_async
@@ -143,9 +143,9 @@ SAVERS = {
             title="references only",
             probe="benches.floor:ReferenceSaver",
             distribution="langgraph",
-            durability="none: keeps references, the cost of the graph itself",
+            durability="none: keeps references, to measure the graph itself",
             open=_floor,
-            open_async=_same(_floor),
+            open_async=_as_async(_floor),
             persistent=False,
         ),
         Saver(
@@ -155,7 +155,7 @@ SAVERS = {
             distribution="langgraph-checkpoint",
             durability="none: process memory",
             open=_memory,
-            open_async=_same(_memory),
+            open_async=_as_async(_memory),
             persistent=False,
         ),
         Saver(
@@ -195,16 +195,16 @@ SAVERS = {
             distribution="langgraph-lmdb",
             durability='every commit: sync="full" (the default)',
             open=_lmdb,
-            open_async=_same(_lmdb),
+            open_async=_as_async(_lmdb),
         ),
         Saver(
             name="lmdb-unflushed",
             title="LmdbSaver without flushes",
             probe="langgraph.checkpoint.lmdb:LmdbSaver",
             distribution="langgraph-lmdb",
-            durability='none: sync="off", to see what the disk costs',
+            durability='none: sync="off", to measure the cost of the disk',
             open=_lmdb_unflushed,
-            open_async=_same(_lmdb_unflushed),
+            open_async=_as_async(_lmdb_unflushed),
             on_demand=True,
         ),
     )

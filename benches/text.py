@@ -1,4 +1,4 @@
-"""Deterministic prose: it compresses like text that people and models write, about 3:1."""
+"""Deterministic prose that compresses about 3:1, like text of people and models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CODAS = ["", "", "", "n", "r", "s", "t", "l", "m", "nd", "st", "ng", "ck"]
 
 @functools.cache
 def _vocabulary() -> tuple[list[str], list[float]]:
-    """Words, and the cumulative weights of their frequencies (Zipf)."""
+    """Return words, and the cumulative weights of their frequencies (Zipf)."""
     rng = random.Random("vocabulary")
     words: dict[str, None] = {}
     while len(words) < _VOCABULARY:
@@ -30,13 +30,13 @@ def _vocabulary() -> tuple[list[str], list[float]]:
 
 
 class Writer:
-    """Text, lines and ids from a seed."""
+    """A generator of text, lines and ids from a seed."""
 
     def __init__(self, seed: object) -> None:
         self._rng = random.Random(str(seed))
 
     def prose(self, size: int) -> str:
-        """Sentences of exactly `size` ASCII characters."""
+        """Return sentences of exactly `size` ASCII characters."""
         words, stored_sizes = _vocabulary()
         sentences: list[str] = []
         missing = size
@@ -49,16 +49,17 @@ class Writer:
         return " ".join(sentences)[:size]
 
     def lines(self, size: int, width: int = 60) -> list[str]:
-        """Lines of `width` characters, `size` characters with their line feeds."""
+        """Return lines of `width` characters, `size` characters with line feeds."""
         text = self.prose(size)
         return [text[start : start + width - 1] for start in range(0, size, width)]
 
     def uuid(self) -> str:
+        """Return a random UUID."""
         return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
 
 
 class Slices:
-    """Unlike texts at little cost: a number, and a slice of a longer text."""
+    """A cheap generator of distinct texts: a number, and a slice of a longer text."""
 
     def __init__(self, seed: object, size: int) -> None:
         self._prose = Writer(seed).prose(200_000)
@@ -67,5 +68,6 @@ class Slices:
         self._size = size
 
     def next(self) -> str:
+        """Return the next text."""
         start = self._rng.randrange(len(self._prose) - self._size)
         return f"{next(self._count)} {self._prose[start : start + self._size]}"

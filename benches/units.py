@@ -1,4 +1,4 @@
-"""How the report writes seconds, bytes and rates."""
+"""Formatting of seconds, bytes and rates in the report."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _SCALES: dict[Unit, tuple[tuple[float, str], ...]] = {
 }
 
 
-def shown(value: float, unit: Unit) -> str:
-    """Three significant digits in the largest unit that is not above the value."""
+def format_value(value: float, unit: Unit) -> str:
+    """Return three significant digits in the largest unit that is not above the value."""
     scales = _SCALES[unit]
     factor, name = next((scale for scale in scales if value >= scale[0]), scales[-1])
     return f"{_digits(value / factor)} {name}"
 
 
 def _digits(value: float) -> str:
-    """Three significant digits, without an exponent."""
+    """Return three significant digits without an exponent."""
     if value >= 100 or value == 0:
         return f"{value:.0f}"
     decimals = 1 if value >= 10 else 2

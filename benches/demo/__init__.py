@@ -1,1 +1,1 @@
-"""A demonstration: an agent that is killed in mid-run, resumes, is approved, and branches."""
+"""A demo: an agent is killed while it runs, resumes, is approved, and branches."""

@@ -12,10 +12,10 @@ from benches.demo.story import tell
 
 
 def main() -> int:
-    """Tell the story; 0 when every claim in it held."""
+    """Run the demo; return 0 if every claim holds."""
     parser = argparse.ArgumentParser(prog="python -m benches.demo", description=__doc__)
     parser.add_argument(
-        "--keep", type=Path, metavar="FOLDER", help="work in this folder and leave it there"
+        "--keep", type=Path, metavar="FOLDER", help="work in this folder and keep it"
     )
     keep: Path | None = parser.parse_args().keep
     try:

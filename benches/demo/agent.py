@@ -32,7 +32,7 @@ OTHER_TASK = HumanMessage("Report on what the packages import instead.", id="tas
 
 
 class State(MessagesState):
-    """The conversation, the findings in short, and the report."""
+    """The state: the conversation, the findings, and the report."""
 
     outline: dict[str, Any]
     report: str
@@ -40,7 +40,7 @@ class State(MessagesState):
 
 
 def build(saver: BaseCheckpointSaver[Any], workspace: Workspace) -> CompiledStateGraph[Any]:
-    """The graph, checkpointed by `saver`, doing its work in `workspace`."""
+    """Return the graph. It stores checkpoints in `saver` and works in `workspace`."""
     model = ScriptedModel()
 
     def agent(state: State) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def build(saver: BaseCheckpointSaver[Any], workspace: Workspace) -> CompiledStat
 
 
 def _editor(workspace: Workspace) -> CompiledStateGraph[Any]:
-    """The subgraph that writes the report and asks a human before it may be published."""
+    """Return the subgraph that writes the report and asks a human for approval."""
 
     def outline(state: State) -> dict[str, Any]:
         workspace.begin("outline")
@@ -104,22 +104,22 @@ def _editor(workspace: Workspace) -> CompiledStateGraph[Any]:
 
 
 def start(graph: CompiledStateGraph[Any]) -> None:
-    """Give the agent its task and let it work until it ends or asks."""
+    """Start the agent and run it until it ends or asks a question."""
     graph.invoke({"messages": [TASK]}, CONFIG)
 
 
 def resume(graph: CompiledStateGraph[Any]) -> None:
-    """Go on where the last process stopped, however it stopped."""
+    """Continue where the last process stopped."""
     graph.invoke(None, CONFIG)
 
 
 def answer(graph: CompiledStateGraph[Any], words: str = "yes") -> None:
-    """Answer the question that the agent waits on."""
+    """Answer the question of the agent."""
     graph.invoke(Command(resume=words), CONFIG)
 
 
 def before_closer_look(graph: CompiledStateGraph[Any]) -> StateSnapshot:
-    """The checkpoint at which all the surveys were in and nothing else had been decided."""
+    """Return the checkpoint after the surveys, before the next decision."""
     return next(
         snapshot
         for snapshot in graph.get_state_history(CONFIG)
@@ -128,7 +128,7 @@ def before_closer_look(graph: CompiledStateGraph[Any]) -> StateSnapshot:
 
 
 def branch(graph: CompiledStateGraph[Any]) -> None:
-    """Give another task at that checkpoint, and see it through."""
+    """Start another task at that checkpoint, and run it to its end."""
     earlier = before_closer_look(graph)
     fork = graph.update_state(earlier.config, {"messages": [OTHER_TASK]}, as_node="tools")
     graph.invoke(None, fork)

@@ -1,4 +1,4 @@
-"""What the demo prints, and the claims that it checks while it prints them."""
+"""The output of the demo. A claim is checked before it is printed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class ClaimError(Exception):
-    """Something that the demo says does not hold."""
+    """A claim of the demo does not hold."""
 
 
 class Narrator:
-    """Prints numbered steps, what they show, and each claim once it has been checked."""
+    """A printer of numbered steps, their results, and checked claims."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, width=min(100, Console().width))
@@ -24,19 +24,26 @@ class Narrator:
         self.claims = 0
 
     def step(self, title: str, why: str) -> None:
+        """Print the title of the next step and its explanation."""
         self._steps += 1
         self._console.print()
         self._console.rule(f"[bold]{self._steps}. {title}", align="left")
         self._console.print(why, style="dim")
 
     def show(self, what: RenderableType) -> None:
+        """Print a table, a tree or a panel."""
         self._console.print(Padding(what, (1, 2, 0, 2)))
 
     def say(self, text: str) -> None:
+        """Print a line."""
         self._console.print(f"  {text}")
 
     def claim(self, text: str, holds: bool) -> None:
-        """Print the claim; one that does not hold ends the demo."""
+        """Print a claim.
+
+        Raises:
+            ClaimError: The claim does not hold.
+        """
         if not holds:
             raise ClaimError(text)
         self.claims += 1

@@ -1,7 +1,6 @@
-"""The agent's working folder, with a log of what its tasks really did.
+"""The working folder of the agent, with a log of what its tasks did.
 
-The log is outside the checkpoint store on purpose: it is how the demo knows that a finished task
-was not run again, whatever the store says.
+The log is independent of the checkpoint store. It proves that a finished task did not run again.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Effect(NamedTuple):
-    """One line of the log."""
+    """A line of the log."""
 
     pid: int
     event: str
@@ -25,7 +24,7 @@ class Effect(NamedTuple):
 
 
 class Workspace:
-    """A folder with the log and the published reports; tasks named in `held` hang in mid-work."""
+    """A folder with the log and the published reports. Tasks named in `held` never end."""
 
     def __init__(self, folder: Path, held: Iterable[str] = ()) -> None:
         self.folder = folder
@@ -33,19 +32,23 @@ class Workspace:
         folder.mkdir(parents=True, exist_ok=True)
 
     def begin(self, task: str) -> None:
+        """Log the beginning of a task. A held task waits forever."""
         self._log("begin", task)
         if task in self.held:
-            threading.Event().wait()  # as on a network call that never answers
+            threading.Event().wait()  # like a network call that never returns
 
     def end(self, task: str) -> None:
+        """Log the end of a task."""
         self._log("end", task)
 
     def publish(self, name: str, text: str) -> Path:
+        """Write a report and return its path."""
         path = self.folder / f"{name}.md"
         path.write_text(text, encoding="utf-8")
         return path
 
     def effects(self) -> list[Effect]:
+        """Return the lines of the log."""
         log = self.folder / "effects.jsonl"
         if not log.exists():
             return []

@@ -1,4 +1,4 @@
-"""What the demo looks at: the log of the tasks, the history, the stores' contents and size."""
+"""The evidence of the demo: the log of tasks, the history, and contents and size of stores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def per_process(workspace: Workspace, pid: int) -> dict[str, set[str]]:
-    """What a process did, by task."""
+    """Return the events of a process, by task."""
     done: dict[str, set[str]] = {}
     for effect in workspace.effects():
         if effect.pid == pid:
@@ -27,25 +27,29 @@ def per_process(workspace: Workspace, pid: int) -> dict[str, set[str]]:
 
 
 def finished(workspace: Workspace) -> Counter[str]:
+    """Count the ends of each task."""
     return Counter(effect.task for effect in workspace.effects() if effect.event == "end")
 
 
 def effects_table(workspace: Workspace, processes: dict[int, str]) -> Table:
-    table = Table("task", *(f"process {pid}, {fate}" for pid, fate in processes.items()), box=None)
+    """Return a table of tasks and processes."""
+    table = Table("task", *(f"process {pid}, {end}" for pid, end in processes.items()), box=None)
     done = {pid: per_process(workspace, pid) for pid in processes}
     for task in dict.fromkeys(task for tasks in done.values() for task in tasks):
         row = (done[pid].get(task, set()) for pid in processes)
-        table.add_row(task, *(fate(events) for events in row))
+        table.add_row(task, *(status(events) for events in row))
     return table
 
 
-def fate(events: set[str]) -> str:
+def status(events: set[str]) -> str:
+    """Return the status of a task in words."""
     if "end" in events:
         return "[green]done"
     return "[red]cut off" if events else ""
 
 
 def history_table(history: list[StateSnapshot]) -> Table:
+    """Return a table of checkpoints, oldest first."""
     table = Table("step", "next", "messages", "checkpoint", box=None)
     for snapshot in reversed(history):
         nodes = Counter(snapshot.next).items()
@@ -59,7 +63,7 @@ def history_table(history: list[StateSnapshot]) -> Table:
 
 
 def history_tree(history: list[StateSnapshot]) -> Tree:
-    """The checkpoints as a tree; a chain stays on one level, a fork opens one per branch."""
+    """Return the checkpoints as a tree with one level per fork."""
     children: dict[str | None, list[StateSnapshot]] = {}
     for snapshot in reversed(history):
         children.setdefault(checkpoint_id(snapshot.parent_config), []).append(snapshot)
@@ -68,8 +72,8 @@ def history_tree(history: list[StateSnapshot]) -> Tree:
     while open_ends:
         branch, snapshot = open_ends.pop(0)
         step, source = ((snapshot.metadata or {}).get(key) for key in ("step", "source"))
-        goes_on = f"next {snapshot.next[0]}" if snapshot.next else "end"
-        branch.add(f"step {step} ({source}): {goes_on}")
+        following_node = f"next {snapshot.next[0]}" if snapshot.next else "end"
+        branch.add(f"step {step} ({source}): {following_node}")
         following = children.get(checkpoint_id(snapshot.config), [])
         for number, child in enumerate(following):
             fork = len(following) > 1
@@ -78,11 +82,12 @@ def history_tree(history: list[StateSnapshot]) -> Tree:
 
 
 def checkpoint_id(config: Any) -> str | None:
+    """Return the checkpoint id of a config, or None."""
     return config["configurable"]["checkpoint_id"] if config else None
 
 
-def what_is_stored(saver: BaseCheckpointSaver[Any]) -> Counter[str]:
-    """The number of threads, checkpoints and pending writes."""
+def count_stored(saver: BaseCheckpointSaver[Any]) -> Counter[str]:
+    """Count the threads, checkpoints and pending writes."""
     stored = list(saver.list(None))
     return Counter(
         {
@@ -94,6 +99,6 @@ def what_is_stored(saver: BaseCheckpointSaver[Any]) -> Counter[str]:
 
 
 def disk(path: Path) -> int:
-    """The bytes that a file, or a folder's files, take on the disk."""
+    """Return the allocated bytes of a file, or of the files of a folder."""
     files = [path] if path.is_file() else path.iterdir()
     return sum(file.stat().st_blocks * 512 for file in files)

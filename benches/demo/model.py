@@ -1,7 +1,6 @@
-"""A chat model that follows a script: no network, no key, the same answers every time.
+"""A chat model that follows a script: no network, no key, equal answers in each run.
 
-It decides as a real one would, from nothing but the conversation: the task it was given last and
-the tool results that it has seen.
+It decides from the conversation alone: the last task and the tool results so far.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ if TYPE_CHECKING:
     from langchain_core.callbacks import CallbackManagerForLLMRun
 
 PACKAGES = 10
-READ_AT_ONCE = 4
+PARALLEL_READS = 4
 
 
 class ScriptedModel(BaseChatModel):
-    """Surveys the packages in parallel, then looks closer at what the task is about."""
+    """A model that surveys the packages in parallel, then reads what the task is about."""
 
     @property
     def _llm_type(self) -> str:
@@ -41,7 +40,7 @@ class ScriptedModel(BaseChatModel):
 
 
 def next_message(messages: Sequence[BaseMessage]) -> AIMessage:
-    """What to do next: call tools, or say that all is known."""
+    """Return the next tool calls, or a message that says that the work is done."""
     if not (listed := results(messages, "list_packages")):
         return _call("I need to know what there is.", [("list_packages", {"count": PACKAGES})])
     surveys = results(messages, "survey")
@@ -63,18 +62,18 @@ def next_message(messages: Sequence[BaseMessage]) -> AIMessage:
         return AIMessage("I have read the longest functions; the editor can write it up.")
     calls = [
         ("read_function", {key: function[key] for key in ("file", "line", "lines")})
-        for function in unread[:READ_AT_ONCE]
+        for function in unread[:PARALLEL_READS]
     ]
     return _call(f"{len(unread)} of the longest functions are still to be read.", calls)
 
 
 def task(messages: Sequence[BaseMessage]) -> str:
-    """The task given last."""
+    """Return the last task."""
     return next(str(m.content) for m in reversed(messages) if isinstance(m, HumanMessage))
 
 
 def results(messages: Sequence[BaseMessage], tool: str) -> list[Any]:
-    """What a tool has returned so far."""
+    """Return the results of a tool so far."""
     return [
         json.loads(str(message.content))
         for message in messages
@@ -83,7 +82,7 @@ def results(messages: Sequence[BaseMessage], tool: str) -> list[Any]:
 
 
 def import_counts(surveys: list[Any]) -> Counter[str]:
-    """How many files import each module."""
+    """Count the files that import each module."""
     counts: Counter[str] = Counter()
     for found in surveys:
         counts.update(found["imports"])

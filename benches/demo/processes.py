@@ -1,4 +1,4 @@
-"""The agent's processes, as the demo starts, watches and ends them."""
+"""The processes of the agent: start, watch and end them."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ if TYPE_CHECKING:
     from benches.demo.effects import Workspace
 
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE = 60.0  # seconds, for a machine that is busy
+TIMEOUT = 60.0  # seconds; long enough for a busy machine
 
 
 def spawn(workspace: Workspace, step: str, *held: str) -> subprocess.Popen[bytes]:
+    """Start a step in a new process; tasks named in `held` never end."""
     command = [sys.executable, "-m", "benches.demo.worker", str(workspace.folder), step, *held]
     return subprocess.Popen(command, cwd=REPOSITORY)
 
 
 def run(workspace: Workspace, step: str) -> int:
-    """Take a step in a new process; its process id."""
+    """Run a step in a new process and return its process id."""
     child = spawn(workspace, step)
     try:
-        if code := child.wait(PATIENCE):
+        if code := child.wait(TIMEOUT):
             raise ClaimError(f"the process for {step!r} ends well (it exited with {code})")
     finally:
         child.kill()
@@ -42,8 +43,12 @@ def wait_for_writes(
     child: subprocess.Popen[bytes],
     count: int,
 ) -> int:
-    """Look into the store until `count` parallel tasks are in it and the others have begun."""
-    deadline = time.monotonic() + PATIENCE
+    """Wait until the store has `count` parallel tasks and the others have begun.
+
+    Returns:
+        The number of stored tasks.
+    """
+    deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline and child.poll() is None:
         tasks = graph.get_state(CONFIG).tasks
         stored = sum(task.result is not None for task in tasks)

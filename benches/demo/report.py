@@ -1,4 +1,4 @@
-"""What the agent's editor makes of the tool results."""
+"""The report that the editor of the agent writes from tool results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def findings(messages: Sequence[BaseMessage]) -> dict[str, Any]:
-    """The facts of the report, computed from the tool results."""
+    """Compute the facts of the report from the tool results."""
     surveys = results(messages, "survey")
     facts = {
         "files": sum(found["files"] for found in surveys),
@@ -34,7 +34,7 @@ def findings(messages: Sequence[BaseMessage]) -> dict[str, Any]:
 
 
 def render(facts: dict[str, Any]) -> str:
-    """The report in Markdown."""
+    """Return the report in Markdown."""
     todos: dict[str, int] = facts["todos"]
     most = max(todos, key=lambda package: todos[package])
     if facts["subject"] == "imports":

@@ -1,4 +1,4 @@
-"""What the agent's tools work on: the standard library's own source files."""
+"""The data of the agent's tools: the source files of the standard library."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 STDLIB = Path(sysconfig.get_paths()["stdlib"])
 
-# Tests, generated tables and applications would drown the code that people import.
+# Tests, generated tables and applications are larger than the code that people import.
 NOT_SURVEYED = {"encodings", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "test", "tkinter"}
 NOT_SURVEYED |= {"__phello__", "distutils", "site-packages", "turtledemo", "venv"}
 
-# CPython 3.11 can fail with a SystemError when two threads parse at once (python/cpython#106905).
+# CPython 3.11 may raise SystemError when two threads parse in parallel (python/cpython#106905).
 _PARSER = threading.Lock()
 
 _TODO = re.compile(r"#.*\b(TODO|FIXME|XXX)\b")
@@ -28,7 +28,7 @@ _BRANCHES = (ast.If, ast.For, ast.While, ast.ExceptHandler, ast.BoolOp, ast.IfEx
 
 
 class Function(NamedTuple):
-    """One function or method, as the survey found it."""
+    """A function or method."""
 
     name: str
     file: str
@@ -38,7 +38,7 @@ class Function(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """What one package is made of."""
+    """The measurements of a package."""
 
     package: str
     files: int
@@ -49,7 +49,7 @@ class Survey(NamedTuple):
 
 
 def packages(count: int) -> list[str]:
-    """The largest packages of the standard library, largest first."""
+    """Return the largest packages of the standard library, largest first."""
     found = (
         path.parent for path in STDLIB.glob("*/__init__.py") if path.parent.name not in NOT_SURVEYED
     )
@@ -75,19 +75,19 @@ def survey(package: str) -> Survey:
 
 
 def function_source(file: str, line: int, lines: int) -> str:
-    """The text of one function."""
+    """Return the text of one function."""
     text = _text(STDLIB / file).split("\n")  # some sources have form feeds
     return "\n".join(text[line - 1 : line - 1 + lines])
 
 
 def depth(text: str) -> int:
-    """How deep the statements of a function are nested."""
+    """Return the nesting depth of the statements of a function."""
     statements = ast.walk(_parse(textwrap.dedent(text)))
     return max(node.col_offset for node in statements if isinstance(node, ast.stmt)) // 4
 
 
 def importers(module: str, inside: list[str]) -> list[str]:
-    """The files, among the packages given, that import a module."""
+    """Return the files of the given packages that import a module."""
     mention = re.compile(rf"\b(?:from|import)\b[^#\n]*\b{re.escape(module)}\b")  # parsing is slow
     texts = ((file, _text(file)) for package in inside for file in _files(package))
     return [
@@ -115,7 +115,7 @@ def _text(file: Path) -> str:
 
 
 def _imports(tree: ast.AST) -> set[str]:
-    """The top-level modules that a source file imports, each once."""
+    """Return the top-level modules that a source file imports."""
     modules: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""The story that the demo tells, one function per step."""
+"""The steps of the demo, one function per step."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from benches.demo import agent
 from benches.demo.effects import Workspace
 from benches.demo.evidence import (
     checkpoint_id,
+    count_stored,
     disk,
     effects_table,
     finished,
     history_table,
     history_tree,
     per_process,
-    what_is_stored,
 )
 from benches.demo.model import PACKAGES
 from benches.demo.processes import run, spawn, wait_for_writes
@@ -38,7 +38,11 @@ HELD = ("survey http", "survey logging", "survey xml")
 
 
 def tell(out: Narrator, folder: Path) -> None:
-    """Tell it, working in `folder`; raises `ClaimError` at the first claim that does not hold."""
+    """Run all steps in `folder`.
+
+    Raises:
+        ClaimError: A claim does not hold.
+    """
     workspace = Workspace(folder)
     with LmdbSaver(folder / "store") as saver:
         graph = agent.build(saver, workspace)
@@ -47,17 +51,17 @@ def tell(out: Narrator, folder: Path) -> None:
         _answer(out, workspace, graph)
         _walk_history(out, graph)
         _branch(out, workspace, graph)
-        held = what_is_stored(saver)
+        held = count_stored(saver)
     _compare(out, folder, held)
 
 
 def _start_and_kill(out: Narrator, workspace: Workspace, graph: CompiledStateGraph[Any]) -> int:
     out.step(
         "An agent works, and is killed",
-        "A process of its own runs an agent that surveys Python's standard library: one tool call\n"
+        "A separate process runs an agent that surveys Python's standard library: one tool call\n"
         f"for each of {PACKAGES} packages, in parallel. {len(HELD)} of the calls hang. This process"
-        " opens the same store and\nwatches; once the others are stored it kills the agent with"
-        " SIGKILL, which nothing can catch.",
+        " opens the same store and\nwatches. When the others are stored, it kills the agent with"
+        " SIGKILL, which cannot be caught.",
     )
     child = spawn(workspace, "start", *HELD)
     try:
@@ -88,8 +92,8 @@ def _resume(
     out.step(
         "A new process resumes",
         "`graph.invoke(None, config)` in a fresh process. Each finished task is in the store as a\n"
-        "pending write of its checkpoint, so only the unfinished ones may run. The log says what\n"
-        "really ran: it is a plain file that the tools write to, not the store.",
+        "pending write of its checkpoint, so only the unfinished ones may run. The log shows what\n"
+        "ran: it is a plain file that the tools write, independent of the store.",
     )
     child = run(workspace, "resume")
     out.show(effects_table(workspace, {killed: "killed", child: "resumed"}))
@@ -99,7 +103,7 @@ def _resume(
     out.claim(f"the {len(HELD)} unfinished ones did", set(HELD) <= set(after))
     snapshot = graph.get_state(agent.CONFIG)
     out.claim(
-        "the agent went on to its question, inside a subgraph, and the process ended there",
+        "the agent reached its question, inside a subgraph, and the process ended there",
         snapshot.next == ("editor",) and len(snapshot.interrupts) == 1,
     )
 
@@ -108,7 +112,7 @@ def _answer(out: Narrator, workspace: Workspace, graph: CompiledStateGraph[Any])
     out.step(
         "A human approves",
         "No process is waiting: the question is in the store. It may be answered in an hour or in\n"
-        'a year, here by a third process: `graph.invoke(Command(resume="yes"), config)`.',
+        'a year. Here a third process answers it: `graph.invoke(Command(resume="yes"), config)`.',
     )
     question = graph.get_state(agent.CONFIG).interrupts[0].value
     out.show(Panel(Markdown(question["report"]), title=question["question"], title_align="left"))
@@ -131,7 +135,7 @@ def _answer(out: Narrator, workspace: Workspace, graph: CompiledStateGraph[Any])
 def _walk_history(out: Narrator, graph: CompiledStateGraph[Any]) -> None:
     out.step(
         "Its history",
-        "Every superstep left a checkpoint. The kill left no trace: the step it hit is one step.",
+        "Every superstep has a checkpoint. The interrupted superstep has one, like any other.",
     )
     history = list(graph.get_state_history(agent.CONFIG))
     out.show(history_table(history))
@@ -149,7 +153,7 @@ def _branch(out: Narrator, workspace: Workspace, graph: CompiledStateGraph[Any])
     out.step(
         "Another branch",
         "Back to the checkpoint after the surveys, with another task: `update_state` there, then\n"
-        "`invoke`. The new branch shares all that came before; the old one stays as it was.",
+        "`invoke`. The new branch shares all earlier checkpoints. The old branch does not change.",
     )
     tip = graph.get_state(agent.CONFIG)
     before = finished(workspace)
@@ -168,9 +172,9 @@ def _branch(out: Narrator, workspace: Workspace, graph: CompiledStateGraph[Any])
 
 def _compare(out: Narrator, folder: Path, held: Counter[str]) -> None:
     out.step(
-        "What it takes",
-        "The same run, not killed, on SqliteSaver: the same graph and steps, the disk that each\n"
-        "store holds when it is closed.",
+        "The disk it needs",
+        "The same run on SqliteSaver, without the kill: the disk that each store occupies after\n"
+        "it is closed.",
     )
     elsewhere = Workspace(folder / "with-sqlite")
     with SqliteSaver.from_conn_string(str(elsewhere.folder / "store.sqlite")) as saver:
@@ -178,7 +182,7 @@ def _compare(out: Narrator, folder: Path, held: Counter[str]) -> None:
         agent.start(graph)
         agent.answer(graph)
         agent.branch(graph)
-        there = what_is_stored(saver)
+        there = count_stored(saver)
     ours = disk(folder / "store")
     theirs = sum(disk(file) for file in elsewhere.folder.glob("store.sqlite*"))
     table = Table("", "LmdbSaver", "SqliteSaver", box=None)

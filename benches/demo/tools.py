@@ -1,4 +1,4 @@
-"""The agent's tools: each reads real files and returns JSON, as tools do."""
+"""The tools of the agent: each reads real files and returns JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def make_tools(workspace: Workspace) -> list[BaseTool]:
-    """The tools, each of which logs in `workspace` that it began and that it ended."""
+    """Return the tools. Each logs its beginning and its end in `workspace`."""
 
     @tool
     def list_packages(count: int) -> str:

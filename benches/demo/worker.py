@@ -1,4 +1,4 @@
-"""One step of the agent in a process of its own: `-m benches.demo.worker FOLDER STEP [HELD...]`."""
+"""A process that runs one step: `python -m benches.demo.worker FOLDER STEP [HELD...]`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STEPS = {"start": agent.start, "resume": agent.resume, "answer": agent.answer}
 
 
 def main(folder: Path, step: str, held: list[str]) -> None:
-    """Take one step on the store in `folder`; tasks named in `held` never come back."""
+    """Run one step on the store in `folder`; tasks named in `held` never end."""
     with LmdbSaver(folder / "store") as saver:
         STEPS[step](agent.build(saver, Workspace(folder, held)))
 

@@ -1,4 +1,4 @@
-"""Every workload, in the order of the report."""
+"""All workloads, in the order of the report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tool-calling agent's conversation: four messages and five checkpoints a turn."""
+"""A conversation with a tool-calling agent: four messages and five checkpoints per turn."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ METRICS = (
 
 
 def fill(saver: BaseCheckpointSaver[Any], script: Script) -> None:
-    """Hold the whole conversation, unmeasured."""
+    """Run the whole conversation without measuring it."""
     graph = build_agent(script, saver)
     for thread_id, number in script:
         ask(graph, script, thread_id, number)
 
 
-def converse(bench: Bench, turns: int, state: type[Any] = MessagesState) -> Result:
+def run_chat(bench: Bench, turns: int, state: type[Any] = MessagesState) -> Result:
+    """Measure a conversation, and reading its state at the end."""
     script = write_script(THREAD, range(turns))
     result = Result()
     disk: list[tuple[float, float]] = []
@@ -47,7 +48,7 @@ def converse(bench: Bench, turns: int, state: type[Any] = MessagesState) -> Resu
         for number in range(turns):
             times.append(elapsed(partial(ask, graph, script, THREAD, number)))
             if (number + 1) % max(1, turns // _DISK_SAMPLES) == 0:
-                used = allocated(bench.place.directory) - bench.place.baseline
+                used = allocated(bench.location.directory) - bench.location.baseline
                 disk.append((number + 1, used))
                 bench.progress((number + 1) / turns)
         reads = latencies([partial(graph.get_state, thread(THREAD))] * _READS)
@@ -62,7 +63,7 @@ def converse(bench: Bench, turns: int, state: type[Any] = MessagesState) -> Resu
 
 
 def _run(bench: Bench, factor: int) -> Result:
-    return converse(bench, factor * bench.size(TURNS, QUICK_TURNS))
+    return run_chat(bench, factor * bench.size(TURNS, QUICK_TURNS))
 
 
 WORKLOADS = tuple(

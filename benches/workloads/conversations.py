@@ -1,4 +1,4 @@
-"""Concurrent conversations on one event loop, and how long they keep it from its other work."""
+"""Concurrent conversations on one event loop, and the delay of other tasks on it."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ _TICK = 0.001
 
 
 async def _tick(lags: list[float]) -> None:
-    """Note by how much later than asked the loop comes back."""
+    """Record how much longer than requested a sleep on the loop takes."""
     while True:
         start = time.perf_counter()
         await asyncio.sleep(_TICK)
         lags.append(time.perf_counter() - start - _TICK)
 
 
-async def _converse(bench: Bench, script: Script, threads: list[str]) -> Result:
+async def _run_all(bench: Bench, script: Script, threads: list[str]) -> Result:
     result = Result()
     lags: list[float] = []
     async with bench.open_async() as saver:
         graph = build_agent(script, saver, asynchronous=True)
 
-        async def hold(thread_id: str) -> None:
+        async def run_conversation(thread_id: str) -> None:
             for number in range(_TURNS):
                 await aask(graph, script, thread_id, number)
 
         ticker = asyncio.create_task(_tick(lags))
         start = time.perf_counter()
-        await asyncio.gather(*map(hold, threads))
+        await asyncio.gather(*map(run_conversation, threads))
         wall = time.perf_counter() - start
         ticker.cancel()
     result.metrics["turns"] = len(threads) * _TURNS / wall
@@ -48,7 +48,7 @@ def _run(bench: Bench) -> Result:
     script: Script = {}
     for thread_id in threads:
         script |= write_script(thread_id, range(_TURNS))
-    return asyncio.run(_converse(bench, script, threads))
+    return asyncio.run(_run_all(bench, script, threads))
 
 
 WORKLOAD = Workload(
@@ -61,6 +61,6 @@ WORKLOAD = Workload(
         Metric("lag_max", "loop lag max", "s"),
     ),
     run=_run,
-    face="async",
+    api="async",
     repeat=3,
 )

@@ -1,4 +1,4 @@
-"""The chat over a DeltaChannel: checkpoints hold no messages, reads replay the writes."""
+"""The chat with a DeltaChannel: checkpoints contain no messages, reads replay the writes."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -9,7 +9,7 @@ from langgraph.channels import DeltaChannel
 from typing_extensions import TypedDict
 
 from benches.model import Bench, Result, Workload
-from benches.workloads.chat import METRICS, QUICK_TURNS, TURNS, converse
+from benches.workloads.chat import METRICS, QUICK_TURNS, TURNS, run_chat
 
 
 def _extend(
@@ -23,7 +23,7 @@ class _State(TypedDict):
 
 
 def _run(bench: Bench) -> Result:
-    return converse(bench, bench.size(TURNS, QUICK_TURNS), _State)
+    return run_chat(bench, bench.size(TURNS, QUICK_TURNS), _State)
 
 
 WORKLOAD = Workload("delta", f"DeltaChannel chat, {TURNS} turns", METRICS, _run)

@@ -1,4 +1,4 @@
-"""One long text that a client hands in and the graph edits in its middle."""
+"""One long text that a client passes in and the graph edits in the middle."""
 
 from __future__ import annotations
 

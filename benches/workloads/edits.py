@@ -1,4 +1,4 @@
-"""A graph of one node that is invoked once for every edit of what its state holds."""
+"""A graph with one node, invoked once for each edit of its state."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run_edits(
     inputs: Iterable[dict[str, Any]],
     steps: int,
 ) -> Result:
-    """Store `start`, then time one invocation of the node `edit` for each of the inputs."""
+    """Store `start`, then measure one invocation of the node `edit` per input."""
     builder: Any = StateGraph(state)
     builder.add_node("edit", edit)
     builder.add_edge(START, "edit")
@@ -49,7 +49,7 @@ def run_edits(
         for step, given in enumerate(inputs, start=1):
             times.append(elapsed(partial(graph.invoke, given, config, durability="sync")))
             if step % max(1, steps // _DISK_SAMPLES) == 0:
-                disk.append((step, allocated(bench.place.directory) - bench.place.baseline))
+                disk.append((step, allocated(bench.location.directory) - bench.location.baseline))
                 bench.progress(step / steps)
     result.metrics["wall"] = sum(times)
     result.latency("step", times)

@@ -1,4 +1,4 @@
-"""A coding agent's files: one line of one among many changes a step."""
+"""The files of a coding agent: one line of one file changes per step."""
 
 from __future__ import annotations
 

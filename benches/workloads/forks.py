@@ -1,4 +1,4 @@
-"""A long chat that is taken up fifty times: within its thread, and as threads of their own."""
+"""A long chat that is continued fifty times: in its thread, and in new threads."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 _FORKS = 50
 
 
-def _filled(bench: Bench) -> tuple[Result, int]:
+def _fill_store(bench: Bench) -> tuple[Result, int]:
     turns = bench.size(TURNS, QUICK_TURNS)
     result = Result()
     with bench.open() as saver:
         fill(saver, write_script(THREAD, range(turns)))
-    result.metrics["one"] = allocated(bench.place.directory) - bench.place.baseline
+    result.metrics["one"] = allocated(bench.location.directory) - bench.location.baseline
     return result, turns
 
 
 def _run_branches(bench: Bench) -> Result:
-    """As LangGraph forks: runs that begin at a checkpoint, each with a turn of its own."""
-    result, turns = _filled(bench)
+    """Measure forks as LangGraph makes them: runs that begin at a checkpoint."""
+    result, turns = _fill_store(bench)
     scripts: list[Script] = []
     for number in range(_FORKS):
         (turn,) = write_script(f"fork-{number}", range(1)).values()
@@ -43,17 +43,21 @@ def _run_branches(bench: Bench) -> Result:
         assert tip is not None
         graphs = [build_agent(script, saver) for script in scripts]
 
-        def take_up(number: int) -> None:
+        def continue_chat(number: int) -> None:
             asked = question(scripts[number], THREAD, turns)
             graphs[number].invoke(asked, tip.config, durability="sync")
 
-        result.metrics["wall"] = sum(latencies(partial(take_up, n) for n in range(_FORKS)))
+        result.metrics["wall"] = sum(latencies(partial(continue_chat, n) for n in range(_FORKS)))
     record_disk(bench, result)
     return result
 
 
-def _forking(saver: BaseCheckpointSaver[Any]) -> Callable[[RunnableConfig, str], object]:
-    """How this saver makes a new thread of the chat."""
+def _fork_method(saver: BaseCheckpointSaver[Any]) -> Callable[[RunnableConfig, str], object]:
+    """Return the method that makes a new thread from the chat.
+
+    Raises:
+        UnsupportedError: The saver has no such method.
+    """
     fork: Callable[[RunnableConfig, str], object] | None = getattr(saver, "fork", None)
     if fork is not None:
         return fork
@@ -64,10 +68,10 @@ def _forking(saver: BaseCheckpointSaver[Any]) -> Callable[[RunnableConfig, str],
 
 def _run_threads(bench: Bench) -> Result:
     with bench.open() as saver:
-        _forking(saver)  # or there is nothing to measure
-    result, turns = _filled(bench)
+        _fork_method(saver)  # raises if the saver has no such method
+    result, turns = _fill_store(bench)
     targets = [f"fork-{number}" for number in range(_FORKS)]
-    # A fork's next turn is the one after those that it took over.
+    # The next turn of a fork has the number after the copied turns.
     script: Script = {}
     for target in targets:
         script |= write_script(target, range(turns, turns + 1))
@@ -75,7 +79,7 @@ def _run_threads(bench: Bench) -> Result:
         if not bench.saver.persistent:
             fill(saver, write_script(THREAD, range(turns)))
         graph = build_agent(script, saver)
-        fork = _forking(saver)
+        fork = _fork_method(saver)
         forks = latencies(partial(fork, thread(THREAD), target) for target in targets)
         result.latency("fork", forks)
         asked = latencies(partial(ask, graph, script, target, turns) for target in targets)
@@ -99,7 +103,7 @@ WORKLOADS = (
     ),
     Workload(
         name="fork-threads",
-        title="The same, each fork a thread of its own (fork, or copy_thread)",
+        title=f"{_FORKS} forks of the {TURNS}-turn chat as new threads (fork, or copy_thread)",
         metrics=(Metric("fork_p50", "one fork, p50", "s"), *_METRICS),
         run=_run_threads,
     ),

@@ -1,4 +1,4 @@
-"""Reading a whole chat back from a store that was just opened."""
+"""Reading a whole chat from a store that was just opened."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _filled(bench: Bench) -> Iterator[BaseCheckpointSaver[Any]]:
 
 
 def _consume(bench: Bench, checkpoints: Iterable[object]) -> None:
-    """Take one after the other, keeping none."""
+    """Iterate over the checkpoints and keep none."""
     expected = bench.size(_CHECKPOINTS, _QUICK_CHECKPOINTS)
     count = 0
     for count, _ in enumerate(checkpoints, start=1):
@@ -74,7 +74,7 @@ _PEAK = Metric("peak", "peak memory over idle", "B")
 WORKLOADS = (
     Workload(
         name="history",
-        title=f"get_state_history of the {TURNS}-turn chat, {_CHECKPOINTS} checkpoints at once",
+        title=f"get_state_history of the {TURNS}-turn chat, all {_CHECKPOINTS} checkpoints",
         metrics=(
             Metric("first_get_state", "first get_state", "s"),
             Metric("history", "get_state_history", "s"),

@@ -1,4 +1,4 @@
-"""Single calls of the protocol on one thread."""
+"""Single calls of the saver on one thread."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _run(bench: Bench) -> Result:
         for position, (name, (size, count)) in enumerate(_SIZES.items()):
             count //= bench.size(1, _QUICK_DIVISOR)
             prose = Writer(name)
-            # Every text is new, so that no saver gains from having seen it.
+            # Each text is new, so that a saver cannot share it with an earlier one.
             texts = [prose.prose(size) for _ in range(count)]
             thread = ThreadWriter(saver, name)
             thread.put("")

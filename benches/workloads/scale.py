@@ -1,4 +1,4 @@
-"""Whether the size of the store shows: the same calls among a thousand and a million."""
+"""The effect of the size of the store: equal calls among 1,000 to 1,000,000 checkpoints."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 SIZES = {"scale-1k": 1000, "scale-10k": 10_000, "scale-100k": 100_000, "scale-1m": 1_000_000}
 _QUICK_DIVISOR = 10
 _GROUP = 10
-"""Of ten checkpoints nine make a thread of their own, the tenth is the long thread's."""
+"""Checkpoints per group: nine form a new thread, the tenth belongs to the long thread."""
 _LONG = "long"
 _TEXT_SIZE = 500
 _CALLS = 100
-"""On as many threads: one that is met again is cached, which is likelier in a small store."""
+"""Calls, each on another thread: a thread that was read before is cached."""
 _FILTERS, _LONG_LISTS = 9, 30
-"""Fewer: some savers read all checkpoints, or all of the thread."""
+"""Fewer calls: some savers read all checkpoints, or the whole thread."""
 
 
 def _short(number: int) -> str:
@@ -49,8 +49,8 @@ def _prepare(bench: Bench, total: int) -> None:
         _fill(bench, saver, total // bench.size(1, _QUICK_DIVISOR))
 
 
-def _filters(saver: BaseCheckpointSaver[Any]) -> bool:
-    """Whether the saver heeds a filter: one that does not would list everything."""
+def _supports_filters(saver: BaseCheckpointSaver[Any]) -> bool:
+    """Return True if the saver supports filters. One that ignores a filter lists everything."""
     return not [*saver.list(None, filter={"run_id": "none"}, limit=1)]
 
 
@@ -85,7 +85,7 @@ def _run(bench: Bench, total: int) -> Result:
             assert len([*saver.list(thread(thread_id), limit=5)]) == 5
 
         result.latency("get", latencies(partial(get, name) for name in chosen))
-        if _filters(saver):
+        if _supports_filters(saver):
             run_ids = [f"run-{rng.randrange(total // _GROUP)}" for _ in range(_FILTERS)]
             result.latency("filter", latencies(partial(_run_of, saver, name) for name in run_ids))
         if hasattr(saver, "threads"):
@@ -106,7 +106,7 @@ _METRICS = (
     Metric("get_p50", "get p50", "s"),
     Metric("get_p99", "get p99", "s"),
     Metric("list_p50", "list(limit=5) p50", "s"),
-    Metric("list_long_p50", "the same of the long thread", "s"),
+    Metric("list_long_p50", "list(limit=5) of the long thread, p50", "s"),
     Metric("put_p50", "put p50", "s"),
     Metric("put_p99", "put p99", "s"),
     Metric("put_long_p50", "put to the long thread p50", "s"),

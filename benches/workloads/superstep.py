@@ -1,4 +1,4 @@
-"""What one superstep of a small graph costs."""
+"""The cost of one superstep of a small graph."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _NODES = ("first", "second", "third")
 _SUPERSTEPS = len(_NODES) + 2
-"""Each stores a checkpoint: the input, the entry, and the nodes."""
+"""Checkpoints of an invocation: the input, the entry, and one per node."""
 _STATE_SIZE = 1000
 _INVOCATIONS, _QUICK_INVOCATIONS = 300, 50
 _WARM_UP = 5

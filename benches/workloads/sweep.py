@@ -1,4 +1,4 @@
-"""Removing what has expired, and what the writers notice of it."""
+"""Deleting expired checkpoints, and the effect on writers."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def _expire(saver: Any, names: list[str]) -> None:
 def _run(bench: Bench) -> Result:
     count = bench.size(_THREADS, _QUICK_THREADS)
     alone = [f"alone-{number}" for number in range(count)]
-    meanwhile = [f"meanwhile-{number}" for number in range(count)]
+    later = [f"later-{number}" for number in range(count)]
     texts = Slices("puts", _TEXT_SIZE)
     result = Result()
     saver: Any
     with bench.open(durable=False) as saver:
         if not hasattr(saver, "sweep"):
             raise UnsupportedError("has no sweep")
-        _fill(saver, alone + meanwhile)
+        _fill(saver, alone + later)
         _expire(saver, alone)
     with bench.open() as saver, ThreadPoolExecutor(1) as pool:
         writer = ThreadWriter(saver, "writer")
@@ -55,7 +55,7 @@ def _run(bench: Bench) -> Result:
         puts = bench.size(_PUTS, _QUICK_PUTS)
         quiet = latencies(partial(writer.put, texts.next()) for _ in range(puts))
         result.latency("quiet", quiet)
-        _expire(saver, meanwhile)
+        _expire(saver, later)
         sweeping = pool.submit(saver.sweep)
         during: list[float] = []
         while not sweeping.done() or len(during) < 2:
@@ -72,7 +72,7 @@ WORKLOAD = Workload(
         Metric("sweep", "expired checkpoints swept", "1/s"),
         Metric("quiet_p99", "put p99 without a sweep", "s"),
         Metric("during_p99", "put p99 during a sweep", "s"),
-        Metric("disturbance", "the difference", "s"),
+        Metric("disturbance", "difference of put p99", "s"),
     ),
     run=_run,
 )

@@ -1,4 +1,4 @@
-"""Durable throughput of many threads, each on a conversation of its own."""
+"""Durable throughput of many threads, each on its own conversation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TEXT_SIZE = 500
 def _work(
     saver: BaseCheckpointSaver[Any], name: str, barrier: Barrier, seconds: float
 ) -> list[float]:
-    """Put, put_writes and get until time is up; the seconds that each round took."""
+    """Run put, put_writes and get until the time is over; return the seconds of each round."""
     texts = Slices(name, _TEXT_SIZE)
     thread = ThreadWriter(saver, name)
     times: list[float] = []

@@ -9,12 +9,13 @@ from langgraph.checkpoint.lmdb.engine import counts, time_index
 from langgraph.checkpoint.lmdb.engine.chunks import ThreadVersion
 from langgraph.checkpoint.lmdb.engine.counts import Counts
 from langgraph.checkpoint.lmdb.engine.time_index import INDEX_LAG_MS
-from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 
@@ -178,6 +179,34 @@ def create(writer: Writer, thread_id: str, now: int) -> Thread:
     thread = Thread(number, thread_id, created=now, updated=now, indexed_at=now)
     write_namespace(writer, thread, "", ROOT)
     return thread
+
+
+def set_ttl(writer: Writer, thread_id: str, ttl: int | None, options: StoreOptions) -> None:
+    """Give a thread its own TTL.
+
+    Args:
+        writer: The write transaction.
+        thread_id: The thread.
+        ttl: Milliseconds, or `time_index.NEVER`. None: the TTL of the saver's policy.
+        options: The store's.
+
+    Raises:
+        ThreadNotFoundError: There is no such thread.
+    """
+    thread = options.find_thread(writer, thread_id)
+    if thread is None or not thread.checkpoints:
+        raise ThreadNotFoundError("there is no such thread", thread_id=thread_id)
+    thread.ttl = ttl
+    thread.ttl_applied = False
+    save(writer, thread)
+
+
+def record_read(writer: Writer, thread_id: str, options: StoreOptions) -> None:
+    """Count a read as activity of a thread; an unknown one is no error."""
+    thread = options.find_thread(writer, thread_id)
+    if thread is not None:
+        thread.touch(options.now())
+        save(writer, thread)
 
 
 def save(writer: Writer, thread: Thread) -> None:

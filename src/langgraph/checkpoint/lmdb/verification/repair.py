@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from langgraph.checkpoint.lmdb.engine import counts, garbage, store, sweep, threads
+from langgraph.checkpoint.lmdb.engine import counts, garbage, leases, store, threads
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError, ReadOnlyError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.verification import (
@@ -211,6 +211,6 @@ def _restore_store(writer: Writer) -> None:
         sealed = envelope.seal(keys.NEXT_THREAD, envelope.pack(payload, None))
         writer.put(keys.NEXT_THREAD, sealed)
     try:
-        sweep.sweeper(writer)
+        leases.read(writer)
     except IntegrityError:
         writer.delete(keys.SWEEP_LEASE)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import counts, garbage, sweep, threads, time_index
+from langgraph.checkpoint.lmdb.engine import counts, garbage, leases, threads, time_index
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.ranges import ChunkSet
@@ -135,10 +135,10 @@ def of_store(reader: Reader) -> list[Problem]:
     attempt(keys.COUNTS, check_counts)
     attempt(keys.NEXT_THREAD, check_next)
 
-    def check_sweeper() -> None:
-        sweep.sweeper(reader)
+    def check_lease() -> None:
+        leases.read(reader)
 
-    attempt(keys.SWEEP_LEASE, check_sweeper)
+    attempt(keys.SWEEP_LEASE, check_lease)
     return found
 
 

@@ -58,7 +58,7 @@ def bounds(draw: st.DrawFn) -> bytes:
     key = draw(keys() if how in ("key", "behind") else heads())
     if how == "behind":
         return key + b"\x00"
-    return plain_keys.after(key) if how == "after" and key.strip(b"\xff") else key
+    return plain_keys.prefix_end(key) if how == "after" and key.strip(b"\xff") else key
 
 
 @st.composite
@@ -66,7 +66,7 @@ def ranges(draw: st.DrawFn) -> tuple[bytes, bytes]:
     """Any two bounds, or those of all that begins with the same bytes."""
     head = draw(heads())
     if head.strip(b"\xff") and draw(st.booleans()):
-        return head, plain_keys.after(head)
+        return head, plain_keys.prefix_end(head)
     return draw(bounds()), draw(bounds())
 
 

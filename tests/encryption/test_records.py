@@ -146,7 +146,7 @@ def test_a_record_that_is_not_encrypted_is_refused(store: EncryptedStore, key: b
             get(store, key)
         assert caught.value.record == key.hex()
         with store.read() as reader, pytest.raises(PlaintextRecordError):
-            list(reader.range(key[:1], keys.after(key[:1])))
+            list(reader.range(key[:1], keys.prefix_end(key[:1])))
         put_raw(store, name, None)
     assert get(store, key) is None
 
@@ -162,7 +162,7 @@ def test_a_changed_key_is_no_key_any_more_but_can_be_seen_and_deleted(
     put_raw(store, name, None)
     assert get(store, key) is None
     with store.read() as reader:
-        assert list(reader.keys(key[:1], keys.after(key[:1]))) == [wrong]
+        assert list(reader.keys(key[:1], keys.prefix_end(key[:1]))) == [wrong]
         with pytest.raises(DamagedError, match="key does not decrypt"):
             reader.get(wrong)
     assert store.write(lambda writer: writer.delete(wrong))
@@ -180,7 +180,7 @@ def test_iteration_over_private_keys_follows_changes(
         for name in names:
             writer.put(name, name)
         seen = []
-        for key, value in writer.range(head, keys.after(head), reverse=reverse):
+        for key, value in writer.range(head, keys.prefix_end(head), reverse=reverse):
             assert key == value
             seen.append(key[-1:])
             if key == names[2]:

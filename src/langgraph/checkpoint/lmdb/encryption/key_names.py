@@ -114,7 +114,7 @@ class KeyNameCipher:
                 return
             if zone >= stop:
                 break
-            end = keys.after(zone) if zone in ENCRYPTED_KINDS else zone + b"\x00"
+            end = keys.prefix_end(zone) if zone in ENCRYPTED_KINDS else zone + b"\x00"
             if end <= start:
                 continue
             if start < zone:
@@ -132,10 +132,10 @@ class KeyNameCipher:
         if found is not None and found[1] is not None:
             end = found[0] + found[1]
             whole = start[:end]
-            if len(start) >= end and stop <= keys.after(whole):
+            if len(start) >= end and stop <= keys.prefix_end(whole):
                 stored = self.stored(whole)
                 inside = stop.startswith(whole)
-                high = stored + stop[end:] if inside else keys.after(stored)
+                high = stored + stop[end:] if inside else keys.prefix_end(stored)
                 return RangePart(start, stop, stored + start[end:], high, whole, stored)
         low, high = stored_bounds(start, stop)
         return RangePart(start, stop, low, high, None, b"")
@@ -153,7 +153,7 @@ def visible_head(key: bytes) -> bytes:
 def stored_bounds(start: bytes, stop: bytes) -> tuple[bytes, bytes]:
     """A range of stored keys that has all those of a range of plain keys within one letter."""
     end = visible_head(stop)
-    return visible_head(start), stop if end == stop else keys.after(end)
+    return visible_head(start), stop if end == stop else keys.prefix_end(end)
 
 
 def _pad(text: bytes) -> bytes:

@@ -32,7 +32,7 @@ def copy_thread(writer: Writer, source_id: str, target_id: str, options: StoreOp
         threads.write_namespace(writer, target, name, namespace)
         for record in checkpoints.in_namespace(writer, source.number, namespace):
             checkpoints.write(writer, target.number, namespace, record, options.level)
-        for kind in (b"w", b"h"):
+        for kind in (keys.Kind.WRITES, keys.Kind.COMPACTED):
             _copy_records(
                 writer,
                 keys.of_namespace(kind, source.number, namespace),
@@ -166,6 +166,6 @@ def _copy_checkpoint(
 
 
 def _copy_records(writer: Writer, source: bytes, target: bytes) -> None:
-    for key, record in list(writer.range(source, keys.after(source))):
+    for key, record in list(writer.range(source, keys.prefix_end(source))):
         new_key = target + key[len(source) :]
         writer.put(new_key, envelope.reseal(key, new_key, record))

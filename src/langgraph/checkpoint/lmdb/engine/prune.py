@@ -65,9 +65,9 @@ def _purge(writer: Writer, thread: Thread, budget: int | None) -> bool:
             for term in record.thread_terms:
                 writer.delete(keys.thread_with_term(term, number))
             left = None if left is None else left - 1
-    for kind in (b"k", b"w", b"h"):
+    for kind in (keys.Kind.CHILD, keys.Kind.WRITES, keys.Kind.COMPACTED):
         prefix = keys.of_thread(kind, number)
-        deleted = garbage.delete_up_to(writer, prefix, keys.after(prefix), left)
+        deleted = garbage.delete_up_to(writer, prefix, keys.prefix_end(prefix), left)
         left = None if left is None else left - deleted
     if left != 0:
         deleted = garbage.free_chunks(writer, thread, left)
@@ -75,7 +75,7 @@ def _purge(writer: Writer, thread: Thread, budget: int | None) -> bool:
     if left == 0:
         return False
     prefix = keys.namespaces(number)
-    writer.delete_range(prefix, keys.after(prefix))
+    writer.delete_range(prefix, keys.prefix_end(prefix))
     threads.remove_tombstone(writer, thread)
     return True
 
@@ -236,7 +236,7 @@ def _collect_and_save(writer: Writer, thread: Thread) -> None:
         for name, number in threads.namespaces(writer, thread)
         if not any(
             True
-            for kind in (b"c", b"w")
+            for kind in (keys.Kind.CHECKPOINT, keys.Kind.WRITES)
             for _ in writer.keys(*_bounds(keys.of_namespace(kind, thread.number, number)))
         )
     }
@@ -251,4 +251,4 @@ def _collect_and_save(writer: Writer, thread: Thread) -> None:
 
 
 def _bounds(prefix: bytes) -> tuple[bytes, bytes]:
-    return prefix, keys.after(prefix)
+    return prefix, keys.prefix_end(prefix)

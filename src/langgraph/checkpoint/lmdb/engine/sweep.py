@@ -139,7 +139,7 @@ def _sweep_thread(
 def next_tombstone(reader: Reader, behind: int) -> int | None:
     """Return the number of the next thread that is deleted but not purged, above `behind`."""
     start = keys.tombstone(behind) + b"\x00"
-    for key in reader.keys(start, keys.after(keys.TOMBSTONE)):
+    for key in reader.keys(start, keys.prefix_end(keys.Kind.TOMBSTONE)):
         with suppress(DamagedError):  # skip malformed keys
             number, _ = keys.read_number(key, 1)
             if key == keys.tombstone(number):

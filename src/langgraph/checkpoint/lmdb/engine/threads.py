@@ -302,7 +302,7 @@ def remove_tombstone(writer: Writer, thread: Thread) -> None:
 def next_tombstone(reader: Reader, after: int = 0) -> Thread | None:
     """The detached thread of the least number above `after`."""
     start = keys.tombstone(after) + b"\x00"
-    for key, record in reader.range(start, keys.after(keys.TOMBSTONE)):
+    for key, record in reader.range(start, keys.prefix_end(keys.Kind.TOMBSTONE)):
         return decode(key, record)
     return None
 
@@ -314,7 +314,7 @@ def _put(writer: Writer, key: bytes, payload: bytes) -> None:
 def all_threads(
     reader: Reader,
     on_damage: Callable[[DamagedError], None] | None = None,
-    prefix: bytes = b"T",
+    prefix: bytes = keys.Kind.THREAD_ID,
 ) -> Iterator[Thread]:
     """Every thread, by id.
 
@@ -322,7 +322,7 @@ def all_threads(
         on_damage: Called for a thread that cannot be read; if not given, that raises.
         prefix: What the keys of their names begin with.
     """
-    for key in reader.keys(prefix, keys.after(prefix)):
+    for key in reader.keys(prefix, keys.prefix_end(prefix)):
         try:
             thread = _named(reader, key, reader.get(key) or b"")
         except DamagedError as error:
@@ -361,7 +361,9 @@ def write_namespace(writer: Writer, thread: Thread, checkpoint_ns: str, number: 
 def namespaces(reader: Reader, thread: Thread) -> list[tuple[str, int]]:
     """The namespaces of a thread and their numbers."""
     prefix = keys.namespaces(thread.number)
-    return [decode_namespace(k, record) for k, record in reader.range(prefix, keys.after(prefix))]
+    return [
+        decode_namespace(k, record) for k, record in reader.range(prefix, keys.prefix_end(prefix))
+    ]
 
 
 def decode_namespace(key: bytes, record: bytes) -> tuple[str, int]:

@@ -93,7 +93,7 @@ class _Check:
             if is_stale(reader, key):
                 self.problems.append(Problem(report.STALE_INDEX, message, record=key.hex()))
 
-        key_scan.scan_keys(self.kv, letter, keys.after(letter), look)
+        key_scan.scan_keys(self.kv, letter, keys.prefix_end(letter), look)
 
     def _foreign(self) -> None:
         with self.kv.read() as reader:
@@ -163,7 +163,7 @@ def inspect(reader: Reader, number: int) -> ThreadCheck:
 
 def _children(found: ThreadCheck) -> None:
     prefix = keys.of_thread(b"k", found.number)
-    for key in found.reader.keys(prefix, keys.after(prefix)):
+    for key in found.reader.keys(prefix, keys.prefix_end(prefix)):
         found.entries += 1
         try:
             namespace, at = keys.read_number(key, len(prefix))
@@ -188,7 +188,7 @@ def _pins(found: ThreadCheck) -> ChunkSet | None:
     """What other threads need of this one's chunks; None if that cannot be read."""
     reader, prefix = found.reader, keys.shared_refs(found.number)
     pinned, whole = ChunkSet(), True
-    for key in reader.keys(prefix, keys.after(prefix)):
+    for key in reader.keys(prefix, keys.prefix_end(prefix)):
         try:
             user, end = keys.read_number(key, len(prefix))
             pinned.add(garbage.load_ranges(key, reader.get(key) or b""))

@@ -205,5 +205,5 @@ def _read_slots(header: bytes) -> tuple[Slot, ...]:
         if not 1 <= len(slots) <= _MAX_SLOTS or not all(type(part) is bytes for part in parts):
             raise ValueError("its slots are none")
     except (TypeError, ValueError) as error:
-        envelope.raise_damaged(HEADER, f"its fields are not those of a header: {error}")
+        envelope.raise_damaged(HEADER, f"unexpected field types: {error}")
     return slots

@@ -77,9 +77,9 @@ class Snapshot:
         found = threads.all_threads(self.reader, on_damage)
         return (thread for thread in found if not self._is_hidden(thread))
 
-    def places(self, key: bytes) -> dict[str, str]:
+    def describe_key(self, key: bytes) -> dict[str, str]:
         """What a record is part of."""
-        return naming.places(self.reader, key)
+        return naming.describe_key(self.reader, key)
 
     def threads_with_term(self, term: bytes) -> Iterator[Thread]:
         """The threads with a label that have not expired."""

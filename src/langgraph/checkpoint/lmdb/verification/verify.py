@@ -208,7 +208,7 @@ def _uses(reader: Reader, user: int, owner: int) -> bool:
         try:
             record = reader.get(key)
             if record is not None:
-                return owner in threads.decode(key, record).owners
+                return owner in threads.decode(key, record).shared_owners
         except IntegrityError:
             return True
     return False
@@ -238,7 +238,7 @@ def _check_thread(found: ThreadCheck, thread: Thread) -> None:
     count("bytes", thread.size, found.total_size())
     count("oldest checkpoint", thread.oldest, found.oldest())
     owners = found.needed.owners() - {number}
-    count("shared chunks", thread.owners, sorted(owners))
+    count("shared chunks", thread.shared_owners, sorted(owners))
     if not 0 <= thread.updated - thread.indexed_at < time_index.INDEX_LAG_MS:
         found.problem(report.WRONG_COUNT, "the time that the agenda has is not near", key)
     if not all(segment < thread.next_segment for segment in found.chunks.numbers(number)):

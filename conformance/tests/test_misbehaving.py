@@ -1,4 +1,4 @@
-"""Specs that raise, hang, leak or return nonsense are reported, and never hang the suite."""
+"""The suite reports specs that raise, hang, leak or return nonsense, and never hangs itself."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FAST = Profile(
 
 
 def _raises(path: Path) -> Any:
-    raise OSError("the disk is gone")
+    raise OSError("disk failure")
 
 
 def _hangs(path: Path) -> Any:
@@ -48,80 +48,80 @@ def _does_not_close(path: Path) -> Iterator[Any]:
     raise RuntimeError("cannot close")
 
 
-async def _hangs_on_a_loop(path: Path) -> Any:
+async def _hangs_on_event_loop(path: Path) -> Any:
     await asyncio.sleep(60)
 
 
 @pytest.mark.parametrize(
-    ("opener", "told"),
+    ("opener", "message"),
     [
-        (_raises, "OSError: the disk is gone"),
+        (_raises, "OSError: disk failure"),
         (_hangs, "no answer within 1 s"),
         (_spins, "no answer within 1 s"),
         (_is_nothing, "has no get_tuple"),
         (_does_not_close, "cannot close"),
-        (_hangs_on_a_loop, "no answer within 1 s"),
+        (_hangs_on_event_loop, "no answer within 1 s"),
     ],
 )
-def test_a_saver_that_does_not_open(opener: Callable[..., Any], told: str) -> None:
+def test_saver_that_cannot_be_opened_fails(opener: Callable[..., Any], message: str) -> None:
     report = run(SaverSpec(name="bad", open=opener), profile=_FAST, seed=0)
     assert not report.ok
     assert report["spec.opens"].status is Status.FAILED
     failure = report["spec.opens"].failure
     assert failure is not None
-    assert told in failure.message
+    assert message in failure.message
     assert report["put.config"].status is Status.NOT_RUN
     assert not [r for r in report.results if r.status is Status.PASSED]
 
 
 @contextmanager
-def _does_not_begin() -> Iterator[None]:
-    raise OSError("no server here")
+def _fails_to_enter() -> Iterator[None]:
+    raise OSError("server is missing")
     yield
 
 
 @contextmanager
-def _does_not_end() -> Iterator[None]:
+def _fails_to_exit() -> Iterator[None]:
     yield
-    raise OSError("it goes on")
+    raise OSError("server does not stop")
 
 
 @contextmanager
-def _takes_for_ever() -> Iterator[None]:
+def _hangs_on_enter() -> Iterator[None]:
     threading.Event().wait()
     yield
 
 
 @asynccontextmanager
-async def _does_not_begin_on_a_loop() -> AsyncIterator[None]:
-    raise OSError("no server here")
+async def _fails_to_enter_on_event_loop() -> AsyncIterator[None]:
+    raise OSError("server is missing")
     yield
 
 
 @pytest.mark.parametrize(
-    ("lifespan", "told", "put"),
+    ("lifespan", "message", "clauses_run"),
     [
-        (_does_not_begin, "entering the spec's lifespan failed: OSError: no server here", False),
-        (_does_not_begin_on_a_loop, "OSError: no server here", False),
-        (_takes_for_ever, "entering the spec's lifespan failed: CallTimeoutError", False),
-        (lambda: None, "must be a context manager, not NoneType", False),
-        (_does_not_end, "leaving the spec's lifespan failed: OSError: it goes on", True),
+        (_fails_to_enter, "entering the spec's lifespan failed: OSError: server is missing", False),
+        (_fails_to_enter_on_event_loop, "OSError: server is missing", False),
+        (_hangs_on_enter, "entering the spec's lifespan failed: CallTimeoutError", False),
+        (lambda: None, "must return a context manager, got NoneType", False),
+        (_fails_to_exit, "exiting the spec's lifespan failed: OSError: server does not stop", True),
     ],
 )
-def test_a_lifespan_that_misbehaves(
-    lifespan: Callable[[], Any], told: str, put: bool, monkeypatch: pytest.MonkeyPatch
+def test_faulty_lifespan_fails(
+    lifespan: Callable[[], Any], message: str, clauses_run: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("saver_conformance.lifespan.SECONDS", 1)
     spec = SaverSpec(name="bad", open=lambda path: ReferenceSaver(), lifespan=lifespan)
     report = run(spec, profile=_FAST, seed=0, only=["spec.opens", "get.unknown"])
     assert not report.ok
-    assert told in str(report["spec.opens"].failure)
+    assert message in str(report["spec.opens"].failure)
     assert [r.clause.id for r in report.results if r.status is Status.PASSED] == (
-        ["get.unknown"] if put else []
+        ["get.unknown"] if clauses_run else []
     )
 
 
-def test_a_lifespan_ends_although_the_loop_hung() -> None:
+def test_lifespan_exits_after_the_loop_hung() -> None:
     class Blocks(ReferenceSaver):
         async def aget_tuple(self, config: Any) -> Any:
             threading.Event().wait()
@@ -137,7 +137,7 @@ def test_a_lifespan_ends_although_the_loop_hung() -> None:
     assert ended
 
 
-def test_what_ends_a_moment_after_it_was_collected_is_no_leak() -> None:
+def test_resources_released_shortly_after_collection_are_not_a_leak() -> None:
     class Tidy(ReferenceSaver):
         def __init__(self) -> None:
             super().__init__()
@@ -162,7 +162,7 @@ class _Slow(ReferenceSaver):
         return super().put(*args, **kwargs)
 
 
-def test_an_example_of_slow_calls_is_broken_off() -> None:
+def test_example_with_slow_calls_is_not_run() -> None:
     profile = replace(_FAST, example_seconds=0.1)
     spec = SaverSpec(name="slow", open=lambda path: _Slow())
     report = run(spec, profile=profile, seed=0, only=["writes.values"])
@@ -171,7 +171,7 @@ def test_an_example_of_slow_calls_is_broken_off() -> None:
     assert not report.ok
 
 
-def test_a_machine_of_slow_calls_is_judged_by_the_runs_that_ended() -> None:
+def test_machine_with_slow_calls_uses_finished_runs() -> None:
     profile = replace(_FAST, machine=20, steps=10, example_seconds=0.1)
     spec = SaverSpec(name="slow", open=lambda path: _Slow())
     report = run(spec, profile=profile, seed=0, only=["machine.operations"])
@@ -179,7 +179,7 @@ def test_a_machine_of_slow_calls_is_judged_by_the_runs_that_ended() -> None:
     assert report["machine.operations"].examples < 20
 
 
-def test_a_method_that_always_hangs_is_named() -> None:
+def test_method_that_always_hangs_is_named() -> None:
     class NoPut(ReferenceSaver):
         def put_writes(self, *args: Any, **kwargs: Any) -> None:
             threading.Event().wait()
@@ -189,12 +189,12 @@ def test_a_method_that_always_hangs_is_named() -> None:
 
 
 class _Broken(ReferenceSaver):
-    """Breaks in one way, once it is past the first look at it."""
+    """A saver that misbehaves after the probe."""
 
     calls = 0
 
     def misbehave(self) -> Any:
-        """Do what a saver must not."""
+        """Misbehave in get_tuple."""
         raise NotImplementedError
 
     def get_tuple(self, config: Any) -> Any:
@@ -231,7 +231,7 @@ class _Exits(_Broken):
 
 class _Incomparable:
     def __eq__(self, other: object) -> bool:
-        raise RuntimeError("do not compare me")
+        raise RuntimeError("comparison failed")
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -242,27 +242,27 @@ class _Trap(_Broken):
 
 
 @pytest.mark.parametrize(
-    ("saver", "told"),
+    ("saver", "message"),
     [
         (_Sleeps, "get_tuple hung"),
         (_Spins, "get_tuple hung"),
-        (_Nonsense, "no CheckpointTuple: 42"),
+        (_Nonsense, "is not a CheckpointTuple: 42"),
         (_Exits, "SystemExit: 3"),
         (_Interrupts, "KeyboardInterrupt"),
-        (_Trap, "no CheckpointTuple"),
+        (_Trap, "is not a CheckpointTuple"),
     ],
 )
-def test_a_saver_that_misbehaves_in_a_call(saver: type[_Broken], told: str) -> None:
+def test_saver_that_misbehaves_in_a_call_fails(saver: type[_Broken], message: str) -> None:
     spec = SaverSpec(name="bad", open=lambda path: saver())
     report = run(spec, profile=_FAST, seed=0, only=["get.by_id", "list.limit"])
     failure = report["get.by_id"].failure
     assert failure is not None
-    assert told in failure.message
+    assert message in failure.message
     assert "saver.get_tuple(at('thread'" in failure.program
     assert report["list.limit"].status is Status.PASSED
 
 
-def test_an_interrupt_of_the_user_ends_the_run() -> None:
+def test_interrupt_by_the_user_ends_the_run() -> None:
     class Interrupted(_Broken):
         def misbehave(self) -> Any:
             _thread.interrupt_main()
@@ -273,7 +273,7 @@ def test_an_interrupt_of_the_user_ends_the_run() -> None:
         run(spec, profile=_FAST, seed=0, only=["get.by_id"])
 
 
-def test_a_base_capability_that_is_missing_fails() -> None:
+def test_missing_base_capability_fails() -> None:
     class NoDelete(ReferenceSaver):
         def delete_thread(self, thread_id: str) -> None:
             raise NotImplementedError
@@ -288,7 +288,7 @@ def test_a_base_capability_that_is_missing_fails() -> None:
     assert not report.ok
 
 
-def test_a_saver_that_overrides_nothing_fails() -> None:
+def test_saver_without_methods_fails() -> None:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
     class Nothing(BaseCheckpointSaver[int]):
@@ -300,8 +300,8 @@ def test_a_saver_that_overrides_nothing_fails() -> None:
     assert "neither put and get_tuple nor aput and aget_tuple" in str(report["spec.opens"].failure)
 
 
-def test_known_failures_that_pass_or_do_not_exist_are_reported() -> None:
-    known = {"list.limit": "it is hard", "list.limti": "a slip"}
+def test_unexpected_pass_and_unknown_clause_in_known_failures_fail() -> None:
+    known = {"list.limit": "known fault", "list.limti": "misspelled id"}
     spec = SaverSpec(name="good", open=lambda path: ReferenceSaver(), known_failures=known)
     report = run(spec, profile=_FAST, seed=0, only=["list.limit"])
     assert report["list.limit"].status is Status.UNEXPECTED_PASS
@@ -309,20 +309,20 @@ def test_known_failures_that_pass_or_do_not_exist_are_reported() -> None:
     assert not report.ok
 
 
-def test_a_known_failure_that_fails_is_no_failure_of_the_run() -> None:
+def test_known_failure_does_not_fail_the_run() -> None:
     class NoLimit(ReferenceSaver):
         def list(self, config: Any, **narrowing: Any) -> Any:
             narrowing.pop("limit", None)
             return super().list(config, **narrowing)
 
-    known = {"list.limit": "it is hard", "list.limit.zero": "as is this"}
+    known = {"list.limit": "known fault", "list.limit.zero": "known fault"}
     spec = SaverSpec(name="known", open=lambda path: NoLimit(), known_failures=known)
     report = run(spec, profile=_FAST, seed=0, only=["list.limit"])
     assert report["list.limit"].status is Status.KNOWN_FAILURE
     assert report.ok
 
 
-def test_a_face_that_is_missing_is_not_claimed() -> None:
+def test_missing_api_is_not_claimed() -> None:
     class SyncOnly(ReferenceSaver):
         async def aget_tuple(self, config: Any) -> Any:
             raise NotImplementedError

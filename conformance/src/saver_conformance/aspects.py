@@ -1,4 +1,4 @@
-"""The parts of a checkpoint tuple, so that a clause blames what it is about and nothing else."""
+"""The parts of a checkpoint tuple, compared one by one so that a clause checks only its subject."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Aspect(str, Enum):
-    """One part of a checkpoint tuple."""
+    """A part of a checkpoint tuple."""
 
     ID = "id"
     CONFIG = "config"
@@ -34,16 +34,16 @@ Mismatch = tuple[str, Any, Any]
 def mismatch(
     expression: str, actual: Any, expected: Entry, aspects: Iterable[Aspect]
 ) -> Mismatch | None:
-    """Find the first part of a tuple that is not what the model has.
+    """Return the first part of a tuple that differs from the model.
 
     Args:
-        expression: What yields the tuple in a program.
-        actual: The tuple.
-        expected: What the model has.
-        aspects: The parts to compare.
+        expression: Program expression for the tuple.
+        actual: Tuple that the saver returned.
+        expected: Entry of the model.
+        aspects: Parts to compare.
 
     Returns:
-        An expression for that part, its actual value and the expected one; None if all agree.
+        Expression, actual value and expected value of that part; None if every part is equal.
     """
     for aspect in aspects:
         found = _CHECKS[aspect](expression, actual, expected)

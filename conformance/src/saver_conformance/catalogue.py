@@ -1,4 +1,4 @@
-"""The ready specs, and which of them can be used here."""
+"""The built-in specs and their installed versions."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Ready:
-    """A ready spec.
+    """A built-in spec.
 
     Attributes:
-        reference: For `load_spec`.
-        distribution: What has to be installed.
+        reference: Reference for `load_spec`.
+        distribution: Distribution that must be installed.
     """
 
     reference: str
@@ -21,7 +21,7 @@ class Ready:
 
     @property
     def version(self) -> str | None:
-        """The installed version, or None if it is not installed."""
+        """Installed version, or None if the distribution is not installed."""
         try:
             return importlib.metadata.version(self.distribution)
         except importlib.metadata.PackageNotFoundError:

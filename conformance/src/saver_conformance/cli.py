@@ -16,7 +16,7 @@ try:
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import Progress, SpinnerColumn, TextColumn
-except ImportError:  # pragma: no cover - the message is all there is to it
+except ImportError:  # pragma: no cover - prints the message and exits
     sys.exit("saver-conformance needs: pip install 'langgraph-saver-conformance[cli]'")
 
 from hypothesis.configuration import set_hypothesis_home_dir
@@ -37,23 +37,23 @@ from saver_conformance.survey import survey as make_survey
 if TYPE_CHECKING:
     from saver_conformance.result import ClauseResult, Report
 
-#: Exit codes: what a script can rely on.
+#: Exit codes.
 CONFORMS, BROKEN, USAGE = 0, 1, 2
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console()
 
-_Profile = Annotated[str, typer.Option(help=f"How hard to look: {', '.join(PROFILES)}.")]
-_Seed = Annotated[int | None, typer.Option(help="Repeats a run.")]
+_Profile = Annotated[str, typer.Option(help=f"Effort of the run: {', '.join(PROFILES)}.")]
+_Seed = Annotated[int | None, typer.Option(help="Seed that repeats a run.")]
 
 
 @app.callback()
 def _main() -> None:
-    """Find out what a LangGraph checkpoint saver really does."""
-    # The savers under test are provoked, and what they log or leave behind is no news.
+    """Test a LangGraph checkpoint saver against the conformance suite."""
+    # Savers under test are made to fail: silence their logs and unraisable exceptions.
     logging.disable(logging.CRITICAL)
     sys.unraisablehook = lambda _: None
-    # Nothing is remembered from run to run, so nothing has to be left in the user's folder.
+    # Hypothesis stores nothing between runs; keep its folder out of the user's folder.
     set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "saver-conformance-hypothesis")
 
 
@@ -64,7 +64,8 @@ def check(
     ] = None,
     *,
     all_installed: Annotated[
-        bool, typer.Option("--all-installed", help="Every ready spec whose saver is installed.")
+        bool,
+        typer.Option("--all-installed", help="Check every built-in spec whose saver is installed."),
     ] = False,
     profile: _Profile = "default",
     seed: _Seed = None,
@@ -75,18 +76,18 @@ def check(
         list[Path] | None,
         typer.Option("--output", "-o", help="A .json, .md, .xml (JUnit) or .html file to write."),
     ] = None,
-    programs: Annotated[int, typer.Option(help="Print so many minimal programs.")] = 3,
-    every: Annotated[bool, typer.Option("--every", help="List the passed clauses too.")] = False,
+    programs: Annotated[int, typer.Option(help="Number of failing programs to print.")] = 3,
+    every: Annotated[bool, typer.Option("--every", help="List passed clauses too.")] = False,
 ) -> None:
-    """Put the clauses to one saver or several, and exit with 1 if one does not conform."""
+    """Run the clauses against one or more savers; exit with 1 if a saver does not conform."""
     if profile not in PROFILES:
-        _refuse(f"there is no profile {profile!r}; there are {', '.join(PROFILES)}")
+        _refuse(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
     references = list(specs or ())
     named = len(references)
     if all_installed:
         references += [ready.reference for ready in READY if ready.version is not None]
     if not references:
-        _refuse("name a MODULE:SPEC, or use --all-installed")
+        _refuse("no saver is named; pass a MODULE:SPEC or --all-installed")
     chosen = random.randrange(2**32) if seed is None else seed  # noqa: S311
     declared = [_load(reference) for reference in references]
     for path in output or ():
@@ -108,7 +109,7 @@ def check(
 
 @app.command()
 def clauses() -> None:
-    """List every clause with its severity, its sentence and its source."""
+    """List every clause with its severity, sentence and source."""
     declared.load()
     for clause in CLAUSES:
         kind = "unspecified" if clause.unspecified else str(clause.severity)
@@ -124,14 +125,16 @@ def survey(
     ),
     *,
     profile: _Profile = "default",
-    seed: Annotated[int, typer.Option(help="The seed of every run.")] = 0,
-    jobs: Annotated[int, typer.Option(help="How many savers to run at a time.")] = 1,
-    html: Annotated[Path | None, typer.Option(help="A page that compares the savers.")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Only specs that contain this.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of every run.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Number of savers to run in parallel.")] = 1,
+    html: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Run only specs that contain TEXT.")
+    ] = None,
 ) -> None:
-    """Run every published saver that is installed here, and write down what each of them does."""
+    """Run the suite on every installed published saver and write the comparison."""
     if profile not in PROFILES:
-        _refuse(f"there is no profile {profile!r}; there are {', '.join(PROFILES)}")
+        _refuse(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
     chosen = [r for r in READY if not only or any(text in r.reference for text in only)]
     reports: list[Report] = []
     absent: list[tuple[str, str]] = []
@@ -141,28 +144,28 @@ def survey(
             absent.append((ready.reference, found))
         else:
             counts = ", ".join(f"{found.count(s)} {s}" for s in Status if found.count(s))
-            told = f"{found.name}: {counts} in {found.seconds:.0f} s"
-            console.print(told, highlight=False, markup=False)
+            line = f"{found.name}: {counts} in {found.seconds:.0f} s"
+            console.print(line, highlight=False, markup=False)
             reports.append(found)
     output.write_text(make_survey(reports, absent), encoding="utf-8")
     if html is not None:
         write(reports, html)
-    console.print(f"{output}: {len(reports)} savers, {len(absent)} left out.")
+    console.print(f"{output}: {len(reports)} savers, {len(absent)} not run.")
     _leave(CONFORMS)
 
 
 def _refuse_unwritable(path: Path) -> None:
-    """Find out before a long run that its report could not be written."""
+    """Exit before a long run if its report cannot be written."""
     if path.suffix not in FORMATS:
-        _refuse(f"{path.name} must end in one of {', '.join(FORMATS)}")
+        _refuse(f"output must end in one of {', '.join(FORMATS)}, got {path.name}")
     if not path.resolve().parent.is_dir():
-        _refuse(f"there is no folder {path.resolve().parent}")
+        _refuse(f"folder {path.resolve().parent} does not exist")
 
 
 def _load(reference: str) -> SaverSpec:
     try:
         return load_spec(reference)
-    # A spec's module is its author's, and may raise anything.
+    # Importing the module of a spec may raise anything.
     except Exception as error:  # noqa: BLE001
         _refuse(f"{reference}: {type(error).__name__}: {error}")
 
@@ -189,7 +192,7 @@ def _check(spec: SaverSpec, profile: str, seed: int, only: list[str]) -> Report 
 
 
 def _leave_out(reference: str, reason: str) -> None:
-    console.print(f"[bold yellow]{escape(reference)} is left out: {escape(reason)}[/]")
+    console.print(f"[bold yellow]{escape(reference)} was not run: {escape(reason)}[/]")
 
 
 def _refuse(message: str) -> NoReturn:
@@ -198,7 +201,7 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _leave(code: int) -> None:
-    """End the command, even if a saver left a thread behind that would keep the process alive."""
+    """Exit, even if a saver left a thread behind that would keep the process alive."""
     sys.stdout.flush()
     sys.stderr.flush()
     if any(t is not threading.main_thread() and not t.daemon for t in threading.enumerate()):
@@ -207,5 +210,5 @@ def _leave(code: int) -> None:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line interface."""
     app()

@@ -1,4 +1,4 @@
-"""Calls that meet: several at once, and a `list` that is drawn from slowly."""
+"""Concurrent calls, and a `list` that is consumed step by step."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Calls = Sequence[tuple[str, tuple[Any, ...]]]
 
 
 def together(session: Session, calls: Calls) -> list[Any]:
-    """Make several calls at once: in threads, or as tasks of one loop.
+    """Make several calls concurrently: in threads, or as tasks of one loop.
 
     Args:
-        session: The session; its next face decides.
-        calls: Method names and positional arguments.
+        session: Session; its API decides.
+        calls: Method names with positional arguments.
 
     Returns:
-        Their results, in the order of the calls.
+        Results in the order of the calls.
 
     Raises:
-        Violation: If one raises or hangs.
+        Violation: If a call raises or hangs.
     """
     face, script, lanes = session.face, session.script, session.lanes
     shown = [script.call(face, method, args, {}) for method, args in calls]
@@ -69,11 +69,11 @@ def _in_threads(session: Session, calls: Calls) -> list[Any]:
 
 
 class Iteration:
-    """A `list` that is drawn from one checkpoint at a time.
+    """A `list` that is consumed one checkpoint at a time.
 
     Args:
-        session: The session; its next face decides.
-        config: The config to list with.
+        session: Session; its API decides.
+        config: Config to list with.
         **narrowing: `filter`, `before` and `limit`.
     """
 
@@ -93,13 +93,13 @@ class Iteration:
             self._iterator = session.lanes.worker.call(begin, session.lanes.seconds)
 
     def next(self, worker: Worker | None = None) -> tuple[str, Any]:
-        """Draw the next tuple.
+        """Return the next tuple.
 
         Args:
-            worker: The thread to draw it in; None stands for the one that began.
+            worker: Thread to call from; None uses the thread that started the iteration.
 
         Returns:
-            The variable that has the tuple in the program, and the tuple or None at the end.
+            Program variable of the tuple, and the tuple; None at the end.
 
         Raises:
             Violation: If the saver raises or hangs.
@@ -125,12 +125,12 @@ class Iteration:
         return name, None if got is _END else got
 
     def drop(self) -> None:
-        """Forget the iteration without drawing the rest."""
+        """Drop the iterator before its end."""
         self._session.script.line(f"del {self.name}")
         lanes, held = self._session.lanes, [self._iterator]
         self._iterator = None
 
-        # Where a program would: a generator ends in the thread that lets go of it last.
+        # As in a program, a generator closes in the thread that drops its last reference.
         async def let_go() -> None:
             held.clear()
 

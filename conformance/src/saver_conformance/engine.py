@@ -1,4 +1,4 @@
-"""Puts one clause to one saver: makes examples, and keeps the smallest that breaks it."""
+"""Runs one clause against one saver and keeps the smallest failing example."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     from saver_conformance.session import Session
     from saver_conformance.target import Target
 
-#: A hanging example costs its whole limit, so no smaller one is looked for.
+#: Hanging examples before a search ends: each costs a full time limit.
 _HANGS = 1
 
 
 @dataclass
 class Search:
-    """The search for an example that breaks a clause on one face.
+    """A search for an example that breaks a clause with one API.
 
     Attributes:
-        target: The saver.
-        clause: The clause.
-        profile: How hard to look.
-        face: The face.
-        shrink: Whether to look for a smaller example after the first.
+        target: Saver under test.
+        clause: Clause to run.
+        profile: Effort of the search.
+        face: API to call.
+        shrink: True to look for a smaller example after the first failure.
     """
 
     target: Target
@@ -59,10 +59,10 @@ class Search:
     _failed: float | None = None
 
     def run(self, root_seed: int) -> None:
-        """Make examples until one breaks the clause or the profile's effort is spent.
+        """Run examples until one breaks the clause or the profile's effort is spent.
 
         Args:
-            root_seed: The seed of the whole run.
+            root_seed: Seed of the whole run.
         """
         load = self.clause.load
         configured = settings(
@@ -84,8 +84,8 @@ class Search:
                 run_state_machine_as_test(machine, settings=configured)
             else:
                 seed(chosen)(configured(given(st.data())(self._example)))()
-        # The smallest violation is kept by `_keep`; that a race did not happen a second time,
-        # or that time ran out while shrinking, makes it no less true.
+        # `_keep` has the smallest violation. It stands even if a race did not happen again, or if
+        # time ran out during shrinking.
         except (Violation, SlowError, HypothesisException):
             if self.smallest is None and not self._spent():
                 raise
@@ -96,7 +96,7 @@ class Search:
                 self.clause.body(session, data)
 
     def _machine(self) -> RuleBasedStateMachine:
-        """Make a machine with a session of its own, which ends with it."""
+        """Return a state machine that owns its session."""
         if self._spent():
             reject()
         stack = ExitStack()
@@ -134,17 +134,17 @@ class Search:
 def judge(
     target: Target, clause: Clause, profile: Profile, root_seed: int, *, shrink: bool = True
 ) -> ClauseResult:
-    """Put a clause to a saver.
+    """Run a clause against a saver.
 
     Args:
-        target: The saver, probed.
-        clause: The clause.
-        profile: How hard to look.
-        root_seed: The seed of the whole run.
-        shrink: Whether to look for a smaller example after the first that breaks it.
+        target: Probed saver.
+        clause: Clause to run.
+        profile: Effort of the run.
+        root_seed: Seed of the whole run.
+        shrink: True to look for a smaller example after the first failure.
 
     Returns:
-        The verdict.
+        Result of the clause.
     """
     reason = target.spec.known_failures.get(clause.id)
     if missing := clause.needs - target.offer.claimed:
@@ -167,7 +167,7 @@ def judge(
             claimed = clause.capability in DECLARED
             status = Status.NOT_RUN if claimed else Status.NOT_CLAIMED
             return ClauseResult(clause, status, search.examples, note=str(error))
-        # A clause must not take the run down with it, whatever went wrong in the suite.
+        # An error of the suite must not end the whole run.
         except Exception as error:  # noqa: BLE001
             note = f"the suite failed: {type(error).__name__}: {error}"
             return ClauseResult(clause, Status.NOT_RUN, search.examples, note=note)
@@ -180,7 +180,7 @@ def judge(
             break
         if search.broken_off == search.examples:
             limit = f"{profile.example_seconds:g} s"
-            note = f"an example takes more than {limit}, although no call hung"
+            note = f"one example takes more than {limit}; no single call hung"
             return ClauseResult(clause, Status.NOT_RUN, examples, note=note)
     return ClauseResult(
         clause,

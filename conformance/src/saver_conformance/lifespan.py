@@ -1,4 +1,4 @@
-"""A spec's lifespan: entered once around a whole run, and left whatever became of the run."""
+"""The lifespan of a spec: a context manager around a whole run."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
     from saver_conformance.limits import Lanes
     from saver_conformance.spec import SaverSpec
 
-#: Limit of entering a lifespan, and of leaving it; it may start a server.
+#: Time limit of entering a lifespan and of exiting it, in seconds; it may start a server.
 SECONDS = 120
 
 
 class LifespanError(Exception):
-    """A spec's lifespan could not be entered or left."""
+    """An error in the lifespan of a spec: it could not be entered or exited."""
 
 
 @contextmanager
 def entered(spec: SaverSpec, lanes: Lanes) -> Iterator[None]:
-    """Enter a spec's lifespan, and leave it after the block.
+    """Enter the lifespan of a spec, and exit it after the block.
 
     A synchronous one has a thread of its own, an asynchronous one the loop that the saver is on.
 
     Args:
-        spec: The spec.
-        lanes: Has the loop.
+        spec: Spec with the lifespan.
+        lanes: Executors; an async lifespan runs on their loop.
 
     Raises:
-        LifespanError: If entering or leaving it fails or hangs.
-        ServerMissingError: If it needs a server that is not installed.
+        LifespanError: If entering or exiting fails or hangs.
+        ServerMissingError: If the lifespan needs a server that is not installed.
     """
     worker = Worker("lifespan")
     try:
@@ -48,7 +48,7 @@ def entered(spec: SaverSpec, lanes: Lanes) -> Iterator[None]:
             with suppress(Exception):
                 leave()
             raise
-        with _blamed("leaving"):
+        with _blamed("exiting"):
             leave()
     finally:
         worker.stop()
@@ -65,14 +65,14 @@ def _blamed(what: str) -> Iterator[None]:
 
 
 def _enter(context: Any, worker: Worker, lanes: Lanes) -> Callable[[], None]:
-    """Enter a context manager of either kind, and return what leaves it."""
+    """Enter a sync or async context manager and return the function that exits it."""
     if isinstance(context, AbstractContextManager):
         worker.call(context.__enter__, SECONDS)
         return lambda: worker.call(lambda: context.__exit__(None, None, None), SECONDS)
     if not isinstance(context, AbstractAsyncContextManager):
-        raise TypeError(f"a lifespan must be a context manager, not {type(context).__name__}")
+        raise TypeError(f"lifespan must return a context manager, got {type(context).__name__}")
 
-    # One task enters and leaves it, as the asynchronous libraries demand.
+    # Async libraries require that one task enters and exits the context.
     async def hold(entered: asyncio.Event, leave: asyncio.Event) -> None:
         async with context:
             entered.set()

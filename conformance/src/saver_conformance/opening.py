@@ -1,4 +1,4 @@
-"""Opening and closing a saver, whatever shape its opener has."""
+"""The lifecycle of a saver: opening and closing, for every kind of opener."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ if TYPE_CHECKING:
 
 
 class NotASaverError(Exception):
-    """An opener returned something that has no `get_tuple`."""
+    """A result of an opener that has no `get_tuple`."""
 
 
 class OpenSaver:
-    """One open saver: entered where its kind of context manager wants, and left there again.
+    """An open saver: its context manager is entered at the start and exited by `close`.
 
     A synchronous manager is entered in the worker thread, an asynchronous one on the event loop,
     by one task that also leaves it (some libraries insist on that).
 
     Args:
-        opener: Makes the saver, a context manager of it, an awaitable or a generator.
-        lanes: Where to run it.
+        opener: Function that returns a saver, its context manager, an awaitable or a generator.
+        lanes: Executors of the calls.
 
     Raises:
-        CallTimeoutError: If opening takes longer than a call may.
-        NotASaverError: If what it makes is no saver.
-        Exception: Whatever the opener raises.
+        CallTimeoutError: If opening exceeds the time limit of a call.
+        NotASaverError: If the opener returns something that is not a saver.
+        Exception: If the opener raises.
     """
 
     def __init__(self, opener: Callable[[], Any], lanes: Lanes) -> None:
         self._lanes = lanes
         self._leave: Callable[[], None] = lambda: None
-        # Where it is closed again; after a call hung there, nothing would be answered.
+        # Executor that closes the saver; after a call hung in it, closing is impossible.
         self._on: Worker | LoopThread = lanes.worker
         self.on_loop = False
         self.saver = self._enter(lanes.worker.call(opener, lanes.seconds))
         if not hasattr(self.saver, "get_tuple"):
             kind = type(self.saver).__name__
             self.close()
-            raise NotASaverError(f"the spec's open returned {kind}, which has no get_tuple")
+            raise NotASaverError(f"open must return a saver, got {kind}, which has no get_tuple")
 
     def _enter(self, made: Any) -> Any:
         seconds = self._lanes.seconds
@@ -80,7 +80,7 @@ class OpenSaver:
                 async with manager as saver:
                     entered.set_result(saver)
                     await done.wait()
-            # Before it is entered the error belongs to whoever opens, afterwards to `close`.
+            # Before the context is entered, the error belongs to the opener; afterwards to `close`.
             except BaseException as error:
                 if entered.done():
                     raise
@@ -96,11 +96,11 @@ class OpenSaver:
         return loop.run(_await(entered), seconds)
 
     def close(self) -> None:
-        """Leave the saver's context, or close it; at most once.
+        """Exit the context of the saver, or close it; further calls have no effect.
 
         Raises:
-            CallTimeoutError: If closing takes longer than a call may.
-            Exception: Whatever closing raises.
+            CallTimeoutError: If closing exceeds the time limit of a call.
+            Exception: If closing raises.
         """
         leave, self._leave = self._leave, lambda: None
         if not self._on.abandoned:

@@ -1,4 +1,4 @@
-"""Calls of a saver that are limited in time, written down, and blamed when they fail."""
+"""Calls of a saver: with a time limit, recorded, and reported when they fail."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """A saver whose every call is recorded.
+    """A saver whose calls are recorded.
 
     Args:
-        opener: Opens the store; a second call opens the same one again.
-        lanes: Where calls run, and how long each may take.
-        face: Chooses the face of the next call.
-        script: Records the calls.
-        path: The folder of the store.
-        spec: The saver's declaration.
+        opener: Function that opens the store; further calls reopen the same store.
+        lanes: Executors of the calls, with the time limit of a call.
+        face: Function that returns the API of the next call.
+        script: Recorder of the calls.
+        path: Folder of the store.
+        spec: Declaration of the saver.
     """
 
     def __init__(
@@ -53,22 +53,22 @@ class Recorder:
         self.path = path
         self.faces: tuple[Face, ...] = ()
         self.claimed: frozenset[Capability] = frozenset()
-        #: Clauses that the saver is known to break, so that one fault is not told twice.
+        #: Ids of broken clauses, so that one fault is reported once.
         self.broken: frozenset[str] = frozenset()
         self.on_violation: Callable[[Violation], None] | None = None
-        #: When the example is broken off, on the monotonic clock.
+        #: End of the time for this example, on the monotonic clock.
         self.deadline = math.inf
-        #: Whether it was.
+        #: True after the example ran out of time.
         self.slow = False
 
     @property
     def saver(self) -> Any:
-        """The saver itself."""
+        """The saver under test."""
         return self._opened.saver
 
     @property
     def face(self) -> Face:
-        """The face of the next call."""
+        """The API of the next call."""
         return self.choose_face()
 
     def call(
@@ -81,23 +81,23 @@ class Recorder:
         share: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """Call a method of the saver and write the call down.
+        """Call a method of the saver and record the call.
 
         Args:
-            method: Its synchronous name.
+            method: Sync name of the method.
             *args: Positional arguments.
-            bind: A variable that gets the result in the program, or the refusal.
-            face: The face to call; None lets the session choose.
-            refusal: Exceptions that are an answer; one is returned instead of raised.
-            share: Pass the very objects of `args`, not copies of them.
+            bind: Program variable for the result or the expected exception.
+            face: API to call; None lets the session choose.
+            refusal: Expected exceptions; an expected exception is returned, not raised.
+            share: True to pass the arguments themselves instead of copies.
             **kwargs: Keyword arguments.
 
         Returns:
             What the saver returned; for `list`, all of it.
 
         Raises:
-            SlowError: If the example has taken too long by now.
-            Violation: If the saver raises or does not return in time.
+            SlowError: If the example is out of time.
+            Violation: If the saver raises or hangs.
         """
         if time.monotonic() > self.deadline:
             self.slow = True
@@ -127,21 +127,21 @@ class Recorder:
         kwargs: dict[str, Any],
         saver: Any = None,
     ) -> Any:
-        """Call a method of the saver and write nothing down.
+        """Call a method of the saver without recording the call.
 
         Args:
-            face: The face to call.
-            method: Its synchronous name.
+            face: API to call.
+            method: Sync name of the method.
             args: Positional arguments.
             kwargs: Keyword arguments.
-            saver: Another saver, such as a clone; None stands for the session's.
+            saver: Saver to call, for example a clone; None calls the session's saver.
 
         Returns:
             What the saver returned; for `list`, all of it.
 
         Raises:
-            CallTimeoutError: If it does not return in time.
-            Exception: Whatever the saver raises.
+            CallTimeoutError: If the call does not return in time.
+            Exception: If the saver raises.
         """
         saver = self.saver if saver is None else saver
         seconds = self.lanes.seconds
@@ -154,13 +154,13 @@ class Recorder:
 
     @contextmanager
     def guard(self, what: str) -> Iterator[None]:
-        """Turn whatever a saver raises into a violation.
+        """Turn any exception of the block into a violation.
 
         Args:
-            what: The call, as a message names it.
+            what: Name of the call in messages.
 
         Raises:
-            Violation: If the block raises anything.
+            Violation: If the block raises.
         """
         try:
             yield
@@ -174,10 +174,10 @@ class Recorder:
 
     @contextmanager
     def limit(self, seconds: float) -> Iterator[None]:
-        """Give the calls of a block less time than the profile does.
+        """Lower the time limit of the calls in a block.
 
         Args:
-            seconds: The limit of one call.
+            seconds: Time limit of one call, in seconds.
         """
         usual, self.lanes.seconds = self.lanes.seconds, seconds
         try:
@@ -186,11 +186,11 @@ class Recorder:
             self.lanes.seconds = usual
 
     def fail(self, message: str, *, hung: bool = False) -> NoReturn:
-        """End the example: the saver broke the clause.
+        """Fail the example: the saver broke the clause.
 
         Args:
-            message: What was expected and what came instead.
-            hung: Whether the saver did not answer.
+            message: Expected and actual behavior.
+            hung: True if a call of the saver timed out.
 
         Raises:
             Violation: Always.
@@ -203,11 +203,11 @@ class Recorder:
         raise violation
 
     def refute(self, condition: str, message: str) -> NoReturn:
-        """End the example: what the program asserts does not hold.
+        """Fail the example: an assertion of the program does not hold.
 
         Args:
-            condition: What holds for a saver that keeps the clause, as the program writes it.
-            message: What was expected and what came instead.
+            condition: Program expression that is true for a correct saver.
+            message: Expected and actual behavior.
 
         Raises:
             Violation: Always.
@@ -216,13 +216,13 @@ class Recorder:
         self.fail(message)
 
     def expect(self, expression: str, actual: Any, expected: Any, why: str = "") -> None:
-        """Demand that two values are the `same`.
+        """Check that two values are the `same`.
 
         Args:
-            expression: What yields the actual value in the program.
-            actual: The actual value.
-            expected: What it has to be.
-            why: What to say besides.
+            expression: Program expression of the actual value.
+            actual: Actual value.
+            expected: Expected value.
+            why: Prefix of the message.
 
         Raises:
             Violation: If they differ.
@@ -231,20 +231,20 @@ class Recorder:
             self.differ(expression, actual, expected, why)
 
     def differ(self, expression: str, actual: Any, expected: Any, why: str = "") -> NoReturn:
-        """End the example: a value is not what it has to be.
+        """Fail the example: a value differs from the expected one.
 
         Args:
-            expression: What yields the actual value in the program.
-            actual: The actual value.
-            expected: What it has to be.
-            why: What to say besides.
+            expression: Program expression of the actual value.
+            actual: Actual value.
+            expected: Expected value.
+            why: Prefix of the message.
 
         Raises:
             Violation: Always.
         """
         try:
             loose = bool(actual == expected)
-        # The value is the saver's; comparing it can fail in any way.
+        # Comparing a value of the saver may raise anything.
         except Exception:  # noqa: BLE001
             loose = True
         if isinstance(expected, bool):
@@ -253,17 +253,17 @@ class Recorder:
             self.script.line(f"assert repr({expression}) == {repr(expected)!r}, {expression}")
         else:
             self.script.line(f"assert {expression} == {self.script.value(expected)}, {expression}")
-        message = f"{expression} is {shorten(actual)}, not {shorten(expected)}"
+        message = f"{expression} is {shorten(actual)}, expected {shorten(expected)}"
         self.fail(f"{why}: {message}" if why else message)
 
     def reopen(self, serde: Name | None = None) -> None:
-        """Close the saver and open its store again.
+        """Close the saver and reopen its store.
 
         Args:
-            serde: A serializer to open it with.
+            serde: Serializer for the reopened store; None uses the default.
 
         Raises:
-            Violation: If either fails or hangs.
+            Violation: If closing or opening fails or hangs.
         """
         self.close()
         self.open_again(serde)
@@ -272,16 +272,16 @@ class Recorder:
         """Close the saver.
 
         Raises:
-            Violation: If it raises or hangs.
+            Violation: If closing raises or hangs.
         """
         with self.guard("close"):
             self._opened.close()
 
     def open_again(self, serde: Name | None = None) -> None:
-        """Open the store, after it was closed.
+        """Reopen the closed store.
 
         Args:
-            serde: A serializer to open it with.
+            serde: Serializer for the reopened store; None uses the default.
 
         Raises:
             Violation: If opening fails or hangs.
@@ -292,11 +292,11 @@ class Recorder:
 
 
 async def acall(saver: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call an asynchronous method, drawing a `list` to its end.
+    """Call an async method and return its result; a `list` is consumed.
 
     Args:
-        saver: The saver.
-        method: The synchronous name of the method.
+        saver: Saver to call.
+        method: Sync name of the method.
         args: Positional arguments.
         kwargs: Keyword arguments.
 
@@ -310,10 +310,10 @@ async def acall(saver: Any, method: str, args: tuple[Any, ...], kwargs: dict[str
 
 
 def shorten(value: Any) -> str:
-    """Return a value's repr, cut in the middle of a sentence if it is long.
+    """Return the repr of a value, shortened if it is long.
 
     Args:
-        value: Any value.
+        value: Value to represent.
 
     Returns:
         At most about 160 characters.

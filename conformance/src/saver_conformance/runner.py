@@ -1,4 +1,4 @@
-"""Runs the suite on one saver."""
+"""Runs the suite against one saver."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 OnResult = Callable[[ClauseResult], None]
 
-#: The clause that a saver breaks which cannot even be opened.
+#: Clause that fails if the saver cannot be opened.
 _OPENS = "spec.opens"
 
 
@@ -42,23 +42,23 @@ def run(
     on_result: OnResult | None = None,
     shrink: bool = True,
 ) -> Report:
-    """Run the suite on a saver.
+    """Run the suite against a saver.
 
     Args:
-        spec: A `SaverSpec`, or what the official suite's `@checkpointer_test` registered.
-        profile: How hard to look: `quick`, `default`, `thorough`, or a profile of your own.
-        seed: Repeats a run; None draws one, which the report names.
-        only: Ids or dotted prefixes of the clauses to put; none puts all of them.
-        on_result: Called with each verdict as it comes.
-        shrink: Whether to look for the smallest example that breaks a clause.
+        spec: A `SaverSpec`, or a registration made by `@checkpointer_test`.
+        profile: Effort: `quick`, `default`, `thorough`, or a `Profile`.
+        seed: Seed that repeats a run; None draws one, which the report contains.
+        only: Clause ids or dotted prefixes to run; empty runs every clause.
+        on_result: Callback for each result.
+        shrink: True to look for the smallest failing example.
 
     Returns:
-        The report.
+        Report of the run.
 
     Raises:
-        KeyError: If the profile, or a clause in `only`, does not exist.
+        KeyError: If the profile or a clause in `only` does not exist.
         ServerMissingError: If the saver needs a server that is not installed.
-        TypeError: If `spec` declares no saver.
+        TypeError: If `spec` does not declare a saver.
     """
     declared = as_spec(spec)
     chosen = profile if isinstance(profile, Profile) else PROFILES[profile]
@@ -112,15 +112,15 @@ def run(
 
 @contextmanager
 def opened_target(spec: SaverSpec, profile: Profile, root: Path) -> Iterator[Target]:
-    """Set up what a saver's tests need, and take it down again.
+    """Open the resources of a saver, and close them after the block.
 
     Args:
-        spec: The saver's declaration.
-        profile: Says how long a call may take.
-        root: A folder for stores.
+        spec: Declaration of the saver.
+        profile: Profile with the time limit of a call.
+        root: Folder for stores.
 
     Yields:
-        The saver, not probed yet.
+        Target that is not probed yet.
     """
     lanes = Lanes(profile.call_seconds)
     try:
@@ -133,11 +133,11 @@ def opened_target(spec: SaverSpec, profile: Profile, root: Path) -> Iterator[Tar
 def _open(target: Target) -> Failure | None:
     try:
         target.probe()
-    # Whatever a spec does when it is opened is its author's to read.
+    # A spec may raise anything; its author needs the message.
     except Exception as error:  # noqa: BLE001
         return _failure(target.spec, f"opening or closing the saver failed: {described(error)}")
     if not target.offer.faces:
-        message = "neither put and get_tuple nor aput and aget_tuple are implemented"
+        message = "the saver implements neither put and get_tuple nor aput and aget_tuple"
         return _failure(target.spec, message)
     return None
 

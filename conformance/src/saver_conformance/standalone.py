@@ -1,4 +1,4 @@
-"""Opens a spec's saver in a program, as the minimal programs in reports do."""
+"""Functions that open a spec's saver in the programs of reports."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened(spec: SaverSpec, path: str | Path) -> Iterator[Any]:
-    """Open a spec's saver.
+    """Open the saver of a spec.
 
     Args:
-        spec: The spec.
-        path: An empty folder.
+        spec: Spec to open.
+        path: Empty folder.
 
     Yields:
         The saver.
 
     Raises:
-        NotASaverError: If what it opens is no saver.
-        Exception: Whatever opening it raises.
+        NotASaverError: If the spec opens something that is not a saver.
+        Exception: If opening raises.
     """
     lanes = Lanes(seconds=60)
     saver = OpenSaver(lambda: spec.open(Path(path)), lanes)
@@ -42,17 +42,17 @@ def opened(spec: SaverSpec, path: str | Path) -> Iterator[Any]:
 
 @asynccontextmanager
 async def aopened(spec: SaverSpec, path: str | Path) -> AsyncIterator[Any]:
-    """Open a spec's saver on the running event loop.
+    """Open the saver of a spec on the running event loop.
 
     Args:
-        spec: The spec.
-        path: An empty folder.
+        spec: Spec to open.
+        path: Empty folder.
 
     Yields:
         The saver.
 
     Raises:
-        Exception: Whatever opening it raises.
+        Exception: If opening raises.
     """
     made = spec.open(Path(path))
     if inspect.isasyncgen(made):

@@ -1,4 +1,4 @@
-"""A saver under test: its spec, what it turned out to offer, and sessions with it."""
+"""A saver under test: its spec, its probed features, and its sessions."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ _CORE = (Capability.PUT, Capability.GET_TUPLE)
 
 
 class ProbeError(Exception):
-    """A method of a saver hung on a first, ordinary call, so no clause can be put to it."""
+    """A hang of an ordinary first call, so that no clause can run against the saver."""
 
 
 @dataclass(frozen=True)
 class Offer:
-    """What a saver offers.
+    """A record of what a saver supports.
 
     Attributes:
-        faces: The faces that can put and get.
-        methods: The methods of the protocol that each of them has.
-        claimed: Every capability that clauses are put to.
-        on_loop: Whether the saver has to be opened on an event loop.
+        faces: APIs that can put and get.
+        methods: Methods of the protocol, for each API.
+        claimed: Capabilities that clauses may test.
+        on_loop: True if the saver must be opened on an event loop.
     """
 
     faces: tuple[Face, ...]
@@ -55,11 +55,11 @@ class Target:
     """A saver under test.
 
     Attributes:
-        spec: Its declaration.
-        lanes: Where its calls run.
-        root: A folder for its stores.
-        offer: What it offers; known once `probe` has run.
-        broken: The clauses that it has turned out to break.
+        spec: Declaration of the saver.
+        lanes: Executors of its calls.
+        root: Folder for its stores.
+        offer: Features found by `probe`.
+        broken: Ids of the clauses that it breaks.
     """
 
     spec: SaverSpec
@@ -69,13 +69,13 @@ class Target:
     broken: set[str] = field(default_factory=set)
 
     def probe(self) -> None:
-        """Find out what the saver offers, by opening it and calling every method once.
+        """Open the saver and call every method once, to find its features.
 
         Raises:
-            CallTimeoutError: If opening or closing it hangs.
+            CallTimeoutError: If opening or closing hangs.
             ProbeError: If a method hangs.
-            NotASaverError: If what the spec opens is no saver.
-            Exception: Whatever opening or closing raises.
+            NotASaverError: If the spec opens something that is not a saver.
+            Exception: If opening or closing raises.
         """
         with self.folder() as path:
             opened = OpenSaver(lambda: self.spec.open(path), self.lanes)
@@ -118,13 +118,13 @@ class Target:
         return frozenset(claimed - self._lacks())
 
     def breaks(self, clauses: Iterable[str]) -> list[str]:
-        """Return which clauses have turned out to be broken.
+        """Return the broken clauses that match.
 
         Args:
-            clauses: Ids, or `prefix.*`.
+            clauses: Clause ids, or patterns of the form `prefix.*`.
 
         Returns:
-            The ids of the broken ones.
+            Sorted ids of the broken clauses.
         """
         patterns = tuple(clauses)
         return sorted(i for i in self.broken if any(fnmatchcase(i, p) for p in patterns))
@@ -142,7 +142,7 @@ class Target:
             return False
         except CallTimeoutError as error:
             raise ProbeError(f"{name} hung, {error}") from error
-        # Any other error is for the clauses of that capability to judge.
+        # The clauses of the capability judge any other error.
         except Exception:  # noqa: BLE001
             return True
         return True
@@ -157,7 +157,7 @@ class Target:
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
-        """Yield an empty folder, and remove it afterwards."""
+        """Yield an empty folder and remove it afterwards."""
         path = Path(tempfile.mkdtemp(dir=self.root))
         try:
             yield path
@@ -177,14 +177,14 @@ class Target:
         """Open an empty store for one example.
 
         Args:
-            face: Chooses the face of each call.
-            on_violation: Told of a violation when it happens, before anything is cleaned up.
+            face: Function that returns the API of each call.
+            on_violation: Callback for a violation, called before cleanup.
 
         Yields:
             The session.
 
         Raises:
-            Violation: If the example breaks its clause, or the saver does not open or close.
+            Violation: If the example breaks the clause, or the saver does not open or close.
         """
         with self.folder() as path:
             fresh = [True]
@@ -204,7 +204,7 @@ class Target:
             try:
                 yield session
             except BaseException:
-                # The example has its verdict; a saver that does not close either adds nothing.
+                # The example already failed; a failing close adds no information.
                 with suppress(Exception):
                     session.close()
                 raise

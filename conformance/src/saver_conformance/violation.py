@@ -1,16 +1,16 @@
-"""How an example says that a saver broke its clause."""
+"""Exceptions that end an example."""
 
 from __future__ import annotations
 
 
-class Violation(Exception):  # noqa: N818 - it is a verdict, no error of the program
-    """A saver broke a clause.
+class Violation(Exception):  # noqa: N818 - a result of the test, not an error of the suite
+    """A violation: a saver broke a clause.
 
     Args:
-        message: What was expected and what came instead, on one line.
-        program: A program that shows it.
-        size: How long the program is, for choosing the smallest of several.
-        hung: Whether the saver did not answer.
+        message: Expected and actual behavior, on one line.
+        program: Program that reproduces the violation.
+        size: Length of the program; the smallest violation is kept.
+        hung: True if a call of the saver timed out.
     """
 
     def __init__(
@@ -24,8 +24,8 @@ class Violation(Exception):  # noqa: N818 - it is a verdict, no error of the pro
 
 
 class SlowError(Exception):
-    """An example has taken longer than one may, although no call hung."""
+    """A timeout of a whole example, although no single call hung."""
 
 
 class UnplayableError(Exception):
-    """A clause cannot be put to a saver, through no fault of the saver's."""
+    """A condition outside the saver that prevents a clause from running."""

@@ -1,4 +1,4 @@
-"""What a mutant is."""
+"""Registration of mutants, and their base class."""
 
 from __future__ import annotations
 
@@ -73,18 +73,18 @@ def _in_memory(name: str, opener: Any, **claims: Any) -> SaverSpec:
 
 
 class Faulty(ReferenceSaver):
-    """A reference saver with places to put a fault in."""
+    """A reference saver with hooks for faults."""
 
     def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
-        """Change what is put."""
+        """Return the checkpoint to store."""
         return checkpoint
 
     def told(self, metadata: dict[str, Any]) -> dict[str, Any]:
-        """Change the metadata that are put."""
+        """Return the metadata to store."""
         return metadata
 
     def seen(self, found: Any) -> Any:
-        """Change what is got and listed."""
+        """Return the tuple to return from get_tuple and list."""
         return found
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
@@ -97,6 +97,6 @@ class Faulty(ReferenceSaver):
 
 
 def values(found: Any, change: Callable[[Any], Any]) -> Any:
-    """Change every channel value of a tuple."""
+    """Return a tuple with every channel value changed."""
     changed = {k: change(v) for k, v in found.checkpoint["channel_values"].items()}
     return found._replace(checkpoint={**found.checkpoint, "channel_values": changed})

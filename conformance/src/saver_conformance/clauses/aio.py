@@ -1,4 +1,4 @@
-"""Clauses about the asynchronous face."""
+"""Clauses about the async API."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _checkpoint(s: Session, value: Any) -> tuple[dict[str, Any], str, dict[str, 
     faces=_ASYNC,
 )
 def faces(s: Session, data: DataObject) -> None:
-    """What one face stored the other returns."""
+    """A value that one API stored is returned by the other API."""
     chosen = {"writer": Face.SYNC, "reader": Face.ASYNC}
     if data.draw(st.booleans()):
         chosen = {"writer": Face.ASYNC, "reader": Face.SYNC}
@@ -50,14 +50,14 @@ def faces(s: Session, data: DataObject) -> None:
 
 @clause(
     "async.snapshot",
-    source="langchain-ai/langgraph#4168: state that was mutated after aput began was stored",
+    source="langchain-ai/langgraph#4168: aput stored mutations made after it was called",
     severity=Severity.CRITICAL,
     capability=Capability.ASYNC,
     faces=_ASYNC,
 )
 def snapshot(s: Session, data: DataObject) -> None:
-    """aput stores what it was given, even if that is mutated while it waits."""
-    # The first call of some savers sets them up, and yields to the loop for that alone.
+    """aput stores the state at the time of the call, even if the caller mutates it later."""
+    # The first call of some savers runs their setup, which yields to the loop.
     s.put(Ref("thread", checkpoint_id(0)))
     steps = data.draw(st.integers(1, 3))
     value = [0]
@@ -65,18 +65,18 @@ def snapshot(s: Session, data: DataObject) -> None:
     s.model.put(at("thread"), checkpoint, {"source": "loop", "step": 0})
     s.script.line(
         f"value = [0]\n"
-        f"told = {{'source': 'loop', 'step': 0}}\n"
+        f"metadata = {{'source': 'loop', 'step': 0}}\n"
         f"stored = checkpoint({_REF.id!r}, {{'a': value}}, {{'a': {version}}})\n"
-        f"call = saver.aput(at('thread'), stored, told, {{'a': {version}}})\n"
+        f"call = saver.aput(at('thread'), stored, metadata, {{'a': {version}}})\n"
         "putting = asyncio.ensure_future(call)\n"
         f"for _ in range({steps}):\n    await asyncio.sleep(0)\n"
         "value.append(1)\nawait putting"
     )
 
     async def mutate_meanwhile() -> None:
-        told = {"source": "loop", "step": 0}
+        metadata = {"source": "loop", "step": 0}
         putting = asyncio.ensure_future(
-            acall(s.saver, "put", (at("thread"), checkpoint, told, new), {})
+            acall(s.saver, "put", (at("thread"), checkpoint, metadata, new), {})
         )
         for _ in range(steps):
             await asyncio.sleep(0)
@@ -90,13 +90,13 @@ def snapshot(s: Session, data: DataObject) -> None:
 
 @clause(
     "async.cancelled",
-    source="asyncio cancels a call when its caller gives up, as every web framework does",
+    source="asyncio cancels a call when its caller times out or disconnects",
     severity=Severity.CRITICAL,
     capability=Capability.ASYNC,
     faces=_ASYNC,
 )
 def cancelled(s: Session, data: DataObject) -> None:
-    """A call that is cancelled stores all or nothing, and later calls work."""
+    """A cancelled call stores everything or nothing, and later calls work."""
     before = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [0], "b": [0]})
     steps = data.draw(st.integers(0, 6))
     method = data.draw(st.sampled_from(["put", "get_tuple", "put_writes"]))
@@ -137,7 +137,7 @@ def _expect_all_or_nothing(s: Session, before: Ref) -> None:
         found = f'{name}.checkpoint["channel_values"]'
         s.refute(
             f'{name} is None or {found} == {{"a": [1], "b": [1]}}, {found}',
-            f"{found} is {got.checkpoint['channel_values']}, and should be whole or not there",
+            f"{found} is {got.checkpoint['channel_values']}, expected all new values",
         )
     name = s.script.name("got")
     got = s.call("get_tuple", before.config, bind=name)
@@ -146,20 +146,20 @@ def _expect_all_or_nothing(s: Session, before: Ref) -> None:
         found = f"[w[1] for w in {name}.pending_writes]"
         s.refute(
             f'{found} in ([], ["a", "b"]), {found}',
-            f"{found} is {written}, neither all nor nothing",
+            f"{found} is {written}, expected every write or none",
         )
 
 
 @clause(
     "async.loops",
-    source="a saver made at import time is used from asyncio.run more than once",
+    source="a saver created at import time is used from several asyncio.run calls",
     severity=Severity.MAJOR,
     capability=Capability.LOOPS,
     faces=_ASYNC,
 )
 def loops(s: Session, data: DataObject) -> None:
-    """A saver that was not opened on a loop works on several, one after another."""
-    s.script.line("# each of the following calls runs on an event loop of its own")
+    """A saver that was opened outside an event loop works on several loops in turn."""
+    s.script.line("# each of the following calls runs on its own event loop")
     latest = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [0]})
     s.expect_tuple(at("thread"), Aspect.VALUES)
     for number in range(1, data.draw(st.integers(2, 3))):

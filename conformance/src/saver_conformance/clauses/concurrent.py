@@ -1,4 +1,4 @@
-"""Clauses about calls that meet: from several threads, or from several tasks of one loop."""
+"""Clauses about concurrent calls: from several threads, or from several tasks of one loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from saver_conformance.session import Ref, Session, at, checkpoint_id, make_chec
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
 
-_RUNTIME = "the runtime calls put and put_writes from a pool of threads, or as tasks"
+_RUNTIME = "the runtime calls put and put_writes concurrently, from a thread pool or as tasks"
 
 
 def _puts(
@@ -36,7 +36,7 @@ def _puts(
     "concurrent.puts", source=_RUNTIME, severity=Severity.CRITICAL, capability=Capability.THREADS
 )
 def puts(s: Session, data: DataObject) -> None:
-    """Checkpoints of several conversations that are put at once are all stored whole."""
+    """Concurrent puts to different threads store every checkpoint completely."""
     count = data.draw(st.integers(2, 8))
     refs = [Ref(f"thread-{number}", checkpoint_id(number)) for number in range(count)]
     together(s, _puts(s, refs))
@@ -52,7 +52,7 @@ def puts(s: Session, data: DataObject) -> None:
     presumes=["writes.order.*"],
 )
 def writes(s: Session, data: DataObject) -> None:
-    """Writes of parallel tasks that arrive at once are all there, in their order."""
+    """Concurrent writes of parallel tasks are all stored, in the specified order."""
     ref = s.put(Ref("thread", checkpoint_id(0)))
     calls: list[tuple[str, tuple[Any, ...]]] = []
     for number in range(data.draw(st.integers(2, 8))):
@@ -71,7 +71,7 @@ def writes(s: Session, data: DataObject) -> None:
     capability=Capability.THREADS,
 )
 def same_write(s: Session, data: DataObject) -> None:
-    """Of several writes to one place that arrive at once, one is stored, whole and once."""
+    """Concurrent writes to the same slots store each slot exactly once."""
     ref = s.put(Ref("thread", checkpoint_id(0)))
     count = data.draw(st.integers(2, 6))
     together(
@@ -92,7 +92,7 @@ def same_write(s: Session, data: DataObject) -> None:
     capability=Capability.THREADS,
 )
 def torn(s: Session, data: DataObject) -> None:
-    """A reader that meets a writer gets a checkpoint as it was before or after, whole."""
+    """A read during a put returns the complete state before or after the put."""
     first = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [0], "b": [0]})
     count = data.draw(st.integers(1, 4))
     refs = [Ref("thread", checkpoint_id(number + 1)) for number in range(count)]
@@ -112,20 +112,20 @@ def torn(s: Session, data: DataObject) -> None:
             wanted = known[identifier].checkpoint["channel_values"]
             values = dict(sorted(found.checkpoint["channel_values"].items()))
             if values != wanted:
-                s.fail(f"a concurrent {calls[position][0]} returned {values}, not {wanted}")
+                s.fail(f"a concurrent {calls[position][0]} returned {values}, expected {wanted}")
     for ref in refs:
         s.expect_tuple(ref, Aspect.ID, Aspect.VALUES)
 
 
 @clause(
     "concurrent.delete",
-    source=f"{_RUNTIME}; a service deletes one conversation while another goes on",
+    source=f"{_RUNTIME}; a service deletes one thread while another is in use",
     severity=Severity.CRITICAL,
     capability=Capability.THREADS,
     needs=[Capability.DELETE_THREAD],
 )
 def delete(s: Session, data: DataObject) -> None:
-    """Deleting a thread disturbs no call on another thread that it meets."""
+    """Deleting a thread does not affect concurrent calls on other threads."""
     s.put(Ref("gone", checkpoint_id(0)), changes={"a": [0]})
     refs = [Ref(f"thread-{n}", checkpoint_id(n)) for n in range(data.draw(st.integers(1, 5)))]
     s.model.delete_thread("gone")

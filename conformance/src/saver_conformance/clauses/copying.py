@@ -36,7 +36,7 @@ def _chain(s: Session, data: DataObject, ns: str = "") -> list[Ref]:
     "copy.checkpoints", source=_COPY, severity=Severity.CRITICAL, capability=Capability.COPY_THREAD
 )
 def checkpoints(s: Session, data: DataObject) -> None:
-    """The target has every checkpoint of the source, of every namespace, with its parent."""
+    """The target thread has every checkpoint of the source, in every namespace, with its parent."""
     for ns in data.draw(st.lists(st.sampled_from(["", "child"]), min_size=1, unique=True)):
         _chain(s, data, ns)
     s.copy_thread("thread", "copy")
@@ -52,7 +52,7 @@ def checkpoints(s: Session, data: DataObject) -> None:
     presumes=["writes.order.*"],
 )
 def writes(s: Session, data: DataObject) -> None:
-    """Pending writes are copied, and keep their order."""
+    """A copy has all pending writes in the specified order."""
     for ref in _chain(s, data):
         s.put_writes(ref, [("a", n) for n in range(11)], "task-b", task_path="a")
         s.put_writes(ref, [("a", "x"), ("__interrupt__", "y")], "task-a", task_path="b")
@@ -68,7 +68,7 @@ def writes(s: Session, data: DataObject) -> None:
     needs=[Capability.DELETE_THREAD],
 )
 def independent(s: Session, data: DataObject) -> None:
-    """What happens to one of the two threads afterwards does not show in the other."""
+    """A change to the source or to the copy does not affect the other thread."""
     last = _chain(s, data)[-1]
     s.put_writes(last, [("a", 1)], "task-a")
     s.copy_thread("thread", "copy")
@@ -76,9 +76,9 @@ def independent(s: Session, data: DataObject) -> None:
     if data.draw(st.booleans()):
         s.delete_thread(touched)
     else:
-        twin = Ref(touched, last.id)
-        s.put_writes(twin, [("a", 2)], "task-b")
-        s.put(Ref(touched, checkpoint_id(9)), parent=twin, changes={"a": ["new"]})
+        copied = Ref(touched, last.id)
+        s.put_writes(copied, [("a", 2)], "task-b")
+        s.put(Ref(touched, checkpoint_id(9)), parent=copied, changes={"a": ["new"]})
     s.expect_list(at(left), *ALL)
     s.expect_list(at(touched), *ALL)
 
@@ -92,7 +92,7 @@ def independent(s: Session, data: DataObject) -> None:
     needs=[Capability.DELTA_HISTORY],
 )
 def delta(s: Session, data: DataObject) -> None:
-    """A DeltaChannel has the same history in the copy."""
+    """A DeltaChannel has the same history in the copy as in the source."""
     delta_chain(s, data.draw(st.integers(2, 4)))
     s.copy_thread("thread", "copy")
     s.expect_history(at("copy"), ["log"])
@@ -100,14 +100,14 @@ def delta(s: Session, data: DataObject) -> None:
 
 @clause(
     "copy.unknown",
-    source="BaseCheckpointSaver.copy_thread does not say what an unknown source does; "
+    source="BaseCheckpointSaver.copy_thread does not specify an unknown source; "
     "the official suite allows an error",
     severity=Severity.MINOR,
     capability=Capability.COPY_THREAD,
     unspecified=True,
 )
 def unknown(s: Session, data: DataObject) -> None:
-    """Copying a thread that is not there is no error, and makes none."""
+    """Copying an unknown thread raises no error and creates no thread."""
     s.put(Ref("thread", checkpoint_id(0)))
     s.copy_thread(data.draw(st.sampled_from(["none", "threa"])), "copy")
     s.expect_everything()

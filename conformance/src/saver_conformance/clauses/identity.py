@@ -1,4 +1,4 @@
-"""Clauses about ids: which checkpoints are the same one, and which comes last."""
+"""Clauses about ids: which ids are distinct, and which checkpoint is the latest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from saver_conformance.values import TEXT
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
 
-#: Names that collide once they are joined by a separator, or are prefixes of one another.
+#: Ids that collide when a separator joins them, or that share a prefix.
 _CONFUSABLE = [
     "a",
     "a:b",
@@ -43,12 +43,12 @@ _CONFUSABLE = [
     capability=Capability.GET_TUPLE,
 )
 def thread(s: Session, data: DataObject) -> None:
-    """Threads are kept apart, also if their ids contain separators or begin with one another."""
+    """Threads are distinct, even if their ids contain separators or share a prefix."""
     names = data.draw(st.lists(st.sampled_from(_CONFUSABLE), min_size=2, max_size=4, unique=True))
     spaces = data.draw(st.lists(st.sampled_from(_CONFUSABLE), min_size=1, max_size=2, unique=True))
     for number, name in enumerate(names):
         for ns in spaces:
-            # What a saver refuses it does not mix up.
+            # A rejected id cannot be confused with another one.
             s.try_put(Ref(name, checkpoint_id(number), ns), refusal=(ValueError,))
     for name, ns in sorted({key[:2] for key in s.model.stored()}):
         s.expect_list(at(name, ns))
@@ -63,7 +63,7 @@ def thread(s: Session, data: DataObject) -> None:
     capability=Capability.GET_TUPLE,
 )
 def namespace(s: Session, data: DataObject) -> None:
-    """Namespaces of a thread are kept apart, and a config without one reads the root's."""
+    """Namespaces are distinct, and a config without a namespace reads the root namespace."""
     spaces = data.draw(
         st.lists(
             st.sampled_from(["", "child", "child|inner", "child:task"]), min_size=1, max_size=4
@@ -78,12 +78,12 @@ def namespace(s: Session, data: DataObject) -> None:
 
 @clause(
     "identity.namespace.deep",
-    source="langgraph nests one namespace segment of a name and a task id for each subgraph",
+    source="langgraph adds one namespace segment, a name and a task id, for each nested subgraph",
     severity=Severity.CRITICAL,
     capability=Capability.PUT,
 )
 def deep_namespace(s: Session, data: DataObject) -> None:
-    """The namespace of a subgraph nested up to twenty deep is as good as any other."""
+    """The namespace of a subgraph may be nested up to twenty levels deep."""
     depth = data.draw(st.integers(1, 20))
     segments = [f"subgraph:{n:08x}-0000-0000-0000-000000000000" for n in range(depth)]
     ref = s.put(Ref("thread", checkpoint_id(0), "|".join(segments)))
@@ -93,12 +93,12 @@ def deep_namespace(s: Session, data: DataObject) -> None:
 
 @clause(
     "identity.unicode",
-    source="thread_id is a str; namespaces and channels are named by the graph's author",
+    source="thread_id is a str; the author of a graph names namespaces and channels",
     severity=Severity.CRITICAL,
     capability=Capability.PUT,
 )
 def unicode(s: Session, data: DataObject) -> None:
-    """Thread ids, names of subgraphs and channels may be written in any script."""
+    """Ids of threads, namespaces and channels may use letters of any script."""
     letters = st.text(st.characters(categories=["L", "Nd"]), min_size=1, max_size=20)
     name, ns, channel = data.draw(letters), data.draw(letters), data.draw(letters)
     ref = s.put(Ref(name, checkpoint_id(0), ns), changes={channel: 1})
@@ -108,13 +108,13 @@ def unicode(s: Session, data: DataObject) -> None:
 
 @clause(
     "identity.thread.any_text",
-    source="thread_id is a str; the base class does not say that every str will do",
+    source="thread_id is a str; the base class does not say that every str is valid",
     severity=Severity.MAJOR,
     capability=Capability.PUT,
     unspecified=True,
 )
 def any_text(s: Session, data: DataObject) -> None:
-    """A thread id may be any text without NUL, separators and wildcards included."""
+    """A thread id may be any text without NUL, including separators and wildcards."""
     name = data.draw(st.sampled_from(_CONFUSABLE) | TEXT.filter(bool))
     ref = s.put(Ref(name, checkpoint_id(0)))
     s.put_writes(ref, [("channel", 1)])
@@ -123,13 +123,13 @@ def any_text(s: Session, data: DataObject) -> None:
 
 @clause(
     "identity.unbounded",
-    source="the base class sets no limit to the length of an id, and promises none either",
+    source="the base class specifies no maximum length of an id",
     severity=Severity.MINOR,
     capability=Capability.PUT,
     unspecified=True,
 )
 def unbounded(s: Session, data: DataObject) -> None:
-    """Ids may be 10 KB long, and contain NUL."""
+    """An id may be 10 KB long and may contain NUL."""
     name = data.draw(st.sampled_from(["long" * 2500, "nul\0l", "\0", "nul\0"]))
     s.put(Ref(name, checkpoint_id(0)))
     s.put(Ref("nul", checkpoint_id(1)))
@@ -138,14 +138,14 @@ def unbounded(s: Session, data: DataObject) -> None:
 
 @clause(
     "identity.thread.number",
-    source="delete_thread takes a str, yet users put ints into thread_id and SqliteSaver "
-    "turns them into text; the base class is silent",
+    source="delete_thread takes a str, but users pass ints as thread_id and SqliteSaver "
+    "converts them to text; the base class does not specify it",
     severity=Severity.MAJOR,
     capability=Capability.GET_TUPLE,
     unspecified=True,
 )
 def thread_number(s: Session, data: DataObject) -> None:
-    """A thread_id that is no str stands for its text: 123 and "123" are one thread."""
+    """A thread_id that is not a str equals its text: 123 and "123" are the same thread."""
     number = data.draw(st.integers(0, 999))
     s.put(Ref("x", checkpoint_id(0)), config=at(number))
     s.expect_tuple(at(str(number)), Aspect.ID)
@@ -160,7 +160,7 @@ def thread_number(s: Session, data: DataObject) -> None:
     capability=Capability.GET_TUPLE,
 )
 def latest(s: Session, data: DataObject) -> None:
-    """The latest checkpoint is the one with the greatest id, whenever it was put."""
+    """The latest checkpoint is the checkpoint with the greatest id, in any order of puts."""
     order = data.draw(st.permutations(range(4)))
     for number in order:
         s.put(Ref("thread", checkpoint_id(number)))
@@ -174,7 +174,7 @@ def latest(s: Session, data: DataObject) -> None:
     capability=Capability.GET_TUPLE,
 )
 def by_id(s: Session, data: DataObject) -> None:
-    """A config with a checkpoint_id gets that checkpoint, and None if there is none."""
+    """A config with a checkpoint_id returns that checkpoint, or None if it does not exist."""
     put = data.draw(st.sets(st.integers(0, 4), min_size=1))
     for number in put:
         s.put(Ref("thread", checkpoint_id(number)))
@@ -190,7 +190,7 @@ def by_id(s: Session, data: DataObject) -> None:
     capability=Capability.GET_TUPLE,
 )
 def unknown(s: Session, data: DataObject) -> None:
-    """A thread or a namespace that has no checkpoint gets None."""
+    """get_tuple returns None for a thread or namespace without checkpoints."""
     if data.draw(st.booleans()):
         s.put(Ref("thread", checkpoint_id(0)))
     s.expect_tuple(at("other"))
@@ -205,7 +205,7 @@ def unknown(s: Session, data: DataObject) -> None:
     capability=Capability.GET_TUPLE,
 )
 def config(s: Session, data: DataObject) -> None:
-    """The config of a tuple names its thread, its namespace and its id."""
+    """The config of a tuple has its thread, namespace and checkpoint id."""
     ref = Ref("thread", checkpoint_id(0), data.draw(st.sampled_from(["", "child"])))
     s.put(ref)
     s.expect_tuple(at("thread", ref.ns), Aspect.CONFIG)
@@ -219,7 +219,7 @@ def config(s: Session, data: DataObject) -> None:
     capability=Capability.GET_TUPLE,
 )
 def parent(s: Session, data: DataObject) -> None:
-    """The parent is the checkpoint that put's config named, and None for the first."""
+    """The parent is the checkpoint in the config of put, or None without a checkpoint id."""
     ns = data.draw(st.sampled_from(["", "child"]))
     refs: list[Ref] = []
     for number in range(data.draw(st.integers(1, 4))):
@@ -235,7 +235,7 @@ def parent(s: Session, data: DataObject) -> None:
     capability=Capability.GET_TUPLE,
 )
 def get(s: Session, data: DataObject) -> None:
-    """get returns the checkpoint of the tuple that get_tuple returns, and None if there is none."""
+    """get returns the checkpoint of get_tuple, or None if it does not exist."""
     if data.draw(st.booleans()):
         s.put(Ref("thread", checkpoint_id(0)), changes={"channel": 1})
     name = s.script.name("got")

@@ -1,4 +1,4 @@
-"""Clauses about sequences of every operation, found by state machines."""
+"""Clauses about sequences of operations, found by state machines."""
 
 from __future__ import annotations
 
@@ -27,22 +27,21 @@ _SPECIAL = st.sampled_from(["__error__", "__interrupt__", "__resume__"])
 
 
 def claims(capability: Capability) -> Callable[[Any], bool]:
-    """Return a precondition: the saver claims a capability.
+    """Return a precondition that is True if the saver claims a capability.
 
     Args:
-        capability: The capability.
+        capability: Capability.
 
     Returns:
-        A function of a machine.
+        Function of a machine.
     """
     return lambda machine: capability in machine.s.claimed
 
 
 class Operations(RuleBasedStateMachine):
-    """Every operation of the protocol, in any order, on a saver and on the model.
+    """A state machine with every operation of the protocol, on a saver and on the model.
 
-    What a clause of its own has found broken is left out, so that a machine fails only for what
-    the sequence of operations brings to light.
+    Operations whose own clause is broken are omitted, so that a failure shows a new fault.
 
     Args:
         session: A session with an empty store.
@@ -74,7 +73,7 @@ class Operations(RuleBasedStateMachine):
 
     @rule(thread=THREADS, ns=NAMESPACES, number=_NUMBERS, run=_RUNS, data=st.data())
     def put(self, thread: str, ns: str, number: int, run: str, data: st.DataObject) -> None:
-        """Put a checkpoint that follows another one, or none."""
+        """Put a checkpoint, with or without a parent."""
         ns = self._place(ns)
         known = self.s.model.ids(thread, ns)
         if not self._intact("latest.by_id", "list.order"):
@@ -86,7 +85,7 @@ class Operations(RuleBasedStateMachine):
         changes = data.draw(st.dictionaries(CHANNELS, TAME, max_size=2))
         told = {"source": "loop", "step": number, "run_id": run, "parents": {}}
         origin = None if parent is None else Ref(thread, parent, ns)
-        # Two branches with the same version of a channel are for the clause about forks.
+        # The clause put.fork covers two branches with the same channel version.
         newest = self._newest.get((thread, ns))
         self.s.put(ref, parent=origin, changes=changes, metadata=told, newer_than=newest)
         if changes:
@@ -94,7 +93,7 @@ class Operations(RuleBasedStateMachine):
 
     @rule(thread=THREADS, count=st.integers(1, 3), value=TAME)
     def go_on(self, thread: str, count: int, value: Any) -> None:
-        """Put checkpoints that follow the latest one, as a run of a graph does."""
+        """Put checkpoints after the latest one, as a run of a graph does."""
         for _ in range(count):
             known = sorted(self.s.model.ids(thread, ""))
             latest = Ref(thread, known[-1]) if known else None
@@ -111,7 +110,7 @@ class Operations(RuleBasedStateMachine):
     def put_writes(
         self, thread: str, ns: str, number: int, task: str, writes: list[tuple[str, Any]]
     ) -> None:
-        """Put writes, perhaps again, perhaps before their checkpoint."""
+        """Put writes, possibly repeated or before their checkpoint."""
         ns = self._place(ns)
         ref = Ref(thread, checkpoint_id(number), ns)
         if ref.id in self.s.model.ids(thread, ns) or self._intact("writes.before_checkpoint"):
@@ -120,7 +119,7 @@ class Operations(RuleBasedStateMachine):
     @precondition(lambda self: self._intact("writes.first_wins", "writes.last_wins"))
     @rule(thread=THREADS, number=_NUMBERS, task=_TASKS, channel=_SPECIAL, value=TAME)
     def put_special(self, thread: str, number: int, task: str, channel: str, value: Any) -> None:
-        """Put a special write, perhaps over an earlier one."""
+        """Put a special write, possibly over an earlier one."""
         ref = Ref(thread, checkpoint_id(number))
         if ref.id in self.s.model.ids(thread, ""):
             path = "b" if task == "task-a" else "a"
@@ -134,13 +133,13 @@ class Operations(RuleBasedStateMachine):
 
     @rule(thread=THREADS, ns=NAMESPACES, number=_NUMBERS)
     def get(self, thread: str, ns: str, number: int) -> None:
-        """Get a checkpoint that is perhaps not there."""
+        """Get a checkpoint that may not exist."""
         ns = self._place(ns)
         self.s.expect_tuple(Ref(thread, checkpoint_id(number), ns), *self.aspects)
 
     @rule(thread=THREADS, ns=NAMESPACES, data=st.data())
     def list_namespace(self, thread: str, ns: str, data: st.DataObject) -> None:
-        """List a namespace, narrowed down or not."""
+        """List a namespace, with or without filter, before and limit."""
         ns = self._place(ns)
         options: dict[str, st.SearchStrategy[Any]] = {}
         if self._intact("list.limit"):
@@ -155,12 +154,12 @@ class Operations(RuleBasedStateMachine):
     @precondition(lambda self: self._intact("list.everything", "list.all_namespaces"))
     @rule(thread=st.none() | THREADS)
     def list_all(self, thread: str | None) -> None:
-        """List a thread, or everything."""
+        """List a thread or every thread."""
         self.s.expect_list(None if thread is None else at(thread, None), *self.aspects)
 
     @rule(thread=THREADS, ns=NAMESPACES)
     def history(self, thread: str, ns: str) -> None:
-        """Walk back from the latest checkpoint."""
+        """Get the history from the latest checkpoint."""
         ns = self._place(ns)
         if self._chains_whole and self._intact("history", "writes.order", "get.parent", "put."):
             self.s.expect_history(at(thread, ns), ["messages", "files"])
@@ -183,7 +182,7 @@ class Operations(RuleBasedStateMachine):
     @precondition(claims(Capability.COPY_THREAD))
     @rule(source=THREADS, number=st.integers(0, 1))
     def copy_thread(self, source: str, number: int) -> None:
-        """Copy a thread to one that holds nothing, not even writes that wait for a checkpoint."""
+        """Copy a thread to an empty one, without checkpoints or writes."""
         target = f"copy-{number}-of-{source}"
         if self._intact("copy.") and not self.s.model.holds(target):
             self.s.copy_thread(source, target)
@@ -198,14 +197,14 @@ class Operations(RuleBasedStateMachine):
             self._leave_chains_open()
 
     def _leave_chains_open(self) -> None:
-        """Stop comparing what the base class leaves open once a chain has lost a link."""
+        """Stop comparing parents and histories, which are unspecified after a deletion."""
         self._chains_whole = False
         self.aspects = tuple(a for a in self.aspects if a is not Aspect.PARENT)
 
     @precondition(claims(Capability.REOPEN))
     @rule()
     def reopen(self) -> None:
-        """Close the store and open it again."""
+        """Close and reopen the store."""
         self.paused = None
         if self._intact("reopen."):
             self.s.reopen()
@@ -213,14 +212,14 @@ class Operations(RuleBasedStateMachine):
     @precondition(lambda self: self._intact("list.paused", "list.dropped"))
     @rule(thread=THREADS)
     def begin(self, thread: str) -> None:
-        """Begin a list, and leave it paused."""
+        """Start a list and leave it paused."""
         self.paused = Iteration(self.s, at(thread))
         self.paused.next()
 
     @precondition(lambda self: self.paused is not None)
     @rule()
     def drop(self) -> None:
-        """Drop a list that is paused."""
+        """Drop the paused list."""
         if self.paused is not None:
             self.paused.drop()
             self.paused = None
@@ -228,18 +227,18 @@ class Operations(RuleBasedStateMachine):
 
 @clause(
     "machine.operations",
-    source="BaseCheckpointSaver: every operation, in any order",
+    source="BaseCheckpointSaver: any sequence of operations",
     severity=Severity.CRITICAL,
     capability=Capability.GET_TUPLE,
     load=Load.MACHINE,
 )
 def operations(s: Session) -> RuleBasedStateMachine:
-    """After any sequence of operations the store is what the model is."""
+    """After any sequence of operations the store equals the model."""
     return Operations(s)
 
 
 class MixedFaces(Operations):
-    """The same operations, each on a face of its own.
+    """A state machine whose operations switch between both APIs.
 
     Args:
         session: A session with an empty store.
@@ -252,7 +251,7 @@ class MixedFaces(Operations):
 
     @rule(face=st.sampled_from(Face))
     def turn(self, face: Face) -> None:
-        """Make the following calls on one face."""
+        """Use one API for the following calls."""
         self._turn = face
 
 
@@ -266,5 +265,5 @@ class MixedFaces(Operations):
     load=Load.MACHINE,
 )
 def mixed(s: Session) -> RuleBasedStateMachine:
-    """After any sequence of operations on both faces the store is what the model is."""
+    """After any sequence of operations with both APIs the store equals the model."""
     return MixedFaces(s)

@@ -1,4 +1,4 @@
-"""Looks behind a store without knowing it: what deletion left is seen by who uses the ids again."""
+"""Detection of data that a deletion left behind: store the same ids again and read them."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Known:
-    """What was stored under some ids before they were deleted."""
+    """A record of the ids of a checkpoint before its deletion."""
 
     ref: Ref
     versions: dict[str, Name]
 
 
 def remember(s: Session, ref: Ref) -> Known:
-    """Note under which versions a checkpoint's channels were stored.
+    """Return the versions under which a checkpoint's channels were stored.
 
     Args:
         s: The session.
-        ref: A checkpoint that was put.
+        ref: Checkpoint that was put.
 
     Returns:
-        What `expect_no_leftovers` needs.
+        Input of `expect_no_leftovers`.
     """
     return Known(ref, s.versions_of(ref))
 
 
 def expect_no_leftovers(s: Session, known: Known) -> None:
-    """Put a checkpoint of the same id that points at the old versions, and demand that it is bare.
+    """Put a checkpoint with the old id and versions, and check that it has no values or writes.
 
     Args:
         s: The session.
-        known: What was stored.
+        known: Record of the deleted checkpoint.
 
     Raises:
-        Violation: If an old write or an old value shows.
+        Violation: If an old write or value is returned.
     """
     fields: dict[str, Any] = {"channel_versions": known.versions}
     s.expect_tuple(known.ref)

@@ -21,7 +21,7 @@ _LATEST = (
     "BaseCheckpointSaver.aprune: keep_latest retains only the most recent checkpoint per namespace"
 )
 _DELETE = "BaseCheckpointSaver.aprune: delete removes all checkpoints"
-_POSTGRES = "PostgresSaver.prune 3.2.0 documents it; the base class is silent"
+_POSTGRES = "PostgresSaver.prune 3.2.0 documents it; the base class does not specify it"
 
 
 def _chain(s: Session, count: int, thread: str = "thread", ns: str = "") -> list[Ref]:
@@ -38,7 +38,7 @@ def _chain(s: Session, count: int, thread: str = "thread", ns: str = "") -> list
     "prune.keep_latest", source=_LATEST, severity=Severity.CRITICAL, capability=Capability.PRUNE
 )
 def keep_latest(s: Session, data: DataObject) -> None:
-    """keep_latest keeps the latest checkpoint of each namespace, and no other."""
+    """keep_latest keeps the latest checkpoint of each namespace and deletes every other one."""
     for ns in data.draw(st.lists(st.sampled_from(["", "child", "third"]), min_size=1, unique=True)):
         for number in data.draw(st.permutations(range(3))):
             told = {"source": "loop", "step": number, "parents": {}}
@@ -54,7 +54,7 @@ def keep_latest(s: Session, data: DataObject) -> None:
     capability=Capability.PRUNE,
 )
 def default(s: Session, data: DataObject) -> None:
-    """Without a strategy prune keeps the latest."""
+    """prune without a strategy keeps the latest checkpoints."""
     _chain(s, data.draw(st.integers(1, 3)))
     s.prune(["thread"])
     s.expect_list(at("thread"))
@@ -62,7 +62,7 @@ def default(s: Session, data: DataObject) -> None:
 
 @clause("prune.values", source=_LATEST, severity=Severity.CRITICAL, capability=Capability.PRUNE)
 def values(s: Session, data: DataObject) -> None:
-    """The checkpoint that is kept keeps its values, also those that a pruned one stored."""
+    """A kept checkpoint keeps its values, including values that a pruned one stored."""
     first = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [data.draw(TAME)], "b": [0]})
     second = s.put(Ref("thread", checkpoint_id(1)), parent=first, changes={"b": [1]})
     last = s.put(Ref("thread", checkpoint_id(2)), parent=second, changes={"c": [2]})
@@ -78,7 +78,7 @@ def values(s: Session, data: DataObject) -> None:
     presumes=["writes.order.*"],
 )
 def writes(s: Session, data: DataObject) -> None:
-    """The checkpoint that is kept keeps its pending writes, in their order."""
+    """A kept checkpoint keeps its pending writes in the specified order."""
     last = _chain(s, data.draw(st.integers(1, 3)))[-1]
     s.put_writes(last, [("a", n) for n in range(11)], "task-b", task_path="a")
     s.put_writes(last, [("__interrupt__", "stop")], "task-a", task_path="b")
@@ -88,7 +88,7 @@ def writes(s: Session, data: DataObject) -> None:
 
 @clause("prune.delete", source=_DELETE, severity=Severity.CRITICAL, capability=Capability.PRUNE)
 def delete(s: Session, data: DataObject) -> None:
-    """delete removes every checkpoint of the threads, and nothing is left of them."""
+    """The strategy delete deletes all checkpoints, values and writes of the threads."""
     last = _chain(s, data.draw(st.integers(1, 3)))[-1]
     _chain(s, 1, ns="child")
     s.put_writes(last, [("a", 1)])
@@ -100,11 +100,11 @@ def delete(s: Session, data: DataObject) -> None:
 
 @clause(
     "prune.leftovers",
-    source=f"{_LATEST}; langchain-ai/langgraph#8054: values that no checkpoint needs were left",
+    source=f"{_LATEST}; langchain-ai/langgraph#8054: unreferenced values were left behind",
     capability=Capability.PRUNE,
 )
 def leftovers(s: Session, data: DataObject) -> None:
-    """No pending write and no channel value of a pruned checkpoint is left behind."""
+    """prune leaves no pending writes and no channel values of pruned checkpoints behind."""
     first, *_ = _chain(s, data.draw(st.integers(2, 3)))
     s.put_writes(first, [("a", 1)])
     known = remember(s, first)
@@ -114,7 +114,7 @@ def leftovers(s: Session, data: DataObject) -> None:
 
 @clause("prune.others", source=_LATEST, severity=Severity.CRITICAL, capability=Capability.PRUNE)
 def others(s: Session, data: DataObject) -> None:
-    """Threads that are not named stay as they are; unknown and no threads are no error."""
+    """prune keeps threads that are not listed and ignores unknown threads."""
     for thread in ("thread", "thread2", "other"):
         _chain(s, 2, thread)
     names = st.sampled_from(["thread", "other", "none", "thre"])
@@ -125,14 +125,14 @@ def others(s: Session, data: DataObject) -> None:
 
 @clause(
     "prune.delta",
-    source="BaseCheckpointSaver.prune: must not drop what a DeltaChannel is rebuilt from; "
-    "refusing such a thread is allowed",
+    source="BaseCheckpointSaver.prune: must keep what a DeltaChannel is rebuilt from; "
+    "rejecting the thread is allowed",
     severity=Severity.CRITICAL,
     capability=Capability.PRUNE,
     needs=[Capability.DELTA_HISTORY],
 )
 def delta(s: Session, data: DataObject) -> None:
-    """A DeltaChannel keeps its value through keep_latest, or prune refuses and changes nothing."""
+    """A DeltaChannel keeps its value after keep_latest, or prune raises and changes nothing."""
     refs = delta_chain(s, data.draw(st.integers(2, 4)))
     wanted = list(range(len(refs) - 1))
     s.call("prune", ["thread"], strategy="keep_latest", refusal=(NotImplementedError,))
@@ -154,7 +154,7 @@ def delta(s: Session, data: DataObject) -> None:
     unspecified=True,
 )
 def parent(s: Session, data: DataObject) -> None:
-    """A checkpoint that is kept and whose parent was pruned has no parent."""
+    """A kept checkpoint whose parent was pruned has no parent."""
     _chain(s, data.draw(st.integers(1, 3)))
     s.prune(["thread"], "keep_latest")
     s.expect_tuple(at("thread"), Aspect.PARENT)
@@ -168,7 +168,7 @@ def parent(s: Session, data: DataObject) -> None:
     unspecified=True,
 )
 def subgraphs(s: Session, data: DataObject) -> None:
-    """The namespace of a finished subgraph call goes with the checkpoint that it started from."""
+    """keep_latest deletes the namespace of a subgraph call whose root checkpoint is pruned."""
     roots = _chain(s, 3)
     for number, root in enumerate(roots):
         told = {"source": "loop", "step": 0, "parents": {"": root.id}}
@@ -187,20 +187,20 @@ def subgraphs(s: Session, data: DataObject) -> None:
     unspecified=True,
 )
 def one_string(s: Session, data: DataObject) -> None:
-    """A single string in place of the sequence of thread ids is a TypeError, and prunes nothing."""
+    """A str as thread_ids raises TypeError and prunes nothing."""
     for thread in ("ab", "a", "b"):
         _chain(s, 2, thread)
     text = data.draw(st.sampled_from(["ab", "a"]))
     error = s.call("prune", text, bind="answer", refusal=(TypeError,))
     if not isinstance(error, TypeError):
-        s.refute("isinstance(answer, TypeError)", f"prune({text!r}) raised no TypeError")
+        s.refute("isinstance(answer, TypeError)", f"prune({text!r}) did not raise TypeError")
     s.expect_everything()
 
 
 @clause(
     "prune.bad_strategy",
-    source="BaseCheckpointSaver.prune names two strategies; what an unknown one does is left open, "
-    "that it must not lose a thread is not",
+    source="BaseCheckpointSaver.prune specifies two strategies; "
+    "an unknown strategy must not lose a thread",
     severity=Severity.CRITICAL,
     capability=Capability.PRUNE,
 )

@@ -1,4 +1,4 @@
-"""Clauses about put_writes: pending writes, their order, and which of two stays."""
+"""Clauses about put_writes: pending writes, their order, and which write of a slot is kept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
 
 _REF = Ref("thread", checkpoint_id(0))
-_SORT = "writes_sort_key: (task_path, task_id, idx); get_tuple must return pending_writes so"
+_SORT = "writes_sort_key: (task_path, task_id, idx) is the order of pending_writes in get_tuple"
 _MAP = "WRITES_IDX_MAP: each implementation should use this mapping in put_writes"
 _writes = partial(clause, capability=Capability.PUT_WRITES)
 _SPECIAL = st.sampled_from(["__error__", "__interrupt__", "__resume__", "__scheduled__"])
@@ -31,7 +31,7 @@ _SPECIAL = st.sampled_from(["__error__", "__interrupt__", "__resume__", "__sched
     severity=Severity.CRITICAL,
 )
 def values(s: Session, data: DataObject) -> None:
-    """Writes come back with their task, their channel and their value, None included."""
+    """Writes are returned with their task, channel and value, including None."""
     s.put(_REF)
     channels = st.sampled_from(["a", "b", "__pregel_tasks"])
     writes = data.draw(st.lists(st.tuples(channels, NESTED), min_size=1, max_size=4))
@@ -45,7 +45,7 @@ def values(s: Session, data: DataObject) -> None:
     severity=Severity.CRITICAL,
 )
 def own_checkpoint(s: Session, data: DataObject) -> None:
-    """Writes belong to one checkpoint of one namespace of one thread, and to no other."""
+    """Writes belong to one checkpoint in one namespace of one thread only."""
     refs = [
         s.put(Ref(thread, checkpoint_id(number), ns))
         for thread in ("thread", "thread2")
@@ -61,7 +61,7 @@ def own_checkpoint(s: Session, data: DataObject) -> None:
 
 @_writes("writes.order.path", source=_SORT, severity=Severity.CRITICAL)
 def order_path(s: Session, data: DataObject) -> None:
-    """Writes come by task path first, also where the tasks' ids are ordered otherwise."""
+    """Writes are ordered by task path first, even if the task ids have another order."""
     s.put(_REF)
     tasks = data.draw(st.permutations(["task-0", "task-1", "task-2"]))
     for position, task in enumerate(tasks):
@@ -73,7 +73,7 @@ def order_path(s: Session, data: DataObject) -> None:
 
 @_writes("writes.order.task", source=_SORT, severity=Severity.CRITICAL)
 def order_task(s: Session, data: DataObject) -> None:
-    """Within a path, writes come by task id, whenever they were put."""
+    """Writes with the same path are ordered by task id, in any order of puts."""
     s.put(_REF)
     path = data.draw(st.sampled_from([None, "", "~__pregel_pull, node"]))
     for task in data.draw(st.permutations(["task-0", "task-1", "task-2", "task-3"])):
@@ -83,7 +83,7 @@ def order_task(s: Session, data: DataObject) -> None:
 
 @_writes("writes.order.index", source=_SORT, severity=Severity.CRITICAL)
 def order_index(s: Session, data: DataObject) -> None:
-    """Within a task, writes come by number, so that the tenth follows the ninth."""
+    """Writes of a task are ordered by number, so that the tenth follows the ninth."""
     s.put(_REF)
     count = data.draw(st.integers(2, 24))
     s.put_writes(_REF, [("channel", number) for number in range(count)])
@@ -92,7 +92,7 @@ def order_index(s: Session, data: DataObject) -> None:
 
 @_writes("writes.order.special", source=f"{_SORT}; {_MAP}")
 def order_special(s: Session, data: DataObject) -> None:
-    """Special channels have negative numbers, and come before the regular writes of a task."""
+    """Special writes have negative numbers and precede the regular writes of their task."""
     s.put(_REF)
     special = data.draw(st.lists(_SPECIAL, min_size=1, max_size=4, unique=True))
     for number, channel in enumerate(special):
@@ -107,7 +107,7 @@ def order_special(s: Session, data: DataObject) -> None:
     severity=Severity.CRITICAL,
 )
 def first_wins(s: Session, data: DataObject) -> None:
-    """A regular write whose place is taken changes nothing."""
+    """A regular write to a used slot changes nothing."""
     s.put(_REF)
     for number in range(data.draw(st.integers(2, 3))):
         writes = [("channel", (number, n)) for n in range(data.draw(st.integers(1, 3)))]
@@ -117,11 +117,11 @@ def first_wins(s: Session, data: DataObject) -> None:
 
 @_writes(
     "writes.last_wins",
-    source=f"{_MAP}; a resumed task overwrites its interrupt, and a failed one its error",
+    source=f"{_MAP}; a resumed task replaces its interrupt, and a failed task its error",
     severity=Severity.CRITICAL,
 )
 def last_wins(s: Session, data: DataObject) -> None:
-    """A special write replaces the one before it of the same task and channel."""
+    """A special write replaces the earlier write of the same task and channel."""
     s.put(_REF)
     channel = data.draw(_SPECIAL)
     for number in range(data.draw(st.integers(2, 3))):
@@ -136,7 +136,7 @@ def last_wins(s: Session, data: DataObject) -> None:
     presumes=["writes.first_wins", "writes.last_wins"],
 )
 def mixed_call(s: Session, data: DataObject) -> None:
-    """Which of two writes stays is decided for each write, not for the whole call."""
+    """In one call, regular writes keep used slots and special writes replace them."""
     s.put(_REF)
     channel = data.draw(_SPECIAL)
     for number in range(2):
@@ -146,11 +146,11 @@ def mixed_call(s: Session, data: DataObject) -> None:
 
 @_writes(
     "writes.same_channel",
-    source="a task may write one channel several times, as Send and Topic do",
+    source="a task may write to one channel several times, for example with Send and Topic",
     severity=Severity.CRITICAL,
 )
 def same_channel(s: Session, data: DataObject) -> None:
-    """Several writes of one task to one channel are all kept, equal ones included."""
+    """Several writes of one task to one channel are all kept, including equal ones."""
     s.put(_REF)
     written = data.draw(st.lists(st.integers(0, 2), min_size=2, max_size=4))
     s.put_writes(_REF, [("channel", number) for number in written])
@@ -164,7 +164,7 @@ def same_channel(s: Session, data: DataObject) -> None:
     severity=Severity.CRITICAL,
 )
 def before_checkpoint(s: Session, data: DataObject) -> None:
-    """Writes that arrive before their checkpoint are there once it is, and not seen before."""
+    """Writes that arrive before their checkpoint are hidden until the checkpoint is put."""
     s.put_writes(_REF, [("channel", data.draw(TAME))])
     s.expect_tuple(_REF)
     s.expect_list(at("thread"))
@@ -174,11 +174,11 @@ def before_checkpoint(s: Session, data: DataObject) -> None:
 
 @_writes(
     "writes.after_delete",
-    source="langchain-ai/langgraph#7206: a late write brought a deleted thread back",
+    source="langchain-ai/langgraph#7206: a late write restored a deleted thread",
     needs=[Capability.DELETE_THREAD],
 )
 def after_delete(s: Session, data: DataObject) -> None:
-    """A write that arrives after its thread was deleted brings no checkpoint back."""
+    """A write that arrives after its thread was deleted creates no checkpoint."""
     s.put(_REF, changes={"channel": data.draw(TAME)})
     s.delete_thread("thread")
     s.put_writes(_REF, [("channel", 1)])
@@ -189,11 +189,11 @@ def after_delete(s: Session, data: DataObject) -> None:
 
 @_writes(
     "writes.isolated",
-    source="put_writes returns once the writes are stored, and tasks go on mutating their values",
+    source="tasks keep mutating their values after put_writes has returned",
     severity=Severity.CRITICAL,
 )
 def isolated(s: Session, data: DataObject) -> None:
-    """Mutating what was written, after put_writes returned, changes nothing that is stored."""
+    """Mutating the writes after put_writes has returned does not change the stored writes."""
     s.put(_REF)
     value: dict[str, Any] = {"x": [data.draw(st.integers(0, 9))]}
     s.model.put_writes(_REF.config, [("channel", value)], "task")
@@ -208,11 +208,11 @@ def isolated(s: Session, data: DataObject) -> None:
 @_writes(
     "writes.task_path",
     source="BaseCheckpointSaver.put_writes(config, writes, task_id, task_path); "
-    "the runtime looks for the parameter by name",
+    "the runtime inspects the signature for the parameter",
     severity=Severity.MAJOR,
 )
 def task_path(s: Session, data: DataObject) -> None:
-    """put_writes takes task_path by name, by position, and not at all."""
+    """put_writes accepts task_path by name, by position, and omitted."""
     s.put(_REF)
     s.put_writes(_REF, [("channel", 0)], "task-a")
     s.put_writes(_REF, [("channel", 1)], "task-b", task_path=data.draw(st.sampled_from(["", "p"])))
@@ -227,7 +227,7 @@ def task_path(s: Session, data: DataObject) -> None:
     severity=Severity.MINOR,
 )
 def empty(s: Session, data: DataObject) -> None:
-    """No writes are no error, and change nothing."""
+    """An empty sequence of writes raises no error and changes nothing."""
     s.put(_REF)
     if data.draw(st.booleans()):
         s.put_writes(_REF, [("channel", 1)])
@@ -237,13 +237,13 @@ def empty(s: Session, data: DataObject) -> None:
 
 @clause(
     "writes.in_list",
-    source="CheckpointTuple.pending_writes: list returns the same tuples as get_tuple",
+    source="CheckpointTuple.pending_writes: list returns the tuples of get_tuple",
     severity=Severity.MAJOR,
     capability=Capability.LIST,
     presumes=["writes.order.*"],
 )
 def in_list(s: Session, data: DataObject) -> None:
-    """list returns the pending writes of each checkpoint, in the same order as get_tuple."""
+    """list returns the pending writes of each checkpoint in the order of get_tuple."""
     refs = [s.put(Ref("thread", checkpoint_id(number))) for number in range(3)]
     for ref in data.draw(st.lists(st.sampled_from(refs), min_size=1, unique=True)):
         s.put_writes(ref, [("channel", n) for n in range(12)], "task-b", task_path="a")
@@ -253,18 +253,18 @@ def in_list(s: Session, data: DataObject) -> None:
 
 @_writes(
     "writes.unserialisable",
-    source="langchain-ai/langgraph#8606: a value that cannot be serialised",
+    source="langchain-ai/langgraph#8606: a value that cannot be serialized",
     severity=Severity.MAJOR,
 )
 def unserialisable(s: Session, data: DataObject) -> None:
-    """A write that cannot be serialised makes put_writes raise, and later calls work."""
+    """A write that cannot be serialized makes put_writes raise, and later calls work."""
     s.put(_REF)
     s.script.line("import threading")
     value = Name('[("channel", threading.Lock())]', [("channel", threading.Lock())])
     given = (_REF.config, value, "task")
     error = s.call("put_writes", *given, bind="answer", share=True, refusal=(Exception,))
     if not isinstance(error, Exception):
-        said = "put_writes accepted a value that cannot be serialised, a threading.Lock"
-        s.refute("isinstance(answer, Exception)", said)
+        message = "put_writes accepted a value that cannot be serialized, a threading.Lock"
+        s.refute("isinstance(answer, Exception)", message)
     s.put_writes(_REF, [("channel", data.draw(TAME))], task_id="other")
     s.expect_tuple(_REF, Aspect.WRITES)

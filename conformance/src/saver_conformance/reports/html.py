@@ -1,4 +1,4 @@
-"""Reports as one static page that compares savers side by side."""
+"""HTML reports: one static page that compares savers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def as_html(reports: Sequence[Report]) -> str:
     """Return reports as one static page without scripts.
 
     Args:
-        reports: The reports, one for each saver.
+        reports: Reports, one for each saver.
 
     Returns:
         The text of the file.

@@ -1,4 +1,4 @@
-"""Reports as JUnit XML, which continuous integration shows."""
+"""JUnit XML reports, for continuous integration."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 _SKIPPED = (Status.NOT_CLAIMED, Status.KNOWN_FAILURE, Status.FOLLOWS, Status.DIFFERS)
 
-#: What XML 1.0 cannot hold; a program may well contain it, since ids are arbitrary text.
+#: Characters that XML 1.0 excludes; ids in a program may contain them.
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 
 
 def as_junit(reports: Sequence[Report]) -> str:
-    """Return reports as JUnit XML, a test suite for each saver and a test case for each clause.
+    """Return reports as JUnit XML: a suite for each saver and a test case for each clause.
 
     Args:
-        reports: The reports.
+        reports: Reports, one for each saver.
 
     Returns:
         The text of the file.

@@ -1,4 +1,4 @@
-"""Reports as Markdown."""
+"""Markdown reports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def as_markdown(reports: Sequence[Report]) -> str:
     """Return reports as Markdown.
 
     Args:
-        reports: The reports.
+        reports: Reports, one for each saver.
 
     Returns:
         The text of the file.
@@ -34,13 +34,13 @@ def as_markdown(reports: Sequence[Report]) -> str:
 
 
 def title(report: Report) -> str:
-    """Return a saver's name and version.
+    """Return the name and the version of a saver.
 
     Args:
-        report: Its report.
+        report: Report of the saver.
 
     Returns:
-        Both, on one line.
+        Name and version on one line.
     """
     return f"{report.name} {report.version}" if report.version else report.name
 
@@ -50,10 +50,10 @@ def _report(report: Report) -> Iterator[str]:
     yield ""
     counts = ", ".join(f"{report.count(s)} {s}" for s in Status if report.count(s))
     faces = " and ".join(report.faces) or "none"
-    yield f"{counts}. Faces: {faces}. Profile `{report.profile}`, seed {report.seed}."
+    yield f"{counts}. APIs: {faces}. Profile `{report.profile}`, seed {report.seed}."
     yield ""
     for unknown in report.unknown_failures:
-        yield f"- `known_failures` names `{unknown}`, which is no clause."
+        yield f"- Unknown clause id in `known_failures`: `{unknown}`."
     for status in _SHOWN:
         found = [r for r in report.results if r.status is status]
         if found:
@@ -67,8 +67,8 @@ def entry(result: ClauseResult, level: str = "###") -> Iterator[str]:
     """Yield the section of one clause.
 
     Args:
-        result: The verdict.
-        level: The heading's marks.
+        result: Result of the clause.
+        level: Markdown marks of the heading.
 
     Yields:
         Lines of Markdown.
@@ -84,7 +84,7 @@ def entry(result: ClauseResult, level: str = "###") -> Iterator[str]:
         yield f"{result.note}."
         yield ""
     if failure is not None:
-        yield f"Found on the {failure.face} face: `{failure.message}`"
+        yield f"Found with the {failure.face} API: `{failure.message}`"
         yield ""
         yield "```python"
         yield from failure.program.rstrip().splitlines()

@@ -1,4 +1,4 @@
-"""InMemorySaver of langgraph-checkpoint."""
+"""Spec of InMemorySaver (langgraph-checkpoint)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ spec = SaverSpec(
     open=_open,
     distribution="langgraph-checkpoint",
     known_failures={
-        "list.paused.whole": "list looks up channel values while it is drawn from, so those of a "
-        "thread that was deleted meanwhile are gone",
+        "list.paused.whole": "list reads channel values one checkpoint at a time, so a thread that "
+        "is deleted during the list loses its values",
     },
     snippet="""
         from langgraph.checkpoint.memory import InMemorySaver

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from saver_conformance import CLAUSES, clauses
-from saver_conformance.catalogue import READY
+from saver_conformance.built_in_specs import READY
 from saver_conformance.spec import load_spec
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import pytest
 
 from mutants import MUTANTS
 from saver_conformance import CLAUSES, clauses, load_spec, run
+from saver_conformance.built_in_specs import READY, Ready
 from saver_conformance.capability import Face
-from saver_conformance.catalogue import READY, Ready
 from saver_conformance.profile import QUICK
 from saver_conformance.script import Script
 from saver_conformance.session import at

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from saver_conformance.capability import Face
-from saver_conformance.limits import CallTimeoutError, Lanes, Worker
-from saver_conformance.opening import OpenSaver
+from saver_conformance.lifecycle import OpenSaver
 from saver_conformance.recorder import acall
 from saver_conformance.spec import load_spec
+from saver_conformance.timeouts import CallTimeoutError, Lanes, Worker
 from saver_conformance.violation import UnplayableError
 
 if TYPE_CHECKING:

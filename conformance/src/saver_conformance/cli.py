@@ -22,8 +22,10 @@ except ImportError:  # pragma: no cover - prints the message and exits
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from saver_conformance import clauses as declared
-from saver_conformance.catalogue import READY
+from saver_conformance.built_in_specs import READY
 from saver_conformance.clause import CLAUSES
+from saver_conformance.comparison import run_published
+from saver_conformance.comparison import survey as make_survey
 from saver_conformance.profile import PROFILES
 from saver_conformance.reports import FORMATS, write
 from saver_conformance.reports.terminal import show
@@ -31,8 +33,6 @@ from saver_conformance.result import Status
 from saver_conformance.runner import run
 from saver_conformance.servers import ServerMissingError
 from saver_conformance.spec import SaverSpec, load_spec
-from saver_conformance.survey import run_published
-from saver_conformance.survey import survey as make_survey
 
 if TYPE_CHECKING:
     from saver_conformance.result import ClauseResult, Report

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from saver_conformance.capability import Face
-from saver_conformance.limits import Worker
 from saver_conformance.recorder import acall
+from saver_conformance.timeouts import Worker
 
 if TYPE_CHECKING:
     from saver_conformance.session import Session

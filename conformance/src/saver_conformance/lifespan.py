@@ -6,14 +6,14 @@ import asyncio
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.limits import Worker, described
 from saver_conformance.servers import ServerMissingError
+from saver_conformance.timeouts import Worker, described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from saver_conformance.limits import Lanes
     from saver_conformance.spec import SaverSpec
+    from saver_conformance.timeouts import Lanes
 
 #: Time limit of entering a lifespan and of exiting it, in seconds; it may start a server.
 SECONDS = 120

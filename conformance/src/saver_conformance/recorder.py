@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from saver_conformance.capability import Capability, Face
-from saver_conformance.compare import same
-from saver_conformance.limits import CallTimeoutError, ExitedError, Lanes, described
+from saver_conformance.equality import same
 from saver_conformance.source import Name, resolve
+from saver_conformance.timeouts import CallTimeoutError, ExitedError, Lanes, described
 from saver_conformance.violation import SlowError, UnplayableError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from saver_conformance.opening import OpenSaver
+    from saver_conformance.lifecycle import OpenSaver
     from saver_conformance.script import Script
     from saver_conformance.spec import SaverSpec
 

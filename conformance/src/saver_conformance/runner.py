@@ -16,11 +16,11 @@ from saver_conformance.capability import EXTENDED, Capability
 from saver_conformance.clause import CLAUSES, Clause
 from saver_conformance.engine import judge
 from saver_conformance.lifespan import LifespanError, entered
-from saver_conformance.limits import Lanes, described
 from saver_conformance.profile import PROFILES, Profile
 from saver_conformance.result import ClauseResult, Failure, Report, Status
 from saver_conformance.spec import as_spec
 from saver_conformance.target import Target
+from saver_conformance.timeouts import Lanes, described
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

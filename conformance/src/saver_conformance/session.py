@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.aspects import ALL, Aspect, mismatch
 from saver_conformance.operations import (
     ABSENT,
     Operations,
@@ -13,6 +12,7 @@ from saver_conformance.operations import (
     checkpoint_id,
     make_checkpoint,
 )
+from saver_conformance.parts import ALL, Aspect, mismatch
 from saver_conformance.recorder import shorten
 
 if TYPE_CHECKING:

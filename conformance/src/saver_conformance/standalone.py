@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.limits import Lanes
-from saver_conformance.opening import OpenSaver
+from saver_conformance.lifecycle import OpenSaver
+from saver_conformance.timeouts import Lanes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

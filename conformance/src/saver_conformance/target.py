@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from saver_conformance.capability import BASE, EXTENDED, Capability, Face
-from saver_conformance.limits import CallTimeoutError, Lanes
-from saver_conformance.opening import OpenSaver
+from saver_conformance.lifecycle import OpenSaver
 from saver_conformance.recorder import acall
 from saver_conformance.script import Script
 from saver_conformance.session import Session, at, checkpoint_id, make_checkpoint
+from saver_conformance.timeouts import CallTimeoutError, Lanes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

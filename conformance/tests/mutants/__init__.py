@@ -8,15 +8,15 @@ from typing import Any
 from mutants.base import MUTANTS, Mutant
 
 for _area in (
-    "reading",
-    "putting",
+    "get",
+    "put",
     "writing",
     "listing",
     "deleting",
     "pruning",
-    "walking",
-    "meeting",
-    "whole",
+    "history",
+    "concurrency",
+    "graphs",
 ):
     importlib.import_module(f"mutants.{_area}")
 

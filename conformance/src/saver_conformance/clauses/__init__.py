@@ -16,11 +16,11 @@ MODULES = (
     "copying",
     "pruning",
     "history",
-    "serialising",
+    "serializing",
     "aio",
     "concurrent",
     "processes",
-    "machines",
+    "state_machines",
     "whole_graphs",
 )
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from saver_conformance.aspects import ALL, Aspect
 from saver_conformance.capability import Capability, Face
 from saver_conformance.clause import Severity, clause
-from saver_conformance.limits import LoopThread
+from saver_conformance.parts import ALL, Aspect
 from saver_conformance.recorder import acall
 from saver_conformance.session import Ref, Session, at, checkpoint_id, make_checkpoint
+from saver_conformance.timeouts import LoopThread
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from saver_conformance.capability import BASE, Capability, Face
 from saver_conformance.clause import Load, Severity, clause
-from saver_conformance.once import run_once
+from saver_conformance.exit_check import run_once
 from saver_conformance.session import Ref, Session, at, checkpoint_id
 
 if TYPE_CHECKING:

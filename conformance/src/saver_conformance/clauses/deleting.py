@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from saver_conformance.aspects import ALL, Aspect
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
 from saver_conformance.clauses.deltas import delta_chain
-from saver_conformance.clauses.probing import expect_no_leftovers, remember
+from saver_conformance.clauses.leftovers import expect_no_leftovers, remember
+from saver_conformance.parts import ALL, Aspect
 from saver_conformance.session import Ref, Session, at, checkpoint_id
 from saver_conformance.values import TAME
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from saver_conformance.aspects import ALL, Aspect
 from saver_conformance.capability import Capability, Face
 from saver_conformance.clause import Severity, clause
 from saver_conformance.concurrency import Iteration
-from saver_conformance.limits import Worker
+from saver_conformance.parts import ALL, Aspect
 from saver_conformance.session import Ref, Session, at, checkpoint_id
+from saver_conformance.timeouts import Worker
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from saver_conformance.aspects import ALL
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
+from saver_conformance.parts import ALL
 from saver_conformance.session import Ref, Session, at, checkpoint_id
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from saver_conformance.aspects import ALL, Aspect
 from saver_conformance.capability import Capability
 from saver_conformance.child import Child, RemoteError, locate
 from saver_conformance.clause import Load, Severity, clause
-from saver_conformance.limits import CallTimeoutError
+from saver_conformance.parts import ALL, Aspect
 from saver_conformance.session import Ref, Session, at, checkpoint_id, make_checkpoint
+from saver_conformance.timeouts import CallTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

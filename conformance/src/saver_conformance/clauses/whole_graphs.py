@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from saver_conformance import graphs
 from saver_conformance.capability import Capability, Face
 from saver_conformance.clause import Load, Severity, clause
-from saver_conformance.compare import same
+from saver_conformance.equality import same
 from saver_conformance.reference import ReferenceSaver
 
 if TYPE_CHECKING:

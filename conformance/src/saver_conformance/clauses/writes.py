@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from saver_conformance.aspects import Aspect
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
+from saver_conformance.parts import Aspect
 from saver_conformance.session import Ref, Session, at, checkpoint_id
 from saver_conformance.source import Name
 from saver_conformance.values import NESTED, TAME

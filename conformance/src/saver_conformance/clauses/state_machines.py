@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from saver_conformance.aspects import ALL, Aspect
 from saver_conformance.capability import Capability, Face
 from saver_conformance.clause import Load, Severity, clause
 from saver_conformance.concurrency import Iteration
+from saver_conformance.parts import ALL, Aspect
 from saver_conformance.session import Ref, at, checkpoint_id
 from saver_conformance.values import CHANNELS, NAMESPACES, TAME, THREADS
 

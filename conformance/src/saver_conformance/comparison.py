@@ -17,7 +17,7 @@ from saver_conformance.spec import load_spec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from saver_conformance.catalogue import Ready
+    from saver_conformance.built_in_specs import Ready
     from saver_conformance.result import ClauseResult, Report
 
 _BROKEN = (Status.FAILED, Status.KNOWN_FAILURE, Status.NOT_RUN)

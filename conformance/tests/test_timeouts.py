@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from saver_conformance.limits import CallTimeoutError, ExitedError, LoopThread, Worker
+from saver_conformance.timeouts import CallTimeoutError, ExitedError, LoopThread, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Run every program of SURVEY.md: `python tests/survey_programs.py SURVEY.md`.
+"""Run every program of SURVEY.md: `python tests/comparison_programs.py SURVEY.md`.
 
 Each program must fail or hang without the suite; otherwise the comparison is wrong. Needs every
 published saver, PostgreSQL, Redis, and the Redis port of the programs.

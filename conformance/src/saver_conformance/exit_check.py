@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from saver_conformance.capability import Face
 from saver_conformance.child import locate
-from saver_conformance.limits import CallTimeoutError, Worker
 from saver_conformance.spec import load_spec
+from saver_conformance.timeouts import CallTimeoutError, Worker
 
 if TYPE_CHECKING:
     from saver_conformance.spec import SaverSpec
@@ -40,7 +40,14 @@ def run_once(spec: SaverSpec, path: Path, face: Face, seconds: float) -> str | N
         UnplayableError: If another process cannot import the spec.
     """
     folder = tempfile.mkdtemp(dir=path.parent)
-    command = [sys.executable, "-m", "saver_conformance.once", locate(spec), folder, face.value]
+    command = [
+        sys.executable,
+        "-m",
+        "saver_conformance.exit_check",
+        locate(spec),
+        folder,
+        face.value,
+    ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     process = subprocess.Popen(  # noqa: S603 - our own module
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.compare import same, same_items
+from saver_conformance.equality import same, same_items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.aspects import Aspect
+from saver_conformance.parts import Aspect
 
 if TYPE_CHECKING:
     from saver_conformance.session import Ref, Session

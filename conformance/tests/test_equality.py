@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from saver_conformance.compare import same, same_items
+from saver_conformance.equality import same, same_items
 from saver_conformance.values import NESTED
 
 

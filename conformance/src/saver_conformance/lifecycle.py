@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from saver_conformance.limits import Lanes, LoopThread, Worker
+    from saver_conformance.timeouts import Lanes, LoopThread, Worker
 
 
 class NotASaverError(Exception):

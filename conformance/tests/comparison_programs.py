@@ -65,16 +65,16 @@ def outcome(program: str) -> str | None:
 
 def main(survey: Path) -> int:
     """Print the outcome of each program, and return the number of programs without a failure."""
-    innocent = 0
+    without_failure = 0
     with postgres() as conninfo, exported("DATABASE_URL", conninfo), redis(_REDIS_PORT):
         for saver, clause, program in programs(survey.read_text(encoding="utf-8")):
             empty(conninfo)
-            told = outcome(program)
-            if told is None and clause.startswith(_BY_CHANCE):
-                told = "no failure this time"
-            innocent += told is None
-            print(f"{saver}: {clause}: {told or 'NO FAILURE'}", flush=True)
-    return innocent
+            failure = outcome(program)
+            if failure is None and clause.startswith(_BY_CHANCE):
+                failure = "no failure this time"
+            without_failure += failure is None
+            print(f"{saver}: {clause}: {failure or 'NO FAILURE'}", flush=True)
+    return without_failure
 
 
 if __name__ == "__main__":

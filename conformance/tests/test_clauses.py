@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from saver_conformance import CLAUSES, clauses
-from saver_conformance.built_in_specs import READY
+from saver_conformance.built_in_specs import BUILT_IN_SPECS
 from saver_conformance.spec import load_spec
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ def test_clauses_are_selected_by_prefix() -> None:
         CLAUSES.select(["list.lim"])
 
 
-@pytest.mark.parametrize("ready", READY, ids=lambda ready: ready.reference)
-def test_built_in_spec_loads_without_its_saver(ready: object) -> None:
-    spec = load_spec(ready.reference)  # type: ignore[attr-defined]
+@pytest.mark.parametrize("built_in", BUILT_IN_SPECS, ids=lambda built_in: built_in.reference)
+def test_built_in_spec_loads_without_its_saver(built_in: object) -> None:
+    spec = load_spec(built_in.reference)  # type: ignore[attr-defined]
     assert spec.snippet
-    assert spec.distribution == ready.distribution  # type: ignore[attr-defined]
+    assert spec.distribution == built_in.distribution  # type: ignore[attr-defined]
     assert all(known in CLAUSES for known in spec.known_failures)
 
 

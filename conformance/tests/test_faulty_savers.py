@@ -329,6 +329,6 @@ def test_missing_api_is_not_claimed() -> None:
 
     spec = SaverSpec(name="sync", open=lambda path: SyncOnly())
     report = run(spec, profile=_FAST, seed=0, only=["async", "get.by_id"])
-    assert report.faces == ("sync",)
+    assert report.apis == ("sync",)
     assert report["async.snapshot"].status is Status.NOT_CLAIMED
     assert report["get.by_id"].status is Status.PASSED

@@ -13,8 +13,8 @@ import pytest
 
 from mutants import MUTANTS
 from saver_conformance import CLAUSES, clauses, load_spec, run
-from saver_conformance.built_in_specs import READY, Ready
-from saver_conformance.capability import Face
+from saver_conformance.built_in_specs import BUILT_IN_SPECS, BuiltInSpec
+from saver_conformance.capability import Api
 from saver_conformance.profile import QUICK
 from saver_conformance.script import Script
 from saver_conformance.session import at
@@ -98,14 +98,14 @@ def test_program_of_every_clause_reproduces_its_failure(clause: Clause, tmp_path
     assert broken.returncode != 0, failure.program
 
 
-@pytest.mark.parametrize("ready", READY, ids=lambda ready: ready.reference)
-def test_program_of_a_built_in_spec_compiles(ready: Ready) -> None:
-    spec = load_spec(ready.reference)
-    for face in Face:
+@pytest.mark.parametrize("built_in", BUILT_IN_SPECS, ids=lambda built_in: built_in.reference)
+def test_program_of_a_built_in_spec_compiles(built_in: BuiltInSpec) -> None:
+    spec = load_spec(built_in.reference)
+    for api in Api:
         script = Script(spec.snippet, spec.origin)
-        script.line(script.call(face, "get_tuple", (at("thread"),), {}))
+        script.line(script.call(api, "get_tuple", (at("thread"),), {}))
         script.reopen("PickleSerde()" if spec.takes_serde else None)
-        script.line(script.call(face, "list", (None,), {"limit": 1}))
+        script.line(script.call(api, "list", (None,), {"limit": 1}))
         compile(script.program(), "program", "exec")
 
 

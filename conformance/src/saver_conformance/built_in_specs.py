@@ -8,7 +8,7 @@ from typing import Final
 
 
 @dataclass(frozen=True)
-class Ready:
+class BuiltInSpec:
     """A built-in spec.
 
     Attributes:
@@ -30,16 +30,16 @@ class Ready:
 
 _SPECS = "saver_conformance.specs"
 
-READY: Final = (
-    Ready(f"{_SPECS}.memory:spec", "langgraph-checkpoint"),
-    Ready(f"{_SPECS}.sqlite:sync", "langgraph-checkpoint-sqlite"),
-    Ready(f"{_SPECS}.sqlite:aio", "langgraph-checkpoint-sqlite"),
-    Ready(f"{_SPECS}.postgres:sync", "langgraph-checkpoint-postgres"),
-    Ready(f"{_SPECS}.postgres:aio", "langgraph-checkpoint-postgres"),
-    Ready(f"{_SPECS}.lmdb:spec", "langgraph-lmdb"),
-    Ready(f"{_SPECS}.lmdb_peer:sync", "langgraph-checkpoint-lmdb"),
-    Ready(f"{_SPECS}.lmdb_peer:aio", "langgraph-checkpoint-lmdb"),
-    Ready(f"{_SPECS}.objectstorage:spec", "langgraph-checkpoint-objectstorage"),
-    Ready(f"{_SPECS}.plainredis:sync", "langgraph-checkpoint-plainredis"),
-    Ready(f"{_SPECS}.plainredis:aio", "langgraph-checkpoint-plainredis"),
+BUILT_IN_SPECS: Final = (
+    BuiltInSpec(f"{_SPECS}.memory:spec", "langgraph-checkpoint"),
+    BuiltInSpec(f"{_SPECS}.sqlite:sync", "langgraph-checkpoint-sqlite"),
+    BuiltInSpec(f"{_SPECS}.sqlite:aio", "langgraph-checkpoint-sqlite"),
+    BuiltInSpec(f"{_SPECS}.postgres:sync", "langgraph-checkpoint-postgres"),
+    BuiltInSpec(f"{_SPECS}.postgres:aio", "langgraph-checkpoint-postgres"),
+    BuiltInSpec(f"{_SPECS}.lmdb:spec", "langgraph-lmdb"),
+    BuiltInSpec(f"{_SPECS}.lmdb_peer:sync", "langgraph-checkpoint-lmdb"),
+    BuiltInSpec(f"{_SPECS}.lmdb_peer:aio", "langgraph-checkpoint-lmdb"),
+    BuiltInSpec(f"{_SPECS}.objectstorage:spec", "langgraph-checkpoint-objectstorage"),
+    BuiltInSpec(f"{_SPECS}.plainredis:sync", "langgraph-checkpoint-plainredis"),
+    BuiltInSpec(f"{_SPECS}.plainredis:aio", "langgraph-checkpoint-plainredis"),
 )

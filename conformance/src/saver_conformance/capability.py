@@ -18,7 +18,7 @@ class Capability(str, Enum):
     PRUNE = "prune"
     DELTA_HISTORY = "delta_history"
     ASYNC = "async"
-    BOTH_FACES = "both_faces"
+    BOTH_APIS = "both_apis"
     THREADS = "threads"
     LOOPS = "loops"
     SERDE = "serde"
@@ -50,7 +50,7 @@ EXTENDED = frozenset({Capability.DELETE_FOR_RUNS, Capability.COPY_THREAD, Capabi
 DECLARED = frozenset({Capability.REOPEN, Capability.PROCESSES, Capability.DURABLE})
 
 
-class Face(str, Enum):
+class Api(str, Enum):
     """An API of a saver: sync or async."""
 
     SYNC = "sync"
@@ -68,4 +68,4 @@ class Face(str, Enum):
         Returns:
             `name` for the sync API, `a` + `name` for the async API.
         """
-        return name if self is Face.SYNC else f"a{name}"
+        return name if self is Api.SYNC else f"a{name}"

@@ -11,11 +11,11 @@ import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from saver_conformance.capability import Face
+from saver_conformance.capability import Api
 from saver_conformance.lifecycle import OpenSaver
 from saver_conformance.recorder import acall
 from saver_conformance.spec import load_spec
-from saver_conformance.timeouts import CallTimeoutError, Lanes, Worker
+from saver_conformance.timeouts import CallTimeoutError, Executors, Worker
 from saver_conformance.violation import UnplayableError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Child:
     Args:
         origin: Reference of the spec.
         path: Folder of the store.
-        face: API to call.
+        api: API to call.
         seconds: Time limit of one call, in seconds.
         first: True to open the store with `open` instead of `attach`.
 
@@ -72,12 +72,12 @@ class Child:
     """
 
     def __init__(
-        self, origin: str, path: Path, face: Face, seconds: float, *, first: bool = False
+        self, origin: str, path: Path, api: Api, seconds: float, *, first: bool = False
     ) -> None:
         self._seconds = seconds
         # Importing LangGraph takes seconds, before the process does anything else.
         self._starting = seconds + 60
-        command = [sys.executable, "-m", "saver_conformance.child", origin, str(path), face.value]
+        command = [sys.executable, "-m", "saver_conformance.child", origin, str(path), api.value]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             [*command, "open" if first else "attach", str(seconds)],
@@ -176,15 +176,15 @@ def _read(pipe: IO[bytes]) -> Any:
     return pickle.loads(pipe.read(int.from_bytes(head, "big")))  # noqa: S301 - our own child
 
 
-def _serve(origin: str, path: Path, face: Face, how: str, seconds: float) -> None:
+def _serve(origin: str, path: Path, api: Api, how: str, seconds: float) -> None:
     # Only answers may enter the pipe: redirect the output of the saver.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    lanes = Lanes(seconds)
+    executors = Executors(seconds)
     try:
         spec = load_spec(origin)
         opener = (spec.attach if how == "attach" else spec.open) or spec.open
-        opened = OpenSaver(lambda: opener(path), lanes)
+        opened = OpenSaver(lambda: opener(path), executors)
     # The first process reports every error.
     except BaseException as error:  # noqa: BLE001
         _send(answers, ("error", f"{type(error).__name__}: {error}"))
@@ -193,12 +193,12 @@ def _serve(origin: str, path: Path, face: Face, how: str, seconds: float) -> Non
     while (message := _read(sys.stdin.buffer)) is not None:
         method, args = message
         try:
-            if method == "put_forever":
+            if method == "put_each":
                 for call in args[0]:
-                    _call(opened.saver, face, lanes, "put", call)
+                    _call(opened.saver, api, executors, "put", call)
                     _send(answers, ("value", call[1]["id"]))
             value = (
-                None if method == "put_forever" else _call(opened.saver, face, lanes, method, args)
+                None if method == "put_each" else _call(opened.saver, api, executors, method, args)
             )
             _send(answers, ("value", value))
         # The first process reports every error.
@@ -207,18 +207,18 @@ def _serve(origin: str, path: Path, face: Face, how: str, seconds: float) -> Non
     opened.close()
 
 
-def _call(saver: Any, face: Face, lanes: Lanes, method: str, args: tuple[Any, ...]) -> Any:
-    if face is Face.ASYNC:
-        return lanes.loop.run(acall(saver, method, args, {}), lanes.seconds)
+def _call(saver: Any, api: Api, executors: Executors, method: str, args: tuple[Any, ...]) -> Any:
+    if api is Api.ASYNC:
+        return executors.loop.run(acall(saver, method, args, {}), executors.seconds)
     function = getattr(saver, method)
     if method == "list":
-        return lanes.worker.call(lambda: [*function(*args)], lanes.seconds)
-    return lanes.worker.call(lambda: function(*args), lanes.seconds)
+        return executors.worker.call(lambda: [*function(*args)], executors.seconds)
+    return executors.worker.call(lambda: function(*args), executors.seconds)
 
 
 if __name__ == "__main__":
-    _, where, folder, spoken, manner, limit = sys.argv
-    _serve(where, Path(folder), Face(spoken), manner, float(limit))
+    _, where, folder, api_name, how, limit = sys.argv
+    _serve(where, Path(folder), Api(api_name), how, float(limit))
     # A thread of the saver must not keep this process alive.
     sys.stderr.flush()
     os._exit(0 if threading.active_count() else 1)

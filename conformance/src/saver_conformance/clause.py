@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from saver_conformance.capability import Capability, Face
+from saver_conformance.capability import Api, Capability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -63,7 +63,7 @@ class Clause:
         severity: Severity of a failure.
         capability: Group of the clause in reports.
         needs: Capabilities that a saver must claim for the clause to run.
-        faces: APIs to check.
+        apis: APIs to check.
         unspecified: True if the base class does not specify the property; never fails a saver.
         load: Cost class of one example.
         presumes: Clauses that must hold first; if one is broken, this clause is not run.
@@ -77,7 +77,7 @@ class Clause:
     severity: Severity
     capability: Capability
     needs: frozenset[Capability]
-    faces: tuple[Face, ...]
+    apis: tuple[Api, ...]
     unspecified: bool
     load: Load
     presumes: tuple[str, ...]
@@ -151,7 +151,7 @@ def clause(
     capability: Capability,
     severity: Severity = Severity.MAJOR,
     needs: Iterable[Capability] = (),
-    faces: tuple[Face, ...] = (Face.SYNC, Face.ASYNC),
+    apis: tuple[Api, ...] = (Api.SYNC, Api.ASYNC),
     unspecified: bool = False,
     load: Load = Load.LIGHT,
     presumes: Iterable[str] = (),
@@ -164,7 +164,7 @@ def clause(
         capability: Group of the clause in reports.
         severity: Severity of a failure.
         needs: Further capabilities that the clause needs.
-        faces: APIs to check.
+        apis: APIs to check.
         unspecified: True if the base class does not specify the property.
         load: Cost class of one example.
         presumes: Clause ids, or `prefix.*` patterns, that must hold first.
@@ -183,7 +183,7 @@ def clause(
                 severity=severity,
                 capability=capability,
                 needs=frozenset({capability, *needs}),
-                faces=faces,
+                apis=apis,
                 unspecified=unspecified,
                 load=load,
                 presumes=tuple(presumes),

@@ -22,10 +22,9 @@ except ImportError:  # pragma: no cover - prints the message and exits
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from saver_conformance import clauses as declared
-from saver_conformance.built_in_specs import READY
+from saver_conformance.built_in_specs import BUILT_IN_SPECS
 from saver_conformance.clause import CLAUSES
-from saver_conformance.comparison import run_published
-from saver_conformance.comparison import survey as make_survey
+from saver_conformance.comparison import render_comparison, run_published
 from saver_conformance.profile import PROFILES
 from saver_conformance.reports import FORMATS, write
 from saver_conformance.reports.terminal import show
@@ -85,7 +84,7 @@ def check(
     references = list(specs or ())
     named = len(references)
     if all_installed:
-        references += [ready.reference for ready in READY if ready.version is not None]
+        references += [s.reference for s in BUILT_IN_SPECS if s.version is not None]
     if not references:
         _refuse("no saver is named; pass a MODULE:SPEC or --all-installed")
     chosen = random.randrange(2**32) if seed is None else seed  # noqa: S311
@@ -135,19 +134,19 @@ def survey(
     """Run the suite on every installed published saver and write the comparison."""
     if profile not in PROFILES:
         _refuse(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
-    chosen = [r for r in READY if not only or any(text in r.reference for text in only)]
+    chosen = [r for r in BUILT_IN_SPECS if not only or any(text in r.reference for text in only)]
     reports: list[Report] = []
     absent: list[tuple[str, str]] = []
-    for ready, found in run_published(chosen, profile, seed, jobs):
+    for built_in, found in run_published(chosen, profile, seed, jobs):
         if isinstance(found, str):
-            _leave_out(ready.reference, found)
-            absent.append((ready.reference, found))
+            _leave_out(built_in.reference, found)
+            absent.append((built_in.reference, found))
         else:
             counts = ", ".join(f"{found.count(s)} {s}" for s in Status if found.count(s))
             line = f"{found.name}: {counts} in {found.seconds:.0f} s"
             console.print(line, highlight=False, markup=False)
             reports.append(found)
-    output.write_text(make_survey(reports, absent), encoding="utf-8")
+    output.write_text(render_comparison(reports, absent), encoding="utf-8")
     if html is not None:
         write(reports, html)
     console.print(f"{output}: {len(reports)} savers, {len(absent)} not run.")
@@ -176,14 +175,14 @@ def _check(spec: SaverSpec, profile: str, seed: int, only: list[str]) -> Report 
         task = progress.add_task(f"{spec.name}: opening")
         failed = 0
 
-        def told(result: ClauseResult) -> None:
+        def on_result(result: ClauseResult) -> None:
             nonlocal failed
             failed += result.status.bad
             done = f"{spec.name}: {result.clause.id}"
             progress.update(task, description=f"{done}, {failed} failed" if failed else done)
 
         try:
-            return run(spec, profile=profile, seed=seed, only=only, on_result=told)
+            return run(spec, profile=profile, seed=seed, only=only, on_result=on_result)
         except KeyError as error:
             _refuse(str(error.args[0]))
         except ServerMissingError as error:

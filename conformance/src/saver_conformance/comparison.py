@@ -17,7 +17,7 @@ from saver_conformance.spec import load_spec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from saver_conformance.built_in_specs import Ready
+    from saver_conformance.built_in_specs import BuiltInSpec
     from saver_conformance.result import ClauseResult, Report
 
 _BROKEN = (Status.FAILED, Status.KNOWN_FAILURE, Status.NOT_RUN)
@@ -31,26 +31,26 @@ _COUNTED = {
 
 
 def run_published(
-    ready: Sequence[Ready], profile: str, seed: int, jobs: int
-) -> Iterator[tuple[Ready, Report | str]]:
+    built_in: Sequence[BuiltInSpec], profile: str, seed: int, jobs: int
+) -> Iterator[tuple[BuiltInSpec, Report | str]]:
     """Run the suite on published savers, each in its own process.
 
     Args:
-        ready: Built-in specs to run.
+        built_in: Built-in specs to run.
         profile: Name of the profile.
         seed: Seed of every run.
         jobs: Number of processes that run in parallel.
 
     Yields:
-        A spec with its report, or with the reason why it was not run, in the order of `ready`.
+        A spec with its report, or with the reason why it was not run, in the order of `built_in`.
     """
     with ThreadPoolExecutor(jobs) as pool:
         futures = {
             spec: pool.submit(_in_own_process, spec.reference, profile, seed)
-            for spec in ready
+            for spec in built_in
             if spec.version is not None
         }
-        for spec in ready:
+        for spec in built_in:
             if spec not in futures:
                 yield spec, f"{spec.distribution} is not installed"
                 continue
@@ -75,7 +75,7 @@ def _run_one(reference: str, profile: str, seed: int) -> Report:
     return run(load_spec(reference), profile=profile, seed=seed)
 
 
-def survey(reports: Sequence[Report], absent: Sequence[tuple[str, str]]) -> str:
+def render_comparison(reports: Sequence[Report], absent: Sequence[tuple[str, str]]) -> str:
     """Return the comparison as Markdown.
 
     Args:
@@ -98,11 +98,11 @@ def _lines(reports: Sequence[Report], absent: Sequence[tuple[str, str]]) -> Iter
     yield "clauses that could not run because a base capability is missing. The evidence for each"
     yield "result is in [SURVEY-NOTES.md](SURVEY-NOTES.md)."
     yield ""
-    yield "| saver | faces | " + " | ".join(_COUNTED) + " |"
+    yield "| saver | APIs | " + " | ".join(_COUNTED) + " |"
     yield "|---|---|" + "---:|" * len(_COUNTED)
     for report in reports:
         counts = " | ".join(str(sum(map(report.count, s))) for s in _COUNTED.values())
-        yield f"| {title(report)} | {', '.join(report.faces)} | {counts} |"
+        yield f"| {title(report)} | {', '.join(report.apis)} | {counts} |"
     yield ""
     for reference, reason in absent:
         yield f"- Not run: `{reference}` ({reason})."

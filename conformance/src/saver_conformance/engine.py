@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from hypothesis.stateful import RuleBasedStateMachine
     from hypothesis.strategies import DataObject
 
-    from saver_conformance.capability import Face
+    from saver_conformance.capability import Api
     from saver_conformance.profile import Profile
     from saver_conformance.session import Session
     from saver_conformance.target import Target
 
 #: Hanging examples before a search ends: each costs a full time limit.
-_HANGS = 1
+_MAX_HANGS = 1
 
 
 @dataclass
@@ -42,18 +42,18 @@ class Search:
         target: Saver under test.
         clause: Clause to run.
         profile: Effort of the search.
-        face: API to call.
+        api: API to call.
         shrink: True to look for a smaller example after the first failure.
     """
 
     target: Target
     clause: Clause
     profile: Profile
-    face: Face
+    api: Api
     shrink: bool = True
     examples: int = 0
     smallest: Violation | None = None
-    broken_off: int = 0
+    timed_out: int = 0
     _hangs: int = 0
     _began: float = field(default_factory=time.monotonic)
     _failed: float | None = None
@@ -76,7 +76,7 @@ class Search:
             print_blob=False,
             verbosity=Verbosity.quiet,
         )
-        chosen = zlib.crc32(f"{root_seed}/{self.clause.id}/{self.face}".encode())
+        chosen = zlib.crc32(f"{root_seed}/{self.clause.id}/{self.api}".encode())
 
         try:
             if load is Load.MACHINE:
@@ -87,17 +87,17 @@ class Search:
         # `_keep` has the smallest violation. It stands even if a race did not happen again, or if
         # time ran out during shrinking.
         except (Violation, SlowError, HypothesisException):
-            if self.smallest is None and not self._spent():
+            if self.smallest is None and not self._is_exhausted():
                 raise
 
     def _example(self, data: DataObject) -> None:
-        if not self._spent():
+        if not self._is_exhausted():
             with self._session() as session:
                 self.clause.body(session, data)
 
     def _machine(self) -> RuleBasedStateMachine:
         """Return a state machine that owns its session."""
-        if self._spent():
+        if self._is_exhausted():
             reject()
         stack = ExitStack()
         machine: RuleBasedStateMachine = self.clause.body(stack.enter_context(self._session()))
@@ -109,12 +109,12 @@ class Search:
         self.examples += 1
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with self.target.session(lambda: self.face, self._keep) as session:
+            with self.target.session(lambda: self.api, self._keep) as session:
                 session.deadline = time.monotonic() + self.profile.example_seconds
                 try:
                     yield session
                 finally:
-                    self.broken_off += session.slow
+                    self.timed_out += session.slow
 
     def _keep(self, violation: Violation) -> None:
         self._hangs += violation.hung
@@ -122,16 +122,16 @@ class Search:
         if self.smallest is None or violation.size < self.smallest.size:
             self.smallest = violation
 
-    def _spent(self) -> bool:
+    def _is_exhausted(self) -> bool:
         now = time.monotonic()
-        if self.broken_off:
+        if self.timed_out:
             return True
         if self._failed is not None:
-            return self._hangs >= _HANGS or now - self._failed > self.profile.shrink_seconds
+            return self._hangs >= _MAX_HANGS or now - self._failed > self.profile.shrink_seconds
         return now - self._began > self.profile.clause_seconds
 
 
-def judge(
+def run_clause(
     target: Target, clause: Clause, profile: Profile, root_seed: int, *, shrink: bool = True
 ) -> ClauseResult:
     """Run a clause against a saver.
@@ -147,7 +147,7 @@ def judge(
         Result of the clause.
     """
     reason = target.spec.known_failures.get(clause.id)
-    if missing := clause.needs - target.offer.claimed:
+    if missing := clause.needs - target.features.claimed:
         names = ", ".join(sorted(map(str, missing)))
         if missing <= BASE and reason is None:
             note = f"the saver does not implement {names}"
@@ -155,12 +155,12 @@ def judge(
         return ClauseResult(clause, Status.NOT_CLAIMED, note=f"the saver does not claim {names}")
     if implied := target.breaks(clause.presumes):
         return ClauseResult(clause, Status.FOLLOWS, note=f"follows from {', '.join(implied)}")
-    faces = [f for f in clause.faces if f in target.offer.faces] or list(clause.faces[:1])
+    apis = [f for f in clause.apis if f in target.features.apis] or list(clause.apis[:1])
     if clause.load is Load.ONCE:
-        faces = faces[:1]
+        apis = apis[:1]
     began, examples, worst = time.monotonic(), 0, None
-    for face in faces:
-        search = Search(target, clause, profile, face, shrink)
+    for api in apis:
+        search = Search(target, clause, profile, api, shrink)
         try:
             search.run(root_seed)
         except UnplayableError as error:
@@ -176,9 +176,9 @@ def judge(
             found = search.smallest
             if not clause.unspecified:
                 target.broken.add(clause.id)
-            worst = Failure(found.message, found.program, str(face), found.hung)
+            worst = Failure(found.message, found.program, str(api), found.hung)
             break
-        if search.broken_off == search.examples:
+        if search.timed_out == search.examples:
             limit = f"{profile.example_seconds:g} s"
             note = f"one example takes more than {limit}; no single call hung"
             return ClauseResult(clause, Status.NOT_RUN, examples, note=note)

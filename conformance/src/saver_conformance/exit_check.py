@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.capability import Face
+from saver_conformance.capability import Api
 from saver_conformance.child import locate
 from saver_conformance.spec import load_spec
 from saver_conformance.timeouts import CallTimeoutError, Worker
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 _CLOSED = "closed"
 
 
-def run_once(spec: SaverSpec, path: Path, face: Face, seconds: float) -> str | None:
+def check_exit(spec: SaverSpec, path: Path, api: Api, seconds: float) -> str | None:
     """Run the process and wait for its exit.
 
     Args:
         spec: Declaration of the saver.
         path: Folder of the current store; the process gets a folder beside it.
-        face: API to call.
+        api: API to call.
         seconds: Limit for the exit, in seconds.
 
     Returns:
@@ -46,7 +46,7 @@ def run_once(spec: SaverSpec, path: Path, face: Face, seconds: float) -> str | N
         "saver_conformance.exit_check",
         locate(spec),
         folder,
-        face.value,
+        api.value,
     ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     process = subprocess.Popen(  # noqa: S603 - our own module
@@ -92,10 +92,10 @@ def _main(made: Any) -> None:
         close()
 
 
-async def _amain(made: Any, face: Face) -> None:
+async def _amain(made: Any, api: Api) -> None:
     async def use(saver: Any) -> None:
         # A saver that is bound to an event loop accepts sync calls only from other threads.
-        await (_ause(saver) if face is Face.ASYNC else asyncio.to_thread(_use, saver))
+        await (_ause(saver) if api is Api.ASYNC else asyncio.to_thread(_use, saver))
 
     if inspect.isawaitable(made):
         made = await made
@@ -116,14 +116,14 @@ def _as_manager(made: Any) -> Any:
 
 
 if __name__ == "__main__":
-    _, origin, where, spoken = sys.argv
+    _, origin, where, api_name = sys.argv
     spec = load_spec(origin)
     # A server that the lifespan started is running; `attach` connects to it.
     opener: Any = spec.attach or spec.open
     product = _as_manager(opener(Path(where)))
     on_loop = not hasattr(product, "get_tuple") and not hasattr(product, "__enter__")
-    if Face(spoken) is Face.SYNC and not on_loop:
+    if Api(api_name) is Api.SYNC and not on_loop:
         _main(product)
     else:
-        asyncio.run(_amain(product, Face(spoken)))
+        asyncio.run(_amain(product, Api(api_name)))
     print(_CLOSED, flush=True)

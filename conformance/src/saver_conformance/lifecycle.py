@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from saver_conformance.timeouts import Lanes, LoopThread, Worker
+    from saver_conformance.timeouts import Executors, LoopThread, Worker
 
 
 class NotASaverError(Exception):
@@ -25,7 +25,7 @@ class OpenSaver:
 
     Args:
         opener: Function that returns a saver, its context manager, an awaitable or a generator.
-        lanes: Executors of the calls.
+        executors: Executors of the calls.
 
     Raises:
         CallTimeoutError: If opening exceeds the time limit of a call.
@@ -33,26 +33,26 @@ class OpenSaver:
         Exception: If the opener raises.
     """
 
-    def __init__(self, opener: Callable[[], Any], lanes: Lanes) -> None:
-        self._lanes = lanes
+    def __init__(self, opener: Callable[[], Any], executors: Executors) -> None:
+        self._executors = executors
         self._leave: Callable[[], None] = lambda: None
         # Executor that closes the saver; after a call hung in it, closing is impossible.
-        self._on: Worker | LoopThread = lanes.worker
+        self._on: Worker | LoopThread = executors.worker
         self.on_loop = False
-        self.saver = self._enter(lanes.worker.call(opener, lanes.seconds))
+        self.saver = self._enter(executors.worker.call(opener, executors.seconds))
         if not hasattr(self.saver, "get_tuple"):
             kind = type(self.saver).__name__
             self.close()
             raise NotASaverError(f"open must return a saver, got {kind}, which has no get_tuple")
 
     def _enter(self, made: Any) -> Any:
-        seconds = self._lanes.seconds
+        seconds = self._executors.seconds
         if inspect.isgenerator(made):
             made = contextmanager(lambda: made)()
         elif inspect.isasyncgen(made):
             made = asynccontextmanager(lambda: made)()
         if hasattr(made, "__enter__"):
-            worker = self._lanes.worker
+            worker = self._executors.worker
             saver = worker.call(made.__enter__, seconds)
             self._leave = lambda: worker.call(lambda: made.__exit__(None, None, None), seconds)
             return saver
@@ -61,17 +61,17 @@ class OpenSaver:
             return self._hold(made)
         if inspect.isawaitable(made):
             self.on_loop = True
-            return self._enter(self._lanes.loop.run(_await(made), seconds))
+            return self._enter(self._executors.loop.run(_await(made), seconds))
         if callable(close := getattr(made, "close", None)) and not inspect.iscoroutinefunction(
             close
         ):
-            worker = self._lanes.worker
+            worker = self._executors.worker
             self._leave = lambda: worker.call(close, seconds)
         return made
 
     def _hold(self, manager: Any) -> Any:
-        self._on = loop = self._lanes.loop
-        seconds = self._lanes.seconds
+        self._on = loop = self._executors.loop
+        seconds = self._executors.seconds
         done = loop.run(_new_event(), seconds)
         entered: asyncio.Future[Any] = loop.run(_new_future(), seconds)
 

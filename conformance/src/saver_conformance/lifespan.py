@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from saver_conformance.spec import SaverSpec
-    from saver_conformance.timeouts import Lanes
+    from saver_conformance.timeouts import Executors
 
 #: Time limit of entering a lifespan and of exiting it, in seconds; it may start a server.
 SECONDS = 120
@@ -24,14 +24,14 @@ class LifespanError(Exception):
 
 
 @contextmanager
-def entered(spec: SaverSpec, lanes: Lanes) -> Iterator[None]:
+def entered(spec: SaverSpec, executors: Executors) -> Iterator[None]:
     """Enter the lifespan of a spec, and exit it after the block.
 
     A synchronous one has a thread of its own, an asynchronous one the loop that the saver is on.
 
     Args:
         spec: Spec with the lifespan.
-        lanes: Executors; an async lifespan runs on their loop.
+        executors: Executors; an async lifespan runs on their loop.
 
     Raises:
         LifespanError: If entering or exiting fails or hangs.
@@ -41,7 +41,7 @@ def entered(spec: SaverSpec, lanes: Lanes) -> Iterator[None]:
     try:
         with _blamed("entering"):
             context = worker.call(spec.lifespan, SECONDS)
-            leave = _enter(context, worker, lanes)
+            leave = _enter(context, worker, executors)
         try:
             yield
         except BaseException:
@@ -64,7 +64,7 @@ def _blamed(what: str) -> Iterator[None]:
         raise LifespanError(f"{what} the spec's lifespan failed: {described(error)}") from error
 
 
-def _enter(context: Any, worker: Worker, lanes: Lanes) -> Callable[[], None]:
+def _enter(context: Any, worker: Worker, executors: Executors) -> Callable[[], None]:
     """Enter a sync or async context manager and return the function that exits it."""
     if isinstance(context, AbstractContextManager):
         worker.call(context.__enter__, SECONDS)
@@ -92,6 +92,6 @@ def _enter(context: Any, worker: Worker, lanes: Lanes) -> Callable[[], None]:
         leave.set()
         await task
 
-    loop = lanes.loop
+    loop = executors.loop
     task, leave = loop.run(begin(), SECONDS)
     return lambda: None if loop.abandoned else loop.run(end(), SECONDS)

@@ -58,7 +58,7 @@ class _Row:
     metadata: dict[str, Any]
     parent: str | None
     #: Deleted, but kept for a delta channel of a remaining checkpoint.
-    buried: bool = False
+    is_tombstone: bool = False
     orphaned: bool = False
 
 
@@ -135,7 +135,9 @@ class Model:
         thread, ns = str(where["thread_id"]), where.get("checkpoint_ns") or ""
         wanted = where.get("checkpoint_id") or max(self.ids(thread, ns), default="")
         row = self._rows.get(Key(thread, ns, wanted))
-        return None if row is None or row.buried else self._entry(Key(thread, ns, wanted), row)
+        return (
+            None if row is None or row.is_tombstone else self._entry(Key(thread, ns, wanted), row)
+        )
 
     def matching(
         self,
@@ -161,7 +163,7 @@ class Model:
         found: list[Entry] = []
         for key, row in sorted(self._rows.items(), key=lambda item: item[0].id, reverse=True):
             if (
-                row.buried
+                row.is_tombstone
                 or ("thread_id" in where and key.thread != str(where["thread_id"]))
                 or (where.get("checkpoint_ns") is not None and key.ns != where["checkpoint_ns"])
                 or (where.get("checkpoint_id") and key.id != where["checkpoint_id"])
@@ -182,11 +184,13 @@ class Model:
         Returns:
             Checkpoint ids.
         """
-        return [k.id for k, row in self._rows.items() if k[:2] == (thread, ns) and not row.buried]
+        return [
+            k.id for k, row in self._rows.items() if k[:2] == (thread, ns) and not row.is_tombstone
+        ]
 
     def stored(self) -> Iterator[Key]:
         """Yield the key of every checkpoint, in any order."""
-        return (key for key, row in self._rows.items() if not row.buried)
+        return (key for key, row in self._rows.items() if not row.is_tombstone)
 
     def holds(self, thread: str) -> bool:
         """Return True if the thread has checkpoints or writes without a checkpoint.
@@ -321,15 +325,15 @@ class Model:
         self._drop(dropped)
 
     def _drop(self, keys: Iterable[Key]) -> None:
-        gone = set(keys)
-        for key in gone:
-            self._rows[key].buried = True
+        deleted = set(keys)
+        for key in deleted:
+            self._rows[key].is_tombstone = True
         for key in self.stored():
             row = self._rows[key]
-            if row.parent is not None and key._replace(id=row.parent) in gone:
+            if row.parent is not None and key._replace(id=row.parent) in deleted:
                 row.orphaned = True
         needed = {at for key in self.stored() for at in self._delta_path(key)}
-        for key in [k for k, row in self._rows.items() if row.buried and k not in needed]:
+        for key in [k for k, row in self._rows.items() if row.is_tombstone and k not in needed]:
             del self._rows[key]
             self._writes.pop(key, None)
 

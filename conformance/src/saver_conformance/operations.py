@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.capability import Face
+from saver_conformance.capability import Api
 from saver_conformance.model import Model
 from saver_conformance.recorder import Recorder
 from saver_conformance.source import Name, resolve
@@ -119,7 +119,7 @@ class Operations(Recorder):
             Violation: If the saver raises or hangs.
         """
         name = self.script.name("v")
-        return Name(name, self.call("get_next_version", latest, None, bind=name, face=Face.SYNC))
+        return Name(name, self.call("get_next_version", latest, None, bind=name, api=Api.SYNC))
 
     def put(self, ref: Ref, **options: Any) -> Ref:
         """Put a checkpoint as the runtime does: all channel values, and the changed versions.
@@ -185,11 +185,11 @@ class Operations(Recorder):
                 values[channel] = value
         checkpoint = make_checkpoint(ref.id, values, known) | dict(fields or {})
         where = dict(config or at(ref.thread, ref.ns, parent.id if parent else None))
-        told = dict(metadata) if metadata is not None else {"source": "loop", "step": 0}
-        refused = self.call("put", where, checkpoint, told, new, refusal=refusal)
+        stored_metadata = dict(metadata) if metadata is not None else {"source": "loop", "step": 0}
+        refused = self.call("put", where, checkpoint, stored_metadata, new, refusal=refusal)
         if isinstance(refused, Exception):
             return None
-        self.model.put(where, resolve(checkpoint), told)
+        self.model.put(where, resolve(checkpoint), stored_metadata)
         self._versions[ref], self._values[ref] = known, copy.deepcopy(values)
         self._places.add((ref.thread, ref.ns))
         return ref

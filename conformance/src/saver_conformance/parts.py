@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from saver_conformance.model import Entry
 
 
-class Aspect(str, Enum):
+class Part(str, Enum):
     """A part of a checkpoint tuple."""
 
     ID = "id"
@@ -26,13 +26,13 @@ class Aspect(str, Enum):
     WRITES = "writes"
 
 
-ALL = tuple(Aspect)
+ALL = tuple(Part)
 
 Mismatch = tuple[str, Any, Any]
 
 
 def mismatch(
-    expression: str, actual: Any, expected: Entry, aspects: Iterable[Aspect]
+    expression: str, actual: Any, expected: Entry, parts: Iterable[Part]
 ) -> Mismatch | None:
     """Return the first part of a tuple that differs from the model.
 
@@ -40,13 +40,13 @@ def mismatch(
         expression: Program expression for the tuple.
         actual: Tuple that the saver returned.
         expected: Entry of the model.
-        aspects: Parts to compare.
+        parts: Parts to compare.
 
     Returns:
         Expression, actual value and expected value of that part; None if every part is equal.
     """
-    for aspect in aspects:
-        found = _CHECKS[aspect](expression, actual, expected)
+    for part in parts:
+        found = _CHECKS[part](expression, actual, expected)
         if found is not None:
             return found
     return None
@@ -132,13 +132,13 @@ def _writes(expression: str, actual: Any, expected: Entry) -> Mismatch | None:
     return f"{expression}.pending_writes", found, expected.writes
 
 
-_CHECKS: dict[Aspect, Callable[[str, Any, Entry], Mismatch | None]] = {
-    Aspect.ID: _id,
-    Aspect.CONFIG: _config,
-    Aspect.FIELDS: _fields,
-    Aspect.VERSIONS: _versions,
-    Aspect.VALUES: _values,
-    Aspect.METADATA: _metadata,
-    Aspect.PARENT: _parent,
-    Aspect.WRITES: _writes,
+_CHECKS: dict[Part, Callable[[str, Any, Entry], Mismatch | None]] = {
+    Part.ID: _id,
+    Part.CONFIG: _config,
+    Part.FIELDS: _fields,
+    Part.VERSIONS: _versions,
+    Part.VALUES: _values,
+    Part.METADATA: _metadata,
+    Part.PARENT: _parent,
+    Part.WRITES: _writes,
 }

@@ -8,10 +8,10 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from saver_conformance.capability import Capability, Face
+from saver_conformance.capability import Api, Capability
 from saver_conformance.equality import same
 from saver_conformance.source import Name, resolve
-from saver_conformance.timeouts import CallTimeoutError, ExitedError, Lanes, described
+from saver_conformance.timeouts import CallTimeoutError, Executors, ExitedError, described
 from saver_conformance.violation import SlowError, UnplayableError, Violation
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ class Recorder:
 
     Args:
         opener: Function that opens the store; further calls reopen the same store.
-        lanes: Executors of the calls, with the time limit of a call.
-        face: Function that returns the API of the next call.
+        executors: Executors of the calls, with the time limit of a call.
+        api: Function that returns the API of the next call.
         script: Recorder of the calls.
         path: Folder of the store.
         spec: Declaration of the saver.
@@ -38,8 +38,8 @@ class Recorder:
     def __init__(
         self,
         opener: Callable[..., OpenSaver],
-        lanes: Lanes,
-        face: Callable[[], Face],
+        executors: Executors,
+        api: Callable[[], Api],
         script: Script,
         path: Path,
         spec: SaverSpec,
@@ -47,11 +47,11 @@ class Recorder:
         self.spec = spec
         self._opener = opener
         self._opened = opener()
-        self.lanes = lanes
-        self.choose_face = face
+        self.executors = executors
+        self.choose_api = api
         self.script = script
         self.path = path
-        self.faces: tuple[Face, ...] = ()
+        self.apis: tuple[Api, ...] = ()
         self.claimed: frozenset[Capability] = frozenset()
         #: Ids of broken clauses, so that one fault is reported once.
         self.broken: frozenset[str] = frozenset()
@@ -67,16 +67,16 @@ class Recorder:
         return self._opened.saver
 
     @property
-    def face(self) -> Face:
+    def api(self) -> Api:
         """The API of the next call."""
-        return self.choose_face()
+        return self.choose_api()
 
     def call(
         self,
         method: str,
         *args: Any,
         bind: str | None = None,
-        face: Face | None = None,
+        api: Api | None = None,
         refusal: tuple[type[Exception], ...] = (),
         share: bool = False,
         **kwargs: Any,
@@ -87,7 +87,7 @@ class Recorder:
             method: Sync name of the method.
             *args: Positional arguments.
             bind: Program variable for the result or the expected exception.
-            face: API to call; None lets the session choose.
+            api: API to call; None lets the session choose.
             refusal: Expected exceptions; an expected exception is returned, not raised.
             share: True to pass the arguments themselves instead of copies.
             **kwargs: Keyword arguments.
@@ -102,18 +102,18 @@ class Recorder:
         if time.monotonic() > self.deadline:
             self.slow = True
             raise SlowError
-        face = face or self.face
-        expression = self.script.call(face, method, args, kwargs)
+        api = api or self.api
+        expression = self.script.call(api, method, args, kwargs)
         line = f"{bind} = {expression}" if bind else expression
         if refusal:
             refused = f"{bind} = error" if bind else "print(error)"
             line = f"try:\n    {line}\nexcept Exception as error:\n    {refused}"
         self.script.line(line)
         resolved = resolve(args)
-        with self.guard(face.method(method)):
+        with self.guard(api.method(method)):
             try:
                 given = resolved if share else copy.deepcopy(resolved)
-                return self.invoke(face, method, given, kwargs)
+                return self.invoke(api, method, given, kwargs)
             except (CallTimeoutError, ExitedError):
                 raise
             except refusal as error:
@@ -121,7 +121,7 @@ class Recorder:
 
     def invoke(
         self,
-        face: Face,
+        api: Api,
         method: str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
@@ -130,7 +130,7 @@ class Recorder:
         """Call a method of the saver without recording the call.
 
         Args:
-            face: API to call.
+            api: API to call.
             method: Sync name of the method.
             args: Positional arguments.
             kwargs: Keyword arguments.
@@ -144,13 +144,13 @@ class Recorder:
             Exception: If the saver raises.
         """
         saver = self.saver if saver is None else saver
-        seconds = self.lanes.seconds
-        if face is Face.SYNC:
+        seconds = self.executors.seconds
+        if api is Api.SYNC:
             function = getattr(saver, method)
             if method == "list":
-                return self.lanes.worker.call(lambda: [*function(*args, **kwargs)], seconds)
-            return self.lanes.worker.call(lambda: function(*args, **kwargs), seconds)
-        return self.lanes.loop.run(acall(saver, method, args, kwargs), seconds)
+                return self.executors.worker.call(lambda: [*function(*args, **kwargs)], seconds)
+            return self.executors.worker.call(lambda: function(*args, **kwargs), seconds)
+        return self.executors.loop.run(acall(saver, method, args, kwargs), seconds)
 
     @contextmanager
     def guard(self, what: str) -> Iterator[None]:
@@ -179,11 +179,11 @@ class Recorder:
         Args:
             seconds: Time limit of one call, in seconds.
         """
-        usual, self.lanes.seconds = self.lanes.seconds, seconds
+        usual, self.executors.seconds = self.executors.seconds, seconds
         try:
             yield
         finally:
-            self.lanes.seconds = usual
+            self.executors.seconds = usual
 
     def fail(self, message: str, *, hung: bool = False) -> NoReturn:
         """Fail the example: the saver broke the clause.
@@ -303,7 +303,7 @@ async def acall(saver: Any, method: str, args: tuple[Any, ...], kwargs: dict[str
     Returns:
         Its result.
     """
-    function = getattr(saver, Face.ASYNC.method(method))
+    function = getattr(saver, Api.ASYNC.method(method))
     if method == "list":
         return [item async for item in function(*args, **kwargs)]
     return await function(*args, **kwargs)

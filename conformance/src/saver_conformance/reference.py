@@ -150,9 +150,9 @@ class ReferenceSaver(BaseCheckpointSaver[int]):
         values = {k: self.encode(v, k) for k, v in checkpoint["channel_values"].items()}
         where = config["configurable"]
         bare = _where(where["thread_id"], where.get("checkpoint_ns"), where.get("checkpoint_id"))
-        told = merged_metadata(cast("Mapping[str, Any]", config), metadata)
-        self.encode(told)
-        self.write("put", bare, {**checkpoint, "channel_values": values}, told)
+        merged = merged_metadata(cast("Mapping[str, Any]", config), metadata)
+        self.encode(merged)
+        self.write("put", bare, {**checkpoint, "channel_values": values}, merged)
         return _where(str(where["thread_id"]), where.get("checkpoint_ns"), checkpoint["id"])
 
     def put_writes(

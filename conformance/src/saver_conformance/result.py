@@ -45,13 +45,13 @@ class Failure:
     Attributes:
         message: Expected and actual behavior.
         program: Program that reproduces the failure.
-        face: API of the example.
+        api: API of the example.
         hung: True if a call of the saver timed out.
     """
 
     message: str
     program: str
-    face: str
+    api: str
     hung: bool = False
 
 
@@ -87,7 +87,7 @@ class Report:
         profile: Name of the profile.
         seed: Seed that repeats the run.
         seconds: Duration in seconds.
-        faces: APIs that the saver supports.
+        apis: APIs that the saver supports.
         results: Results in the order of the clauses.
         unknown_failures: Known failures of the spec whose clause does not exist.
     """
@@ -98,7 +98,7 @@ class Report:
     profile: str
     seed: int
     seconds: float
-    faces: tuple[str, ...]
+    apis: tuple[str, ...]
     results: list[ClauseResult] = field(default_factory=list)
     unknown_failures: tuple[str, ...] = ()
 
@@ -139,7 +139,7 @@ class Report:
             "profile": self.profile,
             "seed": self.seed,
             "seconds": round(self.seconds, 2),
-            "faces": list(self.faces),
+            "apis": list(self.apis),
             "ok": self.ok,
             "counts": {s.value: self.count(s) for s in Status if self.count(s)},
             "unknown_failures": list(self.unknown_failures),
@@ -164,7 +164,7 @@ def _clause_dict(result: ClauseResult) -> dict[str, Any]:
         and {
             "message": failure.message,
             "program": failure.program,
-            "face": failure.face,
+            "api": failure.api,
             "hung": failure.hung,
         },
     }

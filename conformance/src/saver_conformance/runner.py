@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from saver_conformance import clauses
 from saver_conformance.capability import EXTENDED, Capability
 from saver_conformance.clause import CLAUSES, Clause
-from saver_conformance.engine import judge
+from saver_conformance.engine import run_clause
 from saver_conformance.lifespan import LifespanError, entered
 from saver_conformance.profile import PROFILES, Profile
 from saver_conformance.result import ClauseResult, Failure, Report, Status
 from saver_conformance.spec import as_spec
 from saver_conformance.target import Target
-from saver_conformance.timeouts import Lanes, described
+from saver_conformance.timeouts import Executors, described
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,7 +67,7 @@ def run(
     root_seed = random.randrange(2**32) if seed is None else seed  # noqa: S311
     began = time.monotonic()
     results: list[ClauseResult] = []
-    faces: tuple[str, ...] = ()
+    apis: tuple[str, ...] = ()
 
     def note(result: ClauseResult) -> None:
         results.append(result)
@@ -87,9 +87,9 @@ def run(
             if broken is not None:
                 give_up(broken)
             else:
-                faces = tuple(map(str, target.offer.faces))
+                apis = tuple(map(str, target.features.apis))
                 for clause in selected:
-                    note(judge(target, clause, chosen, root_seed, shrink=shrink))
+                    note(run_clause(target, clause, chosen, root_seed, shrink=shrink))
     except LifespanError as error:
         failure = _failure(declared, str(error))
         if results:
@@ -104,7 +104,7 @@ def run(
         chosen.name,
         root_seed,
         time.monotonic() - began,
-        faces,
+        apis,
         results,
         tuple(sorted(i for i in declared.known_failures if i not in CLAUSES)),
     )
@@ -122,12 +122,12 @@ def opened_target(spec: SaverSpec, profile: Profile, root: Path) -> Iterator[Tar
     Yields:
         Target that is not probed yet.
     """
-    lanes = Lanes(profile.call_seconds)
+    executors = Executors(profile.call_seconds)
     try:
-        with entered(spec, lanes):
-            yield Target(spec, lanes, root)
+        with entered(spec, executors):
+            yield Target(spec, executors, root)
     finally:
-        lanes.close()
+        executors.close()
 
 
 def _open(target: Target) -> Failure | None:
@@ -136,7 +136,7 @@ def _open(target: Target) -> Failure | None:
     # A spec may raise anything; its author needs the message.
     except Exception as error:  # noqa: BLE001
         return _failure(target.spec, f"opening or closing the saver failed: {described(error)}")
-    if not target.offer.faces:
+    if not target.features.apis:
         message = "the saver implements neither put and get_tuple nor aput and aget_tuple"
         return _failure(target.spec, message)
     return None

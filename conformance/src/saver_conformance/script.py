@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from saver_conformance.capability import Face
+from saver_conformance.capability import Api
 from saver_conformance.source import Imports, render
 
 _HELPERS = """
@@ -93,11 +93,11 @@ class Script:
         """
         self._blocks[-1].extend(text.splitlines())
 
-    def call(self, face: Face, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    def call(self, api: Api, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the expression of a call that consumes or awaits its result.
 
         Args:
-            face: API of the call.
+            api: API of the call.
             method: Sync name of the method.
             args: Positional arguments.
             kwargs: Keyword arguments.
@@ -105,8 +105,8 @@ class Script:
         Returns:
             Python source code; a `list` is consumed.
         """
-        called = self.bare_call(face, method, args, kwargs)
-        if face is Face.ASYNC:
+        called = self.bare_call(api, method, args, kwargs)
+        if api is Api.ASYNC:
             return f"[t async for t in {called}]" if method == "list" else f"await {called}"
         if method == "list":
             called = f"list({called})"
@@ -114,12 +114,12 @@ class Script:
         return f"await asyncio.to_thread(lambda: {called})" if self.on_loop else called
 
     def bare_call(
-        self, face: Face, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, api: Api, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> str:
         """Return the expression of a call that is neither awaited nor consumed.
 
         Args:
-            face: API of the call.
+            api: API of the call.
             method: Sync name of the method.
             args: Positional arguments.
             kwargs: Keyword arguments.
@@ -127,10 +127,10 @@ class Script:
         Returns:
             Python source code.
         """
-        self._uses_async |= face is Face.ASYNC
+        self._uses_async |= api is Api.ASYNC
         parts = [self._argument(a) for a in args]
         parts += [f"{k}={self._argument(v)}" for k, v in kwargs.items()]
-        return f"saver.{face.method(method)}({', '.join(parts)})"
+        return f"saver.{api.method(method)}({', '.join(parts)})"
 
     def reopen(self, serde: str | None = None) -> None:
         """Close the saver and open the same store again.

@@ -12,7 +12,7 @@ from saver_conformance.operations import (
     checkpoint_id,
     make_checkpoint,
 )
-from saver_conformance.parts import ALL, Aspect, mismatch
+from saver_conformance.parts import ALL, Part, mismatch
 from saver_conformance.recorder import shorten
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ __all__ = ["ABSENT", "Ref", "Session", "at", "checkpoint_id", "make_checkpoint"]
 class Session(Operations):
     """A session that checks the saver against the model."""
 
-    def expect_tuple(self, where: Ref | dict[str, Any], *aspects: Aspect) -> Any:
+    def expect_tuple(self, where: Ref | dict[str, Any], *parts: Part) -> Any:
         """Get a checkpoint and check it against the model.
 
         Args:
             where: Checkpoint, or the config to get it with.
-            *aspects: Parts to compare; none compares every part.
+            *parts: Parts to compare; none compares every part.
 
         Returns:
             The tuple, or None.
@@ -42,7 +42,7 @@ class Session(Operations):
         config = where.config if isinstance(where, Ref) else where
         name = self.script.name("got")
         actual = self.call("get_tuple", config, bind=name)
-        self.match(name, actual, self.model.get(config), *aspects)
+        self.match(name, actual, self.model.get(config), *parts)
         return actual
 
     def expect_history(self, config: dict[str, Any], channels: Sequence[str]) -> None:
@@ -70,14 +70,14 @@ class Session(Operations):
                 seed = actual[channel]["seed"]
                 self.expect(f'{name}[{channel!r}]["seed"]', seed, wanted["seed"])
 
-    def match(self, expression: str, actual: Any, expected: Entry | None, *aspects: Aspect) -> None:
+    def match(self, expression: str, actual: Any, expected: Entry | None, *parts: Part) -> None:
         """Check a tuple against the model.
 
         Args:
             expression: Program expression of the tuple.
             actual: Tuple, or None.
             expected: Entry of the model, or None.
-            *aspects: Parts to compare; none compares every part.
+            *parts: Parts to compare; none compares every part.
 
         Raises:
             Violation: If a part differs.
@@ -90,7 +90,7 @@ class Session(Operations):
             message = f"{expression} is None, expected checkpoint {expected.key.id!r}"
             self.refute(f"{expression} is not None", message)
         try:
-            found = mismatch(expression, actual, expected, aspects or ALL)
+            found = mismatch(expression, actual, expected, parts or ALL)
         # A returned object may raise anything when it is read.
         except Exception as error:  # noqa: BLE001
             self.fail(f"{expression} is not a CheckpointTuple: {shorten(actual)} ({error!r})")
@@ -100,7 +100,7 @@ class Session(Operations):
     def expect_list(
         self,
         config: dict[str, Any] | None,
-        *aspects: Aspect,
+        *parts: Part,
         threads: Sequence[str] | None = None,
         **narrowing: Any,
     ) -> list[Any]:
@@ -110,7 +110,7 @@ class Session(Operations):
 
         Args:
             config: Config to list with.
-            *aspects: Parts of each tuple to compare, besides its key.
+            *parts: Parts of each tuple to compare, besides its key.
             threads: Threads to compare, for a store with other content; None compares every thread.
             **narrowing: `filter`, `before` and `limit`.
 
@@ -125,16 +125,16 @@ class Session(Operations):
         expected = self.model.matching(config, **narrowing)
         if threads is not None:
             actual = [t for t in actual if t.config["configurable"]["thread_id"] in threads]
-        self.match_list(name, actual, expected, *aspects)
+        self.match_list(name, actual, expected, *parts)
         return actual
 
-    def expect_everything(self, *aspects: Aspect, thread: str | None = None) -> None:
+    def expect_everything(self, *parts: Part, thread: str | None = None) -> None:
         """Check the whole content of a thread or of the store against the model.
 
         If listing several namespaces or threads is broken, list each of them.
 
         Args:
-            *aspects: Parts of each tuple to compare, besides its key.
+            *parts: Parts of each tuple to compare, besides its key.
             thread: Thread id; None checks every thread.
 
         Raises:
@@ -142,14 +142,14 @@ class Session(Operations):
         """
         at_once = "list.everything" if thread is None else "list.all_namespaces"
         if at_once not in self.broken:
-            self.expect_list(None if thread is None else at(thread, None), *aspects)
+            self.expect_list(None if thread is None else at(thread, None), *parts)
             return
         for place in sorted(self._places):
             if thread in (None, place[0]):
-                self.expect_list(at(*place), *aspects)
+                self.expect_list(at(*place), *parts)
 
     def match_list(
-        self, expression: str, actual: Any, expected: Sequence[Entry], *aspects: Aspect
+        self, expression: str, actual: Any, expected: Sequence[Entry], *parts: Part
     ) -> None:
         """Check listed tuples against the model.
 
@@ -157,7 +157,7 @@ class Session(Operations):
             expression: Program expression of the tuples.
             actual: Tuples that the saver returned.
             expected: Entries of the model, in order.
-            *aspects: Parts of each tuple to compare, besides its key.
+            *parts: Parts of each tuple to compare, besides its key.
 
         Raises:
             Violation: If the list differs.
@@ -174,8 +174,8 @@ class Session(Operations):
         else:
             self._expect_groups(expression, keys, wanted)
         entries = {tuple(e.key): e for e in expected}
-        for position, key in enumerate(keys if aspects else ()):
-            self.match(f"{expression}[{position}]", actual[position], entries[key], *aspects)
+        for position, key in enumerate(keys if parts else ()):
+            self.match(f"{expression}[{position}]", actual[position], entries[key], *parts)
 
     def _expect_groups(
         self, expression: str, keys: Sequence[tuple[str, ...]], wanted: Sequence[tuple[str, ...]]

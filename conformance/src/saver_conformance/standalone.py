@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saver_conformance.lifecycle import OpenSaver
-from saver_conformance.timeouts import Lanes
+from saver_conformance.timeouts import Executors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -31,13 +31,13 @@ def opened(spec: SaverSpec, path: str | Path) -> Iterator[Any]:
         NotASaverError: If the spec opens something that is not a saver.
         Exception: If opening raises.
     """
-    lanes = Lanes(seconds=60)
-    saver = OpenSaver(lambda: spec.open(Path(path)), lanes)
+    executors = Executors(seconds=60)
+    saver = OpenSaver(lambda: spec.open(Path(path)), executors)
     try:
         yield saver.saver
     finally:
         saver.close()
-        lanes.close()
+        executors.close()
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import pytest
 
 from saver_conformance import clauses
 from saver_conformance.clause import CLAUSES
-from saver_conformance.engine import judge
+from saver_conformance.engine import run_clause
 from saver_conformance.profile import PROFILES
 from saver_conformance.result import Status
 from saver_conformance.runner import opened_target
@@ -64,7 +64,7 @@ class SaverConformance:
         """Check that the saver keeps the clause."""
         target = self._target
         profile = PROFILES[type(self).profile]
-        result = judge(target, CLAUSES[clause_id], profile, type(self).seed)
+        result = run_clause(target, CLAUSES[clause_id], profile, type(self).seed)
         note = result.note or ""
         if result.status in (Status.NOT_CLAIMED, Status.FOLLOWS):
             pytest.skip(f"{result.status}: {note}")

@@ -213,7 +213,7 @@ def described(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-class Lanes:
+class Executors:
     """A worker thread and an event loop, replaced after a call hung in one of them.
 
     Args:

@@ -17,7 +17,7 @@ THREADS = st.sampled_from(["thread", "other"])
 NAMESPACES = st.sampled_from(["", "child|inner"])
 
 #: Values that every serializer and database accepts, for clauses with another subject.
-TAME: st.SearchStrategy[Any] = st.one_of(
+SIMPLE: st.SearchStrategy[Any] = st.one_of(
     st.integers(0, 99),
     st.sampled_from(["", "a", "some text"]),
     st.lists(st.integers(0, 9), max_size=3),

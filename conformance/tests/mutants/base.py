@@ -75,25 +75,28 @@ def _in_memory(name: str, opener: Any, **claims: Any) -> SaverSpec:
 class Faulty(ReferenceSaver):
     """A reference saver with hooks for faults."""
 
-    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    def changed_checkpoint(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
         """Return the checkpoint to store."""
         return checkpoint
 
-    def told(self, metadata: dict[str, Any]) -> dict[str, Any]:
+    def changed_metadata(self, metadata: dict[str, Any]) -> dict[str, Any]:
         """Return the metadata to store."""
         return metadata
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         """Return the tuple to return from get_tuple and list."""
         return found
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
         return super().put(
-            config, self.altered({**checkpoint}), self.told({**metadata}), new_versions
+            config,
+            self.changed_checkpoint({**checkpoint}),
+            self.changed_metadata({**metadata}),
+            new_versions,
         )
 
     def tuple_of(self, entry: Entry) -> Any:
-        return self.seen(super().tuple_of(entry))
+        return self.changed_tuple(super().tuple_of(entry))
 
 
 def values(found: Any, change: Callable[[Any], Any]) -> Any:

@@ -246,7 +246,7 @@ class ForgetsValuesOnClose(Faulty):
         }
         return super().put(config, {**checkpoint, "channel_values": {}}, *args)
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         kept = self.memory.get(found.checkpoint["id"], {})
         got = {k: self.decode(v) for k, v in kept.items()}
         return found._replace(checkpoint={**found.checkpoint, "channel_values": got})

@@ -95,14 +95,14 @@ class DeletedStaysDeleted(Faulty):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.gone: set[str] = set()
+        self.deleted: set[str] = set()
 
     def delete_thread(self, thread_id: str) -> None:
-        self.gone.add(str(thread_id))
+        self.deleted.add(str(thread_id))
         super().delete_thread(thread_id)
 
     def get_tuple(self, config: Any) -> Any:
-        if str(config["configurable"]["thread_id"]) in self.gone:
+        if str(config["configurable"]["thread_id"]) in self.deleted:
             return None
         return super().get_tuple(config)
 
@@ -190,19 +190,19 @@ class NoRunIsARun(Faulty):
 class DropsDelta(Faulty):
     """Deleting a run, or pruning, deletes the ancestors that a DeltaChannel needs."""
 
-    def drop_buried(self) -> None:
+    def drop_tombstones(self) -> None:
         rows, writes = self.model._rows, self.model._writes
-        for key in [k for k, row in rows.items() if row.buried]:
+        for key in [k for k, row in rows.items() if row.is_tombstone]:
             del rows[key]
             writes.pop(key, None)
 
     def delete_for_runs(self, run_ids: Any) -> None:
         super().delete_for_runs(run_ids)
-        self.drop_buried()
+        self.drop_tombstones()
 
     def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
         super().prune(thread_ids, strategy=strategy)
-        self.drop_buried()
+        self.drop_tombstones()
 
 
 @mutant("copy.checkpoints", "copy.delta")
@@ -212,7 +212,7 @@ class CopiesLatest(Faulty):
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         super().copy_thread(source_thread_id, target_thread_id)
         self.prune([target_thread_id])
-        for key in [k for k, row in self.model._rows.items() if row.buried]:
+        for key in [k for k, row in self.model._rows.items() if row.is_tombstone]:
             del self.model._rows[key]
 
 

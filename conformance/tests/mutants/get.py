@@ -76,7 +76,7 @@ class UnknownRaises(Faulty):
 class ConfigWithoutId(Faulty):
     """The config of a tuple does not name its checkpoint."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         where = {k: v for k, v in found.config["configurable"].items() if k != "checkpoint_id"}
         return found._replace(config={"configurable": where})
 
@@ -85,7 +85,7 @@ class ConfigWithoutId(Faulty):
 class ConfigWithoutNamespace(Faulty):
     """The config of a tuple always has the root namespace."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         where = {**found.config["configurable"], "checkpoint_ns": ""}
         return found._replace(config={"configurable": where})
 
@@ -94,7 +94,7 @@ class ConfigWithoutNamespace(Faulty):
 class NoParent(Faulty):
     """No checkpoint has a parent."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return found._replace(parent_config=None)
 
 
@@ -102,7 +102,7 @@ class NoParent(Faulty):
 class ParentIsPrevious(Faulty):
     """The parent is the previous checkpoint by id, not the one in the config of put."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         where = found.config["configurable"]
         ids = self.model.ids(where["thread_id"], where["checkpoint_ns"])
         older = max((i for i in ids if i < where["checkpoint_id"]), default=None)
@@ -126,7 +126,7 @@ class SharedValues(Faulty):
         super().__init__(*args, **kwargs)
         self.cache: dict[Any, Any] = {}
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         where = found.config["configurable"]
         kept = self.cache.setdefault((where["thread_id"], where["checkpoint_id"]), found)
         return found._replace(checkpoint=kept.checkpoint)
@@ -140,7 +140,7 @@ class SharedMetadata(Faulty):
         super().__init__(*args, **kwargs)
         self.kept: dict[Any, Any] = {}
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         where = found.config["configurable"]
         key = (where["thread_id"], where["checkpoint_ns"], where["checkpoint_id"])
         kept = self.kept.setdefault(key, found.metadata)
@@ -151,7 +151,7 @@ class SharedMetadata(Faulty):
 class OneNamespace(Faulty):
     """Namespaces are ignored."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return found
 
     def flat(self, config: Any) -> Any:
@@ -208,7 +208,7 @@ class _Joined(Faulty):
 class JoinedIds(_Joined):
     """Thread and namespace are joined by a colon, so that some of them collide."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return found
 
 
@@ -272,7 +272,7 @@ class NumbersApart(Faulty):
 class DatesAsText(Faulty):
     """Dates are returned as text."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return values(found, lambda v: v.isoformat() if hasattr(v, "isoformat") else v)
 
 

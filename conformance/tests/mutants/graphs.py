@@ -44,7 +44,7 @@ class FourthCheckpoint(Faulty):
 
 
 @mutant("machine.mixed")
-class CountsPerFace(Faulty):
+class CountsPerApi(Faulty):
     """After a put with one API, the other API lists nothing until its own next put."""
 
     last = "none"
@@ -72,7 +72,7 @@ class CountsPerFace(Faulty):
 class ForgetsStep(Faulty):
     """The step is missing from the metadata."""
 
-    def told(self, metadata: dict[str, Any]) -> dict[str, Any]:
+    def changed_metadata(self, metadata: dict[str, Any]) -> dict[str, Any]:
         return {k: v for k, v in metadata.items() if k != "step"} | {"step": 0}
 
 
@@ -123,7 +123,7 @@ class ForgetsErrors(Faulty):
         super().__init__(*args, **kwargs)
         self.read: set[str] = set()
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         identifier = found.checkpoint["id"]
         if identifier in self.read:
             return found._replace(pending_writes=[])
@@ -144,6 +144,6 @@ class DeltaWithoutHistory(Faulty):
 class UpdatesLoseSource(Faulty):
     """A checkpoint that update_state put has the source loop."""
 
-    def told(self, metadata: dict[str, Any]) -> dict[str, Any]:
+    def changed_metadata(self, metadata: dict[str, Any]) -> dict[str, Any]:
         source = "loop" if metadata.get("source") == "update" else metadata.get("source")
         return {**metadata, "source": source}

@@ -30,7 +30,7 @@ class ReturnsNothing(Faulty):
 class NewTimestamp(Faulty):
     """The timestamp is the time of storing."""
 
-    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    def changed_checkpoint(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
         return {**checkpoint, "ts": "2030-01-01T00:00:00+00:00"}
 
 
@@ -38,7 +38,7 @@ class NewTimestamp(Faulty):
 class ForgetsVersionsSeen(Faulty):
     """versions_seen is not stored."""
 
-    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    def changed_checkpoint(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
         return {**checkpoint, "versions_seen": {}}
 
 
@@ -46,7 +46,7 @@ class ForgetsVersionsSeen(Faulty):
 class ForgetsUpdatedChannels(Faulty):
     """updated_channels is not stored."""
 
-    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    def changed_checkpoint(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
         return {**checkpoint, "updated_channels": None}
 
 
@@ -60,7 +60,7 @@ def _sorted(value: Any) -> Any:
 class SortsKeys(Faulty):
     """The keys of dicts are returned sorted."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return values(found, _sorted)
 
 
@@ -68,7 +68,7 @@ class SortsKeys(Faulty):
 class BytesAsText(Faulty):
     """bytes are returned as str."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         def change(value: Any) -> Any:
             if isinstance(value, bytes):
                 return value.decode("latin-1")
@@ -83,7 +83,7 @@ class BytesAsText(Faulty):
 class CutsAtNul(Faulty):
     """Text is truncated at the first NUL."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return values(found, lambda v: v.partition("\0")[0] if isinstance(v, str) else v)
 
 
@@ -91,7 +91,7 @@ class CutsAtNul(Faulty):
 class DropsNone(Faulty):
     """A channel whose value is None is not stored."""
 
-    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    def changed_checkpoint(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
         kept = {k: v for k, v in checkpoint["channel_values"].items() if v is not None}
         return {**checkpoint, "channel_values": kept}
 
@@ -100,7 +100,7 @@ class DropsNone(Faulty):
 class DropsEmpty(Faulty):
     """A channel whose value is falsy is not stored."""
 
-    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    def changed_checkpoint(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
         kept = {k: v for k, v in checkpoint["channel_values"].items() if v or v is None}
         return {**checkpoint, "channel_values": kept}
 
@@ -109,7 +109,7 @@ class DropsEmpty(Faulty):
 class WholeFloats(Faulty):
     """A float without a fraction is returned as an int."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return values(found, lambda v: int(v) if isinstance(v, float) and v == v // 1 else v)
 
 
@@ -117,7 +117,7 @@ class WholeFloats(Faulty):
 class NanIsNone(Faulty):
     """NaN and infinity are returned as None, as in JSON."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         odd = (float("inf"), float("-inf"))
         return values(found, lambda v: None if isinstance(v, float) and (v != v or v in odd) else v)
 
@@ -126,7 +126,7 @@ class NanIsNone(Faulty):
 class BoolsAreInts(Faulty):
     """True is returned as 1."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return values(found, lambda v: int(v) if isinstance(v, bool) else v)
 
 
@@ -134,7 +134,7 @@ class BoolsAreInts(Faulty):
 class CutsLargeValues(Faulty):
     """Text in a list is truncated after 64 KiB."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         def cut(value: Any) -> Any:
             if not isinstance(value, list):
                 return value
@@ -147,7 +147,7 @@ class CutsLargeValues(Faulty):
 class AbsentIsNone(Faulty):
     """A channel without a value is returned as None."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         every = dict.fromkeys(found.checkpoint["channel_versions"])
         filled = {**every, **found.checkpoint["channel_values"]}
         return found._replace(checkpoint={**found.checkpoint, "channel_values": filled})
@@ -185,7 +185,7 @@ class _Shared(Faulty):
     def keep(self, place: Any, value: Any) -> None:
         self.blobs[place] = value
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         where = found.config["configurable"]
         got = {}
         for channel, version in found.checkpoint["channel_versions"].items():
@@ -230,7 +230,7 @@ class LeaksValuesOfSome(LeaksValues):
 class VersionsAsText(Faulty):
     """Channel versions are returned as text."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         text = {k: str(v) for k, v in found.checkpoint["channel_versions"].items()}
         return found._replace(checkpoint={**found.checkpoint, "channel_versions": text})
 
@@ -239,7 +239,7 @@ class VersionsAsText(Faulty):
 class WholeVersions(Faulty):
     """Channel versions of type float lose their fraction."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         whole = {
             k: int(v) if isinstance(v, float) else v
             for k, v in found.checkpoint["channel_versions"].items()
@@ -274,15 +274,15 @@ class MetadataStays(Faulty):
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
         where = {**config["configurable"], "checkpoint_id": checkpoint["id"]}
         found = self.get_tuple({"configurable": where})
-        told = found.metadata if found else metadata
-        return super().put(config, checkpoint, told, new_versions)
+        merged = found.metadata if found else metadata
+        return super().put(config, checkpoint, merged, new_versions)
 
 
 @mutant("metadata.values")
 class FlatMetadata(Faulty):
     """Nested metadata is stored as JSON text."""
 
-    def told(self, metadata: dict[str, Any]) -> dict[str, Any]:
+    def changed_metadata(self, metadata: dict[str, Any]) -> dict[str, Any]:
         flat = (dict, list)
         return {
             k: json.dumps(v) if isinstance(v, flat) and k != "parents" else v
@@ -294,7 +294,7 @@ class FlatMetadata(Faulty):
 class NoNoneInMetadata(Faulty):
     """Metadata entries that are None are not stored."""
 
-    def told(self, metadata: dict[str, Any]) -> dict[str, Any]:
+    def changed_metadata(self, metadata: dict[str, Any]) -> dict[str, Any]:
         return {k: v for k, v in metadata.items() if v is not None}
 
 
@@ -313,8 +313,8 @@ class ConfigWins(Faulty):
     """The config's metadata overrides the metadata of put."""
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
-        told = {**metadata, **(config.get("metadata") or {})}
-        return super().put(config, checkpoint, told, new_versions)
+        merged = {**metadata, **(config.get("metadata") or {})}
+        return super().put(config, checkpoint, merged, new_versions)
 
 
 @mutant("metadata.excluded")
@@ -322,8 +322,8 @@ class EverythingIsMetadata(Faulty):
     """Ids and private keys of the config are merged into the metadata."""
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
-        told = {**merged_metadata(config, metadata), **config["configurable"]}
-        return super().put(config, checkpoint, told, new_versions)
+        merged = {**merged_metadata(config, metadata), **config["configurable"]}
+        return super().put(config, checkpoint, merged, new_versions)
 
 
 @mutant("put.isolated")
@@ -339,7 +339,7 @@ class KeepsReferences(Faulty):
         self.live[checkpoint["id"]] = checkpoint["channel_values"]
         return stored
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         live = self.live.get(found.checkpoint["id"])
         if live is None:
             return found
@@ -351,7 +351,7 @@ class KeepsReferences(Faulty):
 class SkipsUnserialisable(Faulty):
     """A value that cannot be serialized is silently dropped."""
 
-    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    def changed_checkpoint(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
         kept = {}
         for channel, value in checkpoint["channel_values"].items():
             try:

@@ -24,7 +24,7 @@ class ForgetsNoneWrites(Faulty):
 class ForgetsTask(Faulty):
     """Pending writes have no task id."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return _writes(found, lambda writes: [("", c, v) for _, c, v in writes])
 
 
@@ -73,7 +73,7 @@ class OrderOfArrival(Faulty):
 class TextIndex(Faulty):
     """Writes of a task are ordered by their number as text, so that 10 precedes 2."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return _writes(found, self.shuffled)
 
     def shuffled(self, writes: Any) -> Any:
@@ -97,7 +97,7 @@ class TextIndex(Faulty):
 class SpecialLast(Faulty):
     """Special writes follow the regular writes of their task."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return _writes(
             found, lambda writes: sorted(writes, key=lambda w: (w[0], w[1] in SPECIAL_SLOTS))
         )
@@ -132,7 +132,7 @@ class Duplicates(Faulty):
         padding = [("__padding__", None)] * seen
         super().put_writes(config, [*padding, *writes], task_id, task_path)
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return _writes(found, lambda writes: [w for w in writes if w[1] != "__padding__"])
 
 
@@ -213,7 +213,7 @@ class KeepsWrittenValues(Faulty):
         super().put_writes(config, writes, task_id, task_path)
         self.live[task_id] = writes
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return _writes(
             found,
             lambda writes: [

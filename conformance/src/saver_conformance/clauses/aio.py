@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from saver_conformance.capability import Capability, Face
+from saver_conformance.capability import Api, Capability
 from saver_conformance.clause import Severity, clause
-from saver_conformance.parts import ALL, Aspect
+from saver_conformance.parts import ALL, Part
 from saver_conformance.recorder import acall
 from saver_conformance.session import Ref, Session, at, checkpoint_id, make_checkpoint
 from saver_conformance.timeouts import LoopThread
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
 
 _REF = Ref("thread", checkpoint_id(1))
-_ASYNC = (Face.ASYNC,)
+_ASYNC = (Api.ASYNC,)
 
 
 def _checkpoint(s: Session, value: Any) -> tuple[dict[str, Any], str, dict[str, Any]]:
@@ -32,18 +32,18 @@ def _checkpoint(s: Session, value: Any) -> tuple[dict[str, Any], str, dict[str, 
     source="one store serves graph.invoke and graph.ainvoke",
     severity=Severity.CRITICAL,
     capability=Capability.ASYNC,
-    needs=[Capability.BOTH_FACES],
-    faces=_ASYNC,
+    needs=[Capability.BOTH_APIS],
+    apis=_ASYNC,
 )
-def faces(s: Session, data: DataObject) -> None:
+def apis(s: Session, data: DataObject) -> None:
     """A value that one API stored is returned by the other API."""
-    chosen = {"writer": Face.SYNC, "reader": Face.ASYNC}
+    chosen = {"writer": Api.SYNC, "reader": Api.ASYNC}
     if data.draw(st.booleans()):
-        chosen = {"writer": Face.ASYNC, "reader": Face.SYNC}
-    s.choose_face = lambda: chosen["writer"]
+        chosen = {"writer": Api.ASYNC, "reader": Api.SYNC}
+    s.choose_api = lambda: chosen["writer"]
     ref = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [1]})
     s.put_writes(ref, [("a", 2)])
-    s.choose_face = lambda: chosen["reader"]
+    s.choose_api = lambda: chosen["reader"]
     s.expect_tuple(ref, *ALL)
     s.expect_list(at("thread"), *ALL)
 
@@ -53,7 +53,7 @@ def faces(s: Session, data: DataObject) -> None:
     source="langchain-ai/langgraph#4168: aput stored mutations made after it was called",
     severity=Severity.CRITICAL,
     capability=Capability.ASYNC,
-    faces=_ASYNC,
+    apis=_ASYNC,
 )
 def snapshot(s: Session, data: DataObject) -> None:
     """aput stores the state at the time of the call, even if the caller mutates it later."""
@@ -84,8 +84,8 @@ def snapshot(s: Session, data: DataObject) -> None:
         await putting
 
     with s.guard("aput"):
-        s.lanes.loop.run(mutate_meanwhile(), s.lanes.seconds)
-    s.expect_tuple(_REF, Aspect.VALUES)
+        s.executors.loop.run(mutate_meanwhile(), s.executors.seconds)
+    s.expect_tuple(_REF, Part.VALUES)
 
 
 @clause(
@@ -93,7 +93,7 @@ def snapshot(s: Session, data: DataObject) -> None:
     source="asyncio cancels a call when its caller times out or disconnects",
     severity=Severity.CRITICAL,
     capability=Capability.ASYNC,
-    faces=_ASYNC,
+    apis=_ASYNC,
 )
 def cancelled(s: Session, data: DataObject) -> None:
     """A cancelled call stores everything or nothing, and later calls work."""
@@ -108,7 +108,7 @@ def cancelled(s: Session, data: DataObject) -> None:
         "get_tuple": (before.config,),
         "put_writes": (before.config, [("a", 1), ("b", 1)], "task"),
     }
-    shown = s.script.bare_call(Face.ASYNC, method, args[method], {})
+    shown = s.script.bare_call(Api.ASYNC, method, args[method], {})
     s.script.line(
         f"task = asyncio.ensure_future({shown})\n"
         f"for _ in range({steps}):\n    await asyncio.sleep(0)\n"
@@ -123,11 +123,11 @@ def cancelled(s: Session, data: DataObject) -> None:
         await asyncio.gather(task, return_exceptions=True)
 
     with s.guard(f"a{method}, cancelled"):
-        s.lanes.loop.run(cancel(), s.lanes.seconds)
+        s.executors.loop.run(cancel(), s.executors.seconds)
     _expect_all_or_nothing(s, before)
     last = Ref("thread", checkpoint_id(2))
     s.put(last, parent=before, changes={"a": [2]}, versions={"a": s.version_after(version).value})
-    s.expect_tuple(at("thread"), Aspect.ID, Aspect.VALUES)
+    s.expect_tuple(at("thread"), Part.ID, Part.VALUES)
 
 
 def _expect_all_or_nothing(s: Session, before: Ref) -> None:
@@ -155,21 +155,21 @@ def _expect_all_or_nothing(s: Session, before: Ref) -> None:
     source="a saver created at import time is used from several asyncio.run calls",
     severity=Severity.MAJOR,
     capability=Capability.LOOPS,
-    faces=_ASYNC,
+    apis=_ASYNC,
 )
 def loops(s: Session, data: DataObject) -> None:
     """A saver that was opened outside an event loop works on several loops in turn."""
     s.script.line("# each of the following calls runs on its own event loop")
     latest = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [0]})
-    s.expect_tuple(at("thread"), Aspect.VALUES)
+    s.expect_tuple(at("thread"), Part.VALUES)
     for number in range(1, data.draw(st.integers(2, 3))):
         another = LoopThread(f"loop-{number}")
-        first = s.lanes.replace_loop(another)
+        first = s.executors.replace_loop(another)
         try:
             following = Ref("thread", checkpoint_id(number))
             latest = s.put(following, parent=latest, changes={"a": [number]})
-            s.expect_tuple(at("thread"), Aspect.ID, Aspect.VALUES)
+            s.expect_tuple(at("thread"), Part.ID, Part.VALUES)
         finally:
-            s.lanes.replace_loop(first)
+            s.executors.replace_loop(first)
             another.stop()
-        s.expect_tuple(at("thread"), Aspect.ID, Aspect.VALUES)
+        s.expect_tuple(at("thread"), Part.ID, Part.VALUES)

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from saver_conformance.capability import BASE, Capability, Face
+from saver_conformance.capability import BASE, Api, Capability
 from saver_conformance.clause import Load, Severity, clause
-from saver_conformance.exit_check import run_once
+from saver_conformance.exit_check import check_exit
 from saver_conformance.session import Ref, Session, at, checkpoint_id
 
 if TYPE_CHECKING:
@@ -70,13 +70,13 @@ def leak(s: Session, data: DataObject) -> None:  # noqa: ARG001
     before = _resources()
     for _ in range(3):
         s.open_again()
-        if Face.ASYNC in s.faces:
-            s.call("get_tuple", at("thread"), face=Face.ASYNC)
-        if Face.SYNC in s.faces:
-            s.call("get_tuple", at("thread"), face=Face.SYNC)
+        if Api.ASYNC in s.apis:
+            s.call("get_tuple", at("thread"), api=Api.ASYNC)
+        if Api.SYNC in s.apis:
+            s.call("get_tuple", at("thread"), api=Api.SYNC)
         s.close()
     # The garbage collector may take a moment to release resources.
-    deadline = time.monotonic() + s.lanes.seconds
+    deadline = time.monotonic() + s.executors.seconds
     while left := _left(before):
         if time.monotonic() > deadline:
             s.fail(f"opening and closing the saver three times left {' and '.join(left)} behind")
@@ -109,6 +109,6 @@ def exits(s: Session, data: DataObject) -> None:  # noqa: ARG001
     s.put(Ref("thread", checkpoint_id(0)))
     s.expect_tuple(at("thread"))
     s.script.line("# the process must exit here")
-    problem = run_once(s.spec, s.path, s.face, s.lanes.seconds)
+    problem = check_exit(s.spec, s.path, s.api, s.executors.seconds)
     if problem is not None:
         s.fail(problem, hung="did not" in problem)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
-from saver_conformance.concurrency import together
-from saver_conformance.parts import Aspect
+from saver_conformance.concurrency import call_concurrently
+from saver_conformance.parts import Part
 from saver_conformance.session import Ref, Session, at, checkpoint_id, make_checkpoint
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ def _puts(
     for number, (ref, version) in enumerate(zip(refs, versions, strict=True)):
         new = {"a": version.value, "b": version.value}
         checkpoint = make_checkpoint(ref.id, {"a": [number], "b": [number]}, new)
-        told = {"source": "loop", "step": number}
-        s.model.put(at(ref.thread), checkpoint, told)
-        calls.append(("put", (at(ref.thread), checkpoint, told, new)))
+        metadata = {"source": "loop", "step": number}
+        s.model.put(at(ref.thread), checkpoint, metadata)
+        calls.append(("put", (at(ref.thread), checkpoint, metadata, new)))
     return calls
 
 
@@ -39,9 +39,9 @@ def puts(s: Session, data: DataObject) -> None:
     """Concurrent puts to different threads store every checkpoint completely."""
     count = data.draw(st.integers(2, 8))
     refs = [Ref(f"thread-{number}", checkpoint_id(number)) for number in range(count)]
-    together(s, _puts(s, refs))
+    call_concurrently(s, _puts(s, refs))
     for ref in refs:
-        s.expect_list(at(ref.thread), Aspect.VALUES, Aspect.METADATA)
+        s.expect_list(at(ref.thread), Part.VALUES, Part.METADATA)
 
 
 @clause(
@@ -60,8 +60,8 @@ def writes(s: Session, data: DataObject) -> None:
         written = [("a", number), ("b", [number])]
         s.model.put_writes(ref.config, written, task, path)
         calls.append(("put_writes", (ref.config, written, task, path)))
-    together(s, calls)
-    s.expect_tuple(ref, Aspect.WRITES)
+    call_concurrently(s, calls)
+    s.expect_tuple(ref, Part.WRITES)
 
 
 @clause(
@@ -74,7 +74,7 @@ def same_write(s: Session, data: DataObject) -> None:
     """Concurrent writes to the same slots store each slot exactly once."""
     ref = s.put(Ref("thread", checkpoint_id(0)))
     count = data.draw(st.integers(2, 6))
-    together(
+    call_concurrently(
         s,
         [("put_writes", (ref.config, [("a", n), ("b", n)], "task", "")) for n in range(count)],
     )
@@ -102,7 +102,7 @@ def torn(s: Session, data: DataObject) -> None:
         calls += [put, ("get_tuple", (at("thread"),)), ("list", (at("thread"),))]
     known = {e.key.id: e for e in s.model.matching(at("thread"))}
     assert entry is not None
-    for position, result in enumerate(together(s, calls)):
+    for position, result in enumerate(call_concurrently(s, calls)):
         if calls[position][0] == "put":
             continue
         for found in result if isinstance(result, list) else [result]:
@@ -114,7 +114,7 @@ def torn(s: Session, data: DataObject) -> None:
             if values != wanted:
                 s.fail(f"a concurrent {calls[position][0]} returned {values}, expected {wanted}")
     for ref in refs:
-        s.expect_tuple(ref, Aspect.ID, Aspect.VALUES)
+        s.expect_tuple(ref, Part.ID, Part.VALUES)
 
 
 @clause(
@@ -126,10 +126,10 @@ def torn(s: Session, data: DataObject) -> None:
 )
 def delete(s: Session, data: DataObject) -> None:
     """Deleting a thread does not affect concurrent calls on other threads."""
-    s.put(Ref("gone", checkpoint_id(0)), changes={"a": [0]})
+    s.put(Ref("deleted", checkpoint_id(0)), changes={"a": [0]})
     refs = [Ref(f"thread-{n}", checkpoint_id(n)) for n in range(data.draw(st.integers(1, 5)))]
-    s.model.delete_thread("gone")
-    together(s, [("delete_thread", ("gone",)), *_puts(s, refs)])
-    s.expect_list(at("gone"))
+    s.model.delete_thread("deleted")
+    call_concurrently(s, [("delete_thread", ("deleted",)), *_puts(s, refs)])
+    s.expect_list(at("deleted"))
     for ref in refs:
-        s.expect_list(at(ref.thread), Aspect.VALUES)
+        s.expect_list(at(ref.thread), Part.VALUES)

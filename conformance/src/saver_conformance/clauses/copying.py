@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
 from saver_conformance.clauses.deltas import delta_chain
-from saver_conformance.parts import ALL, Aspect
+from saver_conformance.parts import ALL, Part
 from saver_conformance.session import Ref, Session, at, checkpoint_id
-from saver_conformance.values import TAME
+from saver_conformance.values import SIMPLE
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
@@ -25,10 +25,10 @@ def _chain(s: Session, data: DataObject, ns: str = "") -> list[Ref]:
     refs: list[Ref] = []
     for number in range(data.draw(st.integers(1, 3))):
         parent = refs[-1] if refs else None
-        changes = data.draw(st.dictionaries(st.sampled_from(["a", "b"]), TAME, max_size=2))
-        told = {"source": "loop", "step": number, "run_id": "run"}
+        changes = data.draw(st.dictionaries(st.sampled_from(["a", "b"]), SIMPLE, max_size=2))
+        metadata = {"source": "loop", "step": number, "run_id": "run"}
         ref = Ref("thread", checkpoint_id(number), ns)
-        refs.append(s.put(ref, parent=parent, changes=changes, metadata=told))
+        refs.append(s.put(ref, parent=parent, changes=changes, metadata=metadata))
     return refs
 
 
@@ -57,7 +57,7 @@ def writes(s: Session, data: DataObject) -> None:
         s.put_writes(ref, [("a", n) for n in range(11)], "task-b", task_path="a")
         s.put_writes(ref, [("a", "x"), ("__interrupt__", "y")], "task-a", task_path="b")
     s.copy_thread("thread", "copy")
-    s.expect_list(at("copy"), Aspect.WRITES)
+    s.expect_list(at("copy"), Part.WRITES)
 
 
 @clause(

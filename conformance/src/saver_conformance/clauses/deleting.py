@@ -10,9 +10,9 @@ from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
 from saver_conformance.clauses.deltas import delta_chain
 from saver_conformance.clauses.leftovers import expect_no_leftovers, remember
-from saver_conformance.parts import ALL, Aspect
+from saver_conformance.parts import ALL, Part
 from saver_conformance.session import Ref, Session, at, checkpoint_id
-from saver_conformance.values import TAME
+from saver_conformance.values import SIMPLE
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
@@ -54,7 +54,7 @@ def others(s: Session, data: DataObject) -> None:
         s.put_writes(ref, [("a", ref.thread)])
     s.delete_thread(data.draw(st.sampled_from([ref.thread for ref in refs])))
     for ref in refs:
-        s.expect_tuple(ref, Aspect.VALUES, Aspect.WRITES)
+        s.expect_tuple(ref, Part.VALUES, Part.WRITES)
 
 
 @clause(
@@ -62,8 +62,8 @@ def others(s: Session, data: DataObject) -> None:
 )
 def leftovers(s: Session, data: DataObject) -> None:
     """delete_thread leaves no pending writes and no channel values of the thread behind."""
-    ref = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [data.draw(TAME)]})
-    s.put_writes(ref, [("a", data.draw(TAME))])
+    ref = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [data.draw(SIMPLE)]})
+    s.put_writes(ref, [("a", data.draw(SIMPLE))])
     known = remember(s, ref)
     s.delete_thread("thread")
     expect_no_leftovers(s, known)
@@ -119,7 +119,7 @@ def run_values(s: Session, data: DataObject) -> None:
     """A remaining checkpoint keeps its writes and the values that a deleted run stored."""
     first = s.put(
         Ref("thread", checkpoint_id(0)),
-        changes={"a": [data.draw(TAME)], "b": [1]},
+        changes={"a": [data.draw(SIMPLE)], "b": [1]},
         metadata=_run("old"),
     )
     second = s.put(
@@ -127,14 +127,14 @@ def run_values(s: Session, data: DataObject) -> None:
     )
     s.put_writes(second, [("b", 3)])
     s.delete_for_runs(["old"])
-    s.expect_tuple(second, Aspect.VALUES, Aspect.WRITES, Aspect.METADATA)
+    s.expect_tuple(second, Part.VALUES, Part.WRITES, Part.METADATA)
 
 
 @clause("runs.leftovers", source=f"{_RUNS}; {_LEAK}", capability=Capability.DELETE_FOR_RUNS)
 def run_leftovers(s: Session, data: DataObject) -> None:
     """delete_for_runs leaves no pending writes and no channel values of the run behind."""
     ref = s.put(
-        Ref("thread", checkpoint_id(0)), changes={"a": [data.draw(TAME)]}, metadata=_run("run")
+        Ref("thread", checkpoint_id(0)), changes={"a": [data.draw(SIMPLE)]}, metadata=_run("run")
     )
     s.put_writes(ref, [("a", 1)])
     known = remember(s, ref)

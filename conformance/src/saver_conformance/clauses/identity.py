@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
-from saver_conformance.parts import Aspect
+from saver_conformance.parts import Part
 from saver_conformance.session import Ref, Session, at, checkpoint_id
 from saver_conformance.values import TEXT
 
@@ -52,7 +52,7 @@ def thread(s: Session, data: DataObject) -> None:
             s.try_put(Ref(name, checkpoint_id(number), ns), refusal=(ValueError,))
     for name, ns in sorted({key[:2] for key in s.model.stored()}):
         s.expect_list(at(name, ns))
-        s.expect_tuple(at(name, ns), Aspect.ID)
+        s.expect_tuple(at(name, ns), Part.ID)
 
 
 @clause(
@@ -72,8 +72,8 @@ def namespace(s: Session, data: DataObject) -> None:
     for number, ns in enumerate(spaces):
         s.put(Ref("thread", checkpoint_id(number), ns))
     for ns in sorted(set(spaces)):
-        s.expect_tuple(at("thread", ns), Aspect.ID, Aspect.CONFIG)
-    s.expect_tuple(at("thread", None), Aspect.ID)
+        s.expect_tuple(at("thread", ns), Part.ID, Part.CONFIG)
+    s.expect_tuple(at("thread", None), Part.ID)
 
 
 @clause(
@@ -88,7 +88,7 @@ def deep_namespace(s: Session, data: DataObject) -> None:
     segments = [f"subgraph:{n:08x}-0000-0000-0000-000000000000" for n in range(depth)]
     ref = s.put(Ref("thread", checkpoint_id(0), "|".join(segments)))
     s.put_writes(ref, [("channel", 1)], task_id="00000000-0000-0000-0000-000000000000")
-    s.expect_tuple(ref, Aspect.ID, Aspect.WRITES)
+    s.expect_tuple(ref, Part.ID, Part.WRITES)
 
 
 @clause(
@@ -103,7 +103,7 @@ def unicode(s: Session, data: DataObject) -> None:
     name, ns, channel = data.draw(letters), data.draw(letters), data.draw(letters)
     ref = s.put(Ref(name, checkpoint_id(0), ns), changes={channel: 1})
     s.put_writes(ref, [(channel, 2)])
-    s.expect_tuple(ref, Aspect.CONFIG, Aspect.VALUES, Aspect.WRITES)
+    s.expect_tuple(ref, Part.CONFIG, Part.VALUES, Part.WRITES)
 
 
 @clause(
@@ -118,7 +118,7 @@ def any_text(s: Session, data: DataObject) -> None:
     name = data.draw(st.sampled_from(_CONFUSABLE) | TEXT.filter(bool))
     ref = s.put(Ref(name, checkpoint_id(0)))
     s.put_writes(ref, [("channel", 1)])
-    s.expect_tuple(ref, Aspect.CONFIG, Aspect.WRITES)
+    s.expect_tuple(ref, Part.CONFIG, Part.WRITES)
 
 
 @clause(
@@ -133,7 +133,7 @@ def unbounded(s: Session, data: DataObject) -> None:
     name = data.draw(st.sampled_from(["long" * 2500, "nul\0l", "\0", "nul\0"]))
     s.put(Ref(name, checkpoint_id(0)))
     s.put(Ref("nul", checkpoint_id(1)))
-    s.expect_tuple(at(name), Aspect.ID)
+    s.expect_tuple(at(name), Part.ID)
 
 
 @clause(
@@ -148,9 +148,9 @@ def thread_number(s: Session, data: DataObject) -> None:
     """A thread_id that is not a str equals its text: 123 and "123" are the same thread."""
     number = data.draw(st.integers(0, 999))
     s.put(Ref("x", checkpoint_id(0)), config=at(number))
-    s.expect_tuple(at(str(number)), Aspect.ID)
+    s.expect_tuple(at(str(number)), Part.ID)
     s.put(Ref("x", checkpoint_id(1)), config=at(str(number)))
-    s.expect_tuple(at(number), Aspect.ID)
+    s.expect_tuple(at(number), Part.ID)
 
 
 @clause(
@@ -164,7 +164,7 @@ def latest(s: Session, data: DataObject) -> None:
     order = data.draw(st.permutations(range(4)))
     for number in order:
         s.put(Ref("thread", checkpoint_id(number)))
-    s.expect_tuple(at("thread"), Aspect.ID)
+    s.expect_tuple(at("thread"), Part.ID)
 
 
 @clause(
@@ -179,7 +179,7 @@ def by_id(s: Session, data: DataObject) -> None:
     for number in put:
         s.put(Ref("thread", checkpoint_id(number)))
     for number in range(5):
-        s.expect_tuple(Ref("thread", checkpoint_id(number)), Aspect.ID)
+        s.expect_tuple(Ref("thread", checkpoint_id(number)), Part.ID)
     s.expect_tuple(Ref("thread", checkpoint_id(0), "child"))
 
 
@@ -208,8 +208,8 @@ def config(s: Session, data: DataObject) -> None:
     """The config of a tuple has its thread, namespace and checkpoint id."""
     ref = Ref("thread", checkpoint_id(0), data.draw(st.sampled_from(["", "child"])))
     s.put(ref)
-    s.expect_tuple(at("thread", ref.ns), Aspect.CONFIG)
-    s.expect_tuple(ref, Aspect.CONFIG)
+    s.expect_tuple(at("thread", ref.ns), Part.CONFIG)
+    s.expect_tuple(ref, Part.CONFIG)
 
 
 @clause(
@@ -226,7 +226,7 @@ def parent(s: Session, data: DataObject) -> None:
         origin = data.draw(st.sampled_from([None, *refs]))
         refs.append(s.put(Ref("thread", checkpoint_id(number), ns), parent=origin))
     for ref in refs:
-        s.expect_tuple(ref, Aspect.PARENT)
+        s.expect_tuple(ref, Part.PARENT)
 
 
 @clause(

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from saver_conformance.capability import Capability, Face
+from saver_conformance.capability import Api, Capability
 from saver_conformance.clause import Severity, clause
 from saver_conformance.concurrency import Iteration
-from saver_conformance.parts import ALL, Aspect
+from saver_conformance.parts import ALL, Part
 from saver_conformance.session import Ref, Session, at, checkpoint_id
 from saver_conformance.timeouts import Worker
 
@@ -44,7 +44,7 @@ def writable(s: Session, data: DataObject) -> None:
         s.put_writes(refs[0], [("a", 1)])
     else:
         s.put(Ref("other", checkpoint_id(9)))
-    s.expect_tuple(at("thread"), Aspect.ID)
+    s.expect_tuple(at("thread"), Part.ID)
 
 
 @clause(
@@ -67,16 +67,16 @@ def whole(s: Session, data: DataObject) -> None:
     expected |= {entry.key.id: entry for entry in s.model.matching(at("thread"))}
     seen: list[str] = []
     for _ in range(9):
-        name, drawn = paused.next()
-        if drawn is None:
+        name, item = paused.next()
+        if item is None:
             return
-        identifier = getattr(drawn, "checkpoint", {}).get("id")
+        identifier = getattr(item, "checkpoint", {}).get("id")
         if identifier not in expected or identifier in seen:
             shown = f'{name}.checkpoint["id"]'
             known = sorted(expected.keys() - set(seen))
             message = f"{shown} is {identifier!r}, which is unknown or repeated after {seen}"
             s.refute(f"{shown} in {known}, {shown}", message)
-        s.match(name, drawn, expected[identifier], *ALL)
+        s.match(name, item, expected[identifier], *ALL)
         seen.append(identifier)
     s.fail("the list does not end")
 
@@ -99,7 +99,7 @@ def dropped(s: Session, data: DataObject) -> None:
     "the base class does not specify it",
     severity=Severity.MINOR,
     capability=Capability.LIST,
-    faces=(Face.SYNC,),
+    apis=(Api.SYNC,),
     unspecified=True,
 )
 def other_thread(s: Session, data: DataObject) -> None:
@@ -112,7 +112,7 @@ def other_thread(s: Session, data: DataObject) -> None:
     elsewhere = Worker("another")
     try:
         for entry in entries[1:]:
-            name, drawn = handed.next(elsewhere)
-            s.match(name, drawn, entry, Aspect.ID, Aspect.VALUES)
+            name, item = handed.next(elsewhere)
+            s.match(name, item, entry, Part.ID, Part.VALUES)
     finally:
         elsewhere.stop()

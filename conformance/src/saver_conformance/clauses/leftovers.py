@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.parts import Aspect
+from saver_conformance.parts import Part
 
 if TYPE_CHECKING:
     from saver_conformance.session import Ref, Session
@@ -46,4 +46,4 @@ def expect_no_leftovers(s: Session, known: Known) -> None:
     fields: dict[str, Any] = {"channel_versions": known.versions}
     s.expect_tuple(known.ref)
     s.put(known.ref, fields=fields)
-    s.expect_tuple(known.ref, Aspect.VALUES, Aspect.WRITES)
+    s.expect_tuple(known.ref, Part.VALUES, Part.WRITES)

@@ -209,12 +209,12 @@ def paging(s: Session, data: DataObject) -> None:
 def filtered(s: Session, data: DataObject) -> None:
     """A filter returns the checkpoints whose metadata has every given value."""
     for number in range(4):
-        told = {
+        metadata = {
             "source": data.draw(st.sampled_from(["input", "loop"])),
             "step": data.draw(st.integers(0, 2)),
             "user": data.draw(st.sampled_from(["ann", "bob", "an"])),
         }
-        s.put(Ref("thread", checkpoint_id(number)), metadata=told)
+        s.put(Ref("thread", checkpoint_id(number)), metadata=metadata)
     wanted = {
         "source": st.just("loop"),
         "step": st.integers(0, 2),
@@ -249,8 +249,8 @@ def filter_nested(s: Session, data: DataObject) -> None:
     shapes = [{"x": 1}, {"x": 2}, {"y": {"z": ["a"]}}, ["a", "b"], ["c"], {}, []]
     chosen = data.draw(st.lists(st.sampled_from(range(5)), min_size=2, max_size=4))
     for number, shape in enumerate(chosen):
-        told = {"source": "loop", "step": number, "extra": shapes[shape]}
-        s.put(Ref("thread", checkpoint_id(number)), metadata=told)
+        metadata = {"source": "loop", "step": number, "extra": shapes[shape]}
+        s.put(Ref("thread", checkpoint_id(number)), metadata=metadata)
     s.expect_list(at("thread"), filter={"extra": shapes[data.draw(st.sampled_from(chosen))]})
 
 
@@ -264,8 +264,8 @@ def filter_none(s: Session, data: DataObject) -> None:
     """A filter value of None matches only a stored None."""
     values = data.draw(st.lists(st.sampled_from([None, 0, "", "x"]), min_size=1, max_size=4))
     for number, value in enumerate(values):
-        told = {"source": "loop", "step": number, "user": value}
-        s.put(Ref("thread", checkpoint_id(number)), metadata=told)
+        metadata = {"source": "loop", "step": number, "user": value}
+        s.put(Ref("thread", checkpoint_id(number)), metadata=metadata)
     s.expect_list(at("thread"), filter={"user": None})
 
 
@@ -280,8 +280,8 @@ def filter_none(s: Session, data: DataObject) -> None:
 def filter_subset(s: Session, data: DataObject) -> None:
     """A dict in a filter matches an equal value only, not a superset."""
     extra = {"x": 1, "y": data.draw(st.integers(0, 3))}
-    told = {"source": "loop", "step": 0, "extra": extra}
-    s.put(Ref("thread", checkpoint_id(0)), metadata=told)
+    metadata = {"source": "loop", "step": 0, "extra": extra}
+    s.put(Ref("thread", checkpoint_id(0)), metadata=metadata)
     s.expect_list(at("thread"), filter={"extra": {"x": 1}})
     s.expect_list(at("thread"), filter={"extra": extra})
 

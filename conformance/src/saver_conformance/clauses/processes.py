@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from saver_conformance.capability import Capability
 from saver_conformance.child import Child, RemoteError, locate
 from saver_conformance.clause import Load, Severity, clause
-from saver_conformance.parts import ALL, Aspect
+from saver_conformance.parts import ALL, Part
 from saver_conformance.session import Ref, Session, at, checkpoint_id, make_checkpoint
 from saver_conformance.timeouts import CallTimeoutError
 
@@ -46,7 +46,7 @@ def reopened(s: Session, data: DataObject) -> None:
     # A slot that was used before the store was closed is still used.
     s.put_writes(refs[-1], [("a", "again")])
     s.put_writes(refs[-1], [("__interrupt__", "again")])
-    s.expect_tuple(refs[-1], Aspect.WRITES)
+    s.expect_tuple(refs[-1], Part.WRITES)
 
 
 @clause(
@@ -61,14 +61,14 @@ def reopened_versions(s: Session, data: DataObject) -> None:
     s.reopen()
     second = s.put(Ref("thread", checkpoint_id(1)), parent=first, changes={"a": [1]})
     for ref in data.draw(st.permutations([first, second])):
-        s.expect_tuple(ref, Aspect.VALUES, Aspect.VERSIONS)
+        s.expect_tuple(ref, Part.VALUES, Part.VERSIONS)
 
 
 @contextmanager
 def _second_process(s: Session, *, first: bool = False) -> Iterator[Child]:
     s.script.line("# `second` is the saver of a second process with the same store")
     with s.guard("opening the store in a second process"):
-        child = Child(locate(s.spec), s.path, s.face, s.lanes.seconds, first=first)
+        child = Child(locate(s.spec), s.path, s.api, s.executors.seconds, first=first)
     try:
         yield child
     finally:
@@ -77,7 +77,7 @@ def _second_process(s: Session, *, first: bool = False) -> Iterator[Child]:
 
 def _remote(s: Session, child: Child, method: str, *args: Any) -> Any:
     name = s.script.name("answer")
-    shown = s.script.call(s.face, method, args, {}).replace("saver.", "second.", 1)
+    shown = s.script.call(s.api, method, args, {}).replace("saver.", "second.", 1)
     s.script.line(f"{name} = {shown}")
     try:
         return child.call(method, *args)
@@ -104,16 +104,16 @@ def visible(s: Session, data: DataObject) -> None:
         ref = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [0]})
         name = s.script.name("seen")
         seen = _remote(s, second, "get_tuple", at("thread"))
-        s.match(name, seen, s.model.get(at("thread")), Aspect.ID, Aspect.VALUES)
-        s.expect_tuple(at("thread"), Aspect.ID)
+        s.match(name, seen, s.model.get(at("thread")), Part.ID, Part.VALUES)
+        s.expect_tuple(at("thread"), Part.ID)
         for number, version in enumerate(s.versions(data.draw(st.integers(1, 2)), ref), start=1):
             args = _put_args("thread", number, version.value)
             s.model.put(*args[:3])
             _remote(s, second, "put", *args)
-            s.expect_tuple(at("thread"), Aspect.ID, Aspect.VALUES)
+            s.expect_tuple(at("thread"), Part.ID, Part.VALUES)
         s.model.put_writes(ref.config, [("a", 1)], "task")
         _remote(s, second, "put_writes", ref.config, [("a", 1)], "task")
-        s.expect_tuple(ref, Aspect.WRITES)
+        s.expect_tuple(ref, Part.WRITES)
         if Capability.DELETE_THREAD in s.claimed:
             s.model.delete_thread("thread")
             _remote(s, second, "delete_thread", "thread")
@@ -145,7 +145,7 @@ def writers(s: Session, data: DataObject) -> None:
             for _ in range(count + 1):
                 second.receive()
     s.expect_list(at("ours"))
-    s.expect_list(at("theirs"), Aspect.VALUES)
+    s.expect_list(at("theirs"), Part.VALUES)
 
 
 @clause(
@@ -170,9 +170,9 @@ def acknowledged(s: Session, data: DataObject) -> None:
         _remote(s, victim, "put_writes", ref.config, [("a", 1)], "task")
         s.script.line("# the second process is killed here")
     s.open_again()
-    s.expect_list(at("thread"), Aspect.VALUES, Aspect.WRITES, Aspect.METADATA)
+    s.expect_list(at("thread"), Part.VALUES, Part.WRITES, Part.METADATA)
     s.put(Ref("thread", checkpoint_id(9)))
-    s.expect_tuple(at("thread"), Aspect.ID)
+    s.expect_tuple(at("thread"), Part.ID)
 
 
 @clause(
@@ -204,4 +204,4 @@ def whole(s: Session, data: DataObject) -> None:
         expression = f'{name}[{position}].checkpoint["channel_values"]'
         s.expect(expression, found_values, {"a": [number], "b": [number]})
     s.put(Ref("thread", checkpoint_id(300)), metadata={"source": "loop", "step": 300})
-    s.expect_tuple(at("thread"), Aspect.ID)
+    s.expect_tuple(at("thread"), Part.ID)

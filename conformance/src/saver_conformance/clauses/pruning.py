@@ -10,9 +10,9 @@ from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
 from saver_conformance.clauses.deltas import delta_chain
 from saver_conformance.clauses.leftovers import expect_no_leftovers, remember
-from saver_conformance.parts import ALL, Aspect
+from saver_conformance.parts import ALL, Part
 from saver_conformance.session import Ref, Session, at, checkpoint_id
-from saver_conformance.values import TAME
+from saver_conformance.values import SIMPLE
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
@@ -28,9 +28,9 @@ def _chain(s: Session, count: int, thread: str = "thread", ns: str = "") -> list
     refs: list[Ref] = []
     for number in range(count):
         parent = refs[-1] if refs else None
-        told = {"source": "loop", "step": number, "parents": {}}
+        metadata = {"source": "loop", "step": number, "parents": {}}
         ref = Ref(thread, checkpoint_id(number), ns)
-        refs.append(s.put(ref, parent=parent, changes={"a": [number]}, metadata=told))
+        refs.append(s.put(ref, parent=parent, changes={"a": [number]}, metadata=metadata))
     return refs
 
 
@@ -41,8 +41,8 @@ def keep_latest(s: Session, data: DataObject) -> None:
     """keep_latest keeps the latest checkpoint of each namespace and deletes every other one."""
     for ns in data.draw(st.lists(st.sampled_from(["", "child", "third"]), min_size=1, unique=True)):
         for number in data.draw(st.permutations(range(3))):
-            told = {"source": "loop", "step": number, "parents": {}}
-            s.put(Ref("thread", checkpoint_id(number), ns), metadata=told)
+            metadata = {"source": "loop", "step": number, "parents": {}}
+            s.put(Ref("thread", checkpoint_id(number), ns), metadata=metadata)
     s.prune(["thread"], "keep_latest")
     s.expect_everything(thread="thread")
 
@@ -63,11 +63,11 @@ def default(s: Session, data: DataObject) -> None:
 @clause("prune.values", source=_LATEST, severity=Severity.CRITICAL, capability=Capability.PRUNE)
 def values(s: Session, data: DataObject) -> None:
     """A kept checkpoint keeps its values, including values that a pruned one stored."""
-    first = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [data.draw(TAME)], "b": [0]})
+    first = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [data.draw(SIMPLE)], "b": [0]})
     second = s.put(Ref("thread", checkpoint_id(1)), parent=first, changes={"b": [1]})
     last = s.put(Ref("thread", checkpoint_id(2)), parent=second, changes={"c": [2]})
     s.prune(["thread"], "keep_latest")
-    s.expect_tuple(last, Aspect.VALUES, Aspect.VERSIONS, Aspect.METADATA)
+    s.expect_tuple(last, Part.VALUES, Part.VERSIONS, Part.METADATA)
 
 
 @clause(
@@ -83,7 +83,7 @@ def writes(s: Session, data: DataObject) -> None:
     s.put_writes(last, [("a", n) for n in range(11)], "task-b", task_path="a")
     s.put_writes(last, [("__interrupt__", "stop")], "task-a", task_path="b")
     s.prune(["thread"], "keep_latest")
-    s.expect_tuple(at("thread"), Aspect.ID, Aspect.WRITES)
+    s.expect_tuple(at("thread"), Part.ID, Part.WRITES)
 
 
 @clause("prune.delete", source=_DELETE, severity=Severity.CRITICAL, capability=Capability.PRUNE)
@@ -120,7 +120,7 @@ def others(s: Session, data: DataObject) -> None:
     names = st.sampled_from(["thread", "other", "none", "thre"])
     chosen = data.draw(st.lists(names, max_size=3, unique=True))
     s.prune(chosen, data.draw(st.sampled_from(["keep_latest", "delete"])))
-    s.expect_everything(Aspect.VALUES)
+    s.expect_everything(Part.VALUES)
 
 
 @clause(
@@ -136,7 +136,7 @@ def delta(s: Session, data: DataObject) -> None:
     refs = delta_chain(s, data.draw(st.integers(2, 4)))
     wanted = list(range(len(refs) - 1))
     s.call("prune", ["thread"], strategy="keep_latest", refusal=(NotImplementedError,))
-    s.expect_tuple(at("thread"), Aspect.ID)
+    s.expect_tuple(at("thread"), Part.ID)
     name = s.script.name("history")
     channels = ["log"]
     history = s.call("get_delta_channel_history", config=at("thread"), channels=channels, bind=name)
@@ -157,7 +157,7 @@ def parent(s: Session, data: DataObject) -> None:
     """A kept checkpoint whose parent was pruned has no parent."""
     _chain(s, data.draw(st.integers(1, 3)))
     s.prune(["thread"], "keep_latest")
-    s.expect_tuple(at("thread"), Aspect.PARENT)
+    s.expect_tuple(at("thread"), Part.PARENT)
 
 
 @clause(
@@ -171,10 +171,10 @@ def subgraphs(s: Session, data: DataObject) -> None:
     """keep_latest deletes the namespace of a subgraph call whose root checkpoint is pruned."""
     roots = _chain(s, 3)
     for number, root in enumerate(roots):
-        told = {"source": "loop", "step": 0, "parents": {"": root.id}}
-        s.put(Ref("thread", checkpoint_id(number), f"call:task-{number}"), metadata=told)
+        metadata = {"source": "loop", "step": 0, "parents": {"": root.id}}
+        s.put(Ref("thread", checkpoint_id(number), f"call:task-{number}"), metadata=metadata)
         if data.draw(st.booleans()):
-            s.put(Ref("thread", checkpoint_id(number), "persistent"), metadata=told)
+            s.put(Ref("thread", checkpoint_id(number), "persistent"), metadata=metadata)
     s.prune(["thread"], "keep_latest")
     s.expect_everything(*ALL, thread="thread")
 
@@ -209,4 +209,4 @@ def bad_strategy(s: Session, data: DataObject) -> None:
     _chain(s, 2)
     strategy = data.draw(st.sampled_from(["keep_all", "", "Delete"]))
     s.call("prune", ["thread"], strategy=strategy, refusal=(Exception,))
-    s.expect_list(at("thread"), Aspect.VALUES)
+    s.expect_list(at("thread"), Part.VALUES)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
-from saver_conformance.parts import Aspect
+from saver_conformance.parts import Part
 from saver_conformance.session import (
     ABSENT,
     Ref,
@@ -18,7 +18,7 @@ from saver_conformance.session import (
     make_checkpoint,
 )
 from saver_conformance.source import Name
-from saver_conformance.values import FALSY, METADATA, NESTED, NUMBERS, RICH, TAME, TEXT
+from saver_conformance.values import FALSY, METADATA, NESTED, NUMBERS, RICH, SIMPLE, TEXT
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
@@ -30,7 +30,7 @@ _VALUES = "Checkpoint.channel_values: the values of the channels at the time of 
 
 def _round_trip(s: Session, value: Any) -> None:
     s.put(_FIRST, changes={"channel": value})
-    s.expect_tuple(_FIRST, Aspect.VALUES)
+    s.expect_tuple(_FIRST, Part.VALUES)
 
 
 @clause(
@@ -74,7 +74,7 @@ def fields(s: Session, data: DataObject) -> None:
             ),
         },
     )
-    s.expect_tuple(_FIRST, Aspect.FIELDS)
+    s.expect_tuple(_FIRST, Part.FIELDS)
 
 
 @clause("put.values.nested", source=_VALUES, severity=Severity.CRITICAL, capability=Capability.PUT)
@@ -127,9 +127,9 @@ def large(s: Session, data: DataObject) -> None:
 def absent(s: Session, data: DataObject) -> None:
     """A channel without a value stays absent, and a channel with the value None is present."""
     s.put(_FIRST, changes={"channel": data.draw(st.sampled_from([None, 1])), "other": ABSENT})
-    s.expect_tuple(_FIRST, Aspect.VALUES, Aspect.VERSIONS)
+    s.expect_tuple(_FIRST, Part.VALUES, Part.VERSIONS)
     s.put(_SECOND, parent=_FIRST, changes={"channel": ABSENT, "other": None})
-    s.expect_tuple(_SECOND, Aspect.VALUES, Aspect.VERSIONS)
+    s.expect_tuple(_SECOND, Part.VALUES, Part.VERSIONS)
 
 
 @clause(
@@ -141,13 +141,13 @@ def absent(s: Session, data: DataObject) -> None:
 )
 def unchanged(s: Session, data: DataObject) -> None:
     """An unchanged channel keeps its value, no matter how many checkpoints ago it was stored."""
-    changed = st.dictionaries(st.sampled_from(["a", "b", "c"]), TAME, max_size=2)
+    changed = st.dictionaries(st.sampled_from(["a", "b", "c"]), SIMPLE, max_size=2)
     refs: list[Ref] = []
     for number in range(data.draw(st.integers(2, 5))):
         ref = Ref("thread", checkpoint_id(number))
         refs.append(s.put(ref, parent=refs[-1] if refs else None, changes=data.draw(changed)))
     for ref in refs:
-        s.expect_tuple(ref, Aspect.VALUES)
+        s.expect_tuple(ref, Part.VALUES)
 
 
 @clause(
@@ -163,7 +163,7 @@ def fork(s: Session, data: DataObject) -> None:
     for number, ref in enumerate(branches):
         s.put(ref, parent=_FIRST, changes={"channel": [number]})
     for ref in [_FIRST, *branches]:
-        s.expect_tuple(ref, Aspect.VALUES)
+        s.expect_tuple(ref, Part.VALUES)
 
 
 @clause(
@@ -178,7 +178,7 @@ def versions(s: Session, data: DataObject) -> None:
     s.put(_FIRST, changes={"a": [1], "b": [1]}, versions={"a": first, "b": first})
     s.put(_SECOND, parent=_FIRST, changes={"a": [2]}, versions={"a": second})
     for ref in (_FIRST, _SECOND):
-        s.expect_tuple(ref, Aspect.VERSIONS, Aspect.VALUES)
+        s.expect_tuple(ref, Part.VERSIONS, Part.VALUES)
 
 
 @clause(
@@ -216,7 +216,7 @@ def replace(s: Session, data: DataObject) -> None:
         changes={"channel": [data.draw(st.integers(2, 9))]},
         metadata={"source": "update", "step": 2},
     )
-    s.expect_tuple(_SECOND, Aspect.VALUES, Aspect.METADATA)
+    s.expect_tuple(_SECOND, Part.VALUES, Part.METADATA)
     s.expect_list(at("thread"))
 
 
@@ -229,7 +229,7 @@ def metadata(s: Session, data: DataObject) -> None:
     """Metadata is returned unchanged, including nested values, None and any text."""
     extra = data.draw(st.dictionaries(st.sampled_from(["user", "tags", "score"]), METADATA))
     s.put(_FIRST, metadata={"source": "loop", "step": 1, "parents": {}, **extra})
-    s.expect_tuple(_FIRST, Aspect.METADATA)
+    s.expect_tuple(_FIRST, Part.METADATA)
 
 
 @clause(
@@ -243,7 +243,7 @@ def merged(s: Session, data: DataObject) -> None:
     value = data.draw(st.sampled_from(["x", 7, True]))
     config = at("thread", user_id=value, step=9)
     s.put(_FIRST, config={**config, "metadata": {"tenant": value, "source": "mine"}})
-    s.expect_tuple(_FIRST, Aspect.METADATA)
+    s.expect_tuple(_FIRST, Part.METADATA)
 
 
 @clause(
@@ -300,7 +300,7 @@ def isolated(s: Session, data: DataObject) -> None:
     )
     s.script.line(line)
     mutate()
-    s.expect_tuple(_FIRST, Aspect.VALUES, Aspect.METADATA)
+    s.expect_tuple(_FIRST, Part.VALUES, Part.METADATA)
 
 
 @clause(
@@ -313,7 +313,7 @@ def got_isolated(s: Session, data: DataObject) -> None:
     """Mutating a returned tuple changes neither the store nor the tuple of another reader."""
     s.put(_FIRST, changes={"channel": [{"x": [1]}]}, metadata={"source": "loop", "tags": ["a"]})
     s.put_writes(_FIRST, [("channel", [1])])
-    s.expect_tuple(_FIRST, Aspect.VALUES)
+    s.expect_tuple(_FIRST, Part.VALUES)
     name = s.script.name("mine")
     mine = s.call("get_tuple", _FIRST.config, bind=name)
     line, mutate = data.draw(
@@ -336,5 +336,5 @@ def got_isolated(s: Session, data: DataObject) -> None:
     s.script.line(f"{name}{line}")
     with s.guard("reading a tuple"):
         mutate()
-    s.expect_tuple(_FIRST, Aspect.VALUES, Aspect.METADATA, Aspect.WRITES)
-    s.expect_list(at("thread"), Aspect.VALUES, Aspect.METADATA, Aspect.WRITES)
+    s.expect_tuple(_FIRST, Part.VALUES, Part.METADATA, Part.WRITES)
+    s.expect_list(at("thread"), Part.VALUES, Part.METADATA, Part.WRITES)

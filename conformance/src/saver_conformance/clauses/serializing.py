@@ -11,7 +11,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
-from saver_conformance.parts import Aspect
+from saver_conformance.parts import Part
 from saver_conformance.serdes import Fragile, PickleSerde, Point
 from saver_conformance.session import Ref, Session, at, checkpoint_id, make_checkpoint
 from saver_conformance.source import Name
@@ -46,8 +46,8 @@ def custom(s: Session, data: DataObject) -> None:
     value = data.draw(st.sampled_from([3 + 4j, range(3), [2 + 1j]]))
     s.put(_REF, changes={"a": value})
     s.put_writes(_REF, [("a", value)])
-    s.expect_tuple(_REF, Aspect.VALUES, Aspect.WRITES)
-    s.expect_list(at("thread"), Aspect.VALUES, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.VALUES, Part.WRITES)
+    s.expect_list(at("thread"), Part.VALUES, Part.WRITES)
 
 
 @clause(
@@ -73,7 +73,7 @@ def load_error(s: Session, data: DataObject) -> None:
     if isinstance(got, Exception):
         return
     s.script.line(f"if isinstance({name}, Exception):\n    raise SystemExit  # correct")
-    s.match(name, got, s.model.get(_REF.config), Aspect.VALUES, Aspect.WRITES)
+    s.match(name, got, s.model.get(_REF.config), Part.VALUES, Part.WRITES)
 
 
 @clause(
@@ -118,13 +118,13 @@ def clone(s: Session, data: DataObject) -> None:
 
 def _expect_points(s: Session, which: str, saver: Any, *, rebuilt: bool) -> None:
     """Check that a saver does or does not deserialize values of class `Point`."""
-    face = s.face
+    api = s.api
     s.script.need("saver_conformance.serdes", "Point")
     name = s.script.name("got")
-    shown = s.script.call(face, "get_tuple", (_REF.config,), {}).replace("saver.", f"{which}.", 1)
+    shown = s.script.call(api, "get_tuple", (_REF.config,), {}).replace("saver.", f"{which}.", 1)
     s.script.line(f"{name} = {shown}")
     with s.guard("get_tuple"):
-        got = s.invoke(face, "get_tuple", (_REF.config,), {}, saver=saver)
+        got = s.invoke(api, "get_tuple", (_REF.config,), {}, saver=saver)
     if got is None:
         message = f"{name} is None: {which} does not find the stored checkpoint"
         s.refute(f"{name} is not None", message)
@@ -146,7 +146,7 @@ def unserialisable(s: Session, data: DataObject) -> None:
     """A value that cannot be serialized makes put raise, and nothing is stored."""
     s.put(_REF, changes={"channel": [0]})
     _put_unserialisable(s, data, _REF)
-    s.expect_tuple(at("thread"), Aspect.ID, Aspect.VALUES)
+    s.expect_tuple(at("thread"), Part.ID, Part.VALUES)
 
 
 @clause(

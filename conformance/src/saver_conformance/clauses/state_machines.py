@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from saver_conformance.capability import Capability, Face
+from saver_conformance.capability import Api, Capability
 from saver_conformance.clause import Load, Severity, clause
 from saver_conformance.concurrency import Iteration
-from saver_conformance.parts import ALL, Aspect
+from saver_conformance.parts import ALL, Part
 from saver_conformance.session import Ref, at, checkpoint_id
-from saver_conformance.values import CHANNELS, NAMESPACES, TAME, THREADS
+from saver_conformance.values import CHANNELS, NAMESPACES, SIMPLE, THREADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _NUMBERS = st.integers(0, 6)
 _TASKS = st.sampled_from(["task-a", "task-b"])
 _RUNS = st.sampled_from(["run-1", "run-2"])
-_WRITES = st.lists(st.tuples(CHANNELS, TAME), min_size=1, max_size=3)
+_WRITES = st.lists(st.tuples(CHANNELS, SIMPLE), min_size=1, max_size=3)
 _SPECIAL = st.sampled_from(["__error__", "__interrupt__", "__resume__"])
 
 
@@ -50,19 +50,19 @@ class Operations(RuleBasedStateMachine):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.s = session
-        self.aspects: tuple[Aspect, ...] = tuple(a for a in ALL if not self._blamed(a))
+        self.parts: tuple[Part, ...] = tuple(a for a in ALL if not self._blamed(a))
         self.paused: Iteration | None = None
         self._newest: dict[tuple[str, str], Ref] = {}
         self._chains_whole = True
 
-    def _blamed(self, aspect: Aspect) -> bool:
+    def _blamed(self, part: Part) -> bool:
         stems = {
-            Aspect.METADATA: "metadata.",
-            Aspect.VALUES: "put.",
-            Aspect.WRITES: "writes.order.",
-            Aspect.PARENT: "get.parent",
+            Part.METADATA: "metadata.",
+            Part.VALUES: "put.",
+            Part.WRITES: "writes.order.",
+            Part.PARENT: "get.parent",
         }
-        stem = stems.get(aspect)
+        stem = stems.get(part)
         return stem is not None and any(broken.startswith(stem) for broken in self.s.broken)
 
     def _place(self, ns: str) -> str:
@@ -82,27 +82,27 @@ class Operations(RuleBasedStateMachine):
         if ref.id in known:
             return
         parent = data.draw(st.sampled_from([None, *sorted(known)]))
-        changes = data.draw(st.dictionaries(CHANNELS, TAME, max_size=2))
-        told = {"source": "loop", "step": number, "run_id": run, "parents": {}}
+        changes = data.draw(st.dictionaries(CHANNELS, SIMPLE, max_size=2))
+        metadata = {"source": "loop", "step": number, "run_id": run, "parents": {}}
         origin = None if parent is None else Ref(thread, parent, ns)
         # The clause put.fork covers two branches with the same channel version.
         newest = self._newest.get((thread, ns))
-        self.s.put(ref, parent=origin, changes=changes, metadata=told, newer_than=newest)
+        self.s.put(ref, parent=origin, changes=changes, metadata=metadata, newer_than=newest)
         if changes:
             self._newest[thread, ns] = ref
 
-    @rule(thread=THREADS, count=st.integers(1, 3), value=TAME)
+    @rule(thread=THREADS, count=st.integers(1, 3), value=SIMPLE)
     def go_on(self, thread: str, count: int, value: Any) -> None:
         """Put checkpoints after the latest one, as a run of a graph does."""
         for _ in range(count):
             known = sorted(self.s.model.ids(thread, ""))
             latest = Ref(thread, known[-1]) if known else None
             number = int(known[-1][3:8], 16) + 1 if known else 0
-            told = {"source": "loop", "step": number, "run_id": "run-1", "parents": {}}
+            metadata = {"source": "loop", "step": number, "run_id": "run-1", "parents": {}}
             ref = Ref(thread, checkpoint_id(number))
             newest = self._newest.get((thread, ""))
             changes = {"messages": [value]}
-            self.s.put(ref, parent=latest, changes=changes, metadata=told, newer_than=newest)
+            self.s.put(ref, parent=latest, changes=changes, metadata=metadata, newer_than=newest)
             self._newest[thread, ""] = ref
 
     @precondition(lambda self: self._intact("writes.first_wins", "writes.last_wins"))
@@ -117,7 +117,7 @@ class Operations(RuleBasedStateMachine):
             self.s.put_writes(ref, writes, task, task_path="b" if task == "task-a" else "a")
 
     @precondition(lambda self: self._intact("writes.first_wins", "writes.last_wins"))
-    @rule(thread=THREADS, number=_NUMBERS, task=_TASKS, channel=_SPECIAL, value=TAME)
+    @rule(thread=THREADS, number=_NUMBERS, task=_TASKS, channel=_SPECIAL, value=SIMPLE)
     def put_special(self, thread: str, number: int, task: str, channel: str, value: Any) -> None:
         """Put a special write, possibly over an earlier one."""
         ref = Ref(thread, checkpoint_id(number))
@@ -129,13 +129,13 @@ class Operations(RuleBasedStateMachine):
     def get_latest(self, thread: str, ns: str) -> None:
         """Get the latest checkpoint of a namespace."""
         ns = self._place(ns)
-        self.s.expect_tuple(at(thread, ns), *self.aspects)
+        self.s.expect_tuple(at(thread, ns), *self.parts)
 
     @rule(thread=THREADS, ns=NAMESPACES, number=_NUMBERS)
     def get(self, thread: str, ns: str, number: int) -> None:
         """Get a checkpoint that may not exist."""
         ns = self._place(ns)
-        self.s.expect_tuple(Ref(thread, checkpoint_id(number), ns), *self.aspects)
+        self.s.expect_tuple(Ref(thread, checkpoint_id(number), ns), *self.parts)
 
     @rule(thread=THREADS, ns=NAMESPACES, data=st.data())
     def list_namespace(self, thread: str, ns: str, data: st.DataObject) -> None:
@@ -149,13 +149,13 @@ class Operations(RuleBasedStateMachine):
         if self._intact("list.filter"):
             options["filter"] = st.builds(lambda run: {"run_id": run}, _RUNS)
         narrowing = data.draw(st.fixed_dictionaries({}, optional=options))
-        self.s.expect_list(at(thread, ns), *self.aspects, **narrowing)
+        self.s.expect_list(at(thread, ns), *self.parts, **narrowing)
 
     @precondition(lambda self: self._intact("list.everything", "list.all_namespaces"))
     @rule(thread=st.none() | THREADS)
     def list_all(self, thread: str | None) -> None:
         """List a thread or every thread."""
-        self.s.expect_list(None if thread is None else at(thread, None), *self.aspects)
+        self.s.expect_list(None if thread is None else at(thread, None), *self.parts)
 
     @rule(thread=THREADS, ns=NAMESPACES)
     def history(self, thread: str, ns: str) -> None:
@@ -186,7 +186,7 @@ class Operations(RuleBasedStateMachine):
         target = f"copy-{number}-of-{source}"
         if self._intact("copy.") and not self.s.model.holds(target):
             self.s.copy_thread(source, target)
-            self.s.expect_list(at(target, None), *self.aspects)
+            self.s.expect_list(at(target, None), *self.parts)
 
     @precondition(claims(Capability.PRUNE))
     @rule(thread=THREADS, strategy=st.sampled_from(["keep_latest", "delete"]))
@@ -199,7 +199,7 @@ class Operations(RuleBasedStateMachine):
     def _leave_chains_open(self) -> None:
         """Stop comparing parents and histories, which are unspecified after a deletion."""
         self._chains_whole = False
-        self.aspects = tuple(a for a in self.aspects if a is not Aspect.PARENT)
+        self.parts = tuple(a for a in self.parts if a is not Part.PARENT)
 
     @precondition(claims(Capability.REOPEN))
     @rule()
@@ -237,7 +237,7 @@ def operations(s: Session) -> RuleBasedStateMachine:
     return Operations(s)
 
 
-class MixedFaces(Operations):
+class MixedApis(Operations):
     """A state machine whose operations switch between both APIs.
 
     Args:
@@ -246,13 +246,13 @@ class MixedFaces(Operations):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._turn = Face.SYNC
-        session.choose_face = lambda: self._turn
+        self._turn = Api.SYNC
+        session.choose_api = lambda: self._turn
 
-    @rule(face=st.sampled_from(Face))
-    def turn(self, face: Face) -> None:
+    @rule(api=st.sampled_from(Api))
+    def turn(self, api: Api) -> None:
         """Use one API for the following calls."""
-        self._turn = face
+        self._turn = api
 
 
 @clause(
@@ -260,10 +260,10 @@ class MixedFaces(Operations):
     source="one store serves graph.invoke and graph.ainvoke",
     severity=Severity.CRITICAL,
     capability=Capability.ASYNC,
-    needs=[Capability.BOTH_FACES],
-    faces=(Face.SYNC,),
+    needs=[Capability.BOTH_APIS],
+    apis=(Api.SYNC,),
     load=Load.MACHINE,
 )
 def mixed(s: Session) -> RuleBasedStateMachine:
     """After any sequence of operations with both APIs the store equals the model."""
-    return MixedFaces(s)
+    return MixedApis(s)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 
 from saver_conformance import graphs
-from saver_conformance.capability import Capability, Face
+from saver_conformance.capability import Api, Capability
 from saver_conformance.clause import Load, Severity, clause
 from saver_conformance.equality import same
 from saver_conformance.reference import ReferenceSaver
@@ -29,12 +29,12 @@ _graph = partial(clause, severity=Severity.CRITICAL, capability=Capability.GRAPH
 
 
 def _compare(s: Session, builder: Callable[..., Any], steps: list[Step], **parameters: Any) -> None:
-    player: Any = graphs.play if s.face is Face.SYNC else graphs.aplay
+    player: Any = graphs.play if s.api is Api.SYNC else graphs.aplay
     for function in (builder, graphs.outcome, graphs.moment, player):
         s.script.line(inspect.getsource(function).replace(" -> Any", ""))
     made = ", ".join(f"{k}={v!r}" for k, v in parameters.items())
     call = f"{player.__name__}(saver, {builder.__name__}({made}), {steps!r})"
-    if s.face is Face.ASYNC:
+    if s.api is Api.ASYNC:
         s.script.use_async()
         call = f"await {call}"
     s.script.line(f"trace = {call}")
@@ -50,12 +50,12 @@ def _compare(s: Session, builder: Callable[..., Any], steps: list[Step], **param
 
 def _played(s: Session, player: Any, saver: Any, builder: Any, steps: list[Step]) -> list[Any]:
     # A graph makes many calls; give the run several time limits.
-    seconds = s.lanes.seconds * 4
+    seconds = s.executors.seconds * 4
     trace: list[Any]
-    if s.face is Face.ASYNC:
-        trace = s.lanes.loop.run(player(saver, builder, steps), seconds)
+    if s.api is Api.ASYNC:
+        trace = s.executors.loop.run(player(saver, builder, steps), seconds)
     else:
-        trace = s.lanes.worker.call(lambda: player(saver, builder, steps), seconds)
+        trace = s.executors.worker.call(lambda: player(saver, builder, steps), seconds)
     return trace
 
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
-from saver_conformance.parts import Aspect
+from saver_conformance.parts import Part
 from saver_conformance.session import Ref, Session, at, checkpoint_id
 from saver_conformance.source import Name
-from saver_conformance.values import NESTED, TAME
+from saver_conformance.values import NESTED, SIMPLE
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
@@ -36,7 +36,7 @@ def values(s: Session, data: DataObject) -> None:
     channels = st.sampled_from(["a", "b", "__pregel_tasks"])
     writes = data.draw(st.lists(st.tuples(channels, NESTED), min_size=1, max_size=4))
     s.put_writes(_REF, writes, task_id="task")
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes(
@@ -56,7 +56,7 @@ def own_checkpoint(s: Session, data: DataObject) -> None:
     for number, ref in enumerate(chosen):
         s.put_writes(ref, [("channel", number)])
     for ref in refs:
-        s.expect_tuple(ref, Aspect.WRITES)
+        s.expect_tuple(ref, Part.WRITES)
 
 
 @_writes("writes.order.path", source=_SORT, severity=Severity.CRITICAL)
@@ -68,7 +68,7 @@ def order_path(s: Session, data: DataObject) -> None:
         s.put_writes(
             _REF, [("channel", position)], task, task_path=f"~__pregel_push, {2 - position}"
         )
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes("writes.order.task", source=_SORT, severity=Severity.CRITICAL)
@@ -78,7 +78,7 @@ def order_task(s: Session, data: DataObject) -> None:
     path = data.draw(st.sampled_from([None, "", "~__pregel_pull, node"]))
     for task in data.draw(st.permutations(["task-0", "task-1", "task-2", "task-3"])):
         s.put_writes(_REF, [("channel", task)], task, task_path=path)
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes("writes.order.index", source=_SORT, severity=Severity.CRITICAL)
@@ -87,7 +87,7 @@ def order_index(s: Session, data: DataObject) -> None:
     s.put(_REF)
     count = data.draw(st.integers(2, 24))
     s.put_writes(_REF, [("channel", number) for number in range(count)])
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes("writes.order.special", source=f"{_SORT}; {_MAP}")
@@ -98,7 +98,7 @@ def order_special(s: Session, data: DataObject) -> None:
     for number, channel in enumerate(special):
         s.put_writes(_REF, [(channel, number)], task_id="task")
     s.put_writes(_REF, [("channel", 1)], task_id="task")
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes(
@@ -112,7 +112,7 @@ def first_wins(s: Session, data: DataObject) -> None:
     for number in range(data.draw(st.integers(2, 3))):
         writes = [("channel", (number, n)) for n in range(data.draw(st.integers(1, 3)))]
         s.put_writes(_REF, [(c, list(v)) for c, v in writes], task_id="task")
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes(
@@ -126,7 +126,7 @@ def last_wins(s: Session, data: DataObject) -> None:
     channel = data.draw(_SPECIAL)
     for number in range(data.draw(st.integers(2, 3))):
         s.put_writes(_REF, [(channel, number)], task_id="task")
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes(
@@ -141,7 +141,7 @@ def mixed_call(s: Session, data: DataObject) -> None:
     channel = data.draw(_SPECIAL)
     for number in range(2):
         s.put_writes(_REF, [("channel", number), (channel, number)], task_id="task")
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes(
@@ -154,7 +154,7 @@ def same_channel(s: Session, data: DataObject) -> None:
     s.put(_REF)
     written = data.draw(st.lists(st.integers(0, 2), min_size=2, max_size=4))
     s.put_writes(_REF, [("channel", number) for number in written])
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes(
@@ -165,11 +165,11 @@ def same_channel(s: Session, data: DataObject) -> None:
 )
 def before_checkpoint(s: Session, data: DataObject) -> None:
     """Writes that arrive before their checkpoint are hidden until the checkpoint is put."""
-    s.put_writes(_REF, [("channel", data.draw(TAME))])
+    s.put_writes(_REF, [("channel", data.draw(SIMPLE))])
     s.expect_tuple(_REF)
     s.expect_list(at("thread"))
     s.put(_REF)
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes(
@@ -179,7 +179,7 @@ def before_checkpoint(s: Session, data: DataObject) -> None:
 )
 def after_delete(s: Session, data: DataObject) -> None:
     """A write that arrives after its thread was deleted creates no checkpoint."""
-    s.put(_REF, changes={"channel": data.draw(TAME)})
+    s.put(_REF, changes={"channel": data.draw(SIMPLE)})
     s.delete_thread("thread")
     s.put_writes(_REF, [("channel", 1)])
     s.expect_tuple(_REF)
@@ -202,7 +202,7 @@ def isolated(s: Session, data: DataObject) -> None:
     s.call("put_writes", _REF.config, writes, "task", share=True)
     s.script.line('value["x"].append(10)')
     value["x"].append(10)
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes(
@@ -218,7 +218,7 @@ def task_path(s: Session, data: DataObject) -> None:
     s.put_writes(_REF, [("channel", 1)], "task-b", task_path=data.draw(st.sampled_from(["", "p"])))
     s.model.put_writes(_REF.config, [("channel", 2)], "task-c", "q")
     s.call("put_writes", _REF.config, [("channel", 2)], "task-c", "q")
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes(
@@ -232,7 +232,7 @@ def empty(s: Session, data: DataObject) -> None:
     if data.draw(st.booleans()):
         s.put_writes(_REF, [("channel", 1)])
     s.put_writes(_REF, [])
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @clause(
@@ -248,7 +248,7 @@ def in_list(s: Session, data: DataObject) -> None:
     for ref in data.draw(st.lists(st.sampled_from(refs), min_size=1, unique=True)):
         s.put_writes(ref, [("channel", n) for n in range(12)], "task-b", task_path="a")
         s.put_writes(ref, [("channel", ref.id)], "task-a", task_path="b")
-    s.expect_list(at("thread"), Aspect.WRITES)
+    s.expect_list(at("thread"), Part.WRITES)
 
 
 @_writes(
@@ -266,5 +266,5 @@ def unserialisable(s: Session, data: DataObject) -> None:
     if not isinstance(error, Exception):
         message = "put_writes accepted a value that cannot be serialized, a threading.Lock"
         s.refute("isinstance(answer, Exception)", message)
-    s.put_writes(_REF, [("channel", data.draw(TAME))], task_id="other")
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.put_writes(_REF, [("channel", data.draw(SIMPLE))], task_id="other")
+    s.expect_tuple(_REF, Part.WRITES)

@@ -105,11 +105,11 @@ def _cell(result: ClauseResult | None) -> str:
     kind = "claimed" if result.status is Status.NOT_CLAIMED else kind
     mark = f"<span class='{kind}'>{_MARKS[result.status]}</span>"
     examples = f" <small>{result.examples}</small>" if result.examples else ""
-    told = "".join(f"<p>{escape(t)}</p>" for t in (result.note,) if t)
+    details = "".join(f"<p>{escape(t)}</p>" for t in (result.note,) if t)
     if result.failure is not None:
-        told += (
+        details += (
             f"<p>{escape(result.failure.message)}</p><pre>{escape(result.failure.program)}</pre>"
         )
-    if told:
-        return f"<td><details><summary>{mark}{examples}</summary>{told}</details></td>"
+    if details:
+        return f"<td><details><summary>{mark}{examples}</summary>{details}</details></td>"
     return f"<td class='v'>{mark}{examples}</td>"

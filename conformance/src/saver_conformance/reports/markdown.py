@@ -49,8 +49,8 @@ def _report(report: Report) -> Iterator[str]:
     yield f"# {title(report)}"
     yield ""
     counts = ", ".join(f"{report.count(s)} {s}" for s in Status if report.count(s))
-    faces = " and ".join(report.faces) or "none"
-    yield f"{counts}. APIs: {faces}. Profile `{report.profile}`, seed {report.seed}."
+    apis = " and ".join(report.apis) or "none"
+    yield f"{counts}. APIs: {apis}. Profile `{report.profile}`, seed {report.seed}."
     yield ""
     for unknown in report.unknown_failures:
         yield f"- Unknown clause id in `known_failures`: `{unknown}`."
@@ -84,7 +84,7 @@ def entry(result: ClauseResult, level: str = "###") -> Iterator[str]:
         yield f"{result.note}."
         yield ""
     if failure is not None:
-        yield f"Found with the {failure.face} API: `{failure.message}`"
+        yield f"Found with the {failure.api} API: `{failure.message}`"
         yield ""
         yield "```python"
         yield from failure.program.rstrip().splitlines()

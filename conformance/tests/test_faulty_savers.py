@@ -167,7 +167,7 @@ def test_example_with_slow_calls_is_not_run() -> None:
     spec = SaverSpec(name="slow", open=lambda path: _Slow())
     report = run(spec, profile=profile, seed=0, only=["writes.values"])
     assert report["writes.values"].status is Status.NOT_RUN
-    assert "an example takes more than 0.1 s" in str(report["writes.values"].note)
+    assert "one example takes more than 0.1 s" in str(report["writes.values"].note)
     assert not report.ok
 
 

@@ -48,7 +48,8 @@ def _run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
     file = folder / "program.py"
     file.write_text(program)
     # The mutants are in the folder of this file.
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    folders = [str(Path(__file__).parent), *(p for p in sys.path if p)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
     command = [sys.executable, "-W", "ignore", str(file)]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=60, check=False, env=environment

@@ -119,7 +119,7 @@ def clauses() -> None:
 
 @app.command()
 def survey(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write it.")] = Path(
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path(
         "SURVEY.md"
     ),
     *,

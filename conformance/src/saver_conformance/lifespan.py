@@ -27,7 +27,7 @@ class LifespanError(Exception):
 def entered(spec: SaverSpec, executors: Executors) -> Iterator[None]:
     """Enter the lifespan of a spec, and exit it after the block.
 
-    A synchronous one has a thread of its own, an asynchronous one the loop that the saver is on.
+    A sync lifespan runs in its own thread, an async lifespan on the loop of the saver.
 
     Args:
         spec: Spec with the lifespan.

@@ -90,7 +90,7 @@ class Model:
 
         Args:
             config: Thread and namespace, with the parent as `checkpoint_id`.
-            checkpoint: The checkpoint.
+            checkpoint: Checkpoint to store.
             metadata: Metadata of the checkpoint, without the entries of the config.
 
         Returns:

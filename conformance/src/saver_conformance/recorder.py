@@ -93,7 +93,7 @@ class Recorder:
             **kwargs: Keyword arguments.
 
         Returns:
-            What the saver returned; for `list`, all of it.
+            Result of the saver; a list of the items for `list`.
 
         Raises:
             SlowError: If the example is out of time.
@@ -137,7 +137,7 @@ class Recorder:
             saver: Saver to call, for example a clone; None calls the session's saver.
 
         Returns:
-            What the saver returned; for `list`, all of it.
+            Result of the saver; a list of the items for `list`.
 
         Raises:
             CallTimeoutError: If the call does not return in time.

@@ -142,7 +142,7 @@ class Target:
             return False
         except CallTimeoutError as error:
             raise ProbeError(f"{name} hung, {error}") from error
-        # The clauses of the capability run_clause any other error.
+        # The clauses of the capability check any other error.
         except Exception:  # noqa: BLE001
             return True
         return True

@@ -24,10 +24,10 @@ class Mutant:
     """A saver with one fault.
 
     Attributes:
-        name: The name of its class.
-        fault: What is wrong with it, in one line.
-        kills: The clauses that have to find it.
-        spec: Its declaration.
+        name: Name of the class.
+        fault: Description of the fault, in one line.
+        kills: Ids of the clauses that must fail.
+        spec: Spec of the saver.
     """
 
     name: str

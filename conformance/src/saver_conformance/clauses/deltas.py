@@ -20,7 +20,7 @@ def delta_step(
     """Put a checkpoint of a thread whose channel `log` is a DeltaChannel.
 
     Args:
-        s: The session.
+        s: Session of the example.
         number: Position of the checkpoint id.
         parent: Parent checkpoint.
         changes: New channel values; None writes to `log` without a snapshot.
@@ -45,7 +45,7 @@ def delta_chain(
     """Put a chain of checkpoints, each with its number as a write to the DeltaChannel `log`.
 
     Args:
-        s: The session.
+        s: Session of the example.
         count: Number of checkpoints.
         metadata: Function that returns further metadata for a number.
 

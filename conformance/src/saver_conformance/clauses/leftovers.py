@@ -24,7 +24,7 @@ def remember(s: Session, ref: Ref) -> Known:
     """Return the versions under which a checkpoint's channels were stored.
 
     Args:
-        s: The session.
+        s: Session of the example.
         ref: Checkpoint that was put.
 
     Returns:
@@ -37,7 +37,7 @@ def expect_no_leftovers(s: Session, known: Known) -> None:
     """Put a checkpoint with the old id and versions, and check that it has no values or writes.
 
     Args:
-        s: The session.
+        s: Session of the example.
         known: Record of the deleted checkpoint.
 
     Raises:

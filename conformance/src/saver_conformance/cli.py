@@ -80,17 +80,17 @@ def check(
 ) -> None:
     """Run the clauses against one or more savers; exit with 1 if a saver does not conform."""
     if profile not in PROFILES:
-        _refuse(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
+        _usage_error(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
     references = list(specs or ())
     named = len(references)
     if all_installed:
         references += [s.reference for s in BUILT_IN_SPECS if s.version is not None]
     if not references:
-        _refuse("no saver is named; pass a MODULE:SPEC or --all-installed")
+        _usage_error("no saver is named; pass a MODULE:SPEC or --all-installed")
     chosen = random.randrange(2**32) if seed is None else seed  # noqa: S311
     declared = [_load(reference) for reference in references]
     for path in output or ():
-        _refuse_unwritable(path)
+        _check_writable(path)
     reports = []
     conform = True
     for position, spec in enumerate(declared):
@@ -133,7 +133,7 @@ def survey(
 ) -> None:
     """Run the suite on every installed published saver and write the comparison."""
     if profile not in PROFILES:
-        _refuse(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
+        _usage_error(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
     chosen = [r for r in BUILT_IN_SPECS if not only or any(text in r.reference for text in only)]
     reports: list[Report] = []
     absent: list[tuple[str, str]] = []
@@ -153,12 +153,12 @@ def survey(
     _leave(CONFORMS)
 
 
-def _refuse_unwritable(path: Path) -> None:
+def _check_writable(path: Path) -> None:
     """Exit before a long run if its report cannot be written."""
     if path.suffix not in FORMATS:
-        _refuse(f"output must end in one of {', '.join(FORMATS)}, got {path.name}")
+        _usage_error(f"output must end in one of {', '.join(FORMATS)}, got {path.name}")
     if not path.resolve().parent.is_dir():
-        _refuse(f"folder {path.resolve().parent} does not exist")
+        _usage_error(f"folder {path.resolve().parent} does not exist")
 
 
 def _load(reference: str) -> SaverSpec:
@@ -166,7 +166,7 @@ def _load(reference: str) -> SaverSpec:
         return load_spec(reference)
     # Importing the module of a spec may raise anything.
     except Exception as error:  # noqa: BLE001
-        _refuse(f"{reference}: {type(error).__name__}: {error}")
+        _usage_error(f"{reference}: {type(error).__name__}: {error}")
 
 
 def _check(spec: SaverSpec, profile: str, seed: int, only: list[str]) -> Report | None:
@@ -184,7 +184,7 @@ def _check(spec: SaverSpec, profile: str, seed: int, only: list[str]) -> Report 
         try:
             return run(spec, profile=profile, seed=seed, only=only, on_result=on_result)
         except KeyError as error:
-            _refuse(str(error.args[0]))
+            _usage_error(str(error.args[0]))
         except ServerMissingError as error:
             _leave_out(spec.origin or spec.name, str(error))
             return None
@@ -194,7 +194,7 @@ def _leave_out(reference: str, reason: str) -> None:
     console.print(f"[bold yellow]{escape(reference)} was not run: {escape(reason)}[/]")
 
 
-def _refuse(message: str) -> NoReturn:
+def _usage_error(message: str) -> NoReturn:
     console.print(f"[bold red]{escape(message)}[/]", highlight=False)
     raise typer.Exit(USAGE)
 

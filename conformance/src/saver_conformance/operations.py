@@ -149,7 +149,7 @@ class Operations(Recorder):
         fields: Mapping[str, Any] | None = None,
         config: Mapping[str, Any] | None = None,
         newer_than: Ref | None = None,
-        refusal: tuple[type[Exception], ...] = (),
+        expected_errors: tuple[type[Exception], ...] = (),
     ) -> Ref | None:
         """Put a checkpoint that the saver may reject.
 
@@ -162,7 +162,7 @@ class Operations(Recorder):
             fields: Other fields of the checkpoint.
             config: Config that replaces the default one.
             newer_than: Checkpoint whose versions come before the new ones; None uses `parent`.
-            refusal: Exceptions that count as a rejection.
+            expected_errors: Exceptions that count as a rejection.
 
         Returns:
             `ref`, or None if the saver rejected it.
@@ -186,8 +186,10 @@ class Operations(Recorder):
         checkpoint = make_checkpoint(ref.id, values, known) | dict(fields or {})
         where = dict(config or at(ref.thread, ref.ns, parent.id if parent else None))
         stored_metadata = dict(metadata) if metadata is not None else {"source": "loop", "step": 0}
-        refused = self.call("put", where, checkpoint, stored_metadata, new, refusal=refusal)
-        if isinstance(refused, Exception):
+        result = self.call(
+            "put", where, checkpoint, stored_metadata, new, expected_errors=expected_errors
+        )
+        if isinstance(result, Exception):
             return None
         self.model.put(where, resolve(checkpoint), stored_metadata)
         self._versions[ref], self._values[ref] = known, copy.deepcopy(values)

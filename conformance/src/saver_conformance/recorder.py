@@ -77,7 +77,7 @@ class Recorder:
         *args: Any,
         bind: str | None = None,
         api: Api | None = None,
-        refusal: tuple[type[Exception], ...] = (),
+        expected_errors: tuple[type[Exception], ...] = (),
         share: bool = False,
         **kwargs: Any,
     ) -> Any:
@@ -88,7 +88,7 @@ class Recorder:
             *args: Positional arguments.
             bind: Program variable for the result or the expected exception.
             api: API to call; None lets the session choose.
-            refusal: Expected exceptions; an expected exception is returned, not raised.
+            expected_errors: Expected exceptions; an expected exception is returned, not raised.
             share: True to pass the arguments themselves instead of copies.
             **kwargs: Keyword arguments.
 
@@ -105,9 +105,9 @@ class Recorder:
         api = api or self.api
         expression = self.script.call(api, method, args, kwargs)
         line = f"{bind} = {expression}" if bind else expression
-        if refusal:
-            refused = f"{bind} = error" if bind else "print(error)"
-            line = f"try:\n    {line}\nexcept Exception as error:\n    {refused}"
+        if expected_errors:
+            shown = f"{bind} = error" if bind else "print(error)"
+            line = f"try:\n    {line}\nexcept Exception as error:\n    {shown}"
         self.script.line(line)
         resolved = resolve(args)
         with self.guard(api.method(method)):
@@ -116,7 +116,7 @@ class Recorder:
                 return self.invoke(api, method, given, kwargs)
             except (CallTimeoutError, ExitedError):
                 raise
-            except refusal as error:
+            except expected_errors as error:
                 return error
 
     def invoke(
@@ -202,7 +202,7 @@ class Recorder:
             self.on_violation(violation)
         raise violation
 
-    def refute(self, condition: str, message: str) -> NoReturn:
+    def fail_assertion(self, condition: str, message: str) -> NoReturn:
         """Fail the example: an assertion of the program does not hold.
 
         Args:

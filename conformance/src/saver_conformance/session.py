@@ -88,7 +88,7 @@ class Session(Operations):
             return
         if actual is None:
             message = f"{expression} is None, expected checkpoint {expected.key.id!r}"
-            self.refute(f"{expression} is not None", message)
+            self.fail_assertion(f"{expression} is not None", message)
         try:
             found = mismatch(expression, actual, expected, parts or ALL)
         # A returned object may raise anything when it is read.

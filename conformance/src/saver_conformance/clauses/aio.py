@@ -135,7 +135,7 @@ def _expect_all_or_nothing(s: Session, before: Ref) -> None:
     got = s.call("get_tuple", _REF.config, bind=name)
     if got is not None and dict(got.checkpoint["channel_values"]) != {"a": [1], "b": [1]}:
         found = f'{name}.checkpoint["channel_values"]'
-        s.refute(
+        s.fail_assertion(
             f'{name} is None or {found} == {{"a": [1], "b": [1]}}, {found}',
             f"{found} is {got.checkpoint['channel_values']}, expected all new values",
         )
@@ -144,7 +144,7 @@ def _expect_all_or_nothing(s: Session, before: Ref) -> None:
     written = [] if got is None else [w[1] for w in got.pending_writes or ()]
     if written not in ([], ["a", "b"]):
         found = f"[w[1] for w in {name}.pending_writes]"
-        s.refute(
+        s.fail_assertion(
             f'{found} in ([], ["a", "b"]), {found}',
             f"{found} is {written}, expected every write or none",
         )

@@ -49,7 +49,9 @@ def others(s: Session, data: DataObject) -> None:
     """delete_thread keeps other threads, including threads whose ids share a prefix."""
     names = ["thread", "thread2", "thre", "other", "thread:", "t%", "t*", "thr_ad"]
     refs = [Ref(name, checkpoint_id(n)) for n, name in enumerate(names)]
-    refs = [r for r in refs if s.try_put(r, changes={"a": [r.thread]}, refusal=(ValueError,))]
+    refs = [
+        r for r in refs if s.try_put(r, changes={"a": [r.thread]}, expected_errors=(ValueError,))
+    ]
     for ref in refs:
         s.put_writes(ref, [("a", ref.thread)])
     s.delete_thread(data.draw(st.sampled_from([ref.thread for ref in refs])))

@@ -49,7 +49,7 @@ def thread(s: Session, data: DataObject) -> None:
     for number, name in enumerate(names):
         for ns in spaces:
             # A rejected id cannot be confused with another one.
-            s.try_put(Ref(name, checkpoint_id(number), ns), refusal=(ValueError,))
+            s.try_put(Ref(name, checkpoint_id(number), ns), expected_errors=(ValueError,))
     for name, ns in sorted({key[:2] for key in s.model.stored()}):
         s.expect_list(at(name, ns))
         s.expect_tuple(at(name, ns), Part.ID)

@@ -75,7 +75,7 @@ def whole(s: Session, data: DataObject) -> None:
             shown = f'{name}.checkpoint["id"]'
             known = sorted(expected.keys() - set(seen))
             message = f"{shown} is {identifier!r}, which is unknown or repeated after {seen}"
-            s.refute(f"{shown} in {known}, {shown}", message)
+            s.fail_assertion(f"{shown} in {known}, {shown}", message)
         s.match(name, item, expected[identifier], *ALL)
         seen.append(identifier)
     s.fail("the list does not end")

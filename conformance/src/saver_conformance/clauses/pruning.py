@@ -135,7 +135,7 @@ def delta(s: Session, data: DataObject) -> None:
     """A DeltaChannel keeps its value after keep_latest, or prune raises and changes nothing."""
     refs = delta_chain(s, data.draw(st.integers(2, 4)))
     wanted = list(range(len(refs) - 1))
-    s.call("prune", ["thread"], strategy="keep_latest", refusal=(NotImplementedError,))
+    s.call("prune", ["thread"], strategy="keep_latest", expected_errors=(NotImplementedError,))
     s.expect_tuple(at("thread"), Part.ID)
     name = s.script.name("history")
     channels = ["log"]
@@ -191,9 +191,11 @@ def one_string(s: Session, data: DataObject) -> None:
     for thread in ("ab", "a", "b"):
         _chain(s, 2, thread)
     text = data.draw(st.sampled_from(["ab", "a"]))
-    error = s.call("prune", text, bind="answer", refusal=(TypeError,))
+    error = s.call("prune", text, bind="answer", expected_errors=(TypeError,))
     if not isinstance(error, TypeError):
-        s.refute("isinstance(answer, TypeError)", f"prune({text!r}) did not raise TypeError")
+        s.fail_assertion(
+            "isinstance(answer, TypeError)", f"prune({text!r}) did not raise TypeError"
+        )
     s.expect_everything()
 
 
@@ -208,5 +210,5 @@ def bad_strategy(s: Session, data: DataObject) -> None:
     """An unknown strategy deletes nothing."""
     _chain(s, 2)
     strategy = data.draw(st.sampled_from(["keep_all", "", "Delete"]))
-    s.call("prune", ["thread"], strategy=strategy, refusal=(Exception,))
+    s.call("prune", ["thread"], strategy=strategy, expected_errors=(Exception,))
     s.expect_list(at("thread"), Part.VALUES)

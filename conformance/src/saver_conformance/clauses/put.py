@@ -193,7 +193,7 @@ def increase(s: Session, data: DataObject) -> None:
     for _ in range(data.draw(st.integers(9, 12))):
         after = s.version_after(before)
         if not after.value > before.value:
-            s.refute(
+            s.fail_assertion(
                 f"{after.text} > {before.text}, ({before.text}, {after.text})",
                 f"{after.value!r} follows {before.value!r} and is not greater",
             )

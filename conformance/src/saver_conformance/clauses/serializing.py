@@ -67,7 +67,7 @@ def load_error(s: Session, data: DataObject) -> None:
     Fragile.whole = False
     try:
         name = s.script.name("got")
-        got = s.call("get_tuple", _REF.config, bind=name, refusal=(Exception,))
+        got = s.call("get_tuple", _REF.config, bind=name, expected_errors=(Exception,))
     finally:
         Fragile.whole = True
     if isinstance(got, Exception):
@@ -127,7 +127,7 @@ def _expect_points(s: Session, which: str, saver: Any, *, rebuilt: bool) -> None
         got = s.invoke(api, "get_tuple", (_REF.config,), {}, saver=saver)
     if got is None:
         message = f"{name} is None: {which} does not find the stored checkpoint"
-        s.refute(f"{name} is not None", message)
+        s.fail_assertion(f"{name} is not None", message)
     value = got.checkpoint["channel_values"].get("a")
     expression = f'isinstance({name}.checkpoint["channel_values"].get("a"), Point)'
     s.expect(expression, isinstance(value, Point), rebuilt)
@@ -160,7 +160,9 @@ def unserialisable_named(s: Session, data: DataObject) -> None:
     """The error names the channel whose value cannot be serialized."""
     error = _put_unserialisable(s, data)
     if "culprit" not in str(error):
-        s.refute('"culprit" in str(answer)', f"the error does not name the channel: {error}")
+        s.fail_assertion(
+            '"culprit" in str(answer)', f"the error does not name the channel: {error}"
+        )
 
 
 def _put_unserialisable(s: Session, data: DataObject, after: Ref | None = None) -> BaseException:
@@ -178,10 +180,10 @@ def _put_unserialisable(s: Session, data: DataObject, after: Ref | None = None) 
     new = {"channel": version, "culprit": version}
     metadata = {"source": "loop", "step": 1}
     arguments = (at("thread"), Name(text, checkpoint), metadata, new)
-    error = s.call("put", *arguments, bind="answer", share=True, refusal=(Exception,))
+    error = s.call("put", *arguments, bind="answer", share=True, expected_errors=(Exception,))
     if not isinstance(error, Exception):
         message = "put accepted a value that cannot be serialized, a threading.Lock"
-        s.refute("isinstance(answer, Exception)", message)
+        s.fail_assertion("isinstance(answer, Exception)", message)
     return error
 
 

@@ -262,9 +262,9 @@ def unserialisable(s: Session, data: DataObject) -> None:
     s.script.line("import threading")
     value = Name('[("channel", threading.Lock())]', [("channel", threading.Lock())])
     given = (_REF.config, value, "task")
-    error = s.call("put_writes", *given, bind="answer", share=True, refusal=(Exception,))
+    error = s.call("put_writes", *given, bind="answer", share=True, expected_errors=(Exception,))
     if not isinstance(error, Exception):
         message = "put_writes accepted a value that cannot be serialized, a threading.Lock"
-        s.refute("isinstance(answer, Exception)", message)
+        s.fail_assertion("isinstance(answer, Exception)", message)
     s.put_writes(_REF, [("channel", data.draw(SIMPLE))], task_id="other")
     s.expect_tuple(_REF, Part.WRITES)

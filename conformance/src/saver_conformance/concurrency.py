@@ -84,10 +84,11 @@ class Iteration:
         shown = session.script.bare_call(api, "list", (config,), narrowing)
         session.script.line(f"{self.name} = {shown}")
         method = getattr(session.saver, api.method("list"))
+        given, named = copy.deepcopy((config, narrowing))
 
         def begin() -> Any:
-            item = method(config, **narrowing)
-            return iter(item) if api is Api.SYNC else item
+            items = method(given, **named)
+            return iter(items) if api is Api.SYNC else items
 
         with session.guard(api.method("list")):
             self._iterator = session.executors.worker.call(begin, session.executors.seconds)

@@ -109,11 +109,12 @@ class Recorder:
             shown = f"{bind} = error" if bind else "print(error)"
             line = f"try:\n    {line}\nexcept Exception as error:\n    {shown}"
         self.script.line(line)
-        resolved = resolve(args)
+        resolved = resolve((args, kwargs))
         with self.guard(api.method(method)):
             try:
-                given = resolved if share else copy.deepcopy(resolved)
-                return self.invoke(api, method, given, kwargs)
+                # The saver gets copies: the model must see the arguments before any mutation.
+                given, named = resolved if share else copy.deepcopy(resolved)
+                return self.invoke(api, method, given, named)
             except (CallTimeoutError, ExitedError):
                 raise
             except expected_errors as error:

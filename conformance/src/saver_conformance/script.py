@@ -128,8 +128,8 @@ class Script:
             Python source code.
         """
         self._uses_async |= api is Api.ASYNC
-        parts = [self._argument(a) for a in args]
-        parts += [f"{k}={self._argument(v)}" for k, v in kwargs.items()]
+        parts = [self.argument(a) for a in args]
+        parts += [f"{k}={self.argument(v)}" for k, v in kwargs.items()]
         return f"saver.{api.method(method)}({', '.join(parts)})"
 
     def reopen(self, serde: str | None = None) -> None:
@@ -154,7 +154,15 @@ class Script:
         """
         self._imports.need(module, name)
 
-    def _argument(self, value: Any) -> str:
+    def argument(self, value: Any) -> str:
+        """Return an expression for an argument, with helpers for configs and checkpoints.
+
+        Args:
+            value: Argument of a call.
+
+        Returns:
+            Python source code.
+        """
         if not isinstance(value, dict):
             return self.value(value)
         where = value.get("configurable")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import tempfile
 from contextlib import contextmanager, suppress
@@ -137,7 +138,7 @@ class Target:
         if getattr(type(saver), name, None) is getattr(BaseCheckpointSaver, name, None):
             return False
         try:
-            self._call(saver, api, method.value, _PROBES[method])
+            self._call(saver, api, method.value, copy.deepcopy(_PROBES[method]))
         except NotImplementedError:
             return False
         except CallTimeoutError as error:

@@ -15,6 +15,7 @@ for _area in (
     "deleting",
     "pruning",
     "history",
+    "arguments",
     "concurrency",
     "graphs",
 ):

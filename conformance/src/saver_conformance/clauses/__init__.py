@@ -16,6 +16,7 @@ MODULES = (
     "copying",
     "pruning",
     "history",
+    "arguments",
     "serializing",
     "aio",
     "concurrent",

@@ -194,6 +194,15 @@ def test_official_registration_is_accepted() -> None:
     assert report["prune.keep_latest"].status is Status.NOT_CLAIMED
 
 
+def test_excluded_clauses_are_left_out() -> None:
+    spec = SaverSpec(name="memory", open=lambda path: ReferenceSaver())
+    only, exclude = ["list.limit", "get"], ["list.limit.zero", "get"]
+    report = run(spec, profile="quick", seed=0, only=only, exclude=exclude)
+    assert [result.clause.id for result in report.results] == ["list.limit"]
+    with pytest.raises(KeyError, match="nothing"):
+        run(spec, profile="quick", exclude=["nothing"])
+
+
 def test_run_with_the_same_seed_is_reproducible() -> None:
     class NoFilter(ReferenceSaver):
         def list(self, config: object, **narrowing: object) -> object:  # type: ignore[override]

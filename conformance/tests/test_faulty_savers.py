@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from saver_conformance import Profile, SaverSpec, Status, run
+from saver_conformance import FailureKind, KnownFailure, Profile, SaverSpec, Status, run
+from saver_conformance.capability import Api
 from saver_conformance.reference import ReferenceSaver
 
 if TYPE_CHECKING:
@@ -309,17 +310,74 @@ def test_unexpected_pass_and_unknown_clause_in_known_failures_fail() -> None:
     assert not report.ok
 
 
-def test_known_failure_does_not_fail_the_run() -> None:
-    class NoLimit(ReferenceSaver):
-        def list(self, config: Any, **narrowing: Any) -> Any:
-            narrowing.pop("limit", None)
-            return super().list(config, **narrowing)
+class _NoLimit(ReferenceSaver):
+    """Ignores limit with both APIs."""
 
-    known = {"list.limit": "known fault", "list.limit.zero": "known fault"}
-    spec = SaverSpec(name="known", open=lambda path: NoLimit(), known_failures=known)
+    def list(self, config: Any, **narrowing: Any) -> Any:
+        narrowing.pop("limit", None)
+        return super().list(config, **narrowing)
+
+
+class _NoSyncLimit(_NoLimit):
+    """Ignores limit with the sync API."""
+
+    async def alist(self, config: Any, **narrowing: Any) -> Any:
+        for found in ReferenceSaver.list(self, config, **narrowing):
+            yield found
+
+
+class _RaisingLimit(ReferenceSaver):
+    """Raises for a limit with both APIs."""
+
+    def list(self, config: Any, **narrowing: Any) -> Any:
+        if narrowing.get("limit"):
+            raise RuntimeError("limit is not implemented")
+        return super().list(config, **narrowing)
+
+
+_WRONG = KnownFailure("ignores limit")
+_RAISED = KnownFailure("rejects limit", kind=FailureKind.RAISED, message="not implemented")
+
+
+@pytest.mark.parametrize(
+    ("saver", "known", "status"),
+    [
+        (_NoLimit, "ignores limit", Status.KNOWN_FAILURE),
+        (_NoLimit, replace(_WRONG, message="listed"), Status.KNOWN_FAILURE),
+        (_NoLimit, replace(_WRONG, message="got"), Status.FAILED),
+        (_NoLimit, replace(_WRONG, api=Api.SYNC), Status.FAILED),
+        (_NoLimit, _RAISED, Status.FAILED),
+        (_RaisingLimit, _WRONG, Status.FAILED),
+        (_RaisingLimit, _RAISED, Status.KNOWN_FAILURE),
+        (_RaisingLimit, [_RAISED, _WRONG], Status.UNEXPECTED_PASS),
+        (_NoSyncLimit, replace(_WRONG, api=Api.SYNC), Status.KNOWN_FAILURE),
+        (_NoSyncLimit, _WRONG, Status.UNEXPECTED_PASS),
+        (_NoSyncLimit, replace(_WRONG, api=Api.ASYNC), Status.FAILED),
+        (ReferenceSaver, _WRONG, Status.UNEXPECTED_PASS),
+        (ReferenceSaver, [], Status.PASSED),
+    ],
+)
+def test_known_failure_is_pinned(saver: type[ReferenceSaver], known: Any, status: Status) -> None:
+    declared = {"list.limit": known} if known else {}
+    spec = SaverSpec(name="known", open=lambda path: saver(), known_failures=declared)
     report = run(spec, profile=_FAST, seed=0, only=["list.limit"])
-    assert report["list.limit"].status is Status.KNOWN_FAILURE
-    assert report.ok
+    assert report["list.limit"].status is status
+    assert report.ok is (status in (Status.KNOWN_FAILURE, Status.PASSED))
+
+
+def test_both_apis_run_after_a_failure() -> None:
+    class Broken(_NoLimit):
+        async def alist(self, config: Any, **narrowing: Any) -> Any:
+            raise RuntimeError("alist is broken")
+            yield
+
+    spec = SaverSpec(name="broken", open=lambda path: Broken())
+    result = run(spec, profile=_FAST, seed=0, only=["list.limit"])["list.limit"]
+    assert [(f.api, f.kind) for f in result.failures] == [
+        ("sync", FailureKind.WRONG),
+        ("async", FailureKind.RAISED),
+    ]
+    assert result.failure is result.failures[0]
 
 
 def test_missing_api_is_not_claimed() -> None:

@@ -69,7 +69,10 @@ def check(
     profile: _Profile = "default",
     seed: _Seed = None,
     only: Annotated[
-        list[str] | None, typer.Option(help="A clause, or a dotted prefix of several.")
+        list[str] | None, typer.Option(help="Clause id or dotted prefix to run.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Clause id or dotted prefix to leave out.")
     ] = None,
     output: Annotated[
         list[Path] | None,
@@ -94,7 +97,7 @@ def check(
     reports = []
     conform = True
     for position, spec in enumerate(declared):
-        report = _check(spec, profile, chosen, only or [])
+        report = _check(spec, profile, chosen, only or [], exclude or [])
         if report is None:
             conform &= position >= named
         else:
@@ -169,7 +172,9 @@ def _load(reference: str) -> SaverSpec:
         _usage_error(f"{reference}: {type(error).__name__}: {error}")
 
 
-def _check(spec: SaverSpec, profile: str, seed: int, only: list[str]) -> Report | None:
+def _check(
+    spec: SaverSpec, profile: str, seed: int, only: list[str], exclude: list[str]
+) -> Report | None:
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(f"{spec.name}: opening")
@@ -182,7 +187,9 @@ def _check(spec: SaverSpec, profile: str, seed: int, only: list[str]) -> Report 
             progress.update(task, description=f"{done}, {failed} failed" if failed else done)
 
         try:
-            return run(spec, profile=profile, seed=seed, only=only, on_result=on_result)
+            return run(
+                spec, profile=profile, seed=seed, only=only, exclude=exclude, on_result=on_result
+            )
         except KeyError as error:
             _usage_error(str(error.args[0]))
         except ServerMissingError as error:

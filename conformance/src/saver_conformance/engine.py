@@ -17,10 +17,10 @@ from hypothesis.stateful import run_state_machine_as_test
 from saver_conformance.capability import BASE, DECLARED
 from saver_conformance.clause import Clause, Load
 from saver_conformance.result import ClauseResult, Failure, Status
-from saver_conformance.violation import SlowError, UnplayableError, Violation
+from saver_conformance.violation import FailureKind, SlowError, UnplayableError, Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from hypothesis.stateful import RuleBasedStateMachine
     from hypothesis.strategies import DataObject
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from saver_conformance.capability import Api
     from saver_conformance.profile import Profile
     from saver_conformance.session import Session
+    from saver_conformance.spec import KnownFailure
     from saver_conformance.target import Target
 
 #: Hanging examples before a search ends: each costs a full time limit.
@@ -117,7 +118,7 @@ class Search:
                     self.timed_out += session.slow
 
     def _keep(self, violation: Violation) -> None:
-        self._hangs += violation.hung
+        self._hangs += violation.kind is FailureKind.HUNG
         self._failed = self._failed or time.monotonic()
         if self.smallest is None or violation.size < self.smallest.size:
             self.smallest = violation
@@ -146,55 +147,71 @@ def run_clause(
     Returns:
         Result of the clause.
     """
-    reason = target.spec.known_failures.get(clause.id)
+    known = target.spec.known(clause.id)
     if missing := clause.needs - target.features.claimed:
         names = ", ".join(sorted(map(str, missing)))
-        if missing <= BASE and reason is None:
+        if missing <= BASE and not known:
             note = f"the saver does not implement {names}"
             return ClauseResult(clause, Status.NOT_RUN, note=note)
         return ClauseResult(clause, Status.NOT_CLAIMED, note=f"the saver does not claim {names}")
     if implied := target.breaks(clause.presumes):
         return ClauseResult(clause, Status.FOLLOWS, note=f"follows from {', '.join(implied)}")
-    apis = [f for f in clause.apis if f in target.features.apis] or list(clause.apis[:1])
+    apis = [api for api in clause.apis if api in target.features.apis] or list(clause.apis[:1])
     if clause.load is Load.ONCE:
         apis = apis[:1]
-    began, examples, worst = time.monotonic(), 0, None
+    began, examples = time.monotonic(), 0
+    failures: list[Failure] = []
+    obstacle: tuple[Status, str] | None = None
     for api in apis:
         search = Search(target, clause, profile, api, shrink)
-        try:
-            search.run(root_seed)
-        except UnplayableError as error:
-            claimed = clause.capability in DECLARED
-            status = Status.NOT_RUN if claimed else Status.NOT_CLAIMED
-            return ClauseResult(clause, status, search.examples, note=str(error))
-        # An error of the suite must not end the whole run.
-        except Exception as error:  # noqa: BLE001
-            note = f"the suite failed: {type(error).__name__}: {error}"
-            return ClauseResult(clause, Status.NOT_RUN, search.examples, note=note)
+        obstacle = _run_search(search, root_seed) or obstacle
         examples += search.examples
         if search.smallest is not None:
             found = search.smallest
-            if not clause.unspecified:
-                target.broken.add(clause.id)
-            worst = Failure(found.message, found.program, str(api), found.hung)
-            break
-        if search.timed_out == search.examples:
-            limit = f"{profile.example_seconds:g} s"
-            note = f"one example takes more than {limit}; no single call hung"
-            return ClauseResult(clause, Status.NOT_RUN, examples, note=note)
-    return ClauseResult(
-        clause,
-        _verdict(clause, failed=worst is not None, known=reason is not None),
-        examples,
-        time.monotonic() - began,
-        worst,
-        reason,
-    )
+            failures.append(Failure(found.message, found.program, str(api), found.kind))
+    if failures and not clause.unspecified:
+        target.broken.add(clause.id)
+    if obstacle is not None and not failures:
+        status, note = obstacle
+        return ClauseResult(clause, status, examples, note=note)
+    status, ordered, reason = _judge(clause, failures, known, apis)
+    seconds = time.monotonic() - began
+    return ClauseResult(clause, status, examples, seconds, tuple(ordered), reason)
 
 
-def _verdict(clause: Clause, *, failed: bool, known: bool) -> Status:
+def _run_search(search: Search, root_seed: int) -> tuple[Status, str] | None:
+    """Run a search, and return the status and the reason if the clause could not run."""
+    try:
+        search.run(root_seed)
+    except UnplayableError as error:
+        declared = search.clause.capability in DECLARED
+        return Status.NOT_RUN if declared else Status.NOT_CLAIMED, str(error)
+    # An error of the suite must not end the whole run.
+    except Exception as error:  # noqa: BLE001
+        return Status.NOT_RUN, f"the suite failed: {type(error).__name__}: {error}"
+    if search.smallest is None and search.timed_out == search.examples:
+        limit = f"{search.profile.example_seconds:g} s"
+        return Status.NOT_RUN, f"one example takes more than {limit}; no single call hung"
+    return None
+
+
+def _judge(
+    clause: Clause, failures: list[Failure], known: Sequence[KnownFailure], apis: Sequence[Api]
+) -> tuple[Status, list[Failure], str | None]:
+    """Return the status, the failures with unexpected ones first, and a note."""
+    reason = "; ".join(dict.fromkeys(k.reason for k in known)) or None
     if clause.unspecified:
-        return Status.DIFFERS if failed else Status.HOLDS
-    if known:
-        return Status.KNOWN_FAILURE if failed else Status.UNEXPECTED_PASS
-    return Status.FAILED if failed else Status.PASSED
+        return Status.DIFFERS if failures else Status.HOLDS, failures, reason
+    matched = {(k, f.api) for k in known for f in failures if k.matches(f.api, f.kind, f.message)}
+    expected = {api for _, api in matched}
+    unexpected = [f for f in failures if f.api not in expected]
+    if unexpected:
+        note = f"the failure differs from the known failure: {reason}" if known else None
+        return Status.FAILED, sorted(failures, key=lambda f: f.api in expected), note
+    for failure in known:
+        pinned = [str(failure.api)] if failure.api else [api.value for api in apis]
+        if passing := [api for api in pinned if (failure, api) not in matched]:
+            names = " and ".join(passing)
+            note = f"the {names} API does not have the known failure: {failure.reason}"
+            return Status.UNEXPECTED_PASS, failures, note
+    return Status.KNOWN_FAILURE if known else Status.PASSED, failures, reason

@@ -12,7 +12,7 @@ from saver_conformance.capability import Api, Capability
 from saver_conformance.equality import same
 from saver_conformance.source import Name, resolve
 from saver_conformance.timeouts import CallTimeoutError, Executors, ExitedError, described
-from saver_conformance.violation import SlowError, UnplayableError, Violation
+from saver_conformance.violation import FailureKind, SlowError, UnplayableError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -168,10 +168,10 @@ class Recorder:
         except (Violation, UnplayableError):
             raise
         except CallTimeoutError as error:
-            self.fail(f"{what} hung: {error}", hung=True)
+            self.fail(f"{what} hung: {error}", FailureKind.HUNG)
         except Exception as error:  # noqa: BLE001
             text = described(error).split("\n")[0][:300]
-            self.fail(f"{what} raised {text}")
+            self.fail(f"{what} raised {text}", FailureKind.RAISED)
 
     @contextmanager
     def limit(self, seconds: float) -> Iterator[None]:
@@ -186,19 +186,19 @@ class Recorder:
         finally:
             self.executors.seconds = usual
 
-    def fail(self, message: str, *, hung: bool = False) -> NoReturn:
+    def fail(self, message: str, kind: FailureKind = FailureKind.WRONG) -> NoReturn:
         """Fail the example: the saver broke the clause.
 
         Args:
             message: Expected and actual behavior.
-            hung: True if a call of the saver timed out.
+            kind: Kind of the failure.
 
         Raises:
             Violation: Always.
         """
         comment = "\n".join(f"# {line}" for line in message.splitlines())
         self.script.line(comment)
-        violation = Violation(message, self.script.program(), self.script.size, hung=hung)
+        violation = Violation(message, self.script.program(), self.script.size, kind=kind)
         if self.on_violation is not None:
             self.on_violation(violation)
         raise violation

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from saver_conformance.violation import FailureKind
+
 if TYPE_CHECKING:
     from saver_conformance.clause import Clause
+
+
+#: The prefix of async method names in messages.
+_ASYNC_PREFIX = re.compile(r"\ba(?=(put|get|list|delete|copy|prune))")
 
 
 class Status(str, Enum):
@@ -46,13 +53,18 @@ class Failure:
         message: Expected and actual behavior.
         program: Program that reproduces the failure.
         api: API of the example.
-        hung: True if a call of the saver timed out.
+        kind: Kind of the failure.
     """
 
     message: str
     program: str
     api: str
-    hung: bool = False
+    kind: FailureKind = FailureKind.WRONG
+
+    @property
+    def hung(self) -> bool:
+        """True if a call of the saver timed out."""
+        return self.kind is FailureKind.HUNG
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,7 @@ class ClauseResult:
         status: Status.
         examples: Number of examples that were run.
         seconds: Duration in seconds.
-        failure: Smallest failing example, or None.
+        failures: Smallest failing example of each API that fails; unexpected failures first.
         note: Reason of a known failure or of a clause that was not run.
     """
 
@@ -72,8 +84,21 @@ class ClauseResult:
     status: Status
     examples: int = 0
     seconds: float = 0.0
-    failure: Failure | None = None
+    failures: tuple[Failure, ...] = ()
     note: str | None = None
+
+    @property
+    def failure(self) -> Failure | None:
+        """First failing example, or None."""
+        return self.failures[0] if self.failures else None
+
+    @property
+    def distinct_failures(self) -> list[tuple[str, Failure]]:
+        """Failures with their APIs ("sync and async"); equal messages are one failure."""
+        groups: dict[str, list[Failure]] = {}
+        for failure in self.failures:
+            groups.setdefault(_ASYNC_PREFIX.sub("", failure.message), []).append(failure)
+        return [(" and ".join(f.api for f in group), group[0]) for group in groups.values()]
 
 
 @dataclass(frozen=True)
@@ -148,7 +173,7 @@ class Report:
 
 
 def _clause_dict(result: ClauseResult) -> dict[str, Any]:
-    clause, failure = result.clause, result.failure
+    clause = result.clause
     return {
         "id": clause.id,
         "sentence": clause.sentence,
@@ -160,11 +185,15 @@ def _clause_dict(result: ClauseResult) -> dict[str, Any]:
         "examples": result.examples,
         "seconds": round(result.seconds, 3),
         "note": result.note,
-        "failure": failure
-        and {
-            "message": failure.message,
-            "program": failure.program,
-            "api": failure.api,
-            "hung": failure.hung,
-        },
+        "failure": _failure_dict(result.failure) if result.failure else None,
+        "failures": [_failure_dict(failure) for failure in result.failures],
+    }
+
+
+def _failure_dict(failure: Failure) -> dict[str, str]:
+    return {
+        "message": failure.message,
+        "program": failure.program,
+        "api": failure.api,
+        "kind": failure.kind.value,
     }

@@ -39,6 +39,7 @@ def run(
     profile: str | Profile = "default",
     seed: int | None = None,
     only: Iterable[str] = (),
+    exclude: Iterable[str] = (),
     on_result: OnResult | None = None,
     shrink: bool = True,
 ) -> Report:
@@ -49,6 +50,7 @@ def run(
         profile: Effort: `quick`, `default`, `thorough`, or a `Profile`.
         seed: Seed that repeats a run; None draws one, which the report contains.
         only: Clause ids or dotted prefixes to run; empty runs every clause.
+        exclude: Clause ids or dotted prefixes to leave out.
         on_result: Callback for each result.
         shrink: True to look for the smallest failing example.
 
@@ -56,14 +58,15 @@ def run(
         Report of the run.
 
     Raises:
-        KeyError: If the profile or a clause in `only` does not exist.
+        KeyError: If the profile, or an id in `only` or `exclude`, does not exist.
         ServerMissingError: If the saver needs a server that is not installed.
         TypeError: If `spec` does not declare a saver.
     """
     declared = as_spec(spec)
     chosen = profile if isinstance(profile, Profile) else PROFILES[profile]
     clauses.load()
-    selected = CLAUSES.select(only) if only else list(CLAUSES)
+    excluded = CLAUSES.select(exclude)
+    selected = [c for c in (CLAUSES.select(only) if only else CLAUSES) if c not in excluded]
     root_seed = random.randrange(2**32) if seed is None else seed  # noqa: S311
     began = time.monotonic()
     results: list[ClauseResult] = []
@@ -155,7 +158,7 @@ def _where(spec: SaverSpec) -> str:
 
 def _unopened(clause: Clause, broken: Failure) -> ClauseResult:
     if clause.id == _OPENS:
-        return ClauseResult(clause, Status.FAILED, 1, failure=broken)
+        return ClauseResult(clause, Status.FAILED, 1, failures=(broken,))
     optional = clause.needs & (EXTENDED | {Capability.ASYNC})
     status = Status.NOT_CLAIMED if optional or clause.unspecified else Status.NOT_RUN
     return ClauseResult(clause, status, note="the saver could not be opened")

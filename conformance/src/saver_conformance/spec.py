@@ -7,17 +7,46 @@ import importlib
 import importlib.metadata
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from saver_conformance.capability import Capability
+from saver_conformance.capability import Api, Capability
+from saver_conformance.violation import FailureKind
 
 #: Opens a store in a private folder. Takes the folder and, if supported, `serde=`. Returns the
 #: saver, a sync or async context manager of it, an awaitable or a generator.
 Opener = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class KnownFailure:
+    """A known failure of a clause, pinned to one fault. Any other failure fails the run.
+
+    Attributes:
+        reason: Cause of the failure, for reports.
+        api: API that fails; None pins the failure to every API of the saver.
+        kind: Kind of the failure.
+        message: Text that the failure message contains.
+    """
+
+    reason: str
+    _: KW_ONLY
+    api: Api | str | None = None
+    kind: FailureKind = FailureKind.WRONG
+    message: str = ""
+
+    def matches(self, api: str, kind: FailureKind, message: str) -> bool:
+        """Return True if a failure is this known failure.
+
+        Args:
+            api: API of the failure.
+            kind: Kind of the failure.
+            message: Message of the failure.
+        """
+        return self.api in (None, api) and kind is self.kind and self.message in message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +64,8 @@ class SaverSpec:
             claims each overridden method. The other fields determine every other capability.
         lacks: Capabilities that the saver does not claim, although the suite detects them; for
             example `loops` for a saver that is bound to its event loop.
-        known_failures: Reasons of known failures, by clause id. An unexpected pass fails.
+        known_failures: Known failures by clause id; a str is the reason of a wrong answer with
+            every API. A different failure fails the run, and so does an unexpected pass.
         lifespan: Context manager around a whole run, for example to start a server.
         shared_store: True if `open` may return a store with content. The suite then deletes every
             thread before each example.
@@ -53,7 +83,9 @@ class SaverSpec:
     durable: bool = False
     capabilities: Iterable[Capability | str] | None = None
     lacks: Iterable[Capability | str] = ()
-    known_failures: Mapping[str, str] = field(default_factory=dict)
+    known_failures: Mapping[str, str | KnownFailure | Sequence[KnownFailure]] = field(
+        default_factory=dict
+    )
     lifespan: Callable[[], Any] = nullcontext
     shared_store: bool = False
     snippet: str | None = None
@@ -79,6 +111,17 @@ class SaverSpec:
         return cls(
             name=name, open=open, **{"reopen": open, "attach": open, "durable": True, **claims}
         )
+
+    def known(self, clause_id: str) -> tuple[KnownFailure, ...]:
+        """Return the known failures of a clause.
+
+        Args:
+            clause_id: Id of the clause.
+        """
+        declared = self.known_failures.get(clause_id, ())
+        if isinstance(declared, str):
+            return (KnownFailure(declared),)
+        return (declared,) if isinstance(declared, KnownFailure) else tuple(declared)
 
     @property
     def takes_serde(self) -> bool:

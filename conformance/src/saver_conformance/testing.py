@@ -71,14 +71,16 @@ class SaverConformance:
         if result.status is Status.KNOWN_FAILURE:
             pytest.xfail(note)
         if result.status is Status.UNEXPECTED_PASS:
-            pytest.fail(f"{clause_id} passes, but is a known failure: {note}", pytrace=False)
+            pytest.fail(f"{clause_id} is an unexpected pass: {note}", pytrace=False)
         if result.status is Status.NOT_RUN:
             pytest.fail(f"{clause_id} was not run: {note}", pytrace=False)
-        if result.status is Status.FAILED and result.failure is not None:
-            message = (
-                f"{result.clause.sentence}\n{result.failure.message}\n\n{result.failure.program}"
-            )
-            pytest.fail(message, pytrace=False)
+        if result.status is Status.FAILED:
+            found = [
+                f"{apis} API: {failure.message}\n\n{failure.program}"
+                for apis, failure in result.distinct_failures
+            ]
+            lines = [result.clause.sentence, *([note] if note else []), *found]
+            pytest.fail("\n".join(lines), pytrace=False)
 
 
 @contextmanager

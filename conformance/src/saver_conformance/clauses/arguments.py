@@ -81,7 +81,7 @@ def put(s: Session, data: DataObject) -> None:
     arguments = {
         "config": _config(data),
         "checkpoint": make_checkpoint(checkpoint_id(1), values, new, **fields),
-        "metadata": {"source": "loop", "step": 1, "parents": {}, "tags": ["text", "nul\0"]},
+        "metadata": {"source": "loop", "step": 1, "parents": {}, "tags": ["a", "b"]},
         "new_versions": new,
     }
     arguments["config"]["configurable"].setdefault("checkpoint_ns", "")

@@ -13,6 +13,7 @@ from saver_conformance.capability import BASE, Api, Capability
 from saver_conformance.clause import Load, Severity, clause
 from saver_conformance.exit_check import check_exit
 from saver_conformance.session import Ref, Session, at, checkpoint_id
+from saver_conformance.violation import FailureKind
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
@@ -111,4 +112,5 @@ def exits(s: Session, data: DataObject) -> None:  # noqa: ARG001
     s.script.line("# the process must exit here")
     problem = check_exit(s.spec, s.path, s.api, s.executors.seconds)
     if problem is not None:
-        s.fail(problem, hung="did not" in problem)
+        kind = FailureKind.HUNG if "did not" in problem else FailureKind.RAISED
+        s.fail(problem, kind)

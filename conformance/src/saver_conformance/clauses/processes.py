@@ -13,6 +13,7 @@ from saver_conformance.clause import Load, Severity, clause
 from saver_conformance.parts import ALL, Part
 from saver_conformance.session import Ref, Session, at, checkpoint_id, make_checkpoint
 from saver_conformance.timeouts import CallTimeoutError
+from saver_conformance.violation import FailureKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +83,9 @@ def _remote(s: Session, child: Child, method: str, *args: Any) -> Any:
     try:
         return child.call(method, *args)
     except (RemoteError, CallTimeoutError) as error:
-        s.fail(f"{method} in a second process failed: {error}")
+        hung = isinstance(error, CallTimeoutError)
+        kind = FailureKind.HUNG if hung else FailureKind.RAISED
+        s.fail(f"{method} in a second process failed: {error}", kind)
 
 
 def _put_args(thread: str, number: int, version: Any) -> tuple[Any, ...]:

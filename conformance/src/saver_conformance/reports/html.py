@@ -106,10 +106,9 @@ def _cell(result: ClauseResult | None) -> str:
     mark = f"<span class='{kind}'>{_MARKS[result.status]}</span>"
     examples = f" <small>{result.examples}</small>" if result.examples else ""
     details = "".join(f"<p>{escape(t)}</p>" for t in (result.note,) if t)
-    if result.failure is not None:
-        details += (
-            f"<p>{escape(result.failure.message)}</p><pre>{escape(result.failure.program)}</pre>"
-        )
+    for apis, failure in result.distinct_failures:
+        details += f"<p>Found with the {escape(apis)} API: {escape(failure.message)}</p>"
+        details += f"<pre>{escape(failure.program)}</pre>"
     if details:
         return f"<td><details><summary>{mark}{examples}</summary>{details}</details></td>"
     return f"<td class='v'>{mark}{examples}</td>"

@@ -48,12 +48,14 @@ def as_junit(reports: Sequence[Report]) -> str:
 
 
 def _case(suite: ET.Element, result: ClauseResult) -> None:
-    clause, failure = result.clause, result.failure
+    clause = result.clause
     capability = str(clause.capability)
     seconds = f"{result.seconds:.3f}"
     case = ET.SubElement(suite, "testcase", classname=capability, name=clause.id, time=seconds)
-    text = _clean(failure.program if failure else "")
-    message = _clean(failure.message if failure else result.note or str(result.status))
+    found = result.distinct_failures
+    text = _clean("\n".join(failure.program for _, failure in found))
+    messages = [f"{apis} API: {failure.message}" for apis, failure in found]
+    message = _clean("; ".join(messages) or result.note or str(result.status))
     if result.status in (Status.FAILED, Status.UNEXPECTED_PASS):
         ET.SubElement(case, "failure", type=str(clause.severity), message=message).text = text
     elif result.status is Status.NOT_RUN:

@@ -73,7 +73,7 @@ def entry(result: ClauseResult, level: str = "###") -> Iterator[str]:
     Yields:
         Lines of Markdown.
     """
-    clause, failure = result.clause, result.failure
+    clause = result.clause
     yield f"{level} `{clause.id}` ({clause.severity})"
     yield ""
     yield clause.sentence
@@ -83,8 +83,8 @@ def entry(result: ClauseResult, level: str = "###") -> Iterator[str]:
     if result.note:
         yield f"{result.note}."
         yield ""
-    if failure is not None:
-        yield f"Found with the {failure.api} API: `{failure.message}`"
+    for apis, failure in result.distinct_failures:
+        yield f"Found with the {apis} API: `{failure.message}`"
         yield ""
         yield "```python"
         yield from failure.program.rstrip().splitlines()

@@ -72,7 +72,8 @@ def show(report: Report, console: Console, *, programs: int = 3, every: bool = F
 
 def _row(table: Table, result: ClauseResult) -> None:
     clause = result.clause
-    detail = result.failure.message if result.failure else result.note or ""
+    found = [f"{apis} API: {failure.message}" for apis, failure in result.distinct_failures]
+    detail = "; ".join(found) or result.note or ""
     kind = "unspecified" if clause.unspecified else str(clause.severity)
     status = f"[{_STYLES[result.status]}]{result.status}[/]"
     text = f"{kind}: {detail}" if detail else kind
@@ -86,12 +87,12 @@ def _first(report: Report, console: Console, programs: int) -> None:
         console.rule(f"[bold]fix first: {clause.id}[/] ({clause.severity})", align="left")
         console.print(escape(clause.sentence))
         console.print(f"Source: {escape(clause.source)}.")
-        if result.failure is not None:
-            console.print(f"[red]{escape(result.failure.message)}[/]\n")
-            # Soft wrapping keeps program lines intact for copying.
-            console.print(escape(result.failure.program), soft_wrap=True, highlight=False)
-        elif result.note:
+        if result.note:
             console.print(f"[red]{escape(result.note)}[/]\n")
+        for apis, failure in result.distinct_failures:
+            console.print(f"[red]{apis} API: {escape(failure.message)}[/]\n")
+            # Soft wrapping keeps program lines intact for copying.
+            console.print(escape(failure.program), soft_wrap=True, highlight=False)
     rest = len(report.to_fix) - programs
     if programs and rest > 0:
         console.print(f"{rest} more; pass --programs {len(report.to_fix)} to print all of them.")

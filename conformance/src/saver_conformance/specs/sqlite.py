@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import asynccontextmanager, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.spec import SaverSpec
+from saver_conformance.spec import KnownFailure, SaverSpec
+from saver_conformance.violation import FailureKind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -32,17 +33,19 @@ async def _aopen(path: Path, serde: Any = None) -> AsyncIterator[Any]:
         yield AsyncSqliteSaver(connection, serde=serde)
 
 
-_MIXED = (
+_MIXED = KnownFailure(
     "put_writes decides once per call whether writes replace earlier ones: "
-    "a special write beside a regular write does not replace"
+    "a special write beside a regular write does not replace",
+    message="pending_writes",
 )
+_LOCKED = KnownFailure("list holds the saver's lock until the list ends", kind=FailureKind.HUNG)
 
 sync = SaverSpec.on_disk(
     "SqliteSaver",
     _open,
     known_failures={
-        "list.paused.writable": "list holds the saver's lock until the list ends",
-        "list.paused.whole": "list holds the saver's lock until the list ends",
+        "list.paused.writable": _LOCKED,
+        "list.paused.whole": _LOCKED,
         "writes.mixed_call": _MIXED,
     },
     distribution="langgraph-checkpoint-sqlite",

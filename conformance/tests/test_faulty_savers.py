@@ -13,8 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from saver_conformance import FailureKind, KnownFailure, Profile, SaverSpec, Status, run
+from saver_conformance import (
+    CLAUSES,
+    FailureKind,
+    KnownFailure,
+    Profile,
+    SaverSpec,
+    Status,
+    run,
+)
 from saver_conformance.capability import Api
+from saver_conformance.engine import PreparedData
 from saver_conformance.reference import ReferenceSaver
 
 if TYPE_CHECKING:
@@ -176,8 +185,52 @@ def test_machine_with_slow_calls_uses_finished_runs() -> None:
     profile = replace(_FAST, machine=20, steps=10, example_seconds=0.1)
     spec = SaverSpec(name="slow", open=lambda path: _Slow())
     report = run(spec, profile=profile, seed=0, only=["machine.operations"])
-    assert report["machine.operations"].status is Status.PASSED
+    assert report["machine.operations"].status is Status.THIN
     assert report["machine.operations"].examples < 20
+
+
+def test_pass_with_too_few_examples_is_thin() -> None:
+    profile = replace(_FAST, light=8, clause_seconds=0.5)
+    spec = SaverSpec(name="slow", open=lambda path: _Slow())
+    report = run(spec, profile=profile, seed=0, only=["put.isolated", "put.absent"])
+    assert report["put.isolated"].status is Status.THIN
+    assert "minimum 4" in str(report["put.isolated"].note)
+    assert report["put.absent"].status is Status.THIN
+    assert report.ok
+
+
+def test_small_number_of_distinct_examples_is_not_thin() -> None:
+    profile = replace(_FAST, light=100)
+    spec = SaverSpec(name="good", open=lambda path: ReferenceSaver())
+    report = run(spec, profile=profile, seed=0, only=["spec.capabilities", "get.unknown"])
+    assert [result.status for result in report.results] == [Status.PASSED] * 2
+    assert report["get.unknown"].examples < 100
+
+
+def test_boundary_cases_run_without_time_for_random_examples() -> None:
+    class DropsEmptyDict(ReferenceSaver):
+        def put(self, config: Any, checkpoint: Any, *args: Any) -> Any:
+            values = {k: v for k, v in checkpoint["channel_values"].items() if v != {}}
+            return super().put(config, {**checkpoint, "channel_values": values}, *args)
+
+    profile = replace(_FAST, clause_seconds=0)
+    clause = "put.values.falsy"
+    for saver, status in ((ReferenceSaver, Status.PASSED), (DropsEmptyDict, Status.FAILED)):
+        spec = SaverSpec(name="boundary", open=lambda path, saver=saver: saver())
+        report = run(spec, profile=profile, seed=0, only=[clause], shrink=False)
+        assert report[clause].status is status
+        assert report[clause].examples == 2 * len(CLAUSES[clause].cases)
+
+
+def test_boundary_case_must_have_a_value_for_each_draw() -> None:
+    data = PreparedData([1, [2]])
+    assert data.draw(None) == 1
+    with pytest.raises(ValueError, match="unused values"):
+        data.check_consumed()
+    assert data.draw(None) == [2]
+    data.check_consumed()
+    with pytest.raises(ValueError, match="too few values"):
+        data.draw(None)
 
 
 def test_method_that_always_hangs_is_named() -> None:

@@ -67,6 +67,7 @@ class Clause:
         unspecified: True if the base class does not specify the property; never fails a saver.
         load: Cost class of one example.
         presumes: Clauses that must hold first; if one is broken, this clause is not run.
+        cases: Boundary cases, which run before random examples; each has the values of all draws.
         body: Function that runs one example and raises `Violation` if the saver breaks the clause.
             With `Load.MACHINE` it returns a state machine instead.
     """
@@ -81,6 +82,7 @@ class Clause:
     unspecified: bool
     load: Load
     presumes: tuple[str, ...]
+    cases: tuple[tuple[Any, ...], ...]
     body: Callable[..., Any]
 
 
@@ -155,6 +157,7 @@ def clause(
     unspecified: bool = False,
     load: Load = Load.LIGHT,
     presumes: Iterable[str] = (),
+    cases: Iterable[tuple[Any, ...]] = (),
 ) -> Callable[[B], B]:
     """Register the decorated function as a clause; its docstring is the sentence.
 
@@ -168,6 +171,7 @@ def clause(
         unspecified: True if the base class does not specify the property.
         load: Cost class of one example.
         presumes: Clause ids, or `prefix.*` patterns, that must hold first.
+        cases: Boundary cases, each with the values of all draws of the function.
 
     Returns:
         Decorator that registers the function and returns it unchanged.
@@ -187,6 +191,7 @@ def clause(
                 unspecified=unspecified,
                 load=load,
                 presumes=tuple(presumes),
+                cases=tuple(cases),
                 body=body,
             )
         )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _BROKEN = (Status.FAILED, Status.KNOWN_FAILURE, Status.NOT_RUN)
 _COUNTED = {
     "kept": (Status.PASSED, Status.HOLDS, Status.UNEXPECTED_PASS),
+    "thin": (Status.THIN,),
     "broken": _BROKEN,
     "follows": (Status.FOLLOWS,),
     "differs": (Status.DIFFERS,),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import warnings
 import zlib
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,39 @@ if TYPE_CHECKING:
 _MAX_HANGS = 1
 
 
+class PreparedData:
+    """A replacement of Hypothesis's data object that returns prepared values.
+
+    Args:
+        values: Values of the draws, in order.
+    """
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self._values = list(values)
+
+    def draw(self, strategy: object) -> Any:  # noqa: ARG002 - the values are prepared
+        """Return the next value.
+
+        Args:
+            strategy: Strategy of a random draw; ignored.
+
+        Raises:
+            ValueError: If the case has too few values.
+        """
+        if not self._values:
+            raise ValueError("a boundary case has too few values")
+        return copy.deepcopy(self._values.pop(0))
+
+    def check_consumed(self) -> None:
+        """Check that every value was drawn.
+
+        Raises:
+            ValueError: If the case has too many values.
+        """
+        if self._values:
+            raise ValueError(f"a boundary case has unused values: {self._values}")
+
+
 @dataclass
 class Search:
     """A search for an example that breaks a clause with one API.
@@ -45,6 +79,10 @@ class Search:
         profile: Effort of the search.
         api: API to call.
         shrink: True to look for a smaller example after the first failure.
+        examples: Number of examples that were started.
+        smallest: Smallest violation, or None.
+        timed_out: Number of examples that took too long.
+        cut_short: True if time ran out before the last example.
     """
 
     target: Target
@@ -55,6 +93,7 @@ class Search:
     examples: int = 0
     smallest: Violation | None = None
     timed_out: int = 0
+    cut_short: bool = False
     _hangs: int = 0
     _began: float = field(default_factory=time.monotonic)
     _failed: float | None = None
@@ -77,6 +116,9 @@ class Search:
             print_blob=False,
             verbosity=Verbosity.quiet,
         )
+        self._run_cases()
+        if self.smallest is not None and not self.shrink:
+            return
         chosen = zlib.crc32(f"{root_seed}/{self.clause.id}/{self.api}".encode())
 
         try:
@@ -91,14 +133,28 @@ class Search:
             if self.smallest is None and not self._is_exhausted():
                 raise
 
+    def _run_cases(self) -> None:
+        """Run the boundary cases until one breaks the clause, even if time is up."""
+        for case in self.clause.cases:
+            if self.smallest is not None or self.timed_out:
+                return
+            data = PreparedData(case)
+            with suppress(Violation, SlowError):
+                with self._session() as session:
+                    self.clause.body(session, data)
+                data.check_consumed()
+
     def _example(self, data: DataObject) -> None:
-        if not self._is_exhausted():
-            with self._session() as session:
-                self.clause.body(session, data)
+        if self._is_exhausted():
+            self.cut_short = True
+            return
+        with self._session() as session:
+            self.clause.body(session, data)
 
     def _machine(self) -> RuleBasedStateMachine:
         """Return a state machine that owns its session."""
         if self._is_exhausted():
+            self.cut_short = True
             reject()
         stack = ExitStack()
         machine: RuleBasedStateMachine = self.clause.body(stack.enter_context(self._session()))
@@ -131,6 +187,13 @@ class Search:
             return self._hangs >= _MAX_HANGS or now - self._failed > self.profile.shrink_seconds
         return now - self._began > self.profile.clause_seconds
 
+    @property
+    def is_thin(self) -> bool:
+        """True if time ran out before the minimum number of examples."""
+        completed = self.examples - self.timed_out
+        cut_short = self.cut_short or self.timed_out > 0
+        return cut_short and completed < self.profile.minimum(self.clause.load)
+
 
 def run_clause(
     target: Target, clause: Clause, profile: Profile, root_seed: int, *, shrink: bool = True
@@ -162,10 +225,13 @@ def run_clause(
     began, examples = time.monotonic(), 0
     failures: list[Failure] = []
     obstacle: tuple[Status, str] | None = None
+    thin: list[str] = []
     for api in apis:
         search = Search(target, clause, profile, api, shrink)
         obstacle = _run_search(search, root_seed) or obstacle
         examples += search.examples
+        if search.is_thin:
+            thin.append(f"{search.examples} with the {api} API")
         if search.smallest is not None:
             found = search.smallest
             failures.append(Failure(found.message, found.program, str(api), found.kind))
@@ -175,6 +241,10 @@ def run_clause(
         status, note = obstacle
         return ClauseResult(clause, status, examples, note=note)
     status, ordered, reason = _judge(clause, failures, known, apis)
+    if thin and status in (Status.PASSED, Status.HOLDS):
+        status = Status.THIN
+        minimum = profile.minimum(clause.load)
+        reason = f"too few examples before time ran out: {', '.join(thin)}, minimum {minimum}"
     seconds = time.monotonic() - began
     return ClauseResult(clause, status, examples, seconds, tuple(ordered), reason)
 

@@ -46,6 +46,17 @@ class Profile:
         counts = {Load.LIGHT: self.light, Load.HEAVY: self.heavy, Load.MACHINE: self.machine}
         return counts.get(load, 1)
 
+    def minimum(self, load: Load) -> int:
+        """Return the number of examples for each API below which a pass is thin.
+
+        Args:
+            load: Cost class of one example.
+
+        Returns:
+            Half of the maximum number, rounded up.
+        """
+        return (self.examples(load) + 1) // 2
+
 
 QUICK: Final = Profile("quick", 8, 1, 10, 15, 5, 30, 10, 6)
 DEFAULT: Final = Profile("default", 50, 4, 80, 40, 10, 60, 60, 20)

@@ -21,6 +21,8 @@ class Status(str, Enum):
     """A result status of one clause."""
 
     PASSED = "passed"
+    THIN = "thin"
+    """No example breaks the clause, but time ran out before the minimum number of examples."""
     FAILED = "failed"
     KNOWN_FAILURE = "known failure"
     """The clause fails, as the spec declares."""

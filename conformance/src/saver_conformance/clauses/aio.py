@@ -29,6 +29,7 @@ def _checkpoint(s: Session, value: Any) -> tuple[dict[str, Any], str, dict[str, 
 
 @clause(
     "async.faces",
+    cases=[(False,), (True,)],
     source="one store serves graph.invoke and graph.ainvoke",
     severity=Severity.CRITICAL,
     capability=Capability.ASYNC,
@@ -50,6 +51,7 @@ def apis(s: Session, data: DataObject) -> None:
 
 @clause(
     "async.snapshot",
+    cases=[(1,), (2,), (3,)],
     source="langchain-ai/langgraph#4168: aput stored mutations made after it was called",
     severity=Severity.CRITICAL,
     capability=Capability.ASYNC,
@@ -90,6 +92,7 @@ def snapshot(s: Session, data: DataObject) -> None:
 
 @clause(
     "async.cancelled",
+    cases=[(0, "put"), (1, "put"), (2, "put"), (3, "put"), (1, "put_writes"), (2, "put_writes")],
     source="asyncio cancels a call when its caller times out or disconnects",
     severity=Severity.CRITICAL,
     capability=Capability.ASYNC,
@@ -152,6 +155,7 @@ def _expect_all_or_nothing(s: Session, before: Ref) -> None:
 
 @clause(
     "async.loops",
+    cases=[(3,)],
     source="a saver created at import time is used from several asyncio.run calls",
     severity=Severity.MAJOR,
     capability=Capability.LOOPS,

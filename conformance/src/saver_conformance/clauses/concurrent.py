@@ -33,7 +33,11 @@ def _puts(
 
 
 @clause(
-    "concurrent.puts", source=_RUNTIME, severity=Severity.CRITICAL, capability=Capability.THREADS
+    "concurrent.puts",
+    cases=[(8,)],
+    source=_RUNTIME,
+    severity=Severity.CRITICAL,
+    capability=Capability.THREADS,
 )
 def puts(s: Session, data: DataObject) -> None:
     """Concurrent puts to different threads store every checkpoint completely."""
@@ -46,6 +50,7 @@ def puts(s: Session, data: DataObject) -> None:
 
 @clause(
     "concurrent.writes",
+    cases=[(8,)],
     source=_RUNTIME,
     severity=Severity.CRITICAL,
     capability=Capability.THREADS,
@@ -66,6 +71,7 @@ def writes(s: Session, data: DataObject) -> None:
 
 @clause(
     "concurrent.same_write",
+    cases=[(6,)],
     source=f"{_RUNTIME}; WRITES_IDX_MAP",
     severity=Severity.MAJOR,
     capability=Capability.THREADS,
@@ -87,6 +93,7 @@ def same_write(s: Session, data: DataObject) -> None:
 
 @clause(
     "concurrent.torn",
+    cases=[(4,)],
     source=f"{_RUNTIME}, while get_state reads",
     severity=Severity.CRITICAL,
     capability=Capability.THREADS,
@@ -119,6 +126,7 @@ def torn(s: Session, data: DataObject) -> None:
 
 @clause(
     "concurrent.delete",
+    cases=[(5,)],
     source=f"{_RUNTIME}; a service deletes one thread while another is in use",
     severity=Severity.CRITICAL,
     capability=Capability.THREADS,

@@ -85,6 +85,7 @@ def independent(s: Session, data: DataObject) -> None:
 
 @clause(
     "copy.delta",
+    cases=[(2,), (4,)],
     source="BaseCheckpointSaver.copy_thread: must copy the complete parent chain, "
     "so that a DeltaChannel can be rebuilt",
     severity=Severity.CRITICAL,
@@ -100,6 +101,7 @@ def delta(s: Session, data: DataObject) -> None:
 
 @clause(
     "copy.unknown",
+    cases=[("none",), ("threa",)],
     source="BaseCheckpointSaver.copy_thread does not specify an unknown source; "
     "the official suite allows an error",
     severity=Severity.MINOR,

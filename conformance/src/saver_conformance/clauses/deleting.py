@@ -24,6 +24,7 @@ _LEAK = "langchain-ai/langgraph#8054: unreferenced values were left behind"
 
 @clause(
     "delete_thread.checkpoints",
+    cases=[(["", "child", "third"],)],
     source=_DELETE,
     severity=Severity.CRITICAL,
     capability=Capability.DELETE_THREAD,
@@ -41,6 +42,7 @@ def checkpoints(s: Session, data: DataObject) -> None:
 
 @clause(
     "delete_thread.others",
+    cases=[("thread",), ("t%",), ("t*",), ("thr_ad",)],
     source=_DELETE,
     severity=Severity.CRITICAL,
     capability=Capability.DELETE_THREAD,
@@ -73,6 +75,7 @@ def leftovers(s: Session, data: DataObject) -> None:
 
 @clause(
     "delete_thread.unknown",
+    cases=[("other",), ("thread",)],
     source=_DELETE,
     severity=Severity.MINOR,
     capability=Capability.DELETE_THREAD,
@@ -146,6 +149,7 @@ def run_leftovers(s: Session, data: DataObject) -> None:
 
 @clause(
     "runs.unknown",
+    cases=[([],), (["none"],), ([""],)],
     source=_RUNS,
     severity=Severity.MINOR,
     capability=Capability.DELETE_FOR_RUNS,

@@ -73,6 +73,7 @@ def order(s: Session, data: DataObject) -> None:
 
 @clause(
     "history.channels",
+    cases=[([],), (["log", "more", "none"],)],
     source=f"{_DOC}: an entry for every name in channels; empty gives an empty mapping",
     severity=Severity.MAJOR,
     capability=Capability.DELTA_HISTORY,
@@ -106,6 +107,7 @@ def target(s: Session, data: DataObject) -> None:
 
 @clause(
     "history.unknown",
+    cases=[(at("none"),), (at("thread", "", checkpoint_id(7)),)],
     source=f"{_DOC}: with no target the default walk finds nothing",
     severity=Severity.MINOR,
     capability=Capability.DELTA_HISTORY,

@@ -37,6 +37,7 @@ _CONFUSABLE = [
 
 @clause(
     "identity.thread",
+    cases=[(["a", "a:b", "a|b", "a/b"], ["b", "a:"]), (["a", "ab", "a%", "a_b"], ["a"])],
     source="BaseCheckpointSaver: thread_id is the primary key; "
     "langchain-ai/langgraph#6890: ids joined by a separator collided",
     severity=Severity.CRITICAL,
@@ -57,6 +58,7 @@ def thread(s: Session, data: DataObject) -> None:
 
 @clause(
     "identity.namespace",
+    cases=[(["", "child", "child|inner", "child:task"],)],
     source="BaseCheckpointSaver: checkpoint_ns of the config; InMemorySaver, SqliteSaver and "
     'PostgresSaver read a config without it as ""',
     severity=Severity.CRITICAL,
@@ -78,6 +80,7 @@ def namespace(s: Session, data: DataObject) -> None:
 
 @clause(
     "identity.namespace.deep",
+    cases=[(1,), (20,)],
     source="langgraph adds one namespace segment, a name and a task id, for each nested subgraph",
     severity=Severity.CRITICAL,
     capability=Capability.PUT,
@@ -93,6 +96,7 @@ def deep_namespace(s: Session, data: DataObject) -> None:
 
 @clause(
     "identity.unicode",
+    cases=[("ä", "Ω", "Ж"), ("日本", "語", "日")],
     source="thread_id is a str; the author of a graph names namespaces and channels",
     severity=Severity.CRITICAL,
     capability=Capability.PUT,
@@ -108,6 +112,7 @@ def unicode(s: Session, data: DataObject) -> None:
 
 @clause(
     "identity.thread.any_text",
+    cases=[(":",), ("a/b",), ("a.b",), ("*",), ("%",), (" ",)],
     source="thread_id is a str; the base class does not say that every str is valid",
     severity=Severity.MAJOR,
     capability=Capability.PUT,
@@ -123,6 +128,7 @@ def any_text(s: Session, data: DataObject) -> None:
 
 @clause(
     "identity.unbounded",
+    cases=[("long" * 2500,), ("nul\0l",), ("\0",), ("nul\0",)],
     source="the base class specifies no maximum length of an id",
     severity=Severity.MINOR,
     capability=Capability.PUT,
@@ -138,6 +144,7 @@ def unbounded(s: Session, data: DataObject) -> None:
 
 @clause(
     "identity.thread.number",
+    cases=[(0,), (999,)],
     source="delete_thread takes a str, but users pass ints as thread_id and SqliteSaver "
     "converts them to text; the base class does not specify it",
     severity=Severity.MAJOR,
@@ -155,6 +162,7 @@ def thread_number(s: Session, data: DataObject) -> None:
 
 @clause(
     "latest.by_id",
+    cases=[([0, 1, 2, 3],), ([3, 2, 1, 0],)],
     source="Checkpoint.id: monotonically increasing, so can be used for sorting checkpoints",
     severity=Severity.MAJOR,
     capability=Capability.GET_TUPLE,
@@ -169,6 +177,7 @@ def latest(s: Session, data: DataObject) -> None:
 
 @clause(
     "get.by_id",
+    cases=[({0, 1, 2, 3, 4},), ({2},)],
     source="BaseCheckpointSaver.get_tuple: the requested checkpoint tuple, or None if not found",
     severity=Severity.CRITICAL,
     capability=Capability.GET_TUPLE,
@@ -185,6 +194,7 @@ def by_id(s: Session, data: DataObject) -> None:
 
 @clause(
     "get.unknown",
+    cases=[(False,), (True,)],
     source="BaseCheckpointSaver.get_tuple: None if not found",
     severity=Severity.MAJOR,
     capability=Capability.GET_TUPLE,
@@ -200,6 +210,7 @@ def unknown(s: Session, data: DataObject) -> None:
 
 @clause(
     "get.config",
+    cases=[("",), ("child",)],
     source="CheckpointTuple.config: the runtime resumes, forks and lists from it",
     severity=Severity.CRITICAL,
     capability=Capability.GET_TUPLE,
@@ -231,6 +242,7 @@ def parent(s: Session, data: DataObject) -> None:
 
 @clause(
     "get.checkpoint",
+    cases=[(False,), (True,)],
     source="BaseCheckpointSaver.get: the checkpoint of get_tuple",
     capability=Capability.GET_TUPLE,
 )

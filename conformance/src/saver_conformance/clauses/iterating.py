@@ -31,6 +31,7 @@ def _fill(s: Session, count: int) -> list[Ref]:
 
 @clause(
     "list.paused.writable",
+    cases=[(True,), (False,)],
     source=_LOCK,
     severity=Severity.CRITICAL,
     capability=Capability.LIST,
@@ -49,6 +50,7 @@ def writable(s: Session, data: DataObject) -> None:
 
 @clause(
     "list.paused.whole",
+    cases=[(3, True), (3, False)],
     source="BaseCheckpointSaver.list: each item is a checkpoint tuple, complete in itself",
     severity=Severity.MAJOR,
     capability=Capability.LIST,
@@ -81,7 +83,13 @@ def whole(s: Session, data: DataObject) -> None:
     s.fail("the list does not end")
 
 
-@clause("list.dropped", source=_LOCK, severity=Severity.CRITICAL, capability=Capability.LIST)
+@clause(
+    "list.dropped",
+    cases=[(1,), (2,)],
+    source=_LOCK,
+    severity=Severity.CRITICAL,
+    capability=Capability.LIST,
+)
 def dropped(s: Session, data: DataObject) -> None:
     """A list that is dropped before its end holds no lock."""
     _fill(s, 3)
@@ -95,6 +103,7 @@ def dropped(s: Session, data: DataObject) -> None:
 
 @clause(
     "list.other_thread",
+    cases=[(2,), (3,)],
     source="a web framework may read a streamed response from different threads; "
     "the base class does not specify it",
     severity=Severity.MINOR,

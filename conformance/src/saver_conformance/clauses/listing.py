@@ -28,6 +28,7 @@ def _fill(s: Session, order: list[int], ns: str = "", **metadata: Any) -> list[R
 
 @clause(
     "list.order",
+    cases=[([0, 1, 2, 3],), ([3, 2, 1, 0],)],
     source="Checkpoint.id can be used for sorting; the runtime uses the first item as the latest",
     severity=Severity.CRITICAL,
     capability=Capability.LIST,
@@ -90,6 +91,7 @@ def thread(s: Session, data: DataObject) -> None:
 
 @clause(
     "list.all_namespaces",
+    cases=[(["", "child", "child|inner"],)],
     source=_AGREED,
     capability=Capability.LIST,
     presumes=["identity.namespace"],
@@ -103,6 +105,7 @@ def all_namespaces(s: Session, data: DataObject) -> None:
 
 @clause(
     "list.namespace",
+    cases=[(["", "child", "child|inner"],)],
     source=_AGREED,
     capability=Capability.LIST,
     presumes=["identity.namespace"],
@@ -128,7 +131,13 @@ def everything(s: Session, data: DataObject) -> None:
     s.expect_list(None)
 
 
-@clause("list.by_id", source=_AGREED, severity=Severity.MINOR, capability=Capability.LIST)
+@clause(
+    "list.by_id",
+    cases=[(0,), (2,), (3,)],
+    source=_AGREED,
+    severity=Severity.MINOR,
+    capability=Capability.LIST,
+)
 def by_id(s: Session, data: DataObject) -> None:
     """A config with a checkpoint_id lists that checkpoint only."""
     _fill(s, [0, 1, 2])
@@ -137,6 +146,7 @@ def by_id(s: Session, data: DataObject) -> None:
 
 @clause(
     "list.limit",
+    cases=[(1,), (4,), (5,)],
     source=f"{_LIST}: maximum number of checkpoints to return",
     capability=Capability.LIST,
 )
@@ -148,6 +158,7 @@ def limit(s: Session, data: DataObject) -> None:
 
 @clause(
     "list.limit.zero",
+    cases=[(1,), (3,)],
     source=f"{_LIST}: maximum number of checkpoints to return",
     severity=Severity.MINOR,
     capability=Capability.LIST,
@@ -161,6 +172,7 @@ def limit_zero(s: Session, data: DataObject) -> None:
 
 @clause(
     "list.before.strict",
+    cases=[(Ref("thread", checkpoint_id(0)),), (Ref("thread", checkpoint_id(3)),)],
     source=f"{_LIST}: list checkpoints created before this configuration",
     capability=Capability.LIST,
 )
@@ -172,6 +184,7 @@ def before(s: Session, data: DataObject) -> None:
 
 @clause(
     "list.before.unknown",
+    cases=[(1,), (3,), (5,)],
     source=f"{_LIST}: created before this configuration; the checkpoint may have been deleted",
     severity=Severity.MINOR,
     capability=Capability.LIST,
@@ -187,6 +200,7 @@ def before_unknown(s: Session, data: DataObject) -> None:
 
 @clause(
     "list.paging",
+    cases=[(1,), (2,), (3,)],
     source="get_state_history(before=..., limit=...) pages through the history",
     capability=Capability.LIST,
     presumes=["list.before.strict", "list.limit"],
@@ -240,6 +254,7 @@ def filter_limit(s: Session, data: DataObject) -> None:
 
 @clause(
     "list.filter.nested",
+    cases=[([0, 1, 2, 3], 0), ([0, 1, 2, 3], 2), ([3, 4], 3)],
     source=f"{_LIST}: additional filtering criteria for metadata, whose values may be containers",
     capability=Capability.LIST,
     presumes=["list.filter"],
@@ -256,6 +271,7 @@ def filter_nested(s: Session, data: DataObject) -> None:
 
 @clause(
     "list.filter.none",
+    cases=[([None, 0, "", "x"],)],
     source=f"{_LIST}: additional filtering criteria for metadata, whose values may be None",
     capability=Capability.LIST,
     presumes=["list.filter"],
@@ -271,6 +287,7 @@ def filter_none(s: Session, data: DataObject) -> None:
 
 @clause(
     "list.filter.subset",
+    cases=[(0,), (3,)],
     source=f"{_LIST} does not specify whether a dict in a filter matches a superset",
     severity=Severity.MINOR,
     capability=Capability.LIST,
@@ -288,6 +305,7 @@ def filter_subset(s: Session, data: DataObject) -> None:
 
 @clause(
     "list.filter.any_key",
+    cases=[("a.b",), ("a b",), ("a'b",), ('a"b',), ("a[0]",), ("$",)],
     source=f"{_LIST} does not restrict filter keys; SqliteSaver rejects most punctuation",
     severity=Severity.MINOR,
     capability=Capability.LIST,

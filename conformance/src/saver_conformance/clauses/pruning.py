@@ -35,7 +35,11 @@ def _chain(s: Session, count: int, thread: str = "thread", ns: str = "") -> list
 
 
 @clause(
-    "prune.keep_latest", source=_LATEST, severity=Severity.CRITICAL, capability=Capability.PRUNE
+    "prune.keep_latest",
+    cases=[(["", "child"], [2, 1, 0], [0, 1, 2])],
+    source=_LATEST,
+    severity=Severity.CRITICAL,
+    capability=Capability.PRUNE,
 )
 def keep_latest(s: Session, data: DataObject) -> None:
     """keep_latest keeps the latest checkpoint of each namespace and deletes every other one."""
@@ -49,6 +53,7 @@ def keep_latest(s: Session, data: DataObject) -> None:
 
 @clause(
     "prune.default",
+    cases=[(1,), (3,)],
     source='BaseCheckpointSaver.prune: strategy: str = "keep_latest"',
     severity=Severity.CRITICAL,
     capability=Capability.PRUNE,
@@ -72,6 +77,7 @@ def values(s: Session, data: DataObject) -> None:
 
 @clause(
     "prune.writes",
+    cases=[(1,), (3,)],
     source=_LATEST,
     severity=Severity.CRITICAL,
     capability=Capability.PRUNE,
@@ -86,7 +92,13 @@ def writes(s: Session, data: DataObject) -> None:
     s.expect_tuple(at("thread"), Part.ID, Part.WRITES)
 
 
-@clause("prune.delete", source=_DELETE, severity=Severity.CRITICAL, capability=Capability.PRUNE)
+@clause(
+    "prune.delete",
+    cases=[(1,), (3,)],
+    source=_DELETE,
+    severity=Severity.CRITICAL,
+    capability=Capability.PRUNE,
+)
 def delete(s: Session, data: DataObject) -> None:
     """The strategy delete deletes all checkpoints, values and writes of the threads."""
     last = _chain(s, data.draw(st.integers(1, 3)))[-1]
@@ -100,6 +112,7 @@ def delete(s: Session, data: DataObject) -> None:
 
 @clause(
     "prune.leftovers",
+    cases=[(2,), (3,)],
     source=f"{_LATEST}; langchain-ai/langgraph#8054: unreferenced values were left behind",
     capability=Capability.PRUNE,
 )
@@ -112,7 +125,13 @@ def leftovers(s: Session, data: DataObject) -> None:
     expect_no_leftovers(s, known)
 
 
-@clause("prune.others", source=_LATEST, severity=Severity.CRITICAL, capability=Capability.PRUNE)
+@clause(
+    "prune.others",
+    cases=[([], "delete"), (["none"], "delete"), (["thread", "other"], "keep_latest")],
+    source=_LATEST,
+    severity=Severity.CRITICAL,
+    capability=Capability.PRUNE,
+)
 def others(s: Session, data: DataObject) -> None:
     """prune keeps threads that are not listed and ignores unknown threads."""
     for thread in ("thread", "thread2", "other"):
@@ -125,6 +144,7 @@ def others(s: Session, data: DataObject) -> None:
 
 @clause(
     "prune.delta",
+    cases=[(2,), (4,)],
     source="BaseCheckpointSaver.prune: must keep what a DeltaChannel is rebuilt from; "
     "rejecting the thread is allowed",
     severity=Severity.CRITICAL,
@@ -148,6 +168,7 @@ def delta(s: Session, data: DataObject) -> None:
 
 @clause(
     "prune.parent",
+    cases=[(1,), (3,)],
     source=_POSTGRES,
     severity=Severity.MINOR,
     capability=Capability.PRUNE,
@@ -181,6 +202,7 @@ def subgraphs(s: Session, data: DataObject) -> None:
 
 @clause(
     "prune.one_string",
+    cases=[("ab",), ("a",)],
     source=_POSTGRES,
     severity=Severity.MINOR,
     capability=Capability.PRUNE,
@@ -201,6 +223,7 @@ def one_string(s: Session, data: DataObject) -> None:
 
 @clause(
     "prune.bad_strategy",
+    cases=[("keep_all",), ("",), ("Delete",)],
     source="BaseCheckpointSaver.prune specifies two strategies; "
     "an unknown strategy must not lose a thread",
     severity=Severity.CRITICAL,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
+import math
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
@@ -35,6 +38,7 @@ def _round_trip(s: Session, value: Any) -> None:
 
 @clause(
     "put.config",
+    cases=[("",), ("child",)],
     source="BaseCheckpointSaver.put: updated configuration after storing the checkpoint",
     severity=Severity.CRITICAL,
     capability=Capability.PUT,
@@ -77,7 +81,13 @@ def fields(s: Session, data: DataObject) -> None:
     s.expect_tuple(_FIRST, Part.FIELDS)
 
 
-@clause("put.values.nested", source=_VALUES, severity=Severity.CRITICAL, capability=Capability.PUT)
+@clause(
+    "put.values.nested",
+    cases=[({"b": 1, "a": [None, {}]},), ([[], {}, "", 0, b"", False],)],
+    source=_VALUES,
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
 def nested(s: Session, data: DataObject) -> None:
     """Nested lists and dicts keep their types and their key order."""
     _round_trip(
@@ -85,33 +95,64 @@ def nested(s: Session, data: DataObject) -> None:
     )
 
 
-@clause("put.values.text", source=_VALUES, severity=Severity.CRITICAL, capability=Capability.PUT)
+@clause(
+    "put.values.text",
+    cases=[("\0",), ("a\0b",), ("",), ("\U0001f600",)],
+    source=_VALUES,
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
 def text(s: Session, data: DataObject) -> None:
     """A value may be any text, including NUL."""
     _round_trip(s, data.draw(st.sampled_from(["\0", "a\0b"]) | TEXT))
 
 
-@clause("put.values.falsy", source=_VALUES, severity=Severity.CRITICAL, capability=Capability.PUT)
+@clause(
+    "put.values.falsy",
+    cases=[(None,), (False,), (0,), (0.0,), ("",), (b"",), ([],), ({},)],
+    source=_VALUES,
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
 def falsy(s: Session, data: DataObject) -> None:
     """None, False, 0, "", b"", [] and {} are stored and returned as values."""
     _round_trip(s, data.draw(FALSY))
 
 
-@clause("put.values.numbers", source=_VALUES, severity=Severity.CRITICAL, capability=Capability.PUT)
+@clause(
+    "put.values.numbers",
+    cases=[(2**63 - 1,), (-(2**63),), (1e20,), (-0.0,), (1.0,), (math.nan,), (math.inf,), (True,)],
+    source=_VALUES,
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
 def numbers(s: Session, data: DataObject) -> None:
     """Numbers keep their type and value, including 64-bit ints, NaN and infinity."""
     _round_trip(s, data.draw(NUMBERS))
 
 
 @clause(
-    "put.values.rich", source="JsonPlusSerializer, the default serde", capability=Capability.PUT
+    "put.values.rich",
+    cases=[
+        (dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc),),
+        (decimal.Decimal("1.500"),),
+        ({1, 2},),
+    ],
+    source="JsonPlusSerializer, the default serde",
+    capability=Capability.PUT,
 )
 def rich(s: Session, data: DataObject) -> None:
     """Dates, UUIDs, decimals and sets, supported by the default serializer, keep their value."""
     _round_trip(s, data.draw(st.one_of(RICH, st.lists(RICH, max_size=2))))
 
 
-@clause("put.values.large", source=_VALUES, severity=Severity.CRITICAL, capability=Capability.PUT)
+@clause(
+    "put.values.large",
+    cases=[(400,)],
+    source=_VALUES,
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
 def large(s: Session, data: DataObject) -> None:
     """A value of several hundred kilobytes is returned unchanged."""
     size = data.draw(st.integers(1, 400)) * 1000
@@ -123,7 +164,13 @@ def large(s: Session, data: DataObject) -> None:
     s.expect(expression, len((values.get("channel") or [""])[0]), size)
 
 
-@clause("put.absent", source=_VALUES, severity=Severity.CRITICAL, capability=Capability.PUT)
+@clause(
+    "put.absent",
+    cases=[(None,), (1,)],
+    source=_VALUES,
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
 def absent(s: Session, data: DataObject) -> None:
     """A channel without a value stays absent, and a channel with the value None is present."""
     s.put(_FIRST, changes={"channel": data.draw(st.sampled_from([None, 1])), "other": ABSENT})
@@ -152,6 +199,7 @@ def unchanged(s: Session, data: DataObject) -> None:
 
 @clause(
     "put.fork",
+    cases=[(4,)],
     source="get_next_version of the same parent may give both branches the same version",
     severity=Severity.CRITICAL,
     capability=Capability.PUT,
@@ -168,6 +216,7 @@ def fork(s: Session, data: DataObject) -> None:
 
 @clause(
     "put.versions",
+    cases=[(int,), (float,), (str,)],
     source="ChannelVersions = dict[str, str | int | float]",
     capability=Capability.PUT,
 )
@@ -183,6 +232,7 @@ def versions(s: Session, data: DataObject) -> None:
 
 @clause(
     "versions.increase",
+    cases=[(12,)],
     source="BaseCheckpointSaver.get_next_version: the next version, which must be increasing",
     severity=Severity.CRITICAL,
     capability=Capability.PUT,
@@ -222,6 +272,7 @@ def replace(s: Session, data: DataObject) -> None:
 
 @clause(
     "metadata.values",
+    cases=[({"user": None},), ({"user": {"a": {"b": [1, None]}}, "tags": [], "score": ""},)],
     source="CheckpointMetadata; BaseCheckpointSaver.put: additional metadata for the checkpoint",
     capability=Capability.PUT,
 )
@@ -234,6 +285,7 @@ def metadata(s: Session, data: DataObject) -> None:
 
 @clause(
     "metadata.merged",
+    cases=[("x",), (7,), (True,)],
     source="get_checkpoint_metadata: merges metadata and configurable of the config, "
     "without overriding the metadata of put",
     capability=Capability.PUT,
@@ -248,6 +300,7 @@ def merged(s: Session, data: DataObject) -> None:
 
 @clause(
     "metadata.excluded",
+    cases=[("__pregel_x",), ("langgraph_node",), ("langgraph_step",)],
     source="EXCLUDED_METADATA_KEYS and get_checkpoint_metadata: exclude keys that start with two "
     "underscores and keys that locate the checkpoint",
     severity=Severity.MINOR,

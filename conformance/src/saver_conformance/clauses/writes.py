@@ -27,6 +27,7 @@ _SPECIAL = st.sampled_from(["__error__", "__interrupt__", "__resume__", "__sched
 
 @_writes(
     "writes.values",
+    cases=[([("a", None), ("b", [1]), ("__pregel_tasks", {"x": None})],)],
     source="CheckpointTuple.pending_writes: (task_id, channel, value)",
     severity=Severity.CRITICAL,
 )
@@ -59,7 +60,12 @@ def own_checkpoint(s: Session, data: DataObject) -> None:
         s.expect_tuple(ref, Part.WRITES)
 
 
-@_writes("writes.order.path", source=_SORT, severity=Severity.CRITICAL)
+@_writes(
+    "writes.order.path",
+    cases=[(["task-0", "task-1", "task-2"],), (["task-2", "task-1", "task-0"],)],
+    source=_SORT,
+    severity=Severity.CRITICAL,
+)
 def order_path(s: Session, data: DataObject) -> None:
     """Writes are ordered by task path first, even if the task ids have another order."""
     s.put(_REF)
@@ -71,7 +77,15 @@ def order_path(s: Session, data: DataObject) -> None:
     s.expect_tuple(_REF, Part.WRITES)
 
 
-@_writes("writes.order.task", source=_SORT, severity=Severity.CRITICAL)
+@_writes(
+    "writes.order.task",
+    cases=[
+        (None, ["task-3", "task-2", "task-1", "task-0"]),
+        ("path", ["task-3", "task-0", "task-2", "task-1"]),
+    ],
+    source=_SORT,
+    severity=Severity.CRITICAL,
+)
 def order_task(s: Session, data: DataObject) -> None:
     """Writes with the same path are ordered by task id, in any order of puts."""
     s.put(_REF)
@@ -81,7 +95,7 @@ def order_task(s: Session, data: DataObject) -> None:
     s.expect_tuple(_REF, Part.WRITES)
 
 
-@_writes("writes.order.index", source=_SORT, severity=Severity.CRITICAL)
+@_writes("writes.order.index", cases=[(2,), (24,)], source=_SORT, severity=Severity.CRITICAL)
 def order_index(s: Session, data: DataObject) -> None:
     """Writes of a task are ordered by number, so that the tenth follows the ninth."""
     s.put(_REF)
@@ -90,7 +104,11 @@ def order_index(s: Session, data: DataObject) -> None:
     s.expect_tuple(_REF, Part.WRITES)
 
 
-@_writes("writes.order.special", source=f"{_SORT}; {_MAP}")
+@_writes(
+    "writes.order.special",
+    cases=[(["__scheduled__", "__resume__", "__interrupt__", "__error__"],)],
+    source=f"{_SORT}; {_MAP}",
+)
 def order_special(s: Session, data: DataObject) -> None:
     """Special writes have negative numbers and precede the regular writes of their task."""
     s.put(_REF)
@@ -103,6 +121,7 @@ def order_special(s: Session, data: DataObject) -> None:
 
 @_writes(
     "writes.first_wins",
+    cases=[(2, 1, 1), (2, 1, 3), (2, 3, 1)],
     source=f"{_MAP}; a task that runs again must not apply its writes twice",
     severity=Severity.CRITICAL,
 )
@@ -117,6 +136,7 @@ def first_wins(s: Session, data: DataObject) -> None:
 
 @_writes(
     "writes.last_wins",
+    cases=[("__error__", 2), ("__interrupt__", 2), ("__resume__", 2), ("__scheduled__", 2)],
     source=f"{_MAP}; a resumed task replaces its interrupt, and a failed task its error",
     severity=Severity.CRITICAL,
 )
@@ -131,6 +151,7 @@ def last_wins(s: Session, data: DataObject) -> None:
 
 @_writes(
     "writes.mixed_call",
+    cases=[("__error__",), ("__interrupt__",), ("__resume__",), ("__scheduled__",)],
     source=f"{_MAP}; the runtime puts a failed task's regular writes and its error in one call",
     severity=Severity.MAJOR,
     presumes=["writes.first_wins", "writes.last_wins"],
@@ -146,6 +167,7 @@ def mixed_call(s: Session, data: DataObject) -> None:
 
 @_writes(
     "writes.same_channel",
+    cases=[([1, 1],), ([0, 1, 0],)],
     source="a task may write to one channel several times, for example with Send and Topic",
     severity=Severity.CRITICAL,
 )
@@ -207,6 +229,7 @@ def isolated(s: Session, data: DataObject) -> None:
 
 @_writes(
     "writes.task_path",
+    cases=[("",), ("p",)],
     source="BaseCheckpointSaver.put_writes(config, writes, task_id, task_path); "
     "the runtime inspects the signature for the parameter",
     severity=Severity.MAJOR,
@@ -223,6 +246,7 @@ def task_path(s: Session, data: DataObject) -> None:
 
 @_writes(
     "writes.empty",
+    cases=[(False,), (True,)],
     source="BaseCheckpointSaver.put_writes: a sequence of writes, which may be empty",
     severity=Severity.MINOR,
 )

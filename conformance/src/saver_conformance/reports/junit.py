@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from saver_conformance.result import ClauseResult, Report
 
-_SKIPPED = (Status.NOT_CLAIMED, Status.KNOWN_FAILURE, Status.FOLLOWS, Status.DIFFERS)
+_SKIPPED = (Status.THIN, Status.NOT_CLAIMED, Status.KNOWN_FAILURE, Status.FOLLOWS, Status.DIFFERS)
 
 #: Characters that XML 1.0 excludes; ids in a program may contain them.
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")

@@ -15,6 +15,7 @@ _SHOWN = (
     Status.FAILED,
     Status.UNEXPECTED_PASS,
     Status.NOT_RUN,
+    Status.THIN,
     Status.KNOWN_FAILURE,
     Status.FOLLOWS,
     Status.DIFFERS,

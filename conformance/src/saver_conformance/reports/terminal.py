@@ -24,6 +24,7 @@ _WIDEST = 120
 _STYLES = {
     Status.PASSED: "green",
     Status.HOLDS: "green",
+    Status.THIN: "yellow",
     Status.FAILED: "bold red",
     Status.UNEXPECTED_PASS: "bold red",
     Status.NOT_RUN: "bold red",
@@ -67,6 +68,10 @@ def show(report: Report, console: Console, *, programs: int = 3, every: bool = F
     counts = ", ".join(f"{report.count(s)} {s}" for s in Status if report.count(s))
     conclusion = "[green]conforms[/]" if report.ok else "[bold red]does not conform[/]"
     console.print(f"{escape(title(report))} {conclusion}: {counts}.")
+    if thin := report.count(Status.THIN):
+        console.print(
+            f"[yellow]{thin} clauses are thin: the saver is too slow for this profile.[/]"
+        )
     console.print(f"Repeat this run with --profile {report.profile} --seed {report.seed}.")
 
 

@@ -348,7 +348,7 @@ class KeepsReferences(Faulty):
 
 
 @mutant("put.unserialisable")
-class SkipsUnserialisable(Faulty):
+class SkipsUnserializable(Faulty):
     """A value that cannot be serialized is silently dropped."""
 
     def changed_checkpoint(self, checkpoint: dict[str, Any]) -> dict[str, Any]:

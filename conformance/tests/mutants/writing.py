@@ -252,7 +252,7 @@ class ListWithoutWrites(Faulty):
 
 
 @mutant("writes.unserialisable")
-class SkipsUnserialisableWrites(Faulty):
+class SkipsUnserializableWrites(Faulty):
     """A write that cannot be serialized is silently dropped."""
 
     def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:

@@ -142,10 +142,10 @@ def _expect_points(s: Session, which: str, saver: Any, *, rebuilt: bool) -> None
     severity=Severity.CRITICAL,
     capability=Capability.PUT,
 )
-def unserialisable(s: Session, data: DataObject) -> None:
+def unserializable(s: Session, data: DataObject) -> None:
     """A value that cannot be serialized makes put raise, and nothing is stored."""
     s.put(_REF, changes={"channel": [0]})
-    _put_unserialisable(s, data, _REF)
+    _put_unserializable(s, data, _REF)
     s.expect_tuple(at("thread"), Part.ID, Part.VALUES)
 
 
@@ -156,16 +156,16 @@ def unserialisable(s: Session, data: DataObject) -> None:
     capability=Capability.PUT,
     unspecified=True,
 )
-def unserialisable_named(s: Session, data: DataObject) -> None:
+def unserializable_named(s: Session, data: DataObject) -> None:
     """The error names the channel whose value cannot be serialized."""
-    error = _put_unserialisable(s, data)
+    error = _put_unserializable(s, data)
     if "culprit" not in str(error):
         s.fail_assertion(
             '"culprit" in str(answer)', f"the error does not name the channel: {error}"
         )
 
 
-def _put_unserialisable(s: Session, data: DataObject, after: Ref | None = None) -> BaseException:
+def _put_unserializable(s: Session, data: DataObject, after: Ref | None = None) -> BaseException:
     [version] = s.versions(1, after)
     lock = "threading.Lock()"
     value = {"lock": (f"[{lock}]", [_lock()]), "deep": (f'{{"a": [{lock}]}}', {"a": [_lock()]})}

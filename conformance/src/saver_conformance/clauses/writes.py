@@ -280,7 +280,7 @@ def in_list(s: Session, data: DataObject) -> None:
     source="langchain-ai/langgraph#8606: a value that cannot be serialized",
     severity=Severity.MAJOR,
 )
-def unserialisable(s: Session, data: DataObject) -> None:
+def unserializable(s: Session, data: DataObject) -> None:
     """A write that cannot be serialized makes put_writes raise, and later calls work."""
     s.put(_REF)
     s.script.line("import threading")

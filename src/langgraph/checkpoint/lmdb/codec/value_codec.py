@@ -80,9 +80,11 @@ class ParentValue:
 class Encoded:
     """A value ready to be stored."""
 
-    new: NewValue | InlineValue
+    new: NewValue | StoredValue
+    """The stored value of the base where it is the same."""
     cached: Callable[[ThreadVersion, ChunkedValue, list[ChunkRange]], CachedValue] | None = None
-    """What to remember once it is stored: takes where, as what, and the runs of its chunks."""
+    """What to remember once it is stored: takes where, as what, and the runs of its chunks; none
+    if nothing of it is new."""
 
 
 class ValueCodec:
@@ -125,13 +127,18 @@ class ValueCodec:
             if encoded is not None:
                 return encoded
         tag, payload = serializer.dumps(self._serde, value)
+        stored = None if base is None else base.stored
+        if stored == InlineValue(tag, payload):
+            return self.inherit(stored, base)
+        cached = self._cached_bytes(key, base, tag, payload)
+        if cached is not None and cached.stored == stored and cached.holds(tag, payload):
+            return _same(cached)
         if len(payload) <= MAX_INLINE:
             return Encoded(InlineValue(tag, payload))
-        make_chunk = self._chunk_maker(None if base is None else base.thread_version)
+        make_chunk = self._chunk_maker(base)
         if len(payload) <= MIN_CHUNKED:
-            return Encoded(NewValue(tag, PLAIN, b"", len(payload), [make_chunk(payload)]))
+            return _in_one_part(tag, make_chunk(payload))
         head, body = chunking.split_header(tag, payload)
-        cached = self._cached_bytes(key, base)
         if cached is None:
             cut = bytes_diff.chunk_bytes(body, len(payload), make_chunk)
         else:
@@ -168,11 +175,12 @@ class ValueCodec:
         ):
             return None
         values: list[Any] = [value] if single else value
+        cached = self._cached_messages(key, base, wrapped=wrapped)
         found = message_list.encode(
             values,
-            self._cached_messages(key, base, wrapped=wrapped),
+            cached,
             self._dumps_array,
-            self._chunk_maker(None if base is None else base.thread_version),
+            self._chunk_maker(base),
         )
         if found is None:
             return None
@@ -183,6 +191,16 @@ class ValueCodec:
             head = wrapper.head(len(head) + found.length) + head
         size = len(head) + found.length
         new = NewValue("msgpack", MESSAGES, head, size, found.items, _chunked(base))
+        if cached is not None and cached.stored == new.base and cached.holds(new):
+            return _same(
+                CachedMessages(
+                    cached.thread_version,
+                    cached.stored,
+                    cached.ranges,
+                    found.elements,
+                    found.list_fingerprint,
+                )
+            )
 
         def remembered(
             thread_version: ThreadVersion, stored: ChunkedValue, chunk_ranges: list[ChunkRange]
@@ -193,14 +211,11 @@ class ValueCodec:
 
         return Encoded(new, remembered)
 
-    def inherit(
-        self, stored: StoredValue, thread_version: ThreadVersion | None
-    ) -> Encoded | StoredValue:
-        """A parent's value, as its child has it."""
+    def inherit(self, stored: StoredValue, base: ParentValue | None) -> Encoded:
+        """Take a value over from a checkpoint before."""
         if isinstance(stored, ChunkedValue) or len(stored.payload) <= MAX_INHERITED_INLINE:
-            return stored
-        part = self._chunk_maker(thread_version)(stored.payload)
-        return Encoded(NewValue(stored.tag, PLAIN, b"", len(part.raw), [part]))
+            return Encoded(stored)
+        return _in_one_part(stored.tag, self._chunk_maker(base)(stored.payload))
 
     def remember(
         self, key: ChannelKey, made: Encoded, thread_version: ThreadVersion, kept: StoredResult
@@ -220,8 +235,9 @@ class ValueCodec:
         values: list[Any] = serializer.loads(self._serde, "msgpack", encoded)
         return values
 
-    def _chunk_maker(self, thread_version: ThreadVersion | None) -> Callable[[bytes], NewChunk]:
+    def _chunk_maker(self, base: ParentValue | None) -> Callable[[bytes], NewChunk]:
         """Makes parts; those that the thread seems to have are not compressed in vain."""
+        thread_version = None if base is None else base.thread_version
 
         def make_chunk(raw: bytes) -> NewChunk:
             mark = digest(raw)
@@ -234,14 +250,18 @@ class ValueCodec:
 
         return make_chunk
 
-    def _cached_bytes(self, key: ChannelKey, base: ParentValue | None) -> CachedBytes | None:
+    def _cached_bytes(
+        self, key: ChannelKey, base: ParentValue | None, tag: str, payload: bytes
+    ) -> CachedBytes | None:
+        """The base as bytes, if these can be of any use to a payload."""
         if base is None:
             return None
         cached = self._cache.get(key, base.thread_version)
-        if isinstance(cached, CachedBytes):
-            return cached  # any earlier value of the channel will do: its chunks are still there
+        known = cached if isinstance(cached, CachedBytes) else None
         stored = _chunked(base)
-        if stored is None or stored.encoding != PLAIN:
+        if stored is None or (known is not None and known.stored == stored):
+            return known  # any earlier value of the channel will do: its chunks are still there
+        if len(payload) <= MIN_CHUNKED and (stored.tag, stored.size) != (tag, len(payload)):
             return None
         with base.snapshot() as snapshot:
             return _read_plain(stored, base.thread_version, snapshot)
@@ -334,6 +354,20 @@ class ValueCodec:
         if isinstance(cached, CachedMessages) and cached.stored == stored:
             return stored.size // TEMPLATE_SPEEDUP
         return stored.size
+
+
+def _same(cached: CachedValue) -> Encoded:
+    """A value that is its base still, of which this is the layout."""
+    return Encoded(cached.stored, lambda *_: cached)
+
+
+def _in_one_part(tag: str, part: NewChunk) -> Encoded:
+    def remembered(
+        thread_version: ThreadVersion, stored: ChunkedValue, chunk_ranges: list[ChunkRange]
+    ) -> CachedValue:
+        return CachedBytes(thread_version, stored, chunk_ranges, part.raw, [len(part.raw)])
+
+    return Encoded(NewValue(tag, PLAIN, b"", len(part.raw), [part]), remembered)
 
 
 def _unchanged(values: list[Any]) -> list[Any]:

@@ -8,7 +8,7 @@ from langgraph.checkpoint.lmdb.engine import checkpoints, garbage, threads
 from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.options import StoreOptions
@@ -43,7 +43,8 @@ def fork(
     """Make a thread with a checkpoint of the root namespace and its ancestors, their pending
     writes, and what subgraphs stored that were called from them."""
     target = _target(writer, source, target_id, options.now())
-    roots = {record.id for record in ancestry(writer, source.number, threads.ROOT, checkpoint)}
+    line = checkpoints.ancestry(writer, source.number, threads.ROOT, checkpoint)
+    roots = {record.id for record in line}
     for name, namespace in threads.namespaces(writer, source):
         ids = roots
         if namespace != threads.ROOT:
@@ -65,24 +66,11 @@ def _target(writer: Writer, source: Thread, target_id: str, now: int) -> Thread:
     return target
 
 
-def ancestry(
-    reader: Reader, thread: int, namespace: int, checkpoint: CheckpointRecord
-) -> Iterator[CheckpointRecord]:
-    """A checkpoint, its parent, and so on; a loop in the chain ends it."""
-    current: CheckpointRecord | None = checkpoint
-    seen: set[str] = set()
-    while current is not None and current.id not in seen:
-        seen.add(current.id)
-        yield current
-        parent = current.parent
-        current = None if parent is None else checkpoints.read(reader, thread, namespace, parent)
-
-
 def _called_from(reader: Reader, thread: int, namespace: int, roots: Container[str]) -> set[str]:
     ids: set[str] = set()
     for record in checkpoints.in_namespace(reader, thread, namespace):
         if record.root in roots:
-            for found in ancestry(reader, thread, namespace, record):
+            for found in checkpoints.ancestry(reader, thread, namespace, record):
                 if found.id in ids:
                     break
                 ids.add(found.id)

@@ -54,7 +54,7 @@ def put(
     run_id = full_metadata.get("run_id")
     root = _root_of(full_metadata) if ref.checkpoint_ns else None
     own_labels, thread_terms = metadata_index.terms_for_metadata(full_metadata)
-    encoded: dict[str, Encoded | StoredValue] = {}
+    encoded: dict[str, Encoded] = {}
 
     def prepare(bypass_cache: bool) -> Callable[[Writer], Stored]:
         parent_state = session.parent_state(parent, bypass_cache, root)
@@ -71,7 +71,7 @@ def put(
                 _record_part(session, ref, "checkpoint", body),
                 _record_part(session, ref, "metadata", full_metadata),
                 versions,
-                {c: v.new if isinstance(v, Encoded) else v for c, v in encoded.items()},
+                {channel: made.new for channel, made in encoded.items()},
                 own_labels,
                 thread_terms,
                 None if parent_state.record is None else parent_state.record.stored,
@@ -81,9 +81,8 @@ def put(
 
     def finish(stored: Stored) -> RunnableConfig:
         for (channel, made), kept in zip(encoded.items(), stored.values, strict=True):
-            if isinstance(made, Encoded):
-                key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
-                session.codec.remember(key, made, stored.thread_version, kept)
+            key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
+            session.codec.remember(key, made, stored.thread_version, kept)
         session.parent_cache.put(ref, ParentState(stored.thread_version, stored.record))
         return configs.to_config(ref)
 
@@ -108,57 +107,73 @@ def _values(
     checkpoint: Checkpoint,
     new_versions: ChannelVersions,
     parent_state: ParentState,
-) -> Iterator[tuple[str, Encoded | StoredValue]]:
-    """Each channel that has a value: what its version stands for, or what was handed over."""
+) -> Iterator[tuple[str, Encoded]]:
+    """Encode the value of each channel that has one.
+
+    A value that is handed over is stored, whatever its version: equal versions do not prove equal
+    values. Only for a channel without one does its version say what it holds.
+    """
     given = checkpoint["channel_values"]
-    versions = checkpoint["channel_versions"]
-    inherited = {
-        channel: value
-        for channel, version in versions.items()
-        if channel not in new_versions
-        and (value := _inherited(session, ref, channel, version, parent_state)) is not None
-    }
     for channel, value in given.items():
-        if channel in inherited:
-            yield (
-                channel,
-                session.codec.inherit(inherited.pop(channel), parent_state.thread_version),
-            )
-        else:
-            yield channel, _encode(session, ref, channel, value, parent_state)
-    for channel, value in inherited.items():
-        yield channel, session.codec.inherit(value, parent_state.thread_version)
+        yield channel, _encode(session, ref, channel, value, parent_state)
+    for channel, version in checkpoint["channel_versions"].items():
+        if channel not in given and channel not in new_versions:
+            stored = _inherited(session, ref, channel, version, parent_state)
+            if stored is not None:
+                yield (
+                    channel,
+                    session.codec.inherit(stored, _base(session, ref, channel, parent_state)),
+                )
 
 
 def _encode(
     session: Session, ref: CheckpointRef, channel: str, value: Any, parent_state: ParentState
 ) -> Encoded:
     key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
-    base = None
-    if parent_state.thread_version is not None:
-        snapshot = partial(session.snapshot_of, ref.thread_id, parent_state.thread_version)
-        base = ParentValue(parent_state.thread_version, parent_state.values.get(channel), snapshot)
     try:
-        return session.codec.encode(key, value, base)
+        return session.codec.encode(key, value, _base(session, ref, channel, parent_state))
     except LmdbSaverError as error:
         raise serializer.add_location(error, channel=channel, **ref._asdict())  # noqa: B904
+
+
+def _base(
+    session: Session, ref: CheckpointRef, channel: str, parent_state: ParentState
+) -> ParentValue | None:
+    """What the parent has of a channel; None if there is no such thread yet."""
+    if parent_state.thread_version is None:
+        return None
+    snapshot = partial(session.snapshot_of, ref.thread_id, parent_state.thread_version)
+    return ParentValue(parent_state.thread_version, parent_state.values.get(channel), snapshot)
 
 
 def _inherited(
     session: Session, ref: CheckpointRef, channel: str, version: Version, parent_state: ParentState
 ) -> StoredValue | None:
-    """The value of a channel at a version that is not new: the parent's, if it is at it, or else
-    that of whichever checkpoint of the namespace stored it."""
-    if parent_state.versions.get(channel) == version:
-        return parent_state.values.get(channel)
-    if parent_state.thread_version is None:
+    """Return the value of the nearest ancestor that is at a version of a channel, if any."""
+    parent = parent_state.record
+    if parent is None or parent_state.thread_version is None:
         return None
+    if not _is_older(version, parent.versions.get(channel)):
+        return parent.values.get(channel) if parent.versions.get(channel) == version else None
     with session.snapshot_of(ref.thread_id, parent_state.thread_version) as snapshot:
-        thread, _ = snapshot.thread_of_any_age(ref.thread_id)
-        namespace = None if thread is None else snapshot.namespace(thread, ref.checkpoint_ns)
-        if thread is None or namespace is None:
-            return None
-        return snapshot.find_version(thread.number, namespace, channel, version)
+        for record in snapshot.ancestry(ref.thread_id, ref.checkpoint_ns, parent):
+            known = record.versions.get(channel)
+            if known == version:
+                return record.values.get(channel)
+            if not _is_older(version, known):
+                break
+    return None
+
+
+def _is_older(version: Version, known: Version | None) -> bool:
+    """Return whether a version may be found above an ancestor that is at a known one.
+
+    Versions ascend from parent to child, so nothing older than an ancestor's comes after it. What
+    LangGraph puts is never older than the parent.
+    """
+    if isinstance(version, str):
+        return isinstance(known, str) and version < known
+    return isinstance(known, (int, float)) and version < known
 
 
 def _record_part(

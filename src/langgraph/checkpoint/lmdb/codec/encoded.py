@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
 
-MakeLayout: TypeAlias = "Callable[[ThreadVersion, ChunkedValue, list[ChunkRange]], CachedValue]"
+MakeCached: TypeAlias = "Callable[[ThreadVersion, ChunkedValue, list[ChunkRange]], CachedValue]"
 """Makes what to remember of a value that was stored, of where, as what, and its chunks."""
 
 
@@ -27,7 +27,7 @@ MakeLayout: TypeAlias = "Callable[[ThreadVersion, ChunkedValue, list[ChunkRange]
 class ParentValue:
     """The version of a value that a new one is compared with: the parent's."""
 
-    place: ThreadVersion
+    thread_version: ThreadVersion
     stored: StoredValue | None
     snapshot: Callable[[], AbstractContextManager[Snapshot]]
     """Opens the store, to read what is not remembered of the value."""
@@ -39,7 +39,7 @@ class Encoded:
 
     new: NewValue | StoredValue
     """The stored value of the base where it is the same."""
-    cached: MakeLayout | None
+    cached: MakeCached | None
     """What to remember once it is stored; None if nothing is worth it."""
     again: Callable[[ParentValue | None], Encoded]
     """Encodes the same content against another base, whatever became of the value meanwhile."""

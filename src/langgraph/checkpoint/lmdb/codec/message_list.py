@@ -208,7 +208,7 @@ def _parts(raw: bytes) -> list[bytes]:
 
 
 def read(
-    place: ThreadVersion,
+    thread_version: ThreadVersion,
     stored: ChunkedValue,
     chunk_ranges: list[ChunkRange],
     cached: CachedMessages | None,
@@ -221,7 +221,7 @@ def read(
     """
     elements: list[CachedMessage] = []
     shared = 0
-    if cached is not None and cached.thread_version == place:
+    if cached is not None and cached.thread_version == thread_version:
         elements = cached.elements[
             : cached.complete_messages(ranges.common_prefix(cached.ranges, chunk_ranges))
         ]
@@ -247,7 +247,7 @@ def read(
         if not used or ends[used - 1] != at:
             raise DamagedError("a message does not end where a part of it ends")
         fresh.append(CachedMessage(object, object(), digest(raw), len(raw), used - before, raw))
-    return CachedMessages(place, stored, chunk_ranges, elements + fresh)
+    return CachedMessages(thread_version, stored, chunk_ranges, elements + fresh)
 
 
 def _count(stored: ChunkedValue) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from langgraph.checkpoint.lmdb.format.ranges import ChunkRange, extend
+from langgraph.checkpoint.lmdb.format.ranges import ChunkRange, append_merged
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.codec.messages import Fingerprint, MessageTemplate
@@ -130,7 +130,7 @@ class CachedMessages:
         for item in value.items:
             if not isinstance(item, ChunkRange):
                 return False
-            extend(found, (item,))
+            append_merged(found, (item,))
         return (found, value.tag, value.head) == (self.ranges, stored.tag, stored.head)
 
     @property

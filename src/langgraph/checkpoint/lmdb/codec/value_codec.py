@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
     from langgraph.checkpoint.lmdb.codec.contents import Content
-    from langgraph.checkpoint.lmdb.codec.encoded import MakeLayout, ParentValue
+    from langgraph.checkpoint.lmdb.codec.encoded import MakeCached, ParentValue
     from langgraph.checkpoint.lmdb.codec.message_list import Source
     from langgraph.checkpoint.lmdb.codec.value_cache import CachedValue, CacheKey, ChannelKey
     from langgraph.checkpoint.lmdb.engine.chunks import (
@@ -364,7 +364,7 @@ class ValueCodec:
         return stored.size
 
 
-def _in_one_part(tag: str, part: NewChunk, mark: bytes | None) -> tuple[NewValue, MakeLayout]:
+def _in_one_part(tag: str, part: NewChunk, mark: bytes | None) -> tuple[NewValue, MakeCached]:
     def remembered(
         thread_version: ThreadVersion, stored: ChunkedValue, chunk_ranges: list[ChunkRange]
     ) -> CachedValue:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -17,6 +16,7 @@ from langgraph.checkpoint.lmdb.codec import (
     messages,
     serializer,
 )
+from langgraph.checkpoint.lmdb.codec.nones import ReadBack
 from langgraph.checkpoint.lmdb.codec.value_cache import (
     CachedBytes,
     CachedMessages,
@@ -31,7 +31,7 @@ from langgraph.checkpoint.lmdb.engine.chunks import (
     NewValue,
     digest,
 )
-from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError, SerializationError
 from langgraph.checkpoint.lmdb.format import envelope
 
 if TYPE_CHECKING:
@@ -62,8 +62,9 @@ MAX_RECORD_PART = 16384
 """Bytes of a checkpoint's metadata up to which they stand in its record; likewise for the rest of
 it but channels."""
 
-PLAIN, MESSAGES = 0, 1
-"""Shapes of chunked values: any bytes, or messages that each begin a chunk."""
+PLAIN, MESSAGES, NONE = 0, 1, 2
+"""Shapes of values: any bytes; messages that each begin a chunk; or any bytes that the serializer
+read back as None when the value was put."""
 
 
 @dataclass(slots=True)
@@ -100,6 +101,7 @@ class ValueCodec:
     ) -> None:
         self._dedup_cache = dedup_cache
         self._serde = serde
+        self._read_back = ReadBack(serde)
         self._level = level
         self._cache = ValueCache(cache_size)
         self._by_message = type(serde) is JsonPlusSerializer and not getattr(
@@ -125,18 +127,19 @@ class ValueCodec:
             if encoded is not None:
                 return encoded
         tag, payload = serializer.dumps(self._serde, value)
+        encoding = NONE if self._read_back.is_none(value, tag, payload) else PLAIN
         if len(payload) <= MAX_INLINE:
-            return Encoded(InlineValue(tag, payload))
+            return Encoded(InlineValue(tag, payload, encoding))
         make_chunk = self._chunk_maker(None if base is None else base.thread_version)
         if len(payload) <= MIN_CHUNKED:
-            return Encoded(NewValue(tag, PLAIN, b"", len(payload), [make_chunk(payload)]))
+            return Encoded(NewValue(tag, encoding, b"", len(payload), [make_chunk(payload)]))
         head, body = chunking.split_header(tag, payload)
         cached = self._cached_bytes(key, base)
         if cached is None:
             cut = bytes_diff.chunk_bytes(body, len(payload), make_chunk)
         else:
             cut = bytes_diff.diff_chunks(cached, body, len(payload), make_chunk)
-        new = NewValue(tag, PLAIN, head, len(payload), cut.items, _chunked(base))
+        new = NewValue(tag, encoding, head, len(payload), cut.items, _chunked(base))
 
         def remembered(
             thread_version: ThreadVersion, stored: ChunkedValue, chunk_ranges: list[ChunkRange]
@@ -145,9 +148,15 @@ class ValueCodec:
 
         return Encoded(new, remembered)
 
-    def encode_record_part(self, value: Any) -> NewValue | InlineValue:
-        """Encode what is not a channel's: it stands in the record unless it is large."""
+    def encode_record_part(self, value: dict[str, Any]) -> NewValue | InlineValue:
+        """Encode a map that is not a channel's: it stands in the record unless it is large.
+
+        Raises:
+            SerializationError: The serializer does not know it, or reads it back as something else.
+        """
         tag, payload = serializer.dumps(self._serde, value)
+        if not self._read_back.is_map(value, tag, payload):
+            raise SerializationError("a map has been serialized to what is not read back as a map")
         if len(payload) <= MAX_RECORD_PART:
             return InlineValue(tag, payload)
         cut = bytes_diff.chunk_bytes(payload, len(payload), self._chunk_maker(None))
@@ -200,7 +209,7 @@ class ValueCodec:
         if isinstance(stored, ChunkedValue) or len(stored.payload) <= MAX_INHERITED_INLINE:
             return stored
         part = self._chunk_maker(thread_version)(stored.payload)
-        return Encoded(NewValue(stored.tag, PLAIN, b"", len(part.raw), [part]))
+        return Encoded(NewValue(stored.tag, stored.encoding, b"", len(part.raw), [part]))
 
     def remember(
         self, key: ChannelKey, made: Encoded, thread_version: ThreadVersion, kept: StoredResult
@@ -217,7 +226,7 @@ class ValueCodec:
         return payload if tag == "msgpack" else None
 
     def _loads_array(self, encoded: bytes) -> list[Any]:
-        values: list[Any] = serializer.loads(self._serde, "msgpack", encoded)
+        values: list[Any] = serializer.loads(self._serde, "msgpack", encoded, may_be_none=False)
         return values
 
     def _chunk_maker(self, thread_version: ThreadVersion | None) -> Callable[[bytes], NewChunk]:
@@ -271,7 +280,7 @@ class ValueCodec:
             DamagedError: The value is not what was stored.
         """
         if isinstance(stored, InlineValue):
-            return lambda: serializer.loads(self._serde, stored.tag, stored.payload)
+            return partial(self._loads, stored, stored.payload)
         cached = self._cache.get(key, thread_version)
         known = cached is not None and cached.stored == stored
         finish = self._of_messages(stored)
@@ -288,14 +297,19 @@ class ValueCodec:
             if stored.encoding == PLAIN and stored.size > MIN_CHUNKED:
                 self._cache.put(key, cached)
         body = cached.body
-        return lambda: serializer.loads(self._serde, stored.tag, stored.head + body)
+        return lambda: self._loads(stored, stored.head + body)
+
+    def _loads(self, stored: StoredValue, payload: bytes) -> Any:
+        return serializer.loads(
+            self._serde, stored.tag, payload, may_be_none=stored.encoding == NONE
+        )
 
     def _of_messages(self, stored: ChunkedValue) -> Callable[[list[Any]], Any] | None:
         """What makes a value of its messages; None if it is not rebuilt from messages."""
         if stored.encoding != MESSAGES or not self._by_message:
             return None
         if not stored.head:
-            return itemgetter(0)
+            return _only
         if delta_snapshot.inner_head(stored.head) == stored.head:
             return _unchanged
         wrapper = self._snapshot_format
@@ -309,21 +323,28 @@ class ValueCodec:
 
     def fetch_once(self, stored: StoredValue, snapshot: Snapshot) -> Callable[[], Any]:
         """The same for what is not to be remembered."""
-        return partial(serializer.loads, self._serde, stored.tag, snapshot.payload(stored))
+        return partial(self._loads, stored, snapshot.payload(stored))
 
     def load(self, stored: StoredValue, snapshot: Snapshot) -> Any:
         """A stored value of no channel."""
         return self.fetch_once(stored, snapshot)()
 
-    def load_map(self, stored: StoredValue, snapshot: Snapshot) -> Any:
+    def load_map(self, stored: StoredValue, snapshot: Snapshot, part: str) -> Any:
         """A stored value of no channel that has to be a map.
+
+        Args:
+            part: The part of the checkpoint that it is, for errors.
 
         Raises:
             DamagedError: It is something else.
+            DeserializationError: The serializer cannot read it.
         """
-        value = self.load(stored, snapshot)
-        if not isinstance(value, dict):
-            raise DamagedError(f"there is {type(value).__name__} where a map was stored")
+        try:
+            value = self.load(stored, snapshot)
+            if not isinstance(value, dict):
+                raise DamagedError(f"there is {type(value).__name__} where a map was stored")
+        except LmdbSaverError as error:
+            raise serializer.add_location(error, channel=part)  # noqa: B904
         return value
 
     def decode_cost(
@@ -338,6 +359,11 @@ class ValueCodec:
 
 def _unchanged(values: list[Any]) -> list[Any]:
     return values
+
+
+def _only(values: list[Any]) -> Any:
+    """The one message that there is."""
+    return serializer.sound(values[0], may_be_none=False)
 
 
 TEMPLATE_SPEEDUP = 6  # a rough weight: rebuilding a message from its image against decoding it

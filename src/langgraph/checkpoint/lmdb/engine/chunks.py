@@ -55,6 +55,8 @@ class InlineValue(NamedTuple):
     tag: str
     """The serialiser's name for the encoding of the payload."""
     payload: bytes
+    encoding: int = 0
+    """What the codec recorded about the payload; the engine only keeps it."""
 
     @property
     def size(self) -> int:
@@ -67,7 +69,7 @@ class ChunkedValue(NamedTuple):
 
     tag: str
     encoding: int
-    """What the cutter promised about the chunks; the engine only keeps it."""
+    """What the codec recorded about the payload; the engine only keeps it."""
     head: bytes
     size: int
     """Bytes of the whole payload."""
@@ -162,8 +164,10 @@ def stored_value(fields: Sequence[Any]) -> StoredValue:
         ValueError: They are not those of a value.
     """
     kinds = [*map(type, fields)] if type(fields) is list else []
-    if kinds == [str, bytes]:
-        return InlineValue(*fields)
+    if kinds == [str, bytes, int]:
+        inline = InlineValue(*fields)
+        if 0 <= inline.encoding <= envelope.MAX_NUMBER:
+            return inline
     if kinds == [str, int, bytes, int, int, bytes]:
         value = ChunkedValue(*fields)
         if (

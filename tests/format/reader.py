@@ -327,9 +327,9 @@ class Reader:
     def value(self, fields: list[Any]) -> list[str]:
         """Tag and payload of a value, the payload in hexadecimal digits; and "may be None" if the
         serializer read it back as None."""
-        if len(fields) == 3:
-            tag, payload, shape = fields
-            return [tag, payload.hex(), *self.shape(shape)]
+        if len(fields) in (2, 3):
+            tag, payload, *shape = fields
+            return [tag, payload.hex(), *(text for one in shape for text in self.shape(one))]
         tag, shape, head, size, depth, root = fields
         self.deepest = max(self.deepest, depth)
         level = runs(root)

@@ -29,6 +29,7 @@ from langgraph.checkpoint.lmdb.engine.chunks import (
     InlineValue,
     NewChunk,
     NewValue,
+    ShapedInline,
     digest,
 )
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError, SerializationError
@@ -129,7 +130,9 @@ class ValueCodec:
         tag, payload = serializer.dumps(self._serde, value)
         encoding = NONE if self._read_back.is_none(value, tag, payload) else PLAIN
         if len(payload) <= MAX_INLINE:
-            return Encoded(InlineValue(tag, payload, encoding))
+            return Encoded(
+                ShapedInline(tag, payload, encoding) if encoding else InlineValue(tag, payload)
+            )
         make_chunk = self._chunk_maker(None if base is None else base.thread_version)
         if len(payload) <= MIN_CHUNKED:
             return Encoded(NewValue(tag, encoding, b"", len(payload), [make_chunk(payload)]))

@@ -25,6 +25,8 @@ from langgraph.checkpoint.lmdb.format.ranges import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from typing_extensions import Self
+
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 MAX_CHUNK = 60_000
@@ -55,13 +57,29 @@ class InlineValue(NamedTuple):
     tag: str
     """The serialiser's name for the encoding of the payload."""
     payload: bytes
-    encoding: int = 0
-    """What the codec recorded about the payload; the engine only keeps it."""
+
+    @property
+    def encoding(self) -> int:
+        """As a chunked value's."""
+        return 0
 
     @property
     def size(self) -> int:
         """Bytes of the payload."""
         return len(self.payload)
+
+
+class ShapedInline(InlineValue):
+    """The same of a shape that is not 0, which is stored too."""
+
+    def __new__(cls, tag: str, payload: bytes, encoding: int) -> Self:
+        return tuple.__new__(cls, (tag, payload, encoding))
+
+    @property
+    def encoding(self) -> int:
+        """As a chunked value's."""
+        encoding: int = self[2]  # type: ignore[misc]
+        return encoding
 
 
 class ChunkedValue(NamedTuple):
@@ -164,10 +182,10 @@ def stored_value(fields: Sequence[Any]) -> StoredValue:
         ValueError: They are not those of a value.
     """
     kinds = [*map(type, fields)] if type(fields) is list else []
-    if kinds == [str, bytes, int]:
-        inline = InlineValue(*fields)
-        if 0 <= inline.encoding <= envelope.MAX_NUMBER:
-            return inline
+    if kinds == [str, bytes]:
+        return InlineValue(*fields)
+    if kinds == [str, bytes, int] and 0 < fields[2] <= envelope.MAX_NUMBER:
+        return ShapedInline(*fields)
     if kinds == [str, int, bytes, int, int, bytes]:
         value = ChunkedValue(*fields)
         if (

@@ -16,6 +16,7 @@ from langgraph.checkpoint.lmdb.codec import (
     messages,
     serializer,
 )
+from langgraph.checkpoint.lmdb.codec.hinting import PartMaker
 from langgraph.checkpoint.lmdb.codec.nones import ReadBack
 from langgraph.checkpoint.lmdb.codec.value_cache import (
     CachedBytes,
@@ -27,27 +28,20 @@ from langgraph.checkpoint.lmdb.codec.value_cache import (
 from langgraph.checkpoint.lmdb.engine.chunks import (
     ChunkedValue,
     InlineValue,
-    NewChunk,
     NewValue,
     ShapedInline,
-    digest,
 )
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError, SerializationError
-from langgraph.checkpoint.lmdb.format import envelope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterator
     from contextlib import AbstractContextManager
 
+    from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
     from langgraph.checkpoint.lmdb.codec.value_cache import CachedValue, CacheKey, ChannelKey
-    from langgraph.checkpoint.lmdb.engine.chunks import (
-        DedupCache,
-        StoredResult,
-        StoredValue,
-        ThreadVersion,
-    )
+    from langgraph.checkpoint.lmdb.engine.chunks import StoredResult, StoredValue, ThreadVersion
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
 
@@ -76,6 +70,8 @@ class ParentValue:
     stored: StoredValue | None
     snapshot: Callable[[], AbstractContextManager[Snapshot]]
     """Opens the store, to read what is not remembered of the value."""
+    siblings: Collection[str] = ()
+    """The channels of the parent, in whose values the same content may be."""
 
 
 @dataclass(slots=True)
@@ -133,21 +129,22 @@ class ValueCodec:
             return Encoded(
                 ShapedInline(tag, payload, encoding) if encoding else InlineValue(tag, payload)
             )
-        make_chunk = self._chunk_maker(None if base is None else base.thread_version)
+        make_chunk = self._chunk_maker(key, base)
         if len(payload) <= MIN_CHUNKED:
             return Encoded(NewValue(tag, encoding, b"", len(payload), [make_chunk(payload)]))
         head, body = chunking.split_header(tag, payload)
         cached = self._cached_bytes(key, base)
         if cached is None:
-            cut = bytes_diff.chunk_bytes(body, len(payload), make_chunk)
+            cut = bytes_diff.chunk_bytes(head, body, make_chunk)
         else:
-            cut = bytes_diff.diff_chunks(cached, body, len(payload), make_chunk)
+            cut = bytes_diff.diff_chunks(cached, head, body, make_chunk)
         new = NewValue(tag, encoding, head, len(payload), cut.items, _chunked(base))
+        hinted = self._hinted(cached)
 
         def remembered(
             thread_version: ThreadVersion, stored: ChunkedValue, chunk_ranges: list[ChunkRange]
         ) -> CachedValue:
-            return CachedBytes(thread_version, stored, chunk_ranges, body, cut.ends)
+            return CachedBytes(thread_version, stored, chunk_ranges, body, cut.ends, hinted)
 
         return Encoded(new, remembered)
 
@@ -162,8 +159,9 @@ class ValueCodec:
             raise SerializationError("a map has been serialized to what is not read back as a map")
         if len(payload) <= MAX_RECORD_PART:
             return InlineValue(tag, payload)
-        cut = bytes_diff.chunk_bytes(payload, len(payload), self._chunk_maker(None))
-        return NewValue(tag, PLAIN, b"", len(payload), cut.items)
+        head, body = chunking.split_header(tag, payload)
+        cut = bytes_diff.chunk_bytes(head, body, PartMaker(self._dedup_cache, self._level, None))
+        return NewValue(tag, PLAIN, head, len(payload), cut.items)
 
     def _encode_messages(
         self, key: ChannelKey, value: Any, base: ParentValue | None
@@ -180,12 +178,8 @@ class ValueCodec:
         ):
             return None
         values: list[Any] = [value] if single else value
-        found = message_list.encode(
-            values,
-            self._cached_messages(key, base, wrapped=wrapped),
-            self._dumps_array,
-            self._chunk_maker(None if base is None else base.thread_version),
-        )
+        cached = self._cached_messages(key, base, wrapped=wrapped)
+        found = message_list.encode(values, cached, self._dumps_array, self._chunk_maker(key, base))
         if found is None:
             return None
         head = b"" if single else chunking.array_header(len(values))
@@ -195,12 +189,13 @@ class ValueCodec:
             head = wrapper.head(len(head) + found.length) + head
         size = len(head) + found.length
         new = NewValue("msgpack", MESSAGES, head, size, found.items, _chunked(base))
+        hinted = self._hinted(cached)
 
         def remembered(
             thread_version: ThreadVersion, stored: ChunkedValue, chunk_ranges: list[ChunkRange]
         ) -> CachedValue:
             return CachedMessages(
-                thread_version, stored, chunk_ranges, found.elements, found.list_fingerprint
+                thread_version, stored, chunk_ranges, found.elements, found.list_fingerprint, hinted
             )
 
         return Encoded(new, remembered)
@@ -211,7 +206,7 @@ class ValueCodec:
         """A parent's value, as its child has it."""
         if isinstance(stored, ChunkedValue) or len(stored.payload) <= MAX_INHERITED_INLINE:
             return stored
-        part = self._chunk_maker(thread_version)(stored.payload)
+        part = PartMaker(self._dedup_cache, self._level, thread_version)(stored.payload)
         return Encoded(NewValue(stored.tag, stored.encoding, b"", len(part.raw), [part]))
 
     def remember(
@@ -232,19 +227,22 @@ class ValueCodec:
         values: list[Any] = serializer.loads(self._serde, "msgpack", encoded, may_be_none=False)
         return values
 
-    def _chunk_maker(self, thread_version: ThreadVersion | None) -> Callable[[bytes], NewChunk]:
-        """Makes parts; those that the thread seems to have are not compressed in vain."""
+    def _chunk_maker(self, key: ChannelKey, base: ParentValue | None) -> PartMaker:
+        if base is None:
+            return PartMaker(self._dedup_cache, self._level, None)
+        thread_version, channels = base.thread_version, base.siblings
 
-        def make_chunk(raw: bytes) -> NewChunk:
-            mark = digest(raw)
-            if (
-                thread_version is not None
-                and self._dedup_cache.get(thread_version, mark) is not None
-            ):
-                return NewChunk(raw, mark, None)
-            return NewChunk(raw, mark, envelope.pack(raw, self._level))
+        def remembered() -> Iterator[CachedValue]:
+            for channel in channels:
+                cached = self._cache.get(key._replace(channel=channel), thread_version)
+                if cached is not None:
+                    yield cached
 
-        return make_chunk
+        return PartMaker(self._dedup_cache, self._level, thread_version, remembered)
+
+    def _hinted(self, cached: CachedValue | None) -> int | None:
+        """What a layout says of hints that is made from another one, or of new parts alone."""
+        return self._dedup_cache.losses if cached is None else cached.hinted
 
     def _cached_bytes(self, key: ChannelKey, base: ParentValue | None) -> CachedBytes | None:
         if base is None:

@@ -19,18 +19,23 @@ from langgraph.checkpoint.lmdb.format.ranges import (
     decode_ranges,
     each_chunk,
     encode_ranges,
+    follows,
     total,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
     from typing_extensions import Self
 
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 MAX_CHUNK = 60_000
 """Bytes of a chunk before compression: with its envelope it stays below 64 KiB."""
+MIN_SHARED = 64
+"""Bytes of a part below which it is shared only where it follows on the part before: a value that
+named one which stands elsewhere would be in more pieces, and no smaller."""
 MAX_VALUE = (1 << 32) - 1
 """Bytes of a value: as many as msgpack can count."""
 MAX_CHUNKS = 1 << 20
@@ -39,9 +44,6 @@ MAX_RANGES = 48
 """Runs that a value may name directly; beyond that they are grouped into nodes."""
 _GROUP_AIM = 16
 _MAX_DEPTH = 8
-
-
-_MAX_SEGMENTS = 10_000
 
 
 class ThreadVersion(NamedTuple):
@@ -113,44 +115,6 @@ class NewChunk:
 def digest(data: bytes) -> bytes:
     """Sixteen bytes that stand for a part's content."""
     return blake2b(data, digest_size=16).digest()
-
-
-class DedupCache:
-    """Where the parts are that threads stored last, and where their arenas end. Different channels,
-    namespaces and pending writes of a thread often get the same content.
-
-    Hints need not be true: whoever follows one compares what is there. They end with the
-    generation of the thread, so that none leads to chunks which it keeps for others only.
-
-    Args:
-        limit: How many to keep.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._found: dict[tuple[ThreadVersion, bytes], ChunkRange] = {}
-        self._ends: dict[tuple[ThreadVersion, int], int] = {}
-
-    def get(self, thread_version: ThreadVersion, part: bytes) -> ChunkRange | None:
-        """Where a thread may have the part of this digest."""
-        return self._found.get((thread_version, part))
-
-    def put(self, thread_version: ThreadVersion, part: bytes, chunk_range: ChunkRange) -> None:
-        """Say where a thread has a part."""
-        if len(self._found) >= self._limit:
-            self._found.clear()
-        if self._limit:
-            self._found[thread_version, part] = chunk_range
-
-    def next_in(self, thread_version: ThreadVersion, segment: int) -> int | None:
-        """The number that the next chunk of an arena may have."""
-        return self._ends.get((thread_version, segment))
-
-    def put_next(self, thread_version: ThreadVersion, segment: int, number: int) -> None:
-        """Say which number is free in an arena."""
-        if len(self._ends) >= _MAX_SEGMENTS:
-            self._ends.clear()
-        self._ends[thread_version, segment] = number
 
 
 @dataclass(slots=True)
@@ -234,10 +198,12 @@ class ChunkWriter:
         self._dedup_cache.put_next(self._thread_version, segment, seq + 1)
         return ChunkRange(self._thread, segment, seq, 1)
 
-    def _find_or_append(self, segment: int, part: NewChunk) -> ChunkRange:
-        """The chunk of a part: one that the thread has, or else a new one."""
+    def _find_or_append(
+        self, segment: int, part: NewChunk, ranges: Sequence[ChunkRange]
+    ) -> ChunkRange:
+        """The chunk of a part, behind others: one that the thread has, or else a new one."""
         hint = self._dedup_cache.get(self._thread_version, part.digest)
-        if hint is not None:
+        if hint is not None and (len(part.raw) >= MIN_SHARED or follows(ranges, hint)):
             key = keys.segment(hint.owner, hint.segment) + keys.number(hint.start)
             record = self._writer.get(key)
             if record is not None and envelope.unseal(key, record, MAX_CHUNK) == part.raw:
@@ -246,7 +212,8 @@ class ChunkWriter:
         if packed is None:
             packed = envelope.pack(part.raw, self._level)
         chunk_range = self.append(segment, packed)
-        self._dedup_cache.put(self._thread_version, part.digest, chunk_range)
+        if hint is None or len(part.raw) >= MIN_SHARED:
+            self._dedup_cache.put(self._thread_version, part.digest, chunk_range)
         return chunk_range
 
     def store(self, value: NewValue, segment: int) -> StoredResult:
@@ -266,7 +233,11 @@ class ChunkWriter:
         for item in value.items:
             append_merged(
                 ranges,
-                (item if isinstance(item, ChunkRange) else self._find_or_append(segment, item),),
+                (
+                    item
+                    if isinstance(item, ChunkRange)
+                    else self._find_or_append(segment, item, ranges),
+                ),
             )
         chunk_ranges = ranges
         depth = 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
+
 from langgraph.checkpoint.lmdb.engine import (
     channel_history,
     checkpoints,
@@ -17,7 +19,6 @@ from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Versi
 from langgraph.checkpoint.lmdb.engine.chunks import (
     ChunkedValue,
     ChunkWriter,
-    DedupCache,
     InlineValue,
     NewValue,
     StoredResult,

@@ -137,7 +137,12 @@ def _encode(
     base = None
     if parent_state.thread_version is not None:
         snapshot = partial(session.snapshot_of, ref.thread_id, parent_state.thread_version)
-        base = ParentValue(parent_state.thread_version, parent_state.values.get(channel), snapshot)
+        base = ParentValue(
+            parent_state.thread_version,
+            parent_state.values.get(channel),
+            snapshot,
+            parent_state.values,
+        )
     try:
         return session.codec.encode(key, value, base)
     except LmdbSaverError as error:

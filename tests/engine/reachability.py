@@ -212,7 +212,7 @@ def _read(everything: dict[bytes, bytes]) -> _Walk:
 def _need(walk: _Walk, key: bytes, values: list[Any]) -> None:
     thread, _ = _number(key, 1)
     for value in values:
-        if len(value) == 2:
+        if len(value) < 6:
             continue
         _, _, _, size, depth, root = value
         assert size > 0

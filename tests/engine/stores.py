@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import HumanMessage
+from pydantic import RootModel
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from tests.saver.values import words
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 NOW = 1_750_000_000.0
 LONG = "i" * 300
+
+
+class Nothing(RootModel[str | None]):
+    """What JsonPlusSerializer reads back as None if it holds None."""
 
 
 class Clock:
@@ -100,5 +105,6 @@ def fill(kv: KeyValueStore) -> LmdbSaver:
     saver.put_writes(config("early", "", "0001"), [("x", "z" * 2000)], "task")
     edited(saver, "edited")
     saver.set_ttl("copy", 60.0)
-    put(saver, config("a", "", "0003"), "0003b", {"n": "another branch"})
+    branch = {"n": "another branch", "none": None, "nothing": Nothing(None)}
+    put(saver, config("a", "", "0003"), "0003b", branch)
     return saver

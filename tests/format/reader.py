@@ -325,11 +325,12 @@ class Reader:
         return channels
 
     def value(self, fields: list[Any]) -> list[str]:
-        """Tag and payload of a value, the payload in hexadecimal digits."""
-        if len(fields) == 2:
-            tag, payload = fields
-            return [tag, payload.hex()]
-        tag, _, head, size, depth, root = fields
+        """Tag and payload of a value, the payload in hexadecimal digits; and "may be None" if the
+        serializer read it back as None."""
+        if len(fields) in (2, 3):
+            tag, payload, *shape = fields
+            return [tag, payload.hex(), *(text for one in shape for text in self.shape(one))]
+        tag, shape, head, size, depth, root = fields
         self.deepest = max(self.deepest, depth)
         level = runs(root)
         for _ in range(depth):
@@ -337,7 +338,13 @@ class Reader:
         payload = head + b"".join(self.chunks(level))
         if len(payload) != size:
             raise UnreadableError(f"a value has {len(payload)} bytes, not {size}")
-        return [tag, payload.hex()]
+        return [tag, payload.hex(), *self.shape(shape)]
+
+    def shape(self, shape: int) -> list[str]:
+        """What a shape says of how a value is read."""
+        if shape not in (0, 1, 2):
+            raise UnreadableError(f"a value has shape {shape}")
+        return ["may be None"] if shape == 2 else []
 
     def chunks(self, named: Runs) -> list[bytes]:
         """The payloads of chunks."""

@@ -26,8 +26,10 @@ def filled(path: Path) -> Path:
 
 
 def loaded(saver: LmdbSaver, value: list[str]) -> Any:
-    tag, payload = value
-    return saver.serde.loads_typed((tag, bytes.fromhex(payload)))
+    tag, payload, *encoding = value
+    found = saver.serde.loads_typed((tag, bytes.fromhex(payload)))
+    assert found is not None or encoding == ["may be None"]
+    return found
 
 
 def assert_same(found: dict[str, Any], saver: LmdbSaver) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import operator
 import threading
 from collections import Counter
+from random import Random
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import pytest
+from langchain_core.messages import HumanMessage
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
 from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
+from tests.engine import reachability
 from tests.graphs.driving import AsyncDriver, Drive, Driver, at_thread, facts, story
 
 if TYPE_CHECKING:
@@ -134,3 +139,35 @@ def test_a_failed_thread_may_be_pruned_before_it_goes_on(
         assert driver.invoke(None) == {"done": [0, 1, 2, 3]}
         assert driver.invoke(None, at_thread("copy")) == {"done": [0, 1, 2, 3]}
     assert ran == {0: 3, 1: 1, 2: 1}
+
+
+class Album(TypedDict):
+    messages: Annotated[list[Any], operator.add]
+    seen: Annotated[list[int], operator.add]
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+def test_tasks_that_are_sent_the_whole_state_add_little(reopened: bool) -> None:
+    """Three tasks a turn carry all pictures so far; each picture is stored once."""
+    rng = Random(1)
+    builder = StateGraph(Album)
+    builder.add_node("look", lambda album: {"seen": [len(album["messages"])]})
+    builder.add_conditional_edges(
+        START,
+        lambda album: [Send("look", {**album, "item": n}) for n in range(3)],
+        ["look"],
+    )
+    kv = MemoryStore()
+    graph = builder.compile(checkpointer=LmdbSaver.on(kv))
+    pictures = 0
+    for turn in range(8):
+        if reopened:
+            graph = builder.compile(checkpointer=LmdbSaver.on(kv))
+        data = base64.b64encode(rng.randbytes(60_000)).decode()
+        url = {"url": f"data:image/png;base64,{data}"}
+        picture = HumanMessage([{"type": "image_url", "image_url": url}], id=f"{turn}")
+        graph.invoke({"messages": [picture], "seen": []}, at_thread("t"))
+        pictures += len(data)
+    assert len(graph.get_state(at_thread("t")).values["seen"]) == 24
+    assert reachability.stored_bytes(kv) < pictures
+    reachability.check(kv)

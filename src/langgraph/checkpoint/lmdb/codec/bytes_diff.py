@@ -29,14 +29,14 @@ class Cut:
     """Where each part ends in the body."""
 
 
-def chunk_bytes(body: bytes, size: int, make_chunk: Callable[[bytes], NewChunk]) -> Cut:
-    """Cut the body of a payload of `size` bytes."""
-    parts = chunking.split_chunks(body, size)
+def chunk_bytes(head: bytes, body: bytes, make_chunk: Callable[[bytes], NewChunk]) -> Cut:
+    """Cut the body of a payload."""
+    parts = chunking.split_chunks(head, body)
     return Cut(list(map(make_chunk, parts)), ends_of(parts))
 
 
 def diff_chunks(
-    cached: CachedBytes, body: bytes, size: int, make_chunk: Callable[[bytes], NewChunk]
+    cached: CachedBytes, head: bytes, body: bytes, make_chunk: Callable[[bytes], NewChunk]
 ) -> Cut:
     """Cut a payload's body so that it shares what it can with an older one.
 
@@ -45,7 +45,8 @@ def diff_chunks(
 
     Args:
         layout: The older body.
-        size: Bytes of the whole payload.
+        head: What stands before the new one.
+        body: The new one.
         make: Makes a part of bytes.
     """
     old, ends = cached.body, cached.ends
@@ -69,7 +70,7 @@ def diff_chunks(
             old[a:b]: chunk_range
             for (a, b), chunk_range in zip(pairwise(edges), where, strict=True)
         }
-    parts = chunking.split_chunks(body[start:stop], size)
+    parts = chunking.split_chunks(head, body, start, stop, is_element=start == len(old))
     middle = [replaced.get(part) or make_chunk(part) for part in parts]
     shift = len(body) - len(old)
     items: list[ChunkRange | NewChunk] = [

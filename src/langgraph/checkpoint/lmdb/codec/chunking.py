@@ -7,6 +7,9 @@ from functools import cache
 
 import msgpack
 
+from langgraph.checkpoint.lmdb.codec import nesting
+from langgraph.checkpoint.lmdb.engine.chunks import MIN_SHARED
+
 SMALL_PART = 512
 """A part below this many bytes is joined with the next one while they are being replaced."""
 
@@ -24,37 +27,58 @@ def _pattern(least: int) -> re.Pattern[bytes]:
 
 
 def _min_chunk_size(size: int) -> int:
-    """The least bytes of a part in a payload of `size` bytes: 1 KiB up to 4 MiB, so that a value
-    and a pending write to it are cut alike; then more, up to 8 KiB, so that there are fewer."""
+    """The least bytes of a part of what has `size` bytes: 1 KiB up to 4 MiB; then more, up to
+    8 KiB, so that there are fewer."""
     least = 1024
     while least < 8192 and size > least << 12:
         least *= 2
     return least
 
 
-def split_chunks(body: bytes, size: int) -> list[bytes]:
-    """Cut bytes that belong to a payload of `size` bytes; the parts joined are the bytes."""
-    return _pattern(_min_chunk_size(size)).findall(body)
+def split_chunks(
+    head: bytes, body: bytes, start: int = 0, stop: int | None = None, *, is_element: bool = False
+) -> list[bytes]:
+    """Cut the body of a value; the parts joined are the bytes.
+
+    Args:
+        head: The head of the value, see `split_header`; empty if it is not msgpack.
+        body: The rest of the value.
+        start: The first byte to be cut.
+        stop: The byte behind the last one to be cut.
+        is_element: Whether an element of the value is known to begin at `start`.
+    """
+    end = len(body) if stop is None else stop
+    if end - start < nesting.NESTED:
+        return _cut(body[start:end], len(body))
+    parts: list[bytes] = []
+    for stretch in nesting.stretches(head, body, start if is_element else 0, start):
+        if stretch.start >= end:
+            break
+        piece = body[max(stretch.start, start) : min(stretch.stop, end)]
+        if piece:
+            parts += [piece] if stretch.whole else _cut(piece, stretch.stop - stretch.start)
+    return parts
+
+
+def cut_message(raw: bytes) -> list[bytes]:
+    """Cut an encoded message, as it is cut wherever it is nested."""
+    return [raw] if len(raw) <= nesting.LARGE else split_chunks(array_header(1), raw)
+
+
+def _cut(piece: bytes, size: int) -> list[bytes]:
+    """Cut bytes that belong to `size` bytes which are cut by themselves."""
+    parts = _pattern(_min_chunk_size(size)).findall(piece)
+    if len(parts) > 1 and len(parts[-1]) < MIN_SHARED:
+        parts[-2:] = [parts[-2] + parts[-1]]
+    return parts
 
 
 def split_header(tag: str, payload: bytes) -> tuple[bytes, bytes]:
     """Take the length in front of a msgpack container or text off, which changes with any edit."""
     if tag != "msgpack" or not payload:
         return b"", payload
-    first = payload[0]
-    size = _HEADS.get(first, 0)
-    if 0x80 <= first <= 0xBF:  # fixmap, fixarray, fixstr
-        size = 1
+    size = nesting.HEADS.get(payload[0], 0)
     return payload[:size], payload[size:]
-
-
-_HEADS = {
-    0xC4: 2, 0xC5: 3, 0xC6: 5,  # bin
-    0xC7: 3, 0xC8: 4, 0xC9: 6,  # ext: length and type
-    0xD9: 2, 0xDA: 3, 0xDB: 5,  # str
-    0xDC: 3, 0xDD: 5,  # array
-    0xDE: 3, 0xDF: 5,  # map
-}  # fmt: skip
 
 
 def elements(encoded: bytes) -> list[bytes]:

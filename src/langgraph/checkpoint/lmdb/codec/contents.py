@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
 from langgraph.checkpoint.lmdb.codec import serializer
-from langgraph.checkpoint.lmdb.engine.chunks import InlineValue, digest
+from langgraph.checkpoint.lmdb.codec.nones import ReadBack
+from langgraph.checkpoint.lmdb.engine.chunks import InlineValue, digest, inline_value
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import CipherProtocol, SerializerProtocol
 
     from langgraph.checkpoint.lmdb.codec.value_cache import CachedBytes
 
+PLAIN, MESSAGES, NONE = 0, 1, 2
+"""Encodings of values: any bytes; messages that each begin a chunk; or any bytes that the
+serializer read back as None when the value was put."""
+
 Content: TypeAlias = InlineValue
-"""Tag and payload, not encrypted."""
+"""Tag, payload and encoding of a value that is not encrypted."""
 
 
 class Contents:
@@ -38,6 +43,7 @@ class Contents:
             and type(serde).loads_typed is EncryptedSerializer.loads_typed
         ):
             self._serde, self._cipher = serde.serde, serde.cipher
+        self._read_back = ReadBack(self._serde)
 
     def of(self, value: Any) -> Content:
         """Return the content of a value.
@@ -45,14 +51,16 @@ class Contents:
         Raises:
             SerializationError: The serializer does not know it, or a part of it.
         """
-        return Content(*serializer.dumps(self._serde, value))
+        tag, payload = serializer.dumps(self._serde, value)
+        encoding = NONE if self._read_back.is_none(value, tag, payload) else PLAIN
+        return inline_value(tag, payload, encoding)
 
     def seal(self, content: Content) -> InlineValue:
         """Return tag and payload as they are stored."""
         if self._cipher is None:
             return content
         name, encrypted = self._cipher.encrypt(content.payload)
-        return InlineValue(f"{content.tag}+{name}", encrypted)
+        return inline_value(f"{content.tag}+{name}", encrypted, content.encoding)
 
     def can_be(self, content: Content, tag: str, size: int) -> bool:
         """Return whether a stored value may have this content, by its tag and size alone."""
@@ -64,11 +72,14 @@ class Contents:
 
     def is_of(self, content: Content, cached: CachedBytes) -> bool:
         """Return whether the value of a layout has this content."""
+        stored = cached.stored
+        if stored.encoding != content.encoding:
+            return False
         if self._cipher is None:
             return cached.holds(content)
         if cached.mark is None:
-            stored = cached.stored
-            cached.mark = self.mark(self._open(InlineValue(stored.tag, stored.head + cached.body)))
+            sealed = inline_value(stored.tag, stored.head + cached.body, stored.encoding)
+            cached.mark = self.mark(self._open(sealed))
         return cached.mark == self.mark(content)
 
     def mark(self, content: Content | None) -> bytes | None:
@@ -85,5 +96,7 @@ class Contents:
             return stored
         tag, _, name = stored.tag.partition("+")
         with suppress(Exception):  # a cipher may raise anything for what another key encrypted
-            return Content(tag, self._cipher.decrypt(name, stored.payload)) if name else None
+            if name:
+                payload = self._cipher.decrypt(name, stored.payload)
+                return inline_value(tag, payload, stored.encoding)
         return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from contextlib import AbstractContextManager
 
     from langgraph.checkpoint.lmdb.codec.value_cache import CachedValue
@@ -31,6 +31,8 @@ class ParentValue:
     stored: StoredValue | None
     snapshot: Callable[[], AbstractContextManager[Snapshot]]
     """Opens the store, to read what is not remembered of the value."""
+    siblings: Collection[str] = ()
+    """The channels of the parent, in whose values the same content may be."""
 
 
 @dataclass(slots=True)

@@ -28,8 +28,6 @@ _SEARCHED = 16
 looked for: a short list beside a long one is a write that adds to it, and not an edit of it."""
 _MANY = 100
 """Messages that are rebuilt without the garbage collector: a thousand objects, say."""
-LARGE = 8192
-"""Bytes of an encoded message from which on it is cut into several parts."""
 
 
 @dataclass(slots=True)
@@ -130,7 +128,7 @@ def encode(
             elements.append(old[place])
             continue
         raw = next(raws)
-        parts = [make_chunk(part) for part in _parts(raw)]
+        parts = [make_chunk(part) for part in chunking.cut_message(raw)]
         items += [replaced.find(part.digest) or part for part in parts]
         mark = parts[0].digest if len(parts) == 1 else digest(raw)
         elements.append(
@@ -190,8 +188,10 @@ class _Replaced:
         self._parts: dict[bytes, ChunkRange] = {}
         for index, element in enumerate(elements, first):
             if element.parts > 1 and element.raw is not None and cached is not None:
-                where = ranges.each_chunk(_ranges_of(cached, index))
-                self._parts.update(zip(map(digest, _parts(element.raw)), where, strict=True))
+                parts = chunking.cut_message(element.raw)
+                if len(parts) == element.parts:  # else another release cut it
+                    where = ranges.each_chunk(_ranges_of(cached, index))
+                    self._parts.update(zip(map(digest, parts), where, strict=True))
 
     def find(self, mark: bytes) -> ChunkRange | None:
         """Where a part with this digest is stored."""
@@ -201,10 +201,6 @@ class _Replaced:
             if ranges.total(where) == 1:
                 return where[0]
         return self._parts.get(mark)
-
-
-def _parts(raw: bytes) -> list[bytes]:
-    return [raw] if len(raw) <= LARGE else chunking.split_chunks(raw, len(raw))
 
 
 def read(

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
-_MSGPACK_NIL = b"\xc0"
 _MAX_DEPTH = 50
 
 
@@ -37,11 +36,14 @@ def dumps(serde: SerializerProtocol, value: Any) -> tuple[str, bytes]:
     return tag, bytes(payload)
 
 
-def loads(serde: SerializerProtocol, tag: str, payload: bytes) -> Any:
-    """Deserialise a value.
+def loads(serde: SerializerProtocol, tag: str, payload: bytes, *, may_be_none: bool) -> Any:
+    """Deserialize a value.
+
+    Args:
+        may_be_none: Whether None is what the serializer read when the value was put.
 
     Raises:
-        DeserializationError: The serialiser fails, or makes nothing of something.
+        DeserializationError: The serializer fails, or returns None where that is not right.
     """
     try:
         value = serde.loads_typed((tag, payload))
@@ -51,8 +53,17 @@ def loads(serde: SerializerProtocol, tag: str, payload: bytes) -> Any:
         raise DeserializationError(
             f"a stored value cannot be deserialised: {type(error).__name__}: {error}"
         ) from error
-    if value is None and tag == "msgpack" and payload != _MSGPACK_NIL:
-        raise DeserializationError("a stored value was deserialised to None, which it is not")
+    return sound(value, may_be_none=may_be_none)
+
+
+def sound(value: Any, *, may_be_none: bool) -> Any:
+    """Return a value that was read.
+
+    Raises:
+        DeserializationError: It is None where that is not right.
+    """
+    if value is None and not may_be_none:
+        raise DeserializationError("a stored value is read back as None, and was not when put")
     return value
 
 

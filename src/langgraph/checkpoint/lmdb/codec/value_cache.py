@@ -1,6 +1,7 @@
 """What is remembered of the values last seen: which parts they have, and where these are stored.
 
-A layout is never changed once others can see it, but for what it learns of its own elements.
+A layout is never changed once others can see it, but for what it learns of its own elements, and
+for whether its parts are hinted.
 Everything here can be forgotten at any time; it is then read from the store again.
 """
 
@@ -68,6 +69,9 @@ class CachedBytes:
             and value.payload.endswith(self.body)
         )
 
+    hinted: int | None = None
+    """The losses of hints when all its parts were hinted; None if they were not."""
+
     @property
     def size(self) -> int:
         return len(self.body) + 40 * len(self.ends) + 500
@@ -114,6 +118,8 @@ class CachedMessages:
     elements: list[CachedMessage]
     list_fingerprint: ListFingerprint | None = None
     """Of a list that was put, whose elements have nothing more to learn."""
+    hinted: int | None = None
+    """The losses of hints when all its parts were hinted; None if they were not."""
 
     def current_fingerprint(self) -> ListFingerprint:
         """What is known of the elements now."""

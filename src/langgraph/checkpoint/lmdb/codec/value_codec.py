@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -16,8 +15,10 @@ from langgraph.checkpoint.lmdb.codec import (
     messages,
     serializer,
 )
-from langgraph.checkpoint.lmdb.codec.contents import Contents
+from langgraph.checkpoint.lmdb.codec.contents import MESSAGES, NONE, PLAIN, Contents
 from langgraph.checkpoint.lmdb.codec.encoded import Encoded
+from langgraph.checkpoint.lmdb.codec.hinting import PartMaker
+from langgraph.checkpoint.lmdb.codec.nones import ReadBack
 from langgraph.checkpoint.lmdb.codec.value_cache import (
     CachedBytes,
     CachedMessages,
@@ -28,15 +29,12 @@ from langgraph.checkpoint.lmdb.codec.value_cache import (
 from langgraph.checkpoint.lmdb.engine.chunks import (
     ChunkedValue,
     InlineValue,
-    NewChunk,
     NewValue,
-    digest,
 )
-from langgraph.checkpoint.lmdb.errors import DamagedError
-from langgraph.checkpoint.lmdb.format import envelope
+from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError, SerializationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
@@ -45,11 +43,12 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.codec.message_list import Source
     from langgraph.checkpoint.lmdb.codec.value_cache import CachedValue, CacheKey, ChannelKey
     from langgraph.checkpoint.lmdb.engine.chunks import (
-        DedupCache,
+        NewChunk,
         StoredResult,
         StoredValue,
         ThreadVersion,
     )
+    from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
 
@@ -64,9 +63,6 @@ MIN_CHUNKED = 1024
 MAX_RECORD_PART = 16384
 """Bytes of a checkpoint's metadata up to which they stand in its record; likewise for the rest of
 it but channels."""
-
-PLAIN, MESSAGES = 0, 1
-"""Shapes of chunked values: any bytes, or messages that each begin a chunk."""
 
 
 class ValueCodec:
@@ -85,6 +81,7 @@ class ValueCodec:
         self._dedup_cache = dedup_cache
         self._serde = serde
         self._contents = Contents(serde)
+        self._read_back = ReadBack(serde)
         self._level = level
         self._cache = ValueCache(cache_size)
         self._by_message = type(serde) is JsonPlusSerializer and not getattr(
@@ -122,33 +119,41 @@ class ValueCodec:
         if cached is not None and cached.stored == stored and self._contents.is_of(content, cached):
             return Encoded(cached.stored, lambda *_: cached, again)
         value, mark = self._contents.seal(content), self._contents.mark(content)
-        tag, payload = value
+        tag, payload, encoding = value.tag, value.payload, value.encoding
         if len(payload) <= MAX_INLINE:
             return Encoded(value, None, again)
-        make_chunk = self._chunk_maker(base)
+        make_chunk = self._chunk_maker(key, base)
         if len(payload) <= MIN_CHUNKED:
-            return Encoded(*_in_one_part(tag, make_chunk(payload), mark), again)
+            return Encoded(*_in_one_part(tag, encoding, make_chunk(payload), mark), again)
         head, body = chunking.split_header(tag, payload)
         if cached is None:
-            cut = bytes_diff.chunk_bytes(body, len(payload), make_chunk)
+            cut = bytes_diff.chunk_bytes(head, body, make_chunk)
         else:
-            cut = bytes_diff.diff_chunks(cached, body, len(payload), make_chunk)
-        new = NewValue(tag, PLAIN, head, len(payload), cut.items, _chunked(base))
+            cut = bytes_diff.diff_chunks(cached, head, body, make_chunk)
+        new = NewValue(tag, encoding, head, len(payload), cut.items, _chunked(base))
+        hinted = self._hinted(cached)
 
         def remembered(
             thread_version: ThreadVersion, stored: ChunkedValue, chunk_ranges: list[ChunkRange]
         ) -> CachedValue:
-            return CachedBytes(thread_version, stored, chunk_ranges, body, cut.ends, mark)
+            return CachedBytes(thread_version, stored, chunk_ranges, body, cut.ends, mark, hinted)
 
         return Encoded(new, remembered, again)
 
-    def encode_record_part(self, value: Any) -> NewValue | InlineValue:
-        """Encode what is not a channel's: it stands in the record unless it is large."""
+    def encode_record_part(self, value: dict[str, Any]) -> NewValue | InlineValue:
+        """Encode a map that is not a channel's: it stands in the record unless it is large.
+
+        Raises:
+            SerializationError: The serializer does not know it, or reads it back as something else.
+        """
         tag, payload = serializer.dumps(self._serde, value)
+        if not self._read_back.is_map(value, tag, payload):
+            raise SerializationError("a map has been serialized to what is not read back as a map")
         if len(payload) <= MAX_RECORD_PART:
             return InlineValue(tag, payload)
-        cut = bytes_diff.chunk_bytes(payload, len(payload), self._chunk_maker(None))
-        return NewValue(tag, PLAIN, b"", len(payload), cut.items)
+        head, body = chunking.split_header(tag, payload)
+        cut = bytes_diff.chunk_bytes(head, body, PartMaker(self._dedup_cache, self._level, None))
+        return NewValue(tag, PLAIN, head, len(payload), cut.items)
 
     def _encode_messages(
         self, key: ChannelKey, value: Any, base: ParentValue | None
@@ -172,7 +177,7 @@ class ValueCodec:
     ) -> Encoded | None:
         """Encode one message, a list of messages, or a wrapped list; None if that fails."""
         cached = self._cached_messages(key, base, wrapped=wrapped)
-        found = message_list.encode(source, cached, self._chunk_maker(base))
+        found = message_list.encode(source, cached, self._chunk_maker(key, base))
         if found is None:
             return None
         head = b"" if single else chunking.array_header(len(found.elements))
@@ -197,14 +202,16 @@ class ValueCodec:
                 cached.ranges,
                 found.elements,
                 found.list_fingerprint,
+                cached.hinted,
             )
             return Encoded(same.stored, lambda *_: same, again)
+        hinted = self._hinted(cached)
 
         def remembered(
             thread_version: ThreadVersion, stored: ChunkedValue, chunk_ranges: list[ChunkRange]
         ) -> CachedValue:
             return CachedMessages(
-                thread_version, stored, chunk_ranges, found.elements, found.list_fingerprint
+                thread_version, stored, chunk_ranges, found.elements, found.list_fingerprint, hinted
             )
 
         return Encoded(new, remembered, again)
@@ -219,9 +226,9 @@ class ValueCodec:
         again = again or partial(self.inherit, stored)
         if isinstance(stored, ChunkedValue) or len(stored.payload) <= MAX_INHERITED_INLINE:
             return Encoded(stored, None, again)
-        return Encoded(
-            *_in_one_part(stored.tag, self._chunk_maker(base)(stored.payload), None), again
-        )
+        thread_version = None if base is None else base.thread_version
+        part = PartMaker(self._dedup_cache, self._level, thread_version)(stored.payload)
+        return Encoded(*_in_one_part(stored.tag, stored.encoding, part, None), again)
 
     def remember(
         self, key: ChannelKey, made: Encoded, thread_version: ThreadVersion, kept: StoredResult
@@ -238,23 +245,25 @@ class ValueCodec:
         return payload if tag == "msgpack" else None
 
     def _loads_array(self, encoded: bytes) -> list[Any]:
-        values: list[Any] = serializer.loads(self._serde, "msgpack", encoded)
+        values: list[Any] = serializer.loads(self._serde, "msgpack", encoded, may_be_none=False)
         return values
 
-    def _chunk_maker(self, base: ParentValue | None) -> Callable[[bytes], NewChunk]:
-        """Makes parts; those that the thread seems to have are not compressed in vain."""
-        thread_version = None if base is None else base.thread_version
+    def _chunk_maker(self, key: ChannelKey, base: ParentValue | None) -> PartMaker:
+        if base is None:
+            return PartMaker(self._dedup_cache, self._level, None)
+        thread_version, channels = base.thread_version, base.siblings
 
-        def make_chunk(raw: bytes) -> NewChunk:
-            mark = digest(raw)
-            if (
-                thread_version is not None
-                and self._dedup_cache.get(thread_version, mark) is not None
-            ):
-                return NewChunk(raw, mark, None)
-            return NewChunk(raw, mark, envelope.pack(raw, self._level))
+        def remembered() -> Iterator[CachedValue]:
+            for channel in channels:
+                cached = self._cache.get(key._replace(channel=channel), thread_version)
+                if cached is not None:
+                    yield cached
 
-        return make_chunk
+        return PartMaker(self._dedup_cache, self._level, thread_version, remembered)
+
+    def _hinted(self, cached: CachedValue | None) -> int | None:
+        """What a layout says of hints that is made from another one, or of new parts alone."""
+        return self._dedup_cache.losses if cached is None else cached.hinted
 
     def _cached_bytes(
         self, key: ChannelKey, base: ParentValue | None, content: Content
@@ -299,7 +308,7 @@ class ValueCodec:
             DamagedError: The value is not what was stored.
         """
         if isinstance(stored, InlineValue):
-            return lambda: serializer.loads(self._serde, stored.tag, stored.payload)
+            return partial(self._loads, stored, stored.payload)
         cached = self._cache.get(key, thread_version)
         known = cached is not None and cached.stored == stored
         finish = self._of_messages(stored)
@@ -316,14 +325,19 @@ class ValueCodec:
             if stored.encoding == PLAIN and stored.size > MIN_CHUNKED:
                 self._cache.put(key, cached)
         body = cached.body
-        return lambda: serializer.loads(self._serde, stored.tag, stored.head + body)
+        return lambda: self._loads(stored, stored.head + body)
+
+    def _loads(self, stored: StoredValue, payload: bytes) -> Any:
+        return serializer.loads(
+            self._serde, stored.tag, payload, may_be_none=stored.encoding == NONE
+        )
 
     def _of_messages(self, stored: ChunkedValue) -> Callable[[list[Any]], Any] | None:
         """What makes a value of its messages; None if it is not rebuilt from messages."""
         if stored.encoding != MESSAGES or not self._by_message:
             return None
         if not stored.head:
-            return itemgetter(0)
+            return _only
         if delta_snapshot.inner_head(stored.head) == stored.head:
             return _unchanged
         wrapper = self._snapshot_format
@@ -337,21 +351,28 @@ class ValueCodec:
 
     def fetch_once(self, stored: StoredValue, snapshot: Snapshot) -> Callable[[], Any]:
         """The same for what is not to be remembered."""
-        return partial(serializer.loads, self._serde, stored.tag, snapshot.payload(stored))
+        return partial(self._loads, stored, snapshot.payload(stored))
 
     def load(self, stored: StoredValue, snapshot: Snapshot) -> Any:
         """A stored value of no channel."""
         return self.fetch_once(stored, snapshot)()
 
-    def load_map(self, stored: StoredValue, snapshot: Snapshot) -> Any:
+    def load_map(self, stored: StoredValue, snapshot: Snapshot, part: str) -> Any:
         """A stored value of no channel that has to be a map.
+
+        Args:
+            part: The part of the checkpoint that it is, for errors.
 
         Raises:
             DamagedError: It is something else.
+            DeserializationError: The serializer cannot read it.
         """
-        value = self.load(stored, snapshot)
-        if not isinstance(value, dict):
-            raise DamagedError(f"there is {type(value).__name__} where a map was stored")
+        try:
+            value = self.load(stored, snapshot)
+            if not isinstance(value, dict):
+                raise DamagedError(f"there is {type(value).__name__} where a map was stored")
+        except LmdbSaverError as error:
+            raise serializer.add_location(error, channel=part)  # noqa: B904
         return value
 
     def decode_cost(
@@ -364,17 +385,24 @@ class ValueCodec:
         return stored.size
 
 
-def _in_one_part(tag: str, part: NewChunk, mark: bytes | None) -> tuple[NewValue, MakeCached]:
+def _in_one_part(
+    tag: str, encoding: int, part: NewChunk, mark: bytes | None
+) -> tuple[NewValue, MakeCached]:
     def remembered(
         thread_version: ThreadVersion, stored: ChunkedValue, chunk_ranges: list[ChunkRange]
     ) -> CachedValue:
         return CachedBytes(thread_version, stored, chunk_ranges, part.raw, [len(part.raw)], mark)
 
-    return NewValue(tag, PLAIN, b"", len(part.raw), [part]), remembered
+    return NewValue(tag, encoding, b"", len(part.raw), [part]), remembered
 
 
 def _unchanged(values: list[Any]) -> list[Any]:
     return values
+
+
+def _only(values: list[Any]) -> Any:
+    """The one message that there is."""
+    return serializer.sound(values[0], may_be_none=False)
 
 
 TEMPLATE_SPEEDUP = 6  # a rough weight: rebuilding a message from its image against decoding it

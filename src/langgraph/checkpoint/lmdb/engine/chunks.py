@@ -19,16 +19,23 @@ from langgraph.checkpoint.lmdb.format.ranges import (
     decode_ranges,
     each_chunk,
     encode_ranges,
+    follows,
     total,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from typing_extensions import Self
+
+    from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 MAX_CHUNK = 60_000
 """Bytes of a chunk before compression: with its envelope it is below 64 KiB."""
+MIN_SHARED = 64
+"""Bytes of a smaller piece are shared only where its chunk follows the chunk before it. Elsewhere a
+shared chunk would add a range to the value, which takes as many bytes."""
 MAX_VALUE = (1 << 32) - 1
 """Bytes of a value, the most that msgpack can count."""
 MAX_CHUNKS = 1 << 20
@@ -37,9 +44,6 @@ MAX_RANGES = 48
 """Ranges that a value may name directly; more are grouped into nodes."""
 _GROUP_AIM = 16
 _MAX_DEPTH = 8
-
-
-_MAX_SEGMENTS = 10_000
 
 
 class ThreadVersion(NamedTuple):
@@ -58,9 +62,35 @@ class InlineValue(NamedTuple):
     payload: bytes
 
     @property
+    def encoding(self) -> int:
+        """Encoding that the codec chose."""
+        return 0
+
+    @property
     def size(self) -> int:
         """Bytes of the payload."""
         return len(self.payload)
+
+
+class ShapedInline(InlineValue):
+    """An inline value whose encoding is not 0; its record has the encoding as a third field."""
+
+    def __new__(cls, tag: str, payload: bytes, encoding: int) -> Self:
+        return tuple.__new__(cls, (tag, payload, encoding))
+
+    def __repr__(self) -> str:
+        return f"ShapedInline({self.tag!r}, {self.payload!r}, {self.encoding})"
+
+    @property
+    def encoding(self) -> int:
+        """Encoding that the codec chose."""
+        encoding: int = self[2]  # type: ignore[misc]
+        return encoding
+
+
+def inline_value(tag: str, payload: bytes, encoding: int) -> InlineValue:
+    """Return an inline value; its record holds the encoding only if it is not 0."""
+    return ShapedInline(tag, payload, encoding) if encoding else InlineValue(tag, payload)
 
 
 class ChunkedValue(NamedTuple):
@@ -96,44 +126,6 @@ def digest(data: bytes) -> bytes:
     return blake2b(data, digest_size=16).digest()
 
 
-class DedupCache:
-    """A cache of where the pieces that threads stored last are, and where their segments end.
-
-    Channels, namespaces and pending writes of a thread often share content. An entry need not be
-    true: the chunk that it leads to is compared. Entries are bound to the version of the thread, so
-    that none leads to a chunk that only copies of the thread use.
-
-    Args:
-        limit: Entries to keep.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._found: dict[tuple[ThreadVersion, bytes], ChunkRange] = {}
-        self._ends: dict[tuple[ThreadVersion, int], int] = {}
-
-    def get(self, thread_version: ThreadVersion, part: bytes) -> ChunkRange | None:
-        """Return where a thread may have the piece of a digest."""
-        return self._found.get((thread_version, part))
-
-    def put(self, thread_version: ThreadVersion, part: bytes, chunk_range: ChunkRange) -> None:
-        """Remember where a thread has a piece."""
-        if len(self._found) >= self._limit:
-            self._found.clear()
-        if self._limit:
-            self._found[thread_version, part] = chunk_range
-
-    def next_in(self, thread_version: ThreadVersion, segment: int) -> int | None:
-        """Return the number that the next chunk of a segment may have."""
-        return self._ends.get((thread_version, segment))
-
-    def put_next(self, thread_version: ThreadVersion, segment: int, number: int) -> None:
-        """Remember the number of the next chunk of a segment."""
-        if len(self._ends) >= _MAX_SEGMENTS:
-            self._ends.clear()
-        self._ends[thread_version, segment] = number
-
-
 @dataclass(slots=True)
 class NewValue:
     """A value to store: chunks that the store has, and pieces that it may lack."""
@@ -165,6 +157,8 @@ def stored_value(fields: Sequence[Any]) -> StoredValue:
     kinds = [*map(type, fields)] if type(fields) is list else []
     if kinds == [str, bytes]:
         return InlineValue(*fields)
+    if kinds == [str, bytes, int] and 0 < fields[2] <= envelope.MAX_NUMBER:
+        return ShapedInline(*fields)
     if kinds == [str, int, bytes, int, int, bytes]:
         value = ChunkedValue(*fields)
         if (
@@ -213,10 +207,18 @@ class ChunkWriter:
         self._dedup_cache.put_next(self._thread_version, segment, seq + 1)
         return ChunkRange(self._thread, segment, seq, 1)
 
-    def _find_or_append(self, segment: int, part: NewChunk) -> ChunkRange:
-        """Return the chunk of a piece: one that the thread has, or a new one."""
+    def _find_or_append(
+        self, segment: int, part: NewChunk, ranges: Sequence[ChunkRange]
+    ) -> ChunkRange:
+        """Return the chunk of a piece: one that the thread has, or a new one.
+
+        Args:
+            segment: The segment for a new chunk.
+            part: The piece.
+            ranges: The chunks before it in the value.
+        """
         hint = self._dedup_cache.get(self._thread_version, part.digest)
-        if hint is not None:
+        if hint is not None and (len(part.raw) >= MIN_SHARED or follows(ranges, hint)):
             key = keys.segment(hint.owner, hint.segment) + keys.number(hint.start)
             record = self._writer.get(key)
             if record is not None and envelope.unseal(key, record, MAX_CHUNK) == part.raw:
@@ -225,7 +227,8 @@ class ChunkWriter:
         if packed is None:
             packed = envelope.pack(part.raw, self._level)
         chunk_range = self.append(segment, packed)
-        self._dedup_cache.put(self._thread_version, part.digest, chunk_range)
+        if hint is None or len(part.raw) >= MIN_SHARED:
+            self._dedup_cache.put(self._thread_version, part.digest, chunk_range)
         return chunk_range
 
     def store(self, value: NewValue, segment: int) -> StoredResult:
@@ -246,7 +249,11 @@ class ChunkWriter:
         for item in value.items:
             append_merged(
                 ranges,
-                (item if isinstance(item, ChunkRange) else self._find_or_append(segment, item),),
+                (
+                    item
+                    if isinstance(item, ChunkRange)
+                    else self._find_or_append(segment, item, ranges),
+                ),
             )
         chunk_ranges = ranges
         depth = 0

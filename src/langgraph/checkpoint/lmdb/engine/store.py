@@ -17,7 +17,6 @@ from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Versi
 from langgraph.checkpoint.lmdb.engine.chunks import (
     ChunkedValue,
     ChunkWriter,
-    DedupCache,
     InlineValue,
     NewValue,
     StoredResult,
@@ -25,6 +24,7 @@ from langgraph.checkpoint.lmdb.engine.chunks import (
     ThreadVersion,
     root_ranges,
 )
+from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
 from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
 from langgraph.checkpoint.lmdb.engine.writes import Write
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, InvalidPathError

@@ -30,21 +30,28 @@ class ChunkRange(NamedTuple):
     length: int
 
 
+def follows(ranges: Sequence[ChunkRange], chunk_range: ChunkRange) -> bool:
+    """Whether a run begins where the last of others ends."""
+    if not ranges:
+        return False
+    last = ranges[-1]
+    return (
+        last.start + last.length == chunk_range.start
+        and last.segment == chunk_range.segment
+        and last.owner == chunk_range.owner
+    )
+
+
 def append_merged(ranges: list[ChunkRange], more: Iterable[ChunkRange]) -> None:
     """Append ranges; join each with the range before it where they meet."""
     for chunk_range in more:
-        if ranges:
+        if follows(ranges, chunk_range):
             last = ranges[-1]
-            if (
-                last.start + last.length == chunk_range.start
-                and last.segment == chunk_range.segment
-                and last.owner == chunk_range.owner
-            ):
-                ranges[-1] = ChunkRange(
-                    last.owner, last.segment, last.start, last.length + chunk_range.length
-                )
-                continue
-        ranges.append(chunk_range)
+            ranges[-1] = ChunkRange(
+                last.owner, last.segment, last.start, last.length + chunk_range.length
+            )
+        else:
+            ranges.append(chunk_range)
 
 
 def total(ranges: Iterable[ChunkRange]) -> int:

@@ -114,13 +114,13 @@ def _get_tuple(
             return None
         record = found.record
         ref = CheckpointRef(ref.thread_id, ref.checkpoint_ns, record.id)
-        metadata = codec.load_map(record.metadata, snapshot)
+        metadata = codec.load_map(record.metadata, snapshot, "metadata")
         if matches is not None and not matches(metadata):
             return None
         writes = snapshot.writes(found.thread.number, found.namespace, record.id)
         if budget is not None:
             _check_budget(session, ref, found, [write.value for _, write in writes], budget)
-        body = codec.load_map(record.body, snapshot)
+        body = codec.load_map(record.body, snapshot, "checkpoint")
         place = found.thread.thread_version
         values = {
             channel: codec.fetch(

@@ -135,7 +135,8 @@ def _base(
     if parent_state.thread_version is None:
         return None
     snapshot = partial(session.snapshot_of, ref.thread_id, parent_state.thread_version)
-    return ParentValue(parent_state.thread_version, parent_state.values.get(channel), snapshot)
+    values = parent_state.values
+    return ParentValue(parent_state.thread_version, values.get(channel), snapshot, values)
 
 
 def _inherited(

@@ -1,0 +1,214 @@
+"""An element is cut into the same parts wherever it stands."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.types import Send
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.codec import chunking, nesting
+from langgraph.checkpoint.lmdb.engine.chunks import MAX_CHUNK
+from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
+from tests.codec import mutations
+from tests.engine import reachability
+from tests.saver.same import rebuilt, same
+from tests.saver.values import checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+
+
+@dataclass
+class Job:
+    """What a program may hand to a task."""
+
+    number: int
+    content: Any
+
+
+def noise(rng: Random, size: int) -> str:
+    """A text that does not compress by much."""
+    return base64.b64encode(rng.randbytes(size * 3 // 4)).decode()
+
+
+def image(rng: Random, size: int) -> HumanMessage:
+    """A message with a picture."""
+    url = {"url": f"data:image/png;base64,{noise(rng, size)}"}
+    look = {"type": "text", "text": noise(rng, 30)}
+    return HumanMessage([look, {"type": "image_url", "image_url": url}], id=noise(rng, 12))
+
+
+def conversation(rng: Random, count: int) -> list[Any]:
+    """Short and long messages."""
+    size = rng.choice((100, 100, 1000, 5000, 20_000))
+    kinds: list[Callable[[], Any]] = [
+        lambda: HumanMessage(noise(rng, size), id=noise(rng, 12)),
+        lambda: AIMessage(noise(rng, size), id=noise(rng, 12)),
+        lambda: ToolMessage(noise(rng, size), tool_call_id=noise(rng, 12)),
+        lambda: image(rng, size),
+    ]
+    return [rng.choice(kinds)() for _ in range(count)]
+
+
+INNER: dict[str, Callable[[Random], Any]] = {
+    "messages": lambda rng: conversation(rng, 40),
+    "pictures": lambda rng: [image(rng, 60_000) for _ in range(3)],
+    "text": lambda rng: noise(rng, 50_000),
+    "bytes": lambda rng: rng.randbytes(50_000),
+    "files": lambda rng: {f"file{n}": noise(rng, rng.randrange(50, 8000)) for n in range(20)},
+    "documents": lambda rng: [{"text": noise(rng, 1500), "page": n} for n in range(50)],
+    "state": lambda rng: {
+        "step": 1,
+        "messages": conversation(rng, 30),
+        "plan": [{"done": False, "notes": noise(rng, 6000)} for _ in range(5)],
+        "files": {f"file{n}": noise(rng, 3000) for n in range(10)},
+    },
+}
+AROUND: dict[str, Callable[[Any], Any]] = {
+    "dict": lambda value: {"item": 3, "content": value, "rest": "x" * 40},
+    "dict in a dict": lambda value: {"a": {"b": {"c": value}, "d": 1}},
+    "list": lambda value: [1, "two", value, {"three": 3}],
+    "tuple": lambda value: ("first", value),
+    "Send": lambda value: Send("work", {"item": 1, "content": value}),
+    "Sends": lambda value: [Send("work", {"item": n, "content": value}) for n in range(5)],
+    "Send in a Send": lambda value: Send("work", {"next": Send("work", {"content": value})}),
+    "dataclass": lambda value: Job(1, value),
+}
+
+
+class Thread:
+    """A thread that holds a value in one channel, and gets others around it."""
+
+    def __init__(self, value: Any, **options: Any) -> None:
+        self.kv = MemoryStore()
+        self.options = options
+        self.saver = self.open()
+        self.at = self.saver.put(ROOT, checkpoint("1", 1, value), {}, {"x": 1})
+
+    def open(self) -> LmdbSaver:
+        return LmdbSaver.on(self.kv, clock=lambda: 1.0, **self.options)
+
+    @property
+    def size(self) -> int:
+        return reachability.stored_bytes(self.kv)
+
+    def cost(self, value: Any) -> int:
+        """Bytes that a pending write of a value takes."""
+        before = self.size
+        self.saver.put_writes(self.at, [("tasks", value)], f"task {before}")
+        for saver in (self.saver, LmdbSaver.on(self.kv, clock=lambda: 1.0)):
+            found = saver.get_tuple(self.at)
+            assert found is not None
+            assert found.pending_writes is not None
+            assert any(same(write[2], rebuilt(value)) for write in found.pending_writes)
+        reachability.check(self.kv)
+        return self.size - before
+
+
+@pytest.mark.parametrize("inner", [*INNER])
+@given(around=st.sampled_from([*AROUND]), seed=st.integers(0, 2**32))
+def test_what_a_thread_has_costs_little_inside_of_another_value(
+    inner: str, around: str, seed: int
+) -> None:
+    value = INNER[inner](Random(seed))
+    thread = Thread(value)
+    whole = thread.size
+    assert thread.cost(AROUND[around](value)) < 2000 + whole // 20
+
+
+@pytest.mark.parametrize("count", [5, 40])
+def test_a_task_that_is_sent_the_messages_costs_a_bounded_number_of_bytes(count: int) -> None:
+    """However many they are, and beyond 4 MiB too."""
+    rng = Random(count)
+    messages = [image(rng, 120_000) for _ in range(count)]
+    thread = Thread(messages)
+    for item in range(3):
+        assert thread.cost(Send("work", {"messages": messages, "item": item})) < 1500
+
+
+def test_the_channel_costs_little_after_the_tasks() -> None:
+    """The order does not matter: pending writes often come first."""
+    rng = Random(1)
+    messages = conversation(rng, 50)
+    thread = Thread(None)
+    before = thread.size
+    thread.cost(Send("work", {"messages": messages}))
+    whole = thread.size - before
+    thread.saver.put(thread.at, checkpoint("2", 2, messages), {}, {"x": 2})
+    assert thread.size - before < whole * 1.1
+
+
+@pytest.mark.parametrize("inner", [*INNER])
+def test_what_was_read_is_found_after_the_store_was_opened_again(inner: str) -> None:
+    value = INNER[inner](Random(3))
+    thread = Thread(value)
+    whole = thread.size
+    thread.saver = thread.open()
+    assert thread.saver.get_tuple(ROOT) is not None
+    assert thread.cost(Send("work", {"content": value})) < 2000 + whole // 20
+
+
+@pytest.mark.parametrize("inner", ["pictures", "text"])
+def test_what_is_remembered_is_found_after_hints_were_forgotten(inner: str) -> None:
+    """There is room for the hints of only some parts, and other threads take it."""
+    value = INNER[inner](Random(4))
+    thread = Thread(value, cache_size=2048 * 1000)
+    whole = thread.size
+    for n in range(14):
+        other: Any = {"configurable": {"thread_id": f"other {n}", "checkpoint_ns": ""}}
+        text = Random(n).randbytes(100_000)
+        thread.saver.put(other, checkpoint("1", 1, text), {}, {"x": 1})
+    before = thread.size
+    sent = Send("work", {"content": value})
+    thread.saver.put_writes(thread.at, [("tasks", sent)], "task")
+    assert thread.size - before < 2000 + whole // 20
+
+
+@given(seed=st.integers(0, 2**32), depth=st.integers(0, 20))
+def test_parts_join_whatever_is_cut(seed: int, depth: int) -> None:
+    """Any value, cut from and up to any place; and what is no msgpack at all."""
+    rng = Random(seed)
+    value: Any = [mutations.thing(rng, 3) for _ in range(rng.randrange(9))]
+    value.append(rng.choice([*INNER.values()])(rng))
+    for _ in range(depth):
+        value = [value] if rng.random() < 0.5 else {"in": value}
+    tag, payload = JsonPlusSerializer().dumps_typed(value)
+    if rng.random() < 0.3:
+        payload = payload[: rng.randrange(len(payload))] + rng.randbytes(rng.randrange(9000))
+    head, body = chunking.split_header(tag, payload)
+    start = rng.choice((0, rng.randrange(len(body) + 1)))
+    stop = rng.choice((len(body), rng.randint(start, len(body))))
+    parts = chunking.split_chunks(head, body, start, stop, is_element=rng.random() < 0.3)
+    assert b"".join(parts) == body[start:stop]
+    assert all(0 < len(part) <= MAX_CHUNK for part in parts)
+
+
+def test_a_long_list_of_small_elements_is_not_looked_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Numbers, say: the look ends soon."""
+    looked = 0
+    unpacker = nesting.msgpack.Unpacker
+
+    class Counting(unpacker):  # type: ignore[misc, valid-type]
+        def skip(self) -> None:
+            nonlocal looked
+            looked += 1
+            super().skip()
+
+    monkeypatch.setattr(nesting.msgpack, "Unpacker", Counting)
+    _, payload = JsonPlusSerializer().dumps_typed([[*range(100_000)], [0.5] * 100_000])
+    head, body = chunking.split_header("msgpack", payload)
+    assert b"".join(chunking.split_chunks(head, body)) == body
+    assert looked < 300

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import random
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from langchain_core.messages import HumanMessage
+from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.engine import checkpoints
@@ -240,3 +243,64 @@ def test_what_other_branches_changed_is_compared_with_the_parent(value: Any) -> 
         put(driver, f"{n}b", {"value": value}, parent="2", versions={"value": 1}, new={})
         assert identical(values(driver, config(id=f"{n}a")), {"value": value})
     assert reachability.chunks(kv) == before
+
+
+class Xor:
+    """A cipher that makes other bytes of the same content each time, as a real one does."""
+
+    def __init__(self, key: int) -> None:
+        self.key = key
+
+    def encrypt(self, plaintext: bytes) -> tuple[str, bytes]:
+        salt = os.urandom(16)
+        return "xor", salt + self._apply(salt, bytes([self.key]) + plaintext)
+
+    def decrypt(self, ciphername: str, ciphertext: bytes) -> bytes:
+        found = self._apply(ciphertext[:16], ciphertext[16:])
+        if ciphername != "xor" or found[0] != self.key:
+            raise ValueError("another key")
+        return found[1:]
+
+    def _apply(self, salt: bytes, data: bytes) -> bytes:
+        stream = random.Random(salt).randbytes(len(data))
+        return bytes(one ^ other for one, other in zip(data, stream, strict=True))
+
+
+@pytest.mark.parametrize("how", ["known", "forgotten", "reopened"])
+@samples
+def test_what_did_not_change_is_not_encrypted_again(value: Any, how: str) -> None:
+    """The bytes of an encrypted value prove nothing, so its content is compared."""
+    kv = MemoryStore()
+    serde = EncryptedSerializer(Xor(1))
+    saver = LmdbSaver.on(kv, serde=serde, cache_size=0 if how == "forgotten" else 1 << 26)
+    parent = config()
+    chunks = []
+    for n in range(5):
+        if how == "reopened":
+            saver = LmdbSaver.on(kv, serde=serde)
+        made = checkpoint(f"{n}", {"value": value, "number": n}, {"value": 1, "number": n})
+        parent = saver.put(parent, made, {}, {"value": n, "number": n})
+        chunks.append(reachability.chunks(kv))
+        found = saver.get(parent)
+        assert found is not None
+        assert identical(found["channel_values"], {"value": value, "number": n})
+    assert chunks[1:] == [chunks[1]] * 4
+    put(SaverDriver(saver), "9", {"value": [value]}, parent="4", versions={"value": 1}, new={})
+    assert identical(values(SaverDriver(saver), config()), {"value": [value]})
+    reachability.check(kv)
+
+
+@samples
+def test_encryption_that_was_turned_on_and_another_key(value: Any) -> None:
+    """What was stored in the clear is not handed on, nor what another key encrypted."""
+    kv = MemoryStore()
+    plain = LmdbSaver.on(kv)
+    put(SaverDriver(plain), "1", {"value": value}, versions={"value": 1})
+    for n, serde in enumerate([EncryptedSerializer(Xor(1)), EncryptedSerializer(Xor(2))], 2):
+        driver = SaverDriver(LmdbSaver.on(kv, serde=serde))
+        put(driver, f"{n}", {"value": value}, parent=f"{n - 1}", versions={"value": 1}, new={})
+        assert identical(values(driver, config()), {"value": value})
+    with kv.read() as reader:
+        records = [checkpoints.read(reader, 1, 0, one) for one in "123"]
+    tags = [record.values["value"].tag for record in records if record]
+    assert [tag.endswith("+xor") for tag in tags] == [False, True, True]

@@ -86,7 +86,7 @@ class Changes(RuleBasedStateMachine):
         run: Any,
         keep: int,
     ) -> None:
-        thread, name, checkpoint_id = place
+        thread, name, _ = place
         before = self.seen.get((thread, name, parent))
         versions = dict(before.versions) if before else {}
         given: dict[str, Any] = {}

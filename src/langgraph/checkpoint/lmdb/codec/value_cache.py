@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.codec.messages import Fingerprint, MessageTemplate
     from langgraph.checkpoint.lmdb.engine.chunks import (
         ChunkedValue,
+        InlineValue,
         NewValue,
         StoredValue,
         ThreadVersion,
@@ -54,15 +55,17 @@ class CachedBytes:
     body: bytes
     ends: list[int]
     """Where each part ends in the body."""
+    mark: bytes | None = None
+    """Of the content, if that is encrypted; see `Contents`."""
 
-    def holds(self, tag: str, payload: bytes) -> bool:
-        """Whether this is the value of a payload."""
+    def holds(self, value: InlineValue) -> bool:
+        """Whether this is the value of a tag and a payload."""
         stored = self.stored
         return (
-            stored.size == len(payload)
-            and stored.tag == tag
-            and payload.startswith(stored.head)
-            and payload.endswith(self.body)
+            stored.size == value.size
+            and stored.tag == value.tag
+            and value.payload.startswith(stored.head)
+            and value.payload.endswith(self.body)
         )
 
     @property

@@ -17,6 +17,7 @@ from langgraph.checkpoint.lmdb.codec import (
     messages,
     serializer,
 )
+from langgraph.checkpoint.lmdb.codec.contents import Contents
 from langgraph.checkpoint.lmdb.codec.value_cache import (
     CachedBytes,
     CachedMessages,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
+    from langgraph.checkpoint.lmdb.codec.contents import Content
     from langgraph.checkpoint.lmdb.codec.value_cache import CachedValue, CacheKey, ChannelKey
     from langgraph.checkpoint.lmdb.engine.chunks import (
         DedupCache,
@@ -102,6 +104,7 @@ class ValueCodec:
     ) -> None:
         self._dedup_cache = dedup_cache
         self._serde = serde
+        self._contents = Contents(serde)
         self._level = level
         self._cache = ValueCache(cache_size)
         self._by_message = type(serde) is JsonPlusSerializer and not getattr(
@@ -126,18 +129,30 @@ class ValueCodec:
             encoded = self._encode_messages(key, value, base)
             if encoded is not None:
                 return encoded
-        tag, payload = serializer.dumps(self._serde, value)
+        content = self._contents.of(value)
         stored = None if base is None else base.stored
-        if stored == InlineValue(tag, payload):
+        if isinstance(stored, InlineValue) and self._contents.is_in(content, stored):
             return self.inherit(stored, base)
-        cached = self._cached_bytes(key, base, tag, payload)
-        if cached is not None and cached.stored == stored and cached.holds(tag, payload):
+        cached = self._cached_bytes(key, base, content)
+        if cached is not None and cached.stored == stored and self._contents.is_of(content, cached):
             return _same(cached)
+        sealed = self._contents.seal(content)
+        return self._encode_bytes(sealed, cached, base, self._contents.mark(content))
+
+    def _encode_bytes(
+        self,
+        value: InlineValue,
+        cached: CachedBytes | None,
+        base: ParentValue | None,
+        mark: bytes | None,
+    ) -> Encoded:
+        """Encode a value that is not its base's."""
+        tag, payload = value
         if len(payload) <= MAX_INLINE:
-            return Encoded(InlineValue(tag, payload))
+            return Encoded(value)
         make_chunk = self._chunk_maker(base)
         if len(payload) <= MIN_CHUNKED:
-            return _in_one_part(tag, make_chunk(payload))
+            return _in_one_part(tag, make_chunk(payload), mark)
         head, body = chunking.split_header(tag, payload)
         if cached is None:
             cut = bytes_diff.chunk_bytes(body, len(payload), make_chunk)
@@ -148,7 +163,7 @@ class ValueCodec:
         def remembered(
             thread_version: ThreadVersion, stored: ChunkedValue, chunk_ranges: list[ChunkRange]
         ) -> CachedValue:
-            return CachedBytes(thread_version, stored, chunk_ranges, body, cut.ends)
+            return CachedBytes(thread_version, stored, chunk_ranges, body, cut.ends, mark)
 
         return Encoded(new, remembered)
 
@@ -251,9 +266,9 @@ class ValueCodec:
         return make_chunk
 
     def _cached_bytes(
-        self, key: ChannelKey, base: ParentValue | None, tag: str, payload: bytes
+        self, key: ChannelKey, base: ParentValue | None, content: Content
     ) -> CachedBytes | None:
-        """The base as bytes, if these can be of any use to a payload."""
+        """The base as bytes, if these can be of any use."""
         if base is None:
             return None
         cached = self._cache.get(key, base.thread_version)
@@ -261,7 +276,9 @@ class ValueCodec:
         stored = _chunked(base)
         if stored is None or (known is not None and known.stored == stored):
             return known  # any earlier value of the channel will do: its chunks are still there
-        if len(payload) <= MIN_CHUNKED and (stored.tag, stored.size) != (tag, len(payload)):
+        if content.size <= MIN_CHUNKED and not self._contents.can_be(
+            content, stored.tag, stored.size
+        ):
             return None
         with base.snapshot() as snapshot:
             return _read_plain(stored, base.thread_version, snapshot)
@@ -361,11 +378,11 @@ def _same(cached: CachedValue) -> Encoded:
     return Encoded(cached.stored, lambda *_: cached)
 
 
-def _in_one_part(tag: str, part: NewChunk) -> Encoded:
+def _in_one_part(tag: str, part: NewChunk, mark: bytes | None = None) -> Encoded:
     def remembered(
         thread_version: ThreadVersion, stored: ChunkedValue, chunk_ranges: list[ChunkRange]
     ) -> CachedValue:
-        return CachedBytes(thread_version, stored, chunk_ranges, part.raw, [len(part.raw)])
+        return CachedBytes(thread_version, stored, chunk_ranges, part.raw, [len(part.raw)], mark)
 
     return Encoded(NewValue(tag, PLAIN, b"", len(part.raw), [part]), remembered)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from langgraph.checkpoint.lmdb.codec import (
     serializer,
 )
 from langgraph.checkpoint.lmdb.codec.contents import Contents
+from langgraph.checkpoint.lmdb.codec.encoded import Encoded
 from langgraph.checkpoint.lmdb.codec.value_cache import (
     CachedBytes,
     CachedMessages,
@@ -37,11 +37,12 @@ from langgraph.checkpoint.lmdb.format import envelope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
     from langgraph.checkpoint.lmdb.codec.contents import Content
+    from langgraph.checkpoint.lmdb.codec.encoded import MakeLayout, ParentValue
+    from langgraph.checkpoint.lmdb.codec.message_list import Source
     from langgraph.checkpoint.lmdb.codec.value_cache import CachedValue, CacheKey, ChannelKey
     from langgraph.checkpoint.lmdb.engine.chunks import (
         DedupCache,
@@ -66,27 +67,6 @@ it but channels."""
 
 PLAIN, MESSAGES = 0, 1
 """Shapes of chunked values: any bytes, or messages that each begin a chunk."""
-
-
-@dataclass(slots=True)
-class ParentValue:
-    """The version of a value that a new one is compared with: the parent's."""
-
-    thread_version: ThreadVersion
-    stored: StoredValue | None
-    snapshot: Callable[[], AbstractContextManager[Snapshot]]
-    """Opens the store, to read what is not remembered of the value."""
-
-
-@dataclass(slots=True)
-class Encoded:
-    """A value ready to be stored."""
-
-    new: NewValue | StoredValue
-    """The stored value of the base where it is the same."""
-    cached: Callable[[ThreadVersion, ChunkedValue, list[ChunkRange]], CachedValue] | None = None
-    """What to remember once it is stored: takes where, as what, and the runs of its chunks; none
-    if nothing of it is new."""
 
 
 class ValueCodec:
@@ -129,30 +109,25 @@ class ValueCodec:
             encoded = self._encode_messages(key, value, base)
             if encoded is not None:
                 return encoded
-        content = self._contents.of(value)
+        return self._encode_content(key, self._contents.of(value), base)
+
+    def _encode_content(
+        self, key: ChannelKey, content: Content, base: ParentValue | None
+    ) -> Encoded:
+        again = partial(self._encode_content, key, content)
         stored = None if base is None else base.stored
         if isinstance(stored, InlineValue) and self._contents.is_in(content, stored):
-            return self.inherit(stored, base)
+            return self.inherit(stored, base, again)
         cached = self._cached_bytes(key, base, content)
         if cached is not None and cached.stored == stored and self._contents.is_of(content, cached):
-            return _same(cached)
-        sealed = self._contents.seal(content)
-        return self._encode_bytes(sealed, cached, base, self._contents.mark(content))
-
-    def _encode_bytes(
-        self,
-        value: InlineValue,
-        cached: CachedBytes | None,
-        base: ParentValue | None,
-        mark: bytes | None,
-    ) -> Encoded:
-        """Encode a value that is not its base's."""
+            return Encoded(cached.stored, lambda *_: cached, again)
+        value, mark = self._contents.seal(content), self._contents.mark(content)
         tag, payload = value
         if len(payload) <= MAX_INLINE:
-            return Encoded(value)
+            return Encoded(value, None, again)
         make_chunk = self._chunk_maker(base)
         if len(payload) <= MIN_CHUNKED:
-            return _in_one_part(tag, make_chunk(payload), mark)
+            return Encoded(*_in_one_part(tag, make_chunk(payload), mark), again)
         head, body = chunking.split_header(tag, payload)
         if cached is None:
             cut = bytes_diff.chunk_bytes(body, len(payload), make_chunk)
@@ -165,7 +140,7 @@ class ValueCodec:
         ) -> CachedValue:
             return CachedBytes(thread_version, stored, chunk_ranges, body, cut.ends, mark)
 
-        return Encoded(new, remembered)
+        return Encoded(new, remembered, again)
 
     def encode_record_part(self, value: Any) -> NewValue | InlineValue:
         """Encode what is not a channel's: it stands in the record unless it is large."""
@@ -189,33 +164,41 @@ class ValueCodec:
             or not messages.MESSAGE_TYPES.issuperset(map(type, value))
         ):
             return None
-        values: list[Any] = [value] if single else value
+        source = message_list.of_values([value] if single else value, self._dumps_array)
+        return self._encode_source(key, source, single, wrapped, base)
+
+    def _encode_source(
+        self, key: ChannelKey, source: Source, single: bool, wrapped: bool, base: ParentValue | None
+    ) -> Encoded | None:
+        """Encode one message, a list of messages, or a wrapped list; None if that fails."""
         cached = self._cached_messages(key, base, wrapped=wrapped)
-        found = message_list.encode(
-            values,
-            cached,
-            self._dumps_array,
-            self._chunk_maker(base),
-        )
+        found = message_list.encode(source, cached, self._chunk_maker(base))
         if found is None:
             return None
-        head = b"" if single else chunking.array_header(len(values))
-        if wrapper is not None and wrapped:
+        head = b"" if single else chunking.array_header(len(found.elements))
+        if self._snapshot_format is not None and wrapped:
             if len(head) + found.length >= delta_snapshot.LIMIT:
                 return None
-            head = wrapper.head(len(head) + found.length) + head
-        size = len(head) + found.length
-        new = NewValue("msgpack", MESSAGES, head, size, found.items, _chunked(base))
+            head = self._snapshot_format.head(len(head) + found.length) + head
+        new = NewValue(
+            "msgpack", MESSAGES, head, len(head) + found.length, found.items, _chunked(base)
+        )
+
+        def again(base: ParentValue | None) -> Encoded:
+            source = message_list.of_elements(found.elements, self._dumps_array)
+            encoded = self._encode_source(key, source, single, wrapped, base)
+            assert encoded is not None, "it was possible before"
+            return encoded
+
         if cached is not None and cached.stored == new.base and cached.holds(new):
-            return _same(
-                CachedMessages(
-                    cached.thread_version,
-                    cached.stored,
-                    cached.ranges,
-                    found.elements,
-                    found.list_fingerprint,
-                )
+            same = CachedMessages(
+                cached.thread_version,
+                cached.stored,
+                cached.ranges,
+                found.elements,
+                found.list_fingerprint,
             )
+            return Encoded(same.stored, lambda *_: same, again)
 
         def remembered(
             thread_version: ThreadVersion, stored: ChunkedValue, chunk_ranges: list[ChunkRange]
@@ -224,13 +207,21 @@ class ValueCodec:
                 thread_version, stored, chunk_ranges, found.elements, found.list_fingerprint
             )
 
-        return Encoded(new, remembered)
+        return Encoded(new, remembered, again)
 
-    def inherit(self, stored: StoredValue, base: ParentValue | None) -> Encoded:
+    def inherit(
+        self,
+        stored: StoredValue,
+        base: ParentValue | None,
+        again: Callable[[ParentValue | None], Encoded] | None = None,
+    ) -> Encoded:
         """Take a value over from a checkpoint before."""
+        again = again or partial(self.inherit, stored)
         if isinstance(stored, ChunkedValue) or len(stored.payload) <= MAX_INHERITED_INLINE:
-            return Encoded(stored)
-        return _in_one_part(stored.tag, self._chunk_maker(base)(stored.payload))
+            return Encoded(stored, None, again)
+        return Encoded(
+            *_in_one_part(stored.tag, self._chunk_maker(base)(stored.payload), None), again
+        )
 
     def remember(
         self, key: ChannelKey, made: Encoded, thread_version: ThreadVersion, kept: StoredResult
@@ -373,18 +364,13 @@ class ValueCodec:
         return stored.size
 
 
-def _same(cached: CachedValue) -> Encoded:
-    """A value that is its base still, of which this is the layout."""
-    return Encoded(cached.stored, lambda *_: cached)
-
-
-def _in_one_part(tag: str, part: NewChunk, mark: bytes | None = None) -> Encoded:
+def _in_one_part(tag: str, part: NewChunk, mark: bytes | None) -> tuple[NewValue, MakeLayout]:
     def remembered(
         thread_version: ThreadVersion, stored: ChunkedValue, chunk_ranges: list[ChunkRange]
     ) -> CachedValue:
         return CachedBytes(thread_version, stored, chunk_ranges, part.raw, [len(part.raw)], mark)
 
-    return Encoded(NewValue(tag, PLAIN, b"", len(part.raw), [part]), remembered)
+    return NewValue(tag, PLAIN, b"", len(part.raw), [part]), remembered
 
 
 def _unchanged(values: list[Any]) -> list[Any]:

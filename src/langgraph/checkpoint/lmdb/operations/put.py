@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.base import WRITES_IDX_MAP, get_checkpoint_metadata
 
 from langgraph.checkpoint.lmdb.codec import serializer
+from langgraph.checkpoint.lmdb.codec.encoded import Encoded, ParentValue
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
-from langgraph.checkpoint.lmdb.codec.value_codec import Encoded, ParentValue
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites
 from langgraph.checkpoint.lmdb.errors import (
     InvalidConfigError,
@@ -45,7 +45,11 @@ def put(
     metadata: CheckpointMetadata,
     new_versions: ChannelVersions,
 ) -> Operation[Stored, RunnableConfig]:
-    """Store a checkpoint; returns the config that leads to it."""
+    """Store a checkpoint; returns the config that leads to it.
+
+    A value that is handed over is stored, whatever its version: equal versions do not prove equal
+    values. Only for a channel without a value does its version say what it holds.
+    """
     parent = configs.parse_config(config)
     ref = CheckpointRef(parent.thread_id, parent.checkpoint_ns, str(checkpoint["id"]))
     full_metadata: dict[str, Any] = {**get_checkpoint_metadata(config, metadata)}
@@ -54,12 +58,19 @@ def put(
     run_id = full_metadata.get("run_id")
     root = _root_of(full_metadata) if ref.checkpoint_ns else None
     own_labels, thread_terms = metadata_index.terms_for_metadata(full_metadata)
+    body_part = _record_part(session, ref, "checkpoint", body)
+    metadata_part = _record_part(session, ref, "metadata", full_metadata)
+    given: dict[str, Any] = dict(checkpoint["channel_values"])
+    absent = {c: v for c, v in versions.items() if c not in given and c not in new_versions}
     encoded: dict[str, Encoded] = {}
 
     def prepare(bypass_cache: bool) -> Callable[[Writer], Stored]:
         parent_state = session.parent_state(parent, bypass_cache, root)
+        for channel, value in given.items():
+            given[channel] = _encode(session, ref, channel, value, parent_state)
         encoded.clear()
-        encoded.update(_values(session, ref, checkpoint, new_versions, parent_state))
+        encoded.update(given)
+        encoded.update(_inherited(session, ref, absent, parent_state))
         return session.store.put(
             NewCheckpoint(
                 ref.thread_id,
@@ -68,8 +79,8 @@ def put(
                 parent.checkpoint_id,
                 None if run_id is None else metadata_index.run_text(run_id),
                 root,
-                _record_part(session, ref, "checkpoint", body),
-                _record_part(session, ref, "metadata", full_metadata),
+                body_part,
+                metadata_part,
                 versions,
                 {channel: made.new for channel, made in encoded.items()},
                 own_labels,
@@ -101,37 +112,16 @@ def _versions(ref: CheckpointRef, checkpoint: Checkpoint) -> dict[str, Version]:
     return versions
 
 
-def _values(
-    session: Session,
-    ref: CheckpointRef,
-    checkpoint: Checkpoint,
-    new_versions: ChannelVersions,
-    parent_state: ParentState,
-) -> Iterator[tuple[str, Encoded]]:
-    """Encode the value of each channel that has one.
-
-    A value that is handed over is stored, whatever its version: equal versions do not prove equal
-    values. Only for a channel without one does its version say what it holds.
-    """
-    given = checkpoint["channel_values"]
-    for channel, value in given.items():
-        yield channel, _encode(session, ref, channel, value, parent_state)
-    for channel, version in checkpoint["channel_versions"].items():
-        if channel not in given and channel not in new_versions:
-            stored = _inherited(session, ref, channel, version, parent_state)
-            if stored is not None:
-                yield (
-                    channel,
-                    session.codec.inherit(stored, _base(session, ref, channel, parent_state)),
-                )
-
-
 def _encode(
     session: Session, ref: CheckpointRef, channel: str, value: Any, parent_state: ParentState
 ) -> Encoded:
+    """Encode a value, or the content of one that was encoded before: it may have changed since."""
+    base = _base(session, ref, channel, parent_state)
+    if isinstance(value, Encoded):
+        return value.again(base)
     key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
     try:
-        return session.codec.encode(key, value, _base(session, ref, channel, parent_state))
+        return session.codec.encode(key, value, base)
     except LmdbSaverError as error:
         raise serializer.add_location(error, channel=channel, **ref._asdict())  # noqa: B904
 
@@ -147,6 +137,16 @@ def _base(
 
 
 def _inherited(
+    session: Session, ref: CheckpointRef, versions: dict[str, Version], parent_state: ParentState
+) -> Iterator[tuple[str, Encoded]]:
+    """Yield what channels have of which there is a version that is not new, but no value."""
+    for channel, version in versions.items():
+        stored = _value_at(session, ref, channel, version, parent_state)
+        if stored is not None:
+            yield channel, session.codec.inherit(stored, _base(session, ref, channel, parent_state))
+
+
+def _value_at(
     session: Session, ref: CheckpointRef, channel: str, version: Version, parent_state: ParentState
 ) -> StoredValue | None:
     """Return the value of the nearest ancestor that is at a version of a channel, if any."""
@@ -209,14 +209,14 @@ def put_writes(
             checkpoint_ns=ref.checkpoint_ns,
             advice='Pass the config that put returned, or add "checkpoint_id" to "configurable".',
         )
-    encoded: list[tuple[str, Encoded]] = []
+    given: list[tuple[str, Any]] = list(writes)
 
     def prepare(bypass_cache: bool) -> Callable[[Writer], None]:
         parent_state = session.parent_state(ref, bypass_cache)
-        encoded[:] = [(c, _encode(session, ref, c, value, parent_state)) for c, value in writes]
+        given[:] = [(c, _encode(session, ref, c, value, parent_state)) for c, value in given]
         rows = [
             (WRITES_IDX_MAP.get(channel, index), channel, made.new)
-            for index, (channel, made) in enumerate(encoded)
+            for index, (channel, made) in enumerate(given)
         ]
         return session.store.put_writes(
             NewWrites(

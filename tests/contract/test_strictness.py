@@ -53,7 +53,7 @@ PATHS = {
     "async list": "asyncio.run(every(saver))",
     "async delta": "asyncio.run(saver.aget_delta_channel_history(config=at, channels=['x']))",
     "twice": "saver.get_tuple(at); saver.get_tuple(at)",
-    "a put after it": "saver.put(at, {**saver.get_tuple(at).checkpoint, 'id': '3'}, {}, {})",
+    "a put after it": f"saver.put(at, {{**saver.get({AT}), 'id': '3'}}, {{}}, {{}})",
 }
 PROGRAM = """
 import asyncio, os, sys, warnings

@@ -66,7 +66,9 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
     Args:
         path: The folder of the store; made, for its owner alone, if it is not there.
         serde: How values are serialised; LangGraph's JsonPlusSerializer unless told. With exactly
-            that one, a list of messages costs what is new in it.
+            that one, a list of messages costs what is new in it. A value that did not change is
+            not stored again if the serializer makes the same bytes of it, or is LangGraph's
+            EncryptedSerializer on one that does.
         ttl: For how long what is kept, a `TTLConfig`: minutes after which an idle thread goes, how
             much history to keep, and how often to sweep in the background. None: for ever.
         sync: When a call returns, "full": it survives a power cut; "normal": the last calls may
@@ -75,7 +77,8 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
         compression: zstd's level, 1 to 22; None stores without compression.
         cache_size: Bytes of memory that may be used, about, to remember the latest values of each
             channel, and the writes that a `DeltaChannel` is rebuilt from, so that what did not
-            change is neither serialised nor rebuilt again. 0 remembers nothing.
+            change is not read again, and messages that did not change are neither serialized nor
+            rebuilt again. 0 remembers nothing.
         map_size: Bytes of address space to begin with. It grows by itself; no memory or disk is
             taken by it.
         readonly: Open a store that exists, and never write to it.

@@ -156,8 +156,11 @@ def _value_at(
     parent = parent_state.record
     if parent is None or parent_state.thread_version is None:
         return None
-    if not _is_older(version, parent.versions.get(channel)):
-        return parent.values.get(channel) if parent.versions.get(channel) == version else None
+    known = parent.versions.get(channel)
+    if known == version:
+        return parent.values.get(channel)
+    if not _is_older(version, known):
+        return None
     with session.snapshot_of(ref.thread_id, parent_state.thread_version) as snapshot:
         for record in snapshot.ancestry(ref.thread_id, ref.checkpoint_ns, parent):
             known = record.versions.get(channel)

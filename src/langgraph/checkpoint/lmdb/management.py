@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from langgraph.checkpoint.lmdb.aio import get_tuple
-from langgraph.checkpoint.lmdb.operations import get, put, retention, threads
+from langgraph.checkpoint.lmdb.operations import get, put, retention, threads, validation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -47,6 +47,7 @@ class Management(BaseCheckpointSaver[Any]):
             DamagedError: A checkpoint is damaged, unless such are to be left out.
         """
         session = self._session
+        validation.flag(skip_damaged, "skip_damaged")
         read = get.get_or_skip if skip_damaged else get.get_tuple
         for ref in threads.lineage(session, config, skip_damaged):
             found = read(session, ref, matches=None)
@@ -58,6 +59,7 @@ class Management(BaseCheckpointSaver[Any]):
     ) -> AsyncIterator[CheckpointTuple]:
         """As `history`."""
         session = self._session
+        validation.flag(skip_damaged, "skip_damaged")
         for ref in threads.lineage(session, config, skip_damaged):
             found = await get_tuple(session, ref, skip_damaged=skip_damaged)
             if found is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
+from langgraph.checkpoint.lmdb import opening
 from langgraph.checkpoint.lmdb.encryption import opening
 from langgraph.checkpoint.lmdb.encryption.copy import copy_store
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
@@ -73,7 +74,7 @@ class Rekeying(BaseCheckpointSaver[Any]):
             InvalidPathError: There is a store at the path.
             StoreFullError: There is no room.
         """
-        target = LmdbStore.open(path)
+        target = LmdbStore.open(opening.folder(path))
         try:
             copy_store(self._kv, opening.open_encrypted(target, encryption_key, new=True))
         finally:

@@ -9,6 +9,7 @@ from langgraph.checkpoint.lmdb.errors import (
     LmdbSaverError,
     SerializationError,
 )
+from langgraph.checkpoint.lmdb.operations import validation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,13 @@ def dumps(serde: SerializerProtocol, value: Any) -> tuple[str, bytes]:
         raise SerializationError(
             f"a value cannot be serialised: {type(error).__name__}: {error}", inside=inside or None
         ) from error
-    return tag, bytes(payload)
+    if not isinstance(tag, str) or not isinstance(payload, (bytes, bytearray, memoryview)):
+        raise SerializationError(
+            "a serializer must return a str and bytes, "
+            f"got {type(tag).__name__} and {type(payload).__name__}",
+            advice="Correct dumps_typed of the serde.",
+        )
+    return validation.plain(tag), bytes(payload)
 
 
 def loads(serde: SerializerProtocol, tag: str, payload: bytes) -> Any:

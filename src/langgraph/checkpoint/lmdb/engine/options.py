@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import threads
+from langgraph.checkpoint.lmdb.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,12 +31,27 @@ class StoreOptions:
     retention: Retention
 
     def now(self) -> int:
-        """Milliseconds since the epoch."""
-        return max(0, int(self.clock() * 1000))
+        """Return the milliseconds since the epoch.
+
+        Raises:
+            UsageError: The clock gives something else than a time before the year 10000.
+        """
+        time = self.clock()
+        try:
+            now = max(0, int(time * 1000))
+        except (TypeError, ValueError, OverflowError):
+            now = threads.LATEST + 1
+        if now > threads.LATEST:
+            raise UsageError(
+                f"clock must return seconds since the epoch, before the year 10000, got {time!r}"
+            )
+        return now
 
     def gone(self, thread: Thread) -> bool:
         """Whether a thread has expired and is not to be seen."""
-        return self.retention.gone(thread, self.now())
+        return self.retention.expires(thread) is not None and self.retention.gone(
+            thread, self.now()
+        )
 
     def find(self, reader: Reader, thread_id: str) -> Thread | None:
         """A thread that has not expired."""

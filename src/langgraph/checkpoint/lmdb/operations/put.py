@@ -11,19 +11,13 @@ from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.codec.value_codec import Encoded, ParentValue
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites
-from langgraph.checkpoint.lmdb.errors import (
-    InvalidConfigError,
-    InvalidVersionError,
-    LmdbSaverError,
-    NotASequenceError,
-    UsageError,
-)
-from langgraph.checkpoint.lmdb.operations import configs, metadata_index, retention
+from langgraph.checkpoint.lmdb.errors import InvalidConfigError, LmdbSaverError
+from langgraph.checkpoint.lmdb.operations import configs, metadata_index, retention, validation
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 from langgraph.checkpoint.lmdb.operations.session import Operation, ParentState, simple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
@@ -47,10 +41,11 @@ def put(
 ) -> Operation[Stored, RunnableConfig]:
     """Store a checkpoint; returns the config that leads to it."""
     parent = configs.parse_config(config)
-    ref = CheckpointRef(parent.thread_id, parent.checkpoint_ns, str(checkpoint["id"]))
-    full_metadata: dict[str, Any] = {**get_checkpoint_metadata(config, metadata)}
-    versions = _versions(ref, checkpoint)
-    body = {key: None if key in _IN_RECORD else value for key, value in checkpoint.items()}
+    given = validation.checkpoint(checkpoint, parent._replace(checkpoint_id=None)._asdict())
+    ref = parent._replace(checkpoint_id=given["id"])
+    full_metadata = _metadata(config, metadata)
+    new = validation.mapping(new_versions, "new_versions", ref._asdict())
+    body = {key: None if key in _IN_RECORD else value for key, value in given.items()}
     run_id = full_metadata.get("run_id")
     root = _root_of(full_metadata) if ref.checkpoint_ns else None
     own_labels, thread_terms = metadata_index.terms_for_metadata(full_metadata)
@@ -59,18 +54,18 @@ def put(
     def prepare(bypass_cache: bool) -> Callable[[Writer], Stored]:
         parent_state = session.parent_state(parent, bypass_cache, root)
         encoded.clear()
-        encoded.update(_values(session, ref, checkpoint, new_versions, parent_state))
+        encoded.update(_values(session, ref, given, new, parent_state))
         return session.store.put(
             NewCheckpoint(
                 ref.thread_id,
                 ref.checkpoint_ns,
-                str(checkpoint["id"]),
+                given["id"],
                 parent.checkpoint_id,
                 None if run_id is None else metadata_index.run_text(run_id),
                 root,
                 _record_part(session, ref, "checkpoint", body),
                 _record_part(session, ref, "metadata", full_metadata),
-                versions,
+                given["channel_versions"],
                 {c: v.new if isinstance(v, Encoded) else v for c, v in encoded.items()},
                 own_labels,
                 thread_terms,
@@ -90,23 +85,19 @@ def put(
     return Operation(prepare, finish)
 
 
-def _versions(ref: CheckpointRef, checkpoint: Checkpoint) -> dict[str, Version]:
-    versions = dict(checkpoint["channel_versions"])
-    for channel, version in versions.items():
-        if not isinstance(version, (str, float)) and not (
-            isinstance(version, int) and -(1 << 63) <= version < 1 << 64
-        ):
-            raise InvalidVersionError(
-                f"{version!r} is no version of a channel", channel=channel, **ref._asdict()
-            )
-    return versions
+def _metadata(config: RunnableConfig, metadata: CheckpointMetadata) -> dict[str, Any]:
+    """All metadata of a checkpoint: its own, and those of its config."""
+    own: Any = validation.metadata(metadata)
+    validation.add_location(config.get("metadata"), 'config["metadata"]')
+    validation.add_location(config["configurable"], 'config["configurable"]')
+    return {**get_checkpoint_metadata(config, own)}
 
 
 def _values(
     session: Session,
     ref: CheckpointRef,
-    checkpoint: Checkpoint,
-    new_versions: ChannelVersions,
+    checkpoint: Mapping[str, Any],
+    new_versions: Mapping[str, Any],
     parent_state: ParentState,
 ) -> Iterator[tuple[str, Encoded | StoredValue]]:
     """Each channel that has a value: what its version stands for, or what was handed over."""
@@ -194,11 +185,14 @@ def put_writes(
             checkpoint_ns=ref.checkpoint_ns,
             advice='Pass the config that put returned, or add "checkpoint_id" to "configurable".',
         )
+    given = validation.writes(writes)
+    task = validation.text(task_id, "task_id")
+    path = validation.text(task_path, "task_path")
     encoded: list[tuple[str, Encoded]] = []
 
     def prepare(bypass_cache: bool) -> Callable[[Writer], None]:
         parent_state = session.parent_state(ref, bypass_cache)
-        encoded[:] = [(c, _encode(session, ref, c, value, parent_state)) for c, value in writes]
+        encoded[:] = [(c, _encode(session, ref, c, value, parent_state)) for c, value in given]
         rows = [
             (WRITES_IDX_MAP.get(channel, index), channel, made.new)
             for index, (channel, made) in enumerate(encoded)
@@ -208,8 +202,8 @@ def put_writes(
                 ref.thread_id,
                 ref.checkpoint_ns,
                 checkpoint_id,
-                str(task_id),
-                str(task_path),
+                task,
+                path,
                 [*rows],
                 parent_state.thread_version,
             )
@@ -220,8 +214,8 @@ def put_writes(
 
 def delete_thread(session: Session, thread_id: object) -> Operations[None]:
     """Delete a thread; it is out of sight after the first operation."""
-    house = session.housekeeping
-    left = yield simple(house.delete_thread(str(thread_id)))
+    house, name = session.housekeeping, validation.text(thread_id, "thread_id")
+    left = yield simple(house.delete_thread(name))
     while left is not None:
         left = yield simple(house.purge(left))
     yield from retention.purge_deleted(session)
@@ -231,7 +225,7 @@ def delete_for_runs(session: Session, run_ids: Sequence[str]) -> Operations[None
     """Delete what runs stored; an operation for each thread that they ran in."""
     ids = {
         run_id: metadata_index.term_for_run(run_id)
-        for run_id in _texts(run_ids, "run_ids", metadata_index.run_text)
+        for run_id in validation.texts(run_ids, "run_ids")
     }
     for apply in session.housekeeping.delete_runs(ids):
         yield simple(apply)
@@ -239,7 +233,11 @@ def delete_for_runs(session: Session, run_ids: Sequence[str]) -> Operations[None
 
 def copy_thread(session: Session, source: object, target: object) -> Operation[None, None]:
     """Copy a thread."""
-    return simple(session.housekeeping.copy_thread(str(source), str(target)))
+    names = [
+        validation.text(source, "source_thread_id"),
+        validation.text(target, "target_thread_id"),
+    ]
+    return simple(session.housekeeping.copy_thread(*names))
 
 
 def fork(
@@ -254,7 +252,7 @@ def fork(
             "what the subgraph stored comes along.",
             **source._asdict(),
         )
-    thread_id = str(target)
+    thread_id = validation.text(target, "thread_id")
     apply = session.housekeeping.fork(source.thread_id, source.checkpoint_id, thread_id)
     return Operation(
         lambda _: apply, lambda found: configs.to_config(CheckpointRef(thread_id, "", found))
@@ -268,24 +266,12 @@ def prune(
     session: Session, thread_ids: Sequence[str], strategy: str, keep_last: int | None
 ) -> Operations[None]:
     """Prune threads; an operation for each."""
-    ids = _texts(thread_ids, "thread_ids")
-    if strategy not in PRUNE_STRATEGIES:
-        raise UsageError(
-            f"unknown prune strategy {strategy!r}",
-            advice=f"Use one of {', '.join(map(repr, PRUNE_STRATEGIES))}.",
-        )
-    if keep_last is not None and (
-        strategy == "delete" or isinstance(keep_last, bool) or not isinstance(keep_last, int)
-    ):
-        raise UsageError(
-            f"keep_last={keep_last!r} with strategy {strategy!r}",
-            advice='keep_last is a whole number and goes with strategy "keep_latest".',
-        )
-    if keep_last is not None and keep_last < 1:
-        raise UsageError(
-            f"keep_last={keep_last} keeps nothing", advice='Use strategy "delete" for that.'
-        )
-    return _prune(session, ids, strategy, 1 if keep_last is None else keep_last)
+    ids = validation.texts(thread_ids, "thread_ids")
+    validation.choice(strategy, "strategy", PRUNE_STRATEGIES)
+    keep = validation.optional_count(keep_last, "keep_last", "checkpoints", least=1)
+    if keep is not None and strategy == "delete":
+        validation.refuse("keep_last", 'None with strategy "delete", which keeps nothing', keep)
+    return _prune(session, ids, strategy, 1 if keep is None else keep)
 
 
 def _prune(session: Session, ids: Sequence[str], strategy: str, keep: int) -> Operations[None]:
@@ -294,11 +280,3 @@ def _prune(session: Session, ids: Sequence[str], strategy: str, keep: int) -> Op
             yield from delete_thread(session, thread_id)
         else:
             yield simple(session.housekeeping.prune(thread_id, keep))
-
-
-def _texts(values: Sequence[str], name: str, text: Callable[[object], str] = str) -> list[str]:
-    if isinstance(values, (str, bytes)):
-        raise NotASequenceError(
-            f"{name} is a single {type(values).__name__}", advice=f"Pass a list: {name}=[...]."
-        )
-    return [text(value) for value in values]

@@ -185,6 +185,8 @@ def _collect_and_save(writer: Writer, thread: Thread) -> None:
         )
     }
     if len(empty) == len(threads.namespaces(writer, thread)):
+        for term in thread.removed_terms:  # no record is left that would tell
+            writer.delete(keys.thread_with_term(term, thread.number))
         delete_thread(writer, thread)
         return
     for name, number in empty.items():

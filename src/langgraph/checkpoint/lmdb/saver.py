@@ -308,7 +308,12 @@ class LmdbSaver(opening.Open, AsyncMethods, Management, Rekeying, Verifying, Mai
     def delete_thread(self, thread_id: str) -> None:
         """Delete a thread: checkpoints, writes, and all values that no other thread shares.
 
-        It is out of sight at once; a large one goes in several transactions.
+        It is out of sight at once; a large one goes in several transactions. A thread with damaged
+        records goes in one, which looks through all indexes of the store.
+
+        Raises:
+            UsageError: `thread_id` is None or a config.
+            DamagedError: It cannot be told which records are the thread's.
         """
         session = self._session
         session.run_sequence(put.delete_thread(session, thread_id))

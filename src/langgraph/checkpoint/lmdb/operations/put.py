@@ -11,10 +11,11 @@ from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.codec.value_codec import Encoded, ParentValue
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites
-from langgraph.checkpoint.lmdb.errors import InvalidConfigError, LmdbSaverError
+from langgraph.checkpoint.lmdb.errors import DamagedError, InvalidConfigError, LmdbSaverError
 from langgraph.checkpoint.lmdb.operations import configs, metadata_index, retention, validation
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 from langgraph.checkpoint.lmdb.operations.session import Operation, ParentState, simple
+from langgraph.checkpoint.lmdb.verification import removal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -215,9 +216,14 @@ def put_writes(
 def delete_thread(session: Session, thread_id: object) -> Operations[None]:
     """Delete a thread; it is out of sight after the first operation."""
     house, name = session.housekeeping, validation.text(thread_id, "thread_id")
-    left = yield simple(house.delete_thread(name))
-    while left is not None:
-        left = yield simple(house.purge(left))
+    left: int | None = None
+    try:
+        left = yield simple(house.delete_thread(name))
+        while left is not None:
+            left = yield simple(house.purge(left))
+    except DamagedError:
+        if not (yield simple(removal.remove(name, left))):
+            raise
     yield from retention.purge_deleted(session)
 
 

@@ -93,7 +93,7 @@ def renamed(value: Any, at: tuple[Any, ...], new: Any) -> Any:
         return replaced(value, at[:1], renamed(value[at[0]], at[1:], new))
     if type(value) is not dict:
         return value
-    return {new if key == at[0] else key: part for key, part in value.items()}
+    return {new if key is at[0] else key: part for key, part in value.items()}
 
 
 def removed(value: Any, at: tuple[Any, ...]) -> Any:
@@ -103,7 +103,7 @@ def removed(value: Any, at: tuple[Any, ...]) -> Any:
     if len(at) > 1:
         return replaced(value, at[:1], removed(value[at[0]], at[1:]))
     if type(value) is dict:
-        return {key: part for key, part in value.items() if key != at[0]}
+        return {key: part for key, part in value.items() if key is not at[0]}
     return type(value)(part for index, part in enumerate(value) if index != at[0])
 
 

@@ -83,6 +83,11 @@ def folder(path: object, name: str = "path") -> str:
             f"{name} must be a folder, got {MEMORY!r}",
             advice=f"Open a store in memory with LmdbSaver({MEMORY!r}).",
         )
+    try:
+        os.fsencode(given)
+    except UnicodeEncodeError as error:
+        message = f"{name} must be a str that can name a folder, got {validation.shown(given)}"
+        raise InvalidPathError(message) from error
     return os.path.expanduser(validation.plain(given))  # noqa: PTH111 - a Path drops "./"
 
 

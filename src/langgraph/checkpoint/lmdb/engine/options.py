@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import threads
 from langgraph.checkpoint.lmdb.errors import UsageError
+from langgraph.checkpoint.lmdb.operations import validation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,9 +43,8 @@ class StoreOptions:
         except (TypeError, ValueError, OverflowError):
             now = threads.LATEST + 1
         if now > threads.LATEST:
-            raise UsageError(
-                f"clock must return seconds since the epoch, before the year 10000, got {time!r}"
-            )
+            expected = "return seconds since the epoch, before the year 10000"
+            raise UsageError(f"clock must {expected}, got {validation.shown(time)}")
         return now
 
     def gone(self, thread: Thread) -> bool:

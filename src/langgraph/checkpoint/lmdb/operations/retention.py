@@ -68,7 +68,7 @@ def policy(ttl: Mapping[str, Any] | None) -> Policy:
     if not isinstance(ttl, Mapping):
         validation.refuse("ttl", f"None or a dict with some of {', '.join(names)}", ttl)
     for key in ttl:
-        if key not in names:
+        if not isinstance(key, str) or key not in names:
             validation.refuse("each key of ttl", f"one of {', '.join(names)}", key)
     strategy = ttl.get("strategy", "delete")
     validation.choice(strategy, 'ttl["strategy"]', ("delete", "keep_latest"))

@@ -1,7 +1,9 @@
-"""A store in memory, for model checking and fault injection: a dict and its keys in order."""
+"""A store in memory: a dict and its keys in order."""
 
 from __future__ import annotations
 
+import os
+import weakref
 from bisect import bisect_left, bisect_right
 from threading import Lock, get_ident
 from typing import TYPE_CHECKING, TypeVar
@@ -111,9 +113,9 @@ class MemoryWriter(MemoryReader, Writer):
 
 
 class MemoryStore(KeyValueStore):
-    """An empty store that is gone with the process."""
+    """An empty store, which ends with the object. A forked child has a copy of its own."""
 
-    __slots__ = ("_closed", "_inside", "_state", "_writing", "readonly")
+    __slots__ = ("__weakref__", "_closed", "_inside", "_state", "_writing", "readonly")
 
     def __init__(self) -> None:
         self.readonly = False
@@ -121,6 +123,13 @@ class MemoryStore(KeyValueStore):
         self._inside: set[int] = set()
         self._state: tuple[list[bytes], dict[bytes, bytes]] = ([], {})
         self._writing = Lock()
+        _stores.add(self)
+
+    def _continue_in_child(self) -> None:
+        """Forget the transactions of other threads, which a forked child does not have."""
+        if get_ident() not in self._inside:
+            self._writing = Lock()
+        self._inside &= {get_ident()}
 
     def read(self) -> MemoryReader:
         return MemoryReader(self)
@@ -140,6 +149,7 @@ class MemoryStore(KeyValueStore):
 
     def close(self) -> None:
         self._closed = True
+        self._state = ([], {})
 
     def _enter(self) -> None:
         me = get_ident()
@@ -151,3 +161,14 @@ class MemoryStore(KeyValueStore):
 
     def _leave(self) -> None:
         self._inside.discard(get_ident())
+
+
+_stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for store in list(_stores):
+        store._continue_in_child()
+
+
+os.register_at_fork(after_in_child=_after_fork)

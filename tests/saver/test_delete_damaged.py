@@ -10,7 +10,7 @@ import pytest
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from tests.encryption.stores import encrypted
+from tests.encryption.stores import encrypted, everything
 from tests.engine import reachability, stores
 from tests.reliability.checking import content
 from tests.verification.damage import Original, flipped, store_of
@@ -76,10 +76,10 @@ def test_a_thread_that_cannot_be_told() -> None:
     gone = (keys.thread("a"), keys.thread_number(number_of("a")))
     damaged = {key: flipped(ORIGINAL.records[key], Random(4)) for key in gone}
     kv = store_of({**ORIGINAL.records, **damaged})
-    before = kv._state
+    before = everything(kv)
     with pytest.raises(DamagedError):
         LmdbSaver.on(kv, clock=stores.Clock()).delete_thread("a")
-    assert kv._state == before
+    assert everything(kv) == before
 
 
 def test_an_encrypted_store() -> None:

@@ -14,6 +14,7 @@ from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import InvalidVersionError, LmdbSaverError, UsageError
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.contract.driver import checkpoint, config
+from tests.encryption.stores import everything
 from tests.saver.hostile import Fraction, Number, Text, Word, spoiled
 
 if TYPE_CHECKING:
@@ -80,11 +81,11 @@ def test_what_is_accepted_can_be_read(data: st.DataObject, method: str) -> None:
     arguments = [*GOOD[method]]
     at = data.draw(st.integers(0, len(arguments) - 1))
     arguments[at] = data.draw(spoiled(arguments[at])).value
-    before = kv._state
+    before = everything(kv)
     try:
         getattr(saver, method)(*arguments)
     except LmdbSaverError:
-        assert kv._state == before
+        assert everything(kv) == before
     assert_sound(kv)
 
 

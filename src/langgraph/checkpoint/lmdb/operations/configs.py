@@ -29,10 +29,11 @@ def parse_config(config: RunnableConfig) -> CheckpointRef:
         InvalidConfigError: There is no thread_id in it, or a value of the wrong kind.
     """
     configurable = _configurable(config)
-    if configurable.get("thread_id") is None:
+    thread_id = _optional(configurable, "thread_id")
+    if thread_id is None:
         raise InvalidConfigError("the config has no thread_id")
     return CheckpointRef(
-        validation.text(configurable["thread_id"], "thread_id", InvalidConfigError),
+        thread_id,
         _optional(configurable, "checkpoint_ns") or "",
         _optional(configurable, "checkpoint_id") or None,
     )
@@ -68,7 +69,7 @@ def to_config(found: CheckpointRef) -> RunnableConfig:
 
 
 def _configurable(config: object) -> dict[str, Any]:
-    if not isinstance(config, Mapping):
+    if type(config) is not dict and not isinstance(config, Mapping):
         validation.refuse("config", "a dict", config, InvalidConfigError)
     configurable = config.get("configurable")
     if configurable is None:
@@ -80,7 +81,9 @@ def _configurable(config: object) -> dict[str, Any]:
 
 def _optional(configurable: dict[str, Any], name: str) -> str | None:
     value = configurable.get(name)
-    return None if value is None else validation.text(value, name, InvalidConfigError)
+    if value is None or type(value) is str:
+        return value
+    return validation.text(value, name, InvalidConfigError)
 
 
 def next_version(current: object) -> int | float | str:

@@ -42,10 +42,14 @@ def put(
 ) -> Operation[Stored, RunnableConfig]:
     """Store a checkpoint; returns the config that leads to it."""
     parent = configs.parse_config(config)
-    given = validation.checkpoint(checkpoint, parent._replace(checkpoint_id=None)._asdict())
-    ref = parent._replace(checkpoint_id=given["id"])
-    full_metadata = _metadata(config, metadata)
-    new = validation.mapping(new_versions, "new_versions", ref._asdict())
+    try:
+        given = validation.checkpoint(checkpoint)
+        new = validation.mapping(new_versions, "new_versions")
+        full_metadata = _metadata(config, metadata)
+    except LmdbSaverError as error:
+        thread_version = parent._replace(checkpoint_id=None)
+        raise serializer.add_location(error, **thread_version._asdict())  # noqa: B904
+    ref = CheckpointRef(parent.thread_id, parent.checkpoint_ns, given["id"])
     body = {key: None if key in _IN_RECORD else value for key, value in given.items()}
     run_id = full_metadata.get("run_id")
     root = _root_of(full_metadata) if ref.checkpoint_ns else None

@@ -7,22 +7,20 @@ it. What a reader refuses is refused here first, so that all that is stored can 
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from langgraph.checkpoint.lmdb.errors import InvalidVersionError, NotASequenceError, UsageError
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
     from langgraph.checkpoint.lmdb.errors import LmdbSaverError
-
-    CheckpointRef: TypeAlias = Mapping[str, str | None]
 
 _SHOWN = 80
 """Characters of a value that an error shows."""
 _TEXTS = {str}
-_NOWHERE: CheckpointRef = {}
+_INTS = {int}
+_SMALLEST, _GREATEST = -(1 << 63), (1 << 64) - 1
+_OTHER_VERSIONS = {str, float}
 
 
 def refuse(
@@ -30,7 +28,7 @@ def refuse(
     expected: str,
     value: object,
     kind: type[LmdbSaverError] = UsageError,
-    ref: CheckpointRef = _NOWHERE,
+    **ref: str | None,
 ) -> NoReturn:
     """Raise the error of an argument that is not what it must be.
 
@@ -175,14 +173,14 @@ def choice(value: object, name: str, choices: tuple[str, ...]) -> str:
     return plain(value)
 
 
-def mapping(value: object, name: str, ref: CheckpointRef = _NOWHERE) -> Mapping[Any, Any]:
+def mapping(value: object, name: str) -> Mapping[Any, Any]:
     """Return a mapping.
 
     Raises:
         UsageError: It is none.
     """
     if type(value) is not dict and not isinstance(value, Mapping):
-        refuse(name, "a dict", value, ref=ref)
+        refuse(name, "a dict", value)
     return value
 
 
@@ -199,50 +197,54 @@ def serializer(serde: object) -> None:
     refuse("serde", "an object with dumps_typed and loads_typed", serde)
 
 
-def checkpoint(given: object, ref: CheckpointRef = _NOWHERE) -> dict[str, Any]:
+def checkpoint(given: object) -> dict[str, Any]:
     """Return a checkpoint whose id, channels and versions a reader takes.
 
     Raises:
         UsageError: A part is missing, or is not what it must be.
         InvalidVersionError: A version is not one.
     """
-    parts = {**mapping(given, "checkpoint", ref)}
+    parts = {**mapping(given, "checkpoint")}
     for key in ("id", "channel_values", "channel_versions"):
         if key not in parts:
-            refuse("checkpoint", f"a dict with {key!r}", given, ref=ref)
+            refuse("checkpoint", f"a dict with {key!r}", given)
     parts["id"] = text(parts["id"], 'checkpoint["id"]')
-    ref = {**ref, "checkpoint_id": parts["id"]}
     if not parts["id"]:  # a config with an empty id leads to the latest checkpoint
-        refuse('checkpoint["id"]', "a str that is not empty", "", ref=ref)
-    parts["channel_values"] = _by_channel(parts, "channel_values", ref)
-    versions = _by_channel(parts, "channel_versions", ref)
-    parts["channel_versions"] = {
-        name: _version(value, name, ref) for name, value in versions.items()
-    }
+        refuse('checkpoint["id"]', "a str that is not empty", "")
+    parts["channel_values"] = _by_channel(parts, "channel_values")
+    versions = _by_channel(parts, "channel_versions")
+    if not _are_plain(versions.values()):
+        versions = {name: _version(value, name) for name, value in versions.items()}
+    parts["channel_versions"] = {**versions}
     return parts
 
 
-def _by_channel(parts: Mapping[str, Any], key: str, ref: CheckpointRef) -> Mapping[str, Any]:
+def _are_plain(versions: Collection[Any]) -> bool:
+    """Whether versions are all of one usual kind; false is no answer."""
+    if _INTS.issuperset(map(type, versions)):
+        return not versions or (min(versions) >= _SMALLEST and max(versions) <= _GREATEST)
+    return _OTHER_VERSIONS.issuperset(map(type, versions))
+
+
+def _by_channel(parts: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     name = f'checkpoint["{key}"]'
-    return _with_names(mapping(parts[key], name, ref), name, "channel", ref)
+    return _with_names(mapping(parts[key], name), name, "channel")
 
 
-def _with_names(
-    given: Mapping[Any, Any], name: str, what: str, ref: CheckpointRef
-) -> Mapping[str, Any]:
+def _with_names(given: Mapping[Any, Any], name: str, what: str) -> Mapping[str, Any]:
     """Return a mapping whose keys are exactly `str`."""
     if _TEXTS.issuperset(map(type, given)):
         return given
-    found = {channel(key, f"each {what} of {name}", ref): given[key] for key in given}
+    found = {channel(key, f"each {what} of {name}"): given[key] for key in given}
     if len(found) != len(given):
-        refuse(name, f"a dict with one value for each {what}", given, ref=ref)
+        refuse(name, f"a dict with one value for each {what}", given)
     return found
 
 
-def channel(name: object, what: str, ref: CheckpointRef = _NOWHERE) -> str:
+def channel(name: object, what: str) -> str:
     """Return the name of a channel, which is text and nothing else."""
     if not isinstance(name, str):
-        refuse(what, "a str", name, ref=ref)
+        refuse(what, "a str", name)
     return plain(name)
 
 
@@ -259,22 +261,20 @@ def metadata(given: object) -> Mapping[Any, Any]:
 def add_location(given: object, name: str) -> None:
     """Check that an argument is a mapping whose keys are texts, or None."""
     if given is not None:
-        _with_names(mapping(given, name), name, "key", _NOWHERE)
+        _with_names(mapping(given, name), name, "key")
 
 
-def _version(value: object, name: str, ref: CheckpointRef) -> int | float | str:
-    if type(value) is str or type(value) is float:
-        return value
+def _version(value: object, name: str) -> int | float | str:
     if isinstance(value, int):
         number = value if isinstance(value, bool) else int.__int__(value)
-        if -(1 << 63) <= number < 1 << 64:
+        if _SMALLEST <= number <= _GREATEST:
             return number
     elif isinstance(value, str):
         return plain(value)
     elif isinstance(value, float):
         return float.__float__(value)
     what, expected = "the version of a channel", "a str, a float, or an int of at most 64 bits"
-    refuse(what, expected, value, InvalidVersionError, {**ref, "channel": name})
+    refuse(what, expected, value, InvalidVersionError, channel=name)
 
 
 def writes(given: object) -> list[tuple[str, Any]]:

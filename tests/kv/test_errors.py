@@ -26,6 +26,7 @@ TREE = {
     "ThreadExistsError": ("thread_exists", "UsageError"),
     "InvalidVersionError": ("invalid_version", "UsageError"),
     "NotASequenceError": ("not_a_sequence", "UsageError", "TypeError"),
+    "NotCopyableError": ("not_copyable", "UsageError", "TypeError"),
     "RetryableError": ("retryable", "LmdbSaverError"),
     "StoreFullError": ("store_full", "RetryableError"),
     "TooManyReadersError": ("too_many_readers", "RetryableError"),

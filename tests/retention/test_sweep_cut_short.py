@@ -58,7 +58,7 @@ def test_a_sweep_that_is_killed_at_any_step(
     kv = CountingStore()
     saver = LmdbSaver.on(kv, clock=clock, ttl=ttl)
     fill(saver, clock)
-    before = kv._state
+    before = (kv._state[0].copy(), kv._state[1].copy())
     shown = reading(saver)
     with kv.counting() as counts:
         assert saver.sweep().threads > 2

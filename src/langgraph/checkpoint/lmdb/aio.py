@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
+from langgraph.checkpoint.lmdb import validation, wanted
 from langgraph.checkpoint.lmdb.errors import DamagedError, RetryableError
-from langgraph.checkpoint.lmdb.operations import configs, get, put
+from langgraph.checkpoint.lmdb.operations import configs, delete, get, put
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
     from langgraph.checkpoint.lmdb.operations.session import Session
+    from langgraph.checkpoint.lmdb.wanted import Matches
 
 READ_AT_ONCE = 128 * 1024
 """Bytes of values that a coroutine decodes without leaving its thread: about 2 ms of work."""
@@ -58,6 +60,9 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
     ) -> None:
         await asyncio.to_thread(self.close)
 
+    async def asetup(self) -> None:
+        """As `setup`."""
+
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As `get_tuple`."""
         session, ref = self._session, configs.parse_config(config)
@@ -78,14 +83,15 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
         skip_damaged: bool = False,
     ) -> AsyncIterator[CheckpointTuple]:
         """As `list`."""
-        session, matches = self._session, get.metadata_filter(filter)
-        count = 0
-        for ref in get.find_refs(session, config, before, filter, skip_damaged):
-            if limit is not None and count >= limit:
+        session, matches = self._session, wanted.metadata(filter)
+        left = wanted.at_most(limit)
+        skip = validation.flag(skip_damaged, "skip_damaged")
+        for ref in get.find_refs(session, config, before, filter, skip):
+            if left == 0:
                 return
-            checkpoint = await get_tuple(session, ref, matches, skip_damaged)
+            checkpoint = await get_tuple(session, ref, matches, skip)
             if checkpoint is not None:
-                count += 1
+                left = None if left is None else left - 1
                 yield checkpoint
             await asyncio.sleep(0)
 
@@ -98,7 +104,9 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
     ) -> RunnableConfig:
         """As `put`."""
         session = self._session
-        return await session.run_async(put.put(session, config, checkpoint, metadata, new_versions))
+        return await session.run_async(
+            put.PutOperation(session, config, checkpoint, metadata, new_versions)
+        )
 
     async def aput_writes(
         self,
@@ -109,22 +117,22 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
     ) -> None:
         """As `put_writes`."""
         session = self._session
-        await session.run_async(put.put_writes(session, config, writes, task_id, task_path))
+        await session.run_async(put.PutWritesOperation(session, config, writes, task_id, task_path))
 
     async def adelete_thread(self, thread_id: str) -> None:
         """As `delete_thread`."""
         session = self._session
-        await session.run_sequence_async(put.delete_thread(session, thread_id))
+        await session.run_sequence_async(delete.delete_thread(session, thread_id))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """As `delete_for_runs`."""
         session = self._session
-        await session.run_sequence_async(put.delete_for_runs(session, run_ids))
+        await session.run_sequence_async(delete.delete_for_runs(session, run_ids))
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """As `copy_thread`."""
         session = self._session
-        await session.run_async(put.copy_thread(session, source_thread_id, target_thread_id))
+        await session.run_async(delete.copy_thread(session, source_thread_id, target_thread_id))
 
     async def aprune(
         self,
@@ -135,7 +143,7 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
     ) -> None:
         """As `prune`."""
         session = self._session
-        await session.run_sequence_async(put.prune(session, thread_ids, strategy, keep_last))
+        await session.run_sequence_async(delete.prune(session, thread_ids, strategy, keep_last))
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
@@ -147,7 +155,7 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
 async def get_tuple(
     session: Session,
     ref: CheckpointRef,
-    matches: get.Matches | None = None,
+    matches: Matches | None = None,
     skip_damaged: bool = False,
 ) -> CheckpointTuple | None:
     """As `reading.get_tuple`, without holding the loop up for long."""

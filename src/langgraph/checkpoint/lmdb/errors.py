@@ -26,6 +26,7 @@ __all__ = [
     "LmdbSaverError",
     "MissingKeyError",
     "NotASequenceError",
+    "NotCopyableError",
     "NotEncryptedError",
     "PlaintextRecordError",
     "ReadOnlyError",
@@ -140,6 +141,16 @@ class NotASequenceError(UsageError, TypeError):
     """A single id where a list of ids belongs."""
 
     kind = "not_a_sequence"
+
+
+class NotCopyableError(UsageError, TypeError):
+    """A saver that was to be pickled, or copied with all that it holds."""
+
+    kind = "not_copyable"
+    default_advice = (
+        "Pass the path, and open a saver on it where it is needed; "
+        "savers of one path share one store."
+    )
 
 
 class ReadOnlyError(UsageError):

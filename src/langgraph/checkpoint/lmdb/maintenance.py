@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from langgraph.checkpoint.lmdb import opening, validation
+
 if TYPE_CHECKING:
     import os
 
@@ -47,11 +49,12 @@ class Maintenance:
             StoreIOError: Reading or writing failed; nothing is left of the copy.
             UsageError: The store is one in memory.
         """
-        self._kv.backup(path, progress)
+        validation.optional_function(progress, "progress")
+        self._kv.backup(opening.folder(path), progress)
 
     async def abackup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
         """As `backup`; `progress` is called in another thread."""
-        await asyncio.to_thread(self._kv.backup, path, progress)
+        await asyncio.to_thread(self.backup, path, progress)
 
     def compact(self) -> int:
         """Give the room that deletions left back to the file system, while everybody goes on.

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
+from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.aio import get_tuple
-from langgraph.checkpoint.lmdb.operations import get, put, retention, threads
+from langgraph.checkpoint.lmdb.operations import delete, get, retention, threads
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -47,6 +48,7 @@ class Management(BaseCheckpointSaver[Any]):
             DamagedError: A checkpoint is damaged, unless such are to be left out.
         """
         session = self._session
+        validation.flag(skip_damaged, "skip_damaged")
         read = get.get_or_skip if skip_damaged else get.get_tuple
         for ref in threads.lineage(session, config, skip_damaged):
             found = read(session, ref, matches=None)
@@ -58,6 +60,7 @@ class Management(BaseCheckpointSaver[Any]):
     ) -> AsyncIterator[CheckpointTuple]:
         """As `history`."""
         session = self._session
+        validation.flag(skip_damaged, "skip_damaged")
         for ref in threads.lineage(session, config, skip_damaged):
             found = await get_tuple(session, ref, skip_damaged=skip_damaged)
             if found is not None:
@@ -108,12 +111,12 @@ class Management(BaseCheckpointSaver[Any]):
             InvalidConfigError: The config names another namespace, or no thread.
         """
         session = self._session
-        return session.run(put.fork(session, config, thread_id))
+        return session.run(delete.fork(session, config, thread_id))
 
     async def afork(self, config: RunnableConfig, thread_id: str) -> RunnableConfig:
         """As `fork`."""
         session = self._session
-        return await session.run_async(put.fork(session, config, thread_id))
+        return await session.run_async(delete.fork(session, config, thread_id))
 
     def threads(
         self,

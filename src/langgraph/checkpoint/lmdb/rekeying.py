@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from langgraph.checkpoint.lmdb.encryption import opening
+from langgraph.checkpoint.lmdb import opening
 from langgraph.checkpoint.lmdb.encryption.copy import copy_store
+from langgraph.checkpoint.lmdb.encryption.opening import open_encrypted, rotation
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
-from langgraph.checkpoint.lmdb.operations.session import Operation
+from langgraph.checkpoint.lmdb.operations.session import simple
 
 if TYPE_CHECKING:
     import os
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.encryption.opening import EncryptionKey
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
-    from langgraph.checkpoint.lmdb.operations.session import Session
+    from langgraph.checkpoint.lmdb.operations.session import Operation, Session
 
 
 class Rekeying(BaseCheckpointSaver[Any]):
@@ -73,9 +74,9 @@ class Rekeying(BaseCheckpointSaver[Any]):
             InvalidPathError: There is a store at the path.
             StoreFullError: There is no room.
         """
-        target = LmdbStore.open(path)
+        target = LmdbStore.open(opening.folder(path))
         try:
-            copy_store(self._kv, opening.open_encrypted(target, encryption_key, new=True))
+            copy_store(self._kv, open_encrypted(target, encryption_key, new=True))
         finally:
             target.close()
 
@@ -87,11 +88,11 @@ class Rekeying(BaseCheckpointSaver[Any]):
 
 
 def _rotation(kv: KeyValueStore, new_key: EncryptionKey) -> Iterator[Operation[bytes | None, None]]:
-    steps = opening.rotation(kv, new_key)
+    steps = rotation(kv, new_key)
     results: list[bytes | None] = [None]
     while True:
         try:
             apply = steps.send(results.pop())
         except StopIteration:
             return
-        yield Operation(lambda _, apply=apply: apply, results.append)  # type: ignore[misc]
+        yield simple(apply, results.append)

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import os
-import random
 import time
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
+from langgraph.checkpoint.lmdb import assembly, opening, validation, wanted
 from langgraph.checkpoint.lmdb.aio import AsyncMethods
 from langgraph.checkpoint.lmdb.codec import serializer
-from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
-from langgraph.checkpoint.lmdb.encryption import opening
-from langgraph.checkpoint.lmdb.engine.options import StoreOptions
-from langgraph.checkpoint.lmdb.engine.store import CheckpointStore
-from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError, UsageError
+from langgraph.checkpoint.lmdb.encryption.opening import open_encrypted
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
 from langgraph.checkpoint.lmdb.kv.group_commit import GroupCommit
-from langgraph.checkpoint.lmdb.kv.lmdb.store import DEFAULT_MAP_SIZE, LmdbStore
+from langgraph.checkpoint.lmdb.kv.lmdb.store import DEFAULT_MAP_SIZE
 from langgraph.checkpoint.lmdb.maintenance import Maintenance
 from langgraph.checkpoint.lmdb.management import Management
-from langgraph.checkpoint.lmdb.operations import background, configs, get, put, retention
-from langgraph.checkpoint.lmdb.operations.session import Session
+from langgraph.checkpoint.lmdb.operations import background, configs, delete, get, put
 from langgraph.checkpoint.lmdb.rekeying import Rekeying
 from langgraph.checkpoint.lmdb.verifying import Verifying
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from langchain_core.runnables import RunnableConfig
@@ -41,20 +37,18 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
     from typing_extensions import Self
 
+    from langgraph.checkpoint.lmdb.assembly import Arguments
     from langgraph.checkpoint.lmdb.encryption.opening import EncryptionKey
-    from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
     from langgraph.checkpoint.lmdb.operations.retention import TTLConfig
+    from langgraph.checkpoint.lmdb.operations.session import Session
 
 DEFAULT_CACHE_SIZE = 64 << 20
 # Higher levels make small records a tenth smaller, in several times the time:
 # `python -m benches.dictionary`.
 DEFAULT_LEVEL = 3
-_PARENT_CACHE_SIZE = 512
-_BYTES_PER_HINT = 2048  # a hint takes about 300: beside the cache it adds a seventh at most
 
 
-class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
+class LmdbSaver(opening.Open, AsyncMethods, Management, Rekeying, Verifying, Maintenance):
     """Keeps LangGraph checkpoints in a folder, for any number of threads, tasks and processes.
 
     ```python
@@ -64,7 +58,9 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
     The same object serves `invoke` and `ainvoke`. Savers on one path share one store.
 
     Args:
-        path: The folder of the store; made, for its owner alone, if it is not there.
+        path: The folder of the store; made, for its owner alone, if it is not there. A `~` in
+            front is the user's home. ":memory:" is a store of its own in memory, which ends with
+            the saver.
         serde: How values are serialised; LangGraph's JsonPlusSerializer unless told. With exactly
             that one, a list of messages costs what is new in it. A value that did not change is
             not stored again if the serializer makes the same bytes of it, or is LangGraph's
@@ -90,7 +86,9 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
         clock: Gives the time in seconds since the epoch.
 
     Raises:
-        InvalidPathError: The path is a file, cannot be written, or holds something else.
+        InvalidPathError: The path is a file or a connection string, cannot be written, or holds
+            something else.
+        UsageError: Another argument is not what it must be.
         FormatVersionError: A newer release made the store.
         DamagedError: The store is damaged.
         MissingKeyError: The store is encrypted, and there is no key.
@@ -112,54 +110,25 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
         encryption_key: EncryptionKey | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if compression is not None and not 1 <= compression <= 22:
-            raise UsageError(
-                f"compression={compression!r}", advice="Use a level from 1 to 22, or None."
-            )
-        if cache_size < 0:
-            raise UsageError(f"cache_size={cache_size!r}", advice="Use bytes, or 0 for no cache.")
-        policy = retention.parse_ttl(ttl)
-        kv = LmdbStore.open(path, sync=sync, map_size=map_size, readonly=readonly)
+        checked = assembly.checked(serde, ttl, compression, cache_size, clock)
+        kv = opening.store(path, sync=sync, map_size=map_size, readonly=readonly)
         try:
-            plain = opening.open_encrypted(kv, encryption_key)
-            self._set_up(plain, serde, policy, compression, cache_size, clock)
+            self._set_up(open_encrypted(kv, encryption_key), checked)
         except BaseException as error:
             kv.close()
             if isinstance(error, LmdbSaverError):
                 serializer.add_location(error, path=os.fspath(path))
             raise
 
-    def _set_up(
-        self,
-        kv: KeyValueStore,
-        serde: SerializerProtocol | None,
-        policy: RetentionPolicy,
-        compression: int | None,
-        cache_size: int,
-        clock: Callable[[], float],
-    ) -> None:
-        super().__init__(serde=serde)
+    def _set_up(self, kv: KeyValueStore, given: Arguments) -> None:
+        super().__init__(serde=given.serde)
         self._kv = kv
         self._commit = GroupCommit(kv)
-        options = StoreOptions(
-            level=compression,
-            clock=clock,
-            is_ephemeral=configs.is_ephemeral,
-            is_subgraph_call=configs.is_subgraph_call,
-            retention=replace(policy, refresh_on_read=policy.refresh_on_read and not kv.readonly),
-        )
-        store = CheckpointStore(kv, options, cache_size // _BYTES_PER_HINT)
-        self._of_serde = Session(
-            store,
-            self._commit,
-            self.serde,
-            ValueCodec(self.serde, compression, cache_size, store.dedup_cache),
-            _PARENT_CACHE_SIZE if cache_size else 0,
-        )
+        self._of_serde = assembly.session(kv, self._commit, self.serde, given)
         self._swept = None
-        if policy.sweep_interval is not None and not kv.readonly:
+        if given.policy.sweep_interval is not None and not kv.readonly:
             self._swept = (kv.identity, self._of_serde)
-            background.start(*self._swept, policy.sweep_interval)
+            background.start(*self._swept, given.policy.sweep_interval)
 
     @classmethod
     def on(
@@ -173,25 +142,42 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
         clock: Callable[[], float] = time.time,
     ) -> Self:
         """A saver on any key-value store, such as `kv.memory.MemoryStore()` in tests."""
+        if not isinstance(kv, KeyValueStore):
+            validation.refuse("kv", "a KeyValueStore", kv)
+        checked = assembly.checked(serde, ttl, compression, cache_size, clock)
         saver = cls.__new__(cls)
-        saver._set_up(kv, serde, retention.parse_ttl(ttl), compression, cache_size, clock)
+        saver._set_up(kv, checked)
         return saver
 
     @classmethod
-    @contextmanager
-    def from_conn_string(cls, conn_string: str | os.PathLike[str]) -> Iterator[Self]:
-        """Open a saver for a `with` block, by the path of its folder."""
-        with cls(conn_string) as saver:
-            yield saver
+    def from_conn_string(
+        cls, conn_string: str | os.PathLike[str], **arguments: Any
+    ) -> opening.Opening[Self]:
+        """Return what opens a saver for a `with` or an `async with` block, as other savers do.
+
+        Args:
+            conn_string: The path, as for `LmdbSaver`.
+            arguments: Other arguments of `LmdbSaver`.
+
+        Returns:
+            A context manager; it gives the saver, and closes it at the end of the block.
+        """
+        return opening.Opening(lambda: cls(conn_string, **arguments))
 
     @property
     def _session(self) -> Session:
         if self._of_serde.serde is not self.serde:  # someone set another serialiser
+            validation.serializer(self.serde)
             self._of_serde = self._of_serde.with_serde(self.serde)
         return self._of_serde
 
-    def setup(self) -> None:
-        """Do nothing: the store is ready once it is open. Other savers need this call."""
+    def setup(self) -> Awaitable[None]:
+        """Do nothing: the store is ready once it is open. Other savers need this call.
+
+        Returns:
+            What may be awaited, as the `setup` of asynchronous savers has to be.
+        """
+        return opening.Ready()
 
     def close(self) -> None:
         """Close the store. A second call does nothing; any other use raises StoreClosedError."""
@@ -258,14 +244,16 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
         Raises:
             DamagedError: A checkpoint is damaged, unless such are to be left out.
         """
-        session, matches = self._session, get.metadata_filter(filter)
-        read_one = get.get_or_skip if skip_damaged else get.get_tuple
+        session, matches = self._session, wanted.metadata(filter)
+        count = wanted.at_most(limit)
+        skip = validation.flag(skip_damaged, "skip_damaged")
+        read_one = get.get_or_skip if skip else get.get_tuple
         read = (
             read_one(session, ref, matches=matches)
-            for ref in get.find_refs(session, config, before, filter, skip_damaged)
+            for ref in get.find_refs(session, config, before, filter, skip)
         )
         found = (checkpoint for checkpoint in read if checkpoint is not None)
-        yield from islice(found, None if limit is None else max(limit, 0))
+        yield from islice(found, count)
 
     def put(
         self,
@@ -292,7 +280,7 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
             StoreFullError: There is no room; nothing is stored.
         """
         session = self._session
-        return session.run(put.put(session, config, checkpoint, metadata, new_versions))
+        return session.run(put.PutOperation(session, config, checkpoint, metadata, new_versions))
 
     def put_writes(
         self,
@@ -318,15 +306,20 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
             StoreFullError: There is no room; nothing is stored.
         """
         session = self._session
-        session.run(put.put_writes(session, config, writes, task_id, task_path))
+        session.run(put.PutWritesOperation(session, config, writes, task_id, task_path))
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete a thread: checkpoints, writes, and all values that no other thread shares.
 
-        It is out of sight at once; a large one goes in several transactions.
+        It is out of sight at once; a large one goes in several transactions. A thread with damaged
+        records goes in one, which looks through all indexes of the store.
+
+        Raises:
+            UsageError: `thread_id` is None or a config.
+            DamagedError: It cannot be told which records are the thread's.
         """
         session = self._session
-        session.run_sequence(put.delete_thread(session, thread_id))
+        session.run_sequence(delete.delete_thread(session, thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the checkpoints whose metadata name these runs, with their writes.
@@ -335,7 +328,7 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
         are rebuilt from the writes of their ancestors keep their state.
         """
         session = self._session
-        session.run_sequence(put.delete_for_runs(session, run_ids))
+        session.run_sequence(delete.delete_for_runs(session, run_ids))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy all of a thread to a new one; the values are shared until one of them lets go.
@@ -344,7 +337,7 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
             ThreadExistsError: The target has checkpoints.
         """
         session = self._session
-        session.run(put.copy_thread(session, source_thread_id, target_thread_id))
+        session.run(delete.copy_thread(session, source_thread_id, target_thread_id))
 
     def prune(
         self,
@@ -370,7 +363,7 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
             ValueError: The strategy is unknown, or `keep_last` is not a number above 0.
         """
         session = self._session
-        session.run_sequence(put.prune(session, thread_ids, strategy, keep_last))
+        session.run_sequence(delete.prune(session, thread_ids, strategy, keep_last))
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
@@ -381,14 +374,12 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
 
     def get_next_version(self, current: Any, channel: None) -> Any:  # noqa: ARG002
         """The version after `current`, of the same type; integers from 1 on in a new thread."""
-        if isinstance(current, str):
-            number = int(current.split(".")[0]) + 1
-            return f"{number:032}.{random.random():016}"  # noqa: S311 - as LangGraph's own savers
-        return 1 if current is None else current + 1
+        return configs.next_version(current)
 
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Self:
         """The same store with a serialiser that allows more types; closing one closes both."""
-        return super().with_allowlist(extra_allowlist)  # type: ignore[return-value]
+        types = validation.allowlist(extra_allowlist)
+        return super().with_allowlist(types)  # type: ignore[return-value]
 
 
 # Hooks run in the order in which they are registered: those of the modules above came first.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
+from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.verification.repair import repair as repair_store
 from langgraph.checkpoint.lmdb.verification.verify import verify as verify_store
 
@@ -60,6 +61,8 @@ class Verifying(BaseCheckpointSaver[Any]):
             ReadOnlyError: A store that was opened for reading is to be repaired.
             StoreFullError: There is no room for the quarantine.
         """
+        validation.flag(repair, "repair")
+        validation.optional_function(progress, "progress")
         if repair:
             return repair_store(self._kv, self._session.store.options, progress)
         return verify_store(self._kv, progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.errors import (
     DeserializationError,
     LmdbSaverError,
@@ -33,7 +34,13 @@ def dumps(serde: SerializerProtocol, value: Any) -> tuple[str, bytes]:
         raise SerializationError(
             f"a value cannot be serialised: {type(error).__name__}: {error}", inside=inside or None
         ) from error
-    return tag, bytes(payload)
+    if not isinstance(tag, str) or not isinstance(payload, (bytes, bytearray, memoryview)):
+        raise SerializationError(
+            "a serializer must return a str and bytes, "
+            f"got {type(tag).__name__} and {type(payload).__name__}",
+            advice="Correct dumps_typed of the serde.",
+        )
+    return validation.plain(tag), bytes(payload)
 
 
 def loads(serde: SerializerProtocol, tag: str, payload: bytes, *, may_be_none: bool) -> Any:
@@ -87,7 +94,7 @@ def _find_unserializable(serde: SerializerProtocol, value: Any, path: str, depth
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
-        yield from ((f"[{key!r}]", part) for key, part in value.items())
+        yield from ((f"[{validation.shown(key)}]", part) for key, part in value.items())
     elif isinstance(value, (list, tuple, set, frozenset)):
         yield from ((f"[{index}]", part) for index, part in enumerate(value))
     elif hasattr(value, "__dict__"):

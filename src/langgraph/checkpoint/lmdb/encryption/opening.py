@@ -91,7 +91,7 @@ def _implementation() -> type[EncryptedStore]:
 
 
 def _key_source(key: EncryptionKey | None) -> KeySource:
-    if key is not None and key != "env":
+    if key is not None and not (isinstance(key, str) and key == "env"):
         return KeySource(key)
     value = os.environ.get(VARIABLE)
     if not value:

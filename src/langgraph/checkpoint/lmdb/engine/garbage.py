@@ -176,7 +176,7 @@ def _settle_pins(writer: Writer, thread: Thread, needed: ChunkSet) -> None:
     for owner in {*owners, *thread.shared_owners}:
         _save(writer, keys.shared_ref(owner, thread.number), needed.ranges(owner))
         if owner in thread.shared_owners:
-            _free_left_behind(writer, owner)
+            free_orphaned_chunks(writer, owner)
     thread.shared_owners = owners
 
 
@@ -264,7 +264,8 @@ def delete_up_to(writer: Writer, start: bytes, stop: bytes, budget: int | None) 
     return writer.delete_range(start, stop) if ahead else 0
 
 
-def _free_left_behind(writer: Writer, owner: int) -> None:
+def free_orphaned_chunks(writer: Writer, owner: int) -> None:
+    """Free the chunks of a thread that it has left behind, and that nothing pins any more."""
     key = keys.orphaned_chunks(owner)
     record = writer.get(key)
     if record is None:

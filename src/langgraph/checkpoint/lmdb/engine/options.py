@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.engine import threads
 from langgraph.checkpoint.lmdb.engine.time_index import NEVER
+from langgraph.checkpoint.lmdb.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,12 +65,26 @@ class StoreOptions:
     retention: RetentionPolicy
 
     def now(self) -> int:
-        """Return the time in milliseconds since the epoch."""
-        return max(0, int(self.clock() * 1000))
+        """Return the time in milliseconds since the epoch.
+
+        Raises:
+            UsageError: The clock does not return a time before the year 10000.
+        """
+        time = self.clock()
+        try:
+            now = max(0, int(time * 1000))
+        except (TypeError, ValueError, OverflowError):
+            now = threads.MAX_TIME + 1
+        if now > threads.MAX_TIME:
+            expected = "return seconds since the epoch, before the year 10000"
+            raise UsageError(f"clock must {expected}, got {validation.shown(time)}")
+        return now
 
     def is_hidden(self, thread: Thread) -> bool:
         """Return True if a thread has expired and must be treated as deleted."""
-        return self.retention.is_hidden(thread, self.now())
+        return self.retention.expires(thread) is not None and self.retention.is_hidden(
+            thread, self.now()
+        )
 
     def find_thread(self, reader: Reader, thread_id: str) -> Thread | None:
         """Return the thread of this id, unless it is missing or hidden."""

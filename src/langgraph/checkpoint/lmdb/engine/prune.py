@@ -241,6 +241,8 @@ def _collect_and_save(writer: Writer, thread: Thread) -> None:
         )
     }
     if len(empty) == len(threads.namespaces(writer, thread)):
+        for term in thread.removed_terms:  # the records that named them are deleted
+            writer.delete(keys.thread_with_term(term, thread.number))
         remove_thread(writer, thread)
         return
     for name, number in empty.items():

@@ -31,8 +31,6 @@ from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, I
 from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
@@ -42,7 +40,7 @@ class StaleError(Exception):
     """The thread has changed since an operation was prepared. Prepare it again."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class NewCheckpoint:
     """A checkpoint to store."""
 
@@ -67,7 +65,7 @@ class NewCheckpoint:
     """Version of the thread in which `values` name chunks. None: all values are new."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class NewWrites:
     """Pending writes of one task to store."""
 
@@ -120,83 +118,69 @@ class CheckpointStore:
         """Return the bytes that the store occupies on disk."""
         return self._kv.size()
 
-    def put(self, new: NewCheckpoint) -> Callable[[Writer], Stored]:
+    def put(self, writer: Writer, new: NewCheckpoint) -> Stored:
         """Store a checkpoint, in place of one with the same id."""
+        thread, namespace = self._open_thread(
+            writer, new.thread_id, new.checkpoint_ns, new.thread_version
+        )
+        chunks = ChunkWriter(writer, thread.thread_version, self.dedup_cache, self.options.level)
+        stored = [
+            self._store(chunks, thread, namespace, channel, value)
+            for channel, value in new.values.items()
+        ]
+        record = CheckpointRecord(
+            new.id,
+            new.parent,
+            thread.updated,
+            new.run_id,
+            new.root,
+            self._store(chunks, thread, namespace, "", new.body).value,
+            self._store(chunks, thread, namespace, "", new.metadata).value,
+            new.versions,
+            dict(zip(new.values, (kept.value for kept in stored), strict=True)),
+            new.terms,
+            new.thread_terms,
+        )
+        replaced = _make_room(writer, thread, namespace, new)
+        size = checkpoints.write(writer, thread.number, namespace, record, self.options.level)
+        if replaced:
+            garbage.collect(writer, thread)
+        else:
+            thread.checkpoints += 1
+            thread.size += size + chunks.written
+        thread.needs_trim = True
+        threads.save(writer, thread)
+        return Stored(thread.thread_version, record, stored)
 
-        def apply(writer: Writer) -> Stored:
-            thread, namespace = self._open_thread(
-                writer, new.thread_id, new.checkpoint_ns, new.thread_version
-            )
-            chunks = ChunkWriter(
-                writer, thread.thread_version, self.dedup_cache, self.options.level
-            )
-            stored = [
-                self._store(chunks, thread, namespace, channel, value)
-                for channel, value in new.values.items()
-            ]
-            record = CheckpointRecord(
-                new.id,
-                new.parent,
-                thread.updated,
-                new.run_id,
-                new.root,
-                self._store(chunks, thread, namespace, "", new.body).value,
-                self._store(chunks, thread, namespace, "", new.metadata).value,
-                new.versions,
-                dict(zip(new.values, (kept.value for kept in stored), strict=True)),
-                new.terms,
-                new.thread_terms,
-            )
-            replaced = _make_room(writer, thread, namespace, new)
-            size = checkpoints.write(writer, thread.number, namespace, record, self.options.level)
-            if replaced:
-                garbage.collect(writer, thread)
-            else:
-                thread.checkpoints += 1
-                thread.size += size + chunks.written
-            thread.needs_trim = True
-            threads.save(writer, thread)
-            return Stored(thread.thread_version, record, stored)
-
-        return apply
-
-    def put_writes(self, new: NewWrites) -> Callable[[Writer], None]:
+    def put_writes(self, writer: Writer, new: NewWrites) -> None:
         """Store pending writes of a task, beside the writes that it has."""
-
-        def apply(writer: Writer) -> None:
-            if not new.rows:  # nothing that a thread would have to be there for
-                return
-            thread, namespace = self._open_thread(
-                writer, new.thread_id, new.checkpoint_ns, new.thread_version
+        if not new.rows:  # nothing that a thread would have to be there for
+            return
+        thread, namespace = self._open_thread(
+            writer, new.thread_id, new.checkpoint_ns, new.thread_version
+        )
+        chunks = ChunkWriter(writer, thread.thread_version, self.dedup_cache, self.options.level)
+        task = writes.read_task(writer, thread.number, namespace, new.checkpoint_id, new.task_id)
+        size = task.size
+        lost = False
+        for index, channel, value in new.rows:
+            old = task.writes.get(index)
+            if old is not None and index >= 0:
+                continue
+            lost = lost or (old is not None and isinstance(old.value, ChunkedValue))
+            thread.writes += old is None
+            kept = self._store(chunks, thread, namespace, channel, value)
+            task.writes[index] = Write(index, channel, new.path, kept.value)
+            size = 0
+        if not size:
+            size = writes.write_task(
+                writer, thread.number, namespace, new.checkpoint_id, task, self.options.level
             )
-            chunks = ChunkWriter(
-                writer, thread.thread_version, self.dedup_cache, self.options.level
-            )
-            task = writes.read_task(
-                writer, thread.number, namespace, new.checkpoint_id, new.task_id
-            )
-            size = task.size
-            lost = False
-            for index, channel, value in new.rows:
-                old = task.writes.get(index)
-                if old is not None and index >= 0:
-                    continue
-                lost = lost or (old is not None and isinstance(old.value, ChunkedValue))
-                thread.writes += old is None
-                kept = self._store(chunks, thread, namespace, channel, value)
-                task.writes[index] = Write(index, channel, new.path, kept.value)
-                size = 0
-            if not size:
-                size = writes.write_task(
-                    writer, thread.number, namespace, new.checkpoint_id, task, self.options.level
-                )
-            if lost:
-                garbage.collect(writer, thread)
-            else:
-                thread.size += size - task.size + chunks.written
-            threads.save(writer, thread)
-
-        return apply
+        if lost:
+            garbage.collect(writer, thread)
+        else:
+            thread.size += size - task.size + chunks.written
+        threads.save(writer, thread)
 
     def _open_thread(
         self,

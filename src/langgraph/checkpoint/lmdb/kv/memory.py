@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from threading import Lock, get_ident
-from typing import TYPE_CHECKING, TypeVar
+import os
+import weakref
+from bisect import bisect_left, insort
+from threading import Lock, RLock, get_ident
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from langgraph.checkpoint.lmdb.errors import StoreClosedError, UsageError
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer, check_key
@@ -16,10 +18,14 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 T = TypeVar("T")
+State: TypeAlias = "tuple[list[bytes], dict[bytes, bytes]]"
+"""The keys in order, and the values."""
+Changes: TypeAlias = "dict[bytes, bytes | None]"
+"""New values; None: the key is removed."""
 
 
 class MemoryReader(Reader):
-    """A snapshot. Its containers never change after it was taken."""
+    """A snapshot. Its state does not change while it is open."""
 
     __slots__ = ("_keys", "_open", "_store", "_values")
 
@@ -30,8 +36,7 @@ class MemoryReader(Reader):
         self._values: dict[bytes, bytes] = {}
 
     def __enter__(self) -> Self:
-        self._store._enter()
-        self._keys, self._values = self._store._state
+        self._keys, self._values = self._store._enter()
         self._open = True
         return self
 
@@ -42,7 +47,7 @@ class MemoryReader(Reader):
         trace: TracebackType | None,
     ) -> None:
         self._open = False
-        self._store._leave()
+        self._store._leave(self._keys)
 
     def get(self, key: bytes) -> bytes | None:
         self._check_open()
@@ -58,13 +63,11 @@ class MemoryReader(Reader):
             yield key, self._values[key]
 
     def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
-        # A writer's list may change between two steps, so every step seeks again.
         self._check_open()
-        at = bisect_left(self._keys, stop) - 1 if reverse else bisect_left(self._keys, start)
-        while 0 <= at < len(self._keys) and start <= (key := self._keys[at]) < stop:
-            yield key
+        first, last = bisect_left(self._keys, start), bisect_left(self._keys, stop)
+        for at in range(last - 1, first - 1, -1) if reverse else range(first, last):
+            yield self._keys[at]
             self._check_open()
-            at = bisect_left(self._keys, key) - 1 if reverse else bisect_right(self._keys, key)
 
     def _check_open(self) -> None:
         if not self._open:
@@ -72,62 +75,122 @@ class MemoryReader(Reader):
 
 
 class MemoryWriter(MemoryReader, Writer):
-    """A copy of the store, which replaces the store at the commit."""
+    """Changes to a snapshot, which the commit adds to the store."""
 
-    __slots__ = ()
+    __slots__ = ("_changed", "_changes")
 
-    def __enter__(self) -> Self:
-        super().__enter__()
-        self._keys, self._values = self._keys.copy(), self._values.copy()
-        return self
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store)
+        self._changes: Changes = {}
+        self._changed: list[bytes] = []
+        """The keys of the changes in order."""
+
+    def get(self, key: bytes) -> bytes | None:
+        if key in self._changes:
+            self._check_open()
+            return self._changes[key]
+        return super().get(key)
+
+    def range(
+        self, start: bytes, stop: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        for key in self.keys(start, stop, reverse=reverse):
+            changed = self._changes.get(key)
+            yield key, self._values[key] if changed is None else changed
+
+    def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
+        # The range may change between two steps, so every step seeks again.
+        self._check_open()
+        while (key := self._last(start, stop) if reverse else self._first(start, stop)) is not None:
+            yield key
+            self._check_open()
+            start, stop = (start, key) if reverse else (key + b"\0", stop)
+
+    def _first(self, start: bytes, stop: bytes) -> bytes | None:
+        """Return the first key of a range, among new and unchanged keys, or None."""
+        new, old = bisect_left(self._changed, start), bisect_left(self._keys, start)
+        while new < len(self._changed) and self._changes[self._changed[new]] is None:
+            new += 1
+        while old < len(self._keys) and self._keys[old] in self._changes:
+            old += 1
+        found = min((*self._changed[new : new + 1], *self._keys[old : old + 1]), default=stop)
+        return found if found < stop else None
+
+    def _last(self, start: bytes, stop: bytes) -> bytes | None:
+        """Return the last key of a range, or None."""
+        new, old = bisect_left(self._changed, stop), bisect_left(self._keys, stop)
+        while new and self._changes[self._changed[new - 1]] is None:
+            new -= 1
+        while old and self._keys[old - 1] in self._changes:
+            old -= 1
+        ends = (*self._changed[max(new - 1, 0) : new], *self._keys[max(old - 1, 0) : old])
+        return max((key for key in ends if key >= start), default=None)
 
     def put(self, key: bytes, value: bytes) -> None:
         self._check_open()
-        if key not in self._values:
-            check_key(key)
-            self._keys.insert(bisect_left(self._keys, key), key)
-        self._values[key] = bytes(value)
+        check_key(key)
+        self._change(key, bytes(value))
 
     def delete(self, key: bytes) -> bool:
-        self._check_open()
-        if self._values.pop(key, None) is None:
-            check_key(key)
-            return False
-        del self._keys[bisect_left(self._keys, key)]
-        return True
+        found = self.get(key) is not None
+        if found:
+            self._change(key, None)
+        return found
 
     def delete_range(self, start: bytes, stop: bytes) -> int:
-        self._check_open()
-        first, last = bisect_left(self._keys, start), bisect_left(self._keys, stop)
-        found = self._keys[first:last]
-        del self._keys[first:last]
+        found = [*self.keys(start, stop)]
         for key in found:
-            del self._values[key]
+            self._change(key, None)
         return len(found)
 
+    def _change(self, key: bytes, value: bytes | None) -> None:
+        if key not in self._changes:
+            insort(self._changed, key)
+        self._changes[key] = value
+
     def commit(self) -> None:
-        """Replace the state of the store by the copy; both names change in one step."""
-        self._store._state = (self._keys, self._values)
+        """Add the changes to the store."""
+        self._store._commit(self._changes)
 
 
 class MemoryStore(KeyValueStore):
-    """An empty store, which lasts as long as the object."""
+    """An empty store, which ends with the object. A forked child has a copy of its own.
 
-    __slots__ = ("_closed", "_inside", "_state", "_writing", "readonly")
+    Attributes:
+        _readers: Open transactions on the state; while there are any, it is not changed in place.
+        _unfinished: Changes that are being applied to the state. After an interrupt, the next
+            transaction applies them again, which does no harm.
+        _inside: Threads that have a transaction open.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_closed",
+        "_inside",
+        "_mutex",
+        "_readers",
+        "_state",
+        "_unfinished",
+        "_writing",
+        "readonly",
+    )
 
     def __init__(self) -> None:
         self.readonly = False
         self._closed = False
+        self._state: State = ([], {})
+        self._readers = 0
+        self._unfinished: Changes = {}
         self._inside: set[int] = set()
-        self._state: tuple[list[bytes], dict[bytes, bytes]] = ([], {})
         self._writing = Lock()
+        self._mutex = RLock()  # a signal may come while its own thread has it
+        _stores.add(self)
 
     def read(self) -> MemoryReader:
         return MemoryReader(self)
 
     def write(self, apply: Callable[[Writer], T]) -> T:
-        if get_ident() in self._inside:
-            raise UsageError("this thread already has a transaction of the store open")
+        self._check_outside()
         with self._writing, MemoryWriter(self) as writer:
             result = apply(writer)
             writer.commit()
@@ -140,14 +203,74 @@ class MemoryStore(KeyValueStore):
 
     def close(self) -> None:
         self._closed = True
+        self._state = ([], {})
 
-    def _enter(self) -> None:
-        me = get_ident()
-        if me in self._inside:
+    def _check_outside(self) -> None:
+        if get_ident() in self._inside:
             raise UsageError("this thread already has a transaction of the store open")
-        if self._closed:
-            raise StoreClosedError("the store is closed")
-        self._inside.add(me)
 
-    def _leave(self) -> None:
-        self._inside.discard(get_ident())
+    def _enter(self) -> State:
+        self._check_outside()
+        with self._mutex:
+            if self._closed:
+                raise StoreClosedError("the store is closed")
+            self._finish()
+            self._readers += 1
+            self._inside.add(get_ident())
+            return self._state
+
+    def _leave(self, keys: list[bytes]) -> None:
+        with self._mutex:
+            self._inside.discard(get_ident())
+            if keys is self._state[0]:
+                self._readers -= 1
+
+    def _commit(self, changes: Changes) -> None:
+        with self._mutex:
+            if self._closed:
+                raise StoreClosedError("the store is closed")
+            if self._readers > 1:  # others than the writer
+                keys, values = self._state[0].copy(), self._state[1].copy()
+                _change(keys, values, changes)
+                self._state, self._readers = (keys, values), 0
+            else:
+                self._unfinished = changes
+                self._finish()
+
+    def _finish(self) -> None:
+        if self._unfinished:
+            _change(*self._state, self._unfinished)
+            self._unfinished = {}
+
+    def _continue_in_child(self) -> None:
+        """Forget the transactions of other threads, which a forked child does not have."""
+        self._mutex = RLock()
+        self._inside &= {get_ident()}
+        self._readers = len(self._inside)
+        if not self._inside:
+            self._writing = Lock()
+
+
+def _change(keys: list[bytes], values: dict[bytes, bytes], changes: Changes) -> None:
+    for key, value in changes.items():
+        at = bisect_left(keys, key)
+        found = at < len(keys) and keys[at] == key
+        if value is None:
+            values.pop(key, None)
+            if found:
+                del keys[at]
+        else:
+            values[key] = value
+            if not found:
+                keys.insert(at, key)
+
+
+_stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for store in list(_stores):
+        store._continue_in_child()
+
+
+os.register_at_fork(after_in_child=_after_fork)

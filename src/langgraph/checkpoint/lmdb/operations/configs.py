@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from langgraph.checkpoint.lmdb.errors import InvalidConfigError
+from langgraph.checkpoint.lmdb import validation
+from langgraph.checkpoint.lmdb.errors import InvalidConfigError, InvalidVersionError
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -22,27 +26,35 @@ def parse_config(config: RunnableConfig) -> CheckpointRef:
     """Read a config; a missing namespace means the root namespace.
 
     Raises:
-        InvalidConfigError: There is no thread_id in it.
+        InvalidConfigError: There is no thread_id in it, or a value of the wrong kind.
     """
     configurable = _configurable(config)
-    checkpoint_id = configurable.get("checkpoint_id")
+    thread_id = _optional(configurable, "thread_id")
+    if thread_id is None:
+        raise InvalidConfigError("the config has no thread_id")
     return CheckpointRef(
-        _thread_id(configurable),
-        str(configurable.get("checkpoint_ns") or ""),
-        str(checkpoint_id) if checkpoint_id else None,
+        thread_id,
+        _optional(configurable, "checkpoint_ns") or "",
+        _optional(configurable, "checkpoint_id") or None,
     )
 
 
 def namespace_filter(config: RunnableConfig) -> str | None:
     """The namespace that a config asks for; None: it asks for all."""
-    checkpoint_ns = _configurable(config).get("checkpoint_ns")
-    return None if checkpoint_ns is None else str(checkpoint_ns)
+    return _optional(_configurable(config), "checkpoint_ns")
 
 
-def checkpoint_id(config: RunnableConfig) -> str | None:
-    """The checkpoint id of a config, if it has one; it needs no thread."""
-    value = _configurable(config).get("checkpoint_id")
-    return str(value) if value else None
+def before_id(before: RunnableConfig) -> str | None:
+    """The checkpoint id of a config, if it has one; it needs no thread.
+
+    Raises:
+        InvalidConfigError: It is not a config.
+    """
+    try:
+        return _optional(_configurable(before), "checkpoint_id") or None
+    except InvalidConfigError as error:
+        advice = 'Pass before={"configurable": {"checkpoint_id": ...}}, or None.'
+        raise InvalidConfigError(f"before: {error.message}", advice=advice) from error
 
 
 def to_config(found: CheckpointRef) -> RunnableConfig:
@@ -56,21 +68,40 @@ def to_config(found: CheckpointRef) -> RunnableConfig:
     }
 
 
-def _configurable(config: RunnableConfig) -> dict[str, Any]:
-    try:
-        configurable = config["configurable"]
-    except (KeyError, TypeError) as error:
-        raise InvalidConfigError('the config has no "configurable"') from error
+def _configurable(config: object) -> dict[str, Any]:
+    if type(config) is not dict and not isinstance(config, Mapping):
+        validation.refuse("config", "a dict", config, InvalidConfigError)
+    configurable = config.get("configurable")
+    if configurable is None:
+        raise InvalidConfigError('the config has no "configurable"')
     if not isinstance(configurable, dict):
-        raise InvalidConfigError(f'"configurable" is a {type(configurable).__name__}, not a dict')
+        validation.refuse('config["configurable"]', "a dict", configurable, InvalidConfigError)
     return configurable
 
 
-def _thread_id(configurable: dict[str, Any]) -> str:
-    thread_id = configurable.get("thread_id")
-    if thread_id is None:
-        raise InvalidConfigError("the config has no thread_id")
-    return str(thread_id)
+def _optional(configurable: dict[str, Any], name: str) -> str | None:
+    value = configurable.get(name)
+    if value is None or type(value) is str:
+        return value
+    return validation.text(value, name, InvalidConfigError)
+
+
+def next_version(current: object) -> int | float | str:
+    """The version after `current`, of the same type; 1 if there is none.
+
+    Raises:
+        InvalidVersionError: No version of its type is greater.
+    """
+    if current is None:
+        return 1
+    with suppress(ValueError):
+        if isinstance(current, str):
+            number = int(current.split(".")[0]) + 1
+            return f"{number:032}.{random.random():016}"  # noqa: S311 - as LangGraph's own savers
+        if isinstance(current, (int, float)) and current + 1 > current:
+            return current + 1
+    expected = "a version that another can follow, or None"
+    return validation.refuse("current", expected, current, InvalidVersionError)
 
 
 def is_ephemeral(channel: str) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import heapq
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import CheckpointTuple
 
+from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.engine import threads
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.operations.session import Operation, Session
-
-    Matches: TypeAlias = Callable[[Mapping[str, Any]], bool]
+    from langgraph.checkpoint.lmdb.wanted import Matches
 
 
 class BudgetExceededError(Exception):
@@ -165,14 +165,6 @@ def _check_budget(
         raise BudgetExceededError
 
 
-def metadata_filter(wanted: Mapping[str, Any] | None) -> Matches | None:
-    """Whether metadata has all that is wanted, as equal values; None if nothing is."""
-    if not wanted:
-        return None
-    items = list(wanted.items())
-    return lambda metadata: all(metadata.get(key) == value for key, value in items)
-
-
 def find_record(session: Session, ref: CheckpointRef) -> CheckpointRecord | None:
     """The record of the checkpoint that a config leads to."""
     try:
@@ -255,7 +247,7 @@ def _find_refs(
     wanted: Mapping[str, Any] | None,
     skip_damaged: bool,
 ) -> Iterator[CheckpointRef]:
-    before_id = None if before is None else configs.checkpoint_id(before)
+    before_id = None if before is None else configs.before_id(before)
     terms = metadata_index.terms_for_filter(wanted or {}, all_threads=config is None)
     if skip_damaged:  # an index may lead to damage in the middle of others
         terms = None
@@ -359,8 +351,12 @@ def delta_channel_history(
 ) -> dict[str, DeltaChannelHistory]:
     """What channels without a stored value are rebuilt from, along the parents of a checkpoint."""
     ref = configs.parse_config(config)
+    names = [
+        validation.channel(name, "each of channels")
+        for name in validation.sequence(channels, "channels")
+    ]
     try:
-        return _delta_channel_history(session, ref, channels)
+        return _delta_channel_history(session, ref, names)
     except DamagedError as error:
         raise serializer.add_location(session.add_location(error), **ref._asdict())  # noqa: B904
 

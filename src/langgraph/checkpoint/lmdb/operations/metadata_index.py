@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.format.keys import hash64
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _NEVER_PLAIN = (type(None), dict, list, tuple, set, frozenset, bytes)
 
 def run_text(run_id: Any) -> str:
     """A run's id as text, which it is in most cases."""
-    return str.__str__(run_id) if isinstance(run_id, str) else str(run_id)
+    return validation.as_text(run_id, 'metadata["run_id"]')
 
 
 def term_for_run(run_id: str) -> bytes:
@@ -70,7 +71,7 @@ def thread_terms_for_filter(wanted: Mapping[str, Any]) -> list[bytes] | None:
 
 
 def _is_default_source(key: str, value: Any) -> bool:
-    return key == "source" and value == "loop"
+    return key == "source" and isinstance(value, str) and value == "loop"
 
 
 def _labels(key: str, value: Any) -> list[bytes]:

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.engine import prune, threads
 from langgraph.checkpoint.lmdb.engine import sweep as sweep_engine
 from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy
@@ -56,25 +57,18 @@ def parse_ttl(ttl: Mapping[str, Any] | None) -> RetentionPolicy:
     """
     if ttl is None:
         return RetentionPolicy()
-    names = TTLConfig.__annotations__
+    names = tuple(TTLConfig.__annotations__)
     if not isinstance(ttl, Mapping):
-        raise UsageError(
-            f"ttl={ttl!r}", advice=f'Use a dict, such as {{"default_ttl": 60}}: {", ".join(names)}.'
-        )
-    unknown = [key for key in ttl if key not in names]
-    if unknown:
-        raise UsageError(f"ttl has no {unknown[0]!r}", advice=f"It may have {', '.join(names)}.")
+        validation.refuse("ttl", f"None or a dict with some of {', '.join(names)}", ttl)
+    for key in ttl:
+        if not isinstance(key, str) or key not in names:
+            validation.refuse("each key of ttl", f"one of {', '.join(names)}", key)
     strategy = ttl.get("strategy", "delete")
-    if strategy not in ("delete", "keep_latest"):
-        raise UsageError(
-            f"unknown ttl strategy {strategy!r}", advice="Use 'delete' or 'keep_latest'."
-        )
-    keep_last = ttl.get("keep_last")
-    if keep_last is not None and (type(keep_last) is not int or keep_last < 1):
-        raise UsageError(f"keep_last={keep_last!r}", advice="Use a whole number above 0, or None.")
-    refresh = ttl.get("refresh_on_read", False)
-    if not isinstance(refresh, bool):
-        raise UsageError(f"refresh_on_read={refresh!r}", advice="Use True or False.")
+    validation.choice(strategy, 'ttl["strategy"]', ("delete", "keep_latest"))
+    keep_last = validation.optional_count(
+        ttl.get("keep_last"), 'ttl["keep_last"]', "checkpoints", least=1
+    )
+    refresh = validation.flag(ttl.get("refresh_on_read", False), 'ttl["refresh_on_read"]')
     return RetentionPolicy(
         ttl=_minutes(ttl, "default_ttl"),
         delete_expired=strategy == "delete",
@@ -96,20 +90,21 @@ def milliseconds(minutes: Any, name: str) -> int:
     Raises:
         UsageError: It is not a number above 0, or one that cannot be meant.
     """
-    if isinstance(minutes, bool) or not isinstance(minutes, (int, float)):
-        raise UsageError(f"{name}={minutes!r}", advice="Use a number of minutes, or None.")
-    if not 0 < minutes <= _LONGEST:  # nor is NaN
+    is_number = isinstance(minutes, (int, float)) and not isinstance(minutes, bool)
+    if not is_number or not 0 < minutes <= _LONGEST:  # nor is NaN
         raise UsageError(
-            f"{name}={minutes!r}",
-            advice="Use minutes above 0 and below a thousand years; None means for ever.",
+            f"{name} must be a number of minutes above 0, below a thousand years, "
+            f"got {validation.shown(minutes)}",
+            advice="Pass None to keep for ever.",
         )
-    return max(1, round(minutes * _MS_PER_MINUTE))
+    return max(1, round(float(minutes) * _MS_PER_MINUTE))
 
 
 def set_ttl(session: Session, thread_id: object, minutes: float | None) -> Operation[None, None]:
     """Give a thread a time to live of its own."""
     ttl = NEVER if minutes is None else milliseconds(minutes, "minutes")
-    return simple(lambda writer: threads.set_ttl(writer, str(thread_id), ttl, session.options))
+    name = validation.text(thread_id, "thread_id")
+    return simple(lambda writer: threads.set_ttl(writer, name, ttl, session.options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,36 +124,35 @@ class SweepReport:
     """Whether nothing was removed in fact."""
 
 
-def to_epoch_ms(moment: datetime | float) -> int:
+def to_epoch_ms(moment: Any, name: str) -> int:
     """A moment in milliseconds since the epoch.
 
     Args:
         moment: Seconds since the epoch, or a datetime with a time zone.
+        name: The argument that it is.
+
+    Raises:
+        UsageError: It is neither, or out of the bounds of a datetime.
     """
-    if isinstance(moment, datetime):
-        if moment.tzinfo is None:
-            raise UsageError(
-                f"{moment!r} has no time zone", advice="Use datetime.now(timezone.utc), say."
-            )
+    if isinstance(moment, datetime) and moment.utcoffset() is not None:
         return max(0, (moment - _EPOCH) // _MILLISECOND)
-    if isinstance(moment, bool) or not isinstance(moment, (int, float)):
-        raise UsageError(
-            f"{moment!r} is no moment", advice="Use seconds since the epoch, or a datetime."
-        )
-    if not -_LAST_SECOND <= moment <= _LAST_SECOND:  # nor is NaN
-        raise UsageError(f"{moment!r} is no moment", advice="Use seconds since the epoch.")
-    return max(0, round(moment * 1_000_000) // 1000)  # a fraction may be a hair too small
+    is_number = isinstance(moment, (int, float)) and not isinstance(moment, bool)
+    if is_number and -_LAST_SECOND <= moment <= _LAST_SECOND:  # nor is NaN
+        since_epoch: int = round(moment * 1_000_000) // 1000  # a fraction may be a hair too small
+        return max(0, since_epoch)
+    return validation.refuse(
+        name, "seconds since the epoch, or a datetime with a time zone", moment
+    )
 
 
 def sweep(
     session: Session, now: datetime | float | None, limit: int | None, dry_run: bool
 ) -> Operations[SweepReport]:
     """Remove what is past its time; an operation for some threads each."""
-    if limit is not None and (type(limit) is not int or limit < 0):
-        raise UsageError(f"limit={limit!r}", advice="Use a whole number of threads, or None.")
-    return _sweep(
-        session, session.options.now() if now is None else to_epoch_ms(now), limit, dry_run
-    )
+    limit = validation.optional_count(limit, "limit", "threads")
+    validation.flag(dry_run, "dry_run")
+    moment = session.options.now() if now is None else to_epoch_ms(now, "now")
+    return _sweep(session, moment, limit, dry_run)
 
 
 def _sweep(session: Session, now: int, limit: int | None, dry_run: bool) -> Operations[SweepReport]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 from langgraph.checkpoint.lmdb.engine.store import StaleError
 from langgraph.checkpoint.lmdb.engine.sweep import Rollback
@@ -33,21 +34,52 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class Operation(Generic[R, T]):
-    """A change to the store: prepared outside of any transaction, applied in one."""
+class Operation(ABC, Generic[R, T]):
+    """A change to the store: prepared outside any transaction, applied in one."""
 
-    prepare: Callable[[bool], Callable[[Writer], R]]
-    """Makes what the transaction runs. It is told whether to start from the store alone, since
-    what was remembered turned out to be stale."""
-    finish: Callable[[R], T]
-    can_wait: bool = False
-    """Whether it may wait for others to be committed with."""
+    can_wait: ClassVar[bool] = False
+    """True if the operation may wait a moment for others to commit with."""
+
+    @abstractmethod
+    def prepare(self, bypass_cache: bool) -> None:
+        """Encode what is to be stored. A retry after a stale cache entry bypasses the cache."""
+
+    @abstractmethod
+    def apply(self, writer: Writer) -> R:
+        """Make the change in a write transaction. It may run more than once."""
+
+    @abstractmethod
+    def finish(self, result: R) -> T:
+        """Return the operation's result, after the commit."""
 
 
-def simple(apply: Callable[[Writer], R]) -> Operation[R, R]:
+class _SimpleOperation(Operation[R, T]):
     """An operation that needs no preparation."""
-    return Operation(lambda _: apply, lambda result: result)
+
+    def __init__(self, apply: Callable[[Writer], R], finish: Callable[[R], T]) -> None:
+        self._apply = apply
+        self._finish = finish
+
+    def prepare(self, bypass_cache: bool) -> None:
+        pass
+
+    def apply(self, writer: Writer) -> R:
+        return self._apply(writer)
+
+    def finish(self, result: R) -> T:
+        return self._finish(result)
+
+
+def simple(
+    apply: Callable[[Writer], R], finish: Callable[[R], Any] = lambda result: result
+) -> Operation[R, Any]:
+    """Return an operation that needs no preparation.
+
+    Args:
+        apply: The change.
+        finish: Function that makes the operation's result of what `apply` returned.
+    """
+    return _SimpleOperation(apply, finish)
 
 
 Operations: TypeAlias = "Generator[Operation[Any, Any], Any, T]"
@@ -152,9 +184,8 @@ class Session:
         bypass_cache = False
         while True:
             try:
-                result = self._commit.run(
-                    operation.prepare(bypass_cache), can_wait=operation.can_wait
-                )
+                operation.prepare(bypass_cache)
+                result = self._commit.run(operation.apply, can_wait=operation.can_wait)
             except StaleError:
                 bypass_cache = True
                 continue
@@ -167,8 +198,8 @@ class Session:
         bypass_cache = False
         while True:
             try:
-                apply = operation.prepare(bypass_cache)
-                result = await self._commit.run_async(apply, can_wait=operation.can_wait)
+                operation.prepare(bypass_cache)
+                result = await self._commit.run_async(operation.apply, can_wait=operation.can_wait)
             except StaleError:
                 bypass_cache = True
                 continue

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.engine.threads import MAX_TIME
-from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError, UsageError
+from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
 from langgraph.checkpoint.lmdb.operations import configs, get
 from langgraph.checkpoint.lmdb.operations.retention import to_epoch_ms
 
@@ -117,8 +118,10 @@ def children(session: Session, config: RunnableConfig) -> list[CheckpointRef]:
 
 def branches(session: Session, thread_id: object, checkpoint_ns: str) -> list[Branch]:
     """The branches of a namespace, newest first."""
+    name = validation.text(thread_id, "thread_id")
+    checkpoint_ns = validation.text(checkpoint_ns, "checkpoint_ns")
     with session.store.snapshot() as snapshot:
-        thread = snapshot.thread(str(thread_id))
+        thread = snapshot.thread(name)
         namespace = None if thread is None else snapshot.namespace(thread, checkpoint_ns)
         if thread is None or namespace is None:
             return []
@@ -135,10 +138,13 @@ def threads(
     skip_damaged: bool,
 ) -> list[ThreadInfo]:
     """Threads, the one that was active last first."""
-    if limit is not None and (type(limit) is not int or limit < 0):
-        raise UsageError(f"limit={limit!r}", advice="Use a whole number of threads, or None.")
-    since = 0 if updated_after is None else to_epoch_ms(updated_after) + 1
-    before = _END_OF_TIME if updated_before is None else to_epoch_ms(updated_before)
+    limit = validation.optional_count(limit, "limit", "threads")
+    prefix = "" if prefix is None else validation.text(prefix, "prefix")
+    validation.flag(skip_damaged, "skip_damaged")
+    since = 0 if updated_after is None else to_epoch_ms(updated_after, "updated_after") + 1
+    before = _END_OF_TIME
+    if updated_before is not None:
+        before = to_epoch_ms(updated_before, "updated_before")
     found: list[ThreadInfo] = []
     if limit == 0:
         return found
@@ -148,7 +154,7 @@ def threads(
             if last is not None:
                 before = min(before, 1 - last[0])
             on_damage = get.log_skipped if skip_damaged else None
-            for thread in snapshot.newest_threads(prefix or "", since, before, on_damage):
+            for thread in snapshot.newest_threads(prefix, since, before, on_damage):
                 if last is None or (-thread.updated, thread.id) > last:
                     try:
                         found.append(_info(session, snapshot, thread))
@@ -167,11 +173,12 @@ def _position(snapshot: Snapshot, after: ThreadInfo | str) -> tuple[int, str]:
     """Where a thread stands in the order of the listing."""
     if isinstance(after, ThreadInfo):
         return -round(after.updated.timestamp() * 1000), after.thread_id
-    thread = snapshot.thread(str(after))
+    name = validation.text(after, "after")
+    thread = snapshot.thread(name)
     if thread is None:
         raise ThreadNotFoundError(
             "the thread to go on after is not there any more",
-            thread_id=str(after),
+            thread_id=name,
             advice="Pass what threads() gave last as a whole, not its id alone.",
         )
     return -thread.updated, thread.id

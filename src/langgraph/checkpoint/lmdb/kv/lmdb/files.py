@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DATA: Final = "data.mdb"
 LOCK: Final = "lock.mdb"
 _NEW: Final = ".new"  # where files are made, before they are moved to their places whole
+_SQLITE: Final = b"SQLite format 3\0"
 MAX_READERS: Final = 510
 # LMDB's lock file has 192 bytes and then 64 for each reader but one.
 _LOCK_SIZE: Final = 192 + (MAX_READERS - 1) * 64
@@ -54,7 +55,8 @@ def prepare(path: str | os.PathLike[str], *, readonly: bool, durable: bool) -> s
         folder = Path(name).resolve()
         if folder.exists() and not folder.is_dir():
             advice = "Name a folder, for the store to make its files in."
-            raise InvalidPathError("the path is a file", path=name, advice=advice)
+            kind = "a SQLite database" if _is_sqlite(folder) else "a file"
+            raise InvalidPathError(f"the path is {kind}", path=name, advice=advice)
         if not readonly:
             make_folder(folder, durable=durable)
             if not ((folder / LOCK).exists() and (folder / DATA).exists()):
@@ -67,6 +69,13 @@ def prepare(path: str | os.PathLike[str], *, readonly: bool, durable: bool) -> s
     except RuntimeError as error:  # a loop of symbolic links, before Python 3.13
         raise InvalidPathError(str(error), path=name) from error
     return str(folder)
+
+
+def _is_sqlite(file: Path) -> bool:
+    if not file.is_file():  # reading a pipe would wait for its writer
+        return False
+    with file.open("rb") as stream:
+        return stream.read(len(_SQLITE)) == _SQLITE
 
 
 def identity(folder: str) -> tuple[int, int]:

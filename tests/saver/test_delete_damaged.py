@@ -1,0 +1,108 @@
+"""A thread with damaged records can be deleted: the rest of the store is whole, and as it was."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.format import envelope, keys
+from tests.encryption.stores import encrypted, everything
+from tests.engine import reachability, stores
+from tests.reliability.checking import content
+from tests.verification.damage import Original, flipped, store_of
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
+
+ORIGINAL = Original()
+THREADS = ["a", "copy", "fork", "pruned", "early", stores.LONG]
+
+
+def number_of(thread: str) -> int:
+    name = keys.thread(thread)
+    return keys.read_number(envelope.unseal(name, ORIGINAL.records[name]), 0)[0]
+
+
+def keys_of(thread: str) -> list[bytes]:
+    """The keys of a thread's records, but for its chunks, which other threads may share."""
+    number = number_of(thread)
+    prefixes = (keys.thread_number(number), keys.namespaces(number))
+    chunks = keys.of_thread(b"d", number)
+    return [
+        key
+        for key in sorted(ORIGINAL.records)
+        if key == keys.thread(thread) or (key.startswith(prefixes) and not key.startswith(chunks))
+    ]
+
+
+def assert_deletes(kv: KeyValueStore, thread: str) -> None:
+    """A saver that knows nothing of the store deletes the thread, and nothing else."""
+    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    saver.delete_thread(thread)
+    expected = {key: found for key, found in ORIGINAL.content.items() if key[0] != thread}
+    assert content(saver) == expected
+    assert saver.verify().problems == ()
+    reachability.check(kv)
+    stores.grow(saver, thread, 1, 3)
+    assert saver.verify().ok
+
+
+@pytest.mark.parametrize("thread", THREADS, ids=lambda thread: thread[:6])
+def test_one_record_of_the_thread(thread: str) -> None:
+    for key in keys_of(thread):
+        damaged = {key: flipped(ORIGINAL.records[key], Random(2))}
+        assert_deletes(store_of({**ORIGINAL.records, **damaged}), thread)
+
+
+@pytest.mark.parametrize("thread", THREADS, ids=lambda thread: thread[:6])
+def test_all_records_but_the_name(thread: str) -> None:
+    name = keys.thread(thread)
+    damaged = {key: flipped(ORIGINAL.records[key], Random(3)) for key in keys_of(thread)}
+    assert_deletes(store_of({**ORIGINAL.records, **damaged, name: ORIGINAL.records[name]}), thread)
+
+
+def test_a_lost_record() -> None:
+    """The thread's own record is gone, with its times and counts."""
+    left = {k: v for k, v in ORIGINAL.records.items() if k != keys.thread_number(number_of("a"))}
+    assert_deletes(store_of(left), "a")
+
+
+def test_a_thread_that_cannot_be_told() -> None:
+    """Neither its name nor its record can be read: nothing is deleted in its place."""
+    gone = (keys.thread("a"), keys.thread_number(number_of("a")))
+    damaged = {key: flipped(ORIGINAL.records[key], Random(4)) for key in gone}
+    kv = store_of({**ORIGINAL.records, **damaged})
+    before = everything(kv)
+    with pytest.raises(DamagedError):
+        LmdbSaver.on(kv, clock=stores.Clock()).delete_thread("a")
+    assert everything(kv) == before
+
+
+def test_an_encrypted_store() -> None:
+    kv = encrypted(store_of({}))
+    saver = stores.fill(kv)
+    key = keys.checkpoint(number_of("copy"), 0, "0003")
+    kv.write(lambda writer: writer.put(key, b"no record"))
+    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    with pytest.raises(DamagedError):
+        saver.get_tuple(stores.config("copy", "", "0003"))
+    saver.delete_thread("copy")
+    assert saver.verify().ok
+    assert {info.thread_id for info in saver.threads()} >= {"a", "fork"}
+
+
+def test_damage_that_is_met_later() -> None:
+    """The thread is large: it is out of sight before the damage is met."""
+    kv = store_of({})
+    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    stores.grow(saver, "large", 1, 600)
+    stores.grow(saver, "small", 1, 3)
+    key = keys.checkpoint(1, 0, "0599")
+    kv.write(lambda writer: writer.put(key, b"no record"))
+    saver.delete_thread("large")
+    assert [info.thread_id for info in saver.threads()] == ["small"]
+    assert saver.verify().problems == ()

@@ -1,0 +1,286 @@
+"""What a reader refuses, the writer refuses first: whatever is stored can be read and deleted."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.errors import InvalidVersionError, LmdbSaverError, UsageError
+from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
+from tests.contract.driver import checkpoint, config
+from tests.encryption.stores import everything
+from tests.saver.hostile import Fraction, Number, Text, Word, spoiled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+METADATA = {"source": "loop", "step": 1, "parents": {"": "c1"}, "run_id": "r", "user": "u"}
+WHERE = {"configurable": {"thread_id": "t", "checkpoint_ns": "sub:1", "checkpoint_id": "c1"}}
+VALUES = {"a": 1, "long": "x" * 2000, "list": [1, 2]}
+VERSIONS = {"a": 1, "long": 1.5, "list": "1"}
+GOOD: dict[str, list[Any]] = {
+    "put": [
+        {**WHERE, "metadata": {"user_id": "u"}},
+        checkpoint("c2", VALUES, VERSIONS),
+        METADATA,
+        VERSIONS,
+    ],
+    "put_writes": [WHERE, [("a", 1), ("__error__", "no"), ("long", "x" * 2000)], "task", "path"],
+    "delete_thread": ["t"],
+    "delete_for_runs": [["r", "q"]],
+    "copy_thread": ["t", "target"],
+    "prune": [["t"]],
+    "fork": [config("t", id="c1"), "target"],
+    "set_ttl": ["t", 5],
+    "sweep": [1_000_000, 5],
+}
+
+
+def new_saver(kv: MemoryStore, **options: Any) -> LmdbSaver:
+    return LmdbSaver.on(kv, **options)
+
+
+def grow(saver: LmdbSaver) -> None:
+    for number in (1, 2):
+        versions = dict.fromkeys(VALUES, number)
+        where = config("t", id=f"c{number - 1}" if number > 1 else None)
+        saver.put(where, checkpoint(f"c{number}", VALUES, versions), METADATA, versions)  # type: ignore[arg-type]
+        saver.put_writes(config("t", id=f"c{number}"), [("a", number)], "task")
+
+
+def assert_sound(kv: MemoryStore) -> None:
+    """All that is stored can be read by a saver that remembers nothing, and deleted."""
+    saver = new_saver(kv)
+    assert saver.verify().ok, saver.verify().problems
+    listed = [*saver.list(None)]
+    infos = saver.threads()
+    assert saver.stats().checkpoints == len(listed) == sum(info.checkpoints for info in infos)
+    for found in listed:
+        assert repr(saver.get_tuple(found.config)) == repr(found)  # NaN is not equal to itself
+        assert repr(next(saver.history(found.config))) == repr(found)
+        saver.get_delta_channel_history(config=found.config, channels=["a", "never"])
+    for info in infos:
+        saver.copy_thread(info.thread_id, "the copy")
+        saver.delete_thread("the copy")
+        saver.delete_thread(info.thread_id)
+    assert [*saver.list(None)] == []
+    assert saver.verify().ok
+
+
+@given(data=st.data(), method=st.sampled_from([*GOOD]))
+def test_what_is_accepted_can_be_read(data: st.DataObject, method: str) -> None:
+    kv = MemoryStore()
+    saver = new_saver(kv)
+    grow(saver)
+    arguments = [*GOOD[method]]
+    at = data.draw(st.integers(0, len(arguments) - 1))
+    arguments[at] = data.draw(spoiled(arguments[at])).value
+    before = everything(kv)
+    try:
+        getattr(saver, method)(*arguments)
+    except LmdbSaverError:
+        assert everything(kv) == before
+    assert_sound(kv)
+
+
+def test_a_thread_whose_runs_are_all_deleted_leaves_no_label(saver: LmdbSaver) -> None:
+    grow(saver)
+    saver.delete_for_runs(["r"])
+    assert [*saver.list(None, filter={"user": "u"})] == []
+    assert saver.verify().ok
+
+
+def stored_then(saver: LmdbSaver, call: Callable[[], object], error: type[Exception]) -> str:
+    """The message of an error, after which nothing was stored."""
+    with pytest.raises(error) as caught:
+        call()
+    assert isinstance(caught.value, LmdbSaverError)
+    assert [*saver.list(None)] == []
+    assert saver.threads() == []
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("writes", "said"),
+    [
+        ([(1, 2)], "each channel of writes must be a str, got 1"),
+        ([("a", 1), (None, 2)], "each channel of writes must be a str, got None"),
+        (["ab"], "each of writes must be a pair of a channel and a value, got 'ab'"),
+        ([("a",)], "each of writes must be a pair"),
+        ({"a": 1}, "writes must be a list"),
+        ("ab", "writes must be a list"),
+        (5, "writes must be a list, got 5"),
+    ],
+)
+def test_writes(saver: LmdbSaver, writes: Any, said: str) -> None:
+    message = stored_then(saver, lambda: saver.put_writes(WHERE, writes, "t"), UsageError)  # type: ignore[arg-type]
+    assert message.startswith(said)
+
+
+def test_writes_may_be_read_once_only(saver: LmdbSaver) -> None:
+    """An operation may be prepared twice; an iterator gives its writes once."""
+    saver.put(config(), checkpoint("c1", {}, {}), {}, {})
+    for number in (1, 2):
+        rows: Any = iter([("a", number), ("b", number)])
+        saver.put_writes(config(id="c1"), rows, f"task {number}")
+        saver.copy_thread("t", f"copy {number}")
+    found = saver.get_tuple(config())
+    assert found is not None
+    assert len(found.pending_writes or []) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"id": None}, 'checkpoint["id"] must be a str, got None'),
+        ({"id": ""}, 'checkpoint["id"] must be a str that is not empty'),
+        ({"id": {}}, 'checkpoint["id"] must be a str'),
+        ({"channel_values": {1: 2}}, 'each channel of checkpoint["channel_values"] must be a str'),
+        ({"channel_versions": {1: 2}}, 'each channel of checkpoint["channel_versions"] must be'),
+        ({"channel_values": [("a", 1)]}, 'checkpoint["channel_values"] must be a dict'),
+        ({"channel_versions": None}, 'checkpoint["channel_versions"] must be a dict, got None'),
+    ],
+)
+def test_checkpoints(saver: LmdbSaver, change: Any, said: str) -> None:
+    given: Any = {**checkpoint("c1", {"a": 1}, {"a": 1}), **change}
+    message = stored_then(saver, lambda: saver.put(config(), given, {}, {}), UsageError)
+    assert message.startswith(said)
+
+
+@pytest.mark.parametrize("key", ["id", "channel_values", "channel_versions"])
+def test_a_checkpoint_without_a_part(saver: LmdbSaver, key: str) -> None:
+    given: Any = checkpoint("c1", {"a": 1}, {"a": 1})
+    del given[key]
+    message = stored_then(saver, lambda: saver.put(config(), given, {}, {}), UsageError)
+    assert f"checkpoint must be a dict with '{key}'" in message
+
+
+@pytest.mark.parametrize("version", [None, [], (1,), b"1", 2**64, -(2**63) - 1, 10**30, 1j])
+def test_versions(saver: LmdbSaver, version: Any) -> None:
+    given = checkpoint("c1", {"a": 1}, {"a": version})
+    call = lambda: saver.put(config(), given, {}, {"a": version})  # noqa: E731
+    assert "channel 'a'" in stored_then(saver, call, InvalidVersionError)
+
+
+@pytest.mark.parametrize(
+    ("version", "kept"),
+    [
+        (Word.ONE, "one"), (Text("v"), "v"), (Number.ONE, 1), (Fraction(1.5), 1.5),
+        (True, True), (-(2**63), -(2**63)), (2**64 - 1, 2**64 - 1), (float("inf"), float("inf")),
+    ],
+)  # fmt: skip
+def test_versions_are_kept_as_plain_values(
+    saver: LmdbSaver, open_saver: Callable[..., LmdbSaver], version: Any, kept: Any
+) -> None:
+    """The same from what a saver remembers as from the store."""
+    saver.put(config(), checkpoint("c1", {"a": 1}, {"a": version}), {}, {"a": version})
+    for reader in (saver, open_saver(cache_size=0)):
+        found = reader.get_tuple(config())
+        assert found is not None
+        (got,) = found.checkpoint["channel_versions"].values()
+        assert (type(got), got) == (type(kept), kept)
+
+
+class Name(str, enum.Enum):
+    THREAD = "t"
+    CHANNEL = "a"
+    NAMESPACE = "sub"
+    ID = "c1"
+    TASK = "task"
+    PATH = "path"
+
+
+def test_names_may_be_members_of_an_enumeration(
+    saver: LmdbSaver, open_saver: Callable[..., LmdbSaver]
+) -> None:
+    """They are equal to their texts, and name the same."""
+    where: Any = config(Name.THREAD, Name.NAMESPACE)
+    given: Any = checkpoint(Name.ID, {Name.CHANNEL: 1}, {Name.CHANNEL: 1})
+    at: Any = saver.put(where, given, {"source": "input"}, {Name.CHANNEL: 1})
+    assert at == config("t", "sub", "c1")
+    saver.put_writes(config(Name.THREAD, Name.NAMESPACE, Name.ID), [(Name.CHANNEL, 5)], Name.TASK)
+    for reader in (saver, open_saver(cache_size=0)):
+        found = reader.get_tuple(config("t", "sub"))
+        assert found is not None
+        assert found == reader.get_tuple(where)
+        assert found.pending_writes == [("task", "a", 5)]
+        channels = [*found.checkpoint["channel_values"], *found.checkpoint["channel_versions"]]
+        assert [(type(name), name) for name in channels] == [(str, "a"), (str, "a")]
+    assert [info.thread_id for info in saver.threads(prefix=Name.THREAD)] == ["t"]
+    saver.delete_thread(Name.THREAD)
+    assert saver.threads() == []
+
+
+@pytest.mark.parametrize("thread_id", [None, {}, config()])
+def test_what_is_no_thread(saver: LmdbSaver, thread_id: Any) -> None:
+    """A config in place of an id deletes nothing, and says so."""
+    for call in (
+        lambda: saver.delete_thread(thread_id),
+        lambda: saver.copy_thread(thread_id, "x"),
+        lambda: saver.copy_thread("x", thread_id),
+        lambda: saver.prune([thread_id]),
+        lambda: saver.delete_for_runs([thread_id]),
+        lambda: saver.set_ttl(thread_id, 5),
+        lambda: saver.branches(thread_id),
+    ):
+        with pytest.raises(UsageError, match="must be a str, got"):
+            call()
+
+
+class Tags(JsonPlusSerializer):
+    """Gives bytes, or a name of their encoding, of its own."""
+
+    def __init__(self, tag: Any, payload: Any) -> None:
+        super().__init__()
+        self.answer = (tag, payload)
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        return self.answer if obj == "odd" else super().dumps_typed(obj)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(None, b"x"), (5, b"x"), (b"msgpack", b"x"), ("t", None), ("t", 5), ("t", "x"), ("t", [1])],
+)
+@pytest.mark.parametrize("method", ["put", "put_writes", "metadata"])
+def test_what_a_serializer_returns(
+    open_saver: Callable[..., LmdbSaver], answer: Any, method: str
+) -> None:
+    saver = open_saver(serde=Tags(*answer))
+    given: Any = checkpoint("c1", {"a": "odd"}, {"a": 1})
+    if method == "put":
+        call: Any = lambda: saver.put(config(), given, {}, {"a": 1})  # noqa: E731
+    elif method == "put_writes":
+        call = lambda: saver.put_writes(config(id="c1"), [("a", "odd")], "t")  # noqa: E731
+    else:
+        call = lambda: saver.put(config(), "odd", {}, {})  # type: ignore[arg-type]  # noqa: E731
+    stored_then(saver, call, UsageError if method == "metadata" else TypeError)
+
+
+@pytest.mark.parametrize(
+    "time",
+    [253_402_300_800, 1e15, 1e300, float("nan"), float("inf"), None, "1", "x", [1], 1j, b"5"],
+)
+@pytest.mark.parametrize("method", ["put", "put_writes"])
+def test_a_clock_that_gives_nonsense(method: str, time: Any) -> None:
+    """Refused as the writer's; what was stored before can be read meanwhile."""
+    kv = MemoryStore()
+    grow(new_saver(kv))
+    broken = new_saver(kv, clock=lambda: time)
+    with pytest.raises(UsageError, match="clock must return seconds since the epoch"):
+        getattr(broken, method)(*GOOD[method])
+    assert len([*broken.list(None)]) == 2
+    assert_sound(kv)
+
+
+def test_the_last_moment_of_the_calendar() -> None:
+    kv = MemoryStore()
+    grow(new_saver(kv, clock=lambda: 253_402_300_799.999))
+    new_saver(kv).set_ttl("t", 1000 * 365 * 24 * 60)
+    assert_sound(kv)

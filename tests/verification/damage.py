@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
-    from langgraph.checkpoint.lmdb.verification.report import VerifyReport
+    from langgraph.checkpoint.lmdb.models import VerifyReport
     from tests.reliability.oracle import Key, Stored
 
 Records = dict[bytes, bytes]

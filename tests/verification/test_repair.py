@@ -14,7 +14,7 @@ from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, R
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
-from langgraph.checkpoint.lmdb.verification import report
+from langgraph.checkpoint.lmdb.verification import kinds
 from langgraph.checkpoint.lmdb.verification.repair import repair
 from langgraph.checkpoint.lmdb.verification.verify import verify
 from tests.engine import reachability, stores
@@ -80,7 +80,7 @@ def test_a_damaged_chunk_takes_every_checkpoint_that_needs_it(original: Original
     changed[key] = flipped(changed[key], Random(1))
     kv = store_of(changed)
     found = mended(kv)
-    assert report.LOST_CHECKPOINT in {problem.kind for problem in found.lost}
+    assert kinds.LOST_CHECKPOINT in {problem.kind for problem in found.lost}
     assert_repaired(kv, found, original)
 
 
@@ -106,7 +106,7 @@ def test_a_thread_that_lost_its_record_keeps_its_name(original: Original) -> Non
     changed[keys.thread_number(2)] = flipped(changed[keys.thread_number(2)], Random(1))
     kv = store_of(changed)
     found = mended(kv)
-    assert [problem.kind for problem in found.lost] == [report.LOST_THREAD]
+    assert [problem.kind for problem in found.lost] == [kinds.LOST_THREAD]
     saver = LmdbSaver.on(kv, clock=stores.Clock())
     assert saver.get_tuple(stores.config("copy")) is not None
 
@@ -117,7 +117,7 @@ def test_a_thread_that_lost_its_name_too_gets_a_new_one(original: Original) -> N
     del changed[keys.thread("copy")]
     kv = store_of(changed)
     found = mended(kv)
-    assert {problem.kind for problem in found.lost} == {report.LOST_THREAD, report.LOST_NAME}
+    assert {problem.kind for problem in found.lost} == {kinds.LOST_THREAD, kinds.LOST_NAME}
     saver = LmdbSaver.on(kv, clock=stores.Clock())
     assert saver.get_tuple(stores.config("recovered-2")) is not None
 

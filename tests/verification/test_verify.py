@@ -13,7 +13,7 @@ from langgraph.checkpoint.lmdb.engine import threads
 from langgraph.checkpoint.lmdb.errors import StoreIOError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
-from langgraph.checkpoint.lmdb.verification import report
+from langgraph.checkpoint.lmdb.verification import kinds
 from langgraph.checkpoint.lmdb.verification.repair import repair
 from langgraph.checkpoint.lmdb.verification.verify import verify
 from tests.engine import reachability, stores
@@ -72,7 +72,7 @@ def test_a_problem_says_where_it_is(original: Original) -> None:
     changed = dict(original.records)
     changed[key] = flipped(changed[key], Random(1))
     (problem,) = [p for p in verify(store_of(changed)).problems if p.record == key.hex()]
-    assert problem.kind == report.DAMAGED
+    assert problem.kind == kinds.DAMAGED
     where = (problem.thread_id, problem.checkpoint_ns, problem.checkpoint_id)
     assert where == ("a", "", "0003")
 
@@ -81,7 +81,7 @@ def test_a_chunk_that_is_gone_is_named(original: Original) -> None:
     key = next(key for key in sorted(original.records) if key.startswith(keys.of_thread(b"d", 1)))
     changed = {other: value for other, value in original.records.items() if other != key}
     found = verify(store_of(changed))
-    missing = [p for p in found.problems if p.kind == report.MISSING]
+    missing = [p for p in found.problems if p.kind == kinds.MISSING]
     assert {problem.record for problem in missing} == {key.hex()}
     assert {problem.thread_id for problem in missing} == {"a", "copy", "fork", "copy of fork"}
     assert all(problem.channel for problem in missing)
@@ -98,14 +98,14 @@ def test_a_value_of_another_length_is_noticed_where_every_record_is_sound(
     payload = envelope.unseal(key, changed[key])
     changed[key] = envelope.seal(key, envelope.pack(payload + b"\xc0", None))
     found = verify(store_of(changed))
-    assert report.DAMAGED in found.counts
+    assert kinds.DAMAGED in found.counts
 
 
 def test_what_a_newer_release_wrote_is_called_that(original: Original) -> None:
     key = keys.checkpoint(1, 0, "0003")
     changed = dict(original.records)
     changed[key] = envelope.seal(key, b"\x63" + b"payload")
-    assert report.NEWER in verify(store_of(changed)).counts
+    assert kinds.NEWER in verify(store_of(changed)).counts
 
 
 def test_progress_counts_threads_and_no_snapshot_stays_open(original: Original) -> None:
@@ -200,7 +200,7 @@ def test_a_namespace_that_holds_nothing_is_noticed(original: Original) -> None:
     sealed = envelope.seal(key, envelope.pack(envelope.encode((3, "empty")), None))
     kv.write(lambda writer: writer.put(key, sealed))
     (orphan, count) = verify(kv).problems
-    assert {orphan.kind, count.kind} == {report.ORPHAN, report.WRONG_COUNT}
+    assert {orphan.kind, count.kind} == {kinds.ORPHAN, kinds.WRONG_COUNT}
 
 
 class ForgetfulStore(MemoryStore):

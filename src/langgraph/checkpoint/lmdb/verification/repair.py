@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, TypeVar
 from langgraph.checkpoint.lmdb.engine import counts, garbage, store, sweep, threads
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError, ReadOnlyError
 from langgraph.checkpoint.lmdb.format import envelope, keys
+from langgraph.checkpoint.lmdb.models import REPAIRED
 from langgraph.checkpoint.lmdb.verification import (
     index_check,
     key_scan,
-    report,
+    kinds,
     thread_repair,
     verify,
 )
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress, Reader, Writer
-    from langgraph.checkpoint.lmdb.verification.report import Problem, VerifyReport
+    from langgraph.checkpoint.lmdb.models import Problem, VerifyReport
 
 _T = TypeVar("_T")
 
@@ -70,13 +71,13 @@ def repair(
         lost += _Repair(kv, options, quarantine).run()
         after = verify.verify(kv)
     left = set(after.problems)
-    repaired = [replace(p, outcome=report.REPAIRED) for p in before.problems if p not in left]
+    repaired = [replace(p, outcome=REPAIRED) for p in before.problems if p not in left]
     return replace(after, problems=(*repaired, *lost, *after.problems), quarantine=quarantine.path)
 
 
 def _refuse_newer(found: VerifyReport) -> None:
     for problem in found.problems:
-        if problem.kind == report.NEWER:
+        if problem.kind == kinds.NEWER:
             raise FormatVersionError(
                 problem.message, advice="Repair the store with the release that wrote it."
             )

@@ -11,9 +11,9 @@ from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.ranges import ChunkSet
-from langgraph.checkpoint.lmdb.verification import index_check, report
+from langgraph.checkpoint.lmdb.models import Problem
+from langgraph.checkpoint.lmdb.verification import index_check, kinds
 from langgraph.checkpoint.lmdb.verification.chunk_map import ChunkMap, MissingChunkError
-from langgraph.checkpoint.lmdb.verification.report import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,7 +98,7 @@ class ThreadCheck:
         for key, error in self.chunks.damaged(self.number):
             self.note(error, "a chunk cannot be read", key)
         for key in self.chunks.misnamed:
-            self.problem(report.UNKNOWN, "a record among the chunks that is none", key)
+            self.problem(kinds.UNKNOWN, "a record among the chunks that is none", key)
             self.unreadable.append(key)
 
     @property
@@ -127,11 +127,11 @@ class ThreadCheck:
             Problem(
                 kind,
                 message,
-                None if self.thread is None else self.thread.id,
-                None if checkpoint_key is None else self.names.get(checkpoint_key[0]),
-                None if seen is None else seen.id,
-                channel,
-                None if key is None else key.hex(),
+                thread_id=None if self.thread is None else self.thread.id,
+                checkpoint_ns=None if checkpoint_key is None else self.names.get(checkpoint_key[0]),
+                checkpoint_id=None if seen is None else seen.id,
+                channel=channel,
+                record=None if key is None else key.hex(),
             )
         )
 
@@ -145,7 +145,7 @@ class ThreadCheck:
         """Note that a record cannot be read."""
         if key is not None and getattr(error, "record", None) == "data.mdb":
             raise error  # LMDB itself fails
-        kind = report.NEWER if isinstance(error, FormatVersionError) else report.DAMAGED
+        kind = kinds.NEWER if isinstance(error, FormatVersionError) else kinds.DAMAGED
         self.problem(kind, f"{what}: {error.message}", key, checkpoint_key=checkpoint_key)
 
     def _read(self, key: bytes, decode: Callable[[bytes], T]) -> T | None:
@@ -185,7 +185,7 @@ class ThreadCheck:
             name, number = found
             own = keys.namespace(self.number, name) == key
             if not own or number in self.names or (name == "") != (number == threads.ROOT):
-                self.problem(report.DAMAGED, "a namespace has the wrong name or number", key)
+                self.problem(kinds.DAMAGED, "a namespace has the wrong name or number", key)
                 self.unnamed_namespaces.append(key)
                 continue
             self.names[number] = name
@@ -225,7 +225,7 @@ class ThreadCheck:
         self.entries += 1
         if self.reader.raw(key) is None:
             self.problem(
-                report.MISSING_INDEX, "an index lacks an entry", key, checkpoint_key=checkpoint_key
+                kinds.MISSING_INDEX, "an index lacks an entry", key, checkpoint_key=checkpoint_key
             )
 
     def _need(
@@ -261,13 +261,13 @@ class ThreadCheck:
             self.chunks.length(owned)
             size = len(value.head) + self.chunks.length(chunks.chunk_ranges(self.reader, value))
         except MissingChunkError as missing:
-            return report.MISSING, "a chunk of a value is not there", missing.key
+            return kinds.MISSING, "a chunk of a value is not there", missing.key
         except FormatVersionError as error:
-            return report.NEWER, error.message, None
+            return kinds.NEWER, error.message, None
         except IntegrityError as error:
-            return report.DAMAGED, f"a value cannot be read: {error.message}", None
+            return kinds.DAMAGED, f"a value cannot be read: {error.message}", None
         if size != value.size:
-            return report.DAMAGED, f"a value has {size} bytes instead of {value.size}", None
+            return kinds.DAMAGED, f"a value has {size} bytes instead of {value.size}", None
         self.needed.add(owned)
         return None
 
@@ -318,7 +318,7 @@ class ThreadCheck:
             return
         seen = None if checkpoint_key is None else self.checkpoints[checkpoint_key]
         if seen is None or seen.parent is not None:
-            self.problem(report.ORPHAN, "folded history of no checkpoint, or not a first one", key)
+            self.problem(kinds.ORPHAN, "folded history of no checkpoint, or not a first one", key)
             self.unreadable.append(key)
             return
         self.size += len(key) + len(record)

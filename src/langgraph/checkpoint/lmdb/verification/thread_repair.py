@@ -10,8 +10,8 @@ from langgraph.checkpoint.lmdb.engine.threads import ROOT, Thread
 from langgraph.checkpoint.lmdb.engine.time_index import INDEX_LAG_MS
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from langgraph.checkpoint.lmdb.verification import index_check, report, verify
-from langgraph.checkpoint.lmdb.verification.report import LOST, Problem
+from langgraph.checkpoint.lmdb.models import LOST, Problem
+from langgraph.checkpoint.lmdb.verification import index_check, kinds, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ class _ThreadRepair:
             channel_history.mark_lost(
                 writer, number, checkpoint_key[0], self._id(checkpoint_key), self.options.level
             )
-            self._report_lost(report.LOST_HISTORY, "its folded history is lost", checkpoint_key)
+            self._report_lost(kinds.LOST_HISTORY, "its folded history is lost", checkpoint_key)
         for key in found.unreadable:
             self._remove_record(key)
         self._index_children()
@@ -86,7 +86,7 @@ class _ThreadRepair:
         thread.generation = now  # greater than any that it had
         thread.needs_trim = True
         what = "the record of the thread is lost, with its times and its time to live"
-        self.lost.append(Problem(report.LOST_THREAD, what, thread.id, outcome=LOST))
+        self.lost.append(Problem(kinds.LOST_THREAD, what, thread_id=thread.id, outcome=LOST))
         return thread
 
     def _lost_name(self) -> str:
@@ -105,7 +105,9 @@ class _ThreadRepair:
         name = f"recovered-{self.number}"
         while self.writer.raw(keys.thread(name)) is not None:
             name += "+"
-        self.lost.append(Problem(report.LOST_NAME, "the thread's id is lost", name, outcome=LOST))
+        self.lost.append(
+            Problem(kinds.LOST_NAME, "the thread's id is lost", thread_id=name, outcome=LOST)
+        )
         return name
 
     def _name_thread(self) -> None:
@@ -138,7 +140,7 @@ class _ThreadRepair:
                 while name in names.values():
                     name += "+"
                 text = f"the name of namespace {namespace} is lost"
-                self._report(report.LOST_NAME, text, name)
+                self._report(kinds.LOST_NAME, text, name)
             names[namespace] = name
             threads.write_namespace(self.writer, self.thread, name, namespace)
 
@@ -173,14 +175,14 @@ class _ThreadRepair:
         what = "the checkpoint is gone without a trace"
         for namespace, part in sorted(found.gone):
             name = None if keys.is_truncated(part) else part.decode("utf-8", "replace")
-            self._report(report.LOST_CHECKPOINT, what, found.names.get(namespace), name)
+            self._report(kinds.LOST_CHECKPOINT, what, found.names.get(namespace), name)
         for _ in range(left - len(found.gone)):
-            self._report(report.LOST_CHECKPOINT, "a checkpoint is gone without a trace")
+            self._report(kinds.LOST_CHECKPOINT, "a checkpoint is gone without a trace")
         if found.thread is None or found.has_unreadable or found.gone:
             return
         if found.thread.writes > found.writes:
             count = found.thread.writes - found.writes
-            self._report(report.LOST_WRITES, f"{count} pending writes are gone without a trace")
+            self._report(kinds.LOST_WRITES, f"{count} pending writes are gone without a trace")
         elif left <= 0 and found.thread.size > found.total_size():  # what else could it be?
             roots = (
                 checkpoint_key
@@ -192,7 +194,16 @@ class _ThreadRepair:
     def _report(
         self, kind: str, message: str, name: str | None = None, checkpoint_id: str | None = None
     ) -> None:
-        self.lost.append(Problem(kind, message, self.thread.id, name, checkpoint_id, outcome=LOST))
+        self.lost.append(
+            Problem(
+                kind,
+                message,
+                thread_id=self.thread.id,
+                checkpoint_ns=name,
+                checkpoint_id=checkpoint_id,
+                outcome=LOST,
+            )
+        )
 
     def _make_roots(self) -> None:
         """Make roots of the checkpoints whose parents go, while these can still be read."""
@@ -215,7 +226,7 @@ class _ThreadRepair:
             )
             if not whole:
                 self._report_lost(
-                    report.LOST_HISTORY, "a part of the history before it is lost", checkpoint_key
+                    kinds.LOST_HISTORY, "a part of the history before it is lost", checkpoint_key
                 )
             record.parent = None
             checkpoints.write(writer, self.number, namespace, record, level)
@@ -225,7 +236,7 @@ class _ThreadRepair:
         namespace, part = checkpoint_key
         seen, writer = self.found.checkpoints[checkpoint_key], self.writer
         self._report_lost(
-            report.LOST_CHECKPOINT, "the checkpoint is not whole, and was taken out", checkpoint_key
+            kinds.LOST_CHECKPOINT, "the checkpoint is not whole, and was taken out", checkpoint_key
         )
         if seen.readable:
             for entry in index_check.of_checkpoint(
@@ -242,7 +253,7 @@ class _ThreadRepair:
         if key.startswith(keys.of_thread(b"w", self.number)):
             what = "pending writes of a checkpoint that was not stored are lost"
             where = Problem(
-                report.LOST_WRITES, what, self.thread.id, record=key.hex(), outcome=LOST
+                kinds.LOST_WRITES, what, thread_id=self.thread.id, record=key.hex(), outcome=LOST
             )
             self.lost.append(where)
         self.writer.delete(key)

@@ -14,8 +14,8 @@ from langgraph.checkpoint.lmdb.engine import counts, garbage, sweep, threads, ti
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.ranges import ChunkSet
-from langgraph.checkpoint.lmdb.verification import index_check, key_scan, report
-from langgraph.checkpoint.lmdb.verification.report import Problem, VerifyReport
+from langgraph.checkpoint.lmdb.models import Problem, VerifyReport
+from langgraph.checkpoint.lmdb.verification import index_check, key_scan, kinds
 from langgraph.checkpoint.lmdb.verification.thread_check import ThreadCheck
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def verify(kv: KeyValueStore, progress: Progress | None = None) -> VerifyReport:
     pages = kv.check_pages()
     if pages.problems:
         return VerifyReport(
-            tuple(Problem(report.PAGES, problem) for problem in pages.problems),
+            tuple(Problem(kinds.PAGES, problem) for problem in pages.problems),
             pages_unchecked=pages.skipped_reason,
             records_unchecked="LMDB might not survive reading these pages",
         )
@@ -46,7 +46,7 @@ def verify(kv: KeyValueStore, progress: Progress | None = None) -> VerifyReport:
     try:
         check.run()
     except IntegrityError as error:
-        check.problems.append(Problem(report.PAGES, error.message, record=_record(error)))
+        check.problems.append(Problem(kinds.PAGES, error.message, record=_record(error)))
         failure = "LMDB failed while they were read"
     return VerifyReport(
         tuple(check.problems), dict(check.checked), pages.skipped_reason, records_unchecked=failure
@@ -91,7 +91,7 @@ class _Check:
         def look(reader: Reader, key: bytes) -> None:
             self.checked["entries"] += 1
             if is_stale(reader, key):
-                self.problems.append(Problem(report.STALE_INDEX, message, record=key.hex()))
+                self.problems.append(Problem(kinds.STALE_INDEX, message, record=key.hex()))
 
         key_scan.scan_keys(self.kv, letter, keys.after(letter), look)
 
@@ -99,7 +99,7 @@ class _Check:
         with self.kv.read() as reader:
             for key in key_scan.unknown_keys(reader):
                 text = "a record of a kind that there is not"
-                self.problems.append(Problem(report.UNKNOWN, text, record=key.hex()))
+                self.problems.append(Problem(kinds.UNKNOWN, text, record=key.hex()))
 
 
 def of_store(reader: Reader) -> list[Problem]:
@@ -110,12 +110,12 @@ def of_store(reader: Reader) -> list[Problem]:
         try:
             message = check()
         except FormatVersionError as error:
-            found.append(Problem(report.NEWER, error.message, record=key.hex()))
+            found.append(Problem(kinds.NEWER, error.message, record=key.hex()))
         except IntegrityError as error:
-            found.append(Problem(report.DAMAGED, error.message, record=key.hex()))
+            found.append(Problem(kinds.DAMAGED, error.message, record=key.hex()))
         else:
             if message is not None:
-                found.append(Problem(report.WRONG_COUNT, message, record=key.hex()))
+                found.append(Problem(kinds.WRONG_COUNT, message, record=key.hex()))
 
     total, last, whole = key_scan.totals(reader)
 
@@ -155,7 +155,7 @@ def inspect(reader: Reader, number: int) -> ThreadCheck:
         if found.thread is not None and not found.has_unreadable:
             _check_thread(found, found.thread)
     elif found.checkpoints or found.used or found.names or found.unnamed_namespaces:
-        found.problem(report.ORPHAN, "records of a thread that has no record itself")
+        found.problem(kinds.ORPHAN, "records of a thread that has no record itself")
     if not found.has_unreadable:
         _check_chunks(found, pinned, being_deleted=being_deleted)
     return found
@@ -181,7 +181,7 @@ def _children(found: ThreadCheck) -> None:
                 stale = stale or seen.parent is None or keys.hash64(seen.parent) != mark
         if stale:
             text = "the index of children leads to a checkpoint with another parent, or to none"
-            found.problem(report.STALE_INDEX, text, key)
+            found.problem(kinds.STALE_INDEX, text, key)
 
 
 def _pins(found: ThreadCheck) -> ChunkSet | None:
@@ -198,7 +198,7 @@ def _pins(found: ThreadCheck) -> ChunkSet | None:
             continue
         if end == len(key) and not _uses(reader, user, found.number):
             text = "chunks are kept for a thread that does not use them"
-            found.problem(report.SHARED_REFS_MISMATCH, text, key)
+            found.problem(kinds.SHARED_REFS_MISMATCH, text, key)
     return pinned if whole else None
 
 
@@ -220,7 +220,7 @@ def _check_detached(found: ThreadCheck, key: bytes) -> None:
     except IntegrityError as error:
         found.note(error, "the record of a deleted thread cannot be read", key)
     if found.live:
-        found.problem(report.SHARED_REFS_MISMATCH, "a thread is deleted, and is not", key)
+        found.problem(kinds.SHARED_REFS_MISMATCH, "a thread is deleted, and is not", key)
 
 
 def _check_thread(found: ThreadCheck, thread: Thread) -> None:
@@ -231,7 +231,7 @@ def _check_thread(found: ThreadCheck, thread: Thread) -> None:
     def count(what: str, noted: object, there: object) -> None:
         if noted != there:
             text = f"the thread's record has {noted} for its {what}, it is {there}"
-            found.problem(report.WRONG_COUNT, text, key)
+            found.problem(kinds.WRONG_COUNT, text, key)
 
     count("checkpoints", thread.checkpoints, len(found.checkpoints))
     count("pending writes", thread.writes, found.writes)
@@ -240,14 +240,14 @@ def _check_thread(found: ThreadCheck, thread: Thread) -> None:
     owners = found.needed.owners() - {number}
     count("shared chunks", thread.owners, sorted(owners))
     if not 0 <= thread.updated - thread.indexed_at < time_index.INDEX_LAG_MS:
-        found.problem(report.WRONG_COUNT, "the time that the agenda has is not near", key)
+        found.problem(kinds.WRONG_COUNT, "the time that the agenda has is not near", key)
     if not all(segment < thread.next_segment for segment in found.chunks.numbers(number)):
-        found.problem(report.WRONG_COUNT, "the number of an arena will be given again", key)
+        found.problem(kinds.WRONG_COUNT, "the number of an arena will be given again", key)
     _check_names(found, thread, key)
     name = keys.thread(thread.id)
     found.entry(name)
     if found.reader.raw(name) is not None and index_check.is_stale_name(found.reader, name):
-        found.problem(report.MISSING_INDEX, "the thread's id leads to another one", key)
+        found.problem(kinds.MISSING_INDEX, "the thread's id leads to another one", key)
     for entry in index_check.of_thread(thread):
         found.entry(entry)
     for owner in owners:
@@ -261,22 +261,22 @@ def _check_thread(found: ThreadCheck, thread: Thread) -> None:
         noted.add(ranges)
         if noted.ranges() != found.needed.ranges(owner):
             text = "what is kept for this thread of another one's chunks is not what it needs"
-            found.problem(report.SHARED_REFS_MISMATCH, text, pin)
+            found.problem(kinds.SHARED_REFS_MISMATCH, text, pin)
 
 
 def _check_names(found: ThreadCheck, thread: Thread, key: bytes) -> None:
     if found.names.get(threads.ROOT) != "":
-        found.problem(report.MISSING, "the thread has no root namespace", key)
+        found.problem(kinds.MISSING, "the thread has no root namespace", key)
     for number in sorted(found.used - found.names.keys()):
-        found.problem(report.MISSING, f"namespace {number} has lost its name", key)
+        found.problem(kinds.MISSING, f"namespace {number} has lost its name", key)
     if not found.used:
-        found.problem(report.ORPHAN, "a thread without checkpoints and writes", key)
+        found.problem(kinds.ORPHAN, "a thread without checkpoints and writes", key)
     for number, name in sorted(found.names.items()):
         if number not in found.used and number != threads.ROOT:
             where = keys.namespace(thread.number, name)
-            found.problem(report.ORPHAN, "a namespace without checkpoints and writes", where)
+            found.problem(kinds.ORPHAN, "a namespace without checkpoints and writes", where)
         if number >= thread.next_namespace:
-            found.problem(report.WRONG_COUNT, f"namespace number {number} comes next", key)
+            found.problem(kinds.WRONG_COUNT, f"namespace number {number} comes next", key)
 
 
 def _check_chunks(found: ThreadCheck, pinned: ChunkSet | None, *, being_deleted: bool) -> None:
@@ -294,9 +294,9 @@ def _check_chunks(found: ThreadCheck, pinned: ChunkSet | None, *, being_deleted:
     needed.add(found.needed.ranges(number))
     if readable and left.ranges() != pinned.minus(needed).ranges(number):
         text = "what is noted to be needed by other threads only is something else"
-        found.problem(report.SHARED_REFS_MISMATCH, text, key)
+        found.problem(kinds.SHARED_REFS_MISMATCH, text, key)
     needed.add(pinned.ranges(number))
     for chunk_range in found.chunks.stored(number).minus(needed).ranges():
         text = f"{chunk_range.length} chunks from here are needed by nothing"
         first = keys.segment(number, chunk_range.segment) + keys.number(chunk_range.start)
-        found.problem(report.ORPHAN, text, first)
+        found.problem(kinds.ORPHAN, text, first)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.encryption import opening
+from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.engine.options import StoreOptions
 from langgraph.checkpoint.lmdb.engine.retention import Retention
 from langgraph.checkpoint.lmdb.engine.store import check_format
@@ -105,7 +105,7 @@ def _verify(path: str, repairing: bool) -> VerifyReport:
             (Problem(kinds.PAGES, error.message),), records_unchecked="LMDB refuses the file"
         )
     try:
-        plain = opening.open_encrypted(kv, None)
+        plain = open_encrypted(kv, None)
         with suppress(DamagedError):  # one of the problems, then
             check_format(plain)
         return repair(plain, _options()) if repairing else verify(plain)
@@ -141,7 +141,7 @@ def _salvage(path: str, target: str) -> VerifyReport:
 
 def _unlocked(kv: LmdbStore, target: str) -> KeyValueStore:
     try:
-        return opening.open_encrypted(kv, None)
+        return open_encrypted(kv, None)
     except (MissingKeyError, WrongKeyError) as error:
         advice = (
             "All that could be read is there, still encrypted. Set LANGGRAPH_AES_KEY and go on: "

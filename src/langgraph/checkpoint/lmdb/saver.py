@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from langgraph.checkpoint.lmdb.aio import AsyncMethods
 from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
-from langgraph.checkpoint.lmdb.encryption import opening
+from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.engine.housekeeping import Housekeeping
 from langgraph.checkpoint.lmdb.engine.options import StoreOptions
 from langgraph.checkpoint.lmdb.engine.store import CheckpointStore
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
     from typing_extensions import Self
 
-    from langgraph.checkpoint.lmdb.encryption.opening import EncryptionKey
+    from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
     from langgraph.checkpoint.lmdb.operations.retention import Policy, TTLConfig
 
@@ -117,7 +117,7 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
         rules = retention.policy(ttl)
         kv = LmdbStore.open(path, sync=sync, map_size=map_size, readonly=readonly)
         try:
-            plain = opening.open_encrypted(kv, encryption_key)
+            plain = open_encrypted(kv, encryption_key)
             self._set_up(plain, serde, rules, compression, cache_size, clock)
         except BaseException as error:
             kv.close()

@@ -46,10 +46,12 @@ reliability: $(VENV)/.dev  ## make tests/RELIABILITY.md: faults of every kind, a
 reliability-long: $(VENV)/.dev  ## the same, with many more of each kind
 	$(BIN)/python -m tests.reliability report --long
 
-check: $(VENV)/.dev  ## lint, format and types
+check: $(VENV)/.dev  ## lint, format, types, layers and words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.docs.words
 
 bench: $(VENV)/.bench  ## every workload against every peer (BENCH_ARGS=--quick for a short run)
 	$(BIN)/python -m benches $(BENCH_ARGS)

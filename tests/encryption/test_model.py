@@ -58,7 +58,7 @@ def bounds(draw: st.DrawFn) -> bytes:
     key = draw(keys() if kind in ("key", "next") else prefixes())
     if kind == "next":
         return key + b"\x00"
-    return plain_keys.after(key) if kind == "after" and key.strip(b"\xff") else key
+    return plain_keys.prefix_end(key) if kind == "after" and key.strip(b"\xff") else key
 
 
 @st.composite
@@ -66,7 +66,7 @@ def ranges(draw: st.DrawFn) -> tuple[bytes, bytes]:
     """Draw two bounds, or the range of a prefix."""
     prefix = draw(prefixes())
     if prefix.strip(b"\xff") and draw(st.booleans()):
-        return prefix, plain_keys.after(prefix)
+        return prefix, plain_keys.prefix_end(prefix)
     return draw(bounds()), draw(bounds())
 
 

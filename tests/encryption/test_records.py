@@ -148,7 +148,7 @@ def test_plaintext_record_is_refused(store: EncryptedStore, key: bytes) -> None:
             get(store, key)
         assert caught.value.record == key.hex()
         with store.read() as reader, pytest.raises(PlaintextRecordError):
-            list(reader.range(key[:1], keys.after(key[:1])))
+            list(reader.range(key[:1], keys.prefix_end(key[:1])))
         put_raw(store, name, None)
     assert get(store, key) is None
 
@@ -164,7 +164,7 @@ def test_changed_key_does_not_decrypt_but_is_listed_and_deletable(
     put_raw(store, name, None)
     assert get(store, key) is None
     with store.read() as reader:
-        assert list(reader.keys(key[:1], keys.after(key[:1]))) == [wrong]
+        assert list(reader.keys(key[:1], keys.prefix_end(key[:1]))) == [wrong]
         with pytest.raises(DamagedError, match="key does not decrypt"):
             reader.get(wrong)
     assert store.write(lambda writer: writer.delete(wrong))
@@ -182,7 +182,7 @@ def test_iteration_over_encrypted_names_follows_changes(
         for name in names:
             writer.put(name, name)
         seen = []
-        for key, value in writer.range(prefix, keys.after(prefix), reverse=reverse):
+        for key, value in writer.range(prefix, keys.prefix_end(prefix), reverse=reverse):
             assert key == value
             seen.append(key[-1:])
             if key == names[2]:

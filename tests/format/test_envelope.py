@@ -123,7 +123,7 @@ def test_fields_of_another_kind_of_record_are_damage(kind: bytes, fields: object
     saver.put_writes(config, [("x", 1)], "task")
 
     def forge(writer: Writer) -> None:
-        for key in [*writer.keys(kind, keys.after(kind))][:1]:
+        for key in [*writer.keys(kind, keys.prefix_end(kind))][:1]:
             writer.put(key, envelope.seal(key, envelope.pack(envelope.encode(fields), None)))
 
     kv.write(forge)

@@ -80,8 +80,8 @@ def test_every_key_is_short_enough(one: str, other: str) -> None:
 
 @given(st.binary(min_size=1, max_size=5).filter(lambda raw: raw.strip(b"\xff")), st.binary())
 def test_after_is_above_all_that_begins_so(prefix: bytes, tail: bytes) -> None:
-    assert prefix + tail < keys.after(prefix)
-    assert keys.after(prefix)[:-1] == prefix[: len(keys.after(prefix)) - 1]
+    assert prefix + tail < keys.prefix_end(prefix)
+    assert keys.prefix_end(prefix)[:-1] == prefix[: len(keys.prefix_end(prefix)) - 1]
 
 
 @pytest.fixture(scope="module")

@@ -137,7 +137,7 @@ def test_a_store_that_this_user_may_not_write_can_be_read(open_lmdb: Open, folde
 def as_nobody(top: Path) -> None:
     """Go on as a user without rights, in a child; a test run by such a user is one already."""
     if os.getuid() == 0:
-        for parent in (top, *top.parents)[:3]:  # what pytest made for its user alone
+        for parent in (top, *top.parents)[:4]:  # pytest makes folders for its user alone
             parent.chmod(parent.stat().st_mode | 0o005)
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)

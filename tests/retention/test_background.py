@@ -8,12 +8,13 @@ import logging
 import subprocess
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine import sweep
+from langgraph.checkpoint.lmdb.engine import leases
 from langgraph.checkpoint.lmdb.operations import background, retention
 from langgraph.checkpoint.lmdb.operations.background import Sweeper
 from langgraph.checkpoint.lmdb.operations.session import simple
@@ -71,7 +72,7 @@ def test_one_sweeps_at_a_time(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(retention, "sweep", meanwhile)
         assert one.turn() == 10 * MINUTE
-    assert seen == [sweep.LEASE]
+    assert seen == [leases.LEASE_MS]
     assert saver.stats().threads == 0
     clock.wait(4)
     assert two.turn() == one.turn() == 6 * MINUTE
@@ -83,10 +84,16 @@ def test_one_sweeps_at_a_time(
     assert one.turn() == 10 * MINUTE
 
 
+def take_lease(saver: LmdbSaver, later: int, interval: int) -> None:
+    """Take the lease as another process would at a time `later` milliseconds from now."""
+    now = saver._session.options.now() + later
+    saver._session.run(simple(partial(leases.acquire, token=b"dead", now=now, interval=interval)))
+
+
 def test_one_that_died_is_waited_for_no_longer_than_its_lease(
     saver: LmdbSaver, clock: Clock, by_hand: Callable[..., Sweeper]
 ) -> None:
-    saver._session.run(simple(sweep.claim(b"dead", saver._session.store.options.now(), MINUTE)))
+    take_lease(saver, 0, MINUTE)
     one = by_hand(saver, interval=4 * MINUTE)
     for wait in (4, 4, 2):
         assert one.turn() == wait * MINUTE
@@ -96,30 +103,39 @@ def test_one_that_died_is_waited_for_no_longer_than_its_lease(
     assert saver.stats().threads == 0
 
 
-@pytest.mark.parametrize("moment", ["claim", "sweep", "finish", "later"])
-def test_a_saver_closed_in_mid_sweep_leaves_it_to_others(
+@pytest.mark.parametrize("moment", ["acquire", "sweep", "release", "failed"])
+def test_a_saver_closed_during_a_sweep_releases_its_lease(
     path: Path,
     clock: Clock,
     by_hand: Callable[..., Sweeper],
     monkeypatch: pytest.MonkeyPatch,
     moment: str,
 ) -> None:
-    """At once, not when the lease is over; also if it did not come to an end before."""
+    """Another saver sweeps immediately, not after the lease has expired."""
     filled(path, clock)
     closing = LmdbSaver(path, sync="off", clock=clock, ttl=TTL)
     (one,) = background._sweepers.values()
-    module = sweep if moment in ("claim", "finish") else retention
-    called = getattr(module, "sweep" if module is retention else moment)
+    claim, sweep = one._claim, retention.sweep
 
-    def closes(*args: Any) -> Any:
-        if moment == "later":
-            raise OSError("the disk is not there")
+    def claim_closed(*args: Any) -> int:
         closing.close()
-        return called(*args)
+        return claim(*args)
+
+    def sweep_closed(*args: Any) -> Any:
+        if moment == "failed":
+            raise OSError("the disk is not there")
+        if moment == "sweep":
+            closing.close()
+        report = yield from sweep(*args)
+        closing.close()
+        return report
 
     with LmdbSaver(path, sync="off", clock=clock, ttl={"default_ttl": 5}) as other:
         with monkeypatch.context() as patch:
-            patch.setattr(module, called.__name__, closes)
+            if moment == "acquire":
+                patch.setattr(one, "_claim", claim_closed)
+            else:
+                patch.setattr(retention, "sweep", sweep_closed)
             one.turn()
         closing.close()
         assert by_hand(other).turn() == 10 * MINUTE
@@ -152,7 +168,7 @@ def test_a_clock_that_was_put_back(
     one, two = by_hand(saver), by_hand(saver)
     clock.wait(1e6)
     assert one.turn() == 10 * MINUTE
-    saver._session.run(simple(sweep.claim(b"dead", saver._session.store.options.now() + MINUTE, 1)))
+    take_lease(saver, MINUTE, 1)
     clock.wait(-1e6)
     put(SaverDriver(saver), "1")
     clock.wait(5)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from random import Random
 from typing import Any
 
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine import threads
+from langgraph.checkpoint.lmdb.engine import prune, threads
 from langgraph.checkpoint.lmdb.errors import StoreIOError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
@@ -141,13 +142,12 @@ def test_writers_go_on_meanwhile_and_raise_no_alarm() -> None:
 
 def test_an_interrupted_deletion_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     kv = MemoryStore()
-    saver = stores.fill(kv)
+    stores.fill(kv)
     monkeypatch.setattr("langgraph.checkpoint.lmdb.engine.prune.PURGE_BATCH", 3)
-    core: Any = saver._session
-    kv.write(core.housekeeping.delete_thread("a"))
+    kv.write(partial(prune.delete_thread, thread_id="a"))
     assert verify(kv).ok
     for _ in range(2):
-        kv.write(core.housekeeping.purge(1))
+        kv.write(partial(prune.purge, number=1))
         found = verify(kv)
         assert found.ok, found.problems
 

@@ -16,8 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
-from langgraph.checkpoint.lmdb.engine.options import StoreOptions
-from langgraph.checkpoint.lmdb.engine.retention import Retention
+from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy, StoreOptions
 from langgraph.checkpoint.lmdb.engine.store import check_format
 from langgraph.checkpoint.lmdb.errors import (
     DamagedError,
@@ -163,7 +162,11 @@ def _fill(kv: LmdbStore, source: recover.PageReader) -> None:
 
 def _options() -> StoreOptions:
     return StoreOptions(
-        _LEVEL, time.time, configs.is_ephemeral, configs.is_subgraph_call, Retention()
+        level=_LEVEL,
+        clock=time.time,
+        is_ephemeral=configs.is_ephemeral,
+        is_subgraph_call=configs.is_subgraph_call,
+        retention=RetentionPolicy(),
     )
 
 

@@ -6,6 +6,7 @@ import os
 import random
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +14,6 @@ from langgraph.checkpoint.lmdb.aio import AsyncMethods
 from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
 from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
-from langgraph.checkpoint.lmdb.engine.housekeeping import Housekeeping
 from langgraph.checkpoint.lmdb.engine.options import StoreOptions
 from langgraph.checkpoint.lmdb.engine.store import CheckpointStore
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError, UsageError
@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
+    from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
-    from langgraph.checkpoint.lmdb.operations.retention import Policy, TTLConfig
+    from langgraph.checkpoint.lmdb.operations.retention import TTLConfig
 
 DEFAULT_CACHE_SIZE = 64 << 20
 # Higher levels make small records a tenth smaller, in several times the time:
@@ -114,11 +115,11 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
             )
         if cache_size < 0:
             raise UsageError(f"cache_size={cache_size!r}", advice="Use bytes, or 0 for no cache.")
-        rules = retention.policy(ttl)
+        policy = retention.parse_ttl(ttl)
         kv = LmdbStore.open(path, sync=sync, map_size=map_size, readonly=readonly)
         try:
             plain = open_encrypted(kv, encryption_key)
-            self._set_up(plain, serde, rules, compression, cache_size, clock)
+            self._set_up(plain, serde, policy, compression, cache_size, clock)
         except BaseException as error:
             kv.close()
             if isinstance(error, LmdbSaverError):
@@ -129,7 +130,7 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
         self,
         kv: KeyValueStore,
         serde: SerializerProtocol | None,
-        rules: Policy,
+        policy: RetentionPolicy,
         compression: int | None,
         cache_size: int,
         clock: Callable[[], float],
@@ -142,22 +143,20 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
             clock=clock,
             is_ephemeral=configs.is_ephemeral,
             is_subgraph_call=configs.is_subgraph_call,
-            retention=rules.retention,
+            retention=replace(policy, refresh_on_read=policy.refresh_on_read and not kv.readonly),
         )
         store = CheckpointStore(kv, options, cache_size // _BYTES_PER_HINT)
         self._of_serde = Session(
             store,
-            Housekeeping(kv, options),
             self._commit,
             self.serde,
             ValueCodec(self.serde, compression, cache_size, store.dedup_cache),
             _PARENT_CACHE_SIZE if cache_size else 0,
-            rules.refresh_on_read and not kv.readonly,
         )
         self._swept = None
-        if rules.interval is not None and not kv.readonly:
+        if policy.sweep_interval is not None and not kv.readonly:
             self._swept = (kv.identity, self._of_serde)
-            background.start(*self._swept, rules.interval)
+            background.start(*self._swept, policy.sweep_interval)
 
     @classmethod
     def on(
@@ -172,7 +171,7 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
     ) -> Self:
         """A saver on any key-value store, such as `kv.memory.MemoryStore()` in tests."""
         saver = cls.__new__(cls)
-        saver._set_up(kv, serde, retention.policy(ttl), compression, cache_size, clock)
+        saver._set_up(kv, serde, retention.parse_ttl(ttl), compression, cache_size, clock)
         return saver
 
     @classmethod

@@ -106,7 +106,7 @@ class KeyNameCipher:
                 return
             if zone >= stop:
                 break
-            end = keys.after(zone) if zone in ENCRYPTED_KINDS else zone + b"\x00"
+            end = keys.prefix_end(zone) if zone in ENCRYPTED_KINDS else zone + b"\x00"
             if end <= start:
                 continue
             if start < zone:
@@ -124,10 +124,10 @@ class KeyNameCipher:
         if span is not None and span[1] is not None:
             end = span[0] + span[1]
             prefix = start[:end]
-            if len(start) >= end and stop <= keys.after(prefix):
+            if len(start) >= end and stop <= keys.prefix_end(prefix):
                 stored = self.stored(prefix)
                 inside = stop.startswith(prefix)
-                high = stored + stop[end:] if inside else keys.after(stored)
+                high = stored + stop[end:] if inside else keys.prefix_end(stored)
                 return RangePart(start, stop, stored + start[end:], high, prefix, stored)
         low, high = stored_bounds(start, stop)
         return RangePart(start, stop, low, high, None, b"")
@@ -136,7 +136,7 @@ class KeyNameCipher:
 def stored_bounds(start: bytes, stop: bytes) -> tuple[bytes, bytes]:
     """Return the range of stored keys that covers a range of plain keys of one kind."""
     prefix = visible_prefix(stop)
-    return visible_prefix(start), stop if prefix == stop else keys.after(prefix)
+    return visible_prefix(start), stop if prefix == stop else keys.prefix_end(prefix)
 
 
 def visible_prefix(key: bytes) -> bytes:

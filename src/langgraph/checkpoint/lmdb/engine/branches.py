@@ -61,7 +61,7 @@ def _parents(reader: Reader, thread: int, namespace: int) -> dict[str, str | Non
     """The parent of each checkpoint, None where the store does not have it."""
     prefix = keys.checkpoints(thread, namespace)
     ids: dict[bytes, str] = {}
-    for key in reader.keys(prefix, keys.after(prefix)):
+    for key in reader.keys(prefix, keys.prefix_end(prefix)):
         part = key[len(prefix) :]
         if keys.is_truncated(part):
             record = reader.get(key)
@@ -71,8 +71,8 @@ def _parents(reader: Reader, thread: int, namespace: int) -> dict[str, str | Non
             ids[part] = keys.decoded(part, key)
     by_hash = {keys.hash64(checkpoint_id): checkpoint_id for checkpoint_id in ids.values()}
     parents: dict[str, str | None] = dict.fromkeys(ids.values())
-    prefix = keys.of_namespace(b"k", thread, namespace)
-    for key in reader.keys(prefix, keys.after(prefix)):
+    prefix = keys.of_namespace(keys.Kind.CHILD, thread, namespace)
+    for key in reader.keys(prefix, keys.prefix_end(prefix)):
         at = len(prefix) + keys.HASH_SIZE
         child = ids.get(key[at:])
         if child is not None:

@@ -167,7 +167,7 @@ def compact(
                 del walk.found[channel]
                 walk.lost = True
     prefix = keys.compacted(thread, namespace, checkpoint.id)
-    writer.delete_range(prefix, keys.after(prefix))
+    writer.delete_range(prefix, keys.prefix_end(prefix))
     number = 0
 
     def write(channel: str | None, seed: StoredValue | None, rows: Sequence[_Row]) -> None:
@@ -205,7 +205,7 @@ def read_compacted(
     lost."""
     prefix = keys.compacted(thread, namespace, checkpoint_id)
     found: dict[str | None, ChannelHistory] = {}
-    for key, record in reader.range(prefix, keys.after(prefix)):
+    for key, record in reader.range(prefix, keys.prefix_end(prefix)):
         channel, seed, rows = decode(key, record)
         entry = found.setdefault(channel, ChannelHistory())
         entry.seed = entry.seed if seed is None else seed
@@ -240,8 +240,8 @@ def compacted_values(
 ) -> Iterator[tuple[list[StoredValue], int]]:
     """The values of each record of folded history in a namespace, and the bytes of its key and
     record."""
-    prefix = keys.of_namespace(b"h", thread, namespace)
-    for key, record in reader.range(prefix, keys.after(prefix)):
+    prefix = keys.of_namespace(keys.Kind.COMPACTED, thread, namespace)
+    for key, record in reader.range(prefix, keys.prefix_end(prefix)):
         _, seed, rows = decode(key, record)
         values = [value for _, value in rows]
         yield (values if seed is None else [*values, seed]), len(key) + len(record)
@@ -250,4 +250,4 @@ def compacted_values(
 def remove(writer: Writer, thread: int, namespace: int, checkpoint_id: str) -> None:
     """Delete what was folded into a checkpoint."""
     prefix = keys.compacted(thread, namespace, checkpoint_id)
-    writer.delete_range(prefix, keys.after(prefix))
+    writer.delete_range(prefix, keys.prefix_end(prefix))

@@ -159,7 +159,7 @@ def in_namespace(reader: Reader, thread: int, namespace: int) -> Iterator[Checkp
 def sized(reader: Reader, thread: int, namespace: int) -> Iterator[tuple[CheckpointRecord, int]]:
     """The same, each with the bytes of its key and record."""
     prefix = keys.checkpoints(thread, namespace)
-    for key, record in reader.range(prefix, keys.after(prefix)):
+    for key, record in reader.range(prefix, keys.prefix_end(prefix)):
         yield decode(key, record, thread, namespace), len(key) + len(record)
 
 
@@ -172,7 +172,7 @@ def latest_before(
     cut, so those that share it are compared in full.
     """
     prefix = keys.checkpoints(thread, namespace)
-    stop = keys.after(prefix)
+    stop = keys.prefix_end(prefix)
     if before is not None:
         part = keys.text(before)
         stop = prefix + part
@@ -195,7 +195,7 @@ def _greatest(
 ) -> str | None:
     ids = (
         decode(key, record, thread, namespace).id
-        for key, record in reader.range(group, keys.after(group))
+        for key, record in reader.range(group, keys.prefix_end(group))
     )
     return max((i for i in ids if before is None or keys.utf8(i) < keys.utf8(before)), default=None)
 
@@ -204,7 +204,7 @@ def child_ids(reader: Reader, thread: int, namespace: int, parent_id: str) -> li
     """The ids of the checkpoints that name this one as their parent, ascending."""
     prefix = keys.children(thread, namespace, parent_id)
     ids: list[str] = []
-    for key in reader.keys(prefix, keys.after(prefix)):
+    for key in reader.keys(prefix, keys.prefix_end(prefix)):
         checkpoint = keys.checkpoints(thread, namespace) + key[len(prefix) :]
         record = reader.get(checkpoint)
         if record is None:
@@ -218,7 +218,7 @@ def child_ids(reader: Reader, thread: int, namespace: int, parent_id: str) -> li
 def with_term(reader: Reader, term: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Thread, namespace and key of each checkpoint with a label (or with one of the same hash)."""
     prefix = keys.term(term)
-    for key in reader.keys(prefix, keys.after(prefix)):
+    for key in reader.keys(prefix, keys.prefix_end(prefix)):
         thread, namespace, part = _with_term(key, len(prefix))
         yield thread, namespace, keys.checkpoints(thread, namespace) + part
 
@@ -253,7 +253,7 @@ def newest_with_term(
     prefix = keys.term(term)
     found: list[WithTerm] = []
     group = b""
-    stop = keys.after(prefix) if before is None else before
+    stop = keys.prefix_end(prefix) if before is None else before
     for key in reader.keys(prefix, stop, reverse=True):
         thread, namespace, part = _with_term(key, len(prefix))
         if len(found) >= count and not (group and part.startswith(group)):
@@ -276,12 +276,12 @@ def with_term_before(term: bytes, before: str) -> bytes:
     """Where `newest_with_term` has to begin so as not to miss an id below `before`."""
     part = keys.text(before)
     if keys.is_truncated(part):  # ids that share the cut do not sort among one another
-        return keys.after(keys.term(term) + keys.sortable_truncated_prefix(part))
+        return keys.prefix_end(keys.term(term) + keys.sortable_truncated_prefix(part))
     return keys.term(term) + keys.sortable_text(before)
 
 
 def threads_with_term(reader: Reader, term: bytes) -> Iterator[int]:
     """The numbers of the threads with a label (or with one of the same hash)."""
     prefix = keys.thread_term(term)
-    for key in reader.keys(prefix, keys.after(prefix)):
+    for key in reader.keys(prefix, keys.prefix_end(prefix)):
         yield keys.read_number(key, len(prefix))[0]

@@ -200,7 +200,7 @@ class ChunkWriter:
         key = b"" if seq is None else prefix + keys.number(seq)
         if seq is None or self._writer.get(key) is not None:  # another process was here
             seq = 0
-            for last in self._writer.keys(prefix, keys.after(prefix), reverse=True):
+            for last in self._writer.keys(prefix, keys.prefix_end(prefix), reverse=True):
                 seq = keys.read_number(last, len(prefix))[0] + 1
                 if seq > envelope.MAX_NUMBER:
                     envelope.raise_damaged(last, "there cannot be so many chunks")

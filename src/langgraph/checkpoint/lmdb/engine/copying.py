@@ -1,10 +1,11 @@
-"""Threads made from threads: copies, and forks of a checkpoint's past. Values are shared."""
+"""Copies of threads, and forks of a checkpoint and its ancestors. Values are shared."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import checkpoints, garbage, threads
+from langgraph.checkpoint.lmdb.engine import checkpoints, garbage, prune, threads
+from langgraph.checkpoint.lmdb.errors import CheckpointNotFoundError, ThreadExistsError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
@@ -16,14 +17,22 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 
-def copy_thread(writer: Writer, source: Thread, target_id: str, options: StoreOptions) -> None:
-    """Make a thread with all that another one holds."""
+def copy_thread(writer: Writer, source_id: str, target_id: str, options: StoreOptions) -> None:
+    """Copy a thread; an unknown source is no error.
+
+    Raises:
+        ThreadExistsError: The target has checkpoints.
+    """
+    source = options.find_thread(writer, source_id)
+    if source is None or source_id == target_id:
+        return
+    _require_free_target(writer, target_id, f"cannot copy thread {source_id!r}", options)
     target = _target(writer, source, target_id, options.now())
     for name, namespace in threads.namespaces(writer, source):
         threads.write_namespace(writer, target, name, namespace)
         for record in checkpoints.in_namespace(writer, source.number, namespace):
             checkpoints.write(writer, target.number, namespace, record, options.level)
-        for kind in (b"w", b"h"):
+        for kind in (keys.Kind.WRITES, keys.Kind.COMPACTED):
             _copy_records(
                 writer,
                 keys.of_namespace(kind, source.number, namespace),
@@ -35,13 +44,31 @@ def copy_thread(writer: Writer, source: Thread, target_id: str, options: StoreOp
 
 def fork(
     writer: Writer,
-    source: Thread,
-    checkpoint: CheckpointRecord,
+    source_id: str,
+    checkpoint_id: str | None,
     target_id: str,
     options: StoreOptions,
-) -> None:
-    """Make a thread with a checkpoint of the root namespace and its ancestors, their pending
-    writes, and what subgraphs stored that were called from them."""
+) -> str:
+    """Copy a checkpoint of the root namespace and its ancestors to a new thread.
+
+    Their pending writes come along, and what subgraphs stored that were called from them.
+
+    Args:
+        writer: The write transaction.
+        source_id: The thread of the checkpoint.
+        checkpoint_id: The checkpoint. None: the latest.
+        target_id: The new thread.
+        options: The store's.
+
+    Returns:
+        The id of the checkpoint.
+
+    Raises:
+        CheckpointNotFoundError: There is no such checkpoint.
+        ThreadExistsError: The target has checkpoints.
+    """
+    source, checkpoint = _find_root_checkpoint(writer, source_id, checkpoint_id, options)
+    _require_free_target(writer, target_id, f"cannot fork thread {source_id!r}", options)
     target = _target(writer, source, target_id, options.now())
     roots = {record.id for record in ancestry(writer, source.number, threads.ROOT, checkpoint)}
     for name, namespace in threads.namespaces(writer, source):
@@ -51,10 +78,40 @@ def fork(
             if not ids:
                 continue
             threads.write_namespace(writer, target, name, namespace)
-        for checkpoint_id in ids:
-            _copy_checkpoint(writer, source, target, namespace, checkpoint_id, options.level)
+        for copied in ids:
+            _copy_checkpoint(writer, source, target, namespace, copied, options.level)
     garbage.add_shared_refs(writer, target)
     threads.save(writer, target)
+    return checkpoint.id
+
+
+def _find_root_checkpoint(
+    reader: Reader, thread_id: str, checkpoint_id: str | None, options: StoreOptions
+) -> tuple[Thread, CheckpointRecord]:
+    thread = options.find_thread(reader, thread_id)
+    if thread is not None:
+        found = checkpoint_id
+        if found is None:
+            found = checkpoints.latest_before(reader, thread.number, threads.ROOT)
+        if found is not None:
+            record = checkpoints.read(reader, thread.number, threads.ROOT, found)
+            if record is not None:
+                return thread, record
+    raise CheckpointNotFoundError(
+        "there is no such checkpoint to fork", thread_id=thread_id, checkpoint_id=checkpoint_id
+    )
+
+
+def _require_free_target(
+    writer: Writer, thread_id: str, failure: str, options: StoreOptions
+) -> None:
+    """Raise ThreadExistsError if a thread has checkpoints; delete one that readers do not see."""
+    thread = options.find_thread(writer, thread_id)
+    if thread is not None and thread.checkpoints:
+        raise ThreadExistsError(f"{failure}: the target exists", thread_id=thread_id)
+    thread = threads.find(writer, thread_id)
+    if thread is not None:  # it has expired, or has writes that came after it was deleted
+        prune.remove_thread(writer, thread, prune.PURGE_BATCH)
 
 
 def _target(writer: Writer, source: Thread, target_id: str, now: int) -> Thread:
@@ -68,7 +125,7 @@ def _target(writer: Writer, source: Thread, target_id: str, now: int) -> Thread:
 def ancestry(
     reader: Reader, thread: int, namespace: int, checkpoint: CheckpointRecord
 ) -> Iterator[CheckpointRecord]:
-    """A checkpoint, its parent, and so on; a loop in the chain ends it."""
+    """List a checkpoint, its parent, and so on; a loop in the chain ends the walk."""
     current: CheckpointRecord | None = checkpoint
     seen: set[str] = set()
     while current is not None and current.id not in seen:
@@ -109,6 +166,6 @@ def _copy_checkpoint(
 
 
 def _copy_records(writer: Writer, source: bytes, target: bytes) -> None:
-    for key, record in list(writer.range(source, keys.after(source))):
+    for key, record in list(writer.range(source, keys.prefix_end(source))):
         new_key = target + key[len(source) :]
         writer.put(new_key, envelope.reseal(key, new_key, record))

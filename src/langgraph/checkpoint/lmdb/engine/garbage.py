@@ -137,7 +137,7 @@ def restore_pins(writer: Writer, number: int, thread: Thread | None) -> set[int]
     needed = held.chunks.owners() - {number}
     prefix = keys.shared_refs(0)[:1]
     noted: set[int] = set()
-    for key in list(writer.keys(prefix, keys.after(prefix))):
+    for key in list(writer.keys(prefix, keys.prefix_end(prefix))):
         owner, at = keys.read_number(key, len(prefix))
         if key[at:] == keys.number(number):
             noted.add(owner)
@@ -187,7 +187,7 @@ def _update_totals(reader: Reader, thread: Thread, held: ThreadUsage) -> None:
 def _pins(reader: Reader, owner: int) -> ChunkSet:
     pinned = ChunkSet()
     prefix = keys.shared_refs(owner)
-    for key, record in reader.range(prefix, keys.after(prefix)):
+    for key, record in reader.range(prefix, keys.prefix_end(prefix)):
         pinned.add(load_ranges(key, record))
     return pinned
 
@@ -217,15 +217,15 @@ def _save(writer: Writer, key: bytes, ranges: list[ChunkRange]) -> None:
 
 def _segments(reader: Reader, owner: int) -> Iterator[int]:
     """The arenas of a thread that hold chunks; one seek each."""
-    prefix = keys.of_thread(b"d", owner)
-    at, stop = prefix, keys.after(prefix)
+    prefix = keys.of_thread(keys.Kind.CHUNK, owner)
+    at, stop = prefix, keys.prefix_end(prefix)
     while True:
         first = next(iter(reader.keys(at, stop)), None)
         if first is None:
             return
         segment, _ = keys.read_number(first, len(prefix))
         yield segment
-        at = keys.after(keys.segment(owner, segment))
+        at = keys.prefix_end(keys.segment(owner, segment))
 
 
 def _free_outside(
@@ -239,7 +239,7 @@ def _free_outside(
         prefix = keys.segment(owner, segment)
         at = prefix
         for start, stop in [*kept.intervals(owner, segment), (None, None)]:
-            end = keys.after(prefix) if start is None else prefix + keys.number(start)
+            end = keys.prefix_end(prefix) if start is None else prefix + keys.number(start)
             left = None if budget is None else budget - deleted
             deleted += delete_up_to(writer, at, end, left)
             if stop is not None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def places(reader: Reader, key: bytes) -> dict[str, str]:
     """Thread, namespace and checkpoint that a record belongs to, as far as they can be told."""
     found: dict[str, str] = {}
-    if key[:1] != b"t":
+    if key[:1] != keys.Kind.THREAD:
         return found
     with suppress(IntegrityError):
         _, at = keys.read_number(key, 1)
@@ -25,9 +25,9 @@ def places(reader: Reader, key: bytes) -> dict[str, str]:
         thread = None if record is None else threads.decode(key[:at], record)
         if thread is not None:
             found["thread_id"] = thread.id
-        if kind in (b"c", b"w", b"h"):
+        if kind in (keys.Kind.CHECKPOINT, keys.Kind.WRITES, keys.Kind.COMPACTED):
             namespace, at = keys.read_number(key, at + 1)
-            part = key[at:] if kind == b"c" else keys.read_sortable_text(key, at)[0]
+            part = key[at:] if kind == keys.Kind.CHECKPOINT else keys.read_sortable_text(key, at)[0]
             if not keys.is_truncated(part) and part[:1] != b"\xff":
                 found["checkpoint_id"] = keys.decoded(part, key)
             names = {} if thread is None else {n: t for t, n in threads.namespaces(reader, thread)}

@@ -1,4 +1,4 @@
-"""What holds for all operations on a store."""
+"""How one saver uses its store: compression, clock, and for how long things are kept."""
 
 from __future__ import annotations
 
@@ -6,38 +6,71 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import threads
+from langgraph.checkpoint.lmdb.engine.time_index import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from langgraph.checkpoint.lmdb.engine.retention import Retention
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.kv.base import Reader
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionPolicy:
+    """How long threads and their history are kept. Times are in milliseconds."""
+
+    ttl: int | None = None
+    """Time from a thread's last activity until it expires, unless the thread has its own TTL.
+    None: it never expires."""
+    delete_expired: bool = True
+    """True: an expired thread is deleted. False: it keeps its latest checkpoints."""
+    keep_last: int | None = None
+    """Checkpoints that a namespace may keep. None: any number."""
+    max_age: int | None = None
+    """Age at which a checkpoint that is not the latest of its namespace is deleted."""
+    refresh_on_read: bool = False
+    """True: reading the latest checkpoint of a thread counts as activity."""
+    sweep_interval: int | None = None
+    """Time between two background sweeps. None: no background sweeps."""
+
+    def expires(self, thread: Thread) -> int | None:
+        """Return when a thread expires; None if it never does."""
+        ttl = self.ttl if thread.ttl is None else thread.ttl
+        return None if ttl is None or ttl == NEVER else thread.updated + ttl
+
+    def is_expired(self, thread: Thread, now: int) -> bool:
+        """Return True if the TTL of a thread has passed."""
+        expires = self.expires(thread)
+        return expires is not None and expires <= now
+
+    def is_hidden(self, thread: Thread, now: int) -> bool:
+        """Return True if a thread has expired and must be treated as deleted."""
+        return self.delete_expired and self.is_expired(thread, now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreOptions:
-    """How a store is used."""
+    """The options that every operation on a store obeys."""
 
     level: int | None
-    """zstd's level, or None to store without compression."""
+    """Compression level of zstd. None: no compression."""
     clock: Callable[[], float]
-    """Gives seconds since the epoch."""
+    """Function that returns the time in seconds since the epoch."""
     is_ephemeral: Callable[[str], bool]
-    """Whether a channel's past is never asked for, so that it need not be folded."""
+    """Function that returns True for a channel whose history is never read."""
     is_subgraph_call: Callable[[str], bool]
-    """Whether a checkpoint namespace belongs to one call of a subgraph."""
-    retention: Retention
+    """Function that returns True for the checkpoint namespace of one subgraph call."""
+    retention: RetentionPolicy
 
     def now(self) -> int:
-        """Milliseconds since the epoch."""
+        """Return the time in milliseconds since the epoch."""
         return max(0, int(self.clock() * 1000))
 
-    def gone(self, thread: Thread) -> bool:
-        """Whether a thread has expired and is not to be seen."""
-        return self.retention.gone(thread, self.now())
+    def is_hidden(self, thread: Thread) -> bool:
+        """Return True if a thread has expired and must be treated as deleted."""
+        return self.retention.is_hidden(thread, self.now())
 
-    def find(self, reader: Reader, thread_id: str) -> Thread | None:
-        """A thread that has not expired."""
+    def find_thread(self, reader: Reader, thread_id: str) -> Thread | None:
+        """Return the thread of this id, unless it is missing or hidden."""
         thread = threads.find(reader, thread_id)
-        return None if thread is None or self.gone(thread) else thread
+        return None if thread is None or self.is_hidden(thread) else thread

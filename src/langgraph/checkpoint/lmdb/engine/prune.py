@@ -1,4 +1,4 @@
-"""What goes and what stays: deleting threads and runs, and pruning history to its latest part."""
+"""Deleting threads and runs, and pruning history to its latest part."""
 
 from __future__ import annotations
 
@@ -14,28 +14,50 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.engine.threads import Thread
-    from langgraph.checkpoint.lmdb.kv.base import Writer
+    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 PURGE_BATCH = 500
-"""Records of a deleted thread that go in one transaction: writers wait for some milliseconds."""
+"""Records of a deleted thread that one transaction removes; writers wait for some milliseconds."""
 
 
-def delete_thread(writer: Writer, thread: Thread, budget: int | None = None) -> bool:
-    """Delete a thread and all that only it used.
-
-    Args:
-        budget: How many records to delete at most, about; the thread is out of sight at once.
+def delete_thread(writer: Writer, thread_id: str) -> int | None:
+    """Delete a thread; an unknown one is no error.
 
     Returns:
-        Whether nothing is left; `purge` goes on if there is.
+        The number of the thread if `purge` has to remove more records, else None.
+    """
+    thread = threads.find(writer, thread_id)
+    if thread is None or remove_thread(writer, thread, PURGE_BATCH):
+        return None
+    return thread.number
+
+
+def purge(writer: Writer, number: int) -> int | None:
+    """Remove the next records of a deleted thread; returns as `delete_thread` does."""
+    thread = threads.next_tombstone(writer, number - 1)
+    if thread is None or thread.number != number:  # another process has purged it
+        return None
+    return None if _purge(writer, thread, PURGE_BATCH) else number
+
+
+def remove_thread(writer: Writer, thread: Thread, budget: int | None = None) -> bool:
+    """Delete a thread, and all that only it used.
+
+    Args:
+        writer: The write transaction.
+        thread: The thread. Readers do not see it from now on.
+        budget: Records to remove, about. None: all.
+
+    Returns:
+        True if nothing is left to purge.
     """
     threads.mark_deleted(writer, thread)
     thread.checkpoints = thread.writes = thread.size = 0
-    return purge(writer, thread, budget)
+    return _purge(writer, thread, budget)
 
 
-def purge(writer: Writer, thread: Thread, budget: int | None = None) -> bool:
-    """Delete what a detached thread held; returns whether nothing is left."""
+def _purge(writer: Writer, thread: Thread, budget: int | None) -> bool:
+    """Remove records of a deleted thread; returns True if nothing is left."""
     number, left = thread.number, budget
     for _, namespace in threads.namespaces(writer, thread):
         for record in islice(checkpoints.in_namespace(writer, number, namespace), left):
@@ -43,9 +65,9 @@ def purge(writer: Writer, thread: Thread, budget: int | None = None) -> bool:
             for term in record.thread_terms:
                 writer.delete(keys.thread_with_term(term, number))
             left = None if left is None else left - 1
-    for kind in (b"k", b"w", b"h"):
+    for kind in (keys.Kind.CHILD, keys.Kind.WRITES, keys.Kind.COMPACTED):
         prefix = keys.of_thread(kind, number)
-        deleted = garbage.delete_up_to(writer, prefix, keys.after(prefix), left)
+        deleted = garbage.delete_up_to(writer, prefix, keys.prefix_end(prefix), left)
         left = None if left is None else left - deleted
     if left != 0:
         deleted = garbage.free_chunks(writer, thread, left)
@@ -53,9 +75,25 @@ def purge(writer: Writer, thread: Thread, budget: int | None = None) -> bool:
     if left == 0:
         return False
     prefix = keys.namespaces(number)
-    writer.delete_range(prefix, keys.after(prefix))
+    writer.delete_range(prefix, keys.prefix_end(prefix))
     threads.remove_tombstone(writer, thread)
     return True
+
+
+def threads_of_runs(reader: Reader, run_ids: Mapping[str, bytes]) -> list[int]:
+    """Return the numbers of the threads that may have checkpoints of runs.
+
+    Args:
+        reader: A snapshot.
+        run_ids: The runs, with their index terms.
+    """
+    return sorted(
+        {
+            thread
+            for term in run_ids.values()
+            for thread, _, _ in checkpoints.with_term(reader, term)
+        }
+    )
 
 
 def delete_runs(
@@ -64,26 +102,38 @@ def delete_runs(
     run_ids: Mapping[str, bytes],
     options: StoreOptions,
 ) -> None:
-    """Delete the checkpoints that runs stored in one thread.
+    """Delete the checkpoints that runs stored in one thread, with their writes.
 
     Args:
-        run_ids: The runs, with their labels.
+        writer: The write transaction.
+        number: The thread's. A deleted thread is no error.
+        run_ids: The runs, with their index terms.
+        options: The store's.
     """
+    if not threads.exists(writer, number):
+        return
     thread = threads.load(writer, number)
-    gone: dict[int, set[str]] = {}
+    removed: dict[int, set[str]] = {}
     for run_id, term in run_ids.items():
         for of, namespace, key in checkpoints.with_term(writer, term):
             record = writer.get(key) if of == number else None
             if record is not None:
                 found = checkpoints.decode(key, record, number, namespace)
                 if found.run_id == run_id:  # else another run of the same hash
-                    gone.setdefault(namespace, set()).add(found.id)
-    for namespace, ids in gone.items():
+                    removed.setdefault(namespace, set()).add(found.id)
+    for namespace, ids in removed.items():
         _delete(writer, thread, namespace, ids, options)
     _collect_and_save(writer, thread)
 
 
-def prune(
+def prune(writer: Writer, thread_id: str, keep: int, options: StoreOptions) -> None:
+    """Keep the latest checkpoints of each namespace of a thread; an unknown one is no error."""
+    thread = threads.find(writer, thread_id)
+    if thread is not None:
+        trim(writer, thread, keep, None, options)
+
+
+def trim(
     writer: Writer,
     thread: Thread,
     keep: int | None,
@@ -92,28 +142,32 @@ def prune(
 ) -> None:
     """Keep the latest checkpoints of each namespace, with all that they need.
 
-    The namespace of a subgraph's call goes with the root checkpoint that the call started from.
+    The namespace of a subgraph call is deleted with the root checkpoint that made the call.
 
     Args:
-        keep: How many to keep in a namespace, at least 1; None: any number.
-        before: Milliseconds since the epoch: what was stored earlier goes, but for the latest.
+        writer: The write transaction.
+        thread: The thread.
+        keep: Checkpoints to keep in a namespace, at least 1. None: any number.
+        before: Milliseconds since the epoch. Checkpoints stored earlier are deleted, except the
+            latest of each namespace. None: age does not matter.
+        options: The store's.
     """
     names = threads.namespaces(writer, thread)
     kept: dict[int, list[str]] = {}
-    gone: dict[int, set[str]] = {}
+    removed: dict[int, set[str]] = {}
     for _, namespace in names:
-        kept[namespace], gone[namespace] = _split_kept_removed(
+        kept[namespace], removed[namespace] = _split_kept_removed(
             writer, thread.number, namespace, keep, before
         )
     for name, namespace in names:
         if kept[namespace] and options.is_subgraph_call(name):
             head = checkpoints.read(writer, thread.number, namespace, kept[namespace][0])
-            if head is not None and head.root in gone.get(threads.ROOT, ()):
-                gone[namespace].update(kept[namespace])
-    if not any(gone.values()):
+            if head is not None and head.root in removed.get(threads.ROOT, ()):
+                removed[namespace].update(kept[namespace])
+    if not any(removed.values()):
         threads.save(writer, thread)
         return
-    for namespace, ids in gone.items():
+    for namespace, ids in removed.items():
         _delete(writer, thread, namespace, ids, options)
     _collect_and_save(writer, thread)
 
@@ -121,7 +175,7 @@ def prune(
 def _split_kept_removed(
     writer: Writer, thread: int, namespace: int, keep: int | None, before: int | None
 ) -> tuple[list[str], set[str]]:
-    """The ids that stay, the latest first, and those that go."""
+    """Return the ids to keep, latest first, and the ids to delete."""
     ids = _descending(writer, thread, namespace)
     kept = ids[:keep]
     if before is not None:
@@ -143,18 +197,18 @@ def _delete(
     writer: Writer,
     thread: Thread,
     namespace: int,
-    gone: set[str],
+    removed: set[str],
     options: StoreOptions,
 ) -> None:
-    """Delete checkpoints with their writes; kept children of them become roots of their chains."""
-    for record in _orphans(writer, thread.number, namespace, gone):
+    """Delete checkpoints with their writes; a kept child of one has no parent from then on."""
+    for record in _orphans(writer, thread.number, namespace, removed):
         channel_history.compact(
             writer, thread.number, namespace, record, options.is_ephemeral, options.level
         )
         checkpoints.remove(writer, thread.number, namespace, record)
         record.parent = None
         checkpoints.write(writer, thread.number, namespace, record, options.level)
-    for checkpoint_id in gone:
+    for checkpoint_id in removed:
         found = checkpoints.read(writer, thread.number, namespace, checkpoint_id)
         if found is not None:
             checkpoints.remove(writer, thread.number, namespace, found)
@@ -163,29 +217,31 @@ def _delete(
         channel_history.remove(writer, thread.number, namespace, checkpoint_id)
 
 
-def _orphans(writer: Writer, thread: int, namespace: int, gone: set[str]) -> list[CheckpointRecord]:
+def _orphans(
+    writer: Writer, thread: int, namespace: int, removed: set[str]
+) -> list[CheckpointRecord]:
     children = {
         child
-        for checkpoint_id in gone
+        for checkpoint_id in removed
         for child in checkpoints.child_ids(writer, thread, namespace, checkpoint_id)
     }
-    found = (checkpoints.read(writer, thread, namespace, child) for child in children - gone)
+    found = (checkpoints.read(writer, thread, namespace, child) for child in children - removed)
     return [record for record in found if record is not None]
 
 
 def _collect_and_save(writer: Writer, thread: Thread) -> None:
-    """Free what is no longer needed; a thread that nothing is left of goes altogether."""
+    """Free unused chunks and save the thread; an empty thread is deleted."""
     empty = {
         name: number
         for name, number in threads.namespaces(writer, thread)
         if not any(
             True
-            for kind in (b"c", b"w")
+            for kind in (keys.Kind.CHECKPOINT, keys.Kind.WRITES)
             for _ in writer.keys(*_bounds(keys.of_namespace(kind, thread.number, number)))
         )
     }
     if len(empty) == len(threads.namespaces(writer, thread)):
-        delete_thread(writer, thread)
+        remove_thread(writer, thread)
         return
     for name, number in empty.items():
         if number != threads.ROOT:
@@ -195,4 +251,4 @@ def _collect_and_save(writer: Writer, thread: Thread) -> None:
 
 
 def _bounds(prefix: bytes) -> tuple[bytes, bytes]:
-    return prefix, keys.after(prefix)
+    return prefix, keys.prefix_end(prefix)

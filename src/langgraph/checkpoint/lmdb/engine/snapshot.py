@@ -11,7 +11,6 @@ from langgraph.checkpoint.lmdb.engine import (
     chunks,
     counts,
     naming,
-    sweep,
     thread_list,
     threads,
     writes,
@@ -29,9 +28,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
     from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, StoredValue
     from langgraph.checkpoint.lmdb.engine.counts import Counts
-    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.engine.threads import Thread
-    from langgraph.checkpoint.lmdb.engine.time_index import TimeIndexEntry
     from langgraph.checkpoint.lmdb.engine.writes import Write
     from langgraph.checkpoint.lmdb.errors import DamagedError
     from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
@@ -41,11 +38,11 @@ if TYPE_CHECKING:
 class Snapshot:
     """One consistent view of the store, within a `with` block; never held across a yield."""
 
-    __slots__ = ("_context", "_gone", "reader")
+    __slots__ = ("_context", "_is_hidden", "reader")
 
-    def __init__(self, kv: KeyValueStore, gone: Callable[[Thread], bool]) -> None:
+    def __init__(self, kv: KeyValueStore, is_hidden: Callable[[Thread], bool]) -> None:
         self._context = kv.read()
-        self._gone = gone
+        self._is_hidden = is_hidden
 
     def __enter__(self) -> Self:
         self.reader: Reader = self._context.__enter__()
@@ -62,12 +59,12 @@ class Snapshot:
     def thread(self, thread_id: str) -> Thread | None:
         """The thread of this id, unless it has expired."""
         thread = threads.find(self.reader, thread_id)
-        return None if thread is None or self._gone(thread) else thread
+        return None if thread is None or self._is_hidden(thread) else thread
 
     def thread_of_any_age(self, thread_id: str) -> tuple[Thread | None, bool]:
         """The thread of this id, and whether it has expired."""
         thread = threads.find(self.reader, thread_id)
-        return thread, thread is not None and self._gone(thread)
+        return thread, thread is not None and self._is_hidden(thread)
 
     def has_root(self, thread: Thread, checkpoint_id: str | None) -> bool:
         """Whether a thread has this checkpoint in its root namespace."""
@@ -78,7 +75,7 @@ class Snapshot:
     def threads(self, on_damage: Callable[[DamagedError], None] | None = None) -> Iterator[Thread]:
         """Every thread that has not expired, by id; see `threads.all_threads`."""
         found = threads.all_threads(self.reader, on_damage)
-        return (thread for thread in found if not self._gone(thread))
+        return (thread for thread in found if not self._is_hidden(thread))
 
     def places(self, key: bytes) -> dict[str, str]:
         """What a record is part of."""
@@ -88,18 +85,8 @@ class Snapshot:
         """The threads with a label that have not expired."""
         for number in checkpoints.threads_with_term(self.reader, term):
             thread = threads.by_number(self.reader, number)
-            if thread is not None and not self._gone(thread):
+            if thread is not None and not self._is_hidden(thread):
                 yield thread
-
-    def due(
-        self, options: StoreOptions, now: int, after: TimeIndexEntry | None
-    ) -> Iterator[TimeIndexEntry]:
-        """What is to be swept; see `sweep.due`."""
-        return sweep.due(self.reader, options, now, after)
-
-    def next_tombstone(self, behind: int) -> int | None:
-        """A thread that is out of sight but not gone; see `sweep.next_tombstone`."""
-        return sweep.next_tombstone(self.reader, behind)
 
     def newest_threads(
         self,
@@ -123,7 +110,11 @@ class Snapshot:
             else thread_list.by_time(self.reader, since, before)
         )
         for thread in found:
-            if thread.checkpoints and since <= thread.updated < before and not self._gone(thread):
+            if (
+                thread.checkpoints
+                and since <= thread.updated < before
+                and not self._is_hidden(thread)
+            ):
                 yield thread
 
     def counts(self) -> Counts:
@@ -171,7 +162,7 @@ class Snapshot:
         for checkpoint_id, number, namespace in found:
             if number not in names:
                 thread = threads.by_number(self.reader, number)
-                visible = thread is not None and not self._gone(thread)
+                visible = thread is not None and not self._is_hidden(thread)
                 names[number] = self._names(thread) if visible and thread else None
             name = names[number]
             if name is None:

@@ -117,7 +117,7 @@ class CheckpointStore:
 
     def snapshot(self) -> Snapshot:
         """A view of the store as it is now."""
-        return Snapshot(self._kv, self.options.gone)
+        return Snapshot(self._kv, self.options.is_hidden)
 
     def file_bytes(self) -> int:
         """Bytes that the store takes on disk."""
@@ -219,8 +219,8 @@ class CheckpointStore:
             thread is None or thread.thread_version != thread_version
         ):
             raise StaleError
-        if thread is not None and thread_version is None and self.options.gone(thread):
-            prune.delete_thread(writer, thread, prune.PURGE_BATCH)
+        if thread is not None and thread_version is None and self.options.is_hidden(thread):
+            prune.remove_thread(writer, thread, prune.PURGE_BATCH)
             thread = None
         if thread is None:
             thread = threads.create(writer, thread_id, now)

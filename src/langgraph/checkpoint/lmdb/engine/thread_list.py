@@ -48,7 +48,7 @@ def by_prefix(
     Args:
         on_damage: Called for a thread that cannot be read; if not given, that raises.
     """
-    start = b"T" + keys.utf8(prefix)[: keys.TEXT_LIMIT]
+    start = keys.Kind.THREAD_ID + keys.utf8(prefix)[: keys.TEXT_LIMIT]
     found = [
         thread
         for thread in threads.all_threads(reader, on_damage, start)

@@ -9,12 +9,13 @@ from langgraph.checkpoint.lmdb.engine import counts, time_index
 from langgraph.checkpoint.lmdb.engine.chunks import ThreadVersion
 from langgraph.checkpoint.lmdb.engine.counts import Counts
 from langgraph.checkpoint.lmdb.engine.time_index import INDEX_LAG_MS
-from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 
@@ -180,6 +181,34 @@ def create(writer: Writer, thread_id: str, now: int) -> Thread:
     return thread
 
 
+def set_ttl(writer: Writer, thread_id: str, ttl: int | None, options: StoreOptions) -> None:
+    """Give a thread its own TTL.
+
+    Args:
+        writer: The write transaction.
+        thread_id: The thread.
+        ttl: Milliseconds, or `time_index.NEVER`. None: the TTL of the saver's policy.
+        options: The store's.
+
+    Raises:
+        ThreadNotFoundError: There is no such thread.
+    """
+    thread = options.find_thread(writer, thread_id)
+    if thread is None or not thread.checkpoints:
+        raise ThreadNotFoundError("there is no such thread", thread_id=thread_id)
+    thread.ttl = ttl
+    thread.ttl_applied = False
+    save(writer, thread)
+
+
+def record_read(writer: Writer, thread_id: str, options: StoreOptions) -> None:
+    """Count a read as activity of a thread; an unknown one is no error."""
+    thread = options.find_thread(writer, thread_id)
+    if thread is not None:
+        thread.touch(options.now())
+        save(writer, thread)
+
+
 def save(writer: Writer, thread: Thread) -> None:
     """Write a thread's record, and what the agenda and the counts have of it."""
     _update_indexes(writer, thread)
@@ -273,7 +302,7 @@ def remove_tombstone(writer: Writer, thread: Thread) -> None:
 def next_tombstone(reader: Reader, after: int = 0) -> Thread | None:
     """The detached thread of the least number above `after`."""
     start = keys.tombstone(after) + b"\x00"
-    for key, record in reader.range(start, keys.after(keys.TOMBSTONE)):
+    for key, record in reader.range(start, keys.prefix_end(keys.Kind.TOMBSTONE)):
         return decode(key, record)
     return None
 
@@ -285,7 +314,7 @@ def _put(writer: Writer, key: bytes, payload: bytes) -> None:
 def all_threads(
     reader: Reader,
     on_damage: Callable[[DamagedError], None] | None = None,
-    prefix: bytes = b"T",
+    prefix: bytes = keys.Kind.THREAD_ID,
 ) -> Iterator[Thread]:
     """Every thread, by id.
 
@@ -293,7 +322,7 @@ def all_threads(
         on_damage: Called for a thread that cannot be read; if not given, that raises.
         prefix: What the keys of their names begin with.
     """
-    for key in reader.keys(prefix, keys.after(prefix)):
+    for key in reader.keys(prefix, keys.prefix_end(prefix)):
         try:
             thread = _named(reader, key, reader.get(key) or b"")
         except DamagedError as error:
@@ -332,7 +361,9 @@ def write_namespace(writer: Writer, thread: Thread, checkpoint_ns: str, number: 
 def namespaces(reader: Reader, thread: Thread) -> list[tuple[str, int]]:
     """The namespaces of a thread and their numbers."""
     prefix = keys.namespaces(thread.number)
-    return [decode_namespace(k, record) for k, record in reader.range(prefix, keys.after(prefix))]
+    return [
+        decode_namespace(k, record) for k, record in reader.range(prefix, keys.prefix_end(prefix))
+    ]
 
 
 def decode_namespace(key: bytes, record: bytes) -> tuple[str, int]:

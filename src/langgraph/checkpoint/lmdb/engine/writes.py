@@ -107,7 +107,7 @@ def of_checkpoint(
     prefix = keys.writes(thread, namespace, checkpoint_id)
     found = [
         (task.task_id, write)
-        for task in (decode(k, prefix, r) for k, r in reader.range(prefix, keys.after(prefix)))
+        for task in (decode(k, prefix, r) for k, r in reader.range(prefix, keys.prefix_end(prefix)))
         for write in task.writes.values()
     ]
     if len(found) > 1:
@@ -117,8 +117,8 @@ def of_checkpoint(
 
 def in_namespace(reader: Reader, thread: int, namespace: int) -> Iterator[TaskWrites]:
     """Every record of pending writes in a namespace."""
-    prefix = keys.of_namespace(b"w", thread, namespace)
-    for key, record in reader.range(prefix, keys.after(prefix)):
+    prefix = keys.of_namespace(keys.Kind.WRITES, thread, namespace)
+    for key, record in reader.range(prefix, keys.prefix_end(prefix)):
         end = keys.escaped_text_end(key, len(prefix))
         yield decode(key, key[:end], record)
 
@@ -126,4 +126,4 @@ def in_namespace(reader: Reader, thread: int, namespace: int) -> Iterator[TaskWr
 def remove(writer: Writer, thread: int, namespace: int, checkpoint_id: str) -> None:
     """Delete the pending writes of a checkpoint."""
     prefix = keys.writes(thread, namespace, checkpoint_id)
-    writer.delete_range(prefix, keys.after(prefix))
+    writer.delete_range(prefix, keys.prefix_end(prefix))

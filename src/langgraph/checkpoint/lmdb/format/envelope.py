@@ -1,11 +1,11 @@
 """The envelope around every stored record: checksum, codec, length. FORMAT.md has the diagram.
 
     checksum  4 bytes   CRC-32 of the key and of all that follows, big-endian
-    codec     1 byte    what the body is: RAW, ZSTD, or ZSTD with a dictionary of the package
-    length    varint    bytes of the payload, only when the body is compressed
+    codec     1 byte    form of the body: RAW, ZSTD, or ZSTD with a dictionary of the package
+    length    varint    bytes of the payload, only if the body is compressed
     body
 
-The key is part of the checksum: a record that was moved or copied to another key is refused.
+The checksum covers the key: a record that was moved or copied to another key is refused.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ RAW = 0
 ZSTD = 1
 ZSTD_DICTIONARY_1 = 2
 DICTIONARIES = {ZSTD_DICTIONARY_1: "dictionary-1.zstd"}
-"""The dictionary of each codec. A store may hold frames of all of them, so none is ever changed;
-a better one gets a codec of its own."""
+"""File of the dictionary of each codec. A store may hold frames of every codec, so a dictionary
+never changes; a better one gets a new codec."""
 
 MAX_RECORD = 1 << 26
-"""Bytes that a record's payload may have; checked before any memory is taken for them."""
+"""Bytes that a record's payload may have; checked before memory is allocated."""
 MAX_NUMBER = (1 << 63) - 1
-"""No count, time or number that a record names is greater."""
+"""Greatest count, time or number in a record."""
 _WORTH_COMPRESSING = 32
-_UNKNOWN_SIZE = -1  # what zstd says of a frame that names no size, as ours do not
+_UNKNOWN_SIZE = -1  # zstd's answer for a frame without a size, which is the form of ours
 _CHECKSUM_SIZE = 4
 
 
@@ -53,8 +53,8 @@ def _digested(codec: int, level: int) -> zstandard.ZstdCompressionDict:
     return digested
 
 
-# zstd contexts serve one call at a time and are dear to make, threads come and go: so idle ones
-# are kept in lists, whose pop and append are atomic.
+# A zstd context serves one call at a time and is expensive to make. Idle contexts are kept in
+# lists, whose pop and append are atomic.
 _compressors: dict[int, list[zstandard.ZstdCompressor]] = {}
 _decompressors: dict[int, list[zstandard.ZstdDecompressor]] = {}
 
@@ -89,7 +89,7 @@ def _decompress(frame: bytes, codec: int, size: int) -> bytes:
 
 
 def varint(n: int) -> bytes:
-    """Encode n >= 0 in groups of seven bits, the lowest first."""
+    """Encode n >= 0 in groups of seven bits, lowest first."""
     if n < 0x80:
         return bytes((n,))
     out = bytearray()
@@ -101,11 +101,11 @@ def varint(n: int) -> bytes:
 
 
 def read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """Decode a varint at an offset; also returns the offset behind it.
+    """Decode a varint at an offset; also return the offset behind it.
 
     Raises:
-        IndexError: The data ends inside of it.
-        ValueError: It has more than 64 bits.
+        IndexError: The data ends inside the varint.
+        ValueError: The varint has more than 64 bits.
     """
     n = shift = 0
     while True:
@@ -120,14 +120,14 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def pack(payload: bytes, level: int | None) -> bytes:
-    """Put a payload behind its codec byte, compressed where that makes it shorter.
+    """Return a payload behind its codec byte, compressed if that makes it shorter.
 
     Args:
         payload: Any bytes.
-        level: zstd's level, 1 to 22; None stores the payload as it is.
+        level: zstd's level, 1 to 22. None: no compression.
 
     Raises:
-        SerializationError: The payload is longer than a reader would take.
+        SerializationError: The payload is longer than a reader accepts.
     """
     if len(payload) > MAX_RECORD:
         raise SerializationError(
@@ -143,21 +143,21 @@ def pack(payload: bytes, level: int | None) -> bytes:
 
 
 def seal(key: bytes, packed: bytes) -> bytes:
-    """Bind what `pack` made to its key: the record as it is stored."""
+    """Return the stored record: what `pack` returned, bound to its key by a checksum."""
     return zlib.crc32(packed, zlib.crc32(key)).to_bytes(_CHECKSUM_SIZE, "big") + packed
 
 
 def reseal(old_key: bytes, new_key: bytes, record: bytes) -> bytes:
-    """The same record for another key, checked first."""
+    """Check a record and bind it to another key."""
     check(old_key, record)
     return seal(new_key, record[_CHECKSUM_SIZE:])
 
 
 def check(key: bytes, record: bytes) -> None:
-    """Compare a record with its checksum.
+    """Check the checksum of a record.
 
     Raises:
-        DamagedError: They differ: the record is damaged or belongs to another key.
+        DamagedError: The record is damaged or belongs to another key.
     """
     packed = memoryview(record)[_CHECKSUM_SIZE:]
     if not packed or zlib.crc32(packed, zlib.crc32(key)) != int.from_bytes(
@@ -167,11 +167,11 @@ def check(key: bytes, record: bytes) -> None:
 
 
 def unseal(key: bytes, record: bytes, limit: int = MAX_RECORD) -> bytes:
-    """The payload of a stored record, of at most `limit` bytes.
+    """Return the payload of a stored record, at most `limit` bytes.
 
     Raises:
-        DamagedError: The record is not what was written under this key.
-        FormatVersionError: It was written by a newer release, with a codec that this one lacks.
+        DamagedError: The record differs from what was written under this key.
+        FormatVersionError: A newer release wrote the record, with a codec unknown to this one.
     """
     check(key, record)
     codec = record[_CHECKSUM_SIZE]
@@ -191,7 +191,7 @@ def unseal(key: bytes, record: bytes, limit: int = MAX_RECORD) -> bytes:
         if size > limit:
             raise_damaged(key, f"it claims {size} bytes, the limit is {limit}")
         frame = record[at:]
-        claim = zstandard.frame_content_size(frame)  # zstd would take memory for it at once
+        claim = zstandard.frame_content_size(frame)  # zstd would allocate it
         if claim not in (_UNKNOWN_SIZE, size):
             raise_damaged(key, f"its frame claims {claim} bytes instead of {size}")
         payload = _decompress(frame, codec, size)
@@ -203,28 +203,28 @@ def unseal(key: bytes, record: bytes, limit: int = MAX_RECORD) -> bytes:
 
 
 def raise_damaged(key: bytes, what: str) -> NoReturn:
-    """Say that the record of a key is not to be used."""
+    """Raise DamagedError for the record of a key."""
     raise DamagedError(f"record {key.hex()} of the store is damaged: {what}", record=key.hex())
 
 
 def is_count(value: Any) -> bool:
-    """Whether a field can be a number, a time or a count."""
+    """Return True if a field can be a number, a time or a count."""
     return type(value) is int and 0 <= value <= MAX_NUMBER
 
 
 def is_text(value: Any) -> bool:
-    """Whether a field is a text, or nil."""
+    """Return True if a field is a text or nil."""
     return value is None or type(value) is str
 
 
 def encode(fields: Any) -> bytes:
-    """A record's fields as msgpack."""
+    """Return a record's fields as msgpack."""
     packed: bytes = msgpack.packb(fields, unicode_errors="surrogatepass")
     return packed
 
 
 def decode(key: bytes, payload: bytes) -> Any:
-    """The fields of a record.
+    """Return the fields of a record.
 
     Raises:
         DamagedError: The payload is not msgpack.

@@ -1,9 +1,9 @@
 """Keys: short ordered bytes for every record of the store. FORMAT.md has the same table.
 
-A key is one letter for the kind of record, then fields that each say where they end, so that
-the records of one thread, namespace or checkpoint are one contiguous range. Numbers and texts
-sort as bytes in the order of what they stand for. What is read and written together stands
-together: a short thread is on a page or two, however large the store.
+A key is one letter for the kind of record, followed by self-delimiting fields. So the records of
+one thread, namespace or checkpoint are one contiguous range. The bytes of numbers and texts sort
+as the numbers and texts do. Records that are read together are stored next to one another: a short
+thread takes a page or two, however large the store is.
 """
 
 from __future__ import annotations
@@ -14,25 +14,56 @@ from typing import NoReturn
 from langgraph.checkpoint.lmdb.errors import DamagedError
 
 FORMAT = b"\x00format"
-"""Where the store names its format version."""
+"""Key of the record that names the format version."""
 NEXT_THREAD = b"\x00next-thread"
-"""The counter that thread numbers come from; a number is never given out twice."""
-
+"""Key of the counter of thread numbers. A number is never used twice."""
 COUNTS = b"\x00counts"
-"""How many threads, checkpoints, writes and bytes there are."""
+"""Key of the counts of threads, checkpoints, writes and bytes."""
 SWEEP_LEASE = b"\x00sweeper"
-"""Who sweeps in the background, and when that was done last."""
-TOMBSTONE = b"x"
+"""Key of the lease on background sweeping."""
 
 TEXT_LIMIT = 180
-"""Bytes of an id that a key holds as they are. A longer id is cut there and told apart by a
-digest, so that every key stays below LMDB's 511 bytes."""
-_LONG = b"\xff"  # never part of UTF-8: it sorts a cut id behind all ids that share its head
+"""Bytes of an id that a key holds unchanged. A longer id is truncated there and followed by a
+digest, so that every key is below LMDB's limit of 511 bytes."""
+_TRUNCATED = b"\xff"  # never in UTF-8, so truncated ids sort behind all with the same prefix
 _DIGEST_SIZE = 16
 HASH_SIZE = 8
 _ESCAPED_LIMIT = 240
-_NUL = b"\x00\xff"  # stands for a NUL inside of a text
+_NUL = b"\x00\xff"  # the escape of a NUL inside a text
 _END = b"\x00\x01"
+
+
+class Kind:
+    """The letters of the kinds of records. A letter begins a key, or follows a thread's key."""
+
+    THREAD_ID = b"T"
+    """A thread id; the record names the thread's number."""
+    THREAD = b"t"
+    """A thread, by its number. The keys of the thread's records begin with this key."""
+    NAMESPACE = b"n"
+    """A checkpoint namespace of a thread."""
+    TIME = b"e"
+    """An entry of the time index."""
+    TERM = b"r"
+    """An index entry that leads from a term to a checkpoint."""
+    THREAD_TERM = b"m"
+    """An index entry that leads from a term to a thread."""
+    TOMBSTONE = b"x"
+    """A thread that is deleted and not purged yet."""
+    SHARED_REFS = b"p"
+    """Chunks of one thread that another thread uses."""
+    ORPHANED = b"o"
+    """Chunks of a thread that only other threads use."""
+    CHECKPOINT = b"c"
+    """A checkpoint (of a thread)."""
+    CHILD = b"k"
+    """An index entry that leads from a checkpoint to a child (of a thread)."""
+    WRITES = b"w"
+    """The pending writes of a task (of a thread)."""
+    COMPACTED = b"h"
+    """Compacted channel history of a checkpoint (of a thread)."""
+    CHUNK = b"d"
+    """A chunk of a segment (of a thread)."""
 
 
 def number(n: int) -> bytes:
@@ -44,10 +75,10 @@ def number(n: int) -> bytes:
 
 
 def read_number(key: bytes, at: int) -> tuple[int, int]:
-    """Decode the number at an offset of a key; also returns the offset behind it.
+    """Decode the number at an offset of a key; also return the offset behind it.
 
     Raises:
-        DamagedError: There is none.
+        DamagedError: The number is malformed.
     """
     first = key[at] if at < len(key) else 255
     if first < 240:
@@ -59,43 +90,43 @@ def read_number(key: bytes, at: int) -> tuple[int, int]:
 
 
 def utf8(text: str) -> bytes:
-    """The bytes of any str, lone surrogates included; they sort as the strs do."""
+    """Encode any str, lone surrogates included; the bytes sort as the strs do."""
     return text.encode("utf-8", "surrogatepass")
 
 
 def text(value: str) -> bytes:
-    """The last text of a key: its bytes, cut at `TEXT_LIMIT`."""
+    """Encode the last text of a key, truncated at `TEXT_LIMIT`."""
     raw = utf8(value)
     if len(raw) <= TEXT_LIMIT:
         return raw
-    return raw[:TEXT_LIMIT] + _LONG + blake2b(raw, digest_size=_DIGEST_SIZE).digest()
+    return raw[:TEXT_LIMIT] + _TRUNCATED + blake2b(raw, digest_size=_DIGEST_SIZE).digest()
 
 
 def escaped_text(value: str) -> bytes:
-    """A text that other fields follow: escaped and ended, so that no id is another's prefix.
+    """Encode a text that other fields follow; no encoded id is the prefix of another one.
 
-    A digest stands for one that escapes make too long; these texts need not sort.
+    A text that escapes make too long is replaced by a digest, so these texts do not sort.
     """
     part = text(value).replace(b"\x00", _NUL)
     if len(part) > _ESCAPED_LIMIT:
         digest = blake2b(utf8(value), digest_size=_DIGEST_SIZE).digest()
-        part = _LONG + digest.replace(b"\x00", _NUL)
+        part = _TRUNCATED + digest.replace(b"\x00", _NUL)
     return part + _END
 
 
 def sortable_text(value: str) -> bytes:
-    """A text that other fields follow, and that sorts as `text` does."""
+    """Encode a text that other fields follow; the bytes sort as the bytes of `text` do."""
     return text(value).replace(b"\x00", _NUL) + _END
 
 
 def read_sortable_text(key: bytes, at: int) -> tuple[bytes, int]:
-    """What `text` made of the id at an offset of a key; also returns the offset behind it."""
+    """Return the bytes of `text` at an offset of a key; also return the offset behind them."""
     end = escaped_text_end(key, at) - len(_END)
     return key[at:end].replace(_NUL, b"\x00"), end + len(_END)
 
 
 def escaped_text_end(key: bytes, at: int) -> int:
-    """The offset behind the `escaped_text` that begins at an offset."""
+    """Return the offset behind the `escaped_text` that begins at an offset."""
     end = key.find(_END, at)
     if end < 0:
         _damaged(key)
@@ -103,10 +134,10 @@ def escaped_text_end(key: bytes, at: int) -> int:
 
 
 def decoded(part: bytes, key: bytes) -> str:
-    """The id that `text` has put into a key and has not cut.
+    """Decode an id that `text` has not truncated.
 
     Raises:
-        DamagedError: It is none.
+        DamagedError: The bytes are not UTF-8.
     """
     try:
         return part.decode("utf-8", "surrogatepass")
@@ -115,45 +146,48 @@ def decoded(part: bytes, key: bytes) -> str:
 
 
 def _damaged(key: bytes) -> NoReturn:
-    raise DamagedError(f"key {key.hex()} of the store is none that was stored", record=key.hex())
+    raise DamagedError(f"malformed key {key.hex()}", record=key.hex())
 
 
 def is_truncated(part: bytes) -> bool:
-    """Whether `text` had to cut the id, which then stands in full in the record."""
-    return len(part) == TEXT_LIMIT + 1 + _DIGEST_SIZE and part[TEXT_LIMIT : TEXT_LIMIT + 1] == _LONG
+    """Return True if `text` truncated the id; the record then holds the whole id."""
+    return (
+        len(part) == TEXT_LIMIT + 1 + _DIGEST_SIZE
+        and part[TEXT_LIMIT : TEXT_LIMIT + 1] == _TRUNCATED
+    )
 
 
 def truncated_prefix(part: bytes) -> bytes:
-    """What all cut ids with the same first `TEXT_LIMIT` bytes begin with."""
-    return part[:TEXT_LIMIT] + _LONG
+    """Return the common prefix of truncated ids with the same first bytes."""
+    return part[:TEXT_LIMIT] + _TRUNCATED
 
 
 def sortable_truncated_prefix(part: bytes) -> bytes:
-    """What the `sortable_text` of all cut ids with the same head begins with."""
+    """Return the same prefix in the form of `sortable_text`."""
     return truncated_prefix(part).replace(b"\x00", _NUL)
 
 
 def hash64(value: str) -> bytes:
-    """Eight bytes that stand for a text in an index; the record itself settles a collision."""
+    """Return the 8-byte hash of a text in an index; readers check the record for collisions."""
     return blake2b(utf8(value), digest_size=HASH_SIZE).digest()
 
 
-def after(prefix: bytes) -> bytes:
-    """The least key above all keys with this prefix."""
+def prefix_end(prefix: bytes) -> bytes:
+    """Return the least key above all keys with a prefix."""
     head = prefix.rstrip(b"\xff")
     return head[:-1] + bytes((head[-1] + 1,))
 
 
 def thread(thread_id: str) -> bytes:
-    return b"T" + text(thread_id)
+    return Kind.THREAD_ID + text(thread_id)
 
 
 def thread_number(thread: int) -> bytes:
-    return b"t" + number(thread)
+    return Kind.THREAD + number(thread)
 
 
 def namespaces(thread: int) -> bytes:
-    return b"n" + number(thread)
+    return Kind.NAMESPACE + number(thread)
 
 
 def namespace(thread: int, checkpoint_ns: str) -> bytes:
@@ -161,68 +195,68 @@ def namespace(thread: int, checkpoint_ns: str) -> bytes:
 
 
 def of_thread(kind: bytes, thread: int) -> bytes:
-    return b"t" + number(thread) + kind
+    return Kind.THREAD + number(thread) + kind
 
 
 def of_namespace(kind: bytes, thread: int, namespace: int) -> bytes:
-    return b"t" + number(thread) + kind + number(namespace)
+    return Kind.THREAD + number(thread) + kind + number(namespace)
 
 
 def checkpoints(thread: int, namespace: int) -> bytes:
-    return of_namespace(b"c", thread, namespace)
+    return of_namespace(Kind.CHECKPOINT, thread, namespace)
 
 
 def checkpoint(thread: int, namespace: int, checkpoint_id: str) -> bytes:
-    return of_namespace(b"c", thread, namespace) + text(checkpoint_id)
+    return of_namespace(Kind.CHECKPOINT, thread, namespace) + text(checkpoint_id)
 
 
 def children(thread: int, namespace: int, parent_id: str) -> bytes:
-    return of_namespace(b"k", thread, namespace) + hash64(parent_id)
+    return of_namespace(Kind.CHILD, thread, namespace) + hash64(parent_id)
 
 
 def term(term: bytes) -> bytes:
-    return b"r" + term
+    return Kind.TERM + term
 
 
 def with_term(term: bytes, checkpoint_id: str, thread: int, namespace: int) -> bytes:
-    return b"r" + term + sortable_text(checkpoint_id) + number(thread) + number(namespace)
+    return Kind.TERM + term + sortable_text(checkpoint_id) + number(thread) + number(namespace)
 
 
 def thread_term(term: bytes) -> bytes:
-    return b"m" + term
+    return Kind.THREAD_TERM + term
 
 
 def thread_with_term(term: bytes, thread: int) -> bytes:
-    return b"m" + term + number(thread)
+    return Kind.THREAD_TERM + term + number(thread)
 
 
 def time_index(kind: int, time: int) -> bytes:
-    return b"e" + number(kind) + number(time)
+    return Kind.TIME + number(kind) + number(time)
 
 
 def tombstone(thread: int) -> bytes:
-    return TOMBSTONE + number(thread)
+    return Kind.TOMBSTONE + number(thread)
 
 
 def writes(thread: int, namespace: int, checkpoint_id: str) -> bytes:
-    return of_namespace(b"w", thread, namespace) + escaped_text(checkpoint_id)
+    return of_namespace(Kind.WRITES, thread, namespace) + escaped_text(checkpoint_id)
 
 
 def compacted(thread: int, namespace: int, checkpoint_id: str) -> bytes:
-    return of_namespace(b"h", thread, namespace) + escaped_text(checkpoint_id)
+    return of_namespace(Kind.COMPACTED, thread, namespace) + escaped_text(checkpoint_id)
 
 
 def segment(thread: int, segment: int) -> bytes:
-    return of_thread(b"d", thread) + number(segment)
+    return of_thread(Kind.CHUNK, thread) + number(segment)
 
 
 def shared_refs(owner: int) -> bytes:
-    return b"p" + number(owner)
+    return Kind.SHARED_REFS + number(owner)
 
 
 def shared_ref(owner: int, user: int) -> bytes:
-    return b"p" + number(owner) + number(user)
+    return Kind.SHARED_REFS + number(owner) + number(user)
 
 
 def orphaned_chunks(owner: int) -> bytes:
-    return b"o" + number(owner)
+    return Kind.ORPHANED + number(owner)

@@ -1,8 +1,8 @@
-"""Runs: how a value names the chunks that it consists of.
+"""Chunk ranges: how a value names its chunks.
 
-A chunk is a piece of some value's bytes. It lives in an arena, a numbered log of one thread, and
-its place there never changes. A value is a sequence of runs of consecutive chunks, so a list that
-only grew is one run, whatever its length.
+A chunk holds a piece of a value's bytes. It is a numbered entry of a segment, and a segment belongs
+to one thread. A value is a sequence of ranges of consecutive chunks, so a value that only grew may
+be one range, whatever its length.
 """
 
 from __future__ import annotations
@@ -16,23 +16,22 @@ from langgraph.checkpoint.lmdb.format.envelope import read_varint, varint
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-
-_MOST = (1 << 64) - 1
-"""No number in a key is greater."""
+_MAX_NUMBER = (1 << 64) - 1
+"""Greatest number that a key can hold."""
 
 
 class ChunkRange(NamedTuple):
-    """`length` consecutive chunks of an arena, from `start` on."""
+    """A range of `length` consecutive chunks of a segment, from number `start` on."""
 
     owner: int
-    """Number of the thread that the arena belongs to: its own, or the one it was copied from."""
+    """Number of the thread that the segment belongs to."""
     segment: int
     start: int
     length: int
 
 
 def append_merged(ranges: list[ChunkRange], more: Iterable[ChunkRange]) -> None:
-    """Append runs, joining each with the one before it where they meet."""
+    """Append ranges; join each with the range before it where they meet."""
     for chunk_range in more:
         if ranges:
             last = ranges[-1]
@@ -49,12 +48,12 @@ def append_merged(ranges: list[ChunkRange], more: Iterable[ChunkRange]) -> None:
 
 
 def total(ranges: Iterable[ChunkRange]) -> int:
-    """How many chunks they are."""
+    """Return the number of chunks."""
     return sum(chunk_range.length for chunk_range in ranges)
 
 
 def each_chunk(ranges: Iterable[ChunkRange]) -> list[ChunkRange]:
-    """A run of its own for each of the chunks."""
+    """Return a range of length 1 for each chunk."""
     return [
         ChunkRange(chunk_range.owner, chunk_range.segment, chunk_range.start + index, 1)
         for chunk_range in ranges
@@ -63,7 +62,7 @@ def each_chunk(ranges: Iterable[ChunkRange]) -> list[ChunkRange]:
 
 
 def slice_ranges(ranges: Sequence[ChunkRange], start: int, stop: int) -> list[ChunkRange]:
-    """The runs of the chunks at positions start to stop of the sequence."""
+    """Return the ranges of the chunks at positions `start` to `stop` of the sequence."""
     out: list[ChunkRange] = []
     ends = list(accumulate(chunk_range.length for chunk_range in ranges))
     for index in range(bisect_right(ends, start), len(ranges)):
@@ -85,7 +84,7 @@ def slice_ranges(ranges: Sequence[ChunkRange], start: int, stop: int) -> list[Ch
 
 
 def common_prefix(a: Sequence[ChunkRange], b: Sequence[ChunkRange]) -> int:
-    """How many chunks two sequences share from the first on."""
+    """Return how many chunks two sequences share from the first on."""
     shared = 0
     for one, other in zip(a, b, strict=False):
         if one == other:
@@ -98,8 +97,11 @@ def common_prefix(a: Sequence[ChunkRange], b: Sequence[ChunkRange]) -> int:
 
 
 def encode_ranges(ranges: Sequence[ChunkRange]) -> bytes:
-    """Runs as varints: per arena its owner, number, count of runs; per run the signed distance
-    from the end of the run before, and its length."""
+    """Encode ranges as varints.
+
+    Per segment: owner, number, count of ranges. Per range: the signed distance from the end of the
+    range before, and the length.
+    """
     out = bytearray()
     index = 0
     while index < len(ranges):
@@ -118,15 +120,15 @@ def encode_ranges(ranges: Sequence[ChunkRange]) -> bytes:
     return bytes(out)
 
 
-def decode_ranges(data: bytes, limit: int = _MOST) -> list[ChunkRange]:
-    """The runs that `encode_ranges` encoded.
+def decode_ranges(data: bytes, limit: int = _MAX_NUMBER) -> list[ChunkRange]:
+    """Decode what `encode_ranges` returned.
 
     Args:
         data: The encoding.
-        limit: How many chunks they may name, all together.
+        limit: Chunks that the ranges may name in total.
 
     Raises:
-        ValueError, IndexError: The data is no such encoding.
+        ValueError, IndexError: The encoding is invalid.
     """
     ranges: list[ChunkRange] = []
     at = named = 0
@@ -134,88 +136,88 @@ def decode_ranges(data: bytes, limit: int = _MOST) -> list[ChunkRange]:
         owner, at = read_varint(data, at)
         segment, at = read_varint(data, at)
         count, at = read_varint(data, at)
-        if owner > _MOST or segment > _MOST or not count:
-            raise ValueError("an arena that there cannot be, or no runs in it")
+        if owner > _MAX_NUMBER or segment > _MAX_NUMBER or not count:
+            raise ValueError("invalid segment number or empty range list")
         end = 0
         for _ in range(count):
             signed, at = read_varint(data, at)
             length, at = read_varint(data, at)
             start = end + (signed >> 1 if not signed & 1 else -((signed + 1) >> 1))
             if start < 0 or not length:
-                raise ValueError("a run that is empty or starts before its arena")
+                raise ValueError("a range is empty or starts before its segment")
             end = start + length
             named += length
-            if end > _MOST or named > limit:
-                raise ValueError("runs of more chunks than there can be")
+            if end > _MAX_NUMBER or named > limit:
+                raise ValueError("the ranges name too many chunks")
             ranges.append(ChunkRange(owner, segment, start, length))
     return ranges
 
 
 class ChunkSet:
-    """A set of chunks, as disjoint ascending ranges per arena."""
+    """A set of chunks, kept as disjoint ascending intervals per segment."""
 
     def __init__(self) -> None:
-        self._ranges: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        self._intervals: dict[tuple[int, int], list[tuple[int, int]]] = {}
         self._sorted = True
 
     def add(self, ranges: Iterable[ChunkRange]) -> None:
-        """Put the chunks of these runs into the set."""
+        """Add the chunks of ranges."""
         for chunk_range in ranges:
-            self._ranges.setdefault((chunk_range.owner, chunk_range.segment), []).append(
+            self._intervals.setdefault((chunk_range.owner, chunk_range.segment), []).append(
                 (chunk_range.start, chunk_range.start + chunk_range.length)
             )
         self._sorted = False
 
-    def _settle(self) -> None:
+    def _merge(self) -> None:
         if self._sorted:
             return
-        for segment, ranges in self._ranges.items():
+        for segment, ranges in self._intervals.items():
             merged: list[tuple[int, int]] = []
             for start, stop in sorted(set(ranges)):
                 if merged and start <= merged[-1][1]:
                     merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
                 else:
                     merged.append((start, stop))
-            self._ranges[segment] = merged
+            self._intervals[segment] = merged
         self._sorted = True
 
     def owners(self) -> set[int]:
-        """The threads whose arenas the set touches."""
-        return {owner for owner, _ in self._ranges}
+        """Return the numbers of the threads that own chunks of the set."""
+        return {owner for owner, _ in self._intervals}
 
     def segments(self, owner: int) -> list[int]:
-        """The arenas of one owner that the set touches, ascending."""
-        return sorted(segment for of, segment in self._ranges if of == owner)
+        """Return the segments of one owner that have chunks in the set, ascending."""
+        return sorted(segment for of, segment in self._intervals if of == owner)
 
     def intervals(self, owner: int, segment: int) -> list[tuple[int, int]]:
-        """The disjoint ranges (start, stop) in one arena, ascending."""
-        self._settle()
-        return self._ranges.get((owner, segment), [])
+        """Return the disjoint intervals (start, stop) in one segment, ascending."""
+        self._merge()
+        return self._intervals.get((owner, segment), [])
 
     def ranges(self, owner: int | None = None) -> list[ChunkRange]:
-        """The set as runs, of one owner or of all."""
-        self._settle()
+        """Return the set as ranges, of one owner or of all."""
+        self._merge()
         return [
             ChunkRange(of, segment, start, stop - start)
-            for (of, segment), ranges in sorted(self._ranges.items())
+            for (of, segment), ranges in sorted(self._intervals.items())
             if owner is None or of == owner
             for start, stop in ranges
         ]
 
     def minus(self, other: ChunkSet) -> ChunkSet:
-        """The chunks of this set that the other lacks."""
-        left = ChunkSet()
+        """Return the chunks of this set that another one lacks."""
+        rest = ChunkSet()
         for chunk_range in self.ranges():
             at, stop = chunk_range.start, chunk_range.start + chunk_range.length
             for low, high in other.intervals(chunk_range.owner, chunk_range.segment):
                 if high <= at or low >= stop:
                     continue
                 if low > at:
-                    left.add([ChunkRange(chunk_range.owner, chunk_range.segment, at, low - at)])
+                    rest.add([ChunkRange(chunk_range.owner, chunk_range.segment, at, low - at)])
                 at = max(at, high)
             if at < stop:
-                left.add([ChunkRange(chunk_range.owner, chunk_range.segment, at, stop - at)])
-        return left
+                rest.add([ChunkRange(chunk_range.owner, chunk_range.segment, at, stop - at)])
+        return rest
 
     def __bool__(self) -> bool:
-        return any(self._ranges.values())
+        return any(self._intervals.values())

@@ -7,10 +7,11 @@ import os
 import threading
 import weakref
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import sweep
+from langgraph.checkpoint.lmdb.engine import leases
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError, StoreClosedError
 from langgraph.checkpoint.lmdb.operations import retention
 from langgraph.checkpoint.lmdb.operations.session import simple
@@ -64,7 +65,7 @@ class Sweeper:
         """Let another process sweep at once, if the removal of a core interrupts sweeping."""
         if self._claims:
             try:
-                session.run(simple(sweep.finish(self._token, None)))
+                session.run(simple(lambda writer: leases.release(writer, self._token, None)))
             except LmdbSaverError:
                 _logger.warning("others sweep when the lease is over", exc_info=True)
 
@@ -106,7 +107,8 @@ class Sweeper:
             for session, _ in cores:
                 session.run_sequence(retention.sweep(session, None, None, False))
             for session, _ in cores[:1]:
-                session.run(simple(sweep.finish(self._token, session.store.options.now())))
+                now = session.options.now()
+                session.run(simple(partial(leases.release, token=self._token, swept=now)))
         except StoreClosedError:
             if session is not None:
                 with _lock:
@@ -118,11 +120,13 @@ class Sweeper:
         return interval
 
     def _claim(self, session: Session, interval: int) -> int:
-        claim = sweep.claim(self._token, session.store.options.now(), interval)
+        now = session.options.now()
 
         def apply(writer: Writer) -> int:
-            # A core is removed before its lease is released, and claims none after that.
-            return claim(writer) if self._has(session) else interval
+            # A session is removed before its lease is released, and takes none after that.
+            if not self._has(session):
+                return interval
+            return leases.acquire(writer, self._token, now, interval)
 
         wait: int = session.run(simple(apply))
         return wait

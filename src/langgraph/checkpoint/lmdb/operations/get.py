@@ -11,6 +11,7 @@ from langgraph.checkpoint.base import CheckpointTuple
 
 from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
+from langgraph.checkpoint.lmdb.engine import threads
 from langgraph.checkpoint.lmdb.engine.threads import ROOT
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
 from langgraph.checkpoint.lmdb.operations import configs, metadata_index
@@ -202,17 +203,17 @@ _REFRESHES = 100
 def refresh(session: Session, thread_id: str) -> Operation[None, None] | None:
     """Count a read as activity, where that is wanted and a hundredth of the thread's time to live
     has passed since the last one."""
-    if not session.refresh_on_read:
+    if not session.options.retention.refresh_on_read:
         return None
     with session.store.snapshot() as snapshot:
         thread = snapshot.thread(thread_id)
-    expires = None if thread is None else session.store.options.retention.expires(thread)
+    expires = None if thread is None else session.options.retention.expires(thread)
     if thread is None or expires is None:
         return None
-    age = session.store.options.now() - thread.updated
+    age = session.options.now() - thread.updated
     if age * _REFRESHES < expires - thread.updated:
         return None
-    return simple(session.housekeeping.touch(thread_id))
+    return simple(lambda writer: threads.record_read(writer, thread_id, session.options))
 
 
 def log_skipped(error: DamagedError) -> None:

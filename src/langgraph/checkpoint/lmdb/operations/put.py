@@ -10,6 +10,8 @@ from langgraph.checkpoint.base import WRITES_IDX_MAP, get_checkpoint_metadata
 from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.codec.value_codec import Encoded, ParentValue
+from langgraph.checkpoint.lmdb.engine import copying
+from langgraph.checkpoint.lmdb.engine import prune as prune_engine
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites
 from langgraph.checkpoint.lmdb.errors import (
     InvalidConfigError,
@@ -220,10 +222,9 @@ def put_writes(
 
 def delete_thread(session: Session, thread_id: object) -> Operations[None]:
     """Delete a thread; it is out of sight after the first operation."""
-    house = session.housekeeping
-    left = yield simple(house.delete_thread(str(thread_id)))
+    left = yield simple(lambda writer: prune_engine.delete_thread(writer, str(thread_id)))
     while left is not None:
-        left = yield simple(house.purge(left))
+        left = yield simple(partial(prune_engine.purge, number=left))
     yield from retention.purge_deleted(session)
 
 
@@ -233,13 +234,19 @@ def delete_for_runs(session: Session, run_ids: Sequence[str]) -> Operations[None
         run_id: metadata_index.term_for_run(run_id)
         for run_id in _texts(run_ids, "run_ids", metadata_index.run_text)
     }
-    for apply in session.housekeeping.delete_runs(ids):
-        yield simple(apply)
+    with session.store.snapshot() as snapshot:
+        numbers = prune_engine.threads_of_runs(snapshot.reader, ids)
+    for number in numbers:
+        yield simple(
+            partial(prune_engine.delete_runs, number=number, run_ids=ids, options=session.options)
+        )
 
 
 def copy_thread(session: Session, source: object, target: object) -> Operation[None, None]:
     """Copy a thread."""
-    return simple(session.housekeeping.copy_thread(str(source), str(target)))
+    return simple(
+        lambda writer: copying.copy_thread(writer, str(source), str(target), session.options)
+    )
 
 
 def fork(
@@ -255,7 +262,12 @@ def fork(
             **source._asdict(),
         )
     thread_id = str(target)
-    apply = session.housekeeping.fork(source.thread_id, source.checkpoint_id, thread_id)
+
+    def apply(writer: Writer) -> str:
+        return copying.fork(
+            writer, source.thread_id, source.checkpoint_id, thread_id, session.options
+        )
+
     return Operation(
         lambda _: apply, lambda found: configs.to_config(CheckpointRef(thread_id, "", found))
     )
@@ -293,7 +305,9 @@ def _prune(session: Session, ids: Sequence[str], strategy: str, keep: int) -> Op
         if strategy == "delete":
             yield from delete_thread(session, thread_id)
         else:
-            yield simple(session.housekeeping.prune(thread_id, keep))
+            yield simple(
+                partial(prune_engine.prune, thread_id=thread_id, keep=keep, options=session.options)
+            )
 
 
 def _texts(values: Sequence[str], name: str, text: Callable[[object], str] = str) -> list[str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from langgraph.checkpoint.lmdb.engine import sweep as engine
-from langgraph.checkpoint.lmdb.engine.retention import Retention
+from langgraph.checkpoint.lmdb.engine import prune, threads
+from langgraph.checkpoint.lmdb.engine import sweep as sweep_engine
+from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy
 from langgraph.checkpoint.lmdb.engine.time_index import NEVER
 from langgraph.checkpoint.lmdb.errors import DamagedError, UsageError
 from langgraph.checkpoint.lmdb.operations.session import simple
@@ -46,23 +48,14 @@ class TTLConfig(TypedDict, total=False):
     """For how long a checkpoint is kept that is not the latest of its namespace."""
 
 
-class Policy(NamedTuple):
-    """What a `TTLConfig` comes to."""
-
-    retention: Retention
-    refresh_on_read: bool
-    interval: int | None
-    """Milliseconds between sweeps in the background."""
-
-
-def policy(ttl: Mapping[str, Any] | None) -> Policy:
-    """Read the `ttl` argument.
+def parse_ttl(ttl: Mapping[str, Any] | None) -> RetentionPolicy:
+    """Return the policy that a `ttl` argument describes.
 
     Raises:
         UsageError: There is something in it that is unknown or cannot be meant.
     """
     if ttl is None:
-        return Policy(Retention(), False, None)
+        return RetentionPolicy()
     names = TTLConfig.__annotations__
     if not isinstance(ttl, Mapping):
         raise UsageError(
@@ -82,13 +75,14 @@ def policy(ttl: Mapping[str, Any] | None) -> Policy:
     refresh = ttl.get("refresh_on_read", False)
     if not isinstance(refresh, bool):
         raise UsageError(f"refresh_on_read={refresh!r}", advice="Use True or False.")
-    retention = Retention(
+    return RetentionPolicy(
         ttl=_minutes(ttl, "default_ttl"),
-        deletes=strategy == "delete",
+        delete_expired=strategy == "delete",
         keep_last=keep_last,
         max_age=_minutes(ttl, "max_history_age"),
+        refresh_on_read=refresh,
+        sweep_interval=_minutes(ttl, "sweep_interval_minutes"),
     )
-    return Policy(retention, refresh, _minutes(ttl, "sweep_interval_minutes"))
 
 
 def _minutes(ttl: Mapping[str, Any], name: str) -> int | None:
@@ -115,7 +109,7 @@ def milliseconds(minutes: Any, name: str) -> int:
 def set_ttl(session: Session, thread_id: object, minutes: float | None) -> Operation[None, None]:
     """Give a thread a time to live of its own."""
     ttl = NEVER if minutes is None else milliseconds(minutes, "minutes")
-    return simple(session.housekeeping.set_ttl(str(thread_id), ttl))
+    return simple(lambda writer: threads.set_ttl(writer, str(thread_id), ttl, session.options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,26 +157,34 @@ def sweep(
     if limit is not None and (type(limit) is not int or limit < 0):
         raise UsageError(f"limit={limit!r}", advice="Use a whole number of threads, or None.")
     return _sweep(
-        session, session.store.options.now() if now is None else to_epoch_ms(now), limit, dry_run
+        session, session.options.now() if now is None else to_epoch_ms(now), limit, dry_run
     )
 
 
 def _sweep(session: Session, now: int, limit: int | None, dry_run: bool) -> Operations[SweepReport]:
-    total = engine.SweepCounts()
+    total = sweep_engine.SweepCounts()
     damaged = 0
     after: TimeIndexEntry | None = None
     alone = False
     while limit is None or total.threads < limit:
         count = _ENTRIES_AT_ONCE if limit is None else min(_ENTRIES_AT_ONCE, limit - total.threads)
         with session.store.snapshot() as snapshot:
-            due = snapshot.due(session.store.options, now, after)
+            due = sweep_engine.due(snapshot.reader, session.options, now, after)
             entries = list(islice(due, 1 if alone else count))
         if not entries:
             break
         try:
-            swept = yield simple(session.housekeeping.sweep(entries, now, dry_run))
-        except engine.Rollback as result:
-            swept = result.swept
+            swept = yield simple(
+                partial(
+                    sweep_engine.sweep,
+                    options=session.options,
+                    entries=entries,
+                    now=now,
+                    dry_run=dry_run,
+                )
+            )
+        except sweep_engine.Rollback as result:
+            swept = result.counts
         except DamagedError:
             if alone:  # the one thread that cannot be swept; the next ones can
                 damaged += 1
@@ -211,11 +213,11 @@ def purge_deleted(session: Session) -> Operations[int]:
     behind = damaged = 0
     while True:
         with session.store.snapshot() as snapshot:
-            number = snapshot.next_tombstone(behind)
+            number = sweep_engine.next_tombstone(snapshot.reader, behind)
         if number is None:
             return damaged
         try:
-            yield simple(session.housekeeping.purge(number))
+            yield simple(partial(prune.purge, number=number))
         except DamagedError:
             damaged += 1
             behind = number

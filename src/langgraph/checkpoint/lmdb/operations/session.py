@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
     from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, ThreadVersion
-    from langgraph.checkpoint.lmdb.engine.housekeeping import Housekeeping
+    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.engine.store import CheckpointStore
     from langgraph.checkpoint.lmdb.kv.base import Writer
@@ -105,42 +105,38 @@ class Session:
 
     Args:
         store: The store.
-        housekeeping: Its operations on whole threads.
         commit: What runs write operations.
         serde: The serialiser for all that users put into checkpoints.
         codec: Encodes channel values with that serialiser.
         views: How many checkpoints to remember.
-        refresh_on_read: Whether a read counts as activity of its thread.
     """
 
     def __init__(
         self,
         store: CheckpointStore,
-        housekeeping: Housekeeping,
         commit: GroupCommit,
         serde: SerializerProtocol,
         codec: ValueCodec,
         parent_cache: int,
-        refresh_on_read: bool,
     ) -> None:
         self.store = store
-        self.housekeeping = housekeeping
         self.codec = codec
         self.serde = serde
         self.parent_cache = ParentCache(parent_cache)
-        self.refresh_on_read = refresh_on_read
         self._commit = commit
+
+    @property
+    def options(self) -> StoreOptions:
+        return self.store.options
 
     def with_serde(self, serde: SerializerProtocol) -> Session:
         """The same store seen through another serialiser."""
         return Session(
             self.store,
-            self.housekeeping,
             self._commit,
             serde,
             self.codec.with_serde(serde),
             self.parent_cache.limit,
-            self.refresh_on_read,
         )
 
     def add_location(self, error: DamagedError) -> DamagedError:

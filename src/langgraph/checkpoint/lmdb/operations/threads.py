@@ -178,7 +178,7 @@ def _position(snapshot: Snapshot, after: ThreadInfo | str) -> tuple[int, str]:
 
 
 def _info(session: Session, snapshot: Snapshot, thread: Thread) -> ThreadInfo:
-    expires = session.store.options.retention.expires(thread)
+    expires = session.options.retention.expires(thread)
     metadata = get.latest_metadata(session, snapshot, thread)
     return ThreadInfo(
         thread.id,

@@ -67,7 +67,7 @@ class ChunkMap:
 
     def _read(self, prefix: bytes) -> Segment:
         segment, reader = Segment(), self._reader
-        for key in reader.keys(prefix, keys.after(prefix)):
+        for key in reader.keys(prefix, keys.prefix_end(prefix)):
             number = self._number(key, prefix)
             if number is None:
                 self.misnamed.append(key)
@@ -95,7 +95,7 @@ class ChunkMap:
     def numbers(self, owner: int) -> Iterator[int]:
         """The arenas of a thread that hold chunks; one seek each."""
         prefix = keys.of_thread(b"d", owner)
-        at, stop = prefix, keys.after(prefix)
+        at, stop = prefix, keys.prefix_end(prefix)
         while True:
             first = next(iter(self._reader.keys(at, stop)), None)
             if first is None:
@@ -107,7 +107,7 @@ class ChunkMap:
                 at = first + b"\x00"
                 continue
             yield number
-            at = keys.after(first[:end])
+            at = keys.prefix_end(first[:end])
 
     def stored(self, owner: int) -> ChunkSet:
         """All chunks of a thread."""

@@ -68,7 +68,7 @@ def is_stale_thread_label(reader: Reader, key: bytes) -> bool:
     if at != len(key) or not empty:
         return True
     prefix = keys.of_thread(b"c", thread)
-    for checkpoint_key in reader.keys(prefix, keys.after(prefix), reverse=True):
+    for checkpoint_key in reader.keys(prefix, keys.prefix_end(prefix), reverse=True):
         try:
             namespace, _ = keys.read_number(checkpoint_key, len(prefix))
             found = checkpoints.decode(

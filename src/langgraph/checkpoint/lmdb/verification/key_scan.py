@@ -45,7 +45,7 @@ def thread_numbers(kv: KeyValueStore) -> list[int]:
     """The numbers of all threads that anything is stored of; one seek each."""
     found: set[int] = set()
     for letter in _NUMBERED:
-        at, stop = letter, keys.after(letter)
+        at, stop = letter, keys.prefix_end(letter)
         while at < stop:
             with kv.read() as reader:
                 for _ in range(_AT_ONCE):
@@ -59,7 +59,7 @@ def thread_numbers(kv: KeyValueStore) -> list[int]:
                         at = first + b"\x00"
                         continue
                     found.add(number)
-                    at = keys.after(first[:end])
+                    at = keys.prefix_end(first[:end])
     return sorted(found)
 
 
@@ -77,7 +77,7 @@ def unknown_keys(reader: Reader) -> Iterator[bytes]:
             yield key
             continue
         if letter not in _NUMBERED:
-            at = keys.after(letter)
+            at = keys.prefix_end(letter)
             continue
         try:
             _, end = keys.read_number(key, 1)
@@ -85,11 +85,11 @@ def unknown_keys(reader: Reader) -> Iterator[bytes]:
             yield key
             continue
         if letter == b"n":
-            at = keys.after(key[:end])
+            at = keys.prefix_end(key[:end])
         elif letter == b"t":
             kind = key[end : end + 1]
             if kind in _OF_THREAD:
-                at = keys.after(key[: end + 1])
+                at = keys.prefix_end(key[: end + 1])
             elif kind:
                 yield key
         elif not _ends(key, end, letter == b"p"):
@@ -109,14 +109,14 @@ def totals(reader: Reader) -> tuple[counts.Counts, int, bool]:
     of; and whether all of these records could be read."""
     total, last, whole = counts.NOTHING, 0, True
     for letter in _NUMBERED:
-        at, stop = letter, keys.after(letter)
+        at, stop = letter, keys.prefix_end(letter)
         while (key := next(iter(reader.keys(at, stop)), None)) is not None:
             try:
                 number, end = keys.read_number(key, 1)
             except IntegrityError:
                 at = key + b"\x00"
                 continue
-            at = keys.after(key[:end])
+            at = keys.prefix_end(key[:end])
             last = max(last, number)
             if letter == b"t" and end == len(key):
                 try:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from langgraph.checkpoint.lmdb.engine import counts, garbage, store, sweep, threads
+from langgraph.checkpoint.lmdb.engine import counts, garbage, leases, store, threads
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError, ReadOnlyError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.models import REPAIRED
@@ -131,7 +131,7 @@ class _Repair:
     def _users(self, owner: int) -> set[int]:
         prefix = keys.shared_refs(owner)
         with self.kv.read() as reader:
-            found = [*reader.keys(prefix, keys.after(prefix))]
+            found = [*reader.keys(prefix, keys.prefix_end(prefix))]
         return {keys.read_number(key, len(prefix))[0] for key in found}
 
     def _remove_foreign(self, writer: Writer) -> None:
@@ -153,7 +153,7 @@ class _Repair:
             if is_stale(reader, key):
                 found.append(key)
 
-        key_scan.scan_keys(self.kv, letter, keys.after(letter), look)
+        key_scan.scan_keys(self.kv, letter, keys.prefix_end(letter), look)
         for start in range(0, len(found), _AT_ONCE):
             self._write(partial(_delete_if, found[start : start + _AT_ONCE], is_stale))
 
@@ -172,7 +172,7 @@ def _delete_if(
 
 def _has_records(reader: Reader, number: int, kind: bytes) -> bool:
     prefix = keys.of_thread(kind, number)
-    return next(iter(reader.keys(prefix, keys.after(prefix))), None) is not None
+    return next(iter(reader.keys(prefix, keys.prefix_end(prefix))), None) is not None
 
 
 def _thread(reader: Reader, number: int) -> Thread | None:
@@ -212,6 +212,6 @@ def _restore_store(writer: Writer) -> None:
         sealed = envelope.seal(keys.NEXT_THREAD, envelope.pack(payload, None))
         writer.put(keys.NEXT_THREAD, sealed)
     try:
-        sweep.sweeper(writer)
+        leases.read(writer)
     except IntegrityError:
         writer.delete(keys.SWEEP_LEASE)

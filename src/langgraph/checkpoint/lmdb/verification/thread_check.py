@@ -164,7 +164,7 @@ class ThreadCheck:
     def _records(self, letter: bytes) -> Iterator[tuple[bytes, int, int]]:
         """Keys of a kind, each with its namespace and the offset behind that."""
         prefix = keys.of_thread(letter, self.number)
-        for key in self.reader.keys(prefix, keys.after(prefix)):
+        for key in self.reader.keys(prefix, keys.prefix_end(prefix)):
             try:
                 namespace, at = keys.read_number(key, len(prefix))
             except IntegrityError as error:
@@ -177,7 +177,7 @@ class ThreadCheck:
 
     def _namespaces(self) -> None:
         prefix = keys.namespaces(self.number)
-        for key in self.reader.keys(prefix, keys.after(prefix)):
+        for key in self.reader.keys(prefix, keys.prefix_end(prefix)):
             found = self._read(key, partial(threads.decode_namespace, key))
             if found is None:
                 self.unnamed_namespaces.append(key)

@@ -41,7 +41,7 @@ def delete_records(writer: Writer, number: int) -> None:
 
 
 def _clear(writer: Writer, prefix: bytes) -> None:
-    writer.delete_range(prefix, keys.after(prefix))
+    writer.delete_range(prefix, keys.prefix_end(prefix))
 
 
 class _ThreadRepair:
@@ -91,7 +91,7 @@ class _ThreadRepair:
 
     def _lost_name(self) -> str:
         prefix = keys.thread("")
-        for key in self.writer.keys(prefix, keys.after(prefix)):
+        for key in self.writer.keys(prefix, keys.prefix_end(prefix)):
             part = key[len(prefix) :]
             try:
                 payload = envelope.unseal(key, self.writer.get(key) or b"")
@@ -271,7 +271,7 @@ class _ThreadRepair:
                 if entry.startswith(prefix):
                     wanted.add(entry)
                 index_check.add(self.writer, entry)
-        for key in list(self.writer.keys(prefix, keys.after(prefix))):
+        for key in list(self.writer.keys(prefix, keys.prefix_end(prefix))):
             if key not in wanted:
                 self.writer.delete(key)
 
@@ -303,4 +303,4 @@ class _ThreadRepair:
 
 
 def _has(reader: Reader, prefix: bytes) -> bool:
-    return next(iter(reader.keys(prefix, keys.after(prefix))), None) is not None
+    return next(iter(reader.keys(prefix, keys.prefix_end(prefix))), None) is not None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import counts, garbage, sweep, threads, time_index
+from langgraph.checkpoint.lmdb.engine import counts, garbage, leases, threads, time_index
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.ranges import ChunkSet
@@ -93,7 +93,7 @@ class _Check:
             if is_stale(reader, key):
                 self.problems.append(Problem(kinds.STALE_INDEX, message, record=key.hex()))
 
-        key_scan.scan_keys(self.kv, letter, keys.after(letter), look)
+        key_scan.scan_keys(self.kv, letter, keys.prefix_end(letter), look)
 
     def _foreign(self) -> None:
         with self.kv.read() as reader:
@@ -135,10 +135,10 @@ def of_store(reader: Reader) -> list[Problem]:
     attempt(keys.COUNTS, check_counts)
     attempt(keys.NEXT_THREAD, check_next)
 
-    def check_sweeper() -> None:
-        sweep.sweeper(reader)
+    def check_lease() -> None:
+        leases.read(reader)
 
-    attempt(keys.SWEEP_LEASE, check_sweeper)
+    attempt(keys.SWEEP_LEASE, check_lease)
     return found
 
 
@@ -163,7 +163,7 @@ def inspect(reader: Reader, number: int) -> ThreadCheck:
 
 def _children(found: ThreadCheck) -> None:
     prefix = keys.of_thread(b"k", found.number)
-    for key in found.reader.keys(prefix, keys.after(prefix)):
+    for key in found.reader.keys(prefix, keys.prefix_end(prefix)):
         found.entries += 1
         try:
             namespace, at = keys.read_number(key, len(prefix))
@@ -188,7 +188,7 @@ def _pins(found: ThreadCheck) -> ChunkSet | None:
     """What other threads need of this one's chunks; None if that cannot be read."""
     reader, prefix = found.reader, keys.shared_refs(found.number)
     pinned, whole = ChunkSet(), True
-    for key in reader.keys(prefix, keys.after(prefix)):
+    for key in reader.keys(prefix, keys.prefix_end(prefix)):
         try:
             user, end = keys.read_number(key, len(prefix))
             pinned.add(garbage.load_ranges(key, reader.get(key) or b""))

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
-# The mutants are a package of their own, which second processes import too.
+# Second processes import the mutants, too.
 sys.path.insert(0, str(Path(__file__).parent))
 
 
-# A shell has interrupts ignored in what it runs in the background; a test sends one.
+# A shell ignores SIGINT in background processes; a test sends one.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="run the tests that take minutes")
+    parser.addoption("--long", action="store_true", help="run tests that take minutes")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""Writes MUTANTS.md: which suite kills which mutant. `python tests/mutation_table.py MUTANTS.md`"""
+"""Write MUTANTS.md, the killers of each mutant: `python tests/mutation_table.py MUTANTS.md`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from saver_conformance.specs import reference
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-#: The official suite has no limits of its own.
+#: The official suite has no time limits.
 _SECONDS = 60
 
 
 async def official(opener: Any) -> list[str]:
-    """Run the official suite on a saver, and return what it finds wrong with it."""
+    """Run the official suite on a saver and return its failures."""
     with tempfile.TemporaryDirectory() as root:
 
         @checkpointer_test(name="mutant")
@@ -44,7 +44,7 @@ async def official(opener: Any) -> list[str]:
 
 
 def ours(mutant: Mutant) -> list[str]:
-    """Return the clauses that kill a mutant in the default profile."""
+    """Return the clauses that kill a mutant with the default profile."""
     killing = []
     for clause_id in mutant.kills:
         report = run(mutant.spec, profile="default", seed=0, only=[clause_id], shrink=False)
@@ -54,7 +54,7 @@ def ours(mutant: Mutant) -> list[str]:
 
 
 def main(path: Path) -> None:
-    """Write the table."""
+    """Write the table to a file."""
     logging.disable(logging.CRITICAL)
     clauses.load()
     healthy = asyncio.run(official(reference.memory.open))
@@ -73,10 +73,10 @@ def main(path: Path) -> None:
     text = [
         "# Mutants",
         "",
-        "Each is the reference saver with one deliberate fault. *This suite* names the clauses",
-        "that kill it in the default profile (seed 0); *the official suite* is",
-        "langgraph-checkpoint-conformance 0.0.2, run on each of them, with the number of its tests",
-        "that fail and the first of them. The saver without a fault passes both.",
+        "Each mutant is the reference saver with one deliberate fault. *This suite* lists the",
+        "clauses that kill it with the default profile (seed 0). *The official suite* lists the",
+        "number of failing tests of langgraph-checkpoint-conformance 0.0.2, and the first of them.",
+        "The reference saver passes both suites.",
         "",
         f"- This suite kills {killed} of {count} ({share:.0%}).",
         f"- The official suite kills {killed_officially} of {count} ({official_share:.0%}).",
@@ -93,5 +93,5 @@ def main(path: Path) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
-    # One of the mutants leaves a thread that keeps the process from ending; that is its fault.
+    # One mutant leaves a thread behind that keeps the process alive.
     os._exit(0)

@@ -1,4 +1,4 @@
-"""The model, where what it says is not obvious."""
+"""The model, in cases that are not obvious."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _put(model: Model, identifier: str, parent: str | None = None, **options: An
     model.put(_at("t", ns, parent), checkpoint, metadata)
 
 
-def test_writes_are_ordered_by_path_then_task_then_number() -> None:
+def test_writes_are_ordered_by_path_task_and_number() -> None:
     model = Model()
     _put(model, "1")
     model.put_writes(_at("t", "", "1"), [("c", n) for n in range(11)], "b", "p")
@@ -30,7 +30,7 @@ def test_writes_are_ordered_by_path_then_task_then_number() -> None:
     assert [w[2] for w in entry.writes] == [*range(11), "e", "late"]
 
 
-def test_a_regular_write_stays_and_a_special_one_is_replaced() -> None:
+def test_regular_write_is_kept_and_special_write_is_replaced() -> None:
     model = Model()
     _put(model, "1")
     for number in range(2):
@@ -40,7 +40,7 @@ def test_a_regular_write_stays_and_a_special_one_is_replaced() -> None:
     assert entry.writes == [("task", "__resume__", 1), ("task", "c", 0)]
 
 
-def test_keep_latest_drops_the_calls_of_pruned_checkpoints_alone() -> None:
+def test_keep_latest_deletes_calls_of_pruned_checkpoints_only() -> None:
     model = Model()
     _put(model, "1")
     _put(model, "2", "1")
@@ -58,7 +58,7 @@ def test_keep_latest_drops_the_calls_of_pruned_checkpoints_alone() -> None:
     assert kept.parent is None
 
 
-def test_a_delta_channel_keeps_its_history_through_pruning() -> None:
+def test_delta_channel_keeps_its_history_after_pruning() -> None:
     model = Model()
     for number in "123":
         counters = {"counters_since_delta_snapshot": {"log": [1, 1]}}
@@ -71,14 +71,14 @@ def test_a_delta_channel_keeps_its_history_through_pruning() -> None:
     assert [w[2] for w in before["log"]["writes"]] == ["1", "2"]
 
 
-def test_a_loop_of_parents_ends() -> None:
+def test_cycle_of_parents_ends() -> None:
     model = Model()
     _put(model, "1", "2")
     _put(model, "2", "1")
     assert model.history(_at("t", "", "2"), ["log"]) == {"log": {"writes": []}}
 
 
-def test_a_thread_holds_writes_that_wait_for_their_checkpoint() -> None:
+def test_thread_holds_writes_before_their_checkpoint() -> None:
     model = Model()
     assert not model.holds("t")
     model.put_writes(_at("t", "", "1"), [("c", 1)], "task")
@@ -88,7 +88,7 @@ def test_a_thread_holds_writes_that_wait_for_their_checkpoint() -> None:
     assert not model.holds("t")
 
 
-def test_what_is_got_is_the_readers_own() -> None:
+def test_reader_owns_the_returned_values() -> None:
     model = Model()
     _put(model, "1", values={"a": [1]})
     first = model.get(_at())
@@ -99,7 +99,7 @@ def test_what_is_got_is_the_readers_own() -> None:
     assert second.checkpoint["channel_values"] == {"a": [1]}
 
 
-def test_metadata_take_scalars_from_the_config_and_no_ids() -> None:
+def test_metadata_includes_scalars_of_the_config_without_ids() -> None:
     config = {
         "configurable": {"thread_id": "t", "user": "u\0", "__private": 1, "deep": {}},
         "metadata": {"source": "mine", "tenant": 7},
@@ -108,11 +108,11 @@ def test_metadata_take_scalars_from_the_config_and_no_ids() -> None:
     assert merged == {"source": "loop", "tenant": 7, "user": "u"}
 
 
-def test_a_string_of_threads_and_an_unknown_strategy_are_refused() -> None:
+def test_string_of_threads_and_unknown_strategy_are_rejected() -> None:
     model = Model()
     _put(model, "1")
     with pytest.raises(TypeError, match="sequence"):
         model.prune("t")
-    with pytest.raises(ValueError, match="unknown strategy"):
+    with pytest.raises(ValueError, match="strategy must be"):
         model.prune(["t"], strategy="all")
     assert list(model.stored()) == [Key("t", "", "1")]

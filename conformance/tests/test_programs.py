@@ -1,4 +1,4 @@
-"""A printed program shows the fault when it is run, and nothing on a saver without the fault."""
+"""A printed program shows the fault on the mutant and passes on the reference saver."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 
 from mutants import MUTANTS
 from saver_conformance import CLAUSES, clauses, load_spec, run
-from saver_conformance.capability import Face
-from saver_conformance.catalogue import READY, Ready
+from saver_conformance.built_in_specs import BUILT_IN_SPECS, BuiltInSpec
+from saver_conformance.capability import Api
 from saver_conformance.profile import QUICK
 from saver_conformance.script import Script
 from saver_conformance.session import at
@@ -36,19 +36,20 @@ _CASES = [
 ]
 
 
-#: Whose programs show the fault only if two calls happen to meet, or by what is left at their end.
+#: Clauses whose programs fail only by chance, or only by the resources they leave behind.
 _RACES = ("concurrent.", "processes.", "spec.")
 
-#: Whose programs say in comments what a second process, or a second event loop, does.
+#: Clauses whose programs describe a second process or event loop in comments.
 _TOLD = ("async.loops", "processes.visible", "durable.acknowledged", "durable.whole")
 
 
 def _run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    # Some are too long for a command line.
+    # Some programs are too long for a command line.
     file = folder / "program.py"
     file.write_text(program)
-    # The mutants are found beside this file.
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    # The mutants are in the folder of this file.
+    folders = [str(Path(__file__).parent), *(p for p in sys.path if p)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
     command = [sys.executable, "-W", "ignore", str(file)]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=60, check=False, env=environment
@@ -56,7 +57,7 @@ def _run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def _healthy(program: str) -> str:
-    """Return the program for the saver without the fault."""
+    """Return the program with the reference saver instead of the mutant."""
     healthy, count = re.subn(
         r"from mutants\.\w+ import \w+",
         "from saver_conformance.reference import ReferenceSaver",
@@ -67,7 +68,7 @@ def _healthy(program: str) -> str:
 
 
 @pytest.mark.parametrize(("mutant", "clause_id"), _CASES)
-def test_a_program_shows_its_fault_alone(mutant: str, clause_id: str, tmp_path: Path) -> None:
+def test_program_reproduces_its_failure(mutant: str, clause_id: str, tmp_path: Path) -> None:
     spec = MUTANTS[mutant].spec
     report = run(spec, profile="default", seed=0, only=[clause_id])
     failure = report[clause_id].failure
@@ -82,7 +83,7 @@ def test_a_program_shows_its_fault_alone(mutant: str, clause_id: str, tmp_path: 
 
 @pytest.mark.long
 @pytest.mark.parametrize("clause", list(CLAUSES), ids=lambda clause: clause.id)
-def test_the_program_of_every_clause_shows_the_fault_alone(clause: Clause, tmp_path: Path) -> None:
+def test_program_of_every_clause_reproduces_its_failure(clause: Clause, tmp_path: Path) -> None:
     mutant = next(m for m in MUTANTS.values() if clause.id in m.kills)
     report = run(mutant.spec, profile="default", seed=0, only=[clause.id], shrink=False)
     failure = report[clause.id].failure
@@ -98,18 +99,18 @@ def test_the_program_of_every_clause_shows_the_fault_alone(clause: Clause, tmp_p
     assert broken.returncode != 0, failure.program
 
 
-@pytest.mark.parametrize("ready", READY, ids=lambda ready: ready.reference)
-def test_a_program_of_a_ready_spec_is_python(ready: Ready) -> None:
-    spec = load_spec(ready.reference)
-    for face in Face:
+@pytest.mark.parametrize("built_in", BUILT_IN_SPECS, ids=lambda built_in: built_in.reference)
+def test_program_of_a_built_in_spec_compiles(built_in: BuiltInSpec) -> None:
+    spec = load_spec(built_in.reference)
+    for api in Api:
         script = Script(spec.snippet, spec.origin)
-        script.line(script.call(face, "get_tuple", (at("thread"),), {}))
+        script.line(script.call(api, "get_tuple", (at("thread"),), {}))
         script.reopen("PickleSerde()" if spec.takes_serde else None)
-        script.line(script.call(face, "list", (None,), {"limit": 1}))
+        script.line(script.call(api, "list", (None,), {"limit": 1}))
         compile(script.program(), "program", "exec")
 
 
-def test_the_smallest_program_is_small() -> None:
+def test_smallest_program_is_small() -> None:
     report = run(MUTANTS["LimitOffByOne"].spec, profile=QUICK, seed=0, only=["list.limit"])
     failure = report["list.limit"].failure
     assert failure is not None

@@ -11,7 +11,7 @@ from tests.docs.pages import PAGES, README, ROOT, anchors, broken_links, links, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-OTHERS = (ROOT / "CHANGELOG.md", ROOT / "FORMAT.md", ROOT / "benches" / "README.md")
+OTHERS = (ROOT / "CHANGELOG.md", ROOT / "benches" / "README.md")
 
 
 @pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=page_name)

@@ -162,7 +162,7 @@ def test_an_interrupted_deletion_is_no_problem(monkeypatch: pytest.MonkeyPatch) 
         ("checkpoints", 1),
         ("writes", 1),
         ("size", 1),
-        ("owners", [5]),
+        ("shared_owners", [5]),
         ("ttl", 1),
         ("ttl_applied", True),
         ("needs_trim", False),

@@ -1,4 +1,4 @@
-"""`python -m saver_conformance`, the same as `saver-conformance`."""
+"""Run the command line interface with `python -m saver_conformance`."""
 
 from saver_conformance.cli import main
 

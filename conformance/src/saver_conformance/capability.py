@@ -1,4 +1,4 @@
-"""What a saver can be asked to do, and which of it every saver must do."""
+"""Capabilities of a saver, and the ones that every saver must have."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Capability(str, Enum):
-    """A group of clauses that stand or fall together."""
+    """A capability: a group of clauses that a saver claims or does not claim."""
 
     PUT = "put"
     GET_TUPLE = "get_tuple"
@@ -18,7 +18,7 @@ class Capability(str, Enum):
     PRUNE = "prune"
     DELTA_HISTORY = "delta_history"
     ASYNC = "async"
-    BOTH_FACES = "both_faces"
+    BOTH_APIS = "both_apis"
     THREADS = "threads"
     LOOPS = "loops"
     SERDE = "serde"
@@ -32,7 +32,7 @@ class Capability(str, Enum):
         return self.value
 
 
-#: What the runtime calls on every saver; one that is missing is a failure, not a gap.
+#: Called by the runtime on every saver: a missing method is a failure.
 BASE = frozenset(
     {
         Capability.PUT,
@@ -43,15 +43,15 @@ BASE = frozenset(
     }
 )
 
-#: Methods that the base class declares and leaves to the saver.
+#: Declared by the base class; a saver may leave them unimplemented.
 EXTENDED = frozenset({Capability.DELETE_FOR_RUNS, Capability.COPY_THREAD, Capability.PRUNE})
 
-#: Properties of the store that only its author can claim.
+#: Properties of the store that only the spec can claim.
 DECLARED = frozenset({Capability.REOPEN, Capability.PROCESSES, Capability.DURABLE})
 
 
-class Face(str, Enum):
-    """One of the two interfaces that a saver may offer."""
+class Api(str, Enum):
+    """An API of a saver: sync or async."""
 
     SYNC = "sync"
     ASYNC = "async"
@@ -60,12 +60,12 @@ class Face(str, Enum):
         return self.value
 
     def method(self, name: str) -> str:
-        """Return the name that this face gives a method of the protocol.
+        """Return the name of a method in this API.
 
         Args:
-            name: The synchronous name, such as `get_tuple`.
+            name: Sync name, for example `get_tuple`.
 
         Returns:
-            `name` itself, or `a` + `name` on the asynchronous face.
+            `name` for the sync API, `a` + `name` for the async API.
         """
-        return name if self is Face.SYNC else f"a{name}"
+        return name if self is Api.SYNC else f"a{name}"

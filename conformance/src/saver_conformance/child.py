@@ -1,4 +1,4 @@
-"""A second process that has the same store open, and does what it is told over a pipe."""
+"""A second process with the same store, which makes calls on request."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from saver_conformance.capability import Face
-from saver_conformance.limits import CallTimeoutError, Lanes, Worker
-from saver_conformance.opening import OpenSaver
+from saver_conformance.capability import Api
+from saver_conformance.lifecycle import OpenSaver
 from saver_conformance.recorder import acall
 from saver_conformance.spec import load_spec
+from saver_conformance.timeouts import CallTimeoutError, Executors, Worker
 from saver_conformance.violation import UnplayableError
 
 if TYPE_CHECKING:
@@ -25,20 +25,20 @@ _LENGTH = 8
 
 
 class RemoteError(Exception):
-    """What a saver raised in the second process."""
+    """An error in the second process."""
 
 
 def locate(spec: SaverSpec) -> str:
-    """Return where another process finds a spec.
+    """Return the reference with which another process imports a spec.
 
     Args:
-        spec: The spec.
+        spec: Spec to import.
 
     Returns:
-        A reference for `load_spec`.
+        Reference for `load_spec`.
 
     Raises:
-        UnplayableError: If no module has it.
+        UnplayableError: If no module has the spec.
     """
     if spec.origin is not None:
         return spec.origin
@@ -57,27 +57,27 @@ def locate(spec: SaverSpec) -> str:
 
 
 class Child:
-    """The second process, seen from the first.
+    """A handle for the second process.
 
     Args:
-        origin: Where it finds the spec.
-        path: The folder of the store.
-        face: The face that it calls.
-        seconds: Limit of starting, and of one call.
-        reopen: Open the store with the spec's `open` instead of `attach`.
+        origin: Reference of the spec.
+        path: Folder of the store.
+        api: API to call.
+        seconds: Time limit of one call, in seconds.
+        first: True to open the store with `open` instead of `attach`.
 
     Raises:
-        CallTimeoutError: If it does not start in time.
-        RemoteError: If it cannot open the store.
+        CallTimeoutError: If the process does not start in time.
+        RemoteError: If the process cannot open the store.
     """
 
     def __init__(
-        self, origin: str, path: Path, face: Face, seconds: float, *, first: bool = False
+        self, origin: str, path: Path, api: Api, seconds: float, *, first: bool = False
     ) -> None:
         self._seconds = seconds
-        # A process imports LangGraph before it does anything, which may take a while.
+        # Importing LangGraph takes seconds, before the process does anything else.
         self._starting = seconds + 60
-        command = [sys.executable, "-m", "saver_conformance.child", origin, str(path), face.value]
+        command = [sys.executable, "-m", "saver_conformance.child", origin, str(path), api.value]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             [*command, "open" if first else "attach", str(seconds)],
@@ -93,23 +93,23 @@ class Child:
             raise
 
     def send(self, method: str, *args: Any) -> None:
-        """Tell it to make a call, and do not wait.
+        """Send a call without waiting for the answer.
 
         Args:
-            method: The synchronous name of the method; `put_forever` never ends.
+            method: Sync name of the method; `put_each` answers after every put of a list.
             *args: Positional arguments.
         """
         assert self._process.stdin is not None
         _send(self._process.stdin, (method, args))
 
     def receive(self) -> Any:
-        """Wait for the next answer.
+        """Return the next answer.
 
         Returns:
-            What the call returned.
+            Result of the call.
 
         Raises:
-            CallTimeoutError: If none comes in time.
+            CallTimeoutError: If no answer arrives in time.
             RemoteError: If the call raised.
         """
         try:
@@ -119,17 +119,17 @@ class Child:
             raise
 
     def call(self, method: str, *args: Any) -> Any:
-        """Make a call there and wait for its answer.
+        """Make a call and return its answer.
 
         Args:
-            method: The synchronous name of the method.
+            method: Sync name of the method.
             *args: Positional arguments.
 
         Returns:
-            What the call returned.
+            Result of the call.
 
         Raises:
-            CallTimeoutError: If no answer comes in time.
+            CallTimeoutError: If no answer arrives in time.
             RemoteError: If the call raised.
         """
         self.send(method, *args)
@@ -146,7 +146,7 @@ class Child:
         return value
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
+        """Kill the process with SIGKILL."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -155,7 +155,7 @@ class Child:
         self._worker.stop()
 
     def stop(self) -> None:
-        """Let it close the store and end."""
+        """Let the process close the store and exit."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -176,16 +176,16 @@ def _read(pipe: IO[bytes]) -> Any:
     return pickle.loads(pipe.read(int.from_bytes(head, "big")))  # noqa: S301 - our own child
 
 
-def _serve(origin: str, path: Path, face: Face, how: str, seconds: float) -> None:
-    # A saver may print; only answers may go down the pipe.
+def _serve(origin: str, path: Path, api: Api, how: str, seconds: float) -> None:
+    # Only answers may enter the pipe: redirect the output of the saver.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    lanes = Lanes(seconds)
+    executors = Executors(seconds)
     try:
         spec = load_spec(origin)
         opener = (spec.attach if how == "attach" else spec.open) or spec.open
-        opened = OpenSaver(lambda: opener(path), lanes)
-    # Whatever goes wrong is for the first process to report.
+        opened = OpenSaver(lambda: opener(path), executors)
+    # The first process reports every error.
     except BaseException as error:  # noqa: BLE001
         _send(answers, ("error", f"{type(error).__name__}: {error}"))
         return
@@ -193,32 +193,32 @@ def _serve(origin: str, path: Path, face: Face, how: str, seconds: float) -> Non
     while (message := _read(sys.stdin.buffer)) is not None:
         method, args = message
         try:
-            if method == "put_forever":
+            if method == "put_each":
                 for call in args[0]:
-                    _call(opened.saver, face, lanes, "put", call)
+                    _call(opened.saver, api, executors, "put", call)
                     _send(answers, ("value", call[1]["id"]))
             value = (
-                None if method == "put_forever" else _call(opened.saver, face, lanes, method, args)
+                None if method == "put_each" else _call(opened.saver, api, executors, method, args)
             )
             _send(answers, ("value", value))
-        # As above.
+        # The first process reports every error.
         except BaseException as error:  # noqa: BLE001
             _send(answers, ("error", f"{type(error).__name__}: {error}"))
     opened.close()
 
 
-def _call(saver: Any, face: Face, lanes: Lanes, method: str, args: tuple[Any, ...]) -> Any:
-    if face is Face.ASYNC:
-        return lanes.loop.run(acall(saver, method, args, {}), lanes.seconds)
+def _call(saver: Any, api: Api, executors: Executors, method: str, args: tuple[Any, ...]) -> Any:
+    if api is Api.ASYNC:
+        return executors.loop.run(acall(saver, method, args, {}), executors.seconds)
     function = getattr(saver, method)
     if method == "list":
-        return lanes.worker.call(lambda: [*function(*args)], lanes.seconds)
-    return lanes.worker.call(lambda: function(*args), lanes.seconds)
+        return executors.worker.call(lambda: [*function(*args)], executors.seconds)
+    return executors.worker.call(lambda: function(*args), executors.seconds)
 
 
 if __name__ == "__main__":
-    _, where, folder, spoken, manner, limit = sys.argv
-    _serve(where, Path(folder), Face(spoken), manner, float(limit))
-    # A thread that a saver left behind must not keep this process from ending.
+    _, where, folder, api_name, how, limit = sys.argv
+    _serve(where, Path(folder), Api(api_name), how, float(limit))
+    # A thread of the saver must not keep this process alive.
     sys.stderr.flush()
     os._exit(0 if threading.active_count() else 1)

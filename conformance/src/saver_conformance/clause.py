@@ -1,4 +1,4 @@
-"""A clause: one sentence that a saver keeps or breaks, and where it comes from."""
+"""A clause: one testable property of a saver, with its source."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from saver_conformance.capability import Capability, Face
+from saver_conformance.capability import Api, Capability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,26 +25,26 @@ _ID = re.compile(r"[a-z_]+(\.[a-z0-9_]+)+")
 
 
 class Severity(str, Enum):
-    """What breaking the clause costs a user, worst first."""
+    """A severity: what a broken clause costs a user, worst first."""
 
     CRITICAL = "critical"
-    """State is lost, mixed up or never comes back."""
+    """State is lost, mixed up or unreadable."""
     MAJOR = "major"
-    """An answer is wrong, a call hangs or fails."""
+    """An answer is wrong, or a call hangs or fails."""
     MINOR = "minor"
-    """Something works otherwise than documented, and can be worked around."""
+    """Behavior differs from the documentation and has a workaround."""
 
     def __str__(self) -> str:
         return self.value
 
     @property
     def rank(self) -> int:
-        """Position in the order of repair: 0 is first."""
+        """Position in the order of severity; 0 is the worst."""
         return list(Severity).index(self)
 
 
 class Load(str, Enum):
-    """How much one example costs, which decides how many a profile runs."""
+    """A cost class of one example, which sets the number of examples."""
 
     LIGHT = "light"
     HEAVY = "heavy"
@@ -57,18 +57,19 @@ class Clause:
     """One property of a saver.
 
     Attributes:
-        id: Stable dotted name; a clause that changes its meaning gets a new one.
-        sentence: The property, in one sentence.
-        source: What it follows from: the base class, the runtime, or a public issue.
-        severity: What breaking it costs.
-        capability: The group it is reported under.
-        needs: Every capability without which the clause cannot be put to a saver.
-        faces: The faces that it is checked on.
-        unspecified: The base class leaves it open, so it is reported and never fails a saver.
-        load: How much one example costs.
-        presumes: Clauses without which a failure of this one would only tell the same fault again.
-        body: Plays one example, and raises `Violation` if the saver breaks the clause. For a state
-            machine it makes the machine instead, and `load` is `Load.MACHINE`.
+        id: Stable dotted id; a clause whose meaning changes gets a new id.
+        sentence: The property in one sentence.
+        source: Origin of the property: the base class, the runtime, or a public issue.
+        severity: Severity of a failure.
+        capability: Group of the clause in reports.
+        needs: Capabilities that a saver must claim for the clause to run.
+        apis: APIs to check.
+        unspecified: True if the base class does not specify the property; never fails a saver.
+        load: Cost class of one example.
+        presumes: Clauses that must hold first; if one is broken, this clause is not run.
+        cases: Boundary cases, which run before random examples; each has the values of all draws.
+        body: Function that runs one example and raises `Violation` if the saver breaks the clause.
+            With `Load.MACHINE` it returns a state machine instead.
     """
 
     id: str
@@ -77,15 +78,16 @@ class Clause:
     severity: Severity
     capability: Capability
     needs: frozenset[Capability]
-    faces: tuple[Face, ...]
+    apis: tuple[Api, ...]
     unspecified: bool
     load: Load
     presumes: tuple[str, ...]
+    cases: tuple[tuple[Any, ...], ...]
     body: Callable[..., Any]
 
 
 class Registry:
-    """The clauses of the suite, by id, in the order in which they were declared."""
+    """A registry of clauses by id, in the order of declaration."""
 
     def __init__(self) -> None:
         self._clauses: dict[str, Clause] = {}
@@ -106,33 +108,33 @@ class Registry:
         """Register a clause.
 
         Args:
-            clause: The clause; its id must be new and dotted.
+            clause: Clause with a new, dotted id.
 
         Raises:
-            ValueError: If the id is malformed or taken.
+            ValueError: If the id is malformed or already registered.
         """
         if not _ID.fullmatch(clause.id):
-            raise ValueError(f"{clause.id!r} is not a dotted lower-case id")
+            raise ValueError(f"clause id must be dotted and lower-case, got {clause.id!r}")
         if clause.id in self._clauses:
-            raise ValueError(f"clause {clause.id} is declared twice")
+            raise ValueError(f"clause {clause.id} is already registered")
         self._clauses[clause.id] = clause
 
     def select(self, ids: Iterable[str]) -> list[Clause]:
-        """Return the clauses whose id is, or starts with, one of `ids`.
+        """Return the clauses whose id equals, or starts with, one of `ids`.
 
         Args:
-            ids: Whole ids, or dotted prefixes such as `list.before`.
+            ids: Clause ids, or dotted prefixes, for example `list.before`.
 
         Returns:
-            The matching clauses, in the order in which they were declared.
+            Matching clauses in the order of declaration.
 
         Raises:
-            KeyError: If one of `ids` matches nothing.
+            KeyError: If an element of `ids` matches no clause.
         """
         wanted = list(ids)
         for prefix in wanted:
             if not any(_under(clause.id, prefix) for clause in self):
-                raise KeyError(f"no clause is called {prefix!r}")
+                raise KeyError(f"no clause has the id or prefix {prefix!r}")
         return [c for c in self if any(_under(c.id, prefix) for prefix in wanted)]
 
 
@@ -140,7 +142,7 @@ def _under(clause_id: str, prefix: str) -> bool:
     return clause_id == prefix or clause_id.startswith(f"{prefix}.")
 
 
-#: Every clause that has been declared; `saver_conformance.clauses.load()` declares them all.
+#: Every declared clause; `saver_conformance.clauses.load()` declares all of them.
 CLAUSES = Registry()
 
 
@@ -151,26 +153,28 @@ def clause(
     capability: Capability,
     severity: Severity = Severity.MAJOR,
     needs: Iterable[Capability] = (),
-    faces: tuple[Face, ...] = (Face.SYNC, Face.ASYNC),
+    apis: tuple[Api, ...] = (Api.SYNC, Api.ASYNC),
     unspecified: bool = False,
     load: Load = Load.LIGHT,
     presumes: Iterable[str] = (),
+    cases: Iterable[tuple[Any, ...]] = (),
 ) -> Callable[[B], B]:
-    """Declare the decorated function as a clause; its docstring is the clause's sentence.
+    """Register the decorated function as a clause; its docstring is the sentence.
 
     Args:
-        clause_id: Stable dotted name.
-        source: What the clause follows from.
-        capability: The group it is reported under.
-        severity: What breaking it costs.
-        needs: Capabilities besides `capability` that it cannot do without.
-        faces: The faces that it is checked on.
-        unspecified: Whether the base class leaves it open.
-        load: How much one example costs.
-        presumes: Clauses, or `prefix.*`, that it is put after, and only if they hold.
+        clause_id: Stable dotted id.
+        source: Origin of the property.
+        capability: Group of the clause in reports.
+        severity: Severity of a failure.
+        needs: Further capabilities that the clause needs.
+        apis: APIs to check.
+        unspecified: True if the base class does not specify the property.
+        load: Cost class of one example.
+        presumes: Clause ids, or `prefix.*` patterns, that must hold first.
+        cases: Boundary cases, each with the values of all draws of the function.
 
     Returns:
-        A decorator that registers the function and returns it unchanged.
+        Decorator that registers the function and returns it unchanged.
     """
 
     def register(body: B) -> B:
@@ -183,10 +187,11 @@ def clause(
                 severity=severity,
                 capability=capability,
                 needs=frozenset({capability, *needs}),
-                faces=faces,
+                apis=apis,
                 unspecified=unspecified,
                 load=load,
                 presumes=tuple(presumes),
+                cases=tuple(cases),
                 body=body,
             )
         )

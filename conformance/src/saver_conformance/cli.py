@@ -16,14 +16,15 @@ try:
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import Progress, SpinnerColumn, TextColumn
-except ImportError:  # pragma: no cover - the message is all there is to it
+except ImportError:  # pragma: no cover - prints the message and exits
     sys.exit("saver-conformance needs: pip install 'langgraph-saver-conformance[cli]'")
 
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from saver_conformance import clauses as declared
-from saver_conformance.catalogue import READY
+from saver_conformance.built_in_specs import BUILT_IN_SPECS
 from saver_conformance.clause import CLAUSES
+from saver_conformance.comparison import render_comparison, run_published
 from saver_conformance.profile import PROFILES
 from saver_conformance.reports import FORMATS, write
 from saver_conformance.reports.terminal import show
@@ -31,29 +32,27 @@ from saver_conformance.result import Status
 from saver_conformance.runner import run
 from saver_conformance.servers import ServerMissingError
 from saver_conformance.spec import SaverSpec, load_spec
-from saver_conformance.survey import run_published
-from saver_conformance.survey import survey as make_survey
 
 if TYPE_CHECKING:
     from saver_conformance.result import ClauseResult, Report
 
-#: Exit codes: what a script can rely on.
+#: Exit codes.
 CONFORMS, BROKEN, USAGE = 0, 1, 2
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console()
 
-_Profile = Annotated[str, typer.Option(help=f"How hard to look: {', '.join(PROFILES)}.")]
-_Seed = Annotated[int | None, typer.Option(help="Repeats a run.")]
+_Profile = Annotated[str, typer.Option(help=f"Effort of the run: {', '.join(PROFILES)}.")]
+_Seed = Annotated[int | None, typer.Option(help="Seed that repeats a run.")]
 
 
 @app.callback()
 def _main() -> None:
-    """Find out what a LangGraph checkpoint saver really does."""
-    # The savers under test are provoked, and what they log or leave behind is no news.
+    """Test a LangGraph checkpoint saver against the conformance suite."""
+    # Savers under test are made to fail: silence their logs and unraisable exceptions.
     logging.disable(logging.CRITICAL)
     sys.unraisablehook = lambda _: None
-    # Nothing is remembered from run to run, so nothing has to be left in the user's folder.
+    # Hypothesis stores nothing between runs; keep its folder out of the user's folder.
     set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "saver-conformance-hypothesis")
 
 
@@ -64,37 +63,41 @@ def check(
     ] = None,
     *,
     all_installed: Annotated[
-        bool, typer.Option("--all-installed", help="Every ready spec whose saver is installed.")
+        bool,
+        typer.Option("--all-installed", help="Check every built-in spec whose saver is installed."),
     ] = False,
     profile: _Profile = "default",
     seed: _Seed = None,
     only: Annotated[
-        list[str] | None, typer.Option(help="A clause, or a dotted prefix of several.")
+        list[str] | None, typer.Option(help="Clause id or dotted prefix to run.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Clause id or dotted prefix to leave out.")
     ] = None,
     output: Annotated[
         list[Path] | None,
         typer.Option("--output", "-o", help="A .json, .md, .xml (JUnit) or .html file to write."),
     ] = None,
-    programs: Annotated[int, typer.Option(help="Print so many minimal programs.")] = 3,
-    every: Annotated[bool, typer.Option("--every", help="List the passed clauses too.")] = False,
+    programs: Annotated[int, typer.Option(help="Number of failing programs to print.")] = 3,
+    every: Annotated[bool, typer.Option("--every", help="List passed clauses too.")] = False,
 ) -> None:
-    """Put the clauses to one saver or several, and exit with 1 if one does not conform."""
+    """Run the clauses against one or more savers; exit with 1 if a saver does not conform."""
     if profile not in PROFILES:
-        _refuse(f"there is no profile {profile!r}; there are {', '.join(PROFILES)}")
+        _usage_error(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
     references = list(specs or ())
     named = len(references)
     if all_installed:
-        references += [ready.reference for ready in READY if ready.version is not None]
+        references += [s.reference for s in BUILT_IN_SPECS if s.version is not None]
     if not references:
-        _refuse("name a MODULE:SPEC, or use --all-installed")
+        _usage_error("no saver is named; pass a MODULE:SPEC or --all-installed")
     chosen = random.randrange(2**32) if seed is None else seed  # noqa: S311
     declared = [_load(reference) for reference in references]
     for path in output or ():
-        _refuse_unwritable(path)
+        _check_writable(path)
     reports = []
     conform = True
     for position, spec in enumerate(declared):
-        report = _check(spec, profile, chosen, only or [])
+        report = _check(spec, profile, chosen, only or [], exclude or [])
         if report is None:
             conform &= position >= named
         else:
@@ -108,7 +111,7 @@ def check(
 
 @app.command()
 def clauses() -> None:
-    """List every clause with its severity, its sentence and its source."""
+    """List every clause with its severity, sentence and source."""
     declared.load()
     for clause in CLAUSES:
         kind = "unspecified" if clause.unspecified else str(clause.severity)
@@ -119,86 +122,92 @@ def clauses() -> None:
 
 @app.command()
 def survey(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write it.")] = Path(
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path(
         "SURVEY.md"
     ),
     *,
     profile: _Profile = "default",
-    seed: Annotated[int, typer.Option(help="The seed of every run.")] = 0,
-    jobs: Annotated[int, typer.Option(help="How many savers to run at a time.")] = 1,
-    html: Annotated[Path | None, typer.Option(help="A page that compares the savers.")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Only specs that contain this.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of every run.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Number of savers to run in parallel.")] = 1,
+    html: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Run only specs that contain TEXT.")
+    ] = None,
 ) -> None:
-    """Run every published saver that is installed here, and write down what each of them does."""
+    """Run the suite on every installed published saver and write the comparison."""
     if profile not in PROFILES:
-        _refuse(f"there is no profile {profile!r}; there are {', '.join(PROFILES)}")
-    chosen = [r for r in READY if not only or any(text in r.reference for text in only)]
+        _usage_error(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
+    chosen = [r for r in BUILT_IN_SPECS if not only or any(text in r.reference for text in only)]
     reports: list[Report] = []
     absent: list[tuple[str, str]] = []
-    for ready, found in run_published(chosen, profile, seed, jobs):
+    for built_in, found in run_published(chosen, profile, seed, jobs):
         if isinstance(found, str):
-            _leave_out(ready.reference, found)
-            absent.append((ready.reference, found))
+            _leave_out(built_in.reference, found)
+            absent.append((built_in.reference, found))
         else:
             counts = ", ".join(f"{found.count(s)} {s}" for s in Status if found.count(s))
-            told = f"{found.name}: {counts} in {found.seconds:.0f} s"
-            console.print(told, highlight=False, markup=False)
+            line = f"{found.name}: {counts} in {found.seconds:.0f} s"
+            console.print(line, highlight=False, markup=False)
             reports.append(found)
-    output.write_text(make_survey(reports, absent), encoding="utf-8")
+    output.write_text(render_comparison(reports, absent), encoding="utf-8")
     if html is not None:
         write(reports, html)
-    console.print(f"{output}: {len(reports)} savers, {len(absent)} left out.")
+    console.print(f"{output}: {len(reports)} savers, {len(absent)} not run.")
     _leave(CONFORMS)
 
 
-def _refuse_unwritable(path: Path) -> None:
-    """Find out before a long run that its report could not be written."""
+def _check_writable(path: Path) -> None:
+    """Exit before a long run if its report cannot be written."""
     if path.suffix not in FORMATS:
-        _refuse(f"{path.name} must end in one of {', '.join(FORMATS)}")
+        _usage_error(f"output must end in one of {', '.join(FORMATS)}, got {path.name}")
     if not path.resolve().parent.is_dir():
-        _refuse(f"there is no folder {path.resolve().parent}")
+        _usage_error(f"folder {path.resolve().parent} does not exist")
 
 
 def _load(reference: str) -> SaverSpec:
     try:
         return load_spec(reference)
-    # A spec's module is its author's, and may raise anything.
+    # Importing the module of a spec may raise anything.
     except Exception as error:  # noqa: BLE001
-        _refuse(f"{reference}: {type(error).__name__}: {error}")
+        _usage_error(f"{reference}: {type(error).__name__}: {error}")
 
 
-def _check(spec: SaverSpec, profile: str, seed: int, only: list[str]) -> Report | None:
+def _check(
+    spec: SaverSpec, profile: str, seed: int, only: list[str], exclude: list[str]
+) -> Report | None:
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(f"{spec.name}: opening")
         failed = 0
 
-        def told(result: ClauseResult) -> None:
+        def on_result(result: ClauseResult) -> None:
             nonlocal failed
             failed += result.status.bad
             done = f"{spec.name}: {result.clause.id}"
             progress.update(task, description=f"{done}, {failed} failed" if failed else done)
 
         try:
-            return run(spec, profile=profile, seed=seed, only=only, on_result=told)
+            return run(
+                spec, profile=profile, seed=seed, only=only, exclude=exclude, on_result=on_result
+            )
         except KeyError as error:
-            _refuse(str(error.args[0]))
+            _usage_error(str(error.args[0]))
         except ServerMissingError as error:
             _leave_out(spec.origin or spec.name, str(error))
             return None
 
 
 def _leave_out(reference: str, reason: str) -> None:
-    console.print(f"[bold yellow]{escape(reference)} is left out: {escape(reason)}[/]")
+    console.print(f"[bold yellow]{escape(reference)} was not run: {escape(reason)}[/]")
 
 
-def _refuse(message: str) -> NoReturn:
+def _usage_error(message: str) -> NoReturn:
     console.print(f"[bold red]{escape(message)}[/]", highlight=False)
     raise typer.Exit(USAGE)
 
 
 def _leave(code: int) -> None:
-    """End the command, even if a saver left a thread behind that would keep the process alive."""
+    """Exit, even if a saver left a thread behind that would keep the process alive."""
     sys.stdout.flush()
     sys.stderr.flush()
     if any(t is not threading.main_thread() and not t.daemon for t in threading.enumerate()):
@@ -207,5 +216,5 @@ def _leave(code: int) -> None:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line interface."""
     app()

@@ -1,4 +1,4 @@
-"""Calls that meet: several at once, and a `list` that is drawn from slowly."""
+"""Concurrent calls, and a `list` that is consumed step by step."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.capability import Face
-from saver_conformance.limits import Worker
+from saver_conformance.capability import Api
 from saver_conformance.recorder import acall
+from saver_conformance.timeouts import Worker
 
 if TYPE_CHECKING:
     from saver_conformance.session import Session
@@ -19,28 +19,28 @@ _END = object()
 Calls = Sequence[tuple[str, tuple[Any, ...]]]
 
 
-def together(session: Session, calls: Calls) -> list[Any]:
-    """Make several calls at once: in threads, or as tasks of one loop.
+def call_concurrently(session: Session, calls: Calls) -> list[Any]:
+    """Make several calls concurrently: in threads, or as tasks of one loop.
 
     Args:
-        session: The session; its next face decides.
-        calls: Method names and positional arguments.
+        session: Session; its API decides.
+        calls: Method names with positional arguments.
 
     Returns:
-        Their results, in the order of the calls.
+        Results in the order of the calls.
 
     Raises:
-        Violation: If one raises or hangs.
+        Violation: If a call raises or hangs.
     """
-    face, script, lanes = session.face, session.script, session.lanes
-    shown = [script.call(face, method, args, {}) for method, args in calls]
+    api, script, executors = session.api, session.script, session.executors
+    shown = [script.call(api, method, args, {}) for method, args in calls]
     what = f"one of {len(calls)} concurrent calls"
-    if face is Face.ASYNC:
+    if api is Api.ASYNC:
         inside = "".join(f"    {s.removeprefix('await ')},\n" for s in shown)
         script.line(f"await asyncio.gather(\n{inside})")
         coroutines = [acall(session.saver, m, copy.deepcopy(a), {}) for m, a in calls]
         with session.guard(what):
-            results: list[Any] = lanes.loop.run(_gather(coroutines), lanes.seconds)
+            results: list[Any] = executors.loop.run(_gather(coroutines), executors.seconds)
             return results
     inside = "".join(f"    lambda: {s},\n" for s in shown)
     script.line(
@@ -61,7 +61,7 @@ def _in_threads(session: Session, calls: Calls) -> list[Any]:
             worker.submit(_bound(session.saver, method, copy.deepcopy(args)))
             for worker, (method, args) in zip(workers, calls, strict=True)
         ]
-        seconds = session.lanes.seconds
+        seconds = session.executors.seconds
         return [w.wait(f, seconds) for w, f in zip(workers, futures, strict=True)]
     finally:
         for worker in workers:
@@ -69,76 +69,79 @@ def _in_threads(session: Session, calls: Calls) -> list[Any]:
 
 
 class Iteration:
-    """A `list` that is drawn from one checkpoint at a time.
+    """A `list` that is consumed one checkpoint at a time.
 
     Args:
-        session: The session; its next face decides.
-        config: The config to list with.
+        session: Session; its API decides.
+        config: Config to list with.
         **narrowing: `filter`, `before` and `limit`.
     """
 
     def __init__(self, session: Session, config: dict[str, Any] | None, **narrowing: Any) -> None:
         self._session = session
-        self._face = face = session.face
+        self._api = api = session.api
         self.name = session.script.name("it")
-        shown = session.script.bare_call(face, "list", (config,), narrowing)
+        shown = session.script.bare_call(api, "list", (config,), narrowing)
         session.script.line(f"{self.name} = {shown}")
-        method = getattr(session.saver, face.method("list"))
+        method = getattr(session.saver, api.method("list"))
+        given, named = copy.deepcopy((config, narrowing))
 
         def begin() -> Any:
-            drawn = method(config, **narrowing)
-            return iter(drawn) if face is Face.SYNC else drawn
+            items = method(given, **named)
+            return iter(items) if api is Api.SYNC else items
 
-        with session.guard(face.method("list")):
-            self._iterator = session.lanes.worker.call(begin, session.lanes.seconds)
+        with session.guard(api.method("list")):
+            self._iterator = session.executors.worker.call(begin, session.executors.seconds)
 
     def next(self, worker: Worker | None = None) -> tuple[str, Any]:
-        """Draw the next tuple.
+        """Return the next tuple.
 
         Args:
-            worker: The thread to draw it in; None stands for the one that began.
+            worker: Thread to call from; None uses the thread that started the iteration.
 
         Returns:
-            The variable that has the tuple in the program, and the tuple or None at the end.
+            Program variable of the tuple, and the tuple; None at the end.
 
         Raises:
             Violation: If the saver raises or hangs.
         """
         session, iterator = self._session, self._iterator
-        name = session.script.name("drawn")
-        lanes = session.lanes
+        name = session.script.name("item")
+        executors = session.executors
         got: Any = None
-        if self._face is Face.ASYNC:
+        if self._api is Api.ASYNC:
             session.script.line(f"{name} = await anext({self.name}, None)")
             with session.guard("anext of alist"):
-                got = lanes.loop.run(_anext(iterator), lanes.seconds)
+                got = executors.loop.run(_anext(iterator), executors.seconds)
         else:
-            drawn = f"next({self.name}, None)"
+            item = f"next({self.name}, None)"
             if worker is not None:
                 session.script.line("from concurrent.futures import ThreadPoolExecutor")
-                drawn = f"ThreadPoolExecutor(1).submit(next, {self.name}, None).result()"
+                item = f"ThreadPoolExecutor(1).submit(next, {self.name}, None).result()"
             elif session.script.on_loop:
-                drawn = f"await asyncio.to_thread(next, {self.name}, None)"
-            session.script.line(f"{name} = {drawn}")
+                item = f"await asyncio.to_thread(next, {self.name}, None)"
+            session.script.line(f"{name} = {item}")
             with session.guard("next of list"):
-                got = (worker or lanes.worker).call(lambda: next(iterator, _END), lanes.seconds)
+                got = (worker or executors.worker).call(
+                    lambda: next(iterator, _END), executors.seconds
+                )
         return name, None if got is _END else got
 
     def drop(self) -> None:
-        """Forget the iteration without drawing the rest."""
+        """Drop the iterator before its end."""
         self._session.script.line(f"del {self.name}")
-        lanes, held = self._session.lanes, [self._iterator]
+        executors, held = self._session.executors, [self._iterator]
         self._iterator = None
 
-        # Where a program would: a generator ends in the thread that lets go of it last.
+        # As in a program, a generator closes in the thread that drops its last reference.
         async def let_go() -> None:
             held.clear()
 
         with self._session.guard("dropping an iterator"):
-            if self._face is Face.ASYNC:
-                lanes.loop.run(let_go(), lanes.seconds)
+            if self._api is Api.ASYNC:
+                executors.loop.run(let_go(), executors.seconds)
             else:
-                lanes.worker.call(held.clear, lanes.seconds)
+                executors.worker.call(held.clear, executors.seconds)
 
 
 def _bound(saver: Any, method: str, args: tuple[Any, ...]) -> Callable[[], Any]:

@@ -1,14 +1,14 @@
-"""LangGraph graphs that are run on a saver and on the model, and what they did.
+"""LangGraph graphs that run on a saver and on the model, and traces of the runs.
 
-Each builder is a whole program by itself, because its source is printed when its run differs.
-Annotations are evaluated by LangGraph, so this module does not defer them.
+Each builder is self-contained, because a report prints its source. LangGraph evaluates the
+annotations, so this module does not defer them.
 """
 
 from typing import Any
 
 
 def chain() -> Any:
-    """A list that three nodes append to."""
+    """Return a graph whose three nodes append to a list."""
     import operator
     from typing import Annotated, TypedDict
 
@@ -24,7 +24,7 @@ def chain() -> Any:
 
 
 def fan_out() -> Any:
-    """Parallel tasks whose results are appended in the order of the tasks."""
+    """Return a graph whose parallel tasks append their results in task order."""
     import operator
     from typing import Annotated, TypedDict
 
@@ -46,7 +46,7 @@ def fan_out() -> Any:
 
 
 def tools() -> Any:
-    """Tools in parallel, each of which asks first."""
+    """Return a graph whose parallel tools each raise an interrupt."""
     import operator
     from typing import Annotated, TypedDict
 
@@ -71,7 +71,7 @@ def tools() -> Any:
 
 
 def nested(depth: int = 4, persistent: bool = False) -> Any:
-    """Subgraphs in subgraphs, the innermost of which asks."""
+    """Return nested subgraphs; the innermost raises an interrupt."""
     import operator
     from typing import Annotated, TypedDict
 
@@ -98,7 +98,7 @@ def nested(depth: int = 4, persistent: bool = False) -> Any:
 
 
 def failing() -> Any:
-    """Two tasks in parallel, one of which asks; then one that fails the first time."""
+    """Return a graph with an interrupt beside a finished task, then a node that fails once."""
     import operator
     from typing import Annotated, TypedDict
 
@@ -115,7 +115,7 @@ def failing() -> Any:
         return {"log": [f"work, run {runs['work']}"]}
 
     def ask(state):
-        return {"log": [f"answer: {interrupt('may I?')}"]}
+        return {"log": [f"answer: {interrupt('continue?')}"]}
 
     def bad(state):
         runs["bad"] += 1
@@ -136,7 +136,7 @@ def failing() -> Any:
 
 
 def delta(frequency: int = 3) -> Any:
-    """A DeltaChannel that parallel tasks append to."""
+    """Return a graph with a DeltaChannel that parallel tasks append to."""
     from typing import Annotated, TypedDict
 
     from langgraph.channels import DeltaChannel
@@ -159,21 +159,21 @@ def delta(frequency: int = 3) -> Any:
 
 
 def outcome(state):
-    """Return what an invocation returned, without what varies from run to run."""
-    # The ids of interrupts, and the order in which tasks come to them.
+    """Return the result of an invocation, without parts that vary between runs."""
+    # The ids of interrupts and the order of parallel tasks vary.
     waiting = sorted(i.value for i in state.get("__interrupt__", ()))
     return {**state, "__interrupt__": waiting} if waiting else state
 
 
 def moment(state):
-    """Return one step of a graph's history."""
+    """Return a snapshot of a graph's history in comparable form."""
     step = (state.metadata["source"], state.metadata["step"])
     waiting = [(task.name, [i.value for i in task.interrupts]) for task in state.tasks]
     return state.values, state.next, step, waiting
 
 
 def play(saver, builder, steps):
-    """Run a graph step by step, and return what happened and what is stored."""
+    """Run a graph step by step, and return the results and the history."""
     from langgraph.types import Command
 
     graph = builder.compile(checkpointer=saver)
@@ -211,7 +211,7 @@ def play(saver, builder, steps):
 
 
 async def aplay(saver, builder, steps):
-    """Run a graph step by step, and return what happened and what is stored."""
+    """Run a graph step by step, and return the results and the history."""
     from langgraph.types import Command
 
     graph = builder.compile(checkpointer=saver)

@@ -1,4 +1,4 @@
-"""A spec's lifespan: entered once around a whole run, and left whatever became of the run."""
+"""The lifespan of a spec: a context manager around a whole run."""
 
 from __future__ import annotations
 
@@ -6,49 +6,49 @@ import asyncio
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.limits import Worker, described
 from saver_conformance.servers import ServerMissingError
+from saver_conformance.timeouts import Worker, described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from saver_conformance.limits import Lanes
     from saver_conformance.spec import SaverSpec
+    from saver_conformance.timeouts import Executors
 
-#: Limit of entering a lifespan, and of leaving it; it may start a server.
+#: Time limit of entering a lifespan and of exiting it, in seconds; it may start a server.
 SECONDS = 120
 
 
 class LifespanError(Exception):
-    """A spec's lifespan could not be entered or left."""
+    """An error in the lifespan of a spec: it could not be entered or exited."""
 
 
 @contextmanager
-def entered(spec: SaverSpec, lanes: Lanes) -> Iterator[None]:
-    """Enter a spec's lifespan, and leave it after the block.
+def entered(spec: SaverSpec, executors: Executors) -> Iterator[None]:
+    """Enter the lifespan of a spec, and exit it after the block.
 
-    A synchronous one has a thread of its own, an asynchronous one the loop that the saver is on.
+    A sync lifespan runs in its own thread, an async lifespan on the loop of the saver.
 
     Args:
-        spec: The spec.
-        lanes: Has the loop.
+        spec: Spec with the lifespan.
+        executors: Executors; an async lifespan runs on their loop.
 
     Raises:
-        LifespanError: If entering or leaving it fails or hangs.
-        ServerMissingError: If it needs a server that is not installed.
+        LifespanError: If entering or exiting fails or hangs.
+        ServerMissingError: If the lifespan needs a server that is not installed.
     """
     worker = Worker("lifespan")
     try:
         with _blamed("entering"):
             context = worker.call(spec.lifespan, SECONDS)
-            leave = _enter(context, worker, lanes)
+            leave = _enter(context, worker, executors)
         try:
             yield
         except BaseException:
             with suppress(Exception):
                 leave()
             raise
-        with _blamed("leaving"):
+        with _blamed("exiting"):
             leave()
     finally:
         worker.stop()
@@ -64,15 +64,15 @@ def _blamed(what: str) -> Iterator[None]:
         raise LifespanError(f"{what} the spec's lifespan failed: {described(error)}") from error
 
 
-def _enter(context: Any, worker: Worker, lanes: Lanes) -> Callable[[], None]:
-    """Enter a context manager of either kind, and return what leaves it."""
+def _enter(context: Any, worker: Worker, executors: Executors) -> Callable[[], None]:
+    """Enter a sync or async context manager and return the function that exits it."""
     if isinstance(context, AbstractContextManager):
         worker.call(context.__enter__, SECONDS)
         return lambda: worker.call(lambda: context.__exit__(None, None, None), SECONDS)
     if not isinstance(context, AbstractAsyncContextManager):
-        raise TypeError(f"a lifespan must be a context manager, not {type(context).__name__}")
+        raise TypeError(f"lifespan must return a context manager, got {type(context).__name__}")
 
-    # One task enters and leaves it, as the asynchronous libraries demand.
+    # Async libraries require that one task enters and exits the context.
     async def hold(entered: asyncio.Event, leave: asyncio.Event) -> None:
         async with context:
             entered.set()
@@ -92,6 +92,6 @@ def _enter(context: Any, worker: Worker, lanes: Lanes) -> Callable[[], None]:
         leave.set()
         await task
 
-    loop = lanes.loop
+    loop = executors.loop
     task, leave = loop.run(begin(), SECONDS)
     return lambda: None if loop.abandoned else loop.run(end(), SECONDS)

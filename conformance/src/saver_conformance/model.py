@@ -1,7 +1,7 @@
-"""What a checkpoint saver means: the oracle that every clause compares with.
+"""The model: the semantics of a checkpoint saver, which every clause compares with.
 
-It restates the semantics in plain dicts and imports nothing of LangGraph, so that a fault shared by
-the published savers cannot hide in it.
+It is written in plain dicts and does not import LangGraph, so that it cannot share a fault with
+the published savers.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-#: Slots of the writes that replace an earlier one of the same task.
+#: Slots of the special writes, which replace an earlier write of the same task.
 SPECIAL_SLOTS = {"__error__": -1, "__scheduled__": -2, "__interrupt__": -3, "__resume__": -4}
 
-#: Keys of a config that say where a checkpoint is, and so are no metadata of it.
+#: Config keys that locate a checkpoint and are not part of its metadata.
 NOT_METADATA = frozenset(
     {
         "thread_id",
@@ -34,7 +34,7 @@ Triple = tuple[str, str, Any]
 
 
 class Key(NamedTuple):
-    """Where one checkpoint is."""
+    """A checkpoint key: thread, namespace and id."""
 
     thread: str
     ns: str
@@ -43,7 +43,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """One checkpoint as a reader sees it; everything in it is the reader's own copy."""
+    """A checkpoint as a reader sees it; the reader owns every value in it."""
 
     key: Key
     checkpoint: dict[str, Any]
@@ -57,8 +57,8 @@ class _Row:
     checkpoint: dict[str, Any]
     metadata: dict[str, Any]
     parent: str | None
-    #: Deleted, but still on the path of a delta channel that lives on.
-    buried: bool = False
+    #: Deleted, but kept for a delta channel of a remaining checkpoint.
+    is_tombstone: bool = False
     orphaned: bool = False
 
 
@@ -73,10 +73,10 @@ class _Write:
 
 @dataclass
 class Model:
-    """The state of a store, and the effect of each operation of the protocol on it.
+    """A model of a store: its state, and the effect of each operation on it.
 
     Attributes:
-        clone: Copies a value on its way in and out, so that no caller shares state with the model.
+        clone: Function that copies values in and out; callers share no state with the model.
     """
 
     clone: Callable[[Any], Any] = copy.deepcopy
@@ -89,12 +89,12 @@ class Model:
         """Store a checkpoint whose `channel_values` are complete.
 
         Args:
-            config: Says the thread, the namespace, and the parent as `checkpoint_id`.
-            checkpoint: The checkpoint.
-            metadata: Its metadata, before the config's is merged in.
+            config: Thread and namespace, with the parent as `checkpoint_id`.
+            checkpoint: Checkpoint to store.
+            metadata: Metadata of the checkpoint, without the entries of the config.
 
         Returns:
-            Where it was stored.
+            Key of the checkpoint.
         """
         where = config["configurable"]
         key = Key(str(where["thread_id"]), where.get("checkpoint_ns") or "", checkpoint["id"])
@@ -108,13 +108,13 @@ class Model:
     def put_writes(
         self, config: Config, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Store a task's writes: the first one into a slot stays, the last special one does.
+        """Store the writes of a task. A regular write keeps its slot; a special write replaces it.
 
         Args:
-            config: Says which checkpoint they belong to.
+            config: Config of the checkpoint.
             writes: Pairs of channel and value.
-            task_id: The task that made them.
-            task_path: Where in the graph that task is.
+            task_id: Task id.
+            task_path: Task path.
         """
         slots = self._writes.setdefault(_key(config), {})
         for position, (channel, value) in enumerate(writes):
@@ -123,19 +123,21 @@ class Model:
                 slots[task_id, slot] = _Write(task_path, task_id, slot, channel, self.clone(value))
 
     def get(self, config: Config) -> Entry | None:
-        """Return one checkpoint, or the latest of its namespace if the config names none.
+        """Return one checkpoint, or the latest of the namespace if the config has no id.
 
         Args:
-            config: Says the thread, and perhaps the namespace and the checkpoint.
+            config: Thread, with an optional namespace and checkpoint id.
 
         Returns:
-            The checkpoint, or None if there is no such checkpoint.
+            Checkpoint, or None if it does not exist.
         """
         where = config["configurable"]
         thread, ns = str(where["thread_id"]), where.get("checkpoint_ns") or ""
         wanted = where.get("checkpoint_id") or max(self.ids(thread, ns), default="")
         row = self._rows.get(Key(thread, ns, wanted))
-        return None if row is None or row.buried else self._entry(Key(thread, ns, wanted), row)
+        return (
+            None if row is None or row.is_tombstone else self._entry(Key(thread, ns, wanted), row)
+        )
 
     def matching(
         self,
@@ -145,23 +147,23 @@ class Model:
         before: Config | None = None,
         limit: int | None = None,
     ) -> list[Entry]:
-        """Return the checkpoints that match, newest first by id.
+        """Return the matching checkpoints in descending order of id.
 
         Args:
-            config: The thread, and perhaps the namespace and the id; None means every thread.
-            filter: Metadata that a checkpoint has to have.
-            before: Only checkpoints whose id is smaller than this one's.
-            limit: At most so many.
+            config: Thread, with an optional namespace and id; None matches every thread.
+            filter: Metadata entries that a checkpoint must have.
+            before: Config of a checkpoint; only smaller ids match.
+            limit: Maximum number of checkpoints; None means no limit.
 
         Returns:
-            The matching checkpoints.
+            Matching checkpoints.
         """
         where = config["configurable"] if config else {}
         bound = before["configurable"].get("checkpoint_id") if before else None
         found: list[Entry] = []
         for key, row in sorted(self._rows.items(), key=lambda item: item[0].id, reverse=True):
             if (
-                row.buried
+                row.is_tombstone
                 or ("thread_id" in where and key.thread != str(where["thread_id"]))
                 or (where.get("checkpoint_ns") is not None and key.ns != where["checkpoint_ns"])
                 or (where.get("checkpoint_id") and key.id != where["checkpoint_id"])
@@ -173,56 +175,58 @@ class Model:
         return found if limit is None else found[: max(limit, 0)]
 
     def ids(self, thread: str, ns: str) -> list[str]:
-        """Return the ids of the checkpoints in one namespace, in no order.
+        """Return the ids of the checkpoints in one namespace, in any order.
 
         Args:
-            thread: The thread.
-            ns: The namespace.
+            thread: Thread id.
+            ns: Namespace.
 
         Returns:
-            Their ids.
+            Checkpoint ids.
         """
-        return [k.id for k, row in self._rows.items() if k[:2] == (thread, ns) and not row.buried]
+        return [
+            k.id for k, row in self._rows.items() if k[:2] == (thread, ns) and not row.is_tombstone
+        ]
 
     def stored(self) -> Iterator[Key]:
-        """Yield where every checkpoint is, in no order."""
-        return (key for key, row in self._rows.items() if not row.buried)
+        """Yield the key of every checkpoint, in any order."""
+        return (key for key, row in self._rows.items() if not row.is_tombstone)
 
     def holds(self, thread: str) -> bool:
-        """Return whether anything of a thread is stored.
+        """Return True if the thread has checkpoints or writes without a checkpoint.
 
         Args:
-            thread: The thread.
+            thread: Thread id.
 
         Returns:
-            False if it has neither checkpoints nor writes that wait for theirs.
+            True if the model stores anything of the thread.
         """
         return any(key.thread == thread for key in (*self._rows, *self._writes))
 
     def delete_thread(self, thread: str) -> None:
-        """Forget a thread.
+        """Delete a thread; an unknown thread has no effect.
 
         Args:
-            thread: Its id; an unknown one is no error.
+            thread: Thread id.
         """
         self._rows = {k: row for k, row in self._rows.items() if k.thread != str(thread)}
         self._writes = {k: slots for k, slots in self._writes.items() if k.thread != str(thread)}
 
     def delete_for_runs(self, run_ids: Iterable[str]) -> None:
-        """Forget the checkpoints of some runs, in every thread.
+        """Delete the checkpoints of some runs in every thread.
 
         Args:
-            run_ids: The runs; unknown ones are no error.
+            run_ids: Run ids; an unknown run has no effect.
         """
         wanted = set(run_ids)
         self._drop([k for k in self.stored() if self._rows[k].metadata.get("run_id") in wanted])
 
     def copy_thread(self, source: str, target: str) -> None:
-        """Copy a thread with everything it owns.
+        """Copy all checkpoints and writes of a thread.
 
         Args:
-            source: The thread to copy; an unknown one copies nothing.
-            target: The thread that gets the copies.
+            source: Thread to copy from; an unknown thread has no effect.
+            target: Thread to copy to.
         """
         for key, row in list(self._rows.items()):
             if key.thread == str(source):
@@ -232,20 +236,20 @@ class Model:
                 self._writes[key._replace(thread=str(target))] = dict(slots)
 
     def prune(self, threads: Iterable[str], *, strategy: str = "keep_latest") -> None:
-        """Keep the latest checkpoint of each namespace, or nothing.
+        """Keep the latest checkpoint of each namespace, or delete the threads.
 
         Args:
-            threads: The threads to prune; unknown ones are no error.
+            threads: Threads to prune; an unknown thread has no effect.
             strategy: `keep_latest` or `delete`.
 
         Raises:
-            TypeError: If `threads` is one string.
+            TypeError: If `threads` is a string.
             ValueError: If the strategy is unknown.
         """
         if isinstance(threads, str):
-            raise TypeError("threads must be a sequence of thread ids, not a str")
+            raise TypeError(f"threads must be a sequence of thread ids, got {threads!r}")
         if strategy not in ("keep_latest", "delete"):
-            raise ValueError(f"unknown strategy {strategy!r}")
+            raise ValueError(f"strategy must be 'keep_latest' or 'delete', got {strategy!r}")
         for thread in threads:
             if strategy == "delete":
                 self.delete_thread(str(thread))
@@ -253,14 +257,14 @@ class Model:
                 self._keep_latest(str(thread))
 
     def history(self, config: Config, channels: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Return what each channel was given on the path to a checkpoint.
+        """Return the writes and the seed of each channel on the path to a checkpoint.
 
         Args:
-            config: Says which checkpoint, itself excluded.
-            channels: The channels to look for.
+            config: Config of the checkpoint; its own writes are excluded.
+            channels: Channels to return.
 
         Returns:
-            For each channel its `writes`, oldest first, and its `seed` if the path has one.
+            For each channel `writes`, oldest first, and `seed` if an ancestor has a value.
         """
         target = self.get(config)
         chain = [] if target is None else self._ancestors(target.key)
@@ -311,7 +315,7 @@ class Model:
             key = Key(thread, ns, head)
             parents: dict[str, str] = self._rows[key].metadata.get("parents") or {}
             root = parents.get("", "")
-            # The namespace of one call of a subgraph ends in its task's id, after a colon.
+            # The namespace of a subgraph call ends with a colon and the task id.
             finished_call = (
                 ":" in ns and root != heads.get("") and Key(thread, "", root) in self._rows
             )
@@ -321,20 +325,20 @@ class Model:
         self._drop(dropped)
 
     def _drop(self, keys: Iterable[Key]) -> None:
-        gone = set(keys)
-        for key in gone:
-            self._rows[key].buried = True
+        deleted = set(keys)
+        for key in deleted:
+            self._rows[key].is_tombstone = True
         for key in self.stored():
             row = self._rows[key]
-            if row.parent is not None and key._replace(id=row.parent) in gone:
+            if row.parent is not None and key._replace(id=row.parent) in deleted:
                 row.orphaned = True
         needed = {at for key in self.stored() for at in self._delta_path(key)}
-        for key in [k for k, row in self._rows.items() if row.buried and k not in needed]:
+        for key in [k for k, row in self._rows.items() if row.is_tombstone and k not in needed]:
             del self._rows[key]
             self._writes.pop(key, None)
 
     def _delta_path(self, key: Key) -> Iterator[Key]:
-        """Yield the ancestors that the delta channels of a checkpoint are rebuilt from."""
+        """Yield the ancestors that the delta channels of a checkpoint need."""
         row = self._rows[key]
         unseeded = set(row.metadata.get("counters_since_delta_snapshot") or {})
         unseeded -= row.checkpoint["channel_values"].keys()
@@ -346,14 +350,14 @@ class Model:
 
 
 def merged_metadata(config: Config, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a checkpoint's metadata together with what its config says about the run.
+    """Return the metadata of a checkpoint, with the scalars of its config.
 
     Args:
-        config: The config that `put` was given.
-        metadata: The metadata that `put` was given, which has precedence.
+        config: Config that `put` received.
+        metadata: Metadata that `put` received; it takes precedence.
 
     Returns:
-        The metadata to store.
+        Metadata to store.
     """
     merged = {k: _without_nul(v) for k, v in metadata.items()}
     for extra in (config.get("metadata"), config.get("configurable")):

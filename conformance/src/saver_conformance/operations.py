@@ -1,4 +1,4 @@
-"""One example: a saver and the model, given the same operations."""
+"""The operations of one example, applied to a saver and to the model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.capability import Face
+from saver_conformance.capability import Api
 from saver_conformance.model import Model
 from saver_conformance.recorder import Recorder
 from saver_conformance.source import Name, resolve
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 TS = "2026-01-01T00:00:00+00:00"
 
-#: A channel that is in `new_versions` and has no value, as a `DeltaChannel` is stored.
+#: Marks a channel that is in `new_versions` without a value, as a `DeltaChannel` is stored.
 ABSENT = object()
 
 
 def checkpoint_id(number: int) -> str:
-    """Return the id of the nth checkpoint, shaped like the ones that LangGraph makes.
+    """Return the nth checkpoint id, in LangGraph's format.
 
     Args:
-        number: Its place in the order of ids, from 0 on.
+        number: Position in the order of ids, from 0.
 
     Returns:
-        The id.
+        Checkpoint id.
     """
     return f"1f0{number:05x}-0000-6000-8000-000000000000"
 
 
 @dataclass(frozen=True)
 class Ref:
-    """A checkpoint that was put, or might be."""
+    """A reference to a checkpoint, stored or not."""
 
     thread: str
     id: str
@@ -42,7 +42,7 @@ class Ref:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The config that names it."""
+        """The config of the checkpoint."""
         return at(self.thread, self.ns, self.id)
 
 
@@ -50,13 +50,13 @@ def at(thread: Any, ns: str | None = "", id: str | None = None, **more: Any) -> 
     """Return a config.
 
     Args:
-        thread: The thread.
-        ns: The namespace; None leaves the key out.
-        id: The checkpoint; None leaves the key out.
-        **more: Further keys of `configurable`.
+        thread: Thread id.
+        ns: Namespace; None omits the key.
+        id: Checkpoint id; None omits the key.
+        **more: Other keys of `configurable`.
 
     Returns:
-        The config.
+        Config.
     """
     where: dict[str, Any] = {"thread_id": thread}
     if ns is not None:
@@ -72,16 +72,16 @@ def make_checkpoint(
     versions: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """Return a checkpoint.
+    """Return a checkpoint with every field that LangGraph sets.
 
     Args:
-        id: Its id.
-        values: Values by channel.
-        versions: Versions by channel.
+        id: Checkpoint id.
+        values: Channel values.
+        versions: Channel versions.
         **more: Other fields.
 
     Returns:
-        The checkpoint, with every field that LangGraph gives one.
+        Checkpoint.
     """
     return {
         "v": 4,
@@ -96,36 +96,36 @@ def make_checkpoint(
 
 
 class Operations(Recorder):
-    """Every operation goes to the saver and to the model."""
+    """A recorder that applies every operation to the saver and to the model."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.model = Model()
         self._versions: dict[Ref, dict[str, Name]] = {}
         self._values: dict[Ref, dict[str, Any]] = {}
-        #: Every thread and namespace that was ever used.
+        #: Threads and namespaces that were used.
         self._places: set[tuple[str, str]] = set()
 
     def version_after(self, latest: Name | None) -> Name:
-        """Ask the saver for the version that follows another.
+        """Return the version after another, from the saver.
 
         Args:
-            latest: The version before, or None for the first.
+            latest: Version before, or None for the first.
 
         Returns:
-            The next version.
+            Next version.
 
         Raises:
             Violation: If the saver raises or hangs.
         """
         name = self.script.name("v")
-        return Name(name, self.call("get_next_version", latest, None, bind=name, face=Face.SYNC))
+        return Name(name, self.call("get_next_version", latest, None, bind=name, api=Api.SYNC))
 
     def put(self, ref: Ref, **options: Any) -> Ref:
-        """Put a checkpoint, as the runtime does: with every channel's value, and what changed.
+        """Put a checkpoint as the runtime does: all channel values, and the changed versions.
 
         Args:
-            ref: Where it goes.
+            ref: Checkpoint to put.
             **options: See `try_put`.
 
         Returns:
@@ -149,23 +149,23 @@ class Operations(Recorder):
         fields: Mapping[str, Any] | None = None,
         config: Mapping[str, Any] | None = None,
         newer_than: Ref | None = None,
-        refusal: tuple[type[Exception], ...] = (),
+        expected_errors: tuple[type[Exception], ...] = (),
     ) -> Ref | None:
-        """Put a checkpoint that the saver may refuse.
+        """Put a checkpoint that the saver may reject.
 
         Args:
-            ref: Where it goes.
-            parent: The checkpoint that it follows, whose channels it inherits.
-            changes: New values by channel; `ABSENT` changes the version and stores no value.
-            metadata: Its metadata; None stands for that of an ordinary step.
+            ref: Checkpoint to put.
+            parent: Parent checkpoint, whose channels are inherited.
+            changes: New channel values; `ABSENT` sets a new version and stores no value.
+            metadata: Metadata; None uses the metadata of an ordinary step.
             versions: Versions of the changed channels; None asks the saver for one.
             fields: Other fields of the checkpoint.
-            config: Replaces the config altogether.
-            newer_than: The checkpoint whose versions the new ones follow; None stands for `parent`.
-            refusal: Exceptions by which the saver may refuse.
+            config: Config that replaces the default one.
+            newer_than: Checkpoint whose versions come before the new ones; None uses `parent`.
+            expected_errors: Exceptions that count as a rejection.
 
         Returns:
-            `ref`, or None if the saver refused.
+            `ref`, or None if the saver rejected it.
 
         Raises:
             Violation: If the saver raises or hangs.
@@ -185,11 +185,13 @@ class Operations(Recorder):
                 values[channel] = value
         checkpoint = make_checkpoint(ref.id, values, known) | dict(fields or {})
         where = dict(config or at(ref.thread, ref.ns, parent.id if parent else None))
-        told = dict(metadata) if metadata is not None else {"source": "loop", "step": 0}
-        refused = self.call("put", where, checkpoint, told, new, refusal=refusal)
-        if isinstance(refused, Exception):
+        stored_metadata = dict(metadata) if metadata is not None else {"source": "loop", "step": 0}
+        result = self.call(
+            "put", where, checkpoint, stored_metadata, new, expected_errors=expected_errors
+        )
+        if isinstance(result, Exception):
             return None
-        self.model.put(where, resolve(checkpoint), told)
+        self.model.put(where, resolve(checkpoint), stored_metadata)
         self._versions[ref], self._values[ref] = known, copy.deepcopy(values)
         self._places.add((ref.thread, ref.ns))
         return ref
@@ -204,10 +206,10 @@ class Operations(Recorder):
         """Put the writes of a task.
 
         Args:
-            ref: The checkpoint that they belong to.
+            ref: Checkpoint of the writes.
             writes: Pairs of channel and value.
-            task_id: The task.
-            task_path: Its path; None leaves the argument out.
+            task_id: Task id.
+            task_path: Task path; None omits the argument.
 
         Raises:
             Violation: If the saver raises or hangs.
@@ -220,7 +222,7 @@ class Operations(Recorder):
         """Delete a thread.
 
         Args:
-            thread: Its id.
+            thread: Thread id.
 
         Raises:
             Violation: If the saver raises or hangs.
@@ -229,10 +231,10 @@ class Operations(Recorder):
         self.call("delete_thread", thread)
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Delete runs.
+        """Delete the checkpoints of some runs.
 
         Args:
-            run_ids: Their ids.
+            run_ids: Run ids.
 
         Raises:
             Violation: If the saver raises or hangs.
@@ -244,8 +246,8 @@ class Operations(Recorder):
         """Copy a thread.
 
         Args:
-            source: The thread to copy.
-            target: The thread that gets the copies.
+            source: Thread to copy from.
+            target: Thread to copy to.
 
         Raises:
             Violation: If the saver raises or hangs.
@@ -253,16 +255,16 @@ class Operations(Recorder):
         self.model.copy_thread(source, target)
         self.call("copy_thread", source, target)
         for ref in [r for r in self._versions if r.thread == source]:
-            twin = Ref(target, ref.id, ref.ns)
+            copied = Ref(target, ref.id, ref.ns)
             self._places.add((target, ref.ns))
-            self._versions[twin], self._values[twin] = self._versions[ref], self._values[ref]
+            self._versions[copied], self._values[copied] = self._versions[ref], self._values[ref]
 
     def prune(self, threads: Sequence[str], strategy: str | None = None) -> None:
         """Prune threads.
 
         Args:
-            threads: Their ids.
-            strategy: The strategy; None leaves the argument out.
+            threads: Thread ids.
+            strategy: Strategy; None omits the argument.
 
         Raises:
             Violation: If the saver raises or hangs.
@@ -272,14 +274,14 @@ class Operations(Recorder):
         self.call("prune", threads, **chosen)
 
     def versions(self, count: int, after: Ref | None = None) -> list[Name]:
-        """Ask the saver for versions that follow one another, as those of one channel do.
+        """Return consecutive versions of one channel, from the saver.
 
         Args:
-            count: How many.
-            after: The checkpoint whose versions they follow; None begins anew.
+            count: Number of versions.
+            after: Checkpoint whose versions come before; None starts with the first version.
 
         Returns:
-            The versions.
+            Versions in ascending order.
 
         Raises:
             Violation: If the saver raises or hangs.
@@ -295,10 +297,10 @@ class Operations(Recorder):
         """Return the channel versions of a checkpoint that was put.
 
         Args:
-            ref: The checkpoint.
+            ref: Checkpoint that was put.
 
         Returns:
-            Its versions by channel.
+            Versions by channel.
         """
         return dict(self._versions[ref])
 

@@ -1,4 +1,4 @@
-"""How hard a run looks."""
+"""Profiles: the effort of a run."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from saver_conformance.clause import Load
 
 @dataclass(frozen=True)
 class Profile:
-    """The effort of a run.
+    """A profile: the effort of a run.
 
     Attributes:
-        name: What the command line calls it.
-        light: Examples of a clause that only makes calls.
+        name: Name on the command line.
+        light: Examples of a clause that only calls the saver.
         heavy: Examples of a clause that starts processes or runs graphs.
-        machine: Runs of a state machine.
-        steps: Operations in each of them.
-        call_seconds: Limit of one call.
-        example_seconds: After this, an example is broken off before its next call.
-        clause_seconds: After this, a clause makes no further examples.
-        shrink_seconds: After this, a failing clause makes no smaller ones.
+        machine: Runs of a state machine clause.
+        steps: Operations in one run of a state machine.
+        call_seconds: Time limit of one call, in seconds.
+        example_seconds: Time after which an example stops before its next call, in seconds.
+        clause_seconds: Time after which a clause starts no more examples, in seconds.
+        shrink_seconds: Time for finding a smaller failing example, in seconds.
     """
 
     name: str
@@ -35,16 +35,27 @@ class Profile:
     shrink_seconds: float
 
     def examples(self, load: Load) -> int:
-        """Return how many examples a clause gets on each face.
+        """Return the number of examples for each API.
 
         Args:
-            load: What one of them costs.
+            load: Cost class of one example.
 
         Returns:
-            Their number, at most.
+            Maximum number of examples.
         """
         counts = {Load.LIGHT: self.light, Load.HEAVY: self.heavy, Load.MACHINE: self.machine}
         return counts.get(load, 1)
+
+    def minimum(self, load: Load) -> int:
+        """Return the number of examples for each API below which a pass is thin.
+
+        Args:
+            load: Cost class of one example.
+
+        Returns:
+            Half of the maximum number, rounded up.
+        """
+        return (self.examples(load) + 1) // 2
 
 
 QUICK: Final = Profile("quick", 8, 1, 10, 15, 5, 30, 10, 6)

@@ -1,4 +1,4 @@
-"""Calls of a saver that are limited in time, written down, and blamed when they fail."""
+"""Calls of a saver: with a time limit, recorded, and reported when they fail."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from saver_conformance.capability import Capability, Face
-from saver_conformance.compare import same
-from saver_conformance.limits import CallTimeoutError, ExitedError, Lanes, described
+from saver_conformance.capability import Api, Capability
+from saver_conformance.equality import same
 from saver_conformance.source import Name, resolve
-from saver_conformance.violation import SlowError, UnplayableError, Violation
+from saver_conformance.timeouts import CallTimeoutError, Executors, ExitedError, described
+from saver_conformance.violation import FailureKind, SlowError, UnplayableError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from saver_conformance.opening import OpenSaver
+    from saver_conformance.lifecycle import OpenSaver
     from saver_conformance.script import Script
     from saver_conformance.spec import SaverSpec
 
 
 class Recorder:
-    """A saver whose every call is recorded.
+    """A saver whose calls are recorded.
 
     Args:
-        opener: Opens the store; a second call opens the same one again.
-        lanes: Where calls run, and how long each may take.
-        face: Chooses the face of the next call.
-        script: Records the calls.
-        path: The folder of the store.
-        spec: The saver's declaration.
+        opener: Function that opens the store; further calls reopen the same store.
+        executors: Executors of the calls, with the time limit of a call.
+        api: Function that returns the API of the next call.
+        script: Recorder of the calls.
+        path: Folder of the store.
+        spec: Declaration of the saver.
     """
 
     def __init__(
         self,
         opener: Callable[..., OpenSaver],
-        lanes: Lanes,
-        face: Callable[[], Face],
+        executors: Executors,
+        api: Callable[[], Api],
         script: Script,
         path: Path,
         spec: SaverSpec,
@@ -47,167 +47,168 @@ class Recorder:
         self.spec = spec
         self._opener = opener
         self._opened = opener()
-        self.lanes = lanes
-        self.choose_face = face
+        self.executors = executors
+        self.choose_api = api
         self.script = script
         self.path = path
-        self.faces: tuple[Face, ...] = ()
+        self.apis: tuple[Api, ...] = ()
         self.claimed: frozenset[Capability] = frozenset()
-        #: Clauses that the saver is known to break, so that one fault is not told twice.
+        #: Ids of broken clauses, so that one fault is reported once.
         self.broken: frozenset[str] = frozenset()
         self.on_violation: Callable[[Violation], None] | None = None
-        #: When the example is broken off, on the monotonic clock.
+        #: End of the time for this example, on the monotonic clock.
         self.deadline = math.inf
-        #: Whether it was.
+        #: True after the example ran out of time.
         self.slow = False
 
     @property
     def saver(self) -> Any:
-        """The saver itself."""
+        """The saver under test."""
         return self._opened.saver
 
     @property
-    def face(self) -> Face:
-        """The face of the next call."""
-        return self.choose_face()
+    def api(self) -> Api:
+        """The API of the next call."""
+        return self.choose_api()
 
     def call(
         self,
         method: str,
         *args: Any,
         bind: str | None = None,
-        face: Face | None = None,
-        refusal: tuple[type[Exception], ...] = (),
+        api: Api | None = None,
+        expected_errors: tuple[type[Exception], ...] = (),
         share: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """Call a method of the saver and write the call down.
+        """Call a method of the saver and record the call.
 
         Args:
-            method: Its synchronous name.
+            method: Sync name of the method.
             *args: Positional arguments.
-            bind: A variable that gets the result in the program, or the refusal.
-            face: The face to call; None lets the session choose.
-            refusal: Exceptions that are an answer; one is returned instead of raised.
-            share: Pass the very objects of `args`, not copies of them.
+            bind: Program variable for the result or the expected exception.
+            api: API to call; None lets the session choose.
+            expected_errors: Expected exceptions; an expected exception is returned, not raised.
+            share: True to pass the arguments themselves instead of copies.
             **kwargs: Keyword arguments.
 
         Returns:
-            What the saver returned; for `list`, all of it.
+            Result of the saver; a list of the items for `list`.
 
         Raises:
-            SlowError: If the example has taken too long by now.
-            Violation: If the saver raises or does not return in time.
+            SlowError: If the example is out of time.
+            Violation: If the saver raises or hangs.
         """
         if time.monotonic() > self.deadline:
             self.slow = True
             raise SlowError
-        face = face or self.face
-        expression = self.script.call(face, method, args, kwargs)
+        api = api or self.api
+        expression = self.script.call(api, method, args, kwargs)
         line = f"{bind} = {expression}" if bind else expression
-        if refusal:
-            refused = f"{bind} = error" if bind else "print(error)"
-            line = f"try:\n    {line}\nexcept Exception as error:\n    {refused}"
+        if expected_errors:
+            shown = f"{bind} = error" if bind else "print(error)"
+            line = f"try:\n    {line}\nexcept Exception as error:\n    {shown}"
         self.script.line(line)
-        resolved = resolve(args)
-        with self.guard(face.method(method)):
+        resolved = resolve((args, kwargs))
+        with self.guard(api.method(method)):
             try:
-                given = resolved if share else copy.deepcopy(resolved)
-                return self.invoke(face, method, given, kwargs)
+                # The saver gets copies: the model must see the arguments before any mutation.
+                given, named = resolved if share else copy.deepcopy(resolved)
+                return self.invoke(api, method, given, named)
             except (CallTimeoutError, ExitedError):
                 raise
-            except refusal as error:
+            except expected_errors as error:
                 return error
 
     def invoke(
         self,
-        face: Face,
+        api: Api,
         method: str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         saver: Any = None,
     ) -> Any:
-        """Call a method of the saver and write nothing down.
+        """Call a method of the saver without recording the call.
 
         Args:
-            face: The face to call.
-            method: Its synchronous name.
+            api: API to call.
+            method: Sync name of the method.
             args: Positional arguments.
             kwargs: Keyword arguments.
-            saver: Another saver, such as a clone; None stands for the session's.
+            saver: Saver to call, for example a clone; None calls the session's saver.
 
         Returns:
-            What the saver returned; for `list`, all of it.
+            Result of the saver; a list of the items for `list`.
 
         Raises:
-            CallTimeoutError: If it does not return in time.
-            Exception: Whatever the saver raises.
+            CallTimeoutError: If the call does not return in time.
+            Exception: If the saver raises.
         """
         saver = self.saver if saver is None else saver
-        seconds = self.lanes.seconds
-        if face is Face.SYNC:
+        seconds = self.executors.seconds
+        if api is Api.SYNC:
             function = getattr(saver, method)
             if method == "list":
-                return self.lanes.worker.call(lambda: [*function(*args, **kwargs)], seconds)
-            return self.lanes.worker.call(lambda: function(*args, **kwargs), seconds)
-        return self.lanes.loop.run(acall(saver, method, args, kwargs), seconds)
+                return self.executors.worker.call(lambda: [*function(*args, **kwargs)], seconds)
+            return self.executors.worker.call(lambda: function(*args, **kwargs), seconds)
+        return self.executors.loop.run(acall(saver, method, args, kwargs), seconds)
 
     @contextmanager
     def guard(self, what: str) -> Iterator[None]:
-        """Turn whatever a saver raises into a violation.
+        """Turn any exception of the block into a violation.
 
         Args:
-            what: The call, as a message names it.
+            what: Name of the call in messages.
 
         Raises:
-            Violation: If the block raises anything.
+            Violation: If the block raises.
         """
         try:
             yield
         except (Violation, UnplayableError):
             raise
         except CallTimeoutError as error:
-            self.fail(f"{what} hung: {error}", hung=True)
+            self.fail(f"{what} hung: {error}", FailureKind.HUNG)
         except Exception as error:  # noqa: BLE001
             text = described(error).split("\n")[0][:300]
-            self.fail(f"{what} raised {text}")
+            self.fail(f"{what} raised {text}", FailureKind.RAISED)
 
     @contextmanager
     def limit(self, seconds: float) -> Iterator[None]:
-        """Give the calls of a block less time than the profile does.
+        """Lower the time limit of the calls in a block.
 
         Args:
-            seconds: The limit of one call.
+            seconds: Time limit of one call, in seconds.
         """
-        usual, self.lanes.seconds = self.lanes.seconds, seconds
+        usual, self.executors.seconds = self.executors.seconds, seconds
         try:
             yield
         finally:
-            self.lanes.seconds = usual
+            self.executors.seconds = usual
 
-    def fail(self, message: str, *, hung: bool = False) -> NoReturn:
-        """End the example: the saver broke the clause.
+    def fail(self, message: str, kind: FailureKind = FailureKind.WRONG) -> NoReturn:
+        """Fail the example: the saver broke the clause.
 
         Args:
-            message: What was expected and what came instead.
-            hung: Whether the saver did not answer.
+            message: Expected and actual behavior.
+            kind: Kind of the failure.
 
         Raises:
             Violation: Always.
         """
         comment = "\n".join(f"# {line}" for line in message.splitlines())
         self.script.line(comment)
-        violation = Violation(message, self.script.program(), self.script.size, hung=hung)
+        violation = Violation(message, self.script.program(), self.script.size, kind=kind)
         if self.on_violation is not None:
             self.on_violation(violation)
         raise violation
 
-    def refute(self, condition: str, message: str) -> NoReturn:
-        """End the example: what the program asserts does not hold.
+    def fail_assertion(self, condition: str, message: str) -> NoReturn:
+        """Fail the example: an assertion of the program does not hold.
 
         Args:
-            condition: What holds for a saver that keeps the clause, as the program writes it.
-            message: What was expected and what came instead.
+            condition: Program expression that is true for a correct saver.
+            message: Expected and actual behavior.
 
         Raises:
             Violation: Always.
@@ -216,13 +217,13 @@ class Recorder:
         self.fail(message)
 
     def expect(self, expression: str, actual: Any, expected: Any, why: str = "") -> None:
-        """Demand that two values are the `same`.
+        """Check that two values are the `same`.
 
         Args:
-            expression: What yields the actual value in the program.
-            actual: The actual value.
-            expected: What it has to be.
-            why: What to say besides.
+            expression: Program expression of the actual value.
+            actual: Actual value.
+            expected: Expected value.
+            why: Prefix of the message.
 
         Raises:
             Violation: If they differ.
@@ -231,20 +232,20 @@ class Recorder:
             self.differ(expression, actual, expected, why)
 
     def differ(self, expression: str, actual: Any, expected: Any, why: str = "") -> NoReturn:
-        """End the example: a value is not what it has to be.
+        """Fail the example: a value differs from the expected one.
 
         Args:
-            expression: What yields the actual value in the program.
-            actual: The actual value.
-            expected: What it has to be.
-            why: What to say besides.
+            expression: Program expression of the actual value.
+            actual: Actual value.
+            expected: Expected value.
+            why: Prefix of the message.
 
         Raises:
             Violation: Always.
         """
         try:
             loose = bool(actual == expected)
-        # The value is the saver's; comparing it can fail in any way.
+        # Comparing a value of the saver may raise anything.
         except Exception:  # noqa: BLE001
             loose = True
         if isinstance(expected, bool):
@@ -253,17 +254,17 @@ class Recorder:
             self.script.line(f"assert repr({expression}) == {repr(expected)!r}, {expression}")
         else:
             self.script.line(f"assert {expression} == {self.script.value(expected)}, {expression}")
-        message = f"{expression} is {shorten(actual)}, not {shorten(expected)}"
+        message = f"{expression} is {shorten(actual)}, expected {shorten(expected)}"
         self.fail(f"{why}: {message}" if why else message)
 
     def reopen(self, serde: Name | None = None) -> None:
-        """Close the saver and open its store again.
+        """Close the saver and reopen its store.
 
         Args:
-            serde: A serializer to open it with.
+            serde: Serializer for the reopened store; None uses the default.
 
         Raises:
-            Violation: If either fails or hangs.
+            Violation: If closing or opening fails or hangs.
         """
         self.close()
         self.open_again(serde)
@@ -272,16 +273,16 @@ class Recorder:
         """Close the saver.
 
         Raises:
-            Violation: If it raises or hangs.
+            Violation: If closing raises or hangs.
         """
         with self.guard("close"):
             self._opened.close()
 
     def open_again(self, serde: Name | None = None) -> None:
-        """Open the store, after it was closed.
+        """Reopen the closed store.
 
         Args:
-            serde: A serializer to open it with.
+            serde: Serializer for the reopened store; None uses the default.
 
         Raises:
             Violation: If opening fails or hangs.
@@ -292,28 +293,28 @@ class Recorder:
 
 
 async def acall(saver: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call an asynchronous method, drawing a `list` to its end.
+    """Call an async method and return its result; a `list` is consumed.
 
     Args:
-        saver: The saver.
-        method: The synchronous name of the method.
+        saver: Saver to call.
+        method: Sync name of the method.
         args: Positional arguments.
         kwargs: Keyword arguments.
 
     Returns:
         Its result.
     """
-    function = getattr(saver, Face.ASYNC.method(method))
+    function = getattr(saver, Api.ASYNC.method(method))
     if method == "list":
         return [item async for item in function(*args, **kwargs)]
     return await function(*args, **kwargs)
 
 
 def shorten(value: Any) -> str:
-    """Return a value's repr, cut in the middle of a sentence if it is long.
+    """Return the repr of a value, shortened if it is long.
 
     Args:
-        value: Any value.
+        value: Value to represent.
 
     Returns:
         At most about 160 characters.

@@ -1,7 +1,7 @@
-"""The model as a saver: what the suite says a saver should be, and what its mutants break.
+"""The reference saver: the model behind the saver protocol, and the base of the mutants.
 
-It keeps a journal of operations in a file, which is replayed by whoever opens the store: slow, and
-short enough to be read.
+It appends every operation to a journal file, and replays the journal when it opens the store. It
+is slow and short, so that it can be verified by reading.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _LENGTH = 8
 
 
 class ReferenceSaver(BaseCheckpointSaver[int]):
-    """A saver that does what the model does.
+    """A saver that behaves like the model.
 
     Args:
-        folder: Where its journal is kept; None keeps everything in memory.
-        serde: Serializer of values; None uses LangGraph's.
+        folder: Folder of the journal; None keeps everything in memory.
+        serde: Serializer of values; None uses LangGraph's serializer.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class ReferenceSaver(BaseCheckpointSaver[int]):
 
     @contextmanager
     def current(self, *, exclusive: bool = False) -> Iterator[Model]:
-        """Yield the model, with everything in it that any process has written.
+        """Yield the model, updated with the writes of every process.
 
         Args:
-            exclusive: Whether to keep other processes from writing meanwhile.
+            exclusive: True to lock out the other processes.
         """
         with self.lock:
             if self.journal is None:
@@ -77,7 +77,7 @@ class ReferenceSaver(BaseCheckpointSaver[int]):
                 fcntl.flock(self.journal, fcntl.LOCK_UN)
 
     def catch_up(self) -> None:
-        """Replay what was appended to the journal since the last time."""
+        """Replay the part of the journal that is new."""
         journal = self.journal
         if journal is None:
             return
@@ -93,18 +93,18 @@ class ReferenceSaver(BaseCheckpointSaver[int]):
             data = data[end:]
 
     def write(self, operation: str, *args: Any, **kwargs: Any) -> None:
-        """Apply an operation to the model, and append it to the journal.
+        """Apply an operation to the model and append it to the journal.
 
         Args:
-            operation: The model's method.
-            *args: Its arguments.
-            **kwargs: Its keyword arguments.
+            operation: Method of the model.
+            *args: Positional arguments.
+            **kwargs: Keyword arguments.
         """
         with self.current(exclusive=True) as model:
             getattr(model, operation)(*args, **kwargs)
             if self.journal is not None:
                 record = pickle.dumps((operation, args, kwargs))
-                # What a process left half written when it was killed is written over.
+                # Overwrite a partial record of a process that was killed while writing.
                 self.journal.truncate(self.replayed)
                 self.journal.write(len(record).to_bytes(_LENGTH, "big") + record)
                 self.journal.flush()
@@ -114,18 +114,18 @@ class ReferenceSaver(BaseCheckpointSaver[int]):
     # -- values ------------------------------------------------------------------------------
 
     def encode(self, value: Any, channel: str = "metadata") -> tuple[str, bytes]:
-        """Serialise a value, naming its channel if that fails."""
+        """Serialize a value; an error names the channel."""
         try:
             return self.serde.dumps_typed(value)
         except Exception as error:
-            raise TypeError(f"{channel} cannot be serialised: {error}") from error
+            raise TypeError(f"cannot serialize {channel}: {error}") from error
 
     def decode(self, value: tuple[str, bytes]) -> Any:
-        """Rebuild a value."""
+        """Deserialize a value."""
         return self.serde.loads_typed(value)
 
     def tuple_of(self, entry: Entry) -> CheckpointTuple:
-        """Return what the model has as the protocol's tuple."""
+        """Return an entry of the model as a `CheckpointTuple`."""
         thread, ns, identifier = entry.key
         values = {k: self.decode(v) for k, v in entry.checkpoint["channel_values"].items()}
         parent = None if entry.parent is None else _where(thread, ns, entry.parent)
@@ -150,9 +150,9 @@ class ReferenceSaver(BaseCheckpointSaver[int]):
         values = {k: self.encode(v, k) for k, v in checkpoint["channel_values"].items()}
         where = config["configurable"]
         bare = _where(where["thread_id"], where.get("checkpoint_ns"), where.get("checkpoint_id"))
-        told = merged_metadata(cast("Mapping[str, Any]", config), metadata)
-        self.encode(told)
-        self.write("put", bare, {**checkpoint, "channel_values": values}, told)
+        merged = merged_metadata(cast("Mapping[str, Any]", config), metadata)
+        self.encode(merged)
+        self.write("put", bare, {**checkpoint, "channel_values": values}, merged)
         return _where(str(where["thread_id"]), where.get("checkpoint_ns"), checkpoint["id"])
 
     def put_writes(
@@ -162,7 +162,7 @@ class ReferenceSaver(BaseCheckpointSaver[int]):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        """Store a task's writes."""
+        """Store the writes of a task."""
         where = config["configurable"]
         bare = _where(where["thread_id"], where.get("checkpoint_ns"), where["checkpoint_id"])
         encoded = [(channel, self.encode(value, channel)) for channel, value in writes]
@@ -182,7 +182,7 @@ class ReferenceSaver(BaseCheckpointSaver[int]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        """Yield the checkpoints that match."""
+        """Yield the matching checkpoints."""
         with self.current() as model:
             entries = model.matching(
                 cast("Any", config), filter=filter, before=cast("Any", before), limit=limit
@@ -190,11 +190,11 @@ class ReferenceSaver(BaseCheckpointSaver[int]):
         yield from map(self.tuple_of, entries)
 
     def delete_thread(self, thread_id: str) -> None:
-        """Forget a thread."""
+        """Delete a thread."""
         self.write("delete_thread", thread_id)
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Forget runs."""
+        """Delete the checkpoints of some runs."""
         self.write("delete_for_runs", [*run_ids])
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
@@ -202,7 +202,7 @@ class ReferenceSaver(BaseCheckpointSaver[int]):
         self.write("copy_thread", source_thread_id, target_thread_id)
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """Keep the latest checkpoints, or none."""
+        """Keep the latest checkpoint of each namespace, or delete the threads."""
         if isinstance(thread_ids, str):
             raise TypeError("thread_ids must be a sequence of thread ids, not a str")
         self.write("prune", [*thread_ids], strategy=strategy)
@@ -210,7 +210,7 @@ class ReferenceSaver(BaseCheckpointSaver[int]):
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
-        """Return what channels were given on the path to a checkpoint."""
+        """Return the writes and seeds of channels on the path to a checkpoint."""
         with self.current() as model:
             found = model.history(cast("Mapping[str, Any]", config), channels)
         for entry in found.values():
@@ -236,7 +236,7 @@ class ReferenceSaver(BaseCheckpointSaver[int]):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        """Store a task's writes."""
+        """Store the writes of a task."""
         self.put_writes(config, writes, task_id, task_path)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
@@ -251,16 +251,16 @@ class ReferenceSaver(BaseCheckpointSaver[int]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        """Yield the checkpoints that match."""
+        """Yield the matching checkpoints."""
         for found in self.list(config, filter=filter, before=before, limit=limit):
             yield found
 
     async def adelete_thread(self, thread_id: str) -> None:
-        """Forget a thread."""
+        """Delete a thread."""
         self.delete_thread(thread_id)
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Forget runs."""
+        """Delete the checkpoints of some runs."""
         self.delete_for_runs(run_ids)
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
@@ -268,13 +268,13 @@ class ReferenceSaver(BaseCheckpointSaver[int]):
         self.copy_thread(source_thread_id, target_thread_id)
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """Keep the latest checkpoints, or none."""
+        """Keep the latest checkpoint of each namespace, or delete the threads."""
         self.prune(thread_ids, strategy=strategy)
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
-        """Return what channels were given on the path to a checkpoint."""
+        """Return the writes and seeds of channels on the path to a checkpoint."""
         return self.get_delta_channel_history(config=config, channels=channels)
 
 

@@ -1,95 +1,122 @@
-"""What a run found."""
+"""Results of a run."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
+
+from saver_conformance.violation import FailureKind
 
 if TYPE_CHECKING:
     from saver_conformance.clause import Clause
 
 
+#: The prefix of async method names in messages.
+_ASYNC_PREFIX = re.compile(r"\ba(?=(put|get|list|delete|copy|prune))")
+
+
 class Status(str, Enum):
-    """The verdict on one clause."""
+    """A result status of one clause."""
 
     PASSED = "passed"
+    THIN = "thin"
+    """No example breaks the clause, but time ran out before the minimum number of examples."""
     FAILED = "failed"
     KNOWN_FAILURE = "known failure"
-    """It fails, and the spec says why."""
+    """The clause fails, as the spec declares."""
     UNEXPECTED_PASS = "unexpected pass"  # noqa: S105 - a status, not a password
-    """The spec calls it a known failure, and it passes."""
+    """The clause passes, although the spec declares it a known failure."""
     NOT_CLAIMED = "not claimed"
     HOLDS = "holds"
-    """The base class leaves it open, and the saver does as the model does."""
+    """The property is unspecified, and the saver behaves like the model."""
     DIFFERS = "differs"
-    """The base class leaves it open, and the saver does otherwise."""
+    """The property is unspecified, and the saver behaves differently from the model."""
     FOLLOWS = "follows"
-    """It was not put, because a clause that it presumes has failed."""
+    """The clause was not run, because a clause that it presumes is broken."""
     NOT_RUN = "not run"
-    """The saver could not be opened, or the suite could not put the clause to it."""
+    """The saver could not be opened, or the suite could not run the clause."""
 
     def __str__(self) -> str:
         return self.value
 
     @property
     def bad(self) -> bool:
-        """Whether a run with such a clause has failed."""
+        """True if a clause with this status makes the run fail."""
         return self in (Status.FAILED, Status.UNEXPECTED_PASS, Status.NOT_RUN)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The smallest example that breaks a clause.
+    """A failing example, the smallest one found.
 
     Attributes:
-        message: What was expected and what came instead.
-        program: A program that shows it.
-        face: The face that it was found on.
-        hung: Whether the saver did not answer.
+        message: Expected and actual behavior.
+        program: Program that reproduces the failure.
+        api: API of the example.
+        kind: Kind of the failure.
     """
 
     message: str
     program: str
-    face: str
-    hung: bool = False
+    api: str
+    kind: FailureKind = FailureKind.WRONG
+
+    @property
+    def hung(self) -> bool:
+        """True if a call of the saver timed out."""
+        return self.kind is FailureKind.HUNG
 
 
 @dataclass(frozen=True)
 class ClauseResult:
-    """The verdict on one clause.
+    """A result of one clause.
 
     Attributes:
-        clause: The clause.
-        status: The verdict.
-        examples: How many examples were run.
-        seconds: How long they took.
-        failure: The smallest example that breaks it, if one does.
-        note: Why it is a known failure, or was not run.
+        clause: Clause that was run.
+        status: Status.
+        examples: Number of examples that were run.
+        seconds: Duration in seconds.
+        failures: Smallest failing example of each API that fails; unexpected failures first.
+        note: Reason of a known failure or of a clause that was not run.
     """
 
     clause: Clause
     status: Status
     examples: int = 0
     seconds: float = 0.0
-    failure: Failure | None = None
+    failures: tuple[Failure, ...] = ()
     note: str | None = None
+
+    @property
+    def failure(self) -> Failure | None:
+        """First failing example, or None."""
+        return self.failures[0] if self.failures else None
+
+    @property
+    def distinct_failures(self) -> list[tuple[str, Failure]]:
+        """Failures with their APIs ("sync and async"); equal messages are one failure."""
+        groups: dict[str, list[Failure]] = {}
+        for failure in self.failures:
+            groups.setdefault(_ASYNC_PREFIX.sub("", failure.message), []).append(failure)
+        return [(" and ".join(f.api for f in group), group[0]) for group in groups.values()]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one run found out about one saver.
+    """A report of one run against one saver.
 
     Attributes:
-        name: The saver.
-        version: Its version, if its spec names a distribution.
-        origin: Where its spec is.
-        profile: How hard the run looked.
-        seed: Repeats the run.
-        seconds: How long it took.
-        faces: The faces that the saver offers.
-        results: The verdicts, in the order of the clauses.
-        unknown_failures: Known failures in the spec that name no clause.
+        name: Name of the saver.
+        version: Version of the saver's distribution, or None.
+        origin: `module:attribute` of the spec, or None.
+        profile: Name of the profile.
+        seed: Seed that repeats the run.
+        seconds: Duration in seconds.
+        apis: APIs that the saver supports.
+        results: Results in the order of the clauses.
+        unknown_failures: Known failures of the spec whose clause does not exist.
     """
 
     name: str
@@ -98,29 +125,29 @@ class Report:
     profile: str
     seed: int
     seconds: float
-    faces: tuple[str, ...]
+    apis: tuple[str, ...]
     results: list[ClauseResult] = field(default_factory=list)
     unknown_failures: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether nothing failed that was not known to, and nothing known to fail passed."""
+        """True if no clause failed unexpectedly and no known failure passed."""
         return not self.unknown_failures and not any(r.status.bad for r in self.results)
 
     def count(self, status: Status) -> int:
-        """Return how many clauses have a verdict.
+        """Return the number of clauses with a status.
 
         Args:
-            status: The verdict.
+            status: Status to count.
 
         Returns:
-            Their number.
+            Number of clauses.
         """
         return sum(r.status is status for r in self.results)
 
     @property
     def to_fix(self) -> list[ClauseResult]:
-        """What failed, the worst first."""
+        """Failed clauses and clauses that were not run, worst first."""
         bad = [r for r in self.results if r.status in (Status.FAILED, Status.NOT_RUN)]
         return sorted(bad, key=lambda r: r.clause.severity.rank)
 
@@ -131,7 +158,7 @@ class Report:
         raise KeyError(clause_id)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as plain data, the shape of the JSON report."""
+        """Return the report as plain data, in the form of the JSON report."""
         return {
             "saver": self.name,
             "version": self.version,
@@ -139,7 +166,7 @@ class Report:
             "profile": self.profile,
             "seed": self.seed,
             "seconds": round(self.seconds, 2),
-            "faces": list(self.faces),
+            "apis": list(self.apis),
             "ok": self.ok,
             "counts": {s.value: self.count(s) for s in Status if self.count(s)},
             "unknown_failures": list(self.unknown_failures),
@@ -148,7 +175,7 @@ class Report:
 
 
 def _clause_dict(result: ClauseResult) -> dict[str, Any]:
-    clause, failure = result.clause, result.failure
+    clause = result.clause
     return {
         "id": clause.id,
         "sentence": clause.sentence,
@@ -160,11 +187,15 @@ def _clause_dict(result: ClauseResult) -> dict[str, Any]:
         "examples": result.examples,
         "seconds": round(result.seconds, 3),
         "note": result.note,
-        "failure": failure
-        and {
-            "message": failure.message,
-            "program": failure.program,
-            "face": failure.face,
-            "hung": failure.hung,
-        },
+        "failure": _failure_dict(result.failure) if result.failure else None,
+        "failures": [_failure_dict(failure) for failure in result.failures],
+    }
+
+
+def _failure_dict(failure: Failure) -> dict[str, str]:
+    return {
+        "message": failure.message,
+        "program": failure.program,
+        "api": failure.api,
+        "kind": failure.kind.value,
     }

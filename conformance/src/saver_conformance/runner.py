@@ -1,4 +1,4 @@
-"""Runs the suite on one saver."""
+"""Runs the suite against one saver."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from saver_conformance import clauses
 from saver_conformance.capability import EXTENDED, Capability
 from saver_conformance.clause import CLAUSES, Clause
-from saver_conformance.engine import judge
+from saver_conformance.engine import run_clause
 from saver_conformance.lifespan import LifespanError, entered
-from saver_conformance.limits import Lanes, described
 from saver_conformance.profile import PROFILES, Profile
 from saver_conformance.result import ClauseResult, Failure, Report, Status
 from saver_conformance.spec import as_spec
 from saver_conformance.target import Target
+from saver_conformance.timeouts import Executors, described
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 OnResult = Callable[[ClauseResult], None]
 
-#: The clause that a saver breaks which cannot even be opened.
+#: Clause that fails if the saver cannot be opened.
 _OPENS = "spec.opens"
 
 
@@ -39,35 +39,38 @@ def run(
     profile: str | Profile = "default",
     seed: int | None = None,
     only: Iterable[str] = (),
+    exclude: Iterable[str] = (),
     on_result: OnResult | None = None,
     shrink: bool = True,
 ) -> Report:
-    """Run the suite on a saver.
+    """Run the suite against a saver.
 
     Args:
-        spec: A `SaverSpec`, or what the official suite's `@checkpointer_test` registered.
-        profile: How hard to look: `quick`, `default`, `thorough`, or a profile of your own.
-        seed: Repeats a run; None draws one, which the report names.
-        only: Ids or dotted prefixes of the clauses to put; none puts all of them.
-        on_result: Called with each verdict as it comes.
-        shrink: Whether to look for the smallest example that breaks a clause.
+        spec: A `SaverSpec`, or a registration made by `@checkpointer_test`.
+        profile: Effort: `quick`, `default`, `thorough`, or a `Profile`.
+        seed: Seed that repeats a run; None draws one, which the report contains.
+        only: Clause ids or dotted prefixes to run; empty runs every clause.
+        exclude: Clause ids or dotted prefixes to leave out.
+        on_result: Callback for each result.
+        shrink: True to look for the smallest failing example.
 
     Returns:
-        The report.
+        Report of the run.
 
     Raises:
-        KeyError: If the profile, or a clause in `only`, does not exist.
+        KeyError: If the profile, or an id in `only` or `exclude`, does not exist.
         ServerMissingError: If the saver needs a server that is not installed.
-        TypeError: If `spec` declares no saver.
+        TypeError: If `spec` does not declare a saver.
     """
     declared = as_spec(spec)
     chosen = profile if isinstance(profile, Profile) else PROFILES[profile]
     clauses.load()
-    selected = CLAUSES.select(only) if only else list(CLAUSES)
+    excluded = CLAUSES.select(exclude)
+    selected = [c for c in (CLAUSES.select(only) if only else CLAUSES) if c not in excluded]
     root_seed = random.randrange(2**32) if seed is None else seed  # noqa: S311
     began = time.monotonic()
     results: list[ClauseResult] = []
-    faces: tuple[str, ...] = ()
+    apis: tuple[str, ...] = ()
 
     def note(result: ClauseResult) -> None:
         results.append(result)
@@ -87,9 +90,9 @@ def run(
             if broken is not None:
                 give_up(broken)
             else:
-                faces = tuple(map(str, target.offer.faces))
+                apis = tuple(map(str, target.features.apis))
                 for clause in selected:
-                    note(judge(target, clause, chosen, root_seed, shrink=shrink))
+                    note(run_clause(target, clause, chosen, root_seed, shrink=shrink))
     except LifespanError as error:
         failure = _failure(declared, str(error))
         if results:
@@ -104,7 +107,7 @@ def run(
         chosen.name,
         root_seed,
         time.monotonic() - began,
-        faces,
+        apis,
         results,
         tuple(sorted(i for i in declared.known_failures if i not in CLAUSES)),
     )
@@ -112,32 +115,32 @@ def run(
 
 @contextmanager
 def opened_target(spec: SaverSpec, profile: Profile, root: Path) -> Iterator[Target]:
-    """Set up what a saver's tests need, and take it down again.
+    """Open the resources of a saver, and close them after the block.
 
     Args:
-        spec: The saver's declaration.
-        profile: Says how long a call may take.
-        root: A folder for stores.
+        spec: Declaration of the saver.
+        profile: Profile with the time limit of a call.
+        root: Folder for stores.
 
     Yields:
-        The saver, not probed yet.
+        Target that is not probed yet.
     """
-    lanes = Lanes(profile.call_seconds)
+    executors = Executors(profile.call_seconds)
     try:
-        with entered(spec, lanes):
-            yield Target(spec, lanes, root)
+        with entered(spec, executors):
+            yield Target(spec, executors, root)
     finally:
-        lanes.close()
+        executors.close()
 
 
 def _open(target: Target) -> Failure | None:
     try:
         target.probe()
-    # Whatever a spec does when it is opened is its author's to read.
+    # A spec may raise anything; its author needs the message.
     except Exception as error:  # noqa: BLE001
         return _failure(target.spec, f"opening or closing the saver failed: {described(error)}")
-    if not target.offer.faces:
-        message = "neither put and get_tuple nor aput and aget_tuple are implemented"
+    if not target.features.apis:
+        message = "the saver implements neither put and get_tuple nor aput and aget_tuple"
         return _failure(target.spec, message)
     return None
 
@@ -155,7 +158,7 @@ def _where(spec: SaverSpec) -> str:
 
 def _unopened(clause: Clause, broken: Failure) -> ClauseResult:
     if clause.id == _OPENS:
-        return ClauseResult(clause, Status.FAILED, 1, failure=broken)
+        return ClauseResult(clause, Status.FAILED, 1, failures=(broken,))
     optional = clause.needs & (EXTENDED | {Capability.ASYNC})
     status = Status.NOT_CLAIMED if optional or clause.unspecified else Status.NOT_RUN
     return ClauseResult(clause, status, note="the saver could not be opened")

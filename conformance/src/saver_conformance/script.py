@@ -1,11 +1,11 @@
-"""The calls of one example, as a program that repeats them."""
+"""A recorder of one example, as a program that repeats it."""
 
 from __future__ import annotations
 
 import textwrap
 from typing import Any
 
-from saver_conformance.capability import Face
+from saver_conformance.capability import Api
 from saver_conformance.source import Imports, render
 
 _HELPERS = """
@@ -23,22 +23,22 @@ def checkpoint(id, values, versions, **more):
     }
 """
 
-#: Used when a spec has no snippet: the program then needs the spec's module beside it.
+#: Used for a spec without a snippet; the program then imports the spec's module.
 _FALLBACK = """\
 from saver_conformance import load_spec, {function}
 {prefix}with {function}(load_spec({origin!r}), path) as saver:"""
 
 
 class Script:
-    """Records what an example did.
+    """A program that repeats the calls of an example.
 
     Args:
         snippet: Python lines that set `saver`; see `SaverSpec.snippet`.
-        origin: `module:attribute` of the spec, for a saver without a snippet.
-        on_loop: Whether such a saver has to be opened on an event loop.
+        origin: `module:attribute` of the spec, for a spec without a snippet.
+        on_loop: True if a spec without a snippet must be opened on an event loop.
 
     Attributes:
-        on_loop: Whether the program opens the saver on an event loop.
+        on_loop: True if the program opens the saver on an event loop.
     """
 
     def __init__(self, snippet: str | None, origin: str | None, *, on_loop: bool = False) -> None:
@@ -58,7 +58,7 @@ class Script:
 
     @property
     def size(self) -> tuple[int, int]:
-        """How long the program is, in lines and then in characters."""
+        """Length of the program in lines and in characters."""
         lines = [line for block in self._blocks for line in block]
         return len(lines), sum(map(len, lines))
 
@@ -66,22 +66,22 @@ class Script:
         """Return a new variable name.
 
         Args:
-            stem: What it begins with.
+            stem: Start of the name.
 
         Returns:
-            The stem, numbered from the second use on.
+            Stem, with a number from the second use.
         """
         count = self._names[stem] = self._names.get(stem, 0) + 1
         return stem if count == 1 else f"{stem}_{count}"
 
     def value(self, value: Any) -> str:
-        """Return an expression for a value.
+        """Return a Python expression for a value.
 
         Args:
-            value: The value.
+            value: Value to render.
 
         Returns:
-            Python source.
+            Python source code.
         """
         return render(value, self._imports)
 
@@ -89,72 +89,80 @@ class Script:
         """Append a statement.
 
         Args:
-            text: The statement, which may span lines.
+            text: Statement; may span several lines.
         """
         self._blocks[-1].extend(text.splitlines())
 
-    def call(self, face: Face, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """Return the expression of a call, as the rest of the program has to write it.
+    def call(self, api: Api, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Return the expression of a call that consumes or awaits its result.
 
         Args:
-            face: The face that was called.
-            method: The synchronous name of the method.
+            api: API of the call.
+            method: Sync name of the method.
             args: Positional arguments.
             kwargs: Keyword arguments.
 
         Returns:
-            Python source; a `list` is drawn to its end.
+            Python source code; a `list` is consumed.
         """
-        called = self.bare_call(face, method, args, kwargs)
-        if face is Face.ASYNC:
+        called = self.bare_call(api, method, args, kwargs)
+        if api is Api.ASYNC:
             return f"[t async for t in {called}]" if method == "list" else f"await {called}"
         if method == "list":
             called = f"list({called})"
-        # A saver that belongs to a loop may only be called synchronously from another thread.
+        # A saver that is bound to an event loop accepts sync calls only from other threads.
         return f"await asyncio.to_thread(lambda: {called})" if self.on_loop else called
 
     def bare_call(
-        self, face: Face, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, api: Api, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> str:
-        """Return the expression of a call that is neither awaited nor drawn from.
+        """Return the expression of a call that is neither awaited nor consumed.
 
         Args:
-            face: The face that was called.
-            method: The synchronous name of the method.
+            api: API of the call.
+            method: Sync name of the method.
             args: Positional arguments.
             kwargs: Keyword arguments.
 
         Returns:
-            Python source.
+            Python source code.
         """
-        self._uses_async |= face is Face.ASYNC
-        parts = [self._argument(a) for a in args]
-        parts += [f"{k}={self._argument(v)}" for k, v in kwargs.items()]
-        return f"saver.{face.method(method)}({', '.join(parts)})"
+        self._uses_async |= api is Api.ASYNC
+        parts = [self.argument(a) for a in args]
+        parts += [f"{k}={self.argument(v)}" for k, v in kwargs.items()]
+        return f"saver.{api.method(method)}({', '.join(parts)})"
 
     def reopen(self, serde: str | None = None) -> None:
         """Close the saver and open the same store again.
 
         Args:
-            serde: An expression for a serializer to open it with.
+            serde: Expression of a serializer for the reopened store; None uses the default.
         """
         self._blocks.append([])
         self._serdes.append(serde)
 
     def use_async(self) -> None:
-        """Put the program into a coroutine."""
+        """Make the program a coroutine."""
         self._uses_async = True
 
     def need(self, module: str, name: str) -> None:
-        """Import a name.
+        """Import a name in the program.
 
         Args:
-            module: The module that has it.
-            name: The name.
+            module: Module of the name.
+            name: Name to import.
         """
         self._imports.need(module, name)
 
-    def _argument(self, value: Any) -> str:
+    def argument(self, value: Any) -> str:
+        """Return an expression for an argument, with helpers for configs and checkpoints.
+
+        Args:
+            value: Argument of a call.
+
+        Returns:
+            Python source code.
+        """
         if not isinstance(value, dict):
             return self.value(value)
         where = value.get("configurable")
@@ -226,7 +234,7 @@ class Script:
 
 
 def _with_serde(line: str, serde: str | None) -> str:
-    """Fill the places in which a snippet takes a serializer."""
+    """Fill in the serializer placeholders of a snippet."""
     if serde is None:
         return line.replace("{, serde}", "").replace("{serde}", "")
     return line.replace("{, serde}", f", serde={serde}").replace("{serde}", f"serde={serde}")

@@ -1,4 +1,4 @@
-"""Serializers that clauses open a saver with."""
+"""Serializers for the stores that clauses open."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Any
 
 
 class PickleSerde:
-    """A serializer that shares nothing with LangGraph's own."""
+    """A serializer that is independent of LangGraph's serializer."""
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
-        """Serialise an object."""
+        """Serialize an object."""
         return "conformance-pickle", pickle.dumps(obj)
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
-        """Rebuild an object.
+        """Deserialize an object.
 
         Raises:
-            ValueError: If another serializer made it.
+            ValueError: If another serializer wrote the data.
         """
         kind, payload = data
         if kind != "conformance-pickle":
-            raise ValueError(f"{kind!r} was not written by this serializer")
-        return pickle.loads(payload)  # noqa: S301 - made by the suite a moment ago
+            raise ValueError(f"data must be written by PickleSerde, got type {kind!r}")
+        return pickle.loads(payload)  # noqa: S301 - written by this process
 
 
 class Fragile:
-    """A value that can be stored, and rebuilt only while it is `whole`."""
+    """A value that can be deserialized only while `whole` is True."""
 
     whole = True
 
@@ -46,12 +46,12 @@ class Fragile:
 
 def _rebuild() -> Fragile:
     if not Fragile.whole:
-        raise ValueError("this value cannot be rebuilt")
+        raise ValueError("this value cannot be deserialized")
     return Fragile()
 
 
 @dataclass
 class Point:
-    """A class that LangGraph's strict serializer does not know."""
+    """A class that is not on LangGraph's allow-list."""
 
     x: int

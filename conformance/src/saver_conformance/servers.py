@@ -1,4 +1,4 @@
-"""Database servers of one's own: started in a private folder, and stopped again."""
+"""Private database servers: start one in a temporary folder, and stop it."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _WAIT_SECONDS = 60
 
 
 class ServerMissingError(RuntimeError):
-    """A server's program is not installed, so its savers cannot be run."""
+    """A missing server program: the savers that need it cannot run."""
 
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """Start PostgreSQL on a Unix socket, reachable by nobody else.
+    """Start PostgreSQL on a Unix socket in a private folder.
 
     Yields:
-        A connection string.
+        Connection string.
 
     Raises:
-        ServerMissingError: If `initdb` and `postgres` are not installed.
+        ServerMissingError: If `initdb` or `postgres` is not installed.
         RuntimeError: If the server does not start.
     """
     binaries = _postgres_binaries()
     with _private_folder() as folder:
-        # PostgreSQL refuses to run as root.
+        # PostgreSQL does not run as root.
         run_as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         if run_as:
             shutil.chown(folder, "postgres", "postgres")
@@ -45,20 +45,20 @@ def postgres() -> Iterator[str]:
         settings = [f"-k{folder}", "-h", "", "-c", "fsync=off", "-c", "max_connections=50"]
         command = [*run_as, str(binaries / "postgres"), "-D", str(data), *settings]
         with _server(command, folder):
-            # The socket is there before the server takes connections.
+            # The socket exists before the server accepts connections.
             _wait(lambda: b"ready to accept connections" in (folder / "log").read_bytes())
             yield f"postgresql:///postgres?host={folder}&user=conformance"
 
 
 @contextmanager
 def redis(port: int | None = None) -> Iterator[str]:
-    """Start Redis on a port of this machine.
+    """Start Redis on a local port.
 
     Args:
-        port: The port; None takes a free one.
+        port: Port; None uses a free port.
 
     Yields:
-        Its URL.
+        URL of the server.
 
     Raises:
         ServerMissingError: If `redis-server` is not installed.
@@ -77,11 +77,11 @@ def redis(port: int | None = None) -> Iterator[str]:
 
 @contextmanager
 def exported(variable: str, address: str) -> Iterator[None]:
-    """Tell second processes where a server is.
+    """Set an environment variable for second processes while the block runs.
 
     Args:
-        variable: A variable of the environment.
-        address: Its value while the block runs.
+        variable: Name of the variable.
+        address: Value of the variable.
     """
     os.environ[variable] = address
     try:
@@ -97,12 +97,12 @@ def _postgres_binaries() -> Path:
     for folder in candidates:
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             return folder
-    raise ServerMissingError("no PostgreSQL server is installed (initdb was not found)")
+    raise ServerMissingError("PostgreSQL is not installed: initdb was not found")
 
 
 @contextmanager
 def _private_folder() -> Iterator[Path]:
-    # Short, because the path of a Unix socket may have about a hundred characters.
+    # Keep the path short: the path of a Unix socket is limited to about 100 characters.
     path = Path(tempfile.mkdtemp(prefix="srv-", dir="/tmp"))
     try:
         yield path

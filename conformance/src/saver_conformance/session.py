@@ -1,10 +1,9 @@
-"""What the body of a clause works with: a saver and the model, and comparisons of the two."""
+"""The session of a clause: a saver, the model, and comparisons of the two."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.aspects import ALL, Aspect, mismatch
 from saver_conformance.operations import (
     ABSENT,
     Operations,
@@ -13,6 +12,7 @@ from saver_conformance.operations import (
     checkpoint_id,
     make_checkpoint,
 )
+from saver_conformance.parts import ALL, Part, mismatch
 from saver_conformance.recorder import shorten
 
 if TYPE_CHECKING:
@@ -24,36 +24,36 @@ __all__ = ["ABSENT", "Ref", "Session", "at", "checkpoint_id", "make_checkpoint"]
 
 
 class Session(Operations):
-    """An example that demands of the saver what the model has."""
+    """A session that checks the saver against the model."""
 
-    def expect_tuple(self, where: Ref | dict[str, Any], *aspects: Aspect) -> Any:
-        """Get a checkpoint and demand that it is what the model has.
+    def expect_tuple(self, where: Ref | dict[str, Any], *parts: Part) -> Any:
+        """Get a checkpoint and check it against the model.
 
         Args:
-            where: The checkpoint, or the config to get it with.
-            *aspects: What to compare; everything if none is given.
+            where: Checkpoint, or the config to get it with.
+            *parts: Parts to compare; none compares every part.
 
         Returns:
             The tuple, or None.
 
         Raises:
-            Violation: If it differs.
+            Violation: If a part differs.
         """
         config = where.config if isinstance(where, Ref) else where
         name = self.script.name("got")
         actual = self.call("get_tuple", config, bind=name)
-        self.match(name, actual, self.model.get(config), *aspects)
+        self.match(name, actual, self.model.get(config), *parts)
         return actual
 
     def expect_history(self, config: dict[str, Any], channels: Sequence[str]) -> None:
-        """Get the history of some channels and demand that it is what the model has.
+        """Get the history of channels and check it against the model.
 
         Args:
-            config: Says which checkpoint.
-            channels: The channels.
+            config: Config of the checkpoint.
+            channels: Channels to get.
 
         Raises:
-            Violation: If it differs.
+            Violation: If the history differs.
         """
         name = self.script.name("history")
         actual = self.call(
@@ -70,103 +70,103 @@ class Session(Operations):
                 seed = actual[channel]["seed"]
                 self.expect(f'{name}[{channel!r}]["seed"]', seed, wanted["seed"])
 
-    def match(self, expression: str, actual: Any, expected: Entry | None, *aspects: Aspect) -> None:
-        """Demand that a tuple is what the model has.
+    def match(self, expression: str, actual: Any, expected: Entry | None, *parts: Part) -> None:
+        """Check a tuple against the model.
 
         Args:
-            expression: What yields the tuple in the program.
-            actual: The tuple, or None.
-            expected: What the model has, or None.
-            *aspects: What to compare; everything if none is given.
+            expression: Program expression of the tuple.
+            actual: Tuple, or None.
+            expected: Entry of the model, or None.
+            *parts: Parts to compare; none compares every part.
 
         Raises:
-            Violation: If it differs.
+            Violation: If a part differs.
         """
         if expected is None:
             if actual is not None:
                 self.differ(expression, actual, None)
             return
         if actual is None:
-            told = f"{expression} is None, not checkpoint {expected.key.id!r}"
-            self.refute(f"{expression} is not None", told)
+            message = f"{expression} is None, expected checkpoint {expected.key.id!r}"
+            self.fail_assertion(f"{expression} is not None", message)
         try:
-            found = mismatch(expression, actual, expected, aspects or ALL)
-        # What a saver returned may fail in any way when it is looked at.
+            found = mismatch(expression, actual, expected, parts or ALL)
+        # A returned object may raise anything when it is read.
         except Exception as error:  # noqa: BLE001
-            self.fail(f"{expression} is no CheckpointTuple: {shorten(actual)} ({error!r})")
+            self.fail(f"{expression} is not a CheckpointTuple: {shorten(actual)} ({error!r})")
         if found:
             self.differ(*found)
 
     def expect_list(
         self,
         config: dict[str, Any] | None,
-        *aspects: Aspect,
+        *parts: Part,
         threads: Sequence[str] | None = None,
         **narrowing: Any,
     ) -> list[Any]:
-        """List checkpoints and demand that they are what the model has.
+        """List checkpoints and check them against the model.
 
-        Order counts within one namespace, which is as far as the base class promises it.
+        The order is compared within a namespace only; the base class promises no other order.
 
         Args:
-            config: The config to list with.
-            *aspects: What of each tuple to compare besides where it is.
-            threads: Ignore every other thread (for a store with other content).
+            config: Config to list with.
+            *parts: Parts of each tuple to compare, besides its key.
+            threads: Threads to compare, for a store with other content; None compares every thread.
             **narrowing: `filter`, `before` and `limit`.
 
         Returns:
-            The tuples.
+            Tuples that the saver returned.
 
         Raises:
-            Violation: If they differ.
+            Violation: If the list differs.
         """
         name = self.script.name("listed")
         actual: list[Any] = self.call("list", config, bind=name, **narrowing)
         expected = self.model.matching(config, **narrowing)
         if threads is not None:
             actual = [t for t in actual if t.config["configurable"]["thread_id"] in threads]
-        self.match_list(name, actual, expected, *aspects)
+        self.match_list(name, actual, expected, *parts)
         return actual
 
-    def expect_everything(self, *aspects: Aspect, thread: str | None = None) -> None:
-        """Demand that a thread, or the store, holds what the model has.
+    def expect_everything(self, *parts: Part, thread: str | None = None) -> None:
+        """Check the whole content of a thread or of the store against the model.
 
-        A saver that cannot list several namespaces or threads at once is asked for each of them.
+        If listing several namespaces or threads is broken, list each of them.
 
         Args:
-            *aspects: What of each tuple to compare besides where it is.
-            thread: The thread; None stands for all of them.
+            *parts: Parts of each tuple to compare, besides its key.
+            thread: Thread id; None checks every thread.
 
         Raises:
-            Violation: If it differs.
+            Violation: If the content differs.
         """
         at_once = "list.everything" if thread is None else "list.all_namespaces"
         if at_once not in self.broken:
-            self.expect_list(None if thread is None else at(thread, None), *aspects)
+            self.expect_list(None if thread is None else at(thread, None), *parts)
             return
         for place in sorted(self._places):
             if thread in (None, place[0]):
-                self.expect_list(at(*place), *aspects)
+                self.expect_list(at(*place), *parts)
 
     def match_list(
-        self, expression: str, actual: Any, expected: Sequence[Entry], *aspects: Aspect
+        self, expression: str, actual: Any, expected: Sequence[Entry], *parts: Part
     ) -> None:
-        """Demand that listed tuples are what the model has.
+        """Check listed tuples against the model.
 
         Args:
-            expression: What yields the tuples in the program.
-            actual: The tuples.
-            expected: What the model has, in the model's order.
-            *aspects: What of each tuple to compare besides where it is.
+            expression: Program expression of the tuples.
+            actual: Tuples that the saver returned.
+            expected: Entries of the model, in order.
+            *parts: Parts of each tuple to compare, besides its key.
 
         Raises:
-            Violation: If they differ.
+            Violation: If the list differs.
         """
         try:
             keys = [_key_of(t) for t in actual]
-        # As in `match`.
+        # A returned object may raise anything when it is read.
         except Exception as error:  # noqa: BLE001
-            self.fail(f"{expression} has something that is no CheckpointTuple: {error!r}")
+            self.fail(f"{expression} has an item that is not a CheckpointTuple: {error!r}")
         wanted = [tuple(e.key) for e in expected]
         if len({key[:2] for key in [*keys, *wanted]}) <= 1:
             ids = f'[t.checkpoint["id"] for t in {expression}]'
@@ -174,8 +174,8 @@ class Session(Operations):
         else:
             self._expect_groups(expression, keys, wanted)
         entries = {tuple(e.key): e for e in expected}
-        for position, key in enumerate(keys if aspects else ()):
-            self.match(f"{expression}[{position}]", actual[position], entries[key], *aspects)
+        for position, key in enumerate(keys if parts else ()):
+            self.match(f"{expression}[{position}]", actual[position], entries[key], *parts)
 
     def _expect_groups(
         self, expression: str, keys: Sequence[tuple[str, ...]], wanted: Sequence[tuple[str, ...]]

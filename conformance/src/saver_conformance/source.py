@@ -1,4 +1,4 @@
-"""Python source of a value, so that a failing example can be pasted and run."""
+"""Rendering of values as Python source code, so that a failing example can be pasted and run."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _PLAIN = (type(None), bool, int, str, bytes)
 
 
 class Imports:
-    """The modules that rendered values need."""
+    """A collection of the imports that rendered values need."""
 
     def __init__(self) -> None:
         self._names: set[tuple[str, str]] = set()
 
     def need(self, module: str, name: str) -> str:
-        """Ask for a name.
+        """Add an import.
 
         Args:
-            module: The module that has it.
-            name: The name.
+            module: Module of the name.
+            name: Name to import.
 
         Returns:
-            The name, as the program can use it.
+            Name as the program uses it.
         """
         self._names.add((module, name))
         return name
@@ -35,14 +35,14 @@ class Imports:
 
 
 def render(value: Any, imports: Imports) -> str:
-    """Return an expression that makes an equal value.
+    """Return an expression that evaluates to an equal value.
 
     Args:
-        value: The value; a `Name` stands for itself.
-        imports: Collects what the expression needs imported.
+        value: Value to render; a `Name` renders as its text.
+        imports: Collection of the imports that the expression needs.
 
     Returns:
-        Python source, on one line.
+        Python source code on one line.
     """
     if isinstance(value, Name):
         return value.text
@@ -70,7 +70,7 @@ def render(value: Any, imports: Imports) -> str:
 def _render_object(value: Any, imports: Imports) -> str:
     kind = type(value)
     if kind.__module__ == "datetime":
-        # repr() of these spells the module out: datetime.datetime(2024, 1, 1).
+        # repr() of a datetime includes the module: datetime.datetime(2024, 1, 1).
         imports.need("datetime", "datetime")
         imports.need("datetime", "timedelta")
         imports.need("datetime", "timezone")
@@ -85,11 +85,11 @@ def _render_object(value: Any, imports: Imports) -> str:
 
 
 class Name:
-    """A variable of a program together with its value.
+    """A variable of a program and its value.
 
     Args:
-        text: The expression that the program uses.
-        value: What it stands for.
+        text: Expression in the program.
+        value: Value of the expression.
     """
 
     __slots__ = ("text", "value")
@@ -100,13 +100,13 @@ class Name:
 
 
 def resolve(value: Any) -> Any:
-    """Return a value with every `Name` in its containers replaced by what it stands for.
+    """Return a value with every `Name` in its containers replaced by the value of the name.
 
     Args:
-        value: Any value; dicts, lists and tuples are looked into and copied.
+        value: Value to resolve; dicts, lists and tuples are copied.
 
     Returns:
-        The value as a saver gets it.
+        Value to pass to a saver.
     """
     if isinstance(value, Name):
         return value.value

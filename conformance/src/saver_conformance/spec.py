@@ -1,4 +1,4 @@
-"""The declaration of a saver: everything the suite needs to know about it."""
+"""Specs: the declaration of a saver, with everything that the suite must know."""
 
 from __future__ import annotations
 
@@ -7,43 +7,73 @@ import importlib
 import importlib.metadata
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from saver_conformance.capability import Capability
+from saver_conformance.capability import Api, Capability
+from saver_conformance.violation import FailureKind
 
-#: Opens a store in a private folder. It takes the folder and, where the saver allows, `serde=`;
-#: it returns the saver, a context manager of it (either kind), an awaitable or a generator.
+#: Opens a store in a private folder. Takes the folder and, if supported, `serde=`. Returns the
+#: saver, a sync or async context manager of it, an awaitable or a generator.
 Opener = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class KnownFailure:
+    """A known failure of a clause, pinned to one fault. Any other failure fails the run.
+
+    Attributes:
+        reason: Cause of the failure, for reports.
+        api: API that fails; None pins the failure to every API of the saver.
+        kind: Kind of the failure.
+        message: Text that the failure message contains.
+    """
+
+    reason: str
+    _: KW_ONLY
+    api: Api | str | None = None
+    kind: FailureKind = FailureKind.WRONG
+    message: str = ""
+
+    def matches(self, api: str, kind: FailureKind, message: str) -> bool:
+        """Return True if a failure is this known failure.
+
+        Args:
+            api: API of the failure.
+            kind: Kind of the failure.
+            message: Message of the failure.
+        """
+        return self.api in (None, api) and kind is self.kind and self.message in message
 
 
 @dataclass(frozen=True, kw_only=True)
 class SaverSpec:
-    """How to open a saver, and what its author claims of it.
+    """A declaration of a saver: how to open it, and what its author claims.
 
     Attributes:
-        name: What reports call it.
-        open: Opens an empty store in the folder that it is given.
-        reopen: Opens that store again after it was closed; None if it does not outlive its saver.
-        attach: Opens that store in a second process while the first still has it; None if only
-            one process may. It must be importable from there: a function of a module, no closure.
-        durable: Whether what `put` acknowledged survives `SIGKILL`; needs `reopen` and `attach`.
-        capabilities: Which of `delete_for_runs`, `copy_thread` and `prune` it claims; None claims
-            what it overrides. Every other capability follows from the fields above.
-        lacks: Capabilities that it does not claim although the suite would expect them, such as
-            `loops` for a saver that belongs to the event loop that it was made on.
-        known_failures: Reasons, by clause id. One that passes is reported.
-        lifespan: Entered once around a whole run, for instance to start a server.
-        shared_store: Whether `open` may return a store with other content; the suite then deletes
-            every thread that it finds before it begins.
-        snippet: Python lines that set `saver`, with `path` naming an empty folder; printed at the
-            head of a minimal program, which goes on at the indentation of their last line;
-            `{serde}` or `{, serde}` is where a serializer is passed.
-        distribution: The distribution whose version reports show.
-        origin: `module:attribute` of this spec; filled in by `load_spec`.
+        name: Name in reports.
+        open: Function that opens an empty store in the given folder.
+        reopen: Function that opens the closed store again; None if the store ends with its saver.
+        attach: Function that opens the store in a second process while the first uses it; None if
+            only one process may. It must be importable: a function of a module, not a closure.
+        durable: True if acknowledged data survives `SIGKILL`; requires `reopen` and `attach`.
+        capabilities: Claimed capabilities among `delete_for_runs`, `copy_thread` and `prune`; None
+            claims each overridden method. The other fields determine every other capability.
+        lacks: Capabilities that the saver does not claim, although the suite detects them; for
+            example `loops` for a saver that is bound to its event loop.
+        known_failures: Known failures by clause id; a str is the reason of a wrong answer with
+            every API. A different failure fails the run, and so does an unexpected pass.
+        lifespan: Context manager around a whole run, for example to start a server.
+        shared_store: True if `open` may return a store with content. The suite then deletes every
+            thread before each example.
+        snippet: Python lines that set `saver`, where `path` is an empty folder. Every printed
+            program starts with them and continues at the indentation of their last line. A
+            serializer is inserted at `{serde}` or `{, serde}`.
+        distribution: Distribution whose version appears in reports.
+        origin: `module:attribute` of this spec; set by `load_spec`.
     """
 
     name: str
@@ -53,7 +83,9 @@ class SaverSpec:
     durable: bool = False
     capabilities: Iterable[Capability | str] | None = None
     lacks: Iterable[Capability | str] = ()
-    known_failures: Mapping[str, str] = field(default_factory=dict)
+    known_failures: Mapping[str, str | KnownFailure | Sequence[KnownFailure]] = field(
+        default_factory=dict
+    )
     lifespan: Callable[[], Any] = nullcontext
     shared_store: bool = False
     snippet: str | None = None
@@ -62,27 +94,38 @@ class SaverSpec:
 
     def __post_init__(self) -> None:
         if self.durable and not (self.reopen and self.attach):
-            raise ValueError(f"{self.name}: durable needs both reopen and attach")
+            raise ValueError(f"{self.name}: durable=True requires reopen and attach")
 
     @classmethod
     def on_disk(cls, name: str, open: Opener, **claims: Any) -> SaverSpec:
-        """Declare a saver whose store is a file or folder that any process may open.
+        """Return the spec of a saver whose file or folder any process may open.
 
         Args:
-            name: What reports call it.
-            open: Opens the store in a folder, whether or not it is there already.
-            **claims: Any other field of a spec.
+            name: Name in reports.
+            open: Function that opens the store in a folder, new or existing.
+            **claims: Other fields of the spec.
 
         Returns:
-            A spec that claims reopening, several processes and durability.
+            Spec that claims reopening, several processes and durability.
         """
         return cls(
             name=name, open=open, **{"reopen": open, "attach": open, "durable": True, **claims}
         )
 
+    def known(self, clause_id: str) -> tuple[KnownFailure, ...]:
+        """Return the known failures of a clause.
+
+        Args:
+            clause_id: Id of the clause.
+        """
+        declared = self.known_failures.get(clause_id, ())
+        if isinstance(declared, str):
+            return (KnownFailure(declared),)
+        return (declared,) if isinstance(declared, KnownFailure) else tuple(declared)
+
     @property
     def takes_serde(self) -> bool:
-        """Whether `open` accepts a serializer of the suite's."""
+        """True if `open` accepts a serializer."""
         try:
             parameters = inspect.signature(self.open).parameters
         except (TypeError, ValueError):
@@ -91,7 +134,7 @@ class SaverSpec:
 
     @property
     def version(self) -> str | None:
-        """The installed version of its distribution, or None if it names none."""
+        """Installed version of the distribution, or None if unknown."""
         if self.distribution is None:
             return None
         try:
@@ -102,7 +145,7 @@ class SaverSpec:
 
 @runtime_checkable
 class Registered(Protocol):
-    """What `@checkpointer_test` of the official suite makes."""
+    """A registration of the official suite, made by `@checkpointer_test`."""
 
     name: str
     skip_capabilities: set[str]
@@ -111,21 +154,21 @@ class Registered(Protocol):
         """Open a saver."""
 
     def enter_lifespan(self) -> AbstractAsyncContextManager[None]:
-        """Set up what the savers need, once."""
+        """Enter the resources that the savers share."""
 
 
 def as_spec(declared: object, *, origin: str | None = None) -> SaverSpec:
-    """Return a spec for anything that declares a saver.
+    """Return the spec of an object that declares a saver.
 
     Args:
-        declared: A `SaverSpec`, or what the official suite's `@checkpointer_test` registered.
-        origin: `module:attribute` where it was found.
+        declared: A `SaverSpec`, or a registration made by `@checkpointer_test`.
+        origin: `module:attribute` of the object.
 
     Returns:
-        The spec.
+        Spec.
 
     Raises:
-        TypeError: If it is neither.
+        TypeError: If the object is neither.
     """
     if isinstance(declared, SaverSpec):
         return replace(declared, origin=origin) if origin else declared
@@ -146,8 +189,8 @@ def as_spec(declared: object, *, origin: str | None = None) -> SaverSpec:
             origin=origin,
         )
     raise TypeError(
-        f"{declared!r} is no SaverSpec and was not made by @checkpointer_test; "
-        "declare SaverSpec(name=..., open=lambda path: YourSaver(...))"
+        "spec must be a SaverSpec or a registration made by @checkpointer_test, "
+        f"got {declared!r}; declare SaverSpec(name=..., open=lambda path: YourSaver(...))"
     )
 
 
@@ -158,27 +201,29 @@ def load_spec(reference: str) -> SaverSpec:
         reference: `module:attribute`, or `path/to/file.py:attribute`.
 
     Returns:
-        The spec, with `origin` set to the reference.
+        Spec, with `origin` set to the reference.
 
     Raises:
-        ValueError: If the reference has no attribute part.
+        ValueError: If the reference has no module or no attribute.
         ImportError: If the module cannot be imported.
-        AttributeError: If it has no such attribute.
-        TypeError: If the attribute declares no saver.
-        Exception: Whatever importing the module raises.
+        AttributeError: If the module has no such attribute.
+        TypeError: If the attribute does not declare a saver.
+        Exception: If importing the module raises.
     """
     module_name, separator, attribute = reference.rpartition(":")
     if not separator or not module_name or not attribute:
-        raise ValueError(f"{reference!r} is not MODULE:SPEC, such as my_package.specs:spec")
+        raise ValueError(f"reference must be MODULE:SPEC or FILE.py:SPEC, got {reference!r}")
     if module_name.endswith(".py"):
         file = Path(module_name).resolve()
         if not file.is_file():
-            raise ImportError(f"there is no file {file}")
+            raise ImportError(f"file {file} does not exist")
         sys.path.insert(0, str(file.parent))
         module_name = file.stem
         found_at = getattr(importlib.import_module(module_name), "__file__", None)
         if found_at is None or Path(found_at).resolve() != file:
-            raise ImportError(f"{file} cannot be imported: {module_name} is {found_at} already")
+            raise ImportError(
+                f"cannot import {file}: module {module_name} is loaded from {found_at}"
+            )
     elif "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     module = importlib.import_module(module_name)

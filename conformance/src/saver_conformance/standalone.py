@@ -1,4 +1,4 @@
-"""Opens a spec's saver in a program, as the minimal programs in reports do."""
+"""Functions that open a spec's saver in the programs of reports."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.limits import Lanes
-from saver_conformance.opening import OpenSaver
+from saver_conformance.lifecycle import OpenSaver
+from saver_conformance.timeouts import Executors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -18,41 +18,41 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened(spec: SaverSpec, path: str | Path) -> Iterator[Any]:
-    """Open a spec's saver.
+    """Open the saver of a spec.
 
     Args:
-        spec: The spec.
-        path: An empty folder.
+        spec: Spec to open.
+        path: Empty folder.
 
     Yields:
         The saver.
 
     Raises:
-        NotASaverError: If what it opens is no saver.
-        Exception: Whatever opening it raises.
+        NotASaverError: If the spec opens something that is not a saver.
+        Exception: If opening raises.
     """
-    lanes = Lanes(seconds=60)
-    saver = OpenSaver(lambda: spec.open(Path(path)), lanes)
+    executors = Executors(seconds=60)
+    saver = OpenSaver(lambda: spec.open(Path(path)), executors)
     try:
         yield saver.saver
     finally:
         saver.close()
-        lanes.close()
+        executors.close()
 
 
 @asynccontextmanager
 async def aopened(spec: SaverSpec, path: str | Path) -> AsyncIterator[Any]:
-    """Open a spec's saver on the running event loop.
+    """Open the saver of a spec on the running event loop.
 
     Args:
-        spec: The spec.
-        path: An empty folder.
+        spec: Spec to open.
+        path: Empty folder.
 
     Yields:
         The saver.
 
     Raises:
-        Exception: Whatever opening it raises.
+        Exception: If opening raises.
     """
     made = spec.open(Path(path))
     if inspect.isasyncgen(made):

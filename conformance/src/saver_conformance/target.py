@@ -1,7 +1,8 @@
-"""A saver under test: its spec, what it turned out to offer, and sessions with it."""
+"""A saver under test: its spec, its probed features, and its sessions."""
 
 from __future__ import annotations
 
+import copy
 import shutil
 import tempfile
 from contextlib import contextmanager, suppress
@@ -12,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from saver_conformance.capability import BASE, EXTENDED, Capability, Face
-from saver_conformance.limits import CallTimeoutError, Lanes
-from saver_conformance.opening import OpenSaver
+from saver_conformance.capability import BASE, EXTENDED, Api, Capability
+from saver_conformance.lifecycle import OpenSaver
 from saver_conformance.recorder import acall
 from saver_conformance.script import Script
 from saver_conformance.session import Session, at, checkpoint_id, make_checkpoint
+from saver_conformance.timeouts import CallTimeoutError, Executors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,22 +31,22 @@ _CORE = (Capability.PUT, Capability.GET_TUPLE)
 
 
 class ProbeError(Exception):
-    """A method of a saver hung on a first, ordinary call, so no clause can be put to it."""
+    """A hang of an ordinary first call, so that no clause can run against the saver."""
 
 
 @dataclass(frozen=True)
-class Offer:
-    """What a saver offers.
+class Features:
+    """A record of what a saver supports.
 
     Attributes:
-        faces: The faces that can put and get.
-        methods: The methods of the protocol that each of them has.
-        claimed: Every capability that clauses are put to.
-        on_loop: Whether the saver has to be opened on an event loop.
+        apis: APIs that can put and get.
+        methods: Methods of the protocol, for each API.
+        claimed: Capabilities that clauses may test.
+        on_loop: True if the saver must be opened on an event loop.
     """
 
-    faces: tuple[Face, ...]
-    methods: dict[Face, frozenset[Capability]]
+    apis: tuple[Api, ...]
+    methods: dict[Api, frozenset[Capability]]
     claimed: frozenset[Capability]
     on_loop: bool = False
 
@@ -55,58 +56,58 @@ class Target:
     """A saver under test.
 
     Attributes:
-        spec: Its declaration.
-        lanes: Where its calls run.
-        root: A folder for its stores.
-        offer: What it offers; known once `probe` has run.
-        broken: The clauses that it has turned out to break.
+        spec: Declaration of the saver.
+        executors: Executors of its calls.
+        root: Folder for its stores.
+        features: Features found by `probe`.
+        broken: Ids of the clauses that it breaks.
     """
 
     spec: SaverSpec
-    lanes: Lanes
+    executors: Executors
     root: Path
-    offer: Offer = field(default_factory=lambda: Offer((), {}, frozenset()))
+    features: Features = field(default_factory=lambda: Features((), {}, frozenset()))
     broken: set[str] = field(default_factory=set)
 
     def probe(self) -> None:
-        """Find out what the saver offers, by opening it and calling every method once.
+        """Open the saver and call every method once, to find its features.
 
         Raises:
-            CallTimeoutError: If opening or closing it hangs.
+            CallTimeoutError: If opening or closing hangs.
             ProbeError: If a method hangs.
-            NotASaverError: If what the spec opens is no saver.
-            Exception: Whatever opening or closing raises.
+            NotASaverError: If the spec opens something that is not a saver.
+            Exception: If opening or closing raises.
         """
         with self.folder() as path:
-            opened = OpenSaver(lambda: self.spec.open(path), self.lanes)
+            opened = OpenSaver(lambda: self.spec.open(path), self.executors)
             try:
                 methods = {
-                    face: frozenset(m for m in _METHODS if self._has(opened.saver, face, m))
-                    for face in Face
+                    api: frozenset(m for m in _METHODS if self._has(opened.saver, api, m))
+                    for api in Api
                 }
                 bound_to_loop = opened.on_loop
             finally:
                 opened.close()
-        faces = tuple(f for f in Face if all(m in methods[f] for m in _CORE))
-        self.offer = Offer(faces, methods, self._claimed(faces, methods), bound_to_loop)
-        if not bound_to_loop and Face.ASYNC in faces and Capability.LOOPS not in self._lacks():
-            claimed = self.offer.claimed | {Capability.LOOPS}
-            self.offer = Offer(faces, methods, claimed, bound_to_loop)
+        apis = tuple(f for f in Api if all(m in methods[f] for m in _CORE))
+        self.features = Features(apis, methods, self._claimed(apis, methods), bound_to_loop)
+        if not bound_to_loop and Api.ASYNC in apis and Capability.LOOPS not in self._lacks():
+            claimed = self.features.claimed | {Capability.LOOPS}
+            self.features = Features(apis, methods, claimed, bound_to_loop)
 
     def _claimed(
-        self, faces: tuple[Face, ...], methods: dict[Face, frozenset[Capability]]
+        self, apis: tuple[Api, ...], methods: dict[Api, frozenset[Capability]]
     ) -> frozenset[Capability]:
         spec = self.spec
         claimed = {Capability.DELTA_HISTORY, Capability.THREADS, Capability.GRAPH}
-        claimed |= {Capability.SPEC, *(m for m in BASE for face in faces if m in methods[face])}
+        claimed |= {Capability.SPEC, *(m for m in BASE for api in apis if m in methods[api])}
         if spec.capabilities is None:
-            claimed |= {m for face in faces for m in methods[face]}
+            claimed |= {m for api in apis for m in methods[api]}
         else:
             claimed |= {Capability(c) for c in spec.capabilities}
-        if Face.ASYNC in faces:
+        if Api.ASYNC in apis:
             claimed.add(Capability.ASYNC)
-        if len(faces) == len(Face):
-            claimed.add(Capability.BOTH_FACES)
+        if len(apis) == len(Api):
+            claimed.add(Capability.BOTH_APIS)
         for capability, claims in (
             (Capability.SERDE, spec.takes_serde),
             (Capability.REOPEN, spec.reopen is not None),
@@ -118,13 +119,13 @@ class Target:
         return frozenset(claimed - self._lacks())
 
     def breaks(self, clauses: Iterable[str]) -> list[str]:
-        """Return which clauses have turned out to be broken.
+        """Return the broken clauses that match.
 
         Args:
-            clauses: Ids, or `prefix.*`.
+            clauses: Clause ids, or patterns of the form `prefix.*`.
 
         Returns:
-            The ids of the broken ones.
+            Sorted ids of the broken clauses.
         """
         patterns = tuple(clauses)
         return sorted(i for i in self.broken if any(fnmatchcase(i, p) for p in patterns))
@@ -132,32 +133,32 @@ class Target:
     def _lacks(self) -> set[Capability]:
         return {Capability(c) for c in self.spec.lacks}
 
-    def _has(self, saver: Any, face: Face, method: Capability) -> bool:
-        name = face.method(method.value)
+    def _has(self, saver: Any, api: Api, method: Capability) -> bool:
+        name = api.method(method.value)
         if getattr(type(saver), name, None) is getattr(BaseCheckpointSaver, name, None):
             return False
         try:
-            self._call(saver, face, method.value, _PROBES[method])
+            self._call(saver, api, method.value, copy.deepcopy(_PROBES[method]))
         except NotImplementedError:
             return False
         except CallTimeoutError as error:
             raise ProbeError(f"{name} hung, {error}") from error
-        # Any other error is for the clauses of that capability to judge.
+        # The clauses of the capability check any other error.
         except Exception:  # noqa: BLE001
             return True
         return True
 
-    def _call(self, saver: Any, face: Face, method: str, args: tuple[Any, ...]) -> Any:
-        if face is Face.ASYNC:
-            return self.lanes.loop.run(acall(saver, method, args, {}), self.lanes.seconds)
+    def _call(self, saver: Any, api: Api, method: str, args: tuple[Any, ...]) -> Any:
+        if api is Api.ASYNC:
+            return self.executors.loop.run(acall(saver, method, args, {}), self.executors.seconds)
         function = getattr(saver, method)
         if method == "list":
-            return self.lanes.worker.call(lambda: [*function(*args)], self.lanes.seconds)
-        return self.lanes.worker.call(lambda: function(*args), self.lanes.seconds)
+            return self.executors.worker.call(lambda: [*function(*args)], self.executors.seconds)
+        return self.executors.worker.call(lambda: function(*args), self.executors.seconds)
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
-        """Yield an empty folder, and remove it afterwards."""
+        """Yield an empty folder and remove it afterwards."""
         path = Path(tempfile.mkdtemp(dir=self.root))
         try:
             yield path
@@ -166,25 +167,25 @@ class Target:
 
     def script(self) -> Script:
         """Return an empty program for this saver."""
-        return Script(self.spec.snippet, self.spec.origin, on_loop=self.offer.on_loop)
+        return Script(self.spec.snippet, self.spec.origin, on_loop=self.features.on_loop)
 
     @contextmanager
     def session(
         self,
-        face: Callable[[], Face],
+        api: Callable[[], Api],
         on_violation: Callable[[Violation], None] | None = None,
     ) -> Iterator[Session]:
         """Open an empty store for one example.
 
         Args:
-            face: Chooses the face of each call.
-            on_violation: Told of a violation when it happens, before anything is cleaned up.
+            api: Function that returns the API of each call.
+            on_violation: Callback for a violation, called before cleanup.
 
         Yields:
             The session.
 
         Raises:
-            Violation: If the example breaks its clause, or the saver does not open or close.
+            Violation: If the example breaks the clause, or the saver does not open or close.
         """
         with self.folder() as path:
             fresh = [True]
@@ -192,30 +193,30 @@ class Target:
             def opener(**options: Any) -> OpenSaver:
                 first = bool(fresh and fresh.pop())
                 chosen: Opener = self.spec.open if first else self.spec.reopen or self.spec.open
-                opened = OpenSaver(lambda: chosen(path, **options), self.lanes)
+                opened = OpenSaver(lambda: chosen(path, **options), self.executors)
                 if self.spec.shared_store and first:
                     self._empty(opened.saver)
                 return opened
 
-            session = Session(opener, self.lanes, face, self.script(), path, self.spec)
+            session = Session(opener, self.executors, api, self.script(), path, self.spec)
             session.on_violation = on_violation
             session.broken = frozenset(self.broken | self.spec.known_failures.keys())
-            session.faces, session.claimed = self.offer.faces, self.offer.claimed
+            session.apis, session.claimed = self.features.apis, self.features.claimed
             try:
                 yield session
             except BaseException:
-                # The example has its verdict; a saver that does not close either adds nothing.
+                # The example already failed; a failing close adds no information.
                 with suppress(Exception):
                     session.close()
                 raise
             session.close()
 
     def _empty(self, saver: Any) -> None:
-        face = self.offer.faces[0] if self.offer.faces else Face.SYNC
-        found = self._call(saver, face, "list", (None,))
+        api = self.features.apis[0] if self.features.apis else Api.SYNC
+        found = self._call(saver, api, "list", (None,))
         threads = {t.config["configurable"]["thread_id"] for t in found} | {"thread", "other"}
         for thread in threads:
-            self._call(saver, face, "delete_thread", (thread,))
+            self._call(saver, api, "delete_thread", (thread,))
 
 
 _PROBES: dict[Capability, tuple[Any, ...]] = {

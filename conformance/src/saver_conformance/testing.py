@@ -1,4 +1,4 @@
-"""A class to subclass in a test suite; needs the extra `pytest`."""
+"""A base class for test suites; needs the extra `pytest`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from saver_conformance import clauses
 from saver_conformance.clause import CLAUSES
-from saver_conformance.engine import judge
+from saver_conformance.engine import run_clause
 from saver_conformance.profile import PROFILES
 from saver_conformance.result import Status
 from saver_conformance.runner import opened_target
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class SaverConformance:
-    """Tests a saver, one test for each clause.
+    """A test class with one test for each clause.
 
     Subclass it, set `spec`, and let pytest collect the subclass:
 
@@ -32,9 +32,9 @@ class SaverConformance:
             spec = SaverSpec(name="MySaver", open=lambda path: MySaver(path / "store"))
 
     Attributes:
-        spec: A `SaverSpec`, or what the official suite's `@checkpointer_test` registered.
-        profile: How hard to look: `quick`, `default` or `thorough`.
-        seed: Makes every run the same.
+        spec: A `SaverSpec`, or a registration made by `@checkpointer_test`.
+        profile: Name of the profile: `quick`, `default` or `thorough`.
+        seed: Seed of every run.
     """
 
     spec: ClassVar[object]
@@ -44,46 +44,50 @@ class SaverConformance:
     _target: ClassVar[Target]
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Make one test for each clause."""
+        """Parametrize `test_clause` with every clause."""
         if "clause_id" in metafunc.fixturenames:
             clauses.load()
             metafunc.parametrize("clause_id", [clause.id for clause in CLAUSES])
 
     @classmethod
     def setup_class(cls) -> None:
-        """Probe the saver, once for the whole class."""
+        """Open and probe the saver for the whole class."""
         cls._open = ExitStack()
         cls._target = cls._open.enter_context(_probed(cls))
 
     @classmethod
     def teardown_class(cls) -> None:
-        """Take down what the saver needed."""
+        """Close the resources of the saver."""
         cls._open.close()
 
     def test_clause(self, clause_id: str) -> None:
-        """The saver keeps the clause."""
+        """Check that the saver keeps the clause."""
         target = self._target
         profile = PROFILES[type(self).profile]
-        result = judge(target, CLAUSES[clause_id], profile, type(self).seed)
+        result = run_clause(target, CLAUSES[clause_id], profile, type(self).seed)
         note = result.note or ""
-        if result.status in (Status.NOT_CLAIMED, Status.FOLLOWS):
+        if result.status in (Status.NOT_CLAIMED, Status.FOLLOWS, Status.THIN):
             pytest.skip(f"{result.status}: {note}")
         if result.status is Status.KNOWN_FAILURE:
             pytest.xfail(note)
         if result.status is Status.UNEXPECTED_PASS:
-            pytest.fail(f"{clause_id} passes, and is known to fail: {note}", pytrace=False)
+            pytest.fail(f"{clause_id} is an unexpected pass: {note}", pytrace=False)
         if result.status is Status.NOT_RUN:
-            pytest.fail(f"{clause_id} was not put: {note}", pytrace=False)
-        if result.status is Status.FAILED and result.failure is not None:
-            told = f"{result.clause.sentence}\n{result.failure.message}\n\n{result.failure.program}"
-            pytest.fail(told, pytrace=False)
+            pytest.fail(f"{clause_id} was not run: {note}", pytrace=False)
+        if result.status is Status.FAILED:
+            found = [
+                f"{apis} API: {failure.message}\n\n{failure.program}"
+                for apis, failure in result.distinct_failures
+            ]
+            lines = [result.clause.sentence, *([note] if note else []), *found]
+            pytest.fail("\n".join(lines), pytrace=False)
 
 
 @contextmanager
 def _probed(cls: type[Any]) -> Iterator[Target]:
     spec = as_spec(cls.spec)
     if unknown := sorted(i for i in spec.known_failures if i not in CLAUSES):
-        raise ValueError(f"known_failures names {', '.join(unknown)}, which is no clause")
+        raise ValueError(f"known_failures has unknown clause ids: {', '.join(unknown)}")
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as root,
         opened_target(spec, PROFILES[cls.profile], Path(root)) as target,

@@ -1,4 +1,4 @@
-"""What examples are made of."""
+"""Strategies for the values in examples."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-#: No surrogates, which no encoding of text takes, and no NUL, which has a clause of its own.
+#: Text without surrogates, which no encoding accepts, and without NUL, which has its own clause.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 
 CHANNELS = st.sampled_from(["messages", "files", "count"])
 THREADS = st.sampled_from(["thread", "other"])
 NAMESPACES = st.sampled_from(["", "child|inner"])
 
-#: Values that every serializer and every database takes, for clauses about something else.
-TAME: st.SearchStrategy[Any] = st.one_of(
+#: Values that every serializer and database accepts, for clauses with another subject.
+SIMPLE: st.SearchStrategy[Any] = st.one_of(
     st.integers(0, 99),
     st.sampled_from(["", "a", "some text"]),
     st.lists(st.integers(0, 9), max_size=3),
     st.dictionaries(st.sampled_from(["x", "y"]), st.integers(0, 9), max_size=2),
 )
 
-#: What code tends to take for "nothing there".
+#: Values that code may mistake for a missing value.
 FALSY: st.SearchStrategy[Any] = st.sampled_from([None, False, 0, 0.0, "", b"", [], {}])
 
 NUMBERS = st.one_of(
@@ -37,14 +37,14 @@ _LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**53), 2**53), TEXT, st.binary(max_size=8)
 )
 
-#: Nested containers whose key order counts.
+#: Nested containers whose key order must be preserved.
 NESTED: st.SearchStrategy[Any] = st.recursive(
     _LEAVES,
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(TEXT, inner, max_size=4)),
     max_leaves=8,
 )
 
-#: Types beyond JSON that LangGraph's own serializer keeps.
+#: Types beyond JSON that LangGraph's serializer supports.
 RICH: st.SearchStrategy[Any] = st.one_of(
     st.datetimes(timezones=st.just(dt.timezone.utc)),
     st.dates(),
@@ -57,7 +57,7 @@ RICH: st.SearchStrategy[Any] = st.one_of(
     st.frozensets(st.integers(0, 9), max_size=3),
 )
 
-#: Metadata survives as JSON does; savers may keep it in a column of that type.
+#: Metadata that survives JSON: savers may store metadata in a JSON column.
 METADATA: st.SearchStrategy[Any] = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-(2**31), 2**31), TEXT),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXT, inner, max_size=3)),

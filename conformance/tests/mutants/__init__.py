@@ -1,4 +1,4 @@
-"""Small deliberate faults in the reference saver, each with the clauses that have to find it."""
+"""Mutants: reference savers with one deliberate fault, each with the clauses that must find it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 from mutants.base import MUTANTS, Mutant
 
 for _area in (
-    "reading",
-    "putting",
+    "get",
+    "put",
     "writing",
     "listing",
     "deleting",
     "pruning",
-    "walking",
-    "meeting",
-    "whole",
+    "history",
+    "arguments",
+    "concurrency",
+    "graphs",
 ):
     importlib.import_module(f"mutants.{_area}")
 
@@ -24,7 +25,7 @@ __all__ = ["MUTANTS", "Mutant"]
 
 
 def __getattr__(name: str) -> Any:
-    """Find a mutant's spec by name, as a second process does."""
+    """Return the spec of a mutant by name, for second processes."""
     if name in MUTANTS:
         return MUTANTS[name].spec
     raise AttributeError(name)

@@ -1,4 +1,4 @@
-"""What a mutant is."""
+"""Registration of mutants, and their base class."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Mutant:
     """A saver with one fault.
 
     Attributes:
-        name: The name of its class.
-        fault: What is wrong with it, in one line.
-        kills: The clauses that have to find it.
-        spec: Its declaration.
+        name: Name of the class.
+        fault: Description of the fault, in one line.
+        kills: Ids of the clauses that must fail.
+        spec: Spec of the saver.
     """
 
     name: str
@@ -73,30 +73,33 @@ def _in_memory(name: str, opener: Any, **claims: Any) -> SaverSpec:
 
 
 class Faulty(ReferenceSaver):
-    """A reference saver with places to put a fault in."""
+    """A reference saver with hooks for faults."""
 
-    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
-        """Change what is put."""
+    def changed_checkpoint(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        """Return the checkpoint to store."""
         return checkpoint
 
-    def told(self, metadata: dict[str, Any]) -> dict[str, Any]:
-        """Change the metadata that are put."""
+    def changed_metadata(self, metadata: dict[str, Any]) -> dict[str, Any]:
+        """Return the metadata to store."""
         return metadata
 
-    def seen(self, found: Any) -> Any:
-        """Change what is got and listed."""
+    def changed_tuple(self, found: Any) -> Any:
+        """Return the tuple to return from get_tuple and list."""
         return found
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
         return super().put(
-            config, self.altered({**checkpoint}), self.told({**metadata}), new_versions
+            config,
+            self.changed_checkpoint({**checkpoint}),
+            self.changed_metadata({**metadata}),
+            new_versions,
         )
 
     def tuple_of(self, entry: Entry) -> Any:
-        return self.seen(super().tuple_of(entry))
+        return self.changed_tuple(super().tuple_of(entry))
 
 
 def values(found: Any, change: Callable[[Any], Any]) -> Any:
-    """Change every channel value of a tuple."""
+    """Return a tuple with every channel value changed."""
     changed = {k: change(v) for k, v in found.checkpoint["channel_values"].items()}
     return found._replace(checkpoint={**found.checkpoint, "channel_values": changed})

@@ -20,7 +20,7 @@ class NoDelete(Faulty):
 
 @mutant("spec.capabilities")
 class NoAsyncPrune(Faulty):
-    """prune is implemented and aprune is not."""
+    """prune is implemented, but aprune is not."""
 
     async def aprune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
         raise NotImplementedError
@@ -28,7 +28,7 @@ class NoAsyncPrune(Faulty):
 
 @mutant("delete_thread.checkpoints")
 class DeletesRootOnly(Faulty):
-    """delete_thread deletes the root namespace alone."""
+    """delete_thread deletes the root namespace only."""
 
     def delete_thread(self, thread_id: str) -> None:
         rows = self.model._rows
@@ -38,7 +38,7 @@ class DeletesRootOnly(Faulty):
 
 @mutant("delete_thread.checkpoints")
 class DeletesLatestOnly(Faulty):
-    """delete_thread deletes one checkpoint alone."""
+    """delete_thread deletes one checkpoint only."""
 
     def delete_thread(self, thread_id: str) -> None:
         rows = self.model._rows
@@ -48,7 +48,7 @@ class DeletesLatestOnly(Faulty):
 
 @mutant("delete_thread.others")
 class DeletesPrefix(Faulty):
-    """delete_thread deletes every thread whose id begins alike."""
+    """delete_thread deletes every thread whose id starts with the given id."""
 
     def delete_thread(self, thread_id: str) -> None:
         for thread in {k.thread for k in self.model._rows if k.thread.startswith(str(thread_id))}:
@@ -57,7 +57,7 @@ class DeletesPrefix(Faulty):
 
 @mutant("delete_thread.others")
 class DeletesPattern(Faulty):
-    """delete_thread takes its thread id for a pattern."""
+    """delete_thread interprets the thread id as a pattern."""
 
     def delete_thread(self, thread_id: str) -> None:
         import re
@@ -81,7 +81,7 @@ class LeavesWrites(Faulty):
 
 @mutant("delete_thread.unknown")
 class UnknownThreadRaises(Faulty):
-    """Deleting a thread that is not there raises KeyError."""
+    """Deleting an unknown thread raises KeyError."""
 
     def delete_thread(self, thread_id: str) -> None:
         if not any(k.thread == str(thread_id) for k in self.model._rows):
@@ -91,18 +91,18 @@ class UnknownThreadRaises(Faulty):
 
 @mutant("delete_thread.unknown")
 class DeletedStaysDeleted(Faulty):
-    """A thread that was deleted cannot begin again."""
+    """A deleted thread cannot be used again."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.gone: set[str] = set()
+        self.deleted: set[str] = set()
 
     def delete_thread(self, thread_id: str) -> None:
-        self.gone.add(str(thread_id))
+        self.deleted.add(str(thread_id))
         super().delete_thread(thread_id)
 
     def get_tuple(self, config: Any) -> Any:
-        if str(config["configurable"]["thread_id"]) in self.gone:
+        if str(config["configurable"]["thread_id"]) in self.deleted:
             return None
         return super().get_tuple(config)
 
@@ -113,7 +113,7 @@ def _runs(model: Model, wanted: Any) -> list[Key]:
 
 @mutant("runs.checkpoints")
 class DeletesRunPrefix(Faulty):
-    """delete_for_runs deletes every run whose id begins alike."""
+    """delete_for_runs deletes every run whose id starts with a given id."""
 
     def delete_for_runs(self, run_ids: Any) -> None:
         found = _runs(self.model, lambda r: r and any(r.startswith(i) for i in run_ids if i))
@@ -122,7 +122,7 @@ class DeletesRunPrefix(Faulty):
 
 @mutant("runs.checkpoints")
 class FirstRunOnly(Faulty):
-    """delete_for_runs deletes the first of its runs alone."""
+    """delete_for_runs deletes the first run only."""
 
     def delete_for_runs(self, run_ids: Any) -> None:
         super().delete_for_runs([*run_ids][:1])
@@ -130,7 +130,7 @@ class FirstRunOnly(Faulty):
 
 @mutant("runs.checkpoints")
 class RunsOfRootOnly(Faulty):
-    """delete_for_runs deletes in the root namespace alone."""
+    """delete_for_runs deletes in the root namespace only."""
 
     def delete_for_runs(self, run_ids: Any) -> None:
         self.model._drop([k for k in _runs(self.model, lambda r: r in set(run_ids)) if k.ns == ""])
@@ -138,7 +138,7 @@ class RunsOfRootOnly(Faulty):
 
 @mutant("runs.values", "prune.values")
 class LosesInherited(Faulty):
-    """Deleting a run, or pruning, loses the values that the deleted checkpoints stored."""
+    """Deleting a run, or pruning, loses the values that deleted checkpoints stored."""
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
         self.new = getattr(self, "new", {})
@@ -177,7 +177,7 @@ class LeavesWritesOfSome(Faulty):
 
 @mutant("runs.unknown")
 class NoRunIsARun(Faulty):
-    """Deleting a run that is not there deletes the checkpoints that belong to none."""
+    """Deleting an unknown run deletes the checkpoints without a run."""
 
     def delete_for_runs(self, run_ids: Any) -> None:
         wanted = {*run_ids}
@@ -188,37 +188,37 @@ class NoRunIsARun(Faulty):
 
 @mutant("runs.delta", "prune.delta")
 class DropsDelta(Faulty):
-    """Deleting a run, or pruning, deletes what a DeltaChannel is rebuilt from."""
+    """Deleting a run, or pruning, deletes the ancestors that a DeltaChannel needs."""
 
-    def drop_buried(self) -> None:
+    def drop_tombstones(self) -> None:
         rows, writes = self.model._rows, self.model._writes
-        for key in [k for k, row in rows.items() if row.buried]:
+        for key in [k for k, row in rows.items() if row.is_tombstone]:
             del rows[key]
             writes.pop(key, None)
 
     def delete_for_runs(self, run_ids: Any) -> None:
         super().delete_for_runs(run_ids)
-        self.drop_buried()
+        self.drop_tombstones()
 
     def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
         super().prune(thread_ids, strategy=strategy)
-        self.drop_buried()
+        self.drop_tombstones()
 
 
 @mutant("copy.checkpoints", "copy.delta")
 class CopiesLatest(Faulty):
-    """copy_thread copies the latest checkpoint of each namespace alone."""
+    """copy_thread copies the latest checkpoint of each namespace only."""
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         super().copy_thread(source_thread_id, target_thread_id)
         self.prune([target_thread_id])
-        for key in [k for k, row in self.model._rows.items() if row.buried]:
+        for key in [k for k, row in self.model._rows.items() if row.is_tombstone]:
             del self.model._rows[key]
 
 
 @mutant("copy.checkpoints")
 class CopiesRoot(Faulty):
-    """copy_thread copies the root namespace alone."""
+    """copy_thread copies the root namespace only."""
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         super().copy_thread(source_thread_id, target_thread_id)
@@ -228,7 +228,7 @@ class CopiesRoot(Faulty):
 
 @mutant("copy.checkpoints")
 class MovesThread(Faulty):
-    """copy_thread moves the thread."""
+    """copy_thread deletes the source thread."""
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         super().copy_thread(source_thread_id, target_thread_id)
@@ -272,7 +272,7 @@ class CopyDiesWithSource(Faulty):
 
 @mutant("copy.unknown")
 class CopyUnknownRaises(Faulty):
-    """Copying a thread that is not there raises KeyError."""
+    """Copying an unknown thread raises KeyError."""
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         if not any(k.thread == source_thread_id for k in self.model._rows):

@@ -8,7 +8,7 @@ from mutants.base import Faulty, mutant
 
 
 class _Listing(Faulty):
-    """Narrows a list down by itself, with a place for a fault in every step."""
+    """A saver that selects the listed checkpoints itself, with a hook for a fault in every step."""
 
     def list(
         self,
@@ -46,7 +46,7 @@ class _Listing(Faulty):
 
 @mutant("list.order")
 class OldestFirst(_Listing):
-    """Checkpoints come oldest first."""
+    """Checkpoints are listed oldest first."""
 
     def ordered(self, found: list[Any]) -> list[Any]:
         return found[::-1]
@@ -54,7 +54,7 @@ class OldestFirst(_Listing):
 
 @mutant("list.order")
 class ListByInsertion(_Listing):
-    """Checkpoints come in the order in which they were put, newest first."""
+    """Checkpoints are listed in reverse order of insertion."""
 
     def ordered(self, found: list[Any]) -> list[Any]:
         order = list(self.model.stored())
@@ -64,7 +64,7 @@ class ListByInsertion(_Listing):
 
 @mutant("list.order.global")
 class GroupedByThread(_Listing):
-    """A list of everything comes thread by thread."""
+    """A list of every thread is grouped by thread."""
 
     def ordered(self, found: list[Any]) -> list[Any]:
         return sorted(found, key=lambda t: t.config["configurable"]["thread_id"])
@@ -72,7 +72,7 @@ class GroupedByThread(_Listing):
 
 @mutant("list.tuples")
 class ListWithoutValues(Faulty):
-    """Tuples of a list have no channel values."""
+    """Listed tuples have no channel values."""
 
     def list(self, *args: Any, **kwargs: Any) -> Any:
         for found in super().list(*args, **kwargs):
@@ -82,7 +82,7 @@ class ListWithoutValues(Faulty):
 
 @mutant("list.tuples")
 class ListWithoutParents(Faulty):
-    """Tuples of a list have no parents."""
+    """Listed tuples have no parents."""
 
     def list(self, *args: Any, **kwargs: Any) -> Any:
         for found in super().list(*args, **kwargs):
@@ -91,7 +91,7 @@ class ListWithoutParents(Faulty):
 
 @mutant("list.thread")
 class ListsEveryThread(_Listing):
-    """A list of a thread has the checkpoints of every thread."""
+    """A list of one thread returns the checkpoints of every thread."""
 
     def base(self, config: Any) -> Any:
         return None
@@ -99,7 +99,7 @@ class ListsEveryThread(_Listing):
 
 @mutant("list.all_namespaces")
 class RootOnly(_Listing):
-    """A config without checkpoint_ns lists the root namespace alone."""
+    """A config without checkpoint_ns lists the root namespace only."""
 
     def base(self, config: Any) -> Any:
         if config is None:
@@ -109,7 +109,7 @@ class RootOnly(_Listing):
 
 @mutant("list.namespace")
 class EmptyNamespaceIsNone(_Listing):
-    """The namespace "" is taken for no namespace at all, so that every one is listed."""
+    """The namespace "" is treated as a missing namespace, so that every namespace is listed."""
 
     def base(self, config: Any) -> Any:
         where = dict(config["configurable"]) if config else {}
@@ -121,7 +121,7 @@ class EmptyNamespaceIsNone(_Listing):
 
 @mutant("list.everything")
 class NoConfigFails(Faulty):
-    """A list without a config fails."""
+    """A list without a config raises an error."""
 
     def list(self, config: Any, **kwargs: Any) -> Any:
         assert config["configurable"]["thread_id"] is not None
@@ -139,7 +139,7 @@ class NoConfigIsEmpty(Faulty):
 
 @mutant("list.by_id")
 class ListIgnoresId(_Listing):
-    """A list whose config names a checkpoint has the whole thread."""
+    """A list with a checkpoint_id returns the whole thread."""
 
     def base(self, config: Any) -> Any:
         where = {k: v for k, v in config["configurable"].items() if k != "checkpoint_id"}
@@ -156,7 +156,7 @@ class LimitIgnored(_Listing):
 
 @mutant("list.limit")
 class LimitOffByOne(_Listing):
-    """limit returns one checkpoint more."""
+    """limit returns one checkpoint too many."""
 
     def cut(self, found: list[Any], limit: Any) -> list[Any]:
         return found if limit is None else found[: limit + 1] if limit else []
@@ -164,7 +164,7 @@ class LimitOffByOne(_Listing):
 
 @mutant("list.limit.zero")
 class ZeroIsNoLimit(_Listing):
-    """limit=0 is taken for no limit."""
+    """limit=0 is treated as no limit."""
 
     def cut(self, found: list[Any], limit: Any) -> list[Any]:
         return found[:limit] if limit else found
@@ -189,7 +189,7 @@ class BeforeIgnored(_Listing):
 
 @mutant("list.before.unknown")
 class BeforeMustExist(_Listing):
-    """before with a checkpoint that is not there lists nothing."""
+    """before with an unknown checkpoint lists nothing."""
 
     def older(self, found: Any, before: Any) -> bool:
         if before and self.get_tuple(before) is None:
@@ -199,7 +199,7 @@ class BeforeMustExist(_Listing):
 
 @mutant("list.paging")
 class PagesOverlap(_Listing):
-    """With before and limit together, before includes the checkpoint that it names."""
+    """before together with limit includes the checkpoint that it names."""
 
     def list(self, config: Any, *, before: Any = None, limit: Any = None, **kwargs: Any) -> Any:
         self.both = bool(before and limit)
@@ -220,7 +220,7 @@ class FilterIgnored(_Listing):
 
 @mutant("list.filter")
 class AnyKeyMatches(_Listing):
-    """A filter returns what matches one of its keys."""
+    """A filter matches if one of its keys matches."""
 
     def kept(self, found: Any, wanted: Any, before: Any) -> bool:
         return self.older(found, before) and (
@@ -230,7 +230,7 @@ class AnyKeyMatches(_Listing):
 
 @mutant("list.filter")
 class FilterIsPrefix(_Listing):
-    """A filter's text matches what begins with it."""
+    """A text in a filter matches every text that starts with it."""
 
     def equal(self, stored: Any, wanted: Any) -> bool:
         return str(stored).startswith(str(wanted))
@@ -238,7 +238,7 @@ class FilterIsPrefix(_Listing):
 
 @mutant("list.filter.limit")
 class LimitBeforeFilter(_Listing):
-    """limit counts the checkpoints that were looked at, not those that match."""
+    """limit counts the visited checkpoints instead of the matching ones."""
 
     def list(self, config: Any, *, filter: Any = None, limit: Any = None, **kwargs: Any) -> Any:
         for found in super().list(config, limit=limit, **kwargs):
@@ -248,7 +248,7 @@ class LimitBeforeFilter(_Listing):
 
 @mutant("list.filter.nested")
 class FilterScalarsOnly(_Listing):
-    """A filter whose value is a list or a dict matches everything."""
+    """A list or dict as a filter value matches everything."""
 
     def equal(self, stored: Any, wanted: Any) -> bool:
         return isinstance(wanted, (list, dict)) or bool(stored == wanted)
@@ -256,7 +256,7 @@ class FilterScalarsOnly(_Listing):
 
 @mutant("list.filter.nested")
 class NestedNeverMatches(_Listing):
-    """A filter whose value is a list or a dict matches nothing."""
+    """A list or dict as a filter value matches nothing."""
 
     def equal(self, stored: Any, wanted: Any) -> bool:
         return not isinstance(wanted, (list, dict)) and bool(stored == wanted)
@@ -264,7 +264,7 @@ class NestedNeverMatches(_Listing):
 
 @mutant("list.filter.none")
 class NoneMatchesAll(_Listing):
-    """A filter whose value is None is left out."""
+    """None as a filter value is ignored."""
 
     def equal(self, stored: Any, wanted: Any) -> bool:
         return wanted is None or bool(stored == wanted)
@@ -272,7 +272,7 @@ class NoneMatchesAll(_Listing):
 
 @mutant("list.filter.none")
 class NoneMatchesNothing(_Listing):
-    """A filter whose value is None matches nothing, as = NULL does."""
+    """None as a filter value matches nothing, like = NULL in SQL."""
 
     def equal(self, stored: Any, wanted: Any) -> bool:
         return wanted is not None and bool(stored == wanted)
@@ -290,7 +290,7 @@ class FilterContains(_Listing):
 
 @mutant("list.filter.any_key")
 class KeysAreChecked(_Listing):
-    """A filter's key may have letters and digits alone."""
+    """A filter key may have letters and digits only."""
 
     def list(self, config: Any, *, filter: Any = None, **kwargs: Any) -> Any:
         for key in filter or ():
@@ -301,7 +301,7 @@ class KeysAreChecked(_Listing):
 
 @mutant("list.paused.writable")
 class PausedHoldsLock(Faulty):
-    """list holds the store's lock until it is drawn to its end."""
+    """list holds the lock of the store until the list ends."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -320,7 +320,7 @@ class PausedHoldsLock(Faulty):
 
 @mutant("list.dropped")
 class DroppedKeepsLock(Faulty):
-    """A list that was begun and not drawn to its end blocks whoever writes afterwards."""
+    """A list that was not consumed to its end blocks later writes."""
 
     open_lists = 0
 
@@ -337,7 +337,7 @@ class DroppedKeepsLock(Faulty):
 
 @mutant("list.paused.whole")
 class TornPause(Faulty):
-    """list looks up values when it is drawn from, and finds them gone."""
+    """list reads the values of each checkpoint late, when they may be deleted."""
 
     def list(self, *args: Any, **kwargs: Any) -> Any:
         for found in [*super().list(*args, **kwargs)]:
@@ -348,7 +348,7 @@ class TornPause(Faulty):
 
 @mutant("list.other_thread")
 class ThreadBound(Faulty):
-    """A list can only be drawn from in the thread that began it."""
+    """A list can be consumed only in the thread that started it."""
 
     def list(self, *args: Any, **kwargs: Any) -> Any:
         import threading

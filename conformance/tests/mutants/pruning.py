@@ -10,7 +10,7 @@ from saver_conformance.model import Key
 
 @mutant("prune.keep_latest")
 class KeepsOnePerThread(Faulty):
-    """prune keeps the latest checkpoint of a thread, and not of each namespace."""
+    """prune keeps the latest checkpoint of a thread instead of each namespace."""
 
     def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
         super().prune(thread_ids, strategy=strategy)
@@ -22,10 +22,10 @@ class KeepsOnePerThread(Faulty):
 
 
 class DropsOthers(Faulty):
-    """In each namespace keep_latest drops other checkpoints than it has to."""
+    """A saver whose keep_latest deletes the wrong checkpoints of each namespace."""
 
     def dropped(self, ids: list[str]) -> list[str]:
-        """Return which of the ids of a namespace, the oldest first, are dropped."""
+        """Return the ids to delete, from the ids of a namespace, oldest first."""
         raise NotImplementedError
 
     def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
@@ -56,7 +56,7 @@ class KeepsOldest(DropsOthers):
 
 @mutant("prune.default")
 class DeletesByDefault(Faulty):
-    """Without a strategy prune deletes everything."""
+    """prune without a strategy deletes everything."""
 
     def prune(self, thread_ids: Any, *, strategy: str = "delete") -> None:
         super().prune(thread_ids, strategy=strategy)
@@ -67,7 +67,7 @@ class DeletesByDefault(Faulty):
 
 @mutant("prune.writes", "graph.prune")
 class PrunesWrites(Faulty):
-    """prune deletes the pending writes of what it keeps."""
+    """prune deletes the pending writes of the kept checkpoints."""
 
     def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
         super().prune(thread_ids, strategy=strategy)
@@ -104,7 +104,7 @@ class PrunesEverything(Faulty):
 
 @mutant("prune.parent")
 class DanglingParent(Faulty):
-    """A checkpoint that is kept has a parent that is not there."""
+    """A kept checkpoint has a parent that does not exist."""
 
     def tuple_of(self, entry: Any) -> Any:
         from dataclasses import replace
@@ -114,7 +114,7 @@ class DanglingParent(Faulty):
 
 @mutant("prune.subgraphs")
 class KeepsCalls(DropsOthers):
-    """prune keeps the namespaces of subgraph calls that are finished."""
+    """prune keeps the namespaces of finished subgraph calls."""
 
     def dropped(self, ids: list[str]) -> list[str]:
         return ids[:-1]
@@ -122,7 +122,7 @@ class KeepsCalls(DropsOthers):
 
 @mutant("prune.one_string")
 class StringIsThreads(Faulty):
-    """A single string is taken for a sequence of threads, one for each letter."""
+    """A str as thread_ids is treated as a sequence of one-letter threads."""
 
     def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
         super().prune([*thread_ids], strategy=strategy)

@@ -22,15 +22,15 @@ class ForgetsNoneWrites(Faulty):
 
 @mutant("writes.values")
 class ForgetsTask(Faulty):
-    """Pending writes do not name their task."""
+    """Pending writes have no task id."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return _writes(found, lambda writes: [("", c, v) for _, c, v in writes])
 
 
 @mutant("writes.own_checkpoint")
 class WritesOfThread(Faulty):
-    """Pending writes are those of any checkpoint of the thread."""
+    """Pending writes include the writes of every checkpoint of the thread."""
 
     def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
         where = config["configurable"]
@@ -41,7 +41,7 @@ class WritesOfThread(Faulty):
 
 @mutant("writes.own_checkpoint")
 class WritesOfRoot(Faulty):
-    """Writes into a namespace are stored in the root's."""
+    """Writes to a namespace are stored in the root namespace."""
 
     def put_writes(self, config: Any, *args: Any, **kwargs: Any) -> None:
         where = {**config["configurable"], "checkpoint_ns": ""}
@@ -50,7 +50,7 @@ class WritesOfRoot(Faulty):
 
 @mutant("writes.order.path", "writes.in_list", "copy.writes", "prune.writes")
 class IgnoresPath(Faulty):
-    """Writes come by task id, whatever their path."""
+    """Writes are ordered by task id and ignore the path."""
 
     def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
         super().put_writes(config, writes, task_id)
@@ -58,7 +58,7 @@ class IgnoresPath(Faulty):
 
 @mutant("writes.order.task", "concurrent.writes")
 class OrderOfArrival(Faulty):
-    """Writes come in the order in which they were put."""
+    """Writes are returned in the order of insertion."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -71,9 +71,9 @@ class OrderOfArrival(Faulty):
 
 @mutant("writes.order.index", "history.order", "reopen.state", disk=True)
 class TextIndex(Faulty):
-    """Writes of a task come by their number as text, so that 10 precedes 2."""
+    """Writes of a task are ordered by their number as text, so that 10 precedes 2."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return _writes(found, self.shuffled)
 
     def shuffled(self, writes: Any) -> Any:
@@ -95,9 +95,9 @@ class TextIndex(Faulty):
 
 @mutant("writes.order.special")
 class SpecialLast(Faulty):
-    """Special writes come after the regular ones of their task."""
+    """Special writes follow the regular writes of their task."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return _writes(
             found, lambda writes: sorted(writes, key=lambda w: (w[0], w[1] in SPECIAL_SLOTS))
         )
@@ -105,7 +105,7 @@ class SpecialLast(Faulty):
 
 @mutant("writes.first_wins")
 class LastWins(Faulty):
-    """A regular write replaces the one in its place."""
+    """A regular write replaces the earlier write of its slot."""
 
     def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
         where = config["configurable"]
@@ -119,7 +119,7 @@ class LastWins(Faulty):
 
 @mutant("writes.first_wins", "concurrent.same_write")
 class Duplicates(Faulty):
-    """A write that is put again is stored again."""
+    """A repeated write is stored twice."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -132,13 +132,13 @@ class Duplicates(Faulty):
         padding = [("__padding__", None)] * seen
         super().put_writes(config, [*padding, *writes], task_id, task_path)
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return _writes(found, lambda writes: [w for w in writes if w[1] != "__padding__"])
 
 
 @mutant("writes.last_wins")
 class SpecialFirstWins(Faulty):
-    """A special write does not replace the one before it."""
+    """A special write does not replace the earlier one."""
 
     def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
         found = self.get_tuple(config)
@@ -149,7 +149,7 @@ class SpecialFirstWins(Faulty):
 
 @mutant("writes.mixed_call")
 class DecidesPerCall(Faulty):
-    """A special write replaces the one before it only in a call without regular ones."""
+    """A special write replaces the earlier one only in a call without regular writes."""
 
     def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
         found = self.get_tuple(config)
@@ -162,7 +162,7 @@ class DecidesPerCall(Faulty):
 
 @mutant("writes.same_channel")
 class OnePerChannel(Faulty):
-    """Of several writes of a task to one channel the last one stays."""
+    """Of several writes of a task to one channel only the last is kept."""
 
     def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
         super().put_writes(config, [*dict(writes).items()], task_id, task_path)
@@ -179,7 +179,7 @@ class DropsEarlyWrites(Faulty):
 
 @mutant("writes.before_checkpoint")
 class PutClearsWrites(Faulty):
-    """Putting a checkpoint clears the writes that came before it."""
+    """Putting a checkpoint deletes the writes that arrived before it."""
 
     def put(self, config: Any, checkpoint: Any, *args: Any) -> Any:
         where = config["configurable"]
@@ -190,7 +190,7 @@ class PutClearsWrites(Faulty):
 
 @mutant("writes.after_delete", "writes.before_checkpoint")
 class WritesMakeCheckpoints(Faulty):
-    """Writes whose checkpoint is not there make one."""
+    """Writes without a checkpoint create one."""
 
     def put_writes(self, config: Any, *args: Any, **kwargs: Any) -> None:
         if self.get_tuple(config) is None:
@@ -203,7 +203,7 @@ class WritesMakeCheckpoints(Faulty):
 
 @mutant("writes.isolated")
 class KeepsWrittenValues(Faulty):
-    """Written values are kept as they are until they are read."""
+    """Written values are stored by reference until they are read."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -213,7 +213,7 @@ class KeepsWrittenValues(Faulty):
         super().put_writes(config, writes, task_id, task_path)
         self.live[task_id] = writes
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return _writes(
             found,
             lambda writes: [
@@ -235,7 +235,7 @@ class NoTaskPath(Faulty):
 
 @mutant("writes.empty")
 class EmptyWritesRaise(Faulty):
-    """No writes are an error."""
+    """An empty sequence of writes raises an error."""
 
     def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
         _ = writes[0]
@@ -244,7 +244,7 @@ class EmptyWritesRaise(Faulty):
 
 @mutant("writes.in_list")
 class ListWithoutWrites(Faulty):
-    """Tuples of a list have no pending writes."""
+    """Listed tuples have no pending writes."""
 
     def list(self, *args: Any, **kwargs: Any) -> Any:
         for found in super().list(*args, **kwargs):
@@ -252,8 +252,8 @@ class ListWithoutWrites(Faulty):
 
 
 @mutant("writes.unserialisable")
-class SkipsUnserialisableWrites(Faulty):
-    """A write that cannot be serialised is left out without a word."""
+class SkipsUnserializableWrites(Faulty):
+    """A write that cannot be serialized is silently dropped."""
 
     def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
         kept = []

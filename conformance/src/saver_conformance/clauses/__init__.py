@@ -1,10 +1,10 @@
-"""The clauses, one module for each capability."""
+"""Clauses of the suite, one module for each capability."""
 
 from __future__ import annotations
 
 import importlib
 
-#: In the order in which they are put: a clause comes after those that it presumes.
+#: Modules in running order: a clause runs after the clauses that it presumes.
 MODULES = (
     "base",
     "put",
@@ -16,16 +16,17 @@ MODULES = (
     "copying",
     "pruning",
     "history",
-    "serialising",
+    "arguments",
+    "serializing",
     "aio",
     "concurrent",
     "processes",
-    "machines",
+    "state_machines",
     "whole_graphs",
 )
 
 
 def load() -> None:
-    """Import every module of clauses, which declares them."""
+    """Import every module, which declares its clauses."""
     for module in MODULES:
         importlib.import_module(f"{__name__}.{module}")

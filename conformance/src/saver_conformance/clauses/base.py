@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from saver_conformance.capability import BASE, Capability, Face
+from saver_conformance.capability import BASE, Api, Capability
 from saver_conformance.clause import Load, Severity, clause
-from saver_conformance.once import run_once
+from saver_conformance.exit_check import check_exit
 from saver_conformance.session import Ref, Session, at, checkpoint_id
+from saver_conformance.violation import FailureKind
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
@@ -28,19 +29,19 @@ _BASE = "BaseCheckpointSaver"
     load=Load.ONCE,
 )
 def opens(s: Session, data: DataObject) -> None:  # noqa: ARG001
-    """The saver opens as an empty store, and closes."""
+    """The saver opens an empty store and closes it."""
     s.expect_list(at("thread"))
     s.expect_tuple(at("thread"))
 
 
 @clause(
     "spec.capabilities",
-    source=f"{_BASE}: put, get_tuple, put_writes, list and delete_thread, and their async twins",
+    source=f"{_BASE}: put, get_tuple, put_writes, list, delete_thread and their async versions",
     severity=Severity.CRITICAL,
     capability=Capability.SPEC,
 )
 def capabilities(s: Session, data: DataObject) -> None:  # noqa: ARG001
-    """A face that can put and get can do all that the runtime needs, and what the saver claims."""
+    """An API that can put and get has every base method and every claimed method."""
     s.put(Ref("thread", checkpoint_id(0)), metadata={"source": "loop", "step": 0, "run_id": "run"})
     calls = {
         Capability.PUT_WRITES: (at("thread", id=checkpoint_id(0)), [("channel", 1)], "task"),
@@ -57,29 +58,29 @@ def capabilities(s: Session, data: DataObject) -> None:  # noqa: ARG001
 
 @clause(
     "spec.leak",
-    source="a service opens savers as it goes on; what each leaves behind adds up",
+    source="a long-running service opens many savers, so leaked threads and files accumulate",
     severity=Severity.MINOR,
     capability=Capability.SPEC,
     load=Load.ONCE,
 )
 def leak(s: Session, data: DataObject) -> None:  # noqa: ARG001
-    """A saver that was closed leaves no thread and no open file behind."""
+    """A closed saver leaves no threads and no open files behind."""
     s.put(Ref("thread", checkpoint_id(0)), changes={"channel": [1]})
     s.close()
-    # What belongs to the process and not to this saver, such as a pool, is there after one cycle.
+    # Resources of the process, for example a shared pool, exist after the first cycle.
     before = _resources()
     for _ in range(3):
         s.open_again()
-        if Face.ASYNC in s.faces:
-            s.call("get_tuple", at("thread"), face=Face.ASYNC)
-        if Face.SYNC in s.faces:
-            s.call("get_tuple", at("thread"), face=Face.SYNC)
+        if Api.ASYNC in s.apis:
+            s.call("get_tuple", at("thread"), api=Api.ASYNC)
+        if Api.SYNC in s.apis:
+            s.call("get_tuple", at("thread"), api=Api.SYNC)
         s.close()
-    # What a saver leaves to the garbage collector may take a moment to end.
-    deadline = time.monotonic() + s.lanes.seconds
+    # The garbage collector may take a moment to release resources.
+    deadline = time.monotonic() + s.executors.seconds
     while left := _left(before):
         if time.monotonic() > deadline:
-            s.fail(f"three times open, get_tuple and close left {' and '.join(left)}")
+            s.fail(f"opening and closing the saver three times left {' and '.join(left)} behind")
         time.sleep(0.05)
 
 
@@ -99,16 +100,17 @@ def _resources() -> dict[str, int]:
 
 @clause(
     "spec.exits",
-    source="ogx-ai/ogx#4587: a thread of a saver kept the process from ending",
+    source="ogx-ai/ogx#4587: a thread of a saver kept the process alive",
     severity=Severity.MAJOR,
     capability=Capability.SPEC,
     load=Load.HEAVY,
 )
 def exits(s: Session, data: DataObject) -> None:  # noqa: ARG001
-    """A process that used the saver and closed it ends by itself."""
+    """A process exits after it used and closed the saver."""
     s.put(Ref("thread", checkpoint_id(0)))
     s.expect_tuple(at("thread"))
-    s.script.line("# here the program has to end")
-    said = run_once(s.spec, s.path, s.face, s.lanes.seconds)
-    if said is not None:
-        s.fail(said, hung="not ended" in said)
+    s.script.line("# the process must exit here")
+    problem = check_exit(s.spec, s.path, s.api, s.executors.seconds)
+    if problem is not None:
+        kind = FailureKind.HUNG if "did not" in problem else FailureKind.RAISED
+        s.fail(problem, kind)

@@ -1,4 +1,4 @@
-"""Clauses about calls that meet: from several threads, or from several tasks of one loop."""
+"""Clauses about concurrent calls: from several threads, or from several tasks of one loop."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from saver_conformance.aspects import Aspect
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
-from saver_conformance.concurrency import together
+from saver_conformance.concurrency import call_concurrently
+from saver_conformance.parts import Part
 from saver_conformance.session import Ref, Session, at, checkpoint_id, make_checkpoint
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
 
-_RUNTIME = "the runtime calls put and put_writes from a pool of threads, or as tasks"
+_RUNTIME = "the runtime calls put and put_writes concurrently, from a thread pool or as tasks"
 
 
 def _puts(
@@ -26,33 +26,38 @@ def _puts(
     for number, (ref, version) in enumerate(zip(refs, versions, strict=True)):
         new = {"a": version.value, "b": version.value}
         checkpoint = make_checkpoint(ref.id, {"a": [number], "b": [number]}, new)
-        told = {"source": "loop", "step": number}
-        s.model.put(at(ref.thread), checkpoint, told)
-        calls.append(("put", (at(ref.thread), checkpoint, told, new)))
+        metadata = {"source": "loop", "step": number}
+        s.model.put(at(ref.thread), checkpoint, metadata)
+        calls.append(("put", (at(ref.thread), checkpoint, metadata, new)))
     return calls
 
 
 @clause(
-    "concurrent.puts", source=_RUNTIME, severity=Severity.CRITICAL, capability=Capability.THREADS
+    "concurrent.puts",
+    cases=[(8,)],
+    source=_RUNTIME,
+    severity=Severity.CRITICAL,
+    capability=Capability.THREADS,
 )
 def puts(s: Session, data: DataObject) -> None:
-    """Checkpoints of several conversations that are put at once are all stored whole."""
+    """Concurrent puts to different threads store every checkpoint completely."""
     count = data.draw(st.integers(2, 8))
     refs = [Ref(f"thread-{number}", checkpoint_id(number)) for number in range(count)]
-    together(s, _puts(s, refs))
+    call_concurrently(s, _puts(s, refs))
     for ref in refs:
-        s.expect_list(at(ref.thread), Aspect.VALUES, Aspect.METADATA)
+        s.expect_list(at(ref.thread), Part.VALUES, Part.METADATA)
 
 
 @clause(
     "concurrent.writes",
+    cases=[(8,)],
     source=_RUNTIME,
     severity=Severity.CRITICAL,
     capability=Capability.THREADS,
     presumes=["writes.order.*"],
 )
 def writes(s: Session, data: DataObject) -> None:
-    """Writes of parallel tasks that arrive at once are all there, in their order."""
+    """Concurrent writes of parallel tasks are all stored, in the specified order."""
     ref = s.put(Ref("thread", checkpoint_id(0)))
     calls: list[tuple[str, tuple[Any, ...]]] = []
     for number in range(data.draw(st.integers(2, 8))):
@@ -60,21 +65,22 @@ def writes(s: Session, data: DataObject) -> None:
         written = [("a", number), ("b", [number])]
         s.model.put_writes(ref.config, written, task, path)
         calls.append(("put_writes", (ref.config, written, task, path)))
-    together(s, calls)
-    s.expect_tuple(ref, Aspect.WRITES)
+    call_concurrently(s, calls)
+    s.expect_tuple(ref, Part.WRITES)
 
 
 @clause(
     "concurrent.same_write",
+    cases=[(6,)],
     source=f"{_RUNTIME}; WRITES_IDX_MAP",
     severity=Severity.MAJOR,
     capability=Capability.THREADS,
 )
 def same_write(s: Session, data: DataObject) -> None:
-    """Of several writes to one place that arrive at once, one is stored, whole and once."""
+    """Concurrent writes to the same slots store each slot exactly once."""
     ref = s.put(Ref("thread", checkpoint_id(0)))
     count = data.draw(st.integers(2, 6))
-    together(
+    call_concurrently(
         s,
         [("put_writes", (ref.config, [("a", n), ("b", n)], "task", "")) for n in range(count)],
     )
@@ -87,12 +93,13 @@ def same_write(s: Session, data: DataObject) -> None:
 
 @clause(
     "concurrent.torn",
+    cases=[(4,)],
     source=f"{_RUNTIME}, while get_state reads",
     severity=Severity.CRITICAL,
     capability=Capability.THREADS,
 )
 def torn(s: Session, data: DataObject) -> None:
-    """A reader that meets a writer gets a checkpoint as it was before or after, whole."""
+    """A read during a put returns the complete state before or after the put."""
     first = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [0], "b": [0]})
     count = data.draw(st.integers(1, 4))
     refs = [Ref("thread", checkpoint_id(number + 1)) for number in range(count)]
@@ -102,7 +109,7 @@ def torn(s: Session, data: DataObject) -> None:
         calls += [put, ("get_tuple", (at("thread"),)), ("list", (at("thread"),))]
     known = {e.key.id: e for e in s.model.matching(at("thread"))}
     assert entry is not None
-    for position, result in enumerate(together(s, calls)):
+    for position, result in enumerate(call_concurrently(s, calls)):
         if calls[position][0] == "put":
             continue
         for found in result if isinstance(result, list) else [result]:
@@ -112,24 +119,25 @@ def torn(s: Session, data: DataObject) -> None:
             wanted = known[identifier].checkpoint["channel_values"]
             values = dict(sorted(found.checkpoint["channel_values"].items()))
             if values != wanted:
-                s.fail(f"a concurrent {calls[position][0]} returned {values}, not {wanted}")
+                s.fail(f"a concurrent {calls[position][0]} returned {values}, expected {wanted}")
     for ref in refs:
-        s.expect_tuple(ref, Aspect.ID, Aspect.VALUES)
+        s.expect_tuple(ref, Part.ID, Part.VALUES)
 
 
 @clause(
     "concurrent.delete",
-    source=f"{_RUNTIME}; a service deletes one conversation while another goes on",
+    cases=[(5,)],
+    source=f"{_RUNTIME}; a service deletes one thread while another is in use",
     severity=Severity.CRITICAL,
     capability=Capability.THREADS,
     needs=[Capability.DELETE_THREAD],
 )
 def delete(s: Session, data: DataObject) -> None:
-    """Deleting a thread disturbs no call on another thread that it meets."""
-    s.put(Ref("gone", checkpoint_id(0)), changes={"a": [0]})
+    """Deleting a thread does not affect concurrent calls on other threads."""
+    s.put(Ref("deleted", checkpoint_id(0)), changes={"a": [0]})
     refs = [Ref(f"thread-{n}", checkpoint_id(n)) for n in range(data.draw(st.integers(1, 5)))]
-    s.model.delete_thread("gone")
-    together(s, [("delete_thread", ("gone",)), *_puts(s, refs)])
-    s.expect_list(at("gone"))
+    s.model.delete_thread("deleted")
+    call_concurrently(s, [("delete_thread", ("deleted",)), *_puts(s, refs)])
+    s.expect_list(at("deleted"))
     for ref in refs:
-        s.expect_list(at(ref.thread), Aspect.VALUES)
+        s.expect_list(at(ref.thread), Part.VALUES)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from saver_conformance.aspects import ALL, Aspect
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
 from saver_conformance.clauses.deltas import delta_chain
+from saver_conformance.parts import ALL, Part
 from saver_conformance.session import Ref, Session, at, checkpoint_id
-from saver_conformance.values import TAME
+from saver_conformance.values import SIMPLE
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
@@ -25,10 +25,10 @@ def _chain(s: Session, data: DataObject, ns: str = "") -> list[Ref]:
     refs: list[Ref] = []
     for number in range(data.draw(st.integers(1, 3))):
         parent = refs[-1] if refs else None
-        changes = data.draw(st.dictionaries(st.sampled_from(["a", "b"]), TAME, max_size=2))
-        told = {"source": "loop", "step": number, "run_id": "run"}
+        changes = data.draw(st.dictionaries(st.sampled_from(["a", "b"]), SIMPLE, max_size=2))
+        metadata = {"source": "loop", "step": number, "run_id": "run"}
         ref = Ref("thread", checkpoint_id(number), ns)
-        refs.append(s.put(ref, parent=parent, changes=changes, metadata=told))
+        refs.append(s.put(ref, parent=parent, changes=changes, metadata=metadata))
     return refs
 
 
@@ -36,7 +36,7 @@ def _chain(s: Session, data: DataObject, ns: str = "") -> list[Ref]:
     "copy.checkpoints", source=_COPY, severity=Severity.CRITICAL, capability=Capability.COPY_THREAD
 )
 def checkpoints(s: Session, data: DataObject) -> None:
-    """The target has every checkpoint of the source, of every namespace, with its parent."""
+    """The target thread has every checkpoint of the source, in every namespace, with its parent."""
     for ns in data.draw(st.lists(st.sampled_from(["", "child"]), min_size=1, unique=True)):
         _chain(s, data, ns)
     s.copy_thread("thread", "copy")
@@ -52,12 +52,12 @@ def checkpoints(s: Session, data: DataObject) -> None:
     presumes=["writes.order.*"],
 )
 def writes(s: Session, data: DataObject) -> None:
-    """Pending writes are copied, and keep their order."""
+    """A copy has all pending writes in the specified order."""
     for ref in _chain(s, data):
         s.put_writes(ref, [("a", n) for n in range(11)], "task-b", task_path="a")
         s.put_writes(ref, [("a", "x"), ("__interrupt__", "y")], "task-a", task_path="b")
     s.copy_thread("thread", "copy")
-    s.expect_list(at("copy"), Aspect.WRITES)
+    s.expect_list(at("copy"), Part.WRITES)
 
 
 @clause(
@@ -68,7 +68,7 @@ def writes(s: Session, data: DataObject) -> None:
     needs=[Capability.DELETE_THREAD],
 )
 def independent(s: Session, data: DataObject) -> None:
-    """What happens to one of the two threads afterwards does not show in the other."""
+    """A change to the source or to the copy does not affect the other thread."""
     last = _chain(s, data)[-1]
     s.put_writes(last, [("a", 1)], "task-a")
     s.copy_thread("thread", "copy")
@@ -76,15 +76,16 @@ def independent(s: Session, data: DataObject) -> None:
     if data.draw(st.booleans()):
         s.delete_thread(touched)
     else:
-        twin = Ref(touched, last.id)
-        s.put_writes(twin, [("a", 2)], "task-b")
-        s.put(Ref(touched, checkpoint_id(9)), parent=twin, changes={"a": ["new"]})
+        copied = Ref(touched, last.id)
+        s.put_writes(copied, [("a", 2)], "task-b")
+        s.put(Ref(touched, checkpoint_id(9)), parent=copied, changes={"a": ["new"]})
     s.expect_list(at(left), *ALL)
     s.expect_list(at(touched), *ALL)
 
 
 @clause(
     "copy.delta",
+    cases=[(2,), (4,)],
     source="BaseCheckpointSaver.copy_thread: must copy the complete parent chain, "
     "so that a DeltaChannel can be rebuilt",
     severity=Severity.CRITICAL,
@@ -92,7 +93,7 @@ def independent(s: Session, data: DataObject) -> None:
     needs=[Capability.DELTA_HISTORY],
 )
 def delta(s: Session, data: DataObject) -> None:
-    """A DeltaChannel has the same history in the copy."""
+    """A DeltaChannel has the same history in the copy as in the source."""
     delta_chain(s, data.draw(st.integers(2, 4)))
     s.copy_thread("thread", "copy")
     s.expect_history(at("copy"), ["log"])
@@ -100,14 +101,15 @@ def delta(s: Session, data: DataObject) -> None:
 
 @clause(
     "copy.unknown",
-    source="BaseCheckpointSaver.copy_thread does not say what an unknown source does; "
+    cases=[("none",), ("threa",)],
+    source="BaseCheckpointSaver.copy_thread does not specify an unknown source; "
     "the official suite allows an error",
     severity=Severity.MINOR,
     capability=Capability.COPY_THREAD,
     unspecified=True,
 )
 def unknown(s: Session, data: DataObject) -> None:
-    """Copying a thread that is not there is no error, and makes none."""
+    """Copying an unknown thread raises no error and creates no thread."""
     s.put(Ref("thread", checkpoint_id(0)))
     s.copy_thread(data.draw(st.sampled_from(["none", "threa"])), "copy")
     s.expect_everything()

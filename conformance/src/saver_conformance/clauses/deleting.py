@@ -1,4 +1,4 @@
-"""Clauses about delete_thread and delete_for_runs: all that they own goes, and nothing else."""
+"""Clauses about delete_thread and delete_for_runs."""
 
 from __future__ import annotations
 
@@ -6,30 +6,31 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from saver_conformance.aspects import ALL, Aspect
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
 from saver_conformance.clauses.deltas import delta_chain
-from saver_conformance.clauses.probing import expect_no_leftovers, remember
+from saver_conformance.clauses.leftovers import expect_no_leftovers, remember
+from saver_conformance.parts import ALL, Part
 from saver_conformance.session import Ref, Session, at, checkpoint_id
-from saver_conformance.values import TAME
+from saver_conformance.values import SIMPLE
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
 
 _DELETE = "BaseCheckpointSaver.delete_thread: delete all checkpoints and writes of a thread"
 _RUNS = "BaseCheckpointSaver.delete_for_runs: delete all checkpoints and writes of the given runs"
-_LEAK = "langchain-ai/langgraph#8054: values that no checkpoint needs were left behind"
+_LEAK = "langchain-ai/langgraph#8054: unreferenced values were left behind"
 
 
 @clause(
     "delete_thread.checkpoints",
+    cases=[(["", "child", "third"],)],
     source=_DELETE,
     severity=Severity.CRITICAL,
     capability=Capability.DELETE_THREAD,
 )
 def checkpoints(s: Session, data: DataObject) -> None:
-    """Every checkpoint of the thread goes, in all of its namespaces."""
+    """delete_thread deletes every checkpoint of the thread, in every namespace."""
     spaces = data.draw(st.lists(st.sampled_from(["", "child", "third"]), min_size=1, unique=True))
     for number, ns in enumerate(spaces):
         s.put(Ref("thread", checkpoint_id(number), ns), changes={"a": [number]})
@@ -41,29 +42,32 @@ def checkpoints(s: Session, data: DataObject) -> None:
 
 @clause(
     "delete_thread.others",
+    cases=[("thread",), ("t%",), ("t*",), ("thr_ad",)],
     source=_DELETE,
     severity=Severity.CRITICAL,
     capability=Capability.DELETE_THREAD,
 )
 def others(s: Session, data: DataObject) -> None:
-    """Other threads stay as they are, also those whose ids begin alike."""
+    """delete_thread keeps other threads, including threads whose ids share a prefix."""
     names = ["thread", "thread2", "thre", "other", "thread:", "t%", "t*", "thr_ad"]
     refs = [Ref(name, checkpoint_id(n)) for n, name in enumerate(names)]
-    refs = [r for r in refs if s.try_put(r, changes={"a": [r.thread]}, refusal=(ValueError,))]
+    refs = [
+        r for r in refs if s.try_put(r, changes={"a": [r.thread]}, expected_errors=(ValueError,))
+    ]
     for ref in refs:
         s.put_writes(ref, [("a", ref.thread)])
     s.delete_thread(data.draw(st.sampled_from([ref.thread for ref in refs])))
     for ref in refs:
-        s.expect_tuple(ref, Aspect.VALUES, Aspect.WRITES)
+        s.expect_tuple(ref, Part.VALUES, Part.WRITES)
 
 
 @clause(
     "delete_thread.leftovers", source=f"{_DELETE}; {_LEAK}", capability=Capability.DELETE_THREAD
 )
 def leftovers(s: Session, data: DataObject) -> None:
-    """No pending write and no channel value of the thread is left behind."""
-    ref = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [data.draw(TAME)]})
-    s.put_writes(ref, [("a", data.draw(TAME))])
+    """delete_thread leaves no pending writes and no channel values of the thread behind."""
+    ref = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [data.draw(SIMPLE)]})
+    s.put_writes(ref, [("a", data.draw(SIMPLE))])
     known = remember(s, ref)
     s.delete_thread("thread")
     expect_no_leftovers(s, known)
@@ -71,12 +75,13 @@ def leftovers(s: Session, data: DataObject) -> None:
 
 @clause(
     "delete_thread.unknown",
+    cases=[("other",), ("thread",)],
     source=_DELETE,
     severity=Severity.MINOR,
     capability=Capability.DELETE_THREAD,
 )
 def unknown(s: Session, data: DataObject) -> None:
-    """Deleting a thread that is not there is no error, and a deleted thread can begin again."""
+    """Deleting an unknown thread raises no error, and a deleted thread can be used again."""
     s.delete_thread("thread")
     s.put(Ref("thread", checkpoint_id(0)), changes={"a": 1})
     s.delete_thread(data.draw(st.sampled_from(["other", "thread"])))
@@ -96,7 +101,7 @@ def _run(number: str) -> dict[str, object]:
     capability=Capability.DELETE_FOR_RUNS,
 )
 def run_checkpoints(s: Session, data: DataObject) -> None:
-    """The checkpoints of the runs go, in every thread and namespace, and those of no other run."""
+    """delete_for_runs deletes the checkpoints of the given runs, in every thread and namespace."""
     runs = st.sampled_from(["run", "run2", "ru"])
     for number in range(data.draw(st.integers(1, 5))):
         ref = Ref(
@@ -111,15 +116,15 @@ def run_checkpoints(s: Session, data: DataObject) -> None:
 
 @clause(
     "runs.values",
-    source=f"{_RUNS}; a later run goes on with channels that an earlier one wrote",
+    source=f"{_RUNS}; a later run inherits channel values of an earlier run",
     severity=Severity.CRITICAL,
     capability=Capability.DELETE_FOR_RUNS,
 )
 def run_values(s: Session, data: DataObject) -> None:
-    """A checkpoint that stays keeps the values that a deleted one stored, and its writes."""
+    """A remaining checkpoint keeps its writes and the values that a deleted run stored."""
     first = s.put(
         Ref("thread", checkpoint_id(0)),
-        changes={"a": [data.draw(TAME)], "b": [1]},
+        changes={"a": [data.draw(SIMPLE)], "b": [1]},
         metadata=_run("old"),
     )
     second = s.put(
@@ -127,14 +132,14 @@ def run_values(s: Session, data: DataObject) -> None:
     )
     s.put_writes(second, [("b", 3)])
     s.delete_for_runs(["old"])
-    s.expect_tuple(second, Aspect.VALUES, Aspect.WRITES, Aspect.METADATA)
+    s.expect_tuple(second, Part.VALUES, Part.WRITES, Part.METADATA)
 
 
 @clause("runs.leftovers", source=f"{_RUNS}; {_LEAK}", capability=Capability.DELETE_FOR_RUNS)
 def run_leftovers(s: Session, data: DataObject) -> None:
-    """No pending write and no channel value of a deleted run is left behind."""
+    """delete_for_runs leaves no pending writes and no channel values of the run behind."""
     ref = s.put(
-        Ref("thread", checkpoint_id(0)), changes={"a": [data.draw(TAME)]}, metadata=_run("run")
+        Ref("thread", checkpoint_id(0)), changes={"a": [data.draw(SIMPLE)]}, metadata=_run("run")
     )
     s.put_writes(ref, [("a", 1)])
     known = remember(s, ref)
@@ -144,12 +149,13 @@ def run_leftovers(s: Session, data: DataObject) -> None:
 
 @clause(
     "runs.unknown",
+    cases=[([],), (["none"],), ([""],)],
     source=_RUNS,
     severity=Severity.MINOR,
     capability=Capability.DELETE_FOR_RUNS,
 )
 def run_unknown(s: Session, data: DataObject) -> None:
-    """Runs that are not there are no error, and delete nothing."""
+    """Deleting unknown runs raises no error and deletes nothing."""
     s.put(Ref("thread", checkpoint_id(0)))
     s.put(Ref("thread", checkpoint_id(1)), metadata=_run("run"))
     s.delete_for_runs(data.draw(st.sampled_from([[], ["none"], [""], ["none", "other"]])))
@@ -158,14 +164,14 @@ def run_unknown(s: Session, data: DataObject) -> None:
 
 @clause(
     "runs.delta",
-    source="BaseCheckpointSaver.delete_for_runs warns that this may break, and demands nothing",
+    source="BaseCheckpointSaver.delete_for_runs warns that DeltaChannels may break",
     severity=Severity.CRITICAL,
     capability=Capability.DELETE_FOR_RUNS,
     needs=[Capability.DELTA_HISTORY],
     unspecified=True,
 )
 def run_delta(s: Session, data: DataObject) -> None:
-    """A DeltaChannel keeps its value when a run that wrote to it is deleted."""
+    """A DeltaChannel keeps its value after a run that wrote to it is deleted."""
     count = data.draw(st.integers(2, 4))
     refs = delta_chain(s, count, lambda number: {"run_id": f"run-{number // 2}"})
     name = s.script.name("before")

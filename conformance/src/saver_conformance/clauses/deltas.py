@@ -20,37 +20,37 @@ def delta_step(
     """Put a checkpoint of a thread whose channel `log` is a DeltaChannel.
 
     Args:
-        s: The session.
-        number: Its place in the order of ids.
-        parent: The checkpoint that it follows.
-        changes: New values by channel; None means that `log` was written and has no snapshot.
-        **metadata: More of its metadata.
+        s: Session of the example.
+        number: Position of the checkpoint id.
+        parent: Parent checkpoint.
+        changes: New channel values; None writes to `log` without a snapshot.
+        **metadata: Further metadata.
 
     Returns:
-        The checkpoint.
+        Checkpoint.
     """
-    told = {
+    complete = {
         "source": "loop",
         "step": number,
         "counters_since_delta_snapshot": {"log": [number + 1, number + 1]},
         **metadata,
     }
     ref = Ref("thread", checkpoint_id(number))
-    return s.put(ref, parent=parent, changes=changes or {"log": ABSENT}, metadata=told)
+    return s.put(ref, parent=parent, changes=changes or {"log": ABSENT}, metadata=complete)
 
 
 def delta_chain(
     s: Session, count: int, metadata: Callable[[int], dict[str, Any]] = lambda _: {}
 ) -> list[Ref]:
-    """Put a chain of checkpoints, each with one write to the DeltaChannel `log`: its number.
+    """Put a chain of checkpoints, each with its number as a write to the DeltaChannel `log`.
 
     Args:
-        s: The session.
-        count: How many.
-        metadata: More metadata for the checkpoint of each number.
+        s: Session of the example.
+        count: Number of checkpoints.
+        metadata: Function that returns further metadata for a number.
 
     Returns:
-        The checkpoints, the oldest first.
+        Checkpoints, oldest first.
     """
     refs: list[Ref] = []
     for number in range(count):

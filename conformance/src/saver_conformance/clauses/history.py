@@ -24,7 +24,7 @@ _DOC = "BaseCheckpointSaver.get_delta_channel_history"
     capability=Capability.DELTA_HISTORY,
 )
 def path(s: Session, data: DataObject) -> None:
-    """A fork's history has the writes of its own ancestors, and of no other branch."""
+    """The history of a fork has the writes of its own ancestors and of no other branch."""
     refs = [delta_step(s, 0, None)]
     s.put_writes(refs[0], [("log", 0)])
     for number in range(1, data.draw(st.integers(3, 5))):
@@ -41,7 +41,7 @@ def path(s: Session, data: DataObject) -> None:
     capability=Capability.DELTA_HISTORY,
 )
 def seed(s: Session, data: DataObject) -> None:
-    """The walk ends at the nearest ancestor with a stored value, whose own writes still count."""
+    """The history starts at the nearest ancestor with a stored value and includes its writes."""
     refs: list[Ref] = []
     count = data.draw(st.integers(2, 5))
     stored = data.draw(st.sets(st.integers(0, count - 1)))
@@ -60,7 +60,7 @@ def seed(s: Session, data: DataObject) -> None:
     presumes=["writes.order.*"],
 )
 def order(s: Session, data: DataObject) -> None:
-    """Writes come oldest first, and within a checkpoint in the order of pending_writes."""
+    """Writes are ordered from oldest to newest checkpoint, then in the order of pending_writes."""
     first = delta_step(s, 0, None)
     for task in data.draw(st.permutations(["task-0", "task-1"])):
         place = "b" if task == "task-0" else "a"
@@ -73,12 +73,13 @@ def order(s: Session, data: DataObject) -> None:
 
 @clause(
     "history.channels",
+    cases=[([],), (["log", "more", "none"],)],
     source=f"{_DOC}: an entry for every name in channels; empty gives an empty mapping",
     severity=Severity.MAJOR,
     capability=Capability.DELTA_HISTORY,
 )
 def channels(s: Session, data: DataObject) -> None:
-    """Each channel that was asked for has an entry with its own writes and its own seed."""
+    """Each requested channel has an entry with its own writes and its own seed."""
     first = delta_step(s, 0, None, {"log": ABSENT, "more": ["seed"], "plain": 1})
     s.put_writes(first, [("log", 0), ("more", 1), ("plain", 2)])
     second = delta_step(s, 1, first, {"log": ABSENT, "more": ABSENT})
@@ -95,7 +96,7 @@ def channels(s: Session, data: DataObject) -> None:
     capability=Capability.DELTA_HISTORY,
 )
 def target(s: Session, data: DataObject) -> None:
-    """The target's own writes are not part of its history."""
+    """The history excludes the writes of the target checkpoint."""
     last = delta_step(s, 0, None)
     s.put_writes(last, [("log", 0)])
     if data.draw(st.booleans()):
@@ -106,12 +107,13 @@ def target(s: Session, data: DataObject) -> None:
 
 @clause(
     "history.unknown",
+    cases=[(at("none"),), (at("thread", "", checkpoint_id(7)),)],
     source=f"{_DOC}: with no target the default walk finds nothing",
     severity=Severity.MINOR,
     capability=Capability.DELTA_HISTORY,
 )
 def unknown(s: Session, data: DataObject) -> None:
-    """A thread or a checkpoint that is not there has an empty history."""
+    """An unknown thread or checkpoint has an empty history."""
     delta_step(s, 0, None)
     config = data.draw(st.sampled_from([at("none"), at("thread", "", checkpoint_id(7))]))
     s.expect_history(config, ["log"])
@@ -119,18 +121,18 @@ def unknown(s: Session, data: DataObject) -> None:
 
 @clause(
     "history.loop",
-    source="the base class does not say that a chain ends; a loop must not hang a reader",
+    source="the base class does not exclude a cycle of parents, which must not hang a reader",
     severity=Severity.MINOR,
     capability=Capability.DELTA_HISTORY,
     unspecified=True,
 )
 def loop(s: Session, data: DataObject) -> None:
-    """A checkpoint that is its own ancestor ends the walk."""
+    """A cycle of parents ends the walk."""
     ref = Ref("thread", checkpoint_id(0))
     other = Ref("thread", checkpoint_id(1))
     delta_step(s, 0, data.draw(st.sampled_from([ref, other])))
     delta_step(s, 1, ref)
     s.put_writes(ref, [("log", 0)])
-    # A walk without an end may take memory all the while, so this one gets little time.
+    # An endless walk may consume memory, so this call gets little time.
     with s.limit(2):
         s.call("get_delta_channel_history", config=other.config, channels=["log"])

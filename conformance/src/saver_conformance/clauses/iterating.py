@@ -1,4 +1,4 @@
-"""Clauses about a list that is not drawn in one go."""
+"""Clauses about a list that is consumed step by step."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from saver_conformance.aspects import ALL, Aspect
-from saver_conformance.capability import Capability, Face
+from saver_conformance.capability import Api, Capability
 from saver_conformance.clause import Severity, clause
 from saver_conformance.concurrency import Iteration
-from saver_conformance.limits import Worker
+from saver_conformance.parts import ALL, Part
 from saver_conformance.session import Ref, Session, at, checkpoint_id
+from saver_conformance.timeouts import Worker
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
@@ -31,12 +31,13 @@ def _fill(s: Session, count: int) -> list[Ref]:
 
 @clause(
     "list.paused.writable",
+    cases=[(True,), (False,)],
     source=_LOCK,
     severity=Severity.CRITICAL,
     capability=Capability.LIST,
 )
 def writable(s: Session, data: DataObject) -> None:
-    """While an iterator is paused the store can be written and read."""
+    """The store can be read and written while a list is paused."""
     refs = _fill(s, 3)
     paused = Iteration(s, at("thread"))
     paused.next()
@@ -44,45 +45,53 @@ def writable(s: Session, data: DataObject) -> None:
         s.put_writes(refs[0], [("a", 1)])
     else:
         s.put(Ref("other", checkpoint_id(9)))
-    s.expect_tuple(at("thread"), Aspect.ID)
+    s.expect_tuple(at("thread"), Part.ID)
 
 
 @clause(
     "list.paused.whole",
+    cases=[(3, True), (3, False)],
     source="BaseCheckpointSaver.list: each item is a checkpoint tuple, complete in itself",
     severity=Severity.MAJOR,
     capability=Capability.LIST,
     needs=[Capability.DELETE_THREAD],
 )
 def whole(s: Session, data: DataObject) -> None:
-    """An iterator that was paused while the store changed goes on with whole checkpoints."""
+    """A list that was paused while the store changed continues with complete checkpoints."""
     _fill(s, data.draw(st.integers(3, 4)))
-    then = {entry.key.id: entry for entry in s.model.matching(at("thread"))}
+    expected = {entry.key.id: entry for entry in s.model.matching(at("thread"))}
     paused = Iteration(s, at("thread"))
     paused.next()
     if data.draw(st.booleans()):
         s.delete_thread("thread")
     else:
         s.put(Ref("thread", checkpoint_id(9)))
-    then |= {entry.key.id: entry for entry in s.model.matching(at("thread"))}
+    expected |= {entry.key.id: entry for entry in s.model.matching(at("thread"))}
     seen: list[str] = []
     for _ in range(9):
-        name, drawn = paused.next()
-        if drawn is None:
+        name, item = paused.next()
+        if item is None:
             return
-        identifier = getattr(drawn, "checkpoint", {}).get("id")
-        if identifier not in then or identifier in seen:
+        identifier = getattr(item, "checkpoint", {}).get("id")
+        if identifier not in expected or identifier in seen:
             shown = f'{name}.checkpoint["id"]'
-            known = sorted(then.keys() - set(seen))
-            s.refute(f"{shown} in {known}, {shown}", f"{shown} is {identifier!r}, after {seen}")
-        s.match(name, drawn, then[identifier], *ALL)
+            known = sorted(expected.keys() - set(seen))
+            message = f"{shown} is {identifier!r}, which is unknown or repeated after {seen}"
+            s.fail_assertion(f"{shown} in {known}, {shown}", message)
+        s.match(name, item, expected[identifier], *ALL)
         seen.append(identifier)
-    s.fail("the iterator does not end")
+    s.fail("the list does not end")
 
 
-@clause("list.dropped", source=_LOCK, severity=Severity.CRITICAL, capability=Capability.LIST)
+@clause(
+    "list.dropped",
+    cases=[(1,), (2,)],
+    source=_LOCK,
+    severity=Severity.CRITICAL,
+    capability=Capability.LIST,
+)
 def dropped(s: Session, data: DataObject) -> None:
-    """An iterator that is dropped half way leaves nothing locked."""
+    """A list that is dropped before its end holds no lock."""
     _fill(s, 3)
     half = Iteration(s, at("thread"))
     for _ in range(data.draw(st.integers(1, 2))):
@@ -94,15 +103,16 @@ def dropped(s: Session, data: DataObject) -> None:
 
 @clause(
     "list.other_thread",
-    source="a web framework may draw a streamed response from another thread each time; "
-    "the base class is silent",
+    cases=[(2,), (3,)],
+    source="a web framework may read a streamed response from different threads; "
+    "the base class does not specify it",
     severity=Severity.MINOR,
     capability=Capability.LIST,
-    faces=(Face.SYNC,),
+    apis=(Api.SYNC,),
     unspecified=True,
 )
 def other_thread(s: Session, data: DataObject) -> None:
-    """An iterator that was begun in one thread may be drawn from in another."""
+    """A list that was started in one thread may be consumed in another."""
     count = data.draw(st.integers(2, 3))
     _fill(s, count)
     entries = s.model.matching(at("thread"))
@@ -111,7 +121,7 @@ def other_thread(s: Session, data: DataObject) -> None:
     elsewhere = Worker("another")
     try:
         for entry in entries[1:]:
-            name, drawn = handed.next(elsewhere)
-            s.match(name, drawn, entry, Aspect.ID, Aspect.VALUES)
+            name, item = handed.next(elsewhere)
+            s.match(name, item, entry, Part.ID, Part.VALUES)
     finally:
         elsewhere.stop()

@@ -1,4 +1,4 @@
-"""Clauses about list: which checkpoints, in which order, and how many."""
+"""Clauses about list: selection, order and limit."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from saver_conformance.aspects import ALL
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
+from saver_conformance.parts import ALL
 from saver_conformance.session import Ref, Session, at, checkpoint_id
 
 if TYPE_CHECKING:
@@ -21,32 +21,33 @@ _AGREED = "InMemorySaver, SqliteSaver and PostgresSaver agree, and so does the o
 def _fill(s: Session, order: list[int], ns: str = "", **metadata: Any) -> list[Ref]:
     refs = {}
     for number in order:
-        told = {"source": "loop", "step": number, **metadata}
-        refs[number] = s.put(Ref("thread", checkpoint_id(number), ns), metadata=told)
+        complete = {"source": "loop", "step": number, **metadata}
+        refs[number] = s.put(Ref("thread", checkpoint_id(number), ns), metadata=complete)
     return [refs[number] for number in sorted(refs)]
 
 
 @clause(
     "list.order",
-    source="Checkpoint.id can be used for sorting; the runtime takes the first as the latest",
+    cases=[([0, 1, 2, 3],), ([3, 2, 1, 0],)],
+    source="Checkpoint.id can be used for sorting; the runtime uses the first item as the latest",
     severity=Severity.CRITICAL,
     capability=Capability.LIST,
 )
 def order(s: Session, data: DataObject) -> None:
-    """The checkpoints of a namespace come newest first by id, whenever they were put."""
+    """The checkpoints of a namespace are listed by descending id, in any order of puts."""
     _fill(s, data.draw(st.permutations(range(4))))
     s.expect_list(at("thread"))
 
 
 @clause(
     "list.order.global",
-    source=f"{_LIST} promises no order across threads and namespaces",
+    source=f"{_LIST} specifies no order across threads and namespaces",
     severity=Severity.MINOR,
     capability=Capability.LIST,
     unspecified=True,
 )
 def order_global(s: Session, data: DataObject) -> None:
-    """Across threads and namespaces, too, checkpoints come newest first by id."""
+    """Checkpoints of several threads and namespaces are listed by descending id."""
     places = data.draw(st.permutations([("a", ""), ("b", ""), ("a", "child"), ("a", "")]))
     for number, (thread, ns) in enumerate(places):
         s.put(Ref(thread, checkpoint_id(number), ns))
@@ -64,7 +65,7 @@ def order_global(s: Session, data: DataObject) -> None:
     presumes=["put.unchanged"],
 )
 def tuples(s: Session, data: DataObject) -> None:
-    """Each tuple of a list is the one that get_tuple returns for its config."""
+    """Each listed tuple equals the tuple that get_tuple returns for its config."""
     refs: list[Ref] = []
     for number in range(data.draw(st.integers(1, 3))):
         ref = Ref("thread", checkpoint_id(number))
@@ -81,7 +82,7 @@ def tuples(s: Session, data: DataObject) -> None:
     capability=Capability.LIST,
 )
 def thread(s: Session, data: DataObject) -> None:
-    """A config lists the checkpoints of its thread and of no other."""
+    """A config lists the checkpoints of its thread only."""
     for number in range(data.draw(st.integers(1, 4))):
         s.put(Ref(data.draw(st.sampled_from(["a", "ab", "b"])), checkpoint_id(number)))
     for name in ("a", "ab", "b"):
@@ -90,6 +91,7 @@ def thread(s: Session, data: DataObject) -> None:
 
 @clause(
     "list.all_namespaces",
+    cases=[(["", "child", "child|inner"],)],
     source=_AGREED,
     capability=Capability.LIST,
     presumes=["identity.namespace"],
@@ -103,12 +105,13 @@ def all_namespaces(s: Session, data: DataObject) -> None:
 
 @clause(
     "list.namespace",
+    cases=[(["", "child", "child|inner"],)],
     source=_AGREED,
     capability=Capability.LIST,
     presumes=["identity.namespace"],
 )
 def namespace(s: Session, data: DataObject) -> None:
-    """A config with checkpoint_ns lists that namespace alone, also if it is empty text."""
+    """A config with checkpoint_ns lists that namespace only, including the empty one."""
     for number, ns in enumerate(data.draw(st.permutations(["", "child", "child|inner"]))):
         s.put(Ref("thread", checkpoint_id(number), ns))
     for ns in ("", "child", "none"):
@@ -121,64 +124,74 @@ def namespace(s: Session, data: DataObject) -> None:
     capability=Capability.LIST,
 )
 def everything(s: Session, data: DataObject) -> None:
-    """No config lists every thread."""
+    """A list without a config returns the checkpoints of every thread."""
     for number in range(data.draw(st.integers(0, 4))):
         thread_id = data.draw(st.sampled_from(["a", "b", "c"]))
         s.put(Ref(thread_id, checkpoint_id(number), data.draw(st.sampled_from(["", "child"]))))
     s.expect_list(None)
 
 
-@clause("list.by_id", source=_AGREED, severity=Severity.MINOR, capability=Capability.LIST)
+@clause(
+    "list.by_id",
+    cases=[(0,), (2,), (3,)],
+    source=_AGREED,
+    severity=Severity.MINOR,
+    capability=Capability.LIST,
+)
 def by_id(s: Session, data: DataObject) -> None:
-    """A config with a checkpoint_id lists that checkpoint alone."""
+    """A config with a checkpoint_id lists that checkpoint only."""
     _fill(s, [0, 1, 2])
     s.expect_list(at("thread", "", checkpoint_id(data.draw(st.integers(0, 3)))))
 
 
 @clause(
     "list.limit",
+    cases=[(1,), (4,), (5,)],
     source=f"{_LIST}: maximum number of checkpoints to return",
     capability=Capability.LIST,
 )
 def limit(s: Session, data: DataObject) -> None:
-    """A limit returns so many of the newest."""
+    """limit=n returns the n newest checkpoints."""
     _fill(s, [0, 1, 2, 3])
     s.expect_list(at("thread"), limit=data.draw(st.integers(1, 5)))
 
 
 @clause(
     "list.limit.zero",
+    cases=[(1,), (3,)],
     source=f"{_LIST}: maximum number of checkpoints to return",
     severity=Severity.MINOR,
     capability=Capability.LIST,
     presumes=["list.limit"],
 )
 def limit_zero(s: Session, data: DataObject) -> None:
-    """A limit of zero returns nothing."""
+    """limit=0 returns nothing."""
     _fill(s, list(range(data.draw(st.integers(1, 3)))))
     s.expect_list(at("thread"), limit=0)
 
 
 @clause(
     "list.before.strict",
+    cases=[(Ref("thread", checkpoint_id(0)),), (Ref("thread", checkpoint_id(3)),)],
     source=f"{_LIST}: list checkpoints created before this configuration",
     capability=Capability.LIST,
 )
 def before(s: Session, data: DataObject) -> None:
-    """before leaves out the checkpoint that it names, and every newer one."""
+    """before excludes the checkpoint that it names and every newer one."""
     refs = _fill(s, [0, 1, 2, 3])
     s.expect_list(at("thread"), before=data.draw(st.sampled_from(refs)).config)
 
 
 @clause(
     "list.before.unknown",
-    source=f"{_LIST}: created before this configuration; a checkpoint may be deleted meanwhile",
+    cases=[(1,), (3,), (5,)],
+    source=f"{_LIST}: created before this configuration; the checkpoint may have been deleted",
     severity=Severity.MINOR,
     capability=Capability.LIST,
     presumes=["list.before.strict"],
 )
 def before_unknown(s: Session, data: DataObject) -> None:
-    """before may name a checkpoint that is not there, and still divides by id."""
+    """before may name a checkpoint that does not exist, and still selects by id."""
     _fill(s, [0, 2, 4])
     s.expect_list(
         at("thread"), before=at("thread", "", checkpoint_id(data.draw(st.sampled_from([1, 3, 5]))))
@@ -187,12 +200,13 @@ def before_unknown(s: Session, data: DataObject) -> None:
 
 @clause(
     "list.paging",
-    source="get_state_history(before=..., limit=...): pages are made of both",
+    cases=[(1,), (2,), (3,)],
+    source="get_state_history(before=..., limit=...) pages through the history",
     capability=Capability.LIST,
     presumes=["list.before.strict", "list.limit"],
 )
 def paging(s: Session, data: DataObject) -> None:
-    """Pages drawn with before and limit make up the whole list, nothing twice."""
+    """Pages with before and limit return every checkpoint exactly once."""
     _fill(s, [0, 1, 2, 3, 4])
     size = data.draw(st.integers(1, 3))
     page = s.expect_list(at("thread"), limit=size)
@@ -207,14 +221,14 @@ def paging(s: Session, data: DataObject) -> None:
     capability=Capability.LIST,
 )
 def filtered(s: Session, data: DataObject) -> None:
-    """A filter returns the checkpoints whose metadata has all of its values."""
+    """A filter returns the checkpoints whose metadata has every given value."""
     for number in range(4):
-        told = {
+        metadata = {
             "source": data.draw(st.sampled_from(["input", "loop"])),
             "step": data.draw(st.integers(0, 2)),
             "user": data.draw(st.sampled_from(["ann", "bob", "an"])),
         }
-        s.put(Ref("thread", checkpoint_id(number)), metadata=told)
+        s.put(Ref("thread", checkpoint_id(number)), metadata=metadata)
     wanted = {
         "source": st.just("loop"),
         "step": st.integers(0, 2),
@@ -231,7 +245,7 @@ def filtered(s: Session, data: DataObject) -> None:
     presumes=["list.filter", "list.limit"],
 )
 def filter_limit(s: Session, data: DataObject) -> None:
-    """A limit counts the checkpoints that match the filter, not those that were looked at."""
+    """limit counts the checkpoints that match the filter."""
     for number in range(5):
         source = data.draw(st.sampled_from(["input", "loop"]))
         s.put(Ref("thread", checkpoint_id(number)), metadata={"source": source, "step": number})
@@ -240,62 +254,66 @@ def filter_limit(s: Session, data: DataObject) -> None:
 
 @clause(
     "list.filter.nested",
+    cases=[([0, 1, 2, 3], 0), ([0, 1, 2, 3], 2), ([3, 4], 3)],
     source=f"{_LIST}: additional filtering criteria for metadata, whose values may be containers",
     capability=Capability.LIST,
     presumes=["list.filter"],
 )
 def filter_nested(s: Session, data: DataObject) -> None:
-    """A filter's value may be a list or a dict, of any depth."""
+    """A filter value may be a list or a dict of any depth."""
     shapes = [{"x": 1}, {"x": 2}, {"y": {"z": ["a"]}}, ["a", "b"], ["c"], {}, []]
     chosen = data.draw(st.lists(st.sampled_from(range(5)), min_size=2, max_size=4))
     for number, shape in enumerate(chosen):
-        told = {"source": "loop", "step": number, "extra": shapes[shape]}
-        s.put(Ref("thread", checkpoint_id(number)), metadata=told)
+        metadata = {"source": "loop", "step": number, "extra": shapes[shape]}
+        s.put(Ref("thread", checkpoint_id(number)), metadata=metadata)
     s.expect_list(at("thread"), filter={"extra": shapes[data.draw(st.sampled_from(chosen))]})
 
 
 @clause(
     "list.filter.none",
+    cases=[([None, 0, "", "x"],)],
     source=f"{_LIST}: additional filtering criteria for metadata, whose values may be None",
     capability=Capability.LIST,
     presumes=["list.filter"],
 )
 def filter_none(s: Session, data: DataObject) -> None:
-    """A filter whose value is None returns what has None there, and nothing that has a value."""
+    """A filter value of None matches only a stored None."""
     values = data.draw(st.lists(st.sampled_from([None, 0, "", "x"]), min_size=1, max_size=4))
     for number, value in enumerate(values):
-        told = {"source": "loop", "step": number, "user": value}
-        s.put(Ref("thread", checkpoint_id(number)), metadata=told)
+        metadata = {"source": "loop", "step": number, "user": value}
+        s.put(Ref("thread", checkpoint_id(number)), metadata=metadata)
     s.expect_list(at("thread"), filter={"user": None})
 
 
 @clause(
     "list.filter.subset",
-    source=f"{_LIST} does not say whether a dict in a filter has to be equal or contained",
+    cases=[(0,), (3,)],
+    source=f"{_LIST} does not specify whether a dict in a filter matches a superset",
     severity=Severity.MINOR,
     capability=Capability.LIST,
     unspecified=True,
     presumes=["list.filter"],
 )
 def filter_subset(s: Session, data: DataObject) -> None:
-    """A dict in a filter has to equal the whole value, not a part of it."""
+    """A dict in a filter matches an equal value only, not a superset."""
     extra = {"x": 1, "y": data.draw(st.integers(0, 3))}
-    told = {"source": "loop", "step": 0, "extra": extra}
-    s.put(Ref("thread", checkpoint_id(0)), metadata=told)
+    metadata = {"source": "loop", "step": 0, "extra": extra}
+    s.put(Ref("thread", checkpoint_id(0)), metadata=metadata)
     s.expect_list(at("thread"), filter={"extra": {"x": 1}})
     s.expect_list(at("thread"), filter={"extra": extra})
 
 
 @clause(
     "list.filter.any_key",
-    source=f"{_LIST} does not restrict the keys of a filter; SqliteSaver refuses most punctuation",
+    cases=[("a.b",), ("a b",), ("a'b",), ('a"b',), ("a[0]",), ("$",)],
+    source=f"{_LIST} does not restrict filter keys; SqliteSaver rejects most punctuation",
     severity=Severity.MINOR,
     capability=Capability.LIST,
     unspecified=True,
     presumes=["list.filter"],
 )
 def filter_any_key(s: Session, data: DataObject) -> None:
-    """A filter's key may be any text, dots, spaces and quotes included."""
+    """A filter key may be any text, including dots, spaces and quotes."""
     key = data.draw(st.sampled_from(["a.b", "a b", "a'b", 'a"b', "a[0]", "$", "ä"]))
     s.put(Ref("thread", checkpoint_id(0)), metadata={"source": "loop", "step": 0, key: "x"})
     s.put(Ref("thread", checkpoint_id(1)), metadata={"source": "loop", "step": 1, key: "y"})

@@ -1,4 +1,4 @@
-"""Clauses about a store that several processes use, and about what a killed one leaves."""
+"""Clauses about reopened stores, stores in several processes, and killed processes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from saver_conformance.aspects import ALL, Aspect
 from saver_conformance.capability import Capability
 from saver_conformance.child import Child, RemoteError, locate
 from saver_conformance.clause import Load, Severity, clause
-from saver_conformance.limits import CallTimeoutError
+from saver_conformance.parts import ALL, Part
 from saver_conformance.session import Ref, Session, at, checkpoint_id, make_checkpoint
+from saver_conformance.timeouts import CallTimeoutError
+from saver_conformance.violation import FailureKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,18 +21,18 @@ if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
 
 _PROCESSES = "SaverSpec.attach: the store may be open in several processes"
-_DURABLE = "SaverSpec.durable: what put acknowledged survives SIGKILL"
+_DURABLE = "SaverSpec.durable: acknowledged data survives SIGKILL"
 
 
 @clause(
     "reopen.state",
-    source="SaverSpec.reopen: the store outlives its saver",
+    source="SaverSpec.reopen: the store persists after its saver is closed",
     severity=Severity.CRITICAL,
     capability=Capability.REOPEN,
     presumes=["writes.order.*", "writes.first_wins", "writes.last_wins"],
 )
 def reopened(s: Session, data: DataObject) -> None:
-    """After closing and opening, everything is as it was."""
+    """A reopened store has the same content."""
     refs: list[Ref] = []
     for number in range(data.draw(st.integers(1, 3))):
         ns = data.draw(st.sampled_from(["", "child"]))
@@ -43,10 +44,10 @@ def reopened(s: Session, data: DataObject) -> None:
     s.reopen()
     s.expect_everything(*ALL)
     s.expect_tuple(refs[-1], *ALL)
-    # A place that was taken before the store was closed is still taken.
+    # A slot that was used before the store was closed is still used.
     s.put_writes(refs[-1], [("a", "again")])
     s.put_writes(refs[-1], [("__interrupt__", "again")])
-    s.expect_tuple(refs[-1], Aspect.WRITES)
+    s.expect_tuple(refs[-1], Part.WRITES)
 
 
 @clause(
@@ -56,19 +57,19 @@ def reopened(s: Session, data: DataObject) -> None:
     capability=Capability.REOPEN,
 )
 def reopened_versions(s: Session, data: DataObject) -> None:
-    """A thread goes on after reopening, and both old and new values are there."""
+    """A thread continues after reopening, with its old and new values."""
     first = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [0], "b": [0]})
     s.reopen()
     second = s.put(Ref("thread", checkpoint_id(1)), parent=first, changes={"a": [1]})
     for ref in data.draw(st.permutations([first, second])):
-        s.expect_tuple(ref, Aspect.VALUES, Aspect.VERSIONS)
+        s.expect_tuple(ref, Part.VALUES, Part.VERSIONS)
 
 
 @contextmanager
 def _second_process(s: Session, *, first: bool = False) -> Iterator[Child]:
-    s.script.line("# the calls of `second` are made by a second process that has the store open")
+    s.script.line("# `second` is the saver of a second process with the same store")
     with s.guard("opening the store in a second process"):
-        child = Child(locate(s.spec), s.path, s.face, s.lanes.seconds, first=first)
+        child = Child(locate(s.spec), s.path, s.api, s.executors.seconds, first=first)
     try:
         yield child
     finally:
@@ -77,12 +78,14 @@ def _second_process(s: Session, *, first: bool = False) -> Iterator[Child]:
 
 def _remote(s: Session, child: Child, method: str, *args: Any) -> Any:
     name = s.script.name("answer")
-    shown = s.script.call(s.face, method, args, {}).replace("saver.", "second.", 1)
+    shown = s.script.call(s.api, method, args, {}).replace("saver.", "second.", 1)
     s.script.line(f"{name} = {shown}")
     try:
         return child.call(method, *args)
     except (RemoteError, CallTimeoutError) as error:
-        s.fail(f"{method} in a second process failed: {error}")
+        hung = isinstance(error, CallTimeoutError)
+        kind = FailureKind.HUNG if hung else FailureKind.RAISED
+        s.fail(f"{method} in a second process failed: {error}", kind)
 
 
 def _put_args(thread: str, number: int, version: Any) -> tuple[Any, ...]:
@@ -99,21 +102,21 @@ def _put_args(thread: str, number: int, version: Any) -> tuple[Any, ...]:
     load=Load.HEAVY,
 )
 def visible(s: Session, data: DataObject) -> None:
-    """What one process put, wrote or deleted the other sees as soon as the call returned."""
+    """A change by one process is visible in another process when the call has returned."""
     with _second_process(s) as second:
         ref = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [0]})
         name = s.script.name("seen")
         seen = _remote(s, second, "get_tuple", at("thread"))
-        s.match(name, seen, s.model.get(at("thread")), Aspect.ID, Aspect.VALUES)
-        s.expect_tuple(at("thread"), Aspect.ID)
+        s.match(name, seen, s.model.get(at("thread")), Part.ID, Part.VALUES)
+        s.expect_tuple(at("thread"), Part.ID)
         for number, version in enumerate(s.versions(data.draw(st.integers(1, 2)), ref), start=1):
             args = _put_args("thread", number, version.value)
             s.model.put(*args[:3])
             _remote(s, second, "put", *args)
-            s.expect_tuple(at("thread"), Aspect.ID, Aspect.VALUES)
+            s.expect_tuple(at("thread"), Part.ID, Part.VALUES)
         s.model.put_writes(ref.config, [("a", 1)], "task")
         _remote(s, second, "put_writes", ref.config, [("a", 1)], "task")
-        s.expect_tuple(ref, Aspect.WRITES)
+        s.expect_tuple(ref, Part.WRITES)
         if Capability.DELETE_THREAD in s.claimed:
             s.model.delete_thread("thread")
             _remote(s, second, "delete_thread", "thread")
@@ -128,24 +131,24 @@ def visible(s: Session, data: DataObject) -> None:
     load=Load.HEAVY,
 )
 def writers(s: Session, data: DataObject) -> None:
-    """Two processes that write at the same time lose nothing, and neither fails."""
+    """Two processes that write concurrently lose nothing and raise nothing."""
     count = data.draw(st.integers(10, 20))
     versions = s.versions(count)
     with _second_process(s) as second:
         theirs = [_put_args("theirs", n, version.value) for n, version in enumerate(versions)]
-        s.expect_tuple(at("ours"))  # what the first use of a store sets up is there from here on
+        s.expect_tuple(at("ours"))  # completes the setup of the store
         _remote(s, second, "get_tuple", at("theirs"))
         for args in theirs:
             s.model.put(*args[:3])
         s.script.line(f"# meanwhile the second process puts {count} checkpoints")
-        second.send("put_forever", theirs)
+        second.send("put_each", theirs)
         for number in range(count):
             s.put(Ref("ours", checkpoint_id(number)))
-        with s.guard("putting in a second process at the same time"):
+        with s.guard("putting concurrently in a second process"):
             for _ in range(count + 1):
                 second.receive()
     s.expect_list(at("ours"))
-    s.expect_list(at("theirs"), Aspect.VALUES)
+    s.expect_list(at("theirs"), Part.VALUES)
 
 
 @clause(
@@ -157,7 +160,7 @@ def writers(s: Session, data: DataObject) -> None:
     load=Load.HEAVY,
 )
 def acknowledged(s: Session, data: DataObject) -> None:
-    """What a process put before it was killed is there when the store is opened again."""
+    """Acknowledged data of a killed process is present when the store is reopened."""
     versions = s.versions(data.draw(st.integers(1, 4)))
     s.close()
     with _second_process(s) as victim:
@@ -168,11 +171,11 @@ def acknowledged(s: Session, data: DataObject) -> None:
         ref = Ref("thread", checkpoint_id(0))
         s.model.put_writes(ref.config, [("a", 1)], "task")
         _remote(s, victim, "put_writes", ref.config, [("a", 1)], "task")
-        s.script.line("# here the second process is killed")
+        s.script.line("# the second process is killed here")
     s.open_again()
-    s.expect_list(at("thread"), Aspect.VALUES, Aspect.WRITES, Aspect.METADATA)
+    s.expect_list(at("thread"), Part.VALUES, Part.WRITES, Part.METADATA)
     s.put(Ref("thread", checkpoint_id(9)))
-    s.expect_tuple(at("thread"), Aspect.ID)
+    s.expect_tuple(at("thread"), Part.ID)
 
 
 @clause(
@@ -184,15 +187,13 @@ def acknowledged(s: Session, data: DataObject) -> None:
     load=Load.HEAVY,
 )
 def whole(s: Session, data: DataObject) -> None:
-    """What a process was putting when it was killed is there whole, or not at all."""
+    """A checkpoint whose put was interrupted by SIGKILL is complete or absent."""
     values = [version.value for version in s.versions(200)]
     s.close()
     wanted = data.draw(st.integers(0, 12))
     with _second_process(s) as victim:
-        s.script.line(f"# it puts checkpoints, and is killed after {wanted} of them")
-        victim.send(
-            "put_forever", [_put_args("thread", n, value) for n, value in enumerate(values)]
-        )
+        s.script.line(f"# the second process puts checkpoints and is killed after {wanted}")
+        victim.send("put_each", [_put_args("thread", n, value) for n, value in enumerate(values)])
         with s.guard("putting in a second process"):
             kept = [victim.receive() for _ in range(wanted)]
     s.open_again()
@@ -206,4 +207,4 @@ def whole(s: Session, data: DataObject) -> None:
         expression = f'{name}[{position}].checkpoint["channel_values"]'
         s.expect(expression, found_values, {"a": [number], "b": [number]})
     s.put(Ref("thread", checkpoint_id(300)), metadata={"source": "loop", "step": 300})
-    s.expect_tuple(at("thread"), Aspect.ID)
+    s.expect_tuple(at("thread"), Part.ID)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from saver_conformance.aspects import ALL, Aspect
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
 from saver_conformance.clauses.deltas import delta_chain
-from saver_conformance.clauses.probing import expect_no_leftovers, remember
+from saver_conformance.clauses.leftovers import expect_no_leftovers, remember
+from saver_conformance.parts import ALL, Part
 from saver_conformance.session import Ref, Session, at, checkpoint_id
-from saver_conformance.values import TAME
+from saver_conformance.values import SIMPLE
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
@@ -21,40 +21,45 @@ _LATEST = (
     "BaseCheckpointSaver.aprune: keep_latest retains only the most recent checkpoint per namespace"
 )
 _DELETE = "BaseCheckpointSaver.aprune: delete removes all checkpoints"
-_POSTGRES = "PostgresSaver.prune 3.2.0 documents it; the base class is silent"
+_POSTGRES = "PostgresSaver.prune 3.2.0 documents it; the base class does not specify it"
 
 
 def _chain(s: Session, count: int, thread: str = "thread", ns: str = "") -> list[Ref]:
     refs: list[Ref] = []
     for number in range(count):
         parent = refs[-1] if refs else None
-        told = {"source": "loop", "step": number, "parents": {}}
+        metadata = {"source": "loop", "step": number, "parents": {}}
         ref = Ref(thread, checkpoint_id(number), ns)
-        refs.append(s.put(ref, parent=parent, changes={"a": [number]}, metadata=told))
+        refs.append(s.put(ref, parent=parent, changes={"a": [number]}, metadata=metadata))
     return refs
 
 
 @clause(
-    "prune.keep_latest", source=_LATEST, severity=Severity.CRITICAL, capability=Capability.PRUNE
+    "prune.keep_latest",
+    cases=[(["", "child"], [2, 1, 0], [0, 1, 2])],
+    source=_LATEST,
+    severity=Severity.CRITICAL,
+    capability=Capability.PRUNE,
 )
 def keep_latest(s: Session, data: DataObject) -> None:
-    """keep_latest keeps the latest checkpoint of each namespace, and no other."""
+    """keep_latest keeps the latest checkpoint of each namespace and deletes every other one."""
     for ns in data.draw(st.lists(st.sampled_from(["", "child", "third"]), min_size=1, unique=True)):
         for number in data.draw(st.permutations(range(3))):
-            told = {"source": "loop", "step": number, "parents": {}}
-            s.put(Ref("thread", checkpoint_id(number), ns), metadata=told)
+            metadata = {"source": "loop", "step": number, "parents": {}}
+            s.put(Ref("thread", checkpoint_id(number), ns), metadata=metadata)
     s.prune(["thread"], "keep_latest")
     s.expect_everything(thread="thread")
 
 
 @clause(
     "prune.default",
+    cases=[(1,), (3,)],
     source='BaseCheckpointSaver.prune: strategy: str = "keep_latest"',
     severity=Severity.CRITICAL,
     capability=Capability.PRUNE,
 )
 def default(s: Session, data: DataObject) -> None:
-    """Without a strategy prune keeps the latest."""
+    """prune without a strategy keeps the latest checkpoints."""
     _chain(s, data.draw(st.integers(1, 3)))
     s.prune(["thread"])
     s.expect_list(at("thread"))
@@ -62,33 +67,40 @@ def default(s: Session, data: DataObject) -> None:
 
 @clause("prune.values", source=_LATEST, severity=Severity.CRITICAL, capability=Capability.PRUNE)
 def values(s: Session, data: DataObject) -> None:
-    """The checkpoint that is kept keeps its values, also those that a pruned one stored."""
-    first = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [data.draw(TAME)], "b": [0]})
+    """A kept checkpoint keeps its values, including values that a pruned one stored."""
+    first = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [data.draw(SIMPLE)], "b": [0]})
     second = s.put(Ref("thread", checkpoint_id(1)), parent=first, changes={"b": [1]})
     last = s.put(Ref("thread", checkpoint_id(2)), parent=second, changes={"c": [2]})
     s.prune(["thread"], "keep_latest")
-    s.expect_tuple(last, Aspect.VALUES, Aspect.VERSIONS, Aspect.METADATA)
+    s.expect_tuple(last, Part.VALUES, Part.VERSIONS, Part.METADATA)
 
 
 @clause(
     "prune.writes",
+    cases=[(1,), (3,)],
     source=_LATEST,
     severity=Severity.CRITICAL,
     capability=Capability.PRUNE,
     presumes=["writes.order.*"],
 )
 def writes(s: Session, data: DataObject) -> None:
-    """The checkpoint that is kept keeps its pending writes, in their order."""
+    """A kept checkpoint keeps its pending writes in the specified order."""
     last = _chain(s, data.draw(st.integers(1, 3)))[-1]
     s.put_writes(last, [("a", n) for n in range(11)], "task-b", task_path="a")
     s.put_writes(last, [("__interrupt__", "stop")], "task-a", task_path="b")
     s.prune(["thread"], "keep_latest")
-    s.expect_tuple(at("thread"), Aspect.ID, Aspect.WRITES)
+    s.expect_tuple(at("thread"), Part.ID, Part.WRITES)
 
 
-@clause("prune.delete", source=_DELETE, severity=Severity.CRITICAL, capability=Capability.PRUNE)
+@clause(
+    "prune.delete",
+    cases=[(1,), (3,)],
+    source=_DELETE,
+    severity=Severity.CRITICAL,
+    capability=Capability.PRUNE,
+)
 def delete(s: Session, data: DataObject) -> None:
-    """delete removes every checkpoint of the threads, and nothing is left of them."""
+    """The strategy delete deletes all checkpoints, values and writes of the threads."""
     last = _chain(s, data.draw(st.integers(1, 3)))[-1]
     _chain(s, 1, ns="child")
     s.put_writes(last, [("a", 1)])
@@ -100,11 +112,12 @@ def delete(s: Session, data: DataObject) -> None:
 
 @clause(
     "prune.leftovers",
-    source=f"{_LATEST}; langchain-ai/langgraph#8054: values that no checkpoint needs were left",
+    cases=[(2,), (3,)],
+    source=f"{_LATEST}; langchain-ai/langgraph#8054: unreferenced values were left behind",
     capability=Capability.PRUNE,
 )
 def leftovers(s: Session, data: DataObject) -> None:
-    """No pending write and no channel value of a pruned checkpoint is left behind."""
+    """prune leaves no pending writes and no channel values of pruned checkpoints behind."""
     first, *_ = _chain(s, data.draw(st.integers(2, 3)))
     s.put_writes(first, [("a", 1)])
     known = remember(s, first)
@@ -112,31 +125,38 @@ def leftovers(s: Session, data: DataObject) -> None:
     expect_no_leftovers(s, known)
 
 
-@clause("prune.others", source=_LATEST, severity=Severity.CRITICAL, capability=Capability.PRUNE)
+@clause(
+    "prune.others",
+    cases=[([], "delete"), (["none"], "delete"), (["thread", "other"], "keep_latest")],
+    source=_LATEST,
+    severity=Severity.CRITICAL,
+    capability=Capability.PRUNE,
+)
 def others(s: Session, data: DataObject) -> None:
-    """Threads that are not named stay as they are; unknown and no threads are no error."""
+    """prune keeps threads that are not listed and ignores unknown threads."""
     for thread in ("thread", "thread2", "other"):
         _chain(s, 2, thread)
     names = st.sampled_from(["thread", "other", "none", "thre"])
     chosen = data.draw(st.lists(names, max_size=3, unique=True))
     s.prune(chosen, data.draw(st.sampled_from(["keep_latest", "delete"])))
-    s.expect_everything(Aspect.VALUES)
+    s.expect_everything(Part.VALUES)
 
 
 @clause(
     "prune.delta",
-    source="BaseCheckpointSaver.prune: must not drop what a DeltaChannel is rebuilt from; "
-    "refusing such a thread is allowed",
+    cases=[(2,), (4,)],
+    source="BaseCheckpointSaver.prune: must keep what a DeltaChannel is rebuilt from; "
+    "rejecting the thread is allowed",
     severity=Severity.CRITICAL,
     capability=Capability.PRUNE,
     needs=[Capability.DELTA_HISTORY],
 )
 def delta(s: Session, data: DataObject) -> None:
-    """A DeltaChannel keeps its value through keep_latest, or prune refuses and changes nothing."""
+    """A DeltaChannel keeps its value after keep_latest, or prune raises and changes nothing."""
     refs = delta_chain(s, data.draw(st.integers(2, 4)))
     wanted = list(range(len(refs) - 1))
-    s.call("prune", ["thread"], strategy="keep_latest", refusal=(NotImplementedError,))
-    s.expect_tuple(at("thread"), Aspect.ID)
+    s.call("prune", ["thread"], strategy="keep_latest", expected_errors=(NotImplementedError,))
+    s.expect_tuple(at("thread"), Part.ID)
     name = s.script.name("history")
     channels = ["log"]
     history = s.call("get_delta_channel_history", config=at("thread"), channels=channels, bind=name)
@@ -148,16 +168,17 @@ def delta(s: Session, data: DataObject) -> None:
 
 @clause(
     "prune.parent",
+    cases=[(1,), (3,)],
     source=_POSTGRES,
     severity=Severity.MINOR,
     capability=Capability.PRUNE,
     unspecified=True,
 )
 def parent(s: Session, data: DataObject) -> None:
-    """A checkpoint that is kept and whose parent was pruned has no parent."""
+    """A kept checkpoint whose parent was pruned has no parent."""
     _chain(s, data.draw(st.integers(1, 3)))
     s.prune(["thread"], "keep_latest")
-    s.expect_tuple(at("thread"), Aspect.PARENT)
+    s.expect_tuple(at("thread"), Part.PARENT)
 
 
 @clause(
@@ -168,45 +189,49 @@ def parent(s: Session, data: DataObject) -> None:
     unspecified=True,
 )
 def subgraphs(s: Session, data: DataObject) -> None:
-    """The namespace of a finished subgraph call goes with the checkpoint that it started from."""
+    """keep_latest deletes the namespace of a subgraph call whose root checkpoint is pruned."""
     roots = _chain(s, 3)
     for number, root in enumerate(roots):
-        told = {"source": "loop", "step": 0, "parents": {"": root.id}}
-        s.put(Ref("thread", checkpoint_id(number), f"call:task-{number}"), metadata=told)
+        metadata = {"source": "loop", "step": 0, "parents": {"": root.id}}
+        s.put(Ref("thread", checkpoint_id(number), f"call:task-{number}"), metadata=metadata)
         if data.draw(st.booleans()):
-            s.put(Ref("thread", checkpoint_id(number), "persistent"), metadata=told)
+            s.put(Ref("thread", checkpoint_id(number), "persistent"), metadata=metadata)
     s.prune(["thread"], "keep_latest")
     s.expect_everything(*ALL, thread="thread")
 
 
 @clause(
     "prune.one_string",
+    cases=[("ab",), ("a",)],
     source=_POSTGRES,
     severity=Severity.MINOR,
     capability=Capability.PRUNE,
     unspecified=True,
 )
 def one_string(s: Session, data: DataObject) -> None:
-    """A single string in place of the sequence of thread ids is a TypeError, and prunes nothing."""
+    """A str as thread_ids raises TypeError and prunes nothing."""
     for thread in ("ab", "a", "b"):
         _chain(s, 2, thread)
     text = data.draw(st.sampled_from(["ab", "a"]))
-    error = s.call("prune", text, bind="answer", refusal=(TypeError,))
+    error = s.call("prune", text, bind="answer", expected_errors=(TypeError,))
     if not isinstance(error, TypeError):
-        s.refute("isinstance(answer, TypeError)", f"prune({text!r}) raised no TypeError")
+        s.fail_assertion(
+            "isinstance(answer, TypeError)", f"prune({text!r}) did not raise TypeError"
+        )
     s.expect_everything()
 
 
 @clause(
     "prune.bad_strategy",
-    source="BaseCheckpointSaver.prune names two strategies; what an unknown one does is left open, "
-    "that it must not lose a thread is not",
-    severity=Severity.CRITICAL,
+    cases=[("keep_all",), ("",), ("Delete",)],
+    source="BaseCheckpointSaver.prune specifies two strategies; "
+    "an unknown strategy must not lose a thread",
+    severity=Severity.MINOR,
     capability=Capability.PRUNE,
 )
 def bad_strategy(s: Session, data: DataObject) -> None:
     """An unknown strategy deletes nothing."""
     _chain(s, 2)
     strategy = data.draw(st.sampled_from(["keep_all", "", "Delete"]))
-    s.call("prune", ["thread"], strategy=strategy, refusal=(Exception,))
-    s.expect_list(at("thread"), Aspect.VALUES)
+    s.call("prune", ["thread"], strategy=strategy, expected_errors=(Exception,))
+    s.expect_list(at("thread"), Part.VALUES)

@@ -1,14 +1,17 @@
-"""Clauses about put: what was put is what is got."""
+"""Clauses about put: a checkpoint is returned as it was put."""
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
+import math
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from saver_conformance.aspects import Aspect
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
+from saver_conformance.parts import Part
 from saver_conformance.session import (
     ABSENT,
     Ref,
@@ -18,7 +21,7 @@ from saver_conformance.session import (
     make_checkpoint,
 )
 from saver_conformance.source import Name
-from saver_conformance.values import FALSY, METADATA, NESTED, NUMBERS, RICH, TAME, TEXT
+from saver_conformance.values import FALSY, METADATA, NESTED, NUMBERS, RICH, SIMPLE, TEXT
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
@@ -30,17 +33,18 @@ _VALUES = "Checkpoint.channel_values: the values of the channels at the time of 
 
 def _round_trip(s: Session, value: Any) -> None:
     s.put(_FIRST, changes={"channel": value})
-    s.expect_tuple(_FIRST, Aspect.VALUES)
+    s.expect_tuple(_FIRST, Part.VALUES)
 
 
 @clause(
     "put.config",
+    cases=[("",), ("child",)],
     source="BaseCheckpointSaver.put: updated configuration after storing the checkpoint",
     severity=Severity.CRITICAL,
     capability=Capability.PUT,
 )
 def returned_config(s: Session, data: DataObject) -> None:
-    """put returns a config that names the checkpoint it stored."""
+    """put returns a config that names the stored checkpoint."""
     ns = data.draw(st.sampled_from(["", "child"]))
     ref = Ref("thread", checkpoint_id(0), ns)
     s.put(ref)
@@ -60,7 +64,7 @@ def returned_config(s: Session, data: DataObject) -> None:
     capability=Capability.PUT,
 )
 def fields(s: Session, data: DataObject) -> None:
-    """The other fields of a checkpoint come back as they were put."""
+    """The other fields of a checkpoint are returned unchanged."""
     version = s.version_after(None).value
     seen = st.dictionaries(st.sampled_from(["node", "other"]), st.just({"channel": version}))
     s.put(
@@ -74,46 +78,83 @@ def fields(s: Session, data: DataObject) -> None:
             ),
         },
     )
-    s.expect_tuple(_FIRST, Aspect.FIELDS)
+    s.expect_tuple(_FIRST, Part.FIELDS)
 
 
-@clause("put.values.nested", source=_VALUES, severity=Severity.CRITICAL, capability=Capability.PUT)
+@clause(
+    "put.values.nested",
+    cases=[({"b": 1, "a": [None, {}]},), ([[], {}, "", 0, b"", False],)],
+    source=_VALUES,
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
 def nested(s: Session, data: DataObject) -> None:
-    """Nested lists and dicts come back with the same types and the same order of keys."""
+    """Nested lists and dicts keep their types and their key order."""
     _round_trip(
         s, data.draw(st.one_of(st.lists(NESTED, max_size=3), st.dictionaries(TEXT, NESTED)))
     )
 
 
-@clause("put.values.text", source=_VALUES, severity=Severity.CRITICAL, capability=Capability.PUT)
+@clause(
+    "put.values.text",
+    cases=[("\0",), ("a\0b",), ("",), ("\U0001f600",)],
+    source=_VALUES,
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
 def text(s: Session, data: DataObject) -> None:
-    """Any text is a value, NUL included."""
+    """A value may be any text, including NUL."""
     _round_trip(s, data.draw(st.sampled_from(["\0", "a\0b"]) | TEXT))
 
 
-@clause("put.values.falsy", source=_VALUES, severity=Severity.CRITICAL, capability=Capability.PUT)
+@clause(
+    "put.values.falsy",
+    cases=[(None,), (False,), (0,), (0.0,), ("",), (b"",), ([],), ({},)],
+    source=_VALUES,
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
 def falsy(s: Session, data: DataObject) -> None:
-    """None, False, 0, "", b"", [] and {} are values like any other."""
+    """None, False, 0, "", b"", [] and {} are stored and returned as values."""
     _round_trip(s, data.draw(FALSY))
 
 
-@clause("put.values.numbers", source=_VALUES, severity=Severity.CRITICAL, capability=Capability.PUT)
+@clause(
+    "put.values.numbers",
+    cases=[(2**63 - 1,), (-(2**63),), (1e20,), (-0.0,), (1.0,), (math.nan,), (math.inf,), (True,)],
+    source=_VALUES,
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
 def numbers(s: Session, data: DataObject) -> None:
-    """Numbers keep type and value: 64-bit ints, any float, NaN and infinity included."""
+    """Numbers keep their type and value, including 64-bit ints, NaN and infinity."""
     _round_trip(s, data.draw(NUMBERS))
 
 
 @clause(
-    "put.values.rich", source="JsonPlusSerializer, the default serde", capability=Capability.PUT
+    "put.values.rich",
+    cases=[
+        (dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc),),
+        (decimal.Decimal("1.500"),),
+        ({1, 2},),
+    ],
+    source="JsonPlusSerializer, the default serde",
+    capability=Capability.PUT,
 )
 def rich(s: Session, data: DataObject) -> None:
-    """Values that the default serializer keeps are kept: dates, UUIDs, decimals, sets."""
+    """Dates, UUIDs, decimals and sets, supported by the default serializer, keep their value."""
     _round_trip(s, data.draw(st.one_of(RICH, st.lists(RICH, max_size=2))))
 
 
-@clause("put.values.large", source=_VALUES, severity=Severity.CRITICAL, capability=Capability.PUT)
+@clause(
+    "put.values.large",
+    cases=[(400,)],
+    source=_VALUES,
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
 def large(s: Session, data: DataObject) -> None:
-    """A value of a few hundred kilobytes is a value like any other."""
+    """A value of several hundred kilobytes is returned unchanged."""
     size = data.draw(st.integers(1, 400)) * 1000
     s.put(_FIRST, changes={"channel": ["x" * size]})
     name = s.script.name("got")
@@ -123,77 +164,86 @@ def large(s: Session, data: DataObject) -> None:
     s.expect(expression, len((values.get("channel") or [""])[0]), size)
 
 
-@clause("put.absent", source=_VALUES, severity=Severity.CRITICAL, capability=Capability.PUT)
+@clause(
+    "put.absent",
+    cases=[(None,), (1,)],
+    source=_VALUES,
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
 def absent(s: Session, data: DataObject) -> None:
-    """A channel without a value stays absent, and one whose value is None is there."""
+    """A channel without a value stays absent, and a channel with the value None is present."""
     s.put(_FIRST, changes={"channel": data.draw(st.sampled_from([None, 1])), "other": ABSENT})
-    s.expect_tuple(_FIRST, Aspect.VALUES, Aspect.VERSIONS)
+    s.expect_tuple(_FIRST, Part.VALUES, Part.VERSIONS)
     s.put(_SECOND, parent=_FIRST, changes={"channel": ABSENT, "other": None})
-    s.expect_tuple(_SECOND, Aspect.VALUES, Aspect.VERSIONS)
+    s.expect_tuple(_SECOND, Part.VALUES, Part.VERSIONS)
 
 
 @clause(
     "put.unchanged",
     source="BaseCheckpointSaver.put: new_versions are the versions as of this write; "
-    "a channel that is not in it has the value that its version was stored with",
+    "an unchanged channel has the value that was stored with its version",
     severity=Severity.CRITICAL,
     capability=Capability.PUT,
 )
 def unchanged(s: Session, data: DataObject) -> None:
-    """A channel that did not change keeps its value, however many checkpoints ago it was stored."""
-    changed = st.dictionaries(st.sampled_from(["a", "b", "c"]), TAME, max_size=2)
+    """An unchanged channel keeps its value, no matter how many checkpoints ago it was stored."""
+    changed = st.dictionaries(st.sampled_from(["a", "b", "c"]), SIMPLE, max_size=2)
     refs: list[Ref] = []
     for number in range(data.draw(st.integers(2, 5))):
         ref = Ref("thread", checkpoint_id(number))
         refs.append(s.put(ref, parent=refs[-1] if refs else None, changes=data.draw(changed)))
     for ref in refs:
-        s.expect_tuple(ref, Aspect.VALUES)
+        s.expect_tuple(ref, Part.VALUES)
 
 
 @clause(
     "put.fork",
-    source="get_next_version of one parent can give both branches the same version",
+    cases=[(4,)],
+    source="get_next_version of the same parent may give both branches the same version",
     severity=Severity.CRITICAL,
     capability=Capability.PUT,
 )
 def fork(s: Session, data: DataObject) -> None:
-    """Two checkpoints that follow the same one keep their own values."""
+    """Two checkpoints with the same parent keep their own values."""
     s.put(_FIRST, changes={"channel": 0})
     branches = [Ref("thread", checkpoint_id(n)) for n in range(1, data.draw(st.integers(3, 4)))]
     for number, ref in enumerate(branches):
         s.put(ref, parent=_FIRST, changes={"channel": [number]})
     for ref in [_FIRST, *branches]:
-        s.expect_tuple(ref, Aspect.VALUES)
+        s.expect_tuple(ref, Part.VALUES)
 
 
 @clause(
     "put.versions",
+    cases=[(int,), (float,), (str,)],
     source="ChannelVersions = dict[str, str | int | float]",
     capability=Capability.PUT,
 )
 def versions(s: Session, data: DataObject) -> None:
-    """Channel versions are ints, floats or strs, and stay what they are."""
+    """Channel versions may be int, float or str, and keep their type and value."""
     kind = data.draw(st.sampled_from([int, float, str]))
     first, second = {int: (1, 2), float: (1.5, 2.5), str: ("01", "02")}[kind]
     s.put(_FIRST, changes={"a": [1], "b": [1]}, versions={"a": first, "b": first})
     s.put(_SECOND, parent=_FIRST, changes={"a": [2]}, versions={"a": second})
     for ref in (_FIRST, _SECOND):
-        s.expect_tuple(ref, Aspect.VERSIONS, Aspect.VALUES)
+        s.expect_tuple(ref, Part.VERSIONS, Part.VALUES)
 
 
 @clause(
     "versions.increase",
+    cases=[(12,)],
     source="BaseCheckpointSaver.get_next_version: the next version, which must be increasing",
     severity=Severity.CRITICAL,
     capability=Capability.PUT,
 )
 def increase(s: Session, data: DataObject) -> None:
-    """Each version is greater than the one that it follows."""
+    """Each version is greater than the version before it."""
     before = s.version_after(None)
     for _ in range(data.draw(st.integers(9, 12))):
         after = s.version_after(before)
         if not after.value > before.value:
-            s.refute(
+            s.fail_assertion(
                 f"{after.text} > {before.text}, ({before.text}, {after.text})",
                 f"{after.value!r} follows {before.value!r} and is not greater",
             )
@@ -202,11 +252,11 @@ def increase(s: Session, data: DataObject) -> None:
 
 @clause(
     "put.replace",
-    source="InMemorySaver, SqliteSaver and PostgresSaver put a second one over the first",
+    source="InMemorySaver, SqliteSaver and PostgresSaver replace a checkpoint with the same id",
     capability=Capability.PUT,
 )
 def replace(s: Session, data: DataObject) -> None:
-    """Putting an id that exists replaces its values and its metadata."""
+    """Putting an existing id replaces its values and its metadata."""
     s.put(_FIRST, changes={"channel": [0]}, metadata={"source": "loop", "step": 0})
     s.put(_SECOND, parent=_FIRST, changes={"channel": [1]}, metadata={"source": "loop", "step": 1})
     s.put(
@@ -216,45 +266,48 @@ def replace(s: Session, data: DataObject) -> None:
         changes={"channel": [data.draw(st.integers(2, 9))]},
         metadata={"source": "update", "step": 2},
     )
-    s.expect_tuple(_SECOND, Aspect.VALUES, Aspect.METADATA)
+    s.expect_tuple(_SECOND, Part.VALUES, Part.METADATA)
     s.expect_list(at("thread"))
 
 
 @clause(
     "metadata.values",
+    cases=[({"user": None},), ({"user": {"a": {"b": [1, None]}}, "tags": [], "score": ""},)],
     source="CheckpointMetadata; BaseCheckpointSaver.put: additional metadata for the checkpoint",
     capability=Capability.PUT,
 )
 def metadata(s: Session, data: DataObject) -> None:
-    """Metadata comes back as it was put, nested values, None and any text included."""
+    """Metadata is returned unchanged, including nested values, None and any text."""
     extra = data.draw(st.dictionaries(st.sampled_from(["user", "tags", "score"]), METADATA))
     s.put(_FIRST, metadata={"source": "loop", "step": 1, "parents": {}, **extra})
-    s.expect_tuple(_FIRST, Aspect.METADATA)
+    s.expect_tuple(_FIRST, Part.METADATA)
 
 
 @clause(
     "metadata.merged",
-    source="get_checkpoint_metadata: metadata and configurable of the config are merged in, "
-    "without overriding what put was given",
+    cases=[("x",), (7,), (True,)],
+    source="get_checkpoint_metadata: merges metadata and configurable of the config, "
+    "without overriding the metadata of put",
     capability=Capability.PUT,
 )
 def merged(s: Session, data: DataObject) -> None:
-    """Scalars of the config's metadata and configurable are part of the metadata."""
+    """Scalars of the config's metadata and configurable become metadata of the checkpoint."""
     value = data.draw(st.sampled_from(["x", 7, True]))
     config = at("thread", user_id=value, step=9)
     s.put(_FIRST, config={**config, "metadata": {"tenant": value, "source": "mine"}})
-    s.expect_tuple(_FIRST, Aspect.METADATA)
+    s.expect_tuple(_FIRST, Part.METADATA)
 
 
 @clause(
     "metadata.excluded",
-    source="EXCLUDED_METADATA_KEYS and get_checkpoint_metadata: keys that begin with two "
-    "underscores, and keys that say where the checkpoint is, are left out",
+    cases=[("__pregel_x",), ("langgraph_node",), ("langgraph_step",)],
+    source="EXCLUDED_METADATA_KEYS and get_checkpoint_metadata: exclude keys that start with two "
+    "underscores and keys that locate the checkpoint",
     severity=Severity.MINOR,
     capability=Capability.PUT,
 )
 def excluded(s: Session, data: DataObject) -> None:
-    """Ids and private keys of the config are no metadata."""
+    """Ids and private keys of the config do not become metadata."""
     private = data.draw(st.sampled_from(["__pregel_x", "langgraph_node", "langgraph_step"]))
     s.put(_FIRST, config=at("thread", **{private: "x"}))
     name = s.script.name("got")
@@ -266,23 +319,24 @@ def excluded(s: Session, data: DataObject) -> None:
 
 @clause(
     "put.isolated",
-    source="put returns once the checkpoint is stored, and channels go on mutating their values",
+    source="the runtime keeps mutating channel values after put has returned",
     severity=Severity.CRITICAL,
     capability=Capability.PUT,
 )
 def isolated(s: Session, data: DataObject) -> None:
-    """Mutating what was put, after put returned, changes nothing that is stored."""
+    """Mutating the arguments after put has returned does not change the stored checkpoint."""
     version = s.version_after(None)
     checkpoint = make_checkpoint(
         checkpoint_id(0), {"channel": [{"x": [1]}]}, {"channel": version.value}
     )
-    told: dict[str, Any] = {"source": "loop", "step": 0, "tags": ["a"]}
-    s.model.put(at("thread"), checkpoint, told)
+    metadata: dict[str, Any] = {"source": "loop", "step": 0, "tags": ["a"]}
+    s.model.put(at("thread"), checkpoint, metadata)
     s.script.line(
-        'values = {"channel": [{"x": [1]}]}\ntold = {"source": "loop", "step": 0, "tags": ["a"]}'
+        'values = {"channel": [{"x": [1]}]}\n'
+        'metadata = {"source": "loop", "step": 0, "tags": ["a"]}'
     )
     stored = f'checkpoint({checkpoint_id(0)!r}, values, {{"channel": {version.text}}})'
-    arguments = (Name(stored, checkpoint), Name("told", told), {"channel": version})
+    arguments = (Name(stored, checkpoint), Name("metadata", metadata), {"channel": version})
     s.call("put", at("thread"), *arguments, share=True)
     values = checkpoint["channel_values"]
     line, mutate = data.draw(
@@ -293,26 +347,26 @@ def isolated(s: Session, data: DataObject) -> None:
                     lambda: values["channel"][0]["x"].append(2),
                 ),
                 ('values["channel"] = "other"', lambda: values.update(channel="other")),
-                ('told["tags"].append("b")', lambda: told["tags"].append("b")),
+                ('metadata["tags"].append("b")', lambda: metadata["tags"].append("b")),
             ]
         )
     )
     s.script.line(line)
     mutate()
-    s.expect_tuple(_FIRST, Aspect.VALUES, Aspect.METADATA)
+    s.expect_tuple(_FIRST, Part.VALUES, Part.METADATA)
 
 
 @clause(
     "get.isolated",
-    source="the runtime hands out what get_tuple returned to graphs that mutate it",
+    source="graphs mutate the values that get_tuple returned to the runtime",
     severity=Severity.CRITICAL,
     capability=Capability.GET_TUPLE,
 )
 def got_isolated(s: Session, data: DataObject) -> None:
-    """Mutating what was got changes nothing that is stored, nor what another reader gets."""
+    """Mutating a returned tuple changes neither the store nor the tuple of another reader."""
     s.put(_FIRST, changes={"channel": [{"x": [1]}]}, metadata={"source": "loop", "tags": ["a"]})
     s.put_writes(_FIRST, [("channel", [1])])
-    s.expect_tuple(_FIRST, Aspect.VALUES)
+    s.expect_tuple(_FIRST, Part.VALUES)
     name = s.script.name("mine")
     mine = s.call("get_tuple", _FIRST.config, bind=name)
     line, mutate = data.draw(
@@ -333,7 +387,7 @@ def got_isolated(s: Session, data: DataObject) -> None:
         )
     )
     s.script.line(f"{name}{line}")
-    with s.guard("looking at a tuple"):
+    with s.guard("reading a tuple"):
         mutate()
-    s.expect_tuple(_FIRST, Aspect.VALUES, Aspect.METADATA, Aspect.WRITES)
-    s.expect_list(at("thread"), Aspect.VALUES, Aspect.METADATA, Aspect.WRITES)
+    s.expect_tuple(_FIRST, Part.VALUES, Part.METADATA, Part.WRITES)
+    s.expect_list(at("thread"), Part.VALUES, Part.METADATA, Part.WRITES)

@@ -1,4 +1,4 @@
-"""Clauses about whole LangGraph graphs: a run on the saver is the same as one on the model."""
+"""Clauses about whole LangGraph graphs: a run on the saver equals a run on the model."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 
 from saver_conformance import graphs
-from saver_conformance.capability import Capability, Face
+from saver_conformance.capability import Api, Capability
 from saver_conformance.clause import Load, Severity, clause
-from saver_conformance.compare import same
+from saver_conformance.equality import same
 from saver_conformance.reference import ReferenceSaver
 
 if TYPE_CHECKING:
@@ -29,16 +29,16 @@ _graph = partial(clause, severity=Severity.CRITICAL, capability=Capability.GRAPH
 
 
 def _compare(s: Session, builder: Callable[..., Any], steps: list[Step], **parameters: Any) -> None:
-    player: Any = graphs.play if s.face is Face.SYNC else graphs.aplay
+    player: Any = graphs.play if s.api is Api.SYNC else graphs.aplay
     for function in (builder, graphs.outcome, graphs.moment, player):
         s.script.line(inspect.getsource(function).replace(" -> Any", ""))
     made = ", ".join(f"{k}={v!r}" for k, v in parameters.items())
     call = f"{player.__name__}(saver, {builder.__name__}({made}), {steps!r})"
-    if s.face is Face.ASYNC:
+    if s.api is Api.ASYNC:
         s.script.use_async()
         call = f"await {call}"
     s.script.line(f"trace = {call}")
-    # On the same face, for LangGraph has its limits too: before Python 3.11 no interrupt in a task.
+    # Compare the same API: LangGraph itself differs, for example interrupts before Python 3.11.
     expected = _played(s, player, ReferenceSaver(), builder(**parameters), steps)
     with s.guard(f"running the graph {builder.__name__}"):
         actual = _played(s, player, s.saver, builder(**parameters), steps)
@@ -49,13 +49,13 @@ def _compare(s: Session, builder: Callable[..., Any], steps: list[Step], **param
 
 
 def _played(s: Session, player: Any, saver: Any, builder: Any, steps: list[Step]) -> list[Any]:
-    # A graph makes many calls, each of which may take as long as one.
-    seconds = s.lanes.seconds * 4
+    # A graph makes many calls; give the run several time limits.
+    seconds = s.executors.seconds * 4
     trace: list[Any]
-    if s.face is Face.ASYNC:
-        trace = s.lanes.loop.run(player(saver, builder, steps), seconds)
+    if s.api is Api.ASYNC:
+        trace = s.executors.loop.run(player(saver, builder, steps), seconds)
     else:
-        trace = s.lanes.worker.call(lambda: player(saver, builder, steps), seconds)
+        trace = s.executors.worker.call(lambda: player(saver, builder, steps), seconds)
     return trace
 
 
@@ -64,7 +64,7 @@ def _played(s: Session, player: Any, saver: Any, builder: Any, steps: list[Step]
     source="StateGraph.invoke twice, and get_state_history",
 )
 def chain(s: Session, data: DataObject) -> None:
-    """A graph remembers one invocation in the next, and its history has every step."""
+    """A graph keeps its state between invocations, and its history has every step."""
     inputs = data.draw(st.lists(st.sampled_from(["x", "y"]), min_size=1, max_size=3))
     _compare(s, graphs.chain, [("invoke", {"log": [text]}) for text in inputs])
 
@@ -75,14 +75,14 @@ def chain(s: Session, data: DataObject) -> None:
     presumes=["writes.order.*", "graph.chain"],
 )
 def fan_out(s: Session, data: DataObject) -> None:
-    """Parallel tasks are all applied, and in their order."""
+    """The results of parallel tasks are all applied, in the specified order."""
     items = data.draw(st.permutations(list(range(data.draw(st.integers(2, 12))))))
     _compare(s, graphs.fan_out, [("invoke", {"items": list(items), "log": []})])
 
 
 @_graph(
     "graph.interrupts",
-    source="interrupt: several tools wait at once, and are answered one after another",
+    source="interrupt: several tools wait at the same time and are answered in turn",
     presumes=["writes.order.*", "graph.chain"],
 )
 def interrupts(s: Session, data: DataObject) -> None:
@@ -100,7 +100,7 @@ def interrupts(s: Session, data: DataObject) -> None:
     presumes=["identity.namespace*", "graph.chain"],
 )
 def subgraphs(s: Session, data: DataObject) -> None:
-    """An interrupt in a subgraph, nested up to ten deep, is answered where it was raised."""
+    """An interrupt in a subgraph, nested up to ten levels deep, resumes where it was raised."""
     depth = data.draw(st.integers(1, 10))
     steps: list[Step] = [("invoke", {"log": []}), ("resume", "go on")]
     _compare(s, graphs.nested, steps, depth=depth)
@@ -108,11 +108,11 @@ def subgraphs(s: Session, data: DataObject) -> None:
 
 @_graph(
     "graph.subgraph.persistent",
-    source="compile(checkpointer=True): a subgraph that remembers",
+    source="compile(checkpointer=True): a subgraph with its own memory",
     presumes=["identity.namespace*", "graph.chain"],
 )
 def persistent(s: Session, data: DataObject) -> None:
-    """A subgraph with a memory of its own has it in the next invocation."""
+    """A subgraph with its own memory keeps it between invocations."""
     steps: list[Step] = []
     for number in range(data.draw(st.integers(1, 2))):
         steps += [("invoke", {"log": [f"turn {number}"]}), ("resume", "go on")]
@@ -121,11 +121,11 @@ def persistent(s: Session, data: DataObject) -> None:
 
 @_graph(
     "graph.failure",
-    source="pending writes: when a task failed, its siblings are not run again",
+    source="pending writes: a finished task does not run again when another task failed",
     presumes=["graph.chain"],
 )
 def failure(s: Session, data: DataObject) -> None:
-    """A task that has finished is not run again when its sibling resumes, or a later one fails."""
+    """A finished task does not run again when a parallel task resumes or a later task fails."""
     steps: list[Step] = [("invoke", {"log": []}), ("resume", "yes")]
     steps += [("invoke", None)] * data.draw(st.integers(0, 2))
     _compare(s, graphs.failing, steps)
@@ -138,7 +138,7 @@ def failure(s: Session, data: DataObject) -> None:
     presumes=["history.*", "writes.order.*", "graph.chain"],
 )
 def delta(s: Session, data: DataObject) -> None:
-    """A DeltaChannel has its value at every step, whatever its snapshot frequency."""
+    """A DeltaChannel has its value at every step, at every snapshot frequency."""
     turns = data.draw(st.integers(1, 3))
     frequency = data.draw(st.sampled_from([1, 2, 3, 100]))
     steps: list[Step] = [("invoke", {"log": [f"turn {n}"]}) for n in range(turns)]
@@ -153,7 +153,7 @@ def delta(s: Session, data: DataObject) -> None:
     presumes=["graph.chain"],
 )
 def time_travel(s: Session, data: DataObject) -> None:
-    """A graph goes on from any earlier checkpoint, and from one that was edited."""
+    """A graph continues from any earlier checkpoint and from an updated state."""
     steps: list[Step] = [("invoke", {"log": ["x"]})]
     for _ in range(data.draw(st.integers(1, 2))):
         if data.draw(st.booleans()):
@@ -177,7 +177,7 @@ def _answered_after(s: Session, data: DataObject, step: Step) -> None:
     presumes=["graph.interrupts"],
 )
 def prune(s: Session, data: DataObject) -> None:
-    """Tools that were interrupted together resume as before when the thread was pruned."""
+    """Tools that were interrupted together resume unchanged after the thread was pruned."""
     _answered_after(s, data, ("prune",))
 
 
@@ -188,5 +188,5 @@ def prune(s: Session, data: DataObject) -> None:
     presumes=["graph.interrupts"],
 )
 def copy(s: Session, data: DataObject) -> None:
-    """A copied thread resumes as the original would."""
+    """A copied thread resumes like the original thread."""
     _answered_after(s, data, ("copy",))

@@ -1,4 +1,4 @@
-"""Clauses about put_writes: pending writes, their order, and which of two stays."""
+"""Clauses about put_writes: pending writes, their order, and which write of a slot is kept."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from saver_conformance.aspects import Aspect
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
+from saver_conformance.parts import Part
 from saver_conformance.session import Ref, Session, at, checkpoint_id
 from saver_conformance.source import Name
-from saver_conformance.values import NESTED, TAME
+from saver_conformance.values import NESTED, SIMPLE
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
 
 _REF = Ref("thread", checkpoint_id(0))
-_SORT = "writes_sort_key: (task_path, task_id, idx); get_tuple must return pending_writes so"
+_SORT = "writes_sort_key: (task_path, task_id, idx) is the order of pending_writes in get_tuple"
 _MAP = "WRITES_IDX_MAP: each implementation should use this mapping in put_writes"
 _writes = partial(clause, capability=Capability.PUT_WRITES)
 _SPECIAL = st.sampled_from(["__error__", "__interrupt__", "__resume__", "__scheduled__"])
@@ -27,16 +27,17 @@ _SPECIAL = st.sampled_from(["__error__", "__interrupt__", "__resume__", "__sched
 
 @_writes(
     "writes.values",
+    cases=[([("a", None), ("b", [1]), ("__pregel_tasks", {"x": None})],)],
     source="CheckpointTuple.pending_writes: (task_id, channel, value)",
     severity=Severity.CRITICAL,
 )
 def values(s: Session, data: DataObject) -> None:
-    """Writes come back with their task, their channel and their value, None included."""
+    """Writes are returned with their task, channel and value, including None."""
     s.put(_REF)
     channels = st.sampled_from(["a", "b", "__pregel_tasks"])
     writes = data.draw(st.lists(st.tuples(channels, NESTED), min_size=1, max_size=4))
     s.put_writes(_REF, writes, task_id="task")
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes(
@@ -45,7 +46,7 @@ def values(s: Session, data: DataObject) -> None:
     severity=Severity.CRITICAL,
 )
 def own_checkpoint(s: Session, data: DataObject) -> None:
-    """Writes belong to one checkpoint of one namespace of one thread, and to no other."""
+    """Writes belong to one checkpoint in one namespace of one thread only."""
     refs = [
         s.put(Ref(thread, checkpoint_id(number), ns))
         for thread in ("thread", "thread2")
@@ -56,105 +57,126 @@ def own_checkpoint(s: Session, data: DataObject) -> None:
     for number, ref in enumerate(chosen):
         s.put_writes(ref, [("channel", number)])
     for ref in refs:
-        s.expect_tuple(ref, Aspect.WRITES)
+        s.expect_tuple(ref, Part.WRITES)
 
 
-@_writes("writes.order.path", source=_SORT, severity=Severity.CRITICAL)
+@_writes(
+    "writes.order.path",
+    cases=[(["task-0", "task-1", "task-2"],), (["task-2", "task-1", "task-0"],)],
+    source=_SORT,
+    severity=Severity.CRITICAL,
+)
 def order_path(s: Session, data: DataObject) -> None:
-    """Writes come by task path first, also where the tasks' ids are ordered otherwise."""
+    """Writes are ordered by task path first, even if the task ids have another order."""
     s.put(_REF)
     tasks = data.draw(st.permutations(["task-0", "task-1", "task-2"]))
     for position, task in enumerate(tasks):
         s.put_writes(
             _REF, [("channel", position)], task, task_path=f"~__pregel_push, {2 - position}"
         )
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
-@_writes("writes.order.task", source=_SORT, severity=Severity.CRITICAL)
+@_writes(
+    "writes.order.task",
+    cases=[
+        (None, ["task-3", "task-2", "task-1", "task-0"]),
+        ("path", ["task-3", "task-0", "task-2", "task-1"]),
+    ],
+    source=_SORT,
+    severity=Severity.CRITICAL,
+)
 def order_task(s: Session, data: DataObject) -> None:
-    """Within a path, writes come by task id, whenever they were put."""
+    """Writes with the same path are ordered by task id, in any order of puts."""
     s.put(_REF)
     path = data.draw(st.sampled_from([None, "", "~__pregel_pull, node"]))
     for task in data.draw(st.permutations(["task-0", "task-1", "task-2", "task-3"])):
         s.put_writes(_REF, [("channel", task)], task, task_path=path)
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
-@_writes("writes.order.index", source=_SORT, severity=Severity.CRITICAL)
+@_writes("writes.order.index", cases=[(2,), (24,)], source=_SORT, severity=Severity.CRITICAL)
 def order_index(s: Session, data: DataObject) -> None:
-    """Within a task, writes come by number, so that the tenth follows the ninth."""
+    """Writes of a task are ordered by number, so that the tenth follows the ninth."""
     s.put(_REF)
     count = data.draw(st.integers(2, 24))
     s.put_writes(_REF, [("channel", number) for number in range(count)])
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
-@_writes("writes.order.special", source=f"{_SORT}; {_MAP}")
+@_writes(
+    "writes.order.special",
+    cases=[(["__scheduled__", "__resume__", "__interrupt__", "__error__"],)],
+    source=f"{_SORT}; {_MAP}",
+)
 def order_special(s: Session, data: DataObject) -> None:
-    """Special channels have negative numbers, and come before the regular writes of a task."""
+    """Special writes have negative numbers and precede the regular writes of their task."""
     s.put(_REF)
     special = data.draw(st.lists(_SPECIAL, min_size=1, max_size=4, unique=True))
     for number, channel in enumerate(special):
         s.put_writes(_REF, [(channel, number)], task_id="task")
     s.put_writes(_REF, [("channel", 1)], task_id="task")
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes(
     "writes.first_wins",
+    cases=[(2, 1, 1), (2, 1, 3), (2, 3, 1)],
     source=f"{_MAP}; a task that runs again must not apply its writes twice",
     severity=Severity.CRITICAL,
 )
 def first_wins(s: Session, data: DataObject) -> None:
-    """A regular write whose place is taken changes nothing."""
+    """A regular write to a used slot changes nothing."""
     s.put(_REF)
     for number in range(data.draw(st.integers(2, 3))):
         writes = [("channel", (number, n)) for n in range(data.draw(st.integers(1, 3)))]
         s.put_writes(_REF, [(c, list(v)) for c, v in writes], task_id="task")
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes(
     "writes.last_wins",
-    source=f"{_MAP}; a resumed task overwrites its interrupt, and a failed one its error",
+    cases=[("__error__", 2), ("__interrupt__", 2), ("__resume__", 2), ("__scheduled__", 2)],
+    source=f"{_MAP}; a resumed task replaces its interrupt, and a failed task its error",
     severity=Severity.CRITICAL,
 )
 def last_wins(s: Session, data: DataObject) -> None:
-    """A special write replaces the one before it of the same task and channel."""
+    """A special write replaces the earlier write of the same task and channel."""
     s.put(_REF)
     channel = data.draw(_SPECIAL)
     for number in range(data.draw(st.integers(2, 3))):
         s.put_writes(_REF, [(channel, number)], task_id="task")
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes(
     "writes.mixed_call",
+    cases=[("__error__",), ("__interrupt__",), ("__resume__",), ("__scheduled__",)],
     source=f"{_MAP}; the runtime puts a failed task's regular writes and its error in one call",
     severity=Severity.MAJOR,
     presumes=["writes.first_wins", "writes.last_wins"],
 )
 def mixed_call(s: Session, data: DataObject) -> None:
-    """Which of two writes stays is decided for each write, not for the whole call."""
+    """In one call, regular writes keep used slots and special writes replace them."""
     s.put(_REF)
     channel = data.draw(_SPECIAL)
     for number in range(2):
         s.put_writes(_REF, [("channel", number), (channel, number)], task_id="task")
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes(
     "writes.same_channel",
-    source="a task may write one channel several times, as Send and Topic do",
+    cases=[([1, 1],), ([0, 1, 0],)],
+    source="a task may write to one channel several times, for example with Send and Topic",
     severity=Severity.CRITICAL,
 )
 def same_channel(s: Session, data: DataObject) -> None:
-    """Several writes of one task to one channel are all kept, equal ones included."""
+    """Several writes of one task to one channel are all kept, including equal ones."""
     s.put(_REF)
     written = data.draw(st.lists(st.integers(0, 2), min_size=2, max_size=4))
     s.put_writes(_REF, [("channel", number) for number in written])
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes(
@@ -164,22 +186,22 @@ def same_channel(s: Session, data: DataObject) -> None:
     severity=Severity.CRITICAL,
 )
 def before_checkpoint(s: Session, data: DataObject) -> None:
-    """Writes that arrive before their checkpoint are there once it is, and not seen before."""
-    s.put_writes(_REF, [("channel", data.draw(TAME))])
+    """Writes that arrive before their checkpoint are hidden until the checkpoint is put."""
+    s.put_writes(_REF, [("channel", data.draw(SIMPLE))])
     s.expect_tuple(_REF)
     s.expect_list(at("thread"))
     s.put(_REF)
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes(
     "writes.after_delete",
-    source="langchain-ai/langgraph#7206: a late write brought a deleted thread back",
+    source="langchain-ai/langgraph#7206: a late write restored a deleted thread",
     needs=[Capability.DELETE_THREAD],
 )
 def after_delete(s: Session, data: DataObject) -> None:
-    """A write that arrives after its thread was deleted brings no checkpoint back."""
-    s.put(_REF, changes={"channel": data.draw(TAME)})
+    """A write that arrives after its thread was deleted creates no checkpoint."""
+    s.put(_REF, changes={"channel": data.draw(SIMPLE)})
     s.delete_thread("thread")
     s.put_writes(_REF, [("channel", 1)])
     s.expect_tuple(_REF)
@@ -189,11 +211,11 @@ def after_delete(s: Session, data: DataObject) -> None:
 
 @_writes(
     "writes.isolated",
-    source="put_writes returns once the writes are stored, and tasks go on mutating their values",
+    source="tasks keep mutating their values after put_writes has returned",
     severity=Severity.CRITICAL,
 )
 def isolated(s: Session, data: DataObject) -> None:
-    """Mutating what was written, after put_writes returned, changes nothing that is stored."""
+    """Mutating the writes after put_writes has returned does not change the stored writes."""
     s.put(_REF)
     value: dict[str, Any] = {"x": [data.draw(st.integers(0, 9))]}
     s.model.put_writes(_REF.config, [("channel", value)], "task")
@@ -202,69 +224,71 @@ def isolated(s: Session, data: DataObject) -> None:
     s.call("put_writes", _REF.config, writes, "task", share=True)
     s.script.line('value["x"].append(10)')
     value["x"].append(10)
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes(
     "writes.task_path",
+    cases=[("",), ("p",)],
     source="BaseCheckpointSaver.put_writes(config, writes, task_id, task_path); "
-    "the runtime looks for the parameter by name",
+    "the runtime inspects the signature for the parameter",
     severity=Severity.MAJOR,
 )
 def task_path(s: Session, data: DataObject) -> None:
-    """put_writes takes task_path by name, by position, and not at all."""
+    """put_writes accepts task_path by name, by position, and omitted."""
     s.put(_REF)
     s.put_writes(_REF, [("channel", 0)], "task-a")
     s.put_writes(_REF, [("channel", 1)], "task-b", task_path=data.draw(st.sampled_from(["", "p"])))
     s.model.put_writes(_REF.config, [("channel", 2)], "task-c", "q")
     s.call("put_writes", _REF.config, [("channel", 2)], "task-c", "q")
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @_writes(
     "writes.empty",
+    cases=[(False,), (True,)],
     source="BaseCheckpointSaver.put_writes: a sequence of writes, which may be empty",
     severity=Severity.MINOR,
 )
 def empty(s: Session, data: DataObject) -> None:
-    """No writes are no error, and change nothing."""
+    """An empty sequence of writes raises no error and changes nothing."""
     s.put(_REF)
     if data.draw(st.booleans()):
         s.put_writes(_REF, [("channel", 1)])
     s.put_writes(_REF, [])
-    s.expect_tuple(_REF, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.WRITES)
 
 
 @clause(
     "writes.in_list",
-    source="CheckpointTuple.pending_writes: list returns the same tuples as get_tuple",
+    source="CheckpointTuple.pending_writes: list returns the tuples of get_tuple",
     severity=Severity.MAJOR,
     capability=Capability.LIST,
     presumes=["writes.order.*"],
 )
 def in_list(s: Session, data: DataObject) -> None:
-    """list returns the pending writes of each checkpoint, in the same order as get_tuple."""
+    """list returns the pending writes of each checkpoint in the order of get_tuple."""
     refs = [s.put(Ref("thread", checkpoint_id(number))) for number in range(3)]
     for ref in data.draw(st.lists(st.sampled_from(refs), min_size=1, unique=True)):
         s.put_writes(ref, [("channel", n) for n in range(12)], "task-b", task_path="a")
         s.put_writes(ref, [("channel", ref.id)], "task-a", task_path="b")
-    s.expect_list(at("thread"), Aspect.WRITES)
+    s.expect_list(at("thread"), Part.WRITES)
 
 
 @_writes(
     "writes.unserialisable",
-    source="langchain-ai/langgraph#8606: a value that cannot be serialised",
+    source="langchain-ai/langgraph#8606: a value that cannot be serialized",
     severity=Severity.MAJOR,
 )
-def unserialisable(s: Session, data: DataObject) -> None:
-    """A write that cannot be serialised makes put_writes raise, and later calls work."""
+def unserializable(s: Session, data: DataObject) -> None:
+    """A write that cannot be serialized makes put_writes raise, and later calls work."""
     s.put(_REF)
     s.script.line("import threading")
     value = Name('[("channel", threading.Lock())]', [("channel", threading.Lock())])
     given = (_REF.config, value, "task")
-    error = s.call("put_writes", *given, bind="answer", share=True, refusal=(Exception,))
+    error = s.call("put_writes", *given, bind="answer", share=True, expected_errors=(Exception,))
     if not isinstance(error, Exception):
-        said = "put_writes accepted a value that cannot be serialised, a threading.Lock"
-        s.refute("isinstance(answer, Exception)", said)
-    s.put_writes(_REF, [("channel", data.draw(TAME))], task_id="other")
-    s.expect_tuple(_REF, Aspect.WRITES)
+        message = "put_writes accepted a value that cannot be serialized, a threading.Lock"
+        s.fail_assertion("isinstance(answer, Exception)", message)
+    s.put_writes(_REF, [("channel", data.draw(SIMPLE))], task_id="other")
+    s.expect_tuple(_REF, Part.WRITES)

@@ -1,4 +1,4 @@
-"""What a run found, in the formats that people and machines read."""
+"""Reports of a run, for people and for tools."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def as_json(reports: Sequence[Report]) -> str:
     return json.dumps([report.as_dict() for report in reports], indent=2) + "\n"
 
 
-#: What makes the text of a file, by how its name ends.
+#: Renderers by file suffix.
 FORMATS = {".json": as_json, ".md": as_markdown, ".xml": as_junit, ".html": as_html}
 
 
 def write(reports: Sequence[Report], path: Path) -> None:
-    """Write reports to a file, in the format that its name ends in.
+    """Write reports to a file, in the format of its suffix.
 
     Args:
-        reports: The reports, one for each saver.
-        path: A file whose name ends in `.json`, `.md`, `.xml` (JUnit) or `.html`.
+        reports: Reports, one for each saver.
+        path: File with the suffix `.json`, `.md`, `.xml` (JUnit) or `.html`.
 
     Raises:
-        ValueError: If the name ends in anything else.
+        ValueError: If the suffix is unknown.
     """
     if path.suffix not in FORMATS:
-        raise ValueError(f"{path.name} must end in one of {', '.join(FORMATS)}")
+        raise ValueError(f"path must end in one of {', '.join(FORMATS)}, got {path.name}")
     path.write_text(FORMATS[path.suffix](reports), encoding="utf-8")

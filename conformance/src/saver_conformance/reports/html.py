@@ -1,4 +1,4 @@
-"""Reports as one static page that compares savers side by side."""
+"""HTML reports: one static page that compares savers."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _MARKS = {
     Status.PASSED: "pass",
+    Status.THIN: "thin",
     Status.FAILED: "FAIL",
     Status.KNOWN_FAILURE: "known",
     Status.UNEXPECTED_PASS: "passes!",
@@ -35,14 +36,14 @@ th, td { border-bottom: 1px solid #ddd; padding: .3rem .5rem; text-align: left;
 thead th { position: sticky; top: 0; background: #fff }
 td.v { white-space: nowrap }
 .passed, .holds { color: #176b2c } .failed, .unexpected, .run { color: #a40e26; font-weight: 600 }
-.known, .differs, .follows { color: #7a4d00 } .claimed { color: #767676 }
+.known, .differs, .follows, .thin { color: #7a4d00 } .claimed { color: #767676 }
 small { color: #595959 } pre { overflow-x: auto; background: #f4f4f4; padding: .7rem }
 details > summary { cursor: pointer }
 @media (prefers-color-scheme: dark) {
   body, thead th { background: #161616; color: #e8e8e8 } th, td { border-color: #3a3a3a }
   pre { background: #242424 } small, .claimed { color: #a8a8a8 }
   .passed, .holds { color: #6fcf84 } .failed, .unexpected, .run { color: #ff8a94 }
-  .known, .differs, .follows { color: #e5b25d }
+  .known, .differs, .follows, .thin { color: #e5b25d }
 }
 """
 
@@ -51,7 +52,7 @@ def as_html(reports: Sequence[Report]) -> str:
     """Return reports as one static page without scripts.
 
     Args:
-        reports: The reports, one for each saver.
+        reports: Reports, one for each saver.
 
     Returns:
         The text of the file.
@@ -105,11 +106,10 @@ def _cell(result: ClauseResult | None) -> str:
     kind = "claimed" if result.status is Status.NOT_CLAIMED else kind
     mark = f"<span class='{kind}'>{_MARKS[result.status]}</span>"
     examples = f" <small>{result.examples}</small>" if result.examples else ""
-    told = "".join(f"<p>{escape(t)}</p>" for t in (result.note,) if t)
-    if result.failure is not None:
-        told += (
-            f"<p>{escape(result.failure.message)}</p><pre>{escape(result.failure.program)}</pre>"
-        )
-    if told:
-        return f"<td><details><summary>{mark}{examples}</summary>{told}</details></td>"
+    details = "".join(f"<p>{escape(t)}</p>" for t in (result.note,) if t)
+    for apis, failure in result.distinct_failures:
+        details += f"<p>Found with the {escape(apis)} API: {escape(failure.message)}</p>"
+        details += f"<pre>{escape(failure.program)}</pre>"
+    if details:
+        return f"<td><details><summary>{mark}{examples}</summary>{details}</details></td>"
     return f"<td class='v'>{mark}{examples}</td>"

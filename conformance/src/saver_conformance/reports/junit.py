@@ -1,4 +1,4 @@
-"""Reports as JUnit XML, which continuous integration shows."""
+"""JUnit XML reports, for continuous integration."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
     from saver_conformance.result import ClauseResult, Report
 
-_SKIPPED = (Status.NOT_CLAIMED, Status.KNOWN_FAILURE, Status.FOLLOWS, Status.DIFFERS)
+_SKIPPED = (Status.THIN, Status.NOT_CLAIMED, Status.KNOWN_FAILURE, Status.FOLLOWS, Status.DIFFERS)
 
-#: What XML 1.0 cannot hold; a program may well contain it, since ids are arbitrary text.
+#: Characters that XML 1.0 excludes; ids in a program may contain them.
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 
 
 def as_junit(reports: Sequence[Report]) -> str:
-    """Return reports as JUnit XML, a test suite for each saver and a test case for each clause.
+    """Return reports as JUnit XML: a suite for each saver and a test case for each clause.
 
     Args:
-        reports: The reports.
+        reports: Reports, one for each saver.
 
     Returns:
         The text of the file.
@@ -48,12 +48,14 @@ def as_junit(reports: Sequence[Report]) -> str:
 
 
 def _case(suite: ET.Element, result: ClauseResult) -> None:
-    clause, failure = result.clause, result.failure
+    clause = result.clause
     capability = str(clause.capability)
     seconds = f"{result.seconds:.3f}"
     case = ET.SubElement(suite, "testcase", classname=capability, name=clause.id, time=seconds)
-    text = _clean(failure.program if failure else "")
-    message = _clean(failure.message if failure else result.note or str(result.status))
+    found = result.distinct_failures
+    text = _clean("\n".join(failure.program for _, failure in found))
+    messages = [f"{apis} API: {failure.message}" for apis, failure in found]
+    message = _clean("; ".join(messages) or result.note or str(result.status))
     if result.status in (Status.FAILED, Status.UNEXPECTED_PASS):
         ET.SubElement(case, "failure", type=str(clause.severity), message=message).text = text
     elif result.status is Status.NOT_RUN:

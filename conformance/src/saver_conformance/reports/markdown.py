@@ -1,4 +1,4 @@
-"""Reports as Markdown."""
+"""Markdown reports."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ _SHOWN = (
     Status.FAILED,
     Status.UNEXPECTED_PASS,
     Status.NOT_RUN,
+    Status.THIN,
     Status.KNOWN_FAILURE,
     Status.FOLLOWS,
     Status.DIFFERS,
@@ -25,7 +26,7 @@ def as_markdown(reports: Sequence[Report]) -> str:
     """Return reports as Markdown.
 
     Args:
-        reports: The reports.
+        reports: Reports, one for each saver.
 
     Returns:
         The text of the file.
@@ -34,13 +35,13 @@ def as_markdown(reports: Sequence[Report]) -> str:
 
 
 def title(report: Report) -> str:
-    """Return a saver's name and version.
+    """Return the name and the version of a saver.
 
     Args:
-        report: Its report.
+        report: Report of the saver.
 
     Returns:
-        Both, on one line.
+        Name and version on one line.
     """
     return f"{report.name} {report.version}" if report.version else report.name
 
@@ -49,11 +50,11 @@ def _report(report: Report) -> Iterator[str]:
     yield f"# {title(report)}"
     yield ""
     counts = ", ".join(f"{report.count(s)} {s}" for s in Status if report.count(s))
-    faces = " and ".join(report.faces) or "none"
-    yield f"{counts}. Faces: {faces}. Profile `{report.profile}`, seed {report.seed}."
+    apis = " and ".join(report.apis) or "none"
+    yield f"{counts}. APIs: {apis}. Profile `{report.profile}`, seed {report.seed}."
     yield ""
     for unknown in report.unknown_failures:
-        yield f"- `known_failures` names `{unknown}`, which is no clause."
+        yield f"- Unknown clause id in `known_failures`: `{unknown}`."
     for status in _SHOWN:
         found = [r for r in report.results if r.status is status]
         if found:
@@ -67,13 +68,13 @@ def entry(result: ClauseResult, level: str = "###") -> Iterator[str]:
     """Yield the section of one clause.
 
     Args:
-        result: The verdict.
-        level: The heading's marks.
+        result: Result of the clause.
+        level: Markdown marks of the heading.
 
     Yields:
         Lines of Markdown.
     """
-    clause, failure = result.clause, result.failure
+    clause = result.clause
     yield f"{level} `{clause.id}` ({clause.severity})"
     yield ""
     yield clause.sentence
@@ -83,8 +84,8 @@ def entry(result: ClauseResult, level: str = "###") -> Iterator[str]:
     if result.note:
         yield f"{result.note}."
         yield ""
-    if failure is not None:
-        yield f"Found on the {failure.face} face: `{failure.message}`"
+    for apis, failure in result.distinct_failures:
+        yield f"Found with the {apis} API: `{failure.message}`"
         yield ""
         yield "```python"
         yield from failure.program.rstrip().splitlines()

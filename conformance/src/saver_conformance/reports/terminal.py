@@ -1,4 +1,4 @@
-"""Reports in a terminal; needs the extra `cli`."""
+"""Terminal reports; needs the extra `cli`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from saver_conformance.capability import Capability
     from saver_conformance.result import ClauseResult, Report
 
-#: So many characters of a message fit into a table; the rest is told beside the program.
+#: Maximum length of a message in the table, in characters; the full text follows with the program.
 _WIDEST = 120
 
 _STYLES = {
     Status.PASSED: "green",
     Status.HOLDS: "green",
+    Status.THIN: "yellow",
     Status.FAILED: "bold red",
     Status.UNEXPECTED_PASS: "bold red",
     Status.NOT_RUN: "bold red",
@@ -35,20 +36,20 @@ _STYLES = {
 
 
 def show(report: Report, console: Console, *, programs: int = 3, every: bool = False) -> None:
-    """Print a report: a table for each capability, and what to fix first.
+    """Print a report: a table for each capability, and the clauses to fix first.
 
     Args:
-        report: The report.
-        console: Where to print it.
-        programs: Print so many of the minimal programs, the worst clauses first.
-        every: Print the clauses that passed one by one, too.
+        report: Report to print.
+        console: Console to print to.
+        programs: Number of failing programs to print, worst clauses first.
+        every: True to list passed clauses too.
     """
     console.print(f"\n[bold]{escape(title(report))}[/]", highlight=False)
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("clause", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    table.add_column("result", no_wrap=True)
     table.add_column("examples", no_wrap=True, justify="right")
-    table.add_column("what happened", overflow="fold")
+    table.add_column("details", overflow="fold")
     groups: dict[Capability, list[ClauseResult]] = {}
     for result in report.results:
         groups.setdefault(result.clause.capability, []).append(result)
@@ -62,21 +63,27 @@ def show(report: Report, console: Console, *, programs: int = 3, every: bool = F
         table.add_section()
     console.print(table)
     for unknown in report.unknown_failures:
-        console.print(f"[bold red]known_failures names {escape(unknown)}, which is no clause[/]")
+        console.print(f"[bold red]unknown clause id in known_failures: {escape(unknown)}[/]")
     _first(report, console, programs)
     counts = ", ".join(f"{report.count(s)} {s}" for s in Status if report.count(s))
-    verdict = "[green]conforms[/]" if report.ok else "[bold red]does not conform[/]"
-    console.print(f"{escape(title(report))} {verdict}: {counts}.")
+    conclusion = "[green]conforms[/]" if report.ok else "[bold red]does not conform[/]"
+    console.print(f"{escape(title(report))} {conclusion}: {counts}.")
+    if thin := report.count(Status.THIN):
+        console.print(
+            f"[yellow]{thin} clauses are thin: the saver is too slow for this profile.[/]"
+        )
     console.print(f"Repeat this run with --profile {report.profile} --seed {report.seed}.")
 
 
 def _row(table: Table, result: ClauseResult) -> None:
     clause = result.clause
-    told = result.failure.message if result.failure else result.note or ""
+    found = [f"{apis} API: {failure.message}" for apis, failure in result.distinct_failures]
+    detail = "; ".join(found) or result.note or ""
     kind = "unspecified" if clause.unspecified else str(clause.severity)
-    verdict = f"[{_STYLES[result.status]}]{result.status}[/]"
-    happened = textwrap.shorten(f"{kind}: {told}" if told else kind, _WIDEST, placeholder=" ...")
-    table.add_row(f"  {clause.id}", verdict, str(result.examples), escape(happened))
+    status = f"[{_STYLES[result.status]}]{result.status}[/]"
+    text = f"{kind}: {detail}" if detail else kind
+    shortened = textwrap.shorten(text, _WIDEST, placeholder=" ...")
+    table.add_row(f"  {clause.id}", status, str(result.examples), escape(shortened))
 
 
 def _first(report: Report, console: Console, programs: int) -> None:
@@ -85,12 +92,12 @@ def _first(report: Report, console: Console, programs: int) -> None:
         console.rule(f"[bold]fix first: {clause.id}[/] ({clause.severity})", align="left")
         console.print(escape(clause.sentence))
         console.print(f"Source: {escape(clause.source)}.")
-        if result.failure is not None:
-            console.print(f"[red]{escape(result.failure.message)}[/]\n")
-            # Soft wrapping keeps the lines of a program whole, so that it can be copied.
-            console.print(escape(result.failure.program), soft_wrap=True, highlight=False)
-        elif result.note:
+        if result.note:
             console.print(f"[red]{escape(result.note)}[/]\n")
+        for apis, failure in result.distinct_failures:
+            console.print(f"[red]{apis} API: {escape(failure.message)}[/]\n")
+            # Soft wrapping keeps program lines intact for copying.
+            console.print(escape(failure.program), soft_wrap=True, highlight=False)
     rest = len(report.to_fix) - programs
     if programs and rest > 0:
-        console.print(f"{rest} more; --programs {len(report.to_fix)} prints all of them.")
+        console.print(f"{rest} more; pass --programs {len(report.to_fix)} to print all of them.")

@@ -1,1 +1,1 @@
-"""Ready specs of published savers; each module imports its saver only when a store is opened."""
+"""Built-in specs of published savers; a module imports its saver when a store is opened."""

@@ -1,4 +1,4 @@
-"""LmdbSaver of langgraph-lmdb."""
+"""Spec of LmdbSaver (langgraph-lmdb)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LMDBSaver and AsyncLMDBSaver of langgraph-checkpoint-lmdb."""
+"""Specs of LMDBSaver and AsyncLMDBSaver (langgraph-checkpoint-lmdb)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-#: What its README opens an environment with, and room enough.
+#: Options of its README, with a larger map.
 _OPTIONS: dict[str, Any] = {"map_size": 2**28, "max_dbs": 2}
 
 
@@ -56,7 +56,7 @@ aio = SaverSpec.on_disk(
     "AsyncLMDBSaver (langgraph-checkpoint-lmdb)",
     _aopen,
     distribution="langgraph-checkpoint-lmdb",
-    # It takes the loop that runs while it is made.
+    # The saver is bound to the event loop that runs during its creation.
     lacks=["loops"],
     snippet="""
         import lmdb

@@ -1,10 +1,10 @@
-"""InMemorySaver of langgraph-checkpoint."""
+"""Spec of InMemorySaver (langgraph-checkpoint)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.spec import SaverSpec
+from saver_conformance.spec import KnownFailure, SaverSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +21,11 @@ spec = SaverSpec(
     open=_open,
     distribution="langgraph-checkpoint",
     known_failures={
-        "list.paused.whole": "list looks up channel values while it is drawn from, so those of a "
-        "thread that was deleted meanwhile are gone",
+        "list.paused.whole": KnownFailure(
+            "list reads channel values one checkpoint at a time, so a thread that is deleted "
+            "during the list loses its values",
+            message='checkpoint["channel_values"] is {}',
+        ),
     },
     snippet="""
         from langgraph.checkpoint.memory import InMemorySaver

@@ -1,4 +1,4 @@
-"""ObjectStorageSaver of langgraph-checkpoint-objectstorage, on a local folder."""
+"""Spec of ObjectStorageSaver (langgraph-checkpoint-objectstorage), on a local folder."""
 
 from __future__ import annotations
 

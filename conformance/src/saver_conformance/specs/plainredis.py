@@ -1,4 +1,4 @@
-"""RedisSaver and AsyncRedisSaver of langgraph-checkpoint-plainredis, on a local Redis."""
+"""Specs of RedisSaver and AsyncRedisSaver (langgraph-checkpoint-plainredis), on a local Redis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-#: Passed on to second processes.
+#: Environment variable with the address, for second processes.
 _VARIABLE = "SAVER_CONFORMANCE_REDIS"
 
 
@@ -72,7 +72,7 @@ sync = _spec(
     snippet="""
         from langgraph_checkpoint_plainredis import RedisSaver
         saver = RedisSaver(url="redis://127.0.0.1:6379/0"{, serde})
-        saver.client.flushdb()  # it has to be a Redis that holds nothing of value
+        saver.client.flushdb()  # deletes everything: use an empty Redis
     """,
 )
 
@@ -85,6 +85,6 @@ aio = _spec(
         from langgraph_checkpoint_plainredis import AsyncRedisSaver
         async with contextlib.AsyncExitStack():
             saver = AsyncRedisSaver(url="redis://127.0.0.1:6379/0"{, serde})
-            await saver.client.flushdb()  # it has to be a Redis that holds nothing of value
+            await saver.client.flushdb()  # deletes everything: use an empty Redis
     """,
 )

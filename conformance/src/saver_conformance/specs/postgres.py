@@ -1,4 +1,4 @@
-"""PostgresSaver and AsyncPostgresSaver, on a local server that is started for the run."""
+"""Specs of PostgresSaver and AsyncPostgresSaver, on a local server that runs during the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-#: Passed on to second processes.
+#: Environment variable with the address, for second processes.
 _VARIABLE = "SAVER_CONFORMANCE_POSTGRES"
 _TABLES = "checkpoints, checkpoint_blobs, checkpoint_writes"
 
@@ -36,7 +36,7 @@ def _attach(path: Path, serde: Any = None) -> Iterator[Any]:  # noqa: ARG001
     from psycopg import Connection  # noqa: PLC0415
     from psycopg.rows import dict_row  # noqa: PLC0415
 
-    # What `PostgresSaver.from_conn_string` does, which takes no serializer.
+    # Equivalent to `PostgresSaver.from_conn_string`, which accepts no serializer.
     with Connection.connect(
         os.environ[_VARIABLE], autocommit=True, prepare_threshold=0, row_factory=dict_row
     ) as connection:
@@ -83,7 +83,7 @@ sync = _spec(
         from psycopg import Connection
         from psycopg.rows import dict_row
         from langgraph.checkpoint.postgres import PostgresSaver
-        # DATABASE_URL names an empty database
+        # DATABASE_URL must name an empty database
         connection = Connection.connect(
             os.environ["DATABASE_URL"], autocommit=True, prepare_threshold=0, row_factory=dict_row)
         saver = PostgresSaver(connection{, serde})
@@ -101,7 +101,7 @@ aio = _spec(
         from psycopg import AsyncConnection
         from psycopg.rows import dict_row
         from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-        # DATABASE_URL names an empty database
+        # DATABASE_URL must name an empty database
         async with await AsyncConnection.connect(
             os.environ["DATABASE_URL"], autocommit=True, prepare_threshold=0, row_factory=dict_row
         ) as connection:

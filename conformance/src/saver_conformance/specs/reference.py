@@ -1,4 +1,4 @@
-"""The model as a saver: in memory, and on disk."""
+"""Specs of the reference saver: in memory and on disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _on_disk(path: Path, serde: Any = None) -> ReferenceSaver:
 
 
 memory = SaverSpec(
-    name="the model, in memory",
+    name="the reference saver, in memory",
     open=_in_memory,
     distribution="langgraph-saver-conformance",
     snippet="""
@@ -30,7 +30,7 @@ memory = SaverSpec(
 )
 
 disk = SaverSpec.on_disk(
-    "the model, on disk",
+    "the reference saver, on disk",
     _on_disk,
     distribution="langgraph-saver-conformance",
     snippet="""

@@ -1,11 +1,12 @@
-"""SqliteSaver and AsyncSqliteSaver of langgraph-checkpoint-sqlite, on a file."""
+"""Specs of SqliteSaver and AsyncSqliteSaver (langgraph-checkpoint-sqlite), on a file."""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.spec import SaverSpec
+from saver_conformance.spec import KnownFailure, SaverSpec
+from saver_conformance.violation import FailureKind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -18,7 +19,7 @@ def _open(path: Path, serde: Any = None) -> Iterator[Any]:
 
     from langgraph.checkpoint.sqlite import SqliteSaver  # noqa: PLC0415
 
-    # What `SqliteSaver.from_conn_string` does, which takes no serializer.
+    # Equivalent to `SqliteSaver.from_conn_string`, which accepts no serializer.
     with closing(sqlite3.connect(path / "store.db", check_same_thread=False)) as connection:
         yield SqliteSaver(connection, serde=serde)
 
@@ -32,17 +33,19 @@ async def _aopen(path: Path, serde: Any = None) -> AsyncIterator[Any]:
         yield AsyncSqliteSaver(connection, serde=serde)
 
 
-_MIXED = (
-    "put_writes decides for the whole call whether writes replace earlier ones: "
-    "a special write beside a regular one does not"
+_MIXED = KnownFailure(
+    "put_writes decides once per call whether writes replace earlier ones: "
+    "a special write beside a regular write does not replace",
+    message="pending_writes",
 )
+_LOCKED = KnownFailure("list holds the saver's lock until the list ends", kind=FailureKind.HUNG)
 
 sync = SaverSpec.on_disk(
     "SqliteSaver",
     _open,
     known_failures={
-        "list.paused.writable": "list holds the saver's lock until it is drawn to its end",
-        "list.paused.whole": "list holds the saver's lock until it is drawn to its end",
+        "list.paused.writable": _LOCKED,
+        "list.paused.whole": _LOCKED,
         "writes.mixed_call": _MIXED,
     },
     distribution="langgraph-checkpoint-sqlite",

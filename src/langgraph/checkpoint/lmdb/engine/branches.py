@@ -1,4 +1,4 @@
-"""How the checkpoints of a namespace descend from one another."""
+"""The branches of a namespace: lines of checkpoints."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 
 class Branch(NamedTuple):
-    """A line of checkpoints that ends in one without children."""
+    """A line of checkpoints that ends in a checkpoint without children."""
 
     tip: str
     fork_point: str | None
-    """The nearest ancestor that has other children, too; None: the line has no such ancestor."""
+    """Id of the nearest ancestor that has other children as well. None: there is no such
+    ancestor."""
     length: int
-    """Checkpoints behind the fork point, or all of them where there is none."""
+    """Checkpoints after the fork point, or all of the line if there is no fork point."""
     depth: int
     """Checkpoints from the first ancestor on."""
 
 
 def branches(reader: Reader, thread: int, namespace: int) -> list[Branch]:
-    """The branches of a namespace, by descending id of their tips.
+    """Return the branches of a namespace, by descending id of their tips.
 
-    Goes by the index of children: it looks at the keys of all checkpoints of the namespace, not
-    at their records.
+    Reads the index of children and the keys of the checkpoints, but not their records.
     """
     parents = _parents(reader, thread, namespace)
     counts = Counter(parent for parent in parents.values() if parent is not None)
@@ -58,7 +58,7 @@ def _branch(
 
 
 def _parents(reader: Reader, thread: int, namespace: int) -> dict[str, str | None]:
-    """The parent of each checkpoint, None where the store does not have it."""
+    """Return the parent of each checkpoint; None if the store does not have the parent."""
     prefix = keys.checkpoints(thread, namespace)
     ids: dict[bytes, str] = {}
     for key in reader.keys(prefix, keys.prefix_end(prefix)):

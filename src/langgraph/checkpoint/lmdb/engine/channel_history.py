@@ -1,7 +1,7 @@
-"""The history of channels that keep no value of their own: writes along the parent chain.
+"""The history of channels without a stored value: writes along the parent chain.
 
-Where the chain is shortened, the part that goes is folded: the oldest checkpoint that stays keeps,
-out of sight, the writes and the seed that its channels would have been rebuilt from.
+When ancestors are deleted, the writes and the seed that they held are compacted: copied into hidden
+records of the oldest remaining checkpoint.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _Row: TypeAlias = "tuple[str, StoredValue]"
 
 @dataclass(slots=True)
 class ChannelHistory:
-    """What one channel is rebuilt from."""
+    """The history of one channel."""
 
     writes: list[_Row] = field(default_factory=list)
-    """Task id and value, oldest first."""
+    """Task id and value of each write, oldest first."""
     seed: StoredValue | None = None
-    """The stored value that the writes follow on; None: they follow on nothing."""
+    """The stored value that the writes follow. None: they follow nothing."""
 
 
 @dataclass(slots=True)
 class _Walk:
-    """What the ancestors of a checkpoint have of its channels."""
+    """The state of a walk along the ancestors of a checkpoint."""
 
     found: dict[str, ChannelHistory]
     done: set[str] = field(default_factory=set)
-    """Channels whose history is whole, since it begins with a value or was folded."""
+    """Channels with a complete history: it begins with a stored value or was compacted."""
     lost: bool = False
-    """What is before the last checkpoint that was looked at is lost."""
+    """True if the history before the last visited checkpoint is lost."""
 
     def close(self, channel: str, seed: StoredValue | None) -> None:
         self.found.setdefault(channel, ChannelHistory()).seed = seed
@@ -58,8 +58,8 @@ def history(
 ) -> dict[str, ChannelHistory]:
     """Walk the ancestors of a checkpoint once, for all channels together.
 
-    Each channel's walk ends at the nearest ancestor with a stored value of it, whose own writes
-    belong to the history. A loop in the chain ends the walk.
+    The walk of a channel ends at the nearest ancestor with a stored value of the channel; the
+    ancestor's own writes belong to the history. A loop in the chain ends the walk.
 
     Raises:
         DamagedError: A part of the history is damaged, or was lost in a repair.
@@ -86,9 +86,14 @@ def _follow(
     """Walk the ancestors of a checkpoint.
 
     Args:
-        wanted: The channels to follow.
-        count: How many they are; None: not known before.
-        tolerant: End at an ancestor that is damaged or missing, and note that it is lost.
+        walk: The state to extend.
+        reader: A snapshot.
+        thread: The thread's number.
+        namespace: The namespace's number.
+        checkpoint: The first checkpoint.
+        wanted: Function that returns True for a channel to follow.
+        count: Number of channels to follow. None: unknown.
+        tolerant: End at a damaged or missing ancestor, and note that history is lost.
     """
     found, done = walk.found, walk.done
     visited = {checkpoint.id}
@@ -134,16 +139,22 @@ def compact(
     level: int | None,
     is_sound: Callable[[StoredValue], bool] | None = None,
 ) -> bool:
-    """Keep the history that a checkpoint has from its ancestors, which are about to go.
+    """Copy the history that a checkpoint has from its ancestors into records of its own.
+
+    The caller deletes the ancestors afterwards.
 
     Args:
-        skip: Channels that need none.
-        level: zstd's level, or None.
-        is_sound: Whether a value can be read. If given, what is damaged is left out, and noted as
-            lost.
+        writer: The write transaction.
+        thread: The thread's number.
+        namespace: The namespace's number.
+        checkpoint: The checkpoint that remains.
+        skip: Function that returns True for a channel whose history is never read.
+        level: Compression level of zstd, or None.
+        is_sound: Function that returns True for a readable value. If given, damaged history is left
+            out and noted as lost.
 
     Returns:
-        Whether the history is whole.
+        True if the history is complete.
     """
     walk = _Walk({})
     if checkpoint.parent is None:
@@ -191,7 +202,7 @@ def compact(
 def mark_lost(
     writer: Writer, thread: int, namespace: int, checkpoint_id: str, level: int | None
 ) -> None:
-    """Note, in place of what was folded into a checkpoint, that the history before it is lost."""
+    """Note that the history before a checkpoint is lost, in place of its compacted history."""
     remove(writer, thread, namespace, checkpoint_id)
     key = keys.compacted(thread, namespace, checkpoint_id) + keys.number(0)
     payload = envelope.encode((None, None, []))
@@ -201,7 +212,7 @@ def mark_lost(
 def read_compacted(
     reader: Reader, thread: int, namespace: int, checkpoint_id: str
 ) -> dict[str | None, ChannelHistory]:
-    """The history that was folded into a checkpoint, by channel; None: there was more, which is
+    """Return the compacted history of a checkpoint by channel. The key None: more history is
     lost."""
     prefix = keys.compacted(thread, namespace, checkpoint_id)
     found: dict[str | None, ChannelHistory] = {}
@@ -214,10 +225,10 @@ def read_compacted(
 
 
 def decode(key: bytes, record: bytes) -> tuple[str | None, StoredValue | None, list[_Row]]:
-    """Channel, seed and rows of a record of folded history; no channel: more is lost.
+    """Decode channel, seed and rows of a record of compacted history. No channel: more is lost.
 
     Raises:
-        DamagedError: The bytes are not what was stored under the key.
+        DamagedError: The record differs from what was stored.
     """
     fields = envelope.decode(key, envelope.unseal(key, record))
     try:
@@ -225,21 +236,20 @@ def decode(key: bytes, record: bytes) -> tuple[str | None, StoredValue | None, l
         if not {str}.issuperset(type(task_id) for task_id, _ in rows) or (
             (seed is not None or rows) if channel is None else type(channel) is not str
         ):
-            raise ValueError("some are of another kind")
+            raise ValueError("a field has the wrong type")
         return (
             channel,
             None if seed is None else stored_value(seed),
             [(task_id, stored_value(value)) for task_id, value in rows],
         )
     except (TypeError, ValueError) as error:
-        envelope.raise_damaged(key, f"its fields are not those of a folded history: {error}")
+        envelope.raise_damaged(key, f"unexpected field types: {error}")
 
 
 def compacted_values(
     reader: Reader, thread: int, namespace: int
 ) -> Iterator[tuple[list[StoredValue], int]]:
-    """The values of each record of folded history in a namespace, and the bytes of its key and
-    record."""
+    """List the values of each record of compacted history, with the bytes of its key and record."""
     prefix = keys.of_namespace(keys.Kind.COMPACTED, thread, namespace)
     for key, record in reader.range(prefix, keys.prefix_end(prefix)):
         _, seed, rows = decode(key, record)
@@ -248,6 +258,6 @@ def compacted_values(
 
 
 def remove(writer: Writer, thread: int, namespace: int, checkpoint_id: str) -> None:
-    """Delete what was folded into a checkpoint."""
+    """Delete the compacted history of a checkpoint."""
     prefix = keys.compacted(thread, namespace, checkpoint_id)
     writer.delete_range(prefix, keys.prefix_end(prefix))

@@ -1,6 +1,6 @@
-"""Checkpoint records, and the indexes that lead to them: by parent and by label.
+"""Checkpoint records, and the indexes that lead to them: by parent and by index term.
 
-A label is a hash that stands for one property of a checkpoint, such as its run.
+An index term is the hash of one property of a checkpoint. The hash of its run id is an example.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ Version: TypeAlias = "int | float | str"
 
 @dataclass(slots=True)
 class CheckpointRecord:
-    """A checkpoint as the store keeps it."""
+    """The record of a checkpoint."""
 
     id: str
     parent: str | None
     stored: int
-    """Milliseconds since the epoch."""
+    """Time of the put, in milliseconds since the epoch."""
     run_id: str | None
     root: str | None
-    """The checkpoint of the root namespace that this one's graph was called from."""
+    """Id of the root-namespace checkpoint that called the graph of this checkpoint."""
     body: StoredValue
-    """What the checkpoint holds besides channels, in the caller's encoding."""
+    """The checkpoint without its channels, serialized."""
     metadata: StoredValue
     versions: dict[str, Version]
     values: dict[str, StoredValue]
-    """Of each channel that has a value; its version is in `versions`."""
+    """Value of each channel that has one; the channel's version is in `versions`."""
     terms: list[bytes]
-    """What an index leads to this checkpoint by."""
+    """Terms by which an index leads to this checkpoint."""
     thread_terms: list[bytes]
-    """What an index leads to its thread by."""
+    """Terms by which an index leads to this checkpoint's thread."""
 
     def payload(self) -> bytes:
-        """The record's bytes. The id is part of the key, which holds it whole unless it is long."""
+        """Return the record's bytes. They hold the id only if the key holds it truncated."""
         return envelope.encode(
             (
                 self.stored,
@@ -63,10 +63,10 @@ class CheckpointRecord:
 def write(
     writer: Writer, thread: int, namespace: int, record: CheckpointRecord, level: int | None
 ) -> int:
-    """Store a record with its index entries; the caller has removed one of the same id.
+    """Store a record and its index entries; the caller has removed the record with the same id.
 
     Returns:
-        The bytes of the key and the record.
+        Bytes of the key and the record.
     """
     key = keys.checkpoint(thread, namespace, record.id)
     sealed = envelope.seal(key, envelope.pack(record.payload(), level))
@@ -81,8 +81,10 @@ def write(
 
 
 def remove(writer: Writer, thread: int, namespace: int, record: CheckpointRecord) -> None:
-    """Delete a record and the index entries that lead to it; those that lead to its thread may
-    be needed by other checkpoints."""
+    """Delete a record and the index entries that lead to it.
+
+    Index entries that lead to the thread are kept: other checkpoints may need them.
+    """
     writer.delete(keys.checkpoint(thread, namespace, record.id))
     for entry in _index_entries(thread, namespace, record):
         writer.delete(entry)
@@ -98,17 +100,17 @@ def _index_entries(thread: int, namespace: int, record: CheckpointRecord) -> Ite
 def read(
     reader: Reader, thread: int, namespace: int, checkpoint_id: str
 ) -> CheckpointRecord | None:
-    """The checkpoint of this id, if there is one."""
+    """Return the checkpoint of this id, or None."""
     key = keys.checkpoint(thread, namespace, checkpoint_id)
     record = reader.get(key)
     return None if record is None else decode(key, record, thread, namespace)
 
 
 def decode(key: bytes, record: bytes, thread: int, namespace: int) -> CheckpointRecord:
-    """A record from the bytes that are stored under its key.
+    """Decode a checkpoint from its key and record.
 
     Raises:
-        DamagedError: They are not what was stored there.
+        DamagedError: The record differs from what was stored.
     """
     fields: list[Any] = envelope.decode(key, envelope.unseal(key, record))
     try:
@@ -124,7 +126,7 @@ def decode(key: bytes, record: bytes, thread: int, namespace: int) -> Checkpoint
             or (len(terms) | len(thread_terms)) % keys.HASH_SIZE
             or (keys.is_truncated(part) if full_id is None else keys.text(full_id) != part)
         ):
-            raise ValueError("some are of another kind")
+            raise ValueError("a field has the wrong type")
         return CheckpointRecord(
             keys.decoded(part, key) if full_id is None else full_id,
             parent,
@@ -139,7 +141,7 @@ def decode(key: bytes, record: bytes, thread: int, namespace: int) -> Checkpoint
             _split(thread_terms),
         )
     except (AttributeError, TypeError, ValueError) as error:
-        envelope.raise_damaged(key, f"its fields are not those of a checkpoint: {error}")
+        envelope.raise_damaged(key, f"unexpected field types: {error}")
 
 
 def _split(terms: bytes) -> list[bytes]:
@@ -151,13 +153,13 @@ def _is_version(value: Any) -> bool:
 
 
 def in_namespace(reader: Reader, thread: int, namespace: int) -> Iterator[CheckpointRecord]:
-    """All checkpoints of a namespace, in the order of their keys."""
+    """List the checkpoints of a namespace, in key order."""
     for record, _ in sized(reader, thread, namespace):
         yield record
 
 
 def sized(reader: Reader, thread: int, namespace: int) -> Iterator[tuple[CheckpointRecord, int]]:
-    """The same, each with the bytes of its key and record."""
+    """List the checkpoints of a namespace, each with the bytes of its key and record."""
     prefix = keys.checkpoints(thread, namespace)
     for key, record in reader.range(prefix, keys.prefix_end(prefix)):
         yield decode(key, record, thread, namespace), len(key) + len(record)
@@ -166,10 +168,10 @@ def sized(reader: Reader, thread: int, namespace: int) -> Iterator[tuple[Checkpo
 def latest_before(
     reader: Reader, thread: int, namespace: int, before: str | None = None
 ) -> str | None:
-    """The greatest checkpoint id of a namespace, or the greatest below `before`.
+    """Return the greatest checkpoint id of a namespace, or the greatest below `before`.
 
-    One seek, whatever the length of the history. Ids that keys hold cut sort right only up to the
-    cut, so those that share it are compared in full.
+    One seek, whatever the length of the history. Truncated ids with the same prefix are compared in
+    full, since their keys do not sort.
     """
     prefix = keys.checkpoints(thread, namespace)
     stop = keys.prefix_end(prefix)
@@ -201,7 +203,7 @@ def _greatest(
 
 
 def child_ids(reader: Reader, thread: int, namespace: int, parent_id: str) -> list[str]:
-    """The ids of the checkpoints that name this one as their parent, ascending."""
+    """List the ids of the checkpoints whose parent is the given one, ascending."""
     prefix = keys.children(thread, namespace, parent_id)
     ids: list[str] = []
     for key in reader.keys(prefix, keys.prefix_end(prefix)):
@@ -216,7 +218,8 @@ def child_ids(reader: Reader, thread: int, namespace: int, parent_id: str) -> li
 
 
 def with_term(reader: Reader, term: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Thread, namespace and key of each checkpoint with a label (or with one of the same hash)."""
+    """List thread, namespace and key of each checkpoint with a term, or with one of the same
+    hash."""
     prefix = keys.term(term)
     for key in reader.keys(prefix, keys.prefix_end(prefix)):
         thread, namespace, part = _with_term(key, len(prefix))
@@ -231,7 +234,7 @@ def _with_term(key: bytes, at: int) -> tuple[int, int, bytes]:
 
 
 class WithTerm(NamedTuple):
-    """Where a checkpoint is that an index led to."""
+    """A checkpoint that an index entry leads to."""
 
     id: str
     thread: int
@@ -241,14 +244,16 @@ class WithTerm(NamedTuple):
 def newest_with_term(
     reader: Reader, term: bytes, before: bytes | None, count: int
 ) -> tuple[list[WithTerm], bytes]:
-    """Checkpoints with a label, by descending id.
+    """Return checkpoints with a term, by descending id.
 
     Args:
-        before: Where the last call ended; None: from the greatest id on.
-        count: How many, about; an empty list is the end.
+        reader: A snapshot.
+        term: The index term.
+        before: Position where the last call ended. None: begin at the greatest id.
+        count: Checkpoints to return, about. An empty result is the end.
 
     Returns:
-        The checkpoints, and where to go on.
+        The checkpoints, and the position where the next call begins.
     """
     prefix = keys.term(term)
     found: list[WithTerm] = []
@@ -273,7 +278,7 @@ def newest_with_term(
 
 
 def with_term_before(term: bytes, before: str) -> bytes:
-    """Where `newest_with_term` has to begin so as not to miss an id below `before`."""
+    """Return the position at which `newest_with_term` finds every id below `before`."""
     part = keys.text(before)
     if keys.is_truncated(part):  # ids that share the cut do not sort among one another
         return keys.prefix_end(keys.term(term) + keys.sortable_truncated_prefix(part))
@@ -281,7 +286,7 @@ def with_term_before(term: bytes, before: str) -> bytes:
 
 
 def threads_with_term(reader: Reader, term: bytes) -> Iterator[int]:
-    """The numbers of the threads with a label (or with one of the same hash)."""
+    """List the numbers of the threads with a term, or with one of the same hash."""
     prefix = keys.thread_term(term)
     for key in reader.keys(prefix, keys.prefix_end(prefix)):
         yield keys.read_number(key, len(prefix))[0]

@@ -1,8 +1,8 @@
-"""Values: small ones stand in the record that uses them, others are cut into chunks.
+"""Values: a small value is part of its record, a large one is split into chunks.
 
-A chunked value names its chunks by runs. Where an edited value would need many runs, these are
-grouped into nodes, chunks of runs, so that the next version shares the groups that did not change:
-what a version adds to the store depends on what changed, not on how large the value is.
+A chunked value names its chunks by ranges. A value with many ranges groups them into nodes, which
+are chunks that hold ranges. The next version shares the groups that did not change. So what a
+version adds to the store depends on what changed, not on the size of the value.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 MAX_CHUNK = 60_000
-"""Bytes of a chunk before compression: with its envelope it stays below 64 KiB."""
+"""Bytes of a chunk before compression: with its envelope it is below 64 KiB."""
 MAX_VALUE = (1 << 32) - 1
-"""Bytes of a value: as many as msgpack can count."""
+"""Bytes of a value, the most that msgpack can count."""
 MAX_CHUNKS = 1 << 20
-"""Chunks of a value, and nodes of a level."""
+"""Chunks of a value, and nodes of one level."""
 MAX_RANGES = 48
-"""Runs that a value may name directly; beyond that they are grouped into nodes."""
+"""Ranges that a value may name directly; more are grouped into nodes."""
 _GROUP_AIM = 16
 _MAX_DEPTH = 8
 
@@ -43,17 +43,18 @@ _MAX_SEGMENTS = 10_000
 
 
 class ThreadVersion(NamedTuple):
-    """A thread's number and generation: as long as they hold, so does what was read of it."""
+    """Number and generation of a thread. Cached reads of the thread are valid while it is
+    unchanged."""
 
     number: int
     generation: int
 
 
 class InlineValue(NamedTuple):
-    """A value that stands in the record itself."""
+    """A value whose payload is part of the record."""
 
     tag: str
-    """The serialiser's name for the encoding of the payload."""
+    """The serializer's tag of the payload."""
     payload: bytes
 
     @property
@@ -63,18 +64,18 @@ class InlineValue(NamedTuple):
 
 
 class ChunkedValue(NamedTuple):
-    """A value whose payload is `head` and then the chunks that it names."""
+    """A value whose payload is `head`, followed by the chunks that it names."""
 
     tag: str
     encoding: int
-    """What the cutter promised about the chunks; the engine only keeps it."""
+    """Encoding that the codec chose; the engine only keeps it."""
     head: bytes
     size: int
     """Bytes of the whole payload."""
     depth: int
-    """0: `root` names the chunks; n: it names nodes, n levels above them."""
+    """Levels of nodes between `root` and the chunks. 0: `root` names the chunks."""
     root: bytes
-    """Encoded runs."""
+    """Encoded ranges."""
 
 
 StoredValue: TypeAlias = InlineValue | ChunkedValue
@@ -82,28 +83,28 @@ StoredValue: TypeAlias = InlineValue | ChunkedValue
 
 @dataclass(slots=True)
 class NewChunk:
-    """A piece of a value, to become a chunk unless the thread has the same already."""
+    """A piece of a value, which becomes a chunk unless the thread has the same chunk already."""
 
     raw: bytes
     digest: bytes
     packed: bytes | None
-    """What `records.pack` makes of it; None where the store is expected to have it."""
+    """The piece as `envelope.pack` packs it. None: the store is expected to have it."""
 
 
 def digest(data: bytes) -> bytes:
-    """Sixteen bytes that stand for a part's content."""
+    """Return the 16-byte digest of a piece."""
     return blake2b(data, digest_size=16).digest()
 
 
 class DedupCache:
-    """Where the parts are that threads stored last, and where their arenas end. Different channels,
-    namespaces and pending writes of a thread often get the same content.
+    """A cache of where the pieces that threads stored last are, and where their segments end.
 
-    Hints need not be true: whoever follows one compares what is there. They end with the
-    generation of the thread, so that none leads to chunks which it keeps for others only.
+    Channels, namespaces and pending writes of a thread often share content. An entry need not be
+    true: the chunk that it leads to is compared. Entries are bound to the version of the thread, so
+    that none leads to a chunk that only copies of the thread use.
 
     Args:
-        limit: How many to keep.
+        limit: Entries to keep.
     """
 
     def __init__(self, limit: int) -> None:
@@ -112,22 +113,22 @@ class DedupCache:
         self._ends: dict[tuple[ThreadVersion, int], int] = {}
 
     def get(self, thread_version: ThreadVersion, part: bytes) -> ChunkRange | None:
-        """Where a thread may have the part of this digest."""
+        """Return where a thread may have the piece of a digest."""
         return self._found.get((thread_version, part))
 
     def put(self, thread_version: ThreadVersion, part: bytes, chunk_range: ChunkRange) -> None:
-        """Say where a thread has a part."""
+        """Remember where a thread has a piece."""
         if len(self._found) >= self._limit:
             self._found.clear()
         if self._limit:
             self._found[thread_version, part] = chunk_range
 
     def next_in(self, thread_version: ThreadVersion, segment: int) -> int | None:
-        """The number that the next chunk of an arena may have."""
+        """Return the number that the next chunk of a segment may have."""
         return self._ends.get((thread_version, segment))
 
     def put_next(self, thread_version: ThreadVersion, segment: int, number: int) -> None:
-        """Say which number is free in an arena."""
+        """Remember the number of the next chunk of a segment."""
         if len(self._ends) >= _MAX_SEGMENTS:
             self._ends.clear()
         self._ends[thread_version, segment] = number
@@ -135,14 +136,14 @@ class DedupCache:
 
 @dataclass(slots=True)
 class NewValue:
-    """A value to be stored, as chunks that the store has and such that it has not."""
+    """A value to store: chunks that the store has, and pieces that it may lack."""
 
     tag: str
     encoding: int
     head: bytes
     size: int
     items: list[ChunkRange | NewChunk]
-    """In the order of the payload: chunks that the store has, and parts that it may lack."""
+    """Chunks and pieces in the order of the payload."""
     base: ChunkedValue | None = None
     """The value whose nodes may be shared."""
 
@@ -152,14 +153,14 @@ class StoredResult(NamedTuple):
 
     value: StoredValue
     ranges: list[ChunkRange]
-    """Of its chunks; none if it was not new."""
+    """Ranges of its chunks; empty if the value was not new."""
 
 
 def stored_value(fields: Sequence[Any]) -> StoredValue:
-    """A value from the fields of a record.
+    """Decode a value from the fields of a record.
 
     Raises:
-        ValueError: They are not those of a value.
+        ValueError: The fields are invalid.
     """
     kinds = [*map(type, fields)] if type(fields) is list else []
     if kinds == [str, bytes]:
@@ -172,11 +173,11 @@ def stored_value(fields: Sequence[Any]) -> StoredValue:
             and len(value.head) <= value.size <= MAX_VALUE
         ):
             return value
-    raise ValueError("a value without the fields of one")
+    raise ValueError("the fields of a value are invalid")
 
 
 class ChunkWriter:
-    """Appends chunks to the arenas of one thread, in one write transaction."""
+    """A writer that appends chunks to the segments of one thread, in one write transaction."""
 
     def __init__(
         self,
@@ -191,14 +192,14 @@ class ChunkWriter:
         self._dedup_cache = dedup_cache
         self._level = level
         self.written = 0
-        """Bytes of the keys and records of chunks."""
+        """Bytes of the keys and records of the chunks written."""
 
     def append(self, segment: int, packed: bytes) -> ChunkRange:
-        """Store one chunk behind the last one of an arena."""
+        """Store a chunk behind the last one of a segment."""
         prefix = keys.segment(self._thread, segment)
         seq = self._dedup_cache.next_in(self._thread_version, segment)
         key = b"" if seq is None else prefix + keys.number(seq)
-        if seq is None or self._writer.get(key) is not None:  # another process was here
+        if seq is None or self._writer.get(key) is not None:  # another process has appended
             seq = 0
             for last in self._writer.keys(prefix, keys.prefix_end(prefix), reverse=True):
                 seq = keys.read_number(last, len(prefix))[0] + 1
@@ -213,7 +214,7 @@ class ChunkWriter:
         return ChunkRange(self._thread, segment, seq, 1)
 
     def _find_or_append(self, segment: int, part: NewChunk) -> ChunkRange:
-        """The chunk of a part: one that the thread has, or else a new one."""
+        """Return the chunk of a piece: one that the thread has, or a new one."""
         hint = self._dedup_cache.get(self._thread_version, part.digest)
         if hint is not None:
             key = keys.segment(hint.owner, hint.segment) + keys.number(hint.start)
@@ -228,11 +229,12 @@ class ChunkWriter:
         return chunk_range
 
     def store(self, value: NewValue, segment: int) -> StoredResult:
-        """Store what is new of a value.
+        """Store the new chunks of a value.
 
         Args:
             value: The value.
-            arena: The even number of the arena for its chunks; the odd one above is for nodes.
+            segment: Even number of the segment for its chunks. The next odd number is for its
+                nodes.
         """
         count = sum(item.length if isinstance(item, ChunkRange) else 1 for item in value.items)
         if value.size > MAX_VALUE or count > MAX_CHUNKS:
@@ -266,7 +268,7 @@ class ChunkWriter:
         return StoredResult(stored, chunk_ranges)
 
     def _nodes_of(self, base: ChunkedValue | None, depth: int) -> dict[bytes, ChunkRange]:
-        """The nodes of a base by what they hold, those at `depth` levels above its chunks."""
+        """Return the nodes of a base value `depth` levels above its chunks, by content."""
         if base is None or base.depth <= depth:
             return {}
         ranges = root_ranges(base)
@@ -276,8 +278,10 @@ class ChunkWriter:
 
 
 def _groups(ranges: Sequence[ChunkRange]) -> Iterable[Sequence[ChunkRange]]:
-    """Cut a sequence of runs where the runs themselves say so: an edit moves only the cuts near
-    it, and the groups further on stay what they were."""
+    """Group ranges at positions that depend only on the ranges near them.
+
+    An edit moves only the group boundaries near it; all other groups are the same as before.
+    """
     start = 0
     for index, chunk_range in enumerate(ranges):
         mark = (chunk_range.start + chunk_range.length) * 2654435761 + chunk_range.segment * 40503
@@ -289,14 +293,15 @@ def _groups(ranges: Sequence[ChunkRange]) -> Iterable[Sequence[ChunkRange]]:
 
 
 def fetch(reader: Reader, ranges: Iterable[ChunkRange], limit: int = MAX_VALUE) -> list[bytes]:
-    """The payloads of chunks, in order.
+    """Return the payloads of chunks, in order.
 
     Args:
-        runs: The chunks.
-        limit: How many bytes they may have, all together.
+        reader: A snapshot.
+        ranges: The chunks.
+        limit: Bytes that they may have in total.
 
     Raises:
-        DamagedError: A chunk is missing or is not what was stored, or there are more bytes.
+        DamagedError: A chunk is missing or damaged, or there are more bytes.
     """
     payloads: list[bytes] = []
     unseal = envelope.unseal
@@ -329,7 +334,7 @@ def fetch(reader: Reader, ranges: Iterable[ChunkRange], limit: int = MAX_VALUE) 
 
 
 def chunk_ranges(reader: Reader, value: ChunkedValue) -> list[ChunkRange]:
-    """The runs of a value's chunks, its nodes resolved."""
+    """Return the ranges of a value's chunks, with its nodes resolved."""
     ranges = root_ranges(value)
     for _ in range(value.depth):
         ranges = _children(reader, ranges)
@@ -337,7 +342,7 @@ def chunk_ranges(reader: Reader, value: ChunkedValue) -> list[ChunkRange]:
 
 
 def owned_ranges(reader: Reader, value: ChunkedValue) -> list[ChunkRange]:
-    """Every chunk and node that a value keeps alive."""
+    """Return the ranges of every chunk and node that a value uses."""
     ranges = root_ranges(value)
     owned = list(ranges)
     for _ in range(value.depth):
@@ -347,14 +352,14 @@ def owned_ranges(reader: Reader, value: ChunkedValue) -> list[ChunkRange]:
 
 
 def root_ranges(value: ChunkedValue) -> list[ChunkRange]:
-    """The runs of a value's root: of chunks, or of nodes."""
+    """Return the ranges of a value's root: of chunks, or of nodes."""
     return _decoded(value.root)
 
 
 def _children(reader: Reader, nodes: Iterable[ChunkRange]) -> list[ChunkRange]:
     ranges: list[ChunkRange] = []
     count = 0
-    for node in each_chunk(nodes):  # one by one: hostile ones may multiply
+    for node in each_chunk(nodes):  # one by one: the nodes of a hostile store may multiply
         (payload,) = fetch(reader, (node,))
         below = _decoded(payload)
         count += total(below)
@@ -372,7 +377,7 @@ def _decoded(data: bytes) -> list[ChunkRange]:
 
 
 def payload(reader: Reader, value: StoredValue) -> bytes:
-    """The whole payload of a value."""
+    """Return the whole payload of a value."""
     if isinstance(value, InlineValue):
         return value.payload
     body = b"".join(fetch(reader, chunk_ranges(reader, value), value.size))
@@ -381,10 +386,10 @@ def payload(reader: Reader, value: StoredValue) -> bytes:
 
 
 def check_size(value: ChunkedValue, body: bytes) -> None:
-    """Compare the joined chunks of a value with what the value says of them.
+    """Check that a value has the size that its record names.
 
     Raises:
-        DamagedError: They are not of the size that was stored.
+        DamagedError: The size differs.
     """
     size = len(value.head) + len(body)
     if size != value.size:

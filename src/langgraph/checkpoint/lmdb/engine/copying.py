@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def copy_thread(writer: Writer, source_id: str, target_id: str, options: StoreOptions) -> None:
-    """Copy a thread; an unknown source is no error.
+    """Copy a thread. Do nothing for an unknown source.
 
     Raises:
         ThreadExistsError: The target has checkpoints.

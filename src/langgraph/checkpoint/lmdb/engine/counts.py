@@ -1,4 +1,4 @@
-"""How much the store holds, kept up to date by whoever changes it: nobody has to count."""
+"""Counts of what the store holds. Every write transaction that changes them updates them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _FORM = Struct(">4Q")
 
 
 class Counts(NamedTuple):
-    """How much the store holds, or one thread of it."""
+    """The counts of a store, or of one thread."""
 
     threads: int
-    """Those with checkpoints."""
+    """Threads that have checkpoints."""
     checkpoints: int
     writes: int
     bytes: int
-    """Of keys and records, in the sense of `Thread.size`."""
+    """Bytes of keys and records, as in `Thread.size`."""
 
 
 NOTHING = Counts(0, 0, 0, 0)
 
 
 def read(reader: Reader) -> Counts:
-    """How much the store holds, all threads together."""
+    """Return the counts of the store."""
     record = reader.get(keys.COUNTS)
     if record is None:
         return NOTHING
@@ -40,7 +40,7 @@ def read(reader: Reader) -> Counts:
 
 
 def change(writer: Writer, old: Counts, new: Counts) -> None:
-    """Note that a part of the store holds something else than before."""
+    """Replace the counts of a part of the store by new ones."""
     counts = read(writer)
     try:
         payload = _FORM.pack(*[n + b - a for n, a, b in zip(counts, old, new, strict=True)])
@@ -50,7 +50,7 @@ def change(writer: Writer, old: Counts, new: Counts) -> None:
 
 
 def write(writer: Writer, total: Counts) -> None:
-    """Note how much the store holds, whatever was noted."""
+    """Set the counts of the store."""
     _put(writer, _FORM.pack(*(min(count, envelope.MAX_NUMBER) for count in total)))
 
 

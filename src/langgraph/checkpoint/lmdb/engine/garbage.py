@@ -1,7 +1,8 @@
-"""Garbage: chunks go with the last checkpoint, write or folded history that names them.
+"""Garbage collection: a chunk is freed with the last checkpoint, write or history that uses it.
 
-A thread's arenas belong to it. Another thread that was copied from it pins what it uses of them;
-chunks that only pins keep alive are noted as left behind, and go when the last pin does.
+The segments of a thread belong to the thread. A copy of a thread uses chunks of its source, which a
+record of shared references notes. Chunks of a thread that only copies use are noted as orphaned,
+and freed when the last copy stops using them.
 """
 
 from __future__ import annotations
@@ -29,21 +30,21 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class ThreadUsage:
-    """What the records of a thread add up to."""
+    """The sum of what the records of a thread use and hold."""
 
     chunks: ChunkSet = field(default_factory=ChunkSet)
-    """Every chunk and node that they need."""
+    """Every chunk and node that the records use."""
     checkpoints: int = 0
     writes: int = 0
     size: int = 0
-    """Of keys and records, chunks not included."""
+    """Bytes of keys and records, without chunks."""
     oldest: int | None = None
     terms: set[bytes] = field(default_factory=set)
-    """That lead to the thread."""
+    """Terms by which an index leads to the thread."""
 
 
 def measure_usage(reader: Reader, thread: Thread) -> ThreadUsage:
-    """Go through all that a thread has."""
+    """Read all records of a thread and return their sum."""
     held = ThreadUsage()
     seen: set[tuple[int, bytes]] = set()
 
@@ -81,9 +82,9 @@ def _some(value: int | None) -> tuple[int, ...]:
 
 
 def collect(writer: Writer, thread: Thread) -> None:
-    """Free what a thread no longer needs, after records of it were deleted or replaced.
+    """Free the chunks that a thread stopped using, after records were deleted or replaced.
 
-    The caller saves the thread, or deletes its record if nothing is left of it.
+    The caller saves the thread, or deletes it if it is empty.
     """
     held = measure_usage(writer, thread)
     needed = held.chunks
@@ -99,13 +100,15 @@ def collect(writer: Writer, thread: Thread) -> None:
 
 
 def free_chunks(writer: Writer, thread: Thread, budget: int | None) -> int:
-    """Free the chunks of a thread without records, but for those that other threads need.
+    """Free the chunks of a thread without records, except those that other threads use.
 
     Args:
-        budget: How many chunks to delete at most.
+        writer: The write transaction.
+        thread: The thread.
+        budget: Chunks to delete at most. None: all.
 
     Returns:
-        How many were deleted: `budget` means that there may be more.
+        The number of chunks deleted. If it equals `budget`, there may be more.
     """
     pinned = _pins(writer, thread.number)
     _save(writer, keys.orphaned_chunks(thread.number), pinned.ranges(thread.number))
@@ -116,19 +119,21 @@ def free_chunks(writer: Writer, thread: Thread, budget: int | None) -> int:
 
 
 def add_shared_refs(writer: Writer, thread: Thread) -> None:
-    """Pin what a thread, just copied, uses of other threads; the caller saves the thread."""
+    """Note which chunks of other threads a new copy uses; the caller saves the thread."""
     held = measure_usage(writer, thread)
     _settle_pins(writer, thread, held.chunks)
     _update_totals(writer, thread, held)
 
 
 def restore_pins(writer: Writer, number: int, thread: Thread | None) -> set[int]:
-    """Pin what a thread uses of others, and nothing else, whatever was noted; frees nothing. The
-    caller saves the thread.
+    """Rebuild the shared references of a thread. Does not free chunks.
+
+    The caller saves the thread.
 
     Args:
-        number: The thread's.
-        thread: None if it is gone.
+        writer: The write transaction.
+        number: The thread's number.
+        thread: The thread. None: it was deleted.
 
     Returns:
         The threads whose chunks it used, or uses.
@@ -144,19 +149,21 @@ def restore_pins(writer: Writer, number: int, thread: Thread | None) -> set[int]
     for owner in needed | noted:
         _save(writer, keys.shared_ref(owner, number), held.chunks.ranges(owner))
     if thread is not None:
-        thread.owners = sorted(needed)
+        thread.shared_owners = sorted(needed)
         thread.generation += 1
         _update_totals(writer, thread, held)
     return needed | noted
 
 
 def restore_chunks(writer: Writer, number: int, thread: Thread | None) -> None:
-    """Free the chunks of a thread that nobody needs, and note anew what only others need, after
-    the pins of all threads were restored.
+    """Free the unused chunks of a thread and rebuild the note of its orphaned chunks.
+
+    The shared references of all threads have been rebuilt before.
 
     Args:
-        number: The thread's.
-        thread: None if it is gone.
+        writer: The write transaction.
+        number: The thread's number.
+        thread: The thread. None: it was deleted.
     """
     needed = ChunkSet() if thread is None else measure_usage(writer, thread).chunks
     pinned = _pins(writer, number)
@@ -166,11 +173,11 @@ def restore_chunks(writer: Writer, number: int, thread: Thread | None) -> None:
 
 def _settle_pins(writer: Writer, thread: Thread, needed: ChunkSet) -> None:
     owners = sorted(needed.owners() - {thread.number})
-    for owner in {*owners, *thread.owners}:
+    for owner in {*owners, *thread.shared_owners}:
         _save(writer, keys.shared_ref(owner, thread.number), needed.ranges(owner))
-        if owner in thread.owners:
+        if owner in thread.shared_owners:
             _free_left_behind(writer, owner)
-    thread.owners = owners
+    thread.shared_owners = owners
 
 
 def _update_totals(reader: Reader, thread: Thread, held: ThreadUsage) -> None:
@@ -193,10 +200,10 @@ def _pins(reader: Reader, owner: int) -> ChunkSet:
 
 
 def load_ranges(key: bytes, record: bytes) -> list[ChunkRange]:
-    """The runs of a record that consists of those of one owner, whom its key names.
+    """Return the chunk ranges of a record whose key names their owner.
 
     Raises:
-        DamagedError: It is not what was stored under its key, or names chunks of another owner.
+        DamagedError: The record differs from what was stored, or names chunks of another owner.
     """
     owner, _ = keys.read_number(key, 1)
     try:
@@ -216,7 +223,7 @@ def _save(writer: Writer, key: bytes, ranges: list[ChunkRange]) -> None:
 
 
 def _segments(reader: Reader, owner: int) -> Iterator[int]:
-    """The arenas of a thread that hold chunks; one seek each."""
+    """List the segments of a thread that hold chunks; one seek each."""
     prefix = keys.of_thread(keys.Kind.CHUNK, owner)
     at, stop = prefix, keys.prefix_end(prefix)
     while True:
@@ -248,7 +255,7 @@ def _free_outside(
 
 
 def delete_up_to(writer: Writer, start: bytes, stop: bytes, budget: int | None) -> int:
-    """Delete the keys of a range, at most so many; returns how many."""
+    """Delete at most `budget` keys of a range; return the number deleted."""
     if budget is None:
         return writer.delete_range(start, stop)
     ahead = list(islice(writer.keys(start, stop), budget + 1))

@@ -37,7 +37,7 @@ def read(reader: Reader) -> SweepLease:
         return SweepLease(b"", 0, None)
     fields = envelope.decode(keys.SWEEP_LEASE, envelope.unseal(keys.SWEEP_LEASE, record))
     if not isinstance(fields, list) or [*map(type, fields)] not in _FIELD_TYPES:
-        envelope.raise_damaged(keys.SWEEP_LEASE, "its fields are not those of a lease")
+        envelope.raise_damaged(keys.SWEEP_LEASE, "unexpected field types")
     return SweepLease(*fields)
 
 

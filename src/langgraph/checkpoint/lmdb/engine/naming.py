@@ -1,4 +1,4 @@
-"""What a record is part of, told from its key: for errors and reports."""
+"""The thread, namespace and checkpoint of a record, from its key: for errors and reports."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import Reader
 
 
-def places(reader: Reader, key: bytes) -> dict[str, str]:
-    """Thread, namespace and checkpoint that a record belongs to, as far as they can be told."""
+def describe_key(reader: Reader, key: bytes) -> dict[str, str]:
+    """Return the ids of the thread, namespace and checkpoint that a record belongs to, if known."""
     found: dict[str, str] = {}
     if key[:1] != keys.Kind.THREAD:
         return found

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionPolicy:
-    """How long threads and their history are kept. Times are in milliseconds."""
+    """The times for which threads and their history are kept, in milliseconds."""
 
     ttl: int | None = None
     """Time from a thread's last activity until it expires, unless the thread has its own TTL.

@@ -21,7 +21,7 @@ PURGE_BATCH = 500
 
 
 def delete_thread(writer: Writer, thread_id: str) -> int | None:
-    """Delete a thread; an unknown one is no error.
+    """Delete a thread. Do nothing for an unknown one.
 
     Returns:
         The number of the thread if `purge` has to remove more records, else None.
@@ -106,7 +106,7 @@ def delete_runs(
 
     Args:
         writer: The write transaction.
-        number: The thread's. A deleted thread is no error.
+        number: The thread's. Nothing happens for a deleted thread.
         run_ids: The runs, with their index terms.
         options: The store's.
     """
@@ -127,7 +127,7 @@ def delete_runs(
 
 
 def prune(writer: Writer, thread_id: str, keep: int, options: StoreOptions) -> None:
-    """Keep the latest checkpoints of each namespace of a thread; an unknown one is no error."""
+    """Keep the latest checkpoints of each namespace of a thread. Do nothing for an unknown one."""
     thread = threads.find(writer, thread_id)
     if thread is not None:
         trim(writer, thread, keep, None, options)

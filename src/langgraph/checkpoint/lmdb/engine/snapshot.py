@@ -1,4 +1,4 @@
-"""What can be read of the store, at one moment."""
+"""Snapshots: consistent views of the store."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class Snapshot:
-    """One consistent view of the store, within a `with` block; never held across a yield."""
+    """A consistent view of the store, within a `with` block. Never held across a yield."""
 
     __slots__ = ("_context", "_is_hidden", "reader")
 
@@ -57,32 +57,33 @@ class Snapshot:
         self._context.__exit__(kind, error, trace)
 
     def thread(self, thread_id: str) -> Thread | None:
-        """The thread of this id, unless it has expired."""
+        """Return the thread of this id, unless it is missing or has expired."""
         thread = threads.find(self.reader, thread_id)
         return None if thread is None or self._is_hidden(thread) else thread
 
     def thread_of_any_age(self, thread_id: str) -> tuple[Thread | None, bool]:
-        """The thread of this id, and whether it has expired."""
+        """Return the thread of this id, and True if it has expired."""
         thread = threads.find(self.reader, thread_id)
         return thread, thread is not None and self._is_hidden(thread)
 
     def has_root(self, thread: Thread, checkpoint_id: str | None) -> bool:
-        """Whether a thread has this checkpoint in its root namespace."""
+        """Return True if a thread has this checkpoint in its root namespace."""
         return checkpoint_id is not None and (
             checkpoints.read(self.reader, thread.number, threads.ROOT, checkpoint_id) is not None
         )
 
     def threads(self, on_damage: Callable[[DamagedError], None] | None = None) -> Iterator[Thread]:
-        """Every thread that has not expired, by id; see `threads.all_threads`."""
+        """List the threads that have not expired, by id; see `threads.all_threads`."""
         found = threads.all_threads(self.reader, on_damage)
         return (thread for thread in found if not self._is_hidden(thread))
 
-    def places(self, key: bytes) -> dict[str, str]:
-        """What a record is part of."""
-        return naming.places(self.reader, key)
+    def describe_key(self, key: bytes) -> dict[str, str]:
+        """Return the ids of the thread, namespace and checkpoint that a record belongs to, if
+        known."""
+        return naming.describe_key(self.reader, key)
 
     def threads_with_term(self, term: bytes) -> Iterator[Thread]:
-        """The threads with a label that have not expired."""
+        """List the threads with a term that have not expired."""
         for number in checkpoints.threads_with_term(self.reader, term):
             thread = threads.by_number(self.reader, number)
             if thread is not None and not self._is_hidden(thread):
@@ -95,14 +96,15 @@ class Snapshot:
         before: int,
         on_damage: Callable[[DamagedError], None] | None = None,
     ) -> Iterator[Thread]:
-        """The threads with checkpoints that have not expired, the latest first, then by id.
+        """List the threads with checkpoints that have not expired: latest activity first, then by
+        id.
 
         Args:
-            prefix: What their ids begin with.
-            since: Milliseconds since the epoch: those with activity at that time, or later.
-            before: The same: those without activity from that time on.
-            on_damage: Called for a thread that cannot be read, of all that there are; if not
-                given, that raises.
+            prefix: Prefix of their ids.
+            since: Milliseconds since the epoch; only threads with activity at that time or later.
+            before: Milliseconds since the epoch; only threads without activity from that time on.
+            on_damage: Function to call for a thread that cannot be read. If given, all threads are
+                read. None: raise the error.
         """
         found = (
             thread_list.by_prefix(self.reader, prefix, on_damage)
@@ -141,20 +143,21 @@ class Snapshot:
         return checkpoints.read(self.reader, thread, namespace, checkpoint_id)
 
     def term_position(self, term: bytes, before: str) -> bytes:
-        """Where `with_term` has to begin so as not to miss an id below `before`."""
+        """Return the position at which `with_term` finds every id below `before`."""
         return checkpoints.with_term_before(term, before)
 
     def with_term(
         self, term: bytes, before: bytes | None, count: int
     ) -> tuple[list[tuple[str, str, str]], bytes | None]:
-        """Thread id, namespace and id of checkpoints with a label, by descending id.
+        """Return thread id, namespace and id of checkpoints with a term, by descending id.
 
         Args:
-            before: Where the last call ended; None: from the greatest id on.
-            count: How many to look at, about.
+            term: The index term.
+            before: Position where the last call ended. None: begin at the greatest id.
+            count: Entries to read, about.
 
         Returns:
-            The checkpoints, and where to go on; None: there are no more.
+            The checkpoints, and the position where the next call begins. None: there are no more.
         """
         found, stop = checkpoints.newest_with_term(self.reader, term, before, count)
         names: dict[int, tuple[str, dict[int, str]] | None] = {}

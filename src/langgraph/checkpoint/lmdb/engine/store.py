@@ -1,4 +1,4 @@
-"""The checkpoint store on any key-value store: what the layers above read and write through."""
+"""The checkpoint store on any key-value store: the layers above write through it."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
 
 
 class StaleError(Exception):
-    """What an operation was prepared from has changed since; prepare it again."""
+    """The thread has changed since an operation was prepared. Prepare it again."""
 
 
 @dataclass(slots=True)
 class NewCheckpoint:
-    """A checkpoint to be stored."""
+    """A checkpoint to store."""
 
     thread_id: str
     checkpoint_ns: str
@@ -56,20 +56,20 @@ class NewCheckpoint:
     metadata: NewValue | InlineValue
     versions: dict[str, Version]
     values: dict[str, NewValue | StoredValue]
-    """Of each channel that has a value: a new one, or one that the parent has."""
+    """Value of each channel that has one: a new value, or a value that the parent has."""
     terms: list[bytes]
-    """What an index is to lead to the checkpoint by."""
+    """Terms by which an index shall lead to the checkpoint."""
     thread_terms: list[bytes]
-    """What an index is to lead to its thread by."""
+    """Terms by which an index shall lead to its thread."""
     parent_stored: int | None
-    """When the parent was stored, if that is known."""
+    """Time of the parent's put, if known."""
     thread_version: ThreadVersion | None
-    """Where `values` may name chunks of; None if they are all new."""
+    """Version of the thread in which `values` name chunks. None: all values are new."""
 
 
 @dataclass(slots=True)
 class NewWrites:
-    """Pending writes of one task to be stored."""
+    """Pending writes of one task to store."""
 
     thread_id: str
     checkpoint_ns: str
@@ -77,7 +77,7 @@ class NewWrites:
     task_id: str
     path: str
     rows: list[tuple[int, str, NewValue | StoredValue]]
-    """Index, channel and value. Of an index below 0 the last write stays, of others the first."""
+    """Index, channel and value. With an index below 0 the last write wins, else the first."""
     thread_version: ThreadVersion | None
 
 
@@ -88,19 +88,16 @@ class Stored:
     thread_version: ThreadVersion
     record: CheckpointRecord
     values: list[StoredResult]
-    """What became of its values, in the order in which they were given."""
+    """The stored form of its values, in the order in which they were passed."""
 
 
 class CheckpointStore:
     """Checkpoints, channel values and pending writes of threads.
 
-    Writing methods return nothing by themselves: they make the function that `GroupCommit` or
-    `KeyValueStore.write` runs in a transaction.
-
     Args:
-        kv: Where everything is kept.
-        settings: How it is used.
-        hints: How many parts to remember the place of.
+        kv: The key-value store.
+        options: The options of all operations.
+        dedup_entries: Entries of the dedup cache.
     """
 
     def __init__(
@@ -116,11 +113,11 @@ class CheckpointStore:
         _open_format(kv)
 
     def snapshot(self) -> Snapshot:
-        """A view of the store as it is now."""
+        """Return a view of the store as it is now."""
         return Snapshot(self._kv, self.options.is_hidden)
 
     def file_bytes(self) -> int:
-        """Bytes that the store takes on disk."""
+        """Return the bytes that the store occupies on disk."""
         return self._kv.size()
 
     def put(self, new: NewCheckpoint) -> Callable[[Writer], Stored]:
@@ -164,7 +161,7 @@ class CheckpointStore:
         return apply
 
     def put_writes(self, new: NewWrites) -> Callable[[Writer], None]:
-        """Store pending writes of a task, beside those that it has."""
+        """Store pending writes of a task, beside the writes that it has."""
 
         def apply(writer: Writer) -> None:
             if not new.rows:  # nothing that a thread would have to be there for
@@ -211,7 +208,7 @@ class CheckpointStore:
         """Return the thread and namespace to store in.
 
         An expired thread is revived if `thread_version` is given: a run has outlasted its TTL.
-        Otherwise the expired thread is deleted and begins anew.
+        Otherwise the expired thread is deleted and created again.
         """
         now = self.options.now()
         thread = threads.find(writer, thread_id)
@@ -255,7 +252,10 @@ _MAX_KNOWN_SEGMENTS = 100_000
 
 
 def _make_room(writer: Writer, thread: Thread, namespace: int, new: NewCheckpoint) -> bool:
-    """Remove a checkpoint of the same id; whether there was one. Also keeps `Thread.oldest`."""
+    """Remove the checkpoint with the id of a new one; return True if there was one.
+
+    Also updates `Thread.oldest`.
+    """
     latest = checkpoints.latest_before(writer, thread.number, namespace)
     if latest is None:
         return False
@@ -279,7 +279,7 @@ def _make_room(writer: Writer, thread: Thread, namespace: int, new: NewCheckpoin
 
 
 def _segment_of(base: ChunkedValue | None, thread: int) -> int | None:
-    """The arena that a value of the thread goes on in."""
+    """Return the segment of the thread that a value of `base` continues in, or None."""
     if base is None:
         return None
     for run in reversed(root_ranges(base)):
@@ -289,12 +289,12 @@ def _segment_of(base: ChunkedValue | None, thread: int) -> int | None:
 
 
 def check_format(kv: KeyValueStore) -> bool:
-    """Whether the store names a format, which is one that this release reads; else it is empty.
+    """Return True if the store names a format that this release reads, False if it is empty.
 
     Raises:
-        FormatVersionError: It is of another format.
-        InvalidPathError: It is a database of something else.
-        DamagedError: The record that names the format is damaged.
+        FormatVersionError: The store has another format.
+        InvalidPathError: The database is not a checkpoint store.
+        DamagedError: The record of the format is damaged.
     """
     with kv.read() as reader:
         return _has_format(reader)
@@ -304,7 +304,7 @@ def _has_format(reader: Reader) -> bool:
     record = reader.get(keys.FORMAT)
     if record is None:
         if any(True for _ in reader.keys(b"\x00", b"\xff")):
-            raise InvalidPathError("there is an LMDB database of something else than checkpoints")
+            raise InvalidPathError("the path holds an LMDB database that is not a checkpoint store")
         return False
     version = envelope.decode(keys.FORMAT, envelope.unseal(keys.FORMAT, record))
     if version not in envelope.SUPPORTED_VERSIONS:
@@ -318,13 +318,13 @@ def _has_format(reader: Reader) -> bool:
 
 
 def write_format(writer: Writer) -> None:
-    """Name the format that this release writes."""
+    """Write the record of the format version."""
     payload = envelope.encode(envelope.FORMAT_VERSION)
     writer.put(keys.FORMAT, envelope.seal(keys.FORMAT, envelope.pack(payload, None)))
 
 
 def _open_format(kv: KeyValueStore) -> None:
-    """Check that the store is one that this release reads; name the format in a new one."""
+    """Check the format of the store; write it if the store is empty."""
 
     def create(writer: Writer) -> None:
         try:

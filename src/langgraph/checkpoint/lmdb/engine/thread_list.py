@@ -1,4 +1,4 @@
-"""Threads by their last activity."""
+"""Lists of threads, by last activity or by prefix."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 
 def by_time(reader: Reader, since: int, before: int) -> Iterator[Thread]:
-    """The threads with activity since a time, none of them filed at another or later; the latest
-    first, then by descending number."""
-    ahead: list[tuple[int, str, int, Thread]] = []
+    """List the threads with activity since a time, latest first, then by descending number.
+
+    The index time of each of them is before `before`.
+    """
+    heap: list[tuple[int, str, int, Thread]] = []
     entries = heapq.merge(
         time_index.newest(reader, time_index.BY_ACTIVITY, before),
         time_index.newest(reader, time_index.BY_ACTIVITY_OTHER, before),
@@ -27,26 +29,28 @@ def by_time(reader: Reader, since: int, before: int) -> Iterator[Thread]:
         reverse=True,
     )
     for entry in entries:
-        # Entries may be behind their threads: those to come are of threads active before `latest`.
+        # Entries lag behind their threads: the remaining threads were active before `latest`.
         latest = entry.time + time_index.INDEX_LAG_MS
-        while ahead and -ahead[0][0] >= latest:
-            yield heapq.heappop(ahead)[3]
+        while heap and -heap[0][0] >= latest:
+            yield heapq.heappop(heap)[3]
         if latest <= since:
             break
         thread = threads.by_number(reader, entry.thread)
         if thread is not None:
-            heapq.heappush(ahead, (-thread.updated, thread.id, thread.number, thread))
-    while ahead:
-        yield heapq.heappop(ahead)[3]
+            heapq.heappush(heap, (-thread.updated, thread.id, thread.number, thread))
+    while heap:
+        yield heapq.heappop(heap)[3]
 
 
 def by_prefix(
     reader: Reader, prefix: str, on_damage: Callable[[DamagedError], None] | None = None
 ) -> Iterator[Thread]:
-    """The threads whose ids begin so, in the same order.
+    """List the threads whose ids have a prefix, latest activity first, then by id.
 
     Args:
-        on_damage: Called for a thread that cannot be read; if not given, that raises.
+        reader: A snapshot.
+        prefix: Prefix of the ids.
+        on_damage: Function to call for a thread that cannot be read. None: raise the error.
     """
     start = keys.Kind.THREAD_ID + keys.utf8(prefix)[: keys.TEXT_LIMIT]
     found = [

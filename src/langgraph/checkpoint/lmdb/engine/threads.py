@@ -1,4 +1,4 @@
-"""Threads and namespaces: ids of any length become short numbers, which other keys begin with."""
+"""Records of threads and namespaces, which give ids of any length the short numbers in keys."""
 
 from __future__ import annotations
 
@@ -20,58 +20,67 @@ if TYPE_CHECKING:
 
 
 ROOT = 0
-"""The number of the root namespace, which every thread has."""
+"""Number of the root namespace, which every thread has."""
+_MAX_COUNT = 1 << 60
+MAX_TIME = 253_402_300_799_999
+"""End of the year 9999, the last that `datetime` can represent."""
+_FIELD_TYPES = {
+    (int, str, *[int] * 9, list, ttl, bool, bool, oldest)
+    for ttl in (int, type(None))
+    for oldest in (int, type(None))
+}
 
 
 @dataclass(slots=True)
 class Thread:
-    """What the store keeps of a thread itself. Times are in milliseconds since the epoch."""
+    """The record of a thread. Times are in milliseconds since the epoch."""
 
     number: int
     id: str
     created: int
     updated: int
-    """Of the last activity: a put, a put_writes, or a read that counts as such."""
+    """Time of the last put or put_writes, or of the last read that counts as activity."""
     indexed_at: int
-    """The time that indexes have for `updated`: the same, or up to `INDEX_LAG_MS` earlier."""
+    """Time of the thread in the time index: `updated`, or up to `INDEX_LAG_MS` earlier."""
     generation: int = 0
-    """Counts the times that chunks of this thread were freed or a checkpoint was replaced: what
-    was learned of the thread's chunks holds as long as it stays the same."""
+    """Count of the times that chunks of the thread were freed or a checkpoint was replaced. What a
+    cache knows of the thread's chunks is valid while this number is the same."""
     next_segment: int = 0
     next_namespace: int = ROOT + 1
     checkpoints: int = 0
     writes: int = 0
     """Pending writes."""
     size: int = 0
-    """Of the keys and records of its checkpoints, pending writes and folded history, and of those
-    of its own chunks that it needs itself."""
-    owners: list[int] = field(default_factory=list)
-    """Other threads whose chunks this one uses, by number."""
+    """Bytes of the keys and records of its checkpoints, pending writes and compacted history, and
+    of the chunks that it owns and uses."""
+    shared_owners: list[int] = field(default_factory=list)
+    """Numbers of the other threads whose chunks this thread uses."""
     ttl: int | None = None
-    """Milliseconds from the last activity on; `NEVER`; None: as is usual in the store."""
+    """Milliseconds from the last activity until the thread expires, or `NEVER`. None: the TTL of
+    the saver's policy."""
     ttl_applied: bool = False
-    """It is past its time to live and what that takes away is gone."""
+    """True once the TTL has expired and the pruning it asks for is done."""
     needs_trim: bool = False
-    """Checkpoints came since a limit on history was last applied."""
+    """True if checkpoints were stored since a limit on history was last applied."""
     oldest: int | None = None
-    """When the oldest checkpoint was stored that is not the latest of its namespace."""
+    """Time of the oldest checkpoint that is not the latest of its namespace."""
     indexed: _Indexed | None = None
-    """What the agenda and the counts have of it; None: nothing. Not part of the record."""
+    """What the time index and the counts hold of the thread. None: nothing. Not in the record."""
     removed_terms: set[bytes] = field(default_factory=set)
-    """Labels of checkpoints that were removed in this transaction. Not part of the record."""
+    """Index terms of checkpoints removed in this transaction. Not in the record."""
 
     @property
     def thread_version(self) -> ThreadVersion:
-        """What has to hold for what was read of the thread to be true."""
+        """Version that is valid while what was read of the thread is."""
         return ThreadVersion(self.number, self.generation)
 
     def new_segment(self) -> int:
-        """An even number that no arena of the thread had before."""
+        """Return the number of a new segment, which is even and was never used."""
         self.next_segment += 2
         return self.next_segment - 2
 
     def touch(self, now: int) -> None:
-        """Note that something happens to it."""
+        """Record activity."""
         self.updated = now
         self.ttl_applied = False
         if not 0 <= now - self.indexed_at < INDEX_LAG_MS:
@@ -79,7 +88,7 @@ class Thread:
 
 
 def find(reader: Reader, thread_id: str) -> Thread | None:
-    """The thread of this id, if the store has it."""
+    """Return the thread of this id, or None."""
     name = keys.thread(thread_id)
     record = reader.get(name)
     if record is None:
@@ -100,10 +109,10 @@ def _named(reader: Reader, name: bytes, record: bytes) -> Thread:
 
 
 def load(reader: Reader, number: int) -> Thread:
-    """The thread of this number.
+    """Return the thread of this number.
 
     Raises:
-        DamagedError: The store has no such thread, or it is damaged.
+        DamagedError: The thread is missing or damaged.
     """
     thread = by_number(reader, number)
     if thread is None:
@@ -112,10 +121,10 @@ def load(reader: Reader, number: int) -> Thread:
 
 
 def by_number(reader: Reader, number: int) -> Thread | None:
-    """The thread of this number; None if it is detached, so not to be seen.
+    """Return the thread of this number; None if it is deleted and not purged yet.
 
     Raises:
-        DamagedError: The store has no such thread, or it is damaged.
+        DamagedError: The thread is missing or damaged.
     """
     key = keys.thread_number(number)
     record = reader.get(key)
@@ -127,44 +136,34 @@ def by_number(reader: Reader, number: int) -> Thread | None:
 
 
 def exists(reader: Reader, number: int) -> bool:
-    """Whether there is a thread of this number."""
+    """Return True if there is a thread of this number."""
     return reader.get(keys.thread_number(number)) is not None
 
 
 def decode(key: bytes, record: bytes) -> Thread:
-    """A thread from the bytes that are stored under its key.
+    """Decode a thread from its key and record.
 
     Raises:
-        DamagedError: They are not what was stored there.
+        DamagedError: The record differs from what was stored.
     """
     fields = envelope.decode(key, envelope.unseal(key, record))
     if not isinstance(fields, list) or tuple(map(type, fields)) not in _FIELD_TYPES:
-        envelope.raise_damaged(key, "its fields are not those of a thread")
+        envelope.raise_damaged(key, "unexpected field types")
     thread = Thread(*fields)
     counts = (thread.number, *fields[5:11], thread.ttl or 0)
     times = (thread.created, thread.updated, thread.indexed_at, thread.oldest or 0)
-    if min(*counts, *times) < 0 or max(counts) > _MOST or max(times) > LATEST:
+    if min(*counts, *times) < 0 or max(counts) > _MAX_COUNT or max(times) > MAX_TIME:
         envelope.raise_damaged(key, "some of its fields are out of bounds")
     if key not in (keys.thread_number(thread.number), keys.tombstone(thread.number)):
         envelope.raise_damaged(key, "it is of another thread")
-    if thread.owners and not all(map(envelope.is_count, thread.owners)):
-        envelope.raise_damaged(key, "its fields are not those of a thread")
+    if thread.shared_owners and not all(map(envelope.is_count, thread.shared_owners)):
+        envelope.raise_damaged(key, "unexpected field types")
     thread.indexed = _Indexed(counts_of(thread), _time_fields(thread))
     return thread
 
 
-_MOST = 1 << 60
-LATEST = 253_402_300_799_999
-"""The end of the year 9999, after which Python has no dates."""
-_FIELD_TYPES = {
-    (int, str, *[int] * 9, list, ttl, bool, bool, oldest)
-    for ttl in (int, type(None))
-    for oldest in (int, type(None))
-}
-
-
 def next_number(reader: Reader) -> int:
-    """The number that the next thread gets."""
+    """Return the number of the next thread."""
     record = reader.get(keys.NEXT_THREAD)
     if record is None:
         return 1
@@ -172,7 +171,7 @@ def next_number(reader: Reader) -> int:
 
 
 def create(writer: Writer, thread_id: str, now: int) -> Thread:
-    """Add a thread that the store does not have; the caller saves it."""
+    """Create a thread, which the caller saves."""
     number = next_number(writer)
     _put(writer, keys.NEXT_THREAD, keys.number(number + 1))
     _put(writer, keys.thread(thread_id), keys.number(number))
@@ -202,7 +201,7 @@ def set_ttl(writer: Writer, thread_id: str, ttl: int | None, options: StoreOptio
 
 
 def record_read(writer: Writer, thread_id: str, options: StoreOptions) -> None:
-    """Count a read as activity of a thread; an unknown one is no error."""
+    """Count a read as activity of a thread. Do nothing for an unknown one."""
     thread = options.find_thread(writer, thread_id)
     if thread is not None:
         thread.touch(options.now())
@@ -210,7 +209,7 @@ def record_read(writer: Writer, thread_id: str, options: StoreOptions) -> None:
 
 
 def save(writer: Writer, thread: Thread) -> None:
-    """Write a thread's record, and what the agenda and the counts have of it."""
+    """Write a thread's record, and update the time index and the counts."""
     _update_indexes(writer, thread)
     _put(writer, keys.thread_number(thread.number), _payload(thread))
 
@@ -229,7 +228,7 @@ def _payload(thread: Thread) -> bytes:
             thread.checkpoints,
             thread.writes,
             thread.size,
-            thread.owners,
+            thread.shared_owners,
             thread.ttl,
             thread.ttl_applied,
             thread.needs_trim,
@@ -238,9 +237,9 @@ def _payload(thread: Thread) -> bytes:
     )
 
 
-def _update_indexes(writer: Writer, thread: Thread, gone: bool = False) -> None:
+def _update_indexes(writer: Writer, thread: Thread, removed: bool = False) -> None:
     old = thread.indexed or _NOTHING
-    new = _NOTHING if gone else _Indexed(counts_of(thread), _time_fields(thread))
+    new = _NOTHING if removed else _Indexed(counts_of(thread), _time_fields(thread))
     if old.time_fields != new.time_fields:
         before = (
             () if old.time_fields is None else time_index.entries(thread.number, *old.time_fields)
@@ -254,31 +253,31 @@ def _update_indexes(writer: Writer, thread: Thread, gone: bool = False) -> None:
         for entry in after:
             if entry not in before:
                 writer.put(entry.key(), b"")
-    if old.counts_of != new.counts_of:
-        counts.change(writer, old.counts_of, new.counts_of)
+    if old.counts != new.counts:
+        counts.change(writer, old.counts, new.counts)
     thread.indexed = new
 
 
 def entries(thread: Thread) -> list[time_index.TimeIndexEntry]:
-    """What has to be on the agenda for a thread."""
+    """Return the entries of the time index that a thread must have."""
     return time_index.entries(thread.number, *_time_fields(thread))
 
 
 def counts_of(thread: Thread) -> Counts:
-    """What a thread adds to the counts of the store."""
+    """Return what a thread adds to the counts of the store."""
     seen = 1 if thread.checkpoints else 0
     return Counts(seen, thread.checkpoints, thread.writes, thread.size)
 
 
 def _time_fields(thread: Thread) -> _TimeFields:
-    """What of a thread the agenda goes by."""
+    """Return the fields that determine the entries of the time index."""
     return thread.indexed_at, thread.ttl, thread.ttl_applied, thread.needs_trim, thread.oldest
 
 
 class _Indexed(NamedTuple):
-    """What the store has of a thread besides its record."""
+    """The part of the counts and of the time index that belongs to a thread."""
 
-    counts_of: Counts
+    counts: Counts
     time_fields: _TimeFields | None
 
 
@@ -287,20 +286,20 @@ _TimeFields: TypeAlias = "tuple[int, int | None, bool, bool, int | None]"
 
 
 def mark_deleted(writer: Writer, thread: Thread) -> None:
-    """Take a thread out of sight at once; `retain.purge` removes, bit by bit, what it held."""
-    _update_indexes(writer, thread, gone=True)
+    """Replace a thread by a tombstone, until `prune.purge` has removed its records."""
+    _update_indexes(writer, thread, removed=True)
     writer.delete(keys.thread(thread.id))
     writer.delete(keys.thread_number(thread.number))
     _put(writer, keys.tombstone(thread.number), _payload(thread))
 
 
 def remove_tombstone(writer: Writer, thread: Thread) -> None:
-    """Delete the record of a detached thread; what belonged to it is gone already."""
+    """Delete a tombstone, after all records of the thread were removed."""
     writer.delete(keys.tombstone(thread.number))
 
 
 def next_tombstone(reader: Reader, after: int = 0) -> Thread | None:
-    """The detached thread of the least number above `after`."""
+    """Return the deleted thread with the least number above `after`, or None."""
     start = keys.tombstone(after) + b"\x00"
     for key, record in reader.range(start, keys.prefix_end(keys.Kind.TOMBSTONE)):
         return decode(key, record)
@@ -316,11 +315,12 @@ def all_threads(
     on_damage: Callable[[DamagedError], None] | None = None,
     prefix: bytes = keys.Kind.THREAD_ID,
 ) -> Iterator[Thread]:
-    """Every thread, by id.
+    """List all threads, by id.
 
     Args:
-        on_damage: Called for a thread that cannot be read; if not given, that raises.
-        prefix: What the keys of their names begin with.
+        reader: A snapshot.
+        on_damage: Function to call for a thread that cannot be read. None: raise the error.
+        prefix: Prefix of the keys of their ids.
     """
     for key in reader.keys(prefix, keys.prefix_end(prefix)):
         try:
@@ -334,7 +334,7 @@ def all_threads(
 
 
 def find_namespace(reader: Reader, thread: Thread, checkpoint_ns: str) -> int | None:
-    """The number of a thread's namespace, if it has it."""
+    """Return the number of a thread's namespace, or None."""
     if not checkpoint_ns:
         return ROOT
     key = keys.namespace(thread.number, checkpoint_ns)
@@ -343,7 +343,7 @@ def find_namespace(reader: Reader, thread: Thread, checkpoint_ns: str) -> int | 
 
 
 def ensure_namespace(writer: Writer, thread: Thread, checkpoint_ns: str) -> int:
-    """The number of a thread's namespace, given now if it had none; the caller saves the thread."""
+    """Return the number of a thread's namespace, made if needed; the caller saves the thread."""
     number = find_namespace(writer, thread, checkpoint_ns)
     if number is None:
         number = thread.next_namespace
@@ -353,13 +353,13 @@ def ensure_namespace(writer: Writer, thread: Thread, checkpoint_ns: str) -> int:
 
 
 def write_namespace(writer: Writer, thread: Thread, checkpoint_ns: str, number: int) -> None:
-    """Give a namespace of a thread its number."""
+    """Store the name and number of a namespace."""
     key = keys.namespace(thread.number, checkpoint_ns)
     _put(writer, key, envelope.encode((number, checkpoint_ns)))
 
 
 def namespaces(reader: Reader, thread: Thread) -> list[tuple[str, int]]:
-    """The namespaces of a thread and their numbers."""
+    """List the namespaces of a thread with their numbers."""
     prefix = keys.namespaces(thread.number)
     return [
         decode_namespace(k, record) for k, record in reader.range(prefix, keys.prefix_end(prefix))
@@ -367,13 +367,13 @@ def namespaces(reader: Reader, thread: Thread) -> list[tuple[str, int]]:
 
 
 def decode_namespace(key: bytes, record: bytes) -> tuple[str, int]:
-    """The name of a namespace, and its number.
+    """Decode the name and number of a namespace.
 
     Raises:
-        DamagedError: The bytes are not what was stored under the key.
+        DamagedError: The record differs from what was stored.
     """
     fields = envelope.decode(key, envelope.unseal(key, record))
     if not isinstance(fields, list) or [*map(type, fields)] != [int, str] or fields[0] < 0:
-        envelope.raise_damaged(key, "its fields are not those of a namespace")
+        envelope.raise_damaged(key, "unexpected field types")
     number, checkpoint_ns = fields
     return checkpoint_ns, number

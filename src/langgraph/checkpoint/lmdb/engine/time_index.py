@@ -1,7 +1,7 @@
-"""The agenda: which threads there are by time, for listing and for whatever has to be done later.
+"""The time index: threads by time, for lists and sweeps.
 
-Its entries follow from the thread's record alone, so that a lost or wrong entry can be found out
-and made again. An entry is a key without a value.
+The entries of a thread follow from its record alone, so a missing or wrong entry can be found and
+rebuilt. An entry is a key without a value.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import Reader
 
 INDEX_LAG_MS = 20
-"""Milliseconds by which an entry may be behind its thread: activity within that time moves none."""
+"""Milliseconds that an entry may lag behind its thread: activity within this time moves no
+entry."""
 NEVER = 0
-"""The time to live of a thread that does not expire."""
+"""The TTL of a thread that never expires."""
 
 BY_ACTIVITY = 0
-"""By last activity: threads that the store's usual time to live holds for."""
+"""By last activity: threads with the TTL of the saver's policy."""
 BY_ACTIVITY_OTHER = 1
 """By last activity: all other threads."""
 BY_EXPIRY = 2
-"""By the end of a time to live of their own."""
+"""By expiry: threads with a TTL of their own."""
 BY_OLDEST = 3
-"""By when the oldest checkpoint was stored that is not the latest of its namespace."""
+"""By the time of the oldest checkpoint that is not the latest of its namespace."""
 NEEDS_TRIM = 4
-"""Without a time: threads that got checkpoints since a limit on history was applied to them."""
+"""Without a time: threads with checkpoints that no limit on history was applied to yet."""
 
 
 class TimeIndexEntry(NamedTuple):
-    """A thread on the agenda."""
+    """An entry of the time index."""
 
     kind: int
     time: int
@@ -52,7 +53,7 @@ def entries(
     needs_trim: bool,
     oldest: int | None,
 ) -> list[TimeIndexEntry]:
-    """The entries that a thread has to have, by fields of its record."""
+    """Return the entries that a thread must have, from fields of its record."""
     found = [
         TimeIndexEntry(
             BY_ACTIVITY if ttl is None and not ttl_applied else BY_ACTIVITY_OTHER,
@@ -72,14 +73,14 @@ def entries(
 def due_before(
     reader: Reader, kind: int, time: int, after: TimeIndexEntry | None = None
 ) -> Iterator[TimeIndexEntry]:
-    """The entries of a kind up to a time, the earliest first; those behind `after` if given."""
+    """List the entries of a kind up to a time, earliest first; from behind `after` if given."""
     start = keys.time_index(kind, 0) if after is None else after.key() + b"\x00"
     for key in reader.keys(start, keys.time_index(kind, time + 1)):
         yield _entry(key)
 
 
 def newest(reader: Reader, kind: int, before: int) -> Iterator[TimeIndexEntry]:
-    """The entries of a kind before a time, the latest first."""
+    """List the entries of a kind before a time, latest first."""
     for key in reader.keys(keys.time_index(kind, 0), keys.time_index(kind, before), reverse=True):
         yield _entry(key)
 

@@ -1,4 +1,5 @@
-"""Pending writes: one record per checkpoint and task, which may come before the checkpoint does."""
+"""Pending writes: one record per checkpoint and task. They may be stored before their
+checkpoint."""
 
 from __future__ import annotations
 
@@ -16,19 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Write:
-    """One write of a task to a channel."""
+    """A write of a task to a channel."""
 
     index: int
-    """Its place among the task's writes; below 0 for the channels that hold one write a task."""
+    """Position among the task's writes. Negative for channels that hold one write per task."""
     channel: str
     path: str
-    """The path of the task, which orders the writes of one superstep."""
+    """Path of the task, which orders the writes of one superstep."""
     value: StoredValue
 
 
 @dataclass(slots=True)
 class TaskWrites:
-    """All writes of one task to one checkpoint."""
+    """The writes of one task to one checkpoint."""
 
     task_id: str
     writes: dict[int, Write]
@@ -37,15 +38,15 @@ class TaskWrites:
 
 
 def decode(key: bytes, prefix: bytes, record: bytes) -> TaskWrites:
-    """The writes of a task from the bytes that are stored under its key.
+    """Decode the writes of a task from their key and record.
 
     Args:
         key: The key.
-        prefix: What stands before the task's id in it.
-        record: The bytes.
+        prefix: The part of the key before the task id.
+        record: The record.
 
     Raises:
-        DamagedError: They are not what was stored there.
+        DamagedError: The record differs from what was stored.
     """
     fields = envelope.decode(key, envelope.unseal(key, record))
     try:
@@ -55,7 +56,7 @@ def decode(key: bytes, prefix: bytes, record: bytes) -> TaskWrites:
             raise ValueError("the task's id is another")
         for index, channel, path, _ in rows:
             if [type(index), type(channel), type(path)] != [int, str, str]:
-                raise ValueError("some are of another kind")
+                raise ValueError("a field has the wrong type")
         return TaskWrites(
             keys.decoded(part, key) if full_id is None else full_id,
             {
@@ -65,13 +66,13 @@ def decode(key: bytes, prefix: bytes, record: bytes) -> TaskWrites:
             len(key) + len(record),
         )
     except (AttributeError, TypeError, ValueError) as error:
-        envelope.raise_damaged(key, f"its fields are not those of pending writes: {error}")
+        envelope.raise_damaged(key, f"unexpected field types: {error}")
 
 
 def read_task(
     reader: Reader, thread: int, namespace: int, checkpoint_id: str, task_id: str
 ) -> TaskWrites:
-    """What a task wrote so far; empty where it wrote nothing."""
+    """Return the stored writes of a task; may be empty."""
     prefix = keys.writes(thread, namespace, checkpoint_id)
     key = prefix + keys.text(task_id)
     record = reader.get(key)
@@ -86,10 +87,10 @@ def write_task(
     task: TaskWrites,
     level: int | None,
 ) -> int:
-    """Store the writes of a task, in place of what it wrote before.
+    """Store the writes of a task, in place of its earlier record.
 
     Returns:
-        The bytes of the key and the record.
+        Bytes of the key and the record.
     """
     part = keys.text(task.task_id)
     key = keys.writes(thread, namespace, checkpoint_id) + part
@@ -103,7 +104,7 @@ def write_task(
 def of_checkpoint(
     reader: Reader, thread: int, namespace: int, checkpoint_id: str
 ) -> list[tuple[str, Write]]:
-    """Task id and write of all pending writes of a checkpoint, by task path, task id and index."""
+    """List task id and write of the pending writes of a checkpoint, by path, task id and index."""
     prefix = keys.writes(thread, namespace, checkpoint_id)
     found = [
         (task.task_id, write)
@@ -116,7 +117,7 @@ def of_checkpoint(
 
 
 def in_namespace(reader: Reader, thread: int, namespace: int) -> Iterator[TaskWrites]:
-    """Every record of pending writes in a namespace."""
+    """List the records of pending writes in a namespace."""
     prefix = keys.of_namespace(keys.Kind.WRITES, thread, namespace)
     for key, record in reader.range(prefix, keys.prefix_end(prefix)):
         end = keys.escaped_text_end(key, len(prefix))

@@ -1,4 +1,4 @@
-"""What a key-value store offers: ordered keys, snapshots, one write transaction at a time."""
+"""The key-value interface: ordered keys, snapshots, one write transaction at a time."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ MAX_KEY_SIZE = 511
 
 
 class Reader(ABC):
-    """One consistent snapshot of a store, used by the thread that took it.
+    """A consistent snapshot of a store, used by the thread that took it.
 
-    Keys are 1 to 511 bytes and ordered as bytes are; a method that is given any other key raises
-    ValueError. Bounds of ranges may be any bytes: `b""` is before every key.
+    Keys are 1 to 511 bytes and sort as bytes. A method raises ValueError for any other key. Bounds
+    of ranges may be any bytes: `b""` is before every key.
     """
 
     __slots__ = ()
 
     @abstractmethod
     def get(self, key: bytes) -> bytes | None:
-        """The value of `key`, or None if there is no such key."""
+        """Return the value of `key`, or None."""
 
     def raw(self, key: bytes) -> tuple[bytes, bytes] | None:
-        """The key and its value as they are in the store's files, readable or not; None if there
-        is no such key."""
+        """Return the key and the value as the store's files hold them, or None.
+
+        An encrypting store returns them encrypted, whether or not they can be decrypted.
+        """
         value = self.get(key)
         return None if value is None else (key, value)
 
@@ -43,20 +45,20 @@ class Reader(ABC):
     def range(
         self, start: bytes, stop: bytes, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
-        """The keys from `start` up to but without `stop`, each with its value.
+        """Yield the keys from `start` up to but excluding `stop`, each with its value.
 
-        In a write transaction the iterator follows the changes that are made while it runs: it
-        moves from the key it gave last to its neighbour at that moment.
+        In a write transaction the iterator follows the changes made while it runs: from the key it
+        yielded last it moves to that key's neighbor at the time of the step.
 
         Args:
-            start: The lowest key that may come.
-            stop: The first key beyond the range.
+            start: Lowest key to yield.
+            stop: First key after the range.
             reverse: Descending instead of ascending.
         """
 
     @abstractmethod
     def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
-        """As `range`, without the values."""
+        """Yield the keys of a range, as `range` does, without the values."""
 
 
 class Writer(Reader):
@@ -66,15 +68,15 @@ class Writer(Reader):
 
     @abstractmethod
     def put(self, key: bytes, value: bytes) -> None:
-        """Set `key` to `value`, whether or not it had one."""
+        """Set the value of `key`."""
 
     @abstractmethod
     def delete(self, key: bytes) -> bool:
-        """Remove `key`; whether it was there."""
+        """Delete `key`; return True if the store had it."""
 
     @abstractmethod
     def delete_range(self, start: bytes, stop: bytes) -> int:
-        """Remove the keys from `start` up to but without `stop`; how many there were."""
+        """Delete the keys from `start` up to but excluding `stop`; return their number."""
 
 
 class KeyValueStore(ABC):
@@ -90,15 +92,15 @@ class KeyValueStore(ABC):
 
     @property
     def identity(self) -> Hashable:
-        """The same for two objects that are one store to this process."""
+        """Identity of the store: equal for two objects that open the same store."""
         return id(self)
 
     @abstractmethod
     def read(self) -> AbstractContextManager[Reader]:
-        """A snapshot, for the length of a `with` block.
+        """Return a snapshot, for the length of a `with` block.
 
-        Keep it short: what a snapshot sees cannot be reused by writers while it lasts. It must not
-        be held across a `yield` or an `await`.
+        Keep it short: writers cannot reuse the space of what an open snapshot sees. Never hold it
+        across a `yield` or an `await`.
 
         Raises:
             StoreClosedError: The store was closed.
@@ -110,26 +112,26 @@ class KeyValueStore(ABC):
     def write(self, apply: Callable[[Writer], T]) -> T:
         """Run `apply` in the write transaction, commit, and return what it returned.
 
-        What `apply` raises aborts the whole transaction and is raised again. `apply` may run more
-        than once, each time on a transaction without the changes of the time before, so it must
-        have no effect but on the writer and its result.
+        An exception of `apply` aborts the whole transaction and is raised again. `apply` may run
+        more than once, each time on a new transaction, so it must have no side effects except on
+        the writer and its result.
 
         Raises:
             StoreClosedError: The store was closed.
             ReadOnlyError: The store was opened for reading.
-            StoreFullError: There is no room; nothing was stored.
+            StoreFullError: The disk or the map is full; nothing was stored.
             StoreIOError: Writing failed; nothing was stored.
         """
 
     @property
     def folder(self) -> str | None:
-        """Where its files are; None if it has none."""
+        """Folder of the store's files. None: the store has no files."""
         return None
 
     def check_pages(self) -> PageCheck:
-        """Check the pages that records are on.
+        """Check the pages of the store's files.
 
-        A snapshot is open meanwhile: what is deleted makes no room for what is written.
+        A snapshot is open during the check, so writers cannot reuse freed space.
 
         Raises:
             StoreIOError: The store's files could not be read.
@@ -138,39 +140,39 @@ class KeyValueStore(ABC):
 
     @abstractmethod
     def size(self) -> int:
-        """Bytes that the store occupies on disk, as allocated by the file system."""
+        """Return the bytes that the store occupies on disk, as allocated by the file system."""
 
     def backup(
         self,
         path: str | os.PathLike[str],  # noqa: ARG002
         progress: Progress | None = None,  # noqa: ARG002
     ) -> None:
-        """Copy one snapshot of the store to a folder that is not there yet, whole or not at all.
+        """Copy one snapshot of the store to a new folder, completely or not at all.
 
         Args:
-            path: The folder.
-            progress: Called now and then with the bytes that are written and the bytes in all.
+            path: The folder, which must not exist.
+            progress: Function to call with the bytes written so far and the total bytes.
 
         Raises:
-            UsageError: This kind of store has no files.
-            InvalidPathError: There is something at the path, or nothing can be.
-            StoreFullError: There is no room.
+            UsageError: The store has no files.
+            InvalidPathError: The path exists, or cannot be created.
+            StoreFullError: The disk is full.
         """
         raise UsageError("this kind of store has no files to back up")
 
     def compact(self) -> int:
-        """Give room that nothing needs back to the file system; about how many bytes it was.
+        """Return unused space to the file system; return about how many bytes.
 
         Raises:
-            UsageError: This kind of store has no files, or the file system takes nothing back.
+            UsageError: The store has no files, or the file system cannot free parts of a file.
         """
         raise UsageError("this kind of store has no files to compact")
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the store, waiting for transactions that other threads have open.
+        """Close the store, after the open transactions of other threads have ended.
 
-        Closing twice does no harm; any other use afterwards raises StoreClosedError.
+        Closing twice does nothing. Any other use afterwards raises StoreClosedError.
         """
 
 

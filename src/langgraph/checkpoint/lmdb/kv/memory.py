@@ -1,4 +1,4 @@
-"""A store in memory, for model checking and fault injection: a dict and its keys in order."""
+"""A store in memory, for `:memory:` savers, model checking and fault injection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class MemoryReader(Reader):
-    """A snapshot: the lists it holds are never changed by anyone else."""
+    """A snapshot. Its containers never change after it was taken."""
 
     __slots__ = ("_keys", "_open", "_store", "_values")
 
@@ -58,7 +58,7 @@ class MemoryReader(Reader):
             yield key, self._values[key]
 
     def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
-        # The list may change between two steps (a writer's does), so every step seeks anew.
+        # A writer's list may change between two steps, so every step seeks again.
         self._check_open()
         at = bisect_left(self._keys, stop) - 1 if reverse else bisect_left(self._keys, start)
         while 0 <= at < len(self._keys) and start <= (key := self._keys[at]) < stop:
@@ -72,7 +72,7 @@ class MemoryReader(Reader):
 
 
 class MemoryWriter(MemoryReader, Writer):
-    """A copy of the store that takes its place if all goes well."""
+    """A copy of the store, which replaces the store at the commit."""
 
     __slots__ = ()
 
@@ -99,19 +99,19 @@ class MemoryWriter(MemoryReader, Writer):
     def delete_range(self, start: bytes, stop: bytes) -> int:
         self._check_open()
         first, last = bisect_left(self._keys, start), bisect_left(self._keys, stop)
-        gone = self._keys[first:last]
+        found = self._keys[first:last]
         del self._keys[first:last]
-        for key in gone:
+        for key in found:
             del self._values[key]
-        return len(gone)
+        return len(found)
 
     def commit(self) -> None:
-        """Make what was written the store's state; both names change in one step."""
+        """Replace the state of the store by the copy; both names change in one step."""
         self._store._state = (self._keys, self._values)
 
 
 class MemoryStore(KeyValueStore):
-    """An empty store that is gone with the process."""
+    """An empty store, which lasts as long as the object."""
 
     __slots__ = ("_closed", "_inside", "_state", "_writing", "readonly")
 

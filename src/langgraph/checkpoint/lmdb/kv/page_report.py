@@ -1,4 +1,4 @@
-"""What a check of a store's pages comes to."""
+"""The result of a check of a store's pages."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class PageCheck:
-    """What a check of the pages found."""
+    """The problems that a check of the pages found."""
 
     problems: tuple[str, ...] = ()
     skipped_reason: str | None = None
-    """Why nothing was checked; None: everything was."""
+    """Reason that nothing was checked. None: everything was checked."""

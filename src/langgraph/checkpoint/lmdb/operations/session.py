@@ -142,7 +142,7 @@ class Session:
     def add_location(self, error: DamagedError) -> DamagedError:
         """Say which thread, namespace and checkpoint are damaged, as far as that can be told."""
         with suppress(LmdbSaverError, ValueError), self.store.snapshot() as snapshot:
-            for name, value in snapshot.places(bytes.fromhex(error.record or "")).items():
+            for name, value in snapshot.describe_key(bytes.fromhex(error.record or "")).items():
                 if getattr(error, name) is None:
                     setattr(error, name, value)
         return error

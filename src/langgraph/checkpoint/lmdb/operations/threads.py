@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine.threads import LATEST
+from langgraph.checkpoint.lmdb.engine.threads import MAX_TIME
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError, UsageError
 from langgraph.checkpoint.lmdb.operations import configs, get
 from langgraph.checkpoint.lmdb.operations.retention import to_epoch_ms
@@ -196,4 +196,4 @@ def _info(session: Session, snapshot: Snapshot, thread: Thread) -> ThreadInfo:
 
 def to_datetime(milliseconds: int) -> datetime:
     """A moment as a date; what is later than any date is the latest there is."""
-    return datetime.fromtimestamp(min(milliseconds, LATEST) / 1000, timezone.utc)
+    return datetime.fromtimestamp(min(milliseconds, MAX_TIME) / 1000, timezone.utc)

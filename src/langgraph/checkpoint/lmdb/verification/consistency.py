@@ -87,7 +87,7 @@ def _may_use(reader: Reader, user: int, owner: int) -> bool:
         try:
             record = reader.get(key)
             if record is not None:
-                return owner in threads.decode(key, record).owners
+                return owner in threads.decode(key, record).shared_owners
         except IntegrityError:
             return True
     return False
@@ -112,7 +112,7 @@ def _check_thread_record(check: ThreadCheck, thread: Thread) -> None:
         ("number of pending writes", thread.writes, check.writes),
         ("size in bytes", thread.size, check.total_size()),
         ("time of the oldest checkpoint", thread.oldest, check.oldest()),
-        ("list of threads whose chunks it uses", thread.owners, sorted(owners)),
+        ("list of threads whose chunks it uses", thread.shared_owners, sorted(owners)),
     ):
         if recorded != stored:
             text = f"the thread's {what} is {stored}, but its record has {recorded}"

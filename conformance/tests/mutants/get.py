@@ -9,7 +9,7 @@ from mutants.base import Faulty, mutant, values
 
 @mutant("spec.opens")
 class NotEmpty(Faulty):
-    """A new store already has a checkpoint in it."""
+    """A new store already has a checkpoint."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -21,7 +21,7 @@ class NotEmpty(Faulty):
 
 @mutant("latest.by_id")
 class LatestByInsertion(Faulty):
-    """The latest checkpoint is the one that was put last."""
+    """The latest checkpoint is the last one that was put."""
 
     def get_tuple(self, config: Any) -> Any:
         where = config["configurable"]
@@ -45,7 +45,7 @@ class OldestIsLatest(Faulty):
 
 @mutant("get.by_id", "graph.time_travel")
 class IgnoresId(Faulty):
-    """get_tuple always returns the latest checkpoint, whichever was asked for."""
+    """get_tuple always returns the latest checkpoint and ignores the id."""
 
     def get_tuple(self, config: Any) -> Any:
         where = {k: v for k, v in config["configurable"].items() if k != "checkpoint_id"}
@@ -54,7 +54,7 @@ class IgnoresId(Faulty):
 
 @mutant("get.by_id")
 class FallsBack(Faulty):
-    """An id that is not there gets the latest checkpoint instead of None."""
+    """An unknown id returns the latest checkpoint instead of None."""
 
     def get_tuple(self, config: Any) -> Any:
         where = {k: v for k, v in config["configurable"].items() if k != "checkpoint_id"}
@@ -63,7 +63,7 @@ class FallsBack(Faulty):
 
 @mutant("get.unknown")
 class UnknownRaises(Faulty):
-    """A thread that is not there raises KeyError instead of returning None."""
+    """An unknown thread raises KeyError instead of returning None."""
 
     def get_tuple(self, config: Any) -> Any:
         found = super().get_tuple(config)
@@ -76,16 +76,16 @@ class UnknownRaises(Faulty):
 class ConfigWithoutId(Faulty):
     """The config of a tuple does not name its checkpoint."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         where = {k: v for k, v in found.config["configurable"].items() if k != "checkpoint_id"}
         return found._replace(config={"configurable": where})
 
 
 @mutant("get.config")
 class ConfigWithoutNamespace(Faulty):
-    """The config of a tuple names the root namespace, whichever it is in."""
+    """The config of a tuple always has the root namespace."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         where = {**found.config["configurable"], "checkpoint_ns": ""}
         return found._replace(config={"configurable": where})
 
@@ -94,15 +94,15 @@ class ConfigWithoutNamespace(Faulty):
 class NoParent(Faulty):
     """No checkpoint has a parent."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return found._replace(parent_config=None)
 
 
 @mutant("get.parent")
 class ParentIsPrevious(Faulty):
-    """The parent is the checkpoint before by id, and not the one that put named."""
+    """The parent is the previous checkpoint by id, not the one in the config of put."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         where = found.config["configurable"]
         ids = self.model.ids(where["thread_id"], where["checkpoint_ns"])
         older = max((i for i in ids if i < where["checkpoint_id"]), default=None)
@@ -120,13 +120,13 @@ class GetReturnsTuple(Faulty):
 
 @mutant("get.isolated")
 class SharedValues(Faulty):
-    """What is got is kept in a cache and given to the next reader too."""
+    """Tuples are cached and shared between readers."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.cache: dict[Any, Any] = {}
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         where = found.config["configurable"]
         kept = self.cache.setdefault((where["thread_id"], where["checkpoint_id"]), found)
         return found._replace(checkpoint=kept.checkpoint)
@@ -134,13 +134,13 @@ class SharedValues(Faulty):
 
 @mutant("get.isolated")
 class SharedMetadata(Faulty):
-    """The metadata that are got are the stored object itself."""
+    """Metadata is returned as the stored object itself."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.kept: dict[Any, Any] = {}
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         where = found.config["configurable"]
         key = (where["thread_id"], where["checkpoint_ns"], where["checkpoint_id"])
         kept = self.kept.setdefault(key, found.metadata)
@@ -149,9 +149,9 @@ class SharedMetadata(Faulty):
 
 @mutant("identity.namespace", "graph.subgraphs")
 class OneNamespace(Faulty):
-    """Namespaces are not told apart."""
+    """Namespaces are ignored."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return found
 
     def flat(self, config: Any) -> Any:
@@ -180,7 +180,7 @@ class MissingNamespaceIsNone(Faulty):
 
 @mutant("identity.namespace.deep")
 class ShortNamespaces(Faulty):
-    """Namespaces of more than 255 characters are refused."""
+    """Namespaces of more than 255 characters are rejected."""
 
     def put(self, config: Any, *args: Any) -> Any:
         if len(config["configurable"].get("checkpoint_ns", "")) > 255:
@@ -208,13 +208,13 @@ class _Joined(Faulty):
 class JoinedIds(_Joined):
     """Thread and namespace are joined by a colon, so that some of them collide."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return found
 
 
 @mutant("identity.thread")
 class ThreadPrefix(Faulty):
-    """list takes a thread id for a prefix."""
+    """list treats a thread id as a prefix."""
 
     def list(self, config: Any, **narrowing: Any) -> Any:
         for found in super().list(None, **narrowing):
@@ -228,7 +228,7 @@ class ThreadPrefix(Faulty):
 
 @mutant("identity.unicode")
 class AsciiIds(Faulty):
-    """Ids are written in ASCII, and what does not fit is replaced."""
+    """Ids are encoded in ASCII, and other characters are replaced."""
 
     def put(self, config: Any, *args: Any) -> Any:
         where = config["configurable"]
@@ -238,7 +238,7 @@ class AsciiIds(Faulty):
 
 @mutant("identity.thread.any_text")
 class NoPunctuation(Faulty):
-    """Thread ids with a slash or a dot are refused."""
+    """Thread ids with a slash or a dot are rejected."""
 
     def put(self, config: Any, *args: Any) -> Any:
         if set("/.") & set(str(config["configurable"]["thread_id"])):
@@ -248,7 +248,7 @@ class NoPunctuation(Faulty):
 
 @mutant("identity.unbounded")
 class ShortIds(Faulty):
-    """Thread ids are cut after 500 characters."""
+    """Thread ids are truncated after 500 characters."""
 
     def put(self, config: Any, *args: Any) -> Any:
         where = config["configurable"]
@@ -258,7 +258,7 @@ class ShortIds(Faulty):
 
 @mutant("identity.thread.number")
 class NumbersApart(Faulty):
-    """The threads 123 and "123" are two."""
+    """The threads 123 and "123" are different."""
 
     def put(self, config: Any, *args: Any) -> Any:
         where = config["configurable"]
@@ -270,15 +270,15 @@ class NumbersApart(Faulty):
 
 @mutant("put.values.rich")
 class DatesAsText(Faulty):
-    """Dates come back as text."""
+    """Dates are returned as text."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return values(found, lambda v: v.isoformat() if hasattr(v, "isoformat") else v)
 
 
 @mutant("serde.load_error")
 class SilentNone(Faulty):
-    """A value that cannot be rebuilt is None."""
+    """A value that cannot be deserialized becomes None."""
 
     def decode(self, value: Any) -> Any:
         try:
@@ -289,7 +289,7 @@ class SilentNone(Faulty):
 
 @mutant("serde.custom")
 class OwnSerde(Faulty):
-    """Values go through LangGraph's serializer, whichever was given."""
+    """Values use LangGraph's serializer instead of the given one."""
 
     def __init__(self, *args: Any, serde: Any = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -297,7 +297,7 @@ class OwnSerde(Faulty):
 
 @mutant("allowlist.strict")
 class AllowsEverything(Faulty):
-    """A strict serializer is replaced by one that rebuilds any class."""
+    """A strict serializer is replaced by one that deserializes any class."""
 
     def decode(self, value: Any) -> Any:
         from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -309,7 +309,7 @@ class AllowsEverything(Faulty):
 
 @mutant("allowlist.clone")
 class CloneChangesOriginal(Faulty):
-    """with_allowlist loosens the saver that it is called on."""
+    """with_allowlist changes the serializer of the original saver."""
 
     def with_allowlist(self, extra_allowlist: Any) -> Any:
         clone = super().with_allowlist(extra_allowlist)
@@ -319,7 +319,7 @@ class CloneChangesOriginal(Faulty):
 
 @mutant("allowlist.clone")
 class CloneIsEmpty(Faulty):
-    """with_allowlist returns a saver with a store of its own."""
+    """with_allowlist returns a saver with its own store."""
 
     def with_allowlist(self, extra_allowlist: Any) -> Any:
         return type(self)(serde=super().with_allowlist(extra_allowlist).serde)

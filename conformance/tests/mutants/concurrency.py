@@ -1,4 +1,4 @@
-"""Faults that show when calls meet: async, threads, processes, reopening and killing."""
+"""Faults in concurrency: the async API, threads, processes, reopening and SIGKILL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from saver_conformance.model import Model
 
 @mutant("async.faces", "machine.mixed")
 class TwoStores(Faulty):
-    """The asynchronous face has a store of its own."""
+    """The async API has its own store."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -36,7 +36,7 @@ class TwoStores(Faulty):
 
 @mutant("async.faces")
 class StaleAsyncReads(Faulty):
-    """The asynchronous face returns a checkpoint as it was when it was first read or put there."""
+    """The async API caches the first state of a checkpoint that it read or put."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -53,7 +53,7 @@ class StaleAsyncReads(Faulty):
 
 @mutant("async.snapshot")
 class LateSnapshot(Faulty):
-    """aput gives way to other tasks before it serialises."""
+    """aput yields to other tasks before it serializes."""
 
     async def aput(self, *args: Any) -> Any:
         for _ in range(4):
@@ -63,7 +63,7 @@ class LateSnapshot(Faulty):
 
 @mutant("async.cancelled")
 class HalfPut(Faulty):
-    """aput stores a checkpoint, and its values after it gave way to other tasks."""
+    """aput stores a checkpoint first, yields to other tasks, and then stores its values."""
 
     async def aput(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
         kept = dict(list(checkpoint["channel_values"].items())[:1])
@@ -75,7 +75,7 @@ class HalfPut(Faulty):
 
 @mutant("async.cancelled")
 class CancelledKeepsLock(Faulty):
-    """A call that is cancelled keeps the lock, and the next one waits for ever."""
+    """A cancelled call keeps the lock, and the next call hangs."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -91,7 +91,7 @@ class CancelledKeepsLock(Faulty):
 
 @mutant("async.loops")
 class OneLoop(Faulty):
-    """The asynchronous face works on the first loop that it was used on."""
+    """The async API works on the first event loop only."""
 
     loop: Any = None
 
@@ -103,7 +103,7 @@ class OneLoop(Faulty):
 
 
 class _Slow(Faulty):
-    """Leaves a moment between the steps of an operation, so that another call comes as far."""
+    """A saver that pauses between the steps of an operation, so that another call can interfere."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -118,7 +118,7 @@ class _Slow(Faulty):
 
 @mutant("concurrent.puts")
 class LostPuts(_Slow):
-    """put copies the whole store, changes the copy, and puts it back."""
+    """put copies the whole store, changes the copy, and replaces the store with it."""
 
     def put(self, *args: Any) -> Any:
         model = Model()
@@ -137,7 +137,7 @@ class LostPuts(_Slow):
 
 @mutant("concurrent.writes")
 class LostWrites(_Slow):
-    """put_writes reads what a checkpoint has, adds to it, and puts it back."""
+    """put_writes reads the writes of a checkpoint, adds to them, and replaces them."""
 
     def put_writes(self, config: Any, *args: Any, **kwargs: Any) -> None:
         where = config["configurable"]
@@ -154,7 +154,7 @@ class LostWrites(_Slow):
 
 @mutant("concurrent.torn")
 class TornPut(_Slow):
-    """put stores a checkpoint first, and its values a moment later."""
+    """put stores a checkpoint first, and its values later."""
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
         bare = {**checkpoint, "channel_values": {}}
@@ -171,7 +171,7 @@ class TornPut(_Slow):
 
 @mutant("concurrent.delete")
 class DeleteUndoesPuts(_Slow):
-    """delete_thread copies the whole store, and puts the copy back without the thread."""
+    """delete_thread replaces the whole store with a copy without the thread."""
 
     def delete_thread(self, thread_id: str) -> None:
         kept = {k: row for k, row in self.model._rows.items() if k.thread != str(thread_id)}
@@ -185,7 +185,7 @@ class DeleteUndoesPuts(_Slow):
 
 @mutant("spec.leak")
 class LeavesThread(Faulty):
-    """A saver leaves a thread behind."""
+    """A closed saver leaves a thread behind."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -194,7 +194,7 @@ class LeavesThread(Faulty):
 
 @mutant("spec.exits")
 class BlocksExit(Faulty):
-    """A process that used the saver does not end."""
+    """A process that used the saver does not exit."""
 
     def get_tuple(self, config: Any) -> Any:
         if threading.current_thread() is threading.main_thread():
@@ -204,7 +204,7 @@ class BlocksExit(Faulty):
 
 @mutant("spec.leak")
 class LeavesFile(Faulty):
-    """A saver leaves files open."""
+    """A closed saver leaves open files behind."""
 
     kept: ClassVar[list[int]] = []
 
@@ -215,7 +215,7 @@ class LeavesFile(Faulty):
 
 @mutant("reopen.state", "durable.acknowledged", disk=True)
 class NeverWrites(Faulty):
-    """Nothing is written to the disk."""
+    """Nothing is written to disk."""
 
     def write(self, operation: str, *args: Any, **kwargs: Any) -> None:
         getattr(self.model, operation)(*args, **kwargs)
@@ -223,7 +223,7 @@ class NeverWrites(Faulty):
 
 @mutant("reopen.state", disk=True)
 class ForgetsWritesOnClose(Faulty):
-    """Pending writes are not written to the disk."""
+    """Pending writes are not written to disk."""
 
     def write(self, operation: str, *args: Any, **kwargs: Any) -> None:
         if operation == "put_writes":
@@ -234,7 +234,7 @@ class ForgetsWritesOnClose(Faulty):
 
 @mutant("reopen.versions", disk=True)
 class ForgetsValuesOnClose(Faulty):
-    """Channel values are not written to the disk."""
+    """Channel values are not written to disk."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -246,7 +246,7 @@ class ForgetsValuesOnClose(Faulty):
         }
         return super().put(config, {**checkpoint, "channel_values": {}}, *args)
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         kept = self.memory.get(found.checkpoint["id"], {})
         got = {k: self.decode(v) for k, v in kept.items()}
         return found._replace(checkpoint={**found.checkpoint, "channel_values": got})
@@ -254,7 +254,7 @@ class ForgetsValuesOnClose(Faulty):
 
 @mutant("durable.acknowledged", disk=True)
 class BuffersWrites(Faulty):
-    """What was put is written to the disk when the saver is closed."""
+    """Data is written to disk only when the saver is closed."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -274,7 +274,7 @@ class BuffersWrites(Faulty):
 
 @mutant("durable.whole", disk=True)
 class TornOnDisk(Faulty):
-    """put writes a checkpoint and its values to the disk one after another."""
+    """put writes a checkpoint and its values to disk one after another."""
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
         super().put(config, {**checkpoint, "channel_values": {}}, metadata, new_versions)
@@ -284,7 +284,7 @@ class TornOnDisk(Faulty):
 
 @mutant("processes.visible", disk=True)
 class CachesForever(Faulty):
-    """What another process wrote after the store was opened is not seen."""
+    """Writes of another process after opening the store are invisible."""
 
     def catch_up(self) -> None:
         if not getattr(self, "caught_up", False):
@@ -294,7 +294,7 @@ class CachesForever(Faulty):
 
 @mutant("processes.writers", disk=True)
 class Unlocked(Faulty):
-    """Two processes that write at the same time write over one another."""
+    """Two processes that write concurrently overwrite each other."""
 
     def write(self, operation: str, *args: Any, **kwargs: Any) -> None:
         import pickle

@@ -1,4 +1,4 @@
-"""Faults that only a sequence of operations, or a whole graph, brings to light."""
+"""Faults that only a sequence of operations, or a whole graph, reveals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mutants.base import Faulty, mutant
 
 @mutant("machine.operations")
 class ForgetsAfterCopy(Faulty):
-    """A put that follows a copy and a deletion is lost."""
+    """A put after a copy and a deletion is lost."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -32,7 +32,7 @@ class ForgetsAfterCopy(Faulty):
 
 @mutant("machine.operations")
 class FourthCheckpoint(Faulty):
-    """The fourth checkpoint of a thread drops its oldest one."""
+    """The fourth checkpoint of a thread deletes its oldest one."""
 
     def put(self, config: Any, *args: Any) -> Any:
         stored = super().put(config, *args)
@@ -44,8 +44,8 @@ class FourthCheckpoint(Faulty):
 
 
 @mutant("machine.mixed")
-class CountsPerFace(Faulty):
-    """After a put on one face, the other one lists nothing until it has put something itself."""
+class CountsPerApi(Faulty):
+    """After a put with one API, the other API lists nothing until its own next put."""
 
     last = "none"
 
@@ -70,9 +70,9 @@ class CountsPerFace(Faulty):
 
 @mutant("graph.chain")
 class ForgetsStep(Faulty):
-    """Metadata without the step."""
+    """The step is missing from the metadata."""
 
-    def told(self, metadata: dict[str, Any]) -> dict[str, Any]:
+    def changed_metadata(self, metadata: dict[str, Any]) -> dict[str, Any]:
         return {k: v for k, v in metadata.items() if k != "step"} | {"step": 0}
 
 
@@ -87,7 +87,7 @@ class ForgetsInterrupts(Faulty):
 
 @mutant("graph.subgraphs")
 class DeepNamespacesCut(Faulty):
-    """Namespaces are cut after 100 characters."""
+    """Namespaces are truncated after 100 characters."""
 
     def cut(self, config: Any) -> Any:
         where = config["configurable"]
@@ -106,7 +106,7 @@ class DeepNamespacesCut(Faulty):
 
 @mutant("graph.subgraph.persistent")
 class ForgetsSubgraphs(Faulty):
-    """A new root checkpoint of a new run deletes the state of every subgraph."""
+    """The first root checkpoint of a run deletes the state of every subgraph."""
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
         if metadata.get("source") == "input" and not config["configurable"].get("checkpoint_ns"):
@@ -117,13 +117,13 @@ class ForgetsSubgraphs(Faulty):
 
 @mutant("graph.failure")
 class ForgetsErrors(Faulty):
-    """Pending writes of a checkpoint are dropped when it is read a second time."""
+    """The pending writes of a checkpoint are dropped when it is read again."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.read: set[str] = set()
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         identifier = found.checkpoint["id"]
         if identifier in self.read:
             return found._replace(pending_writes=[])
@@ -133,7 +133,7 @@ class ForgetsErrors(Faulty):
 
 @mutant("graph.delta")
 class DeltaWithoutHistory(Faulty):
-    """The history of a channel has its newest write alone."""
+    """The history of a channel has its newest write only."""
 
     def get_delta_channel_history(self, *, config: Any, channels: Any) -> Any:
         found = super().get_delta_channel_history(config=config, channels=channels)
@@ -142,8 +142,8 @@ class DeltaWithoutHistory(Faulty):
 
 @mutant("graph.time_travel")
 class UpdatesLoseSource(Faulty):
-    """A checkpoint that update_state made says it came from the loop."""
+    """A checkpoint that update_state put has the source loop."""
 
-    def told(self, metadata: dict[str, Any]) -> dict[str, Any]:
+    def changed_metadata(self, metadata: dict[str, Any]) -> dict[str, Any]:
         source = "loop" if metadata.get("source") == "update" else metadata.get("source")
         return {**metadata, "source": source}

@@ -1,4 +1,4 @@
-"""Calls end, and leave nothing behind."""
+"""Calls end within their time limit and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from saver_conformance.limits import CallTimeoutError, ExitedError, LoopThread, Worker
+from saver_conformance.timeouts import CallTimeoutError, ExitedError, LoopThread, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ class _Result:
     pass
 
 
-def test_a_worker_returns_and_raises(worker: Worker) -> None:
+def test_worker_returns_and_raises(worker: Worker) -> None:
     assert worker.call(lambda: 7, 5) == 7
     with pytest.raises(ZeroDivisionError):
         worker.call(lambda: 1 // 0, 5)
@@ -45,14 +45,14 @@ def test_a_worker_returns_and_raises(worker: Worker) -> None:
 
 
 def _raise_timeout() -> None:
-    raise TimeoutError("the saver's own")
+    raise TimeoutError("raised by the saver")
 
 
-def test_a_worker_does_not_keep_a_result_alive(worker: Worker) -> None:
+def test_worker_does_not_keep_a_result_alive(worker: Worker) -> None:
     result = worker.call(_Result, 5)
     seen = weakref.ref(result)
     del result
-    # The worker lets go of it a moment after it handed it over.
+    # The worker drops its reference shortly after it returns the result.
     for _ in range(1000):
         gc.collect()
         if seen() is None:
@@ -60,7 +60,7 @@ def test_a_worker_does_not_keep_a_result_alive(worker: Worker) -> None:
     pytest.fail("the worker keeps the result")
 
 
-def test_a_worker_that_hangs_is_given_up_and_a_busy_one_interrupted() -> None:
+def test_hanging_worker_is_abandoned_and_a_busy_one_interrupted() -> None:
     blocked, busy = Worker(), Worker()
     ended = threading.Event()
 
@@ -78,7 +78,7 @@ def test_a_worker_that_hangs_is_given_up_and_a_busy_one_interrupted() -> None:
     assert ended.wait(30)
 
 
-def test_what_ends_a_process_is_an_error_of_the_saver(worker: Worker, loop: LoopThread) -> None:
+def test_exception_that_ends_a_process_is_an_error(worker: Worker, loop: LoopThread) -> None:
     async def end() -> None:
         raise SystemExit(3)
 
@@ -90,14 +90,14 @@ def test_what_ends_a_process_is_an_error_of_the_saver(worker: Worker, loop: Loop
     assert loop.run(asyncio.sleep(0, 7), 5) == 7
 
 
-def test_a_loop_outlives_a_task_that_hangs(loop: LoopThread) -> None:
+def test_loop_survives_a_hanging_task(loop: LoopThread) -> None:
     with pytest.raises(CallTimeoutError):
         loop.run(asyncio.Event().wait(), 0.1)
     assert not loop.abandoned
     assert loop.run(asyncio.sleep(0, "answer"), 5) == "answer"
 
 
-def test_a_loop_that_is_blocked_is_given_up() -> None:
+def test_blocked_loop_is_abandoned() -> None:
     loop = LoopThread()
 
     async def block() -> None:

@@ -1,4 +1,4 @@
-"""Calls that end: a thread and an event loop that can be given up when a saver hangs."""
+"""Calls with a time limit: a thread and an event loop that are abandoned when a saver hangs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class CallTimeoutError(Exception):
-    """A call did not return within its limit."""
+    """A timeout: a call did not return within its limit."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"no answer within {seconds:g} s")
@@ -25,9 +25,9 @@ class CallTimeoutError(Exception):
 
 
 class ExitedError(Exception):
-    """A saver raised what ends a process or a task, such as `SystemExit`.
+    """An exception that would end a process or a task, for example `SystemExit`.
 
-    Made an ordinary error, it cannot be taken for the user's own Ctrl-C.
+    It wraps the original, so that it is not mistaken for a Ctrl-C of the user.
     """
 
     def __init__(self, error: BaseException) -> None:
@@ -35,11 +35,11 @@ class ExitedError(Exception):
 
 
 class _Abandoned(BaseException):
-    """Raised inside a thread that nobody waits for, so that a busy loop in it ends."""
+    """An exception that is raised inside an abandoned thread to end a busy loop."""
 
 
 class Worker:
-    """A daemon thread that runs one call after another, each within a limit."""
+    """A daemon thread that runs calls one after another, each with a time limit."""
 
     def __init__(self, name: str = "saver") -> None:
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None]
@@ -56,57 +56,57 @@ class Worker:
                     future.set_result(function())
                 except _Abandoned:
                     raise
-                # A saver may raise anything; whoever waits for the call gets it.
+                # A saver may raise anything; the caller gets the exception.
                 except Exception as error:  # noqa: BLE001
                     future.set_exception(error)
                 except BaseException as error:  # noqa: BLE001
                     future.set_exception(ExitedError(error))
-                # While the thread waits for the next call it must not keep the last one's result
-                # alive: a saver's iterator ends when nobody has it any more.
+                # An idle thread must not keep the last result alive: an iterator of a saver is
+                # closed when its last reference is dropped.
                 del item, function, future
         except _Abandoned:
             return
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
-        """Queue a call.
+        """Add a call to the queue.
 
         Args:
-            function: What to call, without arguments.
+            function: Function without arguments.
 
         Returns:
-            The future of its result.
+            Future of the result.
         """
         future: Future[T] = Future()
         self._calls.put((function, future))
         return future
 
     def call(self, function: Callable[[], T], seconds: float) -> T:
-        """Run a call in the thread.
+        """Run a call in the thread and return its result.
 
         Args:
-            function: What to call, without arguments.
-            seconds: The limit.
+            function: Function without arguments.
+            seconds: Time limit in seconds.
 
         Returns:
-            Its result.
+            Result of the call.
 
         Raises:
-            CallTimeoutError: If the limit passes; the thread is then given up.
+            CallTimeoutError: If the limit expires; the thread is then abandoned.
         """
         return self.wait(self.submit(function), seconds)
 
     def wait(self, future: Future[T], seconds: float) -> T:
-        """Wait for a call that was submitted.
+        """Wait for a submitted call.
 
         Args:
-            future: What `submit` returned.
-            seconds: The limit.
+            future: Future from `submit`.
+            seconds: Time limit in seconds.
 
         Returns:
-            The call's result.
+            Result of the call.
 
         Raises:
-            CallTimeoutError: If the limit passes; the thread is then given up.
+            CallTimeoutError: If the limit expires; the thread is then abandoned.
         """
         try:
             return future.result(seconds)
@@ -117,7 +117,7 @@ class Worker:
             raise CallTimeoutError(seconds) from error
 
     def abandon(self) -> None:
-        """Give the thread up; a loop of Python code in it is interrupted."""
+        """Abandon the thread and interrupt a loop of Python code in it."""
         self.abandoned = True
         if self._thread.ident is not None:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
@@ -125,12 +125,12 @@ class Worker:
             )
 
     def stop(self) -> None:
-        """Let the thread end after what was queued."""
+        """End the thread after the queued calls."""
         self._calls.put(None)
 
 
 class LoopThread:
-    """An event loop that runs in a daemon thread of its own."""
+    """An event loop that runs in its own daemon thread."""
 
     def __init__(self, name: str = "saver-loop") -> None:
         self.loop = asyncio.new_event_loop()
@@ -148,17 +148,17 @@ class LoopThread:
         self.loop.close()
 
     def run(self, coroutine: Coroutine[Any, Any, T], seconds: float) -> T:
-        """Run a coroutine on the loop.
+        """Run a coroutine on the loop and return its result.
 
         Args:
-            coroutine: The coroutine.
-            seconds: The limit.
+            coroutine: Coroutine to run.
+            seconds: Time limit in seconds.
 
         Returns:
-            Its result.
+            Result of the coroutine.
 
         Raises:
-            CallTimeoutError: If the limit passes; the loop is then given up.
+            CallTimeoutError: If the limit expires; a blocked loop is then abandoned.
         """
         future = asyncio.run_coroutine_threadsafe(_contained(coroutine), self.loop)
         try:
@@ -172,13 +172,13 @@ class LoopThread:
             raise CallTimeoutError(seconds) from error
 
     def _answers(self) -> bool:
-        """Whether the loop still runs: a call that hangs need not have blocked it."""
+        """Return True if the loop still runs: a hanging call need not block it."""
         answered = threading.Event()
         self.loop.call_soon_threadsafe(answered.set)
         return answered.wait(1)
 
     def abandon(self) -> None:
-        """Give the loop up; a loop of Python code that blocks it is interrupted."""
+        """Abandon the loop and interrupt Python code that blocks it."""
         self.abandoned = True
         if self._thread.ident is not None:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
@@ -186,7 +186,7 @@ class LoopThread:
             )
 
     def stop(self) -> None:
-        """End the loop and wait for its thread, at most one second."""
+        """Stop the loop and wait at most one second for its thread."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(1)
 
@@ -194,30 +194,30 @@ class LoopThread:
 async def _contained(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
         return await coroutine
-    # asyncio lets these two end the loop.
+    # asyncio lets these two exceptions end the loop.
     except (KeyboardInterrupt, SystemExit) as error:
         raise ExitedError(error) from error
 
 
 def described(error: BaseException) -> str:
-    """Return an error's type and message.
+    """Return the type and the message of an error.
 
     Args:
-        error: What a saver raised.
+        error: Error that a saver raised.
 
     Returns:
-        Both, on one line if the message is one.
+        Text of the form `ValueError: message`.
     """
     if isinstance(error, ExitedError):
         return str(error)
     return f"{type(error).__name__}: {error}"
 
 
-class Lanes:
-    """The thread and the loop that a run uses, replaced when a call hung in one of them.
+class Executors:
+    """A worker thread and an event loop, replaced after a call hung in one of them.
 
     Args:
-        seconds: The limit of one call.
+        seconds: Time limit of one call, in seconds.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -227,32 +227,32 @@ class Lanes:
 
     @property
     def worker(self) -> Worker:
-        """A thread that answers."""
+        """The worker thread; a new one if the last one was abandoned."""
         if self._worker is None or self._worker.abandoned:
             self._worker = Worker()
         return self._worker
 
     @property
     def loop(self) -> LoopThread:
-        """An event loop that answers."""
+        """The event loop; a new one if the last one was abandoned."""
         if self._loop is None or self._loop.abandoned:
             self._loop = LoopThread()
         return self._loop
 
     def replace_loop(self, loop: LoopThread) -> LoopThread:
-        """Let the following calls run on another loop.
+        """Run the following calls on another loop.
 
         Args:
-            loop: The other loop.
+            loop: Loop to use.
 
         Returns:
-            The loop that was used until now.
+            Loop that was used before.
         """
         previous, self._loop = self.loop, loop
         return previous
 
     def close(self) -> None:
-        """End both, as far as they still answer."""
+        """End the thread and the loop, unless they were abandoned."""
         if self._worker is not None and not self._worker.abandoned:
             self._worker.stop()
         if self._loop is not None and not self._loop.abandoned:

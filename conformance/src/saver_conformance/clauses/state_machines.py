@@ -1,4 +1,4 @@
-"""Clauses about sequences of every operation, found by state machines."""
+"""Clauses about sequences of operations, found by state machines."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from saver_conformance.aspects import ALL, Aspect
-from saver_conformance.capability import Capability, Face
+from saver_conformance.capability import Api, Capability
 from saver_conformance.clause import Load, Severity, clause
 from saver_conformance.concurrency import Iteration
+from saver_conformance.parts import ALL, Part
 from saver_conformance.session import Ref, at, checkpoint_id
-from saver_conformance.values import CHANNELS, NAMESPACES, TAME, THREADS
+from saver_conformance.values import CHANNELS, NAMESPACES, SIMPLE, THREADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,27 +22,26 @@ if TYPE_CHECKING:
 _NUMBERS = st.integers(0, 6)
 _TASKS = st.sampled_from(["task-a", "task-b"])
 _RUNS = st.sampled_from(["run-1", "run-2"])
-_WRITES = st.lists(st.tuples(CHANNELS, TAME), min_size=1, max_size=3)
+_WRITES = st.lists(st.tuples(CHANNELS, SIMPLE), min_size=1, max_size=3)
 _SPECIAL = st.sampled_from(["__error__", "__interrupt__", "__resume__"])
 
 
 def claims(capability: Capability) -> Callable[[Any], bool]:
-    """Return a precondition: the saver claims a capability.
+    """Return a precondition that is True if the saver claims a capability.
 
     Args:
-        capability: The capability.
+        capability: Capability.
 
     Returns:
-        A function of a machine.
+        Function of a machine.
     """
     return lambda machine: capability in machine.s.claimed
 
 
 class Operations(RuleBasedStateMachine):
-    """Every operation of the protocol, in any order, on a saver and on the model.
+    """A state machine with every operation of the protocol, on a saver and on the model.
 
-    What a clause of its own has found broken is left out, so that a machine fails only for what
-    the sequence of operations brings to light.
+    Operations whose own clause is broken are omitted, so that a failure shows a new fault.
 
     Args:
         session: A session with an empty store.
@@ -51,19 +50,19 @@ class Operations(RuleBasedStateMachine):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.s = session
-        self.aspects: tuple[Aspect, ...] = tuple(a for a in ALL if not self._blamed(a))
+        self.parts: tuple[Part, ...] = tuple(a for a in ALL if not self._blamed(a))
         self.paused: Iteration | None = None
         self._newest: dict[tuple[str, str], Ref] = {}
         self._chains_whole = True
 
-    def _blamed(self, aspect: Aspect) -> bool:
+    def _blamed(self, part: Part) -> bool:
         stems = {
-            Aspect.METADATA: "metadata.",
-            Aspect.VALUES: "put.",
-            Aspect.WRITES: "writes.order.",
-            Aspect.PARENT: "get.parent",
+            Part.METADATA: "metadata.",
+            Part.VALUES: "put.",
+            Part.WRITES: "writes.order.",
+            Part.PARENT: "get.parent",
         }
-        stem = stems.get(aspect)
+        stem = stems.get(part)
         return stem is not None and any(broken.startswith(stem) for broken in self.s.broken)
 
     def _place(self, ns: str) -> str:
@@ -74,7 +73,7 @@ class Operations(RuleBasedStateMachine):
 
     @rule(thread=THREADS, ns=NAMESPACES, number=_NUMBERS, run=_RUNS, data=st.data())
     def put(self, thread: str, ns: str, number: int, run: str, data: st.DataObject) -> None:
-        """Put a checkpoint that follows another one, or none."""
+        """Put a checkpoint, with or without a parent."""
         ns = self._place(ns)
         known = self.s.model.ids(thread, ns)
         if not self._intact("latest.by_id", "list.order"):
@@ -83,27 +82,27 @@ class Operations(RuleBasedStateMachine):
         if ref.id in known:
             return
         parent = data.draw(st.sampled_from([None, *sorted(known)]))
-        changes = data.draw(st.dictionaries(CHANNELS, TAME, max_size=2))
-        told = {"source": "loop", "step": number, "run_id": run, "parents": {}}
+        changes = data.draw(st.dictionaries(CHANNELS, SIMPLE, max_size=2))
+        metadata = {"source": "loop", "step": number, "run_id": run, "parents": {}}
         origin = None if parent is None else Ref(thread, parent, ns)
-        # Two branches with the same version of a channel are for the clause about forks.
+        # The clause put.fork covers two branches with the same channel version.
         newest = self._newest.get((thread, ns))
-        self.s.put(ref, parent=origin, changes=changes, metadata=told, newer_than=newest)
+        self.s.put(ref, parent=origin, changes=changes, metadata=metadata, newer_than=newest)
         if changes:
             self._newest[thread, ns] = ref
 
-    @rule(thread=THREADS, count=st.integers(1, 3), value=TAME)
+    @rule(thread=THREADS, count=st.integers(1, 3), value=SIMPLE)
     def go_on(self, thread: str, count: int, value: Any) -> None:
-        """Put checkpoints that follow the latest one, as a run of a graph does."""
+        """Put checkpoints after the latest one, as a run of a graph does."""
         for _ in range(count):
             known = sorted(self.s.model.ids(thread, ""))
             latest = Ref(thread, known[-1]) if known else None
             number = int(known[-1][3:8], 16) + 1 if known else 0
-            told = {"source": "loop", "step": number, "run_id": "run-1", "parents": {}}
+            metadata = {"source": "loop", "step": number, "run_id": "run-1", "parents": {}}
             ref = Ref(thread, checkpoint_id(number))
             newest = self._newest.get((thread, ""))
             changes = {"messages": [value]}
-            self.s.put(ref, parent=latest, changes=changes, metadata=told, newer_than=newest)
+            self.s.put(ref, parent=latest, changes=changes, metadata=metadata, newer_than=newest)
             self._newest[thread, ""] = ref
 
     @precondition(lambda self: self._intact("writes.first_wins", "writes.last_wins"))
@@ -111,16 +110,16 @@ class Operations(RuleBasedStateMachine):
     def put_writes(
         self, thread: str, ns: str, number: int, task: str, writes: list[tuple[str, Any]]
     ) -> None:
-        """Put writes, perhaps again, perhaps before their checkpoint."""
+        """Put writes, possibly repeated or before their checkpoint."""
         ns = self._place(ns)
         ref = Ref(thread, checkpoint_id(number), ns)
         if ref.id in self.s.model.ids(thread, ns) or self._intact("writes.before_checkpoint"):
             self.s.put_writes(ref, writes, task, task_path="b" if task == "task-a" else "a")
 
     @precondition(lambda self: self._intact("writes.first_wins", "writes.last_wins"))
-    @rule(thread=THREADS, number=_NUMBERS, task=_TASKS, channel=_SPECIAL, value=TAME)
+    @rule(thread=THREADS, number=_NUMBERS, task=_TASKS, channel=_SPECIAL, value=SIMPLE)
     def put_special(self, thread: str, number: int, task: str, channel: str, value: Any) -> None:
-        """Put a special write, perhaps over an earlier one."""
+        """Put a special write, possibly over an earlier one."""
         ref = Ref(thread, checkpoint_id(number))
         if ref.id in self.s.model.ids(thread, ""):
             path = "b" if task == "task-a" else "a"
@@ -130,17 +129,17 @@ class Operations(RuleBasedStateMachine):
     def get_latest(self, thread: str, ns: str) -> None:
         """Get the latest checkpoint of a namespace."""
         ns = self._place(ns)
-        self.s.expect_tuple(at(thread, ns), *self.aspects)
+        self.s.expect_tuple(at(thread, ns), *self.parts)
 
     @rule(thread=THREADS, ns=NAMESPACES, number=_NUMBERS)
     def get(self, thread: str, ns: str, number: int) -> None:
-        """Get a checkpoint that is perhaps not there."""
+        """Get a checkpoint that may not exist."""
         ns = self._place(ns)
-        self.s.expect_tuple(Ref(thread, checkpoint_id(number), ns), *self.aspects)
+        self.s.expect_tuple(Ref(thread, checkpoint_id(number), ns), *self.parts)
 
     @rule(thread=THREADS, ns=NAMESPACES, data=st.data())
     def list_namespace(self, thread: str, ns: str, data: st.DataObject) -> None:
-        """List a namespace, narrowed down or not."""
+        """List a namespace, with or without filter, before and limit."""
         ns = self._place(ns)
         options: dict[str, st.SearchStrategy[Any]] = {}
         if self._intact("list.limit"):
@@ -150,17 +149,17 @@ class Operations(RuleBasedStateMachine):
         if self._intact("list.filter"):
             options["filter"] = st.builds(lambda run: {"run_id": run}, _RUNS)
         narrowing = data.draw(st.fixed_dictionaries({}, optional=options))
-        self.s.expect_list(at(thread, ns), *self.aspects, **narrowing)
+        self.s.expect_list(at(thread, ns), *self.parts, **narrowing)
 
     @precondition(lambda self: self._intact("list.everything", "list.all_namespaces"))
     @rule(thread=st.none() | THREADS)
     def list_all(self, thread: str | None) -> None:
-        """List a thread, or everything."""
-        self.s.expect_list(None if thread is None else at(thread, None), *self.aspects)
+        """List a thread or every thread."""
+        self.s.expect_list(None if thread is None else at(thread, None), *self.parts)
 
     @rule(thread=THREADS, ns=NAMESPACES)
     def history(self, thread: str, ns: str) -> None:
-        """Walk back from the latest checkpoint."""
+        """Get the history from the latest checkpoint."""
         ns = self._place(ns)
         if self._chains_whole and self._intact("history", "writes.order", "get.parent", "put."):
             self.s.expect_history(at(thread, ns), ["messages", "files"])
@@ -183,11 +182,11 @@ class Operations(RuleBasedStateMachine):
     @precondition(claims(Capability.COPY_THREAD))
     @rule(source=THREADS, number=st.integers(0, 1))
     def copy_thread(self, source: str, number: int) -> None:
-        """Copy a thread to one that holds nothing, not even writes that wait for a checkpoint."""
+        """Copy a thread to an empty one, without checkpoints or writes."""
         target = f"copy-{number}-of-{source}"
         if self._intact("copy.") and not self.s.model.holds(target):
             self.s.copy_thread(source, target)
-            self.s.expect_list(at(target, None), *self.aspects)
+            self.s.expect_list(at(target, None), *self.parts)
 
     @precondition(claims(Capability.PRUNE))
     @rule(thread=THREADS, strategy=st.sampled_from(["keep_latest", "delete"]))
@@ -198,14 +197,14 @@ class Operations(RuleBasedStateMachine):
             self._leave_chains_open()
 
     def _leave_chains_open(self) -> None:
-        """Stop comparing what the base class leaves open once a chain has lost a link."""
+        """Stop comparing parents and histories, which are unspecified after a deletion."""
         self._chains_whole = False
-        self.aspects = tuple(a for a in self.aspects if a is not Aspect.PARENT)
+        self.parts = tuple(a for a in self.parts if a is not Part.PARENT)
 
     @precondition(claims(Capability.REOPEN))
     @rule()
     def reopen(self) -> None:
-        """Close the store and open it again."""
+        """Close and reopen the store."""
         self.paused = None
         if self._intact("reopen."):
             self.s.reopen()
@@ -213,14 +212,14 @@ class Operations(RuleBasedStateMachine):
     @precondition(lambda self: self._intact("list.paused", "list.dropped"))
     @rule(thread=THREADS)
     def begin(self, thread: str) -> None:
-        """Begin a list, and leave it paused."""
+        """Start a list and leave it paused."""
         self.paused = Iteration(self.s, at(thread))
         self.paused.next()
 
     @precondition(lambda self: self.paused is not None)
     @rule()
     def drop(self) -> None:
-        """Drop a list that is paused."""
+        """Drop the paused list."""
         if self.paused is not None:
             self.paused.drop()
             self.paused = None
@@ -228,18 +227,18 @@ class Operations(RuleBasedStateMachine):
 
 @clause(
     "machine.operations",
-    source="BaseCheckpointSaver: every operation, in any order",
+    source="BaseCheckpointSaver: any sequence of operations",
     severity=Severity.CRITICAL,
     capability=Capability.GET_TUPLE,
     load=Load.MACHINE,
 )
 def operations(s: Session) -> RuleBasedStateMachine:
-    """After any sequence of operations the store is what the model is."""
+    """After any sequence of operations the store equals the model."""
     return Operations(s)
 
 
-class MixedFaces(Operations):
-    """The same operations, each on a face of its own.
+class MixedApis(Operations):
+    """A state machine whose operations switch between both APIs.
 
     Args:
         session: A session with an empty store.
@@ -247,13 +246,13 @@ class MixedFaces(Operations):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._turn = Face.SYNC
-        session.choose_face = lambda: self._turn
+        self._turn = Api.SYNC
+        session.choose_api = lambda: self._turn
 
-    @rule(face=st.sampled_from(Face))
-    def turn(self, face: Face) -> None:
-        """Make the following calls on one face."""
-        self._turn = face
+    @rule(api=st.sampled_from(Api))
+    def turn(self, api: Api) -> None:
+        """Use one API for the following calls."""
+        self._turn = api
 
 
 @clause(
@@ -261,10 +260,10 @@ class MixedFaces(Operations):
     source="one store serves graph.invoke and graph.ainvoke",
     severity=Severity.CRITICAL,
     capability=Capability.ASYNC,
-    needs=[Capability.BOTH_FACES],
-    faces=(Face.SYNC,),
+    needs=[Capability.BOTH_APIS],
+    apis=(Api.SYNC,),
     load=Load.MACHINE,
 )
 def mixed(s: Session) -> RuleBasedStateMachine:
-    """After any sequence of operations on both faces the store is what the model is."""
-    return MixedFaces(s)
+    """After any sequence of operations with both APIs the store equals the model."""
+    return MixedApis(s)

@@ -11,7 +11,7 @@ from saver_conformance.model import merged_metadata
 
 @mutant("put.config")
 class ReturnsOldConfig(Faulty):
-    """put returns the config that it was given."""
+    """put returns the config that it received."""
 
     def put(self, config: Any, *args: Any) -> Any:
         super().put(config, *args)
@@ -30,7 +30,7 @@ class ReturnsNothing(Faulty):
 class NewTimestamp(Faulty):
     """The timestamp is the time of storing."""
 
-    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    def changed_checkpoint(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
         return {**checkpoint, "ts": "2030-01-01T00:00:00+00:00"}
 
 
@@ -38,7 +38,7 @@ class NewTimestamp(Faulty):
 class ForgetsVersionsSeen(Faulty):
     """versions_seen is not stored."""
 
-    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    def changed_checkpoint(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
         return {**checkpoint, "versions_seen": {}}
 
 
@@ -46,7 +46,7 @@ class ForgetsVersionsSeen(Faulty):
 class ForgetsUpdatedChannels(Faulty):
     """updated_channels is not stored."""
 
-    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    def changed_checkpoint(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
         return {**checkpoint, "updated_channels": None}
 
 
@@ -58,17 +58,17 @@ def _sorted(value: Any) -> Any:
 
 @mutant("put.values.nested")
 class SortsKeys(Faulty):
-    """The keys of dicts come back sorted."""
+    """The keys of dicts are returned sorted."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return values(found, _sorted)
 
 
 @mutant("put.values.nested")
 class BytesAsText(Faulty):
-    """bytes come back as str."""
+    """bytes are returned as str."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         def change(value: Any) -> Any:
             if isinstance(value, bytes):
                 return value.decode("latin-1")
@@ -81,9 +81,9 @@ class BytesAsText(Faulty):
 
 @mutant("put.values.text")
 class CutsAtNul(Faulty):
-    """Text ends at the first NUL."""
+    """Text is truncated at the first NUL."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return values(found, lambda v: v.partition("\0")[0] if isinstance(v, str) else v)
 
 
@@ -91,50 +91,50 @@ class CutsAtNul(Faulty):
 class DropsNone(Faulty):
     """A channel whose value is None is not stored."""
 
-    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    def changed_checkpoint(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
         kept = {k: v for k, v in checkpoint["channel_values"].items() if v is not None}
         return {**checkpoint, "channel_values": kept}
 
 
 @mutant("put.values.falsy")
 class DropsEmpty(Faulty):
-    """A channel whose value is false is not stored."""
+    """A channel whose value is falsy is not stored."""
 
-    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    def changed_checkpoint(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
         kept = {k: v for k, v in checkpoint["channel_values"].items() if v or v is None}
         return {**checkpoint, "channel_values": kept}
 
 
 @mutant("put.values.numbers")
 class WholeFloats(Faulty):
-    """A float without a fraction comes back as an int."""
+    """A float without a fraction is returned as an int."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return values(found, lambda v: int(v) if isinstance(v, float) and v == v // 1 else v)
 
 
 @mutant("put.values.numbers")
 class NanIsNone(Faulty):
-    """NaN and infinity come back as None, as they do in JSON."""
+    """NaN and infinity are returned as None, as in JSON."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         odd = (float("inf"), float("-inf"))
         return values(found, lambda v: None if isinstance(v, float) and (v != v or v in odd) else v)
 
 
 @mutant("put.values.numbers")
 class BoolsAreInts(Faulty):
-    """True comes back as 1."""
+    """True is returned as 1."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         return values(found, lambda v: int(v) if isinstance(v, bool) else v)
 
 
 @mutant("put.values.large")
 class CutsLargeValues(Faulty):
-    """Text in a list is cut after 64 KiB."""
+    """Text in a list is truncated after 64 KiB."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         def cut(value: Any) -> Any:
             if not isinstance(value, list):
                 return value
@@ -145,9 +145,9 @@ class CutsLargeValues(Faulty):
 
 @mutant("put.absent")
 class AbsentIsNone(Faulty):
-    """A channel without a value comes back as None."""
+    """A channel without a value is returned as None."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         every = dict.fromkeys(found.checkpoint["channel_versions"])
         filled = {**every, **found.checkpoint["channel_values"]}
         return found._replace(checkpoint={**found.checkpoint, "channel_values": filled})
@@ -155,7 +155,7 @@ class AbsentIsNone(Faulty):
 
 @mutant("put.unchanged", "graph.fan_out")
 class OnlyNewVersions(Faulty):
-    """Only the values of changed channels are stored, and the others are lost."""
+    """Only the values of changed channels are stored; the others are lost."""
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
         kept = {k: v for k, v in checkpoint["channel_values"].items() if k in new_versions}
@@ -164,7 +164,7 @@ class OnlyNewVersions(Faulty):
 
 
 class _Shared(Faulty):
-    """Keeps values by channel and version, as many savers do."""
+    """A saver that stores values by channel and version, as many savers do."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -185,7 +185,7 @@ class _Shared(Faulty):
     def keep(self, place: Any, value: Any) -> None:
         self.blobs[place] = value
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         where = found.config["configurable"]
         got = {}
         for channel, version in found.checkpoint["channel_versions"].items():
@@ -197,12 +197,12 @@ class _Shared(Faulty):
 
 @mutant("put.fork")
 class ForksOverwrite(_Shared):
-    """Values are kept by version, and two branches have the same versions."""
+    """Values are stored by version, and both branches of a fork have the same version."""
 
 
 @mutant("put.fork")
 class ForksKeepFirst(_Shared):
-    """Values are kept by version, the first one stays, and branches have the same versions."""
+    """Values are stored by version, the first one wins, and both branches have the same version."""
 
     def keep(self, place: Any, value: Any) -> None:
         self.blobs.setdefault(place, value)
@@ -228,18 +228,18 @@ class LeaksValuesOfSome(LeaksValues):
 
 @mutant("put.versions")
 class VersionsAsText(Faulty):
-    """Channel versions come back as text."""
+    """Channel versions are returned as text."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         text = {k: str(v) for k, v in found.checkpoint["channel_versions"].items()}
         return found._replace(checkpoint={**found.checkpoint, "channel_versions": text})
 
 
 @mutant("put.versions")
 class WholeVersions(Faulty):
-    """Channel versions that are floats lose their fraction."""
+    """Channel versions of type float lose their fraction."""
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         whole = {
             k: int(v) if isinstance(v, float) else v
             for k, v in found.checkpoint["channel_versions"].items()
@@ -249,7 +249,7 @@ class WholeVersions(Faulty):
 
 @mutant("versions.increase")
 class TextVersions(Faulty):
-    """Versions are numbers as text, of which the tenth is smaller than the ninth."""
+    """Versions are numbers as text, so that the tenth is smaller than the ninth."""
 
     def get_next_version(self, current: Any, channel: None) -> Any:
         return str(int(current or 0) + 1)
@@ -257,7 +257,7 @@ class TextVersions(Faulty):
 
 @mutant("put.replace")
 class FirstPutStays(Faulty):
-    """Putting an id that exists changes nothing."""
+    """Putting an existing id changes nothing."""
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
         where = config["configurable"]
@@ -269,20 +269,20 @@ class FirstPutStays(Faulty):
 
 @mutant("put.replace")
 class MetadataStays(Faulty):
-    """Putting an id that exists replaces its values and keeps its metadata."""
+    """Putting an existing id replaces its values and keeps its metadata."""
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
         where = {**config["configurable"], "checkpoint_id": checkpoint["id"]}
         found = self.get_tuple({"configurable": where})
-        told = found.metadata if found else metadata
-        return super().put(config, checkpoint, told, new_versions)
+        merged = found.metadata if found else metadata
+        return super().put(config, checkpoint, merged, new_versions)
 
 
 @mutant("metadata.values")
 class FlatMetadata(Faulty):
-    """Nested metadata are stored as JSON text."""
+    """Nested metadata is stored as JSON text."""
 
-    def told(self, metadata: dict[str, Any]) -> dict[str, Any]:
+    def changed_metadata(self, metadata: dict[str, Any]) -> dict[str, Any]:
         flat = (dict, list)
         return {
             k: json.dumps(v) if isinstance(v, flat) and k != "parents" else v
@@ -292,15 +292,15 @@ class FlatMetadata(Faulty):
 
 @mutant("metadata.values")
 class NoNoneInMetadata(Faulty):
-    """Metadata that are None are not stored."""
+    """Metadata entries that are None are not stored."""
 
-    def told(self, metadata: dict[str, Any]) -> dict[str, Any]:
+    def changed_metadata(self, metadata: dict[str, Any]) -> dict[str, Any]:
         return {k: v for k, v in metadata.items() if v is not None}
 
 
 @mutant("metadata.merged")
 class ConfigNotMerged(Faulty):
-    """The config's metadata are not merged in."""
+    """The config's metadata is not merged in."""
 
     def put(self, config: Any, *args: Any) -> Any:
         keys = ("thread_id", "checkpoint_ns", "checkpoint_id")
@@ -310,11 +310,11 @@ class ConfigNotMerged(Faulty):
 
 @mutant("metadata.merged")
 class ConfigWins(Faulty):
-    """The config's metadata override what put was given."""
+    """The config's metadata overrides the metadata of put."""
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
-        told = {**metadata, **(config.get("metadata") or {})}
-        return super().put(config, checkpoint, told, new_versions)
+        merged = {**metadata, **(config.get("metadata") or {})}
+        return super().put(config, checkpoint, merged, new_versions)
 
 
 @mutant("metadata.excluded")
@@ -322,13 +322,13 @@ class EverythingIsMetadata(Faulty):
     """Ids and private keys of the config are merged into the metadata."""
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
-        told = {**merged_metadata(config, metadata), **config["configurable"]}
-        return super().put(config, checkpoint, told, new_versions)
+        merged = {**merged_metadata(config, metadata), **config["configurable"]}
+        return super().put(config, checkpoint, merged, new_versions)
 
 
 @mutant("put.isolated")
 class KeepsReferences(Faulty):
-    """Values are kept as they are until they are first read."""
+    """Values are stored by reference until they are first read."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -339,7 +339,7 @@ class KeepsReferences(Faulty):
         self.live[checkpoint["id"]] = checkpoint["channel_values"]
         return stored
 
-    def seen(self, found: Any) -> Any:
+    def changed_tuple(self, found: Any) -> Any:
         live = self.live.get(found.checkpoint["id"])
         if live is None:
             return found
@@ -348,10 +348,10 @@ class KeepsReferences(Faulty):
 
 
 @mutant("put.unserialisable")
-class SkipsUnserialisable(Faulty):
-    """A value that cannot be serialised is left out without a word."""
+class SkipsUnserializable(Faulty):
+    """A value that cannot be serialized is silently dropped."""
 
-    def altered(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    def changed_checkpoint(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
         kept = {}
         for channel, value in checkpoint["channel_values"].items():
             try:
@@ -364,7 +364,7 @@ class SkipsUnserialisable(Faulty):
 
 @mutant("put.unserialisable")
 class HalfStored(Faulty):
-    """put stores the checkpoint before it finds that a value cannot be serialised."""
+    """put stores the checkpoint before it finds that a value cannot be serialized."""
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
         bare = {**checkpoint, "channel_values": {}}
@@ -374,7 +374,7 @@ class HalfStored(Faulty):
 
 @mutant("put.unserialisable.named")
 class NamelessError(Faulty):
-    """The error does not say which channel cannot be serialised."""
+    """The error does not name the channel that cannot be serialized."""
 
     def encode(self, value: Any, channel: str = "metadata") -> Any:
         return self.serde.dumps_typed(value)

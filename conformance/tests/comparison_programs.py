@@ -1,7 +1,7 @@
-"""Runs every program of a survey by itself. `python tests/survey_programs.py SURVEY.md`
+"""Run every program of SURVEY.md: `python tests/comparison_programs.py SURVEY.md`.
 
-Each has to fail or hang without the suite around it, or the survey accuses wrongly. It needs what
-the survey needs, and the port that the programs for Redis name.
+Each program must fail or hang without the suite; otherwise the comparison is wrong. Needs every
+published saver, PostgreSQL, Redis, and the Redis port of the programs.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 _SECONDS = 30
 
-#: Programs of these clauses tell in comments what a second process does, or need the right moment.
+#: Clauses whose programs depend on timing, or describe a second process in comments.
 _BY_CHANCE = ("async.cancelled", "async.loops", "concurrent.", "durable.", "processes.")
 _REDIS_PORT = 6379
 
 
 def programs(survey: str) -> Iterator[tuple[str, str, str]]:
-    """Yield saver, clause and program of each accusation that has one."""
+    """Yield the saver, the clause and the program of each failure that has a program."""
     for saver in re.split(r"^## ", survey, flags=re.MULTILINE)[1:]:
         for entry in re.split(r"^### ", saver, flags=re.MULTILINE)[1:]:
             program = re.search(r"^```python\n(.*?)^```", entry, re.MULTILINE | re.DOTALL)
@@ -38,14 +38,14 @@ def programs(survey: str) -> Iterator[tuple[str, str, str]]:
 
 
 def empty(conninfo: str) -> None:
-    """Drop whatever the last program left in the database."""
+    """Drop everything that the last program created in the database."""
     with connect(conninfo, autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
 
 
 def outcome(program: str) -> str | None:
-    """Return how a program failed, or None if it did not."""
+    """Return how a program failed, or None if it passed."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             done = subprocess.run(
@@ -64,17 +64,17 @@ def outcome(program: str) -> str | None:
 
 
 def main(survey: Path) -> int:
-    """Print what each program did, and return how many show no fault."""
-    innocent = 0
+    """Print the outcome of each program, and return the number of programs without a failure."""
+    without_failure = 0
     with postgres() as conninfo, exported("DATABASE_URL", conninfo), redis(_REDIS_PORT):
         for saver, clause, program in programs(survey.read_text(encoding="utf-8")):
             empty(conninfo)
-            told = outcome(program)
-            if told is None and clause.startswith(_BY_CHANCE):
-                told = "not shown this time"
-            innocent += told is None
-            print(f"{saver}: {clause}: {told or 'SHOWS NO FAULT'}", flush=True)
-    return innocent
+            failure = outcome(program)
+            if failure is None and clause.startswith(_BY_CHANCE):
+                failure = "no failure this time"
+            without_failure += failure is None
+            print(f"{saver}: {clause}: {failure or 'NO FAILURE'}", flush=True)
+    return without_failure
 
 
 if __name__ == "__main__":

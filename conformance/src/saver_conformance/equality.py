@@ -1,4 +1,4 @@
-"""Equality that a store has to preserve, which is stricter than `==`."""
+"""Equality that a store must preserve; stricter than `==`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 
 def same(left: Any, right: Any, *, ordered: bool = True) -> bool:
-    """Return whether two values are indistinguishable to a program that reads them.
+    """Return True if a program cannot distinguish the two values.
 
-    Unlike `==` it tells `1` from `True` and `1.0`, `-0.0` from `0.0`, a list from a tuple and one
-    key order from another; it takes NaN as equal to NaN.
+    Unlike `==`, it distinguishes `1` from `True` and `1.0`, `-0.0` from `0.0`, a list from a tuple,
+    and different key orders. NaN equals NaN.
 
     Args:
-        left: One value.
-        right: The other.
-        ordered: Whether the order of a dict's keys counts.
+        left: First value.
+        right: Second value.
+        ordered: True to compare the key order of dicts.
 
-    Returns:
+    True if the values are the same.
         True if nothing tells them apart.
     """
     if type(left) is not type(right):
@@ -40,7 +40,7 @@ def _same_dict(left: dict[Any, Any], right: dict[Any, Any], *, ordered: bool) ->
         return False
     if ordered and not all(same(a, b) for a, b in zip(left, right, strict=True)):
         return False
-    # `1` and `True` are one key to `in`, so keys are paired by type as well.
+    # To a dict, `1` and `True` are the same key: pair keys by type as well.
     by_type = {(type(key), key): value for key, value in right.items()}
     return all(
         (type(key), key) in by_type and same(value, by_type[type(key), key], ordered=ordered)
@@ -49,14 +49,14 @@ def _same_dict(left: dict[Any, Any], right: dict[Any, Any], *, ordered: bool) ->
 
 
 def same_items(left: Any, right: Any) -> bool:
-    """Return whether two mappings hold the same values, whatever the order of their own keys.
+    """Return True if two mappings have the same values, in any key order.
 
     Args:
-        left: One mapping, for instance the `channel_values` that were got.
-        right: The other.
+        left: First mapping, for example the `channel_values` of a tuple.
+        right: Second mapping.
 
     Returns:
-        True if both have the same keys, and `same` values under each of them.
+        True if the keys are equal and each value is the `same`.
     """
     return (
         isinstance(left, dict)

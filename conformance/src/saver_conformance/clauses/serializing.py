@@ -1,4 +1,4 @@
-"""Clauses about serializers: the saver uses the one that it is given, on every path."""
+"""Clauses about serializers: the saver uses the given serializer for every value."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from saver_conformance.aspects import Aspect
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
+from saver_conformance.parts import Part
 from saver_conformance.serdes import Fragile, PickleSerde, Point
 from saver_conformance.session import Ref, Session, at, checkpoint_id, make_checkpoint
 from saver_conformance.source import Name
@@ -41,23 +41,23 @@ def _open_strict(s: Session) -> None:
     capability=Capability.SERDE,
 )
 def custom(s: Session, data: DataObject) -> None:
-    """Values and writes go through the serializer that the saver was given."""
+    """Values and writes use the serializer that was passed to the saver."""
     _open_with_pickle(s)
     value = data.draw(st.sampled_from([3 + 4j, range(3), [2 + 1j]]))
     s.put(_REF, changes={"a": value})
     s.put_writes(_REF, [("a", value)])
-    s.expect_tuple(_REF, Aspect.VALUES, Aspect.WRITES)
-    s.expect_list(at("thread"), Aspect.VALUES, Aspect.WRITES)
+    s.expect_tuple(_REF, Part.VALUES, Part.WRITES)
+    s.expect_list(at("thread"), Part.VALUES, Part.WRITES)
 
 
 @clause(
     "serde.load_error",
-    source="langchain-ai/langgraph#6970, #9021: a value that could not be rebuilt became None",
+    source="langchain-ai/langgraph#6970, #9021: a value that failed to deserialize became None",
     severity=Severity.CRITICAL,
     capability=Capability.SERDE,
 )
 def load_error(s: Session, data: DataObject) -> None:
-    """A value that cannot be rebuilt makes a read raise, and is never something else."""
+    """Reading a value that cannot be deserialized raises an error."""
     _open_with_pickle(s)
     in_write = data.draw(st.booleans())
     s.put(_REF, changes={} if in_write else {"a": Fragile()})
@@ -67,13 +67,13 @@ def load_error(s: Session, data: DataObject) -> None:
     Fragile.whole = False
     try:
         name = s.script.name("got")
-        got = s.call("get_tuple", _REF.config, bind=name, refusal=(Exception,))
+        got = s.call("get_tuple", _REF.config, bind=name, expected_errors=(Exception,))
     finally:
         Fragile.whole = True
     if isinstance(got, Exception):
         return
-    s.script.line(f"if isinstance({name}, Exception):\n    raise SystemExit  # as it has to be")
-    s.match(name, got, s.model.get(_REF.config), Aspect.VALUES, Aspect.WRITES)
+    s.script.line(f"if isinstance({name}, Exception):\n    raise SystemExit  # correct")
+    s.match(name, got, s.model.get(_REF.config), Part.VALUES, Part.WRITES)
 
 
 @clause(
@@ -83,7 +83,7 @@ def load_error(s: Session, data: DataObject) -> None:
     capability=Capability.SERDE,
 )
 def strict(s: Session, data: DataObject) -> None:
-    """With a strict serializer no read rebuilds a class that is not on the allow-list."""
+    """A strict serializer deserializes no class that is not on the allow-list."""
     _open_strict(s)
     s.put(_REF, changes={"a": Point(data.draw(st.integers(0, 9)))})
     s.put_writes(_REF, [("a", Point(1))])
@@ -97,7 +97,7 @@ def strict(s: Session, data: DataObject) -> None:
     capability=Capability.SERDE,
 )
 def clone(s: Session, data: DataObject) -> None:
-    """with_allowlist returns a saver of the same store that rebuilds the class; only it does."""
+    """Only the clone that with_allowlist returns deserializes the allowed class."""
     _open_strict(s)
     s.put(_REF, changes={"a": Point(data.draw(st.integers(0, 9)))})
     s.put_writes(_REF, [("a", Point(1))])
@@ -117,17 +117,17 @@ def clone(s: Session, data: DataObject) -> None:
 
 
 def _expect_points(s: Session, which: str, saver: Any, *, rebuilt: bool) -> None:
-    """Demand that a saver does, or does not, rebuild the values of class `Point`."""
-    face = s.face
+    """Check that a saver does or does not deserialize values of class `Point`."""
+    api = s.api
     s.script.need("saver_conformance.serdes", "Point")
     name = s.script.name("got")
-    shown = s.script.call(face, "get_tuple", (_REF.config,), {}).replace("saver.", f"{which}.", 1)
+    shown = s.script.call(api, "get_tuple", (_REF.config,), {}).replace("saver.", f"{which}.", 1)
     s.script.line(f"{name} = {shown}")
     with s.guard("get_tuple"):
-        got = s.invoke(face, "get_tuple", (_REF.config,), {}, saver=saver)
+        got = s.invoke(api, "get_tuple", (_REF.config,), {}, saver=saver)
     if got is None:
-        told = f"{name} is None: {which} does not find what is stored"
-        s.refute(f"{name} is not None", told)
+        message = f"{name} is None: {which} does not find the stored checkpoint"
+        s.fail_assertion(f"{name} is not None", message)
     value = got.checkpoint["channel_values"].get("a")
     expression = f'isinstance({name}.checkpoint["channel_values"].get("a"), Point)'
     s.expect(expression, isinstance(value, Point), rebuilt)
@@ -138,32 +138,34 @@ def _expect_points(s: Session, which: str, saver: Any, *, rebuilt: bool) -> None
 
 @clause(
     "put.unserialisable",
-    source="langchain-ai/langgraph#8606, #3441: a value that cannot be serialised",
+    source="langchain-ai/langgraph#8606, #3441: a value that cannot be serialized",
     severity=Severity.CRITICAL,
     capability=Capability.PUT,
 )
-def unserialisable(s: Session, data: DataObject) -> None:
-    """A value that cannot be serialised makes put raise, and nothing is stored."""
+def unserializable(s: Session, data: DataObject) -> None:
+    """A value that cannot be serialized makes put raise, and nothing is stored."""
     s.put(_REF, changes={"channel": [0]})
-    _put_unserialisable(s, data, _REF)
-    s.expect_tuple(at("thread"), Aspect.ID, Aspect.VALUES)
+    _put_unserializable(s, data, _REF)
+    s.expect_tuple(at("thread"), Part.ID, Part.VALUES)
 
 
 @clause(
     "put.unserialisable.named",
-    source="langchain-ai/langgraph#8606: the base class does not say what the error has to tell",
+    source="langchain-ai/langgraph#8606: the base class does not specify the error message",
     severity=Severity.MINOR,
     capability=Capability.PUT,
     unspecified=True,
 )
-def unserialisable_named(s: Session, data: DataObject) -> None:
-    """The error names the channel whose value cannot be serialised."""
-    error = _put_unserialisable(s, data)
+def unserializable_named(s: Session, data: DataObject) -> None:
+    """The error names the channel whose value cannot be serialized."""
+    error = _put_unserializable(s, data)
     if "culprit" not in str(error):
-        s.refute('"culprit" in str(answer)', f"the error does not name the channel: {error}")
+        s.fail_assertion(
+            '"culprit" in str(answer)', f"the error does not name the channel: {error}"
+        )
 
 
-def _put_unserialisable(s: Session, data: DataObject, after: Ref | None = None) -> BaseException:
+def _put_unserializable(s: Session, data: DataObject, after: Ref | None = None) -> BaseException:
     [version] = s.versions(1, after)
     lock = "threading.Lock()"
     value = {"lock": (f"[{lock}]", [_lock()]), "deep": (f'{{"a": [{lock}]}}', {"a": [_lock()]})}
@@ -176,12 +178,12 @@ def _put_unserialisable(s: Session, data: DataObject, after: Ref | None = None) 
         f'{{"channel": {version.text}, "culprit": {version.text}}})'
     )
     new = {"channel": version, "culprit": version}
-    told = {"source": "loop", "step": 1}
-    arguments = (at("thread"), Name(text, checkpoint), told, new)
-    error = s.call("put", *arguments, bind="answer", share=True, refusal=(Exception,))
+    metadata = {"source": "loop", "step": 1}
+    arguments = (at("thread"), Name(text, checkpoint), metadata, new)
+    error = s.call("put", *arguments, bind="answer", share=True, expected_errors=(Exception,))
     if not isinstance(error, Exception):
-        said = "put accepted a value that cannot be serialised, a threading.Lock"
-        s.refute("isinstance(answer, Exception)", said)
+        message = "put accepted a value that cannot be serialized, a threading.Lock"
+        s.fail_assertion("isinstance(answer, Exception)", message)
     return error
 
 

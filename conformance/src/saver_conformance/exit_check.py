@@ -1,4 +1,4 @@
-"""A process that uses a saver once, in its main thread, and then should end."""
+"""Check that a process that used a saver in its main thread exits."""
 
 from __future__ import annotations
 
@@ -12,35 +12,42 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.capability import Face
+from saver_conformance.capability import Api
 from saver_conformance.child import locate
-from saver_conformance.limits import CallTimeoutError, Worker
 from saver_conformance.spec import load_spec
+from saver_conformance.timeouts import CallTimeoutError, Worker
 
 if TYPE_CHECKING:
     from saver_conformance.spec import SaverSpec
 
-#: What the process prints once the saver is closed, so that only the exit is left.
+#: Printed after the saver is closed: only the exit of the process remains.
 _CLOSED = "closed"
 
 
-def run_once(spec: SaverSpec, path: Path, face: Face, seconds: float) -> str | None:
-    """Start the process, and wait for it to end.
+def check_exit(spec: SaverSpec, path: Path, api: Api, seconds: float) -> str | None:
+    """Run the process and wait for its exit.
 
     Args:
-        spec: The saver's declaration.
-        path: A folder; the store is made beside it.
-        face: The face to use.
-        seconds: How long the process may take to end.
+        spec: Declaration of the saver.
+        path: Folder of the current store; the process gets a folder beside it.
+        api: API to call.
+        seconds: Limit for the exit, in seconds.
 
     Returns:
-        What is wrong, or None if nothing is.
+        Description of the problem, or None.
 
     Raises:
-        UnplayableError: If another process cannot find the spec.
+        UnplayableError: If another process cannot import the spec.
     """
     folder = tempfile.mkdtemp(dir=path.parent)
-    command = [sys.executable, "-m", "saver_conformance.once", locate(spec), folder, face.value]
+    command = [
+        sys.executable,
+        "-m",
+        "saver_conformance.exit_check",
+        locate(spec),
+        folder,
+        api.value,
+    ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     process = subprocess.Popen(  # noqa: S603 - our own module
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True
@@ -49,13 +56,13 @@ def run_once(spec: SaverSpec, path: Path, face: Face, seconds: float) -> str | N
     assert process.stdout is not None
     assert process.stderr is not None
     try:
-        # A process imports LangGraph before it does anything, which may take a while.
+        # Importing LangGraph takes seconds, before the process does anything else.
         said = worker.call(process.stdout.readline, seconds + 60)
         process.wait(seconds)
     except CallTimeoutError:
-        return f"a process that uses the saver has not ended {seconds + 60:g} s later"
+        return f"the process did not finish within {seconds + 60:g} s"
     except subprocess.TimeoutExpired:
-        return f"the process has not ended {seconds:g} s after the saver was closed"
+        return f"the process did not exit within {seconds:g} s after it closed the saver"
     finally:
         process.kill()
         complained = process.stderr.read()
@@ -63,7 +70,7 @@ def run_once(spec: SaverSpec, path: Path, face: Face, seconds: float) -> str | N
         worker.stop()
     if process.returncode or _CLOSED not in said:
         last = complained.strip().splitlines()[-1:] or ["no error was printed"]
-        return f"a process that uses the saver failed: {last[0]}"
+        return f"the process failed: {last[0]}"
     return None
 
 
@@ -85,10 +92,10 @@ def _main(made: Any) -> None:
         close()
 
 
-async def _amain(made: Any, face: Face) -> None:
+async def _amain(made: Any, api: Api) -> None:
     async def use(saver: Any) -> None:
-        # A saver that belongs to a loop is called synchronously from other threads alone.
-        await (_ause(saver) if face is Face.ASYNC else asyncio.to_thread(_use, saver))
+        # A saver that is bound to an event loop accepts sync calls only from other threads.
+        await (_ause(saver) if api is Api.ASYNC else asyncio.to_thread(_use, saver))
 
     if inspect.isawaitable(made):
         made = await made
@@ -109,14 +116,14 @@ def _as_manager(made: Any) -> Any:
 
 
 if __name__ == "__main__":
-    _, origin, where, spoken = sys.argv
+    _, origin, where, api_name = sys.argv
     spec = load_spec(origin)
-    # A server that the spec's lifespan starts is there already, and found by `attach`.
+    # A server that the lifespan started is running; `attach` connects to it.
     opener: Any = spec.attach or spec.open
     product = _as_manager(opener(Path(where)))
     on_loop = not hasattr(product, "get_tuple") and not hasattr(product, "__enter__")
-    if Face(spoken) is Face.SYNC and not on_loop:
+    if Api(api_name) is Api.SYNC and not on_loop:
         _main(product)
     else:
-        asyncio.run(_amain(product, Face(spoken)))
+        asyncio.run(_amain(product, Api(api_name)))
     print(_CLOSED, flush=True)

@@ -18,7 +18,7 @@ class _Walking(Faulty):
 
 @mutant("history.path")
 class WalksById(Faulty):
-    """The walk goes back by id and not by parent, so that other branches contribute."""
+    """The walk follows ids instead of parents, so that other branches contribute."""
 
     def get_delta_channel_history(self, *, config: Any, channels: Any) -> Any:
         target = self.get_tuple(config)
@@ -40,7 +40,7 @@ class WalksById(Faulty):
 
 @mutant("history.seed")
 class NoSeed(_Walking):
-    """The walk goes on to the root, and returns no seed."""
+    """The walk continues to the root and returns no seed."""
 
     def walked(self, config: Any, channel: str, entry: Any) -> Any:
         entry.pop("seed", None)
@@ -49,7 +49,7 @@ class NoSeed(_Walking):
 
 @mutant("history.seed")
 class SeedWithoutWrites(_Walking):
-    """The writes of the checkpoint that has the seed are left out."""
+    """The writes of the checkpoint with the seed are missing."""
 
     def walked(self, config: Any, channel: str, entry: Any) -> Any:
         if "seed" in entry:
@@ -59,7 +59,7 @@ class SeedWithoutWrites(_Walking):
 
 @mutant("history.order", "copy.delta")
 class NewestFirst(_Walking):
-    """Writes come newest first."""
+    """Writes are returned newest first."""
 
     def walked(self, config: Any, channel: str, entry: Any) -> Any:
         entry["writes"] = entry["writes"][::-1] if "copy" not in str(config) else []
@@ -68,7 +68,7 @@ class NewestFirst(_Walking):
 
 @mutant("history.channels")
 class AllChannels(_Walking):
-    """Each channel gets the writes of the first one."""
+    """Each channel gets the writes of the first channel."""
 
     def get_delta_channel_history(self, *, config: Any, channels: Any) -> Any:
         found = super().get_delta_channel_history(config=config, channels=channels)
@@ -87,7 +87,7 @@ class EmptyChannelsLeftOut(_Walking):
 
 @mutant("history.target")
 class TargetIncluded(_Walking):
-    """The target's own writes are part of the history."""
+    """The writes of the target are part of the history."""
 
     def walked(self, config: Any, channel: str, entry: Any) -> Any:
         target = self.get_tuple(config)
@@ -98,7 +98,7 @@ class TargetIncluded(_Walking):
 
 @mutant("history.unknown")
 class UnknownTargetRaises(_Walking):
-    """A target that is not there raises KeyError."""
+    """An unknown target raises KeyError."""
 
     def get_delta_channel_history(self, *, config: Any, channels: Any) -> Any:
         if self.get_tuple(config) is None:
@@ -108,7 +108,7 @@ class UnknownTargetRaises(_Walking):
 
 @mutant("history.loop")
 class WalksForever(_Walking):
-    """A checkpoint that is its own ancestor is walked for ever."""
+    """A cycle of parents is followed endlessly."""
 
     def get_delta_channel_history(self, *, config: Any, channels: Any) -> Any:
         current = self.get_tuple(config)

@@ -1,11 +1,11 @@
-"""The parts of a checkpoint tuple, so that a clause blames what it is about and nothing else."""
+"""The parts of a checkpoint tuple, compared one by one so that a clause checks only its subject."""
 
 from __future__ import annotations
 
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.compare import same, same_items
+from saver_conformance.equality import same, same_items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from saver_conformance.model import Entry
 
 
-class Aspect(str, Enum):
-    """One part of a checkpoint tuple."""
+class Part(str, Enum):
+    """A part of a checkpoint tuple."""
 
     ID = "id"
     CONFIG = "config"
@@ -26,27 +26,27 @@ class Aspect(str, Enum):
     WRITES = "writes"
 
 
-ALL = tuple(Aspect)
+ALL = tuple(Part)
 
 Mismatch = tuple[str, Any, Any]
 
 
 def mismatch(
-    expression: str, actual: Any, expected: Entry, aspects: Iterable[Aspect]
+    expression: str, actual: Any, expected: Entry, parts: Iterable[Part]
 ) -> Mismatch | None:
-    """Find the first part of a tuple that is not what the model has.
+    """Return the first part of a tuple that differs from the model.
 
     Args:
-        expression: What yields the tuple in a program.
-        actual: The tuple.
-        expected: What the model has.
-        aspects: The parts to compare.
+        expression: Program expression for the tuple.
+        actual: Tuple that the saver returned.
+        expected: Entry of the model.
+        parts: Parts to compare.
 
     Returns:
-        An expression for that part, its actual value and the expected one; None if all agree.
+        Expression, actual value and expected value of that part; None if every part is equal.
     """
-    for aspect in aspects:
-        found = _CHECKS[aspect](expression, actual, expected)
+    for part in parts:
+        found = _CHECKS[part](expression, actual, expected)
         if found is not None:
             return found
     return None
@@ -132,13 +132,13 @@ def _writes(expression: str, actual: Any, expected: Entry) -> Mismatch | None:
     return f"{expression}.pending_writes", found, expected.writes
 
 
-_CHECKS: dict[Aspect, Callable[[str, Any, Entry], Mismatch | None]] = {
-    Aspect.ID: _id,
-    Aspect.CONFIG: _config,
-    Aspect.FIELDS: _fields,
-    Aspect.VERSIONS: _versions,
-    Aspect.VALUES: _values,
-    Aspect.METADATA: _metadata,
-    Aspect.PARENT: _parent,
-    Aspect.WRITES: _writes,
+_CHECKS: dict[Part, Callable[[str, Any, Entry], Mismatch | None]] = {
+    Part.ID: _id,
+    Part.CONFIG: _config,
+    Part.FIELDS: _fields,
+    Part.VERSIONS: _versions,
+    Part.VALUES: _values,
+    Part.METADATA: _metadata,
+    Part.PARENT: _parent,
+    Part.WRITES: _writes,
 }

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from saver_conformance.compare import same, same_items
+from saver_conformance.equality import same, same_items
 from saver_conformance.values import NESTED
 
 
 @given(NESTED)
-def test_a_value_is_the_same_as_itself(value: Any) -> None:
+def test_value_is_the_same_as_itself(value: Any) -> None:
     assert same(value, value)
 
 
@@ -29,17 +29,17 @@ def test_a_value_is_the_same_as_itself(value: Any) -> None:
         ({"a": None}, {}),
     ],
 )
-def test_what_equality_may_confuse_is_told_apart(left: Any, right: Any) -> None:
+def test_values_that_equality_confuses_are_distinguished(left: Any, right: Any) -> None:
     assert not same(left, right)
     assert not same(right, left)
 
 
-def test_nan_is_the_same_as_nan_and_as_nothing_else() -> None:
+def test_nan_is_the_same_as_nan_only() -> None:
     assert same([math.nan], [math.nan])
     assert not same(math.nan, 0.0)
 
 
-def test_the_order_of_keys_can_be_left_out() -> None:
+def test_key_order_can_be_ignored() -> None:
     assert same({"a": {"x": 1, "y": 2}}, {"a": {"y": 2, "x": 1}}, ordered=False)
     assert same_items({"a": 1, "b": 2}, {"b": 2, "a": 1})
     assert not same_items({"a": {"x": 1, "y": 2}}, {"a": {"y": 2, "x": 1}})

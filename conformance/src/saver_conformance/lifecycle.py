@@ -1,4 +1,4 @@
-"""Opening and closing a saver, whatever shape its opener has."""
+"""The lifecycle of a saver: opening and closing, for every kind of opener."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from saver_conformance.limits import Lanes, LoopThread, Worker
+    from saver_conformance.timeouts import Executors, LoopThread, Worker
 
 
 class NotASaverError(Exception):
-    """An opener returned something that has no `get_tuple`."""
+    """A result of an opener that has no `get_tuple`."""
 
 
 class OpenSaver:
-    """One open saver: entered where its kind of context manager wants, and left there again.
+    """An open saver: its context manager is entered at the start and exited by `close`.
 
     A synchronous manager is entered in the worker thread, an asynchronous one on the event loop,
     by one task that also leaves it (some libraries insist on that).
 
     Args:
-        opener: Makes the saver, a context manager of it, an awaitable or a generator.
-        lanes: Where to run it.
+        opener: Function that returns a saver, its context manager, an awaitable or a generator.
+        executors: Executors of the calls.
 
     Raises:
-        CallTimeoutError: If opening takes longer than a call may.
-        NotASaverError: If what it makes is no saver.
-        Exception: Whatever the opener raises.
+        CallTimeoutError: If opening exceeds the time limit of a call.
+        NotASaverError: If the opener returns something that is not a saver.
+        Exception: If the opener raises.
     """
 
-    def __init__(self, opener: Callable[[], Any], lanes: Lanes) -> None:
-        self._lanes = lanes
+    def __init__(self, opener: Callable[[], Any], executors: Executors) -> None:
+        self._executors = executors
         self._leave: Callable[[], None] = lambda: None
-        # Where it is closed again; after a call hung there, nothing would be answered.
-        self._on: Worker | LoopThread = lanes.worker
+        # Executor that closes the saver; after a call hung in it, closing is impossible.
+        self._on: Worker | LoopThread = executors.worker
         self.on_loop = False
-        self.saver = self._enter(lanes.worker.call(opener, lanes.seconds))
+        self.saver = self._enter(executors.worker.call(opener, executors.seconds))
         if not hasattr(self.saver, "get_tuple"):
             kind = type(self.saver).__name__
             self.close()
-            raise NotASaverError(f"the spec's open returned {kind}, which has no get_tuple")
+            raise NotASaverError(f"open must return a saver, got {kind}, which has no get_tuple")
 
     def _enter(self, made: Any) -> Any:
-        seconds = self._lanes.seconds
+        seconds = self._executors.seconds
         if inspect.isgenerator(made):
             made = contextmanager(lambda: made)()
         elif inspect.isasyncgen(made):
             made = asynccontextmanager(lambda: made)()
         if hasattr(made, "__enter__"):
-            worker = self._lanes.worker
+            worker = self._executors.worker
             saver = worker.call(made.__enter__, seconds)
             self._leave = lambda: worker.call(lambda: made.__exit__(None, None, None), seconds)
             return saver
@@ -61,17 +61,17 @@ class OpenSaver:
             return self._hold(made)
         if inspect.isawaitable(made):
             self.on_loop = True
-            return self._enter(self._lanes.loop.run(_await(made), seconds))
+            return self._enter(self._executors.loop.run(_await(made), seconds))
         if callable(close := getattr(made, "close", None)) and not inspect.iscoroutinefunction(
             close
         ):
-            worker = self._lanes.worker
+            worker = self._executors.worker
             self._leave = lambda: worker.call(close, seconds)
         return made
 
     def _hold(self, manager: Any) -> Any:
-        self._on = loop = self._lanes.loop
-        seconds = self._lanes.seconds
+        self._on = loop = self._executors.loop
+        seconds = self._executors.seconds
         done = loop.run(_new_event(), seconds)
         entered: asyncio.Future[Any] = loop.run(_new_future(), seconds)
 
@@ -80,7 +80,7 @@ class OpenSaver:
                 async with manager as saver:
                     entered.set_result(saver)
                     await done.wait()
-            # Before it is entered the error belongs to whoever opens, afterwards to `close`.
+            # Before the context is entered, the error belongs to the opener; afterwards to `close`.
             except BaseException as error:
                 if entered.done():
                     raise
@@ -96,11 +96,11 @@ class OpenSaver:
         return loop.run(_await(entered), seconds)
 
     def close(self) -> None:
-        """Leave the saver's context, or close it; at most once.
+        """Exit the context of the saver, or close it; further calls have no effect.
 
         Raises:
-            CallTimeoutError: If closing takes longer than a call may.
-            Exception: Whatever closing raises.
+            CallTimeoutError: If closing exceeds the time limit of a call.
+            Exception: If closing raises.
         """
         leave, self._leave = self._leave, lambda: None
         if not self._on.abandoned:

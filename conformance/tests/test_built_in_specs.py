@@ -1,4 +1,4 @@
-"""The quick profile on the savers that continuous integration watches, through the pytest door."""
+"""The quick profile on the reference saver, InMemorySaver, SqliteSaver and LmdbSaver."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from saver_conformance.testing import SaverConformance
 
 
 class TestReference(SaverConformance):
-    """No false alarms: the model itself keeps every clause."""
+    """The reference saver keeps every clause: no false alarms."""
 
     spec = reference.memory
 
@@ -36,7 +36,7 @@ if importlib.util.find_spec("langgraph.checkpoint.lmdb") is not None:
 @pytest.mark.parametrize(
     "spec", [reference.memory, reference.disk, lmdb.spec], ids=lambda s: s.name
 )
-def test_no_false_alarm_in_ten_seeds(spec: object, seed: int) -> None:
+def test_ten_seeds_raise_no_false_alarm(spec: object, seed: int) -> None:
     from saver_conformance import Status, run
 
     report = run(spec, profile="default", seed=seed)

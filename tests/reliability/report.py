@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.reliability import (
-    beyond,
-    crowds,
-    faults,
-    flipping,
-    full,
-    hostile,
-    killing,
-    lying,
-    order,
-    power,
+    bit_flips,
+    contention,
+    dropped_flushes,
+    forged_records,
+    full_disk,
+    kills,
+    power_cuts,
+    syscall_faults,
+    syscall_order,
+    truncated_file,
 )
 from tests.reliability.outcome import Outcome, UnavailableError
 
@@ -52,16 +52,16 @@ class Kind(NamedTuple):
 
 
 KINDS = (
-    Kind(killing, 100, 10_000),
-    Kind(order, 60, 2000),
-    Kind(power, 2000, 50_000),
-    Kind(faults, 2000, 20_000),
-    Kind(full, 60, 3000),
-    Kind(flipping, 1000, 10_000),
-    Kind(lying, 200, 5000),
-    Kind(hostile, 300, 5000),
-    Kind(crowds, 5, 60),
-    Kind(beyond, 3, 30),
+    Kind(kills, 100, 10_000),
+    Kind(syscall_order, 60, 2000),
+    Kind(power_cuts, 2000, 50_000),
+    Kind(syscall_faults, 2000, 20_000),
+    Kind(full_disk, 60, 3000),
+    Kind(bit_flips, 1000, 10_000),
+    Kind(dropped_flushes, 200, 5000),
+    Kind(forged_records, 300, 5000),
+    Kind(contention, 5, 60),
+    Kind(truncated_file, 3, 30),
 )
 
 _HEAD = """\

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from tests.reliability import killing, order, power, shim
-from tests.reliability.disk import PAGE, SECTOR, Disk
+from tests.reliability import kills, power_cuts, shim, syscall_order
+from tests.reliability.disk_model import PAGE, SECTOR, Disk
 from tests.reliability.oracle import KINDS, Worker
 from tests.reliability.outcome import UnavailableError
 from tests.reliability.shim import Call
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(("done", "claimed"), [("off", "normal"), ("normal", "full")])
 def test_an_order_that_protects_less_is_noticed(done: str, claimed: str) -> None:
     try:
-        events = order.traced(done, 5, 1)
+        events = syscall_order.traced(done, 5, 1)
     except UnavailableError as error:
         pytest.skip(str(error))
     with pytest.raises(AssertionError, match=" did "):
-        order.check(events, claimed)
+        syscall_order.check(events, claimed)
 
 
 class ForgetfulSaver(LmdbSaver):
@@ -50,9 +50,9 @@ class LeakingSaver(LmdbSaver):
 def test_a_saver_that_loses_what_it_acknowledged_is_noticed(
     monkeypatch: pytest.MonkeyPatch, saver: type[LmdbSaver]
 ) -> None:
-    monkeypatch.setattr(killing, "LmdbSaver", saver)
+    monkeypatch.setattr(kills, "LmdbSaver", saver)
     with pytest.raises(AssertionError, match="differs"):
-        killing.run(100, 1)
+        kills.run(100, 1)
 
 
 def test_workers_make_up_the_same_calls_again_and_every_kind_of_them() -> None:
@@ -111,7 +111,7 @@ def test_power_cuts_after_a_commit_that_failed(sync: str, breaks: int) -> None:
     """A root that failed may be on the disk, and what a failed flush left is never flushed: the
     next commit must not build on either. This lost stores before it settled both roots."""
     try:
-        found = power.judge_run(sync, "1", breaks=breaks, samples=3)
+        found = power_cuts.judge_run(sync, "1", breaks=breaks, samples=3)
     except UnavailableError as error:
         pytest.skip(str(error))
-    assert set(found) <= {power.BEFORE, power.AFTER, power.EARLIER}, found
+    assert set(found) <= {power_cuts.BEFORE, power_cuts.AFTER, power_cuts.EARLIER}, found

@@ -19,7 +19,7 @@ from langgraph.checkpoint.lmdb.kv.lmdb import page_check
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from tests.engine import reachability, stores
 from tests.reliability.checking import content
-from tests.reliability.disk import PAGE, SECTOR
+from tests.reliability.disk_model import PAGE, SECTOR
 
 
 def filled(path: Path) -> Path:

@@ -19,7 +19,7 @@ from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from tests.reliability import shim
 from tests.reliability.checking import assert_whole, content, difference
-from tests.reliability.disk import Disk
+from tests.reliability.disk_model import Disk
 from tests.reliability.oracle import State, Worker
 from tests.reliability.outcome import Outcome
 from tests.reliability.processes import assert_ended_well, folder_in_memory, fork_and_run
@@ -111,7 +111,11 @@ def judge_run(
     """
     with folder_in_memory() as folder:
         shim.in_process(
-            "tests.reliability.power:record", folder=folder, sync=sync, seed=seed, breaks=breaks
+            "tests.reliability.power_cuts:record",
+            folder=folder,
+            sync=sync,
+            seed=seed,
+            breaks=breaks,
         )
         calls = shim.calls(Path(folder) / "record")
         random, seen, known = Random(seed), Counter[str](), set[bytes]()

@@ -85,7 +85,7 @@ def disks(folder: str, rounds: int, seed: int) -> int:
 def _in_process(program: str, folder: str, rounds: int, seed: int) -> int:
     return int(
         shim.in_process(
-            f"tests.reliability.full:{program}",
+            f"tests.reliability.full_disk:{program}",
             under=("env",),
             folder=folder,
             rounds=rounds,

@@ -21,7 +21,7 @@ from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from tests.engine import stores
 from tests.kv.processes import fork
 from tests.reliability.checking import content
-from tests.reliability.disk import PAGE, SECTOR
+from tests.reliability.disk_model import PAGE, SECTOR
 from tests.reliability.oracle import Key, Stored
 from tests.reliability.outcome import Outcome
 from tests.reliability.processes import folder_in_memory

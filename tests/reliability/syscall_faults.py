@@ -66,7 +66,7 @@ def run(rounds: int, seed: int) -> Outcome:
                 with folder_in_memory() as folder:
                     seen.update(
                         shim.in_process(
-                            f"tests.reliability.faults:{program}",
+                            f"tests.reliability.syscall_faults:{program}",
                             folder=folder,
                             sync=sync,
                             seed=f"{seed}/{turn}",

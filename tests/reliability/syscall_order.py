@@ -156,7 +156,7 @@ def traced(sync: str, rounds: int, seed: int) -> list[Event]:
         log = Path(folder) / "log"
         options = (strace, "-f", "-qq", "-y", "-s", "60", "-e", f"trace={_TRACED}", "-o", str(log))
         shim.in_process(
-            "tests.reliability.order:write",
+            "tests.reliability.syscall_order:write",
             under=options,
             folder=folder,
             sync=sync,

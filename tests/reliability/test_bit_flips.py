@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from langgraph.checkpoint.lmdb.format import envelope
-from tests.reliability import flipping
+from tests.reliability import bit_flips
 
 
 def test_records_without_checksums_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(envelope, "check", lambda key, record: None)
     with pytest.raises(AssertionError, match="wrong"):
-        flipping.run(300, 1)
+        bit_flips.run(300, 1)

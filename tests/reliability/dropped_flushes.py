@@ -1,13 +1,13 @@
 """Disks that say they have flushed, and have not: what no store survives, as a control.
 
-The images are those of `power.py`. Were none of them lost here, those would prove nothing.
+The images are those of `power_cuts.py`. Were none of them lost here, those would prove nothing.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 
-from tests.reliability import power
+from tests.reliability import power_cuts
 from tests.reliability.outcome import Outcome
 
 
@@ -18,7 +18,7 @@ def run(rounds: int, seed: int) -> Outcome:
     turn = 0
     while sum(seen.values()) < rounds:
         for sync in ("full", "off"):
-            found = power.judge_run(sync, f"{seed}/{turn}", drop_flushes=True, samples=1)
+            found = power_cuts.judge_run(sync, f"{seed}/{turn}", drop_flushes=True, samples=1)
             words = "flushes dropped" if sync == "full" else 'sync="off"'
             for what, count in found.items():
                 seen[f"{words}: {_briefly(what)}"] += count
@@ -40,7 +40,7 @@ may trip an assertion of LMDB's, which ends the process.""",
 
 
 def _briefly(what: str) -> str:
-    if what in (power.BEFORE, power.AFTER, power.EARLIER):
+    if what in (power_cuts.BEFORE, power_cuts.AFTER, power_cuts.EARLIER):
         return "survived by luck"
     for sort in ("refused", "the process ended", "not whole"):
         if what.startswith(sort):

@@ -1,4 +1,4 @@
-"""Many processes and threads on the same conversations, one killed every second."""
+"""Many processes and threads on the same threads, with one process killed every second."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ _FULL_SIZE = 60
 
 
 def run(rounds: int, seed: int) -> Outcome:
-    """Kill a process a second, `rounds` times, while the others go on."""
-    print(f"crowds: seed {seed}")
+    """Kill a process every second, `rounds` times, while the others run."""
+    print(f"contention: seed {seed}")
     random.seed(seed)
     size = 8 if rounds >= _FULL_SIZE else 4
     with tempfile.TemporaryDirectory() as folder:
         acknowledged, longest = hard_use(Path(folder) / "store", size, size, rounds)
     return Outcome(
-        f"{size} processes of {size} threads on the same conversations, one killed every second",
+        f"{size} processes with {size} threads on the same conversations, one killed every second",
         rounds,
         (
-            "no process that was not killed met an error",
-            "whatever was read was whole",
-            "every acknowledged checkpoint is there",
+            "no other process has an error",
+            "every checkpoint that is read is complete",
+            "every acknowledged checkpoint is stored",
         ),
         {
             "checkpoints acknowledged": acknowledged,
-            "milliseconds that the longest call took": round(longest * 1000),
+            "milliseconds of the longest call": round(longest * 1000),
         },
-        ("One of the processes begins with a map of 1 MiB that has to grow, one sweeps.",),
+        ("One process starts with a map of 1 MiB, which must grow. One process sweeps.",),
     )

@@ -1,6 +1,6 @@
-"""Disks that say they have flushed, and have not: what no store survives, as a control.
+"""A control for `power_cuts.py`: disks that acknowledge flushes without doing them.
 
-The images are those of `power_cuts.py`. Were none of them lost here, those would prove nothing.
+No store survives these disks. If no image were damaged here, `power_cuts.py` would prove nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from tests.reliability.outcome import Outcome
 
 
 def run(rounds: int, seed: int) -> Outcome:
-    """Open at least `rounds` images of disks that dropped every flush, and of sync="off"."""
-    print(f"disks that lie: seed {seed}")
+    """Open at least `rounds` images of disks that drop every flush, and of sync="off"."""
+    print(f"dropped flushes: seed {seed}")
     seen: Counter[str] = Counter()
     turn = 0
     while sum(seen.values()) < rounds:
@@ -21,28 +21,28 @@ def run(rounds: int, seed: int) -> Outcome:
             found = power_cuts.judge_run(sync, f"{seed}/{turn}", drop_flushes=True, samples=1)
             words = "flushes dropped" if sync == "full" else 'sync="off"'
             for what, count in found.items():
-                seen[f"{words}: {_briefly(what)}"] += count
+                seen[f"{words}: {_category(what)}"] += count
         turn += 1
     lost = {what: n for what, n in seen.items() if "survived" not in what}
-    assert lost, "images that lack what was flushed are as good as any: this proves nothing"
+    assert lost, "no image is damaged although flushes are dropped, so power_cuts.py proves nothing"
     return Outcome(
-        'not to be survived: a disk that only says it has flushed, or sync="off", and a power cut',
+        'not survivable: a power cut with a disk that drops flushes, or with sync="off"',
         sum(seen.values()),
-        ("images are lost, or the images of the power cuts above would prove nothing",),
+        ("some images are damaged, so the images of the power cuts above can show damage",),
         dict(sorted(seen.items())),
         (
             """\
-Without flushes nothing says in which order pages reach the disk. LMDB has no checksum of its
-pages: a tree with missing pages is refused where this package looks at it first, and otherwise
-may trip an assertion of LMDB's, which ends the process.""",
+Without flushes, pages reach the disk in any order. LMDB pages have no checksums. If this package
+finds a missing page when it opens the store, it refuses the store. Otherwise an assertion of LMDB
+may end the process.""",
         ),
     )
 
 
-def _briefly(what: str) -> str:
+def _category(what: str) -> str:
     if what in (power_cuts.BEFORE, power_cuts.AFTER, power_cuts.EARLIER):
-        return "survived by luck"
-    for sort in ("refused", "the process ended", "not whole"):
+        return "survived by chance"
+    for sort in ("refused", "the process ended", "not sound"):
         if what.startswith(sort):
             return sort
-    return "a wrong state, that only the oracle noticed"
+    return "a wrong state that only the oracle finds"

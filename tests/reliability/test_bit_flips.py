@@ -1,4 +1,4 @@
-"""The judge of flipped bits judged: what must not be read, it notices."""
+"""The test of bit flips detects wrong values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from langgraph.checkpoint.lmdb.format import envelope
 from tests.reliability import bit_flips
 
 
-def test_records_without_checksums_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_values_of_records_without_checksums_are_detected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(envelope, "check", lambda key, record: None)
     with pytest.raises(AssertionError, match="wrong"):
         bit_flips.run(300, 1)

@@ -117,7 +117,7 @@ def _about(seed: int) -> str:
 def _section(outcome: Outcome) -> str:
     title = outcome.kind[0].upper() + outcome.kind[1:]
     seen = [f"| {result} | {count} |" for result, count in outcome.seen.items()]
-    lines = [f"## {title}", "", f"**{outcome.tried} faults.** After each:", ""]
+    lines = [f"## {title}", "", f"**{outcome.tried} tried.** After each:", ""]
     lines += [f"- {statement}" for statement in outcome.asserted]
     lines += ["", "| result | times |", "|---|---:|", *seen, ""]
     for note in outcome.notes:

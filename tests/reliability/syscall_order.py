@@ -66,7 +66,7 @@ def run(rounds: int, seed: int) -> Outcome:
         sum(seen.values()),
         (
             '"full": pages are written and flushed, then the meta page is written with O_DSYNC',
-            '"normal": pages are written and flushed, then the meta page, flushed by the next commit',
+            '"normal": pages are written and flushed, then the meta page; the next commit flushes',
             "the two meta pages are written in turn, and a commit writes nothing after them",
             "both meta pages are flushed before the first commit after opening",
             "a new store: both files are flushed before they are renamed, and the folder after",

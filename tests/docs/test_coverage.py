@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
 import langgraph.checkpoint.lmdb as package
 from langgraph.checkpoint.lmdb import LmdbSaver, TTLConfig, errors
 from langgraph.checkpoint.lmdb.checking import main
-from langgraph.checkpoint.lmdb.verification import report
+from langgraph.checkpoint.lmdb.models import Outcome
+from langgraph.checkpoint.lmdb.verification import kinds
 from tests.docs.pages import PAGES, ROOT, code
 
 if TYPE_CHECKING:
@@ -101,11 +102,10 @@ def test_errors() -> None:
 
 
 def test_kinds_of_problems() -> None:
-    outcomes = {report.FOUND, report.REPAIRED, report.LOST}
-    constants = {value for name, value in vars(report).items() if name.isupper()}
-    assert report.LOST_CHECKPOINT in constants
-    assert undocumented(constants - outcomes, [REFERENCE]) == []
-    assert undocumented(outcomes, [ROOT / "docs" / "guides" / "damage.md"]) == []
+    constants = {value for name, value in vars(kinds).items() if name.isupper()}
+    assert kinds.LOST_CHECKPOINT in constants
+    assert undocumented(constants, [REFERENCE]) == []
+    assert undocumented(get_args(Outcome), [ROOT / "docs" / "guides" / "damage.md"]) == []
 
 
 def test_commands(capsys: pytest.CaptureFixture[str]) -> None:

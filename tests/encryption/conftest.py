@@ -1,4 +1,4 @@
-"""Fixtures of the tests of encryption."""
+"""Fixtures: a store to encrypt, and an encrypted store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=["lmdb", "memory"])
 def inner(request: pytest.FixtureRequest, path: Path) -> Iterator[KeyValueStore]:
-    """An empty store to encrypt, of each kind in turn."""
+    """An empty store to encrypt, on LMDB and in memory."""
     store = MemoryStore() if request.param == "memory" else LmdbStore.open(path, sync="off")
     yield store
     store.close()

@@ -1,10 +1,10 @@
-"""Encrypted stores, and a look at what is really in them."""
+"""Encrypted stores for tests, and their stored records."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.encryption.opening import HEADER, KeySource
+from langgraph.checkpoint.lmdb.encryption.key_source import HEADER, KeySource
 from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore
 
 if TYPE_CHECKING:
@@ -15,16 +15,16 @@ OTHER = b"o" * 32
 
 
 def encrypted(inner: KeyValueStore, key: Any = KEY) -> EncryptedStore:
-    """The encrypted store on another one."""
+    """Return an encrypted store on top of another store."""
     return EncryptedStore.open(inner, KeySource(key))
 
 
 def everything(kv: KeyValueStore) -> dict[bytes, bytes]:
-    """All that a store holds."""
+    """Return all records of a store."""
     with kv.read() as reader:
         return dict(reader.range(b"", b"\xff" * 512))
 
 
 def stored(kv: EncryptedStore) -> dict[bytes, bytes]:
-    """What the inner store holds, but for the header."""
+    """Return the stored records of an encrypted store, except the header."""
     return {key: value for key, value in everything(kv.inner).items() if key != HEADER}

@@ -1,4 +1,4 @@
-"""Parts of the contract on an encrypted store: their tests, on this one."""
+"""Tests of the contract, on an encrypted store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.encryption.opening import VARIABLE
+from langgraph.checkpoint.lmdb.encryption.key_source import ENV_VARIABLE
 from tests.contract.conftest import driver, saver  # noqa: F401
 from tests.contract.test_deleting import *  # noqa: F403
 from tests.contract.test_delta_history import *  # noqa: F403
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def open_saver(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., LmdbSaver]]:
-    """Open a saver on the test's encrypted store; the test's end closes what is still open."""
-    monkeypatch.setenv(VARIABLE, KEY.decode())  # for those who open it without a key
+    """Return a function that opens a saver on an encrypted store; the fixture closes them."""
+    monkeypatch.setenv(ENV_VARIABLE, KEY.decode())  # for tests that open the store without a key
     opened: list[LmdbSaver] = []
 
     def open_one(**options: Any) -> LmdbSaver:

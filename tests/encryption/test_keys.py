@@ -1,4 +1,4 @@
-"""Which keys open a store, and what errors say of the others."""
+"""Keys of encrypted stores: valid, wrong, missing and invalid ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.encryption.opening import VARIABLE, KeySource, open_encrypted
+from langgraph.checkpoint.lmdb.encryption.key_source import ENV_VARIABLE, KeySource
+from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore
 from langgraph.checkpoint.lmdb.errors import (
     InvalidPathError,
@@ -34,45 +35,46 @@ T = TypeVar("T")
 
 @pytest.fixture(autouse=True)
 def no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(ENV_VARIABLE, raising=False)
 
 
 def filled(key: Any) -> MemoryStore:
-    """A store with one value."""
+    """Return a store with one value."""
     inner = MemoryStore()
     open_encrypted(inner, key).write(lambda writer: writer.put(b"c", b"value"))
     return inner
 
 
 def opens(inner: KeyValueStore, key: Any) -> bool:
+    """Return True if the key opens the store that `filled` made."""
     return everything(open_encrypted(inner, key)) == {b"c": b"value"}
 
 
-def test_a_key_opens_what_it_made_and_nothing_else_does() -> None:
+def test_only_the_key_of_a_store_opens_it() -> None:
     inner = filled(KEY)
     assert opens(inner, KEY)
-    with pytest.raises(WrongKeyError, match="not the key"):
+    with pytest.raises(WrongKeyError, match="is not the key of the store"):
         open_encrypted(inner, OTHER)
-    with pytest.raises(MissingKeyError, match=VARIABLE):
+    with pytest.raises(MissingKeyError, match=ENV_VARIABLE):
         open_encrypted(inner, None)
 
 
-def test_without_a_key_a_store_is_not_encrypted_whatever_the_variable_says(
+def test_new_store_without_key_is_plain_even_if_the_variable_is_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv(VARIABLE, KEY.decode())
+    monkeypatch.setenv(ENV_VARIABLE, KEY.decode())
     inner = MemoryStore()
     assert open_encrypted(inner, None) is inner
 
 
-def test_a_key_for_a_store_that_is_not_encrypted_is_refused() -> None:
+def test_key_for_a_plain_store_is_refused() -> None:
     inner = filled(None)
     with pytest.raises(NotEncryptedError, match="copy_store"):
         open_encrypted(inner, KEY)
     assert opens(inner, None)
 
 
-def test_a_store_that_was_filled_at_that_moment_is_not_encrypted() -> None:
+def test_store_that_another_writer_fills_first_is_not_encrypted() -> None:
     class Overtaken(MemoryStore):
         def write(self, apply: Any) -> Any:
             super().write(lambda writer: writer.put(b"c", b"value"))
@@ -84,7 +86,7 @@ def test_a_store_that_was_filled_at_that_moment_is_not_encrypted() -> None:
     assert everything(inner) == {b"c": b"value"}
 
 
-def test_two_who_make_a_store_at_once_have_the_same_one() -> None:
+def test_two_concurrent_creators_share_one_store() -> None:
     class Overtaken(MemoryStore):
         first = True
 
@@ -98,20 +100,20 @@ def test_two_who_make_a_store_at_once_have_the_same_one() -> None:
     assert opens(inner, KEY)
 
 
-def test_the_variable_opens_and_makes_stores(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(MissingKeyError, match=VARIABLE):
+def test_key_in_the_variable_creates_and_opens_stores(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MissingKeyError, match=ENV_VARIABLE):
         open_encrypted(MemoryStore(), "env")
-    monkeypatch.setenv(VARIABLE, KEY.decode())
+    monkeypatch.setenv(ENV_VARIABLE, KEY.decode())
     inner = filled("env")
     assert isinstance(open_encrypted(inner, "env"), EncryptedStore)
     assert opens(inner, "env")
     assert opens(inner, KEY)
     assert opens(inner, None)
-    monkeypatch.setenv(VARIABLE, OTHER.decode())
-    with pytest.raises(WrongKeyError, match=VARIABLE):
+    monkeypatch.setenv(ENV_VARIABLE, OTHER.decode())
+    with pytest.raises(WrongKeyError, match=ENV_VARIABLE):
         open_encrypted(inner, None)
-    monkeypatch.setenv(VARIABLE, "k" * 16)
-    with pytest.raises(UsageError, match="LANGGRAPH_AES_KEY has 16 bytes instead of 32"):
+    monkeypatch.setenv(ENV_VARIABLE, "k" * 16)
+    with pytest.raises(UsageError, match="LANGGRAPH_AES_KEY must be 32 bytes, got 16 bytes"):
         open_encrypted(inner, None)
 
 
@@ -119,14 +121,14 @@ def test_the_variable_opens_and_makes_stores(monkeypatch: pytest.MonkeyPatch) ->
     "key", [b"", b"k" * 16, b"k" * 24, b"k" * 33, "k" * 32, 32, [], [KEY, b"short"], [None], {}]
 )
 @pytest.mark.parametrize("called", [False, True])
-def test_what_is_no_key_is_refused_and_makes_no_store(key: Any, called: bool) -> None:
+def test_invalid_key_is_refused_and_creates_nothing(key: Any, called: bool) -> None:
     inner = MemoryStore()
     with pytest.raises(UsageError, match="32"):
         open_encrypted(inner, (lambda: key) if called else key)
     assert everything(inner) == {}
 
 
-def test_any_of_several_keys_opens_and_the_first_one_makes() -> None:
+def test_any_of_several_keys_opens_and_the_first_creates() -> None:
     assert opens(filled(OTHER), [KEY, OTHER])
     inner = filled([KEY, OTHER])
     assert opens(inner, KEY)
@@ -134,11 +136,11 @@ def test_any_of_several_keys_opens_and_the_first_one_makes() -> None:
         open_encrypted(inner, OTHER)
 
 
-def test_a_function_is_asked_when_a_key_is_needed_and_never_in_a_transaction() -> None:
+def test_key_function_is_called_only_when_needed_and_outside_transactions() -> None:
     asked = []
 
     def ask() -> bytes:
-        with inner.read():  # the store's lock is free
+        with inner.read():  # raises inside a transaction
             asked.append(1)
         return KEY
 
@@ -153,14 +155,14 @@ def test_a_function_is_asked_when_a_key_is_needed_and_never_in_a_transaction() -
     assert asked == [1, 1]
 
 
-def test_a_key_that_was_preferred_is_known_whatever_the_function_says() -> None:
+def test_added_key_is_found_beside_the_key_function() -> None:
     source = KeySource(lambda: KEY)
-    source.prefer(OTHER)
+    source.add(OTHER)
     for key in (KEY, OTHER, KEY):
         assert source.find(key.__eq__) == key
 
 
-def test_what_the_function_raises_is_raised() -> None:
+def test_error_of_the_key_function_is_raised() -> None:
     def ask() -> bytes:
         raise PermissionError("the key is locked away")
 
@@ -168,13 +170,13 @@ def test_what_the_function_raises_is_raised() -> None:
         open_encrypted(filled(KEY), ask)
 
 
-def test_the_errors_have_kinds_of_their_own() -> None:
+def test_key_errors_have_distinct_kinds() -> None:
     kinds = {error.kind for error in (MissingKeyError, NotEncryptedError, WrongKeyError)}
     assert len(kinds) == 3
     assert all(issubclass(error, LmdbSaverError) for error in (MissingKeyError, WrongKeyError))
 
 
-def test_without_the_package_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_without_cryptography_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     inner = filled(KEY)
     for name in [name for name in sys.modules if name.startswith("cryptography")]:
         monkeypatch.setitem(sys.modules, name, None)
@@ -188,7 +190,7 @@ def test_without_the_package_the_error_names_the_extra(monkeypatch: pytest.Monke
     assert open_encrypted(plain, None) is plain
 
 
-def test_a_key_for_a_store_that_is_only_read_and_not_encrypted(path: Path) -> None:
+def test_key_for_a_plain_read_only_store_is_refused(path: Path) -> None:
     writing = LmdbStore.open(path, sync="off")
     writing.write(lambda writer: writer.put(b"c", b"value"))
     reading = LmdbStore.open(path, sync="off", readonly=True)
@@ -198,13 +200,13 @@ def test_a_key_for_a_store_that_is_only_read_and_not_encrypted(path: Path) -> No
     writing.close()
 
 
-def test_a_store_that_is_only_read(path: Path) -> None:
+def test_read_only_store_opens_empty_and_sees_later_writes(path: Path) -> None:
     with pytest.raises(UsageError):
         LmdbStore.open(path, readonly=True)
     LmdbStore.open(path, sync="off").close()
     reading = open_encrypted(LmdbStore.open(path, sync="off", readonly=True), KEY)
     assert reading.readonly
-    assert everything(reading) == {}, "an empty store stays as it is, and is read"
+    assert everything(reading) == {}, "opening read-only must not encrypt an empty store"
     writing = open_encrypted(LmdbStore.open(path, sync="off"), KEY)
     writing.write(lambda writer: writer.put(b"c", b"value"))
     assert everything(reading) == {b"c": b"value"}
@@ -213,8 +215,8 @@ def test_a_store_that_is_only_read(path: Path) -> None:
 
 
 @pytest.mark.parametrize("first", [KEY, None], ids=["encrypted", "plain"])
-def test_two_that_make_a_store_at_once_one_with_a_key_and_one_without(first: Any) -> None:
-    """Whoever comes second, after it has seen an empty store, is refused and spoils nothing."""
+def test_concurrent_creation_with_and_without_a_key(first: Any) -> None:
+    """The second creator, which has seen an empty store, is refused and changes nothing."""
     inner = Interrupted()
     inner.other = lambda: LmdbSaver.on(open_encrypted(inner, first))
     with pytest.raises((InvalidPathError, NotEncryptedError)):
@@ -225,7 +227,7 @@ def test_two_that_make_a_store_at_once_one_with_a_key_and_one_without(first: Any
 
 
 class Interrupted(MemoryStore):
-    """A store that another process comes to right before the first write to it."""
+    """A store that another process changes right before its first write."""
 
     other: Callable[[], object] | None = None
 

@@ -1,4 +1,4 @@
-"""An encrypted store against a plain dict, over keys with and without private parts."""
+"""An encrypted store against a plain dict, with keys that hold names and keys that do not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
-from langgraph.checkpoint.lmdb.encryption.opening import HEADER
+from langgraph.checkpoint.lmdb.encryption.key_source import HEADER
 from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore
 from langgraph.checkpoint.lmdb.format import keys as plain_keys
 from langgraph.checkpoint.lmdb.kv import LmdbStore, MemoryStore
@@ -26,10 +26,10 @@ NUMBERS = tuple(map(plain_keys.number, (0, 1, 239, 240, 1 << 40)))
 ends = plain.short | st.sampled_from([b"thread", b"\x80", b"a\x80\x00", LONG])
 
 
-# Functions, for what the sums of these strategies look like in print is too long.
+# Composite functions, because Hypothesis prints the sum of these strategies at length.
 @st.composite
 def keys(draw: st.DrawFn) -> bytes:
-    """Keys with a private part, without one, and some that look as if they had one."""
+    """Draw a key with a name, without a name, or malformed."""
     letter = draw(st.sampled_from(["T", "n", "r", "m", "odd", "plain"]))
     if letter == "T":
         return b"T" + draw(ends)
@@ -41,38 +41,38 @@ def keys(draw: st.DrawFn) -> bytes:
 
 
 @st.composite
-def heads(draw: st.DrawFn) -> bytes:
-    """What keys begin with."""
+def prefixes(draw: st.DrawFn) -> bytes:
+    """Draw a prefix of a key."""
     key = draw(keys())
     return key[: draw(st.integers(1, len(key)))]
 
 
 @st.composite
 def bounds(draw: st.DrawFn) -> bytes:
-    """Keys, and what is near them."""
-    how = draw(st.sampled_from(["key", "head", "after", "behind", "plain", "header"]))
-    if how == "plain":
+    """Draw a key, or bytes close to a key."""
+    kind = draw(st.sampled_from(["key", "prefix", "after", "next", "plain", "header"]))
+    if kind == "plain":
         return draw(plain.bounds)
-    if how == "header":
+    if kind == "header":
         return draw(st.sampled_from([HEADER, HEADER + b"\x00"]))
-    key = draw(keys() if how in ("key", "behind") else heads())
-    if how == "behind":
+    key = draw(keys() if kind in ("key", "next") else prefixes())
+    if kind == "next":
         return key + b"\x00"
-    return plain_keys.prefix_end(key) if how == "after" and key.strip(b"\xff") else key
+    return plain_keys.prefix_end(key) if kind == "after" and key.strip(b"\xff") else key
 
 
 @st.composite
 def ranges(draw: st.DrawFn) -> tuple[bytes, bytes]:
-    """Any two bounds, or those of all that begins with the same bytes."""
-    head = draw(heads())
-    if head.strip(b"\xff") and draw(st.booleans()):
-        return head, plain_keys.prefix_end(head)
+    """Draw two bounds, or the range of a prefix."""
+    prefix = draw(prefixes())
+    if prefix.strip(b"\xff") and draw(st.booleans()):
+        return prefix, plain_keys.prefix_end(prefix)
     return draw(bounds()), draw(bounds())
 
 
 @st.composite
 def changes(draw: st.DrawFn) -> list[tuple[Any, ...]]:
-    """What a transaction does."""
+    """Draw the changes of a transaction."""
     found: list[tuple[Any, ...]] = []
     for _ in range(draw(st.integers(0, 8))):
         what = draw(
@@ -99,19 +99,19 @@ class Encrypted(plain.Stores):
         return encrypted(MemoryStore())
 
     @rule(changes=changes(), undo=st.booleans())
-    def write_private(self, changes: list[Any], undo: bool) -> None:
+    def write_names(self, changes: list[Any], undo: bool) -> None:
         self.write(changes=changes, undo=undo)
 
     @rule(bounds=ranges(), reverse=st.booleans(), key=keys())
-    def read_private(self, bounds: tuple[bytes, bytes], reverse: bool, key: bytes) -> None:
-        """A snapshot equals the model."""
+    def read_names(self, bounds: tuple[bytes, bytes], reverse: bool, key: bytes) -> None:
+        """Assert that a snapshot equals the model."""
         with self.store.read() as reader:
             assert reader.get(key) == self.model.get(key)
             self.apply_check(reader, self.model, *bounds, reverse)
 
     @rule()
-    def hide(self) -> None:
-        """What is stored holds no more than the empty ones of the values."""
+    def check_values_are_encrypted(self) -> None:
+        """Assert that only empty values are stored as they are."""
         assert isinstance(self.store, EncryptedStore)
         found = stored(self.store)
         assert len(found) == len(self.model)
@@ -121,7 +121,7 @@ class Encrypted(plain.Stores):
 
 
 class EncryptedOnLmdb(Encrypted):
-    """The same on LMDB, where a store can also be opened again."""
+    """An encrypted store on LMDB, which is also closed and opened again."""
 
     def open(self) -> KeyValueStore:
         return encrypted(LmdbStore.open(self.folder, sync="normal", map_size=1 << 20))
@@ -133,7 +133,7 @@ class EncryptedOnLmdb(Encrypted):
 
 
 @pytest.mark.parametrize("machine", [Encrypted, EncryptedOnLmdb])
-def test_an_encrypted_store_equals_its_model(machine: type[Encrypted]) -> None:
+def test_encrypted_store_equals_its_model(machine: type[Encrypted]) -> None:
     run_state_machine_as_test(
         machine, settings=settings(max_examples=settings().max_examples, stateful_step_count=20)
     )

@@ -1,4 +1,4 @@
-"""What an encrypted store shows to whoever has its files, and what becomes of changes to them."""
+"""Stored records of an encrypted store: what they reveal, and how changed ones are detected."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb.encryption.opening import HEADER
+from langgraph.checkpoint.lmdb.encryption.key_source import HEADER
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, PlaintextRecordError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv import MAX_KEY_SIZE, MemoryStore
@@ -41,7 +41,7 @@ def fill(store: KeyValueStore) -> None:
 
 
 def put_raw(store: EncryptedStore, key: bytes, value: bytes | None) -> None:
-    """Change what the inner store has."""
+    """Put or delete a stored record, below the encryption."""
     if value is None:
         store.inner.write(lambda writer: writer.delete(key))
     else:
@@ -57,7 +57,7 @@ def name_of(store: EncryptedStore, key: bytes) -> bytes:
     return store.keyring.names.stored(key)
 
 
-def test_nothing_that_is_stored_has_a_name_in_it_or_a_hash_of_one(store: EncryptedStore) -> None:
+def test_stored_records_reveal_no_name_and_no_hash(store: EncryptedStore) -> None:
     fill(store)
     found = stored(store)
     assert len(found) == len(RECORDS)
@@ -65,10 +65,12 @@ def test_nothing_that_is_stored_has_a_name_in_it_or_a_hash_of_one(store: Encrypt
         for secret in (b"ada", b"of", keys.hash64("run of ada")):
             assert secret not in key
             assert secret not in value
-    assert CHECKPOINT in found, "the keys of checkpoints show their ids: the order is by them"
+    assert CHECKPOINT in found, (
+        "checkpoint ids are stored as they are, because they define the order"
+    )
 
 
-def test_the_same_value_never_looks_the_same(store: EncryptedStore) -> None:
+def test_equal_values_have_different_ciphertexts(store: EncryptedStore) -> None:
     seen = set()
     for _ in range(20):
         store.write(lambda writer: writer.put(b"c", b"the same"))
@@ -76,7 +78,7 @@ def test_the_same_value_never_looks_the_same(store: EncryptedStore) -> None:
     assert len(seen) == 20
 
 
-def test_the_same_name_looks_different_in_another_place_and_in_another_store() -> None:
+def test_equal_names_differ_between_kinds_and_stores() -> None:
     store, other = encrypted(MemoryStore()), encrypted(MemoryStore())
     names = {
         name_of(each, key)[-32:]
@@ -86,13 +88,13 @@ def test_the_same_name_looks_different_in_another_place_and_in_another_store() -
     assert len(names) == 6
 
 
-def test_lengths_of_names_that_are_near_look_the_same() -> None:
+def test_names_of_similar_lengths_have_equal_stored_lengths() -> None:
     names = encrypted(MemoryStore()).keyring.names
     assert len({len(names.stored(b"T" + b"x" * size)) for size in range(16)}) == 1
 
 
 @pytest.mark.parametrize("key", [THREAD, SPACE, CHECKPOINT])
-def test_any_changed_byte_is_noticed(key: bytes) -> None:
+def test_any_changed_byte_of_a_value_is_detected(key: bytes) -> None:
     store = encrypted(MemoryStore())
     fill(store)
     name = name_of(store, key)
@@ -107,7 +109,7 @@ def test_any_changed_byte_is_noticed(key: bytes) -> None:
             list(reader.range(key, key + b"\x00"))
 
 
-def test_a_record_in_the_place_of_another_is_refused(store: EncryptedStore) -> None:
+def test_record_moved_to_another_key_is_refused(store: EncryptedStore) -> None:
     fill(store)
     for key in (THREAD, SPACE, CHECKPOINT):
         for other in (THREAD, SPACE, CHECKPOINT, keys.checkpoint(7, 0, "2")):
@@ -120,7 +122,7 @@ def test_a_record_in_the_place_of_another_is_refused(store: EncryptedStore) -> N
             put_raw(store, name_of(store, other), found.get(name_of(store, other)))
 
 
-def test_a_record_of_another_store_with_the_same_key_is_refused(store: EncryptedStore) -> None:
+def test_record_of_another_store_with_the_same_key_is_refused(store: EncryptedStore) -> None:
     fill(store)
     other = encrypted(MemoryStore())
     fill(other)
@@ -129,8 +131,8 @@ def test_a_record_of_another_store_with_the_same_key_is_refused(store: Encrypted
         get(store, CHECKPOINT)
 
 
-def test_an_older_record_in_its_own_place_is_not_told_from_a_new_one(store: EncryptedStore) -> None:
-    """Encryption alone cannot: the documentation says so."""
+def test_older_record_under_its_own_key_is_not_detected(store: EncryptedStore) -> None:
+    """Encryption cannot detect a replay; the documentation says so."""
     fill(store)
     old = stored(store)[CHECKPOINT]
     store.write(lambda writer: writer.put(CHECKPOINT, b"new"))
@@ -139,7 +141,7 @@ def test_an_older_record_in_its_own_place_is_not_told_from_a_new_one(store: Encr
 
 
 @pytest.mark.parametrize("key", [THREAD, SPACE, CHECKPOINT])
-def test_a_record_that_is_not_encrypted_is_refused(store: EncryptedStore, key: bytes) -> None:
+def test_plaintext_record_is_refused(store: EncryptedStore, key: bytes) -> None:
     for name in {key, name_of(store, key)}:
         put_raw(store, name, record(key))
         with pytest.raises(PlaintextRecordError) as caught:
@@ -152,7 +154,7 @@ def test_a_record_that_is_not_encrypted_is_refused(store: EncryptedStore, key: b
 
 
 @pytest.mark.parametrize("key", [THREAD, SPACE, MEMBER])
-def test_a_changed_key_is_no_key_any_more_but_can_be_seen_and_deleted(
+def test_changed_key_does_not_decrypt_but_is_listed_and_deletable(
     store: EncryptedStore, key: bytes
 ) -> None:
     fill(store)
@@ -169,23 +171,23 @@ def test_a_changed_key_is_no_key_any_more_but_can_be_seen_and_deleted(
     assert wrong not in stored(store)
 
 
-@pytest.mark.parametrize("head", [b"T", b"n\x07", b"r", b"m"])
+@pytest.mark.parametrize("prefix", [b"T", b"n\x07", b"r", b"m"])
 @pytest.mark.parametrize("reverse", [False, True])
-def test_iteration_over_private_keys_follows_changes(
-    store: EncryptedStore, head: bytes, reverse: bool
+def test_iteration_over_encrypted_names_follows_changes(
+    store: EncryptedStore, prefix: bytes, reverse: bool
 ) -> None:
-    names = [head + bytes((letter,)) * 8 for letter in b"bdfhj"]
+    names = [prefix + bytes((letter,)) * 8 for letter in b"bdfhj"]
 
     def apply(writer: Writer) -> list[bytes]:
         for name in names:
             writer.put(name, name)
         seen = []
-        for key, value in writer.range(head, keys.prefix_end(head), reverse=reverse):
+        for key, value in writer.range(prefix, keys.prefix_end(prefix), reverse=reverse):
             assert key == value
             seen.append(key[-1:])
             if key == names[2]:
                 for letter in (b"a", b"e", b"g", b"k"):
-                    writer.put(head + letter * 8, head + letter * 8)
+                    writer.put(prefix + letter * 8, prefix + letter * 8)
                 writer.delete(names[1])
                 writer.delete(names[3])
         return seen
@@ -195,10 +197,8 @@ def test_iteration_over_private_keys_follows_changes(
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_a_range_begins_and_ends_anywhere_among_those_of_a_label(
-    store: EncryptedStore, reverse: bool
-) -> None:
-    names = [b"r" + label * 8 + end for label in (b"a", b"b") for end in (b"1", b"3", b"5")]
+def test_range_with_any_bounds_within_an_index_term(store: EncryptedStore, reverse: bool) -> None:
+    names = [b"r" + term * 8 + end for term in (b"a", b"b") for end in (b"1", b"3", b"5")]
     store.write(lambda writer: [writer.put(name, b"") for name in names])
     bounds = [*names, b"r" + b"a" * 8, b"r" + b"a" * 8 + b"2", b"r" + b"b" * 7 + b"c", b"s", b"r"]
     with store.read() as reader:
@@ -208,7 +208,7 @@ def test_a_range_begins_and_ends_anywhere_among_those_of_a_label(
                 assert list(reader.keys(start, stop, reverse=reverse)) == expected
 
 
-def test_the_first_key_of_a_number_is_found_without_those_of_others(
+def test_first_key_of_a_thread_is_found_without_reading_other_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     store = encrypted(MemoryStore())
@@ -232,21 +232,21 @@ def test_the_first_key_of_a_number_is_found_without_those_of_others(
     monkeypatch.undo()
 
 
-def test_the_longest_keys_stay_below_the_limit() -> None:
+def test_longest_stored_keys_are_within_the_limit() -> None:
     names = encrypted(MemoryStore()).keyring.names
     last = (1 << 64) - 1
     for text in ("\x00" * 180, "\x00" * 500, "x" * 180, "x" * 500):
         for key in (
             keys.thread(text),
             keys.namespace(last, text),
-            keys.with_term(b"labelled", text, last, last),
-            keys.thread_with_term(b"labelled", last),
+            keys.with_term(b"a label", text, last, last),
+            keys.thread_with_term(b"a label", last),
         ):
             assert names.plain(names.stored(key)) == key
             assert len(names.stored(key)) <= MAX_KEY_SIZE
 
 
-def test_any_changed_byte_of_the_header_is_noticed(store: EncryptedStore) -> None:
+def test_any_changed_byte_of_the_header_is_detected(store: EncryptedStore) -> None:
     fill(store)
     whole = everything(store.inner)[HEADER]
     for at in range(len(whole)):
@@ -256,7 +256,7 @@ def test_any_changed_byte_of_the_header_is_noticed(store: EncryptedStore) -> Non
         with pytest.raises(DamagedError):
             encrypted(store.inner)
     put_raw(store, HEADER, None)
-    with pytest.raises(DamagedError, match="gone"):
+    with pytest.raises(DamagedError, match="missing"):
         get(store, CHECKPOINT)
 
 
@@ -276,7 +276,7 @@ def test_any_changed_byte_of_the_header_is_noticed(store: EncryptedStore) -> Non
         ["1", []],
     ],
 )
-def test_a_header_of_someone_else_is_refused(fields: object) -> None:
+def test_header_with_unexpected_fields_is_refused(fields: object) -> None:
     inner = MemoryStore()
     payload = envelope.pack(envelope.encode(fields), None)
     inner.write(lambda writer: writer.put(HEADER, envelope.seal(HEADER, payload)))
@@ -284,16 +284,16 @@ def test_a_header_of_someone_else_is_refused(fields: object) -> None:
         encrypted(inner)
 
 
-def test_a_header_that_only_seems_to_be_for_the_key_is_refused(store: EncryptedStore) -> None:
+def test_header_slot_that_fits_but_does_not_decrypt_is_refused(store: EncryptedStore) -> None:
     slot = store.keyring.slots[0]
-    row = (slot.salt, slot.check, slot.nonce, slot.sealed[:-1] + bytes([slot.sealed[-1] ^ 1]))
+    row = (slot.salt, slot.check, slot.nonce, slot.wrapped[:-1] + bytes([slot.wrapped[-1] ^ 1]))
     payload = envelope.pack(envelope.encode((1, [row])), None)
     put_raw(store, HEADER, envelope.seal(HEADER, payload))
     with pytest.raises(DamagedError, match="do not decrypt"):
         encrypted(store.inner, KEY)
 
 
-def test_a_newer_format_of_encryption_is_named() -> None:
+def test_newer_encryption_format_is_refused_with_its_number() -> None:
     inner = MemoryStore()
     payload = envelope.pack(envelope.encode((2, "something else")), None)
     inner.write(lambda writer: writer.put(HEADER, envelope.seal(HEADER, payload)))
@@ -302,20 +302,20 @@ def test_a_newer_format_of_encryption_is_named() -> None:
     assert (caught.value.found, caught.value.supported) == (2, (1,))
 
 
-def test_what_is_printed_of_a_store_has_no_key_in_it(store: EncryptedStore) -> None:
+def test_repr_shows_no_key(store: EncryptedStore) -> None:
     keyring = store.keyring
-    for secret in (KEY, keyring.secret, *keyring.data.values()):
+    for secret in (KEY, keyring.name_secret, *keyring.data_keys.values()):
         assert repr(secret)[2:-1] not in repr([keyring, store, store._source])
 
 
-def test_the_header_is_no_key_of_the_store(store: EncryptedStore) -> None:
+def test_header_key_is_not_accessible(store: EncryptedStore) -> None:
     assert everything(store) == {}
     for use in (
         lambda writer: writer.put(HEADER, b"x"),
         lambda writer: writer.get(HEADER),
         lambda writer: writer.delete(HEADER),
     ):
-        with pytest.raises(ValueError, match="own"):
+        with pytest.raises(ValueError, match="own keys"):
             store.write(use)
     assert store.write(lambda writer: writer.delete_range(b"", b"\xff")) == 0
     assert list(everything(store.inner)) == [HEADER]

@@ -1,14 +1,16 @@
-"""Another key while the store is in use: nothing is lost, whoever is in the middle of what."""
+"""Rotations of the key, with concurrent readers, writers and rotations, and interrupted ones."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from langgraph.checkpoint.lmdb.encryption import rotation
-from langgraph.checkpoint.lmdb.encryption.opening import KeySource
+from langgraph.checkpoint.lmdb.encryption.key_source import KeySource
+from langgraph.checkpoint.lmdb.encryption.rotation import KeyRotation
 from langgraph.checkpoint.lmdb.errors import (
     DamagedError,
     PlaintextRecordError,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from langgraph.checkpoint.lmdb.encryption.rotation import RotationProgress
     from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore
     from langgraph.checkpoint.lmdb.kv import KeyValueStore, Writer
 
@@ -37,7 +40,7 @@ VALUES = {
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rotation, "_LOOKED_AT", 3)
+    monkeypatch.setattr(rotation, "_BATCH_VALUES", 3)
 
 
 def fill(inner: KeyValueStore) -> EncryptedStore:
@@ -51,28 +54,26 @@ def fill(inner: KeyValueStore) -> EncryptedStore:
 
 
 def steps(store: EncryptedStore, key: Any) -> Iterator[None]:
-    """Change the key, step by step."""
-    pending = rotation.rotate(store, KeySource(key))
-    result = None
-    while True:
-        try:
-            apply = pending.send(result)
-        except StopIteration:
-            return
-        result = store.write(apply)
+    """Rotate to the key, one step per iteration."""
+    rotation = KeyRotation(store, KeySource(key).first())
+    progress: RotationProgress | None = store.write(rotation.begin)
+    yield
+    while progress is not None:
+        progress = store.write(partial(rotation.proceed, progress=progress))
         yield
 
 
 def rotate(store: EncryptedStore, key: Any) -> int:
+    """Rotate to the key; return the number of steps."""
     return sum(1 for _ in steps(store, key))
 
 
 def data_keys(store: EncryptedStore) -> set[bytes]:
-    """What the values that are stored say of the key that each was encrypted with."""
+    """Return the prefixes of the stored values, which name the data keys."""
     return {value[:2] for value in stored(store).values() if value}
 
 
-def test_the_new_key_opens_what_the_old_one_did(inner: KeyValueStore) -> None:
+def test_only_the_new_key_opens_a_rotated_store(inner: KeyValueStore) -> None:
     store = fill(inner)
     before = stored(store)
     assert rotate(store, OTHER) > 9
@@ -88,23 +89,23 @@ def test_the_new_key_opens_what_the_old_one_did(inner: KeyValueStore) -> None:
         encrypted(inner, OTHER)
 
 
-def test_until_the_end_both_keys_open_and_whoever_writes_is_heard(inner: KeyValueStore) -> None:
+def test_both_keys_read_and_write_until_the_last_step(inner: KeyValueStore) -> None:
     rotating, old = fill(inner), encrypted(inner, KEY)
     model = dict(VALUES)
     both = 0
     for count, _ in enumerate(steps(rotating, OTHER)):
         try:
-            fresh = encrypted(inner, KEY)
+            opened = encrypted(inner, KEY)
         except WrongKeyError:
             break
         both += 1
-        for n, store in enumerate((old, fresh, encrypted(inner, OTHER), rotating)):
+        for n, store in enumerate((old, opened, encrypted(inner, OTHER), rotating)):
             for key in (keys.thread(f"thread {count + n}"), b"c%03d" % (count * 7 % 20)):
                 model[key] = b"put by %d in %d" % (n, count)
                 store.write(lambda writer, key=key: writer.put(key, model[key]))
-            gone = next(iter(model))
-            del model[gone]
-            assert store.write(lambda writer, gone=gone: writer.delete(gone))
+            deleted = next(iter(model))
+            del model[deleted]
+            assert store.write(lambda writer, deleted=deleted: writer.delete(deleted))
             assert everything(store) == model
     assert both > 5
     assert everything(rotating) == everything(encrypted(inner, OTHER)) == model
@@ -112,35 +113,37 @@ def test_until_the_end_both_keys_open_and_whoever_writes_is_heard(inner: KeyValu
         everything(old)
 
 
-def test_after_the_end_nothing_is_left_of_the_old_key(inner: KeyValueStore) -> None:
+def test_rotation_leaves_no_value_of_the_old_data_key(inner: KeyValueStore) -> None:
     store, old = fill(inner), encrypted(inner, KEY)
     (before,) = data_keys(store)
     for _ in steps(store, OTHER):
         if len(data_keys(store)) > 1:
-            old.write(lambda writer: writer.put(b"a", b"put behind the steps"))
-            assert before != stored(store)[b"a"][:2], "who has the old key writes for the new one"
+            old.write(lambda writer: writer.put(b"a", b"put during the rotation"))
+            assert before != stored(store)[b"a"][:2], (
+                "a writer with the old user key must use the new data key"
+            )
     (after,) = data_keys(store)
     assert before != after
-    assert list(encrypted(inner, OTHER).keyring.data) == [1]
+    assert list(encrypted(inner, OTHER).keyring.data_keys) == [1]
     for use in (
         lambda: everything(old),
         lambda: old.write(lambda writer: None),
     ):
         with pytest.raises(WrongKeyError):
             use()
-    assert everything(store) == {**VALUES, b"a": b"put behind the steps"}
+    assert everything(store) == {**VALUES, b"a": b"put during the rotation"}
 
 
-def test_a_snapshot_from_before_is_read_to_its_end(path: Path) -> None:
+def test_snapshot_opened_before_a_rotation_remains_readable(path: Path) -> None:
     inner = LmdbStore.open(path, sync="off")
     store = fill(inner)
     from tests.kv.processes import in_thread
 
     with store.read() as reader:
-        under_way = reader.range(b"", b"\xff")
-        first = next(under_way)
+        rows = reader.range(b"", b"\xff")
+        first = next(rows)
         in_thread(lambda: rotate(store, OTHER) and None)
-        assert dict([first, *under_way]) == VALUES
+        assert dict([first, *rows]) == VALUES
         assert reader.get(b"k001") == b""
         assert reader.get(keys.thread("thread 1")) == b"a thread"
     assert everything(store) == VALUES
@@ -148,7 +151,7 @@ def test_a_snapshot_from_before_is_read_to_its_end(path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", [KEY, OTHER])
-def test_a_rotation_that_was_cut_short_goes_on(key: bytes) -> None:
+def test_interrupted_rotation_is_finished_by_the_next_call(key: bytes) -> None:
     for count in range(1, 40):
         inner = MemoryStore()
         with ExitStack() as stack:
@@ -171,7 +174,7 @@ def test_a_rotation_that_was_cut_short_goes_on(key: bytes) -> None:
             encrypted(inner, KEY)
 
 
-def test_a_step_runs_again_as_if_it_had_not_run() -> None:
+def test_step_may_run_again_after_an_aborted_transaction() -> None:
     class Twice(MemoryStore):
         def write(self, apply: Any) -> Any:
             def undone(writer: Writer) -> None:
@@ -189,20 +192,20 @@ def test_a_step_runs_again_as_if_it_had_not_run() -> None:
     assert len(data_keys(store)) == 1
 
 
-def test_on_the_way_to_one_key_there_is_no_way_to_another() -> None:
+def test_rotation_to_a_third_key_is_refused_until_the_first_is_finished() -> None:
     inner = MemoryStore()
     pending = steps(fill(inner), OTHER)
     next(pending)
     store = encrypted(inner, OTHER)
     for key in (THIRD, KEY):
-        with pytest.raises(UsageError, match="on its way"):
+        with pytest.raises(UsageError, match="being rotated"):
             rotate(store, key)
     rotate(store, OTHER)
     rotate(store, THIRD)
     assert everything(encrypted(inner, THIRD)) == VALUES
 
 
-def test_two_who_rotate_to_the_same_key_help_each_other() -> None:
+def test_two_rotations_to_the_same_key_work_together() -> None:
     inner = MemoryStore()
     one, two = steps(fill(inner), OTHER), steps(encrypted(inner, KEY), OTHER)
     ended = set()
@@ -211,12 +214,12 @@ def test_two_who_rotate_to_the_same_key_help_each_other() -> None:
     store = encrypted(inner, OTHER)
     assert everything(store) == VALUES
     assert len(data_keys(store)) == 1
-    assert list(store.keyring.data) == [1]
+    assert list(store.keyring.data_keys) == [1]
 
 
 @pytest.mark.parametrize("again", [OTHER, THIRD])
 @pytest.mark.parametrize("left", [2, 5, 8])
-def test_who_is_late_ends_no_rotation_but_its_own(again: bytes, left: int) -> None:
+def test_late_rotation_does_not_finish_a_newer_one(again: bytes, left: int) -> None:
     inner = MemoryStore()
     late, store = steps(fill(inner), OTHER), encrypted(inner, KEY)
     for _ in range(left):
@@ -231,38 +234,38 @@ def test_who_is_late_ends_no_rotation_but_its_own(again: bytes, left: int) -> No
         assert everything(store) == VALUES
     store = encrypted(inner, again)
     assert everything(store) == VALUES
-    assert list(store.keyring.data) == [2]
+    assert list(store.keyring.data_keys) == [2]
 
 
-def test_the_same_key_again_renews_the_keys_of_the_store() -> None:
+def test_rotation_to_the_same_key_renews_the_data_key() -> None:
     inner = MemoryStore()
     store = fill(inner)
-    before = store.keyring.data[0]
+    before = store.keyring.data_keys[0]
     rotate(store, KEY)
     store = encrypted(inner, KEY)
     assert everything(store) == VALUES
-    assert [before] != list(store.keyring.data.values())
+    assert [before] != list(store.keyring.data_keys.values())
     assert len(store.keyring.slots) == 1
 
 
-def test_numbers_of_keys_begin_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rotation, "_LOOKED_AT", 1000)
+def test_data_key_ids_wrap_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotation, "_BATCH_VALUES", 1000)
     inner = MemoryStore()
     store = fill(inner)
     for count in range(260):
         rotate(store, (KEY, OTHER)[count % 2])
     store = encrypted(inner, OTHER)
     assert everything(store) == VALUES
-    assert list(store.keyring.data) == [260 - 256]
+    assert list(store.keyring.data_keys) == [260 - 256]
 
 
-def test_a_function_is_asked_again_once_its_key_is_not_the_one() -> None:
+def test_key_function_is_called_again_after_a_rotation() -> None:
     inner = MemoryStore()
     store = fill(inner)
     kept, asked = [KEY], []
 
     def ask() -> bytes:
-        with inner.read():  # asked outside of all transactions
+        with inner.read():  # raises inside a transaction
             asked.append(1)
         return kept[0]
 
@@ -281,7 +284,7 @@ def test_a_function_is_asked_again_once_its_key_is_not_the_one() -> None:
     assert asked == [1, 1, 1]
 
 
-def test_who_has_both_keys_notices_nothing() -> None:
+def test_saver_with_both_keys_reads_throughout_a_rotation() -> None:
     inner = MemoryStore()
     store, other = fill(inner), encrypted(inner, [OTHER, KEY])
     for _ in steps(store, OTHER):
@@ -290,7 +293,7 @@ def test_who_has_both_keys_notices_nothing() -> None:
     assert everything(store)[b"a"] == b"b"
 
 
-def test_what_is_damaged_stays_so_and_is_in_nobodys_way() -> None:
+def test_damaged_records_do_not_stop_a_rotation() -> None:
     inner = MemoryStore()
     store = fill(inner)
     damaged, planted = keys.checkpoint(1, 0, "003"), keys.checkpoint(1, 0, "004")
@@ -306,7 +309,7 @@ def test_what_is_damaged_stays_so_and_is_in_nobodys_way() -> None:
     assert everything(store) == {k: v for k, v in VALUES.items() if k not in (damaged, planted)}
 
 
-def test_a_store_that_is_only_read_is_not_rotated(path: Path) -> None:
+def test_read_only_store_is_not_rotated(path: Path) -> None:
     inner = LmdbStore.open(path, sync="off")
     fill(inner)
     store = encrypted(LmdbStore.open(path, sync="off", readonly=True))
@@ -317,9 +320,9 @@ def test_a_store_that_is_only_read_is_not_rotated(path: Path) -> None:
     inner.close()
 
 
-def test_a_step_is_bounded_by_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rotation, "_LOOKED_AT", 1000)
-    monkeypatch.setattr(rotation, "_CHANGED", 1000)
+def test_step_is_limited_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotation, "_BATCH_VALUES", 1000)
+    monkeypatch.setattr(rotation, "_BATCH_BYTES", 1000)
     inner = MemoryStore()
     store = encrypted(inner)
     for n in range(10):

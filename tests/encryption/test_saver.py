@@ -1,4 +1,4 @@
-"""Savers with a key: what their files show, who may open them, and another key meanwhile."""
+"""Savers with an encryption key: files, keys, copies, and rotation in use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.encryption import rotation
-from langgraph.checkpoint.lmdb.encryption.opening import VARIABLE
+from langgraph.checkpoint.lmdb.encryption.key_source import ENV_VARIABLE
 from langgraph.checkpoint.lmdb.errors import (
     InvalidPathError,
     MissingKeyError,
@@ -38,12 +38,12 @@ from tests.stored import thread_ids
 if TYPE_CHECKING:
     from pathlib import Path
 
-SECRET = "what-nobody-may-see"
+SECRET = "top-secret-text"
 
 
 @pytest.fixture(autouse=True)
 def no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(ENV_VARIABLE, raising=False)
 
 
 def open_store(path: Path, key: Any = KEY, **options: Any) -> LmdbSaver:
@@ -51,7 +51,7 @@ def open_store(path: Path, key: Any = KEY, **options: Any) -> LmdbSaver:
 
 
 def fill(saver: LmdbSaver, count: int = 5, value: str = "value") -> None:
-    """Threads with one checkpoint each."""
+    """Store threads with one checkpoint each."""
     for number in range(count):
         put(SaverDriver(saver), "c1", {"text": f"{value} {number}"}, thread=f"t{number}")
 
@@ -68,7 +68,7 @@ def filled(count: int = 5, value: str = "value") -> dict[str, Any]:
 
 
 class Cipher(CipherProtocol):
-    """What a user's own cipher may look like."""
+    """A cipher of the user's own."""
 
     def encrypt(self, plaintext: bytes) -> tuple[str, bytes]:
         nonce = os.urandom(12)
@@ -80,7 +80,7 @@ class Cipher(CipherProtocol):
 
 
 def store_secrets(saver: LmdbSaver) -> None:
-    """Something secret in every place that takes a text."""
+    """Store a secret in every argument that takes a text."""
     driver = SaverDriver(saver)
     for ns in ("", f"sub-{SECRET}"):
         long = [HumanMessage(f"{SECRET} {number} " * 40, id=str(number)) for number in range(50)]
@@ -97,7 +97,7 @@ def store_secrets(saver: LmdbSaver) -> None:
 
 
 @pytest.mark.parametrize("compression", [3, None])
-def test_no_secret_is_in_the_files(path: Path, compression: int | None) -> None:
+def test_files_contain_no_secret(path: Path, compression: int | None) -> None:
     for key in (None, KEY):
         where = path / str(key is None)
         with open_store(where, key, compression=compression) as saver:
@@ -114,7 +114,7 @@ def test_no_secret_is_in_the_files(path: Path, compression: int | None) -> None:
         assert (SECRET.encode() in data) == (key is None)
 
 
-def test_the_same_methods_of_both_faces(path: Path) -> None:
+def test_sync_and_async_methods(path: Path) -> None:
     with open_store(path) as saver:
         loop = asyncio.new_event_loop()
         for driver in (SaverDriver(saver), SaverDriver(saver, loop)):
@@ -134,7 +134,7 @@ def test_the_same_methods_of_both_faces(path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", [None, KEY])
-def test_an_encrypting_serialiser_works_with_and_without_a_key(path: Path, key: Any) -> None:
+def test_encrypting_serializer_works_with_and_without_a_key(path: Path, key: Any) -> None:
     serde = EncryptedSerializer(Cipher())
     with open_store(path, key, serde=serde) as saver:
         fill(saver)
@@ -144,7 +144,7 @@ def test_an_encrypting_serialiser_works_with_and_without_a_key(path: Path, key: 
         read(saver)
 
 
-def test_a_copy_with_another_allow_list_shares_the_store(path: Path) -> None:
+def test_saver_with_another_allowlist_shares_the_store(path: Path) -> None:
     saver = open_store(path)
     copy = saver.with_allowlist([("tests.encryption.test_saver", "Cipher")])
     fill(copy)
@@ -155,7 +155,7 @@ def test_a_copy_with_another_allow_list_shares_the_store(path: Path) -> None:
         read(saver)
 
 
-def test_who_has_no_key_or_another_one_is_told_which_store_it_is(path: Path) -> None:
+def test_key_errors_name_the_path(path: Path) -> None:
     with open_store(path) as saver:
         fill(saver)
     for key, error in ((None, MissingKeyError), (OTHER, WrongKeyError)):
@@ -170,10 +170,10 @@ def test_who_has_no_key_or_another_one_is_told_which_store_it_is(path: Path) -> 
         saver.rotate_key(KEY)
 
 
-def test_the_variable_opens_a_store_and_makes_none(
+def test_variable_opens_an_encrypted_store_but_encrypts_no_new_one(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(VARIABLE, KEY.decode())
+    monkeypatch.setenv(ENV_VARIABLE, KEY.decode())
     plain = path.with_name("plain")
     with open_store(plain, None) as saver:
         fill(saver)
@@ -181,14 +181,14 @@ def test_the_variable_opens_a_store_and_makes_none(
         fill(saver)
     with open_store(path, None) as saver:
         assert read(saver) == filled()
-    monkeypatch.delenv(VARIABLE)
+    monkeypatch.delenv(ENV_VARIABLE)
     with open_store(plain, None) as saver:
         assert read(saver) == filled()
     with pytest.raises(MissingKeyError):
         open_store(path, None)
 
 
-def test_an_encrypted_store_is_read_without_being_written_to(path: Path) -> None:
+def test_read_only_encrypted_store(path: Path) -> None:
     with open_store(path) as saver:
         fill(saver)
     with open_store(path, readonly=True) as saver:
@@ -201,7 +201,7 @@ def test_an_encrypted_store_is_read_without_being_written_to(path: Path) -> None
         assert read(saver) == filled()
 
 
-def test_a_backup_has_the_key_that_the_store_had(path: Path) -> None:
+def test_backup_keeps_the_key_of_its_time(path: Path) -> None:
     with open_store(path) as saver:
         fill(saver)
         saver.backup(path.with_name("backup"))
@@ -211,7 +211,7 @@ def test_a_backup_has_the_key_that_the_store_had(path: Path) -> None:
         assert read(saver) == filled()
 
 
-def test_a_store_becomes_encrypted_by_copying_it(path: Path) -> None:
+def test_copy_store_adds_changes_and_removes_encryption(path: Path) -> None:
     targets = [path.with_name(name) for name in ("one", "two", "three")]
     with open_store(path, None) as saver:
         fill(saver, 50)
@@ -234,8 +234,8 @@ def test_a_store_becomes_encrypted_by_copying_it(path: Path) -> None:
             reachability.check(saver._kv)
 
 
-def test_a_copy_that_was_cut_short_is_no_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("langgraph.checkpoint.lmdb.encryption.copy._BATCH", 500)
+def test_interrupted_copy_cannot_be_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("langgraph.checkpoint.lmdb.encryption.copy._BATCH_BYTES", 500)
     target = path.with_name("copy")
     with open_store(path, None) as saver:
         fill(saver)
@@ -257,7 +257,7 @@ def test_a_copy_that_was_cut_short_is_no_store(path: Path, monkeypatch: pytest.M
             open_store(target, readonly=readonly)
 
 
-def test_a_forked_child_goes_on_with_the_key(path: Path) -> None:
+def test_forked_child_keeps_the_key(path: Path) -> None:
     with open_store(path) as saver:
         fill(saver)
 
@@ -273,10 +273,10 @@ def test_a_forked_child_goes_on_with_the_key(path: Path) -> None:
         assert read(saver) == filled(value="child's")
 
 
-def test_another_process_opens_it_with_the_variable(
+def test_another_process_opens_with_the_variable(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(VARIABLE, KEY.decode())
+    monkeypatch.setenv(ENV_VARIABLE, KEY.decode())
     code = (
         "import sys; from tests.encryption.test_saver import *\n"
         "with open_store(sys.argv[1], 'env') as saver: fill(saver, 7)"
@@ -287,10 +287,10 @@ def test_another_process_opens_it_with_the_variable(
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_readers_and_writers_go_on_while_the_key_changes(
+def test_rotation_does_not_stop_readers_and_writers(
     path: Path, monkeypatch: pytest.MonkeyPatch, asynchronous: bool
 ) -> None:
-    monkeypatch.setattr(rotation, "_LOOKED_AT", 40)
+    monkeypatch.setattr(rotation, "_BATCH_VALUES", 40)
     done = threading.Event()
     failures: list[BaseException] = []
     written: dict[int, int] = {}
@@ -337,7 +337,7 @@ KILLED = """
 import sys
 from tests.encryption.test_saver import *
 
-rotation._LOOKED_AT = 4
+rotation._BATCH_VALUES = 4
 with open_store(sys.argv[1], sync="full") as saver:
     step = saver._kv.inner.write
 
@@ -353,9 +353,7 @@ with open_store(sys.argv[1], sync="full") as saver:
 
 
 @pytest.mark.parametrize("after", [1, 2, 7, 12])
-def test_a_process_that_is_killed_leaves_a_store_that_both_keys_open(
-    path: Path, after: int
-) -> None:
+def test_store_of_a_killed_rotation_opens_with_both_keys(path: Path, after: int) -> None:
     with open_store(path) as saver:
         fill(saver, 20)
     command = [sys.executable, "-c", KILLED, str(path)]

@@ -1,7 +1,8 @@
-"""The saver's model test on encrypted stores, whose key changes every now and then."""
+"""The saver's model test on encrypted stores with key rotations."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,8 @@ from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.encryption import rotation
-from langgraph.checkpoint.lmdb.encryption.opening import KeySource
+from langgraph.checkpoint.lmdb.encryption.key_source import KeySource
+from langgraph.checkpoint.lmdb.encryption.rotation import KeyRotation
 from langgraph.checkpoint.lmdb.kv import MemoryStore
 from tests.encryption.stores import KEY, OTHER, encrypted, stored
 from tests.saver.test_model import Savers
@@ -19,11 +21,12 @@ from tests.saver.test_model import Savers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from langgraph.checkpoint.lmdb.encryption.rotation import RotationProgress
     from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore
 
 
 class Encrypted(Savers):
-    """Savers on encrypted views of one store, each with keys of its own."""
+    """Savers on encrypted views of one store, each with its own keys."""
 
     @initialize()
     def start(self) -> None:
@@ -43,7 +46,7 @@ class Encrypted(Savers):
 
     @rule(steps=st.integers(1, 4))
     def rotate(self, steps: int) -> None:
-        """Some steps on the way to the other key; its end, if it is reached."""
+        """Run some steps of a rotation to the other key, and end it if there are no more."""
         for _ in range(steps):
             if next(self.rotating, "end") == "end":
                 self.user_keys = self.user_keys[:1]
@@ -53,36 +56,33 @@ class Encrypted(Savers):
                 return
 
     def _steps(self, key: bytes) -> Iterator[None]:
-        pending = rotation.rotate(self.view, KeySource(key))
-        result = None
-        while True:
-            try:
-                apply = pending.send(result)
-            except StopIteration:
-                return
-            result = self.view.write(apply)
+        rotation = KeyRotation(self.view, KeySource(key).first())
+        progress: RotationProgress | None = self.view.write(rotation.begin)
+        yield
+        while progress is not None:
+            progress = self.view.write(partial(rotation.proceed, progress=progress))
             yield
 
     @rule()
-    def hide(self) -> None:
-        """No name that was given is in what is stored."""
+    def check_names_are_hidden(self) -> None:
+        """Assert that no name is in the stored data."""
         for key, value in stored(self.view).items():
             for name in (b"run1", b"run2", b"call:", b"branch:to", b"__interrupt__"):
                 assert name not in key
                 assert name not in value
 
 
-class Forgetful(Encrypted):
-    """The same without any memory of values."""
+class Uncached(Encrypted):
+    """Encrypted savers without a cache of values."""
 
     cache_size = 0
 
 
-@pytest.mark.parametrize("machine", [Encrypted, Forgetful])
-def test_an_encrypted_saver_is_what_its_model_is(
+@pytest.mark.parametrize("machine", [Encrypted, Uncached])
+def test_encrypted_saver_equals_its_model(
     machine: type[Encrypted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rotation, "_LOOKED_AT", 10)
+    monkeypatch.setattr(rotation, "_BATCH_VALUES", 10)
     run_state_machine_as_test(
         machine, settings=settings(max_examples=settings().max_examples, stateful_step_count=30)
     )

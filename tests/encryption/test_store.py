@@ -1,3 +1,3 @@
-"""An encrypted store does what every key-value store does: their tests, on this one."""
+"""Tests of key-value stores, on an encrypted store."""
 
 from tests.kv.test_store import *  # noqa: F403

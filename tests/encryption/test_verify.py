@@ -1,4 +1,4 @@
-"""Encrypted stores are checked and repaired like others."""
+"""Checks and repairs of encrypted stores."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.encryption import opening
-from langgraph.checkpoint.lmdb.encryption.opening import HEADER
+from langgraph.checkpoint.lmdb.encryption.key_source import HEADER
+from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from langgraph.checkpoint.lmdb.verification.repair import repair
 from langgraph.checkpoint.lmdb.verification.verify import verify
@@ -21,9 +21,9 @@ KEY = b"k" * 32
 
 @pytest.fixture(scope="module")
 def stored() -> dict[bytes, bytes]:
-    """The records of an encrypted store, as they are stored."""
+    """The stored records of an encrypted store."""
     inner = MemoryStore()
-    saver = LmdbSaver.on(opening.open_encrypted(inner, KEY), clock=stores.Clock())
+    saver = LmdbSaver.on(open_encrypted(inner, KEY), clock=stores.Clock())
     stores.grow(saver, "a", 1, 6)
     stores.grow(saver, "a", 1, 3, "sub:1")
     saver.copy_thread("a", "copy")
@@ -32,24 +32,24 @@ def stored() -> dict[bytes, bytes]:
         return dict(reader.range(b"", b"\xff" * 512))
 
 
-def test_there_are_no_false_alarms(stored: dict[bytes, bytes]) -> None:
-    found = verify(opening.open_encrypted(store_of(stored), KEY))
+def test_sound_encrypted_store_has_no_problems(stored: dict[bytes, bytes]) -> None:
+    found = verify(open_encrypted(store_of(stored), KEY))
     assert found.ok, found.problems
     assert found.checked["checkpoints"] > 5
 
 
-@pytest.mark.parametrize("how", ["value", "key", "gone"])
-def test_what_is_changed_is_noticed_and_repaired(how: str, stored: dict[bytes, bytes]) -> None:
+@pytest.mark.parametrize("change", ["value", "key", "deleted"])
+def test_changed_record_is_found_and_repaired(change: str, stored: dict[bytes, bytes]) -> None:
     random = Random(1)
     settings: Any = LmdbSaver.on(MemoryStore(), clock=stores.Clock())._session.store.options
     for key in random.sample(sorted(stored.keys() - {HEADER}), 25):
         changed = dict(stored)
         value = changed.pop(key)
-        if how == "value":
+        if change == "value":
             changed[key] = flipped(value, random)
-        elif how == "key":
+        elif change == "key":
             changed[flipped(key, random)] = value
-        kv = opening.open_encrypted(store_of(changed), KEY)
+        kv = open_encrypted(store_of(changed), KEY)
         assert not verify(kv).ok, key
         found = repair(kv, settings)
         assert found.ok, (key, found.problems)

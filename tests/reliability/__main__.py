@@ -8,10 +8,10 @@ from tests.reliability import report
 
 
 def main() -> None:
-    """Run what the command line says."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.reliability", description=__doc__)
     parser.add_argument("command", choices=["report"])
-    parser.add_argument("--long", action="store_true", help="many more of each kind")
+    parser.add_argument("--long", action="store_true", help="inject more faults of each kind")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     report.write(arguments.seed, long=arguments.long)

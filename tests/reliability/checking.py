@@ -1,4 +1,4 @@
-"""What a store holds, and whether it is whole: the one place that looks inside."""
+"""The content of a store, and assertions about it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb import LmdbSaver
 
 
-def assert_whole(saver: LmdbSaver) -> None:
-    """Assert that nothing is half there: no garbage, no dangling reference, every count right."""
+def assert_sound(saver: LmdbSaver) -> None:
+    """Assert that the store has no garbage, no dangling references and no wrong counts."""
     reachability.check(saver._kv)
     found = saver.verify()
     assert found.ok, found.problems
 
 
 def content(saver: LmdbSaver) -> State:
-    """All that a saver shows, in the oracle's terms."""
+    """Return all checkpoints of a saver, in the form of the oracle."""
     state: State = {}
-    mortal = {thread.thread_id for thread in saver.threads() if thread.expires is not None}
+    expiring = {thread.thread_id for thread in saver.threads() if thread.expires is not None}
     for found in saver.list(None):
         where: Any = found.config["configurable"]
         parent: Any = (found.parent_config or {}).get("configurable", {})
@@ -31,13 +31,13 @@ def content(saver: LmdbSaver) -> State:
             found.checkpoint["channel_values"],
             dict(found.metadata),
             tuple((task, channel, value) for task, channel, value in found.pending_writes or ()),
-            where["thread_id"] in mortal,
+            where["thread_id"] in expiring,
         )
     return state
 
 
 def difference(found: State, expected: State) -> str:
-    """Where two states differ, for people to read."""
+    """Return a description of the difference between two states."""
     lines = [f"missing {key}" for key in sorted(expected.keys() - found.keys())]
     lines += [f"too many {key}" for key in sorted(found.keys() - expected.keys())]
     for key in sorted(found.keys() & expected.keys()):
@@ -47,12 +47,12 @@ def difference(found: State, expected: State) -> str:
 
 
 def of_worker(state: State, name: str) -> State:
-    """The part of a state that belongs to one worker's threads."""
+    """Return the part of a state that belongs to the threads of a worker."""
     return {key: one for key, one in state.items() if key[0].startswith(f"{name}-")}
 
 
-def first_that_fits(found: State, possible: list[State]) -> State:
-    """The state that the store shows; fail if it shows none of those that are possible."""
+def first_equal(found: State, possible: list[State]) -> State:
+    """Return the first possible state that equals the found state; raise if no state does."""
     for state in possible:
         if state == found:
             return state

@@ -1,7 +1,7 @@
-"""What a store must hold after a run of calls, in plain dicts, and the calls.
+"""An oracle: random calls of a saver, and the expected content of the store in plain dicts.
 
-It takes nothing from the code that it judges. A worker makes up its calls from a seed and from the
-state that they have led to, so another process can make up the same calls.
+The oracle uses no code of the package. A worker draws its calls from a seed and from the state
+after the calls before, so another process can draw the same calls.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Key = tuple[str, str, str]
 
 
 class Stored(NamedTuple):
-    """A checkpoint as a saver shows it."""
+    """A checkpoint as a saver returns it."""
 
     parent: str | None
     versions: dict[str, int]
@@ -33,7 +33,7 @@ class Stored(NamedTuple):
     writes: tuple[tuple[str, str, Any], ...]
     """Task, channel and value, in the order in which they apply."""
     expires: bool
-    """Whether its thread has a time to live."""
+    """True if the thread has a TTL."""
 
 
 State = dict[Key, Stored]
@@ -45,9 +45,9 @@ class Operation:
     """A call of a saver.
 
     Attributes:
-        kind: Its name in `KINDS`.
-        call: Makes it.
-        effects: What it does to the state, in parts of which each is whole or absent.
+        kind: Name of the call in `KINDS`.
+        call: Function that makes the call.
+        effects: Changes of the state. A store applies each change completely or not at all.
     """
 
     kind: str
@@ -55,29 +55,29 @@ class Operation:
     effects: tuple[Effect, ...]
 
     def after(self, state: State) -> State:
-        """The state once it is done."""
+        """Return the state after the call."""
         for effect in self.effects:
             state = effect(state)
         return state
 
-    def cut_off(self, state: State) -> Iterator[State]:
-        """Every state in which it may stop half way, none of it and all of it included."""
+    def partial_states(self, state: State) -> Iterator[State]:
+        """Yield each state after an interrupted call, from no change to all changes."""
         for count in range(len(self.effects) + 1):
             for part in combinations(self.effects, count):
                 yield Operation(self.kind, self.call, part).after(state)
 
 
 class Worker:
-    """Makes up calls on threads of its own.
+    """A generator of random calls on its own threads.
 
     Attributes:
-        name: What the ids of its threads begin with.
-        kinds: The calls that it draws from.
-        state: What it has stored.
+        name: Prefix of the worker's thread ids.
+        kinds: Kinds of calls to draw from.
+        state: Expected content of the worker's threads.
     """
 
-    MOST_THREADS = 4
-    MOST_CHECKPOINTS = 24
+    MAX_THREADS = 4
+    MAX_CHECKPOINTS = 24
 
     def __init__(self, name: str, kinds: Iterable[str] | None = None) -> None:
         self.name = name
@@ -88,24 +88,24 @@ class Worker:
         self._number = 0
 
     def begin(self, seed: str, turn: int) -> None:
-        """Start a turn, whose calls depend on the seed, the turn and the state alone."""
+        """Start a turn. Its calls depend only on the seed, the turn and the state."""
         self.random = Random(f"{seed}/{self.name}/{turn}")
         self._turn, self._number = turn, 0
 
     def serial(self) -> int:
-        """A number that grows with every call, over all turns."""
+        """Return a number that grows with every call of every turn."""
         return self._turn * 100_000 + self._number
 
     def threads(self) -> list[str]:
-        """The threads that it has."""
+        """Return the ids of the worker's threads."""
         return sorted({thread for thread, _, _ in self.state})
 
     def new_thread(self) -> str:
-        """The name of a thread that there never was."""
+        """Return a new thread id."""
         return f"{self.name}-{self.serial()}"
 
     def next(self, kind: str | None = None) -> Operation:
-        """Make up the next call, of a kind that is drawn unless told."""
+        """Return the next call, of the given kind or a random one."""
         while True:
             self._number += 1
             drawn = kind or self._draw()
@@ -114,20 +114,22 @@ class Worker:
                 return operation
 
     def _draw(self) -> str:
-        if len(self.state) > self.MOST_CHECKPOINTS:
+        if len(self.state) > self.MAX_CHECKPOINTS:
             return self.random.choice(["delete_thread", "prune", "delete_for_runs"])
         return self.random.choices(self.kinds, [KINDS[kind][0] for kind in self.kinds])[0]
 
 
 def _config(key: Key | tuple[str, str, str | None]) -> Any:
     thread, namespace, checkpoint = key
-    where = {"thread_id": thread, "checkpoint_ns": namespace}
-    return {"configurable": where if checkpoint is None else {**where, "checkpoint_id": checkpoint}}
+    values = {"thread_id": thread, "checkpoint_ns": namespace}
+    return {
+        "configurable": values if checkpoint is None else {**values, "checkpoint_id": checkpoint}
+    }
 
 
 def _put(worker: Worker) -> Operation:
     random, threads = worker.random, worker.threads()
-    if len(threads) < worker.MOST_THREADS and random.random() < 0.3:
+    if len(threads) < worker.MAX_THREADS and random.random() < 0.3:
         threads.append(worker.new_thread())
     thread = random.choice(threads or [worker.new_thread()])
     namespace = random.choice(["", "", "", "sub"])
@@ -175,12 +177,12 @@ def _store(
         "versions_seen": {},
         "updated_channels": None,
     }
-    config, fresh = _config((*key[:2], parent)), dict.fromkeys(changed, serial)
+    config, new_versions = _config((*key[:2], parent)), dict.fromkeys(changed, serial)
 
     def call(saver: LmdbSaver) -> object:
-        given: Any = dict(checkpoint, channel_values=dict(values), channel_versions=dict(versions))
-        about: Any = dict(metadata)
-        return saver.put(config, given, about, dict(fresh))
+        copy: Any = dict(checkpoint, channel_values=dict(values), channel_versions=dict(versions))
+        metadata_copy: Any = dict(metadata)
+        return saver.put(config, copy, metadata_copy, dict(new_versions))
 
     return Operation(kind, call, (lambda state: {**state, key: new},))
 
@@ -228,7 +230,9 @@ def _put_writes(worker: Worker) -> Operation | None:
     def effect(state: State) -> State:
         old = state[key]
         writes = (*old.writes, *((task, channel, value) for channel, value in rows))
-        in_order = sorted(writes, key=lambda row: row[0])  # stable: a task's own stay in order
+        in_order = sorted(
+            writes, key=lambda row: row[0]
+        )  # a stable sort keeps the order within a task
         return {**state, key: old._replace(writes=tuple(in_order))}
 
     return Operation(
@@ -278,11 +282,11 @@ def _prune(worker: Worker) -> Operation | None:
 
     def of(thread: str) -> Effect:
         def effect(state: State) -> State:
-            gone: set[Key] = set()
+            deleted: set[Key] = set()
             for namespace in {key[1] for key in state if key[0] == thread}:
                 keys = sorted(key for key in state if key[:2] == (thread, namespace))
-                gone.update(keys[:-keep])
-            return _without(state, gone)
+                deleted.update(keys[:-keep])
+            return _without(state, deleted)
 
         return effect
 
@@ -291,11 +295,11 @@ def _prune(worker: Worker) -> Operation | None:
     )
 
 
-def _without(state: State, gone: set[Key]) -> State:
-    left = {key: one for key, one in state.items() if key not in gone}
+def _without(state: State, deleted: set[Key]) -> State:
+    left = {key: one for key, one in state.items() if key not in deleted}
     return {
         key: one._replace(parent=None)
-        if one.parent is not None and (*key[:2], one.parent) in gone
+        if one.parent is not None and (*key[:2], one.parent) in deleted
         else one
         for key, one in left.items()
     }
@@ -303,7 +307,7 @@ def _without(state: State, gone: set[Key]) -> State:
 
 def _copy_thread(worker: Worker) -> Operation | None:
     threads = worker.threads()
-    if not threads or len(threads) >= worker.MOST_THREADS:
+    if not threads or len(threads) >= worker.MAX_THREADS:
         return None
     source, target = worker.random.choice(threads), worker.new_thread()
 
@@ -334,12 +338,12 @@ def _sweep(worker: Worker) -> Operation:
     def of(thread: str) -> Effect:
         return lambda state: {key: one for key, one in state.items() if key[0] != thread}
 
-    return Operation("sweep", lambda saver: saver.sweep(now=_FAR), tuple(map(of, threads)))
+    return Operation("sweep", lambda saver: saver.sweep(now=_FAR_FUTURE), tuple(map(of, threads)))
 
 
-_FAR = 4e9  # seconds since the epoch, when every thread that can is past its time
-FOR_ALL_THREADS = ("set_ttl", "sweep")
-"""Calls that would see the threads of another worker too."""
+_FAR_FUTURE = 4e9  # seconds since the epoch, after every expiry
+STORE_WIDE_KINDS = ("set_ttl", "sweep")
+"""Calls that also change the threads of other workers."""
 
 KINDS: dict[str, tuple[float, Callable[[Worker], Operation | None]]] = {
     "put": (10, _put),
@@ -353,4 +357,4 @@ KINDS: dict[str, tuple[float, Callable[[Worker], Operation | None]]] = {
     "sweep": (1, _sweep),
     "compact": (0.3, lambda _: Operation("compact", lambda saver: saver.compact(), ())),
 }
-"""Every kind of call: how often it is drawn, and what makes one up, or None if it cannot be now."""
+"""Kinds of calls: weight, and function that returns a call, or None if it is impossible now."""

@@ -1,4 +1,4 @@
-"""What a kind of fault came to: one shape for the tests and for the report."""
+"""The outcome of a kind of fault, for the tests and for the report."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 
 
 class UnavailableError(Exception):
-    """A kind of fault cannot be made here; the text says what is missing."""
+    """A kind of fault that cannot be injected on this machine; the text says why."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one kind of fault went. A run in which something was lost raises instead.
+    """The outcome of one kind of fault. If data is lost, the run raises instead.
 
     Attributes:
-        kind: The fault, as the report names it.
-        tried: How many faults.
-        asserted: What held after each of them.
-        seen: What happened, counted.
-        notes: What a reader has to know beside it, such as what cannot be survived.
+        kind: Title of the fault in the report.
+        tried: Number of faults.
+        asserted: Statements that held after each fault.
+        seen: Number of times that each result was seen.
+        notes: Paragraphs of explanation for the report.
     """
 
     kind: str

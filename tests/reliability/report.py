@@ -1,4 +1,4 @@
-"""`tests/RELIABILITY.md`: what was tried, what held, what was seen."""
+"""The page `tests/RELIABILITY.md`: the injected faults and their results."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.reliability import (
-    beyond,
-    crowds,
-    faults,
-    flipping,
-    full,
-    hostile,
-    killing,
-    lying,
-    order,
-    power,
+    bit_flips,
+    contention,
+    dropped_flushes,
+    forged_records,
+    full_disk,
+    kills,
+    power_cuts,
+    syscall_faults,
+    syscall_order,
+    truncated_file,
 )
 from tests.reliability.outcome import Outcome, UnavailableError
 
@@ -31,9 +31,9 @@ class Kind(NamedTuple):
     """A kind of fault.
 
     Attributes:
-        module: Has `run(rounds, seed) -> Outcome`, which raises if anything is lost.
-        rounds: Faults in an ordinary run of the tests.
-        long: Faults in a long one.
+        module: Module with `run(rounds, seed) -> Outcome`, which raises if data is lost.
+        rounds: Number of faults in an ordinary run of the tests.
+        long: Number of faults in a long run.
     """
 
     module: ModuleType
@@ -42,84 +42,84 @@ class Kind(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The module's own name."""
+        """Name of the module."""
         return self.module.__name__.rpartition(".")[2]
 
     def run(self, seed: int, *, long: bool) -> Outcome:
-        """Run it."""
+        """Inject the faults."""
         outcome: Outcome = self.module.run(self.long if long else self.rounds, seed)
         return outcome
 
 
 KINDS = (
-    Kind(killing, 100, 10_000),
-    Kind(order, 60, 2000),
-    Kind(power, 2000, 50_000),
-    Kind(faults, 2000, 20_000),
-    Kind(full, 60, 3000),
-    Kind(flipping, 1000, 10_000),
-    Kind(lying, 200, 5000),
-    Kind(hostile, 300, 5000),
-    Kind(crowds, 5, 60),
-    Kind(beyond, 3, 30),
+    Kind(kills, 100, 10_000),
+    Kind(syscall_order, 60, 2000),
+    Kind(power_cuts, 2000, 50_000),
+    Kind(syscall_faults, 2000, 20_000),
+    Kind(full_disk, 60, 3000),
+    Kind(bit_flips, 1000, 10_000),
+    Kind(dropped_flushes, 200, 5000),
+    Kind(forged_records, 300, 5000),
+    Kind(contention, 5, 60),
+    Kind(truncated_file, 3, 30),
 )
 
 _HEAD = """\
 # Reliability
 
-What was done to stores on purpose, and what became of them. This page is made by `make
-reliability`, which runs everything on it and stops at the first loss; the same runs are part of
-`make test`. `make reliability-long` does more of each. How a fault is made, and what is
-asserted, is in [reliability/](reliability).
+This page lists the faults that were injected into stores, and the results. `make reliability`
+writes it: it injects every fault and stops at the first loss of data. The same runs are part of
+`make test`. `make reliability-long` injects more faults of each kind. The code is in
+[reliability/](reliability).
 
-The oracle that knows what must be there is plain dicts ([oracle.py](reliability/oracle.py));
-whether a store is whole is for an independent walker over its raw records
-([reachability.py](engine/reachability.py)) to say.
+An oracle of plain dicts ([oracle.py](reliability/oracle.py)) defines the expected content of a
+store. An independent walker over the raw records ([reachability.py](engine/reachability.py)) checks
+that a store is sound.
 """
 
 _LIMITS = """\
-## What cannot be survived
+## Limits
 
-Kinds that begin with *not to be survived* show it happening. Beside them:
+The kinds of faults that begin with *not survivable* show limits. These are further limits:
 
-- **A call that raised and is there all the same.** A write of LMDB's root can reach the file
-  although the system tells an error. LMDB then puts the old root back; if that fails too, the
-  call is there, whole, when the store has reopened by itself. The same call can be made again
-  (`copy_thread` then says that the target exists). A call of several transactions, such as a
-  prune of two threads, may have done some of them.
-- **Another process, right after a root that failed.** The process that met the error settles both
-  roots on the disk before its next commit. Another one that has the store open does not know of
-  the error. If it commits first, and the power goes before that commit is flushed, and the root
-  that failed is on the disk after all, the store may be damaged.
-- **Errors that the system does not tell.** What a disk changes or loses silently is seen when it
-  is read, not when it happens.
+- **A call that raises may be stored.** A write of LMDB's meta page can reach the file although the
+  kernel reports an error. LMDB then restores the old meta page. If that fails too, the store
+  reopens, and the call is stored completely. The call can be repeated (`copy_thread` then raises
+  `ThreadExistsError`). A call with several transactions, for example a prune of two threads, may
+  have committed some of them.
+- **Another process may commit after a failed meta page.** The process that gets the error rewrites
+  and flushes both meta pages before its next commit. Another process that has the store open does
+  not know of the error. The store may be damaged if that process commits first, the power fails
+  before its commit is flushed, and the failed meta page is on the disk.
+- **Silent errors are found late.** If a disk changes or loses data without an error, the damage is
+  found when the data is read.
 """
 
 
 def write(seed: int, *, long: bool) -> None:
-    """Run every kind of fault, and write the page."""
+    """Inject every kind of fault, and write the page."""
     sections = [_HEAD, _about(seed)]
     for kind in KINDS:
         try:
             sections.append(_section(kind.run(seed, long=long)))
         except UnavailableError as error:
-            sections.append(f"## {kind.name}\n\nNot run where this was made: {error}.\n")
+            sections.append(f"## {kind.name}\n\nNot run on this machine: {error}.\n")
     PAGE.write_text("\n".join([*sections, _LIMITS]))
 
 
 def _about(seed: int) -> str:
     return (
-        f"Made with seed {seed} on {platform.system()} {platform.machine()}, "
+        f"Written with seed {seed} on {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}, lmdb {version('lmdb')}.\n"
     )
 
 
 def _section(outcome: Outcome) -> str:
     title = outcome.kind[0].upper() + outcome.kind[1:]
-    seen = [f"| {what} | {count} |" for what, count in outcome.seen.items()]
-    lines = [f"## {title}", "", f"**{outcome.tried} tried.** What held each time:", ""]
-    lines += [f"- {clause}" for clause in outcome.asserted]
-    lines += ["", "| seen | times |", "|---|---:|", *seen, ""]
+    seen = [f"| {result} | {count} |" for result, count in outcome.seen.items()]
+    lines = [f"## {title}", "", f"**{outcome.tried} tried.** After each:", ""]
+    lines += [f"- {statement}" for statement in outcome.asserted]
+    lines += ["", "| result | times |", "|---|---:|", *seen, ""]
     for note in outcome.notes:
         lines += [note, ""]
     return "\n".join(lines)

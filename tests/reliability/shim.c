@@ -1,7 +1,7 @@
-/* Stands between a process and the system calls that change a store's files.
+/* A preloaded library between a process and the system calls that change the files of one folder.
  *
- * Preloaded, it records what is written, flushed and cut, with the bytes, and lets one chosen call
- * fail, as a full or broken disk would. It watches the files of one folder and no others.
+ * It records writes with their bytes, flushes and truncations. It lets chosen calls fail as on a
+ * full or broken disk.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,7 +20,7 @@
 enum { WRITE = 1, FLUSH = 2, CUT = 4, OPEN = 8, RENAME = 16, MKDIR = 32, MAP = 64, MARK = 128 };
 enum { NONE, OTHER, DATA };
 
-/* What stands before the bytes of each call in the record. */
+/* The header of each call in the record; the bytes of the call follow. */
 struct call {
 	uint8_t kind, durable, spare[2];
 	int32_t error; /* 0, or the errno that the caller got */
@@ -32,7 +32,7 @@ static char folder[PATH_MAX];
 static size_t folder_length;
 static int record = -1;
 
-/* The fault: calls of `kinds` are counted, the `nth` fails, and all after it if it is to last. */
+/* The fault: calls of `kinds` are counted. The `nth` fails, and all later ones if `lasting`. */
 static struct {
 	int kinds, error, lasting;
 	int64_t nth, keep, calls, hits;
@@ -44,7 +44,7 @@ void shim_watch(const char *path, int to) {
 	record = to;
 }
 
-/* Of the nth call, if it is a write, `keep` bytes are written; without an error that many are told,
+/* If the nth call is a write, `keep` bytes are written. With error 0 the call returns their number:
  * a short write. */
 void shim_arm(int kinds, int64_t nth, int error, int64_t keep, int lasting) {
 	pthread_mutex_lock(&turn);
@@ -63,7 +63,7 @@ static int below(const char *path) {
 	return folder_length && !strncmp(path, folder, folder_length);
 }
 
-/* Which file of the folder it is, if it is one. */
+/* Return which file of the folder a descriptor is: NONE, OTHER or DATA. */
 static int watched(int fd) {
 	static const char digits[] = "0123456789";
 	char link[32] = "/proc/self/fd/", reversed[12], path[PATH_MAX];
@@ -85,7 +85,7 @@ static int watched(int fd) {
 	return length > 9 && !strcmp(path + length - 9, "/data.mdb") ? DATA : OTHER;
 }
 
-/* Whether the call at hand is to fail; the caller holds the lock. */
+/* Count a call, and return 1 if it must fail. The caller holds the lock. */
 static int fails(int kind) {
 	if (!(fault.kinds & kind))
 		return 0;
@@ -204,7 +204,7 @@ int ftruncate(int fd, off_t length) {
 	return done;
 }
 
-/* Recorded as a write of zeros, which it is to a reader. */
+/* Recorded as a write of zeros, because readers see zeros. */
 int fallocate(int fd, int mode, off_t offset, off_t length) {
 	int file = watched(fd);
 	if (!file)
@@ -232,7 +232,7 @@ int fallocate64(int fd, int mode, off64_t offset, off64_t length) {
 
 int ftruncate64(int fd, off64_t length) { return ftruncate(fd, length); }
 
-/* The others are not recorded; they only fail. */
+/* Other calls are not recorded; they can only fail. */
 static int refused(int kind) {
 	pthread_mutex_lock(&turn);
 	int failing = fails(kind), error = fault.error;

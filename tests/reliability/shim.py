@@ -1,4 +1,4 @@
-"""Preloads `shim.c` into a Python process of its own, and is its remote control there."""
+"""A new Python process with `shim.c` preloaded, and the control of the shim in that process."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from typing import Any, NamedTuple
 from tests.reliability.outcome import UnavailableError
 
 WRITE, FLUSH, CUT, OPEN, RENAME, MKDIR, MAP, MARK = (1 << n for n in range(8))
-ALL_OF_IT = 1 << 40
+WHOLE_WRITE = 1 << 40
 _CALL = struct.Struct("=BB2xi qq")
 _SOURCE = Path(__file__).parent / "shim.c"
 _ROOT = Path(__file__).parents[2]
 
 
 class Call(NamedTuple):
-    """A system call on a file of the store, or a mark between them.
+    """A system call on a file of the store, or a mark between calls.
 
     Attributes:
         kind: WRITE, FLUSH, CUT or MARK.
-        durable: Whether a write is on disk when it returns.
+        durable: Whether the write is on the disk when it returns.
         error: The errno that the caller got, or 0.
-        offset: Where a write begins; the length of a file that was cut.
-        data: What was written; the text of a mark.
+        offset: Offset of a write, or the new length of a truncated file.
+        data: Bytes of a write, or the text of a mark.
     """
 
     kind: int
@@ -45,20 +45,20 @@ class Call(NamedTuple):
 
 @functools.cache
 def library() -> Path:
-    """The compiled shim.
+    """Compile the shim and return its path.
 
     Raises:
-        UnavailableError: There is no compiler, or no way to preload.
+        UnavailableError: The machine has no C compiler, or cannot preload libraries.
     """
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None or not sys.platform.startswith("linux"):
-        raise UnavailableError("no C compiler for the shim between LMDB and the system")
-    made = Path(_folder().name) / "shim.so"
-    command = [compiler, "-O1", "-shared", "-fPIC", "-o", str(made), str(_SOURCE), "-lpthread"]
+        raise UnavailableError("the machine has no C compiler for the shim")
+    path = Path(_folder().name) / "shim.so"
+    command = [compiler, "-O1", "-shared", "-fPIC", "-o", str(path), str(_SOURCE), "-lpthread"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UnavailableError(f"the shim cannot be compiled here: {done.stderr.strip()[-200:]}")
-    return made
+    return path
 
 
 @functools.cache
@@ -67,12 +67,12 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def in_process(function: str, *, under: tuple[str, ...] = (), **arguments: Any) -> Any:
-    """Call a function in a new process; what it returned, by JSON.
+    """Call a function in a new process; return its result, passed as JSON.
 
     Args:
-        function: Named as `module:name`.
-        under: A command that runs the process, instead of preloading the shim.
-        arguments: What JSON can carry.
+        function: The function, as `module:name`.
+        under: A command that runs the process without the shim. Empty: the shim is preloaded.
+        arguments: Arguments of the function, passed as JSON.
     """
     environment = dict(os.environ) if under else {**os.environ, "LD_PRELOAD": str(library())}
     done = subprocess.run(
@@ -90,7 +90,7 @@ def in_process(function: str, *, under: tuple[str, ...] = (), **arguments: Any) 
 
 
 class Shim:
-    """In a process with the shim preloaded: says what to record and what is to fail."""
+    """The control of a preloaded shim: what to record, and which calls fail."""
 
     def __init__(self, folder: Path, record: Path | None = None) -> None:
         self._c = ctypes.CDLL(None)
@@ -100,36 +100,36 @@ class Shim:
         self._c.shim_watch(os.fsencode(folder), to)
 
     def mark(self, text: str) -> None:
-        """Put a mark into the record."""
+        """Write a mark to the record."""
         self._c.shim_mark(text.encode())
 
     @property
     def hits(self) -> int:
-        """How many calls have failed since it was told which."""
+        """Number of calls that have failed since `arm`."""
         return int(self._c.shim_hits())
 
     def arm(
         self, kinds: int, nth: int, error: int, *, keep: int = 0, lasting: bool = False
     ) -> None:
-        """Let the `nth` call of these kinds fail, from 1; and all after it, if it is `lasting`.
+        """Let one call fail, or one call and all calls after it.
 
         Args:
-            kinds: Which calls are counted.
-            nth: The first that fails.
-            error: The errno; 0 makes a write a short one.
-            keep: Bytes of a failing write that are written all the same.
-            lasting: Whether the disk stays as it is.
+            kinds: Kinds of calls that are counted.
+            nth: Number of the first failing call, from 1.
+            error: The errno, or 0 for a short write.
+            keep: Bytes that a failing write still writes.
+            lasting: Whether later calls fail too.
         """
         numbers = (ctypes.c_int64(nth), error, ctypes.c_int64(keep), int(lasting))
         self._c.shim_arm(kinds, *numbers)
 
     def disarm(self) -> None:
-        """Let every call through."""
+        """Let no call fail."""
         self.arm(0, 0, 0)
 
 
 def calls(record: Path) -> list[Call]:
-    """What was recorded."""
+    """Return the calls in a record."""
     data, at, found = record.read_bytes(), 0, []
     while at < len(data):
         kind, durable, error, offset, length = _CALL.unpack_from(data, at)
@@ -140,15 +140,15 @@ def calls(record: Path) -> list[Call]:
 
 
 def name_of(error: int, keep: int) -> str:
-    """What an injected fault is called."""
+    """Return the name of an injected fault."""
     what = errno.errorcode[error] if error else "short write"
     if not keep:
         return what
-    return f"{what} after {'all' if keep == ALL_OF_IT else keep} bytes"
+    return f"{what} after {'all' if keep == WHOLE_WRITE else keep} bytes"
 
 
 def main() -> None:
-    """In the process: call what the command line names."""
+    """Call the function that the command line names, in the new process."""
     module, _, name = sys.argv[1].partition(":")
     result = getattr(importlib.import_module(module), name)(**json.load(sys.stdin))
     print(json.dumps(result))

@@ -1,4 +1,4 @@
-"""The judges judged: what they must notice, they notice."""
+"""The tests of reliability detect stores and savers that lose data."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from tests.reliability import killing, order, power, shim
-from tests.reliability.disk import PAGE, SECTOR, Disk
+from tests.reliability import kills, power_cuts, shim, syscall_order
+from tests.reliability.disk_model import PAGE, SECTOR, Disk
 from tests.reliability.oracle import KINDS, Worker
 from tests.reliability.outcome import UnavailableError
 from tests.reliability.shim import Call
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(("done", "claimed"), [("off", "normal"), ("normal", "full")])
-def test_an_order_that_protects_less_is_noticed(done: str, claimed: str) -> None:
+def test_weaker_order_of_system_calls_is_detected(done: str, claimed: str) -> None:
     try:
-        events = order.traced(done, 5, 1)
+        events = syscall_order.traced(done, 5, 1)
     except UnavailableError as error:
         pytest.skip(str(error))
     with pytest.raises(AssertionError, match=" did "):
-        order.check(events, claimed)
+        syscall_order.check(events, claimed)
 
 
-class ForgetfulSaver(LmdbSaver):
-    """Acknowledges writes that it does not store."""
+class DroppingSaver(LmdbSaver):
+    """A saver that acknowledges writes but does not store them."""
 
     def put_writes(
         self, config: Any, writes: Sequence[Any], task_id: str, task_path: str = ""
@@ -38,24 +38,24 @@ class ForgetfulSaver(LmdbSaver):
         pass
 
 
-class LeakingSaver(LmdbSaver):
-    """Stores each put as two calls would: a death between them leaves half of it."""
+class SplittingSaver(LmdbSaver):
+    """A saver that stores each put in two commits, so that a kill between them stores half."""
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
         super().put(config, checkpoint, {**metadata, "step": -1}, new_versions)
         return super().put(config, checkpoint, metadata, new_versions)
 
 
-@pytest.mark.parametrize("saver", [ForgetfulSaver, LeakingSaver])
-def test_a_saver_that_loses_what_it_acknowledged_is_noticed(
+@pytest.mark.parametrize("saver", [DroppingSaver, SplittingSaver])
+def test_saver_that_loses_acknowledged_data_is_detected(
     monkeypatch: pytest.MonkeyPatch, saver: type[LmdbSaver]
 ) -> None:
-    monkeypatch.setattr(killing, "LmdbSaver", saver)
+    monkeypatch.setattr(kills, "LmdbSaver", saver)
     with pytest.raises(AssertionError, match="differs"):
-        killing.run(100, 1)
+        kills.run(100, 1)
 
 
-def test_workers_make_up_the_same_calls_again_and_every_kind_of_them() -> None:
+def test_workers_with_one_seed_draw_the_same_calls_of_every_kind() -> None:
     one, other = Worker("a"), Worker("a")
     kinds = Counter[str]()
     for turn in range(30):
@@ -73,7 +73,7 @@ def image_of(disk: Disk) -> set[bytes]:
     return {image[:PAGE] for image in disk.images(Random(1), 50)}
 
 
-def test_what_was_flushed_is_on_the_disk_and_what_was_not_may_be_torn() -> None:
+def test_flushed_page_is_on_the_disk_and_unflushed_page_may_be_torn() -> None:
     disk, old, new = Disk(), b"o" * PAGE, b"n" * PAGE
     disk.apply(Call(shim.WRITE, False, 0, 0, old))
     disk.apply(Call(shim.FLUSH, False, 0, 0, b""))
@@ -85,7 +85,7 @@ def test_what_was_flushed_is_on_the_disk_and_what_was_not_may_be_torn() -> None:
     assert image_of(disk) == {new}
 
 
-def test_a_failed_flush_leaves_doubt_until_the_page_is_written_again() -> None:
+def test_page_is_uncertain_after_a_failed_flush_until_it_is_written_again() -> None:
     disk, old, new = Disk(), b"o" * PAGE, b"n" * PAGE
     disk.apply(Call(shim.WRITE, True, 0, 0, old))
     disk.apply(Call(shim.WRITE, False, 0, 0, new))
@@ -96,7 +96,7 @@ def test_a_failed_flush_leaves_doubt_until_the_page_is_written_again() -> None:
     assert image_of(disk) == {new}
 
 
-def test_a_length_that_was_not_flushed_may_be_any_that_the_file_had() -> None:
+def test_unflushed_length_may_be_any_earlier_length() -> None:
     disk = Disk()
     disk.apply(Call(shim.WRITE, True, 0, 0, b"a" * 3 * PAGE))
     disk.apply(Call(shim.FLUSH, False, 0, 0, b""))
@@ -107,11 +107,14 @@ def test_a_length_that_was_not_flushed_may_be_any_that_the_file_had() -> None:
 @pytest.mark.parametrize(
     ("sync", "breaks"), [("full", shim.WRITE), ("normal", shim.WRITE), ("normal", shim.FLUSH)]
 )
-def test_power_cuts_after_a_commit_that_failed(sync: str, breaks: int) -> None:
-    """A root that failed may be on the disk, and what a failed flush left is never flushed: the
-    next commit must not build on either. This lost stores before it settled both roots."""
+def test_power_cut_after_a_failed_commit(sync: str, breaks: int) -> None:
+    """The next commit does not depend on a failed meta page or on a failed flush.
+
+    A failed meta page may be on the disk, and pages of a failed flush are never flushed. Stores
+    were lost before the next commit rewrote both meta pages.
+    """
     try:
-        found = power.judge_run(sync, "1", breaks=breaks, samples=3)
+        found = power_cuts.judge_run(sync, "1", breaks=breaks, samples=3)
     except UnavailableError as error:
         pytest.skip(str(error))
-    assert set(found) <= {power.BEFORE, power.AFTER, power.EARLIER}, found
+    assert set(found) <= {power_cuts.BEFORE, power_cuts.AFTER, power_cuts.EARLIER}, found

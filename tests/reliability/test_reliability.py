@@ -1,4 +1,4 @@
-"""Nothing is lost, whatever kind of fault: the runs that `tests/RELIABILITY.md` reports."""
+"""Faults of every kind lose no data: the runs that `tests/RELIABILITY.md` reports."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def run(kind: Kind, seed: int, *, long: bool) -> None:
 
 
 @EACH
-def test_nothing_is_lost(kind: Kind) -> None:
+def test_no_data_is_lost(kind: Kind) -> None:
     run(kind, int(os.environ.get("RELIABILITY_SEED", "1")), long=False)
 
 
 @EACH
 @pytest.mark.long
 @pytest.mark.timeout(0)
-def test_nothing_is_lost_in_a_long_run(kind: Kind) -> None:
+def test_no_data_is_lost_in_a_long_run(kind: Kind) -> None:
     run(kind, SystemRandom().randrange(1 << 32), long=True)

@@ -1,4 +1,4 @@
-"""A damaged checkpoint is an error that names it, by whatever way it is met; others are read."""
+"""Damaged records: methods raise an error with the location, or skip them if asked."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ THIRD = stores.config("a", "sub", "0003")
 
 
 def damaged(key: bytes | None) -> LmdbSaver:
-    """A saver on a store in which a bit of one record is flipped, if one is named."""
+    """Return a saver on a store; if a key is given, one bit of its record is flipped."""
     kv = MemoryStore()
     saver = LmdbSaver.on(kv, clock=stores.Clock())
     stores.grow(saver, "b", 1, 3)
@@ -62,7 +62,7 @@ METHODS: dict[str, Callable[[LmdbSaver], object]] = {
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_error_names_thread_namespace_and_checkpoint(method: str) -> None:
+def test_error_names_thread_namespace_and_checkpoint(method: str) -> None:
     saver = damaged(RECORD)
     with pytest.raises(DamagedError) as caught:
         METHODS[method](saver)
@@ -71,14 +71,14 @@ def test_the_error_names_thread_namespace_and_checkpoint(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["get_tuple", "list", "copy_thread", "prune", "history"])
-def test_damaged_pending_writes_are_named_too(method: str) -> None:
+def test_error_of_damaged_writes_names_the_checkpoint(method: str) -> None:
     with pytest.raises(DamagedError) as caught:
         METHODS[method](damaged(WRITES))
     error = caught.value
     assert (error.thread_id, error.checkpoint_ns, error.checkpoint_id) == ("a", "sub", "0003")
 
 
-def test_a_fork_names_what_is_damaged() -> None:
+def test_error_of_fork_names_the_damaged_checkpoint() -> None:
     saver = damaged(keys.checkpoint(2, 0, "0001"))
     with pytest.raises(DamagedError) as caught:
         saver.fork(stores.config("a"), "c")
@@ -87,38 +87,38 @@ def test_a_fork_names_what_is_damaged() -> None:
 
 
 @pytest.mark.parametrize("method", ["threads", "list", "get_tuple"])
-def test_a_damaged_thread_is_an_error_and_not_an_empty_thread(method: str) -> None:
+def test_damaged_thread_record_raises(method: str) -> None:
     saver = damaged(keys.thread_number(2))
     with pytest.raises(DamagedError):
         saver.threads() if method == "threads" else METHODS[method](saver)
 
 
-def test_whatever_is_not_damaged_is_read() -> None:
+def test_undamaged_checkpoints_are_read() -> None:
     saver = damaged(RECORD)
     assert saver.get_tuple(HEAD) is not None
     assert len([*saver.list(stores.config("b"))]) == 2
     assert len(saver.threads()) == 2
 
 
-def by_place(found: list[Any]) -> list[Any]:
-    """Checkpoints in an order of their own: equal ids may come in any."""
+def by_config(found: list[Any]) -> list[Any]:
+    """Sort checkpoints by config, because checkpoints with equal ids have no fixed order."""
     return sorted(found, key=lambda one: sorted(one.config["configurable"].items()))
 
 
 @pytest.mark.parametrize("config", [None, ANY])
 @pytest.mark.parametrize("wanted", [None, {"run_id": "a-run-1"}, {"user_id": "u"}])
-def test_list_leaves_out_what_is_damaged(
+def test_list_skips_damaged_checkpoints(
     config: Any, wanted: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     saver, whole = damaged(RECORD), damaged(None)
     expected = [found for found in whole.list(config, filter=wanted) if found.config != THIRD]
     with caplog.at_level(logging.WARNING):
         found = [*saver.list(config, filter=wanted, skip_damaged=True)]
-    assert by_place(found) == by_place(expected)
+    assert by_config(found) == by_config(expected)
     assert "checkpoint_id '0003'" in caplog.text
 
 
-def test_list_leaves_out_a_damaged_thread(caplog: pytest.LogCaptureFixture) -> None:
+def test_list_skips_a_damaged_thread(caplog: pytest.LogCaptureFixture) -> None:
     saver = damaged(keys.thread_number(2))
     found = {c.config["configurable"]["thread_id"] for c in saver.list(None, skip_damaged=True)}
     assert found == {"b"}
@@ -130,10 +130,10 @@ def test_list_leaves_out_a_damaged_thread(caplog: pytest.LogCaptureFixture) -> N
     "key", [keys.thread_number(2), keys.thread("a"), keys.checkpoint(2, 0, "0005")]
 )
 @pytest.mark.parametrize("prefix", [None, "", "a"])
-def test_threads_leaves_out_a_damaged_thread(
+def test_threads_skips_a_damaged_thread(
     key: bytes, prefix: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its own record, its name, or the checkpoint that tells its last step."""
+    """The thread's record, its id, or its latest checkpoint is damaged."""
     saver = damaged(key)
     with pytest.raises(DamagedError):
         saver.threads("a")
@@ -144,7 +144,7 @@ def test_threads_leaves_out_a_damaged_thread(
     assert asyncio.run(saver.athreads(prefix, skip_damaged=True)) == expected
 
 
-def test_threads_that_leaves_out_nothing_is_threads() -> None:
+def test_threads_without_damage_is_the_same_with_skip_damaged() -> None:
     saver = damaged(None)
     for limits in ({}, {"limit": 1}, {"prefix": "b"}, {"after": "b"}):
         assert saver.threads(**limits, skip_damaged=True) == saver.threads(**limits)
@@ -154,12 +154,12 @@ def ids(found: Any) -> list[str]:
     return [one.config["configurable"]["checkpoint_id"] for one in found]
 
 
-def test_history_leaves_out_a_checkpoint_that_lost_a_value_and_ends_where_it_must() -> None:
+def test_history_skips_a_damaged_checkpoint_and_ends_at_an_unreadable_one() -> None:
     assert ids(damaged(WRITES).history(HEAD, skip_damaged=True)) == ["0005", "0004", "0002", "0001"]
     assert ids(damaged(RECORD).history(HEAD, skip_damaged=True)) == ["0005", "0004"]
 
 
-def test_coroutines_leave_out_the_same() -> None:
+def test_async_methods_skip_the_same_checkpoints() -> None:
     async def listed(saver: LmdbSaver) -> list[str]:
         config = stores.config("a", "sub")
         return ids([c async for c in saver.alist(config, skip_damaged=True)])
@@ -190,7 +190,7 @@ async def _alist(saver: LmdbSaver) -> list[Any]:
         b"t\xff",
     ],
 )
-def test_a_key_that_nobody_wrote_is_damage_or_of_no_consequence(key: bytes) -> None:
+def test_foreign_keys_are_damage_or_have_no_effect(key: bytes) -> None:
     kv = MemoryStore()
     saver = LmdbSaver.on(kv, clock=stores.Clock(), ttl={"default_ttl": 1e-6, "keep_last": 1})
     stores.grow(saver, "a", 1, 3)
@@ -210,8 +210,8 @@ def test_a_key_that_nobody_wrote_is_damage_or_of_no_consequence(key: bytes) -> N
     assert saver.verify(repair=True).ok
 
 
-def test_an_index_that_leads_to_a_namespace_without_a_name() -> None:
-    """As when a damaged page of LMDB's makes records unreachable."""
+def test_index_entry_of_a_namespace_without_a_name() -> None:
+    """A damaged page of LMDB can make the namespace record unreachable."""
     saver = damaged(None)
     saver._kv.write(lambda writer: writer.delete(keys.namespace(2, "sub")))
     with pytest.raises(DamagedError, match="has lost its name") as caught:

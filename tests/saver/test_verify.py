@@ -1,4 +1,4 @@
-"""`verify` as users call it: on a saver, and from the command line."""
+"""Verification on a saver and from the command line."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from langgraph.checkpoint.lmdb.kv.lmdb import page_check
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from tests.engine import reachability, stores
 from tests.reliability.checking import content
-from tests.reliability.disk import PAGE, SECTOR
+from tests.reliability.disk_model import PAGE, SECTOR
 
 
 def filled(path: Path) -> Path:
-    """A store with something of everything."""
+    """Fill a store with records of every kind; return its path."""
     kv = LmdbStore.open(path, sync="off")
     stores.fill(kv)
     kv.close()
@@ -31,7 +31,7 @@ def filled(path: Path) -> Path:
 
 
 def damage(path: Path) -> None:
-    """Flip a bit of one checkpoint's record."""
+    """Flip a bit in the record of one checkpoint."""
     key = keys.checkpoint(1, 0, "0003")
     kv = LmdbStore.open(path, sync="off")
 
@@ -44,7 +44,7 @@ def damage(path: Path) -> None:
 
 
 def records_of(saver: LmdbSaver) -> dict[bytes, bytes]:
-    """All that is in a store."""
+    """Return all records of a store."""
     with saver._kv.read() as reader:
         return dict(reader.range(b"", b"\xff" * 512))
 
@@ -52,7 +52,7 @@ def records_of(saver: LmdbSaver) -> dict[bytes, bytes]:
 def run(
     *arguments: str, command: str = "verify", **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command."""
+    """Run a command of the package in a new process."""
     return subprocess.run(
         [sys.executable, "-m", "langgraph.checkpoint.lmdb", command, *arguments],
         capture_output=True,
@@ -62,7 +62,7 @@ def run(
     )
 
 
-def test_a_saver_checks_and_repairs_its_store(tmp_path: Path) -> None:
+def test_saver_verifies_and_repairs_its_store(tmp_path: Path) -> None:
     filled(tmp_path / "store")
     damage(tmp_path / "store")
     with LmdbSaver(tmp_path / "store") as saver:
@@ -76,8 +76,8 @@ def test_a_saver_checks_and_repairs_its_store(tmp_path: Path) -> None:
         assert saver.get_tuple(stores.config("a", "", "0004")) is not None
 
 
-def test_what_was_remembered_of_a_store_before_its_repair_is_not_used(tmp_path: Path) -> None:
-    """Else the chunks that the repair freed would be named again."""
+def test_cached_values_are_not_used_after_a_repair(tmp_path: Path) -> None:
+    """A cached value could name chunks that the repair has deleted."""
     with LmdbSaver(tmp_path / "store") as saver:
         stores.grow(saver, "a", 1, 4)
         before = saver.get_tuple(stores.config("a", "", "0003"))
@@ -92,7 +92,7 @@ def test_what_was_remembered_of_a_store_before_its_repair_is_not_used(tmp_path: 
         assert found.checkpoint["channel_values"] == before.checkpoint["channel_values"]
 
 
-def test_an_encrypted_store_keeps_its_secrets_in_quarantine(tmp_path: Path) -> None:
+def test_quarantine_of_an_encrypted_store_is_encrypted(tmp_path: Path) -> None:
     pytest.importorskip("cryptography")
     key = bytes(range(32))
     with LmdbSaver(tmp_path / "store", encryption_key=key) as saver:
@@ -113,7 +113,7 @@ def test_an_encrypted_store_keeps_its_secrets_in_quarantine(tmp_path: Path) -> N
         assert saver.get_tuple(stores.config("a")) is not None
 
 
-def test_the_command(tmp_path: Path) -> None:
+def test_verify_command(tmp_path: Path) -> None:
     path = filled(tmp_path / "store")
     clean = run(str(path))
     assert (clean.returncode, clean.stderr) == (0, "")
@@ -132,7 +132,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert run(str(path)).returncode == 0
 
 
-def test_the_command_makes_no_store(tmp_path: Path) -> None:
+def test_verify_command_creates_no_store(tmp_path: Path) -> None:
     for options in ([], ["--repair"]):
         done = run(str(tmp_path / "none"), *options)
         assert done.returncode == 2
@@ -140,7 +140,7 @@ def test_the_command_makes_no_store(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_the_command_refuses_a_newer_format_and_names_both(tmp_path: Path) -> None:
+def test_verify_command_refuses_a_newer_format_and_names_both(tmp_path: Path) -> None:
     path = filled(tmp_path / "store")
     kv = LmdbStore.open(path, sync="off")
     sealed = envelope.seal(keys.FORMAT, envelope.pack(envelope.encode(99), None))
@@ -152,7 +152,7 @@ def test_the_command_refuses_a_newer_format_and_names_both(tmp_path: Path) -> No
     assert f"supported {envelope.SUPPORTED_VERSIONS}" in done.stderr
 
 
-def test_the_command_repairs_the_record_without_which_no_saver_opens(tmp_path: Path) -> None:
+def test_verify_command_repairs_the_format_record(tmp_path: Path) -> None:
     path = filled(tmp_path / "store")
     kv = LmdbStore.open(path, sync="off")
     kv.write(lambda writer: writer.put(keys.FORMAT, b"\x00" * 8))
@@ -163,7 +163,7 @@ def test_the_command_repairs_the_record_without_which_no_saver_opens(tmp_path: P
         assert saver.get_tuple(stores.config("a")) is not None
 
 
-def test_the_command_opens_an_encrypted_store_with_the_key_in_the_environment(
+def test_verify_command_reads_the_key_from_the_environment(
     tmp_path: Path,
 ) -> None:
     pytest.importorskip("cryptography")
@@ -174,13 +174,13 @@ def test_the_command_opens_an_encrypted_store_with_the_key_in_the_environment(
     assert run(str(tmp_path / "store"), LANGGRAPH_AES_KEY="").returncode == 2
 
 
-def test_damaged_pages_are_named_and_not_read(tmp_path: Path) -> None:
+def test_damaged_pages_are_reported_and_records_not_read(tmp_path: Path) -> None:
     path = filled(tmp_path / "store")
     if page_check.check(str(path)).skipped_reason is not None:
         pytest.skip("this release of lmdb cannot check pages")
     data = bytearray((path / "data.mdb").read_bytes())
     leaves = [at for at in range(2 * PAGE, len(data), PAGE) if data[at + 10] & 2]
-    data[leaves[len(leaves) // 2]] ^= 4  # the number that the page has of itself
+    data[leaves[len(leaves) // 2]] ^= 4  # the page's own number
     (path / "data.mdb").write_bytes(data)
     done = run(str(path), "--json")
     assert done.returncode == 1
@@ -189,7 +189,7 @@ def test_damaged_pages_are_named_and_not_read(tmp_path: Path) -> None:
     assert report["records_unchecked"]
 
 
-def test_a_store_with_damaged_pages_is_salvaged(tmp_path: Path) -> None:
+def test_salvage_copies_readable_records_of_damaged_pages(tmp_path: Path) -> None:
     path = filled(tmp_path / "store")
     with LmdbSaver(path, clock=stores.Clock()) as saver:
         before = content(saver)
@@ -214,7 +214,7 @@ def test_a_store_with_damaged_pages_is_salvaged(tmp_path: Path) -> None:
         assert saver.verify().ok
 
 
-def test_a_sound_store_is_salvaged_whole_and_into_nothing_that_is_there(tmp_path: Path) -> None:
+def test_salvage_copies_a_sound_store_and_refuses_an_existing_target(tmp_path: Path) -> None:
     path, target = filled(tmp_path / "store"), tmp_path / "new"
     done = run(str(path), str(target), command="salvage")
     assert (done.returncode, done.stderr) == (0, "")
@@ -226,7 +226,7 @@ def test_a_sound_store_is_salvaged_whole_and_into_nothing_that_is_there(tmp_path
     assert run(str(tmp_path / "none"), str(tmp_path / "x"), command="salvage").returncode == 2
 
 
-def test_an_encrypted_store_is_salvaged_with_its_key_now_or_later(tmp_path: Path) -> None:
+def test_salvage_of_an_encrypted_store_with_the_key_now_or_later(tmp_path: Path) -> None:
     pytest.importorskip("cryptography")
     key = b"k" * 32
     path, now, later = tmp_path / "store", tmp_path / "now", tmp_path / "later"
@@ -255,7 +255,7 @@ def test_an_encrypted_store_is_salvaged_with_its_key_now_or_later(tmp_path: Path
             assert saver.verify().ok
 
 
-def test_an_old_lmdb_cannot_check_pages_and_the_report_says_so(
+def test_report_says_that_an_old_lmdb_cannot_check_pages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "lmdb.verify", None)

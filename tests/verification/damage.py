@@ -1,4 +1,4 @@
-"""Stores with one record changed, and what must hold once they were repaired."""
+"""Stores with changed records, and assertions about repaired stores."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from random import Random
 
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
-    from langgraph.checkpoint.lmdb.verification.report import VerifyReport
+    from langgraph.checkpoint.lmdb.models import VerifyReport
     from tests.reliability.oracle import Key, Stored
 
 Records = dict[bytes, bytes]
 
 
 class Original:
-    """A store as it was before anything happened to it."""
+    """An undamaged store: its records, its checkpoints and their channel history."""
 
     def __init__(self) -> None:
         kv = MemoryStore()
@@ -33,20 +33,22 @@ class Original:
         self.history = {key: history(saver, key) for key in self.content}
 
     def keys(self, random: Random, count: int) -> list[bytes]:
-        """Keys of every kind, at most so many of each."""
+        """Return keys of every kind, at most `count` of each."""
         kinds: dict[Any, list[bytes]] = defaultdict(list)
         for key in sorted(self.records):
             kinds[key[:1] + key[2:3] * (key[:1] == b"t")].append(key)
-        return [key for of in kinds.values() for key in random.sample(of, min(len(of), count))]
+        return [
+            key for group in kinds.values() for key in random.sample(group, min(len(group), count))
+        ]
 
 
 def history(saver: LmdbSaver, key: Key) -> Any:
-    """What the channel without a value of its own is rebuilt from."""
+    """Return the history of the channel that has no stored value."""
     return saver.get_delta_channel_history(config=stores.config(*key), channels=["delta"])
 
 
 def store_of(records: Records, kv: MemoryStore | None = None) -> MemoryStore:
-    """A store that holds just this."""
+    """Return a store that holds exactly these records."""
     kv = MemoryStore() if kv is None else kv
 
     def fill(writer: Any) -> None:
@@ -58,7 +60,7 @@ def store_of(records: Records, kv: MemoryStore | None = None) -> MemoryStore:
 
 
 def flipped(value: bytes, random: Random) -> bytes:
-    """A value with one bit changed; an empty one is not empty any more."""
+    """Return a value with one bit changed; an empty value gets one byte."""
     if not value:
         return b"\x00"
     at = random.randrange(len(value))
@@ -66,18 +68,17 @@ def flipped(value: bytes, random: Random) -> bytes:
 
 
 def assert_repaired(kv: KeyValueStore, found: VerifyReport, original: Original) -> None:
-    """Assert that the store is whole, takes new checkpoints, and holds what it held, but for what
-    the report says."""
+    """Assert that a repaired store is sound, accepts writes, and lost only what the report says."""
     reachability.check(kv)
     saver = LmdbSaver.on(kv, clock=stores.Clock())
     lost = {(p.thread_id, p.checkpoint_ns, p.checkpoint_id) for p in found.lost}
     kinds = {problem.kind for problem in found.lost}
-    there = content(saver)
+    remaining = content(saver)
     for key, stored in original.content.items():
-        if key not in there:
+        if key not in remaining:
             assert key in lost or "lost_name" in kinds, (key, found.problems)
             continue
-        assert_same(key, there[key], stored, lost, kinds)
+        assert_same(key, remaining[key], stored, lost, kinds)
         try:
             same = history(saver, key) == original.history[key]
             assert same or "lost_writes" in kinds, key
@@ -91,7 +92,7 @@ def assert_repaired(kv: KeyValueStore, found: VerifyReport, original: Original) 
 
 
 def assert_same(key: Key, found: Stored, stored: Stored, lost: set[Any], kinds: set[str]) -> None:
-    """Assert that a checkpoint is what it was."""
+    """Assert that a checkpoint is unchanged, except for the kinds of data that were lost."""
     if found.parent != stored.parent:
         assert (*key[:2], stored.parent) in lost
         found = found._replace(parent=stored.parent)

@@ -1,4 +1,4 @@
-"""`verify` notices whatever is not as it was stored, and nothing else."""
+"""Verification: every changed record is found, and sound stores have no problems."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from langgraph.checkpoint.lmdb.engine import prune, threads
 from langgraph.checkpoint.lmdb.errors import StoreIOError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
-from langgraph.checkpoint.lmdb.verification import report
+from langgraph.checkpoint.lmdb.verification import kinds
 from langgraph.checkpoint.lmdb.verification.repair import repair
 from langgraph.checkpoint.lmdb.verification.verify import verify
 from tests.engine import reachability, stores
 from tests.reliability.oracle import Worker
 from tests.verification.damage import Original, flipped, store_of
 
-HOW = ("deleted", "flipped", "moved")
+CHANGES = ("deleted", "flipped", "moved")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def original() -> Original:
     return Original()
 
 
-def test_a_store_with_something_of_everything_has_no_problems(original: Original) -> None:
+def test_sound_store_has_no_problems(original: Original) -> None:
     found = verify(store_of(original.records))
     assert found.ok, found.problems
     assert found.checked["threads"] == 9
@@ -37,7 +37,7 @@ def test_a_store_with_something_of_everything_has_no_problems(original: Original
     assert found.pages_unchecked is not None
 
 
-def test_no_false_alarm_whatever_the_calls() -> None:
+def test_no_problems_after_any_call() -> None:
     for seed in range(3):
         kv = MemoryStore()
         saver = LmdbSaver.on(kv)
@@ -52,15 +52,15 @@ def test_no_false_alarm_whatever_the_calls() -> None:
             assert found.ok, (operation.kind, found.problems)
 
 
-@pytest.mark.parametrize("how", HOW)
-def test_every_record_that_is_changed_is_noticed(how: str, original: Original) -> None:
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_changed_record_is_found(change: str, original: Original) -> None:
     random = Random(1)
     for key in original.keys(random, 3):
         changed = dict(original.records)
         value = changed.pop(key)
-        if how == "flipped":
+        if change == "flipped":
             changed[key] = flipped(value, random)
-        elif how == "moved":
+        elif change == "moved":
             changed[key + b"\x07"] = value
         found = verify(store_of(changed))
         assert not found.ok, key
@@ -68,30 +68,30 @@ def test_every_record_that_is_changed_is_noticed(how: str, original: Original) -
         assert json.loads(json.dumps(found.to_dict()))["ok"] is False
 
 
-def test_a_problem_says_where_it_is(original: Original) -> None:
+def test_problem_has_its_location(original: Original) -> None:
     key = keys.checkpoint(1, 0, "0003")
     changed = dict(original.records)
     changed[key] = flipped(changed[key], Random(1))
     (problem,) = [p for p in verify(store_of(changed)).problems if p.record == key.hex()]
-    assert problem.kind == report.DAMAGED
-    where = (problem.thread_id, problem.checkpoint_ns, problem.checkpoint_id)
-    assert where == ("a", "", "0003")
+    assert problem.kind == kinds.DAMAGED
+    location = (problem.thread_id, problem.checkpoint_ns, problem.checkpoint_id)
+    assert location == ("a", "", "0003")
 
 
-def test_a_chunk_that_is_gone_is_named(original: Original) -> None:
+def test_missing_chunk_is_named(original: Original) -> None:
     key = next(key for key in sorted(original.records) if key.startswith(keys.of_thread(b"d", 1)))
     changed = {other: value for other, value in original.records.items() if other != key}
     found = verify(store_of(changed))
-    missing = [p for p in found.problems if p.kind == report.MISSING]
+    missing = [p for p in found.problems if p.kind == kinds.MISSING]
     assert {problem.record for problem in missing} == {key.hex()}
     assert {problem.thread_id for problem in missing} == {"a", "copy", "fork", "copy of fork"}
     assert all(problem.channel for problem in missing)
 
 
-def test_a_value_of_another_length_is_noticed_where_every_record_is_sound(
+def test_value_of_wrong_length_is_found_though_its_records_are_valid(
     original: Original,
 ) -> None:
-    """As someone makes it who can seal records."""
+    """A chunk with a valid checksum, but another length."""
     random = Random(2)
     chunks = [key for key in sorted(original.records) if key.startswith(keys.of_thread(b"d", 1))]
     key = random.choice(chunks)
@@ -99,30 +99,30 @@ def test_a_value_of_another_length_is_noticed_where_every_record_is_sound(
     payload = envelope.unseal(key, changed[key])
     changed[key] = envelope.seal(key, envelope.pack(payload + b"\xc0", None))
     found = verify(store_of(changed))
-    assert report.DAMAGED in found.counts
+    assert kinds.DAMAGED in found.counts
 
 
-def test_what_a_newer_release_wrote_is_called_that(original: Original) -> None:
+def test_record_of_a_newer_release_has_its_own_kind(original: Original) -> None:
     key = keys.checkpoint(1, 0, "0003")
     changed = dict(original.records)
     changed[key] = envelope.seal(key, b"\x63" + b"payload")
-    assert report.NEWER in verify(store_of(changed)).counts
+    assert kinds.NEWER in verify(store_of(changed)).counts
 
 
-def test_progress_counts_threads_and_no_snapshot_stays_open(original: Original) -> None:
+def test_progress_counts_threads_and_runs_outside_snapshots(original: Original) -> None:
     kv = store_of(original.records)
     seen: list[tuple[int, int]] = []
 
     def progress(done: int, total: int) -> None:
         seen.append((done, total))
-        kv.write(lambda writer: None)  # would fail inside of a snapshot
+        kv.write(lambda writer: None)  # raises inside a snapshot
 
     verify(kv, progress)
     assert seen[0] == (0, seen[0][1])
     assert seen[-1] == (seen[0][1], seen[0][1])
 
 
-def test_writers_go_on_meanwhile_and_raise_no_alarm() -> None:
+def test_concurrent_writers_cause_no_problems() -> None:
     kv = MemoryStore()
     saver = stores.fill(kv)
     worker = Worker("w")
@@ -140,7 +140,7 @@ def test_writers_go_on_meanwhile_and_raise_no_alarm() -> None:
     assert found.ok, found.problems
 
 
-def test_an_interrupted_deletion_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unfinished_purge_is_not_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     kv = MemoryStore()
     stores.fill(kv)
     monkeypatch.setattr("langgraph.checkpoint.lmdb.engine.prune.PURGE_BATCH", 3)
@@ -171,10 +171,10 @@ def test_an_interrupted_deletion_is_no_problem(monkeypatch: pytest.MonkeyPatch) 
         ("number", 2),
     ],
 )
-def test_a_wrong_field_of_a_thread_is_noticed_and_repaired(
+def test_wrong_field_of_a_thread_is_found_and_repaired(
     field: str, value: object, original: Original
 ) -> None:
-    """As a mistake of this package would leave it: sealed, and wrong."""
+    """A wrong field with a valid checksum, as a bug of this package would write it."""
     kv = store_of(original.records)
     key = keys.thread_number(1)
     with kv.read() as reader:
@@ -186,25 +186,25 @@ def test_a_wrong_field_of_a_thread_is_noticed_and_repaired(
     assert not found.ok
     if field in ("checkpoints", "writes"):
         assert any(field.rstrip("s") in problem.message for problem in found.problems)
-    settings: Any = LmdbSaver.on(MemoryStore(), clock=stores.Clock())._session.store.options
-    assert repair(kv, settings).ok
+    options: Any = LmdbSaver.on(MemoryStore(), clock=stores.Clock())._session.store.options
+    assert repair(kv, options).ok
     reachability.check(kv)
 
 
-def test_a_namespace_that_holds_nothing_is_noticed(original: Original) -> None:
+def test_empty_namespace_is_found(original: Original) -> None:
     kv = store_of(original.records)
     key = keys.namespace(1, "empty")
     sealed = envelope.seal(key, envelope.pack(envelope.encode((1, "empty")), None))
     kv.write(lambda writer: writer.put(key, sealed))
-    assert not verify(kv).ok  # the number is another's
+    assert not verify(kv).ok  # another namespace has the number
     sealed = envelope.seal(key, envelope.pack(envelope.encode((3, "empty")), None))
     kv.write(lambda writer: writer.put(key, sealed))
     (orphan, count) = verify(kv).problems
-    assert {orphan.kind, count.kind} == {report.ORPHAN, report.WRONG_COUNT}
+    assert {orphan.kind, count.kind} == {kinds.ORPHAN, kinds.WRONG_COUNT}
 
 
-class ForgetfulStore(MemoryStore):
-    """Undoes a transaction when it is told to."""
+class AbortingStore(MemoryStore):
+    """A store that aborts each transaction while `undo` is True."""
 
     undo = False
 
@@ -212,14 +212,14 @@ class ForgetfulStore(MemoryStore):
         def undone(writer: Any) -> Any:
             result = apply(writer)
             if self.undo:
-                raise StoreIOError("as told")
+                raise StoreIOError("aborted")
             return result
 
         return super().write(undone)
 
 
-def test_the_number_of_an_segment_that_was_given_in_vain_is_given_again() -> None:
-    kv = ForgetfulStore()
+def test_segment_number_of_an_aborted_put_is_reused() -> None:
+    kv = AbortingStore()
     saver = LmdbSaver.on(kv, clock=stores.Clock())
     at = stores.put(saver, stores.config("a"), "1", {"first": "x" * 2000})
     kv.undo = True

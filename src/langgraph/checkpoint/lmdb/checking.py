@@ -15,7 +15,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.encryption import opening
+from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy, StoreOptions
 from langgraph.checkpoint.lmdb.engine.store import check_format
 from langgraph.checkpoint.lmdb.errors import (
@@ -27,10 +27,10 @@ from langgraph.checkpoint.lmdb.errors import (
 )
 from langgraph.checkpoint.lmdb.kv.lmdb import page_check, recover
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
+from langgraph.checkpoint.lmdb.models import LOST, Problem, VerifyReport
 from langgraph.checkpoint.lmdb.operations import configs
-from langgraph.checkpoint.lmdb.verification import report
+from langgraph.checkpoint.lmdb.verification import kinds
 from langgraph.checkpoint.lmdb.verification.repair import repair
-from langgraph.checkpoint.lmdb.verification.report import Problem, VerifyReport
 from langgraph.checkpoint.lmdb.verification.verify import verify
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _verify(path: str, repairing: bool) -> VerifyReport:
     found = page_check.check(path)
     if found.problems:
         return VerifyReport(
-            tuple(Problem(report.PAGES, problem) for problem in found.problems),
+            tuple(Problem(kinds.PAGES, problem) for problem in found.problems),
             records_unchecked="LMDB might not survive reading these pages",
         )
     try:
@@ -101,10 +101,10 @@ def _verify(path: str, repairing: bool) -> VerifyReport:
             kv = LmdbStore.open(path)
     except DamagedError as error:
         return VerifyReport(
-            (Problem(report.PAGES, error.message),), records_unchecked="LMDB refuses the file"
+            (Problem(kinds.PAGES, error.message),), records_unchecked="LMDB refuses the file"
         )
     try:
-        plain = opening.open_encrypted(kv, None)
+        plain = open_encrypted(kv, None)
         with suppress(DamagedError):  # one of the problems, then
             check_format(plain)
         return repair(plain, _options()) if repairing else verify(plain)
@@ -134,13 +134,13 @@ def _salvage(path: str, target: str) -> VerifyReport:
     if not source.skipped:
         return found
     text = f"{source.skipped} pages or records could not be read, with all that they lead to"
-    lost = Problem(report.PAGES, text, outcome=report.LOST)
+    lost = Problem(kinds.PAGES, text, outcome=LOST)
     return replace(found, problems=(lost, *found.problems))
 
 
 def _unlocked(kv: LmdbStore, target: str) -> KeyValueStore:
     try:
-        return opening.open_encrypted(kv, None)
+        return open_encrypted(kv, None)
     except (MissingKeyError, WrongKeyError) as error:
         advice = (
             "All that could be read is there, still encrypted. Set LANGGRAPH_AES_KEY and go on: "

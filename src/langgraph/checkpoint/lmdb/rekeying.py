@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from langgraph.checkpoint.lmdb import opening
 from langgraph.checkpoint.lmdb.encryption.copy import copy_store
-from langgraph.checkpoint.lmdb.encryption.opening import open_encrypted, rotation
+from langgraph.checkpoint.lmdb.encryption.open import open_encrypted, start_rotation
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from langgraph.checkpoint.lmdb.operations.session import simple
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
 
-    from langgraph.checkpoint.lmdb.encryption.opening import EncryptionKey
+    from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
-    from langgraph.checkpoint.lmdb.operations.session import Operation, Session
+    from langgraph.checkpoint.lmdb.operations.session import Operations, Session
 
 
 class Rekeying(BaseCheckpointSaver[Any]):
@@ -48,15 +48,11 @@ class Rekeying(BaseCheckpointSaver[Any]):
             NotEncryptedError: The store is not encrypted.
             UsageError: It is no key, or the store is on its way to yet another one.
         """
-        session = self._session
-        for operation in _rotation(self._kv, new_key):
-            session.run(operation)
+        self._session.run_sequence(_rotate(self._kv, new_key))
 
     async def arotate_key(self, new_key: EncryptionKey) -> None:
         """As `rotate_key`."""
-        session = self._session
-        for operation in _rotation(self._kv, new_key):
-            await session.run_async(operation)
+        await self._session.run_sequence_async(_rotate(self._kv, new_key))
 
     def copy_store(
         self, path: str | os.PathLike[str], *, encryption_key: EncryptionKey | None
@@ -87,12 +83,8 @@ class Rekeying(BaseCheckpointSaver[Any]):
         await asyncio.to_thread(self.copy_store, path, encryption_key=encryption_key)
 
 
-def _rotation(kv: KeyValueStore, new_key: EncryptionKey) -> Iterator[Operation[bytes | None, None]]:
-    steps = rotation(kv, new_key)
-    results: list[bytes | None] = [None]
-    while True:
-        try:
-            apply = steps.send(results.pop())
-        except StopIteration:
-            return
-        yield simple(apply, results.append)
+def _rotate(kv: KeyValueStore, new_key: EncryptionKey) -> Operations[None]:
+    rotation = start_rotation(kv, new_key)
+    progress = yield simple(rotation.begin)
+    while progress is not None:
+        progress = yield simple(partial(rotation.proceed, progress=progress))

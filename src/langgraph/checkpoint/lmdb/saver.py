@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from langgraph.checkpoint.lmdb import assembly, opening, validation, wanted
 from langgraph.checkpoint.lmdb.aio import AsyncMethods
 from langgraph.checkpoint.lmdb.codec import serializer
-from langgraph.checkpoint.lmdb.encryption.opening import open_encrypted
+from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
 from langgraph.checkpoint.lmdb.kv.group_commit import GroupCommit
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from langgraph.checkpoint.lmdb.assembly import Arguments
-    from langgraph.checkpoint.lmdb.encryption.opening import EncryptionKey
+    from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
     from langgraph.checkpoint.lmdb.operations.retention import TTLConfig
     from langgraph.checkpoint.lmdb.operations.session import Session
 

@@ -16,8 +16,8 @@ from langgraph.checkpoint.lmdb.verification.verify import verify as verify_store
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress
+    from langgraph.checkpoint.lmdb.models import VerifyReport
     from langgraph.checkpoint.lmdb.operations.session import Session
-    from langgraph.checkpoint.lmdb.verification.report import VerifyReport
 
 
 class Verifying(BaseCheckpointSaver[Any]):

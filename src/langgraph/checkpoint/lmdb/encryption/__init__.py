@@ -1,4 +1,4 @@
-"""Encryption at rest: a key-value store that encrypts what it hands to another one, and its keys.
+"""Encryption at rest: a key-value store that encrypts for another one, and its keys.
 
-All but `unlocking` needs the package `cryptography`, so that is what others import.
+Import `open` or `key_source`. The other modules need the package `cryptography`.
 """

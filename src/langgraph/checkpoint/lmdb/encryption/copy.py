@@ -1,4 +1,4 @@
-"""All that a store holds, put into another one: from plain to encrypted, or back."""
+"""Copying a whole store into another one, to add, change or remove its encryption."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 from langgraph.checkpoint.lmdb.format import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 
-_BATCH = 4 << 20  # bytes in a transaction
+_BATCH_BYTES = 4 << 20
+"""Bytes of keys and values per transaction."""
 _END = b"\xff" * 512
 
 
 def copy_store(source: KeyValueStore, target: KeyValueStore) -> None:
-    """Copy one snapshot of a store to an empty one.
+    """Copy one snapshot of a store to an empty store.
 
-    The record without which nothing is a store comes last: an unfinished copy is none.
+    The format record is written last: without it the target cannot be opened, so an unfinished
+    copy is never mistaken for a store.
     """
     with source.read() as reader:
-        last = reader.get(keys.FORMAT)
+        format_record = reader.get(keys.FORMAT)
         batch: list[tuple[bytes, bytes]] = []
         size = 0
         for key, value in reader.range(b"", _END):
@@ -29,17 +29,17 @@ def copy_store(source: KeyValueStore, target: KeyValueStore) -> None:
                 continue
             batch.append((key, value))
             size += len(key) + len(value)
-            if size >= _BATCH:
-                target.write(_putting(batch))
+            if size >= _BATCH_BYTES:
+                _write(target, batch)
                 batch, size = [], 0
-    if last is not None:
-        batch.append((keys.FORMAT, last))
-    target.write(_putting(batch))
+    if format_record is not None:
+        batch.append((keys.FORMAT, format_record))
+    _write(target, batch)
 
 
-def _putting(batch: list[tuple[bytes, bytes]]) -> Callable[[Writer], None]:
+def _write(target: KeyValueStore, batch: list[tuple[bytes, bytes]]) -> None:
     def apply(writer: Writer) -> None:
         for key, value in batch:
             writer.put(key, value)
 
-    return apply
+    target.write(apply)

@@ -1,8 +1,9 @@
-"""Keys that tell no names: their private parts encrypted, and ranges of them found again.
+"""Encryption of the names in keys, and ranges over the encrypted keys.
 
-A private part becomes AES-SIV (RFC 5297) of itself, with what stands before it in the key as
-associated data: always the same bytes for the same key, so that a record is found by its key, and
-not to be told from noise by whoever lacks the secret. Its order is lost; ranges sort it again.
+The name in a key is encrypted with AES-SIV (RFC 5297). The associated data is the part of the key
+before the name. The result is deterministic, so a record is found by its key, and without the
+secret it looks like random bytes. Encrypted names do not sort like plain names: ranges decrypt
+and sort them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from langgraph.checkpoint.lmdb.encryption.opening import HEADER
+from langgraph.checkpoint.lmdb.encryption.key_source import HEADER
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import keys
 
@@ -20,51 +21,39 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ENCRYPTED_KINDS = frozenset((b"T", b"m", b"n", b"r"))
-"""Of the keys that hold names, or hashes of them."""
+"""Kinds of keys that hold a name or the hash of a name."""
 NEEDS_MAPPING = ENCRYPTED_KINDS | {b"\x00", b""}
-"""What keys and bounds begin with that may not be stored as they are."""
+"""First bytes of the keys and bounds that may differ from the stored ones."""
 _HASH_SIZE = 8
 _TAG_SIZE = 16
 _BLOCK = 16
 _ZONES = tuple(sorted((HEADER, *ENCRYPTED_KINDS)))
-
-
-def name_span(key: bytes) -> tuple[int, int | None] | None:
-    """Where a key holds a name, or the hash of one: the offset, and the length if more follows."""
-    letter = key[:1]
-    if letter not in ENCRYPTED_KINDS:
-        return None
-    if letter == b"n":
-        try:
-            return keys.read_number(key, 1)[1], None
-        except DamagedError:
-            return None
-    return 1, None if letter == b"T" else _HASH_SIZE
+"""Prefixes that split a range of plain keys into parts."""
 
 
 class RangePart(NamedTuple):
-    """A part of a range.
+    """A part of a range of plain keys, as a range of stored keys.
 
     Attributes:
-        start: Its lowest plain key.
-        stop: The first plain key beyond it.
-        low: The lowest stored key that may belong to it.
-        high: The first stored key beyond those.
-        head: What its plain keys begin with, in place of `stored_head`; None if they have to be
-            decrypted, and sorted.
-        stored_head: What its stored keys begin with.
+        start: First plain key.
+        stop: First plain key after the part.
+        low: First stored key that may belong to the part.
+        high: First stored key after the stored keys of the part.
+        prefix: Prefix of the plain keys, which replaces `stored_prefix`. None if the stored keys
+            must be decrypted and sorted.
+        stored_prefix: Prefix of the stored keys.
     """
 
     start: bytes
     stop: bytes
     low: bytes
     high: bytes
-    head: bytes | None
-    stored_head: bytes
+    prefix: bytes | None
+    stored_prefix: bytes
 
 
 class KeyNameCipher:
-    """Plain keys to stored ones, and back.
+    """A cipher for the names in keys.
 
     Args:
         secret: 64 random bytes.
@@ -76,39 +65,42 @@ class KeyNameCipher:
         self._siv = AESSIV(secret)
 
     def stored(self, key: bytes) -> bytes:
-        """The key that the inner store has for a plain key; the same object if it is the same."""
+        """Return the stored key of a plain key: the same object if the key holds no name."""
         if key == HEADER:
-            raise ValueError(f"the key {key!r} is the encryption's own")
-        found = name_span(key)
-        if found is None:
+            raise ValueError(f"key must be outside of the encryption's own keys, got {key!r}")
+        span = name_span(key)
+        if span is None:
             return key
-        begin, size = found
-        head = key[:begin]
+        begin, size = span
+        prefix = key[:begin]
         if size is None:
-            return head + self._siv.encrypt(_pad(key[begin:]), [head])
+            return prefix + self._siv.encrypt(_pad(key[begin:]), [prefix])
         end = begin + size
         if len(key) < end:
             return key
-        return head + self._siv.encrypt(key[begin:end], [head]) + key[end:]
+        return prefix + self._siv.encrypt(key[begin:end], [prefix]) + key[end:]
 
     def plain(self, stored: bytes) -> bytes:
-        """The plain key of a stored one; one that nobody encrypted with this secret stays as it
-        is, and no plain key leads to it but itself."""
-        found = name_span(stored)
-        if found is None:
+        """Return the plain key of a stored key.
+
+        A stored key that was not encrypted with this secret is returned as it is. It is not the
+        stored key of any plain key.
+        """
+        span = name_span(stored)
+        if span is None:
             return stored
-        begin, size = found
+        begin, size = span
         end = len(stored) if size is None else begin + size + _TAG_SIZE
         if len(stored) < max(end, begin + _TAG_SIZE):
             return stored
         try:
-            part = self._siv.decrypt(stored[begin:end], [stored[:begin]])
+            name = self._siv.decrypt(stored[begin:end], [stored[:begin]])
         except (InvalidTag, ValueError):
             return stored
-        return stored[:begin] + (_unpad(part) if size is None else part) + stored[end:]
+        return stored[:begin] + (_unpad(name) if size is None else name) + stored[end:]
 
-    def pieces(self, start: bytes, stop: bytes) -> Iterator[RangePart]:
-        """A range of plain keys in ascending parts, each a range of stored keys."""
+    def split_range(self, start: bytes, stop: bytes) -> Iterator[RangePart]:
+        """Split a range of plain keys into ascending parts, each of which is a stored range."""
         for zone in _ZONES:
             if start >= stop:
                 return
@@ -121,44 +113,60 @@ class KeyNameCipher:
                 yield RangePart(start, zone, start, zone, b"", b"")
                 start = zone
             if zone in ENCRYPTED_KINDS:
-                yield self._inside(start, min(stop, end))
+                yield self._part_of_kind(start, min(stop, end))
             start = end
         if start < stop:
             yield RangePart(start, stop, start, stop, b"", b"")
 
-    def _inside(self, start: bytes, stop: bytes) -> RangePart:
-        """The part of a range that is within one letter."""
-        found = name_span(start)
-        if found is not None and found[1] is not None:
-            end = found[0] + found[1]
-            whole = start[:end]
-            if len(start) >= end and stop <= keys.prefix_end(whole):
-                stored = self.stored(whole)
-                inside = stop.startswith(whole)
+    def _part_of_kind(self, start: bytes, stop: bytes) -> RangePart:
+        """Return the part for a range whose keys are all of one kind."""
+        span = name_span(start)
+        if span is not None and span[1] is not None:
+            end = span[0] + span[1]
+            prefix = start[:end]
+            if len(start) >= end and stop <= keys.prefix_end(prefix):
+                stored = self.stored(prefix)
+                inside = stop.startswith(prefix)
                 high = stored + stop[end:] if inside else keys.prefix_end(stored)
-                return RangePart(start, stop, stored + start[end:], high, whole, stored)
+                return RangePart(start, stop, stored + start[end:], high, prefix, stored)
         low, high = stored_bounds(start, stop)
         return RangePart(start, stop, low, high, None, b"")
 
 
-def visible_head(key: bytes) -> bytes:
-    """What stands before the private part of a key, plain or stored; all of it if it has none.
-
-    Plain keys sort by their heads first, and so do stored ones.
-    """
-    found = name_span(key)
-    return key if found is None else key[: found[0]]
-
-
 def stored_bounds(start: bytes, stop: bytes) -> tuple[bytes, bytes]:
-    """A range of stored keys that has all those of a range of plain keys within one letter."""
-    end = visible_head(stop)
-    return visible_head(start), stop if end == stop else keys.prefix_end(end)
+    """Return the range of stored keys that covers a range of plain keys of one kind."""
+    prefix = visible_prefix(stop)
+    return visible_prefix(start), stop if prefix == stop else keys.prefix_end(prefix)
 
 
-def _pad(text: bytes) -> bytes:
-    """Make it a multiple of a block, and never empty: lengths that are near look the same."""
-    return text + b"\x80" + bytes(-(len(text) + 1) % _BLOCK)
+def visible_prefix(key: bytes) -> bytes:
+    """Return the part of a plain or stored key before the name: the whole key without a name.
+
+    Plain keys and stored keys both sort by this prefix first.
+    """
+    span = name_span(key)
+    return key if span is None else key[: span[0]]
+
+
+def name_span(key: bytes) -> tuple[int, int | None] | None:
+    """Return the offset and the size of the name in a key, or None if the key holds no name.
+
+    A size of None: the name extends to the end of the key.
+    """
+    kind = key[:1]
+    if kind not in ENCRYPTED_KINDS:
+        return None
+    if kind == b"n":
+        try:
+            return keys.read_number(key, 1)[1], None
+        except DamagedError:
+            return None
+    return 1, None if kind == b"T" else _HASH_SIZE
+
+
+def _pad(name: bytes) -> bytes:
+    """Return the name, padded so that names of similar lengths have the same length."""
+    return name + b"\x80" + bytes(-(len(name) + 1) % _BLOCK)
 
 
 def _unpad(padded: bytes) -> bytes:

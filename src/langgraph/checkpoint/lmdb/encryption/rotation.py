@@ -1,107 +1,121 @@
-"""Another key for an encrypted store, while it is in use.
+"""Change of the key of an encrypted store, while the store is in use.
 
-    1  the header gets a new data key for all that is written from then on, and both of the user's
-       keys open it
-    2  values that are encrypted with the old data key are encrypted again, some at a time
-    3  the header loses the old data key, and the user's old key does not open it any more
+1. The header gets a new data key for new values. Both of the user's keys open the store.
+2. Values that are encrypted with the old data key are encrypted again, in batches.
+3. The header loses the old data key. The user's old key no longer opens the store.
 
-Each step is one write transaction. A process that dies leaves a store that both keys open, until
-the same rotation is called for again and goes on.
+Each step is one write transaction. If the process dies, both keys open the store until the same
+rotation is started again and finishes.
 """
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from langgraph.checkpoint.lmdb.encryption.opening import HEADER
+from langgraph.checkpoint.lmdb.encryption.key_source import HEADER
 from langgraph.checkpoint.lmdb.encryption.store import EncryptedWriter
 from langgraph.checkpoint.lmdb.errors import DamagedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-
     from langgraph.checkpoint.lmdb.encryption.keyring import Keyring
-    from langgraph.checkpoint.lmdb.encryption.opening import KeySource
     from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore
     from langgraph.checkpoint.lmdb.kv.base import Writer
 
-_LOOKED_AT = 2000  # values in a step
-_CHANGED = 256 * 1024  # bytes of values that a step encrypts, but for the last of them
+_BATCH_VALUES = 2000
+"""Values that one step reads."""
+_BATCH_BYTES = 256 * 1024
+"""Bytes of encrypted values after which a step ends."""
 _END = b"\xff" * 512
 
 
-def rotate(
-    store: EncryptedStore, source: KeySource
-) -> Generator[Callable[[Writer], bytes | None], bytes | None, None]:
-    """The steps, each to be run in a transaction; what it returns is to be sent back.
+class RotationProgress(NamedTuple):
+    """The state of a rotation between two steps."""
+
+    check: bytes
+    """Value by which the new key is recognized in the header; each rotation has its own."""
+    position: bytes | None
+    """Stored key at which the next step begins, or None if only the header is left."""
+
+
+class KeyRotation:
+    """A rotation of a store's key, as steps for a caller that runs the transactions.
+
+    The caller runs `begin` in a write transaction, and then `proceed` with the last result until
+    it returns None. A transaction may run a step again.
 
     Args:
-        store: The store.
-        source: The new key.
-
-    Raises (in the first step):
-        UsageError: The store is on its way to another key.
+        store: The encrypted store.
+        key: The user's new key.
     """
-    key = source.first()
-    store.prefer(key)
-    mark = yield partial(_begin, store, key)
-    assert mark is not None
-    at: bytes | None = b""
-    while at is not None:
-        at = yield partial(_reencrypt, at)
-    yield partial(_finish, mark, key)
+
+    def __init__(self, store: EncryptedStore, key: bytes) -> None:
+        self._store = store
+        self._key = key
+        store.add_key(key)
+
+    def begin(self, writer: Writer) -> RotationProgress:
+        """Add the new keys to the header, unless a rotation to the same key has done so.
+
+        Raises:
+            UsageError: The rotation to another key is not finished.
+        """
+        assert isinstance(writer, EncryptedWriter)
+        keyring = writer.keyring
+        if not keyring.rotating:
+            old_key = self._store.key_of(keyring.slots[0])
+            keyring = keyring.with_new_key().wrapped_for([self._key, old_key])
+            _write_header(writer, keyring)
+        elif not keyring.slots[0].fits(self._key):
+            raise UsageError(
+                "the store is being rotated to another key",
+                advice="Call rotate_key with that key first.",
+            )
+        return RotationProgress(keyring.slots[0].check, b"")
+
+    def proceed(self, writer: Writer, progress: RotationProgress) -> RotationProgress | None:
+        """Run the next step.
+
+        Returns:
+            The progress for the next step, or None after the last one.
+        """
+        assert isinstance(writer, EncryptedWriter)
+        if progress.position is not None:
+            return progress._replace(position=_encrypt_batch(writer, progress.position))
+        keyring = writer.keyring
+        if keyring.slots[0].check == progress.check:  # else another process has finished it
+            _write_header(writer, keyring.without_old_keys().wrapped_for([self._key]))
+        return None
 
 
-def _begin(store: EncryptedStore, key: bytes, writer: Writer) -> bytes:
-    """Returns what the rotation is recognised by, which someone else may end and begin anew."""
-    assert isinstance(writer, EncryptedWriter)
+def _encrypt_batch(writer: EncryptedWriter, start: bytes) -> bytes | None:
+    """Encrypt the next values with the new data key.
+
+    Returns:
+        The stored key at which the next batch begins, or None if all values were read.
+    """
     keyring = writer.keyring
-    if not keyring.rotating:
-        old = store.key_of(keyring.slots[0])
-        keyring = keyring.with_new_key().sealed([key, old])
-        _save(writer, keyring)
-    elif not keyring.slots[0].fits(key):
-        raise UsageError(
-            "the store is on its way to another key",
-            advice="Call rotate_key with that key first: it goes on where it was left.",
-        )
-    return keyring.slots[0].check
-
-
-def _reencrypt(start: bytes, writer: Writer) -> bytes | None:
-    """Encrypt the next values again; where to go on, or None at the end."""
-    assert isinstance(writer, EncryptedWriter)
-    keyring = writer.keyring
-    found: list[tuple[bytes, bytes]] = []
-    changed = 0
+    batch: list[tuple[bytes, bytes]] = []
+    size = 0
     last = None
-    for count, (name, value) in enumerate(writer.inner.range(start, _END)):
-        if count >= _LOOKED_AT or changed >= _CHANGED:
+    for count, (stored_key, value) in enumerate(writer.inner.range(start, _END)):
+        if count >= _BATCH_VALUES or size >= _BATCH_BYTES:
             break
-        last = name
-        if keyring.is_old(value):
-            found.append((name, value))
-            changed += len(value)
+        last = stored_key
+        if keyring.uses_old_key(value):
+            batch.append((stored_key, value))
+            size += len(value)
     else:
         last = None
-    for name, value in found:
-        key = keyring.names.plain(name)
+    for stored_key, value in batch:
+        key = keyring.names.plain(stored_key)
         try:
-            value = keyring.decrypt(key, value)
-        except DamagedError:  # it stays what it is: unreadable
+            plain = keyring.decrypt(key, value)
+        except DamagedError:  # the value remains unreadable
             continue
-        writer.inner.put(name, keyring.encrypt(key, value))
+        writer.inner.put(stored_key, keyring.encrypt(key, plain))
     return None if last is None else last + b"\x00"
 
 
-def _finish(mark: bytes, key: bytes, writer: Writer) -> None:
-    assert isinstance(writer, EncryptedWriter)
-    keyring = writer.keyring
-    if keyring.slots[0].check == mark:  # else someone else has finished it
-        _save(writer, keyring.without_old_keys().sealed([key]))
-
-
-def _save(writer: EncryptedWriter, keyring: Keyring) -> None:
+def _write_header(writer: EncryptedWriter, keyring: Keyring) -> None:
     assert keyring.header is not None
     writer.inner.put(HEADER, keyring.header)

@@ -1,8 +1,8 @@
-"""Encryption at rest: a key-value store that encrypts what it puts into another one.
+"""Encryption at rest: a key-value store that encrypts what another one stores.
 
-Values are encrypted with AES-256-GCM and bound to their keys, what keys tell of names with AES-SIV.
-Empty values, those of indexes, stay empty. The keys for it are read from the store's header in each
-transaction, so that a rotation by anyone else takes effect at once, and never in between.
+Values are encrypted with AES-256-GCM and bound to their keys. The names in keys are encrypted with
+AES-SIV. Empty values (index entries) are stored empty. Each transaction reads the header first,
+so a rotation by another process takes effect between two transactions.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from langgraph.checkpoint.lmdb.encryption.key_names import (
     ENCRYPTED_KINDS,
     NEEDS_MAPPING,
     stored_bounds,
-    visible_head,
+    visible_prefix,
 )
-from langgraph.checkpoint.lmdb.encryption.keyring import Keyring, refuse
-from langgraph.checkpoint.lmdb.encryption.opening import HEADER
+from langgraph.checkpoint.lmdb.encryption.key_source import HEADER
+from langgraph.checkpoint.lmdb.encryption.keyring import Keyring, reject_plaintext
 from langgraph.checkpoint.lmdb.errors import NotEncryptedError
 from langgraph.checkpoint.lmdb.format.envelope import raise_damaged
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
@@ -32,27 +32,145 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from langgraph.checkpoint.lmdb.encryption.key_names import RangePart
+    from langgraph.checkpoint.lmdb.encryption.key_source import KeySource
     from langgraph.checkpoint.lmdb.encryption.keyring import Slot
-    from langgraph.checkpoint.lmdb.encryption.opening import KeySource
     from langgraph.checkpoint.lmdb.kv.base import Progress
     from langgraph.checkpoint.lmdb.kv.page_report import PageCheck
 
 T = TypeVar("T")
 
 
+_NOT_ENCRYPTED = "an encryption key was given, but the store is not encrypted"
+
+
 class HeaderChangedError(Exception):
-    """The transaction began with a header whose keys are not known yet."""
+    """A transaction that began with a header whose keys are not loaded yet."""
 
     def __init__(self, header: bytes | None) -> None:
         super().__init__()
         self.header = header
 
 
-class EncryptedReader(Reader):
-    """A snapshot of the plain keys and values.
+class EncryptedStore(KeyValueStore):
+    """A key-value store that encrypts on top of another one. `open` makes it.
 
     Attributes:
-        keyring: The keys that hold for it.
+        inner: The other store, with stored (encrypted) keys and values.
+        keyring: The keys of the header that was loaded last.
+    """
+
+    __slots__ = ("_source", "inner", "keyring", "readonly")
+
+    def __init__(self, inner: KeyValueStore, source: KeySource, keyring: Keyring) -> None:
+        self.readonly = inner.readonly
+        self.inner = inner
+        self.keyring = keyring
+        self._source = source
+
+    @classmethod
+    def open(cls, inner: KeyValueStore, source: KeySource) -> EncryptedStore:
+        """Open an encrypted store. An empty store becomes encrypted, unless it is read-only.
+
+        Raises:
+            WrongKeyError: The store is encrypted with another key.
+            NotEncryptedError: The store holds records that are not encrypted.
+            DamagedError: The header is damaged.
+        """
+        with inner.read() as reader:
+            header, empty = reader.get(HEADER), _is_empty(reader)
+        if header is None and empty and not inner.readonly:
+            header = _create_header(inner, Keyring.generate().wrapped_for([source.first()]))
+            empty = False
+        if header is None and not empty:
+            raise NotEncryptedError(_NOT_ENCRYPTED)
+        keyring = Keyring.generate() if header is None else Keyring.open(header, source)
+        return cls(inner, source, keyring)
+
+    def load_keys(self, header: bytes | None) -> None:
+        """Replace the keyring by the keys of another header.
+
+        Raises:
+            WrongKeyError: None of the user's keys opens the header.
+            DamagedError: The header is missing or damaged.
+        """
+        if header is None:
+            raise_damaged(HEADER, "the header is missing")
+        self.keyring = Keyring.open(header, self._source)
+
+    def add_key(self, key: bytes) -> None:
+        """Add a key of the user that may open later headers."""
+        self._source.add(key)
+
+    def key_of(self, slot: Slot) -> bytes:
+        """Return the user's key that a slot was made with.
+
+        Raises:
+            WrongKeyError: The key is unknown.
+        """
+        return self._source.find(slot.fits)
+
+    @property
+    def identity(self) -> Hashable:
+        return self.inner.identity
+
+    def read(self) -> EncryptedReader:
+        return EncryptedReader(self)
+
+    def write(self, apply: Callable[[Writer], T]) -> T:
+        while True:
+            try:
+                return self.inner.write(lambda writer: apply(EncryptedWriter(self, writer)))
+            except HeaderChangedError as changed:
+                header = changed.header
+            self.load_keys(header)
+
+    @property
+    def folder(self) -> str | None:
+        return self.inner.folder
+
+    def check_pages(self) -> PageCheck:
+        return self.inner.check_pages()
+
+    def size(self) -> int:
+        return self.inner.size()
+
+    def backup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
+        self.inner.backup(path, progress)
+
+    def compact(self) -> int:
+        return self.inner.compact()
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+def _create_header(inner: KeyValueStore, keyring: Keyring) -> bytes | None:
+    """Write the header of an empty store.
+
+    Returns:
+        The header of the store, which another process may have written, or None if another
+        process has filled the store without encryption.
+    """
+
+    def create(writer: Writer) -> bytes | None:
+        found = writer.get(HEADER)
+        if found is None and _is_empty(writer):
+            writer.put(HEADER, keyring.header or b"")
+            return keyring.header
+        return found
+
+    return inner.write(create)
+
+
+def _is_empty(reader: Reader) -> bool:
+    return next(iter(reader.keys(b"", b"\xff")), None) is None
+
+
+class EncryptedReader(Reader):
+    """A snapshot with plain keys and values.
+
+    Attributes:
+        keyring: The keys of the snapshot's header.
     """
 
     __slots__ = ("_context", "_inner", "_inserted", "_store", "keyring")
@@ -72,7 +190,7 @@ class EncryptedReader(Reader):
                 self._begin(inner)
             except HeaderChangedError as changed:
                 context.__exit__(*sys.exc_info())
-                self._store.open_encrypted(changed.header)  # may take long: not in the transaction
+                self._store.load_keys(changed.header)  # may be slow: not inside the snapshot
             except BaseException:
                 context.__exit__(*sys.exc_info())
                 raise
@@ -100,9 +218,9 @@ class EncryptedReader(Reader):
         return self.keyring.decrypt(key, value) if value else value
 
     def raw(self, key: bytes) -> tuple[bytes, bytes] | None:
-        name = self.keyring.names.stored(key)
-        found = self._inner.raw(name)
-        return self._inner.raw(key) if found is None and name is not key else found
+        stored_key = self.keyring.names.stored(key)
+        found = self._inner.raw(stored_key)
+        return self._inner.raw(key) if found is None and stored_key is not key else found
 
     def range(
         self, start: bytes, stop: bytes, *, reverse: bool = False
@@ -112,14 +230,14 @@ class EncryptedReader(Reader):
             for key, value in self._inner.range(start, stop, reverse=reverse):
                 yield key, decrypt(key, value) if value else value
             return
-        for piece in self._pieces(start, stop, reverse):
-            if piece.head is None:
-                for key, value in self._sorted(piece, reverse, self._stored):
+        for part in self._parts(start, stop, reverse):
+            if part.prefix is None:
+                for key, value in self._sorted(part, reverse, self._stored):
                     yield key, decrypt(key, value) if value else value
                 continue
-            head, cut = piece.head, len(piece.stored_head)
-            for key, value in self._inner.range(piece.low, piece.high, reverse=reverse):
-                key = head + key[cut:] if cut else key
+            prefix, cut = part.prefix, len(part.stored_prefix)
+            for key, value in self._inner.range(part.low, part.high, reverse=reverse):
+                key = prefix + key[cut:] if cut else key
                 yield key, decrypt(key, value) if value else value
 
     def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
@@ -128,59 +246,41 @@ class EncryptedReader(Reader):
         return self._plain_keys(start, stop, reverse)
 
     def _plain_keys(self, start: bytes, stop: bytes, reverse: bool) -> Iterator[bytes]:
-        for piece in self._pieces(start, stop, reverse):
-            if piece.head is None:
-                for key, _ in self._sorted(piece, reverse, self._found):
+        for part in self._parts(start, stop, reverse):
+            if part.prefix is None:
+                for key, _ in self._sorted(part, reverse, self._stored_unchecked):
                     yield key
                 continue
-            head, cut = piece.head, len(piece.stored_head)
-            for key in self._inner.keys(piece.low, piece.high, reverse=reverse):
-                yield head + key[cut:] if cut else key
+            prefix, cut = part.prefix, len(part.stored_prefix)
+            for key in self._inner.keys(part.low, part.high, reverse=reverse):
+                yield prefix + key[cut:] if cut else key
 
-    def _pieces(self, start: bytes, stop: bytes, reverse: bool) -> list[RangePart]:
-        pieces = list(self.keyring.names.pieces(start, stop))
-        return pieces[::-1] if reverse else pieces
-
-    def _found(self, key: bytes) -> bytes | None:
-        """What the inner store has for a plain key, or under a key that nobody encrypted."""
-        name = self.keyring.names.stored(key)
-        value = self._inner.get(name)
-        return self._inner.get(key) if value is None and name is not key else value
-
-    def _stored(self, key: bytes) -> bytes | None:
-        """What the inner store has for a plain key.
-
-        Raises:
-            PlaintextRecordError: Nobody encrypted it.
-            DamagedError: The key is not encrypted, or was changed.
-        """
-        name = self.keyring.names.stored(key)
-        value = self._inner.get(name)
-        if value is None and name is not key:
-            value = self._inner.get(key)
-            if value is not None:
-                refuse(key, value)
-                raise_damaged(key, "its key does not decrypt")
-        return value
+    def _parts(self, start: bytes, stop: bytes, reverse: bool) -> list[RangePart]:
+        parts = list(self.keyring.names.split_range(start, stop))
+        return parts[::-1] if reverse else parts
 
     def _sorted(
-        self, piece: RangePart, reverse: bool, read: Callable[[bytes], bytes | None]
+        self, part: RangePart, reverse: bool, read: Callable[[bytes], bytes | None]
     ) -> Iterator[tuple[bytes, bytes]]:
-        """The plain keys of a piece in order, each with what `read` gives when it is reached."""
-        start, stop = piece.start, piece.stop
+        """Yield the plain keys of a part in order, with the value that `read` returns for each.
+
+        The caller may change the store between two keys. After an insertion the rest is sorted
+        again.
+        """
+        start, stop = part.start, part.stop
         names = self.keyring.names
         while True:
             inserted = self._inserted
-            stored = self._inner.keys(*stored_bounds(start, stop), reverse=reverse)
+            stored_keys = self._inner.keys(*stored_bounds(start, stop), reverse=reverse)
             groups = (
                 sorted(map(names.plain, group), reverse=reverse)
-                for _, group in groupby(stored, visible_head)
+                for _, group in groupby(stored_keys, visible_prefix)
             )
             for key in chain.from_iterable(groups):
                 if not start <= key < stop:
                     continue
                 value = read(key)
-                if value is None:  # deleted meanwhile
+                if value is None:  # the caller deleted the key
                     continue
                 yield key, value
                 start, stop = (start, key) if reverse else (key + b"\x00", stop)
@@ -189,12 +289,34 @@ class EncryptedReader(Reader):
             else:
                 return
 
+    def _stored(self, key: bytes) -> bytes | None:
+        """Return the stored value of a plain key.
+
+        Raises:
+            PlaintextRecordError: The record is stored without encryption.
+            DamagedError: The key is stored without encryption, or was changed.
+        """
+        stored_key = self.keyring.names.stored(key)
+        value = self._inner.get(stored_key)
+        if value is None and stored_key is not key:
+            value = self._inner.get(key)
+            if value is not None:
+                reject_plaintext(key, value)
+                raise_damaged(key, "the key does not decrypt")
+        return value
+
+    def _stored_unchecked(self, key: bytes) -> bytes | None:
+        """Return the stored value of a plain key, or the value of a key without encryption."""
+        stored_key = self.keyring.names.stored(key)
+        value = self._inner.get(stored_key)
+        return self._inner.get(key) if value is None and stored_key is not key else value
+
 
 class EncryptedWriter(EncryptedReader, Writer):
-    """A write transaction in plain keys and values.
+    """A write transaction with plain keys and values.
 
     Attributes:
-        inner: The same in stored keys and values.
+        inner: The transaction with stored keys and values.
     """
 
     __slots__ = ("inner",)
@@ -205,135 +327,24 @@ class EncryptedWriter(EncryptedReader, Writer):
         self.inner = inner
 
     def put(self, key: bytes, value: bytes) -> None:
-        name = self.keyring.names.stored(key)
-        if key[:1] in ENCRYPTED_KINDS and self.inner.get(name) is None:
+        stored_key = self.keyring.names.stored(key)
+        if key[:1] in ENCRYPTED_KINDS and self.inner.get(stored_key) is None:
             self._inserted += 1
-        self.inner.put(name, self.keyring.encrypt(key, value) if value else value)
+        self.inner.put(stored_key, self.keyring.encrypt(key, value) if value else value)
 
     def delete(self, key: bytes) -> bool:
-        name = self.keyring.names.stored(key)
-        gone = self.inner.delete(name)
-        # A key that nobody encrypted: it cannot be read, but one can be rid of it.
-        return gone or (name is not key and self.inner.delete(key))
+        stored_key = self.keyring.names.stored(key)
+        deleted = self.inner.delete(stored_key)
+        # A key without encryption cannot be read, but it can be deleted.
+        return deleted or (stored_key is not key and self.inner.delete(key))
 
     def delete_range(self, start: bytes, stop: bytes) -> int:
         count = 0
-        for piece in self._pieces(start, stop, reverse=False):
-            if piece.head is not None or (start <= piece.low and piece.high <= stop):
-                count += self.inner.delete_range(piece.low, piece.high)
+        for part in self._parts(start, stop, reverse=False):
+            if part.prefix is not None or (start <= part.low and part.high <= stop):
+                count += self.inner.delete_range(part.low, part.high)
             else:
-                names = list(self.inner.keys(piece.low, piece.high))
-                for name in names:
-                    if start <= self.keyring.names.plain(name) < stop:
-                        count += self.inner.delete(name)
+                for stored_key in list(self.inner.keys(part.low, part.high)):
+                    if start <= self.keyring.names.plain(stored_key) < stop:
+                        count += self.inner.delete(stored_key)
         return count
-
-
-class EncryptedStore(KeyValueStore):
-    """A key-value store, encrypted, on another one; made by `open`.
-
-    Attributes:
-        inner: The other one.
-        keyring: The keys that were read from its header last.
-    """
-
-    __slots__ = ("_source", "inner", "keyring", "readonly")
-
-    def __init__(self, inner: KeyValueStore, source: KeySource, keyring: Keyring) -> None:
-        self.readonly = inner.readonly
-        self.inner = inner
-        self.keyring = keyring
-        self._source = source
-
-    @classmethod
-    def open(cls, inner: KeyValueStore, source: KeySource) -> EncryptedStore:
-        """The plain view of an encrypted store. An empty one becomes encrypted.
-
-        Raises:
-            WrongKeyError: The key is not that of the store.
-            NotEncryptedError: There are records in it, and they are not encrypted.
-            DamagedError: The header is damaged.
-        """
-        header, empty = _look(inner)
-        if header is None and not empty:
-            raise NotEncryptedError("the store is not encrypted, and there is a key for it")
-        if header is None and not inner.readonly:
-            new = Keyring.fresh().sealed([source.first()])
-
-            def create(writer: Writer) -> bytes | None:
-                found = writer.get(HEADER)
-                if found is None and _is_empty(writer):
-                    writer.put(HEADER, new.header or b"")
-                    return new.header
-                return found
-
-            header = inner.write(create)
-            if header is None:
-                raise NotEncryptedError("the store is not encrypted, and there is a key for it")
-        keyring = Keyring.fresh() if header is None else Keyring.open(header, source)
-        return cls(inner, source, keyring)
-
-    def open_encrypted(self, header: bytes | None) -> None:
-        """Read the keys of another header from now on.
-
-        Raises:
-            WrongKeyError: The user's key does not open it.
-        """
-        if header is None:
-            raise_damaged(HEADER, "it is gone")
-        self.keyring = Keyring.open(header, self._source)
-
-    def prefer(self, key: bytes) -> None:
-        """Also find this key of the user's from now on."""
-        self._source.prefer(key)
-
-    def key_of(self, slot: Slot) -> bytes:
-        """The user's key that a slot was made with.
-
-        Raises:
-            WrongKeyError: It is not known.
-        """
-        return self._source.find(slot.fits)
-
-    @property
-    def identity(self) -> Hashable:
-        return self.inner.identity
-
-    def read(self) -> EncryptedReader:
-        return EncryptedReader(self)
-
-    def write(self, apply: Callable[[Writer], T]) -> T:
-        while True:
-            try:
-                return self.inner.write(lambda writer: apply(EncryptedWriter(self, writer)))
-            except HeaderChangedError as changed:
-                header = changed.header
-            self.open_encrypted(header)
-
-    @property
-    def folder(self) -> str | None:
-        return self.inner.folder
-
-    def check_pages(self) -> PageCheck:
-        return self.inner.check_pages()
-
-    def size(self) -> int:
-        return self.inner.size()
-
-    def backup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
-        self.inner.backup(path, progress)
-
-    def compact(self) -> int:
-        return self.inner.compact()
-
-    def close(self) -> None:
-        self.inner.close()
-
-
-def _look(inner: KeyValueStore) -> tuple[bytes | None, bool]:
-    with inner.read() as reader:
-        return reader.get(HEADER), _is_empty(reader)
-
-
-def _is_empty(reader: Reader) -> bool:
-    return next(iter(reader.keys(b"", b"\xff")), None) is None

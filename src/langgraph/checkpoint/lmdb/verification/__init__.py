@@ -1,1 +1,1 @@
-"""Whether a store is whole: checking it record by record, and repairing what can be repaired."""
+"""Checks and repairs of a store."""

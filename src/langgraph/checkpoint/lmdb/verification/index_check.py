@@ -1,124 +1,164 @@
-"""Whether an entry of an index leads to what it should; asked key by key."""
+"""Checks of index entries: whether each entry leads to a record that calls for it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.engine import checkpoints, threads, time_index
+from langgraph.checkpoint.lmdb.engine import checkpoints, threads
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
+from langgraph.checkpoint.lmdb.format.keys import Kind
+from langgraph.checkpoint.lmdb.verification.key_scan import SCAN_BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.threads import Thread
-    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
+
+_TERM_END = 1 + keys.HASH_SIZE
 
 
-def is_stale_name(reader: Reader, key: bytes) -> bool:
-    """Whether an id of a thread leads to another thread, or to none."""
-    try:
-        payload = envelope.unseal(key, reader.get(key) or b"")
-        number, end = keys.read_number(payload, 0)
-    except IntegrityError:
-        return True
-    name = keys.thread_number(number)
-    if end != len(payload):
-        return True
-    try:
-        record = reader.get(name)
-        return record is None or keys.thread(threads.decode(name, record).id) != key
-    except IntegrityError:
-        return False  # it may be all that is left of the thread's id
+@dataclass(frozen=True, slots=True)
+class StoreIndex:
+    """An index over all threads."""
 
+    kind: bytes
+    """Kind of the index's keys."""
+    stale_message: str
+    """Text of the problem for a stale entry."""
+    parse: Callable[[bytes, bytes], tuple[Any, ...]]
+    """Function that returns the target of an entry, or raises IntegrityError."""
+    is_wanted: Callable[..., bool]
+    """Function of reader, key and target that returns True if the target calls for the entry."""
 
-def is_stale_label(reader: Reader, key: bytes) -> bool:
-    """Whether an entry of the index of labels leads to no checkpoint with that label."""
-    try:
-        end = len(keys.term(b"")) + keys.HASH_SIZE
-        part, at = keys.read_sortable_text(key, end)
-        thread, at = keys.read_number(key, at)
-        namespace, at = keys.read_number(key, at)
-        empty = reader.get(key) == b""
-    except IntegrityError:
-        return True
-    term = key[end - keys.HASH_SIZE : end]
-    checkpoint_key = keys.checkpoints(thread, namespace) + part
-    if at != len(key) or not empty:
-        return True
-    try:
-        record = reader.get(checkpoint_key)
-        if record is None:
-            return True
-        return term not in checkpoints.decode(checkpoint_key, record, thread, namespace).terms
-    except IntegrityError:
-        return False
-
-
-def is_stale_thread_label(reader: Reader, key: bytes) -> bool:
-    """Whether an entry of the labels of threads leads to none with that label."""
-    try:
-        end = len(keys.thread_term(b"")) + keys.HASH_SIZE
-        thread, at = keys.read_number(key, end)
-        empty = reader.get(key) == b""
-    except IntegrityError:
-        return True
-    term = key[end - keys.HASH_SIZE : end]
-    if at != len(key) or not empty:
-        return True
-    prefix = keys.of_thread(b"c", thread)
-    for checkpoint_key in reader.keys(prefix, keys.prefix_end(prefix), reverse=True):
+    def is_stale(self, reader: Reader, key: bytes) -> bool:
+        """Return True if an entry is malformed or its target does not call for it."""
         try:
-            namespace, _ = keys.read_number(checkpoint_key, len(prefix))
-            found = checkpoints.decode(
-                checkpoint_key, reader.get(checkpoint_key) or b"", thread, namespace
-            )
+            target = self.parse(key, reader.get(key) or b"")
         except IntegrityError:
-            return False
-        if term in found.thread_terms:
-            return False
-    return True
+            return True
+        try:
+            return not self.is_wanted(reader, key, *target)
+        except IntegrityError:
+            return False  # the entry may be all that is left of a damaged target
+
+    def find_stale(self, kv: KeyValueStore) -> tuple[list[bytes], int]:
+        """Return the stale entries, and the number of all entries."""
+        stale: list[bytes] = []
+        count, start, stop = 0, self.kind, keys.prefix_end(self.kind)
+        while True:
+            with kv.read() as reader:
+                batch = list(islice(reader.keys(start, stop), SCAN_BATCH))
+                stale += [key for key in batch if self.is_stale(reader, key)]
+            count += len(batch)
+            if len(batch) < SCAN_BATCH:
+                return stale, count
+            start = batch[-1] + b"\x00"
 
 
-def is_stale_entry(reader: Reader, key: bytes) -> bool:
-    """Whether an entry of the agenda is none that its thread has to have."""
-    try:
-        kind, at = keys.read_number(key, 1)
-        time, at = keys.read_number(key, at)
-        thread, at = keys.read_number(key, at)
-        empty = reader.get(key) == b""
-    except IntegrityError:
-        return True
-    name = keys.thread_number(thread)
-    if at != len(key) or not empty:
-        return True
-    try:
-        record = reader.get(name)
-        wanted = [] if record is None else threads.entries(threads.decode(name, record))
-    except IntegrityError:
+def _parse_thread_id(key: bytes, record: bytes) -> tuple[int]:
+    payload = envelope.unseal(key, record)
+    number, end = keys.read_number(payload, 0)
+    _require(end == len(payload), key)
+    return (number,)
+
+
+def _has_id(reader: Reader, key: bytes, thread: int) -> bool:
+    thread_key = keys.thread_number(thread)
+    record = reader.get(thread_key)
+    return record is not None and keys.thread(threads.decode(thread_key, record).id) == key
+
+
+def _parse_term(key: bytes, record: bytes) -> tuple[bytes, int, int]:
+    part, at = keys.read_sortable_text(key, _TERM_END)
+    thread, at = keys.read_number(key, at)
+    namespace, at = keys.read_number(key, at)
+    _require(at == len(key) and not record, key)
+    return part, thread, namespace
+
+
+def _checkpoint_has_term(
+    reader: Reader, key: bytes, part: bytes, thread: int, namespace: int
+) -> bool:
+    checkpoint_key = keys.checkpoints(thread, namespace) + part
+    record = reader.get(checkpoint_key)
+    if record is None:
         return False
-    return time_index.TimeIndexEntry(kind, time, thread) not in wanted
+    found = checkpoints.decode(checkpoint_key, record, thread, namespace)
+    return key[1:_TERM_END] in found.terms
 
 
-STORE_WIDE: dict[bytes, tuple[str, Callable[[Reader, bytes], bool]]] = {
-    b"T": ("an id of a thread leads to another one, or to none", is_stale_name),
-    b"r": ("a label leads to no checkpoint that has it", is_stale_label),
-    b"m": ("a label leads to no thread that has it", is_stale_thread_label),
-    b"e": ("the agenda has an entry that its thread does not call for", is_stale_entry),
-}
-"""The indexes that are not part of a thread, by the letter of their keys."""
+def _parse_thread_term(key: bytes, record: bytes) -> tuple[int]:
+    thread, at = keys.read_number(key, _TERM_END)
+    _require(at == len(key) and not record, key)
+    return (thread,)
 
 
-def add(writer: Writer, entry: bytes) -> None:
-    """Put an entry into an index, unless it is there."""
-    found = writer.raw(entry)
-    if found is None or found[1]:
-        writer.put(entry, b"")
+def _thread_has_term(reader: Reader, key: bytes, thread: int) -> bool:
+    prefix = keys.of_thread(Kind.CHECKPOINT, thread)
+    for checkpoint_key in reader.keys(prefix, keys.prefix_end(prefix), reverse=True):
+        namespace, _ = keys.read_number(checkpoint_key, len(prefix))
+        record = reader.get(checkpoint_key) or b""
+        found = checkpoints.decode(checkpoint_key, record, thread, namespace)
+        if key[1:_TERM_END] in found.thread_terms:
+            return True
+    return False
 
 
-def of_checkpoint(thread: int, namespace: int, record: CheckpointRecord) -> list[bytes]:
-    """The entries that have to lead to a checkpoint, and to its thread."""
+def _parse_time_entry(key: bytes, record: bytes) -> tuple[int]:
+    _, at = keys.read_number(key, 1)
+    _, at = keys.read_number(key, at)
+    thread, at = keys.read_number(key, at)
+    _require(at == len(key) and not record, key)
+    return (thread,)
+
+
+def _has_time_entry(reader: Reader, key: bytes, thread: int) -> bool:
+    thread_key = keys.thread_number(thread)
+    record = reader.get(thread_key)
+    return record is not None and key in entries_of_thread(threads.decode(thread_key, record))
+
+
+def _require(condition: bool, key: bytes) -> None:
+    if not condition:
+        envelope.raise_damaged(key, "malformed index entry")
+
+
+THREAD_IDS = StoreIndex(
+    Kind.THREAD_ID,
+    "the index of thread ids leads to a missing or different thread",
+    _parse_thread_id,
+    _has_id,
+)
+STORE_INDEXES = (
+    THREAD_IDS,
+    StoreIndex(
+        Kind.TERM,
+        "the index of terms leads to a missing checkpoint or one without the term",
+        _parse_term,
+        _checkpoint_has_term,
+    ),
+    StoreIndex(
+        Kind.THREAD_TERM,
+        "the index of terms leads to a missing thread or one without the term",
+        _parse_thread_term,
+        _thread_has_term,
+    ),
+    StoreIndex(
+        Kind.TIME,
+        "the time index leads to a missing thread or one with another time",
+        _parse_time_entry,
+        _has_time_entry,
+    ),
+)
+
+
+def entries_of_checkpoint(thread: int, namespace: int, record: CheckpointRecord) -> list[bytes]:
+    """Return the index entries that must lead to a checkpoint, and to its thread."""
     found = [keys.with_term(term, record.id, thread, namespace) for term in record.terms]
     found += [keys.thread_with_term(term, thread) for term in record.thread_terms]
     if record.parent is not None:
@@ -126,6 +166,13 @@ def of_checkpoint(thread: int, namespace: int, record: CheckpointRecord) -> list
     return found
 
 
-def of_thread(thread: Thread) -> list[bytes]:
-    """The entries of the agenda that a thread has to have."""
+def entries_of_thread(thread: Thread) -> list[bytes]:
+    """Return the entries of the time index that must lead to a thread."""
     return [entry.key() for entry in threads.entries(thread)]
+
+
+def add(writer: Writer, entry: bytes) -> None:
+    """Write an index entry, unless it exists."""
+    found = writer.raw(entry)
+    if found is None or found[1]:
+        writer.put(entry, b"")

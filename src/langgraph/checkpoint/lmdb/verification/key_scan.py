@@ -1,4 +1,4 @@
-"""What keys there are, found with few seeks: threads, kinds of records, and what is not ours."""
+"""Scans over keys with few seeks: thread numbers, unknown keys, and totals."""
 
 from __future__ import annotations
 
@@ -7,121 +7,135 @@ from typing import TYPE_CHECKING
 from langgraph.checkpoint.lmdb.engine import counts, threads
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import keys
+from langgraph.checkpoint.lmdb.format.keys import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
 
-_AT_ONCE = 5000
-"""Keys that are looked at in one snapshot."""
-_FIRST, _LAST = b"", b"\xff" * 512
-_OF_STORE = frozenset((keys.FORMAT, keys.NEXT_THREAD, keys.COUNTS, keys.SWEEP_LEASE))
-
-
-def scan_keys(
-    kv: KeyValueStore, start: bytes, stop: bytes, look: Callable[[Reader, bytes], None]
-) -> None:
-    """Look at the keys of a range, in one snapshot after another."""
-    while start < stop:
-        with kv.read() as reader:
-            for count, key in enumerate(reader.keys(start, stop)):
-                if count == _AT_ONCE:
-                    start = key
-                    break
-                look(reader, key)
-            else:
-                return
-
-
-_NUMBERED = (b"n", b"o", b"p", b"t", b"x")
-"""Kinds of keys that go on with the number of a thread."""
-_LETTERS = frozenset((b"\x00", b"T", b"e", b"m", b"r", *_NUMBERED))
-_OF_THREAD = frozenset((b"c", b"d", b"h", b"k", b"w"))
-"""Kinds of keys within those of a thread."""
+SCAN_BATCH = 5000
+"""Keys that are read in one snapshot."""
+_STORE = b"\x00"
+_STORE_KEYS = frozenset((keys.FORMAT, keys.NEXT_THREAD, keys.COUNTS, keys.SWEEP_LEASE))
+_THREAD_KINDS = (Kind.NAMESPACE, Kind.ORPHANED, Kind.SHARED_REFS, Kind.THREAD, Kind.TOMBSTONE)
+"""Kinds whose letter is followed by a thread number."""
+_KINDS = frozenset((_STORE, Kind.THREAD_ID, Kind.TIME, Kind.THREAD_TERM, Kind.TERM, *_THREAD_KINDS))
+"""Kinds that begin a key."""
+_RECORDS_OF_THREAD = frozenset(
+    (Kind.CHECKPOINT, Kind.CHUNK, Kind.COMPACTED, Kind.CHILD, Kind.WRITES)
+)
+"""Kinds that follow the key of a thread."""
+_END = b"\xff" * 512
 
 
 def thread_numbers(kv: KeyValueStore) -> list[int]:
-    """The numbers of all threads that anything is stored of; one seek each."""
+    """Return the numbers of all threads with any record; one seek each."""
     found: set[int] = set()
-    for letter in _NUMBERED:
-        at, stop = letter, keys.prefix_end(letter)
-        while at < stop:
+    for kind in _THREAD_KINDS:
+        start: bytes | None = kind
+        while start is not None:
             with kv.read() as reader:
-                for _ in range(_AT_ONCE):
-                    first = next(iter(reader.keys(at, stop)), None)
-                    if first is None:
-                        at = stop
+                for count, (number, key) in enumerate(numbers(reader, kind, start)):
+                    if count == SCAN_BATCH:
+                        start = key
                         break
-                    try:
-                        number, end = keys.read_number(first, 1)
-                    except IntegrityError:
-                        at = first + b"\x00"
-                        continue
                     found.add(number)
-                    at = keys.prefix_end(first[:end])
+                else:
+                    start = None
     return sorted(found)
 
 
 def unknown_keys(reader: Reader) -> Iterator[bytes]:
-    """Keys that no record has; seeks from kind to kind, and from thread to thread."""
-    at = _FIRST
-    while (key := next(iter(reader.keys(at, _LAST)), None)) is not None:
+    """Yield the keys that no release writes; one seek per kind and per thread."""
+    at = b""
+    while (key := first_key(reader, at, _END)) is not None:
         at = key + b"\x00"
-        letter = key[:1]
-        if letter == b"\x00":
-            if key not in _OF_STORE:
+        kind = key[:1]
+        if kind == _STORE:
+            if key not in _STORE_KEYS:
                 yield key
             continue
-        if letter not in _LETTERS:
+        if kind not in _KINDS:
             yield key
             continue
-        if letter not in _NUMBERED:
-            at = keys.prefix_end(letter)
+        if kind not in _THREAD_KINDS:
+            at = keys.prefix_end(kind)
             continue
         try:
             _, end = keys.read_number(key, 1)
         except IntegrityError:
             yield key
             continue
-        if letter == b"n":
+        if kind == Kind.NAMESPACE:
             at = keys.prefix_end(key[:end])
-        elif letter == b"t":
-            kind = key[end : end + 1]
-            if kind in _OF_THREAD:
+        elif kind == Kind.THREAD:
+            record_kind = key[end : end + 1]
+            if record_kind in _RECORDS_OF_THREAD:
                 at = keys.prefix_end(key[: end + 1])
-            elif kind:
+            elif record_kind:
                 yield key
-        elif not _ends(key, end, letter == b"p"):
+        elif not _ends_at(key, end, before_number=kind == Kind.SHARED_REFS):
             yield key
 
 
-def _ends(key: bytes, at: int, another: bool) -> bool:
-    """Whether a key ends at an offset, or with another number there."""
+def _ends_at(key: bytes, at: int, *, before_number: bool) -> bool:
+    """Return True if a key ends at an offset, or with one more number there."""
     try:
-        return (keys.read_number(key, at)[1] if another else at) == len(key)
+        return (keys.read_number(key, at)[1] if before_number else at) == len(key)
     except IntegrityError:
         return False
 
 
 def totals(reader: Reader) -> tuple[counts.Counts, int, bool]:
-    """The sums of what thread records say; the greatest number of a thread that anything is stored
-    of; and whether all of these records could be read."""
-    total, last, whole = counts.NOTHING, 0, True
-    for letter in _NUMBERED:
-        at, stop = letter, keys.prefix_end(letter)
-        while (key := next(iter(reader.keys(at, stop)), None)) is not None:
-            try:
-                number, end = keys.read_number(key, 1)
-            except IntegrityError:
-                at = key + b"\x00"
-                continue
-            at = keys.prefix_end(key[:end])
+    """Add up the thread records.
+
+    Returns:
+        The sums, the greatest thread number of any record, and True if all thread records could be
+        read.
+    """
+    total, last, complete = counts.NOTHING, 0, True
+    for kind in _THREAD_KINDS:
+        for number, key in numbers(reader, kind):
             last = max(last, number)
-            if letter == b"t" and end == len(key):
+            if kind == Kind.THREAD and keys.read_number(key, 1)[1] == len(key):
                 try:
                     share = threads.counts_of(threads.decode(key, reader.get(key) or b""))
                     total = counts.Counts(*(a + b for a, b in zip(total, share, strict=True)))
                 except IntegrityError:
-                    whole = False
-    return total, last, whole
+                    complete = False
+    return total, last, complete
+
+
+def numbers(
+    reader: Reader, prefix: bytes, start: bytes | None = None, malformed: list[bytes] | None = None
+) -> Iterator[tuple[int, bytes]]:
+    """Yield each number that follows a prefix, with the first key that has it; one seek each.
+
+    Args:
+        reader: The snapshot.
+        prefix: The bytes before the number.
+        start: The first key to read, if not the first one with the prefix.
+        malformed: A list to which keys without a valid number are added.
+    """
+    at, stop = start or prefix, keys.prefix_end(prefix)
+    while (key := first_key(reader, at, stop)) is not None:
+        try:
+            number, end = keys.read_number(key, len(prefix))
+        except IntegrityError:
+            if malformed is not None:
+                malformed.append(key)
+            at = key + b"\x00"
+            continue
+        yield number, key
+        at = keys.prefix_end(key[:end])
+
+
+def has_prefix(reader: Reader, prefix: bytes) -> bool:
+    """Return True if any key begins with a prefix."""
+    return first_key(reader, prefix, keys.prefix_end(prefix)) is not None
+
+
+def first_key(reader: Reader, start: bytes, stop: bytes) -> bytes | None:
+    """Return the first key of a range, or None if the range is empty."""
+    return next(iter(reader.keys(start, stop)), None)

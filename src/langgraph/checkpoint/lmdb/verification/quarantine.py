@@ -1,4 +1,4 @@
-"""What a repair takes out of a store goes into a file beside it first."""
+"""A file beside the store, to which a repair writes records before it removes them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import os
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langgraph.checkpoint.lmdb.errors import IntegrityError, StoreFullError, StoreIOError
 from langgraph.checkpoint.lmdb.format import envelope
+from langgraph.checkpoint.lmdb.format.keys import Kind
 from langgraph.checkpoint.lmdb.kv.base import Writer
 
 if TYPE_CHECKING:
@@ -21,15 +22,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_DERIVED = frozenset((b"\x00", b"T", b"e", b"m", b"o", b"p", b"r"))
-"""Kinds of records that are made from others; only damaged ones are worth keeping."""
-
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DERIVED_KINDS = frozenset(
+    (
+        b"\x00",
+        Kind.THREAD_ID,
+        Kind.TIME,
+        Kind.THREAD_TERM,
+        Kind.ORPHANED,
+        Kind.SHARED_REFS,
+        Kind.TERM,
+    )
+)
+"""Kinds of records that a repair rebuilds: only damaged ones are worth keeping."""
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UnsavedError(Exception):
-    """The transaction would lose records that are not in the file yet."""
+    """A transaction that would remove records which are not in the quarantine yet."""
 
     def __init__(self, rows: list[tuple[bytes, bytes]]) -> None:
         super().__init__()
@@ -37,16 +46,16 @@ class UnsavedError(Exception):
 
 
 class Quarantine:
-    """A file of records, made when the first comes: `quarantine-<n>.jsonl`, for its owner only.
+    """A file of removed records, `quarantine-<n>.jsonl`, that only its owner can read.
 
-    A line is a JSON object with `key` and `value` as hexadecimal digits, both as they were in the
-    store's files.
+    Each line is a JSON object with `key` and `value` as hexadecimal digits, both as they were
+    stored. The file is created for the first record.
 
     Args:
-        folder: Where to make it; None keeps nothing, for stores without files.
+        folder: Folder of the file. None keeps no records, for stores without files.
 
     Attributes:
-        path: The file, once there is one.
+        path: Path of the file, or None before the first record.
     """
 
     def __init__(self, folder: str | None) -> None:
@@ -54,12 +63,25 @@ class Quarantine:
         self._saved: set[bytes] = set()
         self.path: str | None = None
 
-    def run(self, kv: KeyValueStore, apply: Callable[[Writer], T]) -> T:
-        """Run a function in a write transaction which loses nothing that is not in the file."""
+    def run(self, kv: KeyValueStore, apply: Callable[..., T], *arguments: Any) -> T:
+        """Run a function in a write transaction that removes only records in the quarantine.
+
+        If the function removes other records, the transaction is rolled back, the records are
+        saved, and the function runs again.
+
+        Args:
+            kv: The store.
+            apply: Function of the writer and the arguments.
+            arguments: Arguments of the function.
+
+        Raises:
+            StoreFullError: The disk has no space for the quarantine.
+            StoreIOError: The quarantine cannot be written.
+        """
 
         def guarded(writer: Writer) -> T:
-            guard = Guard(writer, self)
-            result = apply(guard)
+            guard = _GuardedWriter(writer, self)
+            result = apply(guard, *arguments)
             if guard.unsaved:
                 raise UnsavedError(guard.unsaved)
             return result
@@ -69,31 +91,24 @@ class Quarantine:
                 return kv.write(guarded)
             except UnsavedError as error:
                 rows = error.rows
-            self.save(rows)
+            self._save(rows)
 
     def has(self, row: tuple[bytes, bytes]) -> bool:
-        """Whether a record is in the file."""
-        return _mark(row) in self._saved
+        """Return True if a record is saved."""
+        return _digest(row) in self._saved
 
-    def save(self, rows: list[tuple[bytes, bytes]]) -> None:
-        """Write records, and flush them to the disk.
-
-        Raises:
-            StoreFullError: There is no room for them.
-            StoreIOError: They cannot be written.
-        """
+    def _save(self, rows: list[tuple[bytes, bytes]]) -> None:
         if self._folder is not None:
             try:
-                self._write(rows)
+                self._append(Path(self._folder), rows)
             except OSError as error:
-                kind = StoreFullError if error.errno in _FULL else StoreIOError
+                kind = StoreFullError if error.errno in _DISK_FULL else StoreIOError
                 raise kind(f"{error} while writing the quarantine", path=self._folder) from error
-        self._saved.update(map(_mark, rows))
+        self._saved.update(map(_digest, rows))
 
-    def _write(self, rows: list[tuple[bytes, bytes]]) -> None:
-        folder = Path(self._folder or "")
+    def _append(self, folder: Path, rows: list[tuple[bytes, bytes]]) -> None:
         if self.path is None:
-            handle, self.path = _new_file(folder)
+            handle, self.path = _create_file(folder)
         else:
             handle = os.open(self.path, os.O_WRONLY | os.O_APPEND)
         with os.fdopen(handle, "w", encoding="ascii") as file:
@@ -108,7 +123,7 @@ class Quarantine:
             os.close(folder_handle)
 
 
-def _new_file(folder: Path) -> tuple[int, str]:
+def _create_file(folder: Path) -> tuple[int, str]:
     number = 1
     while True:
         path = folder / f"quarantine-{number}.jsonl"
@@ -117,20 +132,20 @@ def _new_file(folder: Path) -> tuple[int, str]:
         number += 1
 
 
-def _mark(row: tuple[bytes, bytes]) -> bytes:
+def _digest(row: tuple[bytes, bytes]) -> bytes:
     key, value = row
     return blake2b(len(key).to_bytes(2, "big") + key + value, digest_size=16).digest()
 
 
-class Guard(Writer):
-    """A write transaction that remembers which records it would lose.
+class _GuardedWriter(Writer):
+    """A write transaction that notes the removed records which are not in the quarantine.
 
     Args:
         writer: The transaction.
-        quarantine: Where they are to be saved.
+        quarantine: The quarantine.
 
     Attributes:
-        unsaved: Those that are not.
+        unsaved: Removed records that are not in the quarantine.
     """
 
     __slots__ = ("_quarantine", "_writer", "unsaved")
@@ -156,12 +171,12 @@ class Guard(Writer):
 
     def put(self, key: bytes, value: bytes) -> None:
         if not self._is_readable(key):
-            self._keep(key)
+            self._note(key)
         self._writer.put(key, value)
 
     def delete(self, key: bytes) -> bool:
-        if key[:1] not in _DERIVED or not self._is_readable(key):
-            self._keep(key)
+        if key[:1] not in _DERIVED_KINDS or not self._is_readable(key):
+            self._note(key)
         return self._writer.delete(key)
 
     def delete_range(self, start: bytes, stop: bytes) -> int:
@@ -176,7 +191,7 @@ class Guard(Writer):
             return False
         return True
 
-    def _keep(self, key: bytes) -> None:
+    def _note(self, key: bytes) -> None:
         row = self._writer.raw(key)
         if row is not None and row[1] and not self._quarantine.has(row):
             self.unsaved.append(row)

@@ -1,33 +1,34 @@
-"""Repair of a store: every index and count is made again from the records.
+"""Repair of a store: all indexes and counts are rebuilt from the readable records.
 
-    1  records of the store itself, so that threads can be saved
-    2  thread by thread: what cannot be read goes; names, indexes and the thread's record
-    3  who uses whose chunks
-    4  chunks that nobody needs
-    5  entries of indexes that lead to nothing, and the counts
+1. The store's own records are rebuilt, so that threads can be saved.
+2. Records of unknown kinds are removed.
+3. In each damaged thread, unreadable records are removed. Its names, indexes and thread record are
+   rebuilt. All records of a deleted thread are removed.
+4. The references to shared chunks are rebuilt.
+5. Chunks that are not needed are removed.
+6. Stale index entries are removed, and the counts are rebuilt.
 
-Each step is a transaction, and none of them frees what one before it might still have to settle: a
-process that dies leaves a store that can be repaired again. What has a value and is deleted is in
-the quarantine first.
+Each step is one or more transactions. Chunks are removed after all references to them are rebuilt,
+so after a crash another repair completes the work. Each record that holds data of its own is
+written to the quarantine before it is removed, except records of deleted threads.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langgraph.checkpoint.lmdb.engine import counts, garbage, leases, store, threads
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError, ReadOnlyError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from langgraph.checkpoint.lmdb.verification import (
-    index_check,
-    key_scan,
-    report,
-    thread_repair,
-    verify,
-)
+from langgraph.checkpoint.lmdb.format.keys import Kind
+from langgraph.checkpoint.lmdb.models import REPAIRED
+from langgraph.checkpoint.lmdb.verification import index_check, key_scan, kinds
+from langgraph.checkpoint.lmdb.verification.consistency import check_thread
 from langgraph.checkpoint.lmdb.verification.quarantine import Quarantine
+from langgraph.checkpoint.lmdb.verification.thread_repair import delete_records, repair_thread
+from langgraph.checkpoint.lmdb.verification.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,90 +36,92 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress, Reader, Writer
-    from langgraph.checkpoint.lmdb.verification.report import Problem, VerifyReport
+    from langgraph.checkpoint.lmdb.models import Problem, VerifyReport
+    from langgraph.checkpoint.lmdb.verification.index_check import StoreIndex
 
-_T = TypeVar("_T")
+T = TypeVar("T")
 
-_ROUNDS = 3
-"""What a repair uncovers, another one repairs."""
-_AT_ONCE = 1000
+_MAX_ROUNDS = 3
+"""Repairs of one call: a repair may reveal further problems."""
+_DELETE_BATCH = 1000
+"""Index entries that are deleted in one transaction."""
 
 
 def repair(
     kv: KeyValueStore, options: StoreOptions, progress: Progress | None = None
 ) -> VerifyReport:
-    """Check a store, and repair what is wrong.
+    """Check a store, and repair its problems.
 
     Args:
         kv: The store.
-        settings: How it is used.
+        options: Options of the store.
         progress: As for `verify`.
 
     Raises:
-        FormatVersionError: A newer release wrote some records; nothing is changed.
-        ReadOnlyError: The store was opened for reading.
+        FormatVersionError: A newer release wrote some records. Nothing is changed.
+        ReadOnlyError: The store is open for reading only.
     """
     if kv.readonly:
-        raise ReadOnlyError("a store that was opened for reading cannot be repaired")
-    before = after = verify.verify(kv, progress)
+        raise ReadOnlyError("a store that is open for reading only cannot be repaired")
+    before = after = verify(kv, progress)
     quarantine = Quarantine(kv.folder)
     lost: list[Problem] = []
-    for _ in range(_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         if not after.problems or after.records_unchecked is not None:
             break
-        _refuse_newer(after)
+        _reject_newer_records(after)
         lost += _Repair(kv, options, quarantine).run()
-        after = verify.verify(kv)
+        after = verify(kv)
     left = set(after.problems)
-    repaired = [replace(p, outcome=report.REPAIRED) for p in before.problems if p not in left]
+    repaired = [replace(p, outcome=REPAIRED) for p in before.problems if p not in left]
     return replace(after, problems=(*repaired, *lost, *after.problems), quarantine=quarantine.path)
 
 
-def _refuse_newer(found: VerifyReport) -> None:
-    for problem in found.problems:
-        if problem.kind == report.NEWER:
+def _reject_newer_records(report: VerifyReport) -> None:
+    for problem in report.problems:
+        if problem.kind == kinds.NEWER:
             raise FormatVersionError(
                 problem.message, advice="Repair the store with the release that wrote it."
             )
 
 
 class _Repair:
+    """A repair of all problems that one verification finds."""
+
     def __init__(self, kv: KeyValueStore, options: StoreOptions, quarantine: Quarantine) -> None:
         self.kv = kv
         self.options = options
         self.quarantine = quarantine
 
     def run(self) -> list[Problem]:
+        """Return the data that was lost, as problems."""
         lost: list[Problem] = []
-        self._write(_restore_store)
-        numbers = key_scan.thread_numbers(self.kv)
-        has_unreadable = [number for number in reversed(numbers) if self._is_harmed(number)]
-        self._write(self._remove_foreign)
-        deleted = set(filter(self._is_deleted, has_unreadable))
-        for number in deleted:  # what users have deleted is nothing to keep
-            self.kv.write(partial(_forget, number))
-        for number in has_unreadable:
+        self._write(_rebuild_store_records)
+        damaged = self._damaged_threads()
+        self._write(_delete_unknown_records)
+        deleted = {number for number in damaged if self._is_deleted(number)}
+        for number in deleted:
+            self.kv.write(partial(delete_records, number=number))
+        for number in damaged:
             if number not in deleted:
-                lost += self._write(partial(self._mend, number))
-        users, owners = set(has_unreadable), set(has_unreadable)
-        for number in has_unreadable:
-            users |= self._users(number)
-        for number in sorted(users):
-            owners |= self._write(partial(_restore_pins, number))
-        for number in sorted(owners):
-            write = self.kv.write if number in deleted else self._write
-            write(partial(_restore_chunks, number))
-        for letter, (_, is_stale) in index_check.STORE_WIDE.items():
-            self._remove_stale(letter, is_stale)
-        self._write(_restore_store)
+                lost += self._write(_repair_records, number, self.options)
+        self._rebuild_shared_chunks(damaged, deleted)
+        for index in index_check.STORE_INDEXES:
+            self._delete_stale_entries(index)
+        self._write(_rebuild_store_records)
         return lost
 
-    def _write(self, apply: Callable[[Writer], _T]) -> _T:
-        return self.quarantine.run(self.kv, apply)
+    def _write(self, apply: Callable[..., T], *arguments: Any) -> T:
+        return self.quarantine.run(self.kv, apply, *arguments)
 
-    def _is_harmed(self, number: int) -> bool:
-        with self.kv.read() as reader:
-            return bool(verify.inspect(reader, number).problems)
+    def _damaged_threads(self) -> list[int]:
+        """Return the numbers of the threads with problems, the newest thread first."""
+        damaged: list[int] = []
+        for number in reversed(key_scan.thread_numbers(self.kv)):
+            with self.kv.read() as reader:
+                if check_thread(reader, number).problems:
+                    damaged.append(number)
+        return damaged
 
     def _is_deleted(self, number: int) -> bool:
         with self.kv.read() as reader:
@@ -127,75 +130,35 @@ class _Repair:
                 and reader.raw(keys.tombstone(number)) is not None
             )
 
-    def _users(self, owner: int) -> set[int]:
+    def _rebuild_shared_chunks(self, damaged: list[int], deleted: set[int]) -> None:
+        """Rebuild references to shared chunks, and then delete chunks that are not needed."""
+        users = set(damaged)
+        for number in damaged:
+            users |= self._users_of(number)
+        owners = set(damaged)
+        for number in sorted(users):
+            owners |= self._write(_rebuild_shared_refs, number)
+        for number in sorted(owners):
+            if number in deleted:
+                self.kv.write(partial(_delete_unneeded_chunks, number=number))
+            else:
+                self._write(_delete_unneeded_chunks, number)
+
+    def _users_of(self, owner: int) -> set[int]:
+        """Return the threads that the references to an owner's chunks name."""
         prefix = keys.shared_refs(owner)
         with self.kv.read() as reader:
-            found = [*reader.keys(prefix, keys.prefix_end(prefix))]
+            found = list(reader.keys(prefix, keys.prefix_end(prefix)))
         return {keys.read_number(key, len(prefix))[0] for key in found}
 
-    def _remove_foreign(self, writer: Writer) -> None:
-        for key in list(key_scan.unknown_keys(writer)):
-            writer.delete(key)
-
-    def _mend(self, number: int, writer: Writer) -> list[Problem]:
-        live = writer.raw(keys.thread_number(number)) is not None
-        writer.delete(keys.tombstone(number))
-        if not live and not any(_has_records(writer, number, kind) for kind in (b"c", b"w")):
-            thread_repair.delete_records(writer, number)
-            return []
-        return thread_repair.repair_thread(writer, number, self.options)
-
-    def _remove_stale(self, letter: bytes, is_stale: Callable[[Reader, bytes], bool]) -> None:
-        found: list[bytes] = []
-
-        def look(reader: Reader, key: bytes) -> None:
-            if is_stale(reader, key):
-                found.append(key)
-
-        key_scan.scan_keys(self.kv, letter, keys.prefix_end(letter), look)
-        for start in range(0, len(found), _AT_ONCE):
-            self._write(partial(_delete_if, found[start : start + _AT_ONCE], is_stale))
+    def _delete_stale_entries(self, index: StoreIndex) -> None:
+        stale, _ = index.find_stale(self.kv)
+        for start in range(0, len(stale), _DELETE_BATCH):
+            self._write(_delete_if_stale, index, stale[start : start + _DELETE_BATCH])
 
 
-def _forget(number: int, writer: Writer) -> None:
-    thread_repair.delete_records(writer, number)
-
-
-def _delete_if(
-    found: list[bytes], is_stale: Callable[[Reader, bytes], bool], writer: Writer
-) -> None:
-    for key in found:
-        if is_stale(writer, key):
-            writer.delete(key)
-
-
-def _has_records(reader: Reader, number: int, kind: bytes) -> bool:
-    prefix = keys.of_thread(kind, number)
-    return next(iter(reader.keys(prefix, keys.prefix_end(prefix))), None) is not None
-
-
-def _thread(reader: Reader, number: int) -> Thread | None:
-    key = keys.thread_number(number)
-    record = reader.get(key)
-    return None if record is None else threads.decode(key, record)
-
-
-def _restore_pins(number: int, writer: Writer) -> set[int]:
-    thread = _thread(writer, number)
-    owners = garbage.restore_pins(writer, number, thread)
-    if thread is not None:
-        threads.save(writer, thread)
-        for entry in index_check.of_thread(thread):
-            index_check.add(writer, entry)
-    return owners
-
-
-def _restore_chunks(number: int, writer: Writer) -> None:
-    garbage.restore_chunks(writer, number, _thread(writer, number))
-
-
-def _restore_store(writer: Writer) -> None:
-    """Make the records that the store has of itself again."""
+def _rebuild_store_records(writer: Writer) -> None:
+    """Rebuild the counts; replace the format, the thread counter and the sweep lease if damaged."""
     total, last, _ = key_scan.totals(writer)
     counts.write(writer, total)
     try:
@@ -203,10 +166,10 @@ def _restore_store(writer: Writer) -> None:
     except IntegrityError:
         store.write_format(writer)
     try:
-        upcoming = threads.next_number(writer)
+        next_thread = threads.next_number(writer)
     except IntegrityError:
-        upcoming = 0
-    if upcoming <= last:
+        next_thread = 0
+    if next_thread <= last:
         payload = keys.number(last + 1)
         sealed = envelope.seal(keys.NEXT_THREAD, envelope.pack(payload, None))
         writer.put(keys.NEXT_THREAD, sealed)
@@ -214,3 +177,47 @@ def _restore_store(writer: Writer) -> None:
         leases.read(writer)
     except IntegrityError:
         writer.delete(keys.SWEEP_LEASE)
+
+
+def _delete_unknown_records(writer: Writer) -> None:
+    for key in list(key_scan.unknown_keys(writer)):
+        writer.delete(key)
+
+
+def _repair_records(writer: Writer, number: int, options: StoreOptions) -> list[Problem]:
+    """Repair the records of a thread; return the data that was lost, as problems."""
+    writer.delete(keys.tombstone(number))
+    if writer.raw(keys.thread_number(number)) is not None or any(
+        key_scan.has_prefix(writer, keys.of_thread(kind, number))
+        for kind in (Kind.CHECKPOINT, Kind.WRITES)
+    ):
+        return repair_thread(writer, number, options)
+    delete_records(writer, number)
+    return []
+
+
+def _rebuild_shared_refs(writer: Writer, number: int) -> set[int]:
+    """Rebuild a thread's references to other threads' chunks; return the threads concerned."""
+    thread = _find_thread(writer, number)
+    owners = garbage.restore_pins(writer, number, thread)
+    if thread is not None:
+        threads.save(writer, thread)
+        for entry in index_check.entries_of_thread(thread):
+            index_check.add(writer, entry)
+    return owners
+
+
+def _delete_unneeded_chunks(writer: Writer, number: int) -> None:
+    garbage.restore_chunks(writer, number, _find_thread(writer, number))
+
+
+def _find_thread(reader: Reader, number: int) -> Thread | None:
+    key = keys.thread_number(number)
+    record = reader.get(key)
+    return None if record is None else threads.decode(key, record)
+
+
+def _delete_if_stale(writer: Writer, index: StoreIndex, entries: list[bytes]) -> None:
+    for key in entries:
+        if index.is_stale(writer, key):
+            writer.delete(key)

@@ -1,19 +1,20 @@
-"""One thread in one snapshot: what it holds, and what of that is not as it was stored."""
+"""A check of one thread's records in one snapshot: which are unreadable, and what they need."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, chunks, threads, writes
 from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
+from langgraph.checkpoint.lmdb.format.keys import Kind
 from langgraph.checkpoint.lmdb.format.ranges import ChunkSet
-from langgraph.checkpoint.lmdb.verification import index_check, report
+from langgraph.checkpoint.lmdb.models import Problem
+from langgraph.checkpoint.lmdb.verification import index_check, kinds
 from langgraph.checkpoint.lmdb.verification.chunk_map import ChunkMap, MissingChunkError
-from langgraph.checkpoint.lmdb.verification.report import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,85 +26,106 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class CheckpointKey(NamedTuple):
+    """The part of a checkpoint's key that differs within a thread."""
+
+    namespace: int
+    part: bytes
+    """The checkpoint id as the key holds it, truncated if it is long."""
+
+
+OwnerKeys: TypeAlias = dict[tuple[int, bytes], CheckpointKey]
+"""The checkpoints by namespace and by the id as the keys of their writes and history hold it."""
+
+
 @dataclass(slots=True)
 class CheckpointEntry:
-    """A checkpoint that was looked at."""
+    """A stored checkpoint."""
 
     id: str | None
-    """None: it was cut in the key, and the record that has it whole cannot be read."""
+    """Id, or None if the key has it truncated and the record is unreadable."""
     parent: str | None
     stored: int
+    """Time at which the checkpoint was stored, in milliseconds since the epoch."""
     readable: bool = True
-    """Whether the record itself can be read."""
+    """True if the record is readable."""
+
+
+class ValueProblem(NamedTuple):
+    """A reason why a value cannot be read."""
+
+    kind: str
+    message: str
+    record: bytes | None
+    """Key of the missing chunk, or None if another record is the cause."""
 
 
 class ThreadCheck:
-    """Goes through all records of a thread.
+    """A check of a thread's records.
 
     Args:
         reader: The snapshot.
-        number: The thread's.
+        number: Number of the thread.
 
     Attributes:
-        problems: What was found.
-        thread: Its record; None if there is none that can be read.
-        live: Whether it is a thread that readers see, and not one that is deleted.
-        names: Its namespaces, by number.
-        nameless: Keys of the records of namespaces that cannot be read.
-        checkpoints: By namespace and by what the key has of the id.
-        broken: Checkpoints of which something is missing or damaged, likewise.
-        gone: Checkpoints that an index knows, and that are not there, likewise.
-        unreadable: Keys of other records that cannot be read, or need what cannot.
-        needed: Chunks that its records need.
-        used: Numbers of the namespaces that hold something.
-        labels: That lead to the thread.
-        writes: How many pending writes it has.
-        size: Of keys and records, chunks not included.
-        lost_history: Checkpoints whose folded history cannot be read.
+        problems: Problems that were found.
+        live: True if the thread has a record of its own, so that readers see it.
+        thread: The thread's record, or None if it is missing or unreadable.
+        names: Names of the namespaces, by number.
+        unnamed_namespaces: Keys of unreadable or wrong namespace records.
+        used: Numbers of the namespaces with checkpoints or pending writes.
+        checkpoints: Stored checkpoints.
+        broken: Checkpoints with a missing or damaged part.
+        missing: Checkpoints that an index names, but that are not stored.
+        lost_history: Checkpoints with unreadable compacted history.
+        unreadable: Keys of other records that are unreadable or need an unreadable record.
+        needed: Chunks that the records need.
+        writes: Number of pending writes.
+        size: Bytes of keys and records, without chunks.
+        chunks: Map of the stored chunks.
     """
 
     def __init__(self, reader: Reader, number: int) -> None:
         self.reader = reader
         self.number = number
         self.problems: list[Problem] = []
-        self.thread: Thread | None = None
         self.live = reader.raw(keys.thread_number(number)) is not None
+        self.thread: Thread | None = None
         self.names: dict[int, str] = {}
         self.unnamed_namespaces: list[bytes] = []
-        self.checkpoints: dict[tuple[int, bytes], CheckpointEntry] = {}
-        self.broken: set[tuple[int, bytes]] = set()
-        self.gone: set[tuple[int, bytes]] = set()
-        self.unreadable: list[bytes] = []
-        self.lost_history: set[tuple[int, bytes]] = set()
-        self.needed = ChunkSet()
         self.used: set[int] = set()
-        self.terms: set[bytes] = set()
-        self.writes = self.size = self.entries = 0
+        self.checkpoints: dict[CheckpointKey, CheckpointEntry] = {}
+        self.broken: set[CheckpointKey] = set()
+        self.missing: set[CheckpointKey] = set()
+        self.lost_history: set[CheckpointKey] = set()
+        self.unreadable: list[bytes] = []
+        self.needed = ChunkSet()
+        self.writes = self.size = 0
         self.chunks = ChunkMap(reader)
-        self._sound: dict[tuple[int, bytes, int], tuple[str, str, bytes | None] | None] = {}
+        self._values: dict[tuple[int, bytes, int], ValueProblem | None] = {}
 
-    def run(self) -> None:
-        """Look at the thread, its namespaces, checkpoints, pending writes and chunks."""
+    def read_records(self) -> None:
+        """Read the thread, its namespaces, checkpoints, pending writes, history and chunks."""
         if self.live:
             key = keys.thread_number(self.number)
-            self.thread = self._read(key, partial(self._thread, key))
-        self._namespaces()
-        for key, namespace, at in self._records(b"c"):
-            self._checkpoint(key, namespace, key[at:])
-        inner = {self._inner(checkpoint_key): checkpoint_key for checkpoint_key in self.checkpoints}
-        for key, namespace, at in self._records(b"w"):
-            self._writes(key, namespace, at, inner)
-        for key, namespace, at in self._records(b"h"):
-            self._folded(key, namespace, at, inner)
+            self.thread = self._decode(key, partial(self._decode_thread, key))
+        self._read_namespaces()
+        for key, namespace, at in self._keys_of(Kind.CHECKPOINT):
+            self._read_checkpoint(key, CheckpointKey(namespace, key[at:]))
+        owners = self._owner_keys()
+        for key, namespace, at in self._keys_of(Kind.WRITES):
+            self._read_writes(key, namespace, at, owners)
+        for key, namespace, at in self._keys_of(Kind.COMPACTED):
+            self._read_history(key, namespace, at, owners)
         for key, error in self.chunks.damaged(self.number):
-            self.note(error, "a chunk cannot be read", key)
-        for key in self.chunks.misnamed:
-            self.problem(report.UNKNOWN, "a record among the chunks that is none", key)
+            self.add_error(error, "a chunk is unreadable", key)
+        for key in self.chunks.unknown_keys:
+            self.add_problem(kinds.UNKNOWN, "the key among the chunks is malformed", key)
             self.unreadable.append(key)
 
     @property
     def has_unreadable(self) -> bool:
-        """Whether something cannot be read, so that what follows from it is not known."""
+        """True if a record is unreadable, so that counts and references cannot be checked."""
         return bool(
             self.broken
             or self.unreadable
@@ -112,93 +134,123 @@ class ThreadCheck:
             or (self.live and self.thread is None)
         )
 
-    def problem(
+    def add_problem(
         self,
         kind: str,
         message: str,
-        key: bytes | None = None,
+        record: bytes | None = None,
         *,
-        checkpoint_key: tuple[int, bytes] | None = None,
+        checkpoint_key: CheckpointKey | None = None,
         channel: str | None = None,
     ) -> None:
-        """Note a problem, and where it is."""
-        seen = None if checkpoint_key is None else self.checkpoints.get(checkpoint_key)
+        """Add a problem with its location."""
+        entry = None if checkpoint_key is None else self.checkpoints.get(checkpoint_key)
         self.problems.append(
             Problem(
                 kind,
                 message,
-                None if self.thread is None else self.thread.id,
-                None if checkpoint_key is None else self.names.get(checkpoint_key[0]),
-                None if seen is None else seen.id,
-                channel,
-                None if key is None else key.hex(),
+                thread_id=None if self.thread is None else self.thread.id,
+                checkpoint_ns=None if checkpoint_key is None else self.names.get(checkpoint_key[0]),
+                checkpoint_id=None if entry is None else entry.id,
+                channel=channel,
+                record=None if record is None else record.hex(),
             )
         )
 
-    def note(
+    def add_error(
         self,
         error: IntegrityError,
         what: str,
-        key: bytes | None,
-        checkpoint_key: tuple[int, bytes] | None = None,
+        record: bytes,
+        checkpoint_key: CheckpointKey | None = None,
     ) -> None:
-        """Note that a record cannot be read."""
-        if key is not None and getattr(error, "record", None) == "data.mdb":
-            raise error  # LMDB itself fails
-        kind = report.NEWER if isinstance(error, FormatVersionError) else report.DAMAGED
-        self.problem(kind, f"{what}: {error.message}", key, checkpoint_key=checkpoint_key)
+        """Add the problem of an unreadable record; raise the error again if LMDB itself failed."""
+        if getattr(error, "record", None) == "data.mdb":
+            raise error
+        kind = kinds.NEWER if isinstance(error, FormatVersionError) else kinds.DAMAGED
+        self.add_problem(kind, f"{what}: {error.message}", record, checkpoint_key=checkpoint_key)
 
-    def _read(self, key: bytes, decode: Callable[[bytes], T]) -> T | None:
+    def check_index_entry(self, key: bytes, checkpoint_key: CheckpointKey | None = None) -> None:
+        """Add a problem if an index entry is missing."""
+        if not self.live:  # a purge deletes the entries of a deleted thread in batches
+            return
+        if self.reader.raw(key) is None:
+            self.add_problem(
+                kinds.MISSING_INDEX, "an index lacks an entry", key, checkpoint_key=checkpoint_key
+            )
+
+    def value_problem(self, value: StoredValue) -> ValueProblem | None:
+        """Return the problem of a value, or None if the value is readable."""
+        if not isinstance(value, ChunkedValue):
+            return None
+        cache_key = (value.depth, value.root, value.size - len(value.head))
+        if cache_key not in self._values:
+            self._values[cache_key] = self._check_chunks_of(value)
+        return self._values[cache_key]
+
+    def total_size(self) -> int:
+        """Return the bytes of the thread's records and of the thread's own chunks that it needs."""
+        return self.size + self.chunks.stored_size(self.needed.ranges(self.number))
+
+    def oldest(self) -> int | None:
+        """Return the time of the oldest checkpoint, without the latest of each namespace."""
+        latest: dict[int, CheckpointKey] = {}
+        for checkpoint_key in self.checkpoints:
+            best = latest.get(checkpoint_key.namespace)
+            if best is None or self._id_bytes(checkpoint_key) > self._id_bytes(best):
+                latest[checkpoint_key.namespace] = checkpoint_key
+        older = self.checkpoints.keys() - latest.values()
+        return min(
+            (self.checkpoints[checkpoint_key].stored for checkpoint_key in older), default=None
+        )
+
+    def _id_bytes(self, checkpoint_key: CheckpointKey) -> bytes:
+        return keys.utf8(self.checkpoints[checkpoint_key].id or "")
+
+    def _decode(self, key: bytes, decode: Callable[[bytes], T]) -> T | None:
         try:
             return decode(self.reader.get(key) or b"")
         except IntegrityError as error:
-            self.note(error, "a record cannot be read", key)
+            self.add_error(error, "a record is unreadable", key)
             return None
 
-    def _thread(self, key: bytes, record: bytes) -> Thread:
+    def _decode_thread(self, key: bytes, record: bytes) -> Thread:
         thread = threads.decode(key, record)
         if thread.number != self.number:
-            envelope.raise_damaged(key, "it is another thread's")
+            envelope.raise_damaged(key, "the record is of another thread")
         return thread
 
-    def _records(self, letter: bytes) -> Iterator[tuple[bytes, int, int]]:
-        """Keys of a kind, each with its namespace and the offset behind that."""
-        prefix = keys.of_thread(letter, self.number)
-        for key in self.reader.keys(prefix, keys.prefix_end(prefix)):
-            try:
-                namespace, at = keys.read_number(key, len(prefix))
-            except IntegrityError as error:
-                self.note(error, "a key cannot be read", key)
-                self.unreadable.append(key)
-                continue
-            if letter != b"h":
-                self.used.add(namespace)
-            yield key, namespace, at
-
-    def _namespaces(self) -> None:
+    def _read_namespaces(self) -> None:
         prefix = keys.namespaces(self.number)
         for key in self.reader.keys(prefix, keys.prefix_end(prefix)):
-            found = self._read(key, partial(threads.decode_namespace, key))
+            found = self._decode(key, partial(threads.decode_namespace, key))
             if found is None:
                 self.unnamed_namespaces.append(key)
                 continue
             name, number = found
             own = keys.namespace(self.number, name) == key
             if not own or number in self.names or (name == "") != (number == threads.ROOT):
-                self.problem(report.DAMAGED, "a namespace has the wrong name or number", key)
+                self.add_problem(kinds.DAMAGED, "a namespace has a wrong name or number", key)
                 self.unnamed_namespaces.append(key)
                 continue
             self.names[number] = name
 
-    def _inner(self, checkpoint_key: tuple[int, bytes]) -> tuple[int, bytes]:
-        namespace, part = checkpoint_key
-        seen = self.checkpoints[checkpoint_key]
-        if seen.id is not None:
-            return namespace, keys.escaped_text(seen.id)
-        return namespace, part.replace(b"\x00", b"\x00\xff") + b"\x00\x01"
+    def _keys_of(self, kind: bytes) -> Iterator[tuple[bytes, int, int]]:
+        """Yield the keys of a kind, each with its namespace and the offset after the namespace."""
+        prefix = keys.of_thread(kind, self.number)
+        for key in self.reader.keys(prefix, keys.prefix_end(prefix)):
+            try:
+                namespace, at = keys.read_number(key, len(prefix))
+            except IntegrityError as error:
+                self.add_error(error, "a key is malformed", key)
+                self.unreadable.append(key)
+                continue
+            if kind != Kind.COMPACTED:
+                self.used.add(namespace)
+            yield key, namespace, at
 
-    def _checkpoint(self, key: bytes, namespace: int, part: bytes) -> None:
-        checkpoint_key = namespace, part
+    def _read_checkpoint(self, key: bytes, checkpoint_key: CheckpointKey) -> None:
+        namespace, part = checkpoint_key
         try:
             record = self.reader.get(key) or b""
             found = checkpoints.decode(key, record, self.number, namespace)
@@ -206,163 +258,111 @@ class ThreadCheck:
             name = None if keys.is_truncated(part) else part.decode("utf-8", "replace")
             self.checkpoints[checkpoint_key] = CheckpointEntry(name, None, 0, readable=False)
             self.broken.add(checkpoint_key)
-            self.note(error, "a checkpoint cannot be read", key, checkpoint_key)
+            self.add_error(error, "a checkpoint is unreadable", key, checkpoint_key)
             return
-        seen = CheckpointEntry(found.id, found.parent, found.stored)
-        self.checkpoints[checkpoint_key] = seen
+        self.checkpoints[checkpoint_key] = CheckpointEntry(found.id, found.parent, found.stored)
         self.size += len(key) + len(record)
-        self.terms.update(found.thread_terms)
-        parts = {"": found.body, "metadata": found.metadata}
-        for channel, value in [*parts.items(), *found.values.items()]:
-            self._need(value, checkpoint_key, None if parts.get(channel) is value else channel, key)
-        for entry in index_check.of_checkpoint(self.number, namespace, found):
-            self.entry(entry, checkpoint_key)
+        values = [(None, found.body), (None, found.metadata), *found.values.items()]
+        for channel, value in values:
+            if not self._check_value(value, key, checkpoint_key, channel):
+                self.broken.add(checkpoint_key)
+        for entry in index_check.entries_of_checkpoint(self.number, namespace, found):
+            self.check_index_entry(entry, checkpoint_key)
 
-    def entry(self, key: bytes, checkpoint_key: tuple[int, bytes] | None = None) -> None:
-        """Check that an entry of an index is there."""
-        if not self.live:  # entries of a thread that is being deleted go bit by bit
-            return
-        self.entries += 1
-        if self.reader.raw(key) is None:
-            self.problem(
-                report.MISSING_INDEX, "an index lacks an entry", key, checkpoint_key=checkpoint_key
-            )
+    def _owner_keys(self) -> OwnerKeys:
+        found: OwnerKeys = {}
+        for checkpoint_key, entry in self.checkpoints.items():
+            namespace, part = checkpoint_key
+            if entry.id is not None:
+                escaped = keys.escaped_text(entry.id)
+            else:
+                escaped = part.replace(b"\x00", b"\x00\xff") + b"\x00\x01"
+            found[namespace, escaped] = checkpoint_key
+        return found
 
-    def _need(
-        self,
-        value: StoredValue,
-        checkpoint_key: tuple[int, bytes] | None,
-        channel: str | None,
-        key: bytes,
-    ) -> bool:
-        """Check a value that something needs; whether it is whole."""
-        value_problem = self.value_problem(value)
-        if value_problem is None:
-            return True
-        kind, message, chunk = value_problem
-        self.problem(kind, message, chunk or key, checkpoint_key=checkpoint_key, channel=channel)
-        if checkpoint_key is not None:
-            self.broken.add(checkpoint_key)
-        return False
-
-    def value_problem(self, value: StoredValue) -> tuple[str, str, bytes | None] | None:
-        """What is wrong with a value: the kind of the problem, its text, and the record."""
-        if not isinstance(value, ChunkedValue):
-            return None
-        mark = (value.depth, value.root, value.size - len(value.head))
-        if mark not in self._sound:
-            self._sound[mark] = self._fault(value)
-        return self._sound[mark]
-
-    def _fault(self, value: ChunkedValue) -> tuple[str, str, bytes | None] | None:
-        try:
-            self.chunks.length(chunks.root_ranges(value))
-            owned = chunks.owned_ranges(self.reader, value)
-            self.chunks.length(owned)
-            size = len(value.head) + self.chunks.length(chunks.chunk_ranges(self.reader, value))
-        except MissingChunkError as missing:
-            return report.MISSING, "a chunk of a value is not there", missing.key
-        except FormatVersionError as error:
-            return report.NEWER, error.message, None
-        except IntegrityError as error:
-            return report.DAMAGED, f"a value cannot be read: {error.message}", None
-        if size != value.size:
-            return report.DAMAGED, f"a value has {size} bytes instead of {value.size}", None
-        self.needed.add(owned)
-        return None
-
-    def _writes(
-        self,
-        key: bytes,
-        namespace: int,
-        at: int,
-        inner: dict[tuple[int, bytes], tuple[int, bytes]],
-    ) -> None:
+    def _read_writes(self, key: bytes, namespace: int, at: int, owners: OwnerKeys) -> None:
         checkpoint_key = None
         try:
             end = keys.escaped_text_end(key, at)
-            checkpoint_key = inner.get((namespace, key[at:end]))
+            checkpoint_key = owners.get((namespace, key[at:end]))
             task = writes.decode(key, key[:end], self.reader.get(key) or b"")
         except IntegrityError as error:
-            self.note(error, "pending writes cannot be read", key, checkpoint_key)
-            self._give_up(key, checkpoint_key)
+            self.add_error(error, "pending writes are unreadable", key, checkpoint_key)
+            self._set_aside(key, checkpoint_key, self.broken)
             return
         self.writes += len(task.writes)
         self.size += task.size
         for write in task.writes.values():
-            if not self._need(write.value, checkpoint_key, write.channel, key):
-                self._give_up(key, checkpoint_key)
+            if not self._check_value(write.value, key, checkpoint_key, write.channel):
+                self._set_aside(key, checkpoint_key, self.broken)
 
-    def _give_up(self, key: bytes, checkpoint_key: tuple[int, bytes] | None) -> None:
-        if checkpoint_key is None:
-            self.unreadable.append(key)
-        else:
-            self.broken.add(checkpoint_key)
-
-    def _folded(
-        self,
-        key: bytes,
-        namespace: int,
-        at: int,
-        inner: dict[tuple[int, bytes], tuple[int, bytes]],
-    ) -> None:
+    def _read_history(self, key: bytes, namespace: int, at: int, owners: OwnerKeys) -> None:
         checkpoint_key = None
         try:
             end = keys.escaped_text_end(key, at)
-            checkpoint_key = inner.get((namespace, key[at:end]))
+            checkpoint_key = owners.get((namespace, key[at:end]))
             record = self.reader.get(key) or b""
             channel, seed, rows = channel_history.decode(key, record)
         except IntegrityError as error:
-            self.note(error, "folded history cannot be read", key, checkpoint_key)
-            self._lose_history(key, checkpoint_key)
+            self.add_error(error, "compacted history is unreadable", key, checkpoint_key)
+            self._set_aside(key, checkpoint_key, self.lost_history)
             return
-        seen = None if checkpoint_key is None else self.checkpoints[checkpoint_key]
-        if seen is None or seen.parent is not None:
-            self.problem(report.ORPHAN, "folded history of no checkpoint, or not a first one", key)
+        if checkpoint_key is None or self.checkpoints[checkpoint_key].parent is not None:
+            self.add_problem(
+                kinds.ORPHAN, "compacted history without a checkpoint, or with a parent", key
+            )
             self.unreadable.append(key)
             return
         self.size += len(key) + len(record)
         for value in [value for _, value in rows] + ([] if seed is None else [seed]):
-            value_problem = self.value_problem(value)
-            if value_problem is not None:
-                self.problem(
-                    value_problem[0],
-                    value_problem[1],
-                    value_problem[2] or key,
-                    checkpoint_key=checkpoint_key,
-                    channel=channel,
-                )
-                self._lose_history(key, checkpoint_key)
+            if not self._check_value(value, key, checkpoint_key, channel):
+                self.lost_history.add(checkpoint_key)
 
-    def _lose_history(self, key: bytes, checkpoint_key: tuple[int, bytes] | None) -> None:
+    def _set_aside(
+        self, key: bytes, checkpoint_key: CheckpointKey | None, damaged: set[CheckpointKey]
+    ) -> None:
+        """Add the checkpoint to the damaged ones, or the key to the unreadable records."""
         if checkpoint_key is None:
             self.unreadable.append(key)
         else:
-            self.lost_history.add(checkpoint_key)
+            damaged.add(checkpoint_key)
 
-    def total_size(self) -> int:
-        """Bytes of all that the thread needs of its own."""
-        return self.size + self.chunks.weight(self.needed.ranges(self.number))
-
-    def latest(self) -> dict[int, tuple[int, bytes]]:
-        """The place of the checkpoint of the greatest id in each namespace."""
-        found: dict[int, tuple[int, bytes]] = {}
-        for checkpoint_key, seen in self.checkpoints.items():
-            best = found.get(checkpoint_key[0])
-            if best is None or keys.utf8(seen.id or "") > keys.utf8(
-                self.checkpoints[best].id or ""
-            ):
-                found[checkpoint_key[0]] = checkpoint_key
-        return found
-
-    def oldest(self) -> int | None:
-        """When the oldest checkpoint was stored that is not the latest of its namespace."""
-        latest = set(self.latest().values())
-        return min(
-            (
-                seen.stored
-                for checkpoint_key, seen in self.checkpoints.items()
-                if checkpoint_key not in latest
-            ),
-            default=None,
+    def _check_value(
+        self,
+        value: StoredValue,
+        key: bytes,
+        checkpoint_key: CheckpointKey | None,
+        channel: str | None,
+    ) -> bool:
+        """Add a problem if a value is unreadable; return True if it is readable."""
+        problem = self.value_problem(value)
+        if problem is None:
+            return True
+        self.add_problem(
+            problem.kind,
+            problem.message,
+            problem.record or key,
+            checkpoint_key=checkpoint_key,
+            channel=channel,
         )
+        return False
+
+    def _check_chunks_of(self, value: ChunkedValue) -> ValueProblem | None:
+        """Look up a value's chunks, and add them to the needed ones if the value is readable."""
+        try:
+            self.chunks.payload_size(chunks.root_ranges(value))
+            owned = chunks.owned_ranges(self.reader, value)
+            self.chunks.payload_size(owned)
+            ranges = chunks.chunk_ranges(self.reader, value)
+            size = len(value.head) + self.chunks.payload_size(ranges)
+        except MissingChunkError as missing:
+            return ValueProblem(kinds.MISSING, "a chunk of a value is missing", missing.key)
+        except FormatVersionError as error:
+            return ValueProblem(kinds.NEWER, error.message, None)
+        except IntegrityError as error:
+            return ValueProblem(kinds.DAMAGED, f"a value is unreadable: {error.message}", None)
+        if size != value.size:
+            text = f"a value must have {value.size} bytes, but its chunks have {size}"
+            return ValueProblem(kinds.DAMAGED, text, None)
+        self.needed.add(owned)
+        return None

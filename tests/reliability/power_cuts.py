@@ -1,4 +1,4 @@
-"""Power cuts: every state that a recorded run could have left on the disk, opened."""
+"""Power cuts: open the disk images that a power cut could leave during a recorded run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from tests.reliability import shim
-from tests.reliability.checking import assert_whole, content, difference
-from tests.reliability.disk import Disk
+from tests.reliability.checking import assert_sound, content, difference
+from tests.reliability.disk_model import Disk
 from tests.reliability.oracle import State, Worker
 from tests.reliability.outcome import Outcome
 from tests.reliability.processes import assert_ended_well, folder_in_memory, fork_and_run
@@ -32,37 +32,38 @@ if TYPE_CHECKING:
 
     from tests.reliability.shim import Call
 
-_CALLS = 40  # of a saver, in one recorded run
+_CALLS = 40
+"""Calls of a saver in one recorded run."""
 _FLUSHED = ("full", "normal")
 BEFORE, AFTER, EARLIER = (
     "opened as the last acknowledged state",
-    "opened as that and the call in flight",
+    "opened as the last acknowledged state and the call in progress",
     "opened as an earlier state",
 )
 _BREAKS = (
     (shim.FLUSH, errno.EIO, 0),
-    (shim.WRITE, errno.EIO, shim.ALL_OF_IT),
+    (shim.WRITE, errno.EIO, shim.WHOLE_WRITE),
     (shim.WRITE, errno.EIO, 0),
     (shim.WRITE, errno.ENOSPC, 100),
 )
 
 
 class States(NamedTuple):
-    """What a store may show at one moment.
+    """The states in which a store may be at one moment.
 
     Attributes:
-        acknowledged: The last state that was acknowledged.
-        in_flight: That, and calls that were not, wholly or in part.
-        earlier: All before.
+        acknowledged: The state after the last acknowledged call.
+        in_progress: The states after later calls, complete or partial.
+        earlier: All earlier states.
     """
 
     acknowledged: list[State]
-    in_flight: list[State]
+    in_progress: list[State]
     earlier: list[State]
 
 
 def run(rounds: int, seed: int) -> Outcome:
-    """Open at least `rounds` images of recorded runs, at "full" and "normal"."""
+    """Open at least `rounds` images of recorded runs, with sync="full" and "normal"."""
     print(f"power cuts: seed {seed}")
     seen: Counter[str] = Counter()
     turn = 0
@@ -78,17 +79,18 @@ def run(rounds: int, seed: int) -> Outcome:
         "power cut at any moment of a commit: torn images",
         sum(seen.values()),
         (
-            'at "full": it opens as the last acknowledged state, or as that and the call in flight',
-            'at "normal": the same, or as an earlier state; the store is whole in any case',
-            "every value is the one that was stored; no garbage, no dangling reference",
-            "none is refused; the next call can be stored",
+            '"full": the store has the last acknowledged state, or that and the call in progress',
+            '"normal": the store may also have an earlier state',
+            "every value is the stored value; the store has no garbage and no dangling references",
+            "the store opens, and the next call is stored",
         ),
         dict(sorted(seen.items())),
         (
             """\
-An image has, of every page that was written since its last flush, any version that it had, torn
-at any sector of 512 bytes; the file has any length that it had. In half of the runs writes and
-flushes fail too, and a page whose flush failed stays in doubt until it is written again.""",
+An image holds, for each page that was written since the last flush, any version of the page since
+then, torn at any sector of 512 bytes. The file has any of its lengths since then. In half of the
+runs writes and flushes also fail. A page whose flush failed may have any version until it is
+written and flushed again.""",
         ),
     )
 
@@ -100,18 +102,22 @@ def _allowed(sync: str) -> tuple[str, ...]:
 def judge_run(
     sync: str, seed: str, *, breaks: int = 0, drop_flushes: bool = False, samples: int = 4
 ) -> Counter[str]:
-    """Record a run, cut the power after each of its system calls, and count what the images are.
+    """Record a run, cut the power after each of its system calls, and count the results.
 
     Args:
-        sync: The saver's setting.
-        seed: Of the calls and of the images.
-        breaks: The kinds of system calls that fail now and then.
-        drop_flushes: Take a disk that says it has flushed, and has not.
-        samples: How many images of each sort at each moment.
+        sync: Option of the saver.
+        seed: Seed of the calls and of the images.
+        breaks: Kinds of system calls that sometimes fail.
+        drop_flushes: Whether the disk acknowledges flushes without doing them.
+        samples: Number of images of each sort after each system call.
     """
     with folder_in_memory() as folder:
         shim.in_process(
-            "tests.reliability.power:record", folder=folder, sync=sync, seed=seed, breaks=breaks
+            "tests.reliability.power_cuts:record",
+            folder=folder,
+            sync=sync,
+            seed=seed,
+            breaks=breaks,
         )
         calls = shim.calls(Path(folder) / "record")
         random, seen, known = Random(seed), Counter[str](), set[bytes]()
@@ -126,7 +132,7 @@ def judge_run(
 
 
 def record(folder: str, sync: str, seed: str, breaks: int) -> None:
-    """In the process that is recorded: call a saver, with marks for what was acknowledged."""
+    """Call a saver in the recorded process, and mark the acknowledged calls in the record."""
     path, random = Path(folder) / "store", Random(seed)
     control = shim.Shim(path, Path(folder) / "record")
     worker = Worker("a")
@@ -147,7 +153,7 @@ def record(folder: str, sync: str, seed: str, breaks: int) -> None:
         except LmdbSaverError:
             control.disarm()
             found = content(saver)
-            states = list(operation.cut_off(worker.state))
+            states = list(operation.partial_states(worker.state))
             assert found in states, difference(found, worker.state)
             chosen = states.index(found)
             worker.state = states[chosen]
@@ -159,7 +165,7 @@ def record(folder: str, sync: str, seed: str, breaks: int) -> None:
 
 
 def _moments(calls: list[Call], seed: str, *, drop_flushes: bool) -> Iterator[tuple[Disk, States]]:
-    """After each system call: the disk, and what it may show."""
+    """Yield the disk after each system call, with the states in which the store may be."""
     disk, worker = Disk(), Worker("a")
     worker.begin(seed, 0)
     states = States([worker.state], [], [])
@@ -173,22 +179,22 @@ def _moments(calls: list[Call], seed: str, *, drop_flushes: bool) -> Iterator[tu
             continue
         mark, _, chosen = call.data.decode().partition(" ")
         if mark == "begin":
-            possible = list(worker.next().cut_off(worker.state))
-            states = states._replace(in_flight=[*states.in_flight, *possible])
+            possible = list(worker.next().partial_states(worker.state))
+            states = states._replace(in_progress=[*states.in_progress, *possible])
         elif mark == "acknowledged":
             worker.state = possible[-1]
             states = States([worker.state], [], [*chain(*states)])
-        else:  # a call that failed: it may be there or not, until one that did not fail
+        else:  # a failed call may be stored or not until a later call succeeds
             worker.state = possible[int(chosen)]
 
 
 class _Opener:
-    """Opens images in a process that may die of them."""
+    """A process that opens images. LMDB may crash the process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._pid = 0
-        self._told: States | None = None
+        self._sent: States | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -197,17 +203,17 @@ class _Opener:
         self._stop()
 
     def open(self, image: bytes, states: States) -> str:
-        """What an image opens as."""
+        """Return the result of opening an image."""
         if not self._pid:
             self._pipe, theirs = Pipe()
             self._pid = fork_and_run(lambda: self._serve(theirs))
-            self._told = None
+            self._sent = None
             theirs.close()
         try:
             self._path.mkdir(exist_ok=True)
             (self._path / "data.mdb").write_bytes(image)
-            self._pipe.send(None if states is self._told else states)
-            self._told = states
+            self._pipe.send(None if states is self._sent else states)
+            self._sent = states
             return str(self._pipe.recv())
         except EOFError:
             status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
@@ -217,10 +223,10 @@ class _Opener:
 
     def _serve(self, pipe: Connection) -> None:
         faulthandler.disable()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # LMDB's last words
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # LMDB prints failed assertions
         states = States([], [], [])
-        while (told := pipe.recv()) != "end":
-            states = told or states
+        while (received := pipe.recv()) != "end":
+            states = received or states
             pipe.send(_judge(self._path, states))
 
     def _stop(self) -> None:
@@ -234,18 +240,18 @@ def _judge(path: Path, states: States) -> str:
     try:
         with LmdbSaver(path, sync="off") as saver:
             found = content(saver)
-            assert_whole(saver)
+            assert_sound(saver)
             probe = Worker("probe")
             probe.next("put").call(saver)
             assert len(content(saver)) == len(found) + 1, "the next call was not stored"
     except LmdbSaverError as error:
         return f"refused: {error.kind}"
-    except Exception:  # noqa: BLE001 - whatever it is, it is told
-        return f"not whole: {traceback.format_exc()}"
+    except Exception:  # noqa: BLE001 - it becomes the result
+        return f"not sound: {traceback.format_exc()}"
     if found in states.acknowledged:
         return BEFORE
-    if found in states.in_flight:
+    if found in states.in_progress:
         return AFTER
     if found in states.earlier:
         return EARLIER
-    return f"no state that ever was: {difference(found, states.acknowledged[0])}"
+    return f"unknown state: {difference(found, states.acknowledged[0])}"

@@ -1,4 +1,4 @@
-"""Records of right checksums and hostile contents, through the public methods."""
+"""Records with valid checksums and hostile content, read by the public methods."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.reliability.outcome import Outcome
 
 
 def run(rounds: int, seed: int) -> Outcome:
-    """Forge `rounds` stores and call everything on each."""
-    print(f"hostile records: seed {seed}")
+    """Forge a record in each of `rounds` stores, and call every public method on each."""
+    print(f"forged records: seed {seed}")
     chance = random.Random(seed)
     refused = unharmed = 0
     for _ in range(rounds):
@@ -25,18 +25,18 @@ def run(rounds: int, seed: int) -> Outcome:
         else:
             unharmed += 1
     return Outcome(
-        "a record forged, behind a checksum that is right",
+        "a forged record with a valid checksum",
         rounds,
         (
-            "every public method gives a result or an error of ours",
-            "the forged thread can be deleted, or that is refused",
-            "a thread that has nothing to do with it keeps all it had",
+            "every public method returns a result or raises an error of the package",
+            "the forged thread is deleted, or deleting it raises an error of the package",
+            "other threads keep all their data",
         ),
-        {"stores where calls refused": refused, "where none had to": unharmed},
+        {"stores with calls that raised": refused, "stores without": unharmed},
         (
             """\
-Random bytes, here. `tests/fuzz` goes by the structure of records, bounds time and memory, and
-with atheris by coverage (`python -m tests.fuzz`). What deserialising may do, and hostile pages of
-LMDB's, is in SECURITY.md.""",
+The bytes are random here. `tests/fuzz` follows the structure of records and limits time and memory.
+With atheris it follows coverage (`python -m tests.fuzz`). SECURITY.md describes the risks of
+deserialization and of hostile LMDB pages.""",
         ),
     )

@@ -1,4 +1,4 @@
-"""What happens to a mapped file behind LMDB's back: not to be survived, shown in a child."""
+"""Truncation of an open file by another program, which no process survives."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _FATAL = (-signal.SIGBUS, -signal.SIGSEGV)
 
 
 def run(rounds: int, seed: int) -> Outcome:
-    """Cut the file of an open store short, `rounds` times, each in a process of its own."""
-    print(f"mapped files: seed {seed}")
+    """Truncate the file of an open store `rounds` times, each in a new process."""
+    print(f"truncated files: seed {seed}")
     killed = 0
     for number in range(rounds):
         with tempfile.TemporaryDirectory() as folder:
@@ -35,22 +35,22 @@ def run(rounds: int, seed: int) -> Outcome:
                 LmdbSaver(path).close()
             except DamagedError:
                 continue
-            raise AssertionError("a store that was cut short was opened")
+            raise AssertionError("a truncated store was opened")
     return Outcome(
-        "not to be survived: the file cut short by another program while it is open",
+        "not survivable: another program truncates the open file",
         rounds,
         (
-            "the system ends the process that reads a page which is not there",
-            "the next to open the store refuses it as damaged",
+            "the kernel ends the process that reads a missing page",
+            "opening the store again raises DamagedError",
         ),
-        {"processes ended by the system": killed},
+        {"processes ended by the kernel": killed},
         (
             """\
-LMDB reads through a memory map, so a page that the disk cannot read (a bad sector) or that was
-cut off ends the process with SIGBUS; neither LMDB nor its Python binding can turn that into an
-error. The same goes for a copy-on-write file system that finds no room when LMDB's lock file is
-written through its map. On others that cannot happen: the lock file gets all its blocks when it
-is made.""",
+LMDB reads through a memory map. If a page is missing, or the disk cannot read its sector, the
+kernel ends the process with SIGBUS. LMDB and its Python binding cannot turn that into an error.
+A full copy-on-write file system has the same effect when LMDB's lock file is written through its
+map. Other file systems are not affected, because the lock file gets all its blocks when it is
+created.""",
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Disks that are full and files that may not grow, by the kernel's own means."""
+"""Full disks and files that may not grow, by a small tmpfs and by RLIMIT_FSIZE."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import StoreFullError
 from tests.reliability import shim
-from tests.reliability.checking import assert_whole, content, difference
+from tests.reliability.checking import assert_sound, content, difference
 from tests.reliability.oracle import State, Worker
 from tests.reliability.outcome import Outcome
 from tests.reliability.processes import folder_in_memory
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _DISK = 4 << 20
+"""Bytes of the small file system."""
 
 
 def run(rounds: int, seed: int) -> Outcome:
-    """Fill a small disk, and a file up to a limit, `rounds` times in all."""
+    """Fill a small disk, or a file up to a limit, `rounds` times."""
     print(f"full disks: seed {seed}")
     notes: tuple[str, ...] = ()
     tried, seen = rounds - rounds // 2, Counter[str]()
@@ -38,17 +39,17 @@ def run(rounds: int, seed: int) -> Outcome:
     try:
         with _small_disk() as disk:
             found = _in_process("disks", disk, rounds // 2, seed)
-            seen["calls refused by a file system without room"] = found
+            seen["calls refused by a full file system"] = found
             tried = rounds
     except PermissionError as error:
-        notes = (f"No small file system could be mounted where this was made: {error}.",)
+        notes = (f"The small file system could not be mounted on this machine: {error}.",)
     return Outcome(
         "a full file system (tmpfs) and RLIMIT_FSIZE",
         tried,
         (
-            "the call raises StoreFullError and stores nothing, again and again",
-            "all that was acknowledged is read meanwhile, by the same saver",
-            "once there is room the same saver writes again; the same after opening anew",
+            "each call raises StoreFullError and stores nothing",
+            "the same saver reads all acknowledged data while the disk is full",
+            "when the disk has space, the same saver writes again, also after reopening the store",
         ),
         dict(seen),
         notes,
@@ -56,7 +57,7 @@ def run(rounds: int, seed: int) -> Outcome:
 
 
 def limits(folder: str, rounds: int, seed: int) -> int:
-    """In a process of its own: a limit on the length of files, somewhere in the next commits."""
+    """In a new process: limit the length of files so that one of the next commits fails."""
     random, most = Random(seed), resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 
     def limit() -> None:
@@ -71,7 +72,7 @@ def limits(folder: str, rounds: int, seed: int) -> int:
 
 
 def disks(folder: str, rounds: int, seed: int) -> int:
-    """In a process of its own: a file system with little room left."""
+    """In a new process: fill the file system so that one of the next commits fails."""
     random, ballast = Random(seed), Path(folder) / "ballast"
 
     def limit() -> None:
@@ -85,7 +86,7 @@ def disks(folder: str, rounds: int, seed: int) -> int:
 def _in_process(program: str, folder: str, rounds: int, seed: int) -> int:
     return int(
         shim.in_process(
-            f"tests.reliability.full:{program}",
+            f"tests.reliability.full_disk:{program}",
             under=("env",),
             folder=folder,
             rounds=rounds,
@@ -97,7 +98,7 @@ def _in_process(program: str, folder: str, rounds: int, seed: int) -> int:
 def _fill(
     path: Path, rounds: int, seed: int, limit: Callable[[], None], lift: Callable[[], None]
 ) -> int:
-    """Write until there is no room, and again once there is; how many calls were refused."""
+    """Write until a call is refused, lift the limit, and write; count the refused calls."""
     refused = 0
     for number in range(rounds):
         sync = Random(f"{seed}/{number}").choice(["full", "normal", "off"])
@@ -112,17 +113,17 @@ def _fill(
             except StoreFullError:
                 refused += 1
             for _ in range(2):
-                _assert_shows(saver, worker.state)
+                _assert_state(saver, worker.state)
                 try:
                     worker.state = _next(saver, worker)
                 except StoreFullError:
                     refused += 1
-            _assert_shows(saver, worker.state)
+            _assert_state(saver, worker.state)
             lift()
             worker.state = _next(saver, worker)
-            _assert_shows(saver, worker.state)
+            _assert_state(saver, worker.state)
         with LmdbSaver(path, sync=sync) as saver:
-            _assert_shows(saver, worker.state)
+            _assert_state(saver, worker.state)
         shutil.rmtree(path)
     return refused
 
@@ -133,18 +134,18 @@ def _next(saver: LmdbSaver, worker: Worker) -> State:
     return operation.after(worker.state)
 
 
-def _assert_shows(saver: LmdbSaver, state: State) -> None:
+def _assert_state(saver: LmdbSaver, state: State) -> None:
     found = content(saver)
     assert found == state, difference(found, state)
-    assert_whole(saver)
+    assert_sound(saver)
 
 
 @contextmanager
 def _small_disk() -> Iterator[str]:
-    """A file system of its own, with little room.
+    """Mount a small file system and return its folder.
 
     Raises:
-        PermissionError: It may not be mounted.
+        PermissionError: Mounting is not permitted.
     """
     with tempfile.TemporaryDirectory() as folder:
         mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK}", "tmpfs", folder]

@@ -1,7 +1,7 @@
-"""Bits flipped, sectors zeroed, pages swapped or put back to what they were, anywhere in the file.
+"""Bit flips, zeroed sectors, swapped pages and old versions of pages, anywhere in the file.
 
-Each image is opened and read by all reading methods in a process of its own, since LMDB trusts its
-pages and may end the process that reads damaged ones.
+A separate process opens each image and calls all methods that read, because LMDB trusts its pages
+and may crash on damaged ones.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from tests.engine import stores
 from tests.kv.processes import fork
 from tests.reliability.checking import content
-from tests.reliability.disk import PAGE, SECTOR
+from tests.reliability.disk_model import PAGE, SECTOR
 from tests.reliability.oracle import Key, Stored
 from tests.reliability.outcome import Outcome
 from tests.reliability.processes import folder_in_memory
@@ -29,28 +29,29 @@ from tests.reliability.processes import folder_in_memory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_PATIENCE = 30  # seconds for a process that reads one image
+_TIMEOUT_S = 30
+"""Seconds in which a process must read one image."""
 
-SAME = "all is read as it was stored"
-NAMED = "errors name what is damaged, all else is read as it was stored"
+SAME = "all data is read as it was stored"
+NAMED = "errors name the damaged data, all other data is read as it was stored"
 REFUSED = "the store is refused"
-ENDED = "LMDB ended the process; the check of pages notices beforehand"
-ENDED_UNNOTICED = "LMDB ended the process; the check of pages notices nothing"
-STUCK = "LMDB did not come to an end"
-SILENT = "something is silently missing, or as it was at an earlier time"
-SILENT_UNNOTICED = "the same, and verify does not notice it"
+ENDED = "LMDB ended the process; the page check finds the damage first"
+ENDED_UNDETECTED = "LMDB ended the process; the page check finds nothing"
+STUCK = "LMDB did not return"
+SILENT = "data is missing or outdated without an error; verify finds that"
+SILENT_UNDETECTED = "data is missing or outdated without an error; verify finds nothing"
 WRONG = "a wrong value"
 
 
 class Image(NamedTuple):
-    """The base of all images.
+    """An undamaged image, from which all damaged images are made.
 
     Attributes:
-        now: The bytes of the data file.
-        before: What it was at an earlier time.
-        content: All that the store holds.
-        history: What channels without a value of their own are rebuilt from.
-        versions: All that each checkpoint ever was.
+        now: Bytes of the data file.
+        before: Bytes of the data file at an earlier time.
+        content: Checkpoints of the store.
+        history: History of the channel that has no stored value.
+        versions: All versions of each checkpoint.
     """
 
     now: bytes
@@ -77,22 +78,22 @@ def run(rounds: int, seed: int) -> Outcome:
             assert not found.startswith(WRONG), f"seed {seed}, image {number}, {sort}: {found}"
             seen[f"{sort}: {found}"] += 1
     return Outcome(
-        "bits flipped, sectors zeroed, pages swapped, and pages that are as they were before",
+        "bit flips, zeroed sectors, swapped pages, and old versions of pages",
         rounds,
         (
-            "what is read was stored; instead of it comes nothing but an error of ours, or nothing",
-            "what is silently missing, or as it was before, is an effect of LMDB's own pages",
+            "all data that is read was stored; otherwise an error of the package is raised",
+            "only damage of LMDB's own pages makes data missing or outdated without an error",
         ),
         dict(sorted(seen.items())),
         (
             """\
-Records have checksums and are bound to their keys; LMDB's pages have none. A flipped bit in a
-branch page makes keys unreachable, and a page that the disk lost, so that it is as it was before,
-opens cleanly: LMDB cannot notice, and reading shows less, or what was there earlier. `verify` looks
-at the pages by themselves, and at counts and references across records. What it cannot notice is a
-store that is as a whole what it was some commits ago, as when the page of the newest root is lost.
-On some pages LMDB ends the process. `python -m langgraph.checkpoint.lmdb verify` looks at the pages
-before LMDB does, if lmdb is 3.0 or later.""",
+Records have checksums that are bound to their keys. LMDB's pages have no checksums. A flipped
+bit in a branch page makes keys unreachable. If the disk loses the latest version of a page, the
+old version is valid. LMDB cannot detect either case, and reads return missing or outdated data.
+`verify` checks the pages, and the counts and references across records. It cannot detect that
+the whole store is some commits old, for example after the latest meta page is lost. LMDB ends
+the process on some damaged pages. `python -m langgraph.checkpoint.lmdb verify` checks the pages
+before LMDB reads them, if lmdb is 3.0 or later.""",
         ),
     )
 
@@ -117,11 +118,11 @@ def _base(path: Path) -> Image:
         lambda: stores.grow(saver, "pruned", 1, 6),
         lambda: saver.prune(["pruned"], keep_last=2),
         lambda: saver.set_ttl("pruned", 60.0),
-        lambda: stores.grow(saver, "gone", 1, 3),
-        lambda: saver.copy_thread("gone", "heir"),
+        lambda: stores.grow(saver, "deleted", 1, 3),
+        lambda: saver.copy_thread("deleted", "heir"),
         lambda: saver.fork(stores.config("a", "", "0003"), "fork"),
         lambda: stores.grow(saver, "fork", 4, 6),
-        lambda: saver.delete_thread("gone"),
+        lambda: saver.delete_thread("deleted"),
         lambda: stores.grow(saver, "copy", 5, 7),
         lambda: saver.put_writes(at, [("__interrupt__", "ask")], "task-9"),
         lambda: stores.grow(saver, "a", 5, 6),
@@ -134,7 +135,7 @@ def _base(path: Path) -> Image:
             before = (path / "data.mdb").read_bytes()
     now = note()
     history = {key: _history(saver, key) for key in now}
-    kv.close()  # which cuts off the room for what is to come
+    kv.close()  # closing truncates the unused end of the file
     return Image((path / "data.mdb").read_bytes(), before, now, history, versions)
 
 
@@ -160,15 +161,15 @@ def _damaged(base: Image, random: Random) -> tuple[str, bytes]:
         )
     else:
         shared = min(count, len(base.before) // PAGE)
-        places = [page * PAGE for page in range(shared)]
-        changed = [at for at in places if base.before[at : at + PAGE] != image[at : at + PAGE]]
+        offsets = [page * PAGE for page in range(shared)]
+        changed = [at for at in offsets if base.before[at : at + PAGE] != image[at : at + PAGE]]
         at = random.choice(changed)
         image[at : at + PAGE] = base.before[at : at + PAGE]
     return sort, bytes(image)
 
 
 def _judged(base: Image, path: Path) -> str:
-    """What became of an image, found out in a process of its own."""
+    """Return the result of reading an image in a new process."""
     reading, writing = os.pipe()
     pid = fork()
     if not pid:
@@ -181,7 +182,7 @@ def _judged(base: Image, path: Path) -> str:
         return STUCK
     if status:
         assert status < 0, f"the process that read ended with {status}: {found}"
-        return ENDED if page_check.check(str(path)).problems else ENDED_UNNOTICED
+        return ENDED if page_check.check(str(path)).problems else ENDED_UNDETECTED
     return found
 
 
@@ -190,12 +191,12 @@ def _child(base: Image, path: Path, writing: int) -> None:
     try:
         faulthandler.disable()
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(_PATIENCE)
+        signal.alarm(_TIMEOUT_S)
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 2)
         try:
             found = _read_all(base, path)
-        except BaseException as error:  # noqa: BLE001 - told to the parent
+        except BaseException as error:  # noqa: BLE001 - the parent raises it
             found = f"{WRONG} or a wrong error: {type(error).__name__}: {error}"
         os.write(writing, found[:4000].encode("utf-8", "replace"))
         status = 0
@@ -208,27 +209,27 @@ def _read_all(base: Image, path: Path) -> str:
         saver = LmdbSaver(path, readonly=True, cache_size=0, clock=stores.Clock())
     except LmdbSaverError:
         return REFUSED
-    seen = _Seen(base)
+    comparison = _Comparison(base)
     for key in base.content:
-        seen.one(key, lambda key=key: saver.get_tuple(stores.config(*key)))
-        seen.history(key, lambda key=key: _history(saver, key))
+        comparison.check_one(key, lambda key=key: saver.get_tuple(stores.config(*key)))
+        comparison.check_history(key, lambda key=key: _history(saver, key))
     for thread, namespace in {key[:2] for key in base.content}:
-        seen.several(lambda t=thread, n=namespace: saver.list(stores.config(t, n)))
-        seen.several(lambda t=thread, n=namespace: saver.history(stores.config(t, n)))
-        seen.latest(
+        comparison.check_several(lambda t=thread, n=namespace: saver.list(stores.config(t, n)))
+        comparison.check_several(lambda t=thread, n=namespace: saver.history(stores.config(t, n)))
+        comparison.check_latest(
             thread, namespace, lambda t=thread, n=namespace: saver.get_tuple(stores.config(t, n))
         )
-    seen.several(lambda: saver.list(None), set(base.content))
-    seen.several(lambda: saver.list(None, filter={"run_id": "a-run-1"}))
-    seen.several(lambda: iter(saver.children(stores.config("a", "", "0002"))))
-    seen.threads(saver.threads)
-    if not seen.silent:
-        return NAMED if seen.errors else SAME
-    return SILENT_UNNOTICED if saver.verify().ok else SILENT
+    comparison.check_several(lambda: saver.list(None), set(base.content))
+    comparison.check_several(lambda: saver.list(None, filter={"run_id": "a-run-1"}))
+    comparison.check_several(lambda: iter(saver.children(stores.config("a", "", "0002"))))
+    comparison.check_threads(saver.threads)
+    if not comparison.silent:
+        return NAMED if comparison.errors else SAME
+    return SILENT_UNDETECTED if saver.verify().ok else SILENT
 
 
-class _Seen:
-    """Compares what is read with what was stored."""
+class _Comparison:
+    """A comparison of what is read with what was stored."""
 
     def __init__(self, base: Image) -> None:
         self.base = base
@@ -242,14 +243,14 @@ class _Seen:
             self.errors += 1
             return self
 
-    def one(self, key: Key, read: Callable[[], Any]) -> None:
+    def check_one(self, key: Key, read: Callable[[], Any]) -> None:
         found = self._try(read)
         if found is None:
             self.silent += 1
         elif found is not self:
             self._compare(found, key)
 
-    def latest(self, thread: str, namespace: str, read: Callable[[], Any]) -> None:
+    def check_latest(self, thread: str, namespace: str, read: Callable[[], Any]) -> None:
         found = self._try(read)
         if found is self:
             return
@@ -257,7 +258,7 @@ class _Seen:
         if found is None or self._compare(found) != (thread, namespace, max(ids)):
             self.silent += 1
 
-    def several(self, read: Callable[[], Any], wanted: set[Key] | None = None) -> None:
+    def check_several(self, read: Callable[[], Any], wanted: set[Key] | None = None) -> None:
         keys: set[Key] = set()
         try:
             for found in read():
@@ -268,7 +269,7 @@ class _Seen:
         if wanted is not None and keys != wanted:
             self.silent += 1
 
-    def history(self, key: Key, read: Callable[[], Any]) -> None:
+    def check_history(self, key: Key, read: Callable[[], Any]) -> None:
         found = self._try(read)
         if found is not self and found != self.base.history[key]:
             known = {
@@ -277,17 +278,17 @@ class _Seen:
                 for row in entry["delta"]["writes"]
             }
             rows = {repr(row) for row in found["delta"]["writes"]}
-            assert rows <= known, f"a history that never was: {key}"
+            assert rows <= known, f"unknown history: {key}"
             self.silent += 1
 
-    def threads(self, read: Callable[[], Any]) -> None:
+    def check_threads(self, read: Callable[[], Any]) -> None:
         found = self._try(read)
         if found is not self and len(found) != len({key[0] for key in self.base.content}):
             self.silent += 1
 
     def _compare(self, found: Any, wanted: Key | None = None) -> Key:
-        where = found.config["configurable"]
-        key = (where["thread_id"], where["checkpoint_ns"], where["checkpoint_id"])
+        config = found.config["configurable"]
+        key = (config["thread_id"], config["checkpoint_ns"], config["checkpoint_id"])
         assert wanted is None or key == wanted, f"{key} instead of {wanted}"
         parent = (found.parent_config or {}).get("configurable", {}).get("checkpoint_id")
         writes = tuple((t, c, v) for t, c, v in found.pending_writes or ())
@@ -298,14 +299,14 @@ class _Seen:
         if now is not None and shown == now._replace(expires=False):
             return key
         assert any(_is_earlier(shown, one) for one in self.base.versions.get(key, ())), (
-            f"what never was stored: {key}"
+            f"unknown checkpoint: {key}"
         )
         self.silent += 1
         return key
 
 
 def _is_earlier(shown: Stored, stored: Stored) -> bool:
-    """Whether a checkpoint is as it once was, perhaps before some of its writes came."""
+    """Return True if a checkpoint equals a stored version, except for missing pending writes."""
     writes = shown.writes
     return set(map(repr, writes)) <= set(map(repr, stored.writes)) and shown._replace(
         writes=stored.writes

@@ -1,4 +1,4 @@
-"""A fault at every system call of a commit and of an opening, and the way back."""
+"""A fault at each system call of a commit and of opening a store, and the recovery."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from langgraph.checkpoint.lmdb.errors import (
     StoreIOError,
 )
 from tests.reliability import shim
-from tests.reliability.checking import assert_whole, content, difference
+from tests.reliability.checking import assert_sound, content, difference
 from tests.reliability.oracle import KINDS, Operation, State, Worker
 from tests.reliability.outcome import Outcome
 from tests.reliability.processes import folder_in_memory
@@ -27,12 +27,12 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Fault(NamedTuple):
-    """What a failing call does.
+    """A fault of a system call.
 
     Attributes:
-        kinds: The calls that may fail.
-        error: The errno; 0 is a write that stops short without one.
-        keep: Bytes of a failing write that are written all the same.
+        kinds: Kinds of calls that fail.
+        error: The errno, or 0 for a short write without an error.
+        keep: Bytes that a failing write still writes.
     """
 
     kinds: int
@@ -44,7 +44,7 @@ FAULTS = (
     Fault(_COMMITTING, errno.ENOSPC),
     Fault(_COMMITTING, errno.EDQUOT),
     Fault(_COMMITTING, errno.EIO),
-    Fault(_COMMITTING, errno.EIO, shim.ALL_OF_IT),
+    Fault(_COMMITTING, errno.EIO, shim.WHOLE_WRITE),
     Fault(shim.WRITE, errno.ENOSPC, 4096),
     Fault(shim.WRITE, 0, 0),
     Fault(shim.WRITE, 0, 100),
@@ -56,7 +56,7 @@ OPENING_FAULTS = tuple(
 
 
 def run(rounds: int, seed: int) -> Outcome:
-    """Let at least `rounds` calls fail, one after the other and all that follow."""
+    """Let at least `rounds` calls fail: one call, or one call and all calls after it."""
     print(f"faults: seed {seed}")
     seen: Counter[str] = Counter()
     turn = 0
@@ -66,7 +66,7 @@ def run(rounds: int, seed: int) -> Outcome:
                 with folder_in_memory() as folder:
                     seen.update(
                         shim.in_process(
-                            f"tests.reliability.faults:{program}",
+                            f"tests.reliability.syscall_faults:{program}",
                             folder=folder,
                             sync=sync,
                             seed=f"{seed}/{turn}",
@@ -74,25 +74,26 @@ def run(rounds: int, seed: int) -> Outcome:
                     )
         turn += 1
     return Outcome(
-        "a failing system call: each one of a commit and of an opening in turn",
+        "failing system calls: each call of a commit and of opening a store in turn",
         sum(seen.values()),
         (
-            "the call raises an error of the tree, the right one, or has stored all of it",
-            "all that was acknowledged is read by the same saver while the fault lasts",
-            "once it is gone the same saver writes again; it reopens by itself after LMDB's panic",
-            "no garbage, no dangling reference; the same after opening anew",
+            "the call raises the right error of the package, or stores everything",
+            "the same saver reads all acknowledged data while the fault lasts",
+            "after the fault the same saver writes again; it reopens the store if LMDB panicked",
+            "no garbage, no dangling references, also after opening the store again",
         ),
         dict(sorted(seen.items())),
         (
             """\
-The errors: ENOSPC, EDQUOT and EIO, with the write done or not; short writes; on opening also
-ENOMEM and EMFILE. Each once, and lasting until it is lifted.""",
+The errors are ENOSPC, EDQUOT and EIO, with and without the write being done, and short writes.
+While a store is opened, ENOMEM and EMFILE are also injected. Each error occurs once, or lasts
+until it is removed.""",
         ),
     )
 
 
 def commits(folder: str, sync: str, seed: str) -> dict[str, int]:
-    """In the process with the shim: each kind of call, each fault, each system call in turn."""
+    """In the process with the shim: inject each fault into each system call of each call."""
     path = Path(folder) / "store"
     control, seen, worker = shim.Shim(path), Counter[str](), Worker("a")
     worker.begin(seed, 1)
@@ -109,26 +110,28 @@ def commits(folder: str, sync: str, seed: str) -> dict[str, int]:
                     found = content(saver)
                     hits, nth = control.hits, nth + 1
                     control.disarm()
-                    worker.state = _settle(before, operation, found, error, fault, lasting=lasting)
+                    worker.state = _match_state(
+                        before, operation, found, error, fault, lasting=lasting
+                    )
                     if hits:
-                        seen[_told(worker.state == before, error)] += 1
-                    _goes_on(saver, worker, operation, before)
+                        seen[_outcome(worker.state == before, error)] += 1
+                    _continue(saver, worker, operation, before)
         saver.close()
         saver = LmdbSaver(path, sync=sync)
-        _assert_shows(saver, worker.state)
+        _assert_state(saver, worker.state)
     saver.close()
     return seen
 
 
 def groups(folder: str, sync: str, seed: str) -> dict[str, int]:
-    """In the process with the shim: four threads whose calls may share a commit that fails."""
+    """In the process with the shim: inject faults into commits that four threads may share."""
     path = Path(folder) / "store"
     control, seen = shim.Shim(path), Counter[str]()
     workers = [Worker(name) for name in "abcd"]
     saver = LmdbSaver(path, sync=sync)
     for worker in workers:
         worker.begin(seed, 2)
-        worker.state = _done(saver, worker.next("put"), worker.state)
+        worker.state = _run(saver, worker.next("put"), worker.state)
     for fault in FAULTS:
         for lasting in (False, True):
             for nth in range(1, 8):
@@ -151,7 +154,7 @@ def groups(folder: str, sync: str, seed: str) -> dict[str, int]:
                 control.disarm()
                 for worker, operation, error in zip(workers, operations, errors, strict=True):
                     mine = {key: one for key, one in found.items() if key[0][0] == worker.name}
-                    worker.state = _settle(
+                    worker.state = _match_state(
                         worker.state, operation, mine, error, fault, lasting=lasting
                     )
                 if hits:
@@ -160,19 +163,19 @@ def groups(folder: str, sync: str, seed: str) -> dict[str, int]:
                         f"groups of four calls: {'failed' if failed else 'stored in the end'}"
                     ] += 1
                 for worker in workers:
-                    if len(worker.state) > worker.MOST_CHECKPOINTS:
+                    if len(worker.state) > worker.MAX_CHECKPOINTS:
                         operation = worker.next("prune")
-                        worker.state = _done(saver, operation, worker.state)
+                        worker.state = _run(saver, operation, worker.state)
     state = {key: one for worker in workers for key, one in worker.state.items()}
-    _assert_shows(saver, state)
+    _assert_state(saver, state)
     saver.close()
     with LmdbSaver(path, sync=sync) as saver:
-        _assert_shows(saver, state)
+        _assert_state(saver, state)
     return seen
 
 
 def openings(folder: str, sync: str, seed: str) -> dict[str, int]:
-    """In the process with the shim: making a store, opening it, writing once, closing it."""
+    """In the process with the shim: inject faults while a store is opened, used and closed."""
     path = Path(folder) / "store"
     control, seen = shim.Shim(path), Counter[str]()
     for fault in OPENING_FAULTS:
@@ -194,9 +197,9 @@ def openings(folder: str, sync: str, seed: str) -> dict[str, int]:
                             operation.call(saver)
                             stored = True
                     except LmdbSaverError as error:
-                        told = error.kind
+                        kind = error.kind
                     else:
-                        told = "none"
+                        kind = "none"
                     hits, nth = control.hits, nth + 1
                     control.disarm()
                     with LmdbSaver(place, sync=sync) as saver:
@@ -206,11 +209,11 @@ def openings(folder: str, sync: str, seed: str) -> dict[str, int]:
                             found, after
                         )
                         worker.state = after if found == after else before
-                        assert_whole(saver)
-                        worker.state = _done(saver, worker.next("put"), worker.state)
-                        _assert_shows(saver, worker.state)
+                        assert_sound(saver)
+                        worker.state = _run(saver, worker.next("put"), worker.state)
+                        _assert_state(saver, worker.state)
                     if hits:
-                        seen[f"openings: {'done' if stored else f'refused, {told}'}"] += 1
+                        seen[f"openings: {'succeeded' if stored else f'failed, {kind}'}"] += 1
     return seen
 
 
@@ -219,23 +222,23 @@ def _fill(place: Path, worker: Worker) -> None:
         for found in {key[0] for key in content(saver)}:
             saver.delete_thread(found)
         for _ in range(3):
-            worker.state = _done(saver, worker.next("put"), worker.state)
+            worker.state = _run(saver, worker.next("put"), worker.state)
 
 
 def _next(saver: LmdbSaver, worker: Worker, kind: str) -> Operation:
-    """A call of this kind, with whatever has to be there for it."""
-    while len(worker.state) > worker.MOST_CHECKPOINTS or len(worker.threads()) >= 4:
-        worker.state = _done(saver, worker.next("delete_thread"), worker.state)
+    """Return a call of the kind, after calls that make it possible."""
+    while len(worker.state) > worker.MAX_CHECKPOINTS or len(worker.threads()) >= 4:
+        worker.state = _run(saver, worker.next("delete_thread"), worker.state)
     while len(worker.state) < 6:
-        worker.state = _done(saver, worker.next("put"), worker.state)
+        worker.state = _run(saver, worker.next("put"), worker.state)
     if len(worker.threads()) >= 4:
-        worker.state = _done(saver, worker.next("delete_thread"), worker.state)
+        worker.state = _run(saver, worker.next("delete_thread"), worker.state)
     if kind == "sweep":
-        worker.state = _done(saver, worker.next("set_ttl"), worker.state)
+        worker.state = _run(saver, worker.next("set_ttl"), worker.state)
     return worker.next(kind)
 
 
-def _done(saver: LmdbSaver, operation: Operation, state: State) -> State:
+def _run(saver: LmdbSaver, operation: Operation, state: State) -> State:
     operation.call(saver)
     return operation.after(state)
 
@@ -248,7 +251,7 @@ def _error_of(operation: Operation, saver: LmdbSaver) -> LmdbSaverError | None:
     return None
 
 
-def _settle(
+def _match_state(
     before: State,
     operation: Operation,
     found: State,
@@ -257,12 +260,13 @@ def _settle(
     *,
     lasting: bool,
 ) -> State:
-    """The state that a call led to: all of it if it returned, else nothing.
+    """Return the state after a call: the complete change if it returned, else no change.
 
-    A call of several transactions may raise half way. And where a root was written although an
-    error was told, and LMDB then could not put the old one back, the call is there, whole.
+    A call with several transactions may raise after some of them. If a meta page was written
+    although the write failed, and LMDB could not restore the old meta page, the complete change
+    is stored.
     """
-    possible = [*operation.cut_off(before)]
+    possible = [*operation.partial_states(before)]
     if error is None:
         possible = possible[-1:]
     elif len(operation.effects) == 1 and not (lasting and fault.keep):
@@ -275,26 +279,26 @@ def _settle(
     for state in possible:
         if state == found:
             return state
-    told = "raised" if error else "returned"
-    raise AssertionError(f"{operation.kind} {told}, then: {difference(found, possible[0])}")
+    result = "raised" if error else "returned"
+    raise AssertionError(f"{operation.kind} {result}, then: {difference(found, possible[0])}")
 
 
-def _goes_on(saver: LmdbSaver, worker: Worker, operation: Operation, before: State) -> None:
-    """What did not happen can be done now; else something new can."""
+def _continue(saver: LmdbSaver, worker: Worker, operation: Operation, before: State) -> None:
+    """Assert that the failed call, or another one, succeeds now."""
     if worker.state == before and operation.after(before) != before:
-        worker.state = _done(saver, operation, worker.state)
+        worker.state = _run(saver, operation, worker.state)
     else:
-        worker.state = _done(saver, worker.next("put"), worker.state)
-    _assert_shows(saver, worker.state)
+        worker.state = _run(saver, worker.next("put"), worker.state)
+    _assert_state(saver, worker.state)
 
 
-def _assert_shows(saver: LmdbSaver, state: State) -> None:
+def _assert_state(saver: LmdbSaver, state: State) -> None:
     found = content(saver)
     assert found == state, difference(found, state)
-    assert_whole(saver)
+    assert_sound(saver)
 
 
-def _told(absent: bool, error: LmdbSaverError | None) -> str:
+def _outcome(absent: bool, error: LmdbSaverError | None) -> str:
     if error is None:
-        return "calls: stored in spite of it"
-    return f"calls: {error.kind}, {'nothing of it stored' if absent else 'stored all the same'}"
+        return "calls: stored despite the fault"
+    return f"calls: {error.kind}, {'nothing stored' if absent else 'stored'}"

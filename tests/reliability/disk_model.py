@@ -1,4 +1,4 @@
-"""What may be on a disk after a power cut, given what was written, flushed and told."""
+"""A model of a disk: the images that a power cut may leave after writes and flushes."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ _ZEROS = bytes(PAGE)
 
 @dataclass
 class Disk:
-    """One file, as its writers see it and as the disk may have it.
+    """A file, as its readers see it and as the disk may hold it.
 
-    Until a flush, the disk has any of a page's versions since the last one, torn at any sector.
-    A flush that fails settles nothing and never will: the system takes the pages for clean.
+    Until a flush, the disk may hold any version of a page since the flush before, torn at any
+    sector. After a failed flush the kernel treats the pages as clean, so later flushes do not write
+    them either.
 
     Attributes:
-        settled: By page: what the disk may have, whatever is flushed from now on.
-        pending: By page: the versions since, oldest first; the last one is what a reader sees.
-        lengths: Of the file, likewise: the last one is what a reader sees.
+        settled: Versions of each page that the disk may hold after the next flush.
+        pending: Versions of each page since the last flush, oldest first. Readers see the last.
+        lengths: Lengths of the file since the last flush, oldest first. Readers see the last.
     """
 
     settled: dict[int, list[bytes]] = field(default_factory=dict)
@@ -35,7 +36,7 @@ class Disk:
     lengths: list[int] = field(default_factory=lambda: [0])
 
     def apply(self, call: Call) -> None:
-        """Do what a recorded call did."""
+        """Apply a recorded call."""
         if call.kind == shim.WRITE:
             self._write(call)
         elif call.kind == shim.FLUSH:
@@ -47,8 +48,11 @@ class Disk:
             self.lengths.append(call.offset)
 
     def images(self, random: Random, samples: int) -> Iterator[bytes]:
-        """What a power cut may leave: nothing of what is pending, all of it, all but one page or
-        one page alone (of at most `samples` pages each), and `samples` that are drawn."""
+        """Yield images that a power cut may leave.
+
+        These are the image without pending pages, the image with all, images with all except one
+        and with only one (for at most `samples` pages), and `samples` random ones.
+        """
         open_pages = sorted(page for page in self._pages() if len(self._versions(page)) > 1)
         last = {page: len(self._versions(page)) - 1 for page in open_pages}
         yield self._image(dict.fromkeys(open_pages, 0), min(self.lengths))
@@ -101,8 +105,11 @@ class Disk:
     def _image(
         self, chosen: dict[int, int], length: int, torn: dict[int, int] | None = None
     ) -> bytes:
-        """The file with a version of each page, of a torn one so many sectors over the one before;
-        pages that are there lie within the file."""
+        """Return the file with the chosen version of each page.
+
+        A torn page has its first sectors from the chosen version, and the rest from the version
+        before.
+        """
         image = bytearray(max(self.lengths))
         for page in self._pages():
             versions, number = self._versions(page), chosen.get(page, -1)

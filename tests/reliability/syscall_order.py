@@ -1,4 +1,4 @@
-"""The order of system calls of a commit, as the kernel sees them."""
+"""The order of the system calls of a commit, recorded by strace."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from tests.reliability.outcome import Outcome, UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-_PAGES = 8192  # where the two roots end
+_META_PAGES_END = 8192
+"""Offset after the two meta pages."""
 COMMIT = {"full": "P+FR", "normal": "P+Fr", "off": "P+r"}
-"""A commit as letters: pages, flush, the root flushed as it is written, the root only written."""
-SETTLING = "rF"
-"""Before the first commit after opening: both roots as they are, flush."""
+"""The events of a commit: pages, flush, meta page (R written through, r only written)."""
+META_PAGES_REWRITTEN = "rF"
+"""The events before the first commit after opening: both meta pages, flush."""
 _TRACED = (
     "openat,rename,renameat,renameat2,mkdir,write,pwrite64,writev,pwritev,pwritev2,"
     "fsync,fdatasync,msync,ftruncate"
@@ -37,13 +38,14 @@ _ON_PATH = re.compile(r'(?P<call>rename\w*|mkdir)\(.*?"(?P<path>.*?)".* = 0')
 
 
 class Event(NamedTuple):
-    """A call on a file of the store, or a mark.
+    """A system call on a file of the store, or a mark.
 
     Attributes:
-        letter: P pages, R and r the root, F flush, C cut, N rename, D mkdir, B and E mark where a
-            call of the saver begins and ends.
+        letter: P for pages, R for a meta page that is written through, r for a meta page, F for a
+            flush, C for a truncation, N for a rename, D for mkdir. B and E mark the begin and the
+            end of a call of the saver.
         path: The file, or the text of the mark.
-        offset: Where a write begins.
+        offset: Offset of a write.
     """
 
     letter: str
@@ -52,31 +54,31 @@ class Event(NamedTuple):
 
 
 def run(rounds: int, seed: int) -> Outcome:
-    """Look at the system calls of `rounds` calls of a saver, at each setting of `sync`."""
+    """Check the system calls of `rounds` calls of a saver, for each value of `sync`."""
     print(f"order of system calls: seed {seed}")
     seen: Counter[str] = Counter()
     for sync in COMMIT:
         events = traced(sync, rounds, seed)
         seen[f'commits at "{sync}"'] = check(events, sync)
-        check_made_durably(events, durable=sync != "off")
+        check_creation(events, durable=sync != "off")
     return Outcome(
-        "order of system calls, seen by strace",
+        "order of system calls, recorded by strace",
         sum(seen.values()),
         (
-            'at "full": pages, then their flush, then the root through O_DSYNC, then the return',
-            'at "normal": pages, their flush, then the root, which the next commit flushes first',
-            "the two roots are written in turn, and nothing after them",
-            "both are settled on the disk before the first commit after opening",
-            "a new store: both files flushed before they get their names, the folder after",
+            '"full": pages are written and flushed, then the meta page is written with O_DSYNC',
+            '"normal": pages are written and flushed, then the meta page; the next commit flushes',
+            "the two meta pages are written in turn, and a commit writes nothing after them",
+            "both meta pages are flushed before the first commit after opening",
+            "a new store: both files are flushed before they are renamed, and the folder after",
         ),
         dict(seen),
     )
 
 
 def check(events: list[Event], sync: str) -> int:
-    """Assert the order of each commit; how many there were."""
+    """Assert the order of the system calls of each commit; return the number of commits."""
     commits = 0
-    settled, last_root = True, -1
+    flushed, last_meta_page = True, -1
     for name, section in _sections(events):
         on_data = [e for e in section if e.path.endswith("/data.mdb") and "/.new/" not in e.path]
         letters = "".join(event.letter for event in on_data)
@@ -84,44 +86,46 @@ def check(events: list[Event], sync: str) -> int:
             assert letters in ("", "C"), f"closing did {letters}"
             continue
         if name == "open":
-            settled = sync == "off"
+            flushed = sync == "off"
         if letters:
-            expected = f"{'' if settled else SETTLING}({COMMIT[sync]})+"
+            expected = f"{'' if flushed else META_PAGES_REWRITTEN}({COMMIT[sync]})+"
             assert re.fullmatch(expected, letters), f"{name} at {sync!r} did {letters}"
-            settled = True
+            flushed = True
         assert letters or name != "put", "a checkpoint without a commit"
         for event in on_data:
             if event.letter in "Rr" and event.offset:
-                assert event.offset // 4096 != last_root, "the same root twice"
-                last_root = event.offset // 4096
+                assert event.offset // 4096 != last_meta_page, "the same meta page twice"
+                last_meta_page = event.offset // 4096
                 commits += 1
     return commits
 
 
-def check_made_durably(events: list[Event], *, durable: bool) -> None:
-    """Assert that a new store's files are on disk before their names are, if it is to last."""
+def check_creation(events: list[Event], *, durable: bool) -> None:
+    """Assert that a new store's files are flushed before they are renamed, if it is durable."""
     section = next(section for name, section in _sections(events) if name == "open")
-    made = [event for event in section if event.letter in "FND"]
-    names = [event for event in made if event.letter == "N"]
-    assert len(names) == 2
-    for name in names:
-        before = made[: made.index(name)]
-        assert any(e.letter == "F" and e.path == name.path for e in before) == durable
-    folder = str(Path(names[0].path).parents[1])
-    after = made[made.index(names[1]) :]
+    created = [event for event in section if event.letter in "FND"]
+    renames = [event for event in created if event.letter == "N"]
+    assert len(renames) == 2
+    for rename in renames:
+        before = created[: created.index(rename)]
+        assert any(e.letter == "F" and e.path == rename.path for e in before) == durable
+    folder = str(Path(renames[0].path).parents[1])
+    after = created[created.index(renames[1]) :]
     assert any(e.letter == "F" and e.path == folder for e in after) == durable
-    above = made[made.index(next(e for e in made if e.letter == "D" and e.path == folder)) :]
+    above = created[
+        created.index(next(e for e in created if e.letter == "D" and e.path == folder)) :
+    ]
     assert any(e.letter == "F" and e.path == str(Path(folder).parent) for e in above) == durable
 
 
 def write(folder: str, sync: str, rounds: int, seed: int) -> None:
-    """In the process that is watched: make calls, each between two marks."""
-    nowhere = os.open("/dev/null", os.O_WRONLY)
+    """In the traced process: make calls, each between two marks."""
+    null = os.open("/dev/null", os.O_WRONLY)
 
     def marked(name: str, call: Callable[[], Any]) -> Any:
-        os.write(nowhere, f"B {name}".encode())
+        os.write(null, f"B {name}".encode())
         result = call()
-        os.write(nowhere, f"E {name}".encode())
+        os.write(null, f"E {name}".encode())
         return result
 
     def opened() -> LmdbSaver:
@@ -141,22 +145,22 @@ def write(folder: str, sync: str, rounds: int, seed: int) -> None:
 
 
 def traced(sync: str, rounds: int, seed: int) -> list[Event]:
-    """What strace sees of `write`.
+    """Return the events of `write`.
 
     Raises:
-        UnavailableError: There is no strace, or it may not trace.
+        UnavailableError: strace is missing or not permitted.
     """
     strace = shutil.which("strace")
     if strace is None:
-        raise UnavailableError("there is no strace")
+        raise UnavailableError("strace is missing")
     tried = subprocess.run([strace, "-o", os.devnull, "true"], capture_output=True, check=False)
     if tried.returncode:
-        raise UnavailableError(f"strace may not trace: {tried.stderr.decode().strip()}")
+        raise UnavailableError(f"strace is not permitted: {tried.stderr.decode().strip()}")
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         options = (strace, "-f", "-qq", "-y", "-s", "60", "-e", f"trace={_TRACED}", "-o", str(log))
         shim.in_process(
-            "tests.reliability.order:write",
+            "tests.reliability.syscall_order:write",
             under=options,
             folder=folder,
             sync=sync,
@@ -186,14 +190,16 @@ def _parse(lines: Iterable[str], store: str) -> Iterator[Event]:
             elif call["call"] == "ftruncate":
                 yield Event("C", path)
             elif "write" in call["call"]:
-                # writev follows a seek, and LMDB seeks for pages only.
-                offset = int(rest.rpartition(",")[2]) if call["call"] == "pwrite64" else _PAGES
-                root = "R" if durable[call["fd"]] else "r"
-                yield Event("P" if offset >= _PAGES else root, path, offset)
+                # LMDB seeks before writev, and only for pages.
+                offset = (
+                    int(rest.rpartition(",")[2]) if call["call"] == "pwrite64" else _META_PAGES_END
+                )
+                meta_page = "R" if durable[call["fd"]] else "r"
+                yield Event("P" if offset >= _META_PAGES_END else meta_page, path, offset)
 
 
 def _joined(lines: Iterable[str]) -> Iterator[str]:
-    """Calls that another thread interrupted in the log, in one piece where they ended."""
+    """Yield the lines of the log, with calls that other threads interrupted joined at their end."""
     begun: dict[str, str] = {}
     for line in lines:
         thread, _, rest = line.partition(" ")
@@ -206,7 +212,7 @@ def _joined(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _sections(events: list[Event]) -> Iterator[tuple[str, list[Event]]]:
-    """The calls of the saver by name, each with what it did."""
+    """Yield the name of each call of the saver, with its events."""
     section: list[Event] = []
     for event in events:
         if event.letter == "B":
@@ -216,4 +222,4 @@ def _sections(events: list[Event]) -> Iterator[tuple[str, list[Event]]]:
             section = []
         else:
             section.append(event)
-    assert not section, f"outside of any call: {section}"
+    assert not section, f"events outside of a call: {section}"

@@ -1,0 +1,193 @@
+"""Checks that the records of one thread agree with each other, and with other threads' records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from langgraph.checkpoint.lmdb.engine import garbage, threads, time_index
+from langgraph.checkpoint.lmdb.errors import IntegrityError
+from langgraph.checkpoint.lmdb.format import keys
+from langgraph.checkpoint.lmdb.format.keys import Kind
+from langgraph.checkpoint.lmdb.format.ranges import ChunkSet
+from langgraph.checkpoint.lmdb.verification import index_check, kinds
+from langgraph.checkpoint.lmdb.verification.thread_check import CheckpointKey, ThreadCheck
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.kv.base import Reader
+
+
+def check_thread(reader: Reader, number: int) -> ThreadCheck:
+    """Check all records of a thread, and what other threads share with it."""
+    check = ThreadCheck(reader, number)
+    check.read_records()
+    _check_children(check)
+    shared = _read_shared_refs(check)
+    being_deleted = reader.raw(keys.tombstone(number)) is not None
+    if being_deleted:
+        _check_tombstone(check)
+    elif check.live:
+        if check.thread is not None and not check.has_unreadable:
+            _check_thread_record(check, check.thread)
+    elif check.checkpoints or check.used or check.names or check.unnamed_namespaces:
+        check.add_problem(kinds.ORPHAN, "the thread has records, but no record of its own")
+    if not check.has_unreadable:
+        _check_chunks(check, shared, being_deleted=being_deleted)
+    return check
+
+
+def _check_children(check: ThreadCheck) -> None:
+    """Check that the entries of the index of children lead to children."""
+    prefix = keys.of_thread(Kind.CHILD, check.number)
+    for key in check.reader.keys(prefix, keys.prefix_end(prefix)):
+        if _is_stale_child(check, key, len(prefix)):
+            text = "the index of children leads to a missing checkpoint or one with another parent"
+            check.add_problem(kinds.STALE_INDEX, text, key)
+
+
+def _is_stale_child(check: ThreadCheck, key: bytes, at: int) -> bool:
+    try:
+        namespace, at = keys.read_number(key, at)
+        empty = check.reader.get(key) == b""
+    except IntegrityError:
+        return True
+    parent_hash, part = key[at : at + keys.HASH_SIZE], key[at + keys.HASH_SIZE :]
+    checkpoint_key = CheckpointKey(namespace, part)
+    entry = check.checkpoints.get(checkpoint_key)
+    if entry is None:
+        if part:
+            check.missing.add(checkpoint_key)
+        return True
+    if not entry.readable:
+        return not empty
+    return not empty or entry.parent is None or keys.hash64(entry.parent) != parent_hash
+
+
+def _read_shared_refs(check: ThreadCheck) -> ChunkSet | None:
+    """Return the thread's chunks that other threads use, or None if that is unreadable."""
+    reader, prefix = check.reader, keys.shared_refs(check.number)
+    shared, complete = ChunkSet(), True
+    for key in reader.keys(prefix, keys.prefix_end(prefix)):
+        try:
+            user, end = keys.read_number(key, len(prefix))
+            shared.add(garbage.load_ranges(key, reader.get(key) or b""))
+        except IntegrityError as error:
+            check.add_error(error, "the references of another thread are unreadable", key)
+            complete = False
+            continue
+        if end == len(key) and not _may_use(reader, user, check.number):
+            text = "chunks are kept for a thread that does not use them"
+            check.add_problem(kinds.SHARED_REFS_MISMATCH, text, key)
+    return shared if complete else None
+
+
+def _may_use(reader: Reader, user: int, owner: int) -> bool:
+    """Return True if a thread's record names the owner of shared chunks, or is unreadable."""
+    for key in (keys.thread_number(user), keys.tombstone(user)):
+        try:
+            record = reader.get(key)
+            if record is not None:
+                return owner in threads.decode(key, record).shared_owners
+        except IntegrityError:
+            return True
+    return False
+
+
+def _check_tombstone(check: ThreadCheck) -> None:
+    key = keys.tombstone(check.number)
+    try:
+        threads.decode(key, check.reader.get(key) or b"")
+    except IntegrityError as error:
+        check.add_error(error, "the tombstone of a deleted thread is unreadable", key)
+    if check.live:
+        check.add_problem(kinds.SHARED_REFS_MISMATCH, "the thread is both live and deleted", key)
+
+
+def _check_thread_record(check: ThreadCheck, thread: Thread) -> None:
+    """Compare the record of a thread with what is stored of the thread."""
+    key = keys.thread_number(thread.number)
+    owners = check.needed.owners() - {thread.number}
+    for what, recorded, stored in (
+        ("number of checkpoints", thread.checkpoints, len(check.checkpoints)),
+        ("number of pending writes", thread.writes, check.writes),
+        ("size in bytes", thread.size, check.total_size()),
+        ("time of the oldest checkpoint", thread.oldest, check.oldest()),
+        ("list of threads whose chunks it uses", thread.shared_owners, sorted(owners)),
+    ):
+        if recorded != stored:
+            text = f"the thread's {what} is {stored}, but its record has {recorded}"
+            check.add_problem(kinds.WRONG_COUNT, text, key)
+    if not 0 <= thread.updated - thread.indexed_at < time_index.INDEX_LAG_MS:
+        text = "the thread's time in the time index is too far from its last activity"
+        check.add_problem(kinds.WRONG_COUNT, text, key)
+    if any(number >= thread.next_segment for number in check.chunks.segment_numbers(thread.number)):
+        check.add_problem(kinds.WRONG_COUNT, "the thread's segment counter is too low", key)
+    _check_namespaces(check, thread)
+    _check_index_entries(check, thread)
+    for owner in owners:
+        _check_shared_ref(check, owner)
+
+
+def _check_namespaces(check: ThreadCheck, thread: Thread) -> None:
+    key = keys.thread_number(thread.number)
+    if check.names.get(threads.ROOT) != "":
+        check.add_problem(kinds.MISSING, "the thread has no root namespace", key)
+    for number in sorted(check.used - check.names.keys()):
+        check.add_problem(kinds.MISSING, f"namespace {number} has lost its name", key)
+    if not check.used:
+        check.add_problem(kinds.ORPHAN, "the thread has no checkpoints and no writes", key)
+    for number, name in sorted(check.names.items()):
+        if number not in check.used and number != threads.ROOT:
+            text = "the namespace has no checkpoints and no writes"
+            check.add_problem(kinds.ORPHAN, text, keys.namespace(thread.number, name))
+        if number >= thread.next_namespace:
+            text = f"the thread's namespace counter is too low for namespace {number}"
+            check.add_problem(kinds.WRONG_COUNT, text, key)
+
+
+def _check_index_entries(check: ThreadCheck, thread: Thread) -> None:
+    name = keys.thread(thread.id)
+    check.check_index_entry(name)
+    if check.reader.raw(name) is not None and index_check.THREAD_IDS.is_stale(check.reader, name):
+        check.add_problem(kinds.MISSING_INDEX, "the thread's id leads to another thread", name)
+    for entry in index_check.entries_of_thread(thread):
+        check.check_index_entry(entry)
+
+
+def _check_shared_ref(check: ThreadCheck, owner: int) -> None:
+    """Check the record that keeps another thread's chunks for this one."""
+    key = keys.shared_ref(owner, check.number)
+    try:
+        record = check.reader.get(key)
+        ranges = [] if record is None else garbage.load_ranges(key, record)
+    except IntegrityError:
+        return  # reported where the owner is checked
+    recorded = ChunkSet()
+    recorded.add(ranges)
+    if recorded.ranges() != check.needed.ranges(owner):
+        text = "the thread's references to another thread's chunks differ from what it needs"
+        check.add_problem(kinds.SHARED_REFS_MISMATCH, text, key)
+
+
+def _check_chunks(check: ThreadCheck, shared: ChunkSet | None, *, being_deleted: bool) -> None:
+    """Check that each chunk is needed, and that chunks only other threads need are recorded."""
+    number, key = check.number, keys.orphaned_chunks(check.number)
+    orphaned, readable = ChunkSet(), True
+    try:
+        record = check.reader.get(key)
+        orphaned.add([] if record is None else garbage.load_ranges(key, record))
+    except IntegrityError as error:
+        check.add_error(error, "the list of chunks that only other threads use is unreadable", key)
+        readable = False
+    if shared is None or being_deleted:
+        return
+    needed = ChunkSet()
+    needed.add(check.needed.ranges(number))
+    if readable and orphaned.ranges() != shared.minus(needed).ranges(number):
+        text = "the list of chunks that only other threads use is wrong"
+        check.add_problem(kinds.SHARED_REFS_MISMATCH, text, key)
+    needed.add(shared.ranges(number))
+    for chunk_range in check.chunks.stored(number).minus(needed).ranges():
+        text = f"{chunk_range.length} chunks from here on are not needed"
+        first = keys.segment(number, chunk_range.segment) + keys.number(chunk_range.start)
+        check.add_problem(kinds.ORPHAN, text, first)

@@ -7,6 +7,7 @@ records of the oldest remaining checkpoint.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import TYPE_CHECKING, TypeAlias
 
 from langgraph.checkpoint.lmdb.engine import checkpoints, writes
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 _WRITES_PER_RECORD = 256
+_FIELD_TYPES = envelope.field_types(envelope.OPTIONAL_TEXT, (list, NoneType), list)
 _Row: TypeAlias = "tuple[str, StoredValue]"
 
 
@@ -230,13 +232,12 @@ def decode(key: bytes, record: bytes) -> tuple[str | None, StoredValue | None, l
     Raises:
         DamagedError: The record differs from what was stored.
     """
-    fields = envelope.decode(key, envelope.unseal(key, record))
+    channel, seed, rows = envelope.decode_fields(key, record, _FIELD_TYPES)
     try:
-        channel, seed, rows = fields
-        if not {str}.issuperset(type(task_id) for task_id, _ in rows) or (
-            (seed is not None or rows) if channel is None else type(channel) is not str
-        ):
-            raise ValueError("a field has the wrong type")
+        if not {str}.issuperset(type(task_id) for task_id, _ in rows):
+            raise ValueError("a task id has the wrong type")
+        if channel is None and (seed is not None or rows):
+            raise ValueError("a history without a channel is not empty")
         return (
             channel,
             None if seed is None else stored_value(seed),

@@ -17,9 +17,17 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 Version: TypeAlias = "int | float | str"
+_FIELD_TYPES = envelope.field_types(
+    int,
+    *[envelope.OPTIONAL_TEXT] * 3,
+    *[list] * 2,
+    *[dict] * 2,
+    *[bytes] * 2,
+    envelope.OPTIONAL_TEXT,
+)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class CheckpointRecord:
     """The record of a checkpoint."""
 
@@ -112,35 +120,31 @@ def decode(key: bytes, record: bytes, thread: int, namespace: int) -> Checkpoint
     Raises:
         DamagedError: The record differs from what was stored.
     """
-    fields: list[Any] = envelope.decode(key, envelope.unseal(key, record))
+    fields = envelope.decode_fields(key, record, _FIELD_TYPES)
+    stored, parent, run_id, root, body, metadata, versions, values = fields[:8]
+    terms, thread_terms, full_id = fields[8:]
+    if (
+        not envelope.is_count(stored)
+        or not all(map(_is_version, versions.values()))
+        or not {str}.issuperset(map(type, [*versions, *values]))
+        or (len(terms) | len(thread_terms)) % keys.HASH_SIZE
+    ):
+        envelope.raise_damaged(key, "unexpected field types")
     try:
-        stored, parent, run_id, root, body, metadata, versions, values = fields[:8]
-        terms, thread_terms, full_id = fields[8:]
-        part = key[len(keys.checkpoints(thread, namespace)) :]
-        if (
-            not all(map(envelope.is_text, (parent, run_id, root, full_id)))
-            or not envelope.is_count(stored)
-            or not all(map(_is_version, versions.values()))
-            or not {str}.issuperset(map(type, [*versions, *values]))
-            or not {bytes}.issuperset((type(terms), type(thread_terms)))
-            or (len(terms) | len(thread_terms)) % keys.HASH_SIZE
-            or (keys.is_truncated(part) if full_id is None else keys.text(full_id) != part)
-        ):
-            raise ValueError("a field has the wrong type")
         return CheckpointRecord(
-            keys.decoded(part, key) if full_id is None else full_id,
-            parent,
-            stored,
-            run_id,
-            root,
-            stored_value(body),
-            stored_value(metadata),
-            versions,
-            {channel: stored_value(value) for channel, value in values.items()},
-            _split(terms),
-            _split(thread_terms),
+            id=keys.whole_text(key, key[len(keys.checkpoints(thread, namespace)) :], full_id),
+            parent=parent,
+            stored=stored,
+            run_id=run_id,
+            root=root,
+            body=stored_value(body),
+            metadata=stored_value(metadata),
+            versions=versions,
+            values={channel: stored_value(value) for channel, value in values.items()},
+            terms=_split(terms),
+            thread_terms=_split(thread_terms),
         )
-    except (AttributeError, TypeError, ValueError) as error:
+    except ValueError as error:
         envelope.raise_damaged(key, f"unexpected field types: {error}")
 
 

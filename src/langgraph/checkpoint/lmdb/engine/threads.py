@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import attrgetter
+from types import NoneType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from langgraph.checkpoint.lmdb.engine import counts, time_index
@@ -24,14 +26,42 @@ ROOT = 0
 _MAX_COUNT = 1 << 60
 MAX_TIME = 253_402_300_799_999
 """End of the year 9999, the last that `datetime` can represent."""
-_FIELD_TYPES = {
-    (int, str, *[int] * 9, list, ttl, bool, bool, oldest)
-    for ttl in (int, type(None))
-    for oldest in (int, type(None))
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "number": int,
+    "id": str,
+    "created": int,
+    "updated": int,
+    "indexed_at": int,
+    "generation": int,
+    "next_segment": int,
+    "next_namespace": int,
+    "checkpoints": int,
+    "writes": int,
+    "size": int,
+    "shared_owners": list,
+    "ttl": (int, NoneType),
+    "ttl_applied": bool,
+    "needs_trim": bool,
+    "oldest": (int, NoneType),
 }
+"""Attributes of a thread in the order of its record, with their types."""
+_FIELD_TYPES = envelope.field_types(*_FIELDS.values())
+_TIMES = ("created", "updated", "indexed_at", "oldest")
+_COUNTS = (
+    "number",
+    "generation",
+    "next_segment",
+    "next_namespace",
+    "checkpoints",
+    "writes",
+    "size",
+    "ttl",
+)
+_record_fields = attrgetter(*_FIELDS)
+_NAMESPACE_TYPES = envelope.field_types(int, str)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Thread:
     """The record of a thread. Times are in milliseconds since the epoch."""
 
@@ -146,14 +176,12 @@ def decode(key: bytes, record: bytes) -> Thread:
     Raises:
         DamagedError: The record differs from what was stored.
     """
-    fields = envelope.decode(key, envelope.unseal(key, record))
-    if not isinstance(fields, list) or tuple(map(type, fields)) not in _FIELD_TYPES:
-        envelope.raise_damaged(key, "unexpected field types")
-    thread = Thread(*fields)
-    counts = (thread.number, *fields[5:11], thread.ttl or 0)
-    times = (thread.created, thread.updated, thread.indexed_at, thread.oldest or 0)
+    fields = dict(zip(_FIELDS, envelope.decode_fields(key, record, _FIELD_TYPES), strict=True))
+    counts = [fields[name] or 0 for name in _COUNTS]
+    times = [fields[name] or 0 for name in _TIMES]
     if min(*counts, *times) < 0 or max(counts) > _MAX_COUNT or max(times) > MAX_TIME:
         envelope.raise_damaged(key, "some of its fields are out of bounds")
+    thread = Thread(**fields)
     if key not in (keys.thread_number(thread.number), keys.tombstone(thread.number)):
         envelope.raise_damaged(key, "it is of another thread")
     if thread.shared_owners and not all(map(envelope.is_count, thread.shared_owners)):
@@ -175,7 +203,7 @@ def create(writer: Writer, thread_id: str, now: int) -> Thread:
     number = next_number(writer)
     _put(writer, keys.NEXT_THREAD, keys.number(number + 1))
     _put(writer, keys.thread(thread_id), keys.number(number))
-    thread = Thread(number, thread_id, created=now, updated=now, indexed_at=now)
+    thread = Thread(number=number, id=thread_id, created=now, updated=now, indexed_at=now)
     write_namespace(writer, thread, "", ROOT)
     return thread
 
@@ -215,26 +243,7 @@ def save(writer: Writer, thread: Thread) -> None:
 
 
 def _payload(thread: Thread) -> bytes:
-    return envelope.encode(
-        (
-            thread.number,
-            thread.id,
-            thread.created,
-            thread.updated,
-            thread.indexed_at,
-            thread.generation,
-            thread.next_segment,
-            thread.next_namespace,
-            thread.checkpoints,
-            thread.writes,
-            thread.size,
-            thread.shared_owners,
-            thread.ttl,
-            thread.ttl_applied,
-            thread.needs_trim,
-            thread.oldest,
-        )
-    )
+    return envelope.encode(_record_fields(thread))
 
 
 def _update_indexes(writer: Writer, thread: Thread, removed: bool = False) -> None:
@@ -372,8 +381,7 @@ def decode_namespace(key: bytes, record: bytes) -> tuple[str, int]:
     Raises:
         DamagedError: The record differs from what was stored.
     """
-    fields = envelope.decode(key, envelope.unseal(key, record))
-    if not isinstance(fields, list) or [*map(type, fields)] != [int, str] or fields[0] < 0:
-        envelope.raise_damaged(key, "unexpected field types")
-    number, checkpoint_ns = fields
+    number, checkpoint_ns = envelope.decode_fields(key, record, _NAMESPACE_TYPES)
+    if number < 0:
+        envelope.raise_damaged(key, "its number is negative")
     return checkpoint_ns, number

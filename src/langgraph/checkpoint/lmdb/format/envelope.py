@@ -13,13 +13,22 @@ from __future__ import annotations
 import zlib
 from functools import cache
 from importlib.resources import files
-from typing import Any, NoReturn
+from itertools import product
+from types import NoneType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import msgpack
 import zstandard
 
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, SerializationError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FieldTypes: TypeAlias = "frozenset[tuple[type, ...]]"
+"""The combinations of types that the fields of a record may have."""
+
+OPTIONAL_TEXT = (str, NoneType)
 FORMAT_VERSION = 1
 SUPPORTED_VERSIONS = (1,)
 
@@ -212,11 +221,6 @@ def is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value <= MAX_NUMBER
 
 
-def is_text(value: Any) -> bool:
-    """Return True if a field is a text or nil."""
-    return value is None or type(value) is str
-
-
 def encode(fields: Any) -> bytes:
     """Return a record's fields as msgpack."""
     packed: bytes = msgpack.packb(fields, unicode_errors="surrogatepass")
@@ -235,3 +239,20 @@ def decode(key: bytes, payload: bytes) -> Any:
         )
     except (ValueError, TypeError, msgpack.exceptions.ExtraData, RecursionError) as error:
         raise_damaged(key, f"its fields can't be read: {error}")
+
+
+def field_types(*fields: type | Sequence[type]) -> FieldTypes:
+    """Return the combinations of types for `decode_fields`, from one type or several per field."""
+    return frozenset(product(*([field] if isinstance(field, type) else field for field in fields)))
+
+
+def decode_fields(key: bytes, record: bytes, types: FieldTypes) -> list[Any]:
+    """Unseal a record and return its fields, which have one of the combinations of types.
+
+    Raises:
+        DamagedError: The record differs from what was stored.
+    """
+    fields: list[Any] = decode(key, unseal(key, record))
+    if type(fields) is not list or tuple(map(type, fields)) not in types:
+        raise_damaged(key, "unexpected field types")
+    return fields

@@ -157,6 +157,24 @@ def is_truncated(part: bytes) -> bool:
     )
 
 
+def whole_text(key: bytes, part: bytes, full: str | None) -> str:
+    """Return an id from the end of a key, or from the record if the key holds it truncated.
+
+    Args:
+        key: The key.
+        part: The end of the key.
+        full: The id in the record. None: the key holds the whole id.
+
+    Raises:
+        DamagedError: The key and the record disagree.
+    """
+    if full is None and not is_truncated(part):
+        return decoded(part, key)
+    if full is None or text(full) != part:
+        raise DamagedError(f"record {key.hex()} has the id of another record", record=key.hex())
+    return full
+
+
 def truncated_prefix(part: bytes) -> bytes:
     """Return the common prefix of truncated ids with the same first bytes."""
     return part[:TEXT_LIMIT] + _TRUNCATED

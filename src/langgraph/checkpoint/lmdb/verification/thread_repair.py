@@ -82,7 +82,13 @@ class _ThreadRepair:
         stored = [seen.stored for seen in self.found.checkpoints.values() if seen.readable]
         now = self.options.now()
         updated = max(stored, default=now)
-        thread = Thread(self.number, self._lost_name(), min(stored, default=now), updated, updated)
+        thread = Thread(
+            number=self.number,
+            id=self._lost_name(),
+            created=min(stored, default=now),
+            updated=updated,
+            indexed_at=updated,
+        )
         thread.generation = now  # greater than any that it had
         thread.needs_trim = True
         what = "the record of the thread is lost, with its times and its time to live"

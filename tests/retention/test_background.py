@@ -66,22 +66,22 @@ def test_one_sweeps_at_a_time(
     swept = retention.sweep
 
     def meanwhile(*args: Any) -> Any:
-        seen.append(two.turn())
+        seen.append(two.run_once())
         return swept(*args)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(retention, "sweep", meanwhile)
-        assert one.turn() == 10 * MINUTE
+        assert one.run_once() == 10 * MINUTE
     assert seen == [leases.LEASE_MS]
     assert saver.stats().threads == 0
     clock.wait(4)
-    assert two.turn() == one.turn() == 6 * MINUTE
+    assert two.run_once() == one.run_once() == 6 * MINUTE
     clock.wait(6)
     put(SaverDriver(saver), "1")
     clock.wait(5)
-    assert two.turn() == 10 * MINUTE
+    assert two.run_once() == 10 * MINUTE
     assert saver.stats().threads == 0
-    assert one.turn() == 10 * MINUTE
+    assert one.run_once() == 10 * MINUTE
 
 
 def take_lease(saver: LmdbSaver, later: int, interval: int) -> None:
@@ -96,10 +96,10 @@ def test_one_that_died_is_waited_for_no_longer_than_its_lease(
     take_lease(saver, 0, MINUTE)
     one = by_hand(saver, interval=4 * MINUTE)
     for wait in (4, 4, 2):
-        assert one.turn() == wait * MINUTE
+        assert one.run_once() == wait * MINUTE
         assert saver.stats().threads == 1
         clock.wait(wait)
-    assert one.turn() == 4 * MINUTE
+    assert one.run_once() == 4 * MINUTE
     assert saver.stats().threads == 0
 
 
@@ -115,7 +115,7 @@ def test_a_saver_closed_during_a_sweep_releases_its_lease(
     filled(path, clock)
     closing = LmdbSaver(path, sync="off", clock=clock, ttl=TTL)
     (one,) = background._sweepers.values()
-    claim, sweep = one._claim, retention.sweep
+    claim, sweep = one._acquire_lease, retention.sweep
 
     def claim_closed(*args: Any) -> int:
         closing.close()
@@ -133,12 +133,12 @@ def test_a_saver_closed_during_a_sweep_releases_its_lease(
     with LmdbSaver(path, sync="off", clock=clock, ttl={"default_ttl": 5}) as other:
         with monkeypatch.context() as patch:
             if moment == "acquire":
-                patch.setattr(one, "_claim", claim_closed)
+                patch.setattr(one, "_acquire_lease", claim_closed)
             else:
                 patch.setattr(retention, "sweep", sweep_closed)
-            one.turn()
+            one.run_once()
         closing.close()
-        assert by_hand(other).turn() == 10 * MINUTE
+        assert by_hand(other).run_once() == 10 * MINUTE
         assert other.stats().threads == 0
 
 
@@ -152,11 +152,11 @@ def test_a_saver_that_is_being_closed_begins_no_sweep(
     session = closing._session
     waits: list[int] = []
     monkeypatch.setattr(
-        closing._commit, "close", lambda: waits.append(one._claim(session, 10 * MINUTE))
+        closing._commit, "close", lambda: waits.append(one._acquire_lease(session, 10 * MINUTE))
     )
     with LmdbSaver(path, sync="off", clock=clock, ttl={"default_ttl": 5}) as other:
         closing.close()
-        assert by_hand(other).turn() == 10 * MINUTE
+        assert by_hand(other).run_once() == 10 * MINUTE
         assert other.stats().threads == 0
     assert waits == [10 * MINUTE]
 
@@ -167,12 +167,12 @@ def test_a_clock_that_was_put_back(
     """A lease, and a last sweep, of the future hold nobody up."""
     one, two = by_hand(saver), by_hand(saver)
     clock.wait(1e6)
-    assert one.turn() == 10 * MINUTE
+    assert one.run_once() == 10 * MINUTE
     take_lease(saver, MINUTE, 1)
     clock.wait(-1e6)
     put(SaverDriver(saver), "1")
     clock.wait(5)
-    assert two.turn() == 10 * MINUTE
+    assert two.run_once() == 10 * MINUTE
     assert saver.stats().threads == 0
 
 
@@ -188,10 +188,10 @@ def test_a_sweep_that_fails_is_logged_and_tried_again(
 
     with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.WARNING):
         patch.setattr(retention, "sweep", fail)
-        assert one.turn() == 10 * MINUTE
+        assert one.run_once() == 10 * MINUTE
     assert "the disk is not there" in caplog.text
     assert saver.stats().threads == 1
-    assert one.turn() == 10 * MINUTE
+    assert one.run_once() == 10 * MINUTE
     assert saver.stats().threads == 0
 
 
@@ -205,13 +205,13 @@ def test_savers_of_a_process_sweep_by_rules_of_their_own(
     put(SaverDriver(saver), "1", thread="b")
     put(SaverDriver(saver), "2", thread="b", parent="1")
     one = by_hand(closed, saver, other)
-    one.turn()
-    assert one.turn() == 10 * MINUTE
+    one.run_once()
+    assert one.run_once() == 10 * MINUTE
     assert saver.stats().checkpoints == 1
 
 
 def test_nobody_to_sweep_for(by_hand: Callable[..., Sweeper]) -> None:
-    assert by_hand().turn() == 0
+    assert by_hand().run_once() == 0
 
 
 class Watched:
@@ -219,14 +219,14 @@ class Watched:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.turns = threading.Semaphore(0)
-        taken = Sweeper.turn
+        taken = Sweeper.run_once
 
         def turn(this: Sweeper) -> int:
             wait = taken(this)
             self.turns.release()
             return wait
 
-        patch.setattr(Sweeper, "turn", turn)
+        patch.setattr(Sweeper, "run_once", turn)
 
     def wait(self) -> None:
         assert self.turns.acquire(timeout=PATIENCE)
@@ -326,12 +326,12 @@ from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.operations import background
 from tests.contract.driver import SaverDriver, put, put_chain
 turns = threading.Semaphore(0)
-taken = background.Sweeper.turn
+taken = background.Sweeper.run_once
 def turn(this):
     wait = taken(this)
     turns.release()
     return wait
-background.Sweeper.turn = turn
+background.Sweeper.run_once = turn
 soon = {"default_ttl": 1e-9, "sweep_interval_minutes": 1e-9}
 saver = LmdbSaver(sys.argv[1], sync="off", ttl=soon)
 lenient = LmdbSaver(sys.argv[1], sync="off")

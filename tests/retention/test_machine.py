@@ -240,7 +240,7 @@ class OnLmdb(Aging):
 def test_what_is_unexpired_reads_as_before_and_the_rest_is_gone(
     machine: type[Aging], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "_ENTRIES_AT_ONCE", machine.entries_at_once)
+    monkeypatch.setattr(retention, "_MAX_BATCH", machine.entries_at_once)
     monkeypatch.setattr(sweep, "SWEEP_BATCH", machine.swept_at_once)
     monkeypatch.setattr(prune, "PURGE_BATCH", machine.erased_at_once)
     run_state_machine_as_test(

@@ -48,7 +48,7 @@ def test_the_report_is_what_the_store_lost(
     at_once: int,
 ) -> None:
     """Whatever the number of transactions: threads that are due for several reasons count once."""
-    monkeypatch.setattr(retention, "_ENTRIES_AT_ONCE", at_once)
+    monkeypatch.setattr(retention, "_MAX_BATCH", at_once)
     driver = make(ttl=EVERYTHING)
     put_chain(driver, "12345")
     driver.put_writes(config(id="5"), [("x", 1), ("y", 2)], "task")

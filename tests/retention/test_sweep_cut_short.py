@@ -52,7 +52,7 @@ def test_a_sweep_that_is_killed_at_any_step(
 ) -> None:
     """After every single change to the store: reopened, all that has not expired reads as before,
     and another sweep comes to the same end."""
-    monkeypatch.setattr(retention, "_ENTRIES_AT_ONCE", 2)
+    monkeypatch.setattr(retention, "_MAX_BATCH", 2)
     monkeypatch.setattr(sweep, "SWEEP_BATCH", 3)
     monkeypatch.setattr(prune, "PURGE_BATCH", 5)
     kv = CountingStore()

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import prune, threads, time_index
-from langgraph.checkpoint.lmdb.errors import DamagedError
-from langgraph.checkpoint.lmdb.format import keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +30,14 @@ class SweepCounts:
     writes: int = 0
     bytes: int = 0
 
+    def add(self, other: SweepCounts) -> None:
+        """Add the counts of another batch."""
+        self.entries += other.entries
+        self.threads += other.threads
+        self.checkpoints += other.checkpoints
+        self.writes += other.writes
+        self.bytes += other.bytes
+
 
 class Rollback(Exception):  # noqa: N818 - it undoes a transaction
     """Undoes the transaction of a dry run and carries its result."""
@@ -45,7 +50,7 @@ class Rollback(Exception):  # noqa: N818 - it undoes a transaction
 def due(
     reader: Reader, options: StoreOptions, now: int, after: TimeIndexEntry | None
 ) -> Iterator[TimeIndexEntry]:
-    """List the entries of the time index that are due, from behind `after` on."""
+    """List the entries of the time index that are due, from the first one behind `after`."""
     for kind, end in _ends(options.retention, now).items():
         if end >= 0 and (after is None or after.kind <= kind):
             behind = after if after is not None and after.kind == kind else None
@@ -134,14 +139,3 @@ def _sweep_thread(
         counts.checkpoints += checkpoints - thread.checkpoints
         counts.writes += writes - thread.writes
         counts.bytes += size - thread.size
-
-
-def next_tombstone(reader: Reader, behind: int) -> int | None:
-    """Return the number of the next thread that is deleted but not purged, above `behind`."""
-    start = keys.tombstone(behind) + b"\x00"
-    for key in reader.keys(start, keys.prefix_end(keys.Kind.TOMBSTONE)):
-        with suppress(DamagedError):  # skip malformed keys
-            number, _ = keys.read_number(key, 1)
-            if key == keys.tombstone(number):
-                return number
-    return None

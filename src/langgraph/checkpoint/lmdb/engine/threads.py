@@ -307,12 +307,11 @@ def remove_tombstone(writer: Writer, thread: Thread) -> None:
     writer.delete(keys.tombstone(thread.number))
 
 
-def next_tombstone(reader: Reader, after: int = 0) -> Thread | None:
-    """Return the deleted thread with the least number above `after`, or None."""
-    start = keys.tombstone(after) + b"\x00"
-    for key, record in reader.range(start, keys.prefix_end(keys.Kind.TOMBSTONE)):
-        return decode(key, record)
-    return None
+def find_tombstone(reader: Reader, number: int) -> Thread | None:
+    """Return the deleted thread of this number, or None if its records were purged."""
+    key = keys.tombstone(number)
+    record = reader.get(key)
+    return None if record is None else decode(key, record)
 
 
 def _put(writer: Writer, key: bytes, payload: bytes) -> None:

@@ -137,8 +137,10 @@ def threads(
     """Threads, the one that was active last first."""
     if limit is not None and (type(limit) is not int or limit < 0):
         raise UsageError(f"limit={limit!r}", advice="Use a whole number of threads, or None.")
-    since = 0 if updated_after is None else to_epoch_ms(updated_after) + 1
-    before = _END_OF_TIME if updated_before is None else to_epoch_ms(updated_before)
+    since = 0 if updated_after is None else to_epoch_ms(updated_after, "updated_after") + 1
+    before = (
+        _END_OF_TIME if updated_before is None else to_epoch_ms(updated_before, "updated_before")
+    )
     found: list[ThreadInfo] = []
     if limit == 0:
         return found

@@ -45,9 +45,9 @@ class CheckpointRecord:
     values: dict[str, StoredValue]
     """Value of each channel that has one; the channel's version is in `versions`."""
     terms: list[bytes]
-    """Terms by which an index leads to this checkpoint."""
+    """Index terms that lead to this checkpoint."""
     thread_terms: list[bytes]
-    """Terms by which an index leads to this checkpoint's thread."""
+    """Index terms that lead to this checkpoint's thread."""
 
     def payload(self) -> bytes:
         """Return the record's bytes. They hold the id only if the key holds it truncated."""
@@ -216,14 +216,16 @@ def child_ids(reader: Reader, thread: int, namespace: int, parent_id: str) -> li
         if record is None:
             envelope.raise_damaged(checkpoint, "the index of children names it, but it is missing")
         found = decode(checkpoint, record, thread, namespace)
-        if found.parent == parent_id:  # else another id of the same hash
+        if found.parent == parent_id:  # else a parent with the same hash
             ids.append(found.id)
     return sorted(ids)
 
 
 def with_term(reader: Reader, term: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """List thread, namespace and key of each checkpoint with a term, or with one of the same
-    hash."""
+    """List thread, namespace and key of each checkpoint with a term.
+
+    A term is a hash, so the result may include checkpoints with another property.
+    """
     prefix = keys.term(term)
     for key in reader.keys(prefix, keys.prefix_end(prefix)):
         thread, namespace, part = _with_term(key, len(prefix))
@@ -254,7 +256,7 @@ def newest_with_term(
         reader: A snapshot.
         term: The index term.
         before: Position where the last call ended. None: begin at the greatest id.
-        count: Checkpoints to return, about. An empty result is the end.
+        count: Approximate number of checkpoints to return. An empty result is the end.
 
     Returns:
         The checkpoints, and the position where the next call begins.
@@ -284,13 +286,13 @@ def newest_with_term(
 def with_term_before(term: bytes, before: str) -> bytes:
     """Return the position at which `newest_with_term` finds every id below `before`."""
     part = keys.text(before)
-    if keys.is_truncated(part):  # ids that share the cut do not sort among one another
+    if keys.is_truncated(part):  # truncated ids with the same prefix do not sort
         return keys.prefix_end(keys.term(term) + keys.sortable_truncated_prefix(part))
     return keys.term(term) + keys.sortable_text(before)
 
 
 def threads_with_term(reader: Reader, term: bytes) -> Iterator[int]:
-    """List the numbers of the threads with a term, or with one of the same hash."""
+    """List the numbers of the threads with a term. As in `with_term`, there may be too many."""
     prefix = keys.thread_term(term)
     for key in reader.keys(prefix, keys.prefix_end(prefix)):
         yield keys.read_number(key, len(prefix))[0]

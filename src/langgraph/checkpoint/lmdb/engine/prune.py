@@ -121,9 +121,9 @@ def delete_runs(
 
     Args:
         writer: The write transaction.
-        number: The thread's. Nothing happens for a deleted thread.
+        number: The thread's number. Nothing happens for a deleted thread.
         run_ids: The runs, with their index terms.
-        options: The store's.
+        options: The options of the store.
     """
     if not threads.exists(writer, number):
         return
@@ -165,7 +165,7 @@ def trim(
         keep: Checkpoints to keep in a namespace, at least 1. None: any number.
         before: Milliseconds since the epoch. Checkpoints stored earlier are deleted, except the
             latest of each namespace. None: age does not matter.
-        options: The store's.
+        options: The options of the store.
     """
     names = threads.namespaces(writer, thread)
     kept: dict[int, list[str]] = {}

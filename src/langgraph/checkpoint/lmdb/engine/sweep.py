@@ -1,4 +1,4 @@
-"""Sweeping: expired threads and old history are deleted, in small transactions."""
+"""Sweeps: expired threads and old history are deleted in small transactions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SWEEP_BATCH = 200
 
 @dataclass(slots=True)
 class SweepCounts:
-    """The counts of one batch of a sweep."""
+    """The counts of a sweep or of one batch of a sweep."""
 
     entries: int = 0
     """Entries of the time index that were handled."""
@@ -39,8 +39,8 @@ class SweepCounts:
         self.bytes += other.bytes
 
 
-class Rollback(Exception):  # noqa: N818 - it undoes a transaction
-    """Undoes the transaction of a dry run and carries its result."""
+class Rollback(Exception):  # noqa: N818 - not an error of the caller
+    """An exception that aborts the transaction of a dry run and carries its result."""
 
     def __init__(self, counts: SweepCounts) -> None:
         super().__init__()
@@ -51,21 +51,21 @@ def due(
     reader: Reader, options: StoreOptions, now: int, after: TimeIndexEntry | None
 ) -> Iterator[TimeIndexEntry]:
     """List the entries of the time index that are due, from the first one behind `after`."""
-    for kind, end in _ends(options.retention, now).items():
-        if end >= 0 and (after is None or after.kind <= kind):
-            behind = after if after is not None and after.kind == kind else None
-            yield from time_index.due_before(reader, kind, end, behind)
+    for kind, time in _due_times(options.retention, now).items():
+        if time >= 0 and (after is None or after.kind <= kind):
+            start = after if after is not None and after.kind == kind else None
+            yield from time_index.due_before(reader, kind, time, start)
 
 
-def _ends(retention: RetentionPolicy, now: int) -> dict[int, int]:
-    """Return the time up to which entries are due, by kind, in the order of sweeping."""
-    ends = {
+def _due_times(retention: RetentionPolicy, now: int) -> dict[int, int]:
+    """Return the time up to which entries are due, by kind, in the order of a sweep."""
+    times = {
         time_index.BY_ACTIVITY: None if retention.ttl is None else now - retention.ttl,
         time_index.BY_EXPIRY: now,
         time_index.BY_OLDEST: None if retention.max_age is None else now - retention.max_age - 1,
         time_index.NEEDS_TRIM: None if retention.keep_last is None else 0,
     }
-    return {kind: end for kind, end in ends.items() if end is not None}
+    return {kind: time for kind, time in times.items() if time is not None}
 
 
 def sweep(
@@ -78,7 +78,8 @@ def sweep(
 ) -> SweepCounts:
     """Sweep the first entries of a batch, up to `SWEEP_BATCH` checkpoints and writes.
 
-    Each thread is checked again: an entry of a thread that is no longer due is only counted.
+    Each thread is checked again in this transaction. If it is no longer due, its entry is counted
+    as handled and the thread is kept.
 
     Raises:
         Rollback: The call is a dry run; the error carries the result.
@@ -102,11 +103,11 @@ def sweep(
 def _already_counted(
     retention: RetentionPolicy, thread: Thread, entry: TimeIndexEntry, now: int
 ) -> bool:
-    """Return True if an entry of an earlier kind makes the thread due, so that it was counted."""
-    ends = _ends(retention, now)
+    """Return True if this dry run has counted the thread by an entry of an earlier kind."""
+    times = _due_times(retention, now)
     return any(
         earlier.kind < entry.kind
-        and earlier.time <= ends.get(earlier.kind, -1)
+        and earlier.time <= times.get(earlier.kind, -1)
         and (earlier.kind == time_index.BY_OLDEST or retention.is_expired(thread, now))
         for earlier in threads.entries(thread)
     )

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 ROOT = 0
 """Number of the root namespace, which every thread has."""
-_MAX_COUNT = 1 << 60
 MAX_TIME = 253_402_300_799_999
-"""End of the year 9999, the last that `datetime` can represent."""
+"""Milliseconds since the epoch at the end of the year 9999, where `datetime` ends."""
+_MAX_COUNT = 1 << 60
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     "number": int,
     "id": str,
@@ -61,6 +61,20 @@ _record_fields = attrgetter(*_FIELDS)
 _NAMESPACE_TYPES = envelope.field_types(int, str)
 
 
+_TimeFields: TypeAlias = "tuple[int, int | None, bool, bool, int | None]"
+
+
+class _Indexed(NamedTuple):
+    """The part of the counts and of the time index that belongs to a thread."""
+
+    counts: Counts
+    time_fields: _TimeFields | None
+    """Fields that determine the entries of the time index. None: there are no entries."""
+
+
+_NOT_INDEXED = _Indexed(counts.NOTHING, None)
+
+
 @dataclass(slots=True, kw_only=True)
 class Thread:
     """The record of a thread. Times are in milliseconds since the epoch."""
@@ -73,8 +87,8 @@ class Thread:
     indexed_at: int
     """Time of the thread in the time index: `updated`, or up to `INDEX_LAG_MS` earlier."""
     generation: int = 0
-    """Count of the times that chunks of the thread were freed or a checkpoint was replaced. What a
-    cache knows of the thread's chunks is valid while this number is the same."""
+    """Number of times that chunks of the thread were freed or a checkpoint was replaced. A cache
+    entry about the thread's chunks is valid while this number is unchanged."""
     next_segment: int = 0
     next_namespace: int = ROOT + 1
     checkpoints: int = 0
@@ -101,7 +115,7 @@ class Thread:
 
     @property
     def thread_version(self) -> ThreadVersion:
-        """Version that is valid while what was read of the thread is."""
+        """Version of the thread's chunks, as `generation` describes it."""
         return ThreadVersion(self.number, self.generation)
 
     def new_segment(self) -> int:
@@ -123,18 +137,18 @@ def find(reader: Reader, thread_id: str) -> Thread | None:
     record = reader.get(name)
     if record is None:
         return None
-    thread = _named(reader, name, record)
+    thread = _read_named(reader, name, record)
     if thread.id != thread_id:
-        envelope.raise_damaged(name, "it leads to another thread")
+        envelope.raise_damaged(name, "it names another thread")
     return thread
 
 
-def _named(reader: Reader, name: bytes, record: bytes) -> Thread:
+def _read_named(reader: Reader, name: bytes, record: bytes) -> Thread:
     payload = envelope.unseal(name, record)
     number, end = keys.read_number(payload, 0)
     thread = by_number(reader, number) if end == len(payload) else None
     if thread is None:
-        envelope.raise_damaged(name, "it leads to no thread")
+        envelope.raise_damaged(name, "it does not name a thread")
     return thread
 
 
@@ -146,7 +160,7 @@ def load(reader: Reader, number: int) -> Thread:
     """
     thread = by_number(reader, number)
     if thread is None:
-        envelope.raise_damaged(keys.thread_number(number), "a thread has lost its record")
+        envelope.raise_damaged(keys.thread_number(number), "the record of the thread is missing")
     return thread
 
 
@@ -161,7 +175,7 @@ def by_number(reader: Reader, number: int) -> Thread | None:
     if record is not None:
         return decode(key, record)
     if reader.get(keys.tombstone(number)) is None:
-        envelope.raise_damaged(key, "a thread has lost its record")
+        envelope.raise_damaged(key, "the record of the thread is missing")
     return None
 
 
@@ -183,7 +197,7 @@ def decode(key: bytes, record: bytes) -> Thread:
         envelope.raise_damaged(key, "some of its fields are out of bounds")
     thread = Thread(**fields)
     if key not in (keys.thread_number(thread.number), keys.tombstone(thread.number)):
-        envelope.raise_damaged(key, "it is of another thread")
+        envelope.raise_damaged(key, "it belongs to another thread")
     if thread.shared_owners and not all(map(envelope.is_count, thread.shared_owners)):
         envelope.raise_damaged(key, "unexpected field types")
     thread.indexed = _Indexed(counts_of(thread), _time_fields(thread))
@@ -215,14 +229,14 @@ def set_ttl(writer: Writer, thread_id: str, ttl: int | None, options: StoreOptio
         writer: The write transaction.
         thread_id: The thread.
         ttl: Milliseconds, or `time_index.NEVER`. None: the TTL of the saver's policy.
-        options: The store's.
+        options: The options of the store.
 
     Raises:
-        ThreadNotFoundError: There is no such thread.
+        ThreadNotFoundError: The thread does not exist.
     """
     thread = options.find_thread(writer, thread_id)
     if thread is None or not thread.checkpoints:
-        raise ThreadNotFoundError("there is no such thread", thread_id=thread_id)
+        raise ThreadNotFoundError("the thread does not exist", thread_id=thread_id)
     thread.ttl = ttl
     thread.ttl_applied = False
     save(writer, thread)
@@ -247,8 +261,8 @@ def _payload(thread: Thread) -> bytes:
 
 
 def _update_indexes(writer: Writer, thread: Thread, removed: bool = False) -> None:
-    old = thread.indexed or _NOTHING
-    new = _NOTHING if removed else _Indexed(counts_of(thread), _time_fields(thread))
+    old = thread.indexed or _NOT_INDEXED
+    new = _NOT_INDEXED if removed else _Indexed(counts_of(thread), _time_fields(thread))
     if old.time_fields != new.time_fields:
         before = (
             () if old.time_fields is None else time_index.entries(thread.number, *old.time_fields)
@@ -281,17 +295,6 @@ def counts_of(thread: Thread) -> Counts:
 def _time_fields(thread: Thread) -> _TimeFields:
     """Return the fields that determine the entries of the time index."""
     return thread.indexed_at, thread.ttl, thread.ttl_applied, thread.needs_trim, thread.oldest
-
-
-class _Indexed(NamedTuple):
-    """The part of the counts and of the time index that belongs to a thread."""
-
-    counts: Counts
-    time_fields: _TimeFields | None
-
-
-_NOTHING = _Indexed(counts.NOTHING, None)
-_TimeFields: TypeAlias = "tuple[int, int | None, bool, bool, int | None]"
 
 
 def mark_deleted(writer: Writer, thread: Thread) -> None:
@@ -332,7 +335,7 @@ def all_threads(
     """
     for key in reader.keys(prefix, keys.prefix_end(prefix)):
         try:
-            thread = _named(reader, key, reader.get(key) or b"")
+            thread = _read_named(reader, key, reader.get(key) or b"")
         except DamagedError as error:
             if on_damage is None:
                 raise

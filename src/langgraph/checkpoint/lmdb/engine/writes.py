@@ -103,7 +103,10 @@ def write_task(
 def of_checkpoint(
     reader: Reader, thread: int, namespace: int, checkpoint_id: str
 ) -> list[tuple[str, Write]]:
-    """List task id and write of the pending writes of a checkpoint, by path, task id and index."""
+    """List task id and write of the pending writes of a checkpoint.
+
+    Sorted by path, task id and index.
+    """
     prefix = keys.writes(thread, namespace, checkpoint_id)
     found = [
         (task.task_id, write)

@@ -182,7 +182,7 @@ def _thread(reader: Reader, number: int) -> Thread | None:
 
 def _restore_pins(number: int, writer: Writer) -> set[int]:
     thread = _thread(writer, number)
-    owners = garbage.restore_pins(writer, number, thread)
+    owners = garbage.rebuild_shared_refs(writer, number, thread)
     if thread is not None:
         threads.save(writer, thread)
         for entry in index_check.of_thread(thread):
@@ -191,7 +191,7 @@ def _restore_pins(number: int, writer: Writer) -> set[int]:
 
 
 def _restore_chunks(number: int, writer: Writer) -> None:
-    garbage.restore_chunks(writer, number, _thread(writer, number))
+    garbage.free_unused_chunks(writer, number, _thread(writer, number))
 
 
 def _restore_store(writer: Writer) -> None:

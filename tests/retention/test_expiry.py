@@ -289,7 +289,7 @@ def test_a_large_thread_that_begins_anew(
         put(driver, "9", {"y": 1})
         assert counts.transactions == 1
         assert counts.changes < 100
-    assert reachability.detached(kv) == 1
+    assert reachability.tombstones(kv) == 1
     assert ids(driver.list(None)) == ids(driver.list(config())) == ["9"]
     assert (
         driver.list(None, filter={"run_id": "r"})
@@ -302,7 +302,7 @@ def test_a_large_thread_that_begins_anew(
     reachability.check(kv)
     driver.delete_for_runs(["r"])
     assert driver.sweep() == type(driver.sweep())()
-    assert reachability.detached(kv) == 0
+    assert reachability.tombstones(kv) == 0
     reachability.check(kv)
     assert ids(driver.list(None)) == ["9"]
 
@@ -318,7 +318,7 @@ def test_a_deletion_finishes_what_is_left(
     put_chain(driver, [f"{number:04}" for number in range(100)])
     clock.wait(5)
     put(driver, "9")
-    assert reachability.detached(kv) == 1
+    assert reachability.tombstones(kv) == 1
     driver.delete_thread("t")
-    assert reachability.detached(kv) == 0
+    assert reachability.tombstones(kv) == 0
     assert driver.stats().checkpoints == 0

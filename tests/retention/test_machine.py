@@ -129,7 +129,7 @@ class Aging(Savers):
         changed = {t for t, counts in expected.items() if self._counts().get(t) != counts}
         assert report.threads == len(changed)
         assert (after.threads, after.checkpoints, after.writes) == self.model.totals()
-        assert not reachability.detached(self.kv)
+        assert not reachability.tombstones(self.kv)
         assert not saver.sweep(given).threads
         self.compare_all()
 
@@ -151,7 +151,7 @@ class Aging(Savers):
         assert report.threads <= limit
         assert (tried.threads, tried.bytes) == (report.threads, report.bytes)
         self._take_over()
-        assert not reachability.detached(self.kv)
+        assert not reachability.tombstones(self.kv)
 
     @rule(w=which, changes=st.integers(0, 40))
     def crash(self, w: int, changes: int) -> None:

@@ -152,7 +152,7 @@ def test_a_sweep_is_many_small_transactions(
     monkeypatch.setattr(CountingStore, "write", watched)
     assert saver.sweep().checkpoints == 3800
     assert largest < 8 * (sweep.SWEEP_BATCH + prune.PURGE_BATCH)
-    assert not reachability.detached(kv)
+    assert not reachability.tombstones(kv)
 
 
 def test_a_thread_is_looked_at_again_before_it_goes(

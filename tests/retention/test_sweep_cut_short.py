@@ -104,7 +104,7 @@ def test_what_goes_bit_by_bit_does_not_show_in_between(
     def watched(self: CountingStore, apply: Any) -> Any:
         nonlocal in_between
         result = write(self, apply)
-        in_between += reachability.detached(kv)
+        in_between += reachability.tombstones(kv)
         reachability.check(kv)
         assert lenient.get_tuple(config()) is None
         assert [info.thread_id for info in lenient.threads()] == ["shares"]
@@ -165,12 +165,12 @@ def test_damage_of_what_is_left_of_a_thread(
     numbers = [number_of(kv, thread) for thread in "ab"]
     for thread in ("a", "b", "c"):
         put(driver, "1", thread=thread)
-    assert reachability.detached(kv) == 3
+    assert reachability.tombstones(kv) == 3
     damage(kv, keys.checkpoint(numbers[0], 0, "050"))
     damage(kv, keys.tombstone(numbers[1]))
     report = driver.sweep()
     assert (report.threads, report.damaged) == (0, 2)
-    assert reachability.detached(kv) == 2
+    assert reachability.tombstones(kv) == 2
     driver.delete_thread("a")
     assert driver.get_tuple(config("a")) is None
     assert len(driver.threads()) == 2

@@ -23,11 +23,11 @@ from tests.retention.stores import CountingStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.retention.conftest import Clock, Managed
+    from tests.retention.conftest import Clock, RetentionDriver
 
 
 @pytest.fixture
-def driver(make: Callable[..., Managed]) -> Managed:
+def driver(make: Callable[..., RetentionDriver]) -> RetentionDriver:
     """A thread whose ids go another way than its parents: 1 - 5 - 3, with 2 and 4 on 5, 9 alone."""
     driver = make()
     for checkpoint_id, parent in (("1", None), ("5", "1"), ("3", "5"), ("2", "5"), ("4", "5")):
@@ -36,7 +36,7 @@ def driver(make: Callable[..., Managed]) -> Managed:
     return driver
 
 
-def test_history_follows_parents(driver: Managed) -> None:
+def test_history_follows_parents(driver: RetentionDriver) -> None:
     assert ids(driver.history(config(id="3"))) == ["3", "5", "1"]
     assert ids(driver.history(config(id="1"))) == ["1"]
     assert ids(driver.history(config())) == ["9"]
@@ -44,7 +44,7 @@ def test_history_follows_parents(driver: Managed) -> None:
     assert driver.history(config(id="3"))[1] == driver.get_tuple(config(id="5"))
 
 
-def test_a_loop_ends_a_history(make: Callable[..., Managed]) -> None:
+def test_a_loop_ends_a_history(make: Callable[..., RetentionDriver]) -> None:
     driver = make()
     for checkpoint_id, parent in (("1", "3"), ("2", "1"), ("3", "2"), ("4", "3"), ("5", "5")):
         put(driver, checkpoint_id, parent=parent)
@@ -53,7 +53,7 @@ def test_a_loop_ends_a_history(make: Callable[..., Managed]) -> None:
     assert [tip.tip for tip in driver.branches("t")] == ["4"]
 
 
-def test_children(driver: Managed) -> None:
+def test_children(driver: RetentionDriver) -> None:
     assert ids(driver.children(config(id="5"))) == ["4", "3", "2"]
     assert ids(driver.children(config(id="1"))) == ["5"]
     assert driver.children(config(id="gone")) == driver.children(config()) == []
@@ -62,7 +62,7 @@ def test_children(driver: Managed) -> None:
     assert ids(driver.children(config(id="5"))) == ["4"]
 
 
-def test_branches(driver: Managed) -> None:
+def test_branches(driver: RetentionDriver) -> None:
     assert [tuple(branch) for branch in driver.branches("t")] == [
         ("9", None, 1, 1), ("4", "5", 1, 3), ("3", "5", 1, 3), ("2", "5", 1, 3),
     ]  # fmt: skip
@@ -71,7 +71,7 @@ def test_branches(driver: Managed) -> None:
     assert [branch.tip for branch in driver.branches("t", "sub")] == ["6"]
 
 
-def test_fork(make: Callable[..., Managed], kv: CountingStore, clock: Clock) -> None:
+def test_fork(make: Callable[..., RetentionDriver], kv: CountingStore, clock: Clock) -> None:
     """The line of a checkpoint with writes and calls; no sibling, and nothing that came later."""
     driver = make()
     text = "long enough to be stored as a chunk of its own " * 40
@@ -108,7 +108,7 @@ def test_fork(make: Callable[..., Managed], kv: CountingStore, clock: Clock) -> 
     assert ids(driver.history(config("fork"))) == ["5", "3", "2", "1"]
 
 
-def test_forks_that_cannot_be(driver: Managed) -> None:
+def test_forks_that_cannot_be(driver: RetentionDriver) -> None:
     put(driver, "1", ns="sub")
     put(driver, "1", thread="there")
     driver.put_writes(config("early", id="1"), [("x", 1)], "task")
@@ -129,7 +129,7 @@ def test_forks_that_cannot_be(driver: Managed) -> None:
     assert writes(driver, config("early", id="1")) == []
 
 
-def test_what_is_told_of_a_thread(make: Callable[..., Managed], clock: Clock) -> None:
+def test_what_is_told_of_a_thread(make: Callable[..., RetentionDriver], clock: Clock) -> None:
     driver = make(ttl={"default_ttl": 10})
     put(driver, "1", thread=7, step=-1, source="input")
     clock.wait(1)
@@ -201,7 +201,7 @@ def test_the_order_is_that_of_activity(
 
 
 def test_activity_in_quick_succession_is_in_order(
-    make: Callable[..., Managed], clock: Clock
+    make: Callable[..., RetentionDriver], clock: Clock
 ) -> None:
     driver = make()
     for thread in ("a", "b", "a", "c", "b", "a"):
@@ -211,7 +211,9 @@ def test_activity_in_quick_succession_is_in_order(
     assert [info.thread_id for info in driver.threads(limit=1)] == ["a"]
 
 
-def test_a_page_after_a_thread_that_is_gone(make: Callable[..., Managed], clock: Clock) -> None:
+def test_a_page_after_a_thread_that_is_gone(
+    make: Callable[..., RetentionDriver], clock: Clock
+) -> None:
     """Its info still tells where to go on; its id does not."""
     driver = make()
     for number in range(6):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.retention.conftest import Clock, Managed
+    from tests.retention.conftest import Clock, RetentionDriver
     from tests.retention.stores import CountingStore
 
 NO_MINUTES = [
@@ -81,7 +81,7 @@ def test_what_is_a_ttl(path: Path, ttl: Any) -> None:
 
 
 @pytest.mark.parametrize("minutes", NO_MINUTES, ids=lambda value: repr(value)[:20])
-def test_set_ttl_takes_minutes(make: Callable[..., Managed], minutes: Any) -> None:
+def test_set_ttl_takes_minutes(make: Callable[..., RetentionDriver], minutes: Any) -> None:
     driver = make()
     put(driver, "1")
     with pytest.raises(UsageError, match="minutes"):
@@ -89,7 +89,7 @@ def test_set_ttl_takes_minutes(make: Callable[..., Managed], minutes: Any) -> No
     assert driver.threads()[0].expires is None
 
 
-def test_set_ttl_needs_a_thread(make: Callable[..., Managed], clock: Clock) -> None:
+def test_set_ttl_needs_a_thread(make: Callable[..., RetentionDriver], clock: Clock) -> None:
     """One that was never there, one that has writes only, one that has expired, one deleted."""
     driver = make(ttl={"default_ttl": 5})
     driver.put_writes(config("early", id="1"), [("x", 1)], "task")
@@ -104,7 +104,7 @@ def test_set_ttl_needs_a_thread(make: Callable[..., Managed], clock: Clock) -> N
 
 
 @pytest.mark.parametrize("limit", [-1, 1.0, "1", True])
-def test_limits(make: Callable[..., Managed], limit: Any) -> None:
+def test_limits(make: Callable[..., RetentionDriver], limit: Any) -> None:
     driver = make()
     for method in (driver.sweep, driver.threads):
         with pytest.raises(UsageError, match="limit"):
@@ -118,7 +118,7 @@ def test_limits(make: Callable[..., Managed], limit: Any) -> None:
     ["now", True, math.nan, math.inf, 10**400, 1e300, datetime(2026, 1, 1), timedelta(1)],  # noqa: DTZ001
     ids=lambda value: repr(value)[:20],
 )
-def test_what_is_no_moment(make: Callable[..., Managed], moment: Any) -> None:
+def test_what_is_no_moment(make: Callable[..., RetentionDriver], moment: Any) -> None:
     driver = make(ttl={"default_ttl": 5})
     put(driver, "1")
     for call in (
@@ -130,7 +130,7 @@ def test_what_is_no_moment(make: Callable[..., Managed], moment: Any) -> None:
             call()
 
 
-def test_moments_far_away(make: Callable[..., Managed], clock: Clock) -> None:
+def test_moments_far_away(make: Callable[..., RetentionDriver], clock: Clock) -> None:
     """Before the epoch, and at the end of the calendar."""
     driver = make(ttl={"default_ttl": 5, "keep_last": 1, "max_history_age": 1})
     put(driver, "1")

@@ -104,7 +104,7 @@ def test_lease_of_dead_process_expires(
 
 
 @pytest.mark.parametrize("moment", ["acquire", "sweep", "release", "failed"])
-def test_a_saver_closed_during_a_sweep_releases_its_lease(
+def test_saver_closed_during_sweep_releases_its_lease(
     path: Path,
     clock: Clock,
     make_sweeper: Callable[..., Sweeper],

@@ -23,8 +23,8 @@ SWEEP_LEASE = b"\x00sweeper"
 """Key of the lease on background sweeping."""
 
 TEXT_LIMIT = 180
-"""Bytes of an id that a key holds unchanged. A longer id is truncated there and followed by a
-digest, so that every key is below LMDB's limit of 511 bytes."""
+"""Bytes of an id that a key holds unchanged. A longer id is truncated to this length and followed
+by a digest, so that every key is below LMDB's limit of 511 bytes."""
 _TRUNCATED = b"\xff"  # never in UTF-8, so truncated ids sort behind all with the same prefix
 _DIGEST_SIZE = 16
 HASH_SIZE = 8
@@ -181,7 +181,7 @@ def truncated_prefix(part: bytes) -> bytes:
 
 
 def sortable_truncated_prefix(part: bytes) -> bytes:
-    """Return the same prefix in the form of `sortable_text`."""
+    """Return the result of `truncated_prefix`, encoded as `sortable_text` does."""
     return truncated_prefix(part).replace(b"\x00", _NUL)
 
 

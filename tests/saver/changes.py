@@ -86,17 +86,30 @@ class Changes(RuleBasedStateMachine):
         run: Any,
         keep: int,
     ) -> None:
-        thread, name, checkpoint_id = place
+        thread, name, _ = place
         before = self.seen.get((thread, name, parent))
         versions = dict(before.versions) if before else {}
         given: dict[str, Any] = {}
         for channel, change in state.items():
-            versions[channel] = next(self.counter)
+            versions[channel] = versions.get(channel, 0) + 1  # which branches share
             if channel != "delta" or change[1] > 6:
                 given[channel] = self._value(thread, name, parent, channel, change)
         new = {channel: versions[channel] for channel in state}
         if before and keep:  # a runtime hands over what did not change as well
             given = {**before.values, **given}
+        self._store(saver, place, parent, given, versions, new, run)
+
+    def _store(
+        self,
+        saver: LmdbSaver,
+        place: tuple[str, str, str],
+        parent: str | None,
+        given: dict[str, Any],
+        versions: dict[str, Any],
+        new: dict[str, Any],
+        run: Any,
+    ) -> None:
+        thread, name, checkpoint_id = place
         metadata: dict[str, Any] = {"source": "loop", "step": next(self.counter) % 3}
         if run is not None:
             metadata["run_id"] = run
@@ -156,6 +169,37 @@ class Changes(RuleBasedStateMachine):
     ) -> None:
         """Any id on top of any other: forks, replaced checkpoints, missing parents, loops."""
         self._put(self.savers[w], (thread, name, checkpoint_id), parent, state, run, 1 - w)
+
+    @rule(
+        w=which,
+        thread=threads,
+        name=namespaces,
+        source=ids | st.none(),
+        checkpoint_id=ids,
+        parent=ids | st.none(),
+        state=st.just({}) | states,
+    )
+    def put_copy(
+        self,
+        w: int,
+        thread: str,
+        name: str,
+        source: Any,
+        checkpoint_id: str,
+        parent: Any,
+        state: dict[str, Any],
+    ) -> None:
+        """A checkpoint put again under any parent, with changes that its versions do not tell."""
+        source = source or self.model.latest(thread, name)
+        found = self.seen.get((thread, name, source))
+        if found is None:
+            return
+        given = dict(found.values)
+        for channel, change in state.items():
+            if channel in found.versions:
+                given[channel] = self._value(thread, name, source, channel, change)
+        place = thread, name, checkpoint_id
+        self._store(self.savers[w], place, parent, given, dict(found.versions), {}, None)
 
     @rule(
         w=which,

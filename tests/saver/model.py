@@ -48,19 +48,19 @@ class Namespace:
         rows.sort(key=lambda row: row[:3])
         return [(task, channel, value) for _, task, _, channel, value in rows]
 
-    def value_at(self, channel: str, version: Any) -> list[Any]:
-        """The value that any checkpoint stored for a version, in a list; or an empty one."""
-        for checkpoint in self.checkpoints.values():
-            if checkpoint.versions.get(channel) == version and channel in checkpoint.values:
-                return [checkpoint.values[channel]]
-        return []
-
     def inherited(self, parent: str | None, channel: str, version: Any) -> list[Any]:
-        """The parent's value at a version, if any, or where it is not at it, another's."""
-        found = self.checkpoints.get(parent) if parent is not None else None
-        if found is None or found.versions.get(channel) != version:
-            return self.value_at(channel, version)
-        return [found.values[channel]] if channel in found.values else []
+        """The value of the nearest ancestor at a version, in a list; empty if it has none.
+
+        Versions ascend, so nothing older is looked for above an ancestor that is at a lower one.
+        """
+        for name in self.chain(parent):
+            found = self.checkpoints[name]
+            known = found.versions.get(channel)
+            if known == version:
+                return [found.values[channel]] if channel in found.values else []
+            if known is None or known < version:
+                break
+        return []
 
     def history(self, checkpoint_id: str, channel: str) -> History:
         """What a channel of a checkpoint is rebuilt from."""
@@ -232,11 +232,9 @@ class Model:
         namespace = self._open(thread, name, checkpoint.parent, checkpoint.root)
         checkpoint.stored = self.now
         for channel, version in checkpoint.versions.items():
-            if channel in new:
-                found = [given[channel]] if channel in given else []
-            else:
+            found = [given[channel]] if channel in given else []
+            if channel not in given and channel not in new:
                 found = namespace.inherited(checkpoint.parent, channel, version)
-                found = found or [given[channel]] if channel in given else found
             if found:
                 checkpoint.values[channel] = found[0]
         namespace.checkpoints[checkpoint_id] = checkpoint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langgraph.checkpoint.lmdb.codec import chunking, delta_snapshot, gc_pause, messages
 from langgraph.checkpoint.lmdb.codec.value_cache import (
@@ -45,33 +45,81 @@ class Encoding:
     """Bytes of all messages, encoded."""
 
 
-def encode(
-    values: list[Any],
-    cached: CachedMessages | None,
-    dumps: Callable[[list[Any]], bytes | None],
-    make_chunk: Callable[[bytes], NewChunk],
-) -> Encoding | None:
-    """Encode what is new in a list of messages; None if `dumps` gives up.
+class Source(NamedTuple):
+    """Messages to be encoded."""
+
+    list_fingerprint: ListFingerprint
+    encoded: Callable[[list[int]], list[bytes] | None]
+    """Encodes those at these places; None if the serializer gives up."""
+
+
+def of_values(values: list[Any], dumps: Callable[[list[Any]], bytes | None]) -> Source:
+    """Messages as they are now.
 
     Args:
         values: Messages of `messages.MESSAGE_TYPES`.
-        layout: The version before.
         dumps: Encodes a list as one msgpack array.
+    """
+    list_fingerprint = ListFingerprint(list(map(type, values)), messages.fingerprints(values))
+
+    def encoded(places: list[int]) -> list[bytes] | None:
+        found = dumps([values[place] for place in places]) if places else b"\x90"
+        if found is None:
+            return None
+        for place in places:
+            if not messages.is_json_only(values[place]):
+                list_fingerprint.fingerprints[place] = object()
+        return chunking.elements(found)
+
+    return Source(list_fingerprint, encoded)
+
+
+def of_elements(
+    elements: list[CachedMessage], dumps: Callable[[list[Any]], bytes | None]
+) -> Source:
+    """Messages as they were when they became these elements."""
+    list_fingerprint = ListFingerprint(
+        [e.type for e in elements], [e.fingerprint for e in elements]
+    )
+
+    def encoded(places: list[int]) -> list[bytes] | None:
+        raws = [elements[place].raw for place in places]  # before the images, as in `_build`
+        templates = [elements[place].template for place in places]
+        found: list[bytes] = []
+        for place, raw, template in zip(places, raws, templates, strict=True):
+            if raw is None:
+                assert template is not None
+                array = dumps(messages.instantiate([elements[place].type], [template]))
+                if array is None:
+                    return None
+                (raw,) = chunking.elements(array)
+            found.append(raw)
+        return found
+
+    return Source(list_fingerprint, encoded)
+
+
+def encode(
+    source: Source, cached: CachedMessages | None, make_chunk: Callable[[bytes], NewChunk]
+) -> Encoding | None:
+    """Encode what is new in a list of messages; None if the serializer gives up.
+
+    Args:
+        source: The messages.
+        layout: The version before.
         make: Makes a part of bytes.
     """
-    types = list(map(type, values))
-    fingerprints = messages.fingerprints(values)
+    types, fingerprints = source.list_fingerprint
     old = cached.elements if cached is not None else []
-    first, tail = _unchanged(ListFingerprint(types, fingerprints), cached)
-    last, stop = len(old) - tail, len(values) - tail
+    first, tail = _unchanged(source.list_fingerprint, cached)
+    last, stop = len(old) - tail, len(types) - tail
     near, far = (first, last) if last - first <= _SEARCHED * (stop - first) else (first, first)
     moved = {e.fingerprint: index for index, e in enumerate(old[near:far], near)}
     places = [_moved(old, moved, types[i], fingerprints[i]) for i in range(first, stop)]
-    fresh = [values[first + i] for i, place in enumerate(places) if place is None]
-    encoded = dumps(fresh) if fresh else b"\x90"
+    encoded = source.encoded([i for i, place in enumerate(places, first) if place is None])
     if encoded is None:
         return None
-    raws = iter(chunking.elements(encoded))
+    raws = iter(encoded)
     replaced = _Replaced(cached, near, far)
     items: list[ChunkRange | NewChunk] = []
     elements: list[CachedMessage] = []
@@ -82,15 +130,13 @@ def encode(
             elements.append(old[place])
             continue
         raw = next(raws)
-        if not messages.is_json_only(values[index]):
-            fingerprints[index] = object()
         parts = [make_chunk(part) for part in _parts(raw)]
         items += [replaced.find(part.digest) or part for part in parts]
         mark = parts[0].digest if len(parts) == 1 else digest(raw)
         elements.append(
             CachedMessage(types[index], fingerprints[index], mark, len(raw), len(parts), raw)
         )
-    list_fingerprint = ListFingerprint(types, fingerprints)
+    list_fingerprint = source.list_fingerprint
     length = sum([element.length for element in elements])
     if cached is None:
         return Encoding(items, elements, list_fingerprint, length)
@@ -162,7 +208,7 @@ def _parts(raw: bytes) -> list[bytes]:
 
 
 def read(
-    place: ThreadVersion,
+    thread_version: ThreadVersion,
     stored: ChunkedValue,
     chunk_ranges: list[ChunkRange],
     cached: CachedMessages | None,
@@ -175,7 +221,7 @@ def read(
     """
     elements: list[CachedMessage] = []
     shared = 0
-    if cached is not None and cached.thread_version == place:
+    if cached is not None and cached.thread_version == thread_version:
         elements = cached.elements[
             : cached.complete_messages(ranges.common_prefix(cached.ranges, chunk_ranges))
         ]
@@ -201,7 +247,7 @@ def read(
         if not used or ends[used - 1] != at:
             raise DamagedError("a message does not end where a part of it ends")
         fresh.append(CachedMessage(object, object(), digest(raw), len(raw), used - before, raw))
-    return CachedMessages(place, stored, chunk_ranges, elements + fresh)
+    return CachedMessages(thread_version, stored, chunk_ranges, elements + fresh)
 
 
 def _count(stored: ChunkedValue) -> int:

@@ -14,10 +14,17 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from langgraph.checkpoint.lmdb.format.ranges import ChunkRange, append_merged
+
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.codec.messages import Fingerprint, MessageTemplate
-    from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, StoredValue, ThreadVersion
-    from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
+    from langgraph.checkpoint.lmdb.engine.chunks import (
+        ChunkedValue,
+        InlineValue,
+        NewValue,
+        StoredValue,
+        ThreadVersion,
+    )
 
 
 class ChannelKey(NamedTuple):
@@ -48,6 +55,18 @@ class CachedBytes:
     body: bytes
     ends: list[int]
     """Where each part ends in the body."""
+    mark: bytes | None = None
+    """Of the content, if that is encrypted; see `Contents`."""
+
+    def holds(self, value: InlineValue) -> bool:
+        """Whether this is the value of a tag and a payload."""
+        stored = self.stored
+        return (
+            stored.size == value.size
+            and stored.tag == value.tag
+            and value.payload.startswith(stored.head)
+            and value.payload.endswith(self.body)
+        )
 
     @property
     def size(self) -> int:
@@ -103,6 +122,16 @@ class CachedMessages:
         return ListFingerprint(
             [e.type for e in self.elements], [e.fingerprint for e in self.elements]
         )
+
+    def holds(self, value: NewValue) -> bool:
+        """Whether a value has just these chunks, and the same head."""
+        stored = self.stored
+        found: list[ChunkRange] = []
+        for item in value.items:
+            if not isinstance(item, ChunkRange):
+                return False
+            append_merged(found, (item,))
+        return (found, value.tag, value.head) == (self.ranges, stored.tag, stored.head)
 
     @property
     def size(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,8 @@ from langgraph.checkpoint.lmdb.codec import (
     messages,
     serializer,
 )
+from langgraph.checkpoint.lmdb.codec.contents import Contents
+from langgraph.checkpoint.lmdb.codec.encoded import Encoded
 from langgraph.checkpoint.lmdb.codec.value_cache import (
     CachedBytes,
     CachedMessages,
@@ -36,10 +37,12 @@ from langgraph.checkpoint.lmdb.format import envelope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
+    from langgraph.checkpoint.lmdb.codec.contents import Content
+    from langgraph.checkpoint.lmdb.codec.encoded import MakeCached, ParentValue
+    from langgraph.checkpoint.lmdb.codec.message_list import Source
     from langgraph.checkpoint.lmdb.codec.value_cache import CachedValue, CacheKey, ChannelKey
     from langgraph.checkpoint.lmdb.engine.chunks import (
         DedupCache,
@@ -66,25 +69,6 @@ PLAIN, MESSAGES = 0, 1
 """Shapes of chunked values: any bytes, or messages that each begin a chunk."""
 
 
-@dataclass(slots=True)
-class ParentValue:
-    """The version of a value that a new one is compared with: the parent's."""
-
-    thread_version: ThreadVersion
-    stored: StoredValue | None
-    snapshot: Callable[[], AbstractContextManager[Snapshot]]
-    """Opens the store, to read what is not remembered of the value."""
-
-
-@dataclass(slots=True)
-class Encoded:
-    """A value ready to be stored."""
-
-    new: NewValue | InlineValue
-    cached: Callable[[ThreadVersion, ChunkedValue, list[ChunkRange]], CachedValue] | None = None
-    """What to remember once it is stored: takes where, as what, and the runs of its chunks."""
-
-
 class ValueCodec:
     """Encodes and decodes channel values with a serialiser.
 
@@ -100,6 +84,7 @@ class ValueCodec:
     ) -> None:
         self._dedup_cache = dedup_cache
         self._serde = serde
+        self._contents = Contents(serde)
         self._level = level
         self._cache = ValueCache(cache_size)
         self._by_message = type(serde) is JsonPlusSerializer and not getattr(
@@ -124,14 +109,26 @@ class ValueCodec:
             encoded = self._encode_messages(key, value, base)
             if encoded is not None:
                 return encoded
-        tag, payload = serializer.dumps(self._serde, value)
+        return self._encode_content(key, self._contents.of(value), base)
+
+    def _encode_content(
+        self, key: ChannelKey, content: Content, base: ParentValue | None
+    ) -> Encoded:
+        again = partial(self._encode_content, key, content)
+        stored = None if base is None else base.stored
+        if isinstance(stored, InlineValue) and self._contents.is_in(content, stored):
+            return self.inherit(stored, base, again)
+        cached = self._cached_bytes(key, base, content)
+        if cached is not None and cached.stored == stored and self._contents.is_of(content, cached):
+            return Encoded(cached.stored, lambda *_: cached, again)
+        value, mark = self._contents.seal(content), self._contents.mark(content)
+        tag, payload = value
         if len(payload) <= MAX_INLINE:
-            return Encoded(InlineValue(tag, payload))
-        make_chunk = self._chunk_maker(None if base is None else base.thread_version)
+            return Encoded(value, None, again)
+        make_chunk = self._chunk_maker(base)
         if len(payload) <= MIN_CHUNKED:
-            return Encoded(NewValue(tag, PLAIN, b"", len(payload), [make_chunk(payload)]))
+            return Encoded(*_in_one_part(tag, make_chunk(payload), mark), again)
         head, body = chunking.split_header(tag, payload)
-        cached = self._cached_bytes(key, base)
         if cached is None:
             cut = bytes_diff.chunk_bytes(body, len(payload), make_chunk)
         else:
@@ -141,9 +138,9 @@ class ValueCodec:
         def remembered(
             thread_version: ThreadVersion, stored: ChunkedValue, chunk_ranges: list[ChunkRange]
         ) -> CachedValue:
-            return CachedBytes(thread_version, stored, chunk_ranges, body, cut.ends)
+            return CachedBytes(thread_version, stored, chunk_ranges, body, cut.ends, mark)
 
-        return Encoded(new, remembered)
+        return Encoded(new, remembered, again)
 
     def encode_record_part(self, value: Any) -> NewValue | InlineValue:
         """Encode what is not a channel's: it stands in the record unless it is large."""
@@ -167,22 +164,41 @@ class ValueCodec:
             or not messages.MESSAGE_TYPES.issuperset(map(type, value))
         ):
             return None
-        values: list[Any] = [value] if single else value
-        found = message_list.encode(
-            values,
-            self._cached_messages(key, base, wrapped=wrapped),
-            self._dumps_array,
-            self._chunk_maker(None if base is None else base.thread_version),
-        )
+        source = message_list.of_values([value] if single else value, self._dumps_array)
+        return self._encode_source(key, source, single, wrapped, base)
+
+    def _encode_source(
+        self, key: ChannelKey, source: Source, single: bool, wrapped: bool, base: ParentValue | None
+    ) -> Encoded | None:
+        """Encode one message, a list of messages, or a wrapped list; None if that fails."""
+        cached = self._cached_messages(key, base, wrapped=wrapped)
+        found = message_list.encode(source, cached, self._chunk_maker(base))
         if found is None:
             return None
-        head = b"" if single else chunking.array_header(len(values))
-        if wrapper is not None and wrapped:
+        head = b"" if single else chunking.array_header(len(found.elements))
+        if self._snapshot_format is not None and wrapped:
             if len(head) + found.length >= delta_snapshot.LIMIT:
                 return None
-            head = wrapper.head(len(head) + found.length) + head
-        size = len(head) + found.length
-        new = NewValue("msgpack", MESSAGES, head, size, found.items, _chunked(base))
+            head = self._snapshot_format.head(len(head) + found.length) + head
+        new = NewValue(
+            "msgpack", MESSAGES, head, len(head) + found.length, found.items, _chunked(base)
+        )
+
+        def again(base: ParentValue | None) -> Encoded:
+            source = message_list.of_elements(found.elements, self._dumps_array)
+            encoded = self._encode_source(key, source, single, wrapped, base)
+            assert encoded is not None, "it was possible before"
+            return encoded
+
+        if cached is not None and cached.stored == new.base and cached.holds(new):
+            same = CachedMessages(
+                cached.thread_version,
+                cached.stored,
+                cached.ranges,
+                found.elements,
+                found.list_fingerprint,
+            )
+            return Encoded(same.stored, lambda *_: same, again)
 
         def remembered(
             thread_version: ThreadVersion, stored: ChunkedValue, chunk_ranges: list[ChunkRange]
@@ -191,16 +207,21 @@ class ValueCodec:
                 thread_version, stored, chunk_ranges, found.elements, found.list_fingerprint
             )
 
-        return Encoded(new, remembered)
+        return Encoded(new, remembered, again)
 
     def inherit(
-        self, stored: StoredValue, thread_version: ThreadVersion | None
-    ) -> Encoded | StoredValue:
-        """A parent's value, as its child has it."""
+        self,
+        stored: StoredValue,
+        base: ParentValue | None,
+        again: Callable[[ParentValue | None], Encoded] | None = None,
+    ) -> Encoded:
+        """Take a value over from a checkpoint before."""
+        again = again or partial(self.inherit, stored)
         if isinstance(stored, ChunkedValue) or len(stored.payload) <= MAX_INHERITED_INLINE:
-            return stored
-        part = self._chunk_maker(thread_version)(stored.payload)
-        return Encoded(NewValue(stored.tag, PLAIN, b"", len(part.raw), [part]))
+            return Encoded(stored, None, again)
+        return Encoded(
+            *_in_one_part(stored.tag, self._chunk_maker(base)(stored.payload), None), again
+        )
 
     def remember(
         self, key: ChannelKey, made: Encoded, thread_version: ThreadVersion, kept: StoredResult
@@ -220,8 +241,9 @@ class ValueCodec:
         values: list[Any] = serializer.loads(self._serde, "msgpack", encoded)
         return values
 
-    def _chunk_maker(self, thread_version: ThreadVersion | None) -> Callable[[bytes], NewChunk]:
+    def _chunk_maker(self, base: ParentValue | None) -> Callable[[bytes], NewChunk]:
         """Makes parts; those that the thread seems to have are not compressed in vain."""
+        thread_version = None if base is None else base.thread_version
 
         def make_chunk(raw: bytes) -> NewChunk:
             mark = digest(raw)
@@ -234,14 +256,20 @@ class ValueCodec:
 
         return make_chunk
 
-    def _cached_bytes(self, key: ChannelKey, base: ParentValue | None) -> CachedBytes | None:
+    def _cached_bytes(
+        self, key: ChannelKey, base: ParentValue | None, content: Content
+    ) -> CachedBytes | None:
+        """The base as bytes, if these can be of any use."""
         if base is None:
             return None
         cached = self._cache.get(key, base.thread_version)
-        if isinstance(cached, CachedBytes):
-            return cached  # any earlier value of the channel will do: its chunks are still there
+        known = cached if isinstance(cached, CachedBytes) else None
         stored = _chunked(base)
-        if stored is None or stored.encoding != PLAIN:
+        if stored is None or (known is not None and known.stored == stored):
+            return known  # any earlier value of the channel will do: its chunks are still there
+        if content.size <= MIN_CHUNKED and not self._contents.can_be(
+            content, stored.tag, stored.size
+        ):
             return None
         with base.snapshot() as snapshot:
             return _read_plain(stored, base.thread_version, snapshot)
@@ -334,6 +362,15 @@ class ValueCodec:
         if isinstance(cached, CachedMessages) and cached.stored == stored:
             return stored.size // TEMPLATE_SPEEDUP
         return stored.size
+
+
+def _in_one_part(tag: str, part: NewChunk, mark: bytes | None) -> tuple[NewValue, MakeCached]:
+    def remembered(
+        thread_version: ThreadVersion, stored: ChunkedValue, chunk_ranges: list[ChunkRange]
+    ) -> CachedValue:
+        return CachedBytes(thread_version, stored, chunk_ranges, part.raw, [len(part.raw)], mark)
+
+    return NewValue(tag, PLAIN, b"", len(part.raw), [part]), remembered
 
 
 def _unchanged(values: list[Any]) -> list[Any]:

@@ -206,6 +206,19 @@ def _greatest(
     return max((i for i in ids if before is None or keys.utf8(i) < keys.utf8(before)), default=None)
 
 
+def ancestry(
+    reader: Reader, thread: int, namespace: int, checkpoint: CheckpointRecord
+) -> Iterator[CheckpointRecord]:
+    """A checkpoint, its parent, and so on; a loop in the chain ends it."""
+    current: CheckpointRecord | None = checkpoint
+    seen: set[str] = set()
+    while current is not None and current.id not in seen:
+        seen.add(current.id)
+        yield current
+        parent = current.parent
+        current = None if parent is None else read(reader, thread, namespace, parent)
+
+
 def child_ids(reader: Reader, thread: int, namespace: int, parent_id: str) -> list[str]:
     """List the ids of the checkpoints whose parent is the given one, ascending."""
     prefix = keys.children(thread, namespace, parent_id)

@@ -9,7 +9,7 @@ from langgraph.checkpoint.lmdb.errors import CheckpointNotFoundError, ThreadExis
 from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.options import StoreOptions
@@ -70,7 +70,8 @@ def fork(
     source, checkpoint = _find_root_checkpoint(writer, source_id, checkpoint_id, options)
     _require_free_target(writer, target_id, f"cannot fork thread {source_id!r}", options)
     target = _target(writer, source, target_id, options.now())
-    roots = {record.id for record in ancestry(writer, source.number, threads.ROOT, checkpoint)}
+    line = checkpoints.ancestry(writer, source.number, threads.ROOT, checkpoint)
+    roots = {record.id for record in line}
     for name, namespace in threads.namespaces(writer, source):
         ids = roots
         if namespace != threads.ROOT:
@@ -122,25 +123,12 @@ def _target(writer: Writer, source: Thread, target_id: str, now: int) -> Thread:
     return target
 
 
-def ancestry(
-    reader: Reader, thread: int, namespace: int, checkpoint: CheckpointRecord
-) -> Iterator[CheckpointRecord]:
-    """List a checkpoint, its parent, and so on; a loop in the chain ends the walk."""
-    current: CheckpointRecord | None = checkpoint
-    seen: set[str] = set()
-    while current is not None and current.id not in seen:
-        seen.add(current.id)
-        yield current
-        parent = current.parent
-        current = None if parent is None else checkpoints.read(reader, thread, namespace, parent)
-
-
 def _called_from(reader: Reader, thread: int, namespace: int, roots: Container[str]) -> set[str]:
     """Return the ids of a namespace whose graph was called from one of the root checkpoints."""
     ids: set[str] = set()
     for record in checkpoints.in_namespace(reader, thread, namespace):
         if record.root in roots:
-            for found in ancestry(reader, thread, namespace, record):
+            for found in checkpoints.ancestry(reader, thread, namespace, record):
                 if found.id in ids:
                     break
                 ids.add(found.id)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.engine.branches import Branch
     from langgraph.checkpoint.lmdb.engine.channel_history import ChannelHistory
-    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
+    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, StoredValue
     from langgraph.checkpoint.lmdb.engine.counts import Counts
     from langgraph.checkpoint.lmdb.engine.threads import Thread
@@ -179,19 +179,15 @@ class Snapshot:
     def _names(self, thread: Thread) -> tuple[str, dict[int, str]]:
         return thread.id, {n: name for name, n in threads.namespaces(self.reader, thread)}
 
-    def find_version(
-        self, thread: int, namespace: int, channel: str, version: Version
-    ) -> StoredValue | None:
-        """The value of a channel at a version, wherever in the namespace; the newest such."""
-        last = checkpoints.latest_before(self.reader, thread, namespace)
-        while last is not None:
-            record = checkpoints.read(self.reader, thread, namespace, last)
-            if record is not None and record.versions.get(channel) == version:
-                found = record.values.get(channel)
-                if found is not None:
-                    return found
-            last = checkpoints.latest_before(self.reader, thread, namespace, last)
-        return None
+    def ancestry(
+        self, thread_id: str, checkpoint_ns: str, checkpoint: CheckpointRecord
+    ) -> Iterator[CheckpointRecord]:
+        """Yield a checkpoint, its parent, and so on; see `checkpoints.ancestry`."""
+        thread = threads.find(self.reader, thread_id)
+        namespace = None if thread is None else self.namespace(thread, checkpoint_ns)
+        if thread is None or namespace is None:
+            return iter(())
+        return checkpoints.ancestry(self.reader, thread.number, namespace, checkpoint)
 
     def writes(self, thread: int, namespace: int, checkpoint_id: str) -> list[tuple[str, Write]]:
         return writes.of_checkpoint(self.reader, thread, namespace, checkpoint_id)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.base import WRITES_IDX_MAP, get_checkpoint_metadata
 
 from langgraph.checkpoint.lmdb.codec import serializer
+from langgraph.checkpoint.lmdb.codec.encoded import Encoded, ParentValue
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
-from langgraph.checkpoint.lmdb.codec.value_codec import Encoded, ParentValue
 from langgraph.checkpoint.lmdb.engine import copying
 from langgraph.checkpoint.lmdb.engine import prune as prune_engine
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites
@@ -47,7 +47,11 @@ def put(
     metadata: CheckpointMetadata,
     new_versions: ChannelVersions,
 ) -> Operation[Stored, RunnableConfig]:
-    """Store a checkpoint; returns the config that leads to it."""
+    """Store a checkpoint; returns the config that leads to it.
+
+    A value that is handed over is stored, whatever its version: equal versions do not prove equal
+    values. Only for a channel without a value does its version say what it holds.
+    """
     parent = configs.parse_config(config)
     ref = CheckpointRef(parent.thread_id, parent.checkpoint_ns, str(checkpoint["id"]))
     full_metadata: dict[str, Any] = {**get_checkpoint_metadata(config, metadata)}
@@ -56,12 +60,19 @@ def put(
     run_id = full_metadata.get("run_id")
     root = _root_of(full_metadata) if ref.checkpoint_ns else None
     own_labels, thread_terms = metadata_index.terms_for_metadata(full_metadata)
-    encoded: dict[str, Encoded | StoredValue] = {}
+    body_part = _record_part(session, ref, "checkpoint", body)
+    metadata_part = _record_part(session, ref, "metadata", full_metadata)
+    given: dict[str, Any] = dict(checkpoint["channel_values"])
+    absent = {c: v for c, v in versions.items() if c not in given and c not in new_versions}
+    encoded: dict[str, Encoded] = {}
 
     def prepare(bypass_cache: bool) -> Callable[[Writer], Stored]:
         parent_state = session.parent_state(parent, bypass_cache, root)
+        for channel, value in given.items():
+            given[channel] = _encode(session, ref, channel, value, parent_state)
         encoded.clear()
-        encoded.update(_values(session, ref, checkpoint, new_versions, parent_state))
+        encoded.update(given)
+        encoded.update(_inherited(session, ref, absent, parent_state))
         return session.store.put(
             NewCheckpoint(
                 ref.thread_id,
@@ -70,10 +81,10 @@ def put(
                 parent.checkpoint_id,
                 None if run_id is None else metadata_index.run_text(run_id),
                 root,
-                _record_part(session, ref, "checkpoint", body),
-                _record_part(session, ref, "metadata", full_metadata),
+                body_part,
+                metadata_part,
                 versions,
-                {c: v.new if isinstance(v, Encoded) else v for c, v in encoded.items()},
+                {channel: made.new for channel, made in encoded.items()},
                 own_labels,
                 thread_terms,
                 None if parent_state.record is None else parent_state.record.stored,
@@ -83,9 +94,8 @@ def put(
 
     def finish(stored: Stored) -> RunnableConfig:
         for (channel, made), kept in zip(encoded.items(), stored.values, strict=True):
-            if isinstance(made, Encoded):
-                key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
-                session.codec.remember(key, made, stored.thread_version, kept)
+            key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
+            session.codec.remember(key, made, stored.thread_version, kept)
         session.parent_cache.put(ref, ParentState(stored.thread_version, stored.record))
         return configs.to_config(ref)
 
@@ -104,63 +114,68 @@ def _versions(ref: CheckpointRef, checkpoint: Checkpoint) -> dict[str, Version]:
     return versions
 
 
-def _values(
-    session: Session,
-    ref: CheckpointRef,
-    checkpoint: Checkpoint,
-    new_versions: ChannelVersions,
-    parent_state: ParentState,
-) -> Iterator[tuple[str, Encoded | StoredValue]]:
-    """Each channel that has a value: what its version stands for, or what was handed over."""
-    given = checkpoint["channel_values"]
-    versions = checkpoint["channel_versions"]
-    inherited = {
-        channel: value
-        for channel, version in versions.items()
-        if channel not in new_versions
-        and (value := _inherited(session, ref, channel, version, parent_state)) is not None
-    }
-    for channel, value in given.items():
-        if channel in inherited:
-            yield (
-                channel,
-                session.codec.inherit(inherited.pop(channel), parent_state.thread_version),
-            )
-        else:
-            yield channel, _encode(session, ref, channel, value, parent_state)
-    for channel, value in inherited.items():
-        yield channel, session.codec.inherit(value, parent_state.thread_version)
-
-
 def _encode(
     session: Session, ref: CheckpointRef, channel: str, value: Any, parent_state: ParentState
 ) -> Encoded:
+    """Encode a value, or the content of one that was encoded before: it may have changed since."""
+    base = _base(session, ref, channel, parent_state)
+    if isinstance(value, Encoded):
+        return value.again(base)
     key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
-    base = None
-    if parent_state.thread_version is not None:
-        snapshot = partial(session.snapshot_of, ref.thread_id, parent_state.thread_version)
-        base = ParentValue(parent_state.thread_version, parent_state.values.get(channel), snapshot)
     try:
         return session.codec.encode(key, value, base)
     except LmdbSaverError as error:
         raise serializer.add_location(error, channel=channel, **ref._asdict())  # noqa: B904
 
 
-def _inherited(
-    session: Session, ref: CheckpointRef, channel: str, version: Version, parent_state: ParentState
-) -> StoredValue | None:
-    """The value of a channel at a version that is not new: the parent's, if it is at it, or else
-    that of whichever checkpoint of the namespace stored it."""
-    if parent_state.versions.get(channel) == version:
-        return parent_state.values.get(channel)
+def _base(
+    session: Session, ref: CheckpointRef, channel: str, parent_state: ParentState
+) -> ParentValue | None:
+    """What the parent has of a channel; None if there is no such thread yet."""
     if parent_state.thread_version is None:
         return None
+    snapshot = partial(session.snapshot_of, ref.thread_id, parent_state.thread_version)
+    return ParentValue(parent_state.thread_version, parent_state.values.get(channel), snapshot)
+
+
+def _inherited(
+    session: Session, ref: CheckpointRef, versions: dict[str, Version], parent_state: ParentState
+) -> Iterator[tuple[str, Encoded]]:
+    """Yield what channels have of which there is a version that is not new, but no value."""
+    for channel, version in versions.items():
+        stored = _value_at(session, ref, channel, version, parent_state)
+        if stored is not None:
+            yield channel, session.codec.inherit(stored, _base(session, ref, channel, parent_state))
+
+
+def _value_at(
+    session: Session, ref: CheckpointRef, channel: str, version: Version, parent_state: ParentState
+) -> StoredValue | None:
+    """Return the value of the nearest ancestor that is at a version of a channel, if any."""
+    parent = parent_state.record
+    if parent is None or parent_state.thread_version is None:
+        return None
+    if not _is_older(version, parent.versions.get(channel)):
+        return parent.values.get(channel) if parent.versions.get(channel) == version else None
     with session.snapshot_of(ref.thread_id, parent_state.thread_version) as snapshot:
-        thread, _ = snapshot.thread_of_any_age(ref.thread_id)
-        namespace = None if thread is None else snapshot.namespace(thread, ref.checkpoint_ns)
-        if thread is None or namespace is None:
-            return None
-        return snapshot.find_version(thread.number, namespace, channel, version)
+        for record in snapshot.ancestry(ref.thread_id, ref.checkpoint_ns, parent):
+            known = record.versions.get(channel)
+            if known == version:
+                return record.values.get(channel)
+            if not _is_older(version, known):
+                break
+    return None
+
+
+def _is_older(version: Version, known: Version | None) -> bool:
+    """Return whether a version may be found above an ancestor that is at a known one.
+
+    Versions ascend from parent to child, so nothing older than an ancestor's comes after it. What
+    LangGraph puts is never older than the parent.
+    """
+    if isinstance(version, str):
+        return isinstance(known, str) and version < known
+    return isinstance(known, (int, float)) and version < known
 
 
 def _record_part(
@@ -196,14 +211,14 @@ def put_writes(
             checkpoint_ns=ref.checkpoint_ns,
             advice='Pass the config that put returned, or add "checkpoint_id" to "configurable".',
         )
-    encoded: list[tuple[str, Encoded]] = []
+    given: list[tuple[str, Any]] = list(writes)
 
     def prepare(bypass_cache: bool) -> Callable[[Writer], None]:
         parent_state = session.parent_state(ref, bypass_cache)
-        encoded[:] = [(c, _encode(session, ref, c, value, parent_state)) for c, value in writes]
+        given[:] = [(c, _encode(session, ref, c, value, parent_state)) for c, value in given]
         rows = [
             (WRITES_IDX_MAP.get(channel, index), channel, made.new)
-            for index, (channel, made) in enumerate(encoded)
+            for index, (channel, made) in enumerate(given)
         ]
         return session.store.put_writes(
             NewWrites(

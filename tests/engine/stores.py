@@ -1,4 +1,4 @@
-"""Stores with something of everything, for checks and repairs to work on."""
+"""Stores with every kind of record, for checks and repairs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Nothing(RootModel[str | None]):
 
 
 class Clock:
-    """A clock that goes on with each look at it."""
+    """A clock that advances by 50 ms with each call."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -33,13 +33,13 @@ class Clock:
 
 
 def config(thread: str, namespace: str = "", checkpoint: str | None = None) -> Any:
-    """The config of a thread, or of a checkpoint."""
-    where = {"thread_id": thread, "checkpoint_ns": namespace}
-    return {"configurable": where if checkpoint is None else {**where, "checkpoint_id": checkpoint}}
+    """Return the config of a thread, or of a checkpoint."""
+    ref = {"thread_id": thread, "checkpoint_ns": namespace}
+    return {"configurable": ref if checkpoint is None else {**ref, "checkpoint_id": checkpoint}}
 
 
 def put(saver: LmdbSaver, at: Any, checkpoint_id: str, values: dict[str, Any], **more: Any) -> Any:
-    """Store a checkpoint whose channels all change; `delta` is one that has no value of its own."""
+    """Store a checkpoint with a new version of each channel. The channel `delta` has no value."""
     versions = {channel: f"{n}.{checkpoint_id}" for n, channel in enumerate([*values, "delta"])}
     checkpoint: Any = {
         "v": 4,
@@ -55,7 +55,7 @@ def put(saver: LmdbSaver, at: Any, checkpoint_id: str, values: dict[str, Any], *
 
 
 def grow(saver: LmdbSaver, thread: str, start: int, stop: int, namespace: str = "") -> None:
-    """Put checkpoints on top of the latest, each with a message more, and with pending writes."""
+    """Put checkpoints after the latest, each with one more message and with pending writes."""
     found = saver.get_tuple(config(thread, namespace))
     at = config(thread, namespace) if found is None else found.config
     values: dict[str, Any] = {} if found is None else dict(found.checkpoint["channel_values"])
@@ -72,8 +72,8 @@ def grow(saver: LmdbSaver, thread: str, start: int, stop: int, namespace: str = 
         saver.put_writes(at, [("delta", [words(n, 150)])], f"other-{n}")
 
 
-def edited(saver: LmdbSaver, thread: str) -> None:
-    """A thread whose long list is edited all over, so that it is named by nodes."""
+def put_edited_list(saver: LmdbSaver, thread: str) -> None:
+    """Store a long list with edits everywhere, so that it needs nodes."""
     lines = [words(i, 9) for i in range(3000)]
     at = config(thread)
     for n in range(3):
@@ -83,7 +83,7 @@ def edited(saver: LmdbSaver, thread: str) -> None:
 
 
 def fill(kv: KeyValueStore) -> LmdbSaver:
-    """Fill an empty store with something of everything."""
+    """Fill an empty store with every kind of record."""
     saver = LmdbSaver.on(kv, clock=Clock())
     grow(saver, "a", 1, 8)
     grow(saver, "a", 1, 4, "sub:1")
@@ -95,15 +95,15 @@ def fill(kv: KeyValueStore) -> LmdbSaver:
     saver.copy_thread("fork", "copy of fork")
     grow(saver, "pruned", 1, 9)
     saver.prune(["pruned"], keep_last=3)
-    grow(saver, "gone", 1, 5)
-    saver.copy_thread("gone", "heir")
-    saver.delete_thread("gone")
+    grow(saver, "deleted", 1, 5)
+    saver.copy_thread("deleted", "copy of deleted")
+    saver.delete_thread("deleted")
     grow(saver, LONG, 1, 4)
     put(saver, config(LONG, LONG), LONG, {"x": "y" * 2000})
     put(saver, config(LONG, LONG, LONG), f"{LONG}2", {"x": "y" * 2000})
     saver.put_writes(config(LONG, LONG, LONG), [("x", "z" * 2000)], LONG)
     saver.put_writes(config("early", "", "0001"), [("x", "z" * 2000)], "task")
-    edited(saver, "edited")
+    put_edited_list(saver, "edited")
     saver.set_ttl("copy", 60.0)
     branch = {"n": "another branch", "none": None, "nothing": Nothing(None)}
     put(saver, config("a", "", "0003"), "0003b", branch)

@@ -1,4 +1,4 @@
-"""Channels that are rebuilt from writes keep their state when the past goes."""
+"""Channels that are rebuilt from writes keep their state when ancestors are deleted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
 
 
 def step(saver: LmdbSaver, parent: Any, number: int, values: dict[str, Any], writes: int) -> Any:
-    """A checkpoint of the channel "d", with or without a value of it, and writes to it."""
+    """Store a checkpoint with a new version of the channel "d", and writes to "d" and "e"."""
     checkpoint: Any = {
         "v": 4,
         "ts": "",
@@ -31,14 +31,14 @@ def step(saver: LmdbSaver, parent: Any, number: int, values: dict[str, Any], wri
 
 
 def history(saver: LmdbSaver, config: Any) -> Any:
-    """What both channels are rebuilt from."""
+    """Return the history of both channels."""
     return saver.get_delta_channel_history(config=config, channels=["d", "e"])
 
 
 @pytest.mark.parametrize("seeded", [False, True])
 @pytest.mark.parametrize("writes", [1, 100])
-def test_a_history_survives_however_the_past_goes(seeded: bool, writes: int) -> None:
-    """By pruning again and again, or by runs; more writes than one record takes included."""
+def test_history_survives_prune_delete_runs_and_copy(seeded: bool, writes: int) -> None:
+    """With 100 writes per checkpoint, the compacted history needs several records."""
     kv = MemoryStore()
     saver = LmdbSaver.on(kv)
     config = ROOT
@@ -69,7 +69,7 @@ def test_a_history_survives_however_the_past_goes(seeded: bool, writes: int) -> 
     reachability.check(kv)
 
 
-def test_a_new_value_ends_what_was_folded() -> None:
+def test_stored_value_replaces_compacted_history() -> None:
     kv = MemoryStore()
     saver = LmdbSaver.on(kv)
     first = step(saver, ROOT, 1, {}, 3)

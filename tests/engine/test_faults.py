@@ -1,4 +1,4 @@
-"""A transaction that fails at any of its steps leaves nothing, and the next one works."""
+"""A transaction that fails at any operation changes nothing, and the next one works."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIRST: Any = {"configurable": {**ROOT["configurable"], "checkpoint_id": "1"}}
 
 
 class FaultyWriter(Writer):
-    """Fails at one of its operations."""
+    """A writer that raises an error at one of its operations."""
 
     def __init__(self, inner: Writer, store: FaultyStore) -> None:
         self._inner = inner
@@ -31,7 +31,7 @@ class FaultyWriter(Writer):
     def _step(self) -> None:
         self._store.steps += 1
         if self._store.steps == self._store.fails_at:
-            raise StoreIOError("the disk is gone")
+            raise StoreIOError("the disk does not respond")
 
     def get(self, key: bytes) -> bytes | None:
         self._step()
@@ -82,13 +82,13 @@ class FaultyStore(KeyValueStore):
     def close(self) -> None:
         self.inner.close()
 
-    def everything(self) -> dict[bytes, bytes]:
+    def records(self) -> dict[bytes, bytes]:
         with self.read() as reader:
             return dict(reader.range(b"", b"\xff" * 512))
 
 
-def prepared() -> tuple[FaultyStore, LmdbSaver]:
-    """A store with a copied thread of a few steps."""
+def prepared_store() -> tuple[FaultyStore, LmdbSaver]:
+    """Return a store with a thread of three checkpoints and a copy of the thread."""
     store = FaultyStore()
     saver = LmdbSaver.on(store, clock=lambda: 1.0)
     parent = ROOT
@@ -117,33 +117,33 @@ CALLS: dict[str, Callable[[LmdbSaver], Any]] = {
 }
 
 
-def everything_listed(saver: LmdbSaver) -> list[Any]:
-    """All that can be seen."""
+def all_checkpoints(saver: LmdbSaver) -> list[Any]:
+    """Return all checkpoints that the saver lists."""
     return [(one.config, one.parent_config, one.checkpoint) for one in saver.list(None)]
 
 
 @pytest.mark.parametrize("call", [*CALLS])
-def test_a_fault_leaves_nothing_and_the_next_call_works(call: str) -> None:
-    """Whichever step fails: the saver that met the fault does as one that met none."""
-    whole, saver = prepared()
+def test_failed_call_changes_nothing_and_can_be_repeated(call: str) -> None:
+    """Each operation of the transaction fails once. The repeated call has the same result."""
+    whole, saver = prepared_store()
     CALLS[call](saver)
-    expected = everything_listed(saver)
+    expected = all_checkpoints(saver)
     for step in range(1, 400):
-        store, saver = prepared()
-        before = store.everything()
+        store, saver = prepared_store()
+        before = store.records()
         store.fails_at = step
         try:
             CALLS[call](saver)
         except StoreIOError:
-            assert store.everything() == before or call == "runs"  # a transaction for each thread
+            assert store.records() == before or call == "runs"  # one transaction per thread
         else:
             break
         reachability.check(store)
         store.fails_at = 0
         CALLS[call](saver)
         reachability.check(store)
-        assert everything_listed(saver) == expected
+        assert all_checkpoints(saver) == expected
     else:
         pytest.fail("the call never succeeded")
     assert step > 3
-    assert store.everything() == whole.everything()
+    assert store.records() == whole.records()

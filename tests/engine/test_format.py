@@ -1,4 +1,4 @@
-"""Opening what this release did not write, or only reads."""
+"""Opening stores of another format, other databases, and read-only stores."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOT: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
 
 
 def with_format(payload: bytes) -> MemoryStore:
-    """A store that names its format so."""
+    """Return a store with this payload in its format record."""
     kv = MemoryStore()
     record = envelope.seal(keys.FORMAT, envelope.pack(payload, None))
     kv.write(lambda writer: writer.put(keys.FORMAT, record))
@@ -34,7 +34,7 @@ def with_format(payload: bytes) -> MemoryStore:
 
 
 @pytest.mark.parametrize("version", [0, 2, 99, "1", None, [1]])
-def test_another_format_is_refused(version: Any) -> None:
+def test_other_format_version_is_refused(version: Any) -> None:
     kv = with_format(envelope.encode(version))
     with pytest.raises(FormatVersionError) as caught:
         LmdbSaver.on(kv)
@@ -42,7 +42,7 @@ def test_another_format_is_refused(version: Any) -> None:
     assert caught.value.found == (version if isinstance(version, int) else None)
 
 
-def test_a_damaged_format_is_damage() -> None:
+def test_damaged_format_record_raises_damaged_error() -> None:
     with pytest.raises(DamagedError):
         LmdbSaver.on(with_format(b"\xc1"))
     kv = MemoryStore()
@@ -51,26 +51,26 @@ def test_a_damaged_format_is_damage() -> None:
         LmdbSaver.on(kv)
 
 
-def test_somebody_elses_keys_are_left_alone() -> None:
+def test_store_with_foreign_keys_is_not_changed() -> None:
     kv = MemoryStore()
-    kv.write(lambda writer: writer.put(b"somebody", b"else"))
+    kv.write(lambda writer: writer.put(b"foreign", b"value"))
     with pytest.raises(InvalidPathError):
         LmdbSaver.on(kv)
     with kv.read() as reader:
-        assert [*reader.keys(b"", b"\xff")] == [b"somebody"]
+        assert [*reader.keys(b"", b"\xff")] == [b"foreign"]
 
 
-def test_somebody_elses_database_is_left_alone(path: Path) -> None:
+def test_foreign_lmdb_database_is_not_changed(path: Path) -> None:
     path.mkdir()
     with lmdb.open(str(path)) as environment, environment.begin(write=True) as transaction:
-        transaction.put(b"somebody", b"else")
+        transaction.put(b"foreign", b"value")
     with pytest.raises(InvalidPathError):
         LmdbSaver(path)
     with lmdb.open(str(path)) as environment, environment.begin() as transaction:
-        assert [*transaction.cursor()] == [(b"somebody", b"else")]
+        assert [*transaction.cursor()] == [(b"foreign", b"value")]
 
 
-def test_a_readonly_store_is_read_and_never_written(path: Path) -> None:
+def test_readonly_store_reads_and_refuses_writes(path: Path) -> None:
     with LmdbSaver(path, sync="off") as saver:
         parent = saver.put(ROOT, checkpoint("1", 1, words(1, 900)), {}, {"x": 1})
     with LmdbSaver(path, readonly=True) as saver:

@@ -1,4 +1,4 @@
-"""Threads that were copied share chunks; each goes with its last user, in any order."""
+"""Copied threads share chunks. A chunk is freed with its last user, in any order of deletion."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from tests.saver.values import checkpoint, words
 
 
 def root(thread: str) -> Any:
-    """The config of a thread."""
+    """Return the config of a thread."""
     return {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
 
 
 def value(thread: str, n: int) -> list[str]:
-    """A value that has all of the one before, and something of its thread."""
+    """Return a value that extends value n - 1 and has a part that only this thread has."""
     return [words(i, 120) for i in range(n * 3)] + [thread * 200]
 
 
-def needs_trim(saver: LmdbSaver, thread: str, start: int, stop: int) -> None:
-    """Put some checkpoints on top of the latest."""
+def grow(saver: LmdbSaver, thread: str, start: int, stop: int) -> None:
+    """Put checkpoints after the latest."""
     found = saver.get_tuple(root(thread))
     parent = root(thread) if found is None else found.config
     for n in range(start, stop):
         parent = saver.put(parent, checkpoint(str(n), n, value(thread, n)), {}, {"x": n})
 
 
-def test_a_copy_stores_no_value_again() -> None:
+def test_copy_stores_no_new_chunks() -> None:
     kv = MemoryStore()
     saver = LmdbSaver.on(kv)
-    needs_trim(saver, "a", 1, 5)
+    grow(saver, "a", 1, 5)
     before = reachability.chunks(kv)
     for n in range(5):
         saver.copy_thread("a", f"copy {n}")
@@ -45,24 +45,24 @@ def test_a_copy_stores_no_value_again() -> None:
 
 
 @pytest.mark.parametrize("order", [*permutations("abcd")])
-def test_a_chain_of_copies_goes_in_any_order(order: tuple[str, ...]) -> None:
-    """d is a copy of c, that of b, that of a; each has grown since."""
+def test_chain_of_copies_is_deleted_in_any_order(order: tuple[str, ...]) -> None:
+    """b is a copy of a, c of b, and d of c. Each copy has checkpoints of its own."""
     kv = MemoryStore()
     saver = LmdbSaver.on(kv)
-    needs_trim(saver, "a", 1, 3)
+    grow(saver, "a", 1, 3)
     for n, (source, target) in enumerate(zip("abc", "bcd", strict=True), 3):
         saver.copy_thread(source, target)
-        needs_trim(saver, target, n, n + 1)
-    for turn, thread in enumerate(order):
+        grow(saver, target, n, n + 1)
+    for index, thread in enumerate(order):
         saver.prune([thread])
         reachability.check(kv)
         saver.delete_thread(thread)
         reachability.check(kv)
-        for left in order[turn + 1 :]:
-            n = max(2, "abcd".index(left) + 2)
-            found = saver.get(root(left))
+        for other in order[index + 1 :]:
+            n = max(2, "abcd".index(other) + 2)
+            found = saver.get(root(other))
             assert found is not None
-            assert found["channel_values"]["x"] == value(left, n)
+            assert found["channel_values"]["x"] == value(other, n)
     assert reachability.chunks(kv) == 0
     with kv.read() as reader:
         assert [*reader.keys(b"\x01", b"\xff")] == []
@@ -79,7 +79,7 @@ moves = st.lists(
 
 
 @given(moves)
-def test_any_history_of_copies(moves: list[tuple[str, int, int]]) -> None:
+def test_random_copies_and_deletions_keep_latest_values(moves: list[tuple[str, int, int]]) -> None:
     kv = MemoryStore()
     saver = LmdbSaver.on(kv)
     numbers = dict.fromkeys("abcd", 0)
@@ -88,7 +88,7 @@ def test_any_history_of_copies(moves: list[tuple[str, int, int]]) -> None:
         thread, target = "abcd"[one], "abcd"[other]
         if how == "grow":
             numbers[thread] += 1
-            needs_trim(saver, thread, numbers[thread], numbers[thread] + 1)
+            grow(saver, thread, numbers[thread], numbers[thread] + 1)
             latest[thread] = value(thread, numbers[thread])
         elif how == "copy" and thread in latest and target not in latest:
             saver.copy_thread(thread, target)

@@ -1,1 +1,1 @@
-"""The format on disk: an independent reader, and stores that releases made."""
+"""The format on disk: an independent reader, and golden stores."""

@@ -1,4 +1,4 @@
-"""Decrypts the records of a store, by FORMAT.md alone, for the reader of plain ones."""
+"""Decryption of a store for the independent reader, written from docs/design/FORMAT.md alone."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from tests.format.reader import Reader, UnreadableError, number
+from tests.format.reader import Reader, UnreadableError, read_number
 
 HEADER = b"\x00encryption"
-PADDED, LABELLED = (b"T", b"n"), (b"r", b"m")
-_SEALED_LABEL = 16 + 8
+PADDED_KINDS = (b"T", b"n")
+TERM_KINDS = (b"r", b"m")
+_ENCRYPTED_TERM_SIZE = 16 + 8
 
 
 def decrypted(records: dict[bytes, bytes], key: bytes) -> dict[bytes, bytes]:
-    """The plain keys and values of an encrypted store.
+    """Return the decrypted keys and values of an encrypted store.
 
     Args:
-        records: Its keys and values.
-        key: The user's.
+        records: Keys and values of the database.
+        key: The encryption key of the user.
 
     Raises:
-        UnreadableError: It is not what FORMAT.md says, or has another key.
+        UnreadableError: The store differs from FORMAT.md or has another key.
     """
     names, data_keys = _secrets(records, key)
     found: dict[bytes, bytes] = {}
@@ -43,26 +44,26 @@ def decrypted(records: dict[bytes, bytes], key: bytes) -> dict[bytes, bytes]:
 def _secrets(records: dict[bytes, bytes], key: bytes) -> tuple[AESSIV, dict[int, bytes]]:
     version, slots = Reader(records).fields(HEADER)
     if version != 1:
-        raise UnreadableError(f"format {version} of encryption")
+        raise UnreadableError(f"unknown version {version} of encryption")
     for salt, check, nonce, sealed in slots:
         derived = HKDF(SHA256(), 48, salt, b"langgraph-lmdb key 1").derive(key)
         if derived[32:] == check:
             try:
                 opened = AESGCM(derived[:32]).decrypt(nonce, sealed, HEADER + salt + check)
             except InvalidTag as error:
-                raise UnreadableError("the secrets were changed") from error
+                raise UnreadableError("the secrets in the header are damaged") from error
             names, data_keys = msgpack.unpackb(opened)
             return AESSIV(names), dict(data_keys)
-    raise UnreadableError("the key is another one")
+    raise UnreadableError("the store has another key")
 
 
 def _plain_key(key: bytes, names: AESSIV) -> bytes:
     kind = key[:1]
-    if kind in PADDED:
-        at = 1 if kind == b"T" else number(key, 1)[1]
+    if kind in PADDED_KINDS:
+        at = 1 if kind == b"T" else read_number(key, 1)[1]
         padded = names.decrypt(key[at:], [key[:at]])
         return key[:at] + padded.rstrip(b"\x00")[:-1]
-    if kind in LABELLED:
-        end = 1 + _SEALED_LABEL
+    if kind in TERM_KINDS:
+        end = 1 + _ENCRYPTED_TERM_SIZE
         return kind + names.decrypt(key[1:end], [kind]) + key[end:]
     return key

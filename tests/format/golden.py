@@ -1,8 +1,9 @@
-"""Stores as releases made them: `python -m tests.format.golden` makes that of the version at hand.
+"""Golden stores: stores that released versions wrote. Every later version must read them.
 
-Of each version there are two, one of them encrypted: `data.mdb.zst` in a folder named after the
-version, beside `content.json`, which has what the independent reader saw in it, long payloads as
-digests. Stores of released versions are never made again: every later release has to read them.
+`python -m tests.format.golden` writes the stores of the current version: one without encryption and
+one with. The folder of a store has the name of the version. It holds `data.mdb.zst` and
+`content.json`, the output of the independent reader with digests in place of long payloads. The
+stores of a released version are never written again.
 """
 
 from __future__ import annotations
@@ -25,23 +26,24 @@ from tests.format import reader
 from tests.format.decryption import decrypted
 
 RELEASED: tuple[str, ...] = ()
-"""Versions that are out: the next to be added is the one that is published next."""
+"""Versions that are published. Add each version when it is published."""
 FOLDER = Path(__file__).parent / "golden"
 KEY = bytes(range(32))
-"""Of the encrypted ones."""
+"""The key of the encrypted stores."""
 _ENCRYPTED = "-encrypted"
-_LONG = 96
+_MAX_TEXT = 96
+"""Characters of a payload that `content.json` holds unchanged."""
 
 
-def make(name: str) -> Path:
-    """Make a store of a version.
+def write_store(name: str) -> Path:
+    """Write a golden store and return its folder.
 
     Raises:
-        FileExistsError: It is released, and there.
+        FileExistsError: The version is released and its store exists.
     """
     target = FOLDER / name
     if name.removesuffix(_ENCRYPTED) in RELEASED and target.exists():
-        raise FileExistsError(f"{name} is released, so its store is not made again")
+        raise FileExistsError(f"version {name} is released: its golden store must not change")
     with tempfile.TemporaryDirectory() as folder:
         store, compact = Path(folder) / "store", Path(folder) / "compact"
         if key(name) is None:
@@ -67,7 +69,7 @@ def _fill(path: Path) -> None:
 
 
 def _fill_encrypted(path: Path) -> None:
-    """A small one, as what is encrypted cannot be compressed; partly under a second key."""
+    """Fill a small encrypted store, since encrypted data does not compress. The key is rotated."""
     with LmdbSaver(path, encryption_key=KEY[::-1], clock=stores.Clock()) as saver:
         stores.grow(saver, "a", 1, 5)
         stores.grow(saver, "b" * 300, 1, 3, "sub:1")
@@ -78,17 +80,17 @@ def _fill_encrypted(path: Path) -> None:
 
 
 def key(name: str) -> bytes | None:
-    """The key of a store, if it has one."""
+    """Return the key of a golden store, or None."""
     return KEY if name.endswith(_ENCRYPTED) else None
 
 
 def read(name: str, folder: Path) -> dict[str, Any]:
-    """What the independent reader sees in a store."""
+    """Return the output of the independent reader for a store."""
     return reader.read(folder, partial(decrypted, key=KEY) if key(name) else None)
 
 
 def unpack(name: str, folder: Path) -> Path:
-    """Put a store of a version into a folder, as a store that can be opened."""
+    """Unpack a golden store into a folder and return the folder."""
     folder.mkdir(mode=0o700)
     packed = (FOLDER / name / "data.mdb.zst").read_bytes()
     (folder / "data.mdb").write_bytes(zstandard.ZstdDecompressor().decompress(packed))
@@ -96,22 +98,22 @@ def unpack(name: str, folder: Path) -> Path:
 
 
 def content(name: str) -> Any:
-    """What is in a store of a version."""
+    """Return the recorded content of a golden store."""
     return json.loads((FOLDER / name / "content.json").read_text())
 
 
 def names() -> list[str]:
-    """The stores that there are."""
+    """Return the names of all golden stores."""
     return sorted(path.name for path in FOLDER.iterdir())
 
 
 def condensed(found: Any) -> Any:
-    """The same with digests in place of long payloads."""
+    """Return the output of the reader with digests in place of long payloads."""
     if isinstance(found, dict):
         return {key: condensed(value) for key, value in found.items()}
     if isinstance(found, list):
         return [condensed(value) for value in found]
-    if isinstance(found, str) and len(found) > _LONG:
+    if isinstance(found, str) and len(found) > _MAX_TEXT:
         digest = sha256(found.encode("utf-8", "surrogatepass")).hexdigest()
         return f"{len(found)} characters, sha256 {digest[:32]}"
     return found
@@ -120,6 +122,6 @@ def condensed(found: Any) -> Any:
 if __name__ == "__main__":
     this = version("langgraph-lmdb")
     try:
-        print(make(this), make(this + _ENCRYPTED))
+        print(write_store(this), write_store(this + _ENCRYPTED))
     except FileExistsError as error:
         sys.exit(str(error))

@@ -1,5 +1,8 @@
-"""Decodes a store to plain data, by FORMAT.md alone: it shares nothing with the package but the
-dictionary file. Values stay as the serialiser made them, a tag and bytes."""
+"""An independent reader of a store, written from docs/design/FORMAT.md alone.
+
+It uses nothing of the package except the dictionary file. It does not deserialize values: a value
+is a tag and bytes. Its names are the names of FORMAT.md.
+"""
 
 from __future__ import annotations
 
@@ -20,42 +23,43 @@ FORMAT = 1
 MAX_PAYLOAD = 64 << 20
 MAX_CHUNK = 60_000
 TEXT_LIMIT = 180
-THREAD = (
+THREAD_FIELDS = (
     "number",
     "id",
     "created",
     "updated",
-    "filed",
+    "indexed at",
     "generation",
-    "next arena",
+    "next segment",
     "next namespace",
     "checkpoints",
     "writes",
     "bytes",
-    "owners",
+    "shared owners",
     "ttl",
-    "settled",
-    "grown",
+    "ttl applied",
+    "needs trim",
     "oldest",
 )
-Runs = list[tuple[int, int, int, int]]
+Ranges = list[tuple[int, int, int, int]]
+"""Owner, segment, first seq and number of chunks of each range."""
 
 
 class UnreadableError(Exception):
-    """The store is not as FORMAT.md says."""
+    """The store differs from FORMAT.md."""
 
 
 def read(
     folder: Path, decrypt: Callable[[dict[bytes, bytes]], dict[bytes, bytes]] | None = None
 ) -> dict[str, Any]:
-    """All that a store holds.
+    """Return the content of a store as plain data.
 
     Args:
-        folder: Where it is.
-        decrypt: Makes plain records of encrypted ones.
+        folder: The folder of the store.
+        decrypt: Function that returns decrypted records. None: the store is not encrypted.
 
     Raises:
-        UnreadableError: It is not what FORMAT.md says.
+        UnreadableError: The store differs from FORMAT.md.
     """
     options = {"lib_version": 0} if hasattr(lmdb.Environment, "lib_version") else {}
     env = lmdb.open(str(folder), readonly=True, lock=False, **options)
@@ -64,19 +68,19 @@ def read(
             records = dict(transaction.cursor())
     finally:
         env.close()
-    return Reader(records if decrypt is None else decrypt(records)).everything()
+    return Reader(records if decrypt is None else decrypt(records)).read_store()
 
 
-def number(data: bytes, at: int) -> tuple[int, int]:
-    """A number, and the offset behind it."""
+def read_number(data: bytes, at: int) -> tuple[int, int]:
+    """Decode a number; also return the offset behind it."""
     size = max(0, data[at] - 239)
     if not size:
         return data[at], at + 1
     return int.from_bytes(data[at + 1 : at + 1 + size], "big"), at + 1 + size
 
 
-def encoded_number(value: int) -> bytes:
-    """A number's bytes."""
+def number(value: int) -> bytes:
+    """Encode a number."""
     if value < 240:
         return bytes((value,))
     size = (value.bit_length() + 7) // 8
@@ -84,12 +88,12 @@ def encoded_number(value: int) -> bytes:
 
 
 def utf8(value: str) -> bytes:
-    """A text's bytes."""
+    """Encode a text as utf8."""
     return value.encode("utf-8", "surrogatepass")
 
 
 def text(value: str) -> bytes:
-    """A text at the end of a key."""
+    """Encode an id at the end of a key."""
     raw = utf8(value)
     if len(raw) <= TEXT_LIMIT:
         return raw
@@ -97,7 +101,7 @@ def text(value: str) -> bytes:
 
 
 def escaped_text(value: str) -> bytes:
-    """A text within a key."""
+    """Encode an id that other fields of a key follow."""
     part = text(value).replace(b"\x00", b"\x00\xff")
     if len(part) > 240:
         digest = blake2b(utf8(value), digest_size=16).digest()
@@ -106,17 +110,17 @@ def escaped_text(value: str) -> bytes:
 
 
 def sortable_text(value: str) -> bytes:
-    """A text within a key that sorts."""
+    """Encode an id that other fields of a key follow, so that keys sort by it."""
     return text(value).replace(b"\x00", b"\x00\xff") + b"\x00\x01"
 
 
-def hash64(value: str) -> bytes:
-    """The hash of a text."""
+def hash_of(value: str) -> bytes:
+    """Return the hash of a text."""
     return blake2b(utf8(value), digest_size=8).digest()
 
 
-def varint(data: bytes, at: int) -> tuple[int, int]:
-    """A varint, and the offset behind it."""
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """Decode a varint; also return the offset behind it."""
     value = shift = 0
     while True:
         byte = data[at]
@@ -127,18 +131,18 @@ def varint(data: bytes, at: int) -> tuple[int, int]:
         shift += 7
 
 
-def runs(data: bytes) -> Runs:
-    """Owner, arena, first and count of each run."""
-    found: Runs = []
+def read_ranges(data: bytes) -> Ranges:
+    """Decode ranges."""
+    found: Ranges = []
     at = 0
     while at < len(data):
-        owner, at = varint(data, at)
-        segment, at = varint(data, at)
-        count, at = varint(data, at)
+        owner, at = read_varint(data, at)
+        segment, at = read_varint(data, at)
+        count, at = read_varint(data, at)
         end = 0
         for _ in range(count):
-            zigzag, at = varint(data, at)
-            length, at = varint(data, at)
+            zigzag, at = read_varint(data, at)
+            length, at = read_varint(data, at)
             start = end + (zigzag >> 1 if zigzag % 2 == 0 else -((zigzag + 1) >> 1))
             found.append((owner, segment, start, length))
             end = start + length
@@ -146,10 +150,10 @@ def runs(data: bytes) -> Runs:
 
 
 class Reader:
-    """Reads the records of a store.
+    """A reader of the records of a store.
 
     Args:
-        records: Keys and values.
+        records: Keys and values of the database.
     """
 
     def __init__(self, records: dict[bytes, bytes]) -> None:
@@ -163,19 +167,19 @@ class Reader:
             2: zstandard.ZstdDecompressor(dict_data=dictionary),
         }
 
-    def everything(self) -> dict[str, Any]:
-        """All that the store holds, by thread."""
+    def read_store(self) -> dict[str, Any]:
+        """Return the content of the store, by thread."""
         found = msgpack.unpackb(self.payload(b"\x00format"))
         if found != FORMAT:
             raise UnreadableError(f"format {found}, this reader reads {FORMAT}")
         threads: dict[str, Any] = {}
         for key in self.under(b"t"):
-            if number(key, 1)[1] == len(key):
-                thread = dict(zip(THREAD, self.fields(key), strict=True))
+            if read_number(key, 1)[1] == len(key):
+                thread = dict(zip(THREAD_FIELDS, self.fields(key), strict=True))
                 name = b"T" + text(thread["id"])
-                if number(self.payload(name), 0)[0] != thread["number"]:
+                if read_number(self.payload(name), 0)[0] != thread["number"]:
                     raise UnreadableError(f"{thread['id']!r} leads to another thread")
-                threads[thread["id"]] = self.thread(key, thread)
+                threads[thread["id"]] = self.read_thread(key, thread)
         counts = self.records.get(b"\x00counts")
         payload = b"" if counts is None else self.payload(b"\x00counts")
         return {
@@ -188,21 +192,21 @@ class Reader:
         }
 
     def under(self, prefix: bytes) -> Iterator[bytes]:
-        """The keys with a prefix, in order."""
+        """List the keys with a prefix, in order."""
         return iter(sorted(key for key in self.records if key.startswith(prefix)))
 
     def payload(self, key: bytes, limit: int = MAX_PAYLOAD) -> bytes:
-        """What a record holds."""
+        """Return the payload of a record."""
         record = self.records[key]
         if zlib.crc32(key + record[4:]) != int.from_bytes(record[:4], "big"):
-            raise UnreadableError(f"{key!r} has another checksum")
+            raise UnreadableError(f"the checksum of {key!r} does not match")
         codec = record[4]
         if codec == 0:
             payload = record[5:]
         else:
             if codec not in self._zstd:
                 raise UnreadableError(f"{key!r} has codec {codec}")
-            size, at = varint(record, 5)
+            size, at = read_varint(record, 5)
             if size > limit:
                 raise UnreadableError(f"{key!r} would have {size} bytes")
             payload = self._zstd[codec].decompress(record[at:], max_output_size=size)
@@ -213,53 +217,55 @@ class Reader:
         return payload
 
     def fields(self, key: bytes) -> Any:
-        """The msgpack in a record."""
+        """Return the fields of a record."""
         return msgpack.unpackb(
             self.payload(key), strict_map_key=False, unicode_errors="surrogatepass"
         )
 
-    def thread(self, at: bytes, record: dict[str, Any]) -> dict[str, Any]:
-        """All of a thread."""
-        prefix = b"n" + at[1:]
+    def read_thread(self, thread_key: bytes, record: dict[str, Any]) -> dict[str, Any]:
+        """Return the record and the namespaces of a thread."""
+        prefix = b"n" + thread_key[1:]
         namespaces = {}
         for key in self.under(prefix):
-            index, name = self.fields(key)
+            namespace, name = self.fields(key)
             if key != prefix + text(name):
                 raise UnreadableError(f"{key!r} holds the name {name!r}")
-            namespaces[name] = self.namespace(at, encoded_number(index))
+            namespaces[name] = self.read_namespace(thread_key, number(namespace))
         return {"record": record, "namespaces": namespaces}
 
-    def namespace(self, at: bytes, index: bytes) -> dict[str, Any]:
-        """All of a namespace."""
+    def read_namespace(self, thread_key: bytes, namespace: bytes) -> dict[str, Any]:
+        """Return the checkpoints of a namespace, and the number of records of early writes."""
         checkpoints = {}
-        prefix = at + b"c" + index
+        prefix = thread_key + b"c" + namespace
         for key in self.under(prefix):
-            checkpoint_id, found = self.checkpoint(key, key[len(prefix) :])
-            inner = escaped_text(checkpoint_id)
-            found["writes"] = self.writes(at + b"w" + index + inner)
-            found["folded"] = self.folded(at + b"h" + index + inner)
-            self.check_indexes(at, index, checkpoint_id, found)
+            checkpoint_id, found = self.read_checkpoint(key, key[len(prefix) :])
+            escaped = escaped_text(checkpoint_id)
+            found["writes"] = self.read_writes(thread_key + b"w" + namespace + escaped)
+            found["compacted"] = self.read_compacted(thread_key + b"h" + namespace + escaped)
+            self.check_indexes(thread_key, namespace, checkpoint_id, found)
             checkpoints[checkpoint_id] = found
-        return {"checkpoints": checkpoints, "early writes": self.early(at, index, checkpoints)}
+        early_writes = self.count_early_writes(thread_key + b"w" + namespace, checkpoints)
+        return {"checkpoints": checkpoints, "early writes": early_writes}
 
     def check_indexes(
-        self, at: bytes, index: bytes, checkpoint_id: str, found: dict[str, Any]
+        self, thread_key: bytes, namespace: bytes, checkpoint_id: str, found: dict[str, Any]
     ) -> None:
-        """See whether all entries are there that lead to a checkpoint."""
-        part, thread = text(checkpoint_id), at[1:]
+        """Raise UnreadableError if an index lacks an entry for a checkpoint."""
+        thread = thread_key[1:]
         entries = [
-            b"r" + bytes.fromhex(label) + sortable_text(checkpoint_id) + thread + index
-            for label in found["labels"]
+            b"r" + bytes.fromhex(term) + sortable_text(checkpoint_id) + thread + namespace
+            for term in found["terms"]
         ]
-        entries += [b"m" + bytes.fromhex(label) + thread for label in found["thread labels"]]
+        entries += [b"m" + bytes.fromhex(term) + thread for term in found["thread terms"]]
         if found["parent"] is not None:
-            entries.append(at + b"k" + index + hash64(found["parent"]) + part)
+            children = thread_key + b"k" + namespace + hash_of(found["parent"])
+            entries.append(children + text(checkpoint_id))
         for entry in entries:
             if self.records.get(entry) != b"":
                 raise UnreadableError(f"no entry {entry!r}")
 
-    def checkpoint(self, key: bytes, part: bytes) -> tuple[str, dict[str, Any]]:
-        """A checkpoint, and its id."""
+    def read_checkpoint(self, key: bytes, part: bytes) -> tuple[str, dict[str, Any]]:
+        """Return the id and the record of a checkpoint."""
         (
             stored,
             parent,
@@ -269,7 +275,7 @@ class Reader:
             metadata,
             versions,
             values,
-            labels,
+            terms,
             thread_terms,
             full_id,
         ) = self.fields(key)
@@ -285,13 +291,15 @@ class Reader:
             "metadata": self.value(metadata),
             "versions": versions,
             "values": {channel: self.value(value) for channel, value in values.items()},
-            "labels": _hashes(labels),
-            "thread labels": _hashes(thread_terms),
+            "terms": _hashes(terms),
+            "thread terms": _hashes(thread_terms),
         }
 
-    def writes(self, prefix: bytes) -> list[Any]:
-        """Task, path, index, channel and value of pending writes, in the order in which they
-        apply."""
+    def read_writes(self, prefix: bytes) -> list[Any]:
+        """Return the pending writes of a checkpoint, in the order in which they apply.
+
+        A row is path, task id, index, channel and value.
+        """
         found = []
         for key in self.under(prefix):
             full_id, rows = self.fields(key)
@@ -305,19 +313,20 @@ class Reader:
             ]
         return sorted(found, key=lambda row: row[:3])
 
-    def early(self, at: bytes, index: bytes, checkpoints: dict[str, Any]) -> int:
-        """How many records of pending writes there are of checkpoints that are not there yet."""
-        known = tuple(at + b"w" + index + escaped_text(name) for name in checkpoints)
-        found = self.under(at + b"w" + index)
+    def count_early_writes(self, prefix: bytes, checkpoints: dict[str, Any]) -> int:
+        """Return the number of records of pending writes whose checkpoint is not stored yet."""
+        known = tuple(prefix + escaped_text(checkpoint_id) for checkpoint_id in checkpoints)
+        found = self.under(prefix)
         return sum(1 for key in found if not known or not key.startswith(known))
 
-    def folded(self, prefix: bytes) -> dict[str, Any]:
-        """Folded history by channel: the seed, and writes as task and value."""
+    def read_compacted(self, prefix: bytes) -> dict[str, Any]:
+        """Return the compacted history of a checkpoint by channel: seed, and task id and value of
+        each write."""
         channels: dict[str, Any] = {}
-        keys = sorted(self.under(prefix), key=lambda key: number(key, len(prefix)))
+        keys = sorted(self.under(prefix), key=lambda key: read_number(key, len(prefix)))
         for key in keys:
             channel, seed, rows = self.fields(key)
-            name = "lost before" if channel is None else f"channel {channel}"
+            name = "earlier history is lost" if channel is None else f"channel {channel}"
             entry = channels.setdefault(name, {"seed": None, "writes": []})
             if seed is not None:
                 entry["seed"] = self.value(seed)
@@ -325,34 +334,37 @@ class Reader:
         return channels
 
     def value(self, fields: list[Any]) -> list[str]:
-        """Tag and payload of a value, the payload in hexadecimal digits; and "may be None" if the
-        serializer read it back as None."""
+        """Return the tag of a value, and its payload as hexadecimal digits.
+
+        "may be None" follows if the serializer read the value back as None when it was put.
+        """
         if len(fields) in (2, 3):
-            tag, payload, *shape = fields
-            return [tag, payload.hex(), *(text for one in shape for text in self.shape(one))]
-        tag, shape, head, size, depth, root = fields
+            tag, payload, *encodings = fields
+            texts = [text for encoding in encodings for text in self.describe(encoding)]
+            return [tag, payload.hex(), *texts]
+        tag, encoding, head, size, depth, root = fields
         self.deepest = max(self.deepest, depth)
-        level = runs(root)
+        ranges = read_ranges(root)
         for _ in range(depth):
-            level = [run for node in self.chunks(level) for run in runs(node)]
-        payload = head + b"".join(self.chunks(level))
+            ranges = [named for node in self.chunks(ranges) for named in read_ranges(node)]
+        payload = head + b"".join(self.chunks(ranges))
         if len(payload) != size:
             raise UnreadableError(f"a value has {len(payload)} bytes, not {size}")
-        return [tag, payload.hex(), *self.shape(shape)]
+        return [tag, payload.hex(), *self.describe(encoding)]
 
-    def shape(self, shape: int) -> list[str]:
-        """What a shape says of how a value is read."""
-        if shape not in (0, 1, 2):
-            raise UnreadableError(f"a value has shape {shape}")
-        return ["may be None"] if shape == 2 else []
+    def describe(self, encoding: int) -> list[str]:
+        """Return what an encoding says about reading a value."""
+        if encoding not in (0, 1, 2):
+            raise UnreadableError(f"a value has the encoding {encoding}")
+        return ["may be None"] if encoding == 2 else []
 
-    def chunks(self, named: Runs) -> list[bytes]:
-        """The payloads of chunks."""
+    def chunks(self, ranges: Ranges) -> list[bytes]:
+        """Return the payloads of chunks."""
         found = []
-        for owner, segment, start, count in named:
-            prefix = b"t" + encoded_number(owner) + b"d" + encoded_number(segment)
-            places = map(encoded_number, range(start, start + count))
-            found += [self.payload(prefix + place, MAX_CHUNK) for place in places]
+        for owner, segment, start, count in ranges:
+            prefix = b"t" + number(owner) + b"d" + number(segment)
+            seqs = map(number, range(start, start + count))
+            found += [self.payload(prefix + seq, MAX_CHUNK) for seq in seqs]
         return found
 
 

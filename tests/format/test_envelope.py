@@ -1,4 +1,4 @@
-"""A record is what was written under its key, or it is refused."""
+"""An envelope returns the payload that was written under its key, or raises an error."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ levels = st.sampled_from([None, 1, 3])
 
 
 def record(payload: bytes, level: int | None = 3) -> bytes:
-    """A record as it is stored."""
+    """Return a stored record with a payload."""
     return envelope.seal(KEY, envelope.pack(payload, level))
 
 
 @given(payloads, levels)
-def test_a_record_reads_back(payload: bytes, level: int | None) -> None:
+def test_sealed_record_unseals_to_same_payload(payload: bytes, level: int | None) -> None:
     found = record(payload, level)
     assert envelope.unseal(KEY, found) == payload
     assert len(found) <= len(payload) + 5
@@ -40,7 +40,9 @@ def test_a_record_reads_back(payload: bytes, level: int | None) -> None:
 
 
 @given(payloads, levels, st.data())
-def test_a_flipped_bit_is_noticed(payload: bytes, level: int | None, data: st.DataObject) -> None:
+def test_flipped_bit_raises_damaged_error(
+    payload: bytes, level: int | None, data: st.DataObject
+) -> None:
     found = bytearray(record(payload, level))
     at = data.draw(st.integers(0, 8 * len(found) - 1))
     found[at // 8] ^= 1 << at % 8
@@ -50,7 +52,7 @@ def test_a_flipped_bit_is_noticed(payload: bytes, level: int | None, data: st.Da
 
 
 @given(payloads, st.binary(min_size=1, max_size=6).filter(lambda key: key != KEY))
-def test_a_record_that_was_moved_is_refused(payload: bytes, key: bytes) -> None:
+def test_record_under_another_key_is_refused(payload: bytes, key: bytes) -> None:
     with pytest.raises(DamagedError):
         envelope.unseal(key, record(payload))
     with pytest.raises(DamagedError):
@@ -58,13 +60,13 @@ def test_a_record_that_was_moved_is_refused(payload: bytes, key: bytes) -> None:
 
 
 @given(payloads, st.integers(0, 10))
-def test_a_torn_record_is_refused(payload: bytes, size: int) -> None:
+def test_truncated_record_is_refused(payload: bytes, size: int) -> None:
     found = record(payload)
     with pytest.raises(DamagedError):
         envelope.unseal(KEY, found[: min(size, len(found) - 1)])
 
 
-def test_a_codec_of_a_newer_release_is_named() -> None:
+def test_error_names_unknown_codec() -> None:
     with pytest.raises(FormatVersionError) as caught:
         envelope.unseal(KEY, envelope.seal(KEY, b"\x63" + b"body"))
     assert caught.value.found == 0x63
@@ -80,8 +82,8 @@ CLAIMS_2_45 = b"\x28\xb5\x2f\xfd\xe0" + (1 << 45).to_bytes(8, "little") + b"\x01
 @pytest.mark.parametrize("frame", [WITH_SIZE, WITHOUT_SIZE, CLAIMS_2_45, b"", b"no frame"])
 @pytest.mark.parametrize("claim", [0, 10, envelope.MAX_RECORD + 1, 1 << 45, (1 << 64) - 1])
 @pytest.mark.parametrize("codec", [envelope.ZSTD, envelope.ZSTD_DICTIONARY_1])
-def test_claims_take_no_memory(frame: bytes, claim: int, codec: int) -> None:
-    """Neither the record's nor the frame's own word for its size is trusted."""
+def test_false_size_does_not_allocate_memory(frame: bytes, claim: int, codec: int) -> None:
+    """The size in the record or in the zstd frame may be false."""
     packed = bytes((codec,)) + envelope.varint(claim) + frame
     tracemalloc.start()
     try:
@@ -93,7 +95,7 @@ def test_claims_take_no_memory(frame: bytes, claim: int, codec: int) -> None:
 
 
 @given(st.binary(max_size=60))
-def test_garbage_raises_errors_of_ours(packed: bytes) -> None:
+def test_random_bytes_raise_only_documented_errors(packed: bytes) -> None:
     with contextlib.suppress(LmdbSaverError):
         envelope.decode(KEY, envelope.unseal(KEY, envelope.seal(KEY, packed)))
     with pytest.raises(DamagedError):
@@ -101,12 +103,12 @@ def test_garbage_raises_errors_of_ours(packed: bytes) -> None:
 
 
 @given(st.integers(0, 2**64 - 1), st.binary(max_size=3))
-def test_varints_read_back(n: int, tail: bytes) -> None:
+def test_encoded_varint_decodes_to_same_number(n: int, tail: bytes) -> None:
     assert envelope.read_varint(envelope.varint(n) + tail, 0) == (n, len(envelope.varint(n)))
 
 
 @given(st.binary(max_size=30))
-def test_any_varint_ends(data: bytes) -> None:
+def test_read_varint_reads_at_most_ten_bytes(data: bytes) -> None:
     with contextlib.suppress(IndexError, ValueError):
         _, end = envelope.read_varint(data + b"\xff" * 20, 0)
         assert end <= 10
@@ -114,12 +116,12 @@ def test_any_varint_ends(data: bytes) -> None:
 
 @pytest.mark.parametrize("fields", [5, None, "ab", [], {}, [1] * 9, [1, "a"] * 4, {"a": 1}])
 @pytest.mark.parametrize("kind", [b"t\x01", b"t\x01c\x01", b"n\x01s", b"t\x01w\x01"])
-def test_fields_of_another_kind_of_record_are_damage(kind: bytes, fields: object) -> None:
-    """Even under a checksum that is right."""
+def test_unexpected_fields_raise_damaged_error(kind: bytes, fields: object) -> None:
+    """The checksum of the record is valid."""
     kv = MemoryStore()
     saver = LmdbSaver.on(kv)
-    where = {"configurable": {"thread_id": "t", "checkpoint_ns": "sub"}}
-    config = saver.put(where, checkpoint("1", 1, "value"), {}, {"x": 1})
+    root = {"configurable": {"thread_id": "t", "checkpoint_ns": "sub"}}
+    config = saver.put(root, checkpoint("1", 1, "value"), {}, {"x": 1})
     saver.put_writes(config, [("x", 1)], "task")
 
     def forge(writer: Writer) -> None:
@@ -128,4 +130,4 @@ def test_fields_of_another_kind_of_record_are_damage(kind: bytes, fields: object
 
     kv.write(forge)
     with pytest.raises(DamagedError):
-        LmdbSaver.on(kv).get_tuple(where)
+        LmdbSaver.on(kv).get_tuple(root)

@@ -1,4 +1,4 @@
-"""Keys sort as what they stand for, stay short, and tell any two ids apart."""
+"""Keys sort as their numbers and texts do, are short, and differ for different ids."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ ids = st.builds(lambda head, tail: head + tail, heads, texts) | st.text(max_size
 
 @given(numbers, numbers, st.binary(max_size=3))
 @example(239, 240, b"")
-def test_numbers_sort_and_read_back(a: int, b: int, tail: bytes) -> None:
+def test_encoded_numbers_sort_and_decode(a: int, b: int, tail: bytes) -> None:
     assert (a < b) == (keys.number(a) < keys.number(b))
     assert keys.read_number(b"x" + keys.number(a) + tail, 1) == (a, 1 + len(keys.number(a)))
     assert len(keys.number(a)) <= 9
 
 
 @given(ids, ids)
-def test_texts_sort_as_far_as_keys_hold_them(a: str, b: str) -> None:
+def test_texts_sort_up_to_the_limit_of_keys(a: str, b: str) -> None:
     one, other = keys.text(a), keys.text(b)
     assert (a == b) == (one == other)
     if not (keys.is_truncated(one) and keys.is_truncated(other)):
@@ -40,7 +40,7 @@ def test_texts_sort_as_far_as_keys_hold_them(a: str, b: str) -> None:
 
 
 @given(ids, ids, st.binary(max_size=4))
-def test_inner_texts_end_where_they_end(a: str, b: str, tail: bytes) -> None:
+def test_escaped_text_is_not_prefix_of_another(a: str, b: str, tail: bytes) -> None:
     one, other = keys.escaped_text(a), keys.escaped_text(b)
     assert keys.escaped_text_end(b"xy" + one + tail, 2) == 2 + len(one)
     assert (a == b) == one.startswith(other)
@@ -48,7 +48,7 @@ def test_inner_texts_end_where_they_end(a: str, b: str, tail: bytes) -> None:
 
 @given(ids, ids, st.binary(max_size=4))
 @example("\x00" * 180, "\x00" * 179, b"")
-def test_ordered_texts_sort_as_texts_do(a: str, b: str, tail: bytes) -> None:
+def test_sortable_texts_sort_as_texts_do(a: str, b: str, tail: bytes) -> None:
     one, other = keys.sortable_text(a), keys.sortable_text(b)
     assert (one < other) == (keys.text(a) < keys.text(b))
     assert keys.read_sortable_text(b"xy" + one + tail, 2) == (keys.text(a), 2 + len(one))
@@ -59,7 +59,7 @@ def test_ordered_texts_sort_as_texts_do(a: str, b: str, tail: bytes) -> None:
 @given(ids, ids)
 @example("\x00" * 180, "l" * 181)
 @example("\x00" * 500, "\x00" * 500)
-def test_every_key_is_short_enough(one: str, other: str) -> None:
+def test_every_key_is_below_size_limit(one: str, other: str) -> None:
     most = 2**64 - 1
     for key in (
         keys.thread(one),
@@ -79,7 +79,7 @@ def test_every_key_is_short_enough(one: str, other: str) -> None:
 
 
 @given(st.binary(min_size=1, max_size=5).filter(lambda raw: raw.strip(b"\xff")), st.binary())
-def test_after_is_above_all_that_begins_so(prefix: bytes, tail: bytes) -> None:
+def test_prefix_end_is_least_key_above_prefix(prefix: bytes, tail: bytes) -> None:
     assert prefix + tail < keys.prefix_end(prefix)
     assert keys.prefix_end(prefix)[:-1] == prefix[: len(keys.prefix_end(prefix)) - 1]
 
@@ -93,14 +93,14 @@ _threads = iter(range(10**6))
 
 
 @given(st.sets(ids.filter(bool), max_size=12), ids.filter(bool))
-def test_latest_before_is_the_greatest_below(
+def test_latest_before_returns_greatest_id_below(
     saver: LmdbSaver, stored: set[str], before: str
 ) -> None:
-    """As a plain sorted list has it, long ids with a common head included."""
+    """The ids include long ids with a common prefix. A plain sorted list is the model."""
     thread_id = f"t{next(_threads)}"
     for checkpoint_id in stored:
-        where = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
-        saver.put(where, checkpoint(checkpoint_id, 1, 0), {}, {"x": 1})
+        config = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
+        saver.put(config, checkpoint(checkpoint_id, 1, 0), {}, {"x": 1})
     with Snapshot(saver._kv, lambda _: False) as snapshot:
         thread = snapshot.thread(thread_id)
         if thread is None:

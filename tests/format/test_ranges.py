@@ -1,4 +1,4 @@
-"""Runs and sets of chunks against plain lists and sets of them."""
+"""Chunk ranges and chunk sets behave as plain lists and sets of chunks."""
 
 from __future__ import annotations
 
@@ -19,27 +19,24 @@ Chunk = tuple[int, int, int]
 
 
 def chunks(found: list[ChunkRange]) -> list[Chunk]:
-    """Each chunk by itself."""
-    return [
-        (r.owner, r.segment, place) for r in found for place in range(r.start, r.start + r.length)
-    ]
+    """List the chunks of ranges one by one."""
+    return [(r.owner, r.segment, seq) for r in found for seq in range(r.start, r.start + r.length)]
 
 
 @given(st.lists(one_range | far_range, max_size=8))
-def test_runs_read_back(sequence: list[ChunkRange]) -> None:
+def test_encoded_ranges_decode_to_same_ranges(sequence: list[ChunkRange]) -> None:
     assert ranges.decode_ranges(ranges.encode_ranges(sequence)) == sequence
 
 
 @given(st.binary(max_size=40))
-def test_garbage_is_refused_or_read(data: bytes) -> None:
-    """What is no encoding of runs raises one of the errors that callers expect."""
+def test_invalid_encoding_raises_documented_error(data: bytes) -> None:
     with contextlib.suppress(ValueError, IndexError):
         found = ranges.decode_ranges(data)
-        assert all(run.start >= 0 and run.length > 0 for run in found)
+        assert all(one.start >= 0 and one.length > 0 for one in found)
 
 
 @given(sequences, sequences)
-def test_extend_joins_what_meets(a: list[ChunkRange], b: list[ChunkRange]) -> None:
+def test_append_merged_joins_adjacent_ranges(a: list[ChunkRange], b: list[ChunkRange]) -> None:
     out: list[ChunkRange] = []
     ranges.append_merged(out, a)
     ranges.append_merged(out, b)
@@ -50,15 +47,17 @@ def test_extend_joins_what_meets(a: list[ChunkRange], b: list[ChunkRange]) -> No
 
 
 @given(sequences, st.integers(0, 50), st.integers(0, 50))
-def test_cut_is_a_slice(sequence: list[ChunkRange], start: int, stop: int) -> None:
+def test_slice_ranges_returns_slice_of_chunks(
+    sequence: list[ChunkRange], start: int, stop: int
+) -> None:
     assert chunks(ranges.slice_ranges(sequence, start, stop)) == chunks(sequence)[start:stop]
     assert ranges.total(sequence) == len(chunks(sequence))
     assert chunks(ranges.each_chunk(sequence)) == chunks(sequence)
-    assert all(run.length == 1 for run in ranges.each_chunk(sequence))
+    assert all(one.length == 1 for one in ranges.each_chunk(sequence))
 
 
 @given(sequences, sequences, sequences)
-def test_common_prefix_is_common(
+def test_common_prefix_counts_shared_chunks(
     head: list[ChunkRange], a: list[ChunkRange], b: list[ChunkRange]
 ) -> None:
     one: list[ChunkRange] = []
@@ -72,7 +71,9 @@ def test_common_prefix_is_common(
 
 
 @given(st.lists(sequences, max_size=4), sequences)
-def test_a_coverage_is_a_set(added: list[list[ChunkRange]], other: list[ChunkRange]) -> None:
+def test_chunk_set_behaves_as_plain_set(
+    added: list[list[ChunkRange]], other: list[ChunkRange]
+) -> None:
     covered, less = ChunkSet(), ChunkSet()
     for sequence in added:
         covered.add(sequence)

@@ -13,33 +13,33 @@ PATIENCE = 60.0  # seconds until a process counts as hung
 PROGRAM = """
 import resource, sys
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.engine import keys, records
-from langgraph.checkpoint.lmdb.format.ranges import Run, encode_runs
+from langgraph.checkpoint.lmdb.format import envelope, keys
+from langgraph.checkpoint.lmdb.format.ranges import ChunkRange, encode_ranges
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from tests.fuzz.stores import ENTRIES, HOSTILE, LONG, NUMBER, UNHARMED, WRITES
 from tests.fuzz.stores import _try, everything, forged, on, victim
 from tests.saver.values import config
 from tests.fuzz.hostility import replaced
 key = keys.checkpoint(NUMBER, 0, LONG)
-fields = records.decode(key, records.unseal(key, ENTRIES[key]))
+fields = envelope.decode(key, envelope.unseal(key, ENTRIES[key]))
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[2]), -1))
 
-def chunk(arena, seq):
-    return keys.arena(NUMBER, arena) + keys.number(seq)
+def chunk(segment, seq):
+    return keys.segment(NUMBER, segment) + keys.number(seq)
 
-def twice(arena, seq, times=10_000):  # 20,000 runs, none of which joins the one before
-    return encode_runs([Run(NUMBER, arena, seq + n % 2, 1) for n in range(times)])
+def twice(segment, seq, times=10_000):  # ranges that cannot be merged
+    return encode_ranges([ChunkRange(NUMBER, segment, seq + n % 2, 1) for n in range(times)])
 
 def value(size, depth, root, shape=0, head=b"", tag="msgpack"):
-    return {key: records.encode(replaced(fields, (7, "x"), [tag, shape, head, size, depth, root]))}
+    return {key: envelope.encode(replaced(fields, (7, "x"), [tag, shape, head, size, depth, root]))}
 
 zeros = {chunk(8, n): bytes(60_000) for n in range(2)}
 nodes = {chunk(9, n): twice(9, 0) for n in range(2)}
 CASES = {
-    "a run of 2**60 chunks": value(2**32 - 1, 0, encode_runs([Run(NUMBER, 8, 0, 2**60)])),
+    "a run of 2**60 chunks": value(2**32 - 1, 0, encode_ranges([ChunkRange(NUMBER, 8, 0, 2**60)])),
     "runs of 2**42 chunks": value(
-        2**32 - 1, 0, encode_runs([Run(NUMBER, 8, n * 2**41, 2**40) for n in range(5000)])
+        2**32 - 1, 0, encode_ranges([ChunkRange(NUMBER, 8, n * 2**41, 2**40) for n in range(5000)])
     ),
     "one chunk a million times": {**zeros, **value(10_000_000, 0, twice(8, 0, 1_000_000))},
     "nodes that name themselves": {**nodes, **value(2**32 - 1, 8, twice(9, 0))},
@@ -48,7 +48,9 @@ CASES = {
     "a million empty arrays": {key: b"\\xdd\\x00\\x0f\\x42\\x40" + b"\\x90" * 1_000_000},
     "arrays 100,000 deep": {key: b"\\x91" * 100_000 + b"\\x90"},
     "twenty thousand channels": {
-        key: records.encode(replaced(fields, (7,), {str(n): ["bytes", b""] for n in range(20_000)}))
+        key: envelope.encode(
+            replaced(fields, (7,), {str(n): ["bytes", b""] for n in range(20_000)})
+        )
     },
 }
 saver = LmdbSaver.on(on(forged(CASES[sys.argv[1]])))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """A time that stands still until it is told to go on, in seconds since the epoch."""
+    """A clock that stands still until `wait` advances it. Returns seconds since the epoch."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000.0
@@ -36,8 +36,8 @@ def kv() -> CountingStore:
     return CountingStore()
 
 
-class Managed(SaverDriver):
-    """One face of a saver, with what it has beyond the protocol."""
+class RetentionDriver(SaverDriver):
+    """A driver of the sync or async API, with the methods that are not part of the protocol."""
 
     def __getattr__(self, name: str) -> Any:
         if name in ("fork", "children", "branches", "threads", "stats", "set_ttl", "sweep"):
@@ -59,12 +59,12 @@ class Managed(SaverDriver):
 @pytest.fixture(params=["sync", "async"])
 def make(
     request: pytest.FixtureRequest, clock: Clock, kv: CountingStore
-) -> Iterator[Callable[..., Managed]]:
-    """Makes faces of savers on the test's store, with its clock; of a kind each."""
+) -> Iterator[Callable[..., RetentionDriver]]:
+    """Return a function that creates drivers of savers with the store and clock of the test."""
     loop = asyncio.new_event_loop() if request.param == "async" else None
 
-    def driver(**options: Any) -> Managed:
-        return Managed(LmdbSaver.on(kv, clock=clock, **options), loop)
+    def driver(**options: Any) -> RetentionDriver:
+        return RetentionDriver(LmdbSaver.on(kv, clock=clock, **options), loop)
 
     yield driver
     if loop is not None:

@@ -1,4 +1,4 @@
-"""Stores that count, and stores that fail: wrappers around a `MemoryStore`; rules to sweep by."""
+"""A store in memory that counts operations and can fail, and `ttl` arguments for tests."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FIVE: Any = {"default_ttl": 5}
-EVERYTHING: Any = {
+TTL_5: Any = {"default_ttl": 5}
+ALL_LIMITS: Any = {
     "default_ttl": 5, "strategy": "keep_latest", "keep_last": 3, "max_history_age": 2,
 }  # fmt: skip
 
 
 class KillError(BaseException):
-    """Stands for the end of the process: nothing in the store's code catches it."""
+    """An error that simulates the end of the process. The package never catches it."""
 
 
 class Counts:
-    """How often a store was asked."""
+    """The numbers of operations on a store."""
 
     def __init__(self) -> None:
         self.reads = 0
-        """Records read, and keys passed."""
+        """Number of records and keys read."""
         self.changes = 0
         self.transactions = 0
-        """Those that write."""
+        """Number of write transactions."""
 
 
 class CountingStore(MemoryStore):
-    """Counts what is read and written."""
+    """A store that counts reads, changes and write transactions."""
 
     __slots__ = ("counts", "stop_after")
 
@@ -46,11 +46,11 @@ class CountingStore(MemoryStore):
         super().__init__()
         self.counts = Counts()
         self.stop_after: int | None = None
-        """Changes until it kills whoever writes."""
+        """Number of changes after which a write raises KillError. None: it never does."""
 
     @contextmanager
     def counting(self) -> Iterator[Counts]:
-        """Count anew within the block."""
+        """Count the operations within a block."""
         self.counts = Counts()
         yield self.counts
         self.counts = Counts()
@@ -62,13 +62,14 @@ class CountingStore(MemoryStore):
         def counted(writer: Writer) -> T:
             assert isinstance(writer, MemoryWriter)
             result = apply(_CountedWriter(writer, self))
-            self.change()  # the commit itself
+            self.change()  # counts the commit
             return result
 
         self.counts.transactions += 1
         return super().write(counted)
 
     def change(self) -> None:
+        """Count a change; raise KillError at the limit."""
         self.counts.changes += 1
         if self.stop_after is not None:
             self.stop_after -= 1
@@ -107,7 +108,7 @@ class _Counted:
 
 
 class _CountedWriter(_Counted):
-    """A writer that counts, and that ends where its store says."""
+    """A writer that counts changes."""
 
     def put(self, key: bytes, value: bytes) -> None:
         self._store.change()
@@ -115,8 +116,8 @@ class _CountedWriter(_Counted):
 
     def delete(self, key: bytes) -> bool:
         self._store.change()
-        gone: bool = self._inner.delete(key)
-        return gone
+        found: bool = self._inner.delete(key)
+        return found
 
     def delete_range(self, start: bytes, stop: bytes) -> int:
         self._store.change()
@@ -125,6 +126,6 @@ class _CountedWriter(_Counted):
 
 
 def contents(kv: KeyValueStore) -> dict[bytes, bytes]:
-    """Everything that a store holds."""
+    """Return all keys and values of a store."""
     with kv.read() as reader:
         return dict(reader.range(b"", b"\xff" * 512))

@@ -1,4 +1,4 @@
-"""Sweeping in the background: who does it, when, and how it ends."""
+"""Background sweeps: their lease, their interval, and the end of their threads."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
     from tests.retention.conftest import Clock
 
-PATIENCE = 60.0
-"""Seconds until something that is waited for counts as lost."""
+TIMEOUT_S = 60.0
+"""Seconds after which a test that waits has failed."""
 MINUTE = 60_000
 TTL: Any = {"default_ttl": 5, "sweep_interval_minutes": 10}
 OTHER: Any = {"keep_last": 1, "sweep_interval_minutes": 10}
 
 
 @pytest.fixture
-def by_hand(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sweeper]:
-    """Makes sweepers whose turns the test takes: each stands for a process."""
+def make_sweeper(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sweeper]:
+    """Return a function that creates sweepers without a thread. Each simulates a process."""
     monkeypatch.setattr(Sweeper, "_serve", lambda _: None)
     monkeypatch.setattr(background, "_sweepers", {})
 
@@ -57,31 +57,31 @@ def saver(kv: CountingStore, clock: Clock) -> LmdbSaver:
     return saver
 
 
-def test_one_sweeps_at_a_time(
-    saver: LmdbSaver, clock: Clock, by_hand: Callable[..., Sweeper]
+def test_only_one_process_sweeps_at_a_time(
+    saver: LmdbSaver, clock: Clock, make_sweeper: Callable[..., Sweeper]
 ) -> None:
-    """Whoever comes while another one is at it, or soon after, waits for the interval."""
-    one, two = by_hand(saver), by_hand(saver)
-    seen: list[int] = []
-    swept = retention.sweep
+    """Another process waits while the lease is held, and until the interval has passed."""
+    one, two = make_sweeper(saver), make_sweeper(saver)
+    waits: list[int] = []
+    sweep = retention.sweep
 
-    def meanwhile(*args: Any) -> Any:
-        seen.append(two.turn())
-        return swept(*args)
+    def sweep_while_other_waits(*args: Any) -> Any:
+        waits.append(two.run_once())
+        return sweep(*args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(retention, "sweep", meanwhile)
-        assert one.turn() == 10 * MINUTE
-    assert seen == [leases.LEASE_MS]
+        patch.setattr(retention, "sweep", sweep_while_other_waits)
+        assert one.run_once() == 10 * MINUTE
+    assert waits == [leases.LEASE_MS]
     assert saver.stats().threads == 0
     clock.wait(4)
-    assert two.turn() == one.turn() == 6 * MINUTE
+    assert two.run_once() == one.run_once() == 6 * MINUTE
     clock.wait(6)
     put(SaverDriver(saver), "1")
     clock.wait(5)
-    assert two.turn() == 10 * MINUTE
+    assert two.run_once() == 10 * MINUTE
     assert saver.stats().threads == 0
-    assert one.turn() == 10 * MINUTE
+    assert one.run_once() == 10 * MINUTE
 
 
 def take_lease(saver: LmdbSaver, later: int, interval: int) -> None:
@@ -90,38 +90,38 @@ def take_lease(saver: LmdbSaver, later: int, interval: int) -> None:
     saver._session.run(simple(partial(leases.acquire, token=b"dead", now=now, interval=interval)))
 
 
-def test_one_that_died_is_waited_for_no_longer_than_its_lease(
-    saver: LmdbSaver, clock: Clock, by_hand: Callable[..., Sweeper]
+def test_lease_of_dead_process_expires(
+    saver: LmdbSaver, clock: Clock, make_sweeper: Callable[..., Sweeper]
 ) -> None:
     take_lease(saver, 0, MINUTE)
-    one = by_hand(saver, interval=4 * MINUTE)
+    one = make_sweeper(saver, interval=4 * MINUTE)
     for wait in (4, 4, 2):
-        assert one.turn() == wait * MINUTE
+        assert one.run_once() == wait * MINUTE
         assert saver.stats().threads == 1
         clock.wait(wait)
-    assert one.turn() == 4 * MINUTE
+    assert one.run_once() == 4 * MINUTE
     assert saver.stats().threads == 0
 
 
 @pytest.mark.parametrize("moment", ["acquire", "sweep", "release", "failed"])
-def test_a_saver_closed_during_a_sweep_releases_its_lease(
+def test_saver_closed_during_sweep_releases_its_lease(
     path: Path,
     clock: Clock,
-    by_hand: Callable[..., Sweeper],
+    make_sweeper: Callable[..., Sweeper],
     monkeypatch: pytest.MonkeyPatch,
     moment: str,
 ) -> None:
     """Another saver sweeps immediately, not after the lease has expired."""
-    filled(path, clock)
+    store_expired_thread(path, clock)
     closing = LmdbSaver(path, sync="off", clock=clock, ttl=TTL)
     (one,) = background._sweepers.values()
-    claim, sweep = one._claim, retention.sweep
+    acquire, sweep = one._acquire_lease, retention.sweep
 
-    def claim_closed(*args: Any) -> int:
+    def close_and_acquire(*args: Any) -> int:
         closing.close()
-        return claim(*args)
+        return acquire(*args)
 
-    def sweep_closed(*args: Any) -> Any:
+    def sweep_and_close(*args: Any) -> Any:
         if moment == "failed":
             raise OSError("the disk is not there")
         if moment == "sweep":
@@ -133,135 +133,138 @@ def test_a_saver_closed_during_a_sweep_releases_its_lease(
     with LmdbSaver(path, sync="off", clock=clock, ttl={"default_ttl": 5}) as other:
         with monkeypatch.context() as patch:
             if moment == "acquire":
-                patch.setattr(one, "_claim", claim_closed)
+                patch.setattr(one, "_acquire_lease", close_and_acquire)
             else:
-                patch.setattr(retention, "sweep", sweep_closed)
-            one.turn()
+                patch.setattr(retention, "sweep", sweep_and_close)
+            one.run_once()
         closing.close()
-        assert by_hand(other).turn() == 10 * MINUTE
+        assert make_sweeper(other).run_once() == 10 * MINUTE
         assert other.stats().threads == 0
 
 
-def test_a_saver_that_is_being_closed_begins_no_sweep(
-    path: Path, clock: Clock, by_hand: Callable[..., Sweeper], monkeypatch: pytest.MonkeyPatch
+def test_closed_saver_does_not_acquire_lease(
+    path: Path, clock: Clock, make_sweeper: Callable[..., Sweeper], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even if its turn had begun before."""
-    filled(path, clock)
+    """Not even if `run_once` began before the saver was closed."""
+    store_expired_thread(path, clock)
     closing = LmdbSaver(path, sync="off", clock=clock, ttl=TTL)
     (one,) = background._sweepers.values()
     session = closing._session
     waits: list[int] = []
     monkeypatch.setattr(
-        closing._commit, "close", lambda: waits.append(one._claim(session, 10 * MINUTE))
+        closing._commit, "close", lambda: waits.append(one._acquire_lease(session, 10 * MINUTE))
     )
     with LmdbSaver(path, sync="off", clock=clock, ttl={"default_ttl": 5}) as other:
         closing.close()
-        assert by_hand(other).turn() == 10 * MINUTE
+        assert make_sweeper(other).run_once() == 10 * MINUTE
         assert other.stats().threads == 0
     assert waits == [10 * MINUTE]
 
 
-def test_a_clock_that_was_put_back(
-    saver: LmdbSaver, clock: Clock, by_hand: Callable[..., Sweeper]
+def test_lease_and_last_sweep_in_the_future_are_ignored(
+    saver: LmdbSaver, clock: Clock, make_sweeper: Callable[..., Sweeper]
 ) -> None:
-    """A lease, and a last sweep, of the future hold nobody up."""
-    one, two = by_hand(saver), by_hand(saver)
+    """This happens when the clock of the machine is set back."""
+    one, two = make_sweeper(saver), make_sweeper(saver)
     clock.wait(1e6)
-    assert one.turn() == 10 * MINUTE
+    assert one.run_once() == 10 * MINUTE
     take_lease(saver, MINUTE, 1)
     clock.wait(-1e6)
     put(SaverDriver(saver), "1")
     clock.wait(5)
-    assert two.turn() == 10 * MINUTE
+    assert two.run_once() == 10 * MINUTE
     assert saver.stats().threads == 0
 
 
-def test_a_sweep_that_fails_is_logged_and_tried_again(
+def test_failed_sweep_is_logged_and_repeated(
     saver: LmdbSaver,
-    by_hand: Callable[..., Sweeper],
+    make_sweeper: Callable[..., Sweeper],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    one = by_hand(saver)
+    one = make_sweeper(saver)
 
     def fail(*_: Any) -> Any:
         raise OSError("the disk is not there")
 
     with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.WARNING):
         patch.setattr(retention, "sweep", fail)
-        assert one.turn() == 10 * MINUTE
+        assert one.run_once() == 10 * MINUTE
     assert "the disk is not there" in caplog.text
     assert saver.stats().threads == 1
-    assert one.turn() == 10 * MINUTE
+    assert one.run_once() == 10 * MINUTE
     assert saver.stats().threads == 0
 
 
-def test_savers_of_a_process_sweep_by_rules_of_their_own(
-    saver: LmdbSaver, kv: CountingStore, clock: Clock, by_hand: Callable[..., Sweeper]
+def test_each_saver_of_a_process_sweeps_by_its_own_policy(
+    saver: LmdbSaver, kv: CountingStore, clock: Clock, make_sweeper: Callable[..., Sweeper]
 ) -> None:
-    """None of them is kept from it since another one has just done it; a closed one is left out."""
+    """The interval applies to all savers together. A closed saver is skipped."""
     other = LmdbSaver.on(kv, clock=clock, ttl={"keep_last": 1})
     closed = LmdbSaver.on(CountingStore(), clock=clock)
     closed.close()
     put(SaverDriver(saver), "1", thread="b")
     put(SaverDriver(saver), "2", thread="b", parent="1")
-    one = by_hand(closed, saver, other)
-    one.turn()
-    assert one.turn() == 10 * MINUTE
+    one = make_sweeper(closed, saver, other)
+    one.run_once()
+    assert one.run_once() == 10 * MINUTE
     assert saver.stats().checkpoints == 1
 
 
-def test_nobody_to_sweep_for(by_hand: Callable[..., Sweeper]) -> None:
-    assert by_hand().turn() == 0
+def test_sweeper_without_savers_does_nothing(make_sweeper: Callable[..., Sweeper]) -> None:
+    assert make_sweeper().run_once() == 0
 
 
-class Watched:
-    """Tells when a sweeper in the background has taken a turn."""
+class SweepCounter:
+    """A counter of the calls of `run_once` in background threads."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.turns = threading.Semaphore(0)
-        taken = Sweeper.turn
+        self.runs = threading.Semaphore(0)
+        run_once = Sweeper.run_once
 
-        def turn(this: Sweeper) -> int:
-            wait = taken(this)
-            self.turns.release()
+        def counted(this: Sweeper) -> int:
+            wait = run_once(this)
+            self.runs.release()
             return wait
 
-        patch.setattr(Sweeper, "turn", turn)
+        patch.setattr(Sweeper, "run_once", counted)
 
     def wait(self) -> None:
-        assert self.turns.acquire(timeout=PATIENCE)
+        """Wait for the next run."""
+        assert self.runs.acquire(timeout=TIMEOUT_S)
 
 
-def threads() -> list[threading.Thread]:
+def sweep_threads() -> list[threading.Thread]:
+    """Return the running threads of sweepers."""
     return [one for one in threading.enumerate() if one.name == "lmdb-saver-sweep"]
 
 
-def ended(expected: list[threading.Thread]) -> bool:
+def have_ended(expected: list[threading.Thread]) -> bool:
+    """Wait for threads to end; return False after the timeout."""
     for one in expected:
-        one.join(PATIENCE)
+        one.join(TIMEOUT_S)
     return not any(one.is_alive() for one in expected)
 
 
 @pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
-    assert ended(threads())
-    return Watched(monkeypatch)
+def counter(monkeypatch: pytest.MonkeyPatch) -> SweepCounter:
+    assert have_ended(sweep_threads())
+    return SweepCounter(monkeypatch)
 
 
-def filled(path: Path, clock: Clock) -> None:
-    """A store with a thread that has expired."""
+def store_expired_thread(path: Path, clock: Clock) -> None:
+    """Store a thread and advance the clock until it has expired."""
     with LmdbSaver(path, sync="off", clock=clock) as saver:
         put(SaverDriver(saver), "1")
     clock.wait(5)
 
 
-def test_one_thread_for_each_store(path: Path, clock: Clock, watched: Watched) -> None:
-    """A daemon, that sweeps at once, and that ends with the last saver that asked for it."""
-    filled(path, clock)
+def test_each_store_has_one_daemon_thread(path: Path, clock: Clock, counter: SweepCounter) -> None:
+    """It sweeps immediately, and ends with the last saver that has a sweep interval."""
+    store_expired_thread(path, clock)
     with LmdbSaver(path, sync="off", clock=clock, ttl=TTL) as one:
-        watched.wait()
+        counter.wait()
         assert one.stats().threads == 0
-        (running,) = threads()
+        (running,) = sweep_threads()
         assert running.daemon
         with (
             LmdbSaver(path, sync="off", clock=clock, ttl=OTHER),
@@ -269,55 +272,59 @@ def test_one_thread_for_each_store(path: Path, clock: Clock, watched: Watched) -
             LmdbSaver(path, sync="off", clock=clock, ttl={"default_ttl": 5}),
             LmdbSaver(path, sync="off", readonly=True, ttl=TTL),
         ):
-            assert len(threads()) == 2
-            (second,) = (each for each in threads() if each is not running)
-        assert ended([second])
+            assert len(sweep_threads()) == 2
+            (second,) = (each for each in sweep_threads() if each is not running)
+        assert have_ended([second])
         assert running.is_alive()
-    assert ended([running])
+    assert have_ended([running])
     assert not background._sweepers
 
 
-def test_a_saver_that_is_collected(path: Path, clock: Clock, watched: Watched) -> None:
-    """Its thread ends at once, though nobody closed it; another saver gets another thread."""
+def test_thread_ends_when_saver_is_garbage_collected(
+    path: Path, clock: Clock, counter: SweepCounter
+) -> None:
+    """The saver was not closed. A new saver starts a new thread."""
     saver: Any = LmdbSaver(path, sync="off", clock=clock, ttl=TTL)
-    watched.wait()
-    running = threads()
+    counter.wait()
+    running = sweep_threads()
     del saver
     gc.collect()
-    assert ended(running)
-    filled(path, clock)
+    assert have_ended(running)
+    store_expired_thread(path, clock)
     clock.wait(10)
-    while watched.turns.acquire(blocking=False):
+    while counter.runs.acquire(blocking=False):
         pass
     with LmdbSaver(path, sync="off", clock=clock, ttl=TTL) as another:
-        watched.wait()
+        counter.wait()
         assert another.stats().threads == 0
 
 
-def test_a_copy_of_a_saver_goes_on(path: Path, clock: Clock, watched: Watched) -> None:
-    """As LangGraph makes one; the thread is that of the store."""
+def test_copy_of_saver_keeps_thread_running(
+    path: Path, clock: Clock, counter: SweepCounter
+) -> None:
+    """LangGraph copies savers."""
     saver: Any = LmdbSaver(path, sync="off", clock=clock, ttl=TTL)
-    watched.wait()
-    (running,) = threads()
+    counter.wait()
+    (running,) = sweep_threads()
     other = copy.copy(saver)
     del saver
     gc.collect()
     assert running.is_alive()
-    assert threads() == [running]
+    assert sweep_threads() == [running]
     other.close()
-    assert ended([running])
+    assert have_ended([running])
 
 
-def test_a_closed_saver_opens_again(path: Path, clock: Clock, watched: Watched) -> None:
+def test_store_is_swept_after_reopening(path: Path, clock: Clock, counter: SweepCounter) -> None:
     for _ in range(20):
-        filled(path, clock)
+        store_expired_thread(path, clock)
         clock.wait(10)
         with LmdbSaver(path, sync="off", clock=clock, ttl=TTL) as saver:
-            watched.wait()
+            counter.wait()
             assert saver.stats().threads == 0
-        while watched.turns.acquire(blocking=False):
+        while counter.runs.acquire(blocking=False):
             pass
-    assert ended(threads())
+    assert have_ended(sweep_threads())
 
 
 SETUP = """
@@ -325,31 +332,31 @@ import os, sys, threading, gc
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.operations import background
 from tests.contract.driver import SaverDriver, put, put_chain
-turns = threading.Semaphore(0)
-taken = background.Sweeper.turn
-def turn(this):
-    wait = taken(this)
-    turns.release()
+runs = threading.Semaphore(0)
+run_once = background.Sweeper.run_once
+def counted(this):
+    wait = run_once(this)
+    runs.release()
     return wait
-background.Sweeper.turn = turn
+background.Sweeper.run_once = counted
 soon = {"default_ttl": 1e-9, "sweep_interval_minutes": 1e-9}
 saver = LmdbSaver(sys.argv[1], sync="off", ttl=soon)
 lenient = LmdbSaver(sys.argv[1], sync="off")
 def fill(name, count=1):
     for number in range(count):
         put_chain(SaverDriver(lenient), [f"{i:03}" for i in range(5)], thread=f"{name} {number}")
-def emptied():
+def wait_until_empty():
     while lenient.stats().threads:
-        assert turns.acquire(timeout=60)
+        assert runs.acquire(timeout=60)
 """
 
 
 def run(path: Path, program: str) -> None:
-    """Run a program to its end, about which it says nothing."""
+    """Run a program; assert that it exits with 0 and prints nothing."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", SETUP + program, str(path)],
         capture_output=True,
-        timeout=2 * PATIENCE,
+        timeout=2 * TIMEOUT_S,
         text=True,
         check=False,
     )
@@ -368,31 +375,29 @@ def run(path: Path, program: str) -> None:
         "fill('more', 50)",
     ],
 )
-def test_the_end_of_the_interpreter_is_quiet(path: Path, end: str) -> None:
-    """In the midst of sweeping, with the saver closed or not."""
-    run(path, f"fill('first', 20)\nassert turns.acquire(timeout=60)\n{end}")
+def test_interpreter_exits_quietly_during_sweep(path: Path, end: str) -> None:
+    run(path, f"fill('first', 20)\nassert runs.acquire(timeout=60)\n{end}")
 
 
-def test_a_forked_child_sweeps(path: Path) -> None:
-    """Its own thread goes on with the store, and ends when the saver is closed; so does the
-    parent's."""
+def test_forked_child_sweeps_in_its_own_thread(path: Path) -> None:
+    """The thread of the child ends when the saver is closed. The parent continues to sweep."""
     program = """
 import warnings
 warnings.simplefilter("ignore", DeprecationWarning)
 def named():
     return [t for t in threading.enumerate() if t.name == "lmdb-saver-sweep"]
 fill("before", 3)
-emptied()
+wait_until_empty()
 for _ in range(20):
     child = os.fork()
     if not child:
         status = 1
         try:
-            turns = threading.Semaphore(0)
+            runs = threading.Semaphore(0)
             fill("child")
-            emptied()
+            wait_until_empty()
             (mine,) = named()
-            assert turns.acquire(timeout=60)
+            assert runs.acquire(timeout=60)
             saver.close()
             mine.join(60)
             status = int(mine.is_alive())
@@ -400,7 +405,7 @@ for _ in range(20):
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 fill("after")
-emptied()
-assert turns.acquire(timeout=60)
+wait_until_empty()
+assert runs.acquire(timeout=60)
 """
     run(path, program)

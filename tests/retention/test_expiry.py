@@ -1,4 +1,4 @@
-"""What has expired is out of sight at once; what goes on from it brings it back, or not."""
+"""Expired threads are hidden immediately. A write after one of their checkpoints revives them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from langgraph.checkpoint.lmdb.engine import prune
 from langgraph.checkpoint.lmdb.errors import CheckpointNotFoundError, ThreadExistsError
 from tests.contract.driver import config, ids, put, put_chain, values, writes
 from tests.engine import reachability
+from tests.retention.stores import TTL_5
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.retention.conftest import Clock, Managed
+    from tests.retention.conftest import Clock, RetentionDriver
     from tests.retention.stores import CountingStore
-
-FIVE = {"default_ttl": 5}
 
 
 @pytest.fixture
-def driver(make: Callable[..., Managed], clock: Clock) -> Managed:
-    """A saver with one thread that has just expired, and another that has not."""
-    driver = make(ttl=FIVE)
+def driver(make: Callable[..., RetentionDriver], clock: Clock) -> RetentionDriver:
+    """Return the driver of a saver with the expired thread "t" and the thread "other"."""
+    driver = make(ttl=TTL_5)
     put(driver, "1", {"x": "stored in chunks of its own " * 90}, run_id="r", user_id="u", step=1)
     put(driver, "2", {"x": "older"}, parent="1", run_id="r", user_id="u", source="input", step=1)
     driver.put_writes(config(id="2"), [("x", 1), ("delta", 2)], "task")
@@ -36,9 +35,11 @@ def driver(make: Callable[..., Managed], clock: Clock) -> Managed:
     return driver
 
 
-def test_age_is_counted_from_the_last_activity(make: Callable[..., Managed], clock: Clock) -> None:
-    """A put and a put_writes count, a read and a listing do not; the last millisecond does."""
-    driver = make(ttl=FIVE)
+def test_put_and_put_writes_restart_the_ttl(
+    make: Callable[..., RetentionDriver], clock: Clock
+) -> None:
+    """A read and a list do not restart it. The thread expires at the exact millisecond."""
+    driver = make(ttl=TTL_5)
     put(driver, "1")
     clock.wait(4)
     put(driver, "2", parent="1")
@@ -52,14 +53,14 @@ def test_age_is_counted_from_the_last_activity(make: Callable[..., Managed], clo
     assert driver.get_tuple(config()) is None
 
 
-def test_nothing_shows_an_expired_thread(driver: Managed) -> None:
-    everything: list[Any] = [
+def test_no_method_returns_expired_thread(driver: RetentionDriver) -> None:
+    filters: list[Any] = [
         {}, {"run_id": "r"}, {"source": "input"}, {"step": 1}, {"user_id": "u"},
         {"run_id": "r", "user_id": "u"}, {"none": None},
     ]  # fmt: skip
-    for found in everything:
+    for wanted in filters:
         for at in (None, config(), config(ns=None), config(id="1"), config(ns="call:1")):
-            shown = driver.list(at, filter=found)
+            shown = driver.list(at, filter=wanted)
             assert {one.config["configurable"]["thread_id"] for one in shown} <= {"other"}
     for at in (config(), config(id="1"), config(ns="call:1"), config(ns="call:1", id="3")):
         assert driver.get_tuple(at) is None
@@ -75,8 +76,8 @@ def test_nothing_shows_an_expired_thread(driver: Managed) -> None:
     assert driver.stats().threads == 2  # it counts what is stored
 
 
-def test_an_iterator_stops_at_a_thread_that_expires(kv: CountingStore, clock: Clock) -> None:
-    saver = LmdbSaver.on(kv, clock=clock, ttl=FIVE)
+def test_iterators_stop_when_thread_expires(kv: CountingStore, clock: Clock) -> None:
+    saver = LmdbSaver.on(kv, clock=clock, ttl=TTL_5)
     for number in range(9):
         saver.put(config("ab"[number % 2]), _checkpoint(f"{number}"), {"run_id": "r"}, {})
     for at, found in ((None, {}), (config("a"), {}), (None, {"run_id": "r"})):
@@ -96,10 +97,10 @@ def _checkpoint(checkpoint_id: str) -> Any:
     }  # fmt: skip
 
 
-def test_a_step_that_follows_brings_the_thread_back(driver: Managed, clock: Clock) -> None:
-    """A run outlasted the time to live: its next checkpoint finds all it came from."""
-    created = driver.saver.sweep(dry_run=True)  # type: ignore[attr-defined]
-    assert created.checkpoints == 3
+def test_put_after_expired_checkpoint_revives_thread(driver: RetentionDriver, clock: Clock) -> None:
+    """This happens when a step of a run takes longer than the TTL."""
+    due = driver.saver.sweep(dry_run=True)  # type: ignore[attr-defined]
+    assert due.checkpoints == 3
     put(driver, "4", {"y": 1}, parent="2", versions={"x": "2", "y": "4"}, new={"y": "4"})
     assert values(driver, config()) == {"x": "older", "y": 1}
     assert ids(driver.list(config())) == ["4", "2", "1"]
@@ -111,14 +112,14 @@ def test_a_step_that_follows_brings_the_thread_back(driver: Managed, clock: Cloc
     assert info.created.timestamp() == clock.now - 300
 
 
-def test_writes_that_follow_bring_the_thread_back(driver: Managed) -> None:
+def test_put_writes_to_expired_checkpoint_revives_thread(driver: RetentionDriver) -> None:
     driver.put_writes(config(id="2"), [("x", 3)], "task 2")
     assert len(writes(driver, config(id="2"))) == 3
     assert ids(driver.list(config(ns=None))) == ["3", "2", "1"]
 
 
-def test_a_subgraph_that_follows_brings_the_thread_back(driver: Managed) -> None:
-    """Its root checkpoint is there, though nothing is in its namespace."""
+def test_subgraph_of_expired_root_checkpoint_revives_thread(driver: RetentionDriver) -> None:
+    """The root checkpoint is stored, though the namespace of the subgraph is new."""
     put(driver, "5", ns="call:2", parents={"": "2"})
     assert ids(driver.list(config(ns=None))) == ["5", "3", "2", "1"]
     assert driver.get_tuple(config()) is not None
@@ -139,10 +140,10 @@ def test_a_subgraph_that_follows_brings_the_thread_back(driver: Managed) -> None
         "first", "parent unknown", "root unknown", "no root", "same id", "writes", "namespace",
     ],
 )  # fmt: skip
-def test_anything_else_begins_the_thread_anew(
-    driver: Managed, kv: CountingStore, begin: Callable[[Any], Any]
+def test_other_writes_to_expired_thread_create_new_thread(
+    driver: RetentionDriver, kv: CountingStore, begin: Callable[[Any], Any]
 ) -> None:
-    """Nothing of the old thread shows, and nothing of it is stored any longer."""
+    """No record of the old thread is returned or stored."""
     begin(driver)
     shown = driver.list(config(ns=None))
     assert [one.checkpoint["channel_values"] for one in shown] in ([{"y": 1}], [])
@@ -155,8 +156,8 @@ def test_anything_else_begins_the_thread_anew(
     assert driver.sweep().threads == 0
 
 
-def test_a_step_after_the_sweep_begins_anew(driver: Managed) -> None:
-    """It keeps all that it brought itself."""
+def test_put_after_sweep_creates_new_thread(driver: RetentionDriver) -> None:
+    """The values of the put itself are stored."""
     assert driver.sweep().threads == 1
     put(driver, "4", {"x": "whole"}, parent="2", versions={"x": "2"}, new={})
     assert values(driver, config()) == {"x": "whole"}
@@ -164,8 +165,10 @@ def test_a_step_after_the_sweep_begins_anew(driver: Managed) -> None:
     assert driver.history(config())[0].parent_config is not None  # as it was put
 
 
-def test_targets_that_have_expired(driver: Managed, kv: CountingStore, clock: Clock) -> None:
-    """A copy or a fork on them begins them anew; on one that has not it is an error."""
+def test_copy_and_fork_replace_expired_target(
+    driver: RetentionDriver, kv: CountingStore, clock: Clock
+) -> None:
+    """A target that has not expired raises ThreadExistsError."""
     with pytest.raises(ThreadExistsError):
         driver.copy_thread("other", "other 2") or driver.copy_thread("other", "other 2")
     clock.wait(-5)
@@ -180,9 +183,9 @@ def test_targets_that_have_expired(driver: Managed, kv: CountingStore, clock: Cl
     assert {info.thread_id for info in driver.threads()} == {"t", "third", "other 2"}
 
 
-def test_own_times(make: Callable[..., Managed], clock: Clock) -> None:
-    """Longer, shorter, none; from the last activity on, also where that was before the call."""
-    driver = make(ttl=FIVE)
+def test_set_ttl_overrides_default_ttl(make: Callable[..., RetentionDriver], clock: Clock) -> None:
+    """The TTL begins at the last activity, even if that was before the call."""
+    driver = make(ttl=TTL_5)
     for thread in ("longer", "shorter", "never", "usual", "copied"):
         put(driver, "1", thread=thread)
     clock.wait(1)
@@ -207,20 +210,22 @@ def test_own_times(make: Callable[..., Managed], clock: Clock) -> None:
     assert {info.thread_id for info in driver.threads()} == {"never", "copy"}
 
 
-def test_a_time_of_its_own_needs_no_default(make: Callable[..., Managed], clock: Clock) -> None:
+def test_set_ttl_works_without_default_ttl(
+    make: Callable[..., RetentionDriver], clock: Clock
+) -> None:
     driver = make()
     put(driver, "1")
-    put(driver, "1", thread="for ever")
+    put(driver, "1", thread="never")
     driver.set_ttl("t", 1)
     clock.wait(1)
-    assert [info.thread_id for info in driver.threads()] == ["for ever"]
+    assert [info.thread_id for info in driver.threads()] == ["never"]
     assert driver.sweep().checkpoints == 1
 
 
-def test_a_read_counts_where_that_is_wanted(
-    make: Callable[..., Managed], kv: CountingStore, clock: Clock
+def test_refresh_on_read_restarts_the_ttl(
+    make: Callable[..., RetentionDriver], kv: CountingStore, clock: Clock
 ) -> None:
-    """Once a hundredth of the time has passed: reading in a row does not write in a row."""
+    """A read is recorded only if a hundredth of the TTL has passed since the last activity."""
     driver = make(ttl={"default_ttl": 100, "refresh_on_read": True})
     put(driver, "1")
     clock.wait(0.99)
@@ -235,7 +240,7 @@ def test_a_read_counts_where_that_is_wanted(
     clock.wait(99)
     assert driver.get_tuple(config()) is not None
     clock.wait(50)
-    assert driver.get_tuple(config(id="none")) is None  # nothing was read
+    assert driver.get_tuple(config(id="none")) is None  # a missing checkpoint is not activity
     assert len(driver.list(config())) == 1
     assert len(driver.history(config())) == 1
     clock.wait(50)
@@ -243,8 +248,7 @@ def test_a_read_counts_where_that_is_wanted(
     assert driver.sweep().threads == 1
 
 
-def test_a_read_that_cannot_be_noted_is_a_read(path: Path, clock: Clock) -> None:
-    """A store that is opened for reading serves reads, whatever its rules say."""
+def test_readonly_store_ignores_refresh_on_read(path: Path, clock: Clock) -> None:
     ttl = {"default_ttl": 5, "refresh_on_read": True, "sweep_interval_minutes": 1}
     with LmdbSaver(path, clock=clock) as saver:
         saver.put(config(), _checkpoint("1"), {}, {})
@@ -255,8 +259,10 @@ def test_a_read_that_cannot_be_noted_is_a_read(path: Path, clock: Clock) -> None
         assert saver.get_tuple(config()) is None
 
 
-def test_keep_latest_hides_nothing(make: Callable[..., Managed], clock: Clock) -> None:
-    """A sweep shortens an idle thread once, and again only after new activity."""
+def test_keep_latest_does_not_hide_expired_thread(
+    make: Callable[..., RetentionDriver], clock: Clock
+) -> None:
+    """A sweep prunes an idle thread once, and again only after new activity."""
     driver = make(ttl={"default_ttl": 5, "strategy": "keep_latest"})
     put_chain(driver, "123")
     driver.put_writes(config(id="3"), [("x", 1)], "task")
@@ -274,22 +280,22 @@ def test_keep_latest_hides_nothing(make: Callable[..., Managed], clock: Clock) -
     assert ids(driver.list(config())) == ["5"]
 
 
-def test_a_large_thread_that_begins_anew(
-    make: Callable[..., Managed],
+def test_put_does_not_wait_for_purge_of_large_expired_thread(
+    make: Callable[..., RetentionDriver],
     kv: CountingStore,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is out of sight at once, and goes bit by bit: a put does not wait for it."""
+    """The old thread is hidden immediately. Later calls purge it in batches."""
     monkeypatch.setattr(prune, "PURGE_BATCH", 10)
-    driver = make(ttl=FIVE)
+    driver = make(ttl=TTL_5)
     put_chain(driver, [f"{number:04}" for number in range(500)], run_id="r", user_id="u")
     clock.wait(5)
     with kv.counting() as counts:
         put(driver, "9", {"y": 1})
         assert counts.transactions == 1
         assert counts.changes < 100
-    assert reachability.detached(kv) == 1
+    assert reachability.tombstones(kv) == 1
     assert ids(driver.list(None)) == ids(driver.list(config())) == ["9"]
     assert (
         driver.list(None, filter={"run_id": "r"})
@@ -302,23 +308,23 @@ def test_a_large_thread_that_begins_anew(
     reachability.check(kv)
     driver.delete_for_runs(["r"])
     assert driver.sweep() == type(driver.sweep())()
-    assert reachability.detached(kv) == 0
+    assert reachability.tombstones(kv) == 0
     reachability.check(kv)
     assert ids(driver.list(None)) == ["9"]
 
 
-def test_a_deletion_finishes_what_is_left(
-    make: Callable[..., Managed],
+def test_delete_thread_purges_earlier_tombstones(
+    make: Callable[..., RetentionDriver],
     kv: CountingStore,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(prune, "PURGE_BATCH", 10)
-    driver = make(ttl=FIVE)
+    driver = make(ttl=TTL_5)
     put_chain(driver, [f"{number:04}" for number in range(100)])
     clock.wait(5)
     put(driver, "9")
-    assert reachability.detached(kv) == 1
+    assert reachability.tombstones(kv) == 1
     driver.delete_thread("t")
-    assert reachability.detached(kv) == 0
+    assert reachability.tombstones(kv) == 0
     assert driver.stats().checkpoints == 0

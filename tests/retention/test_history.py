@@ -1,4 +1,4 @@
-"""Histories, branches, forks, and the listing of threads: what they give, and what they cost."""
+"""History, children, branches, forks and lists of threads: their results and their costs."""
 
 from __future__ import annotations
 
@@ -23,28 +23,31 @@ from tests.retention.stores import CountingStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.retention.conftest import Clock, Managed
+    from tests.retention.conftest import Clock, RetentionDriver
 
 
 @pytest.fixture
-def driver(make: Callable[..., Managed]) -> Managed:
-    """A thread whose ids go another way than its parents: 1 - 5 - 3, with 2 and 4 on 5, 9 alone."""
+def driver(make: Callable[..., RetentionDriver]) -> RetentionDriver:
+    """Return the driver of a saver with a thread whose ids do not sort as its parents do.
+
+    The parents are 1 - 5, then 5 - 3, 5 - 2 and 5 - 4. The parent of 9 is missing.
+    """
     driver = make()
     for checkpoint_id, parent in (("1", None), ("5", "1"), ("3", "5"), ("2", "5"), ("4", "5")):
         put(driver, checkpoint_id, {"x": checkpoint_id}, parent=parent)
-    put(driver, "9", {"x": "9"}, parent="gone")
+    put(driver, "9", {"x": "9"}, parent="missing")
     return driver
 
 
-def test_history_follows_parents(driver: Managed) -> None:
+def test_history_follows_parents(driver: RetentionDriver) -> None:
     assert ids(driver.history(config(id="3"))) == ["3", "5", "1"]
     assert ids(driver.history(config(id="1"))) == ["1"]
     assert ids(driver.history(config())) == ["9"]
-    assert driver.history(config(id="none")) == driver.history(config("nobody")) == []
+    assert driver.history(config(id="none")) == driver.history(config("unknown")) == []
     assert driver.history(config(id="3"))[1] == driver.get_tuple(config(id="5"))
 
 
-def test_a_loop_ends_a_history(make: Callable[..., Managed]) -> None:
+def test_history_stops_at_loop_of_parents(make: Callable[..., RetentionDriver]) -> None:
     driver = make()
     for checkpoint_id, parent in (("1", "3"), ("2", "1"), ("3", "2"), ("4", "3"), ("5", "5")):
         put(driver, checkpoint_id, parent=parent)
@@ -53,26 +56,28 @@ def test_a_loop_ends_a_history(make: Callable[..., Managed]) -> None:
     assert [tip.tip for tip in driver.branches("t")] == ["4"]
 
 
-def test_children(driver: Managed) -> None:
+def test_children_lists_checkpoints_with_this_parent(driver: RetentionDriver) -> None:
     assert ids(driver.children(config(id="5"))) == ["4", "3", "2"]
     assert ids(driver.children(config(id="1"))) == ["5"]
-    assert driver.children(config(id="gone")) == driver.children(config()) == []
+    assert driver.children(config(id="missing")) == driver.children(config()) == []
     driver.delete_for_runs(["none"])
     driver.saver.prune(["t"], keep_last=3)  # type: ignore[call-arg]
     assert ids(driver.children(config(id="5"))) == ["4"]
 
 
-def test_branches(driver: Managed) -> None:
+def test_branches_lists_tips_with_fork_points(driver: RetentionDriver) -> None:
     assert [tuple(branch) for branch in driver.branches("t")] == [
         ("9", None, 1, 1), ("4", "5", 1, 3), ("3", "5", 1, 3), ("2", "5", 1, 3),
     ]  # fmt: skip
-    assert driver.branches("t", "sub") == driver.branches("nobody") == []
+    assert driver.branches("t", "sub") == driver.branches("unknown") == []
     put(driver, "6", ns="sub")
     assert [branch.tip for branch in driver.branches("t", "sub")] == ["6"]
 
 
-def test_fork(make: Callable[..., Managed], kv: CountingStore, clock: Clock) -> None:
-    """The line of a checkpoint with writes and calls; no sibling, and nothing that came later."""
+def test_fork_copies_ancestors_writes_and_subgraph_calls(
+    make: Callable[..., RetentionDriver], kv: CountingStore, clock: Clock
+) -> None:
+    """Siblings and later checkpoints are not copied."""
     driver = make()
     text = "long enough to be stored as a chunk of its own " * 40
     for checkpoint_id, parent in (("1", None), ("2", "1"), ("3", "2"), ("4", "2")):
@@ -108,11 +113,11 @@ def test_fork(make: Callable[..., Managed], kv: CountingStore, clock: Clock) -> 
     assert ids(driver.history(config("fork"))) == ["5", "3", "2", "1"]
 
 
-def test_forks_that_cannot_be(driver: Managed) -> None:
+def test_fork_refuses_missing_source_and_existing_target(driver: RetentionDriver) -> None:
     put(driver, "1", ns="sub")
     put(driver, "1", thread="there")
     driver.put_writes(config("early", id="1"), [("x", 1)], "task")
-    for at in (config(id="none"), config("nobody"), config("early")):
+    for at in (config(id="none"), config("unknown"), config("early")):
         with pytest.raises(CheckpointNotFoundError) as missing:
             driver.fork(at, "fork")
         assert missing.value.thread_id == at["configurable"]["thread_id"]
@@ -125,11 +130,15 @@ def test_forks_that_cannot_be(driver: Managed) -> None:
     with pytest.raises(InvalidConfigError):
         driver.fork({"configurable": {}}, "fork")
     assert driver.get_tuple(config("fork")) is None
-    assert driver.fork(config(id="3"), "early") == config("early", id="3")  # nobody saw it
+    assert driver.fork(config(id="3"), "early") == config(
+        "early", id="3"
+    )  # "early" has only writes
     assert writes(driver, config("early", id="1")) == []
 
 
-def test_what_is_told_of_a_thread(make: Callable[..., Managed], clock: Clock) -> None:
+def test_thread_info_and_stats_describe_thread(
+    make: Callable[..., RetentionDriver], clock: Clock
+) -> None:
     driver = make(ttl={"default_ttl": 10})
     put(driver, "1", thread=7, step=-1, source="input")
     clock.wait(1)
@@ -147,18 +156,18 @@ def test_what_is_told_of_a_thread(make: Callable[..., Managed], clock: Clock) ->
     stats = driver.stats()
     assert (stats.threads, stats.checkpoints, stats.writes) == (1, 3, 2)
     assert stats.bytes == info.bytes > 0
-    assert stats.file_bytes == 0  # it is in memory
+    assert stats.file_bytes == 0  # the store is in memory
     put(driver, "1", thread="sub only", ns="sub")
     assert (driver.threads("sub")[0].step, driver.threads("sub")[0].source) == (None, None)
 
 
-PASSING = [0, 1, 30, 60, 99, 100, 101, 500, 2500]
-"""Milliseconds; an index may be a tenth of a second behind."""
+PAUSES_MS = [0, 1, 19, 20, 21, 30, 100, 500, 2500]
+"""Milliseconds between two puts. The time index may lag by 19."""
 
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["a", "b", "ab", "c\0", "d" * 200]), st.sampled_from(PASSING)),
+        st.tuples(st.sampled_from(["a", "b", "ab", "c\0", "d" * 200]), st.sampled_from(PAUSES_MS)),
         max_size=20,
     ),
     st.integers(0, 500),
@@ -166,10 +175,10 @@ PASSING = [0, 1, 30, 60, 99, 100, 101, 500, 2500]
     st.integers(1, 3),
     st.booleans(),
 )
-def test_the_order_is_that_of_activity(
+def test_threads_are_listed_by_last_activity(
     activity: list[Any], since: int, before: int, size: int, by_id: bool
 ) -> None:
-    """To the millisecond, whatever the index is filed by; pages meet, and windows are exact."""
+    """The order, the pages and the time windows are exact to the millisecond."""
     now = 1_700_000_000_000
     saver = LmdbSaver.on(CountingStore(), clock=lambda: now / 1000 + 0.0001)
     updated: dict[str, int] = {}
@@ -200,8 +209,8 @@ def test_the_order_is_that_of_activity(
     assert found == [t for t in expected if t.startswith("a") and updated[t] > after]
 
 
-def test_activity_in_quick_succession_is_in_order(
-    make: Callable[..., Managed], clock: Clock
+def test_threads_with_rapid_activity_are_listed_in_order(
+    make: Callable[..., RetentionDriver], clock: Clock
 ) -> None:
     driver = make()
     for thread in ("a", "b", "a", "c", "b", "a"):
@@ -211,8 +220,10 @@ def test_activity_in_quick_succession_is_in_order(
     assert [info.thread_id for info in driver.threads(limit=1)] == ["a"]
 
 
-def test_a_page_after_a_thread_that_is_gone(make: Callable[..., Managed], clock: Clock) -> None:
-    """Its info still tells where to go on; its id does not."""
+def test_page_after_deleted_thread_needs_its_info(
+    make: Callable[..., RetentionDriver], clock: Clock
+) -> None:
+    """The info holds the position of the thread in the list. The id alone does not."""
     driver = make()
     for number in range(6):
         put(driver, "1", thread=f"{number}")
@@ -225,7 +236,7 @@ def test_a_page_after_a_thread_that_is_gone(make: Callable[..., Managed], clock:
 
 
 def costs(size: int, clock: Clock) -> list[int]:
-    """What is read for several questions to a store of a size."""
+    """Return the numbers of reads of several calls to a store with so many threads."""
     kv = CountingStore()
     saver = LmdbSaver.on(kv, clock=clock, cache_size=0, ttl={"default_ttl": 1e6})
     driver = SaverDriver(saver)
@@ -238,7 +249,7 @@ def costs(size: int, clock: Clock) -> list[int]:
     put(driver, "9", thread="chain", parent="0009")
     page = saver.threads(limit=5)[-1]
     found = []
-    for ask in (
+    for call in (
         lambda: saver.threads(limit=5),
         lambda: saver.threads(limit=5, after=page),
         lambda: saver.threads(limit=5, after=page.thread_id),
@@ -250,13 +261,13 @@ def costs(size: int, clock: Clock) -> list[int]:
         lambda: saver.fork(config("chain", id="0009"), "fork"),
     ):
         with kv.counting() as counts:
-            ask()
+            call()
             found.append(counts.reads)
     return found
 
 
-def test_costs_are_those_of_what_is_returned(clock: Clock) -> None:
-    """However many threads, checkpoints and siblings there are."""
+def test_costs_depend_on_results_only(clock: Clock) -> None:
+    """They do not depend on the number of threads, checkpoints and siblings."""
     few, many = costs(30, clock), costs(300, clock)
     assert few == many
     assert max(few) < 200

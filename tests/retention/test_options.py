@@ -1,4 +1,4 @@
-"""The `ttl` argument and `set_ttl`: what they take, and what they say to the rest."""
+"""The `ttl` argument and the arguments of `set_ttl`, `sweep` and `threads`: valid and invalid."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.retention.conftest import Clock, Managed
+    from tests.retention.conftest import Clock, RetentionDriver
     from tests.retention.stores import CountingStore
 
-NO_MINUTES = [
+INVALID_MINUTES = [
     0, -1, -0.5, math.nan, math.inf, -math.inf, True, False, "60", b"1", [1], timedelta(minutes=1),
     1_000 * 365 * 24 * 60 + 1, 1e300, 10**400,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["default_ttl", "sweep_interval_minutes", "max_history_age"])
-@pytest.mark.parametrize("minutes", NO_MINUTES, ids=lambda value: repr(value)[:20])
-def test_minutes_that_cannot_be_meant(path: Path, name: str, minutes: Any) -> None:
-    """Refused before anything is made on the disk; the message says what to do."""
+@pytest.mark.parametrize("minutes", INVALID_MINUTES, ids=lambda value: repr(value)[:20])
+def test_invalid_minutes_raise_usage_error(path: Path, name: str, minutes: Any) -> None:
+    """The error has advice, and no folder is created."""
     with pytest.raises(UsageError, match="minutes") as caught:
         LmdbSaver(path, ttl={name: minutes})  # type: ignore[misc]
     assert name in str(caught.value)
@@ -37,7 +37,7 @@ def test_minutes_that_cannot_be_meant(path: Path, name: str, minutes: Any) -> No
 
 
 @pytest.mark.parametrize(
-    ("ttl", "said"),
+    ("ttl", "message"),
     [
         ({"strategy": "archive"}, "'delete' or 'keep_latest'"),
         ({"strategy": None}, "'delete' or 'keep_latest'"),
@@ -58,8 +58,8 @@ def test_minutes_that_cannot_be_meant(path: Path, name: str, minutes: Any) -> No
         (timedelta(minutes=5), "default_ttl"),
     ],
 )
-def test_what_is_no_ttl(path: Path, ttl: Any, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_invalid_ttl_raises_usage_error(path: Path, ttl: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         LmdbSaver(path, ttl=ttl)
     assert not path.exists()
 
@@ -75,13 +75,15 @@ def test_what_is_no_ttl(path: Path, ttl: Any, said: str) -> None:
         {"default_ttl": 1e-9},
     ],
 )
-def test_what_is_a_ttl(path: Path, ttl: Any) -> None:
+def test_valid_ttl_is_accepted(path: Path, ttl: Any) -> None:
     with LmdbSaver(path, ttl=ttl) as saver:
         assert saver.sweep().threads == 0
 
 
-@pytest.mark.parametrize("minutes", NO_MINUTES, ids=lambda value: repr(value)[:20])
-def test_set_ttl_takes_minutes(make: Callable[..., Managed], minutes: Any) -> None:
+@pytest.mark.parametrize("minutes", INVALID_MINUTES, ids=lambda value: repr(value)[:20])
+def test_set_ttl_refuses_invalid_minutes(
+    make: Callable[..., RetentionDriver], minutes: Any
+) -> None:
     driver = make()
     put(driver, "1")
     with pytest.raises(UsageError, match="minutes"):
@@ -89,8 +91,10 @@ def test_set_ttl_takes_minutes(make: Callable[..., Managed], minutes: Any) -> No
     assert driver.threads()[0].expires is None
 
 
-def test_set_ttl_needs_a_thread(make: Callable[..., Managed], clock: Clock) -> None:
-    """One that was never there, one that has writes only, one that has expired, one deleted."""
+def test_set_ttl_raises_for_missing_thread(
+    make: Callable[..., RetentionDriver], clock: Clock
+) -> None:
+    """Unknown, with writes only, expired, and deleted."""
     driver = make(ttl={"default_ttl": 5})
     driver.put_writes(config("early", id="1"), [("x", 1)], "task")
     put(driver, "1", thread="late")
@@ -104,7 +108,7 @@ def test_set_ttl_needs_a_thread(make: Callable[..., Managed], clock: Clock) -> N
 
 
 @pytest.mark.parametrize("limit", [-1, 1.0, "1", True])
-def test_limits(make: Callable[..., Managed], limit: Any) -> None:
+def test_invalid_limit_raises_usage_error(make: Callable[..., RetentionDriver], limit: Any) -> None:
     driver = make()
     for method in (driver.sweep, driver.threads):
         with pytest.raises(UsageError, match="limit"):
@@ -114,24 +118,25 @@ def test_limits(make: Callable[..., Managed], limit: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "moment",
+    "time",
     ["now", True, math.nan, math.inf, 10**400, 1e300, datetime(2026, 1, 1), timedelta(1)],  # noqa: DTZ001
     ids=lambda value: repr(value)[:20],
 )
-def test_what_is_no_moment(make: Callable[..., Managed], moment: Any) -> None:
+def test_invalid_time_raises_usage_error(make: Callable[..., RetentionDriver], time: Any) -> None:
     driver = make(ttl={"default_ttl": 5})
     put(driver, "1")
     for call in (
-        lambda: driver.sweep(now=moment),
-        lambda: driver.threads(updated_after=moment),
-        lambda: driver.threads(updated_before=moment),
+        lambda: driver.sweep(now=time),
+        lambda: driver.threads(updated_after=time),
+        lambda: driver.threads(updated_before=time),
     ):
         with pytest.raises(UsageError):
             call()
 
 
-def test_moments_far_away(make: Callable[..., Managed], clock: Clock) -> None:
-    """Before the epoch, and at the end of the calendar."""
+def test_times_at_both_ends_of_the_calendar_are_accepted(
+    make: Callable[..., RetentionDriver], clock: Clock
+) -> None:
     driver = make(ttl={"default_ttl": 5, "keep_last": 1, "max_history_age": 1})
     put(driver, "1")
     for early in (-1, 0, -1e9, datetime.min.replace(tzinfo=timezone.utc)):
@@ -144,8 +149,8 @@ def test_moments_far_away(make: Callable[..., Managed], clock: Clock) -> None:
     assert driver.sweep(now=last, dry_run=True).checkpoints == 1
 
 
-def test_savers_with_rules_of_their_own(kv: CountingStore, clock: Clock) -> None:
-    """Each saver goes by its own rules on one store; `set_ttl` holds for all of them."""
+def test_each_saver_of_a_store_applies_its_own_ttl(kv: CountingStore, clock: Clock) -> None:
+    """`set_ttl` applies to all savers of the store."""
     strict = LmdbSaver.on(kv, clock=clock, ttl={"default_ttl": 5})
     lenient = LmdbSaver.on(kv, clock=clock)
     for thread in ("a", "b"):

@@ -1,4 +1,4 @@
-"""Sweeping beside other processes that write, and being killed at it."""
+"""Sweeps while other processes write, and sweeps in a process that is killed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PATIENCE = 120.0
+TIMEOUT_S = 120.0
 START = """
 import sys
 from langgraph.checkpoint.lmdb import LmdbSaver
@@ -79,8 +79,8 @@ def process(program: str, *arguments: object) -> Iterator[subprocess.Popen[str]]
 @pytest.mark.parametrize(
     "steps", [40, pytest.param(1000, marks=pytest.mark.long)], ids=["short", "long"]
 )
-def test_a_sweep_races_with_other_processes(path: Path, steps: int) -> None:
-    """What a writer reads of its own is whole or gone, and the store adds up afterwards."""
+def test_sweep_while_processes_write_keeps_store_consistent(path: Path, steps: int) -> None:
+    """A writer reads its own checkpoints completely or not at all."""
     ttl: Any = {"default_ttl": 1e-9}
     with (
         LmdbSaver(path, sync="off", ttl=ttl) as strict,
@@ -104,9 +104,8 @@ def test_a_sweep_races_with_other_processes(path: Path, steps: int) -> None:
 @pytest.mark.parametrize(
     "kills", [4, pytest.param(60, marks=pytest.mark.long)], ids=["short", "long"]
 )
-def test_a_sweep_is_killed(path: Path, kills: int) -> None:
-    """SIGKILL in the midst of it, again and again: what has not expired stays as it is, and the
-    next sweep ends the work."""
+def test_sweep_after_sigkill_finishes_the_work(path: Path, kills: int) -> None:
+    """Threads that have not expired are unchanged after each kill."""
     chooser = random.Random(7)
     expired = [f"old {number}" for number in range(60)]
     with LmdbSaver(path, sync="off", clock=lambda: 0.0) as saver:
@@ -116,14 +115,14 @@ def test_a_sweep_is_killed(path: Path, kills: int) -> None:
         for number in range(3):
             saver.copy_thread(expired[number * 7], f"kept {number}")
             saver.set_ttl(f"kept {number}", None)
-    cut_short = 0
+    killed = 0
     for kill in range(kills):
         with process(SWEEPS, path) as sweeper:
             try:
                 sweeper.wait(chooser.random() / 10)
             except subprocess.TimeoutExpired:
                 sweeper.kill()
-            cut_short += sweeper.wait(PATIENCE) < 0
+            killed += sweeper.wait(TIMEOUT_S) < 0
         with LmdbSaver(path, sync="off", clock=lambda: 1.0) as saver:
             reachability.check(saver._kv)
             driver = SaverDriver(saver)
@@ -131,10 +130,10 @@ def test_a_sweep_is_killed(path: Path, kills: int) -> None:
                 assert len(driver.list(config(f"kept {number}"))) == 8
                 assert values(driver, config(f"kept {number}")) == {"value": "value of 07"}
             put(driver, "99", {"x": "y" * 3000}, thread=f"late {kill}")
-    assert cut_short
+    assert killed
     with LmdbSaver(path, sync="off", ttl={"default_ttl": 1}, clock=lambda: 1000.0) as saver:
         saver.sweep()
         reachability.check(saver._kv)
-        assert not reachability.detached(saver._kv)
+        assert not reachability.tombstones(saver._kv)
         assert {info.thread_id for info in saver.threads()} == {f"kept {n}" for n in range(3)}
         assert saver.stats().checkpoints == 24

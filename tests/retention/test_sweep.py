@@ -1,9 +1,10 @@
-"""Sweeps: what they report, what they cost, and whom they meet."""
+"""Sweeps: their reports, their costs, and sweeps while other threads write."""
 
 from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -11,45 +12,45 @@ import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.engine import prune, sweep
+from langgraph.checkpoint.lmdb.errors import ReadOnlyError, StoreClosedError
 from langgraph.checkpoint.lmdb.operations import retention
 from tests.contract.driver import SaverDriver, config, ids, put, put_chain, values, writes
 from tests.engine import reachability
-from tests.retention.stores import EVERYTHING, FIVE, CountingStore, contents
+from tests.retention.stores import ALL_LIMITS, TTL_5, CountingStore, contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.retention.conftest import Clock, Managed
+    from tests.retention.conftest import Clock, RetentionDriver
 
 
-def drop(driver: Managed, **options: Any) -> tuple[int, int, int]:
-    """Sweep, and check the report against what the store says before and after."""
+def sweep_and_check(driver: RetentionDriver, **options: Any) -> tuple[int, int, int]:
+    """Sweep; compare the report with a dry run and with the stats before and after."""
     before = driver.stats()
-    tried = driver.sweep(**options, dry_run=True)
+    dry_run = driver.sweep(**options, dry_run=True)
     assert driver.stats() == before
     report = driver.sweep(**options)
     after = driver.stats()
-    assert (tried.dry_run, report.dry_run) == (True, False)
-    rows = [(r.threads, r.checkpoints, r.writes, r.bytes, r.damaged) for r in (tried, report)]
-    assert rows[0] == rows[1]
+    assert (dry_run.dry_run, report.dry_run) == (True, False)
+    assert replace(dry_run, dry_run=False) == report
     assert report.checkpoints == before.checkpoints - after.checkpoints
     assert report.writes == before.writes - after.writes
     assert report.bytes == before.bytes - after.bytes
     return report.threads, report.checkpoints, report.writes
 
 
-@pytest.mark.parametrize("at_once", [1, 64])
-def test_the_report_is_what_the_store_lost(
-    make: Callable[..., Managed],
+@pytest.mark.parametrize("batch", [1, 64])
+def test_report_equals_change_of_stats(
+    make: Callable[..., RetentionDriver],
     kv: CountingStore,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
-    at_once: int,
+    batch: int,
 ) -> None:
-    """Whatever the number of transactions: threads that are due for several reasons count once."""
-    monkeypatch.setattr(retention, "_ENTRIES_AT_ONCE", at_once)
-    driver = make(ttl=EVERYTHING)
+    """A thread that is due for several reasons counts once, in one transaction or in several."""
+    monkeypatch.setattr(retention, "_MAX_BATCH", batch)
+    driver = make(ttl=ALL_LIMITS)
     put_chain(driver, "12345")
     driver.put_writes(config(id="5"), [("x", 1), ("y", 2)], "task")
     driver.put_writes(config(id="4"), [("x", 1)], "task")
@@ -58,52 +59,57 @@ def test_the_report_is_what_the_store_lost(
     driver.set_ttl("own", 1)
     driver.put_writes(config("early", id="1"), [("x", 1)], "task")
     put(driver, "1", thread="short")
-    assert drop(driver) == (3, 5, 0)  # three of a namespace are kept
+    assert sweep_and_check(driver) == (3, 5, 0)  # keep_last keeps three
     clock.wait(2.5)
-    assert drop(driver) == (3, 6, 4 - 2)  # what is older goes, also of the copy
+    assert sweep_and_check(driver) == (3, 6, 4 - 2)  # max_history_age, also in the copy
     put_chain(driver, "67")
-    assert drop(driver) == (1, 1, 2)  # what was the latest is not any more
+    assert sweep_and_check(driver) == (1, 1, 2)  # the former latest checkpoint is now history
     clock.wait(10)
-    assert drop(driver) == (2, 1, 1)
-    assert drop(driver) == (0, 0, 0)
+    assert sweep_and_check(driver) == (2, 1, 1)
+    assert sweep_and_check(driver) == (0, 0, 0)
     assert [info.checkpoints for info in driver.threads()] == [1, 1, 1, 1]
     reachability.check(kv)
 
 
-def test_a_limit_is_a_number_of_threads(make: Callable[..., Managed], clock: Clock) -> None:
-    """The oldest first, and the rest at the next call."""
-    driver = make(ttl=FIVE)
+def test_limit_is_number_of_threads(make: Callable[..., RetentionDriver], clock: Clock) -> None:
+    """The threads that are idle longest are swept first."""
+    driver = make(ttl=TTL_5)
     for number in range(100):
         put(driver, "1", thread=f"{number:02}")
         clock.wait(0.01)
     clock.wait(5)
-    assert drop(driver, limit=0) == (0, 0, 0)
-    assert drop(driver, limit=70) == (70, 70, 0)
+    assert sweep_and_check(driver, limit=0) == (0, 0, 0)
+    assert sweep_and_check(driver, limit=70) == (70, 70, 0)
     assert driver.stats().checkpoints == 30
     assert len(make().threads()) == 30
     assert {info.thread_id for info in make().threads()} == {f"{n:02}" for n in range(70, 100)}
-    assert drop(driver, limit=70) == (30, 30, 0)
+    assert sweep_and_check(driver, limit=70) == (30, 30, 0)
 
 
-def test_the_moment_may_be_given(make: Callable[..., Managed], clock: Clock) -> None:
-    """As seconds or with a time zone; a thread is swept as if it were that time."""
-    driver = make(ttl=FIVE)
+def test_now_argument_replaces_the_clock(
+    make: Callable[..., RetentionDriver], clock: Clock
+) -> None:
+    """It is in seconds, or a datetime with a time zone."""
+    driver = make(ttl=TTL_5)
     for thread in ("a", "b"):
         put(driver, "1", thread=thread)
         clock.wait(1)
     start = clock.now
-    assert drop(driver, now=start + 179.999) == (0, 0, 0)
-    assert drop(driver, now=datetime.fromtimestamp(start + 180, timezone.utc)) == (1, 1, 0)
+    assert sweep_and_check(driver, now=start + 179.999) == (0, 0, 0)
+    assert sweep_and_check(driver, now=datetime.fromtimestamp(start + 180, timezone.utc)) == (
+        1,
+        1,
+        0,
+    )
     assert [info.thread_id for info in driver.threads()] == ["b"]
     clock.wait(100)
-    assert drop(driver, now=start) == (0, 0, 0)
+    assert sweep_and_check(driver, now=start) == (0, 0, 0)
     assert driver.threads() == []
-    assert drop(driver) == (1, 1, 0)
+    assert sweep_and_check(driver) == (1, 1, 0)
 
 
 @pytest.mark.parametrize("strategy", ["delete", "keep_latest"])
-def test_the_cost_is_that_of_what_is_due(clock: Clock, strategy: str) -> None:
-    """Threads that have not expired are not looked at, however many there are."""
+def test_cost_does_not_depend_on_threads_that_are_not_due(clock: Clock, strategy: str) -> None:
     ttl: Any = {"default_ttl": 5, "strategy": strategy, "keep_last": 3, "max_history_age": 60}
     costs = []
     for others in (10, 200):
@@ -118,7 +124,7 @@ def test_the_cost_is_that_of_what_is_due(clock: Clock, strategy: str) -> None:
             if number % 3 == 0:
                 saver.set_ttl(f"new {number}", 1e6)
         saver.sweep(limit=0)
-        saver.sweep(now=0)  # takes those off the agenda that history was added to
+        saver.sweep(now=0)  # clears `needs_trim` of all threads
         with kv.counting() as counts:
             assert saver.sweep().threads == 4
             costs.append((counts.reads, counts.changes, counts.transactions))
@@ -129,11 +135,11 @@ def test_the_cost_is_that_of_what_is_due(clock: Clock, strategy: str) -> None:
     assert costs[0] == costs[1]
 
 
-def test_a_sweep_is_many_small_transactions(
+def test_sweep_uses_small_transactions(
     clock: Clock, kv: CountingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """None of them changes more than a few hundred records, but for what one thread has."""
-    saver = LmdbSaver.on(kv, clock=clock, ttl=FIVE)
+    """A transaction deletes at most a batch of records, also from a large thread."""
+    saver = LmdbSaver.on(kv, clock=clock, ttl=TTL_5)
     for number in range(300):
         put_chain(SaverDriver(saver), "123456", thread=f"{number}")
     put_chain(SaverDriver(saver), [f"{number:04}" for number in range(2000)], thread="large")
@@ -152,16 +158,16 @@ def test_a_sweep_is_many_small_transactions(
     monkeypatch.setattr(CountingStore, "write", watched)
     assert saver.sweep().checkpoints == 3800
     assert largest < 8 * (sweep.SWEEP_BATCH + prune.PURGE_BATCH)
-    assert not reachability.detached(kv)
+    assert not reachability.tombstones(kv)
 
 
-def test_a_thread_is_looked_at_again_before_it_goes(
-    make: Callable[..., Managed], clock: Clock
+def test_activity_before_the_transaction_prevents_deletion(
+    make: Callable[..., RetentionDriver], clock: Clock
 ) -> None:
-    """What happens between finding it and sweeping it saves it."""
+    """Each thread is checked again in the transaction that deletes it."""
     driver = make(ttl={"default_ttl": 5, "max_history_age": 5})
     session: Any = driver.saver._session  # type: ignore[attr-defined]
-    for thread in ("gone", "put", "written", "deleted", "anew"):
+    for thread in ("idle", "put", "written", "deleted", "recreated"):
         put_chain(driver, "12", thread=thread)
     clock.wait(5)
     operations = retention.sweep(session, None, None, False)
@@ -169,17 +175,19 @@ def test_a_thread_is_looked_at_again_before_it_goes(
     put(driver, "3", thread="put", parent="2")
     driver.put_writes(config("written", id="2"), [("x", 1)], "task")
     driver.delete_thread("deleted")
-    put(driver, "3", thread="anew")
+    put(driver, "3", thread="recreated")
     swept = session.run(operation)
-    assert (swept.threads, swept.checkpoints) == (1, 2)  # "gone"
+    assert (swept.threads, swept.checkpoints) == (1, 2)  # the thread "idle"
     assert ids(driver.list(config("put"))) == ["3", "2", "1"]
     assert ids(driver.list(config("written"))) == ["2", "1"]
-    assert ids(driver.list(config("anew"))) == ["3"]
+    assert ids(driver.list(config("recreated"))) == ["3"]
 
 
-def test_activity_in_quick_succession(make: Callable[..., Managed], clock: Clock) -> None:
-    """The last of it counts, though the index is not told of every single one."""
-    driver = make(ttl=FIVE)
+def test_ttl_begins_at_last_of_rapid_activities(
+    make: Callable[..., RetentionDriver], clock: Clock
+) -> None:
+    """The time index may lag behind the last activity."""
+    driver = make(ttl=TTL_5)
     put(driver, "1")
     clock.wait(0.05 / 60)
     put(driver, "2", parent="1")
@@ -190,20 +198,24 @@ def test_activity_in_quick_succession(make: Callable[..., Managed], clock: Clock
     assert driver.sweep().threads == 1
 
 
-def test_history_of_exactly_the_age(make: Callable[..., Managed], clock: Clock) -> None:
-    """It stays; what is older goes."""
+def test_history_of_exact_max_age_is_kept(
+    make: Callable[..., RetentionDriver], clock: Clock
+) -> None:
+    """Older history is deleted."""
     driver = make(ttl={"max_history_age": 5})
     put(driver, "1")
     clock.wait(1)
     put(driver, "2", parent="1")
     put(driver, "3", parent="2")
     clock.wait(5)
-    assert drop(driver) == (1, 1, 0)
+    assert sweep_and_check(driver) == (1, 1, 0)
     assert ids(driver.list(config())) == ["3", "2"]
 
 
-def test_history_limits_keep_what_is_needed(make: Callable[..., Managed], clock: Clock) -> None:
-    """The latest of each namespace with its writes, calls that go on, and memory of subgraphs."""
+def test_max_history_age_keeps_latest_of_each_namespace(
+    make: Callable[..., RetentionDriver], clock: Clock
+) -> None:
+    """Also keeps its pending writes and the subgraph calls of kept root checkpoints."""
     driver = make(ttl={"max_history_age": 5})
     put_chain(driver, "12")
     put(driver, "1", ns="call:1", parents={"": "1"})
@@ -215,7 +227,7 @@ def test_history_limits_keep_what_is_needed(make: Callable[..., Managed], clock:
     clock.wait(5)
     assert driver.sweep().threads == 0  # not older yet
     clock.wait(0.001)
-    assert drop(driver) == (1, 4, 1)
+    assert sweep_and_check(driver) == (1, 4, 1)
     assert ids(driver.list(config(ns=None))) == ["3", "2", "2"]
     assert writes(driver, config()) == [("task", "x", 1)]
     assert values(driver, config(ns="memory")) == {"m": "3"}
@@ -225,19 +237,17 @@ def test_history_limits_keep_what_is_needed(make: Callable[..., Managed], clock:
     clock.wait(6)
     put(driver, "4", parent="3")
     assert ids(driver.list(config())) == ["4", "3", "2"]
-    assert drop(driver)[0] == 1
+    assert sweep_and_check(driver)[0] == 1
     assert ids(driver.list(config(ns=None))) == ["4", "3"]
 
 
-def test_readonly_and_closed_stores(path: Path, clock: Clock) -> None:
-    from langgraph.checkpoint.lmdb.errors import ReadOnlyError, StoreClosedError
-
-    with LmdbSaver(path, clock=clock, ttl=FIVE) as saver:
+def test_readonly_and_closed_stores_refuse_sweep(path: Path, clock: Clock) -> None:
+    with LmdbSaver(path, clock=clock, ttl=TTL_5) as saver:
         put(SaverDriver(saver), "1")
     clock.wait(5)
     with pytest.raises(StoreClosedError):
         saver.sweep()
-    with LmdbSaver(path, clock=clock, ttl=FIVE, readonly=True) as reader:
+    with LmdbSaver(path, clock=clock, ttl=TTL_5, readonly=True) as reader:
         assert reader.threads() == []
         with pytest.raises(ReadOnlyError):
             reader.sweep()
@@ -245,8 +255,8 @@ def test_readonly_and_closed_stores(path: Path, clock: Clock) -> None:
             reader.set_ttl("t", 5)
 
 
-def test_a_sweep_that_races_with_writers(path: Path) -> None:
-    """Each write is whole, or its thread is gone; puts do not fail."""
+def test_sweep_while_threads_write_keeps_store_consistent(path: Path) -> None:
+    """A reader gets a complete checkpoint or none. Puts do not fail."""
     ttl: Any = {"default_ttl": 1e-9}
     with LmdbSaver(path, sync="off") as saver, LmdbSaver(path, sync="off", ttl=ttl) as strict:
         stop = threading.Event()
@@ -271,18 +281,18 @@ def test_a_sweep_that_races_with_writers(path: Path) -> None:
             except BaseException as error:  # noqa: BLE001 - raised in the test
                 failures.append(error)
 
-        def clean() -> None:
+        def sweep_until_stopped() -> None:
             while not stop.is_set():
                 strict.sweep()
 
         writers = [threading.Thread(target=write, args=(name,)) for name in "abc"]
-        cleaner = threading.Thread(target=clean)
-        for one in (cleaner, *writers):
+        sweeper = threading.Thread(target=sweep_until_stopped)
+        for one in (sweeper, *writers):
             one.start()
         for one in writers:
             one.join()
         stop.set()
-        cleaner.join()
+        sweeper.join()
         assert not failures
         reachability.check(saver._kv)
         strict.sweep(now=time.time() + 60)

@@ -46,7 +46,7 @@ def _branch(
     while current is not None and current not in line:
         if fork_point is None and line and counts[current] > 1:
             fork_point, length = current, len(line)
-        if current in depths:  # another line has been here before
+        if current in depths:  # the rest of the line belongs to another branch as well
             break
         line[current] = None
         current = parents[current]
@@ -58,7 +58,7 @@ def _branch(
 
 
 def _parents(reader: Reader, thread: int, namespace: int) -> dict[str, str | None]:
-    """Return the parent of each checkpoint; None if the store does not have the parent."""
+    """Return the parent of each checkpoint, or None for a parent that the store does not have."""
     prefix = keys.checkpoints(thread, namespace)
     ids: dict[bytes, str] = {}
     for key in reader.keys(prefix, keys.prefix_end(prefix)):

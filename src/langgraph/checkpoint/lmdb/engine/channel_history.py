@@ -7,6 +7,7 @@ records of the oldest remaining checkpoint.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import TYPE_CHECKING, TypeAlias
 
 from langgraph.checkpoint.lmdb.engine import checkpoints, writes
@@ -15,13 +16,18 @@ from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 _WRITES_PER_RECORD = 256
+_FIELD_TYPES = envelope.field_types(envelope.OPTIONAL_TEXT, (list, NoneType), list)
 _Row: TypeAlias = "tuple[str, StoredValue]"
+_Record: TypeAlias = "tuple[str | None, StoredValue | None, list[_Row]]"
+"""Channel, seed and rows of a record of compacted history."""
+_LOST: _Record = (None, None, [])
+"""The record that notes lost history."""
 
 
 @dataclass(slots=True)
@@ -68,7 +74,7 @@ def history(
     _follow(walk, reader, thread, namespace, checkpoint, walk.found.__contains__, len(walk.found))
     missing = walk.found.keys() - walk.done
     if walk.lost and missing:
-        what = f"the past of {', '.join(map(repr, sorted(missing)))} was lost when it was repaired"
+        what = f"the history of {', '.join(map(repr, sorted(missing)))} was lost in a repair"
         envelope.raise_damaged(keys.checkpoint(thread, namespace, checkpoint.id), what)
     return walk.found
 
@@ -156,64 +162,69 @@ def compact(
     Returns:
         True if the history is complete.
     """
-    walk = _Walk({})
     if checkpoint.parent is None:
         old = read_compacted(writer, thread, namespace, checkpoint.id)
         if old:
             return None not in old
+    walk = _Walk({})
     _follow(
         walk,
         writer,
         thread,
         namespace,
         checkpoint,
-        lambda channel: not (channel in checkpoint.values or skip(channel)),
-        None,
+        wanted=lambda channel: not (channel in checkpoint.values or skip(channel)),
+        count=None,
         tolerant=is_sound is not None,
     )
     if is_sound is not None:
-        for channel, entry in list(walk.found.items()):
-            values = [value for _, value in entry.writes]
-            if not all(map(is_sound, values if entry.seed is None else [*values, entry.seed])):
-                del walk.found[channel]
-                walk.lost = True
+        _drop_damaged(walk, is_sound)
+    remove(writer, thread, namespace, checkpoint.id)
     prefix = keys.compacted(thread, namespace, checkpoint.id)
-    writer.delete_range(prefix, keys.prefix_end(prefix))
-    number = 0
+    for number, fields in enumerate(_records(walk)):
+        _write(writer, prefix + keys.number(number), fields, level)
+    return not walk.lost
 
-    def write(channel: str | None, seed: StoredValue | None, rows: Sequence[_Row]) -> None:
-        nonlocal number
-        payload = envelope.encode((channel, seed, rows))
-        key = prefix + keys.number(number)
-        writer.put(key, envelope.seal(key, envelope.pack(payload, level)))
-        number += 1
 
+def _drop_damaged(walk: _Walk, is_sound: Callable[[StoredValue], bool]) -> None:
+    for channel, entry in list(walk.found.items()):
+        values = [value for _, value in entry.writes]
+        if not all(map(is_sound, values if entry.seed is None else [*values, entry.seed])):
+            del walk.found[channel]
+            walk.lost = True
+
+
+def _records(walk: _Walk) -> Iterator[_Record]:
+    """List the records of compacted history. The last one notes lost history, if there is any."""
     for channel, entry in walk.found.items():
         if (not entry.writes and entry.seed is None) or (walk.lost and channel not in walk.done):
             continue
         for start in range(0, max(1, len(entry.writes)), _WRITES_PER_RECORD):
-            batch = entry.writes[start : start + _WRITES_PER_RECORD]
-            write(channel, None if start else entry.seed, batch)
+            rows = entry.writes[start : start + _WRITES_PER_RECORD]
+            yield channel, None if start else entry.seed, rows
     if walk.lost:
-        write(None, None, [])
-    return not walk.lost
+        yield _LOST
+
+
+def _write(writer: Writer, key: bytes, fields: _Record, level: int | None) -> None:
+    writer.put(key, envelope.seal(key, envelope.pack(envelope.encode(fields), level)))
 
 
 def mark_lost(
     writer: Writer, thread: int, namespace: int, checkpoint_id: str, level: int | None
 ) -> None:
-    """Note that the history before a checkpoint is lost, in place of its compacted history."""
+    """Replace the compacted history of a checkpoint by the note that its history is lost."""
     remove(writer, thread, namespace, checkpoint_id)
-    key = keys.compacted(thread, namespace, checkpoint_id) + keys.number(0)
-    payload = envelope.encode((None, None, []))
-    writer.put(key, envelope.seal(key, envelope.pack(payload, level)))
+    _write(writer, keys.compacted(thread, namespace, checkpoint_id) + keys.number(0), _LOST, level)
 
 
 def read_compacted(
     reader: Reader, thread: int, namespace: int, checkpoint_id: str
 ) -> dict[str | None, ChannelHistory]:
-    """Return the compacted history of a checkpoint by channel. The key None: more history is
-    lost."""
+    """Return the compacted history of a checkpoint by channel.
+
+    The key None notes that more history is lost.
+    """
     prefix = keys.compacted(thread, namespace, checkpoint_id)
     found: dict[str | None, ChannelHistory] = {}
     for key, record in reader.range(prefix, keys.prefix_end(prefix)):
@@ -224,19 +235,20 @@ def read_compacted(
     return found
 
 
-def decode(key: bytes, record: bytes) -> tuple[str | None, StoredValue | None, list[_Row]]:
-    """Decode channel, seed and rows of a record of compacted history. No channel: more is lost.
+def decode(key: bytes, record: bytes) -> _Record:
+    """Decode channel, seed and rows of a record of compacted history.
+
+    The channel None notes that more history is lost.
 
     Raises:
         DamagedError: The record differs from what was stored.
     """
-    fields = envelope.decode(key, envelope.unseal(key, record))
+    channel, seed, rows = envelope.decode_fields(key, record, _FIELD_TYPES)
     try:
-        channel, seed, rows = fields
-        if not {str}.issuperset(type(task_id) for task_id, _ in rows) or (
-            (seed is not None or rows) if channel is None else type(channel) is not str
-        ):
-            raise ValueError("a field has the wrong type")
+        if not {str}.issuperset(type(task_id) for task_id, _ in rows):
+            raise ValueError("a task id has the wrong type")
+        if channel is None and (seed is not None or rows):
+            raise ValueError("a history without a channel is not empty")
         return (
             channel,
             None if seed is None else stored_value(seed),

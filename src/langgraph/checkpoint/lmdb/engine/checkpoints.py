@@ -17,9 +17,17 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 Version: TypeAlias = "int | float | str"
+_FIELD_TYPES = envelope.field_types(
+    int,
+    *[envelope.OPTIONAL_TEXT] * 3,
+    *[list] * 2,
+    *[dict] * 2,
+    *[bytes] * 2,
+    envelope.OPTIONAL_TEXT,
+)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class CheckpointRecord:
     """The record of a checkpoint."""
 
@@ -37,9 +45,9 @@ class CheckpointRecord:
     values: dict[str, StoredValue]
     """Value of each channel that has one; the channel's version is in `versions`."""
     terms: list[bytes]
-    """Terms by which an index leads to this checkpoint."""
+    """Index terms that lead to this checkpoint."""
     thread_terms: list[bytes]
-    """Terms by which an index leads to this checkpoint's thread."""
+    """Index terms that lead to this checkpoint's thread."""
 
     def payload(self) -> bytes:
         """Return the record's bytes. They hold the id only if the key holds it truncated."""
@@ -112,35 +120,31 @@ def decode(key: bytes, record: bytes, thread: int, namespace: int) -> Checkpoint
     Raises:
         DamagedError: The record differs from what was stored.
     """
-    fields: list[Any] = envelope.decode(key, envelope.unseal(key, record))
+    fields = envelope.decode_fields(key, record, _FIELD_TYPES)
+    stored, parent, run_id, root, body, metadata, versions, values = fields[:8]
+    terms, thread_terms, full_id = fields[8:]
+    if (
+        not envelope.is_count(stored)
+        or not all(map(_is_version, versions.values()))
+        or not {str}.issuperset(map(type, [*versions, *values]))
+        or (len(terms) | len(thread_terms)) % keys.HASH_SIZE
+    ):
+        envelope.raise_damaged(key, "unexpected field types")
     try:
-        stored, parent, run_id, root, body, metadata, versions, values = fields[:8]
-        terms, thread_terms, full_id = fields[8:]
-        part = key[len(keys.checkpoints(thread, namespace)) :]
-        if (
-            not all(map(envelope.is_text, (parent, run_id, root, full_id)))
-            or not envelope.is_count(stored)
-            or not all(map(_is_version, versions.values()))
-            or not {str}.issuperset(map(type, [*versions, *values]))
-            or not {bytes}.issuperset((type(terms), type(thread_terms)))
-            or (len(terms) | len(thread_terms)) % keys.HASH_SIZE
-            or (keys.is_truncated(part) if full_id is None else keys.text(full_id) != part)
-        ):
-            raise ValueError("a field has the wrong type")
         return CheckpointRecord(
-            keys.decoded(part, key) if full_id is None else full_id,
-            parent,
-            stored,
-            run_id,
-            root,
-            stored_value(body),
-            stored_value(metadata),
-            versions,
-            {channel: stored_value(value) for channel, value in values.items()},
-            _split(terms),
-            _split(thread_terms),
+            id=keys.whole_text(key, key[len(keys.checkpoints(thread, namespace)) :], full_id),
+            parent=parent,
+            stored=stored,
+            run_id=run_id,
+            root=root,
+            body=stored_value(body),
+            metadata=stored_value(metadata),
+            versions=versions,
+            values={channel: stored_value(value) for channel, value in values.items()},
+            terms=_split(terms),
+            thread_terms=_split(thread_terms),
         )
-    except (AttributeError, TypeError, ValueError) as error:
+    except ValueError as error:
         envelope.raise_damaged(key, f"unexpected field types: {error}")
 
 
@@ -225,14 +229,16 @@ def child_ids(reader: Reader, thread: int, namespace: int, parent_id: str) -> li
         if record is None:
             envelope.raise_damaged(checkpoint, "the index of children names it, but it is missing")
         found = decode(checkpoint, record, thread, namespace)
-        if found.parent == parent_id:  # else another id of the same hash
+        if found.parent == parent_id:  # else a parent with the same hash
             ids.append(found.id)
     return sorted(ids)
 
 
 def with_term(reader: Reader, term: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """List thread, namespace and key of each checkpoint with a term, or with one of the same
-    hash."""
+    """List thread, namespace and key of each checkpoint with a term.
+
+    A term is a hash, so the result may include checkpoints with another property.
+    """
     prefix = keys.term(term)
     for key in reader.keys(prefix, keys.prefix_end(prefix)):
         thread, namespace, part = _with_term(key, len(prefix))
@@ -263,7 +269,7 @@ def newest_with_term(
         reader: A snapshot.
         term: The index term.
         before: Position where the last call ended. None: begin at the greatest id.
-        count: Checkpoints to return, about. An empty result is the end.
+        count: Approximate number of checkpoints to return. An empty result is the end.
 
     Returns:
         The checkpoints, and the position where the next call begins.
@@ -293,13 +299,13 @@ def newest_with_term(
 def with_term_before(term: bytes, before: str) -> bytes:
     """Return the position at which `newest_with_term` finds every id below `before`."""
     part = keys.text(before)
-    if keys.is_truncated(part):  # ids that share the cut do not sort among one another
+    if keys.is_truncated(part):  # truncated ids with the same prefix do not sort
         return keys.prefix_end(keys.term(term) + keys.sortable_truncated_prefix(part))
     return keys.term(term) + keys.sortable_text(before)
 
 
 def threads_with_term(reader: Reader, term: bytes) -> Iterator[int]:
-    """List the numbers of the threads with a term, or with one of the same hash."""
+    """List the numbers of the threads with a term. As in `with_term`, there may be too many."""
     prefix = keys.thread_term(term)
     for key in reader.keys(prefix, keys.prefix_end(prefix)):
         yield keys.read_number(key, len(prefix))[0]

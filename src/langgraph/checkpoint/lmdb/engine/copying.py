@@ -51,20 +51,20 @@ def fork(
 ) -> str:
     """Copy a checkpoint of the root namespace and its ancestors to a new thread.
 
-    Their pending writes come along, and what subgraphs stored that were called from them.
+    Also copies their pending writes, and the checkpoints of subgraphs that were called from them.
 
     Args:
         writer: The write transaction.
         source_id: The thread of the checkpoint.
         checkpoint_id: The checkpoint. None: the latest.
         target_id: The new thread.
-        options: The store's.
+        options: The options of the store.
 
     Returns:
         The id of the checkpoint.
 
     Raises:
-        CheckpointNotFoundError: There is no such checkpoint.
+        CheckpointNotFoundError: The checkpoint does not exist.
         ThreadExistsError: The target has checkpoints.
     """
     source, checkpoint = _find_root_checkpoint(writer, source_id, checkpoint_id, options)
@@ -99,19 +99,19 @@ def _find_root_checkpoint(
             if record is not None:
                 return thread, record
     raise CheckpointNotFoundError(
-        "there is no such checkpoint to fork", thread_id=thread_id, checkpoint_id=checkpoint_id
+        "the checkpoint to fork does not exist", thread_id=thread_id, checkpoint_id=checkpoint_id
     )
 
 
 def _require_free_target(
     writer: Writer, thread_id: str, failure: str, options: StoreOptions
 ) -> None:
-    """Raise ThreadExistsError if a thread has checkpoints; delete one that readers do not see."""
+    """Raise ThreadExistsError if a thread has checkpoints; delete a hidden or empty thread."""
     thread = options.find_thread(writer, thread_id)
     if thread is not None and thread.checkpoints:
         raise ThreadExistsError(f"{failure}: the target exists", thread_id=thread_id)
     thread = threads.find(writer, thread_id)
-    if thread is not None:  # it has expired, or has writes that came after it was deleted
+    if thread is not None:  # it has expired, or has only pending writes
         prune.remove_thread(writer, thread, prune.PURGE_BATCH)
 
 
@@ -124,6 +124,7 @@ def _target(writer: Writer, source: Thread, target_id: str, now: int) -> Thread:
 
 
 def _called_from(reader: Reader, thread: int, namespace: int, roots: Container[str]) -> set[str]:
+    """Return the ids of a namespace whose graph was called from one of the root checkpoints."""
     ids: set[str] = set()
     for record in checkpoints.in_namespace(reader, thread, namespace):
         if record.root in roots:

@@ -15,7 +15,7 @@ _FORM = Struct(">4Q")
 
 
 class Counts(NamedTuple):
-    """The counts of a store, or of one thread."""
+    """The counts of a store or of one thread."""
 
     threads: int
     """Threads that have checkpoints."""
@@ -40,12 +40,12 @@ def read(reader: Reader) -> Counts:
 
 
 def change(writer: Writer, old: Counts, new: Counts) -> None:
-    """Replace the counts of a part of the store by new ones."""
+    """Add the difference between two counts of one thread to the counts of the store."""
     counts = read(writer)
     try:
         payload = _FORM.pack(*[n + b - a for n, a, b in zip(counts, old, new, strict=True)])
     except StructError:
-        envelope.raise_damaged(keys.COUNTS, "it counts less than there was")
+        envelope.raise_damaged(keys.COUNTS, "a count would be negative or too large")
     _put(writer, payload)
 
 

@@ -1,8 +1,8 @@
 """Garbage collection: a chunk is freed with the last checkpoint, write or history that uses it.
 
-The segments of a thread belong to the thread. A copy of a thread uses chunks of its source, which a
-record of shared references notes. Chunks of a thread that only copies use are noted as orphaned,
-and freed when the last copy stops using them.
+A thread owns its segments. A copy of a thread uses chunks of its source. A record of shared
+references lists these chunks. Chunks that only copies use are listed as orphaned, and freed when
+the last copy stops using them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class ThreadUsage:
-    """The sum of what the records of a thread use and hold."""
+    """The chunks that the records of a thread use, and the counts of the records."""
 
     chunks: ChunkSet = field(default_factory=ChunkSet)
     """Every chunk and node that the records use."""
@@ -39,46 +39,45 @@ class ThreadUsage:
     size: int = 0
     """Bytes of keys and records, without chunks."""
     oldest: int | None = None
+    """As `Thread.oldest`."""
     terms: set[bytes] = field(default_factory=set)
-    """Terms by which an index leads to the thread."""
+    """Index terms that lead to the thread."""
 
 
 def measure_usage(reader: Reader, thread: Thread) -> ThreadUsage:
-    """Read all records of a thread and return their sum."""
-    held = ThreadUsage()
+    """Read all records of a thread and return what they use."""
+    usage = ThreadUsage()
     seen: set[tuple[int, bytes]] = set()
 
-    def need(value: StoredValue) -> None:
+    def add_chunks(value: StoredValue) -> None:
         if isinstance(value, ChunkedValue) and (value.depth, value.root) not in seen:
             seen.add((value.depth, value.root))
-            held.chunks.add(owned_ranges(reader, value))
+            usage.chunks.add(owned_ranges(reader, value))
 
+    history: list[int] = []
     for _, namespace in threads.namespaces(reader, thread):
         stored: dict[str, int] = {}
         for record, size in checkpoints.sized(reader, thread.number, namespace):
             stored[record.id] = record.stored
-            held.size += size
-            held.terms.update(record.thread_terms)
+            usage.size += size
+            usage.terms.update(record.thread_terms)
             for value in (record.body, record.metadata, *record.values.values()):
-                need(value)
-        held.checkpoints += len(stored)
+                add_chunks(value)
+        usage.checkpoints += len(stored)
         if stored:
             del stored[max(stored, key=keys.utf8)]
-            held.oldest = min((*stored.values(), *_some(held.oldest)), default=None)
+        history += stored.values()
         for task in writes.in_namespace(reader, thread.number, namespace):
-            held.writes += len(task.writes)
-            held.size += task.size
+            usage.writes += len(task.writes)
+            usage.size += task.size
             for write in task.writes.values():
-                need(write.value)
+                add_chunks(write.value)
         for values, size in channel_history.compacted_values(reader, thread.number, namespace):
-            held.size += size
+            usage.size += size
             for value in values:
-                need(value)
-    return held
-
-
-def _some(value: int | None) -> tuple[int, ...]:
-    return () if value is None else (value,)
+                add_chunks(value)
+    usage.oldest = min(history, default=None)
+    return usage
 
 
 def collect(writer: Writer, thread: Thread) -> None:
@@ -86,17 +85,19 @@ def collect(writer: Writer, thread: Thread) -> None:
 
     The caller saves the thread, or deletes it if it is empty.
     """
-    held = measure_usage(writer, thread)
-    needed = held.chunks
-    pinned = _pins(writer, thread.number)
-    _free_outside(writer, thread.number, [needed, pinned], None)
-    _save(writer, keys.orphaned_chunks(thread.number), pinned.minus(needed).ranges(thread.number))
-    _settle_pins(writer, thread, needed)
-    for term in thread.removed_terms - held.terms:
+    usage = measure_usage(writer, thread)
+    used = usage.chunks
+    shared = _shared_chunks(writer, thread.number)
+    _free_except(writer, thread.number, [used, shared], None)
+    _write_ranges(
+        writer, keys.orphaned_chunks(thread.number), shared.minus(used).ranges(thread.number)
+    )
+    _update_shared_refs(writer, thread, used)
+    for term in thread.removed_terms - usage.terms:
         writer.delete(keys.thread_with_term(term, thread.number))
     thread.removed_terms.clear()
     thread.generation += 1
-    _update_totals(writer, thread, held)
+    _update_totals(writer, thread, usage)
 
 
 def free_chunks(writer: Writer, thread: Thread, budget: int | None) -> int:
@@ -110,22 +111,22 @@ def free_chunks(writer: Writer, thread: Thread, budget: int | None) -> int:
     Returns:
         The number of chunks deleted. If it equals `budget`, there may be more.
     """
-    pinned = _pins(writer, thread.number)
-    _save(writer, keys.orphaned_chunks(thread.number), pinned.ranges(thread.number))
-    deleted = _free_outside(writer, thread.number, [pinned], budget)
+    shared = _shared_chunks(writer, thread.number)
+    _write_ranges(writer, keys.orphaned_chunks(thread.number), shared.ranges(thread.number))
+    deleted = _free_except(writer, thread.number, [shared], budget)
     if deleted != budget:
-        _settle_pins(writer, thread, ChunkSet())
+        _update_shared_refs(writer, thread, ChunkSet())
     return deleted
 
 
 def add_shared_refs(writer: Writer, thread: Thread) -> None:
-    """Note which chunks of other threads a new copy uses; the caller saves the thread."""
-    held = measure_usage(writer, thread)
-    _settle_pins(writer, thread, held.chunks)
-    _update_totals(writer, thread, held)
+    """Write the shared references of a new copy; the caller saves the thread."""
+    usage = measure_usage(writer, thread)
+    _update_shared_refs(writer, thread, usage.chunks)
+    _update_totals(writer, thread, usage)
 
 
-def restore_pins(writer: Writer, number: int, thread: Thread | None) -> set[int]:
+def rebuild_shared_refs(writer: Writer, number: int, thread: Thread | None) -> set[int]:
     """Rebuild the shared references of a thread. Does not free chunks.
 
     The caller saves the thread.
@@ -136,67 +137,67 @@ def restore_pins(writer: Writer, number: int, thread: Thread | None) -> set[int]
         thread: The thread. None: it was deleted.
 
     Returns:
-        The threads whose chunks it used, or uses.
+        The numbers of the threads whose chunks it used or uses.
     """
-    held = ThreadUsage() if thread is None else measure_usage(writer, thread)
-    needed = held.chunks.owners() - {number}
-    prefix = keys.shared_refs(0)[:1]
-    noted: set[int] = set()
+    usage = ThreadUsage() if thread is None else measure_usage(writer, thread)
+    owners = usage.chunks.owners() - {number}
+    prefix = keys.Kind.SHARED_REFS
+    listed: set[int] = set()
     for key in list(writer.keys(prefix, keys.prefix_end(prefix))):
         owner, at = keys.read_number(key, len(prefix))
         if key[at:] == keys.number(number):
-            noted.add(owner)
-    for owner in needed | noted:
-        _save(writer, keys.shared_ref(owner, number), held.chunks.ranges(owner))
+            listed.add(owner)
+    for owner in owners | listed:
+        _write_ranges(writer, keys.shared_ref(owner, number), usage.chunks.ranges(owner))
     if thread is not None:
-        thread.shared_owners = sorted(needed)
+        thread.shared_owners = sorted(owners)
         thread.generation += 1
-        _update_totals(writer, thread, held)
-    return needed | noted
+        _update_totals(writer, thread, usage)
+    return owners | listed
 
 
-def restore_chunks(writer: Writer, number: int, thread: Thread | None) -> None:
-    """Free the unused chunks of a thread and rebuild the note of its orphaned chunks.
+def free_unused_chunks(writer: Writer, number: int, thread: Thread | None) -> None:
+    """Free the unused chunks of a thread and rebuild the list of its orphaned chunks.
 
-    The shared references of all threads have been rebuilt before.
+    The shared references of all threads must have been rebuilt before.
 
     Args:
         writer: The write transaction.
         number: The thread's number.
         thread: The thread. None: it was deleted.
     """
-    needed = ChunkSet() if thread is None else measure_usage(writer, thread).chunks
-    pinned = _pins(writer, number)
-    _free_outside(writer, number, [needed, pinned], None)
-    _save(writer, keys.orphaned_chunks(number), pinned.minus(needed).ranges(number))
+    used = ChunkSet() if thread is None else measure_usage(writer, thread).chunks
+    shared = _shared_chunks(writer, number)
+    _free_except(writer, number, [used, shared], None)
+    _write_ranges(writer, keys.orphaned_chunks(number), shared.minus(used).ranges(number))
 
 
-def _settle_pins(writer: Writer, thread: Thread, needed: ChunkSet) -> None:
-    owners = sorted(needed.owners() - {thread.number})
+def _update_shared_refs(writer: Writer, thread: Thread, used: ChunkSet) -> None:
+    owners = sorted(used.owners() - {thread.number})
     for owner in {*owners, *thread.shared_owners}:
-        _save(writer, keys.shared_ref(owner, thread.number), needed.ranges(owner))
+        _write_ranges(writer, keys.shared_ref(owner, thread.number), used.ranges(owner))
         if owner in thread.shared_owners:
             free_orphaned_chunks(writer, owner)
     thread.shared_owners = owners
 
 
-def _update_totals(reader: Reader, thread: Thread, held: ThreadUsage) -> None:
-    thread.checkpoints = held.checkpoints
-    thread.writes = held.writes
-    thread.oldest = held.oldest
-    thread.size = held.size + sum(
+def _update_totals(reader: Reader, thread: Thread, usage: ThreadUsage) -> None:
+    thread.checkpoints = usage.checkpoints
+    thread.writes = usage.writes
+    thread.oldest = usage.oldest
+    thread.size = usage.size + sum(
         len(key) + len(record)
-        for chunk_range in held.chunks.ranges(thread.number)
-        for key, record in reader.range(*_bounds(chunk_range))
+        for chunk_range in usage.chunks.ranges(thread.number)
+        for key, record in reader.range(*_key_range(chunk_range))
     )
 
 
-def _pins(reader: Reader, owner: int) -> ChunkSet:
-    pinned = ChunkSet()
+def _shared_chunks(reader: Reader, owner: int) -> ChunkSet:
+    shared = ChunkSet()
     prefix = keys.shared_refs(owner)
     for key, record in reader.range(prefix, keys.prefix_end(prefix)):
-        pinned.add(load_ranges(key, record))
-    return pinned
+        shared.add(load_ranges(key, record))
+    return shared
 
 
 def load_ranges(key: bytes, record: bytes) -> list[ChunkRange]:
@@ -209,13 +210,13 @@ def load_ranges(key: bytes, record: bytes) -> list[ChunkRange]:
     try:
         ranges = decode_ranges(envelope.unseal(key, record))
     except (ValueError, IndexError) as error:
-        envelope.raise_damaged(key, f"its runs can't be read: {error}")
+        envelope.raise_damaged(key, f"its ranges are invalid: {error}")
     if any(chunk_range.owner != owner for chunk_range in ranges):
         envelope.raise_damaged(key, "it names chunks of another thread than its key does")
     return ranges
 
 
-def _save(writer: Writer, key: bytes, ranges: list[ChunkRange]) -> None:
+def _write_ranges(writer: Writer, key: bytes, ranges: list[ChunkRange]) -> None:
     if ranges:
         writer.put(key, envelope.seal(key, envelope.pack(encode_ranges(ranges), None)))
     else:
@@ -235,12 +236,11 @@ def _segments(reader: Reader, owner: int) -> Iterator[int]:
         at = keys.prefix_end(keys.segment(owner, segment))
 
 
-def _free_outside(
-    writer: Writer, owner: int, needed: Iterable[ChunkSet], budget: int | None
-) -> int:
+def _free_except(writer: Writer, owner: int, used: Iterable[ChunkSet], budget: int | None) -> int:
+    """Delete the chunks of a thread that no set contains; return the number deleted."""
     kept = ChunkSet()
-    for coverage in needed:
-        kept.add(coverage.ranges(owner))
+    for chunks in used:
+        kept.add(chunks.ranges(owner))
     deleted = 0
     for segment in list(_segments(writer, owner)):
         prefix = keys.segment(owner, segment)
@@ -258,28 +258,27 @@ def delete_up_to(writer: Writer, start: bytes, stop: bytes, budget: int | None) 
     """Delete at most `budget` keys of a range; return the number deleted."""
     if budget is None:
         return writer.delete_range(start, stop)
-    ahead = list(islice(writer.keys(start, stop), budget + 1))
-    if len(ahead) > budget:
-        stop = ahead[budget]
-    return writer.delete_range(start, stop) if ahead else 0
+    found = list(islice(writer.keys(start, stop), budget + 1))
+    if len(found) > budget:
+        stop = found[budget]
+    return writer.delete_range(start, stop) if found else 0
 
 
 def free_orphaned_chunks(writer: Writer, owner: int) -> None:
-    """Free the chunks of a thread that it has left behind, and that nothing pins any more."""
+    """Free the orphaned chunks of a thread that no other thread uses any more."""
     key = keys.orphaned_chunks(owner)
     record = writer.get(key)
     if record is None:
         return
-    left = ChunkSet()
-    left.add(load_ranges(key, record))
-    pinned = _pins(writer, owner)
-    for chunk_range in left.minus(pinned).ranges():
-        writer.delete_range(*_bounds(chunk_range))
-    kept = left.minus(left.minus(pinned))
-    _save(writer, key, kept.ranges())
+    orphaned = ChunkSet()
+    orphaned.add(load_ranges(key, record))
+    unused = orphaned.minus(_shared_chunks(writer, owner))
+    for chunk_range in unused.ranges():
+        writer.delete_range(*_key_range(chunk_range))
+    _write_ranges(writer, key, orphaned.minus(unused).ranges())
 
 
-def _bounds(chunk_range: ChunkRange) -> tuple[bytes, bytes]:
+def _key_range(chunk_range: ChunkRange) -> tuple[bytes, bytes]:
     prefix = keys.segment(chunk_range.owner, chunk_range.segment)
     return prefix + keys.number(chunk_range.start), prefix + keys.number(
         chunk_range.start + chunk_range.length

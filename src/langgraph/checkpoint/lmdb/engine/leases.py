@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import TYPE_CHECKING, NamedTuple
 
 from langgraph.checkpoint.lmdb.format import envelope, keys
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 LEASE_MS = 600_000
 """Milliseconds that a lease lasts, unless its holder releases it earlier. If a holder outlives its
 lease, two processes sweep at the same time, which does no harm."""
-_FIELD_TYPES = ([bytes, int, int], [bytes, int, type(None)])
+_FIELD_TYPES = envelope.field_types(bytes, int, (int, NoneType))
 
 
 class SweepLease(NamedTuple):
@@ -35,10 +36,7 @@ def read(reader: Reader) -> SweepLease:
     record = reader.get(keys.SWEEP_LEASE)
     if record is None:
         return SweepLease(b"", 0, None)
-    fields = envelope.decode(keys.SWEEP_LEASE, envelope.unseal(keys.SWEEP_LEASE, record))
-    if not isinstance(fields, list) or [*map(type, fields)] not in _FIELD_TYPES:
-        envelope.raise_damaged(keys.SWEEP_LEASE, "unexpected field types")
-    return SweepLease(*fields)
+    return SweepLease(*envelope.decode_fields(keys.SWEEP_LEASE, record, _FIELD_TYPES))
 
 
 def acquire(writer: Writer, token: bytes, now: int, interval: int) -> int:

@@ -1,4 +1,4 @@
-"""How one saver uses its store: compression, clock, and for how long things are kept."""
+"""The options of a store: compression, clock, and retention policy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionPolicy:
-    """The times for which threads and their history are kept, in milliseconds."""
+    """A policy that says how long threads and their history are kept. Times are in milliseconds."""
 
     ttl: int | None = None
     """Time from a thread's last activity until it expires, unless the thread has its own TTL.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, garbage, threads, writes
+from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import keys
 
 if TYPE_CHECKING:
@@ -33,20 +35,33 @@ def delete_thread(writer: Writer, thread_id: str) -> int | None:
 
 
 def purge(writer: Writer, number: int) -> int | None:
-    """Remove the next records of a deleted thread; returns as `delete_thread` does."""
-    thread = threads.next_tombstone(writer, number - 1)
-    if thread is None or thread.number != number:  # another process has purged it
-        return None
-    return None if _purge(writer, thread, PURGE_BATCH) else number
+    """Remove the next records of a deleted thread. Do nothing for a purged one.
+
+    Returns:
+        The number of the thread if `purge` has to remove more records, else None.
+    """
+    thread = threads.find_tombstone(writer, number)
+    return None if thread is None or _purge(writer, thread, PURGE_BATCH) else number
+
+
+def next_deleted(reader: Reader, after: int) -> int | None:
+    """Return the least number above `after` of a thread that is deleted but not purged."""
+    start = keys.tombstone(after) + b"\x00"
+    for key in reader.keys(start, keys.prefix_end(keys.Kind.TOMBSTONE)):
+        with suppress(DamagedError):  # skip malformed keys
+            number, _ = keys.read_number(key, 1)
+            if key == keys.tombstone(number):
+                return number
+    return None
 
 
 def remove_thread(writer: Writer, thread: Thread, budget: int | None = None) -> bool:
-    """Delete a thread, and all that only it used.
+    """Delete a thread and the chunks that only it used.
 
     Args:
         writer: The write transaction.
         thread: The thread. Readers do not see it from now on.
-        budget: Records to remove, about. None: all.
+        budget: Approximate number of records to remove. None: all.
 
     Returns:
         True if nothing is left to purge.
@@ -106,20 +121,20 @@ def delete_runs(
 
     Args:
         writer: The write transaction.
-        number: The thread's. Nothing happens for a deleted thread.
+        number: The thread's number. Nothing happens for a deleted thread.
         run_ids: The runs, with their index terms.
-        options: The store's.
+        options: The options of the store.
     """
     if not threads.exists(writer, number):
         return
     thread = threads.load(writer, number)
     removed: dict[int, set[str]] = {}
     for run_id, term in run_ids.items():
-        for of, namespace, key in checkpoints.with_term(writer, term):
-            record = writer.get(key) if of == number else None
+        for found_in, namespace, key in checkpoints.with_term(writer, term):
+            record = writer.get(key) if found_in == number else None
             if record is not None:
                 found = checkpoints.decode(key, record, number, namespace)
-                if found.run_id == run_id:  # else another run of the same hash
+                if found.run_id == run_id:  # else another run with the same hash
                     removed.setdefault(namespace, set()).add(found.id)
     for namespace, ids in removed.items():
         _delete(writer, thread, namespace, ids, options)
@@ -150,7 +165,7 @@ def trim(
         keep: Checkpoints to keep in a namespace, at least 1. None: any number.
         before: Milliseconds since the epoch. Checkpoints stored earlier are deleted, except the
             latest of each namespace. None: age does not matter.
-        options: The store's.
+        options: The options of the store.
     """
     names = threads.namespaces(writer, thread)
     kept: dict[int, list[str]] = {}

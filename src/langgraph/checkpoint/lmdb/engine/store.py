@@ -129,17 +129,17 @@ class CheckpointStore:
             for channel, value in new.values.items()
         ]
         record = CheckpointRecord(
-            new.id,
-            new.parent,
-            thread.updated,
-            new.run_id,
-            new.root,
-            self._store(chunks, thread, namespace, "", new.body).value,
-            self._store(chunks, thread, namespace, "", new.metadata).value,
-            new.versions,
-            dict(zip(new.values, (kept.value for kept in stored), strict=True)),
-            new.terms,
-            new.thread_terms,
+            id=new.id,
+            parent=new.parent,
+            stored=thread.updated,
+            run_id=new.run_id,
+            root=new.root,
+            body=self._store(chunks, thread, namespace, "", new.body).value,
+            metadata=self._store(chunks, thread, namespace, "", new.metadata).value,
+            versions=new.versions,
+            values=dict(zip(new.values, (result.value for result in stored), strict=True)),
+            terms=new.terms,
+            thread_terms=new.thread_terms,
         )
         replaced = _make_room(writer, thread, namespace, new)
         size = checkpoints.write(writer, thread.number, namespace, record, self.options.level)

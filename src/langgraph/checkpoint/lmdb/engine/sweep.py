@@ -1,14 +1,11 @@
-"""Sweeping: expired threads and old history are deleted, in small transactions."""
+"""Sweeps: expired threads and old history are deleted in small transactions."""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import prune, threads, time_index
-from langgraph.checkpoint.lmdb.errors import DamagedError
-from langgraph.checkpoint.lmdb.format import keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +21,7 @@ SWEEP_BATCH = 200
 
 @dataclass(slots=True)
 class SweepCounts:
-    """The counts of one batch of a sweep."""
+    """The counts of a sweep or of one batch of a sweep."""
 
     entries: int = 0
     """Entries of the time index that were handled."""
@@ -33,9 +30,17 @@ class SweepCounts:
     writes: int = 0
     bytes: int = 0
 
+    def add(self, other: SweepCounts) -> None:
+        """Add the counts of another batch."""
+        self.entries += other.entries
+        self.threads += other.threads
+        self.checkpoints += other.checkpoints
+        self.writes += other.writes
+        self.bytes += other.bytes
 
-class Rollback(Exception):  # noqa: N818 - it undoes a transaction
-    """Undoes the transaction of a dry run and carries its result."""
+
+class Rollback(Exception):  # noqa: N818 - not an error of the caller
+    """An exception that aborts the transaction of a dry run and carries its result."""
 
     def __init__(self, counts: SweepCounts) -> None:
         super().__init__()
@@ -45,22 +50,22 @@ class Rollback(Exception):  # noqa: N818 - it undoes a transaction
 def due(
     reader: Reader, options: StoreOptions, now: int, after: TimeIndexEntry | None
 ) -> Iterator[TimeIndexEntry]:
-    """List the entries of the time index that are due, from behind `after` on."""
-    for kind, end in _ends(options.retention, now).items():
-        if end >= 0 and (after is None or after.kind <= kind):
-            behind = after if after is not None and after.kind == kind else None
-            yield from time_index.due_before(reader, kind, end, behind)
+    """List the entries of the time index that are due, from the first one behind `after`."""
+    for kind, time in _due_times(options.retention, now).items():
+        if time >= 0 and (after is None or after.kind <= kind):
+            start = after if after is not None and after.kind == kind else None
+            yield from time_index.due_before(reader, kind, time, start)
 
 
-def _ends(retention: RetentionPolicy, now: int) -> dict[int, int]:
-    """Return the time up to which entries are due, by kind, in the order of sweeping."""
-    ends = {
+def _due_times(retention: RetentionPolicy, now: int) -> dict[int, int]:
+    """Return the time up to which entries are due, by kind, in the order of a sweep."""
+    times = {
         time_index.BY_ACTIVITY: None if retention.ttl is None else now - retention.ttl,
         time_index.BY_EXPIRY: now,
         time_index.BY_OLDEST: None if retention.max_age is None else now - retention.max_age - 1,
         time_index.NEEDS_TRIM: None if retention.keep_last is None else 0,
     }
-    return {kind: end for kind, end in ends.items() if end is not None}
+    return {kind: time for kind, time in times.items() if time is not None}
 
 
 def sweep(
@@ -73,7 +78,8 @@ def sweep(
 ) -> SweepCounts:
     """Sweep the first entries of a batch, up to `SWEEP_BATCH` checkpoints and writes.
 
-    Each thread is checked again: an entry of a thread that is no longer due is only counted.
+    Each thread is checked again in this transaction. If it is no longer due, its entry is counted
+    as handled and the thread is kept.
 
     Raises:
         Rollback: The call is a dry run; the error carries the result.
@@ -97,11 +103,11 @@ def sweep(
 def _already_counted(
     retention: RetentionPolicy, thread: Thread, entry: TimeIndexEntry, now: int
 ) -> bool:
-    """Return True if an entry of an earlier kind makes the thread due, so that it was counted."""
-    ends = _ends(retention, now)
+    """Return True if this dry run has counted the thread by an entry of an earlier kind."""
+    times = _due_times(retention, now)
     return any(
         earlier.kind < entry.kind
-        and earlier.time <= ends.get(earlier.kind, -1)
+        and earlier.time <= times.get(earlier.kind, -1)
         and (earlier.kind == time_index.BY_OLDEST or retention.is_expired(thread, now))
         for earlier in threads.entries(thread)
     )
@@ -134,14 +140,3 @@ def _sweep_thread(
         counts.checkpoints += checkpoints - thread.checkpoints
         counts.writes += writes - thread.writes
         counts.bytes += size - thread.size
-
-
-def next_tombstone(reader: Reader, behind: int) -> int | None:
-    """Return the number of the next thread that is deleted but not purged, above `behind`."""
-    start = keys.tombstone(behind) + b"\x00"
-    for key in reader.keys(start, keys.prefix_end(keys.Kind.TOMBSTONE)):
-        with suppress(DamagedError):  # skip malformed keys
-            number, _ = keys.read_number(key, 1)
-            if key == keys.tombstone(number):
-                return number
-    return None

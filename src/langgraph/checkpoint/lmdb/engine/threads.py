@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import attrgetter
+from types import NoneType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from langgraph.checkpoint.lmdb.engine import counts, time_index
@@ -21,17 +23,59 @@ if TYPE_CHECKING:
 
 ROOT = 0
 """Number of the root namespace, which every thread has."""
-_MAX_COUNT = 1 << 60
 MAX_TIME = 253_402_300_799_999
-"""End of the year 9999, the last that `datetime` can represent."""
-_FIELD_TYPES = {
-    (int, str, *[int] * 9, list, ttl, bool, bool, oldest)
-    for ttl in (int, type(None))
-    for oldest in (int, type(None))
+"""Milliseconds since the epoch at the end of the year 9999, where `datetime` ends."""
+_MAX_COUNT = 1 << 60
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "number": int,
+    "id": str,
+    "created": int,
+    "updated": int,
+    "indexed_at": int,
+    "generation": int,
+    "next_segment": int,
+    "next_namespace": int,
+    "checkpoints": int,
+    "writes": int,
+    "size": int,
+    "shared_owners": list,
+    "ttl": (int, NoneType),
+    "ttl_applied": bool,
+    "needs_trim": bool,
+    "oldest": (int, NoneType),
 }
+"""Attributes of a thread in the order of its record, with their types."""
+_FIELD_TYPES = envelope.field_types(*_FIELDS.values())
+_TIMES = ("created", "updated", "indexed_at", "oldest")
+_COUNTS = (
+    "number",
+    "generation",
+    "next_segment",
+    "next_namespace",
+    "checkpoints",
+    "writes",
+    "size",
+    "ttl",
+)
+_record_fields = attrgetter(*_FIELDS)
+_NAMESPACE_TYPES = envelope.field_types(int, str)
 
 
-@dataclass(slots=True)
+_TimeFields: TypeAlias = "tuple[int, int | None, bool, bool, int | None]"
+
+
+class _Indexed(NamedTuple):
+    """The part of the counts and of the time index that belongs to a thread."""
+
+    counts: Counts
+    time_fields: _TimeFields | None
+    """Fields that determine the entries of the time index. None: there are no entries."""
+
+
+_NOT_INDEXED = _Indexed(counts.NOTHING, None)
+
+
+@dataclass(slots=True, kw_only=True)
 class Thread:
     """The record of a thread. Times are in milliseconds since the epoch."""
 
@@ -43,8 +87,8 @@ class Thread:
     indexed_at: int
     """Time of the thread in the time index: `updated`, or up to `INDEX_LAG_MS` earlier."""
     generation: int = 0
-    """Count of the times that chunks of the thread were freed or a checkpoint was replaced. What a
-    cache knows of the thread's chunks is valid while this number is the same."""
+    """Number of times that chunks of the thread were freed or a checkpoint was replaced. A cache
+    entry about the thread's chunks is valid while this number is unchanged."""
     next_segment: int = 0
     next_namespace: int = ROOT + 1
     checkpoints: int = 0
@@ -71,7 +115,7 @@ class Thread:
 
     @property
     def thread_version(self) -> ThreadVersion:
-        """Version that is valid while what was read of the thread is."""
+        """Version of the thread's chunks, as `generation` describes it."""
         return ThreadVersion(self.number, self.generation)
 
     def new_segment(self) -> int:
@@ -93,18 +137,18 @@ def find(reader: Reader, thread_id: str) -> Thread | None:
     record = reader.get(name)
     if record is None:
         return None
-    thread = _named(reader, name, record)
+    thread = _read_named(reader, name, record)
     if thread.id != thread_id:
-        envelope.raise_damaged(name, "it leads to another thread")
+        envelope.raise_damaged(name, "it names another thread")
     return thread
 
 
-def _named(reader: Reader, name: bytes, record: bytes) -> Thread:
+def _read_named(reader: Reader, name: bytes, record: bytes) -> Thread:
     payload = envelope.unseal(name, record)
     number, end = keys.read_number(payload, 0)
     thread = by_number(reader, number) if end == len(payload) else None
     if thread is None:
-        envelope.raise_damaged(name, "it leads to no thread")
+        envelope.raise_damaged(name, "it does not name a thread")
     return thread
 
 
@@ -116,7 +160,7 @@ def load(reader: Reader, number: int) -> Thread:
     """
     thread = by_number(reader, number)
     if thread is None:
-        envelope.raise_damaged(keys.thread_number(number), "a thread has lost its record")
+        envelope.raise_damaged(keys.thread_number(number), "the record of the thread is missing")
     return thread
 
 
@@ -131,7 +175,7 @@ def by_number(reader: Reader, number: int) -> Thread | None:
     if record is not None:
         return decode(key, record)
     if reader.get(keys.tombstone(number)) is None:
-        envelope.raise_damaged(key, "a thread has lost its record")
+        envelope.raise_damaged(key, "the record of the thread is missing")
     return None
 
 
@@ -146,16 +190,14 @@ def decode(key: bytes, record: bytes) -> Thread:
     Raises:
         DamagedError: The record differs from what was stored.
     """
-    fields = envelope.decode(key, envelope.unseal(key, record))
-    if not isinstance(fields, list) or tuple(map(type, fields)) not in _FIELD_TYPES:
-        envelope.raise_damaged(key, "unexpected field types")
-    thread = Thread(*fields)
-    counts = (thread.number, *fields[5:11], thread.ttl or 0)
-    times = (thread.created, thread.updated, thread.indexed_at, thread.oldest or 0)
+    fields = dict(zip(_FIELDS, envelope.decode_fields(key, record, _FIELD_TYPES), strict=True))
+    counts = [fields[name] or 0 for name in _COUNTS]
+    times = [fields[name] or 0 for name in _TIMES]
     if min(*counts, *times) < 0 or max(counts) > _MAX_COUNT or max(times) > MAX_TIME:
         envelope.raise_damaged(key, "some of its fields are out of bounds")
+    thread = Thread(**fields)
     if key not in (keys.thread_number(thread.number), keys.tombstone(thread.number)):
-        envelope.raise_damaged(key, "it is of another thread")
+        envelope.raise_damaged(key, "it belongs to another thread")
     if thread.shared_owners and not all(map(envelope.is_count, thread.shared_owners)):
         envelope.raise_damaged(key, "unexpected field types")
     thread.indexed = _Indexed(counts_of(thread), _time_fields(thread))
@@ -175,7 +217,7 @@ def create(writer: Writer, thread_id: str, now: int) -> Thread:
     number = next_number(writer)
     _put(writer, keys.NEXT_THREAD, keys.number(number + 1))
     _put(writer, keys.thread(thread_id), keys.number(number))
-    thread = Thread(number, thread_id, created=now, updated=now, indexed_at=now)
+    thread = Thread(number=number, id=thread_id, created=now, updated=now, indexed_at=now)
     write_namespace(writer, thread, "", ROOT)
     return thread
 
@@ -187,14 +229,14 @@ def set_ttl(writer: Writer, thread_id: str, ttl: int | None, options: StoreOptio
         writer: The write transaction.
         thread_id: The thread.
         ttl: Milliseconds, or `time_index.NEVER`. None: the TTL of the saver's policy.
-        options: The store's.
+        options: The options of the store.
 
     Raises:
-        ThreadNotFoundError: There is no such thread.
+        ThreadNotFoundError: The thread does not exist.
     """
     thread = options.find_thread(writer, thread_id)
     if thread is None or not thread.checkpoints:
-        raise ThreadNotFoundError("there is no such thread", thread_id=thread_id)
+        raise ThreadNotFoundError("the thread does not exist", thread_id=thread_id)
     thread.ttl = ttl
     thread.ttl_applied = False
     save(writer, thread)
@@ -215,31 +257,12 @@ def save(writer: Writer, thread: Thread) -> None:
 
 
 def _payload(thread: Thread) -> bytes:
-    return envelope.encode(
-        (
-            thread.number,
-            thread.id,
-            thread.created,
-            thread.updated,
-            thread.indexed_at,
-            thread.generation,
-            thread.next_segment,
-            thread.next_namespace,
-            thread.checkpoints,
-            thread.writes,
-            thread.size,
-            thread.shared_owners,
-            thread.ttl,
-            thread.ttl_applied,
-            thread.needs_trim,
-            thread.oldest,
-        )
-    )
+    return envelope.encode(_record_fields(thread))
 
 
 def _update_indexes(writer: Writer, thread: Thread, removed: bool = False) -> None:
-    old = thread.indexed or _NOTHING
-    new = _NOTHING if removed else _Indexed(counts_of(thread), _time_fields(thread))
+    old = thread.indexed or _NOT_INDEXED
+    new = _NOT_INDEXED if removed else _Indexed(counts_of(thread), _time_fields(thread))
     if old.time_fields != new.time_fields:
         before = (
             () if old.time_fields is None else time_index.entries(thread.number, *old.time_fields)
@@ -274,17 +297,6 @@ def _time_fields(thread: Thread) -> _TimeFields:
     return thread.indexed_at, thread.ttl, thread.ttl_applied, thread.needs_trim, thread.oldest
 
 
-class _Indexed(NamedTuple):
-    """The part of the counts and of the time index that belongs to a thread."""
-
-    counts: Counts
-    time_fields: _TimeFields | None
-
-
-_NOTHING = _Indexed(counts.NOTHING, None)
-_TimeFields: TypeAlias = "tuple[int, int | None, bool, bool, int | None]"
-
-
 def mark_deleted(writer: Writer, thread: Thread) -> None:
     """Replace a thread by a tombstone, until `prune.purge` has removed its records."""
     _update_indexes(writer, thread, removed=True)
@@ -298,12 +310,11 @@ def remove_tombstone(writer: Writer, thread: Thread) -> None:
     writer.delete(keys.tombstone(thread.number))
 
 
-def next_tombstone(reader: Reader, after: int = 0) -> Thread | None:
-    """Return the deleted thread with the least number above `after`, or None."""
-    start = keys.tombstone(after) + b"\x00"
-    for key, record in reader.range(start, keys.prefix_end(keys.Kind.TOMBSTONE)):
-        return decode(key, record)
-    return None
+def find_tombstone(reader: Reader, number: int) -> Thread | None:
+    """Return the deleted thread of this number, or None if its records were purged."""
+    key = keys.tombstone(number)
+    record = reader.get(key)
+    return None if record is None else decode(key, record)
 
 
 def _put(writer: Writer, key: bytes, payload: bytes) -> None:
@@ -324,7 +335,7 @@ def all_threads(
     """
     for key in reader.keys(prefix, keys.prefix_end(prefix)):
         try:
-            thread = _named(reader, key, reader.get(key) or b"")
+            thread = _read_named(reader, key, reader.get(key) or b"")
         except DamagedError as error:
             if on_damage is None:
                 raise
@@ -372,8 +383,7 @@ def decode_namespace(key: bytes, record: bytes) -> tuple[str, int]:
     Raises:
         DamagedError: The record differs from what was stored.
     """
-    fields = envelope.decode(key, envelope.unseal(key, record))
-    if not isinstance(fields, list) or [*map(type, fields)] != [int, str] or fields[0] < 0:
-        envelope.raise_damaged(key, "unexpected field types")
-    number, checkpoint_ns = fields
+    number, checkpoint_ns = envelope.decode_fields(key, record, _NAMESPACE_TYPES)
+    if number < 0:
+        envelope.raise_damaged(key, "its number is negative")
     return checkpoint_ns, number

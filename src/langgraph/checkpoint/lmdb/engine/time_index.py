@@ -73,7 +73,7 @@ def entries(
 def due_before(
     reader: Reader, kind: int, time: int, after: TimeIndexEntry | None = None
 ) -> Iterator[TimeIndexEntry]:
-    """List the entries of a kind up to a time, earliest first; from behind `after` if given."""
+    """List the entries of a kind up to a time, earliest first, from behind `after` if given."""
     start = keys.time_index(kind, 0) if after is None else after.key() + b"\x00"
     for key in reader.keys(start, keys.time_index(kind, time + 1)):
         yield _entry(key)

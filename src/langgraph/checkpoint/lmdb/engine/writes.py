@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
+_FIELD_TYPES = envelope.field_types(envelope.OPTIONAL_TEXT, list)
+
 
 @dataclass(slots=True)
 class Write:
@@ -48,24 +50,21 @@ def decode(key: bytes, prefix: bytes, record: bytes) -> TaskWrites:
     Raises:
         DamagedError: The record differs from what was stored.
     """
-    fields = envelope.decode(key, envelope.unseal(key, record))
+    full_id, rows = envelope.decode_fields(key, record, _FIELD_TYPES)
+    task_id = keys.whole_text(key, key[len(prefix) :], full_id)
     try:
-        full_id, rows = fields
-        part = key[len(prefix) :]
-        if keys.is_truncated(part) if full_id is None else keys.text(full_id) != part:
-            raise ValueError("the task's id is another")
         for index, channel, path, _ in rows:
             if [type(index), type(channel), type(path)] != [int, str, str]:
                 raise ValueError("a field has the wrong type")
         return TaskWrites(
-            keys.decoded(part, key) if full_id is None else full_id,
+            task_id,
             {
                 index: Write(index, channel, path, stored_value(value))
                 for index, channel, path, value in rows
             },
             len(key) + len(record),
         )
-    except (AttributeError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         envelope.raise_damaged(key, f"unexpected field types: {error}")
 
 
@@ -104,7 +103,10 @@ def write_task(
 def of_checkpoint(
     reader: Reader, thread: int, namespace: int, checkpoint_id: str
 ) -> list[tuple[str, Write]]:
-    """List task id and write of the pending writes of a checkpoint, by path, task id and index."""
+    """List task id and write of the pending writes of a checkpoint.
+
+    Sorted by path, task id and index.
+    """
     prefix = keys.writes(thread, namespace, checkpoint_id)
     found = [
         (task.task_id, write)

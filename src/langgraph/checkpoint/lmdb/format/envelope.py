@@ -13,15 +13,27 @@ from __future__ import annotations
 import zlib
 from functools import cache
 from importlib.resources import files
-from typing import Any, NoReturn
+from itertools import product
+from types import NoneType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import msgpack
 import zstandard
 
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, SerializationError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FieldTypes: TypeAlias = "frozenset[tuple[type, ...]]"
+"""The combinations of types that the fields of a record may have."""
+
+OPTIONAL_TEXT = (str, NoneType)
+"""Types of a field that is a text or nil."""
 FORMAT_VERSION = 1
+"""Version of the format that a new store gets."""
 SUPPORTED_VERSIONS = (1,)
+"""Versions that this release reads."""
 
 RAW = 0
 ZSTD = 1
@@ -31,11 +43,13 @@ DICTIONARIES = {ZSTD_DICTIONARY_1: "dictionary-1.zstd"}
 never changes; a better one gets a new codec."""
 
 MAX_RECORD = 1 << 26
-"""Bytes that a record's payload may have; checked before memory is allocated."""
+"""Bytes that the payload of a record may have. Checked before memory is allocated."""
 MAX_NUMBER = (1 << 63) - 1
 """Greatest count, time or number in a record."""
-_WORTH_COMPRESSING = 32
-_UNKNOWN_SIZE = -1  # zstd's answer for a frame without a size, which is the form of ours
+_MIN_COMPRESSED = 32
+"""Bytes of the shortest payload that is compressed."""
+_UNKNOWN_SIZE = -1
+"""Result of zstandard.frame_content_size for a frame without a size."""
 _CHECKSUM_SIZE = 4
 
 
@@ -46,11 +60,11 @@ def _dictionary(codec: int) -> zstandard.ZstdCompressionDict:
 
 
 @cache
-def _digested(codec: int, level: int) -> zstandard.ZstdCompressionDict:
+def _compression_dictionary(codec: int, level: int) -> zstandard.ZstdCompressionDict:
     data = _dictionary(codec).as_bytes()
-    digested = zstandard.ZstdCompressionDict(data, dict_type=zstandard.DICT_TYPE_FULLDICT)
-    digested.precompute_compress(level=level)
-    return digested
+    dictionary = zstandard.ZstdCompressionDict(data, dict_type=zstandard.DICT_TYPE_FULLDICT)
+    dictionary.precompute_compress(level=level)
+    return dictionary
 
 
 # A zstd context serves one call at a time and is expensive to make. Idle contexts are kept in
@@ -66,7 +80,7 @@ def _compress(payload: bytes, level: int) -> bytes:
     except IndexError:
         context = zstandard.ZstdCompressor(
             level=level,
-            dict_data=_digested(ZSTD_DICTIONARY_1, level),
+            dict_data=_compression_dictionary(ZSTD_DICTIONARY_1, level),
             write_content_size=False,
             write_checksum=False,
             write_dict_id=False,
@@ -132,9 +146,9 @@ def pack(payload: bytes, level: int | None) -> bytes:
     if len(payload) > MAX_RECORD:
         raise SerializationError(
             f"a record would have {len(payload)} bytes, the limit is {MAX_RECORD}",
-            advice="Make fewer writes in one task, or store less beside the channels' values.",
+            advice="Make fewer writes in one task, or use fewer channels.",
         )
-    if level is not None and len(payload) >= _WORTH_COMPRESSING:
+    if level is not None and len(payload) >= _MIN_COMPRESSED:
         frame = _compress(payload, level)
         size = varint(len(payload))
         if len(frame) + len(size) < len(payload):
@@ -212,11 +226,6 @@ def is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value <= MAX_NUMBER
 
 
-def is_text(value: Any) -> bool:
-    """Return True if a field is a text or nil."""
-    return value is None or type(value) is str
-
-
 def encode(fields: Any) -> bytes:
     """Return a record's fields as msgpack."""
     packed: bytes = msgpack.packb(fields, unicode_errors="surrogatepass")
@@ -234,4 +243,21 @@ def decode(key: bytes, payload: bytes) -> Any:
             payload, strict_map_key=False, unicode_errors="surrogatepass", use_list=True
         )
     except (ValueError, TypeError, msgpack.exceptions.ExtraData, RecursionError) as error:
-        raise_damaged(key, f"its fields can't be read: {error}")
+        raise_damaged(key, f"its fields cannot be decoded: {error}")
+
+
+def field_types(*fields: type | Sequence[type]) -> FieldTypes:
+    """Return the combinations of types for `decode_fields`, from one type or several per field."""
+    return frozenset(product(*([field] if isinstance(field, type) else field for field in fields)))
+
+
+def decode_fields(key: bytes, record: bytes, types: FieldTypes) -> list[Any]:
+    """Unseal a record and return its fields, which have one of the combinations of types.
+
+    Raises:
+        DamagedError: The record differs from what was stored.
+    """
+    fields: list[Any] = decode(key, unseal(key, record))
+    if type(fields) is not list or tuple(map(type, fields)) not in types:
+        raise_damaged(key, "unexpected field types")
+    return fields

@@ -23,8 +23,8 @@ SWEEP_LEASE = b"\x00sweeper"
 """Key of the lease on background sweeping."""
 
 TEXT_LIMIT = 180
-"""Bytes of an id that a key holds unchanged. A longer id is truncated there and followed by a
-digest, so that every key is below LMDB's limit of 511 bytes."""
+"""Bytes of an id that a key holds unchanged. A longer id is truncated to this length and followed
+by a digest, so that every key is below LMDB's limit of 511 bytes."""
 _TRUNCATED = b"\xff"  # never in UTF-8, so truncated ids sort behind all with the same prefix
 _DIGEST_SIZE = 16
 HASH_SIZE = 8
@@ -157,13 +157,31 @@ def is_truncated(part: bytes) -> bool:
     )
 
 
+def whole_text(key: bytes, part: bytes, full: str | None) -> str:
+    """Return an id from the end of a key, or from the record if the key holds it truncated.
+
+    Args:
+        key: The key.
+        part: The end of the key.
+        full: The id in the record. None: the key holds the whole id.
+
+    Raises:
+        DamagedError: The key and the record disagree.
+    """
+    if full is None and not is_truncated(part):
+        return decoded(part, key)
+    if full is None or text(full) != part:
+        raise DamagedError(f"record {key.hex()} has the id of another record", record=key.hex())
+    return full
+
+
 def truncated_prefix(part: bytes) -> bytes:
     """Return the common prefix of truncated ids with the same first bytes."""
     return part[:TEXT_LIMIT] + _TRUNCATED
 
 
 def sortable_truncated_prefix(part: bytes) -> bytes:
-    """Return the same prefix in the form of `sortable_text`."""
+    """Return the result of `truncated_prefix`, encoded as `sortable_text` does."""
     return truncated_prefix(part).replace(b"\x00", _NUL)
 
 

@@ -43,7 +43,7 @@ def follows(ranges: Sequence[ChunkRange], chunk_range: ChunkRange) -> bool:
 
 
 def append_merged(ranges: list[ChunkRange], more: Iterable[ChunkRange]) -> None:
-    """Append ranges; join each with the range before it where they meet."""
+    """Append ranges; merge a range that continues the range before it."""
     for chunk_range in more:
         if follows(ranges, chunk_range):
             last = ranges[-1]
@@ -91,7 +91,7 @@ def slice_ranges(ranges: Sequence[ChunkRange], start: int, stop: int) -> list[Ch
 
 
 def common_prefix(a: Sequence[ChunkRange], b: Sequence[ChunkRange]) -> int:
-    """Return how many chunks two sequences share from the first on."""
+    """Return the number of chunks that two sequences have in common at their beginning."""
     shared = 0
     for one, other in zip(a, b, strict=False):
         if one == other:

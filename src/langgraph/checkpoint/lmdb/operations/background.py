@@ -1,4 +1,4 @@
-"""Sweeping in the background: one daemon thread for each store of a process."""
+"""Background sweeping: one daemon thread for each store of a process."""
 
 from __future__ import annotations
 
@@ -22,126 +22,19 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import Writer
     from langgraph.checkpoint.lmdb.operations.session import Session
 
+_MAX_WAIT_S = 3600.0
+"""Longest wait for one timer, in seconds. A longer interval waits several times."""
 _logger = logging.getLogger(__name__)
-_LONGEST_WAIT = 3600.0
-"""Seconds: no operating system's timer has to be trusted for longer."""
-
-
-class Sweeper:
-    """Sweeps one store, by the rules of each of its savers that asked for it.
-
-    Of several processes with the same store, one at a time sweeps: a record of the store says
-    which. Whatever goes wrong is logged, and tried again after the interval.
-    """
-
-    def __init__(self) -> None:
-        self._cores: list[tuple[weakref.ref[Session], int]] = []
-        self.start()
-
-    def start(self) -> None:
-        """Begin, also in a forked child, where the thread is not."""
-        self._token = os.urandom(8)
-        self._claims = False
-        self._wake: SimpleQueue[None] = SimpleQueue()
-        threading.Thread(target=self._serve, name="lmdb-saver-sweep", daemon=True).start()
-
-    def add(self, session: Session, interval: int) -> None:
-        """Sweep by the rules of a core, every so many milliseconds."""
-        # A queue may be put to from wherever the last reference to a core goes, unlike an event.
-        ref = weakref.ref(session, lambda _: self._wake.put(None))
-        self._cores.append((ref, interval))
-        self._wake.put(None)
-
-    def remove(self, session: Session) -> bool:
-        """Sweep no more by the rules of a core; returns whether it was one to sweep by."""
-        had = self._has(session)
-        self._cores = [
-            (ref, interval) for ref, interval in self._cores if ref() not in (session, None)
-        ]
-        self._wake.put(None)
-        return had
-
-    def release(self, session: Session) -> None:
-        """Let another process sweep at once, if the removal of a core interrupts sweeping."""
-        if self._claims:
-            try:
-                session.run(simple(lambda writer: leases.release(writer, self._token, None)))
-            except LmdbSaverError:
-                _logger.warning("others sweep when the lease is over", exc_info=True)
-
-    def _serve(self) -> None:
-        wake = self._wake
-        while not self._ends():
-            wait = self.turn() / 1000
-            with suppress(Empty):
-                wake.get(timeout=min(wait, _LONGEST_WAIT))
-
-    def _ends(self) -> bool:
-        """Whether nobody has the store any more; whoever opens it then starts another sweeper."""
-        with _lock:
-            if self._living():
-                return False
-            for store in [store for store, sweeper in _sweepers.items() if sweeper is self]:
-                del _sweepers[store]
-            return True
-
-    def _living(self) -> list[tuple[Session, int]]:
-        found = ((ref(), interval) for ref, interval in self._cores)
-        return [(session, interval) for session, interval in found if session is not None]
-
-    def _has(self, session: Session) -> bool:
-        return any(one is session for one, _ in self._living())
-
-    def turn(self) -> int:
-        """Sweep if it is time to; returns the milliseconds until the next turn."""
-        cores = self._living()
-        interval = min((interval for _, interval in cores), default=0)
-        session = None
-        try:
-            for session, _ in cores[:1]:
-                self._claims = True
-                wait = self._claim(session, interval)
-                if wait:
-                    self._claims = False
-                    return wait
-            for session, _ in cores:
-                session.run_sequence(retention.sweep(session, None, None, False))
-            for session, _ in cores[:1]:
-                now = session.options.now()
-                session.run(simple(partial(leases.release, token=self._token, swept=now)))
-        except StoreClosedError:
-            if session is not None:
-                with _lock:
-                    self.remove(session)
-        except Exception:
-            _logger.warning("sweeping failed; the next try is later", exc_info=True)
-        else:
-            self._claims = False
-        return interval
-
-    def _claim(self, session: Session, interval: int) -> int:
-        now = session.options.now()
-
-        def apply(writer: Writer) -> int:
-            # A session is removed before its lease is released, and takes none after that.
-            if not self._has(session):
-                return interval
-            return leases.acquire(writer, self._token, now, interval)
-
-        wait: int = session.run(simple(apply))
-        return wait
-
-
 _lock = threading.Lock()
 _sweepers: dict[Hashable, Sweeper] = {}
 
 
 def start(store: Hashable, session: Session, interval: int) -> None:
-    """Sweep a store in the background from now on.
+    """Start to sweep a store in the background.
 
     Args:
-        store: Tells stores apart.
-        core: By whose rules.
+        store: The identity of the store.
+        session: The session of the saver whose retention policy applies.
         interval: Milliseconds between two sweeps.
     """
     with _lock:
@@ -152,17 +45,130 @@ def start(store: Hashable, session: Session, interval: int) -> None:
 
 
 def stop(store: Hashable, session: Session) -> None:
-    """Sweep no more by the rules of a core."""
+    """Stop to sweep a store by the policy of a session."""
     with _lock:
         sweeper = _sweepers.get(store)
         if sweeper is None or not sweeper.remove(session):
             return
-    sweeper.release(session)
+    sweeper.release_lease(session)
 
 
 def after_fork() -> None:
-    """Begin in a forked child, once what sweeping uses has begun there."""
+    """Start the threads of all sweepers in a forked child.
+
+    The locks and threads that sweeping uses must have been reset before.
+    """
     global _lock  # noqa: PLW0603
     _lock = threading.Lock()
     for sweeper in _sweepers.values():
         sweeper.start()
+
+
+class Sweeper:
+    """A thread that sweeps one store, by the policy of each session that asked for it.
+
+    Several processes may use the store. The process with the lease sweeps, the others wait. An
+    error is logged, and the next sweep follows after the interval.
+    """
+
+    def __init__(self) -> None:
+        self._sessions: list[tuple[weakref.ref[Session], int]] = []
+        self.start()
+
+    def start(self) -> None:
+        """Start the thread. A forked child calls this again, since it has no copy of the thread."""
+        self._token = os.urandom(8)
+        self._has_lease = False
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        threading.Thread(target=self._serve, name="lmdb-saver-sweep", daemon=True).start()
+
+    def add(self, session: Session, interval: int) -> None:
+        """Sweep by the policy of a session, with so many milliseconds between two sweeps."""
+        # The garbage collector may call the callback within any code of any thread. A SimpleQueue
+        # is reentrant, unlike an Event.
+        ref = weakref.ref(session, lambda _: self._wake.put(None))
+        self._sessions.append((ref, interval))
+        self._wake.put(None)
+
+    def remove(self, session: Session) -> bool:
+        """Remove a session; return True if it was there."""
+        found = self._contains(session)
+        self._sessions = [
+            (ref, interval) for ref, interval in self._sessions if ref() not in (session, None)
+        ]
+        self._wake.put(None)
+        return found
+
+    def release_lease(self, session: Session) -> None:
+        """Release the lease if the removal of a session interrupts a sweep.
+
+        Another process can then sweep immediately.
+        """
+        if self._has_lease:
+            try:
+                session.run(simple(lambda writer: leases.release(writer, self._token, None)))
+            except LmdbSaverError:
+                _logger.warning("the sweep lease is kept until it expires", exc_info=True)
+
+    def _serve(self) -> None:
+        wake = self._wake
+        while not self._stop_if_unused():
+            wait = self.run_once() / 1000
+            with suppress(Empty):
+                wake.get(timeout=min(wait, _MAX_WAIT_S))
+
+    def _stop_if_unused(self) -> bool:
+        """Unregister the sweeper and return True if all its sessions are closed or deleted."""
+        with _lock:
+            if self._open_sessions():
+                return False
+            for store in [store for store, sweeper in _sweepers.items() if sweeper is self]:
+                del _sweepers[store]
+            return True
+
+    def run_once(self) -> int:
+        """Sweep if a sweep is due; return the milliseconds until the next call."""
+        sessions = self._open_sessions()
+        if not sessions:
+            return 0
+        interval = min(interval for _, interval in sessions)
+        first = session = sessions[0][0]
+        try:
+            self._has_lease = True  # also if an error hides that the lease was acquired
+            wait = self._acquire_lease(first, interval)
+            if wait:
+                self._has_lease = False
+                return wait
+            for session, _ in sessions:
+                session.run_sequence(retention.sweep(session, None, None, False))
+            session = first
+            now = first.options.now()
+            first.run(simple(partial(leases.release, token=self._token, swept=now)))
+            self._has_lease = False
+        except StoreClosedError:
+            with _lock:
+                self.remove(session)
+        except Exception:
+            _logger.warning("a background sweep failed and will be repeated", exc_info=True)
+        return interval
+
+    def _acquire_lease(self, session: Session, interval: int) -> int:
+        """Acquire the lease and return 0, or return the milliseconds to wait for it."""
+        now = session.options.now()
+
+        def apply(writer: Writer) -> int:
+            # `stop` removes a session before it releases the lease. This check in the transaction
+            # makes sure that a removed session does not acquire the lease again.
+            if not self._contains(session):
+                return interval
+            return leases.acquire(writer, self._token, now, interval)
+
+        wait: int = session.run(simple(apply))
+        return wait
+
+    def _open_sessions(self) -> list[tuple[Session, int]]:
+        found = ((ref(), interval) for ref, interval in self._sessions)
+        return [(session, interval) for session, interval in found if session is not None]
+
+    def _contains(self, session: Session) -> bool:
+        return any(other is session for other, _ in self._open_sessions())

@@ -1,11 +1,10 @@
-"""For how long things are kept: the `ttl` argument, and sweeping by it."""
+"""Retention: the `ttl` argument, `set_ttl`, and sweeps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -18,42 +17,62 @@ from langgraph.checkpoint.lmdb.errors import DamagedError, UsageError
 from langgraph.checkpoint.lmdb.operations.session import simple
 
 if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.engine.sweep import SweepCounts
     from langgraph.checkpoint.lmdb.engine.time_index import TimeIndexEntry
     from langgraph.checkpoint.lmdb.operations.session import Operation, Operations, Session
 
 _MS_PER_MINUTE = 60_000
-_LONGEST = 1_000 * 365 * 24 * 60
-"""Minutes of a thousand years: whoever means more means for ever."""
-_ENTRIES_AT_ONCE = 64
+_MAX_MINUTES = 1_000 * 365 * 24 * 60
+"""Minutes of a thousand years."""
+_MAX_BATCH = 64
+"""Entries of the time index that one transaction of a sweep handles at most."""
 _EPOCH = datetime.fromtimestamp(0, timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
-_LAST_SECOND = 1e12
-"""Any moment that a datetime can be is well before."""
+_MAX_SECONDS = 1e12
+"""Seconds since the epoch that no `datetime` reaches."""
 
 
 class TTLConfig(TypedDict, total=False):
-    """For how long a store keeps what. Times are in minutes; fractions are allowed."""
+    """The retention of a store. Times are in minutes; fractions are allowed."""
 
     default_ttl: float | None
-    """From a thread's last activity on; None: for ever."""
+    """Time from a thread's last activity until it expires. None: it never expires."""
     strategy: Literal["delete", "keep_latest"]
-    """Whether an idle thread goes as a whole ("delete", unless told), or keeps its latest
-    checkpoints and what they need."""
+    """What happens to an expired thread. "delete" (default) deletes the whole thread. "keep_latest"
+    keeps its latest checkpoints and what they need."""
     refresh_on_read: bool
-    """Whether reading a thread's latest checkpoint counts as activity."""
+    """True: reading the latest checkpoint of a thread counts as activity."""
     sweep_interval_minutes: float | None
-    """How often to sweep in the background; None: only `sweep()` does it."""
+    """Time between two background sweeps. None: only `sweep()` deletes."""
     keep_last: int | None
-    """How many checkpoints a namespace of a thread keeps."""
+    """Checkpoints that each namespace of a thread keeps. None: any number."""
     max_history_age: float | None
-    """For how long a checkpoint is kept that is not the latest of its namespace."""
+    """Age at which a checkpoint that is not the latest of its namespace is deleted. None: any
+    age."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """The counts of what a sweep deleted, or would have deleted."""
+
+    threads: int = 0
+    """Threads that were deleted or lost a part of their history."""
+    checkpoints: int = 0
+    writes: int = 0
+    """Pending writes."""
+    bytes: int = 0
+    """Bytes of records and values, as in `stats()` and `threads()`."""
+    damaged: int = 0
+    """Threads that were not swept because records of them are damaged."""
+    dry_run: bool = False
+    """True if nothing was deleted."""
 
 
 def parse_ttl(ttl: Mapping[str, Any] | None) -> RetentionPolicy:
     """Return the policy that a `ttl` argument describes.
 
     Raises:
-        UsageError: There is something in it that is unknown or cannot be meant.
+        UsageError: The argument has an unknown key or an invalid value.
     """
     if ttl is None:
         return RetentionPolicy()
@@ -70,148 +89,149 @@ def parse_ttl(ttl: Mapping[str, Any] | None) -> RetentionPolicy:
     )
     refresh = validation.flag(ttl.get("refresh_on_read", False), 'ttl["refresh_on_read"]')
     return RetentionPolicy(
-        ttl=_minutes(ttl, "default_ttl"),
+        ttl=_milliseconds(ttl, "default_ttl"),
         delete_expired=strategy == "delete",
         keep_last=keep_last,
-        max_age=_minutes(ttl, "max_history_age"),
+        max_age=_milliseconds(ttl, "max_history_age"),
         refresh_on_read=refresh,
-        sweep_interval=_minutes(ttl, "sweep_interval_minutes"),
+        sweep_interval=_milliseconds(ttl, "sweep_interval_minutes"),
     )
 
 
-def _minutes(ttl: Mapping[str, Any], name: str) -> int | None:
-    value = ttl.get(name)
-    return None if value is None else milliseconds(value, name)
+def _milliseconds(ttl: Mapping[str, Any], name: str) -> int | None:
+    minutes = ttl.get(name)
+    return None if minutes is None else minutes_to_ms(minutes, name)
 
 
-def milliseconds(minutes: Any, name: str) -> int:
-    """Minutes in milliseconds, at least one.
+def minutes_to_ms(minutes: Any, name: str) -> int:
+    """Convert minutes to milliseconds, at least one.
+
+    Args:
+        minutes: The minutes.
+        name: Name of the argument, for errors.
 
     Raises:
-        UsageError: It is not a number above 0, or one that cannot be meant.
+        UsageError: The value is not a number of minutes above 0 and below a thousand years.
     """
     is_number = isinstance(minutes, (int, float)) and not isinstance(minutes, bool)
-    if not is_number or not 0 < minutes <= _LONGEST:  # nor is NaN
+    if not is_number or not 0 < minutes <= _MAX_MINUTES:  # NaN fails the comparison
         raise UsageError(
-            f"{name} must be a number of minutes above 0, below a thousand years, "
+            f"{name} must be minutes above 0 and below a thousand years, or None, "
             f"got {validation.shown(minutes)}",
-            advice="Pass None to keep for ever.",
+            advice=f"Pass {name}=60, for example, or {name}=None for no limit.",
         )
-    return max(1, round(float(minutes) * _MS_PER_MINUTE))
-
-
-def set_ttl(session: Session, thread_id: object, minutes: float | None) -> Operation[None, None]:
-    """Give a thread a time to live of its own."""
-    ttl = NEVER if minutes is None else milliseconds(minutes, "minutes")
-    name = validation.text(thread_id, "thread_id")
-    return simple(lambda writer: threads.set_ttl(writer, name, ttl, session.options))
-
-
-@dataclass(frozen=True, slots=True)
-class SweepReport:
-    """What a sweep removed, or would have removed."""
-
-    threads: int = 0
-    """Threads that went, or that lost a part of their history."""
-    checkpoints: int = 0
-    writes: int = 0
-    """Pending writes."""
-    bytes: int = 0
-    """Of records and values, as `stats()` and `threads()` count them."""
-    damaged: int = 0
-    """Threads that could not be swept since records of them are damaged."""
-    dry_run: bool = False
-    """Whether nothing was removed in fact."""
+    ms: int = max(1, round(float(minutes) * _MS_PER_MINUTE))
+    return ms
 
 
 def to_epoch_ms(moment: Any, name: str) -> int:
-    """A moment in milliseconds since the epoch.
+    """Convert a time to milliseconds since the epoch, at least 0.
 
     Args:
-        moment: Seconds since the epoch, or a datetime with a time zone.
-        name: The argument that it is.
+        moment: Seconds since the epoch, or a timezone-aware datetime.
+        name: Name of the argument, for errors.
 
     Raises:
-        UsageError: It is neither, or out of the bounds of a datetime.
+        UsageError: The value is not a time.
     """
     if isinstance(moment, datetime) and moment.utcoffset() is not None:
         return max(0, (moment - _EPOCH) // _MILLISECOND)
     is_number = isinstance(moment, (int, float)) and not isinstance(moment, bool)
-    if is_number and -_LAST_SECOND <= moment <= _LAST_SECOND:  # nor is NaN
-        since_epoch: int = round(moment * 1_000_000) // 1000  # a fraction may be a hair too small
-        return max(0, since_epoch)
-    return validation.refuse(
-        name, "seconds since the epoch, or a datetime with a time zone", moment
-    )
+    if not is_number or not -_MAX_SECONDS <= moment <= _MAX_SECONDS:  # NaN fails the comparison
+        raise UsageError(
+            f"{name} must be seconds since the epoch or a timezone-aware datetime, "
+            f"got {validation.shown(moment)}",
+            advice="Pass time.time() or datetime.now(timezone.utc), for example.",
+        )
+    # Round to microseconds before the division: 1.001 * 1000 is 1000.9999999999999.
+    ms: int = max(0, round(moment * 1_000_000) // 1000)
+    return ms
+
+
+def set_ttl(session: Session, thread_id: object, minutes: float | None) -> Operation[None, None]:
+    """Give a thread its own TTL. None: the thread never expires."""
+    ttl = NEVER if minutes is None else minutes_to_ms(minutes, "minutes")
+    name = validation.text(thread_id, "thread_id")
+    return simple(lambda writer: threads.set_ttl(writer, name, ttl, session.options))
 
 
 def sweep(
     session: Session, now: datetime | float | None, limit: int | None, dry_run: bool
 ) -> Operations[SweepReport]:
-    """Remove what is past its time; an operation for some threads each."""
+    """Delete expired threads and old history, one operation per batch of threads.
+
+    A batch with a damaged thread is repeated thread by thread, and the damaged thread is skipped.
+    """
     limit = validation.optional_count(limit, "limit", "threads")
     validation.flag(dry_run, "dry_run")
-    moment = session.options.now() if now is None else to_epoch_ms(now, "now")
-    return _sweep(session, moment, limit, dry_run)
-
-
-def _sweep(session: Session, now: int, limit: int | None, dry_run: bool) -> Operations[SweepReport]:
+    now_ms = session.options.now() if now is None else to_epoch_ms(now, "now")
     total = sweep_engine.SweepCounts()
     damaged = 0
     after: TimeIndexEntry | None = None
-    alone = False
+    one_by_one = False
     while limit is None or total.threads < limit:
-        count = _ENTRIES_AT_ONCE if limit is None else min(_ENTRIES_AT_ONCE, limit - total.threads)
-        with session.store.snapshot() as snapshot:
-            due = sweep_engine.due(snapshot.reader, session.options, now, after)
-            entries = list(islice(due, 1 if alone else count))
+        count = _MAX_BATCH if limit is None else min(_MAX_BATCH, limit - total.threads)
+        entries = _due(session, now_ms, after, 1 if one_by_one else count)
         if not entries:
             break
         try:
-            swept = yield simple(
-                partial(
-                    sweep_engine.sweep,
-                    options=session.options,
-                    entries=entries,
-                    now=now,
-                    dry_run=dry_run,
-                )
-            )
+            swept = yield _sweep_entries(session, entries, now_ms, dry_run)
         except sweep_engine.Rollback as result:
             swept = result.counts
         except DamagedError:
-            if alone:  # the one thread that cannot be swept; the next ones can
+            if one_by_one:
                 damaged += 1
                 after = entries[0]
-            alone = not alone
+            one_by_one = not one_by_one
             continue
-        alone = False
+        one_by_one = False
         after = entries[swept.entries - 1]
-        total.threads += swept.threads
-        total.checkpoints += swept.checkpoints
-        total.writes += swept.writes
-        total.bytes += swept.bytes
+        total.add(swept)
     if not dry_run:
         damaged += yield from purge_deleted(session)
     return SweepReport(
-        total.threads, total.checkpoints, total.writes, total.bytes, damaged, dry_run
+        threads=total.threads,
+        checkpoints=total.checkpoints,
+        writes=total.writes,
+        bytes=total.bytes,
+        damaged=damaged,
+        dry_run=dry_run,
+    )
+
+
+def _due(
+    session: Session, now: int, after: TimeIndexEntry | None, count: int
+) -> list[TimeIndexEntry]:
+    with session.store.snapshot() as snapshot:
+        return [*islice(sweep_engine.due(snapshot.reader, session.options, now, after), count)]
+
+
+def _sweep_entries(
+    session: Session, entries: list[TimeIndexEntry], now: int, dry_run: bool
+) -> Operation[SweepCounts, SweepCounts]:
+    return simple(
+        lambda writer: sweep_engine.sweep(writer, session.options, entries, now, dry_run=dry_run)
     )
 
 
 def purge_deleted(session: Session) -> Operations[int]:
-    """Go on with threads that are out of sight and not gone: that was cut short, or put off.
+    """Remove the remaining records of all deleted threads, one operation per batch of records.
 
     Returns:
-        How many cannot be erased since records of them are damaged.
+        The number of threads that were not purged because records of them are damaged.
     """
-    behind = damaged = 0
+    damaged = after = 0
     while True:
         with session.store.snapshot() as snapshot:
-            number = sweep_engine.next_tombstone(snapshot.reader, behind)
+            number = prune.next_deleted(snapshot.reader, after)
         if number is None:
             return damaged
         try:
-            yield simple(partial(prune.purge, number=number))
+            yield _purge(number)
         except DamagedError:
             damaged += 1
-            behind = number
+            after = number
+
+
+def _purge(number: int) -> Operation[int | None, int | None]:
+    return simple(lambda writer: prune.purge(writer, number))

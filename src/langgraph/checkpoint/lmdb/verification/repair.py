@@ -199,7 +199,7 @@ def _repair_records(writer: Writer, number: int, options: StoreOptions) -> list[
 def _rebuild_shared_refs(writer: Writer, number: int) -> set[int]:
     """Rebuild a thread's references to other threads' chunks; return the threads concerned."""
     thread = _find_thread(writer, number)
-    owners = garbage.restore_pins(writer, number, thread)
+    owners = garbage.rebuild_shared_refs(writer, number, thread)
     if thread is not None:
         threads.save(writer, thread)
         for entry in index_check.entries_of_thread(thread):
@@ -208,7 +208,7 @@ def _rebuild_shared_refs(writer: Writer, number: int) -> set[int]:
 
 
 def _delete_unneeded_chunks(writer: Writer, number: int) -> None:
-    garbage.restore_chunks(writer, number, _find_thread(writer, number))
+    garbage.free_unused_chunks(writer, number, _find_thread(writer, number))
 
 
 def _find_thread(reader: Reader, number: int) -> Thread | None:

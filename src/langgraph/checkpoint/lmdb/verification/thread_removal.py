@@ -38,8 +38,8 @@ def remove_thread(writer: Writer, thread_id: str, number: int | None) -> bool:
             with suppress(IntegrityError):
                 if number_in(key) == found:
                     writer.delete(key)
-    owners = garbage.restore_pins(writer, found, None)
-    garbage.restore_chunks(writer, found, None)
+    owners = garbage.rebuild_shared_refs(writer, found, None)
+    garbage.free_unused_chunks(writer, found, None)
     for owner in owners:
         garbage.free_orphaned_chunks(writer, owner)
     counts.write(writer, key_scan.totals(writer)[0])

@@ -1,4 +1,4 @@
-"""Threads that age, are swept and come back, over any sequence of calls, against plain dicts."""
+"""Random sequences of calls with a TTL, compared with a model of plain dicts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.saver.values import config
 
 MINUTE = 60_000
 TTL = 8_000
-"""Milliseconds; a number that a binary fraction of minutes and of seconds comes to."""
+"""Milliseconds that a float represents exactly in minutes and in seconds."""
 
 policies = st.fixed_dictionaries(
     {
@@ -39,10 +39,10 @@ passing = st.sampled_from([1, 60, 99, 100, 1_000, TTL - 100, TTL - 1, TTL, TTL, 
 own_ttls = st.sampled_from([None, 500, 1_000, TTL, 5 * TTL])
 
 
-class Aging(Savers):
-    """Savers with a `ttl`, a clock that the machine turns, and sweeps that are cut short."""
+class RetentionMachine(Savers):
+    """Savers with a `ttl`, a clock that the machine advances, and sweeps that are killed."""
 
-    entries_at_once, swept_at_once, erased_at_once = 64, 200, 500
+    max_batch, sweep_batch, purge_batch = 64, 200, 500
 
     @initialize(policy=policies, refresh=st.booleans())
     def start(self, policy: Any = None, refresh: bool = False) -> None:
@@ -77,13 +77,13 @@ class Aging(Savers):
 
     @rule(milliseconds=passing)
     def advance(self, milliseconds: int) -> None:
-        """Time passes; what is past its own is hidden at once."""
+        """Advance the clock; expired threads are hidden immediately."""
         self.model.now += milliseconds
         self.model.expire()
         for thread in self.model.hidden:
-            self._is_hidden(thread)
+            self._check_hidden(thread)
 
-    def _is_hidden(self, thread: str) -> None:
+    def _check_hidden(self, thread: str) -> None:
         saver = self.savers[0]
         for name, namespace in self.model.hidden[thread].items():
             for checkpoint_id in [None, *namespace.checkpoints]:
@@ -110,26 +110,26 @@ class Aging(Savers):
 
     @rule(w=which, ahead=st.sampled_from([None, None, None, -TTL, 0, TTL]))
     def sweep(self, w: int, ahead: int | None) -> None:
-        """To the end: everything that is past its time is gone, and nothing else has changed."""
+        """Sweep without a limit; all that is due is deleted and the rest is unchanged."""
         now = self.model.now + (ahead or 0)
         given = None if ahead is None else now / 1000
         saver = self.savers[w]
-        tried = saver.sweep(given, dry_run=True)
+        dry_run = saver.sweep(given, dry_run=True)
         before = saver.stats()
         expected = self._counts()
         for thread in [*THREADS]:
             self.model.sweep(thread, max(now, 0))
         report = saver.sweep(given)
         after = saver.stats()
-        assert tried.dry_run
+        assert dry_run.dry_run
         for name in ("threads", "checkpoints", "writes", "bytes"):
-            assert getattr(tried, name) == getattr(report, name), name
+            assert getattr(dry_run, name) == getattr(report, name), name
         for name in ("checkpoints", "writes", "bytes"):
             assert getattr(report, name) == getattr(before, name) - getattr(after, name), name
         changed = {t for t, counts in expected.items() if self._counts().get(t) != counts}
         assert report.threads == len(changed)
         assert (after.threads, after.checkpoints, after.writes) == self.model.totals()
-        assert not reachability.detached(self.kv)
+        assert not reachability.tombstones(self.kv)
         assert not saver.sweep(given).threads
         self.compare_all()
 
@@ -145,17 +145,17 @@ class Aging(Savers):
 
     @rule(w=which, limit=st.integers(0, 2))
     def sweep_some(self, w: int, limit: int) -> None:
-        """A sweep with a limit: some threads are swept, and the others are as before."""
-        tried = self.savers[w].sweep(limit=limit, dry_run=True)
+        """Sweep with a limit; the other threads are unchanged."""
+        dry_run = self.savers[w].sweep(limit=limit, dry_run=True)
         report = self.savers[w].sweep(limit=limit)
         assert report.threads <= limit
-        assert (tried.threads, tried.bytes) == (report.threads, report.bytes)
-        self._take_over()
-        assert not reachability.detached(self.kv)
+        assert (dry_run.threads, dry_run.bytes) == (report.threads, report.bytes)
+        self._sweep_model()
+        assert not reachability.tombstones(self.kv)
 
     @rule(w=which, changes=st.integers(0, 40))
     def crash(self, w: int, changes: int) -> None:
-        """A sweep that is killed: each thread is swept or as before; another one ends the work."""
+        """Kill a sweep; each thread is swept or unchanged, and the next sweep finishes the work."""
         self.kv.stop_after = changes
         try:
             self.savers[w].sweep()
@@ -165,12 +165,12 @@ class Aging(Savers):
             self.kv.stop_after = None
         self.reopen()
         reachability.check(self.kv)
-        self._take_over()
+        self._sweep_model()
         self.compare_all()
         self.sweep(w, None)
 
-    def _take_over(self) -> None:
-        """Let the model sweep those threads that the store has swept."""
+    def _sweep_model(self) -> None:
+        """Sweep the threads in the model that were swept in the store."""
         stored = reachability.threads(self.kv)
         for thread in THREADS:
             trial = copy.deepcopy(self.model)
@@ -180,7 +180,7 @@ class Aging(Savers):
                 self.model = trial
 
     def teardown(self) -> None:
-        """In the end all of it goes, but for what belongs to the store itself."""
+        """Expire and sweep all threads; only the records of the store itself are left."""
         try:
             super().teardown()
             if self.savers:
@@ -199,17 +199,17 @@ class Aging(Savers):
             self.end()
 
     def end(self) -> None:
-        """Let go of what the machine holds."""
+        """Release resources."""
 
 
-class InSmallSteps(Aging):
-    """The same where every transaction of a sweep does next to nothing."""
+class SmallBatches(RetentionMachine):
+    """A machine whose sweeps use the smallest batches."""
 
-    entries_at_once, swept_at_once, erased_at_once = 1, 1, 2
+    max_batch, sweep_batch, purge_batch = 1, 1, 2
 
 
-class OnLmdb(Aging):
-    """The same on LMDB."""
+class OnLmdb(RetentionMachine):
+    """A machine with a store on LMDB."""
 
     def store(self) -> Any:
         self.folder = tempfile.mkdtemp()
@@ -228,7 +228,7 @@ class OnLmdb(Aging):
         saver.close()
 
     def crash(self, w: int, changes: int) -> None:
-        """Not here: the tests of processes kill sweeps of LMDB."""
+        """Do nothing: test_processes.py kills sweeps on LMDB."""
 
     def end(self) -> None:
         for saver in self.savers:
@@ -236,13 +236,13 @@ class OnLmdb(Aging):
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-@pytest.mark.parametrize("machine", [Aging, InSmallSteps, OnLmdb])
-def test_what_is_unexpired_reads_as_before_and_the_rest_is_gone(
-    machine: type[Aging], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("machine", [RetentionMachine, SmallBatches, OnLmdb])
+def test_sweeps_delete_only_what_is_due(
+    machine: type[RetentionMachine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "_ENTRIES_AT_ONCE", machine.entries_at_once)
-    monkeypatch.setattr(sweep, "SWEEP_BATCH", machine.swept_at_once)
-    monkeypatch.setattr(prune, "PURGE_BATCH", machine.erased_at_once)
+    monkeypatch.setattr(retention, "_MAX_BATCH", machine.max_batch)
+    monkeypatch.setattr(sweep, "SWEEP_BATCH", machine.sweep_batch)
+    monkeypatch.setattr(prune, "PURGE_BATCH", machine.purge_batch)
     run_state_machine_as_test(
         machine, settings=settings(max_examples=settings().max_examples, stateful_step_count=30)
     )

@@ -1,4 +1,4 @@
-"""A filter on metadata: an index leads to what a comparison of everything finds."""
+"""Filters on metadata: an index finds what a comparison of all checkpoints finds."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ VALUES: list[Any] = [
 NUMPY: list[Any] = []
 try:
     import numpy as np
-except ImportError:  # it comes with some installations of LangGraph's extras, not with all
+except ImportError:  # only some extras of LangGraph install numpy
     pass
 else:
     NUMPY = [np.float64(1), np.int64(1), np.float32(2.5), np.bool_(True), np.str_("run 1")]
 
 
 def is_stored(value: Any) -> bool:
-    """Whether LangGraph's serialiser takes it."""
+    """Return True if LangGraph's serializer accepts a value."""
     try:
         JsonPlusSerializer().dumps_typed({"key": value})
-    except Exception:  # noqa: BLE001 - whatever it raises
+    except Exception:  # noqa: BLE001 - any error
         return False
     return True
 
@@ -66,15 +66,15 @@ assert len(STORED) > len(VALUES) - 5
 stored_metadata = st.dictionaries(st.sampled_from(KEYS), st.sampled_from(STORED), max_size=3)
 wanted_metadata = st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES), max_size=3)
 IDS = ["1", "2", "20", "3\0", "x" * 200, "x" * 200 + "1", "x" * 200 + "2"]
-places = st.tuples(st.sampled_from("ab"), st.sampled_from(["", "sub"]), st.sampled_from(IDS))
+refs = st.tuples(st.sampled_from("ab"), st.sampled_from(["", "sub"]), st.sampled_from(IDS))
 
 
 def matches(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return all(bool(found.get(key) == value) for key, value in wanted.items())
 
 
-def compare(saver: LmdbSaver, wanted: dict[str, Any], before: str | None = None) -> int:
-    """That a filter finds what comparing all finds, in the same order; how many there are."""
+def compare(saver: LmdbSaver, wanted: dict[str, Any], before: str | None = None) -> None:
+    """Assert that a filter finds the same as a comparison of all checkpoints."""
     everything = [*saver.list(None)]
     for at in (None, config("a", None), config("a", ""), config("a", "sub", "2")):
         covered = everything if at is None else [*saver.list(at)]
@@ -95,19 +95,18 @@ def compare(saver: LmdbSaver, wanted: dict[str, Any], before: str | None = None)
                 assert [one.checkpoint["id"] for one in found] == [
                     at["configurable"]["checkpoint_id"] for at, _ in expected[:1]
                 ]
-    return len(everything)
 
 
 @given(
-    st.lists(st.tuples(places, stored_metadata), max_size=12),
+    st.lists(st.tuples(refs, stored_metadata), max_size=12),
     wanted_metadata,
     st.none() | st.sampled_from(IDS),
     st.lists(st.sampled_from(["fork", "copy", "delete", "prune", "runs"]), max_size=2),
 )
-def test_any_filter_finds_what_comparing_finds(
+def test_filter_finds_same_as_comparison_of_all(
     stored: list[Any], wanted: dict[str, Any], before: str | None, changes: list[str]
 ) -> None:
-    """For all values that metadata may have, also after forks, copies and deletions."""
+    """For many types of values, also after forks, copies and deletions."""
     kv = CountingStore()
     saver = LmdbSaver.on(kv)
     driver = SaverDriver(saver)
@@ -134,8 +133,8 @@ def test_any_filter_finds_what_comparing_finds(
 
 @pytest.mark.parametrize("value", STORED, ids=lambda value: ascii(value)[:20])
 @pytest.mark.parametrize("key", ["run_id", "source", "step", "user_id"])
-def test_every_value_equals_what_it_equals(key: str, value: Any) -> None:
-    """Each value is found by every other one that equals it: True, 1 and 1.0, say."""
+def test_filter_finds_every_equal_value(key: str, value: Any) -> None:
+    """True, 1 and 1.0 are equal, for example."""
     saver = LmdbSaver.on(CountingStore())
     saver.put(config("a"), checkpoint("1", {}, {}), {key: value}, {})  # type: ignore[misc]
     for wanted in VALUES:
@@ -143,9 +142,8 @@ def test_every_value_equals_what_it_equals(key: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [10**400, -(10**400), 2**64, 10**30])
-def test_numbers_that_are_very_large(value: int) -> None:
-    """In a filter they find nothing, or what equals them; stored, they are what the serialiser
-    makes of them, or its error."""
+def test_filter_accepts_very_large_numbers(value: int) -> None:
+    """As metadata, a number that the serializer refuses raises TypeError."""
     saver = LmdbSaver.on(CountingStore())
     put(SaverDriver(saver), "1", user_id=1)
     compare(saver, {"user_id": value})
@@ -158,7 +156,7 @@ def test_numbers_that_are_very_large(value: int) -> None:
     compare(saver, {"user_id": value})
 
 
-def test_replaced_metadata(kv: CountingStore) -> None:
+def test_filter_finds_replaced_metadata(kv: CountingStore) -> None:
     saver = LmdbSaver.on(kv)
     driver = SaverDriver(saver)
     for user in ("u", "v"):
@@ -170,7 +168,7 @@ def test_replaced_metadata(kv: CountingStore) -> None:
     reachability.check(kv)
 
 
-def test_runs_are_deleted_by_what_their_ids_equal(kv: CountingStore) -> None:
+def test_delete_for_runs_deletes_equal_run_ids(kv: CountingStore) -> None:
     saver = LmdbSaver.on(kv)
     for number, run_id in enumerate(("free", Plan.FREE, "\udc80", 7, "7")):
         put(SaverDriver(saver), f"{number}", run_id=run_id)
@@ -180,8 +178,8 @@ def test_runs_are_deleted_by_what_their_ids_equal(kv: CountingStore) -> None:
         assert saver.stats().checkpoints == before - (1 if run_ids == ["\udc80"] else 2)
 
 
-def test_keys_of_the_configurable(kv: CountingStore) -> None:
-    """LangGraph adds what stands in `configurable` to the metadata; that is found, too."""
+def test_filter_finds_keys_of_configurable(kv: CountingStore) -> None:
+    """LangGraph adds the other keys of `configurable` to the metadata."""
     saver = LmdbSaver.on(kv)
     for thread, user in (("a", "ada"), ("b", "bob"), ("c", "ada")):
         at: Any = config(thread)
@@ -194,7 +192,7 @@ def test_keys_of_the_configurable(kv: CountingStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "most"),
+    ("wanted", "limit"),
     [
         ({"run_id": "run 7"}, 6),
         ({"source": "input"}, 60),
@@ -208,10 +206,10 @@ def test_keys_of_the_configurable(kv: CountingStore) -> None:
     ],
     ids=str,
 )
-def test_nothing_else_is_read(
-    kv: CountingStore, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, Any], most: int
+def test_filter_reads_only_matching_checkpoints_or_threads(
+    kv: CountingStore, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, Any], limit: int
 ) -> None:
-    """The cost is that of what is found, or of the threads that have it, not of the store."""
+    """The number of decoded checkpoints does not depend on the size of the store."""
     saver = LmdbSaver.on(kv)
     driver = SaverDriver(saver)
     for number in range(300):
@@ -230,17 +228,16 @@ def test_nothing_else_is_read(
     monkeypatch.setattr(
         checkpoints, "decode", lambda *args: decoded.append(args[0]) or decode(*args)
     )
-    forgetful = LmdbSaver.on(kv, cache_size=0)
-    found = [*forgetful.list(None, filter=wanted)]
-    assert len({*decoded}) <= most
-    assert bool(found) == bool(most)
+    uncached = LmdbSaver.on(kv, cache_size=0)
+    found = [*uncached.list(None, filter=wanted)]
+    assert len({*decoded}) <= limit
+    assert bool(found) == bool(limit)
     with kv.counting() as counts:
-        assert len([*forgetful.list(None, filter=wanted, limit=1)]) == bool(most)
+        assert len([*uncached.list(None, filter=wanted, limit=1)]) == bool(limit)
         assert counts.reads <= 150
 
 
-def test_a_thread_is_not_searched_for_in_the_whole_store(kv: CountingStore) -> None:
-    """A filter with a thread costs what the thread does."""
+def test_filter_with_thread_reads_only_that_thread(kv: CountingStore) -> None:
     saver = LmdbSaver.on(kv, cache_size=0)
     driver = SaverDriver(saver)
     for number in range(300):

@@ -1,4 +1,4 @@
-"""Sweeps that are killed, that do their work bit by bit, and that meet damage."""
+"""Sweeps that are killed, that need many transactions, or that find damaged records."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.operations import retention
 from tests.contract.driver import SaverDriver, config, put, put_chain, values
 from tests.engine import reachability
-from tests.retention.stores import EVERYTHING, FIVE, CountingStore, KillError, contents
+from tests.retention.stores import ALL_LIMITS, TTL_5, CountingStore, KillError, contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.retention.conftest import Clock, Managed
+    from tests.retention.conftest import Clock, RetentionDriver
 
 
 def fill(saver: LmdbSaver, clock: Clock) -> None:
-    """Store some of everything; a part of it expires."""
+    """Store threads of every kind. Some of them have expired."""
     driver = SaverDriver(saver)
     put_chain(
         driver, [f"{number:03}" for number in range(12)], thread="large", run_id="r", user="u"
@@ -39,33 +39,33 @@ def fill(saver: LmdbSaver, clock: Clock) -> None:
     put(driver, "6", thread="long", parent="5")
 
 
-def reading(saver: LmdbSaver) -> list[Any]:
+def read_all(saver: LmdbSaver) -> list[Any]:
     return [
         (one, saver.get_delta_channel_history(config=one.config, channels=["x"]))
         for one in saver.list(None)
     ]
 
 
-@pytest.mark.parametrize("ttl", [FIVE, EVERYTHING], ids=["delete", "keep_latest"])
-def test_a_sweep_that_is_killed_at_any_step(
+@pytest.mark.parametrize("ttl", [TTL_5, ALL_LIMITS], ids=["delete", "keep_latest"])
+def test_killed_sweep_is_finished_by_next_sweep(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, ttl: Any
 ) -> None:
-    """After every single change to the store: reopened, all that has not expired reads as before,
-    and another sweep comes to the same end."""
-    monkeypatch.setattr(retention, "_ENTRIES_AT_ONCE", 2)
+    """The sweep is killed after each of its changes. Then all other threads read as before, and
+    the next sweep has the same result as an uninterrupted one."""
+    monkeypatch.setattr(retention, "_MAX_BATCH", 2)
     monkeypatch.setattr(sweep, "SWEEP_BATCH", 3)
     monkeypatch.setattr(prune, "PURGE_BATCH", 5)
     kv = CountingStore()
     saver = LmdbSaver.on(kv, clock=clock, ttl=ttl)
     fill(saver, clock)
     before = (kv._state[0].copy(), kv._state[1].copy())
-    shown = reading(saver)
+    shown = read_all(saver)
     with kv.counting() as counts:
         assert saver.sweep().threads > 2
         changes = counts.changes
-    after, kept = contents(kv), reading(saver)
+    after, kept = contents(kv), read_all(saver)
     assert changes > 100
-    if ttl is FIVE:
+    if ttl is TTL_5:
         assert kept == shown
     for stop in range(changes):
         kv._state = (before[0].copy(), before[1].copy())
@@ -76,20 +76,20 @@ def test_a_sweep_that_is_killed_at_any_step(
         reopened = LmdbSaver.on(kv, clock=clock, ttl=ttl)
         if stop % 5 == 0:
             reachability.check(kv)
-            if ttl is FIVE:
-                assert reading(reopened) == shown
+            if ttl is TTL_5:
+                assert read_all(reopened) == shown
         reopened.sweep()
         assert contents(kv) == after
     reachability.check(kv)
-    assert reading(reopened) == kept
+    assert read_all(reopened) == kept
 
 
-def test_what_goes_bit_by_bit_does_not_show_in_between(
+def test_thread_is_hidden_while_it_is_purged(
     clock: Clock, kv: CountingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By no read, though most of it is still stored; what another thread shares stays."""
+    """Purging takes several transactions. Chunks that a copy shares are kept."""
     monkeypatch.setattr(prune, "PURGE_BATCH", 4)
-    saver = LmdbSaver.on(kv, clock=clock, ttl=FIVE)
+    saver = LmdbSaver.on(kv, clock=clock, ttl=TTL_5)
     driver = SaverDriver(saver)
     long = [f"{number:03}" for number in range(60)]
     put_chain(driver, long, run_id="r", user_id="u")
@@ -98,26 +98,28 @@ def test_what_goes_bit_by_bit_does_not_show_in_between(
     saver.set_ttl("shares", None)
     clock.wait(5)
     lenient = LmdbSaver.on(kv, clock=clock)
-    in_between = 0
+    tombstones = 0
     write = CountingStore.write
 
     def watched(self: CountingStore, apply: Any) -> Any:
-        nonlocal in_between
+        nonlocal tombstones
         result = write(self, apply)
-        in_between += reachability.detached(kv)
+        tombstones += reachability.tombstones(kv)
         reachability.check(kv)
         assert lenient.get_tuple(config()) is None
         assert [info.thread_id for info in lenient.threads()] == ["shares"]
-        for found in ({}, {"run_id": "r"}, {"user_id": "u"}, {"step": 1}):
-            shown = {one.config["configurable"]["thread_id"] for one in lenient.list(None)}
-            assert shown == {"shares"}, found
+        for wanted in ({}, {"run_id": "r"}, {"user_id": "u"}, {"step": 1}):
+            shown = {
+                one.config["configurable"]["thread_id"] for one in lenient.list(None, filter=wanted)
+            }
+            assert shown == {"shares"}, wanted
         assert lenient.stats().checkpoints == 60
         return result
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(CountingStore, "write", watched)
         assert saver.sweep().checkpoints == 60
-    assert in_between > 10
+    assert tombstones > 10
     assert values(driver, config("shares")) == {"value": "value of 059"}
     assert len(driver.list(config("shares"))) == 60
 
@@ -133,11 +135,11 @@ def number_of(kv: CountingStore, thread: str) -> int:
     return found.number
 
 
-def test_damage_holds_up_its_own_thread_only(
-    clock: Clock, kv: CountingStore, make: Callable[..., Managed]
+def test_damaged_thread_does_not_stop_sweep(
+    clock: Clock, kv: CountingStore, make: Callable[..., RetentionDriver]
 ) -> None:
-    """The report counts it; the others are swept, now and later, in one call."""
-    driver = make(ttl=FIVE)
+    """The report counts the damaged thread. One call sweeps all others."""
+    driver = make(ttl=TTL_5)
     for number in range(9):
         put(driver, "1", thread=f"{number}")
     clock.wait(5)
@@ -150,27 +152,27 @@ def test_damage_holds_up_its_own_thread_only(
     assert report.threads == 0
 
 
-def test_damage_of_what_is_left_of_a_thread(
+def test_damaged_deleted_thread_does_not_stop_sweep_or_delete(
     clock: Clock,
     kv: CountingStore,
-    make: Callable[..., Managed],
+    make: Callable[..., RetentionDriver],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Neither a sweep nor a deletion fails since another thread cannot be erased."""
+    """A deleted thread with damaged records cannot be purged."""
     monkeypatch.setattr(prune, "PURGE_BATCH", 4)
-    driver = make(ttl=FIVE)
+    driver = make(ttl=TTL_5)
     for thread in ("a", "b", "c"):
         put_chain(driver, [f"{number:03}" for number in range(60)], thread=thread)
     clock.wait(5)
     numbers = [number_of(kv, thread) for thread in "ab"]
     for thread in ("a", "b", "c"):
         put(driver, "1", thread=thread)
-    assert reachability.detached(kv) == 3
+    assert reachability.tombstones(kv) == 3
     damage(kv, keys.checkpoint(numbers[0], 0, "050"))
     damage(kv, keys.tombstone(numbers[1]))
     report = driver.sweep()
     assert (report.threads, report.damaged) == (0, 2)
-    assert reachability.detached(kv) == 2
+    assert reachability.tombstones(kv) == 2
     driver.delete_thread("a")
     assert driver.get_tuple(config("a")) is None
     assert len(driver.threads()) == 2

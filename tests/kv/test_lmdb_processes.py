@@ -21,7 +21,7 @@ from langgraph.checkpoint.lmdb.errors import (
     StoreIOError,
     TooManyReadersError,
 )
-from langgraph.checkpoint.lmdb.kv import LmdbStore
+from langgraph.checkpoint.lmdb.kv import LmdbStore, forking
 from langgraph.checkpoint.lmdb.kv.lmdb import environment, files
 from tests.kv.processes import fork, in_fork, in_new_process
 from tests.kv.test_lmdb_sharing import content, put
@@ -75,12 +75,11 @@ def test_a_fork_waits_for_transactions_of_other_threads(open_lmdb: Open) -> None
     store = open_lmdb()
     store.write(put(b"k"))
     inside, done = threading.Event(), threading.Event()
-    gate = store._env._lock
 
     def read() -> None:
         with store.read() as reader:
             inside.set()
-            while not gate._shut:
+            while not forking.pending:
                 assert reader.get(b"k") == b"v"
             done.set()
 

@@ -310,6 +310,9 @@ class EncryptedStore(KeyValueStore):
                 header = changed.header
             self.open_encrypted(header)
 
+    def check_no_transaction(self) -> None:
+        self.inner.check_no_transaction()
+
     @property
     def folder(self) -> str | None:
         return self.inner.folder

@@ -121,6 +121,9 @@ class KeyValueStore(ABC):
             StoreIOError: Writing failed; nothing was stored.
         """
 
+    def check_no_transaction(self) -> None:  # noqa: B027 - a store without locks has none to check
+        """Raise UsageError if this thread could not write now, because it is inside the store."""
+
     @property
     def folder(self) -> str | None:
         """Where its files are; None if it has none."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import threading
-import weakref
 from collections import deque
 from itertools import islice
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError
+from langgraph.checkpoint.lmdb.kv import forking, workers
+from langgraph.checkpoint.lmdb.kv.locks import Lock, in_use
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -82,6 +84,9 @@ class _PendingCommit(Generic[T]):
 _WORKER = object()
 """Leads for coroutines."""
 
+_ATTEMPTS = 32
+"""How often an interrupt may end what must be done for others. Each interrupt takes one."""
+
 
 class GroupCommit:
     """A queue of write operations before a key-value store.
@@ -93,11 +98,12 @@ class GroupCommit:
 
     def __init__(self, kv: KeyValueStore) -> None:
         self._kv = kv
-        self._reset()
-        _instances.add(self)
+        self.renew()
+        forking.renew_in_child(self)
 
-    def _reset(self) -> None:
-        self._mutex = threading.Lock()
+    def renew(self) -> None:
+        """Start in a forked child, where no other thread commits or waits."""
+        self._mutex = Lock()
         self._queue: deque[_PendingCommit[Any]] = deque()
         self._leader: object = None
         """The operation whose thread commits, `_WORKER`, or None."""
@@ -106,6 +112,10 @@ class GroupCommit:
         self._empty_waits = 0
         """How often nobody came, since somebody did."""
         self._worker_queue: SimpleQueue[bool] | None = None
+        self._callers: dict[int, _PendingCommit[Any]] = {}
+        """The operation of each thread that is in `run`."""
+        self._abandoned: set[_PendingCommit[Any]] = set()
+        """Operations in the queue whose callers were cancelled or interrupted."""
 
     def run(self, apply: Callable[[Writer], T], *, can_wait: bool = False) -> T:
         """Commit an operation, with others that wait; returns what it returned.
@@ -116,10 +126,14 @@ class GroupCommit:
             patient: Wait up to `BATCH_DELAY` seconds for an operation that is not.
 
         Raises:
+            UsageError: This call interrupts one that this thread has not ended.
             Exception: Whatever `apply` or the commit raised.
         """
+        me = threading.get_ident()
+        self._check_outside(me)
         pending = _PendingCommit(apply, can_wait)
         try:
+            self._callers[me] = pending
             with self._mutex:
                 if self._enqueue(pending) or self._leader is None:
                     self._leader = pending
@@ -129,8 +143,10 @@ class GroupCommit:
                 else:
                     pending.wake.acquire()
         except BaseException:  # an interrupt, which may come anywhere
-            self._abandon(pending)
+            self._insist(self._abandon, pending)
             raise
+        finally:
+            self._callers.pop(me, None)
         if pending.error is not None:
             raise pending.error
         return cast("T", pending.result)
@@ -138,15 +154,63 @@ class GroupCommit:
     async def run_async(self, apply: Callable[[Writer], T], *, can_wait: bool = False) -> T:
         """The same for a coroutine: its loop is free while others work and the disk flushes.
 
-        A cancelled call may still be committed.
+        A cancelled call may still be committed. `settle` waits for it.
+
+        Raises:
+            RetryableError: No thread could be started to commit it.
         """
+        self._check_outside(threading.get_ident())
         pending = _PendingCommit(apply, can_wait, asyncio.get_running_loop().create_future())
         assert pending.future is not None
-        with self._mutex:
-            self._enqueue(pending)
-            if self._leader is None:
-                self._wake_worker()
-        return cast("T", await pending.future)
+        try:
+            with self._mutex:
+                if self._leader is None:
+                    self._wake_worker()
+                self._enqueue(pending)
+            return cast("T", await pending.future)
+        except BaseException:
+            if not pending.finished:  # it was cancelled
+                self._insist(self._abandon, pending)
+            raise
+
+    def settle(self) -> None:
+        """Wait until the operations are done whose callers no longer wait for them.
+
+        So a caller that cancelled a write reads what it stored.
+        """
+        if self._has_abandoned():
+            with contextlib.suppress(LmdbSaverError):  # it is a read that waits
+                self.run(_nothing)  # comes after them: the queue keeps its order
+
+    async def settle_async(self) -> None:
+        """The same for a coroutine."""
+        if self._has_abandoned():
+            with contextlib.suppress(LmdbSaverError):
+                await self.run_async(_nothing)
+
+    def _has_abandoned(self) -> bool:
+        if not self._abandoned:
+            return False
+        self._abandoned -= {pending for pending in self._abandoned.copy() if pending.finished}
+        return bool(self._abandoned)
+
+    def _check_outside(self, me: int) -> None:
+        """Raise UsageError if this call interrupts one of the same thread, as a signal handler
+        does: the thread would wait for itself."""
+        self._kv.check_no_transaction()
+        self._mutex.check_free()
+        own = self._callers.get(me)
+        if own is not None and (own is self._leader or not (own.finished or own.abandoned)):
+            raise in_use()
+
+    def _insist(self, action: Callable[..., None], *arguments: object) -> None:
+        """Call what must be done lest others wait for ever, again if an interrupt ends it."""
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return action(*arguments)
+            except BaseException:  # noqa: BLE001, S112 - the first exception is the one to raise
+                continue
+        return action(*arguments)
 
     def _enqueue(self, pending: _PendingCommit[Any]) -> bool:
         """Queue an operation; whether it takes the lead from one that waits for company. So the
@@ -167,11 +231,13 @@ class GroupCommit:
     def _wait_for_batch(self, own: object) -> bool:
         """Wait a moment while all that is queued has time; whether the caller still leads."""
         with self._mutex:
+            if self._leader is not own:
+                return False
             if not all(pending.can_wait for pending in self._queue):
-                return self._leader is own
+                return True
             self._empty_waits += 1
             if self._empty_waits > MAX_EMPTY_WAITS and self._empty_waits % MAX_EMPTY_WAITS:
-                return self._leader is own
+                return True
             batch_timer = self._batch_timer = _locked()
         batch_timer.acquire(timeout=BATCH_DELAY)
         with self._mutex:
@@ -180,41 +246,84 @@ class GroupCommit:
             return self._leader is own
 
     def _abandon(self, pending: _PendingCommit[Any]) -> None:
-        """Give up an operation whose thread was interrupted; it may be committed all the same.
+        """Give up an operation whose caller was interrupted; it may be committed all the same.
 
         Nothing that others wait for gets stuck with a thread that left.
         """
         with self._mutex:
             pending.abandoned = True
-            if self._leader is not pending:
-                return
-            if self._batch_timer is not None:
+            if self._leader is pending:
                 self._batch_timer = None
+                if not pending.finished and pending in self._queue:
+                    self._queue.remove(pending)
+            elif not pending.finished and pending in self._queue:
+                self._abandoned.add(pending)
+            if self._leader is None and self._queue:
+                self._leader = pending
             done = [one for one in self._queue if one.finished]
-            if not pending.finished and pending in self._queue:
-                self._queue.remove(pending)
         _notify_all(done)
         self._pass_leadership(pending)
+        self._wake_leader()  # it may not know yet that it is
+
+    def _fail(self, own: object, reason: BaseException) -> None:
+        """Give up the lead, and fail all that is not done: the leader cannot go on."""
+        with self._mutex:
+            if self._leader is not own:
+                return
+            for pending in self._queue:
+                if not pending.finished:
+                    pending.error = _failure(reason)
+                    pending.finished = True
+            failed = list(self._queue)
+            _notify_all(failed)
+            self._queue.clear()
+            self._leader = None
 
     def _wake_worker(self) -> None:
-        self._leader = _WORKER
+        """Let the thread that serves coroutines lead; called with the mutex held.
+
+        Raises:
+            RetryableError: It cannot be started.
+        """
         if self._worker_queue is None:
-            self._worker_queue = SimpleQueue()
-            threading.Thread(
-                target=self._serve,
-                args=(self._worker_queue,),
-                name="lmdb-saver-commit",
-                daemon=True,
-            ).start()
+            worker_queue: SimpleQueue[bool] = SimpleQueue()
+            try:
+                workers.start(
+                    threading.Thread(
+                        target=self._serve,
+                        args=(worker_queue,),
+                        name="lmdb-saver-commit",
+                        daemon=True,
+                    )
+                )
+            except BaseException:
+                worker_queue.put(False)  # if it was interrupted, the thread may have started
+                raise
+            self._worker_queue = worker_queue
         self._worker_queue.put(True)
+        self._leader = _WORKER
+
+    def _wake_leader(self) -> None:
+        with self._mutex:
+            leader, worker_queue = self._leader, self._worker_queue
+        if isinstance(leader, _PendingCommit):
+            leader.notify()
+        elif leader is _WORKER and worker_queue is not None:
+            worker_queue.put(True)
 
     def _serve(self, worker_queue: SimpleQueue[bool]) -> None:
-        while worker_queue.get():
-            self._commit_as_leader(_WORKER)
+        while True:
+            try:
+                if not worker_queue.get():
+                    return
+                self._commit_as_leader(_WORKER)
+            except BaseException as error:  # noqa: BLE001 - the waiting coroutines get it
+                self._insist(self._fail, _WORKER, error)
 
     def close(self) -> None:
         """End the thread that serves coroutines, once it does not lead; a later call to
         `run_async` starts another."""
+        self._mutex.check_free()
         with self._mutex:
             worker_queue, self._worker_queue = self._worker_queue, None
         if worker_queue is not None:
@@ -266,7 +375,10 @@ class GroupCommit:
                     self._leader = pending
                     pending.notify()
                     return
-            self._wake_worker()
+            try:
+                self._wake_worker()
+            except RetryableError as error:
+                self._fail(own, error)
 
 
 def _locked() -> threading.Lock:
@@ -295,12 +407,14 @@ def _resolve(loop: asyncio.AbstractEventLoop, group: deque[_PendingCommit[Any]])
         loop.call_soon(_resolve, loop, group)
 
 
-_instances: weakref.WeakSet[GroupCommit] = weakref.WeakSet()
+def _nothing(_: Writer) -> None:
+    """An operation that comes after others and changes nothing."""
 
 
-def _after_fork() -> None:
-    for commit in list(_instances):
-        commit._reset()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+def _failure(reason: BaseException) -> RetryableError:
+    """Return the error of an operation that was not begun, one for each: they are raised apart."""
+    error = RetryableError(
+        f"the thread that commits could not go on: {reason!r}", advice="Call again."
+    )
+    error.__cause__ = reason
+    return error

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from threading import Lock, get_ident
+from threading import get_ident
 from typing import TYPE_CHECKING, TypeVar
 
 from langgraph.checkpoint.lmdb.errors import StoreClosedError, UsageError
+from langgraph.checkpoint.lmdb.kv import forking
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer, check_key
+from langgraph.checkpoint.lmdb.kv.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,25 +115,34 @@ class MemoryWriter(MemoryReader, Writer):
 class MemoryStore(KeyValueStore):
     """An empty store that is gone with the process."""
 
-    __slots__ = ("_closed", "_inside", "_state", "_writing", "readonly")
+    __slots__ = ("__weakref__", "_closed", "_inside", "_state", "_writing", "readonly")
 
     def __init__(self) -> None:
         self.readonly = False
         self._closed = False
-        self._inside: set[int] = set()
         self._state: tuple[list[bytes], dict[bytes, bytes]] = ([], {})
+        self.renew()
+        forking.renew_in_child(self)
+
+    def renew(self) -> None:
+        """Start in a forked child, where threads that were inside are not."""
+        self._inside: set[int] = set()
         self._writing = Lock()
 
     def read(self) -> MemoryReader:
         return MemoryReader(self)
 
     def write(self, apply: Callable[[Writer], T]) -> T:
-        if get_ident() in self._inside:
-            raise UsageError("this thread already has a transaction of the store open")
+        self.check_no_transaction()
         with self._writing, MemoryWriter(self) as writer:
             result = apply(writer)
             writer.commit()
             return result
+
+    def check_no_transaction(self) -> None:
+        if get_ident() in self._inside:
+            raise UsageError("this thread already has a transaction of the store open")
+        self._writing.check_free()
 
     def size(self) -> int:
         if self._closed:

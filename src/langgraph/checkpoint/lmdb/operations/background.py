@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import weakref
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import sweep
-from langgraph.checkpoint.lmdb.errors import LmdbSaverError, StoreClosedError
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError, StoreClosedError
+from langgraph.checkpoint.lmdb.kv import workers
+from langgraph.checkpoint.lmdb.kv.locks import Lock
 from langgraph.checkpoint.lmdb.operations import retention
 from langgraph.checkpoint.lmdb.operations.session import simple
 
@@ -42,7 +44,7 @@ class Sweeper:
         self._token = os.urandom(8)
         self._claims = False
         self._wake: SimpleQueue[None] = SimpleQueue()
-        threading.Thread(target=self._serve, name="lmdb-saver-sweep", daemon=True).start()
+        workers.start(Thread(target=self._serve, name="lmdb-saver-sweep", daemon=True))
 
     def add(self, session: Session, interval: int) -> None:
         """Sweep by the rules of a core, every so many milliseconds."""
@@ -128,7 +130,7 @@ class Sweeper:
         return wait
 
 
-_lock = threading.Lock()
+_lock = Lock()
 _sweepers: dict[Hashable, Sweeper] = {}
 
 
@@ -139,7 +141,11 @@ def start(store: Hashable, session: Session, interval: int) -> None:
         store: Tells stores apart.
         core: By whose rules.
         interval: Milliseconds between two sweeps.
+
+    Raises:
+        RetryableError: The thread that sweeps cannot be started.
     """
+    _lock.check_free()
     with _lock:
         sweeper = _sweepers.get(store)
         if sweeper is None:
@@ -149,6 +155,7 @@ def start(store: Hashable, session: Session, interval: int) -> None:
 
 def stop(store: Hashable, session: Session) -> None:
     """Sweep no more by the rules of a core."""
+    _lock.check_free()
     with _lock:
         sweeper = _sweepers.get(store)
         if sweeper is None or not sweeper.remove(session):
@@ -157,8 +164,14 @@ def stop(store: Hashable, session: Session) -> None:
 
 
 def after_fork() -> None:
-    """Begin in a forked child, once what sweeping uses has begun there."""
+    """Begin in a forked child, once what sweeping uses has begun there.
+
+    Where a thread cannot be started, the child does not sweep.
+    """
     global _lock  # noqa: PLW0603
-    _lock = threading.Lock()
+    _lock = Lock()
     for sweeper in _sweepers.values():
-        sweeper.start()
+        try:
+            sweeper.start()
+        except RetryableError:
+            _logger.warning("this process does not sweep", exc_info=True)

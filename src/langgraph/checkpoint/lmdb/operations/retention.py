@@ -174,7 +174,7 @@ def _sweep(session: Session, now: int, limit: int | None, dry_run: bool) -> Oper
     alone = False
     while limit is None or total.threads < limit:
         count = _ENTRIES_AT_ONCE if limit is None else min(_ENTRIES_AT_ONCE, limit - total.threads)
-        with session.store.snapshot() as snapshot:
+        with session.snapshot() as snapshot:
             due = snapshot.due(session.store.options, now, after)
             entries = list(islice(due, 1 if alone else count))
         if not entries:
@@ -210,7 +210,7 @@ def purge_deleted(session: Session) -> Operations[int]:
     """
     behind = damaged = 0
     while True:
-        with session.store.snapshot() as snapshot:
+        with session.snapshot() as snapshot:
             number = snapshot.next_tombstone(behind)
         if number is None:
             return damaged

@@ -65,7 +65,7 @@ class StoreStats:
 
 def stats(session: Session) -> StoreStats:
     """The size of the store."""
-    with session.store.snapshot() as snapshot:
+    with session.snapshot() as snapshot:
         counts = snapshot.counts()
     return StoreStats(*counts, session.store.file_bytes())
 
@@ -104,7 +104,7 @@ def children(session: Session, config: RunnableConfig) -> list[CheckpointRef]:
     if found is None:
         return []
     try:
-        with session.store.snapshot() as snapshot:
+        with session.snapshot() as snapshot:
             thread = snapshot.thread(ref.thread_id)
             namespace = None if thread is None else snapshot.namespace(thread, ref.checkpoint_ns)
             if thread is None or namespace is None:
@@ -117,7 +117,7 @@ def children(session: Session, config: RunnableConfig) -> list[CheckpointRef]:
 
 def branches(session: Session, thread_id: object, checkpoint_ns: str) -> list[Branch]:
     """The branches of a namespace, newest first."""
-    with session.store.snapshot() as snapshot:
+    with session.snapshot() as snapshot:
         thread = snapshot.thread(str(thread_id))
         namespace = None if thread is None else snapshot.namespace(thread, checkpoint_ns)
         if thread is None or namespace is None:
@@ -143,7 +143,7 @@ def threads(
     if limit == 0:
         return found
     try:
-        with session.store.snapshot() as snapshot:
+        with session.snapshot() as snapshot:
             last = None if after is None else _position(snapshot, after)
             if last is not None:
                 before = min(before, 1 - last[0])

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import lmdb
 
 from langgraph.checkpoint.lmdb.errors import InvalidPathError, StoreIOError
+from langgraph.checkpoint.lmdb.kv import workers
 from langgraph.checkpoint.lmdb.kv.lmdb import files
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import translate_lmdb_error, translate_os_error
 from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_meta_pages
@@ -103,7 +104,7 @@ def _fill(env: lmdb.Environment, source: str, place: Path, progress: Progress | 
         with os.fdopen(pipe_out, "rb") as pipe:
             with suppress(OSError, AttributeError):  # a smaller pipe does, too
                 fcntl.fcntl(pipe_out, fcntl.F_SETPIPE_SZ, _STEP)
-            copying.start()
+            workers.start(copying)
             done, total = _pour(pipe, handle, progress)
         copying.join()
         if failures:

@@ -11,7 +11,6 @@ import random
 import time
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import lmdb
@@ -30,9 +29,10 @@ from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import rewrite_meta_pages
 from langgraph.checkpoint.lmdb.kv.lmdb.preallocation import Preallocator, truncate_unused
 from langgraph.checkpoint.lmdb.kv.lmdb.shared_lock import SharedLock
 from langgraph.checkpoint.lmdb.kv.lmdb.truncation import is_truncated
+from langgraph.checkpoint.lmdb.kv.locks import Lock
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.kv.lmdb.shared_lock import ExclusiveLock
+    from collections.abc import Callable
 
 Sync = Literal["full", "normal", "off"]
 
@@ -48,8 +48,8 @@ _ATTEMPTS: Final = 32
 RETRY_JITTER: Final = 0.02
 # Bytes of address space kept free, beside as much as the file has, before a long transaction.
 _ROOM: Final = 64 << 20
-# Seconds that a fork waits for transactions of other threads.
-_FORK_PATIENCE: Final = 30.0
+# Seconds that replacing the map waits for transactions of other threads.
+_PATIENCE: Final = 60.0
 
 
 class Environment:
@@ -64,8 +64,9 @@ class Environment:
         _lmdb: None while it is to be opened at the next use.
         _headroom: Makes the file longer ahead of commits, if they are flushed.
         _settled: Whether the roots are known to be on the disk, if commits are flushed.
-        _quiet: Whether the gate was shut for a fork.
-        _lost: What a child inherited in the middle of a transaction, never to be touched.
+        _lost: Whether this process was forked in the middle of a transaction. What it inherited of
+            LMDB's is the parent's, and never used.
+        _inherited: That, kept because its end would close it.
     """
 
     def __init__(self, folder: str, sync: Sync, map_size: int, *, readonly: bool) -> None:
@@ -81,8 +82,8 @@ class Environment:
         self._page_size = 0
         self._preallocator: Preallocator | None = None
         self._meta_pages_synced = False
-        self._closed_for_fork = False
-        self._inherited_env: lmdb.Environment | None = None
+        self._inherited_env = False
+        self._inherited: list[lmdb.Environment] = []
 
     def begin(self, owner: int, *, write: bool) -> lmdb.Transaction:
         """Begin a transaction of this thread, `owner`, as `check_no_transaction` told; also if this is
@@ -121,7 +122,7 @@ class Environment:
 
     def abort(self, transaction: lmdb.Transaction) -> None:
         """Abort a transaction, if it was not committed."""
-        if self._inherited_env is None:  # the parent goes on with it
+        if not self._inherited_env:  # the parent goes on with it
             transaction.abort()
 
     def end(self, owner: int) -> None:
@@ -134,17 +135,23 @@ class Environment:
 
     def open(self) -> None:
         """Open the LMDB environment, unless it is open."""
+
+        def open_once() -> None:
+            if self._lmdb is None:
+                self._open()
+
         if self._lmdb is None:
-            with self._lock.exclusive():
-                if self._lmdb is None:
-                    self._open()
+            self._lock.exclusive(open_once, _PATIENCE)
 
     def open_for_writing(self, sync: Sync) -> None:
         """See to it that the environment can write, with this `sync`."""
+
+        def upgrade_once() -> None:
+            if self.readonly:
+                self._upgrade(sync)
+
         if self.readonly:
-            with self._lock.exclusive():
-                if self.readonly:
-                    self._upgrade(sync)
+            self._lock.exclusive(upgrade_once, _PATIENCE)
         if self.sync != sync:
             raise UsageError(
                 f"this process has the store open with sync={self.sync!r}, not {sync!r}",
@@ -155,8 +162,7 @@ class Environment:
 
     def grow(self) -> None:
         """Make the map larger; called by the writer, outside its transaction."""
-        with self._lock.exclusive():
-            self._grow_map()
+        self._lock.exclusive(self._grow_map, _PATIENCE)
 
     def reserve_map(self) -> None:
         """See to it that the map need not grow soon: it cannot while a transaction is open."""
@@ -181,9 +187,9 @@ class Environment:
         number = transaction.id()
         return number, min(number - 1, *snapshots) if snapshots else number - 1
 
-    def exclusive(self) -> ExclusiveLock:
-        """Keep other threads out, once those that are inside have left."""
-        return self._lock.exclusive()
+    def exclusive(self, action: Callable[[], None]) -> None:
+        """Call `action` while other threads are kept out, once those that are inside have left."""
+        self._lock.exclusive(action)
 
     def close(self) -> None:
         """Close the LMDB environment; called by a thread that is alone."""
@@ -193,26 +199,27 @@ class Environment:
         if made_room and files.is_at(self.folder, self.identity):
             truncate_unused(self.folder)
 
-    def before_fork(self) -> None:
-        """Keep every transaction out and close, so that a child inherits nothing of LMDB's."""
-        try:
-            self._closed_for_fork = self._lock.acquire_exclusive(_FORK_PATIENCE)
-        except UsageError:  # the thread that forks is itself inside
-            self._closed_for_fork = False
-        if self._closed_for_fork:
-            self._close_env()
+    def before_fork(self, end: float) -> None:
+        """Close, so that a child inherits nothing of LMDB's, unless a transaction is open.
 
-    def after_fork_in_parent(self) -> None:
-        """Let others in again; the first of them opens."""
-        if self._closed_for_fork:
-            self._lock.release_exclusive()
+        Args:
+            end: The time until which transactions of other threads are waited for.
+        """
+        self._lock.alone_before_fork(self._close_env, end)
 
     def after_fork_in_child(self) -> None:
-        """Start with locks of its own."""
+        """Start with locks of its own, and let go of what belongs to the parent."""
+        self._inherited_env = (
+            self._inherited_env or self._lmdb is not None or not self._lock.is_free()
+        )
+        if self._lmdb is not None:
+            self._inherited.append(self._lmdb)
+            self._lmdb = None
+        preallocator, self._preallocator = self._preallocator, None
+        if preallocator is not None:
+            preallocator.close()
         self._lock = SharedLock()
         self.writing = Lock()
-        if not self._closed_for_fork:
-            self._inherited_env, self._lmdb, self._preallocator = self._lmdb, None, None
 
     def _make_ready(self, env: lmdb.Environment) -> None:
         """Prepare the file for a commit; called inside its transaction."""
@@ -239,16 +246,19 @@ class Environment:
             if cleared:
                 return
         elif failure is None or isinstance(failure, (lmdb.MapResizedError, lmdb.PanicError)):
-            with self._lock.exclusive():
-                if self._lmdb is not env:
-                    return
-                if isinstance(failure, lmdb.MapResizedError):
-                    self._grow_map()
-                else:
-                    self._close_env()
-                    self._open()
+            self._lock.exclusive(lambda: self._replace(env, failure), _PATIENCE)
             return
         raise translate_lmdb_error(failure, self.folder, "beginning a transaction") from failure
+
+    def _replace(self, env: lmdb.Environment | None, failure: lmdb.Error | None) -> None:
+        """Replace an environment that failed, unless another thread has done it."""
+        if self._lmdb is not env:
+            return
+        if isinstance(failure, lmdb.MapResizedError):
+            self._grow_map()
+        else:
+            self._close_env()
+            self._open()
 
     def _upgrade(self, sync: Sync) -> None:
         """Replace an environment that was opened for reading."""
@@ -305,7 +315,7 @@ class Environment:
             raise translate_os_error(error, self.folder, "opening the store") from error
 
     def _check_not_lost(self) -> None:
-        if self._inherited_env is not None:
+        if self._inherited_env:
             raise StoreClosedError(
                 "this process was forked in the middle of a transaction",
                 path=self.folder,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from threading import Lock
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
+from langgraph.checkpoint.lmdb.kv import forking
 from langgraph.checkpoint.lmdb.kv.lmdb import files
 from langgraph.checkpoint.lmdb.kv.lmdb.environment import Environment
+from langgraph.checkpoint.lmdb.kv.locks import Lock
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.lmdb.environment import Sync
+
+# Seconds that a fork waits for transactions of other threads.
+_FORK_PATIENCE: Final = 1.0
 
 
 class Registry:
@@ -24,10 +28,10 @@ class Registry:
     def __init__(self) -> None:
         self._lock = Lock()
         self._environments: dict[tuple[int, int], Environment] = {}
-        self._forking = Lock()
 
     def acquire(self, folder: str, sync: Sync, map_size: int, *, readonly: bool) -> Environment:
         """The environment of the store in `folder`, open, with one user more."""
+        self._lock.check_free()
         with self._lock:
             env = self._environments.get(files.identity(folder))
             if env is None:
@@ -47,40 +51,29 @@ class Registry:
 
     def release(self, env: Environment) -> None:
         """One user fewer; after the last one the environment is closed."""
+        self._lock.check_free()
         with self._lock:
             env.users -= 1
             if env.users:
                 return
-        with env.exclusive(), self._lock:
-            if not env.users:
-                self._environments.pop(env.identity, None)
-                env.close()
+
+        def close_unused() -> None:
+            with self._lock:
+                if not env.users:
+                    self._environments.pop(env.identity, None)
+                    env.close()
+
+        env.exclusive(close_unused)
 
     def before_fork(self) -> None:
-        """Wait until no thread is in a transaction, and let none begin."""
-        self._forking.acquire()
-        quiet: set[tuple[int, int]] = set()
-        while True:
-            self._lock.acquire()
-            rest = [env for key, env in self._environments.items() if key not in quiet]
-            if not rest:
-                return
-            self._lock.release()
-            for env in rest:
-                env.before_fork()
-                quiet.add(env.identity)
+        """Close what no thread uses, so that the child can open it; wait a moment for the rest."""
+        end = monotonic() + _FORK_PATIENCE
+        for env in list(self._environments.values()):
+            env.before_fork(end)
 
-    def after_fork_in_parent(self) -> None:
-        """Go on as before."""
-        for env in self._environments.values():
-            env.after_fork_in_parent()
-        self._lock.release()
-        self._forking.release()
-
-    def after_fork_in_child(self) -> None:
-        """Start with locks of its own, and with every environment to be opened anew."""
+    def renew(self) -> None:
+        """Start in a forked child with locks of its own, and with every environment closed."""
         self._lock = Lock()
-        self._forking = Lock()
         for env in self._environments.values():
             env.after_fork_in_child()
 
@@ -88,8 +81,5 @@ class Registry:
 _registry = Registry()
 acquire = _registry.acquire
 release = _registry.release
-os.register_at_fork(
-    before=_registry.before_fork,
-    after_in_parent=_registry.after_fork_in_parent,
-    after_in_child=_registry.after_fork_in_child,
-)
+forking.prepare(_registry.before_fork)
+forking.renew_in_child(_registry)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 import lmdb
 
 from langgraph.checkpoint.lmdb.errors import ReadOnlyError, StoreClosedError, UsageError
+from langgraph.checkpoint.lmdb.kv import forking
 from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE, KeyValueStore, Reader, Writer, check_key
 from langgraph.checkpoint.lmdb.kv.lmdb import backup, files, page_check, registry
 from langgraph.checkpoint.lmdb.kv.lmdb.compaction import Compaction
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import translate_lmdb_error, translate_os_error
+from langgraph.checkpoint.lmdb.kv.locks import Lock
 
 if TYPE_CHECKING:
     import os
@@ -202,12 +203,17 @@ class LmdbWriter(LmdbReader, Writer):
 class LmdbStore(KeyValueStore):
     """A store in a folder of its own, made by `LmdbStore.open`."""
 
-    __slots__ = ("_closing", "_env", "_folder", "readonly")
+    __slots__ = ("__weakref__", "_closing", "_env", "_folder", "readonly")
 
     def __init__(self, env: Environment, *, readonly: bool) -> None:
         self.readonly = readonly
         self._folder = env.folder
         self._env: Environment | None = env
+        self.renew()
+        forking.renew_in_child(self)
+
+    def renew(self) -> None:
+        """Start in a forked child, where no thread is closing the store."""
         self._closing = Lock()
 
     @classmethod
@@ -261,7 +267,7 @@ class LmdbStore(KeyValueStore):
         env = self._environment()
         if self.readonly:
             raise ReadOnlyError("the store was opened for reading", path=self._folder)
-        env.check_no_transaction()
+        self.check_no_transaction()
         with env.writing:
             while True:
                 writer = LmdbWriter(self)
@@ -274,6 +280,11 @@ class LmdbStore(KeyValueStore):
                     if not isinstance(writer.failure, lmdb.MapFullError):
                         raise
                 env.grow()
+
+    def check_no_transaction(self) -> None:
+        env = self._environment()
+        env.check_no_transaction()
+        env.writing.check_free()
 
     @property
     def folder(self) -> str:
@@ -328,6 +339,7 @@ class LmdbStore(KeyValueStore):
         if env is None:
             return
         env.check_no_transaction()
+        self._closing.check_free()
         with self._closing:
             env, self._env = self._env, None
         if env is not None:

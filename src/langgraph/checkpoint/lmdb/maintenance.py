@@ -6,8 +6,9 @@ call that is cancelled goes on to its end there.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
+
+from langgraph.checkpoint.lmdb.kv import workers
 
 if TYPE_CHECKING:
     import os
@@ -51,7 +52,7 @@ class Maintenance:
 
     async def abackup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
         """As `backup`; `progress` is called in another thread."""
-        await asyncio.to_thread(self._kv.backup, path, progress)
+        await workers.call(self._kv.backup, path, progress)
 
     def compact(self) -> int:
         """Give the room that deletions left back to the file system, while everybody goes on.
@@ -75,4 +76,4 @@ class Maintenance:
 
     async def acompact(self) -> int:
         """As `compact`."""
-        return await asyncio.to_thread(self._kv.compact)
+        return await workers.call(self._kv.compact)

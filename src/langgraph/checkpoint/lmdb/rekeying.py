@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from langgraph.checkpoint.lmdb.encryption import opening
 from langgraph.checkpoint.lmdb.encryption.copy import copy_store
+from langgraph.checkpoint.lmdb.kv import workers
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from langgraph.checkpoint.lmdb.operations.session import Operation
 
@@ -83,7 +83,7 @@ class Rekeying(BaseCheckpointSaver[Any]):
         self, path: str | os.PathLike[str], *, encryption_key: EncryptionKey | None
     ) -> None:
         """As `copy_store`."""
-        await asyncio.to_thread(self.copy_store, path, encryption_key=encryption_key)
+        await workers.call(self.copy_store, path, encryption_key=encryption_key)
 
 
 def _rotation(kv: KeyValueStore, new_key: EncryptionKey) -> Iterator[Operation[bytes | None, None]]:

@@ -7,7 +7,7 @@ import _thread
 from langgraph.checkpoint.lmdb.errors import UsageError
 
 
-class Lock(_thread.RLock):  # type: ignore[misc] - final only in its stub
+class Lock(_thread.RLock):  # type: ignore[misc]  # it is final only in its stub
     """A lock for short sections, of which a signal handler may interrupt any.
 
     Call `check_free` where an operation begins, then use `with lock:`. The check is not a part of

@@ -263,12 +263,13 @@ class GroupCommit:
             done = [one for one in self._queue if one.finished]
         _notify_all(done)
         self._pass_leadership(pending)
-        self._wake_leader()  # it may not know yet that it is
+        self._wake_leader()
 
     def _fail(self, own: object, reason: BaseException) -> None:
         """Give up the lead, and fail all that is not done: the leader cannot go on."""
         with self._mutex:
             if self._leader is not own:
+                self._wake_leader()
                 return
             for pending in self._queue:
                 if not pending.finished:
@@ -304,6 +305,7 @@ class GroupCommit:
         self._leader = _WORKER
 
     def _wake_leader(self) -> None:
+        """Tell whoever leads: an interrupt can come between giving it the lead and saying so."""
         with self._mutex:
             leader, worker_queue = self._leader, self._worker_queue
         if isinstance(leader, _PendingCommit):
@@ -402,9 +404,14 @@ def _notify_all(batch: Iterable[_PendingCommit[Any]]) -> None:
 
 def _resolve(loop: asyncio.AbstractEventLoop, group: deque[_PendingCommit[Any]]) -> None:
     """Settle one future a round of the loop: all at once, their tasks would keep it from others."""
-    group.popleft().resolve()
-    if group:
-        loop.call_soon(_resolve, loop, group)
+    try:
+        group[0].resolve()
+        group.popleft()
+        if group:
+            loop.call_soon(_resolve, loop, group)
+    except MemoryError:  # there is no room for another round
+        for pending in group:
+            pending.resolve()
 
 
 def _nothing(_: Writer) -> None:

@@ -115,7 +115,7 @@ class GroupCommit:
         self._callers: dict[int, _PendingCommit[Any]] = {}
         """The operation of each thread that is in `run`."""
         self._abandoned: set[_PendingCommit[Any]] = set()
-        """Operations in the queue whose callers were cancelled or interrupted."""
+        """Operations in the queue whose callers were cancelled or interrupted, or are detached."""
 
     def run(self, apply: Callable[[Writer], T], *, can_wait: bool = False) -> T:
         """Commit an operation, with others that wait; returns what it returned.
@@ -151,10 +151,17 @@ class GroupCommit:
             raise pending.error
         return cast("T", pending.result)
 
-    async def run_async(self, apply: Callable[[Writer], T], *, can_wait: bool = False) -> T:
+    async def run_async(
+        self, apply: Callable[[Writer], T], *, can_wait: bool = False, detached: bool = False
+    ) -> T:
         """The same for a coroutine: its loop is free while others work and the disk flushes.
 
         A cancelled call may still be committed. `settle` waits for it.
+
+        Args:
+            apply: As for `run`.
+            patient: As for `run`.
+            detached: Let `settle` wait for it, also if it is not cancelled.
 
         Raises:
             RetryableError: No thread could be started to commit it.
@@ -167,6 +174,8 @@ class GroupCommit:
                 if self._leader is None:
                     self._wake_worker()
                 self._enqueue(pending)
+                if detached:
+                    self._abandoned.add(pending)
             return cast("T", await pending.future)
         except BaseException:
             if not pending.finished:  # it was cancelled

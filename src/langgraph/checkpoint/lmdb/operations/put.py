@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import WRITES_IDX_MAP, get_checkpoint_metadata
+from langgraph.checkpoint.serde.types import ERROR
 
 from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
@@ -215,7 +217,11 @@ def put_writes(
             )
         )
 
-    return Operation(prepare, lambda _: None, can_wait=True)
+    # LangGraph stores the error of a cancelled task in the background, and waits no more.
+    detached = any(
+        channel == ERROR and isinstance(value, CancelledError) for channel, value in writes
+    )
+    return Operation(prepare, lambda _: None, can_wait=True, detached=detached)
 
 
 def delete_thread(session: Session, thread_id: object) -> Operations[None]:

@@ -42,6 +42,8 @@ class Operation(Generic[R, T]):
     finish: Callable[[R], T]
     can_wait: bool = False
     """Whether it may wait for others to be committed with."""
+    detached: bool = False
+    """Whether its caller may be gone while it waits in a coroutine: then reads wait for it."""
 
 
 def simple(apply: Callable[[Writer], R]) -> Operation[R, R]:
@@ -186,7 +188,9 @@ class Session:
         while True:
             try:
                 apply = operation.prepare(bypass_cache)
-                result = await self._commit.run_async(apply, can_wait=operation.can_wait)
+                result = await self._commit.run_async(
+                    apply, can_wait=operation.can_wait, detached=operation.detached
+                )
             except StaleError:
                 bypass_cache = True
                 continue

@@ -77,22 +77,19 @@ def _before() -> None:
         raise error.with_traceback(None)  # noqa: B904
 
 
-def _after_in_child() -> None:
-    try:
-        _renew_all()
-    except BaseException:
-        _renew_all()
-        raise
-
-
 def _renew_all() -> None:
     global pending  # noqa: PLW0603
-    _turn._at_fork_reinit()  # type: ignore[attr-defined]
     pending = False
     for renewable in list(_renewables):
         renewable.renew()
 
 
-# The hooks that run before a fork run in the opposite order: the lock is taken first.
-os.register_at_fork(before=_before, after_in_child=_after_in_child)
-os.register_at_fork(before=_turn.acquire, after_in_parent=_turn.release)
+# The hooks that run before a fork run in the opposite order: the lock is taken first. What an
+# interrupt left undone in the child is done the second time.
+os.register_at_fork(before=_before, after_in_child=_renew_all)
+os.register_at_fork(after_in_child=_renew_all)
+os.register_at_fork(
+    before=_turn.acquire,
+    after_in_parent=_turn.release,
+    after_in_child=_turn._at_fork_reinit,  # type: ignore[attr-defined]
+)

@@ -209,9 +209,7 @@ class Environment:
 
     def after_fork_in_child(self) -> None:
         """Start with locks of its own, and let go of what belongs to the parent."""
-        self._inherited_env = (
-            self._inherited_env or self._lmdb is not None or not self._lock.is_free()
-        )
+        self._inherited_env = self._inherited_env or self._lmdb is not None or self._lock.is_shut()
         if self._lmdb is not None:
             self._inherited.append(self._lmdb)
             self._lmdb = None

@@ -129,9 +129,9 @@ class SharedLock:
             if _until(lambda: not self._owners, end - monotonic()):
                 action()
 
-    def is_free(self) -> bool:
-        """Return whether no thread is alone, not even this one; called in a child process."""
-        return not self._turn.is_held() and self._turn.acquire(blocking=False)
+    def is_shut(self) -> bool:
+        """Return whether a thread is alone, or about to be."""
+        return self._exclusive
 
 
 def _until(met: Callable[[], bool], seconds: float) -> bool:

@@ -218,3 +218,27 @@ def test_an_interrupt_while_waiting_to_be_alone_leaves_the_gate_open(gate: Share
     in_thread(lambda: pass_through(gate))
     old.leave()
     in_thread(lambda: gate.exclusive(lambda: None))
+
+
+def test_at_once_means_without_waiting(gate: SharedLock) -> None:
+    seen: list[str] = []
+
+    def at_once(name: str) -> bool:
+        return gate.alone_at_once(lambda: seen.append(name))
+
+    assert at_once("free")
+    old = Inside(gate)
+    assert not at_once("another thread is inside")
+    old.leave()
+    gate.acquire_shared(gate.check_not_held())
+    assert not at_once("this thread is inside")
+    gate.release_shared(threading.get_ident())
+    assert not gate.exclusive(lambda: at_once("this thread is alone"))
+    others: list[bool] = []
+    gate.exclusive(lambda: in_thread(lambda: others.append(at_once("another thread is alone"))))
+    assert others == [False]
+    with pytest.raises(ZeroDivisionError):
+        gate.alone_at_once(lambda: 1 // 0)
+    in_thread(lambda: pass_through(gate))
+    assert seen == ["free"]
+    assert at_once("free again")

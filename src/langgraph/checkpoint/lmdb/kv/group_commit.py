@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import weakref
 from collections import deque
 from itertools import islice
 from queue import SimpleQueue
@@ -297,15 +298,15 @@ class GroupCommit:
         """
         if self._worker_queue is None:
             worker_queue: SimpleQueue[bool] = SimpleQueue()
+            service = threading.Thread(
+                target=_serve,
+                args=(weakref.ref(self), worker_queue),
+                name="lmdb-saver-commit",
+                daemon=True,
+            )
             try:
-                workers.start(
-                    threading.Thread(
-                        target=self._serve,
-                        args=(worker_queue,),
-                        name="lmdb-saver-commit",
-                        daemon=True,
-                    )
-                )
+                workers.start(service)
+                weakref.finalize(self, worker_queue.put, False).atexit = False
             except BaseException:
                 worker_queue.put(False)  # if it was interrupted, the thread may have started
                 raise
@@ -321,15 +322,6 @@ class GroupCommit:
             leader.notify()
         elif leader is _WORKER and worker_queue is not None:
             worker_queue.put(True)
-
-    def _serve(self, worker_queue: SimpleQueue[bool]) -> None:
-        while True:
-            try:
-                if not worker_queue.get():
-                    return
-                self._commit_as_leader(_WORKER)
-            except BaseException as error:  # noqa: BLE001 - the waiting coroutines get it
-                self._insist(self._fail, _WORKER, error)
 
     def close(self) -> None:
         """End the thread that serves coroutines, once it does not lead; a later call to
@@ -390,6 +382,23 @@ class GroupCommit:
                 self._wake_worker()
             except RetryableError as error:
                 self._fail(own, error)
+
+
+def _serve(reference: weakref.ref[GroupCommit], worker_queue: SimpleQueue[bool]) -> None:
+    """Lead for coroutines when summoned. Between two summons nothing else is referred to, so that
+    a saver that is dropped can be collected."""
+    while True:
+        commit: GroupCommit | None = None
+        try:
+            if not worker_queue.get():
+                return
+            commit = reference()
+            if commit is not None:
+                commit._commit_as_leader(_WORKER)
+        except BaseException as error:  # noqa: BLE001 - the waiting coroutines get it
+            commit = reference()
+            if commit is not None:
+                commit._insist(commit._fail, _WORKER, error)
 
 
 def _locked() -> threading.Lock:

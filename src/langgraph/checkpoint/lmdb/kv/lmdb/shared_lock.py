@@ -117,6 +117,27 @@ class SharedLock:
             _until(partial(inside.isdisjoint, self._owners), _RESPITE * patience)
             patience = min(2 * patience, _MOST_PATIENCE)
 
+    def alone_at_once(self, action: Callable[[], object]) -> bool:
+        """Call `action` if no transaction is open and no waiting is needed; return whether it was.
+
+        It may be called at any moment, as finalizers are: also inside, and by a thread that is
+        alone.
+        """
+        if self._turn.is_held() or forking.pending:
+            return False
+        try:
+            if not self._turn.acquire(blocking=False):
+                return False
+            self._exclusive = True
+            if self._owners or forking.pending:
+                return False
+            action()
+            return True
+        finally:
+            if self._turn.is_held():
+                self._exclusive = False
+                self._turn.release()
+
     def alone_before_fork(self, action: Callable[[], object], end: float) -> None:
         """Call `action` if no transaction is open, or none is before the time `end`.
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from langgraph.checkpoint.lmdb.engine import waiting
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError
-from langgraph.checkpoint.lmdb.kv import group_commit as module
+from langgraph.checkpoint.lmdb.kv import group_commit
 from langgraph.checkpoint.lmdb.kv.group_commit import GroupCommit
 from tests.kv.test_group_commit import CountingStore
 
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(120)
 
+_MODULES = (group_commit.__file__, waiting.__file__)
+
 PATIENCE = 20
 """Seconds after which a caller counts as waiting forever."""
 
 
 class Injector:
-    """Raises an error once, at the n-th step of the module that Python can be interrupted at.
+    """Raises an error once, at the n-th step of the two modules that Python can be interrupted at.
 
     Signal handlers run when a function begins and when a call of C code has ended.
     """
@@ -47,7 +50,7 @@ class Injector:
         # A generator that is closed is called, too, and its errors are not raised. An event loop
         # drops a callback that fails at once, and a thread that fails at once was never there.
         name = frame.f_code.co_name
-        if frame.f_code.co_filename != module.__file__ or name == "<genexpr>":
+        if frame.f_code.co_filename not in _MODULES or name == "<genexpr>":
             return
         if self.error is MemoryError and event == "call" and name in ("_resolve", "_serve"):
             return
@@ -260,15 +263,15 @@ def test_a_thread_that_cannot_be_started_is_an_error_that_passes(
     store = CountingStore()
     commit = GroupCommit(store)
     for _ in range(3):
-        first = asyncio.run_coroutine_threadsafe(commit.run_async(storing(b"a")), loop)
+        first = asyncio.run_coroutine_threadsafe(group_commit.run_async(storing(b"a")), loop)
         with pytest.raises(RetryableError, match="can't start new thread"):
             first.result(PATIENCE)
-        assert pool.submit(commit.run, storing(b"b")).result(PATIENCE) == b"b"
+        assert pool.submit(group_commit.run, storing(b"b")).result(PATIENCE) == b"b"
     assert store.keys() == {b"b"}
     refusing.refuses = False
-    again = asyncio.run_coroutine_threadsafe(commit.run_async(storing(b"a")), loop)
+    again = asyncio.run_coroutine_threadsafe(group_commit.run_async(storing(b"a")), loop)
     assert again.result(PATIENCE) == b"a"
-    commit.close()
+    group_commit.close()
 
 
 def test_coroutines_behind_a_thread_are_told_that_none_can_be_started(
@@ -277,22 +280,24 @@ def test_coroutines_behind_a_thread_are_told_that_none_can_be_started(
     store = CountingStore()
     commit = GroupCommit(store)
     store.gate.clear()
-    first = pool.submit(commit.run, storing(b"a"))
+    first = pool.submit(group_commit.run, storing(b"a"))
     while not store.writes:
         pass
     calls = [
-        asyncio.run_coroutine_threadsafe(commit.run_async(storing(key)), loop)
+        asyncio.run_coroutine_threadsafe(group_commit.run_async(storing(key)), loop)
         for key in (b"b", b"c")
     ]
-    while len(commit._queue) < 3:
+    while len(group_commit._queue) < 3:
         pass
     store.gate.set()
     assert first.result(PATIENCE) == b"a"
     for call in calls:
         with pytest.raises(RetryableError):
             call.result(PATIENCE)
-    assert pool.submit(commit.run, storing(b"d")).result(PATIENCE) == b"d"
+    assert pool.submit(group_commit.run, storing(b"d")).result(PATIENCE) == b"d"
     assert store.keys() == {b"a", b"d"}
     refusing.refuses = False
-    assert asyncio.run_coroutine_threadsafe(commit.run_async(storing(b"e")), loop).result(PATIENCE)
-    commit.close()
+    assert asyncio.run_coroutine_threadsafe(group_commit.run_async(storing(b"e")), loop).result(
+        PATIENCE
+    )
+    group_commit.close()

@@ -9,14 +9,16 @@ import weakref
 from collections import deque
 from itertools import islice
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from langgraph.checkpoint.lmdb.engine.pending import Waiting, announce, failure
 
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError
 from langgraph.checkpoint.lmdb.kv import forking, workers
 from langgraph.checkpoint.lmdb.kv.locks import Lock, in_use
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 
@@ -34,52 +36,6 @@ MAX_EMPTY_WAITS = 8
 """Times in a row that nobody came, from which on only one in so many waits. Among LangGraph's tasks
 the last of a superstep meets its checkpoint, and others wait in vain; other callers of `put_writes`
 may always do."""
-
-
-class _PendingCommit(Generic[T]):
-    """An operation in the queue, and whoever waits for it: a thread, or a future of a loop."""
-
-    __slots__ = (
-        "abandoned",
-        "apply",
-        "can_wait",
-        "error",
-        "finished",
-        "future",
-        "result",
-        "wake",
-    )
-
-    def __init__(
-        self,
-        apply: Callable[[Writer], T],
-        can_wait: bool,
-        future: asyncio.Future[T] | None = None,
-    ) -> None:
-        self.apply = apply
-        self.can_wait = can_wait
-        self.future = future
-        self.wake = threading.Lock()
-        self.wake.acquire()
-        self.finished = False
-        self.abandoned = False
-        self.result: Any = None
-        self.error: BaseException | None = None
-
-    def notify(self) -> None:
-        """Wake the thread."""
-        with contextlib.suppress(RuntimeError):  # told before, but interrupted: it has left
-            self.wake.release()
-
-    def resolve(self) -> None:
-        """Settle the future, in its loop."""
-        future = self.future
-        if future is None or future.done():
-            return
-        if self.error is None:
-            future.set_result(self.result)
-        else:
-            future.set_exception(self.error)
 
 
 _WORKER = object()
@@ -105,7 +61,7 @@ class GroupCommit:
     def renew(self) -> None:
         """Start in a forked child, where no other thread commits or waits."""
         self._mutex = Lock()
-        self._queue: deque[_PendingCommit[Any]] = deque()
+        self._queue: deque[Waiting[Any]] = deque()
         self._leader: object = None
         """The operation whose thread commits, `_WORKER`, or None."""
         self._batch_timer: threading.Lock | None = None
@@ -113,9 +69,9 @@ class GroupCommit:
         self._empty_waits = 0
         """How often nobody came, since somebody did."""
         self._worker_queue: SimpleQueue[bool] | None = None
-        self._callers: dict[int, _PendingCommit[Any]] = {}
+        self._callers: dict[int, Waiting[Any]] = {}
         """The operation of each thread that is in `run`."""
-        self._abandoned: set[_PendingCommit[Any]] = set()
+        self._abandoned: set[Waiting[Any]] = set()
         """Operations in the queue whose callers were cancelled or interrupted, or are detached."""
 
     def run(self, apply: Callable[[Writer], T], *, can_wait: bool = False) -> T:
@@ -132,7 +88,7 @@ class GroupCommit:
         """
         me = threading.get_ident()
         self._check_outside(me)
-        pending = _PendingCommit(apply, can_wait)
+        pending = Waiting(apply, can_wait)
         try:
             self._callers[me] = pending
             with self._mutex:
@@ -168,7 +124,7 @@ class GroupCommit:
             RetryableError: No thread could be started to commit it.
         """
         self._check_outside(threading.get_ident())
-        pending = _PendingCommit(apply, can_wait, asyncio.get_running_loop().create_future())
+        pending = Waiting(apply, can_wait, asyncio.get_running_loop().create_future())
         assert pending.future is not None
         try:
             with self._mutex:
@@ -222,7 +178,7 @@ class GroupCommit:
                 continue
         return action(*arguments)
 
-    def _enqueue(self, pending: _PendingCommit[Any]) -> bool:
+    def _enqueue(self, pending: Waiting[Any]) -> bool:
         """Queue an operation; whether it takes the lead from one that waits for company. So the
         thread that is in a hurry need not be woken, nor wait for another one to be."""
         if not pending.can_wait and self._queue and self._queue[0].can_wait:
@@ -255,7 +211,7 @@ class GroupCommit:
                 self._batch_timer = None
             return self._leader is own
 
-    def _abandon(self, pending: _PendingCommit[Any]) -> None:
+    def _abandon(self, pending: Waiting[Any]) -> None:
         """Give up an operation whose caller was interrupted; it may be committed all the same.
 
         Nothing that others wait for gets stuck with a thread that left.
@@ -271,7 +227,7 @@ class GroupCommit:
             if self._leader is None and self._queue:
                 self._leader = pending
             done = [one for one in self._queue if one.finished]
-        _notify_all(done)
+        announce(done)
         self._pass_leadership(pending)
         self._wake_leader()
 
@@ -283,10 +239,10 @@ class GroupCommit:
                 return
             for pending in self._queue:
                 if not pending.finished:
-                    pending.error = _failure(reason)
+                    pending.error = failure(reason)
                     pending.finished = True
             failed = list(self._queue)
-            _notify_all(failed)
+            announce(failed)
             self._queue.clear()
             self._leader = None
 
@@ -318,7 +274,7 @@ class GroupCommit:
         """Tell whoever leads: an interrupt can come between giving it the lead and saying so."""
         with self._mutex:
             leader, worker_queue = self._leader, self._worker_queue
-        if isinstance(leader, _PendingCommit):
+        if isinstance(leader, Waiting):
             leader.notify()
         elif leader is _WORKER and worker_queue is not None:
             worker_queue.put(True)
@@ -339,10 +295,10 @@ class GroupCommit:
             batch = list(islice(self._queue, MAX_BATCH))
         # Nobody interrupts the thread that serves coroutines: there it is the operation's own.
         self._commit(batch, BaseException if own is _WORKER else Exception)
-        _notify_all(batch)
+        announce(batch)
         self._pass_leadership(own)
 
-    def _commit(self, batch: list[_PendingCommit[Any]], errors: type[BaseException]) -> None:
+    def _commit(self, batch: list[Waiting[Any]], errors: type[BaseException]) -> None:
         if len(batch) > 1:
 
             def apply(writer: Writer) -> None:
@@ -407,39 +363,5 @@ def _locked() -> threading.Lock:
     return lock
 
 
-def _notify_all(batch: Iterable[_PendingCommit[Any]]) -> None:
-    by_loop: dict[asyncio.AbstractEventLoop, deque[_PendingCommit[Any]]] = {}
-    for pending in batch:
-        pending.finished = True
-        if pending.future is None:
-            pending.notify()
-        else:
-            by_loop.setdefault(pending.future.get_loop(), deque()).append(pending)
-    for loop, group in by_loop.items():
-        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            loop.call_soon_threadsafe(_resolve, loop, group)
-
-
-def _resolve(loop: asyncio.AbstractEventLoop, group: deque[_PendingCommit[Any]]) -> None:
-    """Settle one future a round of the loop: all at once, their tasks would keep it from others."""
-    try:
-        group[0].resolve()
-        group.popleft()
-        if group:
-            loop.call_soon(_resolve, loop, group)
-    except MemoryError:  # there is no room for another round
-        for pending in group:
-            pending.resolve()
-
-
 def _nothing(_: Writer) -> None:
     """An operation that comes after others and changes nothing."""
-
-
-def _failure(reason: BaseException) -> RetryableError:
-    """Return the error of an operation that was not begun, one for each: they are raised apart."""
-    error = RetryableError(
-        f"the thread that commits could not go on: {reason!r}", advice="Call again."
-    )
-    error.__cause__ = reason
-    return error

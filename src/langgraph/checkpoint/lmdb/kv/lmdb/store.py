@@ -227,8 +227,9 @@ class LmdbStore(KeyValueStore):
     ) -> LmdbStore:
         """Open the store in the folder `path`, made if it is missing and private to its owner.
 
-        All stores that a process opens on one folder share one LMDB environment. `fork()` is no
-        concern of the caller: the child opens the files anew at first use.
+        All stores that a process opens on one folder share one LMDB environment. A child of
+        `os.fork()` opens the files anew at first use. A fork waits up to one second for open
+        transactions. If one is open after that, the child's calls raise StoreClosedError.
 
         Args:
             path: The folder, which holds `data.mdb` and `lock.mdb`.

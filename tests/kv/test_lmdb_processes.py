@@ -245,9 +245,9 @@ def test_more_readers_than_lmdb_has_by_default(open_lmdb: Open) -> None:
 
 @pytest.fixture
 def few_readers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store whose reader table has four slots."""
-    monkeypatch.setattr(files, "MAX_READERS", 4)
-    monkeypatch.setattr(files, "_LOCK_SIZE", 192 + 3 * 64)
+    """A store whose reader table has five slots. Each process that has read keeps one."""
+    monkeypatch.setattr(files, "MAX_READERS", 5)
+    monkeypatch.setattr(files, "_LOCK_SIZE", 192 + 4 * 64)
 
 
 def with_readers(store: LmdbStore, count: int, body: Callable[[], None]) -> None:
@@ -281,7 +281,7 @@ def test_too_many_readers_is_an_error_that_passes(open_lmdb: Open) -> None:
             content(store)
         store.write(put(b"k"))
 
-    with_readers(store, 4, body)
+    with_readers(store, 5, body)
     assert content(store) == {b"k": b"v"}
 
 

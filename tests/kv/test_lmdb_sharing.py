@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb.errors import RetryableError, StoreClosedError, UsageError
+from langgraph.checkpoint.lmdb.errors import (
+    RetryableError,
+    StoreClosedError,
+    StoreReplacedError,
+    UsageError,
+)
 from langgraph.checkpoint.lmdb.kv import LmdbStore, Reader, Writer
 from langgraph.checkpoint.lmdb.kv.lmdb import environment
 from tests.kv.processes import in_new_process, in_thread
@@ -59,7 +64,8 @@ def test_a_store_that_was_deleted_and_made_again_is_another_one(
     shutil.rmtree(folder)
     new = open_lmdb()
     new.write(put(b"new"))
-    assert content(old) == {b"old": b"v"}
+    with pytest.raises(StoreReplacedError):
+        content(old)
     assert content(new) == {b"new": b"v"}
 
 

@@ -288,6 +288,8 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
             InvalidConfigError: The config has no thread_id.
             SerializationError: A value cannot be serialised; nothing is stored.
             StoreFullError: There is no room; nothing is stored.
+            StoreBusyError: Another process keeps the write lock; nothing is stored.
+            StoreReplacedError: The folder was removed, moved or replaced; nothing is stored.
         """
         session = self._session
         return session.run(put.put(session, config, checkpoint, metadata, new_versions))
@@ -314,6 +316,8 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
             InvalidConfigError: The config has no thread_id or no checkpoint_id.
             SerializationError: A value cannot be serialised; nothing is stored.
             StoreFullError: There is no room; nothing is stored.
+            StoreBusyError: Another process keeps the write lock; nothing is stored.
+            StoreReplacedError: The folder was removed, moved or replaced; nothing is stored.
         """
         session = self._session
         session.run(put.put_writes(session, config, writes, task_id, task_path))

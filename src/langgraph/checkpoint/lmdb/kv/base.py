@@ -103,6 +103,8 @@ class KeyValueStore(ABC):
         Raises:
             StoreClosedError: The store was closed.
             TooManyReadersError: Too many snapshots are open on the machine.
+            StoreBusyError: Another process keeps the table of readers.
+            StoreReplacedError: The store's files were removed, moved or replaced.
             StoreIOError: The store's files could not be read.
         """
 
@@ -119,6 +121,9 @@ class KeyValueStore(ABC):
             ReadOnlyError: The store was opened for reading.
             StoreFullError: There is no room; nothing was stored.
             StoreIOError: Writing failed; nothing was stored.
+            StoreBusyError: Another process keeps the write lock; nothing was stored.
+            StoreReplacedError: The store's files were removed, moved or replaced; nothing was
+                stored.
         """
 
     def check_no_transaction(self) -> None:  # noqa: B027 - a store without locks has none to check

@@ -27,6 +27,7 @@ from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_meta_pages
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import Progress
+    from langgraph.checkpoint.lmdb.kv.lmdb.environment import Environment
 
 _STEP: Final = 1 << 20  # bytes that the pipe holds, if the system lets it, and are written at once
 _UNFINISHED: Final = "unfinished"  # no store has a file of this name
@@ -54,12 +55,11 @@ def check_target(path: str | os.PathLike[str], source: str) -> Path:
     return target
 
 
-def write(env: lmdb.Environment, source: str, target: Path, progress: Progress | None) -> None:
+def write(env: Environment, target: Path, progress: Progress | None) -> None:
     """Copy an environment, which the caller keeps open, to a folder that is not there yet.
 
     Args:
         env: The environment.
-        source: Its folder, for errors.
         target: As `check_target` gave it.
         progress: Told of bytes written, and of all that there are.
     """
@@ -67,7 +67,7 @@ def write(env: lmdb.Environment, source: str, target: Path, progress: Progress |
         files.make_folder(target.parent, durable=True)
         made = Path(tempfile.mkdtemp(".part", f".{target.name[:100]}.", target.parent))
         try:
-            _fill(env, source, made / _UNFINISHED, progress)
+            _fill(env, made / _UNFINISHED, progress)
             (made / _UNFINISHED).rename(made / files.DATA)
             files.flush(made)
             _rename(made, target)
@@ -86,13 +86,13 @@ def _rename(made: Path, target: Path) -> None:
     made.rename(target)  # fails on all that came just then, but for an empty folder
 
 
-def _fill(env: lmdb.Environment, source: str, place: Path, progress: Progress | None) -> None:
+def _fill(env: Environment, place: Path, progress: Progress | None) -> None:
     failures: list[lmdb.Error] = []
     pipe_out, pipe_in = os.pipe()
 
     def copy() -> None:
         try:
-            env.copyfd(pipe_in, compact=True)
+            env.opened().copyfd(pipe_in, compact=True)
         except lmdb.Error as error:
             failures.append(error)
         finally:
@@ -104,13 +104,18 @@ def _fill(env: lmdb.Environment, source: str, place: Path, progress: Progress | 
         with os.fdopen(pipe_out, "rb") as pipe:
             with suppress(OSError, AttributeError):  # a smaller pipe does, too
                 fcntl.fcntl(pipe_out, fcntl.F_SETPIPE_SZ, _STEP)
-            workers.start(copying)
+
+            def begin() -> None:
+                workers.start(copying)
+                pipe.peek(1)  # comes when LMDB has its snapshot
+
+            env.peers.take_slot(begin)
             done, total = _pour(pipe, handle, progress)
         copying.join()
         if failures:
-            raise translate_lmdb_error(failures[0], source, "making a backup") from failures[0]
+            raise translate_lmdb_error(failures[0], env.folder, "making a backup") from failures[0]
         if done != total:
-            raise StoreIOError(f"the backup has {done} bytes instead of {total}", path=source)
+            raise StoreIOError(f"the backup has {done} bytes instead of {total}", path=env.folder)
         os.fsync(handle)
     finally:
         os.close(handle)

@@ -30,6 +30,8 @@ from langgraph.checkpoint.lmdb.kv.lmdb.preallocation import Preallocator, trunca
 from langgraph.checkpoint.lmdb.kv.lmdb.shared_lock import SharedLock
 from langgraph.checkpoint.lmdb.kv.lmdb.truncation import is_truncated
 from langgraph.checkpoint.lmdb.kv.locks import Lock
+from langgraph.checkpoint.lmdb.kv.patience import Patience
+from langgraph.checkpoint.lmdb.kv.peers import BusyError, Peers, StaleError, check_numbers, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +52,10 @@ RETRY_JITTER: Final = 0.02
 _ROOM: Final = 64 << 20
 # Seconds that replacing the map waits for transactions of other threads.
 _PATIENCE: Final = 60.0
+# Write transactions after which the slots of dead readers are looked for.
+_CLEARING: Final = 64
+# Failures after which the environment is opened or mapped anew.
+_REPAIRABLE: Final = (StaleError, lmdb.MapResizedError, lmdb.PanicError)
 
 
 class Environment:
@@ -61,9 +67,11 @@ class Environment:
     Attributes:
         writing: Held by the thread whose turn it is to write.
         users: Open stores on this environment; changed under the registry's lock.
+        peers: Other processes that use the store.
         _lmdb: None while it is to be opened at the next use.
         _headroom: Makes the file longer ahead of commits, if they are flushed.
         _settled: Whether the roots are known to be on the disk, if commits are flushed.
+        _begun: Write transactions that were begun.
         _lost: Whether this process was forked in the middle of a transaction. What it inherited of
             LMDB's is the parent's, and never used.
         _inherited: That, kept because its end would close it.
@@ -71,7 +79,8 @@ class Environment:
 
     def __init__(self, folder: str, sync: Sync, map_size: int, *, readonly: bool) -> None:
         self.folder = folder
-        self.identity = files.identity(folder)
+        self.peers = Peers(folder)
+        self.identity = self.peers.place.identity
         self.sync = sync
         self.readonly = readonly
         self.map_size = map_size
@@ -82,38 +91,55 @@ class Environment:
         self._page_size = 0
         self._preallocator: Preallocator | None = None
         self._meta_pages_synced = False
+        self._begun = 0
         self._inherited_env = False
         self._inherited: list[lmdb.Environment] = []
 
     def begin(self, owner: int, *, write: bool) -> lmdb.Transaction:
         """Begin a transaction of this thread, `owner`, as `check_no_transaction` told; also if this is
         interrupted, `end` has to follow."""
-        for _ in range(_ATTEMPTS):
+        patience: Patience | None = None
+        repairs = 0
+        while repairs < _ATTEMPTS:
             transaction: lmdb.Transaction | None = None
-            failure: lmdb.Error | None = None
+            failure: Exception | None = None
             begun = False
             try:
                 self._lock.acquire_shared(owner)
                 env = self._lmdb
                 if env is not None:
-                    transaction = env.begin(write=write)
                     if write:
-                        self._make_ready(env)
+                        self.peers.take_write()
+                        transaction = env.begin(write=True)
+                        self._make_ready(env, transaction)
+                    else:
+                        transaction = self.peers.begin_snapshot(env)
                     begun = True
                     return transaction
-            except lmdb.Error as error:
+            except (lmdb.Error, BusyError, StaleError) as error:
                 failure = error
             finally:  # an interrupt may come anywhere
                 if not begun:
                     if transaction is not None:
                         transaction.abort()
-                    self._lock.release_shared(owner)
-            self._repair(env, failure)
+                    self.end(owner, write=write)
+            if isinstance(failure, BusyError):  # wait outside, so that a fork does not wait
+                patience = patience or Patience(self.folder, self.identity, writing=write)
+                try:
+                    patience.pause()
+                except BaseException:
+                    if write:
+                        self._stop_waiting(owner)
+                    raise
+            else:
+                self._repair(env, failure, again=repairs > 0)
+                repairs += 1
         raise StoreIOError(f"no transaction could be begun: {failure}", path=self.folder)
 
     def commit(self, transaction: lmdb.Transaction) -> None:
         """Commit a transaction; raises what LMDB raises."""
         self._check_not_lost()  # the parent goes on with it
+        self.peers.place.check()
         try:
             transaction.commit()
         except lmdb.Error:
@@ -125,9 +151,14 @@ class Environment:
         if not self._inherited_env:  # the parent goes on with it
             transaction.abort()
 
-    def end(self, owner: int) -> None:
+    def end(self, owner: int, *, write: bool) -> None:
         """Count a transaction out of which nothing is used any more."""
-        self._lock.release_shared(owner)
+        try:
+            # If it has been counted out, which `__del__` may repeat, another thread may write now.
+            if write and self._lock.is_inside(owner):
+                self.peers.give_write()
+        finally:
+            self._lock.release_shared(owner)
 
     def check_no_transaction(self) -> int:
         """This thread, if it has no transaction open; if it has one, raise UsageError."""
@@ -166,6 +197,7 @@ class Environment:
 
     def reserve_map(self) -> None:
         """See to it that the map need not grow soon: it cannot while a transaction is open."""
+        self.peers.place.check()
         with suppress(StoreFullError):
             for _ in range(_ATTEMPTS):
                 if self.map_size >= 2 * files.length(self.folder) + _ROOM:
@@ -180,7 +212,7 @@ class Environment:
     def oldest_reader(self, transaction: lmdb.Transaction) -> tuple[int, int]:
         """The number of a write transaction, and the oldest one whose state others may need."""
         env = self.opened()
-        env.reader_check()
+        self.peers.clear_slots(env)
         # A line for each reader: process, thread, and the snapshot that it reads, if any.
         columns = [line.split() for line in env.readers().splitlines()[1:]]
         snapshots = [int(snapshot) for _, _, snapshot in columns if snapshot != "-"]
@@ -216,39 +248,57 @@ class Environment:
         preallocator, self._preallocator = self._preallocator, None
         if preallocator is not None:
             preallocator.close()
+        self.peers.leave()
         self._lock = SharedLock()
         self.writing = Lock()
 
-    def _make_ready(self, env: lmdb.Environment) -> None:
+    def _stop_waiting(self, owner: int) -> None:
+        """Let other processes know that this thread does not wait for the turn any more."""
+        try:
+            self._lock.acquire_shared(owner)
+            self.peers.stop_waiting()
+        finally:
+            self._lock.release_shared(owner)
+
+    def _make_ready(self, env: lmdb.Environment, transaction: lmdb.Transaction) -> None:
         """Prepare the file for a commit; called inside its transaction."""
+        info = env.info()
+        if not fit(info["last_txnid"], transaction.id() - 1):
+            raise StaleError
         if not self._meta_pages_synced:
             try:
-                rewrite_meta_pages(self.folder, self._page_size)
+                rewrite_meta_pages(self.peers.locks.handle, self._page_size)
             except OSError as error:
                 raise translate_os_error(
                     error, self.folder, "settling what was written before"
                 ) from error
             self._meta_pages_synced = True
-        if self._preallocator is not None:
-            self._preallocator.reserve((env.info()["last_pgno"] + 1) * self._page_size)
+        used = (info["last_pgno"] + 1) * self._page_size
+        grows = self._preallocator is not None and self._preallocator.reserve(used)
+        self._begun += 1
+        if grows or self._begun % _CLEARING == 0:
+            self.peers.clear_slots(env)  # which may keep free pages from being used
 
-    def _repair(self, env: lmdb.Environment | None, failure: lmdb.Error | None) -> None:
+    def _repair(
+        self, env: lmdb.Environment | None, failure: Exception | None, *, again: bool
+    ) -> None:
         """Make the next attempt to begin a transaction on `env` fare better, or raise."""
         if isinstance(failure, lmdb.ReadersFullError):
             owner = self._lock.check_not_held()
             try:
                 self._lock.acquire_shared(owner)
-                cleared = env is not self._lmdb or env is None or bool(env.reader_check())
+                cleared = env is not self._lmdb or env is None or self.peers.clear_slots(env)
             finally:
                 self._lock.release_shared(owner)
-            if cleared:
+            if cleared or not again:  # another thread may have cleared them just before
                 return
-        elif failure is None or isinstance(failure, (lmdb.MapResizedError, lmdb.PanicError)):
+        elif failure is None or isinstance(failure, _REPAIRABLE):
             self._lock.exclusive(lambda: self._replace(env, failure), _PATIENCE)
             return
+        assert isinstance(failure, lmdb.Error)
         raise translate_lmdb_error(failure, self.folder, "beginning a transaction") from failure
 
-    def _replace(self, env: lmdb.Environment | None, failure: lmdb.Error | None) -> None:
+    def _replace(self, env: lmdb.Environment | None, failure: Exception | None) -> None:
         """Replace an environment that failed, unless another thread has done it."""
         if self._lmdb is not env:
             return
@@ -275,9 +325,10 @@ class Environment:
             return
         current = self._lmdb.info()["map_size"]
         target = max(2 * current, _SMALLEST_MAP)
-        while target < files.length(self.folder):
+        while target < self.peers.locks.length():
             target *= 2
         try:
+            self.peers.forget_slot()
             self._lmdb.set_mapsize(target)
             self.map_size = target
         except lmdb.Error:
@@ -293,24 +344,34 @@ class Environment:
             raise StoreClosedError("the store is closed", path=self.folder)
         self._check_not_lost()
         try:
-            if not files.is_at(self.folder, self.identity):
-                raise StoreIOError("the store was moved or replaced while open", path=self.folder)
-            env = self._map(map_size or self.map_size)
+            self.peers.place.check()
+            if not self.readonly:
+                files.make_files(Path(self.folder), durable=self.sync != "off")
             try:
-                self._check_length(env)
-                env.reader_check()
-                self._page_size = env.stat()["psize"]
-                self._meta_pages_synced = self.sync == "off"
-                if not self.readonly and self.sync != "off":
-                    self._preallocator = Preallocator(self.folder)
-                self._lmdb = env
+                locked = self.peers.join(readonly=self.readonly)
+                self.peers.take_slot(lambda: self._open_lmdb(map_size or self.map_size, locked))
             finally:
                 if self._lmdb is None:
-                    env.close()
+                    self.peers.leave()
         except lmdb.Error as error:
             raise translate_lmdb_error(error, self.folder, "opening the store") from error
         except OSError as error:
             raise translate_os_error(error, self.folder, "opening the store") from error
+
+    def _open_lmdb(self, map_size: int, locked: bool) -> None:
+        env = self._map(map_size, locked)
+        try:
+            check_numbers(env, self.folder)
+            self._check_length(env)
+            env.reader_check()
+            self._page_size = env.stat()["psize"]
+            self._meta_pages_synced = self.sync == "off"
+            if not self.readonly and self.sync != "off":
+                self._preallocator = Preallocator(self.folder)
+            self._lmdb = env
+        finally:
+            if self._lmdb is None:
+                env.close()
 
     def _check_not_lost(self) -> None:
         if self._inherited_env:
@@ -320,7 +381,7 @@ class Environment:
                 advice="Fork outside of transactions, or start a new process instead.",
             )
 
-    def _map(self, map_size: int, attempts: int = _ATTEMPTS) -> lmdb.Environment:
+    def _map(self, map_size: int, locked: bool, attempts: int = _ATTEMPTS) -> lmdb.Environment:
         """Open the files with the largest map up to `map_size` that the system allows."""
         options: dict[str, Any] = {
             **_SYNC[self.sync],
@@ -329,7 +390,8 @@ class Environment:
             "readonly": self.readonly,
             "mode": 0o600,
             "max_readers": files.MAX_READERS,
-            "lock": not self.readonly or files.can_lock(self.folder),
+            "max_spare_txns": 1,
+            "lock": locked,
         }
         smallest = max(_SMALLEST_MAP, 2 * files.length(self.folder))
         try:
@@ -347,7 +409,7 @@ class Environment:
                 raise
             time.sleep(random.uniform(0, RETRY_JITTER))  # noqa: S311 - only to be apart
             attempts -= 1
-        return self._map(map_size, attempts)
+        return self._map(map_size, locked, attempts)
 
     def _check_length(self, env: lmdb.Environment) -> None:
         """Raise DamagedError if the data file was cut short."""
@@ -363,7 +425,10 @@ class Environment:
     def _close_env(self) -> None:
         env, self._lmdb = self._lmdb, None
         preallocator, self._preallocator = self._preallocator, None
-        if env is not None:
-            env.close()
-        if preallocator is not None:
-            preallocator.close()
+        try:
+            if env is not None:
+                env.close()
+            if preallocator is not None:
+                preallocator.close()
+        finally:
+            self.peers.leave()

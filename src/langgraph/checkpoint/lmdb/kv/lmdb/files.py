@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -57,8 +58,7 @@ def prepare(path: str | os.PathLike[str], *, readonly: bool, durable: bool) -> s
             raise InvalidPathError("the path is a file", path=name, advice=advice)
         if not readonly:
             make_folder(folder, durable=durable)
-            if not ((folder / LOCK).exists() and (folder / DATA).exists()):
-                _make_files(folder, durable=durable)
+            make_files(folder, durable=durable)
         _check_data(folder)
     except OSError as error:
         raise translate_os_error(error, name, "opening the store") from error
@@ -82,7 +82,9 @@ def is_at(folder: str, identity: tuple[int, int]) -> bool:
     """Whether the store with this `identity` is still the one in `folder`."""
     try:
         status = (Path(folder) / DATA).stat()
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
         return False
     return (status.st_dev, status.st_ino) == identity
 
@@ -135,12 +137,16 @@ def make_folder(folder: Path, *, durable: bool) -> None:
         flush(folder.parent)
 
 
-def _make_files(folder: Path, *, durable: bool) -> None:
-    """Make both files elsewhere and move them to their places: a full disk leaves no half of one.
+def make_files(folder: Path, *, durable: bool) -> None:
+    """Make the files that are missing, elsewhere, and move them to their places.
+
+    A full disk leaves no half of one.
 
     The lock file has all its blocks from the start. LMDB would make it with holes, and a process
     that writes to one through its map is killed when the disk is full.
     """
+    if (folder / LOCK).exists() and (folder / DATA).exists():
+        return
     new = folder / _NEW
     with _turn(folder):
         shutil.rmtree(new, ignore_errors=True)

@@ -62,6 +62,10 @@ class SharedLock:
         """Count the transaction of the thread `owner` out."""
         self._owners.discard(owner)
 
+    def is_inside(self, owner: int) -> bool:
+        """Return whether a transaction of the thread `owner` is counted in."""
+        return owner in self._owners
+
     def check_not_held(self) -> int:
         """Return this thread, if it has no transaction open and is not alone.
 

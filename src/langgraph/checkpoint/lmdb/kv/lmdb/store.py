@@ -73,13 +73,20 @@ class LmdbReader(Reader):
     ) -> None:
         transaction, self._txn = self._txn, _FINISHED
         try:
-            if transaction is not _FINISHED:
+            if transaction is _FINISHED:
+                pass
+            elif self._writes:
                 self._env.abort(transaction)
+            else:
+                with self._env.peers.ending():
+                    self._env.abort(transaction)
+                    del transaction  # with the last reference its slot is free
+                    self._env.peers.keep_slot()
         finally:
-            del transaction  # with the last reference the slot in the reader table is given back
+            transaction = _FINISHED  # also after an interrupt
             owner = self._owner
             if owner is not None:
-                self._env.end(owner)
+                self._env.end(owner, write=self._writes)
                 self._owner = None
 
     def get(self, key: bytes) -> bytes | None:
@@ -248,6 +255,8 @@ class LmdbStore(KeyValueStore):
             DamagedError: The files are not what LMDB wrote.
             FormatVersionError: They were written by another version of LMDB.
             StoreFullError: There is no room to make the store.
+            StoreBusyError: Another process has the store open with another lock file.
+            StoreReplacedError: Another process uses the lock file with another data file.
         """
         if sync not in ("full", "normal", "off"):
             raise UsageError(f"sync is {sync!r}", advice='Pass "full", "normal" or "off".')
@@ -311,7 +320,7 @@ class LmdbStore(KeyValueStore):
         target = backup.check_target(path, self._folder)
         env.reserve_map()
         with self.read():  # keeps the environment open
-            backup.write(env.opened(), self._folder, target, progress)
+            backup.write(env, target, progress)
 
     def compact(self) -> int:
         env = self._environment()
@@ -325,7 +334,7 @@ class LmdbStore(KeyValueStore):
             return compaction.go_on(*env.oldest_reader(writer._txn))
 
         try:
-            compaction = Compaction(self._folder)
+            compaction = Compaction(self._folder, env.identity)
             try:
                 while not self.write(go_on):
                     pass

@@ -21,8 +21,8 @@ from langgraph.checkpoint.lmdb.errors import (
     StoreIOError,
     TooManyReadersError,
 )
-from langgraph.checkpoint.lmdb.kv import LmdbStore, forking
-from langgraph.checkpoint.lmdb.kv.lmdb import environment, files
+from langgraph.checkpoint.lmdb.kv import LmdbStore, forking, opening
+from langgraph.checkpoint.lmdb.kv.lmdb import files
 from tests.kv.processes import fork, in_fork, in_new_process
 from tests.kv.test_lmdb_sharing import content, put
 
@@ -383,7 +383,7 @@ def test_locks_that_are_destroyed_for_a_moment_and_for_good(
         return opened(*args, **options)
 
     monkeypatch.setattr(lmdb, "open", fails)
-    monkeypatch.setattr(environment, "RETRY_JITTER", 0)
+    monkeypatch.setattr(opening, "RETRY_JITTER", 0)
     if times < 100:
         LmdbStore.open(folder).close()
         assert len(calls) == times + 1

@@ -256,8 +256,10 @@ def test_closing_under_load_harms_nobody(folder: Path, round: int) -> None:
     started.wait()
     for store in stores:
         for _ in range(20):
-            with LmdbStore.open(folder, sync="off").read() as reader:
+            another = LmdbStore.open(folder, sync="off")
+            with another.read() as reader:
                 scan(reader)
+            another.close()
         in_thread(store.close)
     for thread in threads:
         thread.join()

@@ -339,7 +339,7 @@ def test_a_reader_gives_up_when_another_process_keeps_the_reader_table(
 ) -> None:
     store = open_lmdb()
     content(store)
-    locks = kernel_locks.KernelLocks(str(folder / "data.mdb"), None)
+    locks = kernel_locks.KernelLocks(str(folder), None)
     assert locks.take_table()
     content(store)  # with the slot that it has
 
@@ -373,7 +373,7 @@ def test_a_reader_gives_up_when_another_process_keeps_the_reader_table(
 
 def test_a_process_that_has_just_had_the_turn_gives_way(folder: Path) -> None:
     LmdbStore.open(folder).close()
-    one, other = (kernel_locks.KernelLocks(str(folder / "data.mdb"), (1, 1)) for _ in range(2))
+    one, other = (kernel_locks.KernelLocks(str(folder), (1, 1)) for _ in range(2))
     assert one.take_write()
     assert not other.take_write()  # and waits from now on
     one.give_write()
@@ -393,7 +393,7 @@ def test_a_waiter_that_gave_up_holds_up_no_other_process(
     open_lmdb: Open, folder: Path, brief: None
 ) -> None:
     store = open_lmdb()
-    locks = kernel_locks.KernelLocks(str(folder / "data.mdb"), (1, 1))
+    locks = kernel_locks.KernelLocks(str(folder), (1, 1))
     assert locks.take_write()
     with pytest.raises(StoreBusyError):
         store.write(put(b"k"))

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from tests.reliability.outcome import UnavailableError
 
-WRITE, FLUSH, CUT, OPEN, RENAME, MKDIR, MAP, MARK = (1 << n for n in range(8))
+WRITE, FLUSH, CUT, OPEN, RENAME, MKDIR, MAP, MARK, STAT, PIPE, LOCK = (1 << n for n in range(11))
 ALL_OF_IT = 1 << 40
 _CALL = struct.Struct("=BB2xi qq")
 _SOURCE = Path(__file__).parent / "shim.c"
@@ -54,7 +54,17 @@ def library() -> Path:
     if compiler is None or not sys.platform.startswith("linux"):
         raise UnavailableError("no C compiler for the shim between LMDB and the system")
     made = Path(_folder().name) / "shim.so"
-    command = [compiler, "-O1", "-shared", "-fPIC", "-o", str(made), str(_SOURCE), "-lpthread"]
+    command = [
+        compiler,
+        "-O1",
+        "-shared",
+        "-fPIC",
+        "-o",
+        str(made),
+        str(_SOURCE),
+        "-lpthread",
+        "-ldl",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UnavailableError(f"the shim cannot be compiled here: {done.stderr.strip()[-200:]}")

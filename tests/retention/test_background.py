@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 import threading
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -266,9 +267,12 @@ def test_a_saver_that_is_collected(path: Path, clock: Clock, watched: Watched) -
     saver: Any = LmdbSaver(path, sync="off", clock=clock, ttl=TTL)
     watched.wait()
     running = threads()
-    del saver
-    gc.collect()
-    assert ended(running)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del saver
+        gc.collect()
+        assert ended(running)
+    assert [one.category for one in caught] == [ResourceWarning]
     filled(path, clock)
     clock.wait(10)
     while watched.turns.acquire(blocking=False):
@@ -329,8 +333,10 @@ def emptied():
 
 def run(path: Path, program: str) -> None:
     """Run a program to its end, about which it says nothing."""
+    # One of the ends drops its savers, of which a warning tells.
+    options = ("-W", "error", "-W", "ignore::ResourceWarning")
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SETUP + program, str(path)],
+        [sys.executable, *options, "-c", SETUP + program, str(path)],
         capture_output=True,
         timeout=2 * PATIENCE,
         text=True,

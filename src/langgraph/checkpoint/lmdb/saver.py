@@ -60,7 +60,9 @@ class LmdbSaver(AsyncMethods, Management, Rekeying, Verifying, Maintenance):
     graph = builder.compile(checkpointer=LmdbSaver("checkpoints"))
     ```
 
-    The same object serves `invoke` and `ainvoke`. Savers on one path share one store.
+    The same object serves `invoke` and `ainvoke`. Savers on one path share one store. Call
+    `close()` when a saver is not used any more, or use it in a `with` block. One that is dropped is
+    closed when it is collected, with a ResourceWarning.
 
     Args:
         path: The folder of the store; made, for its owner alone, if it is not there.

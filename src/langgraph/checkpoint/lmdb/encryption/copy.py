@@ -20,6 +20,7 @@ def copy_store(source: KeyValueStore, target: KeyValueStore) -> None:
 
     The record without which nothing is a store comes last: an unfinished copy is none.
     """
+    source.reserve_map()
     with source.read() as reader:
         last = reader.get(keys.FORMAT)
         batch: list[tuple[bytes, bytes]] = []

@@ -323,6 +323,9 @@ class EncryptedStore(KeyValueStore):
     def size(self) -> int:
         return self.inner.size()
 
+    def reserve_map(self) -> None:
+        self.inner.reserve_map()
+
     def backup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
         self.inner.backup(path, progress)
 

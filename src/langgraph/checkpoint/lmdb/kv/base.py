@@ -148,6 +148,13 @@ class KeyValueStore(ABC):
     def size(self) -> int:
         """Bytes that the store occupies on disk, as allocated by the file system."""
 
+    def reserve_map(self) -> None:  # noqa: B027 - some kinds of store need none
+        """Prepare for a long read that begins now, so that writers need not wait for its end.
+
+        Raises:
+            StoreClosedError: The store was closed.
+        """
+
     def backup(
         self,
         path: str | os.PathLike[str],  # noqa: ARG002

@@ -33,6 +33,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from langgraph.checkpoint.lmdb.kv.lmdb.files import DATA, open_descriptor
+
 _SET: Final[int | None] = getattr(fcntl, "F_OFD_SETLK", None)
 _GET: Final[int | None] = getattr(fcntl, "F_OFD_GETLK", None)
 _FLOCK: Final = struct.Struct("hhqqi4x")  # type, whence, start, length, process
@@ -48,7 +50,7 @@ class KernelLocks:
     No method waits. A lock that is held by another process is reported as False.
 
     Args:
-        path: The data file.
+        folder: The store's folder.
         lock_file: Device and inode of the lock file in use; None without one.
 
     Attributes:
@@ -57,14 +59,14 @@ class KernelLocks:
 
     __slots__ = ("_given", "_held", "_presence", "_waiting", "_writable", "handle")
 
-    def __init__(self, path: str, lock_file: tuple[int, int] | None) -> None:
+    def __init__(self, folder: str, lock_file: tuple[int, int] | None) -> None:
         try:
-            self.handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            self.handle = open_descriptor(folder, DATA, os.O_RDWR)
             self._writable = True
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
-            self.handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self.handle = open_descriptor(folder, DATA, os.O_RDONLY)
             self._writable = False
         self._given = 0.0
         self._held = False

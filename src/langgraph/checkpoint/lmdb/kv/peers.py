@@ -13,8 +13,6 @@ import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
-import lmdb
-
 from langgraph.checkpoint.lmdb.errors import StoreBusyError, StoreReplacedError
 from langgraph.checkpoint.lmdb.kv.kernel_locks import KernelLocks, holders
 from langgraph.checkpoint.lmdb.kv.lmdb import files
@@ -25,6 +23,8 @@ from langgraph.checkpoint.lmdb.kv.slots import Slots
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+
+    import lmdb
 
 _ATTEMPTS: Final = 32
 RETRY_JITTER: Final = 0.02  # seconds within which processes that refused one another try again
@@ -76,7 +76,7 @@ class Peers:
         for _ in range(_ATTEMPTS):
             lock_file = place.open()
             locked = not readonly or files.can_lock(place.folder)
-            locks = KernelLocks(place.data, lock_file if locked else None)
+            locks = KernelLocks(place.folder, lock_file if locked else None)
             # A user who may not write the lock file has to know that no process writes.
             trusted = lock_file is not None and not locked
             if locks.identity() == place.identity and (trusted or locks.join()):
@@ -184,11 +184,8 @@ class Peers:
 def check_numbers(env: lmdb.Environment, folder: str) -> None:
     """Raise StoreReplacedError if the lock file belongs to another data file."""
     before = env.info()["last_txnid"]
-    try:
-        with env.begin() as snapshot:
-            number = snapshot.id()
-    except lmdb.MapResizedError:  # another process makes the file longer just now
-        return
+    with env.begin() as snapshot:
+        number = snapshot.id()
     if number < before - 1 or number > env.info()["last_txnid"]:
         message = "the lock file is in use with another data file"
         raise StoreReplacedError(message, path=folder)

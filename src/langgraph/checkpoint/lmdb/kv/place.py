@@ -67,13 +67,8 @@ class ThreadVersion:
         Returns:
             Device and inode of the lock file; None if there is none.
         """
-        try:
-            status = os.stat(self._lock)  # noqa: PTH116
-        except OSError as error:
-            self._missing(error)
-            self._lock_file = None
-        else:
-            self._lock_file = status.st_dev, status.st_ino
+        status = files.status(self.folder, files.LOCK)
+        self._lock_file = None if status is None else (status.st_dev, status.st_ino)
         return self._lock_file
 
     def close(self) -> None:

@@ -7,51 +7,49 @@ begun by calling `Environment.begin` and ended by calling `Environment.end`.
 
 from __future__ import annotations
 
-import random
-import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import lmdb
 
 from langgraph.checkpoint.lmdb.errors import (
-    DamagedError,
     LmdbSaverError,
+    RetryableError,
     StoreClosedError,
     StoreFullError,
     StoreIOError,
     UsageError,
 )
+from langgraph.checkpoint.lmdb.kv import copies
 from langgraph.checkpoint.lmdb.kv.lmdb import files
-from langgraph.checkpoint.lmdb.kv.lmdb.errors import translate_lmdb_error, translate_os_error
+from langgraph.checkpoint.lmdb.kv.lmdb.errors import (
+    LMDB_FAILURES,
+    reported,
+    translate_lmdb_error,
+    translate_os_error,
+)
 from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import rewrite_meta_pages
 from langgraph.checkpoint.lmdb.kv.lmdb.preallocation import Preallocator, truncate_unused
 from langgraph.checkpoint.lmdb.kv.lmdb.shared_lock import SharedLock
-from langgraph.checkpoint.lmdb.kv.lmdb.truncation import is_truncated
 from langgraph.checkpoint.lmdb.kv.locks import Lock
+from langgraph.checkpoint.lmdb.kv.opening import SMALLEST_MAP, open_files
 from langgraph.checkpoint.lmdb.kv.patience import Patience
-from langgraph.checkpoint.lmdb.kv.peers import BusyError, Peers, StaleError, check_numbers, fit
+from langgraph.checkpoint.lmdb.kv.peers import BusyError, Peers, StaleError, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Sync = Literal["full", "normal", "off"]
+    from langgraph.checkpoint.lmdb.kv.opening import Sync
 
-_SYNC: Final[dict[str, dict[str, bool]]] = {
-    "full": {},
-    "normal": {"metasync": False},
-    "off": {"sync": False},
-}
-_SMALLEST_MAP: Final = 1 << 20
 # Each attempt repairs what the one before met; more in a row means that repairing does not help.
 _ATTEMPTS: Final = 32
-# Seconds within which processes that got in one another's way try again.
-RETRY_JITTER: Final = 0.02
 # Bytes of address space kept free, beside as much as the file has, before a long transaction.
 _ROOM: Final = 64 << 20
 # Seconds that replacing the map waits for transactions of other threads.
 _PATIENCE: Final = 60.0
+# Seconds that another copy of this package in the process waits for transactions of this one.
+_COPY_PATIENCE: Final = 10.0
 # Write transactions after which the slots of dead readers are looked for.
 _CLEARING: Final = 64
 # Failures after which the environment is opened or mapped anew.
@@ -116,7 +114,7 @@ class Environment:
                         transaction = self.peers.begin_snapshot(env)
                     begun = True
                     return transaction
-            except (lmdb.Error, BusyError, StaleError) as error:
+            except (*LMDB_FAILURES, BusyError, StaleError) as error:
                 failure = error
             finally:  # an interrupt may come anywhere
                 if not begun:
@@ -142,7 +140,7 @@ class Environment:
         self.peers.place.check()
         try:
             transaction.commit()
-        except lmdb.Error:
+        except LMDB_FAILURES:
             self._meta_pages_synced = self.sync == "off"
             raise
 
@@ -223,13 +221,27 @@ class Environment:
         """Call `action` while other threads are kept out, once those that are inside have left."""
         self._lock.exclusive(action)
 
+    def alone_at_once(self, action: Callable[[], None]) -> bool:
+        """Do so if that takes no waiting; return whether `action` was called."""
+        return self._lock.alone_at_once(action)
+
+    def let_go(self) -> bool:
+        """Close until the next use, for another copy of this package; return whether it did."""
+        try:
+            self._lock.exclusive(self._close_env, _COPY_PATIENCE)
+        except (UsageError, RetryableError):  # this or another thread is inside
+            return False
+        return True
+
     def close(self) -> None:
         """Close the LMDB environment; called by a thread that is alone."""
         made_room = self._preallocator is not None
         self._close_env()
-        # Not if another store is there by now: closing its lock file would drop our locks on it.
-        if made_room and files.is_at(self.folder, self.identity):
-            truncate_unused(self.folder)
+        with suppress(LmdbSaverError):  # the store is closed, whatever became of its folder
+            # Not if another store is there: closing its lock file would drop our locks on it.
+            self.peers.place.check()
+            if made_room:
+                truncate_unused(self.folder)
 
     def before_fork(self, end: float) -> None:
         """Close, so that a child inherits nothing of LMDB's, unless a transaction is open.
@@ -265,16 +277,14 @@ class Environment:
         info = env.info()
         if not fit(info["last_txnid"], transaction.id() - 1):
             raise StaleError
-        if not self._meta_pages_synced:
-            try:
-                rewrite_meta_pages(self.peers.locks.handle, self._page_size)
-            except OSError as error:
-                raise translate_os_error(
-                    error, self.folder, "settling what was written before"
-                ) from error
-            self._meta_pages_synced = True
         used = (info["last_pgno"] + 1) * self._page_size
-        grows = self._preallocator is not None and self._preallocator.reserve(used)
+        try:
+            if not self._meta_pages_synced:
+                rewrite_meta_pages(self.peers.locks.handle, self._page_size)
+                self._meta_pages_synced = True
+            grows = self._preallocator is not None and self._preallocator.reserve(used)
+        except OSError as error:
+            raise translate_os_error(error, self.folder, "making ready for a commit") from error
         self._begun += 1
         if grows or self._begun % _CLEARING == 0:
             self.peers.clear_slots(env)  # which may keep free pages from being used
@@ -295,7 +305,6 @@ class Environment:
         elif failure is None or isinstance(failure, _REPAIRABLE):
             self._lock.exclusive(lambda: self._replace(env, failure), _PATIENCE)
             return
-        assert isinstance(failure, lmdb.Error)
         raise translate_lmdb_error(failure, self.folder, "beginning a transaction") from failure
 
     def _replace(self, env: lmdb.Environment | None, failure: Exception | None) -> None:
@@ -324,7 +333,7 @@ class Environment:
         if self._lmdb is None:
             return
         current = self._lmdb.info()["map_size"]
-        target = max(2 * current, _SMALLEST_MAP)
+        target = max(2 * current, SMALLEST_MAP)
         while target < self.peers.locks.length():
             target *= 2
         try:
@@ -343,35 +352,33 @@ class Environment:
         if not self.users:
             raise StoreClosedError("the store is closed", path=self.folder)
         self._check_not_lost()
-        try:
+        env = None
+        with reported(self.folder, "opening the store"):
             self.peers.place.check()
             if not self.readonly:
                 files.make_files(Path(self.folder), durable=self.sync != "off")
             try:
                 locked = self.peers.join(readonly=self.readonly)
-                self.peers.take_slot(lambda: self._open_lmdb(map_size or self.map_size, locked))
+                env = open_files(
+                    self.peers,
+                    max(map_size or self.map_size, 2 * files.length(self.folder)),
+                    self.sync,
+                    readonly=self.readonly,
+                    locked=locked,
+                    let_go=self.let_go,
+                )
+                self.map_size = env.info()["map_size"]
+                self._page_size = env.stat()["psize"]
+                self._meta_pages_synced = self.sync == "off"
+                if not self.readonly and self.sync != "off":
+                    self._preallocator = Preallocator(self.folder)
+                self._lmdb = env
             finally:
                 if self._lmdb is None:
+                    if env is not None:
+                        env.close()
+                    copies.give_up(self.identity, self.let_go)
                     self.peers.leave()
-        except lmdb.Error as error:
-            raise translate_lmdb_error(error, self.folder, "opening the store") from error
-        except OSError as error:
-            raise translate_os_error(error, self.folder, "opening the store") from error
-
-    def _open_lmdb(self, map_size: int, locked: bool) -> None:
-        env = self._map(map_size, locked)
-        try:
-            check_numbers(env, self.folder)
-            self._check_length(env)
-            env.reader_check()
-            self._page_size = env.stat()["psize"]
-            self._meta_pages_synced = self.sync == "off"
-            if not self.readonly and self.sync != "off":
-                self._preallocator = Preallocator(self.folder)
-            self._lmdb = env
-        finally:
-            if self._lmdb is None:
-                env.close()
 
     def _check_not_lost(self) -> None:
         if self._inherited_env:
@@ -381,53 +388,13 @@ class Environment:
                 advice="Fork outside of transactions, or start a new process instead.",
             )
 
-    def _map(self, map_size: int, locked: bool, attempts: int = _ATTEMPTS) -> lmdb.Environment:
-        """Open the files with the largest map up to `map_size` that the system allows."""
-        options: dict[str, Any] = {
-            **_SYNC[self.sync],
-            **files.ENGINE,
-            "create": not self.readonly,
-            "readonly": self.readonly,
-            "mode": 0o600,
-            "max_readers": files.MAX_READERS,
-            "max_spare_txns": 1,
-            "lock": locked,
-        }
-        smallest = max(_SMALLEST_MAP, 2 * files.length(self.folder))
-        try:
-            return lmdb.open(self.folder, map_size=map_size, **options)
-        except lmdb.MemoryError:
-            if map_size <= smallest:
-                raise
-            map_size = max(map_size // 2, smallest)
-        except lmdb.MapResizedError:  # another process is growing it just now
-            map_size = max(map_size * 2, smallest)
-        except lmdb.InvalidParameterError:
-            # The last process that closes has LMDB 0.9.31 destroy the locks, also those of one that
-            # opens meanwhile. They are made anew for a process that is alone for a moment.
-            if attempts == 0:
-                raise
-            time.sleep(random.uniform(0, RETRY_JITTER))  # noqa: S311 - only to be apart
-            attempts -= 1
-        return self._map(map_size, locked, attempts)
-
-    def _check_length(self, env: lmdb.Environment) -> None:
-        """Raise DamagedError if the data file was cut short."""
-        page_size = env.stat()["psize"]
-        if files.length(self.folder) >= (env.info()["last_pgno"] + 1) * page_size:
-            return
-        data = Path(self.folder) / files.DATA
-        with env.begin() as snapshot, data.open("rb") as file:
-            if is_truncated(file, snapshot.id()):
-                message = f"the data file was cut short, to {files.length(self.folder)} bytes"
-                raise DamagedError(message, path=self.folder, record=files.DATA)
-
     def _close_env(self) -> None:
         env, self._lmdb = self._lmdb, None
         preallocator, self._preallocator = self._preallocator, None
         try:
             if env is not None:
                 env.close()
+                copies.give_up(self.identity, self.let_go)
             if preallocator is not None:
                 preallocator.close()
         finally:

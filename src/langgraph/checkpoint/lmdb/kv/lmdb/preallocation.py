@@ -14,11 +14,11 @@ import fcntl
 import logging
 import os
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
+from langgraph.checkpoint.lmdb.errors import InvalidPathError
 from langgraph.checkpoint.lmdb.kv.kernel_locks import claim
-from langgraph.checkpoint.lmdb.kv.lmdb.files import DATA, LOCK
+from langgraph.checkpoint.lmdb.kv.lmdb.files import DATA, LOCK, open_descriptor, open_file
 from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_meta_pages
 
 _SHARE: Final = 8  # room made at once: this part of what is in use, but
@@ -40,7 +40,7 @@ class Preallocator:
     __slots__ = ("_file", "_folder", "_length", "_warned")
 
     def __init__(self, folder: str) -> None:
-        self._file = os.open(Path(folder) / DATA, os.O_RDWR | os.O_CLOEXEC)
+        self._file = open_descriptor(folder, DATA, os.O_RDWR)
         self._folder = folder
         self._length = 0
         self._warned = False
@@ -91,10 +91,13 @@ def truncate_unused(folder: str) -> None:
 
     This process must not: closing the lock file drops its locks on it.
     """
-    with suppress(OSError), (Path(folder) / LOCK).open("r+b") as lock:
+    with (
+        suppress(OSError, InvalidPathError),
+        open_file(folder, LOCK, "r+b") as lock,
+    ):
         # LMDB holds this byte shared while it has the store open, and waits for it to open one.
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 0)
-        with (Path(folder) / DATA).open("r+b") as data:
+        with open_file(folder, DATA, "r+b") as data:
             # Others may have it open with a lock file that was deleted.
             if not claim(data.fileno()):
                 return

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
+import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 import lmdb
 
-from langgraph.checkpoint.lmdb.errors import ReadOnlyError, StoreClosedError, UsageError
-from langgraph.checkpoint.lmdb.kv import forking
+from langgraph.checkpoint.lmdb.errors import (
+    ReadOnlyError,
+    RetryableError,
+    StoreBusyError,
+    StoreClosedError,
+    UsageError,
+)
+from langgraph.checkpoint.lmdb.kv import placing
 from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE, KeyValueStore, Reader, Writer, check_key
 from langgraph.checkpoint.lmdb.kv.lmdb import backup, files, page_check, registry
 from langgraph.checkpoint.lmdb.kv.lmdb.compaction import Compaction
-from langgraph.checkpoint.lmdb.kv.lmdb.errors import translate_lmdb_error, translate_os_error
-from langgraph.checkpoint.lmdb.kv.locks import Lock
+from langgraph.checkpoint.lmdb.kv.lmdb.errors import LMDB_FAILURES, reported, translate_lmdb_error
 
 if TYPE_CHECKING:
     import os
@@ -22,12 +30,13 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from langgraph.checkpoint.lmdb.kv.base import Progress
-    from langgraph.checkpoint.lmdb.kv.lmdb.environment import Environment, Sync
+    from langgraph.checkpoint.lmdb.kv.lmdb.environment import Environment
+    from langgraph.checkpoint.lmdb.kv.opening import Sync
     from langgraph.checkpoint.lmdb.kv.page_report import PageCheck
 
 T = TypeVar("T")
 
-DEFAULT_MAP_SIZE = 64 << 30
+DEFAULT_MAP_SIZE = 16 << 20
 
 
 class _FinishedTransaction:
@@ -92,7 +101,7 @@ class LmdbReader(Reader):
     def get(self, key: bytes) -> bytes | None:
         try:
             value: bytes | None = self._txn.get(key)
-        except lmdb.Error as error:
+        except LMDB_FAILURES as error:
             raise self._failed(error, key) from error
         if value is None:
             check_key(key)
@@ -115,7 +124,7 @@ class LmdbReader(Reader):
                         break
                 else:
                     return
-        except lmdb.Error as error:
+        except LMDB_FAILURES as error:
             raise self._failed(error, start) from error
 
     def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
@@ -133,10 +142,10 @@ class LmdbReader(Reader):
                         break
                 else:
                     return
-        except lmdb.Error as error:
+        except LMDB_FAILURES as error:
             raise self._failed(error, start) from error
 
-    def _failed(self, error: lmdb.Error, key: bytes) -> Exception:
+    def _failed(self, error: Exception, key: bytes) -> Exception:
         if self._txn is _FINISHED:
             return UsageError("the transaction is over", advice="Read within the `with` block.")
         if isinstance(error, lmdb.BadValsizeError):
@@ -157,20 +166,20 @@ class LmdbWriter(LmdbReader, Writer):
 
     def __init__(self, store: LmdbStore) -> None:
         super().__init__(store)
-        self.failure: lmdb.Error | None = None
+        self.failure: Exception | None = None
 
     def put(self, key: bytes, value: bytes) -> None:
         self._changes += 1
         try:
             self._txn.put(key, value)
-        except lmdb.Error as error:
+        except LMDB_FAILURES as error:
             raise self._failed(error, key) from error
 
     def delete(self, key: bytes) -> bool:
         self._changes += 1
         try:
             gone: bool = self._txn.delete(key)
-        except lmdb.Error as error:
+        except LMDB_FAILURES as error:
             raise self._failed(error, key) from error
         if not gone:
             check_key(key)
@@ -186,7 +195,7 @@ class LmdbWriter(LmdbReader, Writer):
                 cursor.delete()  # and on to the next one
                 found = bool(cursor.key())
                 count += 1
-        except lmdb.Error as error:
+        except LMDB_FAILURES as error:
             raise self._failed(error, start) from error
         return count
 
@@ -196,11 +205,11 @@ class LmdbWriter(LmdbReader, Writer):
             if self.failure is not None:
                 raise self.failure
             self._env.commit(self._txn)
-        except lmdb.Error as error:
+        except LMDB_FAILURES as error:
             self.failure = error
             raise translate_lmdb_error(error, self._env.folder, "writing") from error
 
-    def _failed(self, error: lmdb.Error, key: bytes) -> Exception:
+    def _failed(self, error: Exception, key: bytes) -> Exception:
         if self._txn is not _FINISHED and not isinstance(error, lmdb.BadValsizeError):
             self.failure = self.failure or error
             return translate_lmdb_error(error, self._env.folder, "writing")
@@ -210,18 +219,15 @@ class LmdbWriter(LmdbReader, Writer):
 class LmdbStore(KeyValueStore):
     """A store in a folder of its own, made by `LmdbStore.open`."""
 
-    __slots__ = ("__weakref__", "_closing", "_env", "_folder", "readonly")
+    __slots__ = ("__weakref__", "_env", "_folder", "_holding", "readonly")
 
     def __init__(self, env: Environment, *, readonly: bool) -> None:
         self.readonly = readonly
         self._folder = env.folder
         self._env: Environment | None = env
-        self.renew()
-        forking.renew_in_child(self)
-
-    def renew(self) -> None:
-        """Start in a forked child, where no thread is closing the store."""
-        self._closing = Lock()
+        # Everything that uses the store refers to this object: once it is collected, nothing can.
+        self._holding = weakref.finalize(self, _collected, env)
+        self._holding.atexit = False
 
     @classmethod
     def open(
@@ -243,8 +249,9 @@ class LmdbStore(KeyValueStore):
             sync: `"full"` survives power loss; `"normal"` never corrupts but may lose the last
                 commits on power loss; `"off"` leaves flushing to the system, which may corrupt on
                 power loss. No crash of the process loses anything.
-            map_size: Bytes of address space to start with. Only what is stored takes room on disk;
-                the map grows by itself, and starts smaller where the system refuses it.
+            map_size: Bytes of address space to start with, or twice the data file's length if that
+                is more. Only what is stored takes room on disk; the map grows by itself, and starts
+                smaller where the system refuses it.
             readonly: Make and write nothing. Where the lock file cannot be opened, as on a
                 read-only file system, the store is read without it: then no other process may
                 write meanwhile.
@@ -262,6 +269,18 @@ class LmdbStore(KeyValueStore):
             raise UsageError(f"sync is {sync!r}", advice='Pass "full", "normal" or "off".')
         if map_size <= 0:
             raise UsageError(f"map_size is {map_size}", advice="Pass a number of bytes.")
+        try:
+            return cls._open(path, sync, map_size, readonly)
+        except RetryableError as error:
+            # Stores that were dropped in reference cycles may hold what is lacking.
+            if isinstance(error, StoreBusyError) or not gc.collect():
+                raise
+        return cls._open(path, sync, map_size, readonly)
+
+    @classmethod
+    def _open(
+        cls, path: str | os.PathLike[str], sync: Sync, map_size: int, readonly: bool
+    ) -> LmdbStore:
         folder = files.prepare(path, readonly=readonly, durable=sync != "off")
         env = registry.acquire(folder, sync, map_size, readonly=readonly)
         return cls(env, readonly=readonly)
@@ -301,24 +320,27 @@ class LmdbStore(KeyValueStore):
         return self._folder
 
     def check_pages(self) -> PageCheck:
-        try:
-            with self.read():  # so the pages that it sees are not used again
-                return page_check.check(self._folder)
-        except OSError as error:
-            raise translate_os_error(error, self._folder, "checking the store's pages") from error
+        self.reserve_map()
+        with self.read():  # so the pages that it sees are not used again
+            return page_check.check(self._folder)
 
     def size(self) -> int:
-        self._environment()
-        try:
+        env = self._environment()
+        with reported(self._folder, "measuring the store"):
+            env.peers.place.check()
             return files.occupied(self._folder)
-        except OSError as error:
-            raise translate_os_error(error, self._folder, "measuring the store") from error
+
+    def reserve_map(self) -> None:
+        env = self._environment()
+        env.check_no_transaction()
+        with reported(self._folder, "enlarging the store's map"):
+            env.reserve_map()
 
     def backup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
         env = self._environment()
         env.check_no_transaction()
-        target = backup.check_target(path, self._folder)
-        env.reserve_map()
+        target = placing.check_target(path, self._folder)
+        self.reserve_map()
         with self.read():  # keeps the environment open
             backup.write(env, target, progress)
 
@@ -333,15 +355,13 @@ class LmdbStore(KeyValueStore):
             assert isinstance(writer, LmdbWriter)
             return compaction.go_on(*env.oldest_reader(writer._txn))
 
-        try:
+        with reported(self._folder, "compacting the store"):
             compaction = Compaction(self._folder, env.identity)
             try:
                 while not self.write(go_on):
                     pass
             finally:
                 compaction.close()
-        except OSError as error:
-            raise translate_os_error(error, self._folder, "compacting the store") from error
         return max(before - self.size(), 0)
 
     def close(self) -> None:
@@ -349,10 +369,9 @@ class LmdbStore(KeyValueStore):
         if env is None:
             return
         env.check_no_transaction()
-        self._closing.check_free()
-        with self._closing:
-            env, self._env = self._env, None
-        if env is not None:
+        registry.check_free()
+        self._env = None
+        if self._holding.mark_deleted() is not None:  # of several threads that close, one gets it
             registry.release(env)
 
     def _environment(self) -> Environment:
@@ -360,6 +379,13 @@ class LmdbStore(KeyValueStore):
         if env is None:
             raise StoreClosedError("the store is closed", path=self._folder)
         return env
+
+
+def _collected(env: Environment) -> None:
+    """Let go of what a store held that was collected; it may come at any moment."""
+    registry.drop(env)
+    message = f"the store {env.folder!r} was not closed: call close() on its saver"
+    warnings.warn(message, ResourceWarning, stacklevel=2, source=env)
 
 
 def _noop_commit(writer: Writer) -> None:

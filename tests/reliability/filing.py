@@ -84,8 +84,7 @@ METHODS = {
 def _reopened(saver: LmdbSaver) -> None:
     """As after a fork: closed, and opened at the next use."""
     env = saver._kv._env  # type: ignore[attr-defined]
-    with env.alone():
-        env._shut()
+    env.alone(env._shut)
     _put(saver)
 
 

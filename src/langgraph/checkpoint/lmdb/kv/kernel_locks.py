@@ -30,10 +30,15 @@ import fcntl
 import os
 import struct
 import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from langgraph.checkpoint.lmdb.kv.lmdb.files import DATA, open_descriptor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SET: Final[int | None] = getattr(fcntl, "F_OFD_SETLK", None)
 _GET: Final[int | None] = getattr(fcntl, "F_OFD_GETLK", None)
@@ -47,27 +52,33 @@ _MIX: Final = 0x9E3779B97F4A7C15
 class KernelLocks:
     """One process's locks on one data file.
 
-    No method waits. A lock that is held by another process is reported as False.
+    No method waits. A lock that is held by another process is reported as False. One that the
+    system does not release is released at the next try, or with the process.
 
     Args:
         folder: The store's folder.
         lock_file: Device and inode of the lock file in use; None without one.
+        readonly: Whether the data file need not be writable.
 
     Attributes:
+        give_table: Release the table turn, if this process holds it.
         handle: The descriptor that the locks belong to. Writable, if the process may write.
     """
 
-    __slots__ = ("_given", "_held", "_presence", "_waiting", "_writable", "handle")
+    __slots__ = ("_given", "_held", "_presence", "_waiting", "_writable", "give_table", "handle")
 
-    def __init__(self, folder: str, lock_file: tuple[int, int] | None) -> None:
+    def __init__(
+        self, folder: str, lock_file: tuple[int, int] | None, *, readonly: bool = False
+    ) -> None:
         try:
             self.handle = open_descriptor(folder, DATA, os.O_RDWR)
             self._writable = True
         except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            if not readonly or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
             self.handle = open_descriptor(folder, DATA, os.O_RDONLY)
             self._writable = False
+        self.give_table = _releasing(self.handle, _TABLE)
         self._given = 0.0
         self._held = False
         self._waiting = False
@@ -102,7 +113,8 @@ class KernelLocks:
 
     def give_write(self) -> None:
         """Release the write turn, if this process holds it."""
-        fcntl.flock(self.handle, fcntl.LOCK_UN)
+        with suppress(OSError):
+            fcntl.flock(self.handle, fcntl.LOCK_UN)
         if self._held:
             self._held = False
             self._given = time.monotonic()
@@ -110,17 +122,13 @@ class KernelLocks:
     def stop_waiting(self) -> None:
         """No longer try to take the write turn."""
         if self._waiting:
-            _set(self.handle, fcntl.F_UNLCK, _WAITING, 1)
+            _release(self.handle, _WAITING)
             self._waiting = False
 
     def take_table(self) -> bool:
         """Take the table turn; one thread of a process at a time."""
         # A process that may not write the data file cannot lock it exclusively.
         return not self._writable or _set(self.handle, fcntl.F_WRLCK, _TABLE, 1)
-
-    def give_table(self) -> None:
-        """Release the table turn, if this process holds it."""
-        _set(self.handle, fcntl.F_UNLCK, _TABLE, 1)
 
     def join(self) -> bool:
         """Show that the store is open, unless another process has it open with another lock file.
@@ -133,7 +141,7 @@ class KernelLocks:
         if presence is None:
             return not _is_held(self.handle, 0, _TABLE)
         if _is_held(self.handle, 0, presence) or _is_held(self.handle, presence + 1, _TABLE):
-            _set(self.handle, fcntl.F_UNLCK, presence, 1)
+            _release(self.handle, presence)
             return False
         return True
 
@@ -193,6 +201,28 @@ def _set(handle: int, kind: int, start: int, length: int) -> bool:
         if error.errno != errno.EINVAL:  # which says that the system has no such locks
             raise
     return True
+
+
+def _releasing(handle: int, byte: int) -> Callable[[], object]:
+    """Return a call that releases a byte.
+
+    It is the interpreter's own code: in a `finally` block no interrupt comes before it has run.
+    """
+    if _SET is None:
+        return bool
+    release = partial(fcntl.fcntl, handle, _SET, _FLOCK.pack(fcntl.F_UNLCK, 0, byte, 1, 0))
+    try:
+        release()
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # as in `_set`
+            raise
+        return bool
+    return release
+
+
+def _release(handle: int, byte: int) -> None:
+    with suppress(OSError):
+        _set(handle, fcntl.F_UNLCK, byte, 1)
 
 
 def _is_held(handle: int, start: int, stop: int) -> bool:

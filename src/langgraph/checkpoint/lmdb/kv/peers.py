@@ -76,13 +76,16 @@ class Peers:
         for _ in range(_ATTEMPTS):
             lock_file = place.open()
             locked = not readonly or files.can_lock(place.folder)
-            locks = KernelLocks(place.folder, lock_file if locked else None)
+            locks = KernelLocks(place.folder, lock_file if locked else None, readonly=readonly)
             # A user who may not write the lock file has to know that no process writes.
             trusted = lock_file is not None and not locked
-            if locks.identity() == place.identity and (trusted or locks.join()):
-                self._locks, self._slots = locks, Slots(locks)
-                return locked
-            locks.close()
+            try:
+                if locks.identity() == place.identity and (trusted or locks.join()):
+                    self._locks, self._slots = locks, Slots(locks)
+                    return locked
+            finally:
+                if self._locks is not locks:
+                    locks.close()
             place.check()
             time.sleep(random.uniform(0, RETRY_JITTER))  # noqa: S311 - only to be apart
         raise StoreBusyError(

@@ -96,6 +96,14 @@ class Environment:
     def begin(self, owner: int, *, write: bool) -> lmdb.Transaction:
         """Begin a transaction of this thread, `owner`, as `check_no_transaction` told; also if this is
         interrupted, `end` has to follow."""
+        try:
+            return self._begin(owner, write=write)
+        except BaseException:
+            if write:
+                self._stop_waiting(owner)
+            raise
+
+    def _begin(self, owner: int, *, write: bool) -> lmdb.Transaction:
         patience: Patience | None = None
         repairs = 0
         while repairs < _ATTEMPTS:
@@ -115,7 +123,9 @@ class Environment:
                     begun = True
                     return transaction
             except (*LMDB_FAILURES, BusyError, StaleError) as error:
-                failure = error
+                failure = error.with_traceback(None)  # which would refer to this frame
+            except OSError as error:
+                raise translate_os_error(error, self.folder, "beginning a transaction") from error
             finally:  # an interrupt may come anywhere
                 if not begun:
                     if transaction is not None:
@@ -123,12 +133,7 @@ class Environment:
                     self.end(owner, write=write)
             if isinstance(failure, BusyError):  # wait outside, so that a fork does not wait
                 patience = patience or Patience(self.folder, self.identity, writing=write)
-                try:
-                    patience.pause()
-                except BaseException:
-                    if write:
-                        self._stop_waiting(owner)
-                    raise
+                patience.pause()
             else:
                 self._repair(env, failure, again=repairs > 0)
                 repairs += 1
@@ -151,12 +156,10 @@ class Environment:
 
     def end(self, owner: int, *, write: bool) -> None:
         """Count a transaction out of which nothing is used any more."""
-        try:
-            # If it has been counted out, which `__del__` may repeat, another thread may write now.
-            if write and self._lock.is_inside(owner):
-                self.peers.give_write()
-        finally:
-            self._lock.release_shared(owner)
+        # Once it is counted out another thread may write: `end` may be called again.
+        if write and self._lock.is_inside(owner):
+            self.peers.give_write()
+        self._lock.release_shared(owner)
 
     def check_no_transaction(self) -> int:
         """This thread, if it has no transaction open; if it has one, raise UsageError."""
@@ -270,7 +273,7 @@ class Environment:
             self._lock.acquire_shared(owner)
             self.peers.stop_waiting()
         finally:
-            self._lock.release_shared(owner)
+            self.end(owner, write=True)
 
     def _make_ready(self, env: lmdb.Environment, transaction: lmdb.Transaction) -> None:
         """Prepare the file for a commit; called inside its transaction."""
@@ -297,7 +300,8 @@ class Environment:
             owner = self._lock.check_not_held()
             try:
                 self._lock.acquire_shared(owner)
-                cleared = env is not self._lmdb or env is None or self.peers.clear_slots(env)
+                with reported(self.folder, "clearing the reader table"):
+                    cleared = env is not self._lmdb or env is None or self.peers.clear_slots(env)
             finally:
                 self._lock.release_shared(owner)
             if cleared or not again:  # another thread may have cleared them just before

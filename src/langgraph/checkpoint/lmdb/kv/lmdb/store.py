@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import warnings
 import weakref
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 import lmdb
@@ -93,9 +94,8 @@ class LmdbReader(Reader):
                     self._env.peers.keep_slot()
         finally:
             transaction = _FINISHED  # also after an interrupt
-            owner = self._owner
-            if owner is not None:
-                self._env.end(owner, write=self._writes)
+            if self._owner is not None:
+                self._env.end(self._owner, write=self._writes)
                 self._owner = None
 
     def get(self, key: bytes) -> bytes | None:
@@ -338,7 +338,6 @@ class LmdbStore(KeyValueStore):
 
     def backup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
         env = self._environment()
-        env.check_no_transaction()
         target = placing.check_target(path, self._folder)
         self.reserve_map()
         with self.read():  # keeps the environment open
@@ -355,13 +354,12 @@ class LmdbStore(KeyValueStore):
             assert isinstance(writer, LmdbWriter)
             return compaction.go_on(*env.oldest_reader(writer._txn))
 
-        with reported(self._folder, "compacting the store"):
-            compaction = Compaction(self._folder, env.identity)
-            try:
-                while not self.write(go_on):
-                    pass
-            finally:
-                compaction.close()
+        with (
+            reported(self._folder, "compacting the store"),
+            closing(Compaction(self._folder, env.identity)) as compaction,
+        ):
+            while not self.write(go_on):
+                pass
         return max(before - self.size(), 0)
 
     def close(self) -> None:

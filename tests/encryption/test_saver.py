@@ -234,7 +234,7 @@ def test_copy_store_adds_changes_and_removes_encryption(path: Path) -> None:
             reachability.check(saver._kv)
 
 
-def test_interrupted_copy_cannot_be_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_copy_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("langgraph.checkpoint.lmdb.encryption.copy._BATCH_BYTES", 500)
     target = path.with_name("copy")
     with open_store(path, None) as saver:
@@ -251,10 +251,24 @@ def test_interrupted_copy_cannot_be_opened(path: Path, monkeypatch: pytest.Monke
         monkeypatch.setattr(LmdbStore, "write", fail)
         with pytest.raises(KeyboardInterrupt):
             saver.copy_store(target, encryption_key=KEY)
-    monkeypatch.undo()
-    for readonly in (False, True):
-        with pytest.raises(InvalidPathError):
-            open_store(target, readonly=readonly)
+        assert [one.name for one in path.parent.iterdir()] == [path.name]
+        monkeypatch.undo()
+        saver.copy_store(target, encryption_key=KEY)
+    with open_store(target) as saver:
+        assert read(saver) == filled()
+
+
+def test_a_copy_that_cannot_be_made_leaves_nothing(path: Path) -> None:
+    target = path.with_name("below") / "copy"
+    with open_store(path, None) as saver:
+        fill(saver)
+        with pytest.raises(UsageError):
+            saver.copy_store(target, encryption_key=b"short")
+        assert [*target.parent.iterdir()] == []
+        target.parent.rmdir()
+    with pytest.raises(StoreClosedError):
+        saver.copy_store(target, encryption_key=KEY)
+    assert not target.parent.exists()
 
 
 def test_forked_child_keeps_the_key(path: Path) -> None:

@@ -15,6 +15,7 @@ from langgraph.checkpoint.lmdb.errors import (
     LmdbSaverError,
     StoreClosedError,
     StoreFullError,
+    StoreIOError,
     UsageError,
 )
 from langgraph.checkpoint.lmdb.kv import LmdbStore, MemoryStore
@@ -181,6 +182,34 @@ def test_no_room_is_an_error_and_leaves_nothing(open_lmdb: Open, target: Path) -
         with pytest.raises(StoreFullError, match="making a backup"):
             store.backup(target)
         assert [*target.parent.iterdir()] == []
+
+    in_fork(body)
+
+
+@pytest.mark.parametrize("free", range(8))
+def test_a_lack_of_descriptors_is_an_error_and_leaves_nothing(
+    open_lmdb: Open, target: Path, free: int
+) -> None:
+    store = open_lmdb()
+    stored = filled(store, 30)
+    target.parent.mkdir()
+
+    def body() -> None:
+        assert content(store) == stored  # the child has opened it
+        spare = os.open(os.devnull, os.O_RDONLY)
+        os.close(spare)  # the lowest that is free
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (spare + free, limit[1]))
+        told = ""
+        try:
+            store.backup(target)
+        except StoreIOError as error:
+            told = str(error)
+        assert target.exists() != ("too many files are open" in told)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        assert [one for one in target.parent.iterdir() if one != target] == []
+        store.write(put(b"k"))
+        store.close()
 
     in_fork(body)
 

@@ -13,6 +13,7 @@ from langgraph.checkpoint.lmdb.errors import (
     FormatVersionError,
     LmdbSaverError,
     SerializationError,
+    StoreBusyError,
 )
 
 TREE = {
@@ -29,6 +30,8 @@ TREE = {
     "NotCopyableError": ("not_copyable", "UsageError", "TypeError"),
     "RetryableError": ("retryable", "LmdbSaverError"),
     "StoreFullError": ("store_full", "RetryableError"),
+    "StoreBusyError": ("store_busy", "RetryableError"),
+    "StoreReplacedError": ("store_replaced", "RetryableError"),
     "TooManyReadersError": ("too_many_readers", "RetryableError"),
     "StoreIOError": ("store_io", "RetryableError"),
     "IntegrityError": ("integrity", "LmdbSaverError"),
@@ -79,6 +82,7 @@ def test_errors_survive_pickling_and_copying(cls: type[LmdbSaverError]) -> None:
     [
         SerializationError("cannot encode a socket", channel="rows", inside="[3].owner"),
         DamagedError("checksum differs", record="value 17"),
+        StoreBusyError("held", processes=[17, 18]),
         FormatVersionError("too new", found=9, supported=(1, 2)),
     ],
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
+import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -369,3 +371,16 @@ def test_closing_while_others_commit_leaves_one_leader(store: CountingStore) -> 
     assert [future.result() for future in futures] == [b"0", b"1", b"2", b"3"]
     assert store.writes == 2
     crowd.pool.shutdown()
+
+
+def test_a_queue_that_is_dropped_is_collected_and_its_thread_ends(store: CountingStore) -> None:
+    others = serving()
+    commit = GroupCommit(store)
+    asyncio.run(commit.run_async(adding(b"served")))
+    served = serving() - others
+    dropped = weakref.ref(commit)
+    del commit
+    gc.collect()
+    for thread in served:
+        thread.join()
+    assert dropped() is None

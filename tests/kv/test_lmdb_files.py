@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from langgraph.checkpoint.lmdb.errors import (
     DamagedError,
     FormatVersionError,
     InvalidPathError,
+    LmdbSaverError,
     ReadOnlyError,
     UsageError,
 )
@@ -132,6 +134,43 @@ def test_a_store_that_this_user_may_not_write_can_be_read(open_lmdb: Open, folde
             LmdbStore.open(folder, readonly=True)
 
     in_fork(unreadable)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o200, 0o400, 0o500])
+@pytest.mark.parametrize("sync", ["full", "off"])
+def test_a_folder_whose_permissions_change_while_it_is_open(
+    folder: Path, mode: int, sync: str
+) -> None:
+    folder.mkdir()
+    folder.chmod(0o777)
+
+    def body() -> None:
+        as_nobody(folder.parent)
+        place = folder / "store"
+        store = LmdbStore.open(place, sync=sync)
+        store.write(lambda writer: writer.put(b"k", b"v"))
+        place.chmod(mode)
+        uses = (
+            lambda: store.backup(folder / "copy"),
+            store.compact,
+            store.size,
+            store.check_pages,
+            lambda: store.write(lambda writer: writer.put(b"l", b"v" * 100_000)),
+        )
+        for use in uses:
+            with suppress(LmdbSaverError):
+                use()
+        store.close()
+        with suppress(LmdbSaverError):
+            LmdbStore.open(place, sync=sync).close()
+        place.chmod(0o700)
+        store = LmdbStore.open(place, sync=sync)
+        with store.read() as reader:
+            assert reader.get(b"k") == b"v"
+        store.close()
+        assert {one.name for one in folder.iterdir()} <= {"store", "copy"}
+
+    in_fork(body)
 
 
 def as_nobody(top: Path) -> None:

@@ -21,8 +21,8 @@ from langgraph.checkpoint.lmdb.errors import (
     StoreIOError,
     TooManyReadersError,
 )
-from langgraph.checkpoint.lmdb.kv import LmdbStore
-from langgraph.checkpoint.lmdb.kv.lmdb import environment, files
+from langgraph.checkpoint.lmdb.kv import LmdbStore, forking
+from langgraph.checkpoint.lmdb.kv.lmdb import files, opening
 from tests.kv.processes import fork, in_fork, in_new_process
 from tests.kv.test_lmdb_sharing import content, put
 
@@ -75,12 +75,11 @@ def test_a_fork_waits_for_transactions_of_other_threads(open_lmdb: Open) -> None
     store = open_lmdb()
     store.write(put(b"k"))
     inside, done = threading.Event(), threading.Event()
-    gate = store._env._lock
 
     def read() -> None:
         with store.read() as reader:
             inside.set()
-            while not gate._exclusive:
+            while not forking.pending:
                 assert reader.get(b"k") == b"v"
             done.set()
 
@@ -246,9 +245,9 @@ def test_more_readers_than_lmdb_has_by_default(open_lmdb: Open) -> None:
 
 @pytest.fixture
 def few_readers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store whose reader table has four slots."""
-    monkeypatch.setattr(files, "MAX_READERS", 4)
-    monkeypatch.setattr(files, "_LOCK_SIZE", 192 + 3 * 64)
+    """A store whose reader table has five slots. Each process that has read keeps one."""
+    monkeypatch.setattr(files, "MAX_READERS", 5)
+    monkeypatch.setattr(files, "_LOCK_SIZE", 192 + 4 * 64)
 
 
 def with_readers(store: LmdbStore, count: int, body: Callable[[], None]) -> None:
@@ -282,7 +281,7 @@ def test_too_many_readers_is_an_error_that_passes(open_lmdb: Open) -> None:
             content(store)
         store.write(put(b"k"))
 
-    with_readers(store, 4, body)
+    with_readers(store, 5, body)
     assert content(store) == {b"k": b"v"}
 
 
@@ -384,7 +383,7 @@ def test_locks_that_are_destroyed_for_a_moment_and_for_good(
         return opened(*args, **options)
 
     monkeypatch.setattr(lmdb, "open", fails)
-    monkeypatch.setattr(environment, "RETRY_JITTER", 0)
+    monkeypatch.setattr(opening, "RETRY_JITTER", 0)
     if times < 100:
         LmdbStore.open(folder).close()
         assert len(calls) == times + 1

@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb.errors import StoreClosedError, UsageError
+from langgraph.checkpoint.lmdb.errors import (
+    RetryableError,
+    StoreClosedError,
+    StoreReplacedError,
+    UsageError,
+)
 from langgraph.checkpoint.lmdb.kv import LmdbStore, Reader, Writer
+from langgraph.checkpoint.lmdb.kv.lmdb import environment
 from tests.kv.processes import in_new_process, in_thread
 
 if TYPE_CHECKING:
@@ -58,7 +64,8 @@ def test_a_store_that_was_deleted_and_made_again_is_another_one(
     shutil.rmtree(folder)
     new = open_lmdb()
     new.write(put(b"new"))
-    assert content(old) == {b"old": b"v"}
+    with pytest.raises(StoreReplacedError):
+        content(old)
     assert content(new) == {b"new": b"v"}
 
 
@@ -249,8 +256,10 @@ def test_closing_under_load_harms_nobody(folder: Path, round: int) -> None:
     started.wait()
     for store in stores:
         for _ in range(20):
-            with LmdbStore.open(folder, sync="off").read() as reader:
+            another = LmdbStore.open(folder, sync="off")
+            with another.read() as reader:
                 scan(reader)
+            another.close()
         in_thread(store.close)
     for thread in threads:
         thread.join()
@@ -274,3 +283,60 @@ def test_opening_and_closing_from_many_threads(folder: Path) -> None:
     store = LmdbStore.open(folder, sync="off")
     assert len(content(store)) == 180
     store.close()
+
+
+def test_a_map_that_cannot_grow_yet_keeps_no_reader_waiting(
+    open_lmdb: Open,
+) -> None:
+    store = open_lmdb(map_size=1 << 16)
+    store.write(put(b"k"))
+    replaced = threading.Event()
+    inside, stop = threading.Event(), threading.Event()
+
+    def read_for_long() -> None:
+        with store.read():
+            inside.set()
+            stop.wait()
+
+    def write() -> None:
+        store.write(put(b"large", b"v" * 1_000_000))
+        replaced.set()
+
+    threads = [threading.Thread(target=read_for_long), threading.Thread(target=write)]
+    threads[0].start()
+    inside.wait()
+    threads[1].start()
+    while not store._env._lock.is_shut():
+        pass
+    for _ in range(3):
+        assert content(store) == {b"k": b"v"}
+    assert not replaced.is_set()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert len(content(store)[b"large"]) == 1_000_000
+
+
+def test_a_read_that_does_not_end_is_an_error_of_the_writer_that_passes(
+    open_lmdb: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "_PATIENCE", 0.0)
+    store = open_lmdb(map_size=1 << 16)
+    store.write(put(b"k"))
+    inside, stop = threading.Event(), threading.Event()
+
+    def read_for_long() -> None:
+        with store.read():
+            inside.set()
+            stop.wait()
+
+    reading = threading.Thread(target=read_for_long)
+    reading.start()
+    inside.wait()
+    with pytest.raises(RetryableError, match="reading the store"):
+        store.write(put(b"large", b"v" * 1_000_000))
+    store.write(put(b"small"))
+    stop.set()
+    reading.join()
+    store.write(put(b"large", b"v" * 1_000_000))
+    assert sorted(content(store)) == [b"k", b"large", b"small"]

@@ -4,6 +4,7 @@
  * full or broken disk.
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -11,13 +12,16 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 enum { WRITE = 1, FLUSH = 2, CUT = 4, OPEN = 8, RENAME = 16, MKDIR = 32, MAP = 64, MARK = 128 };
+enum { STAT = 256, PIPE = 512, LOCK = 1024 };
 enum { NONE, OTHER, DATA };
 
 /* The header of each call in the record; the bytes of the call follow. */
@@ -287,4 +291,38 @@ void *mmap(void *where, size_t length, int protection, int flags, int fd, off_t 
 
 void *mmap64(void *where, size_t length, int protection, int flags, int fd, off64_t offset) {
 	return mmap(where, length, protection, flags, fd, offset);
+}
+
+#define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+#define STATS(stat, lstat, fstat, fstatat, statvfs, fstatvfs)                                      \
+	int stat(const char *path, struct stat *found) {                                               \
+		return below(path) && refused(STAT) ? -1 : NEXT(stat)(path, found);                        \
+	}                                                                                              \
+	int lstat(const char *path, struct stat *found) {                                              \
+		return below(path) && refused(STAT) ? -1 : NEXT(lstat)(path, found);                       \
+	}                                                                                              \
+	int fstat(int fd, struct stat *found) {                                                        \
+		return watched(fd) && refused(STAT) ? -1 : NEXT(fstat)(fd, found);                         \
+	}                                                                                              \
+	int fstatat(int at, const char *path, struct stat *found, int flags) {                         \
+		return below(path) && refused(STAT) ? -1 : NEXT(fstatat)(at, path, found, flags);          \
+	}                                                                                              \
+	int statvfs(const char *path, struct statvfs *found) {                                         \
+		return below(path) && refused(STAT) ? -1 : NEXT(statvfs)(path, found);                     \
+	}                                                                                              \
+	int fstatvfs(int fd, struct statvfs *found) {                                                  \
+		return watched(fd) && refused(STAT) ? -1 : NEXT(fstatvfs)(fd, found);                      \
+	}
+
+STATS(stat, lstat, fstat, fstatat, statvfs, fstatvfs)
+/* The same for callers that were compiled for long files; the types have such names, too. */
+STATS(stat64, lstat64, fstat64, fstatat64, statvfs64, fstatvfs64)
+
+int flock(int fd, int how) {
+	return watched(fd) && refused(LOCK) ? -1 : NEXT(flock)(fd, how);
+}
+
+int pipe2(int ends[2], int flags) {
+	return folder_length && refused(PIPE) ? -1 : NEXT(pipe2)(ends, flags);
 }

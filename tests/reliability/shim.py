@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from tests.reliability.outcome import UnavailableError
 
-WRITE, FLUSH, CUT, OPEN, RENAME, MKDIR, MAP, MARK = (1 << n for n in range(8))
+WRITE, FLUSH, CUT, OPEN, RENAME, MKDIR, MAP, MARK, STAT, PIPE, LOCK = (1 << n for n in range(11))
 WHOLE_WRITE = 1 << 40
 _CALL = struct.Struct("=BB2xi qq")
 _SOURCE = Path(__file__).parent / "shim.c"
@@ -55,6 +55,7 @@ def library() -> Path:
         raise UnavailableError("the machine has no C compiler for the shim")
     path = Path(_folder().name) / "shim.so"
     command = [compiler, "-O1", "-shared", "-fPIC", "-o", str(path), str(_SOURCE), "-lpthread"]
+    command.append("-ldl")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UnavailableError(f"the shim cannot be compiled here: {done.stderr.strip()[-200:]}")

@@ -15,6 +15,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from langgraph.checkpoint.lmdb import validation, wanted
 from langgraph.checkpoint.lmdb.errors import DamagedError, RetryableError
+from langgraph.checkpoint.lmdb.kv import workers
 from langgraph.checkpoint.lmdb.operations import configs, delete, get, put
 
 if TYPE_CHECKING:
@@ -58,7 +59,10 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await asyncio.to_thread(self.close)
+        try:
+            await workers.call(self.close)
+        except RetryableError:  # there is no other thread to do it
+            self.close()
 
     async def asetup(self) -> None:
         """As `setup`."""
@@ -66,6 +70,7 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As `get_tuple`."""
         session, ref = self._session, configs.parse_config(config)
+        await session.settle()
         found = await get_tuple(session, ref)
         refresh = None if found is None else get.refresh(session, ref.thread_id)
         if refresh is not None:
@@ -86,6 +91,7 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
         session, matches = self._session, wanted.metadata(filter)
         left = wanted.at_most(limit)
         skip = validation.flag(skip_damaged, "skip_damaged")
+        await session.settle()
         for ref in get.find_refs(session, config, before, filter, skip):
             if left == 0:
                 return
@@ -149,7 +155,7 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """As `get_delta_channel_history`."""
-        return await asyncio.to_thread(get.delta_channel_history, self._session, config, channels)
+        return await workers.call(get.delta_channel_history, self._session, config, channels)
 
 
 async def get_tuple(
@@ -163,7 +169,7 @@ async def get_tuple(
         return get.get_tuple(session, ref, matches=matches, budget=READ_AT_ONCE)
     except get.BudgetExceededError:
         read = get.get_or_skip if skip_damaged else get.get_tuple
-        return await asyncio.to_thread(read, session, ref, matches=matches)
+        return await workers.call(read, session, ref, matches=matches)
     except DamagedError as error:
         if not skip_damaged:
             raise

@@ -32,9 +32,11 @@ __all__ = [
     "ReadOnlyError",
     "RetryableError",
     "SerializationError",
+    "StoreBusyError",
     "StoreClosedError",
     "StoreFullError",
     "StoreIOError",
+    "StoreReplacedError",
     "ThreadExistsError",
     "ThreadNotFoundError",
     "TooManyReadersError",
@@ -237,6 +239,37 @@ class StoreIOError(RetryableError):
 
     kind = "store_io"
     default_advice = "Look at the disk and the system log, then call again."
+
+
+class StoreBusyError(RetryableError):
+    """Another process has kept a lock of the store for longer than this one waits.
+
+    Args:
+        message: What happened.
+        processes: Ids of the processes that may hold the lock, as far as they can be told.
+        where: As for `LmdbSaverError`.
+    """
+
+    kind = "store_busy"
+    default_advice = (
+        "Call again. If it lasts, find out whether one of the processes is stopped, and end it."
+    )
+    _find_refs = (*LmdbSaverError._find_refs, "processes")
+
+    def __init__(
+        self, message: str = "", *, processes: list[int] | None = None, **where: Any
+    ) -> None:
+        super().__init__(message, **where)
+        self.processes = processes or None
+
+
+class StoreReplacedError(RetryableError):
+    """The store's files were removed, moved or replaced while the store was open."""
+
+    kind = "store_replaced"
+    default_advice = (
+        "Put the files back, or close the saver in every process and open the store again."
+    )
 
 
 class IntegrityError(LmdbSaverError):

@@ -6,10 +6,10 @@ call that is cancelled goes on to its end there.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb import opening, validation
+from langgraph.checkpoint.lmdb.kv import workers
 
 if TYPE_CHECKING:
     import os
@@ -54,7 +54,7 @@ class Maintenance:
 
     async def abackup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
         """As `backup`; `progress` is called in another thread."""
-        await asyncio.to_thread(self.backup, path, progress)
+        await workers.call(self.backup, path, progress)
 
     def compact(self) -> int:
         """Give the room that deletions left back to the file system, while everybody goes on.
@@ -78,4 +78,4 @@ class Maintenance:
 
     async def acompact(self) -> int:
         """As `compact`."""
-        return await asyncio.to_thread(self._kv.compact)
+        return await workers.call(self._kv.compact)

@@ -5,13 +5,13 @@ Each method has an asynchronous twin that does the same.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.aio import get_tuple
+from langgraph.checkpoint.lmdb.kv import workers
 from langgraph.checkpoint.lmdb.operations import delete, get, retention, threads
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Management(BaseCheckpointSaver[Any]):
         """As `history`."""
         session = self._session
         validation.flag(skip_damaged, "skip_damaged")
+        await session.settle()
         for ref in threads.lineage(session, config, skip_damaged):
             found = await get_tuple(session, ref, skip_damaged=skip_damaged)
             if found is not None:
@@ -75,6 +76,7 @@ class Management(BaseCheckpointSaver[Any]):
     async def achildren(self, config: RunnableConfig) -> list[CheckpointTuple]:
         """As `children`."""
         session = self._session
+        await session.settle()
         found = [await get_tuple(session, ref) for ref in threads.children(session, config)]
         return [child for child in found if child is not None]
 
@@ -92,7 +94,7 @@ class Management(BaseCheckpointSaver[Any]):
 
     async def abranches(self, thread_id: str, checkpoint_ns: str = "") -> list[Branch]:
         """As `branches`."""
-        return await asyncio.to_thread(self.branches, thread_id, checkpoint_ns)
+        return await workers.call(self.branches, thread_id, checkpoint_ns)
 
     def fork(self, config: RunnableConfig, thread_id: str) -> RunnableConfig:
         """Make a new thread of a checkpoint and its ancestors, with their pending writes and what
@@ -160,7 +162,7 @@ class Management(BaseCheckpointSaver[Any]):
         skip_damaged: bool = False,
     ) -> list[ThreadInfo]:
         """As `threads`."""
-        return await asyncio.to_thread(
+        return await workers.call(
             self.threads,
             prefix,
             updated_after,
@@ -176,6 +178,7 @@ class Management(BaseCheckpointSaver[Any]):
 
     async def astats(self) -> StoreStats:
         """As `stats`."""
+        await self._session.settle()
         return self.stats()
 
     def set_ttl(self, thread_id: str, minutes: float | None) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
-    from langgraph.checkpoint.lmdb.kv.lmdb.environment import Sync
+    from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
 
     class Saver(AbstractContextManager[Any], AbstractAsyncContextManager[Any], Protocol):
         """A saver that closes at the end of a `with` or an `async with` block."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.lmdb import opening
 from langgraph.checkpoint.lmdb.encryption.copy import copy_store
 from langgraph.checkpoint.lmdb.encryption.open import open_encrypted, start_rotation
+from langgraph.checkpoint.lmdb.kv import workers
+from langgraph.checkpoint.lmdb.kv.lmdb import placing
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from langgraph.checkpoint.lmdb.operations.session import simple
 
@@ -60,27 +61,33 @@ class Rekeying(BaseCheckpointSaver[Any]):
         """Copy the whole store, as it is at this moment, to a new one with another encryption.
 
         So a store without encryption becomes one that has it: open the copy with the key, and
-        delete the original. A copy that was cut short cannot be opened.
+        delete the original. An error or an interrupt leaves nothing of the copy. A process that is
+        killed leaves a hidden folder beside `path`, whose name ends in `.part`: delete it.
 
         Args:
-            path: The folder of the new store.
+            path: The folder of the new store. Nothing is overwritten, not even an empty folder.
             encryption_key: As of `LmdbSaver`. None makes a store without encryption.
 
         Raises:
-            InvalidPathError: There is a store at the path.
+            InvalidPathError: There is something at the path, or nothing can be made there.
+            StoreClosedError: The saver is closed.
             StoreFullError: There is no room.
         """
-        target = LmdbStore.open(opening.folder(path))
-        try:
-            copy_store(self._kv, open_encrypted(target, encryption_key, new=True))
-        finally:
-            target.close()
+        source = self._kv
+        source.size()  # a closed store is refused before anything is made
+        target = placing.check_target(opening.folder(path), source.folder)
+        with placing.whole(target, "copying the store") as made:
+            copy = LmdbStore.open(made)
+            try:
+                copy_store(source, open_encrypted(copy, encryption_key, new=True))
+            finally:
+                copy.close()
 
     async def acopy_store(
         self, path: str | os.PathLike[str], *, encryption_key: EncryptionKey | None
     ) -> None:
         """As `copy_store`."""
-        await asyncio.to_thread(self.copy_store, path, encryption_key=encryption_key)
+        await workers.call(self.copy_store, path, encryption_key=encryption_key)
 
 
 def _rotate(kv: KeyValueStore, new_key: EncryptionKey) -> Operations[None]:

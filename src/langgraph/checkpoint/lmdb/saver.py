@@ -55,7 +55,9 @@ class LmdbSaver(opening.Open, AsyncMethods, Management, Rekeying, Verifying, Mai
     graph = builder.compile(checkpointer=LmdbSaver("checkpoints"))
     ```
 
-    The same object serves `invoke` and `ainvoke`. Savers on one path share one store.
+    The same object serves `invoke` and `ainvoke`. Savers on one path share one store. Call
+    `close()` when a saver is not used any more, or use it in a `with` block. One that is dropped is
+    closed when it is collected, with a ResourceWarning.
 
     Args:
         path: The folder of the store; made, for its owner alone, if it is not there. A `~` in
@@ -278,6 +280,8 @@ class LmdbSaver(opening.Open, AsyncMethods, Management, Rekeying, Verifying, Mai
             InvalidConfigError: The config has no thread_id.
             SerializationError: A value cannot be serialised; nothing is stored.
             StoreFullError: There is no room; nothing is stored.
+            StoreBusyError: Another process keeps the write lock; nothing is stored.
+            StoreReplacedError: The folder was removed, moved or replaced; nothing is stored.
         """
         session = self._session
         return session.run(put.PutOperation(session, config, checkpoint, metadata, new_versions))
@@ -304,6 +308,8 @@ class LmdbSaver(opening.Open, AsyncMethods, Management, Rekeying, Verifying, Mai
             InvalidConfigError: The config has no thread_id or no checkpoint_id.
             SerializationError: A value cannot be serialised; nothing is stored.
             StoreFullError: There is no room; nothing is stored.
+            StoreBusyError: Another process keeps the write lock; nothing is stored.
+            StoreReplacedError: The folder was removed, moved or replaced; nothing is stored.
         """
         session = self._session
         session.run(put.PutWritesOperation(session, config, writes, task_id, task_path))

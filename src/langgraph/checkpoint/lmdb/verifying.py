@@ -5,12 +5,12 @@ Each method has an asynchronous twin, which leaves the loop free: another thread
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from langgraph.checkpoint.lmdb import validation
+from langgraph.checkpoint.lmdb.kv import workers
 from langgraph.checkpoint.lmdb.verification.repair import repair as repair_store
 from langgraph.checkpoint.lmdb.verification.verify import verify as verify_store
 
@@ -71,4 +71,4 @@ class Verifying(BaseCheckpointSaver[Any]):
         self, *, repair: bool = False, progress: Progress | None = None
     ) -> VerifyReport:
         """As `verify`; `progress` is called in another thread."""
-        return await asyncio.to_thread(self.verify, repair=repair, progress=progress)
+        return await workers.call(self.verify, repair=repair, progress=progress)

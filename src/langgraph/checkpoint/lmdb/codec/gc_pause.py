@@ -8,10 +8,12 @@ history`, where the caller keeps all that was read.
 from __future__ import annotations
 
 import gc
-import os
-import threading
 from contextlib import contextmanager
+from threading import get_ident
 from typing import TYPE_CHECKING
+
+from langgraph.checkpoint.lmdb.kv import forking
+from langgraph.checkpoint.lmdb.kv.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,44 +23,51 @@ class _Pause:
     """Whoever comes first turns the collector off, whoever leaves last turns it on again."""
 
     def __init__(self) -> None:
-        self.reset()
+        self._lock = Lock()
+        self._threads: set[int] = set()
+        self._resume = False
+        forking.renew_in_child(self)
 
-    def reset(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
+    def renew(self) -> None:
+        """Turn it on in a child that was forked while another thread had turned it off."""
+        if self._threads and self._resume:
+            gc.enable()
+        self._lock = Lock()
+        self._threads = set()
         self._resume = False
 
-    def begin(self) -> None:
+    def holds(self, thread: int) -> bool:
+        """Return whether the thread has turned it off, or is about to."""
+        return thread in self._threads or self._lock.is_held()
+
+    def begin(self, thread: int) -> None:
         with self._lock:
-            if not self._users:
+            if not self._threads:
                 self._resume = gc.isenabled()
-                gc.disable()
-            self._users += 1
+            self._threads.add(thread)
+            gc.disable()
 
-    def end(self) -> None:
+    def end(self, thread: int) -> None:
         with self._lock:
-            self._users -= 1
-            if not self._users and self._resume:
+            self._threads.discard(thread)
+            if not self._threads and self._resume:
                 gc.enable()
-
-    def after_fork(self) -> None:
-        """Turn it on in a child that was forked while another thread had turned it off."""
-        resume = self._users and self._resume
-        self.reset()
-        if resume:
-            gc.enable()
+                self._resume = False
 
 
 _pause = _Pause()
-os.register_at_fork(after_in_child=_pause.after_fork)
 
 
 @contextmanager
 def paused() -> Iterator[None]:
     """Collect nothing in this process meanwhile; for milliseconds of work that makes no garbage.
     A collector that is turned off stays off."""
-    _pause.begin()
+    me = get_ident()
+    if _pause.holds(me):
+        yield
+        return
     try:
+        _pause.begin(me)
         yield
     finally:
-        _pause.end()
+        _pause.end(me)

@@ -7,15 +7,14 @@ Everything here can be forgotten at any time; it is then read from the store aga
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from langgraph.checkpoint.lmdb.format.ranges import ChunkRange, append_merged
+from langgraph.checkpoint.lmdb.kv import forking
+from langgraph.checkpoint.lmdb.kv.locks import Lock
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.codec.messages import Fingerprint, MessageTemplate
@@ -174,16 +173,19 @@ class ValueCache:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._reset()
-        _instances.add(self)
+        self.renew()
+        forking.renew_in_child(self)
 
-    def _reset(self) -> None:
-        self._lock = threading.Lock()
+    def renew(self) -> None:
+        """Start empty in a forked child: another thread may have been changing it."""
+        self._lock = Lock()
         self._values: OrderedDict[CacheKey, CachedValue] = OrderedDict()
         self._size = 0
 
     def get(self, key: CacheKey, thread_version: ThreadVersion) -> CachedValue | None:
         """The layout of a value, if what it says of the thread still holds."""
+        if self._lock.is_held():  # by the code that this call interrupts
+            return None
         with self._lock:
             cached = self._values.get(key)
             if cached is None or cached.thread_version != thread_version:
@@ -194,7 +196,7 @@ class ValueCache:
     def put(self, key: CacheKey, cached: CachedValue) -> None:
         """Remember a layout, and forget those not used for longest if there is no room."""
         size = cached.size
-        if size > self.limit:
+        if size > self.limit or self._lock.is_held():
             return
         with self._lock:
             old = self._values.pop(key, None)
@@ -204,14 +206,3 @@ class ValueCache:
             self._size += size
             while self._size > self.limit and self._values:
                 self._size -= self._values.popitem(last=False)[1].size
-
-
-_instances: weakref.WeakSet[ValueCache] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for instance in list(_instances):
-        instance._reset()
-
-
-os.register_at_fork(after_in_child=_after_fork)

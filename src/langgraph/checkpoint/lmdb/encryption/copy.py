@@ -20,6 +20,7 @@ def copy_store(source: KeyValueStore, target: KeyValueStore) -> None:
     The format record is written last: without it the target cannot be opened, so an unfinished
     copy is never mistaken for a store.
     """
+    source.reserve_map()
     with source.read() as reader:
         format_record = reader.get(keys.FORMAT)
         batch: list[tuple[bytes, bytes]] = []

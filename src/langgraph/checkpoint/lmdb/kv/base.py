@@ -105,6 +105,8 @@ class KeyValueStore(ABC):
         Raises:
             StoreClosedError: The store was closed.
             TooManyReadersError: Too many snapshots are open on the machine.
+            StoreBusyError: Another process keeps the table of readers.
+            StoreReplacedError: The store's files were removed, moved or replaced.
             StoreIOError: The store's files could not be read.
         """
 
@@ -121,7 +123,13 @@ class KeyValueStore(ABC):
             ReadOnlyError: The store was opened for reading.
             StoreFullError: The disk or the map is full; nothing was stored.
             StoreIOError: Writing failed; nothing was stored.
+            StoreBusyError: Another process keeps the write lock; nothing was stored.
+            StoreReplacedError: The store's files were removed, moved or replaced; nothing was
+                stored.
         """
+
+    def check_no_transaction(self) -> None:  # noqa: B027 - a store without locks has none to check
+        """Raise UsageError if this thread could not write now, because it is inside the store."""
 
     @property
     def folder(self) -> str | None:
@@ -141,6 +149,13 @@ class KeyValueStore(ABC):
     @abstractmethod
     def size(self) -> int:
         """Return the bytes that the store occupies on disk, as allocated by the file system."""
+
+    def reserve_map(self) -> None:  # noqa: B027 - some kinds of store need none
+        """Prepare for a long read that begins now, so that writers need not wait for its end.
+
+        Raises:
+            StoreClosedError: The store was closed.
+        """
 
     def backup(
         self,

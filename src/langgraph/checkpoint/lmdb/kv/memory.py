@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import weakref
 from bisect import bisect_left, insort
-from threading import Lock, RLock, get_ident
+from threading import RLock, get_ident
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from langgraph.checkpoint.lmdb.errors import StoreClosedError, UsageError
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer, check_key
+from langgraph.checkpoint.lmdb.kv.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -190,11 +191,16 @@ class MemoryStore(KeyValueStore):
         return MemoryReader(self)
 
     def write(self, apply: Callable[[Writer], T]) -> T:
-        self._check_outside()
+        self.check_no_transaction()
         with self._writing, MemoryWriter(self) as writer:
             result = apply(writer)
             writer.commit()
             return result
+
+    def check_no_transaction(self) -> None:
+        if get_ident() in self._inside:
+            raise UsageError("this thread already has a transaction of the store open")
+        self._writing.check_free()
 
     def size(self) -> int:
         if self._closed:
@@ -205,12 +211,8 @@ class MemoryStore(KeyValueStore):
         self._closed = True
         self._state = ([], {})
 
-    def _check_outside(self) -> None:
-        if get_ident() in self._inside:
-            raise UsageError("this thread already has a transaction of the store open")
-
     def _enter(self) -> State:
-        self._check_outside()
+        self.check_no_transaction()
         with self._mutex:
             if self._closed:
                 raise StoreClosedError("the store is closed")

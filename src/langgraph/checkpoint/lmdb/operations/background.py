@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import weakref
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import leases
-from langgraph.checkpoint.lmdb.errors import LmdbSaverError, StoreClosedError
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError, StoreClosedError
+from langgraph.checkpoint.lmdb.kv import workers
+from langgraph.checkpoint.lmdb.kv.locks import Lock
 from langgraph.checkpoint.lmdb.operations import retention
 from langgraph.checkpoint.lmdb.operations.session import simple
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 _MAX_WAIT_S = 3600.0
 """Longest wait for one timer, in seconds. A longer interval waits several times."""
 _logger = logging.getLogger(__name__)
-_lock = threading.Lock()
+_lock = Lock()
 _sweepers: dict[Hashable, Sweeper] = {}
 
 
@@ -36,7 +38,11 @@ def start(store: Hashable, session: Session, interval: int) -> None:
         store: The identity of the store.
         session: The session of the saver whose retention policy applies.
         interval: Milliseconds between two sweeps.
+
+    Raises:
+        RetryableError: The thread that sweeps cannot be started.
     """
+    _lock.check_free()
     with _lock:
         sweeper = _sweepers.get(store)
         if sweeper is None:
@@ -46,6 +52,7 @@ def start(store: Hashable, session: Session, interval: int) -> None:
 
 def stop(store: Hashable, session: Session) -> None:
     """Stop to sweep a store by the policy of a session."""
+    _lock.check_free()
     with _lock:
         sweeper = _sweepers.get(store)
         if sweeper is None or not sweeper.remove(session):
@@ -56,12 +63,16 @@ def stop(store: Hashable, session: Session) -> None:
 def after_fork() -> None:
     """Start the threads of all sweepers in a forked child.
 
-    The locks and threads that sweeping uses must have been reset before.
+    The locks and threads that sweeping uses must have been reset before. A child whose thread
+    cannot be started does not sweep.
     """
     global _lock  # noqa: PLW0603
-    _lock = threading.Lock()
+    _lock = Lock()
     for sweeper in _sweepers.values():
-        sweeper.start()
+        try:
+            sweeper.start()
+        except RetryableError:
+            _logger.warning("this process does not sweep in the background", exc_info=True)
 
 
 class Sweeper:
@@ -80,7 +91,7 @@ class Sweeper:
         self._token = os.urandom(8)
         self._has_lease = False
         self._wake: SimpleQueue[None] = SimpleQueue()
-        threading.Thread(target=self._serve, name="lmdb-saver-sweep", daemon=True).start()
+        workers.start(Thread(target=self._serve, name="lmdb-saver-sweep", daemon=True))
 
     def add(self, session: Session, interval: int) -> None:
         """Sweep by the policy of a session, with so many milliseconds between two sweeps."""

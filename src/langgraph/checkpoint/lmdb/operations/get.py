@@ -108,7 +108,7 @@ def _get_tuple(
     session: Session, ref: CheckpointRef, matches: Matches | None, budget: int | None
 ) -> CheckpointTuple | None:
     codec = session.codec
-    with session.store.snapshot() as snapshot:
+    with session.snapshot() as snapshot:
         found = _find(session, snapshot, ref)
         if found is None:
             return None
@@ -168,7 +168,7 @@ def _check_budget(
 def find_record(session: Session, ref: CheckpointRef) -> CheckpointRecord | None:
     """The record of the checkpoint that a config leads to."""
     try:
-        with session.store.snapshot() as snapshot:
+        with session.snapshot() as snapshot:
             found = _find(session, snapshot, ref)
     except LmdbSaverError as error:
         raise serializer.add_location(error, **ref._asdict())  # noqa: B904
@@ -197,7 +197,7 @@ def refresh(session: Session, thread_id: str) -> Operation[None, None] | None:
     has passed since the last one."""
     if not session.options.retention.refresh_on_read:
         return None
-    with session.store.snapshot() as snapshot:
+    with session.snapshot() as snapshot:
         thread = snapshot.thread(thread_id)
     expires = None if thread is None else session.options.retention.expires(thread)
     if thread is None or expires is None:
@@ -254,7 +254,7 @@ def _find_refs(
     if terms is not None:
         yield from _by_label(session, config, before_id, terms)
         return
-    with session.store.snapshot() as snapshot:
+    with session.snapshot() as snapshot:
         if config is None:
             found = _threads_with(snapshot, wanted or {}, skip_damaged)
             only = exact = None
@@ -316,10 +316,10 @@ def _by_label(
 
 
 def _with_term(session: Session, term: bytes, before_id: str | None) -> Iterator[CheckpointRef]:
-    with session.store.snapshot() as snapshot:
+    with session.snapshot() as snapshot:
         at = None if before_id is None else snapshot.term_position(term, before_id)
     while True:
-        with session.store.snapshot() as snapshot:
+        with session.snapshot() as snapshot:
             found, at = snapshot.with_term(term, at, _TERM_BATCH)
         for place in found:
             if before_id is None or place[2] < before_id:
@@ -335,7 +335,7 @@ def _walk(
     session: Session, thread_id: str, checkpoint_ns: str, before: str | None
 ) -> Iterator[CheckpointRef]:
     while True:
-        with session.store.snapshot() as snapshot:
+        with session.snapshot() as snapshot:
             thread = snapshot.thread(thread_id)
             namespace = None if thread is None else snapshot.namespace(thread, checkpoint_ns)
             if thread is None or namespace is None:
@@ -368,7 +368,7 @@ def _delta_channel_history(
     result: dict[str, DeltaChannelHistory] = {channel: {"writes": []} for channel in channels}
     if not channels:
         return result
-    with session.store.snapshot() as snapshot:
+    with session.snapshot() as snapshot:
         found = _find(session, snapshot, ref)
         if found is None:
             return result

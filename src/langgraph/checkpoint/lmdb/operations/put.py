@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import WRITES_IDX_MAP, get_checkpoint_metadata
+from langgraph.checkpoint.serde.types import ERROR
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.codec import serializer
@@ -137,6 +139,11 @@ class PutWritesOperation(Operation[None, None]):
         """Channel and value of each write; once encoded, the encoded value."""
         self._task_id = validation.text(task_id, "task_id")
         self._task_path = validation.text(task_path, "task_path")
+        # LangGraph stores the error of a cancelled task in the background and does not wait for it.
+        self.is_detached = any(
+            channel == ERROR and isinstance(value, CancelledError)
+            for channel, value in self._writes
+        )
         self._new: NewWrites
 
     def prepare(self, bypass_cache: bool) -> None:

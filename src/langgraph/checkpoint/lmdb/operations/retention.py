@@ -202,7 +202,7 @@ def sweep(
 def _due(
     session: Session, now: int, after: TimeIndexEntry | None, count: int
 ) -> list[TimeIndexEntry]:
-    with session.store.snapshot() as snapshot:
+    with session.snapshot() as snapshot:
         return [*islice(sweep_engine.due(snapshot.reader, session.options, now, after), count)]
 
 
@@ -222,7 +222,7 @@ def purge_deleted(session: Session) -> Operations[int]:
     """
     damaged = after = 0
     while True:
-        with session.store.snapshot() as snapshot:
+        with session.snapshot() as snapshot:
             number = prune.next_deleted(snapshot.reader, after)
         if number is None:
             return damaged

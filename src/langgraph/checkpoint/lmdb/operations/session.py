@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from contextlib import contextmanager, suppress
@@ -14,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, ca
 from langgraph.checkpoint.lmdb.engine.store import StaleError
 from langgraph.checkpoint.lmdb.engine.sweep import Rollback
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
+from langgraph.checkpoint.lmdb.kv import forking
+from langgraph.checkpoint.lmdb.kv.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -39,6 +38,8 @@ class Operation(ABC, Generic[R, T]):
 
     can_wait: ClassVar[bool] = False
     """True if the operation may wait a moment for others to commit with."""
+    is_detached: bool = False
+    """True if the caller may not wait for the result, so that reads wait for the operation."""
 
     @abstractmethod
     def prepare(self, bypass_cache: bool) -> None:
@@ -113,18 +114,23 @@ class ParentCache:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._reset()
-        _instances.add(self)
+        self.renew()
+        forking.renew_in_child(self)
 
-    def _reset(self) -> None:
-        self._lock = threading.Lock()
+    def renew(self) -> None:
+        """Start empty in a forked child: another thread may have been changing it."""
+        self._lock = Lock()
         self._parents: OrderedDict[CheckpointRef, ParentState] = OrderedDict()
 
     def get(self, ref: CheckpointRef) -> ParentState | None:
+        if self._lock.is_held():  # by the code that this call interrupts
+            return None
         with self._lock:
             return self._parents.get(ref)
 
     def put(self, ref: CheckpointRef, parent_state: ParentState) -> None:
+        if self._lock.is_held():
+            return
         with self._lock:
             self._parents[ref] = parent_state
             self._parents.move_to_end(ref)
@@ -171,6 +177,16 @@ class Session:
             self.parent_cache.limit,
         )
 
+    def snapshot(self) -> Snapshot:
+        """A view of the store with all that this saver's callers have asked for and no longer wait
+        for."""
+        self._commit.settle()
+        return self.store.snapshot()
+
+    async def settle(self) -> None:
+        """Let a snapshot that a coroutine takes next have nothing to wait for."""
+        await self._commit.settle_async()
+
     def add_location(self, error: DamagedError) -> DamagedError:
         """Say which thread, namespace and checkpoint are damaged, as far as that can be told."""
         with suppress(LmdbSaverError, ValueError), self.store.snapshot() as snapshot:
@@ -199,7 +215,9 @@ class Session:
         while True:
             try:
                 operation.prepare(bypass_cache)
-                result = await self._commit.run_async(operation.apply, can_wait=operation.can_wait)
+                result = await self._commit.run_async(
+                    operation.apply, can_wait=operation.can_wait, detached=operation.is_detached
+                )
             except StaleError:
                 bypass_cache = True
                 continue
@@ -273,14 +291,3 @@ class Session:
             if thread is None or thread.thread_version != thread_version:
                 raise StaleError
             yield snapshot
-
-
-_instances: weakref.WeakSet[ParentCache] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for instance in list(_instances):
-        instance._reset()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -66,7 +66,7 @@ class StoreStats:
 
 def stats(session: Session) -> StoreStats:
     """The size of the store."""
-    with session.store.snapshot() as snapshot:
+    with session.snapshot() as snapshot:
         counts = snapshot.counts()
     return StoreStats(*counts, session.store.file_bytes())
 
@@ -105,7 +105,7 @@ def children(session: Session, config: RunnableConfig) -> list[CheckpointRef]:
     if found is None:
         return []
     try:
-        with session.store.snapshot() as snapshot:
+        with session.snapshot() as snapshot:
             thread = snapshot.thread(ref.thread_id)
             namespace = None if thread is None else snapshot.namespace(thread, ref.checkpoint_ns)
             if thread is None or namespace is None:
@@ -120,7 +120,7 @@ def branches(session: Session, thread_id: object, checkpoint_ns: str) -> list[Br
     """The branches of a namespace, newest first."""
     name = validation.text(thread_id, "thread_id")
     checkpoint_ns = validation.text(checkpoint_ns, "checkpoint_ns")
-    with session.store.snapshot() as snapshot:
+    with session.snapshot() as snapshot:
         thread = snapshot.thread(name)
         namespace = None if thread is None else snapshot.namespace(thread, checkpoint_ns)
         if thread is None or namespace is None:
@@ -149,7 +149,7 @@ def threads(
     if limit == 0:
         return found
     try:
-        with session.store.snapshot() as snapshot:
+        with session.snapshot() as snapshot:
             last = None if after is None else _position(snapshot, after)
             if last is not None:
                 before = min(before, 1 - last[0])

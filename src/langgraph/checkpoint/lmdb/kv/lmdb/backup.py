@@ -9,114 +9,74 @@ from __future__ import annotations
 import fcntl
 import io
 import os
-import shutil
 import struct
-import tempfile
-from contextlib import suppress
-from pathlib import Path
+from contextlib import ExitStack, suppress
 from threading import Thread
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-import lmdb
-
-from langgraph.checkpoint.lmdb.errors import InvalidPathError, StoreIOError
-from langgraph.checkpoint.lmdb.kv.lmdb import files
-from langgraph.checkpoint.lmdb.kv.lmdb.errors import translate_lmdb_error, translate_os_error
+from langgraph.checkpoint.lmdb.errors import StoreIOError
+from langgraph.checkpoint.lmdb.kv import workers
+from langgraph.checkpoint.lmdb.kv.lmdb import files, placing
+from langgraph.checkpoint.lmdb.kv.lmdb.errors import LMDB_FAILURES, translate_lmdb_error
 from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_meta_pages
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from langgraph.checkpoint.lmdb.kv.base import Progress
+    from langgraph.checkpoint.lmdb.kv.lmdb.environment import Environment
 
 _STEP: Final = 1 << 20  # bytes that the pipe holds, if the system lets it, and are written at once
-_UNFINISHED: Final = "unfinished"  # no store has a file of this name
 
 
-def check_target(path: str | os.PathLike[str], source: str) -> Path:
-    """Where a backup goes.
-
-    Raises:
-        InvalidPathError: Something is there, or it is inside of the store.
-    """
-    try:
-        target = Path(os.path.abspath(path))  # noqa: PTH100 - a link at its end is something, too
-        if os.path.lexists(target):
-            advice = "Name a folder that does not exist; a backup never overwrites anything."
-            raise InvalidPathError("there is something at the path", path=str(path), advice=advice)
-        if target.resolve().is_relative_to(source):
-            advice = "Name a folder outside of it."
-            message = "the path is inside of the store"
-            raise InvalidPathError(message, path=str(path), advice=advice)
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
-        if isinstance(error, InvalidPathError):
-            raise
-        raise InvalidPathError(f"not a path for a backup: {error}", path=repr(path)) from error
-    return target
-
-
-def write(env: lmdb.Environment, source: str, target: Path, progress: Progress | None) -> None:
+def write(env: Environment, target: Path, progress: Progress | None) -> None:
     """Copy an environment, which the caller keeps open, to a folder that is not there yet.
 
     Args:
         env: The environment.
-        source: Its folder, for errors.
-        target: As `check_target` gave it.
+        target: As `placing.check_target` gave it.
         progress: Told of bytes written, and of all that there are.
     """
-    try:
-        files.make_folder(target.parent, durable=True)
-        made = Path(tempfile.mkdtemp(".part", f".{target.name[:100]}.", target.parent))
-        try:
-            _fill(env, source, made / _UNFINISHED, progress)
-            (made / _UNFINISHED).rename(made / files.DATA)
-            files.flush(made)
-            _rename(made, target)
-        except BaseException:
-            shutil.rmtree(made, ignore_errors=True)
-            raise
-        files.flush(target.parent)
-    except OSError as error:
-        raise translate_os_error(error, str(target), "making a backup") from error
+    with placing.whole(target, "making a backup") as made:
+        _fill(env, made / files.UNFINISHED, progress)
+        (made / files.UNFINISHED).rename(made / files.DATA)
 
 
-def _rename(made: Path, target: Path) -> None:
-    if os.path.lexists(target):
-        message = "something has come to be at the path meanwhile"
-        raise InvalidPathError(message, path=str(target), advice="Name another folder.")
-    made.rename(target)  # fails on all that came just then, but for an empty folder
-
-
-def _fill(env: lmdb.Environment, source: str, place: Path, progress: Progress | None) -> None:
-    failures: list[lmdb.Error] = []
-    pipe_out, pipe_in = os.pipe()
+def _fill(env: Environment, place: Path, progress: Progress | None) -> None:
+    failures: list[Exception] = []
 
     def copy() -> None:
         try:
-            env.copyfd(pipe_in, compact=True)
-        except lmdb.Error as error:
+            env.opened().copyfd(pipe_in.fileno(), compact=True)
+        except LMDB_FAILURES as error:
             failures.append(error)
         finally:
-            os.close(pipe_in)
+            pipe_in.close()
 
     copying = Thread(target=copy, name="lmdb-saver-backup")
-    handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(pipe_out, "rb") as pipe:
-            with suppress(OSError, AttributeError):  # a smaller pipe does, too
-                fcntl.fcntl(pipe_out, fcntl.F_SETPIPE_SZ, _STEP)
-            copying.start()
-            done, total = _pour(pipe, handle, progress)
+
+    def begin() -> None:
+        workers.start(copying)
+        pipe_out.peek(1)  # comes when LMDB has its snapshot
+
+    with ExitStack() as opened:
+        handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        opened.callback(os.close, handle)
+        out_of, into = os.pipe()
+        pipe_in = opened.enter_context(os.fdopen(into, "wb", buffering=0))
+        pipe_out = os.fdopen(out_of, "rb")
+        opened.callback(lambda: copying.join() if copying.ident is not None else None)
+        opened.enter_context(pipe_out)  # once it is closed, LMDB stops at its next write
+        with suppress(OSError, AttributeError):  # a smaller pipe does, too
+            fcntl.fcntl(out_of, fcntl.F_SETPIPE_SZ, _STEP)
+        env.peers.take_slot(begin)
+        done, total = _pour(pipe_out, handle, progress)
         copying.join()
         if failures:
-            raise translate_lmdb_error(failures[0], source, "making a backup") from failures[0]
+            raise translate_lmdb_error(failures[0], env.folder, "making a backup") from failures[0]
         if done != total:
-            raise StoreIOError(f"the backup has {done} bytes instead of {total}", path=source)
+            raise StoreIOError(f"the backup has {done} bytes instead of {total}", path=env.folder)
         os.fsync(handle)
-    finally:
-        os.close(handle)
-        if copying.ident is None:
-            os.close(pipe_in)
-        else:  # the pipe is closed: LMDB stops at its next write
-            copying.join()
 
 
 def _pour(pipe: BinaryIO, handle: int, progress: Progress | None) -> tuple[int, int]:

@@ -15,11 +15,10 @@ from array import array
 from bisect import bisect_left
 from heapq import merge
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from langgraph.checkpoint.lmdb.errors import UsageError
-from langgraph.checkpoint.lmdb.kv.lmdb.files import DATA
+from langgraph.checkpoint.lmdb.errors import StoreReplacedError, UsageError
+from langgraph.checkpoint.lmdb.kv.lmdb.files import DATA, open_file
 from langgraph.checkpoint.lmdb.kv.lmdb.page_format import (
     NO_PAGE,
     PAGE_HEADER,
@@ -40,11 +39,22 @@ class Compaction:
     """One pass over the free pages of a data file, from its start to its end.
 
     It has a handle of its own on the file, which is harmless: LMDB's locks are on the other file.
+
+    Args:
+        folder: The store's folder.
+        identity: Device and inode of its data file.
+
+    Raises:
+        StoreReplacedError: Another data file is there.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, identity: tuple[int, int]) -> None:
         self._folder = folder
-        self._file: BinaryIO = (Path(folder) / DATA).open("r+b", buffering=0)
+        self._file = open_file(folder, DATA, "r+b")
+        status = os.fstat(self._file.fileno())
+        if (status.st_dev, status.st_ino) != identity:
+            self._file.close()
+            raise StoreReplacedError("the store was replaced while open", path=folder)
         self._next = 0
 
     def go_on(self, transaction: int, oldest: int) -> bool:

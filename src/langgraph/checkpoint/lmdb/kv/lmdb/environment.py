@@ -7,49 +7,52 @@ begun by calling `Environment.begin` and ended by calling `Environment.end`.
 
 from __future__ import annotations
 
-import random
-import time
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import lmdb
 
 from langgraph.checkpoint.lmdb.errors import (
-    DamagedError,
     LmdbSaverError,
+    RetryableError,
     StoreClosedError,
     StoreFullError,
     StoreIOError,
     UsageError,
 )
-from langgraph.checkpoint.lmdb.kv.lmdb import files
-from langgraph.checkpoint.lmdb.kv.lmdb.errors import translate_lmdb_error, translate_os_error
+from langgraph.checkpoint.lmdb.kv.lmdb import copies, files
+from langgraph.checkpoint.lmdb.kv.lmdb.errors import (
+    LMDB_FAILURES,
+    reported,
+    translate_lmdb_error,
+    translate_os_error,
+)
 from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import rewrite_meta_pages
+from langgraph.checkpoint.lmdb.kv.lmdb.opening import SMALLEST_MAP, open_files
+from langgraph.checkpoint.lmdb.kv.lmdb.patience import Patience
+from langgraph.checkpoint.lmdb.kv.lmdb.peers import BusyError, Peers, StaleError, fit
 from langgraph.checkpoint.lmdb.kv.lmdb.preallocation import Preallocator, truncate_unused
 from langgraph.checkpoint.lmdb.kv.lmdb.shared_lock import SharedLock
-from langgraph.checkpoint.lmdb.kv.lmdb.truncation import is_truncated
+from langgraph.checkpoint.lmdb.kv.locks import Lock
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.kv.lmdb.shared_lock import ExclusiveLock
+    from collections.abc import Callable
 
-Sync = Literal["full", "normal", "off"]
+    from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
 
-_SYNC: Final[dict[str, dict[str, bool]]] = {
-    "full": {},
-    "normal": {"metasync": False},
-    "off": {"sync": False},
-}
-_SMALLEST_MAP: Final = 1 << 20
 # Each attempt repairs what the one before met; more in a row means that repairing does not help.
 _ATTEMPTS: Final = 32
-# Seconds within which processes that got in one another's way try again.
-RETRY_JITTER: Final = 0.02
 # Bytes of address space kept free, beside as much as the file has, before a long transaction.
 _ROOM: Final = 64 << 20
-# Seconds that a fork waits for transactions of other threads.
-_FORK_PATIENCE: Final = 30.0
+# Seconds that replacing the map waits for transactions of other threads.
+_PATIENCE: Final = 60.0
+# Seconds that another copy of this package in the process waits for transactions of this one.
+_COPY_PATIENCE: Final = 10.0
+# Write transactions after which the slots of dead readers are looked for.
+_CLEARING: Final = 64
+# Failures after which the environment is opened or mapped anew.
+_REPAIRABLE: Final = (StaleError, lmdb.MapResizedError, lmdb.PanicError)
 
 
 class Environment:
@@ -61,16 +64,20 @@ class Environment:
     Attributes:
         writing: Held by the thread whose turn it is to write.
         users: Open stores on this environment; changed under the registry's lock.
+        peers: Other processes that use the store.
         _lmdb: None while it is to be opened at the next use.
         _headroom: Makes the file longer ahead of commits, if they are flushed.
         _settled: Whether the roots are known to be on the disk, if commits are flushed.
-        _quiet: Whether the gate was shut for a fork.
-        _lost: What a child inherited in the middle of a transaction, never to be touched.
+        _begun: Write transactions that were begun.
+        _lost: Whether this process was forked in the middle of a transaction. What it inherited of
+            LMDB's is the parent's, and never used.
+        _inherited: That, kept because its end would close it.
     """
 
     def __init__(self, folder: str, sync: Sync, map_size: int, *, readonly: bool) -> None:
         self.folder = folder
-        self.identity = files.identity(folder)
+        self.peers = Peers(folder)
+        self.identity = self.peers.place.identity
         self.sync = sync
         self.readonly = readonly
         self.map_size = map_size
@@ -81,8 +88,9 @@ class Environment:
         self._page_size = 0
         self._preallocator: Preallocator | None = None
         self._meta_pages_synced = False
-        self._closed_for_fork = False
-        self._inherited_env: lmdb.Environment | None = None
+        self._begun = 0
+        self._inherited_env = False
+        self._inherited: list[lmdb.Environment] = []
 
     def begin(self, owner: int, *, write: bool) -> lmdb.Transaction:
         """Begin a transaction of this thread.
@@ -93,45 +101,69 @@ class Environment:
             owner: The thread, as `check_no_transaction` returned it.
             write: Begin the write transaction.
         """
-        for _ in range(_ATTEMPTS):
+        try:
+            return self._begin(owner, write=write)
+        except BaseException:
+            if write:
+                self._stop_waiting(owner)
+            raise
+
+    def _begin(self, owner: int, *, write: bool) -> lmdb.Transaction:
+        patience: Patience | None = None
+        repairs = 0
+        while repairs < _ATTEMPTS:
             transaction: lmdb.Transaction | None = None
-            failure: lmdb.Error | None = None
+            failure: Exception | None = None
             begun = False
             try:
                 self._lock.acquire_shared(owner)
                 env = self._lmdb
                 if env is not None:
-                    transaction = env.begin(write=write)
                     if write:
-                        self._make_ready(env)
+                        self.peers.take_write()
+                        transaction = env.begin(write=True)
+                        self._make_ready(env, transaction)
+                    else:
+                        transaction = self.peers.begin_snapshot(env)
                     begun = True
                     return transaction
-            except lmdb.Error as error:
-                failure = error
+            except (*LMDB_FAILURES, BusyError, StaleError) as error:
+                failure = error.with_traceback(None)  # which would refer to this frame
+            except OSError as error:
+                raise translate_os_error(error, self.folder, "beginning a transaction") from error
             finally:  # an interrupt may come anywhere
                 if not begun:
                     if transaction is not None:
                         transaction.abort()
-                    self._lock.release_shared(owner)
-            self._repair(env, failure)
+                    self.end(owner, write=write)
+            if isinstance(failure, BusyError):  # wait outside, so that a fork does not wait
+                patience = patience or Patience(self.folder, self.identity, writing=write)
+                patience.pause()
+            else:
+                self._repair(env, failure, again=repairs > 0)
+                repairs += 1
         raise StoreIOError(f"no transaction could be begun: {failure}", path=self.folder)
 
     def commit(self, transaction: lmdb.Transaction) -> None:
         """Commit a transaction; raises what LMDB raises."""
         self._check_not_lost()  # the parent goes on with it
+        self.peers.place.check()
         try:
             transaction.commit()
-        except lmdb.Error:
+        except LMDB_FAILURES:
             self._meta_pages_synced = self.sync == "off"
             raise
 
     def abort(self, transaction: lmdb.Transaction) -> None:
         """Abort a transaction, if it was not committed."""
-        if self._inherited_env is None:  # the parent goes on with it
+        if not self._inherited_env:  # the parent goes on with it
             transaction.abort()
 
-    def end(self, owner: int) -> None:
+    def end(self, owner: int, *, write: bool) -> None:
         """Count a transaction out of which nothing is used any more."""
+        # Once it is counted out another thread may write: `end` may be called again.
+        if write and self._lock.is_inside(owner):
+            self.peers.give_write()
         self._lock.release_shared(owner)
 
     def check_no_transaction(self) -> int:
@@ -140,17 +172,23 @@ class Environment:
 
     def open(self) -> None:
         """Open the LMDB environment, unless it is open."""
+
+        def open_once() -> None:
+            if self._lmdb is None:
+                self._open()
+
         if self._lmdb is None:
-            with self._lock.exclusive():
-                if self._lmdb is None:
-                    self._open()
+            self._lock.exclusive(open_once, _PATIENCE)
 
     def open_for_writing(self, sync: Sync) -> None:
         """See to it that the environment can write, with this `sync`."""
+
+        def upgrade_once() -> None:
+            if self.readonly:
+                self._upgrade(sync)
+
         if self.readonly:
-            with self._lock.exclusive():
-                if self.readonly:
-                    self._upgrade(sync)
+            self._lock.exclusive(upgrade_once, _PATIENCE)
         if self.sync != sync:
             raise UsageError(
                 f"this process has the store open with sync={self.sync!r}, not {sync!r}",
@@ -161,11 +199,11 @@ class Environment:
 
     def grow(self) -> None:
         """Make the map larger; called by the writer, outside its transaction."""
-        with self._lock.exclusive():
-            self._grow_map()
+        self._lock.exclusive(self._grow_map, _PATIENCE)
 
     def reserve_map(self) -> None:
         """See to it that the map need not grow soon: it cannot while a transaction is open."""
+        self.peers.place.check()
         with suppress(StoreFullError):
             for _ in range(_ATTEMPTS):
                 if self.map_size >= 2 * files.length(self.folder) + _ROOM:
@@ -180,81 +218,113 @@ class Environment:
     def oldest_reader(self, transaction: lmdb.Transaction) -> tuple[int, int]:
         """The number of a write transaction, and the oldest one whose state others may need."""
         env = self.opened()
-        env.reader_check()
+        self.peers.clear_slots(env)
         # A line for each reader: process, thread, and the snapshot that it reads, if any.
         columns = [line.split() for line in env.readers().splitlines()[1:]]
         snapshots = [int(snapshot) for _, _, snapshot in columns if snapshot != "-"]
         number = transaction.id()
         return number, min(number - 1, *snapshots) if snapshots else number - 1
 
-    def exclusive(self) -> ExclusiveLock:
-        """Keep other threads out, once those that are inside have left."""
-        return self._lock.exclusive()
+    def exclusive(self, action: Callable[[], None]) -> None:
+        """Call `action` while other threads are kept out, once those that are inside have left."""
+        self._lock.exclusive(action)
+
+    def alone_at_once(self, action: Callable[[], None]) -> bool:
+        """Do so if that takes no waiting; return whether `action` was called."""
+        return self._lock.alone_at_once(action)
+
+    def let_go(self) -> bool:
+        """Close until the next use, for another copy of this package; return whether it did."""
+        try:
+            self._lock.exclusive(self._close_env, _COPY_PATIENCE)
+        except (UsageError, RetryableError):  # this or another thread is inside
+            return False
+        return True
 
     def close(self) -> None:
         """Close the LMDB environment; called by a thread that is alone."""
         made_room = self._preallocator is not None
         self._close_env()
-        # Not if another store is there by now: closing its lock file would drop our locks on it.
-        if made_room and files.is_at(self.folder, self.identity):
-            truncate_unused(self.folder)
+        with suppress(LmdbSaverError):  # the store is closed, whatever became of its folder
+            # Not if another store is there: closing its lock file would drop our locks on it.
+            self.peers.place.check()
+            if made_room:
+                truncate_unused(self.folder)
 
-    def before_fork(self) -> None:
-        """Keep every transaction out and close, so that a child inherits nothing of LMDB's."""
-        try:
-            self._closed_for_fork = self._lock.acquire_exclusive(_FORK_PATIENCE)
-        except UsageError:  # the thread that forks is itself inside
-            self._closed_for_fork = False
-        if self._closed_for_fork:
-            self._close_env()
+    def before_fork(self, end: float) -> None:
+        """Close, so that a child inherits nothing of LMDB's, unless a transaction is open.
 
-    def after_fork_in_parent(self) -> None:
-        """Let others in again; the first of them opens."""
-        if self._closed_for_fork:
-            self._lock.release_exclusive()
+        Args:
+            end: The time until which transactions of other threads are waited for.
+        """
+        self._lock.alone_before_fork(self._close_env, end)
 
     def after_fork_in_child(self) -> None:
-        """Start with locks of its own."""
+        """Start with locks of its own, and let go of what belongs to the parent."""
+        self._inherited_env = self._inherited_env or self._lmdb is not None or self._lock.is_shut()
+        if self._lmdb is not None:
+            self._inherited.append(self._lmdb)
+            self._lmdb = None
+        preallocator, self._preallocator = self._preallocator, None
+        if preallocator is not None:
+            preallocator.close()
+        self.peers.leave()
         self._lock = SharedLock()
         self.writing = Lock()
-        if not self._closed_for_fork:
-            self._inherited_env, self._lmdb, self._preallocator = self._lmdb, None, None
 
-    def _make_ready(self, env: lmdb.Environment) -> None:
+    def _stop_waiting(self, owner: int) -> None:
+        """Let other processes know that this thread does not wait for the turn any more."""
+        try:
+            self._lock.acquire_shared(owner)
+            self.peers.stop_waiting()
+        finally:
+            self.end(owner, write=True)
+
+    def _make_ready(self, env: lmdb.Environment, transaction: lmdb.Transaction) -> None:
         """Prepare the file for a commit; called inside its transaction."""
-        if not self._meta_pages_synced:
-            try:
-                rewrite_meta_pages(self.folder, self._page_size)
-            except OSError as error:
-                raise translate_os_error(
-                    error, self.folder, "settling what was written before"
-                ) from error
-            self._meta_pages_synced = True
-        if self._preallocator is not None:
-            self._preallocator.reserve((env.info()["last_pgno"] + 1) * self._page_size)
+        info = env.info()
+        if not fit(info["last_txnid"], transaction.id() - 1):
+            raise StaleError
+        used = (info["last_pgno"] + 1) * self._page_size
+        try:
+            if not self._meta_pages_synced:
+                rewrite_meta_pages(self.peers.locks.handle, self._page_size)
+                self._meta_pages_synced = True
+            grows = self._preallocator is not None and self._preallocator.reserve(used)
+        except OSError as error:
+            raise translate_os_error(error, self.folder, "making ready for a commit") from error
+        self._begun += 1
+        if grows or self._begun % _CLEARING == 0:
+            self.peers.clear_slots(env)  # which may keep free pages from being used
 
-    def _repair(self, env: lmdb.Environment | None, failure: lmdb.Error | None) -> None:
+    def _repair(
+        self, env: lmdb.Environment | None, failure: Exception | None, *, again: bool
+    ) -> None:
         """Make the next attempt to begin a transaction on `env` fare better, or raise."""
         if isinstance(failure, lmdb.ReadersFullError):
             owner = self._lock.check_not_held()
             try:
                 self._lock.acquire_shared(owner)
-                cleared = env is not self._lmdb or env is None or bool(env.reader_check())
+                with reported(self.folder, "clearing the reader table"):
+                    cleared = env is not self._lmdb or env is None or self.peers.clear_slots(env)
             finally:
                 self._lock.release_shared(owner)
-            if cleared:
+            if cleared or not again:  # another thread may have cleared them just before
                 return
-        elif failure is None or isinstance(failure, (lmdb.MapResizedError, lmdb.PanicError)):
-            with self._lock.exclusive():
-                if self._lmdb is not env:
-                    return
-                if isinstance(failure, lmdb.MapResizedError):
-                    self._grow_map()
-                else:
-                    self._close_env()
-                    self._open()
+        elif failure is None or isinstance(failure, _REPAIRABLE):
+            self._lock.exclusive(lambda: self._replace(env, failure), _PATIENCE)
             return
         raise translate_lmdb_error(failure, self.folder, "beginning a transaction") from failure
+
+    def _replace(self, env: lmdb.Environment | None, failure: Exception | None) -> None:
+        """Replace an environment that failed, unless another thread has done it."""
+        if self._lmdb is not env:
+            return
+        if isinstance(failure, lmdb.MapResizedError):
+            self._grow_map()
+        else:
+            self._close_env()
+            self._open()
 
     def _upgrade(self, sync: Sync) -> None:
         """Replace an environment that was opened for reading."""
@@ -272,10 +342,11 @@ class Environment:
         if self._lmdb is None:
             return
         current = self._lmdb.info()["map_size"]
-        target = max(2 * current, _SMALLEST_MAP)
-        while target < files.length(self.folder):
+        target = max(2 * current, SMALLEST_MAP)
+        while target < self.peers.locks.length():
             target *= 2
         try:
+            self.peers.forget_slot()
             self._lmdb.set_mapsize(target)
             self.map_size = target
         except lmdb.Error:
@@ -290,13 +361,22 @@ class Environment:
         if not self.users:
             raise StoreClosedError("the store is closed", path=self.folder)
         self._check_not_lost()
-        try:
-            if not files.is_at(self.folder, self.identity):
-                raise StoreIOError("the store was moved or replaced while open", path=self.folder)
-            env = self._map(map_size or self.map_size)
+        env = None
+        with reported(self.folder, "opening the store"):
+            self.peers.place.check()
+            if not self.readonly:
+                files.make_files(Path(self.folder), durable=self.sync != "off")
             try:
-                self._check_length(env)
-                env.reader_check()
+                locked = self.peers.join(readonly=self.readonly)
+                env = open_files(
+                    self.peers,
+                    max(map_size or self.map_size, 2 * files.length(self.folder)),
+                    self.sync,
+                    readonly=self.readonly,
+                    locked=locked,
+                    let_go=self.let_go,
+                )
+                self.map_size = env.info()["map_size"]
                 self._page_size = env.stat()["psize"]
                 self._meta_pages_synced = self.sync == "off"
                 if not self.readonly and self.sync != "off":
@@ -304,64 +384,27 @@ class Environment:
                 self._lmdb = env
             finally:
                 if self._lmdb is None:
-                    env.close()
-        except lmdb.Error as error:
-            raise translate_lmdb_error(error, self.folder, "opening the store") from error
-        except OSError as error:
-            raise translate_os_error(error, self.folder, "opening the store") from error
+                    if env is not None:
+                        env.close()
+                    copies.give_up(self.identity, self.let_go)
+                    self.peers.leave()
 
     def _check_not_lost(self) -> None:
-        if self._inherited_env is not None:
+        if self._inherited_env:
             raise StoreClosedError(
                 "this process was forked in the middle of a transaction",
                 path=self.folder,
                 advice="Fork outside of transactions, or start a new process instead.",
             )
 
-    def _map(self, map_size: int, attempts: int = _ATTEMPTS) -> lmdb.Environment:
-        """Open the files with the largest map up to `map_size` that the system allows."""
-        options: dict[str, Any] = {
-            **_SYNC[self.sync],
-            **files.ENGINE,
-            "create": not self.readonly,
-            "readonly": self.readonly,
-            "mode": 0o600,
-            "max_readers": files.MAX_READERS,
-            "lock": not self.readonly or files.can_lock(self.folder),
-        }
-        smallest = max(_SMALLEST_MAP, 2 * files.length(self.folder))
-        try:
-            return lmdb.open(self.folder, map_size=map_size, **options)
-        except lmdb.MemoryError:
-            if map_size <= smallest:
-                raise
-            map_size = max(map_size // 2, smallest)
-        except lmdb.MapResizedError:  # another process is growing it just now
-            map_size = max(map_size * 2, smallest)
-        except lmdb.InvalidParameterError:
-            # The last process that closes has LMDB 0.9.31 destroy the locks, also those of one that
-            # opens meanwhile. They are made anew for a process that is alone for a moment.
-            if attempts == 0:
-                raise
-            time.sleep(random.uniform(0, RETRY_JITTER))  # noqa: S311 - only to be apart
-            attempts -= 1
-        return self._map(map_size, attempts)
-
-    def _check_length(self, env: lmdb.Environment) -> None:
-        """Raise DamagedError if the data file was cut short."""
-        page_size = env.stat()["psize"]
-        if files.length(self.folder) >= (env.info()["last_pgno"] + 1) * page_size:
-            return
-        data = Path(self.folder) / files.DATA
-        with env.begin() as snapshot, data.open("rb") as file:
-            if is_truncated(file, snapshot.id()):
-                message = f"the data file was cut short, to {files.length(self.folder)} bytes"
-                raise DamagedError(message, path=self.folder, record=files.DATA)
-
     def _close_env(self) -> None:
         env, self._lmdb = self._lmdb, None
         preallocator, self._preallocator = self._preallocator, None
-        if env is not None:
-            env.close()
-        if preallocator is not None:
-            preallocator.close()
+        try:
+            if env is not None:
+                env.close()
+                copies.give_up(self.identity, self.let_go)
+            if preallocator is not None:
+                preallocator.close()
+        finally:
+            self.peers.leave()

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
-from contextlib import contextmanager
+import stat
+from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import lmdb
 
 from langgraph.checkpoint.lmdb.errors import DamagedError, InvalidPathError
-from langgraph.checkpoint.lmdb.kv.lmdb.errors import translate_lmdb_error, translate_os_error
+from langgraph.checkpoint.lmdb.kv.lmdb.errors import (
+    LMDB_FAILURES,
+    translate_lmdb_error,
+    translate_os_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +26,8 @@ DATA: Final = "data.mdb"
 LOCK: Final = "lock.mdb"
 _NEW: Final = ".new"  # where files are made, before they are moved to their places whole
 _SQLITE: Final = b"SQLite format 3\0"
+UNFINISHED: Final = "unfinished"
+"""A data file that is being written, under a name by which no store has one."""
 MAX_READERS: Final = 510
 # LMDB's lock file has 192 bytes and then 64 for each reader but one.
 _LOCK_SIZE: Final = 192 + (MAX_READERS - 1) * 64
@@ -59,55 +66,100 @@ def prepare(path: str | os.PathLike[str], *, readonly: bool, durable: bool) -> s
             raise InvalidPathError(f"the path is {kind}", path=name, advice=advice)
         if not readonly:
             make_folder(folder, durable=durable)
-            if not ((folder / LOCK).exists() and (folder / DATA).exists()):
-                _make_files(folder, durable=durable)
-        _check_data(folder)
+            make_files(folder, durable=durable)
+        _check_files(folder)
     except OSError as error:
         raise translate_os_error(error, name, "opening the store") from error
-    except lmdb.Error as error:
+    except LMDB_FAILURES as error:
         raise translate_lmdb_error(error, name, "making the store") from error
     except RuntimeError as error:  # a loop of symbolic links, before Python 3.13
         raise InvalidPathError(str(error), path=name) from error
     return str(folder)
 
 
-def _is_sqlite(file: Path) -> bool:
-    if not file.is_file():  # reading a pipe would wait for its writer
+def _is_sqlite(folder: Path) -> bool:
+    """Return True if a path is a SQLite file."""
+    if not folder.is_file():  # reading a pipe would wait for its writer
         return False
-    with file.open("rb") as stream:
+    with folder.open("rb") as stream:
         return stream.read(len(_SQLITE)) == _SQLITE
+
+
+def status(folder: str | Path, name: str) -> os.stat_result | None:
+    """What the system tells of a file of the store; None if there is no such file.
+
+    Raises:
+        InvalidPathError: It is not a regular file. Opening a pipe may wait forever, and opening a
+            device may have an effect.
+        OSError: The system does not tell.
+    """
+    place = Path(folder, name)
+    try:
+        found = place.stat()
+    except FileNotFoundError:
+        if not place.is_symlink():
+            return None
+        what = "a symbolic link to nothing"
+    else:
+        if stat.S_ISREG(found.st_mode):
+            return found
+        what = _kind(found.st_mode)
+    raise _not_regular(folder, name, what)
+
+
+def open_file(folder: str | Path, name: str, mode: str) -> FileIO:
+    """Open a file of the store, without ever waiting for it.
+
+    Args:
+        folder: The store's folder.
+        name: The file's name.
+        mode: As of `open`.
+
+    Raises:
+        InvalidPathError: It is not a regular file.
+        OSError: The system does not open it.
+    """
+    return FileIO(name, mode, opener=lambda name, flags: open_descriptor(folder, name, flags))
+
+
+def open_descriptor(folder: str | Path, name: str, flags: int) -> int:
+    """Do as `open_file`, with flags as of `os.open`; return a descriptor."""
+    status(folder, name)
+    handle = os.open(Path(folder, name), flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):  # put there in between
+            raise _not_regular(folder, name, _kind(mode))
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
 
 
 def identity(folder: str) -> tuple[int, int]:
     """Device and inode of the data file: the same store by whatever path it is reached."""
     try:
-        status = (Path(folder) / DATA).stat()
+        found = (Path(folder) / DATA).stat()
     except OSError as error:
         raise translate_os_error(error, folder, "looking for the store") from error
-    return status.st_dev, status.st_ino
-
-
-def is_at(folder: str, identity: tuple[int, int]) -> bool:
-    """Whether the store with this `identity` is still the one in `folder`."""
-    try:
-        status = (Path(folder) / DATA).stat()
-    except FileNotFoundError:
-        return False
-    return (status.st_dev, status.st_ino) == identity
+    return found.st_dev, found.st_ino
 
 
 def length(folder: str) -> int:
     """Bytes in the data file, holes included."""
-    return (Path(folder) / DATA).stat().st_size
+    try:
+        return (Path(folder) / DATA).stat().st_size
+    except OSError as error:
+        raise translate_os_error(error, folder, "measuring the store") from error
 
 
 def occupied(folder: str) -> int:
     """Bytes that the file system has allocated for the store's files."""
     total = 0
     for name in (DATA, LOCK):
-        file = Path(folder) / name
-        if file.exists():  # a store that is only read may do without a lock file
-            total += file.stat().st_blocks * 512
+        found = status(folder, name)
+        if found is not None:  # a store that is only read may do without a lock file
+            total += found.st_blocks * 512
     return total
 
 
@@ -117,17 +169,35 @@ def can_lock(folder: str) -> bool:
     return os.access(Path(folder) / LOCK, os.R_OK | os.W_OK)
 
 
-def _check_data(folder: Path) -> None:
-    data = folder / DATA
-    if not data.exists():
+def _check_files(folder: Path) -> None:
+    status(folder, LOCK)
+    data = status(folder, DATA)
+    if data is None:
         advice = "Check the path, or open it without readonly=True to make a store."
         raise InvalidPathError("there is no store here", path=str(folder), advice=advice)
-    if not os.access(data, os.R_OK):
+    if not os.access(folder / DATA, os.R_OK):
         advice = "Let this user read it."
         raise InvalidPathError("the store may not be read", path=str(folder), advice=advice)
-    if data.is_file() and not data.stat().st_size:
+    if not data.st_size:
         # LMDB would take it for a new store. Ours come into being whole.
         raise DamagedError("the data file is empty", path=str(folder), record=DATA)
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a named pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    return kinds.get(stat.S_IFMT(mode), "of an unknown kind")
+
+
+def _not_regular(folder: str | Path, name: str, what: str) -> InvalidPathError:
+    message = f"{name} is {what}, not a regular file"
+    advice = "Remove it, or name another folder."
+    return InvalidPathError(message, path=str(folder), advice=advice)
 
 
 def make_folder(folder: Path, *, durable: bool) -> None:
@@ -144,27 +214,46 @@ def make_folder(folder: Path, *, durable: bool) -> None:
         flush(folder.parent)
 
 
-def _make_files(folder: Path, *, durable: bool) -> None:
-    """Make both files elsewhere and move them to their places: a full disk leaves no half of one.
+def make_files(folder: Path, *, durable: bool) -> None:
+    """Make the files that are missing, elsewhere, and move them to their places.
+
+    A full disk leaves no half of one.
 
     The lock file has all its blocks from the start. LMDB would make it with holes, and a process
     that writes to one through its map is killed when the disk is full.
     """
+    if None not in (status(folder, LOCK), status(folder, DATA)):
+        return
     new = folder / _NEW
     with _turn(folder):
-        shutil.rmtree(new, ignore_errors=True)
+        remove(new)  # what a crash left
         try:
             new.mkdir(0o700)
-            if not (folder / LOCK).exists():
+        except FileExistsError:
+            message = f"{_NEW} in the folder cannot be removed"
+            raise InvalidPathError(message, path=str(folder), advice="Remove it.") from None
+        try:
+            if status(folder, LOCK) is None:
                 (new / LOCK).write_bytes(bytes(_LOCK_SIZE))
                 _place(new / LOCK, folder / LOCK, durable=durable)
-            if not (folder / DATA).exists():
+            if status(folder, DATA) is None:
                 lmdb.open(str(new), lock=False, **ENGINE).close()
                 _place(new / DATA, folder / DATA, durable=durable)
         finally:
-            shutil.rmtree(new, ignore_errors=True)
+            remove(new)
         if durable:
             flush(folder)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder with nothing in it but files of a store, as far as the system lets it.
+
+    No file is opened for it: what failed may have failed for want of descriptors.
+    """
+    with suppress(OSError):
+        for name in (DATA, LOCK, UNFINISHED):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def _place(made: Path, place: Path, *, durable: bool) -> None:

@@ -11,23 +11,19 @@ from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
-
-from langgraph.checkpoint.lmdb.kv.lmdb.files import DATA
 
 
-def rewrite_meta_pages(folder: str, page_size: int) -> None:
+def rewrite_meta_pages(handle: int, page_size: int) -> None:
     """Write both roots as they are, and flush; called inside a write transaction.
 
     Args:
-        folder: The store's folder.
+        handle: A descriptor of the data file.
         page_size: Bytes of a page of its.
 
     Raises:
         OSError: The disk does not take them. The store can be read, but not be written.
     """
-    with (Path(folder) / DATA).open("r+b", buffering=0) as file:
-        meta_pages = file.read(2 * page_size)
-        if os.pwrite(file.fileno(), meta_pages, 0) < len(meta_pages):
-            raise OSError(errno.EIO, "a write was cut short")
-        os.fdatasync(file.fileno())
+    meta_pages = os.pread(handle, 2 * page_size, 0)
+    if os.pwrite(handle, meta_pages, 0) < len(meta_pages):
+        raise OSError(errno.EIO, "a write was cut short")
+    os.fdatasync(handle)

@@ -11,6 +11,7 @@ from typing import Any
 import lmdb
 
 from langgraph.checkpoint.lmdb.kv.lmdb import files
+from langgraph.checkpoint.lmdb.kv.lmdb.errors import reported
 from langgraph.checkpoint.lmdb.kv.page_report import PageCheck
 
 
@@ -22,9 +23,18 @@ def check(folder: str) -> PageCheck:
 
     Args:
         folder: Of the store; one that has no data file has no problems.
+
+    Raises:
+        InvalidPathError: The data file is not a regular file, or may not be read.
+        StoreIOError: It cannot be read.
     """
+    with reported(folder, "checking the store's pages"):
+        return _check(folder)
+
+
+def _check(folder: str) -> PageCheck:
     data = Path(folder) / files.DATA
-    if not data.is_file():
+    if not Path(folder).is_dir() or files.status(folder, files.DATA) is None:
         return PageCheck()
     try:
         from lmdb import verify as verifier  # noqa: PLC0415

@@ -14,10 +14,11 @@ import fcntl
 import logging
 import os
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
-from langgraph.checkpoint.lmdb.kv.lmdb.files import DATA, LOCK
+from langgraph.checkpoint.lmdb.errors import InvalidPathError
+from langgraph.checkpoint.lmdb.kv.lmdb.files import DATA, LOCK, open_descriptor, open_file
+from langgraph.checkpoint.lmdb.kv.lmdb.kernel_locks import claim
 from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_meta_pages
 
 _SHARE: Final = 8  # room made at once: this part of what is in use, but
@@ -39,28 +40,33 @@ class Preallocator:
     __slots__ = ("_file", "_folder", "_length", "_warned")
 
     def __init__(self, folder: str) -> None:
-        self._file = os.open(Path(folder) / DATA, os.O_RDWR | os.O_CLOEXEC)
+        self._file = open_descriptor(folder, DATA, os.O_RDWR)
         self._folder = folder
         self._length = 0
         self._warned = False
 
-    def reserve(self, used: int) -> None:
+    def reserve(self, used: int) -> bool:
         """Make room beyond the first `used` bytes; called inside a write transaction.
 
         What is written gets flushed with the transaction's own pages. Where there is no room the
         commit will say so, if it needs any.
+
+        Returns:
+            Whether the file had too little room.
         """
         room = min(max(used // _SHARE, _LEAST), _MOST)
         if self._length - used >= room // _ENOUGH:
-            return
+            return False
         # Another process may have made room, or cut it off.
         length = os.fstat(self._file).st_size
         missing = used + room - length
-        if length - used < room // _ENOUGH:
+        short = length - used < room // _ENOUGH
+        if short:
             with suppress(OSError):
                 length += os.pwrite(self._file, bytes(missing), length)
             self._warn()
         self._length = length
+        return short
 
     def _warn(self) -> None:
         """Log a warning, once, when the disk is nearly full."""
@@ -85,10 +91,16 @@ def truncate_unused(folder: str) -> None:
 
     This process must not: closing the lock file drops its locks on it.
     """
-    with suppress(OSError), (Path(folder) / LOCK).open("r+b") as lock:
+    with (
+        suppress(OSError, InvalidPathError),
+        open_file(folder, LOCK, "r+b") as lock,
+    ):
         # LMDB holds this byte shared while it has the store open, and waits for it to open one.
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 0)
-        with (Path(folder) / DATA).open("r+b") as data:
+        with open_file(folder, DATA, "r+b") as data:
+            # Others may have it open with a lock file that was deleted.
+            if not claim(data.fileno()):
+                return
             used = max((root.last + 1) * root.page_size for root in read_meta_pages(data))
             if used < data.seek(0, os.SEEK_END):
                 data.truncate(used)

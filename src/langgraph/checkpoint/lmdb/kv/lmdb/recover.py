@@ -16,7 +16,7 @@ Low and high of a node are the size of its data, or with the flags the page that
 from __future__ import annotations
 
 import struct
-from pathlib import Path
+from io import BufferedReader
 from typing import TYPE_CHECKING, BinaryIO
 
 from langgraph.checkpoint.lmdb.errors import DamagedError
@@ -147,4 +147,4 @@ class PageReader:
 
 def open_file(folder: str) -> BinaryIO:
     """The data file of a store."""
-    return (Path(folder) / files.DATA).open("rb")
+    return BufferedReader(files.open_file(folder, files.DATA, "rb"))

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from threading import Lock
+import gc
+import warnings
+import weakref
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 import lmdb
 
-from langgraph.checkpoint.lmdb.errors import ReadOnlyError, StoreClosedError, UsageError
+from langgraph.checkpoint.lmdb.errors import (
+    ReadOnlyError,
+    RetryableError,
+    StoreBusyError,
+    StoreClosedError,
+    UsageError,
+)
 from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE, KeyValueStore, Reader, Writer, check_key
-from langgraph.checkpoint.lmdb.kv.lmdb import backup, files, page_check, registry
+from langgraph.checkpoint.lmdb.kv.lmdb import backup, files, page_check, placing, registry
 from langgraph.checkpoint.lmdb.kv.lmdb.compaction import Compaction
-from langgraph.checkpoint.lmdb.kv.lmdb.errors import translate_lmdb_error, translate_os_error
+from langgraph.checkpoint.lmdb.kv.lmdb.errors import LMDB_FAILURES, reported, translate_lmdb_error
 
 if TYPE_CHECKING:
     import os
@@ -21,12 +30,13 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from langgraph.checkpoint.lmdb.kv.base import Progress
-    from langgraph.checkpoint.lmdb.kv.lmdb.environment import Environment, Sync
+    from langgraph.checkpoint.lmdb.kv.lmdb.environment import Environment
+    from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
     from langgraph.checkpoint.lmdb.kv.page_report import PageCheck
 
 T = TypeVar("T")
 
-DEFAULT_MAP_SIZE = 64 << 30
+DEFAULT_MAP_SIZE = 16 << 20
 
 
 class _FinishedTransaction:
@@ -72,19 +82,25 @@ class LmdbReader(Reader):
     ) -> None:
         transaction, self._txn = self._txn, _FINISHED
         try:
-            if transaction is not _FINISHED:
+            if transaction is _FINISHED:
+                pass
+            elif self._writes:
                 self._env.abort(transaction)
+            else:
+                with self._env.peers.ending():
+                    self._env.abort(transaction)
+                    del transaction  # with the last reference its slot is free
+                    self._env.peers.keep_slot()
         finally:
-            del transaction  # with the last reference the slot in the reader table is given back
-            owner = self._owner
-            if owner is not None:
-                self._env.end(owner)
+            transaction = _FINISHED  # also after an interrupt
+            if self._owner is not None:
+                self._env.end(self._owner, write=self._writes)
                 self._owner = None
 
     def get(self, key: bytes) -> bytes | None:
         try:
             value: bytes | None = self._txn.get(key)
-        except lmdb.Error as error:
+        except LMDB_FAILURES as error:
             raise self._failed(error, key) from error
         if value is None:
             check_key(key)
@@ -107,7 +123,7 @@ class LmdbReader(Reader):
                         break
                 else:
                     return
-        except lmdb.Error as error:
+        except LMDB_FAILURES as error:
             raise self._failed(error, start) from error
 
     def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
@@ -125,10 +141,10 @@ class LmdbReader(Reader):
                         break
                 else:
                     return
-        except lmdb.Error as error:
+        except LMDB_FAILURES as error:
             raise self._failed(error, start) from error
 
-    def _failed(self, error: lmdb.Error, key: bytes) -> Exception:
+    def _failed(self, error: Exception, key: bytes) -> Exception:
         if self._txn is _FINISHED:
             return UsageError("the transaction is over", advice="Read within the `with` block.")
         if isinstance(error, lmdb.BadValsizeError):
@@ -149,20 +165,20 @@ class LmdbWriter(LmdbReader, Writer):
 
     def __init__(self, store: LmdbStore) -> None:
         super().__init__(store)
-        self.failure: lmdb.Error | None = None
+        self.failure: Exception | None = None
 
     def put(self, key: bytes, value: bytes) -> None:
         self._changes += 1
         try:
             self._txn.put(key, value)
-        except lmdb.Error as error:
+        except LMDB_FAILURES as error:
             raise self._failed(error, key) from error
 
     def delete(self, key: bytes) -> bool:
         self._changes += 1
         try:
             gone: bool = self._txn.delete(key)
-        except lmdb.Error as error:
+        except LMDB_FAILURES as error:
             raise self._failed(error, key) from error
         if not gone:
             check_key(key)
@@ -178,7 +194,7 @@ class LmdbWriter(LmdbReader, Writer):
                 cursor.delete()  # and on to the next one
                 found = bool(cursor.key())
                 count += 1
-        except lmdb.Error as error:
+        except LMDB_FAILURES as error:
             raise self._failed(error, start) from error
         return count
 
@@ -188,11 +204,11 @@ class LmdbWriter(LmdbReader, Writer):
             if self.failure is not None:
                 raise self.failure
             self._env.commit(self._txn)
-        except lmdb.Error as error:
+        except LMDB_FAILURES as error:
             self.failure = error
             raise translate_lmdb_error(error, self._env.folder, "writing") from error
 
-    def _failed(self, error: lmdb.Error, key: bytes) -> Exception:
+    def _failed(self, error: Exception, key: bytes) -> Exception:
         if self._txn is not _FINISHED and not isinstance(error, lmdb.BadValsizeError):
             self.failure = self.failure or error
             return translate_lmdb_error(error, self._env.folder, "writing")
@@ -202,13 +218,15 @@ class LmdbWriter(LmdbReader, Writer):
 class LmdbStore(KeyValueStore):
     """A store in a folder of its own, made by `LmdbStore.open`."""
 
-    __slots__ = ("_closing", "_env", "_folder", "readonly")
+    __slots__ = ("__weakref__", "_env", "_folder", "_holding", "readonly")
 
     def __init__(self, env: Environment, *, readonly: bool) -> None:
         self.readonly = readonly
         self._folder = env.folder
         self._env: Environment | None = env
-        self._closing = Lock()
+        # Everything that uses the store refers to this object: once it is collected, nothing can.
+        self._holding = weakref.finalize(self, _collected, env)
+        self._holding.atexit = False
 
     @classmethod
     def open(
@@ -221,16 +239,18 @@ class LmdbStore(KeyValueStore):
     ) -> LmdbStore:
         """Open the store in the folder `path`, made if it is missing and private to its owner.
 
-        All stores that a process opens on one folder share one LMDB environment. `fork()` is no
-        concern of the caller: the child opens the files anew at first use.
+        All stores that a process opens on one folder share one LMDB environment. A child of
+        `os.fork()` opens the files anew at first use. A fork waits up to one second for open
+        transactions. If one is open after that, the child's calls raise StoreClosedError.
 
         Args:
             path: The folder, which holds `data.mdb` and `lock.mdb`.
             sync: `"full"` survives power loss; `"normal"` never corrupts but may lose the last
                 commits on power loss; `"off"` leaves flushing to the system, which may corrupt on
                 power loss. No crash of the process loses anything.
-            map_size: Bytes of address space to start with. Only what is stored takes room on disk;
-                the map grows by itself, and starts smaller where the system refuses it.
+            map_size: Bytes of address space to start with, or twice the data file's length if that
+                is more. Only what is stored takes room on disk; the map grows by itself, and starts
+                smaller where the system refuses it.
             readonly: Make and write nothing. Where the lock file cannot be opened, as on a
                 read-only file system, the store is read without it: then no other process may
                 write meanwhile.
@@ -241,11 +261,25 @@ class LmdbStore(KeyValueStore):
             DamagedError: The files are not what LMDB wrote.
             FormatVersionError: They were written by another version of LMDB.
             StoreFullError: There is no room to make the store.
+            StoreBusyError: Another process has the store open with another lock file.
+            StoreReplacedError: Another process uses the lock file with another data file.
         """
         if sync not in ("full", "normal", "off"):
             raise UsageError(f"sync is {sync!r}", advice='Pass "full", "normal" or "off".')
         if map_size <= 0:
             raise UsageError(f"map_size is {map_size}", advice="Pass a number of bytes.")
+        try:
+            return cls._open(path, sync, map_size, readonly)
+        except RetryableError as error:
+            # Stores that were dropped in reference cycles may hold what is lacking.
+            if isinstance(error, StoreBusyError) or not gc.collect():
+                raise
+        return cls._open(path, sync, map_size, readonly)
+
+    @classmethod
+    def _open(
+        cls, path: str | os.PathLike[str], sync: Sync, map_size: int, readonly: bool
+    ) -> LmdbStore:
         folder = files.prepare(path, readonly=readonly, durable=sync != "off")
         env = registry.acquire(folder, sync, map_size, readonly=readonly)
         return cls(env, readonly=readonly)
@@ -261,7 +295,7 @@ class LmdbStore(KeyValueStore):
         env = self._environment()
         if self.readonly:
             raise ReadOnlyError("the store was opened for reading", path=self._folder)
-        env.check_no_transaction()
+        self.check_no_transaction()
         with env.writing:
             while True:
                 writer = LmdbWriter(self)
@@ -275,31 +309,38 @@ class LmdbStore(KeyValueStore):
                         raise
                 env.grow()
 
+    def check_no_transaction(self) -> None:
+        env = self._environment()
+        env.check_no_transaction()
+        env.writing.check_free()
+
     @property
     def folder(self) -> str:
         return self._folder
 
     def check_pages(self) -> PageCheck:
-        try:
-            with self.read():  # so the pages that it sees are not used again
-                return page_check.check(self._folder)
-        except OSError as error:
-            raise translate_os_error(error, self._folder, "checking the store's pages") from error
+        self.reserve_map()
+        with self.read():  # so the pages that it sees are not used again
+            return page_check.check(self._folder)
 
     def size(self) -> int:
-        self._environment()
-        try:
+        env = self._environment()
+        with reported(self._folder, "measuring the store"):
+            env.peers.place.check()
             return files.occupied(self._folder)
-        except OSError as error:
-            raise translate_os_error(error, self._folder, "measuring the store") from error
+
+    def reserve_map(self) -> None:
+        env = self._environment()
+        env.check_no_transaction()
+        with reported(self._folder, "enlarging the store's map"):
+            env.reserve_map()
 
     def backup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
         env = self._environment()
-        env.check_no_transaction()
-        target = backup.check_target(path, self._folder)
-        env.reserve_map()
+        target = placing.check_target(path, self._folder)
+        self.reserve_map()
         with self.read():  # keeps the environment open
-            backup.write(env.opened(), self._folder, target, progress)
+            backup.write(env, target, progress)
 
     def compact(self) -> int:
         env = self._environment()
@@ -312,15 +353,12 @@ class LmdbStore(KeyValueStore):
             assert isinstance(writer, LmdbWriter)
             return compaction.go_on(*env.oldest_reader(writer._txn))
 
-        try:
-            compaction = Compaction(self._folder)
-            try:
-                while not self.write(go_on):
-                    pass
-            finally:
-                compaction.close()
-        except OSError as error:
-            raise translate_os_error(error, self._folder, "compacting the store") from error
+        with (
+            reported(self._folder, "compacting the store"),
+            closing(Compaction(self._folder, env.identity)) as compaction,
+        ):
+            while not self.write(go_on):
+                pass
         return max(before - self.size(), 0)
 
     def close(self) -> None:
@@ -328,9 +366,9 @@ class LmdbStore(KeyValueStore):
         if env is None:
             return
         env.check_no_transaction()
-        with self._closing:
-            env, self._env = self._env, None
-        if env is not None:
+        registry.check_free()
+        self._env = None
+        if self._holding.detach() is not None:  # of several threads that close, one gets it
             registry.release(env)
 
     def _environment(self) -> Environment:
@@ -338,6 +376,13 @@ class LmdbStore(KeyValueStore):
         if env is None:
             raise StoreClosedError("the store is closed", path=self._folder)
         return env
+
+
+def _collected(env: Environment) -> None:
+    """Let go of what a store held that was collected; it may come at any moment."""
+    registry.drop(env)
+    message = f"the store {env.folder!r} was not closed: call close() on its saver"
+    warnings.warn(message, ResourceWarning, stacklevel=2, source=env)
 
 
 def _noop_commit(writer: Writer) -> None:

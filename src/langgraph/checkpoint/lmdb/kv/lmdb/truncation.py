@@ -12,6 +12,8 @@ import struct
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
+from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.kv.lmdb import files
 from langgraph.checkpoint.lmdb.kv.lmdb.page_format import (
     NO_PAGE,
     PAGE_HEADER,
@@ -21,6 +23,19 @@ from langgraph.checkpoint.lmdb.kv.lmdb.page_format import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import lmdb
+
+
+def check_length(folder: str, env: lmdb.Environment) -> None:
+    """Raise DamagedError if the data file of an environment was cut short."""
+    page_size = env.stat()["psize"]
+    if files.length(folder) >= (env.info()["last_pgno"] + 1) * page_size:
+        return
+    with files.open_file(folder, files.DATA, "rb") as file, env.begin() as snapshot:
+        if is_truncated(file, snapshot.id()):
+            message = f"the data file was cut short, to {files.length(folder)} bytes"
+            raise DamagedError(message, path=folder, record=files.DATA)
 
 
 def is_truncated(file: BinaryIO, transaction: int) -> bool:

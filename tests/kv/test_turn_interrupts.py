@@ -1,0 +1,93 @@
+"""Ctrl-C at any step of a read or a write: the turns between processes are free afterwards."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext, suppress
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+
+from langgraph.checkpoint.lmdb.kv.lmdb import kernel_locks, patience
+from langgraph.checkpoint.lmdb.kv.lmdb.kernel_locks import KernelLocks
+from tests.kv.processes import in_thread
+from tests.kv.test_fork_interrupts import Injector, reading
+from tests.kv.test_lmdb_sharing import content, put
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.kv import LmdbStore
+    from collections.abc import Callable
+    from pathlib import Path
+
+Open = "Callable[..., LmdbStore]"
+
+pytestmark = [
+    pytest.mark.timeout(120),
+    # An interrupt may come where a reader that has ended is collected.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["", "beside a reader"])
+@pytest.mark.parametrize("use", [content, lambda store: store.write(put(b"k"))])
+def test_an_interrupt_at_any_step_leaves_the_turns_free(
+    open_lmdb: Open, folder: Path, use: Callable[[LmdbStore], object], beside: bool
+) -> None:
+    store = open_lmdb()
+    other = KernelLocks(str(folder), None)  # as another process has them
+    content(store)
+    for step in count():
+        with reading(store) if beside else nullcontext():
+            fired = interrupted(lambda: use(store), step)
+        check_free(other)
+        in_thread(lambda: content(store))
+        in_thread(lambda: store.write(put(b"l")))
+        if not fired:
+            break
+    other.close()
+    assert step > 20
+
+
+def test_an_interrupt_at_any_step_of_waiting_leaves_no_sign_of_it(
+    open_lmdb: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_lmdb()
+    other = KernelLocks(str(folder), None)
+    pause = patience.Patience.pause
+
+    def give(self: patience.Patience) -> None:
+        other.give_write()
+        pause(self)
+
+    monkeypatch.setattr(patience.Patience, "pause", give)
+    for step in count():
+        assert other.take_write()
+        fired = interrupted(lambda: store.write(put(b"k")), step)
+        other.give_write()
+        other._given = 0.0
+        check_free(other)
+        if not fired:
+            break
+    other.close()
+    assert step > 20
+
+
+def interrupted(use: Callable[[], object], step: int) -> bool:
+    """Interrupt a call at a step; return whether it had so many."""
+    injector = Injector(step)
+    with suppress(KeyboardInterrupt):
+        try:
+            sys.setprofile(injector)
+            use()
+        finally:
+            sys.setprofile(None)
+    return injector.fired
+
+
+def check_free(other: KernelLocks) -> None:
+    assert not kernel_locks._is_held(other.handle, kernel_locks._WAITING, kernel_locks._WAITING + 1)
+    assert other.take_table()
+    other.give_table()
+    assert other.take_write()
+    other.give_write()

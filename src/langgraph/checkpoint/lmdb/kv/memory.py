@@ -198,9 +198,12 @@ class MemoryStore(KeyValueStore):
             return result
 
     def check_no_transaction(self) -> None:
+        self._check_not_inside()
+        self._writing.check_free()
+
+    def _check_not_inside(self) -> None:
         if get_ident() in self._inside:
             raise UsageError("this thread already has a transaction of the store open")
-        self._writing.check_free()
 
     def size(self) -> int:
         if self._closed:
@@ -212,7 +215,7 @@ class MemoryStore(KeyValueStore):
         self._state = ([], {})
 
     def _enter(self) -> State:
-        self.check_no_transaction()
+        self._check_not_inside()
         with self._mutex:
             if self._closed:
                 raise StoreClosedError("the store is closed")

@@ -16,7 +16,7 @@ import asyncio, faulthandler, gc, random, signal, sys, threading
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import UsageError
 from langchain_core.messages import HumanMessage
-from tests.contract.faces import checkpoint, config
+from tests.contract.driver import checkpoint, config
 
 path, by, seed, wanted = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 faulthandler.dump_traceback_later(100, exit=True)

@@ -63,8 +63,8 @@ def test_arguments() -> None:
 def test_defaults() -> None:
     """A default in the reference is the default of the code."""
     written = dict(re.findall(r"^\| `(\w+)=(.+?)` \|", REFERENCE.read_text("utf-8"), re.MULTILINE))
-    shown = {"clock": "time.time", "cache_size": "64 MiB", "map_size": "64 GiB"}
-    scales = {"64 MiB": 64 << 20, "64 GiB": 64 << 30}
+    shown = {"clock": "time.time", "cache_size": "64 MiB", "map_size": "16 MiB"}
+    scales = {"64 MiB": 64 << 20, "16 MiB": 16 << 20}
     for name, parameter in inspect.signature(LmdbSaver).parameters.items():
         if parameter.default is not inspect.Parameter.empty:
             expected = shown.get(name, str(parameter.default).replace("full", '"full"'))

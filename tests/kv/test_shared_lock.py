@@ -84,7 +84,7 @@ def test_whoever_comes_while_one_is_alone_waits(
         thread = started(enter)
         waits.wait()
         assert not entered.is_set()
-        assert not gate._inside
+        assert not gate._owners
         return thread
 
     gate.exclusive(action).join()
@@ -115,7 +115,7 @@ def test_others_come_and_go_while_one_waits_for_an_old_one(gate: SharedLock) -> 
     old = Inside(gate)
     alone = threading.Event()
     waiting = started(lambda: gate.exclusive(alone.set))
-    while not gate._shut:
+    while not gate._exclusive:
         pass
     for _ in range(3):
         pass_through(gate)  # waits until the old one has had its moment
@@ -207,7 +207,7 @@ def test_an_interrupt_while_waiting_to_be_alone_leaves_the_gate_open(gate: Share
     old = Inside(gate)
 
     def interrupt() -> None:
-        while not gate._shut:
+        while not gate._exclusive:
             pass
         signal.pthread_kill(main, signal.SIGINT)
 

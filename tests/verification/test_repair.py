@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, ReadOnlyError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from langgraph.checkpoint.lmdb.verification import kinds
+from langgraph.checkpoint.lmdb.verification.quarantine import Quarantine
 from langgraph.checkpoint.lmdb.verification.repair import repair
 from langgraph.checkpoint.lmdb.verification.verify import verify
 from tests.engine import reachability, stores
 from tests.verification.damage import Original, assert_repaired, flipped, store_of
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +208,15 @@ def test_interrupted_repair_is_finished_by_the_next(original: Original) -> None:
         reachability.check(kv)
         steps += 3
     assert steps > 20
+
+
+def test_record_written_and_deleted_in_one_repair_needs_no_quarantine() -> None:
+    """Encryption writes other bytes in each try, so such a record could never be saved before."""
+    kv = open_encrypted(MemoryStore(), bytes(range(32)))
+    key = keys.namespace(1, "sub")
+
+    def write_and_delete(writer: Writer) -> bool:
+        writer.put(key, envelope.seal(key, envelope.pack(b"payload", None)))
+        return writer.delete(key)
+
+    assert Quarantine(None).run(kv, write_and_delete)

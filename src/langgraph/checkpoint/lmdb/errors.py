@@ -60,7 +60,7 @@ class LmdbSaverError(Exception):
 
     kind: ClassVar[str] = "error"
     default_advice: ClassVar[str] = ""
-    _find_refs: ClassVar[tuple[str, ...]] = (
+    _location_fields: ClassVar[tuple[str, ...]] = (
         "path",
         "thread_id",
         "checkpoint_ns",
@@ -89,7 +89,7 @@ class LmdbSaverError(Exception):
         self.advice = self.default_advice if advice is None else advice
 
     def __str__(self) -> str:
-        places = ((name, getattr(self, name)) for name in self._find_refs)
+        places = ((name, getattr(self, name)) for name in self._location_fields)
         where = ", ".join(f"{name} {value!r}" for name, value in places if value is not None)
         text = f"{self.message} ({where})" if where else self.message
         return f"{text}. {self.advice}" if self.advice else text
@@ -125,7 +125,7 @@ class SerializationError(UsageError, TypeError):
 
     kind = "serialization"
     default_advice = "Store a value the serde knows, or give the saver a serde that knows this one."
-    _find_refs = (*LmdbSaverError._find_refs, "inside")
+    _location_fields = (*LmdbSaverError._location_fields, "inside")
 
     def __init__(self, message: str = "", *, inside: str | None = None, **where: Any) -> None:
         super().__init__(message, **where)
@@ -254,7 +254,7 @@ class StoreBusyError(RetryableError):
     default_advice = (
         "Call again. If it lasts, find out whether one of the processes is stopped, and end it."
     )
-    _find_refs = (*LmdbSaverError._find_refs, "processes")
+    _location_fields = (*LmdbSaverError._location_fields, "processes")
 
     def __init__(
         self, message: str = "", *, processes: list[int] | None = None, **where: Any
@@ -289,7 +289,7 @@ class DamagedError(IntegrityError):
 
     kind = "damaged"
     default_advice = "Restore the store from a backup, or verify it to see what else is damaged."
-    _find_refs = (*LmdbSaverError._find_refs, "record")
+    _location_fields = (*LmdbSaverError._location_fields, "record")
 
     def __init__(self, message: str = "", *, record: str | None = None, **where: Any) -> None:
         super().__init__(message, **where)
@@ -315,7 +315,7 @@ class FormatVersionError(IntegrityError):
 
     kind = "format_version"
     default_advice = "Open it with the release that wrote it, or upgrade langgraph-lmdb."
-    _find_refs = (*LmdbSaverError._find_refs, "found", "supported")
+    _location_fields = (*LmdbSaverError._location_fields, "found", "supported")
 
     def __init__(
         self,

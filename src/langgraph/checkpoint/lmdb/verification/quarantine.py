@@ -148,12 +148,13 @@ class _GuardedWriter(Writer):
         unsaved: Removed records that are not in the quarantine.
     """
 
-    __slots__ = ("_quarantine", "_writer", "unsaved")
+    __slots__ = ("_quarantine", "_writer", "_written", "unsaved")
 
     def __init__(self, writer: Writer, quarantine: Quarantine) -> None:
         self._writer = writer
         self._quarantine = quarantine
         self.unsaved: list[tuple[bytes, bytes]] = []
+        self._written: set[bytes] = set()
 
     def get(self, key: bytes) -> bytes | None:
         return self._writer.get(key)
@@ -173,6 +174,7 @@ class _GuardedWriter(Writer):
         if not self._is_readable(key):
             self._note(key)
         self._writer.put(key, value)
+        self._written.add(key)
 
     def delete(self, key: bytes) -> bool:
         if key[:1] not in _DERIVED_KINDS or not self._is_readable(key):
@@ -192,6 +194,8 @@ class _GuardedWriter(Writer):
         return True
 
     def _note(self, key: bytes) -> None:
+        if key in self._written:  # the record of the store was noted when it was replaced
+            return
         row = self._writer.raw(key)
         if row is not None and row[1] and not self._quarantine.has(row):
             self.unsaved.append(row)

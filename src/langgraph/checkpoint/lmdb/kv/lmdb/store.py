@@ -71,7 +71,7 @@ class LmdbReader(Reader):
     def __del__(self) -> None:
         # An interrupt can keep a `with` block from being entered or left in full, or this
         # object from being made.
-        if getattr(self, "_who", None) is not None:
+        if getattr(self, "_owner", None) is not None:
             self.__exit__(None, None, None)
 
     def __exit__(

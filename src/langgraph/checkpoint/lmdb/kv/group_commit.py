@@ -324,7 +324,7 @@ class GroupCommit:
             if self._leader is not own:
                 return
             while self._queue and self._queue[0].finished:
-                self._queue.popleft()
+                self._abandoned.discard(self._queue.popleft())
             if not self._queue:
                 self._leader = None
                 return

@@ -16,9 +16,10 @@ from tests.kv.test_fork_interrupts import Injector, reading
 from tests.kv.test_lmdb_sharing import content, put
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.kv import LmdbStore
     from collections.abc import Callable
     from pathlib import Path
+
+    from langgraph.checkpoint.lmdb.kv import LmdbStore
 
 Open = "Callable[..., LmdbStore]"
 

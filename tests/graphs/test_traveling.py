@@ -118,22 +118,22 @@ class Traveling(RuleBasedStateMachine):
 
     @rule(w=which, pick=picks, durability=durabilities)
     def replay(self, w: int, pick: int, durability: str) -> None:
-        self.run(w, self.thread_version(pick), None, durability)
+        self.run(w, self.place(pick), None, durability)
 
     @rule(w=which, pick=picks, durability=durabilities, resume=st.booleans())
     def branch(self, w: int, pick: int, durability: str, resume: bool) -> None:
         """A new input at an old checkpoint, or an answer."""
         given = Command(resume=f"answer {self.made}") if resume else self.update()
-        self.run(w, self.thread_version(pick), given, durability)
+        self.run(w, self.place(pick), given, durability)
 
     @rule(w=which, pick=picks, node=st.sampled_from([*NODES, None, END, "__input__"]))
     def edit(self, w: int, pick: int, node: str | None) -> None:
-        self.set(w, self.thread_version(pick), None if node == END else self.update(), node)
+        self.set(w, self.place(pick), None if node == END else self.update(), node)
 
     @rule(w=which, pick=picks, run=st.booleans())
     def copy(self, w: int, pick: int, run: bool) -> None:
         """What a "run again from here" does."""
-        place = self.thread_version(pick)
+        place = self.place(pick)
         if self.is_whole(place):
             began = self.journeys.number
             self.set(w, place, None, "__copy__")
@@ -143,7 +143,7 @@ class Traveling(RuleBasedStateMachine):
 
     @rule(w=which, pick=picks, nodes=st.lists(st.sampled_from(NODES), min_size=1, max_size=2))
     def copy_with_edits(self, w: int, pick: int, nodes: list[str]) -> None:
-        place = self.thread_version(pick)
+        place = self.place(pick)
         if self.is_whole(place):
             edits = [(self.update(), node) for node in nodes]
             for given, _ in edits[1:]:
@@ -154,7 +154,7 @@ class Traveling(RuleBasedStateMachine):
     @rule(w=which, pick=picks, node=st.sampled_from(["first", "second", "__copy__", None]))
     def edit_inside(self, w: int, pick: int, node: str | None) -> None:
         """An update of a graph inside, at any of its checkpoints."""
-        place = self.thread_version(pick, inside=True)
+        place = self.place(pick, inside=True)
         given = {"log": [f"inside {self.made}"], "latest": "edited"}
         if node != "__copy__":
             self.set(w, place, given, node)

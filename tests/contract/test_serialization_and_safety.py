@@ -238,6 +238,9 @@ class Arrays(JsonPlusSerializer):
         array = ormsgpack.packb(("<i8", (1,), "C", (1).to_bytes(8, "little")))
         return "msgpack", ormsgpack.packb(ormsgpack.Ext(EXT_NUMPY_ARRAY, array))
 
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        return super().loads_typed(data) or "an array, as where NumPy is installed"
+
 
 def test_what_a_serializer_makes_nothing_of_is_an_error(
     open_saver: Callable[..., LmdbSaver], driver: SaverDriver, monkeypatch: pytest.MonkeyPatch

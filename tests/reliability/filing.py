@@ -84,7 +84,7 @@ METHODS = {
 def _reopened(saver: LmdbSaver) -> None:
     """As after a fork: closed, and opened at the next use."""
     env = saver._kv._env  # type: ignore[attr-defined]
-    env.alone(env._shut)
+    env.exclusive(env._close_env)
     _put(saver)
 
 

@@ -31,7 +31,7 @@ _OTHERS = 1000  # the other writer makes so many, before a write counts as one t
 _CONTENDER = 2
 
 
-class ChunkRange(NamedTuple):
+class Trial(NamedTuple):
     """What a run came to.
 
     Attributes:
@@ -60,7 +60,7 @@ class _Counts:
         struct.pack_into("=Q", self._memory, 8 * index, self[index] + 1)
 
 
-def run(kills: int, busy: int, seed: int) -> ChunkRange:
+def run(kills: int, busy: int, seed: int) -> Trial:
     """Kill a contender `kills` times, or until a writer hangs.
 
     Args:
@@ -84,7 +84,7 @@ def run(kills: int, busy: int, seed: int) -> ChunkRange:
                     time.sleep(rng.uniform(0, 0.05))
                 done += 1
                 hung = _is_stuck(counts)
-            return ChunkRange(done, counts[0] + counts[1], counts[_CONTENDER], hung)
+            return Trial(done, counts[0] + counts[1], counts[_CONTENDER], hung)
 
 
 def _write(path: Path, counts: _Counts, index: int) -> Callable[[], None]:

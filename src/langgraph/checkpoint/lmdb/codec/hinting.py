@@ -31,7 +31,7 @@ class PartMaker:
     Args:
         hints: Which parts the store is expected to have.
         level: zstd's level, or None.
-        place: The thread; None if it has nothing yet.
+        thread_version: The thread; None if it has nothing yet.
         others: Returns the layouts of what the thread has beside the value.
     """
 
@@ -39,47 +39,47 @@ class PartMaker:
         self,
         dedup_cache: DedupCache,
         level: int | None,
-        place: ThreadVersion | None,
+        thread_version: ThreadVersion | None,
         others: Callable[[], Iterable[CachedValue]] = tuple,
     ) -> None:
         self._dedup_cache = dedup_cache
         self._level = level
-        self._place = place
+        self._thread_version = thread_version
         self._others = others
-        self._decode_channel: dict[bytes, NewChunk] = {}
+        self._chunks: dict[bytes, NewChunk] = {}
         self._missed = 0
 
     def __call__(self, raw: bytes) -> NewChunk:
         """Return the part of these bytes."""
         mark = digest(raw)
-        part = self._decode_channel.get(mark)
+        part = self._chunks.get(mark)
         if part is None:
             packed = None if self._is_there(mark, len(raw)) else envelope.pack(raw, self._level)
-            part = self._decode_channel[mark] = NewChunk(raw, mark, packed)
+            part = self._chunks[mark] = NewChunk(raw, mark, packed)
         return part
 
     def _is_there(self, mark: bytes, size: int) -> bool:
-        place, dedup_cache = self._place, self._dedup_cache
-        if place is None or size < MIN_SHARED:
+        thread_version, dedup_cache = self._thread_version, self._dedup_cache
+        if thread_version is None or size < MIN_SHARED:
             return False
-        if dedup_cache.get(place, mark) is not None:
+        if dedup_cache.get(thread_version, mark) is not None:
             return True
         missed = self._missed
         self._missed += size
         if missed >= MUCH or self._missed < MUCH:
             return False
         for cached in self._others():
-            hint(dedup_cache, place, cached)
-        return dedup_cache.get(place, mark) is not None
+            hint(dedup_cache, thread_version, cached)
+        return dedup_cache.get(thread_version, mark) is not None
 
 
-def hint(dedup_cache: DedupCache, place: ThreadVersion, cached: CachedValue) -> None:
+def hint(dedup_cache: DedupCache, thread_version: ThreadVersion, cached: CachedValue) -> None:
     """Say where the parts of a value are, if that was not said or is forgotten."""
     if cached.hinted == dedup_cache.losses or ranges.total(cached.ranges) > dedup_cache.limit // 2:
         return
     cached.hinted = dedup_cache.losses
     for mark, chunk_range in _marks(cached):
-        dedup_cache.put(place, mark, chunk_range)
+        dedup_cache.put(thread_version, mark, chunk_range)
 
 
 def _marks(cached: CachedValue) -> Iterator[tuple[bytes, ChunkRange]]:

@@ -98,10 +98,19 @@ class Serializer:
         return payload if tag == "msgpack" else None
 
     def encrypt(self, content: InlineValue) -> InlineValue:
-        """Return the value to store for a content."""
+        """Return the value to store for a content.
+
+        Raises:
+            SerializationError: The cipher fails.
+        """
         if self._cipher is None:
             return content
-        name, encrypted = self._cipher.encrypt(content.payload)
+        try:
+            name, encrypted = self._cipher.encrypt(content.payload)
+        except Exception as error:
+            raise SerializationError(
+                f"a value cannot be encrypted: {type(error).__name__}: {error}"
+            ) from error
         return InlineValue(f"{content.tag}+{name}", content.encoding, encrypted)
 
     def may_equal(self, content: InlineValue, tag: str, size: int) -> bool:

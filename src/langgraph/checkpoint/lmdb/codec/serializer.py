@@ -70,10 +70,10 @@ class Serializer:
         """Return the content of a value.
 
         Raises:
-            SerializationError: The serde cannot serialize the value or a part of it.
+            SerializationError: The serde cannot serialize the value or one of its parts.
         """
         tag, payload = self._dumps(value)
-        encoding = NONE if self._is_none(value, tag, payload) else PLAIN
+        encoding = NONE if self._may_be_none(value, tag, payload) else PLAIN
         return InlineValue(tag, encoding, payload)
 
     def dumps_map(self, value: dict[str, Any]) -> InlineValue:
@@ -178,7 +178,7 @@ class Serializer:
             )
         return validation.plain(tag), bytes(payload)
 
-    def _is_none(self, value: Any, tag: str, payload: bytes) -> bool:
+    def _may_be_none(self, value: Any, tag: str, payload: bytes) -> bool:
         """Return True if the value may be read as None.
 
         To find out, the value is decoded, except values of the types that JsonPlusSerializer never
@@ -222,7 +222,7 @@ def check_none(value: Any, encoding: int) -> Any:
     """Return a value that was read.
 
     Raises:
-        DeserializationError: The value is None, and the encoding does not allow that.
+        DeserializationError: The encoding does not allow None.
     """
     if value is None and encoding != NONE:
         raise DeserializationError("the serializer returned None for a value that is not None")

@@ -106,7 +106,7 @@ class ValueCodec:
         """Encode the value of a channel, as changes to the parent's value if there is one.
 
         Raises:
-            SerializationError: The serializer cannot serialize the value or a part of it.
+            SerializationError: The serializer cannot serialize the value or one of its parts.
         """
         forms = self._message_values
         found = None if forms is None else forms.messages_of(value)

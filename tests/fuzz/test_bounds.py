@@ -20,7 +20,7 @@ from tests.fuzz.stores import ENTRIES, HOSTILE, LONG, NUMBER, UNHARMED, WRITES
 from tests.fuzz.stores import _try, everything, forged, on, victim
 from tests.saver.values import config
 from tests.fuzz.hostility import replaced
-key = keys.checkpoint(NUMBER, 0, LONG)
+key = keys.checkpoint(keys.NamespaceRef(NUMBER, 0), LONG)
 fields = envelope.decode(key, envelope.unseal(key, ENTRIES[key]))
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[2]), -1))

@@ -48,7 +48,7 @@ CASES = {
     "arrays 100,000 deep": {key: b"\\x91" * 100_000 + b"\\x90"},
     "twenty thousand channels": {
         key: envelope.encode(
-            replaced(fields, (7,), {str(n): ["bytes", b""] for n in range(20_000)})
+            replaced(fields, (7,), {str(n): ["bytes", 0, b""] for n in range(20_000)})
         )
     },
 }

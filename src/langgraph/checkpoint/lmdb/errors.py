@@ -12,6 +12,7 @@ and its text says what happened, where, and what to do.
 
 from __future__ import annotations
 
+import pickle
 from typing import Any, ClassVar
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "ThreadNotFoundError",
     "TooManyReadersError",
     "UsageError",
+    "WorkflowError",
     "WrongKeyError",
 ]
 
@@ -304,6 +306,36 @@ class DatabaseUnavailableError(RetryableError):
     default_advice = "Check the server and the connection string, then call again."
 
 
+class WorkflowError(LmdbSaverError):
+    """A run that failed: its graph raised an error.
+
+    Args:
+        thread_id: The thread of the run.
+        state: The CheckpointStatus at the failure; None if it could not be read.
+        original_error: What the graph raised.
+    """
+
+    kind = "workflow"
+    default_advice = "Fix the cause, then resume the run."
+
+    def __init__(
+        self,
+        thread_id: str = "",
+        state: Any = None,
+        original_error: BaseException | None = None,
+        *,
+        advice: str | None = None,
+    ) -> None:
+        cause = f"{type(original_error).__name__}: {original_error}"
+        super().__init__(f"the workflow failed: {cause}", thread_id=thread_id, advice=advice)
+        self.state = state
+        self.original_error = original_error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        parts = (self.thread_id, self.state, self.original_error)
+        return type(self), tuple(map(_picklable, parts)), {"advice": self.advice}
+
+
 class IntegrityError(LmdbSaverError):
     """What is stored is not what was written, or not for this release to understand."""
 
@@ -367,3 +399,14 @@ class DeserializationError(IntegrityError):
 
     kind = "deserialization"
     default_advice = "Open the store with the serde, the key and the types it was written with."
+
+
+def _picklable(part: Any) -> Any:
+    """Return a part of an error; what cannot be pickled becomes an error with its text."""
+    try:
+        pickle.loads(pickle.dumps(part))  # noqa: S301 - made here
+    except Exception as error:  # noqa: BLE001 - whatever it raises, the part cannot be pickled
+        if not isinstance(part, BaseException):
+            return None
+        return LmdbSaverError(f"{type(part).__name__}: {part}", advice=f"Not pickled: {error}.")
+    return part

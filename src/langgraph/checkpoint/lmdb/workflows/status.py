@@ -13,9 +13,10 @@ from langgraph.checkpoint.lmdb.run_state import State, run_state
 from langgraph.checkpoint.lmdb.workflows import arguments, graphs
 from langgraph.checkpoint.lmdb.workflows.connections import (
     aopen_connection,
-    default_lock_manager,
+    chosen_lock_manager,
     open_connection,
 )
+from langgraph.checkpoint.lmdb.workflows.run_lock import run_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -90,7 +91,7 @@ def get_checkpoint_status(
         found = saver.get_tuple(_at(thread_id))
         if found is None:
             return None
-        return _status(saver, found, graph, lock_manager or default_lock_manager(saver))
+        return _status(saver, found, graph, chosen_lock_manager(saver, lock_manager))
 
 
 async def aget_checkpoint_status(
@@ -106,7 +107,7 @@ async def aget_checkpoint_status(
         found = await saver.aget_tuple(_at(thread_id))
         if found is None:
             return None
-        return await _astatus(saver, found, graph, lock_manager or default_lock_manager(saver))
+        return await _astatus(saver, found, graph, chosen_lock_manager(saver, lock_manager))
 
 
 def needs_resume(
@@ -227,7 +228,7 @@ def statuses(
         graph: As for `get_checkpoint_status`.
         lock_manager: As for `get_checkpoint_status`.
     """
-    locks = lock_manager or default_lock_manager(saver)
+    locks = chosen_lock_manager(saver, lock_manager)
     latest = _Latest(since, until)
     try:
         for found in saver.list(None):
@@ -248,7 +249,7 @@ async def astatuses(
     lock_manager: LockManager | None = None,
 ) -> list[CheckpointStatus]:
     """As `statuses`."""
-    locks = lock_manager or default_lock_manager(saver)
+    locks = chosen_lock_manager(saver, lock_manager)
     latest = _Latest(since, until)
     try:
         async for found in saver.alist(None):
@@ -257,11 +258,6 @@ async def astatuses(
         raise _cannot_list(saver) from error
     every = [await _astatus(saver, found, graph, locks) for found in latest.found()]
     return [status for status in every if states is None or status.state in states]
-
-
-def run_lock(thread_id: str) -> str:
-    """Return the name of the lock that a thread's run holds."""
-    return f"resume_workflow_{thread_id}"
 
 
 def _at(thread_id: str) -> RunnableConfig:
@@ -347,11 +343,11 @@ def _status(
     saver: BaseCheckpointSaver[Any],
     found: CheckpointTuple,
     graph: Pregel[Any, Any, Any, Any] | None,
-    locks: LockManager | None,
+    locks: LockManager,
 ) -> CheckpointStatus:
     answer = None if graph is None else graphs.ask(graph, saver, found)
     status = checkpoint_status(found, answer)
-    if _may_run(status) and locks is not None and locks.is_locked(run_lock(status.thread_id)):
+    if _may_run(status) and locks.is_locked(run_lock(status.thread_id)):
         return replace(status, state="running")
     return status
 
@@ -360,11 +356,11 @@ async def _astatus(
     saver: BaseCheckpointSaver[Any],
     found: CheckpointTuple,
     graph: Pregel[Any, Any, Any, Any] | None,
-    locks: LockManager | None,
+    locks: LockManager,
 ) -> CheckpointStatus:
     answer = None if graph is None else await graphs.aask(graph, saver, found)
     status = checkpoint_status(found, answer)
-    if not _may_run(status) or locks is None:
+    if not _may_run(status):
         return status
     is_locked = await asyncio.to_thread(locks.is_locked, run_lock(status.thread_id))
     return replace(status, state="running") if is_locked else status

@@ -77,9 +77,8 @@ def _parse_thread_id(key: bytes, record: bytes) -> tuple[int]:
 
 
 def _has_id(reader: Reader, key: bytes, thread: int) -> bool:
-    thread_key = keys.thread_number(thread)
-    record = reader.get(thread_key)
-    return record is not None and keys.thread(threads.decode(thread_key, record).id) == key
+    found = threads.read(reader, thread)
+    return found is not None and keys.thread(found.id) == key
 
 
 def _parse_term(key: bytes, record: bytes) -> tuple[int, int, bytes]:
@@ -125,9 +124,8 @@ def _parse_time_entry(key: bytes, record: bytes) -> tuple[int]:
 
 
 def _has_time_entry(reader: Reader, key: bytes, thread: int) -> bool:
-    thread_key = keys.thread_number(thread)
-    record = reader.get(thread_key)
-    return record is not None and key in entries_of_thread(threads.decode(thread_key, record))
+    found = threads.read(reader, thread)
+    return found is not None and key in entries_of_thread(found)
 
 
 def _require(condition: bool, key: bytes) -> None:

@@ -50,18 +50,17 @@ def _number_of(reader: Reader, thread_id: str) -> int | None:
     name = keys.thread(thread_id)
     with suppress(IntegrityError):
         number, _ = keys.read_number(envelope.unseal(name, reader.get(name) or b""), 0)
-        if _id_of(reader, keys.thread_number(number)) in (thread_id, None):
+        if _id_of(reader, number) in (thread_id, None):
             return number
-    for number, key in key_scan.numbers(reader, keys.Kind.THREAD):
-        _, end = keys.read_number(key, 1)
-        if _id_of(reader, key[:end]) == thread_id:
+    for number, _ in key_scan.numbers(reader, keys.Kind.THREAD):
+        if _id_of(reader, number) == thread_id:
             return number
     return None
 
 
-def _id_of(reader: Reader, key: bytes) -> str | None:
-    """Return the id in the record of a thread; None if the record cannot be read."""
-    try:
-        return threads.decode(key, reader.get(key) or b"").id
-    except IntegrityError:
-        return None
+def _id_of(reader: Reader, number: int) -> str | None:
+    """Return the id in the record of a thread; None if the record is missing or unreadable."""
+    with suppress(IntegrityError):
+        thread = threads.read(reader, number)
+        return None if thread is None else thread.id
+    return None

@@ -12,7 +12,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import _DeltaSnapshot as Snapshot
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.codec import delta_snapshot, value_codec
 from langgraph.checkpoint.lmdb.codec.delta_snapshot import DeltaSnapshotFormat
 from langgraph.checkpoint.lmdb.engine import checkpoints
@@ -57,12 +57,12 @@ def stored(saver: LmdbSaver, number: int) -> tuple[ChunkedValue, bytes]:
 def test_a_snapshot_is_stored_as_the_serialiser_makes_it(size: int, cache_size: int) -> None:
     kv = MemoryStore()
     value = Snapshot([message(n) for n in range(size)])
-    saver = LmdbSaver.on(kv, cache_size=cache_size)
+    saver = KvSaver(kv, cache_size=cache_size)
     put(saver, 1, value)
     how, payload = stored(saver, 1)
     assert how.encoding == value_codec.MESSAGES
     assert payload == SERDE.dumps_typed(value)[1]
-    for reader in (saver, LmdbSaver.on(kv)):
+    for reader in (saver, KvSaver(kv)):
         for _ in range(3):
             found = got(reader, 1)
             assert type(found) is Snapshot
@@ -78,7 +78,7 @@ def bytes_of(kv: KeyValueStore) -> int:
 
 def test_the_next_snapshot_costs_what_is_new_in_it() -> None:
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
     messages = [HumanMessage(words(n, 100), id=f"{n}") for n in range(400)]
     put(saver, 1, Snapshot(messages))
     put(saver, 2, None)
@@ -96,7 +96,7 @@ def test_the_next_snapshot_costs_what_is_new_in_it() -> None:
 
 @pytest.mark.parametrize("value", [[], "text", [1, 2], {"a": [message(1)]}, message(1), None])
 def test_a_snapshot_of_something_else(value: Any) -> None:
-    saver = LmdbSaver.on(MemoryStore())
+    saver = KvSaver(MemoryStore())
     put(saver, 1, Snapshot(value))
     found = got(saver, 1)
     assert type(found) is Snapshot
@@ -109,8 +109,8 @@ def test_a_release_of_langgraph_without_the_wrapper(
 ) -> None:
     """What was stored with it known is read without, and the other way round."""
     kv, value = MemoryStore(), Snapshot([message(n) for n in range(20)])
-    saver = LmdbSaver.on(kv)
-    unknown = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
+    unknown = KvSaver(kv)
     monkeypatch.setattr(unknown._session.codec, "_snapshot_format", None)
     put(saver if wrote else unknown, 1, value)
     for reader in (saver, unknown):

@@ -12,7 +12,7 @@ PATIENCE = 60.0  # seconds until a process counts as hung
 
 PROGRAM = """
 import resource, sys
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.ranges import ChunkRange, encode_ranges
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
@@ -53,7 +53,7 @@ CASES = {
         )
     },
 }
-saver = LmdbSaver.on(on(forged(CASES[sys.argv[1]])))
+saver = KvSaver(on(forged(CASES[sys.argv[1]])))
 refused = _try(lambda s: s.get_tuple(config(HOSTILE, "", LONG)), saver)
 _try(WRITES["delete"], saver)
 assert victim(everything(saver._kv)) == UNHARMED

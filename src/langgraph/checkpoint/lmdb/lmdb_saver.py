@@ -7,7 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from langgraph.checkpoint.lmdb import validation
+from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from langgraph.checkpoint.lmdb.kv.lmdb.store import DEFAULT_MAP_SIZE, LmdbStore
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from langgraph.checkpoint.lmdb.saver import DEFAULT_CACHE_SIZE, DEFAULT_LEVEL, KvSaver
@@ -137,6 +139,8 @@ def _open(
         kv = LmdbStore.open(validation.folder(path), sync=sync, map_size=size, readonly=is_readonly)
     try:
         return open_encrypted(kv, encryption_key)
-    except BaseException:
+    except BaseException as error:
         kv.close()
+        if isinstance(error, LmdbSaverError):
+            serializer.add_location(error, path=kv.folder)
         raise

@@ -107,7 +107,8 @@ class KvSaver(AsyncMethods):
                 self._swept = (self._kv.identity, self._of_serde)
                 background.start(*self._swept, policy.sweep_interval)
         except BaseException as error:
-            self._kv.close()
+            if self._kv is not kv:
+                self._kv.close()
             if isinstance(error, LmdbSaverError):
                 serializer.add_location(error, path=self._kv.folder)
             raise

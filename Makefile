@@ -3,9 +3,11 @@ PYTHON ?= python3
 OLDEST_PYTHON ?= $(shell python3.10 -c '' 2>/dev/null && echo python3.10 || echo $(PYTHON))
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := -m pytest -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest test-long conformance reliability reliability-long check bench clean
+.PHONY: help demo test test-reliability test-oldest test-long conformance reliability \
+	reliability-long check bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -22,28 +24,31 @@ $(VENV)/.bench: $(VENV)/.dev
 demo: $(VENV)/.dev  ## an agent that is killed in mid-run, resumes, is approved, and branches
 	$(BIN)/python -m benches.demo
 
-test: $(VENV)/.dev  ## the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev  ## the tests, except those that inject many faults
+	$(BIN)/python $(PYTEST) --ignore tests/reliability
+
+test-reliability: $(VENV)/.dev  ## the tests that inject many faults
+	$(BIN)/python $(PYTEST) tests/reliability
 
 test-oldest:  ## the tests with the oldest supported releases of everything, without faults and fuzzing
 	$(OLDEST_PYTHON) -m venv .venvs/oldest
 	.venvs/oldest/bin/python -m pip install --quiet --disable-pip-version-check -c tests/oldest.txt -e '.[test]'
-	.venvs/oldest/bin/python -m pytest --brief --ignore tests/reliability --ignore tests/fuzz
+	.venvs/oldest/bin/python $(PYTEST) --brief --ignore tests/reliability --ignore tests/fuzz
 
 $(VENV)/.conformance: $(VENV)/.dev conformance/pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e 'conformance[test]'
 	@touch $@
 
 conformance: $(VENV)/.conformance  ## the conformance suite's own tests, and the suite on three savers
-	$(BIN)/python -m pytest conformance/tests
+	$(BIN)/python $(PYTEST) conformance/tests
 
-test-long: $(VENV)/.dev  ## the tests with their long profiles
-	$(BIN)/python -m pytest --long
+test-long: $(VENV)/.dev  ## all tests, with their long profiles
+	$(BIN)/python $(PYTEST) --long
 
-reliability: $(VENV)/.dev  ## make tests/RELIABILITY.md: faults of every kind, and what became of the stores
+reliability: $(VENV)/.dev  ## inject faults of every kind, and write tests/RELIABILITY.md
 	$(BIN)/python -m tests.reliability report
 
-reliability-long: $(VENV)/.dev  ## the same, with many more of each kind
+reliability-long: $(VENV)/.dev  ## inject many more faults of each kind, and write tests/RELIABILITY.md
 	$(BIN)/python -m tests.reliability report --long
 
 check: $(VENV)/.dev  ## lint, format, types, layers and words

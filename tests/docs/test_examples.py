@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.docs.pages import Block
 
 COMMAND = "python -m langgraph.checkpoint.lmdb "
-LANGUAGES = ("python", "")
+LANGUAGES = ("python", "mermaid", "")
 
 
 def run_page(page: Path) -> None:

@@ -338,10 +338,9 @@ class Reader:
 
         "may be None" follows if the serializer read the value back as None when it was put.
         """
-        if len(fields) in (2, 3):
-            tag, payload, *encodings = fields
-            texts = [text for encoding in encodings for text in self.describe(encoding)]
-            return [tag, payload.hex(), *texts]
+        if len(fields) == 3:
+            tag, encoding, payload = fields
+            return [tag, payload.hex(), *self.describe(encoding)]
         tag, encoding, head, size, depth, root = fields
         self.deepest = max(self.deepest, depth)
         ranges = read_ranges(root)

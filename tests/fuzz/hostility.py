@@ -58,7 +58,11 @@ scalars = st.one_of(
     st.sampled_from([msgpack.ExtType(5, b"x"), msgpack.Timestamp(2**40, 5)]),
 )
 values = st.one_of(
-    st.tuples(st.sampled_from(["msgpack", "bytes", "null", "json", "x"]), st.binary(max_size=20)),
+    st.tuples(
+        st.sampled_from(["msgpack", "bytes", "null", "json", "x"]),
+        st.sampled_from([0, 1, 2, -1, 2**63]),
+        st.binary(max_size=20),
+    ),
     st.tuples(
         st.sampled_from(["msgpack", "bytes", "json"]),
         st.sampled_from([0, 1, 2, -1, 2**63]),

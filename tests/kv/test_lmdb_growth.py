@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from langgraph.checkpoint.lmdb.kv.lmdb.kernel_locks import KernelLocks
 from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_meta_pages
 from tests.kv.processes import fork, in_new_process
 from tests.kv.test_lmdb_sharing import content, put
@@ -150,6 +151,30 @@ def test_processes_that_make_and_cut_room_do_not_touch_what_is_stored(
     stored = content(open_lmdb(sync="normal"))
     assert len(stored) == 300
     assert all(value == key * 300 for key, value in stored.items())
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_file_truncated_by_another_process_while_a_store_is_opened(
+    open_lmdb: Open, folder: Path, monkeypatch: pytest.MonkeyPatch, joined: bool
+) -> None:
+    """The store opens, whether this process joins at the first attempt or at the second."""
+    open_lmdb(sync="normal").close()
+    in_use = length(folder)
+    os.truncate(folder / "data.mdb", in_use + 100_000)
+    join = KernelLocks.join
+    attempts: list[KernelLocks] = []
+
+    def truncate_and_join(locks: KernelLocks) -> bool:
+        attempts.append(locks)
+        if len(attempts) == 1:
+            os.truncate(folder / "data.mdb", in_use)
+        return (joined or len(attempts) > 1) and join(locks)
+
+    monkeypatch.setattr(KernelLocks, "join", truncate_and_join)
+    store = open_lmdb(sync="normal")
+    assert content(store) == {}
+    store.write(put(b"k"))
+    assert len(attempts) == (1 if joined else 2)
 
 
 def test_a_reader_leaves_the_file_as_it_is(open_lmdb: Open, folder: Path) -> None:

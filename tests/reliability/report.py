@@ -69,7 +69,7 @@ _HEAD = """\
 
 This page lists the faults that were injected into stores, and the results. `make reliability`
 writes it: it injects every fault and stops at the first loss of data. The same runs are part of
-`make test`. `make reliability-long` injects more faults of each kind. The code is in
+`make test-reliability`. `make reliability-long` injects more faults of each kind. The code is in
 [reliability/](reliability).
 
 An oracle of plain dicts ([oracle.py](reliability/oracle.py)) defines the expected content of a

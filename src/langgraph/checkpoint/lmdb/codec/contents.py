@@ -13,7 +13,7 @@ from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
 from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.codec.nones import ReadBack
-from langgraph.checkpoint.lmdb.engine.chunks import InlineValue, digest, inline_value
+from langgraph.checkpoint.lmdb.engine.chunks import InlineValue, digest
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import CipherProtocol, SerializerProtocol
@@ -53,14 +53,14 @@ class Contents:
         """
         tag, payload = serializer.dumps(self._serde, value)
         encoding = NONE if self._read_back.is_none(value, tag, payload) else PLAIN
-        return inline_value(tag, payload, encoding)
+        return InlineValue(tag, encoding, payload)
 
     def seal(self, content: Content) -> InlineValue:
         """Return tag and payload as they are stored."""
         if self._cipher is None:
             return content
         name, encrypted = self._cipher.encrypt(content.payload)
-        return inline_value(f"{content.tag}+{name}", encrypted, content.encoding)
+        return InlineValue(f"{content.tag}+{name}", content.encoding, encrypted)
 
     def can_be(self, content: Content, tag: str, size: int) -> bool:
         """Return whether a stored value may have this content, by its tag and size alone."""
@@ -78,7 +78,7 @@ class Contents:
         if self._cipher is None:
             return cached.holds(content)
         if cached.mark is None:
-            sealed = inline_value(stored.tag, stored.head + cached.body, stored.encoding)
+            sealed = InlineValue(stored.tag, stored.encoding, stored.head + cached.body)
             cached.mark = self.mark(self._open(sealed))
         return cached.mark == self.mark(content)
 
@@ -98,5 +98,5 @@ class Contents:
         with suppress(Exception):  # a cipher may raise anything for what another key encrypted
             if name:
                 payload = self._cipher.decrypt(name, stored.payload)
-                return inline_value(tag, payload, stored.encoding)
+                return InlineValue(tag, stored.encoding, payload)
         return None

@@ -119,7 +119,7 @@ class ValueCodec:
         if cached is not None and cached.stored == stored and self._contents.is_of(content, cached):
             return Encoded(cached.stored, lambda *_: cached, again)
         value, mark = self._contents.seal(content), self._contents.mark(content)
-        tag, payload, encoding = value.tag, value.payload, value.encoding
+        tag, encoding, payload = value
         if len(payload) <= MAX_INLINE:
             return Encoded(value, None, again)
         make_chunk = self._chunk_maker(key, base)
@@ -150,7 +150,7 @@ class ValueCodec:
         if not self._read_back.is_map(value, tag, payload):
             raise SerializationError("a map has been serialized to what is not read back as a map")
         if len(payload) <= MAX_RECORD_PART:
-            return InlineValue(tag, payload)
+            return InlineValue(tag, PLAIN, payload)
         head, body = chunking.split_header(tag, payload)
         cut = bytes_diff.chunk_bytes(head, body, PartMaker(self._dedup_cache, self._level, None))
         return NewValue(tag, PLAIN, head, len(payload), cut.items)

@@ -26,8 +26,6 @@ from langgraph.checkpoint.lmdb.format.ranges import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from typing_extensions import Self
-
     from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
@@ -59,12 +57,9 @@ class InlineValue(NamedTuple):
 
     tag: str
     """The serializer's tag of the payload."""
+    encoding: int
+    """Encoding that the codec chose; the engine only keeps it."""
     payload: bytes
-
-    @property
-    def encoding(self) -> int:
-        """Encoding that the codec chose."""
-        return 0
 
     @property
     def size(self) -> int:
@@ -72,33 +67,11 @@ class InlineValue(NamedTuple):
         return len(self.payload)
 
 
-class ShapedInline(InlineValue):
-    """An inline value whose encoding is not 0; its record has the encoding as a third field."""
-
-    def __new__(cls, tag: str, payload: bytes, encoding: int) -> Self:
-        return tuple.__new__(cls, (tag, payload, encoding))
-
-    def __repr__(self) -> str:
-        return f"ShapedInline({self.tag!r}, {self.payload!r}, {self.encoding})"
-
-    @property
-    def encoding(self) -> int:
-        """Encoding that the codec chose."""
-        encoding: int = self[2]  # type: ignore[misc]
-        return encoding
-
-
-def inline_value(tag: str, payload: bytes, encoding: int) -> InlineValue:
-    """Return an inline value; its record holds the encoding only if it is not 0."""
-    return ShapedInline(tag, payload, encoding) if encoding else InlineValue(tag, payload)
-
-
 class ChunkedValue(NamedTuple):
     """A value whose payload is `head`, followed by the chunks that it names."""
 
     tag: str
     encoding: int
-    """Encoding that the codec chose; the engine only keeps it."""
     head: bytes
     size: int
     """Bytes of the whole payload."""
@@ -155,18 +128,13 @@ def stored_value(fields: Sequence[Any]) -> StoredValue:
         ValueError: The fields are invalid.
     """
     kinds = [*map(type, fields)] if type(fields) is list else []
-    if kinds == [str, bytes]:
-        return InlineValue(*fields)
-    if kinds == [str, bytes, int] and 0 < fields[2] <= envelope.MAX_NUMBER:
-        return ShapedInline(*fields)
-    if kinds == [str, int, bytes, int, int, bytes]:
-        value = ChunkedValue(*fields)
-        if (
-            0 <= value.depth <= _MAX_DEPTH
-            and 0 <= value.encoding <= envelope.MAX_NUMBER
-            and len(value.head) <= value.size <= MAX_VALUE
-        ):
-            return value
+    if kinds[:2] == [str, int] and 0 <= fields[1] <= envelope.MAX_NUMBER:
+        if kinds[2:] == [bytes]:
+            return InlineValue(*fields)
+        if kinds[2:] == [bytes, int, int, bytes]:
+            value = ChunkedValue(*fields)
+            if 0 <= value.depth <= _MAX_DEPTH and len(value.head) <= value.size <= MAX_VALUE:
+                return value
     raise ValueError("the fields of a value are invalid")
 
 

@@ -62,11 +62,14 @@ class ThreadVersion:
         self._length = length
 
     def open(self) -> tuple[int, int] | None:
-        """Note that the files are open from now on.
+        """Note that the files are open from now on, and forget the length of the data file.
+
+        Before this process has joined, another process may truncate the file.
 
         Returns:
             Device and inode of the lock file; None if there is none.
         """
+        self._length = 0
         status = files.status(self.folder, files.LOCK)
         self._lock_file = None if status is None else (status.st_dev, status.st_ino)
         return self._lock_file

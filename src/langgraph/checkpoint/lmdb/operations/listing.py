@@ -170,7 +170,7 @@ def _walk(
             namespace = None if thread is None else snapshot.namespace(thread, checkpoint_ns)
             if thread is None or namespace is None:
                 return
-            before = snapshot.latest_before(thread.number, namespace, before)
+            before = snapshot.latest_before(namespace, before)
         if before is None:
             return
         yield CheckpointRef(thread_id, checkpoint_ns, before)

@@ -311,13 +311,15 @@ class Session:
             namespace = snapshot.namespace(thread, ref.checkpoint_ns)
             record = None
             if namespace is not None and ref.checkpoint_id is not None:
-                record = snapshot.checkpoint(thread.number, namespace, ref.checkpoint_id)
+                record = snapshot.checkpoint(namespace, ref.checkpoint_id)
             if expired and record is None and not snapshot.has_root(thread, root):
                 return ParentState(None, None)
             return ParentState(thread.thread_version, record)
 
     @contextmanager
-    def snapshot_of(self, thread_id: str, thread_version: ThreadVersion) -> Iterator[Snapshot]:
+    def snapshot_of(
+        self, thread_id: str, thread_version: ThreadVersion | None
+    ) -> Iterator[Snapshot]:
         """A view of the store in which what was learned of a thread still holds.
 
         Raises:

@@ -13,7 +13,9 @@ PATHS = (
     "benches",
     "src/langgraph/checkpoint/lmdb/codec",
     "src/langgraph/checkpoint/lmdb/format",
+    "tests/codec",
     "tests/format",
+    "tests/fuzz",
 )
 """Files and folders to check. In folders: every .py and .md file."""
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from langgraph.checkpoint.lmdb.engine.branches import Branch
     from langgraph.checkpoint.lmdb.engine.channel_history import ChannelHistory
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, StoredValue
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
+    from langgraph.checkpoint.lmdb.models import Branch
 
 
 class Snapshot:

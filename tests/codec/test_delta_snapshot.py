@@ -17,6 +17,7 @@ from langgraph.checkpoint.lmdb.codec import delta_snapshot, value_codec
 from langgraph.checkpoint.lmdb.codec.delta_snapshot import DeltaSnapshotFormat
 from langgraph.checkpoint.lmdb.engine import checkpoints
 from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue
+from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.saver.same import rebuilt, same
 from tests.saver.values import checkpoint, config, message, words
@@ -45,7 +46,7 @@ def got(saver: LmdbSaver, number: int) -> Any:
 def stored(saver: LmdbSaver, number: int) -> tuple[ChunkedValue, bytes]:
     """How a value is stored, and its payload."""
     with saver._session.store.snapshot() as snapshot:
-        record = checkpoints.read(snapshot.reader, 1, 0, f"{number}")
+        record = checkpoints.read(snapshot.reader, NamespaceRef(1, 0), f"{number}")
         assert record is not None
         value = record.values["x"]
         assert isinstance(value, ChunkedValue)

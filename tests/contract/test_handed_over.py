@@ -13,6 +13,7 @@ from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.engine import checkpoints
+from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.contract.driver import SaverDriver, checkpoint, config, identical, put, values
 from tests.engine import reachability
@@ -222,7 +223,7 @@ def test_what_did_not_change_is_not_stored_again(value: Any, how: str, new: bool
     grown = [after[1] - before[1] for before, after in pairwise(sizes)]
     assert max(grown[1:]) < 400
     with kv.read() as reader:
-        records = [checkpoints.read(reader, 1, 0, f"{n}") for n in range(2, 6)]
+        records = [checkpoints.read(reader, NamespaceRef(1, 0), f"{n}") for n in range(2, 6)]
     assert len({repr(one and one.values) for one in records}) == 1
     reachability.check(kv)
 
@@ -301,6 +302,6 @@ def test_encryption_that_was_turned_on_and_another_key(value: Any) -> None:
         put(driver, f"{n}", {"value": value}, parent=f"{n - 1}", versions={"value": 1}, new={})
         assert identical(values(driver, config()), {"value": value})
     with kv.read() as reader:
-        records = [checkpoints.read(reader, 1, 0, one) for one in "123"]
+        records = [checkpoints.read(reader, NamespaceRef(1, 0), one) for one in "123"]
     tags = [record.values["value"].tag for record in records if record]
     assert [tag.endswith("+xor") for tag in tags] == [False, True, True]

@@ -64,14 +64,14 @@ def test_every_key_is_below_size_limit(one: str, other: str) -> None:
     for key in (
         keys.thread(one),
         keys.namespace(most, one),
-        keys.checkpoint(most, most, one),
-        keys.children(most, most, one) + keys.text(other),
-        keys.with_term(b"l" * keys.HASH_SIZE, one, most, most),
+        keys.checkpoint(keys.NamespaceRef(most, most), one),
+        keys.children(keys.NamespaceRef(most, most), one) + keys.text(other),
+        keys.with_term(b"l" * keys.HASH_SIZE, one, keys.NamespaceRef(most, most)),
         keys.thread_with_term(b"l" * keys.HASH_SIZE, most),
         keys.time_index(4, most) + keys.number(most),
         keys.tombstone(most),
-        keys.writes(most, most, one) + keys.text(other),
-        keys.compacted(most, most, one) + keys.number(most),
+        keys.writes(keys.NamespaceRef(most, most), one) + keys.text(other),
+        keys.compacted(keys.NamespaceRef(most, most), one) + keys.number(most),
         keys.segment(most, most) + keys.number(most),
         keys.shared_ref(most, most),
     ):
@@ -108,5 +108,5 @@ def test_latest_before_returns_greatest_id_below(
             return
         for bound in (None, before, *stored):
             below = [one for one in stored if bound is None or one < bound]
-            found = snapshot.latest_before(thread.number, 0, bound)
+            found = snapshot.latest_before(thread.root, bound)
             assert found == max(below, default=None)

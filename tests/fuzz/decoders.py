@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
     Decoder = Callable[[bytes], object]
 
-CHECKPOINT = keys.checkpoint(NUMBER, 0, "2")
+CHECKPOINT = keys.checkpoint(keys.NamespaceRef(NUMBER, 0), "2")
 NAMESPACE = keys.namespace(NUMBER, "sub:1")
 THREAD = keys.thread_number(NUMBER)
-WRITES = keys.writes(NUMBER, 0, "2")
-FOLDED = keys.compacted(NUMBER, 0, "2")
+WRITES = keys.writes(keys.NamespaceRef(NUMBER, 0), "2")
+FOLDED = keys.compacted(keys.NamespaceRef(NUMBER, 0), "2")
 LEFT_BEHIND = keys.orphaned_chunks(NUMBER)
 
 
@@ -52,7 +52,7 @@ DECODERS: dict[str, Decoder] = {
     "id": lambda data: keys.decoded(data, data),
     "thread": lambda data: threads.decode(THREAD, sealed(THREAD, data)),
     "namespace": lambda data: threads.decode_namespace(NAMESPACE, sealed(NAMESPACE, data)),
-    "checkpoint": lambda data: checkpoints.decode(CHECKPOINT, sealed(CHECKPOINT, data), NUMBER, 0),
+    "checkpoint": lambda data: checkpoints.decode(CHECKPOINT, sealed(CHECKPOINT, data)),
     "writes": lambda data: writes.decode(WRITES + b"task", WRITES, sealed(WRITES + b"task", data)),
     "folded": lambda data: channel_history.decode(FOLDED, sealed(FOLDED, data)),
 }

@@ -21,7 +21,7 @@ from tests.fuzz.stores import ENTRIES, HOSTILE, LONG, NUMBER, UNHARMED, WRITES
 from tests.fuzz.stores import _try, everything, forged, on, victim
 from tests.saver.values import config
 from tests.fuzz.hostility import replaced
-key = keys.checkpoint(NUMBER, 0, LONG)
+key = keys.checkpoint(keys.NamespaceRef(NUMBER, 0), LONG)
 fields = envelope.decode(key, envelope.unseal(key, ENTRIES[key]))
 
 def chunk(segment, seq):

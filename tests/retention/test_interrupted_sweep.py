@@ -144,7 +144,7 @@ def test_damaged_thread_does_not_stop_sweep(
         put(driver, "1", thread=f"{number}")
     clock.wait(5)
     damaged = number_of(kv, "4")
-    damage(kv, keys.checkpoint(damaged, 0, "1"))
+    damage(kv, keys.checkpoint(keys.NamespaceRef(damaged, 0), "1"))
     for _ in range(2):
         report = driver.sweep()
         assert report.damaged == 1
@@ -168,7 +168,7 @@ def test_damaged_deleted_thread_does_not_stop_sweep_or_delete(
     for thread in ("a", "b", "c"):
         put(driver, "1", thread=thread)
     assert reachability.tombstones(kv) == 3
-    damage(kv, keys.checkpoint(numbers[0], 0, "050"))
+    damage(kv, keys.checkpoint(keys.NamespaceRef(numbers[0], 0), "050"))
     damage(kv, keys.tombstone(numbers[1]))
     report = driver.sweep()
     assert (report.threads, report.damaged) == (0, 2)

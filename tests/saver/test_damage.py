@@ -41,8 +41,8 @@ def damaged(key: bytes | None) -> LmdbSaver:
     return LmdbSaver.on(kv, clock=stores.Clock())
 
 
-RECORD = keys.checkpoint(2, 1, "0003")
-WRITES = keys.writes(2, 1, "0003") + keys.text("task-3")
+RECORD = keys.checkpoint(keys.NamespaceRef(2, 1), "0003")
+WRITES = keys.writes(keys.NamespaceRef(2, 1), "0003") + keys.text("task-3")
 
 METHODS: dict[str, Callable[[LmdbSaver], object]] = {
     "get_tuple": lambda saver: saver.get_tuple(THIRD),
@@ -79,7 +79,7 @@ def test_error_of_damaged_writes_names_the_checkpoint(method: str) -> None:
 
 
 def test_error_of_fork_names_the_damaged_checkpoint() -> None:
-    saver = damaged(keys.checkpoint(2, 0, "0001"))
+    saver = damaged(keys.checkpoint(keys.NamespaceRef(2, 0), "0001"))
     with pytest.raises(DamagedError) as caught:
         saver.fork(stores.config("a"), "c")
     error = caught.value
@@ -127,7 +127,8 @@ def test_list_skips_a_damaged_thread(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [keys.thread_number(2), keys.thread("a"), keys.checkpoint(2, 0, "0005")]
+    "key",
+    [keys.thread_number(2), keys.thread("a"), keys.checkpoint(keys.NamespaceRef(2, 0), "0005")],
 )
 @pytest.mark.parametrize("prefix", [None, "", "a"])
 def test_threads_skips_a_damaged_thread(

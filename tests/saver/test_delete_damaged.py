@@ -85,7 +85,7 @@ def test_a_thread_that_cannot_be_told() -> None:
 def test_an_encrypted_store() -> None:
     kv = encrypted(store_of({}))
     saver = stores.fill(kv)
-    key = keys.checkpoint(number_of("copy"), 0, "0003")
+    key = keys.checkpoint(keys.NamespaceRef(number_of("copy"), 0), "0003")
     kv.write(lambda writer: writer.put(key, b"no record"))
     saver = LmdbSaver.on(kv, clock=stores.Clock())
     with pytest.raises(DamagedError):
@@ -101,7 +101,7 @@ def test_damage_that_is_met_later() -> None:
     saver = LmdbSaver.on(kv, clock=stores.Clock())
     stores.grow(saver, "large", 1, 600)
     stores.grow(saver, "small", 1, 3)
-    key = keys.checkpoint(1, 0, "0599")
+    key = keys.checkpoint(keys.NamespaceRef(1, 0), "0599")
     kv.write(lambda writer: writer.put(key, b"no record"))
     saver.delete_thread("large")
     assert [info.thread_id for info in saver.threads()] == ["small"]

@@ -69,7 +69,7 @@ def test_every_changed_record_is_found(change: str, original: Original) -> None:
 
 
 def test_problem_has_its_location(original: Original) -> None:
-    key = keys.checkpoint(1, 0, "0003")
+    key = keys.checkpoint(keys.NamespaceRef(1, 0), "0003")
     changed = dict(original.records)
     changed[key] = flipped(changed[key], Random(1))
     (problem,) = [p for p in verify(store_of(changed)).problems if p.record == key.hex()]
@@ -103,7 +103,7 @@ def test_value_of_wrong_length_is_found_though_its_records_are_valid(
 
 
 def test_record_of_a_newer_release_has_its_own_kind(original: Original) -> None:
-    key = keys.checkpoint(1, 0, "0003")
+    key = keys.checkpoint(keys.NamespaceRef(1, 0), "0003")
     changed = dict(original.records)
     changed[key] = envelope.seal(key, b"\x63" + b"payload")
     assert kinds.NEWER in verify(store_of(changed)).counts

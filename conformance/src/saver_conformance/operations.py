@@ -186,10 +186,8 @@ class Operations(Recorder):
         checkpoint = make_checkpoint(ref.id, values, known) | dict(fields or {})
         where = dict(config or at(ref.thread, ref.ns, parent.id if parent else None))
         stored_metadata = dict(metadata) if metadata is not None else {"source": "loop", "step": 0}
-        result = self.call(
-            "put", where, checkpoint, stored_metadata, new, expected_errors=expected_errors
-        )
-        if isinstance(result, Exception):
+        arguments = (where, checkpoint, stored_metadata, new)
+        if not self._accepts("put", *arguments, expected_errors=expected_errors):
             return None
         self.model.put(where, resolve(checkpoint), stored_metadata)
         self._versions[ref], self._values[ref] = known, copy.deepcopy(values)
@@ -202,6 +200,7 @@ class Operations(Recorder):
         writes: Sequence[tuple[str, Any]],
         task_id: str = "task",
         task_path: str | None = None,
+        **options: Any,
     ) -> None:
         """Put the writes of a task.
 
@@ -210,68 +209,78 @@ class Operations(Recorder):
             writes: Pairs of channel and value.
             task_id: Task id.
             task_path: Task path; None omits the argument.
+            **options: `expected_errors`; see `call`.
 
         Raises:
             Violation: If the saver raises or hangs.
         """
-        self.model.put_writes(ref.config, writes, task_id, task_path or "")
         path: dict[str, Any] = {} if task_path is None else {"task_path": task_path}
-        self.call("put_writes", ref.config, copy.deepcopy(list(writes)), task_id, **path)
+        if self._accepts("put_writes", ref.config, list(writes), task_id, **path, **options):
+            self.model.put_writes(ref.config, resolve(writes), task_id, task_path or "")
 
-    def delete_thread(self, thread: Any) -> None:
+    def delete_thread(self, thread: Any, **options: Any) -> None:
         """Delete a thread.
 
         Args:
             thread: Thread id.
+            **options: `expected_errors`; see `call`.
 
         Raises:
             Violation: If the saver raises or hangs.
         """
-        self.model.delete_thread(thread)
-        self.call("delete_thread", thread)
+        if self._accepts("delete_thread", thread, **options):
+            self.model.delete_thread(thread)
 
-    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+    def delete_for_runs(self, run_ids: Sequence[str], **options: Any) -> None:
         """Delete the checkpoints of some runs.
 
         Args:
             run_ids: Run ids.
+            **options: `expected_errors`; see `call`.
 
         Raises:
             Violation: If the saver raises or hangs.
         """
-        self.model.delete_for_runs(run_ids)
-        self.call("delete_for_runs", run_ids)
+        if self._accepts("delete_for_runs", run_ids, **options):
+            self.model.delete_for_runs(run_ids)
 
-    def copy_thread(self, source: str, target: str) -> None:
+    def copy_thread(self, source: str, target: str, **options: Any) -> None:
         """Copy a thread.
 
         Args:
             source: Thread to copy from.
             target: Thread to copy to.
+            **options: `expected_errors`; see `call`.
 
         Raises:
             Violation: If the saver raises or hangs.
         """
+        if not self._accepts("copy_thread", source, target, **options):
+            return
         self.model.copy_thread(source, target)
-        self.call("copy_thread", source, target)
         for ref in [r for r in self._versions if r.thread == source]:
             copied = Ref(target, ref.id, ref.ns)
             self._places.add((target, ref.ns))
             self._versions[copied], self._values[copied] = self._versions[ref], self._values[ref]
 
-    def prune(self, threads: Sequence[str], strategy: str | None = None) -> None:
+    def prune(self, threads: Sequence[str], strategy: str | None = None, **options: Any) -> None:
         """Prune threads.
 
         Args:
             threads: Thread ids.
             strategy: Strategy; None omits the argument.
+            **options: `expected_errors`; see `call`.
 
         Raises:
             Violation: If the saver raises or hangs.
         """
         chosen: dict[str, Any] = {} if strategy is None else {"strategy": strategy}
-        self.model.prune(threads, **chosen)
-        self.call("prune", threads, **chosen)
+        if self._accepts("prune", threads, **chosen, **options):
+            self.model.prune(threads, **chosen)
+
+    def _accepts(self, method: str, *args: Any, **kwargs: Any) -> bool:
+        """Make a call and return False if the saver rejects it with an expected error."""
+        return not isinstance(self.call(method, *args, **kwargs), Exception)
 
     def versions(self, count: int, after: Ref | None = None) -> list[Name]:
         """Return consecutive versions of one channel, from the saver.

@@ -9,6 +9,7 @@ from mutants.base import MUTANTS, Mutant
 
 for _area in (
     "get",
+    "folding",
     "put",
     "writing",
     "listing",

@@ -16,6 +16,7 @@ MODULES = (
     "copying",
     "pruning",
     "history",
+    "apart",
     "arguments",
     "serializing",
     "aio",

@@ -26,11 +26,11 @@ def describe_key(reader: Reader, key: bytes) -> dict[str, str]:
         if thread is not None:
             found["thread_id"] = thread.id
         if kind in (keys.Kind.CHECKPOINT, keys.Kind.WRITES, keys.Kind.COMPACTED):
-            namespace, at = keys.read_number(key, at + 1)
+            number, at = keys.read_number(key, at + 1)
             part = key[at:] if kind == keys.Kind.CHECKPOINT else keys.read_sortable_text(key, at)[0]
             if not keys.is_truncated(part) and part[:1] != b"\xff":
                 found["checkpoint_id"] = keys.decoded(part, key)
-            names = {} if thread is None else {n: t for t, n in threads.namespaces(reader, thread)}
-            if namespace in names:
-                found["checkpoint_ns"] = names[namespace]
+            for name, namespace in () if thread is None else threads.namespaces(reader, thread):
+                if namespace.number == number:
+                    found["checkpoint_ns"] = name
     return found

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.engine.writes import Write
     from langgraph.checkpoint.lmdb.errors import DamagedError
+    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
 
@@ -69,7 +70,7 @@ class Snapshot:
     def has_root(self, thread: Thread, checkpoint_id: str | None) -> bool:
         """Return True if a thread has this checkpoint in its root namespace."""
         return checkpoint_id is not None and (
-            checkpoints.read(self.reader, thread.number, threads.ROOT, checkpoint_id) is not None
+            checkpoints.read(self.reader, thread.root, checkpoint_id) is not None
         )
 
     def threads(self, on_damage: Callable[[DamagedError], None] | None = None) -> Iterator[Thread]:
@@ -122,25 +123,23 @@ class Snapshot:
     def counts(self) -> Counts:
         return counts.read(self.reader)
 
-    def children(self, thread: int, namespace: int, parent_id: str) -> list[str]:
-        return checkpoints.child_ids(self.reader, thread, namespace, parent_id)
+    def children(self, namespace: NamespaceRef, parent_id: str) -> list[str]:
+        return checkpoints.child_ids(self.reader, namespace, parent_id)
 
-    def branches(self, thread: int, namespace: int) -> list[Branch]:
-        return branches.branches(self.reader, thread, namespace)
+    def branches(self, namespace: NamespaceRef) -> list[Branch]:
+        return branches.branches(self.reader, namespace)
 
-    def namespace(self, thread: Thread, checkpoint_ns: str) -> int | None:
+    def namespace(self, thread: Thread, checkpoint_ns: str) -> NamespaceRef | None:
         return threads.find_namespace(self.reader, thread, checkpoint_ns)
 
-    def namespaces(self, thread: Thread) -> list[tuple[str, int]]:
+    def namespaces(self, thread: Thread) -> list[tuple[str, NamespaceRef]]:
         return threads.namespaces(self.reader, thread)
 
-    def latest_before(self, thread: int, namespace: int, before: str | None) -> str | None:
-        return checkpoints.latest_before(self.reader, thread, namespace, before)
+    def latest_before(self, namespace: NamespaceRef, before: str | None) -> str | None:
+        return checkpoints.latest_before(self.reader, namespace, before)
 
-    def checkpoint(
-        self, thread: int, namespace: int, checkpoint_id: str
-    ) -> CheckpointRecord | None:
-        return checkpoints.read(self.reader, thread, namespace, checkpoint_id)
+    def checkpoint(self, namespace: NamespaceRef, checkpoint_id: str) -> CheckpointRecord | None:
+        return checkpoints.read(self.reader, namespace, checkpoint_id)
 
     def term_position(self, term: bytes, before: str) -> bytes:
         """Return the position at which `with_term` finds every id below `before`."""
@@ -160,9 +159,10 @@ class Snapshot:
             The checkpoints, and the position where the next call begins. None: there are no more.
         """
         found, stop = checkpoints.newest_with_term(self.reader, term, before, count)
-        names: dict[int, tuple[str, dict[int, str]] | None] = {}
+        names: dict[int, tuple[str, dict[NamespaceRef, str]] | None] = {}
         rows: list[tuple[str, str, str]] = []
-        for checkpoint_id, number, namespace in found:
+        for checkpoint_id, namespace in found:
+            number = namespace.thread
             if number not in names:
                 thread = threads.by_number(self.reader, number)
                 visible = thread is not None and not self._is_hidden(thread)
@@ -171,12 +171,12 @@ class Snapshot:
             if name is None:
                 continue
             if namespace not in name[1]:
-                key = keys.checkpoint(number, namespace, checkpoint_id)
+                key = keys.checkpoint(namespace, checkpoint_id)
                 envelope.raise_damaged(key, "its namespace has lost its name")
             rows.append((name[0], name[1][namespace], checkpoint_id))
         return rows, stop if found else None
 
-    def _names(self, thread: Thread) -> tuple[str, dict[int, str]]:
+    def _names(self, thread: Thread) -> tuple[str, dict[NamespaceRef, str]]:
         return thread.id, {n: name for name, n in threads.namespaces(self.reader, thread)}
 
     def ancestry(
@@ -187,15 +187,15 @@ class Snapshot:
         namespace = None if thread is None else self.namespace(thread, checkpoint_ns)
         if thread is None or namespace is None:
             return iter(())
-        return checkpoints.ancestry(self.reader, thread.number, namespace, checkpoint)
+        return checkpoints.ancestry(self.reader, namespace, checkpoint)
 
-    def writes(self, thread: int, namespace: int, checkpoint_id: str) -> list[tuple[str, Write]]:
-        return writes.of_checkpoint(self.reader, thread, namespace, checkpoint_id)
+    def writes(self, namespace: NamespaceRef, checkpoint_id: str) -> list[tuple[str, Write]]:
+        return writes.of_checkpoint(self.reader, namespace, checkpoint_id)
 
     def history(
-        self, thread: int, namespace: int, checkpoint: CheckpointRecord, channels: Sequence[str]
+        self, namespace: NamespaceRef, checkpoint: CheckpointRecord, channels: Sequence[str]
     ) -> dict[str, ChannelHistory]:
-        return channel_history.history(self.reader, thread, namespace, checkpoint, channels)
+        return channel_history.history(self.reader, namespace, checkpoint, channels)
 
     def ranges(self, value: ChunkedValue) -> list[ChunkRange]:
         return chunks.chunk_ranges(self.reader, value)

@@ -13,6 +13,7 @@ from langgraph.checkpoint.lmdb.engine.counts import Counts
 from langgraph.checkpoint.lmdb.engine.time_index import INDEX_LAG_MS
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
 from langgraph.checkpoint.lmdb.format import envelope, keys
+from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,6 +119,11 @@ class Thread:
         """Version of the thread's chunks, as `generation` describes it."""
         return ThreadVersion(self.number, self.generation)
 
+    @property
+    def root(self) -> NamespaceRef:
+        """The root namespace."""
+        return NamespaceRef(self.number, ROOT)
+
     def new_segment(self) -> int:
         """Return the number of a new segment, which is even and was never used."""
         self.next_segment += 2
@@ -218,7 +224,7 @@ def create(writer: Writer, thread_id: str, now: int) -> Thread:
     _put(writer, keys.NEXT_THREAD, keys.number(number + 1))
     _put(writer, keys.thread(thread_id), keys.number(number))
     thread = Thread(number=number, id=thread_id, created=now, updated=now, indexed_at=now)
-    write_namespace(writer, thread, "", ROOT)
+    write_namespace(writer, thread.root, "")
     return thread
 
 
@@ -344,37 +350,36 @@ def all_threads(
             yield thread
 
 
-def find_namespace(reader: Reader, thread: Thread, checkpoint_ns: str) -> int | None:
-    """Return the number of a thread's namespace, or None."""
+def find_namespace(reader: Reader, thread: Thread, checkpoint_ns: str) -> NamespaceRef | None:
+    """Return a thread's namespace, or None."""
     if not checkpoint_ns:
-        return ROOT
+        return thread.root
     key = keys.namespace(thread.number, checkpoint_ns)
     record = reader.get(key)
-    return None if record is None else decode_namespace(key, record)[1]
+    return None if record is None else NamespaceRef(thread.number, decode_namespace(key, record)[1])
 
 
-def ensure_namespace(writer: Writer, thread: Thread, checkpoint_ns: str) -> int:
-    """Return the number of a thread's namespace, made if needed; the caller saves the thread."""
-    number = find_namespace(writer, thread, checkpoint_ns)
-    if number is None:
-        number = thread.next_namespace
+def ensure_namespace(writer: Writer, thread: Thread, checkpoint_ns: str) -> NamespaceRef:
+    """Return a thread's namespace, made if needed; the caller saves the thread."""
+    namespace = find_namespace(writer, thread, checkpoint_ns)
+    if namespace is None:
+        namespace = NamespaceRef(thread.number, thread.next_namespace)
         thread.next_namespace += 1
-        write_namespace(writer, thread, checkpoint_ns, number)
-    return number
+        write_namespace(writer, namespace, checkpoint_ns)
+    return namespace
 
 
-def write_namespace(writer: Writer, thread: Thread, checkpoint_ns: str, number: int) -> None:
+def write_namespace(writer: Writer, namespace: NamespaceRef, checkpoint_ns: str) -> None:
     """Store the name and number of a namespace."""
-    key = keys.namespace(thread.number, checkpoint_ns)
-    _put(writer, key, envelope.encode((number, checkpoint_ns)))
+    key = keys.namespace(namespace.thread, checkpoint_ns)
+    _put(writer, key, envelope.encode((namespace.number, checkpoint_ns)))
 
 
-def namespaces(reader: Reader, thread: Thread) -> list[tuple[str, int]]:
-    """List the namespaces of a thread with their numbers."""
+def namespaces(reader: Reader, thread: Thread) -> list[tuple[str, NamespaceRef]]:
+    """List the names of a thread's namespaces with the namespaces."""
     prefix = keys.namespaces(thread.number)
-    return [
-        decode_namespace(k, record) for k, record in reader.range(prefix, keys.prefix_end(prefix))
-    ]
+    found = (decode_namespace(*row) for row in reader.range(prefix, keys.prefix_end(prefix)))
+    return [(name, NamespaceRef(thread.number, number)) for name, number in found]
 
 
 def decode_namespace(key: bytes, record: bytes) -> tuple[str, int]:

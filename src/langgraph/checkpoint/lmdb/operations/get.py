@@ -13,7 +13,6 @@ from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.engine import threads
-from langgraph.checkpoint.lmdb.engine.threads import ROOT
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
 from langgraph.checkpoint.lmdb.operations import configs, metadata_index
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.chunks import StoredValue
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.operations.session import Operation, Session
     from langgraph.checkpoint.lmdb.wanted import Matches
 
@@ -43,7 +43,7 @@ class _Found:
 
     snapshot: Snapshot
     thread: Thread
-    namespace: int
+    namespace: NamespaceRef
     record: CheckpointRecord
 
 
@@ -55,7 +55,7 @@ def _find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> _Found | 
         return None
     checkpoint_id = ref.checkpoint_id
     if checkpoint_id is None:
-        checkpoint_id = snapshot.latest_before(thread.number, namespace, None)
+        checkpoint_id = snapshot.latest_before(namespace, None)
     if checkpoint_id is None:
         return None
     parent_state = session.parent_cache.get(ref._replace(checkpoint_id=checkpoint_id))
@@ -65,7 +65,7 @@ def _find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> _Found | 
         and parent_state.thread_version == thread.thread_version
     ):
         return _Found(snapshot, thread, namespace, parent_state.record)
-    record = snapshot.checkpoint(thread.number, namespace, checkpoint_id)
+    record = snapshot.checkpoint(namespace, checkpoint_id)
     return None if record is None else _Found(snapshot, thread, namespace, record)
 
 
@@ -117,7 +117,7 @@ def _get_tuple(
         metadata = codec.load_map(record.metadata, snapshot, "metadata")
         if matches is not None and not matches(metadata):
             return None
-        writes = snapshot.writes(found.thread.number, found.namespace, record.id)
+        writes = snapshot.writes(found.namespace, record.id)
         if budget is not None:
             _check_budget(session, ref, found, [write.value for _, write in writes], budget)
         body = codec.load_map(record.body, snapshot, "checkpoint")
@@ -179,10 +179,10 @@ def latest_metadata(session: Session, snapshot: Snapshot, thread: Thread) -> dic
     """The metadata of a thread's latest checkpoint in the root namespace; empty if it has none."""
     ref = CheckpointRef(thread.id, "", None)
     try:
-        checkpoint_id = snapshot.latest_before(thread.number, ROOT, None)
+        checkpoint_id = snapshot.latest_before(thread.root, None)
         if checkpoint_id is None:
             return {}
-        record = snapshot.checkpoint(thread.number, ROOT, checkpoint_id)
+        record = snapshot.checkpoint(thread.root, checkpoint_id)
         metadata = None if record is None else session.codec.load(record.metadata, snapshot)
     except LmdbSaverError as error:
         raise serializer.add_location(error, **ref._asdict())  # noqa: B904
@@ -340,7 +340,7 @@ def _walk(
             namespace = None if thread is None else snapshot.namespace(thread, checkpoint_ns)
             if thread is None or namespace is None:
                 return
-            before = snapshot.latest_before(thread.number, namespace, before)
+            before = snapshot.latest_before(namespace, before)
         if before is None:
             return
         yield CheckpointRef(thread_id, checkpoint_ns, before)
@@ -372,9 +372,7 @@ def _delta_channel_history(
         found = _find(session, snapshot, ref)
         if found is None:
             return result
-        histories = snapshot.history(
-            found.thread.number, found.namespace, found.record, list(result)
-        )
+        histories = snapshot.history(found.namespace, found.record, list(result))
         place = found.thread.thread_version
         writes: list[tuple[str, str, Callable[[], Any]]] = []
         seeds: dict[str, Callable[[], Any]] = {}

@@ -274,7 +274,7 @@ class Session:
             namespace = snapshot.namespace(thread, ref.checkpoint_ns)
             record = None
             if namespace is not None and ref.checkpoint_id is not None:
-                record = snapshot.checkpoint(thread.number, namespace, ref.checkpoint_id)
+                record = snapshot.checkpoint(namespace, ref.checkpoint_id)
             if expired and record is None and not snapshot.has_root(thread, root):
                 return ParentState(None, None)
             return ParentState(thread.thread_version, record)

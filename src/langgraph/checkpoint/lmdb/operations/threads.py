@@ -110,7 +110,7 @@ def children(session: Session, config: RunnableConfig) -> list[CheckpointRef]:
             namespace = None if thread is None else snapshot.namespace(thread, ref.checkpoint_ns)
             if thread is None or namespace is None:
                 return []
-            ids = snapshot.children(thread.number, namespace, found.id)
+            ids = snapshot.children(namespace, found.id)
     except DamagedError as error:
         raise session.add_location(error)  # noqa: B904
     return [ref._replace(checkpoint_id=checkpoint_id) for checkpoint_id in reversed(ids)]
@@ -125,7 +125,7 @@ def branches(session: Session, thread_id: object, checkpoint_ns: str) -> list[Br
         namespace = None if thread is None else snapshot.namespace(thread, checkpoint_ns)
         if thread is None or namespace is None:
             return []
-        return snapshot.branches(thread.number, namespace)
+        return snapshot.branches(namespace)
 
 
 def threads(

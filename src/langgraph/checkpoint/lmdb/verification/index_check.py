@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.lmdb.engine import checkpoints, threads
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from langgraph.checkpoint.lmdb.format.keys import Kind
+from langgraph.checkpoint.lmdb.format.keys import Kind, NamespaceRef
 from langgraph.checkpoint.lmdb.verification.key_scan import SCAN_BATCH
 
 if TYPE_CHECKING:
@@ -73,22 +73,20 @@ def _has_id(reader: Reader, key: bytes, thread: int) -> bool:
     return record is not None and keys.thread(threads.decode(thread_key, record).id) == key
 
 
-def _parse_term(key: bytes, record: bytes) -> tuple[bytes, int, int]:
+def _parse_term(key: bytes, record: bytes) -> tuple[bytes, NamespaceRef]:
     part, at = keys.read_sortable_text(key, _TERM_END)
     thread, at = keys.read_number(key, at)
-    namespace, at = keys.read_number(key, at)
+    number, at = keys.read_number(key, at)
     _require(at == len(key) and not record, key)
-    return part, thread, namespace
+    return part, NamespaceRef(thread, number)
 
 
-def _checkpoint_has_term(
-    reader: Reader, key: bytes, part: bytes, thread: int, namespace: int
-) -> bool:
-    checkpoint_key = keys.checkpoints(thread, namespace) + part
+def _checkpoint_has_term(reader: Reader, key: bytes, part: bytes, namespace: NamespaceRef) -> bool:
+    checkpoint_key = keys.checkpoints(namespace) + part
     record = reader.get(checkpoint_key)
     if record is None:
         return False
-    found = checkpoints.decode(checkpoint_key, record, thread, namespace)
+    found = checkpoints.decode(checkpoint_key, record)
     return key[1:_TERM_END] in found.terms
 
 
@@ -101,9 +99,7 @@ def _parse_thread_term(key: bytes, record: bytes) -> tuple[int]:
 def _thread_has_term(reader: Reader, key: bytes, thread: int) -> bool:
     prefix = keys.of_thread(Kind.CHECKPOINT, thread)
     for checkpoint_key in reader.keys(prefix, keys.prefix_end(prefix), reverse=True):
-        namespace, _ = keys.read_number(checkpoint_key, len(prefix))
-        record = reader.get(checkpoint_key) or b""
-        found = checkpoints.decode(checkpoint_key, record, thread, namespace)
+        found = checkpoints.decode(checkpoint_key, reader.get(checkpoint_key) or b"")
         if key[1:_TERM_END] in found.thread_terms:
             return True
     return False
@@ -157,12 +153,12 @@ STORE_INDEXES = (
 )
 
 
-def entries_of_checkpoint(thread: int, namespace: int, record: CheckpointRecord) -> list[bytes]:
+def entries_of_checkpoint(namespace: NamespaceRef, record: CheckpointRecord) -> list[bytes]:
     """Return the index entries that must lead to a checkpoint, and to its thread."""
-    found = [keys.with_term(term, record.id, thread, namespace) for term in record.terms]
-    found += [keys.thread_with_term(term, thread) for term in record.thread_terms]
+    found = [keys.with_term(term, record.id, namespace) for term in record.terms]
+    found += [keys.thread_with_term(term, namespace.thread) for term in record.thread_terms]
     if record.parent is not None:
-        found.append(keys.children(thread, namespace, record.parent) + keys.text(record.id))
+        found.append(keys.children(namespace, record.parent) + keys.text(record.id))
     return found
 
 

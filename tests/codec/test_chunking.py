@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langgraph.checkpoint.lmdb.codec import chunking
+from langgraph.checkpoint.lmdb.codec import bytes_diff, chunking
 from langgraph.checkpoint.lmdb.engine.chunks import MAX_CHUNK
 
 sizes = st.integers(0, 60_000)
@@ -82,10 +82,10 @@ def test_what_two_bodies_share(kind: str, seed: int, size: int, at: int, new: by
     one = body(kind, size, seed)
     at %= size + 1
     other = one[:at] + new + one[at + len(new) :]
-    shared = chunking.common_prefix(one, other)
+    shared = bytes_diff.common_prefix(one, other)
     assert one[:shared] == other[:shared]
     assert shared == min(len(one), len(other)) or one[shared] != other[shared]
     limit = min(len(one), len(other)) - min(shared, 5)
-    tail = chunking.common_suffix(one, other, limit)
+    tail = bytes_diff.common_suffix(one, other, limit)
     assert one[len(one) - tail :] == other[len(other) - tail :]
     assert tail == limit or one[-1 - tail] != other[-1 - tail]

@@ -13,8 +13,8 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import _DeltaSnapshot as Snapshot
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.codec import delta_snapshot, value_codec
-from langgraph.checkpoint.lmdb.codec.delta_snapshot import DeltaSnapshotFormat
+from langgraph.checkpoint.lmdb.codec import message_values, serializer
+from langgraph.checkpoint.lmdb.codec.message_values import SnapshotFormat
 from langgraph.checkpoint.lmdb.engine import checkpoints
 from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue
 from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
@@ -61,7 +61,7 @@ def test_a_snapshot_is_stored_as_the_serialiser_makes_it(size: int, cache_size: 
     saver = LmdbSaver.on(kv, cache_size=cache_size)
     put(saver, 1, value)
     how, payload = stored(saver, 1)
-    assert how.encoding == value_codec.MESSAGES
+    assert how.encoding == serializer.MESSAGES
     assert payload == SERDE.dumps_typed(value)[1]
     for reader in (saver, LmdbSaver.on(kv)):
         for _ in range(3):
@@ -112,28 +112,28 @@ def test_a_release_of_langgraph_without_the_wrapper(
     kv, value = MemoryStore(), Snapshot([message(n) for n in range(20)])
     saver = LmdbSaver.on(kv)
     unknown = LmdbSaver.on(kv)
-    monkeypatch.setattr(unknown._session.codec, "_snapshot_format", None)
+    monkeypatch.setattr(unknown._session.codec._message_values, "snapshot_format", None)
     put(saver if wrote else unknown, 1, value)
     for reader in (saver, unknown):
         assert same(got(reader, 1).value, rebuilt(value.value))
 
 
 def test_a_wrapper_that_is_another_one_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert DeltaSnapshotFormat.of(SERDE) is not None
-    monkeypatch.setattr(delta_snapshot.types, "_DeltaSnapshot", tuple)
-    assert DeltaSnapshotFormat.of(SERDE) is None
-    monkeypatch.delattr(delta_snapshot.types, "_DeltaSnapshot")
-    assert DeltaSnapshotFormat.of(SERDE) is None
+    assert SnapshotFormat.of(SERDE) is not None
+    monkeypatch.setattr(message_values.types, "_DeltaSnapshot", tuple)
+    assert SnapshotFormat.of(SERDE) is None
+    monkeypatch.delattr(message_values.types, "_DeltaSnapshot")
+    assert SnapshotFormat.of(SERDE) is None
 
 
 @given(st.integers(1, 70_000) | st.sampled_from([2**16 - 1, 2**16, 2**32 - 1]))
 def test_heads(size: int) -> None:
-    wrapper = DeltaSnapshotFormat(Snapshot, 7)
+    wrapper = SnapshotFormat(Snapshot, 7)
     head = wrapper.head(size)
     if size < 2**17:
         content = bytes(size)
         assert ormsgpack.packb(ormsgpack.Ext(7, content)) == head + content
-    assert delta_snapshot.inner_head(head + b"\x91") == b"\x91"
+    assert message_values.inner_head(head + b"\x91") == b"\x91"
     assert wrapper.is_around(head + b"\x91", len(head) + size)
     assert not wrapper.is_around(head + b"\x91", len(head) + size + 1)
-    assert not DeltaSnapshotFormat(Snapshot, 8).is_around(head + b"\x91", len(head) + size)
+    assert not SnapshotFormat(Snapshot, 8).is_around(head + b"\x91", len(head) + size)

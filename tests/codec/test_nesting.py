@@ -15,7 +15,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.types import Send
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.codec import chunking, nesting
+from langgraph.checkpoint.lmdb.codec import chunking
 from langgraph.checkpoint.lmdb.engine.chunks import MAX_CHUNK
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.codec import mutations
@@ -199,7 +199,7 @@ def test_a_long_list_of_small_elements_is_not_looked_through(
 ) -> None:
     """Numbers, say: the look ends soon."""
     looked = 0
-    unpacker = nesting.msgpack.Unpacker
+    unpacker = chunking.msgpack.Unpacker
 
     class Counting(unpacker):  # type: ignore[misc, valid-type]
         def skip(self) -> None:
@@ -207,7 +207,7 @@ def test_a_long_list_of_small_elements_is_not_looked_through(
             looked += 1
             super().skip()
 
-    monkeypatch.setattr(nesting.msgpack, "Unpacker", Counting)
+    monkeypatch.setattr(chunking.msgpack, "Unpacker", Counting)
     _, payload = JsonPlusSerializer().dumps_typed([[*range(100_000)], [0.5] * 100_000])
     head, body = chunking.split_header("msgpack", payload)
     assert b"".join(chunking.split_chunks(head, body)) == body

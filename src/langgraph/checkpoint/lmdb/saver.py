@@ -173,6 +173,11 @@ class LmdbSaver(opening.Open, AsyncMethods, Management, Rekeying, Verifying, Mai
             self._of_serde = self._of_serde.with_serde(self.serde)
         return self._of_serde
 
+    @property
+    def path(self) -> str | None:
+        """Folder of the store; None for a store in memory."""
+        return self._kv.folder
+
     def setup(self) -> Awaitable[None]:
         """Do nothing: the store is ready once it is open. Other savers need this call.
 

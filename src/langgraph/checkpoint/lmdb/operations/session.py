@@ -280,7 +280,9 @@ class Session:
             return ParentState(thread.thread_version, record)
 
     @contextmanager
-    def snapshot_of(self, thread_id: str, thread_version: ThreadVersion) -> Iterator[Snapshot]:
+    def snapshot_of(
+        self, thread_id: str, thread_version: ThreadVersion | None
+    ) -> Iterator[Snapshot]:
         """A view of the store in which what was learned of a thread still holds.
 
         Raises:

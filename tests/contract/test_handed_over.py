@@ -11,7 +11,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.engine import checkpoints
 from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
@@ -189,7 +189,7 @@ def test_reads_per_put_do_not_grow_with_the_thread(
         return decode(*args)
 
     monkeypatch.setattr(checkpoints, "decode", counting)
-    saver = LmdbSaver.on(MemoryStore(), cache_size=cache_size)
+    saver = KvSaver(MemoryStore(), cache_size=cache_size)
     driver = SaverDriver(saver)
     for n in range(300):
         put(
@@ -210,11 +210,11 @@ def test_reads_per_put_do_not_grow_with_the_thread(
 def test_unchanged_values_are_not_stored_again(value: Any, how: str, new: bool) -> None:
     """Only the record is new, whatever the versions and the size of the value are."""
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv, cache_size=0 if how == "forgotten" else 1 << 26)
+    saver = KvSaver(kv, cache_size=0 if how == "forgotten" else 1 << 26)
     sizes, parent = [], config()
     for n in range(6):
         if how == "reopened":
-            saver = LmdbSaver.on(kv)
+            saver = KvSaver(kv)
         made = checkpoint(f"{n}", {"value": value}, {"value": n if new else 1})
         parent = saver.put(parent, made, {}, {"value": n} if new or not n else {})
         sizes.append((reachability.chunks(kv), reachability.stored_bytes(kv)))
@@ -233,7 +233,7 @@ def test_unchanged_values_are_not_stored_again(value: Any, how: str, new: bool) 
 def test_value_is_compared_with_the_parent_and_not_with_another_branch(value: Any) -> None:
     """The cache may hold the value of another branch."""
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
     driver = SaverDriver(saver)
     put(driver, "1", {"value": value}, versions={"value": 1})
     put(driver, "2", {"value": value}, parent="1", versions={"value": 1}, new={})
@@ -274,12 +274,12 @@ def test_unchanged_values_are_not_encrypted_again(value: Any, how: str) -> None:
     """Encrypted bytes always differ, so the saver compares the content."""
     kv = MemoryStore()
     serde = EncryptedSerializer(Xor(1))
-    saver = LmdbSaver.on(kv, serde=serde, cache_size=0 if how == "forgotten" else 1 << 26)
+    saver = KvSaver(kv, serde=serde, cache_size=0 if how == "forgotten" else 1 << 26)
     parent = config()
     chunks = []
     for n in range(5):
         if how == "reopened":
-            saver = LmdbSaver.on(kv, serde=serde)
+            saver = KvSaver(kv, serde=serde)
         made = checkpoint(f"{n}", {"value": value, "number": n}, {"value": 1, "number": n})
         parent = saver.put(parent, made, {}, {"value": n, "number": n})
         chunks.append(reachability.chunks(kv))
@@ -296,10 +296,10 @@ def test_unchanged_values_are_not_encrypted_again(value: Any, how: str) -> None:
 def test_values_are_stored_again_under_a_new_key(value: Any) -> None:
     """Plain values and values under another key are not inherited."""
     kv = MemoryStore()
-    plain = LmdbSaver.on(kv)
+    plain = KvSaver(kv)
     put(SaverDriver(plain), "1", {"value": value}, versions={"value": 1})
     for n, serde in enumerate([EncryptedSerializer(Xor(1)), EncryptedSerializer(Xor(2))], 2):
-        driver = SaverDriver(LmdbSaver.on(kv, serde=serde))
+        driver = SaverDriver(KvSaver(kv, serde=serde))
         put(driver, f"{n}", {"value": value}, parent=f"{n - 1}", versions={"value": 1}, new={})
         assert identical(values(driver, config()), {"value": value})
     with kv.read() as reader:

@@ -6,6 +6,7 @@ import getpass
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import time
 from contextlib import contextmanager
@@ -76,7 +77,7 @@ def running(binaries: Path, directory: Path) -> Iterator[Server]:
         _wait_until_ready(binaries, socket, server, Path(log.name))
         yield Server(socket, data, user)
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # do not wait for clients to disconnect
         server.wait()
         log.close()
 

@@ -6,7 +6,17 @@ entry that is not used any more fails the test.
 
 from __future__ import annotations
 
-PATHS = ("README.md", "CHANGELOG.md", "docs", "benches")
+PATHS = (
+    "README.md",
+    "CHANGELOG.md",
+    "docs",
+    "benches",
+    "src/langgraph/checkpoint/lmdb/codec",
+    "src/langgraph/checkpoint/lmdb/format",
+    "tests/codec",
+    "tests/format",
+    "tests/fuzz",
+)
 """Files and folders to check. In folders: every .py and .md file."""
 
 SKIPPED = ("benches/out/*",)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 THREAD = keys.thread("thread of ada")
 SPACE = keys.namespace(7, "space of ada")
 MEMBER = b"r" + keys.hash64("run of ada") + b"1f0-checkpoint\x00\x01\x07\x00"
-CHECKPOINT = keys.checkpoint(7, 0, "1f0-checkpoint")
+CHECKPOINT = keys.checkpoint(keys.NamespaceRef(7, 0), "1f0-checkpoint")
 RECORDS = {
     THREAD: b"ada is a name",
     SPACE: b"a namespace of ada's",
@@ -112,7 +112,7 @@ def test_any_changed_byte_of_a_value_is_detected(key: bytes) -> None:
 def test_record_moved_to_another_key_is_refused(store: EncryptedStore) -> None:
     fill(store)
     for key in (THREAD, SPACE, CHECKPOINT):
-        for other in (THREAD, SPACE, CHECKPOINT, keys.checkpoint(7, 0, "2")):
+        for other in (THREAD, SPACE, CHECKPOINT, keys.checkpoint(keys.NamespaceRef(7, 0), "2")):
             if key == other:
                 continue
             found = stored(store)
@@ -239,7 +239,7 @@ def test_longest_stored_keys_are_within_the_limit() -> None:
         for key in (
             keys.thread(text),
             keys.namespace(last, text),
-            keys.with_term(b"a label", text, last, last),
+            keys.with_term(b"a label", text, keys.NamespaceRef(last, last)),
             keys.thread_with_term(b"a label", last),
         ):
             assert names.plain(names.stored(key)) == key

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 THIRD = b"t" * 32
 VALUES = {
     **{keys.thread(f"thread {n}"): b"a thread" for n in range(5)},
-    **{keys.checkpoint(1, 0, f"{n:03}"): b"%d" % n * 9 for n in range(20)},
+    **{keys.checkpoint(keys.NamespaceRef(1, 0), f"{n:03}"): b"%d" % n * 9 for n in range(20)},
     **{b"k%03d" % n: b"" for n in range(5)},
 }
 
@@ -296,7 +296,10 @@ def test_saver_with_both_keys_reads_throughout_a_rotation() -> None:
 def test_damaged_records_do_not_stop_a_rotation() -> None:
     inner = MemoryStore()
     store = fill(inner)
-    damaged, planted = keys.checkpoint(1, 0, "003"), keys.checkpoint(1, 0, "004")
+    damaged, planted = (
+        keys.checkpoint(keys.NamespaceRef(1, 0), "003"),
+        keys.checkpoint(keys.NamespaceRef(1, 0), "004"),
+    )
     value = stored(store)[damaged]
     record = envelope.seal(planted, envelope.pack(b"mine", None))
     inner.write(lambda writer: writer.put(damaged, value[:-1] + bytes((value[-1] ^ 1,))))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE
@@ -64,14 +64,14 @@ def test_every_key_is_below_size_limit(one: str, other: str) -> None:
     for key in (
         keys.thread(one),
         keys.namespace(most, one),
-        keys.checkpoint(most, most, one),
-        keys.children(most, most, one) + keys.text(other),
-        keys.with_term(b"l" * keys.HASH_SIZE, one, most, most),
+        keys.checkpoint(keys.NamespaceRef(most, most), one),
+        keys.children(keys.NamespaceRef(most, most), one) + keys.text(other),
+        keys.with_term(b"l" * keys.HASH_SIZE, one, keys.NamespaceRef(most, most)),
         keys.thread_with_term(b"l" * keys.HASH_SIZE, most),
         keys.time_index(4, most) + keys.number(most),
         keys.tombstone(most),
-        keys.writes(most, most, one) + keys.text(other),
-        keys.compacted(most, most, one) + keys.number(most),
+        keys.writes(keys.NamespaceRef(most, most), one) + keys.text(other),
+        keys.compacted(keys.NamespaceRef(most, most), one) + keys.number(most),
         keys.segment(most, most) + keys.number(most),
         keys.shared_ref(most, most),
     ):
@@ -86,7 +86,7 @@ def test_prefix_end_is_least_key_above_prefix(prefix: bytes, tail: bytes) -> Non
 
 @pytest.fixture(scope="module")
 def saver() -> LmdbSaver:
-    return LmdbSaver.on(MemoryStore(), cache_size=0)
+    return KvSaver(MemoryStore(), cache_size=0)
 
 
 _threads = iter(range(10**6))
@@ -108,5 +108,5 @@ def test_latest_before_returns_greatest_id_below(
             return
         for bound in (None, before, *stored):
             below = [one for one in stored if bound is None or one < bound]
-            found = snapshot.latest_before(thread.number, 0, bound)
+            found = snapshot.latest_before(thread.root, bound)
             assert found == max(below, default=None)

@@ -82,7 +82,9 @@ def test_independent_reader_and_saver_return_same_content(tmp_path: Path) -> Non
 def test_independent_reader_reads_repaired_store_without_compression(tmp_path: Path) -> None:
     with LmdbSaver(tmp_path / "store", compression=None, clock=stores.Clock()) as saver:
         stores.grow(saver, "a", 1, 5)
-        saver._kv.write(lambda writer: writer.put(keys.checkpoint(1, 0, "0002"), b"damaged"))
+        saver._kv.write(
+            lambda writer: writer.put(keys.checkpoint(keys.NamespaceRef(1, 0), "0002"), b"damaged")
+        )
         assert saver.verify(repair=True).ok
     found = reader.read(tmp_path / "store")
     third = found["threads"]["a"]["namespaces"][""]["checkpoints"]["0003"]

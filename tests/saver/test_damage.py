@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
@@ -28,7 +28,7 @@ THIRD = stores.config("a", "sub", "0003")
 def damaged(key: bytes | None) -> LmdbSaver:
     """Return a saver on a store; if a key is given, one bit of its record is flipped."""
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    saver = KvSaver(kv, clock=stores.Clock())
     stores.grow(saver, "b", 1, 3)
     stores.grow(saver, "a", 1, 3)
     stores.grow(saver, "a", 1, 6, "sub")
@@ -38,11 +38,11 @@ def damaged(key: bytes | None) -> LmdbSaver:
             writer.put(key, flipped(writer.get(key), Random(1)))
 
     kv.write(flip)
-    return LmdbSaver.on(kv, clock=stores.Clock())
+    return KvSaver(kv, clock=stores.Clock())
 
 
-RECORD = keys.checkpoint(2, 1, "0003")
-WRITES = keys.writes(2, 1, "0003") + keys.text("task-3")
+RECORD = keys.checkpoint(keys.NamespaceRef(2, 1), "0003")
+WRITES = keys.writes(keys.NamespaceRef(2, 1), "0003") + keys.text("task-3")
 
 METHODS: dict[str, Callable[[LmdbSaver], object]] = {
     "get_tuple": lambda saver: saver.get_tuple(THIRD),
@@ -79,7 +79,7 @@ def test_error_of_damaged_writes_names_the_checkpoint(method: str) -> None:
 
 
 def test_error_of_fork_names_the_damaged_checkpoint() -> None:
-    saver = damaged(keys.checkpoint(2, 0, "0001"))
+    saver = damaged(keys.checkpoint(keys.NamespaceRef(2, 0), "0001"))
     with pytest.raises(DamagedError) as caught:
         saver.fork(stores.config("a"), "c")
     error = caught.value
@@ -127,7 +127,8 @@ def test_list_skips_a_damaged_thread(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [keys.thread_number(2), keys.thread("a"), keys.checkpoint(2, 0, "0005")]
+    "key",
+    [keys.thread_number(2), keys.thread("a"), keys.checkpoint(keys.NamespaceRef(2, 0), "0005")],
 )
 @pytest.mark.parametrize("prefix", [None, "", "a"])
 def test_threads_skips_a_damaged_thread(
@@ -192,10 +193,10 @@ async def _alist(saver: LmdbSaver) -> list[Any]:
 )
 def test_foreign_keys_are_damage_or_have_no_effect(key: bytes) -> None:
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv, clock=stores.Clock(), ttl={"default_ttl": 1e-6, "keep_last": 1})
+    saver = KvSaver(kv, clock=stores.Clock(), ttl={"default_ttl": 1e-6, "keep_last": 1})
     stores.grow(saver, "a", 1, 3)
     kv.write(lambda writer: writer.put(key, b""))
-    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    saver = KvSaver(kv, clock=stores.Clock())
     for call in (
         saver.threads,
         lambda: [*saver.list(None)],

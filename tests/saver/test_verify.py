@@ -32,7 +32,7 @@ def filled(path: Path) -> Path:
 
 def damage(path: Path) -> None:
     """Flip a bit in the record of one checkpoint."""
-    key = keys.checkpoint(1, 0, "0003")
+    key = keys.checkpoint(keys.NamespaceRef(1, 0), "0003")
     kv = LmdbStore.open(path, sync="off")
 
     def flip(writer: Any) -> None:
@@ -82,7 +82,7 @@ def test_cached_values_are_not_used_after_a_repair(tmp_path: Path) -> None:
         stores.grow(saver, "a", 1, 4)
         before = saver.get_tuple(stores.config("a", "", "0003"))
         assert before is not None
-        damage_of = keys.checkpoint(1, 0, "0003")
+        damage_of = keys.checkpoint(keys.NamespaceRef(1, 0), "0003")
         saver._kv.write(lambda writer: writer.put(damage_of, b"\x00" * 20))
         assert saver.verify(repair=True).ok
         at = stores.put(saver, before.config, "0009", dict(before.checkpoint["channel_values"]))
@@ -99,7 +99,7 @@ def test_quarantine_of_an_encrypted_store_is_encrypted(tmp_path: Path) -> None:
         stores.grow(saver, "a", 1, 5)
         stores.grow(saver, "a", 1, 3, "sub")
         assert saver.verify().ok
-        name = keys.checkpoint(1, 0, "0002")
+        name = keys.checkpoint(keys.NamespaceRef(1, 0), "0002")
         inner = saver._kv.inner
         inner.write(lambda w: w.put(name, w.get(name)[:-1] + bytes([w.get(name)[-1] ^ 1])))
         found = saver.verify(repair=True)
@@ -235,7 +235,7 @@ def test_salvage_of_an_encrypted_store_with_the_key_now_or_later(tmp_path: Path)
             stores.grow(saver, thread, 1, 12)
         before = content(saver)
     data = bytearray((path / "data.mdb").read_bytes())
-    lost = keys.checkpoint(4, 0, "0005")
+    lost = keys.checkpoint(keys.NamespaceRef(4, 0), "0005")
     for at in range(2 * PAGE, len(data), PAGE):
         if lost in data[at : at + PAGE]:
             data[at : at + SECTOR] = bytes(SECTOR)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, ReadOnlyError
 from langgraph.checkpoint.lmdb.format import envelope, keys
@@ -32,7 +32,7 @@ def original() -> Original:
 
 
 def options() -> Any:
-    return LmdbSaver.on(MemoryStore(), clock=stores.Clock())._session.store.options
+    return KvSaver(MemoryStore(), clock=stores.Clock())._session.store.options
 
 
 def repaired(kv: KeyValueStore) -> Any:
@@ -88,12 +88,12 @@ def test_damaged_chunk_removes_each_checkpoint_that_needs_it(original: Original)
 
 
 def test_lost_history_raises_instead_of_being_shorter(original: Original) -> None:
-    key = keys.checkpoint(1, 0, "0003")
+    key = keys.checkpoint(keys.NamespaceRef(1, 0), "0003")
     changed = dict(original.records)
     changed[key] = flipped(changed[key], Random(1))
     kv = store_of(changed)
     repaired(kv)
-    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    saver = KvSaver(kv, clock=stores.Clock())
     with pytest.raises(DamagedError, match="delta"):
         saver.get_delta_channel_history(config=stores.config("a"), channels=["delta"])
     assert saver.get_delta_channel_history(config=stores.config("a"), channels=["n"])
@@ -110,7 +110,7 @@ def test_thread_without_record_keeps_its_id(original: Original) -> None:
     kv = store_of(changed)
     found = repaired(kv)
     assert [problem.kind for problem in found.lost] == [kinds.LOST_THREAD]
-    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    saver = KvSaver(kv, clock=stores.Clock())
     assert saver.get_tuple(stores.config("copy")) is not None
 
 
@@ -121,12 +121,12 @@ def test_thread_without_record_and_id_gets_a_new_id(original: Original) -> None:
     kv = store_of(changed)
     found = repaired(kv)
     assert {problem.kind for problem in found.lost} == {kinds.LOST_THREAD, kinds.LOST_NAME}
-    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    saver = KvSaver(kv, clock=stores.Clock())
     assert saver.get_tuple(stores.config("recovered-2")) is not None
 
 
 def test_record_of_a_newer_release_stops_the_repair(original: Original) -> None:
-    key = keys.checkpoint(1, 0, "0003")
+    key = keys.checkpoint(keys.NamespaceRef(1, 0), "0003")
     changed = dict(original.records)
     changed[key] = envelope.seal(key, b"\x63" + b"payload")
     kv = store_of(changed)
@@ -147,7 +147,7 @@ def damage(kv: KeyValueStore, key: bytes) -> bytes:
 def test_removed_records_are_in_a_private_quarantine_file(tmp_path: Path) -> None:
     kv = LmdbStore.open(tmp_path / "store", sync="off")
     stores.fill(kv)
-    key = keys.checkpoint(1, 0, "0003")
+    key = keys.checkpoint(keys.NamespaceRef(1, 0), "0003")
     value = damage(kv, key)
     found = repaired(kv)
     path = Path(found.quarantine)
@@ -156,7 +156,7 @@ def test_removed_records_are_in_a_private_quarantine_file(tmp_path: Path) -> Non
     assert path.stat().st_mode & 0o777 == 0o600
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert {"key": key.hex(), "value": value.hex()} in lines
-    damage(kv, keys.checkpoint(1, 0, "0005"))
+    damage(kv, keys.checkpoint(keys.NamespaceRef(1, 0), "0005"))
     assert Path(repaired(kv).quarantine).name == "quarantine-2.jsonl"
     reachability.check(kv)
     kv.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.engine import prune, threads
 from langgraph.checkpoint.lmdb.errors import StoreIOError
 from langgraph.checkpoint.lmdb.format import envelope, keys
@@ -40,7 +40,7 @@ def test_sound_store_has_no_problems(original: Original) -> None:
 def test_no_problems_after_any_call() -> None:
     for seed in range(3):
         kv = MemoryStore()
-        saver = LmdbSaver.on(kv)
+        saver = KvSaver(kv)
         worker = Worker("a", ["put", "replace", "put_writes", "prune", "copy_thread"])
         worker.kinds += ["delete_for_runs", "set_ttl", "sweep", "delete_thread"]
         worker.begin(f"{seed}", 0)
@@ -69,7 +69,7 @@ def test_every_changed_record_is_found(change: str, original: Original) -> None:
 
 
 def test_problem_has_its_location(original: Original) -> None:
-    key = keys.checkpoint(1, 0, "0003")
+    key = keys.checkpoint(keys.NamespaceRef(1, 0), "0003")
     changed = dict(original.records)
     changed[key] = flipped(changed[key], Random(1))
     (problem,) = [p for p in verify(store_of(changed)).problems if p.record == key.hex()]
@@ -103,7 +103,7 @@ def test_value_of_wrong_length_is_found_though_its_records_are_valid(
 
 
 def test_record_of_a_newer_release_has_its_own_kind(original: Original) -> None:
-    key = keys.checkpoint(1, 0, "0003")
+    key = keys.checkpoint(keys.NamespaceRef(1, 0), "0003")
     changed = dict(original.records)
     changed[key] = envelope.seal(key, b"\x63" + b"payload")
     assert kinds.NEWER in verify(store_of(changed)).counts
@@ -186,7 +186,7 @@ def test_wrong_field_of_a_thread_is_found_and_repaired(
     assert not found.ok
     if field in ("checkpoints", "writes"):
         assert any(field.rstrip("s") in problem.message for problem in found.problems)
-    options: Any = LmdbSaver.on(MemoryStore(), clock=stores.Clock())._session.store.options
+    options: Any = KvSaver(MemoryStore(), clock=stores.Clock())._session.store.options
     assert repair(kv, options).ok
     reachability.check(kv)
 
@@ -220,7 +220,7 @@ class AbortingStore(MemoryStore):
 
 def test_segment_number_of_an_aborted_put_is_reused() -> None:
     kv = AbortingStore()
-    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    saver = KvSaver(kv, clock=stores.Clock())
     at = stores.put(saver, stores.config("a"), "1", {"first": "x" * 2000})
     kv.undo = True
     with pytest.raises(StoreIOError):

@@ -15,8 +15,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 __all__ = [
+    "AlreadyRunningError",
     "CheckpointNotFoundError",
     "DamagedError",
+    "DatabaseUnavailableError",
     "DeserializationError",
     "FormatVersionError",
     "IntegrityError",
@@ -24,6 +26,8 @@ __all__ = [
     "InvalidPathError",
     "InvalidVersionError",
     "LmdbSaverError",
+    "LockHeldError",
+    "LockLostError",
     "MissingKeyError",
     "NotASequenceError",
     "NotCopyableError",
@@ -270,6 +274,34 @@ class StoreReplacedError(RetryableError):
     default_advice = (
         "Put the files back, or close the saver in every process and open the store again."
     )
+
+
+class LockHeldError(RetryableError):
+    """A named lock that another holder has."""
+
+    kind = "lock_held"
+    default_advice = "Call again later, or wait for it with blocking=True."
+
+
+class LockLostError(RetryableError):
+    """A named lock that this process held, and that another process may hold now."""
+
+    kind = "lock_lost"
+    default_advice = "Stop the work that the lock protected, and acquire the lock again."
+
+
+class AlreadyRunningError(RetryableError):
+    """A workflow that another thread or process runs."""
+
+    kind = "already_running"
+    default_advice = "Wait until it ends. get_checkpoint_status(thread_id, saver) tells its state."
+
+
+class DatabaseUnavailableError(RetryableError):
+    """A database server that does not answer, or that has no connection left."""
+
+    kind = "database_unavailable"
+    default_advice = "Check the server and the connection string, then call again."
 
 
 class IntegrityError(LmdbSaverError):

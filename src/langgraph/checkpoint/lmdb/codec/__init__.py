@@ -1,1 +1,1 @@
-"""Between Python values and the engine's chunks: serialising and rebuilding only what changed."""
+"""Python values to the engine's chunks and back: only what changed is serialized and rebuilt."""

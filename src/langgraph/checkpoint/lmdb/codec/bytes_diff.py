@@ -1,94 +1,134 @@
-"""Values as bytes: cutting a payload against the version before it."""
+"""Values as bytes: split a value so that it shares chunks with the value before it."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from langgraph.checkpoint.lmdb.codec import chunking
-from langgraph.checkpoint.lmdb.codec.value_cache import ends_of
+from langgraph.checkpoint.lmdb.codec.value_cache import CachedBytes, ends_of
 from langgraph.checkpoint.lmdb.format import ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from langgraph.checkpoint.lmdb.codec.value_cache import CachedBytes
-    from langgraph.checkpoint.lmdb.engine.chunks import NewChunk
+    from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, NewChunk, ThreadVersion
+    from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
 
+_SMALL_PIECE: Final = 512
+"""Bytes below which a piece beside a change is split again together with it."""
+_MAX_REPLACED: Final = 8
+"""The replaced chunks are searched if they have less than so many times the new bytes."""
+_BLOCK: Final = 1 << 16
 
-@dataclass(slots=True)
-class Cut:
-    """A body in parts."""
+
+class SplitBody(NamedTuple):
+    """The body of a payload in pieces."""
 
     items: list[ChunkRange | NewChunk]
-    """Where the parts are stored, or what they are; runs may be of several parts."""
+    """Ranges of stored chunks, and new pieces."""
     ends: list[int]
-    """Where each part ends in the body."""
+    """End of each chunk in the body."""
 
 
-def chunk_bytes(head: bytes, body: bytes, make_chunk: Callable[[bytes], NewChunk]) -> Cut:
-    """Cut the body of a payload."""
-    parts = chunking.split_chunks(head, body)
-    return Cut(list(map(make_chunk, parts)), ends_of(parts))
+def read(stored: ChunkedValue, thread_version: ThreadVersion, snapshot: Snapshot) -> CachedBytes:
+    """Read a stored value.
+
+    Raises:
+        DamagedError: The value is damaged.
+    """
+    chunk_ranges = snapshot.ranges(stored)
+    chunks = snapshot.chunks(chunk_ranges, stored.size)
+    body = b"".join(chunks)
+    snapshot.check_size(stored, body)
+    return CachedBytes(thread_version, stored, chunk_ranges, body, ends_of(chunks))
+
+
+def chunk_bytes(head: bytes, body: bytes, make_chunk: Callable[[bytes], NewChunk]) -> SplitBody:
+    """Split the body of a payload."""
+    pieces = chunking.split_chunks(head, body)
+    return SplitBody(list(map(make_chunk, pieces)), ends_of(pieces))
 
 
 def diff_chunks(
     cached: CachedBytes, head: bytes, body: bytes, make_chunk: Callable[[bytes], NewChunk]
-) -> Cut:
-    """Cut a payload's body so that it shares what it can with an older one.
+) -> SplitBody:
+    """Split the body of a payload so that it shares chunks with an older value.
 
-    The parts in front of the first byte that differs and behind the last are taken over as they
-    are; what lies between is cut anew, and its parts are looked for among those that it replaces.
+    The chunks before the first byte that differs and behind the last one are reused. The bytes
+    between are split again, and their pieces are searched for among the chunks that they replace.
 
     Args:
-        layout: The older body.
-        head: What stands before the new one.
-        body: The new one.
-        make: Makes a part of bytes.
+        cached: The older value.
+        head: The head of the payload.
+        body: The rest of the payload.
+        make_chunk: Function that returns the chunk of a piece.
     """
     old, ends = cached.body, cached.ends
-    first = bisect_right(ends, chunking.common_prefix(old, body))
+    first = bisect_right(ends, common_prefix(old, body))
     start = _start(ends, first)
-    same_tail = chunking.common_suffix(old, body, min(len(old), len(body)) - start)
+    same_tail = common_suffix(old, body, min(len(old), len(body)) - start)
     last = len(ends)
     while last > first and len(old) - _start(ends, last - 1) <= same_tail:
         last -= 1
     stop = len(body) - (len(old) - _start(ends, last))
     if start < stop:
-        # Small parts do not pay: those beside the change are cut anew with it.
-        while first and stop - start < chunking.SMALL_PART > start - _start(ends, first - 1):
+        while first and stop - start < _SMALL_PIECE > start - _start(ends, first - 1):
             first -= 1
             start = _start(ends, first)
     replaced: dict[bytes, ChunkRange] = {}
-    if _start(ends, last) - start < _WORTH_A_LOOK * (stop - start):
-        where = ranges.each_chunk(ranges.slice_ranges(cached.ranges, first, last))
-        edges = [start, *ends[first:last]]
-        replaced = {
-            old[a:b]: chunk_range
-            for (a, b), chunk_range in zip(pairwise(edges), where, strict=True)
-        }
-    parts = chunking.split_chunks(head, body, start, stop, is_element=start == len(old))
-    middle = [replaced.get(part) or make_chunk(part) for part in parts]
-    shift = len(body) - len(old)
-    items: list[ChunkRange | NewChunk] = [
+    if _start(ends, last) - start < _MAX_REPLACED * (stop - start):
+        chunks = ranges.each_chunk(ranges.slice_ranges(cached.ranges, first, last))
+        bounds = pairwise([start, *ends[first:last]])
+        replaced = {old[a:b]: chunk for (a, b), chunk in zip(bounds, chunks, strict=True)}
+    pieces = chunking.split_chunks(head, body, start, stop, is_element=start == len(old))
+    items = [
         *ranges.slice_ranges(cached.ranges, 0, first),
-        *middle,
+        *(replaced.get(piece) or make_chunk(piece) for piece in pieces),
         *ranges.slice_ranges(cached.ranges, last, len(ends)),
     ]
+    shift = len(body) - len(old)
     new_ends = [
         *ends[:first],
-        *(start + end for end in ends_of(parts)),
+        *(start + end for end in ends_of(pieces)),
         *(end + shift for end in ends[last:]),
     ]
-    return Cut(items, new_ends)
-
-
-_WORTH_A_LOOK = 8
-"""How many times as much as is new may be replaced for its parts to be looked through."""
+    return SplitBody(items, new_ends)
 
 
 def _start(ends: list[int], index: int) -> int:
     return ends[index - 1] if index else 0
+
+
+def common_prefix(a: bytes, b: bytes) -> int:
+    """Return the number of bytes that two byte strings have in common at their beginning."""
+    return _common(lambda start, stop: a[start:stop] == b[start:stop], min(len(a), len(b)))
+
+
+def common_suffix(a: bytes, b: bytes, limit: int) -> int:
+    """Return the number of bytes, at most `limit`, that two byte strings have in common at their
+    end."""
+    size_a, size_b = len(a), len(b)
+    return _common(
+        lambda start, stop: a[size_a - stop : size_a - start] == b[size_b - stop : size_b - start],
+        limit,
+    )
+
+
+def _common(is_same: Callable[[int, int], bool], limit: int) -> int:
+    """Return the greatest number of bytes up to which all are the same."""
+    at = 0
+    while at < limit and is_same(at, min(at + _BLOCK, limit)):
+        at += _BLOCK
+    if at >= limit:
+        return limit
+    low, high = at, min(at + _BLOCK, limit)  # the same below low, different below high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if is_same(low, middle):
+            low = middle
+        else:
+            high = middle
+    return low

@@ -1,23 +1,102 @@
-"""Cutting payloads into parts, so that two versions of a value have most parts in common."""
+"""Content-defined chunking: split values so that two versions have most chunks in common.
+
+An element of a msgpack value is split independently of what is around it. So its chunks are the
+same where it is a value of its own, inside another value, and inside a `Send`.
+"""
 
 from __future__ import annotations
 
 import re
 from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgpack
 
-from langgraph.checkpoint.lmdb.codec import nesting
 from langgraph.checkpoint.lmdb.engine.chunks import MIN_SHARED
 
-SMALL_PART = 512
-"""A part below this many bytes is joined with the next one while they are being replaced."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-# A part ends behind a byte of the first set that a byte of the second set follows. Where that is
-# depends on the bytes around it alone, so the cuts of an edited payload meet the old ones again
-# soon behind the edit. The sets give about one such place in 30 to 90 bytes, in text and in noise.
+MIN_ELEMENT: Final = 2048
+"""Bytes of the smallest element that is split independently. Messages always are."""
+MAX_MESSAGE_CHUNK: Final = 8192
+"""Bytes of the largest encoded message that is one chunk."""
+_MIN_GAP: Final = 1024
+"""Bytes between two elements from which on they begin a chunk."""
+_MAX_DEPTH: Final = 24
+"""Levels of nested containers that are searched for elements."""
+_SAMPLE: Final = 100
+_MIN_AVERAGE: Final = 256
+"""Bytes that the small elements of a container have on average, after the first `_SAMPLE`. Below
+that the search ends: the elements of a long list of numbers share nothing."""
+
+# A chunk ends at a byte of the first set that a byte of the second set follows. Only the bytes near
+# it decide that, so behind an edit the boundaries soon are the same as before. Text and noise have
+# a boundary every 30 to 90 bytes.
 _LAST = b"".join(b"\\x%02x" % b for b in range(256) if b & 0x0F == 0)
 _NEXT = b"".join(b"\\x%02x" % b for b in range(256) if b & 0x03 == 1)
+
+HEAD_SIZES: Final = dict.fromkeys(range(0x80, 0xC0), 1) | {  # fixmap, fixarray, fixstr
+    0xC4: 2, 0xC5: 3, 0xC6: 5,  # bin
+    0xC7: 3, 0xC8: 4, 0xC9: 6,  # ext: length and type
+    0xD9: 2, 0xDA: 3, 0xDB: 5,  # str
+    0xDC: 3, 0xDD: 5,  # array
+    0xDE: 3, 0xDF: 5,  # map
+}  # fmt: skip
+"""Bytes of the length that begins a msgpack container or text, by its first byte."""
+_LEAVES: Final = frozenset((*range(0xA0, 0xC0), 0xC4, 0xC5, 0xC6, 0xD9, 0xDA, 0xDB))
+"""First bytes of texts and byte strings."""
+_EXTENSIONS: Final = frozenset((0xC7, 0xC8, 0xC9))
+_MESSAGE: Final = b"langchain_core.messages."
+
+
+def split_header(tag: str, payload: bytes) -> tuple[bytes, bytes]:
+    """Split off the length that begins a msgpack container or text: any edit may change it.
+
+    The head is empty if the payload is not msgpack.
+    """
+    if tag != "msgpack" or not payload:
+        return b"", payload
+    size = HEAD_SIZES.get(payload[0], 0)
+    return payload[:size], payload[size:]
+
+
+def split_chunks(
+    head: bytes, body: bytes, start: int = 0, stop: int | None = None, *, is_element: bool = False
+) -> list[bytes]:
+    """Split a value into pieces, which joined are the bytes from `start` to `stop`.
+
+    Args:
+        head: The head of the value, as `split_header` returns it.
+        body: The rest of the value.
+        start: The first byte to split.
+        stop: The byte behind the last one to split. None: the end of the body.
+        is_element: True if an element of the value begins at `start`.
+    """
+    end = len(body) if stop is None else stop
+    if end - start < MIN_ELEMENT:
+        return _split(body[start:end], len(body))
+    pieces: list[bytes] = []
+    for section in _sections(head, body, start if is_element else 0, start):
+        if section.start >= end:
+            break
+        part = body[max(section.start, start) : min(section.stop, end)]
+        if part:
+            pieces += [part] if section.whole else _split(part, section.stop - section.start)
+    return pieces
+
+
+def split_message(raw: bytes) -> list[bytes]:
+    """Split an encoded message as it is split inside any value."""
+    return [raw] if len(raw) <= MAX_MESSAGE_CHUNK else split_chunks(array_header(1), raw)
+
+
+def _split(part: bytes, size: int) -> list[bytes]:
+    """Split bytes of a section that has `size` bytes."""
+    pieces = _pattern(_min_chunk_size(size)).findall(part)
+    if len(pieces) > 1 and len(pieces[-1]) < MIN_SHARED:
+        pieces[-2:] = [pieces[-2] + pieces[-1]]
+    return pieces
 
 
 @cache
@@ -27,65 +106,108 @@ def _pattern(least: int) -> re.Pattern[bytes]:
 
 
 def _min_chunk_size(size: int) -> int:
-    """The least bytes of a part of what has `size` bytes: 1 KiB up to 4 MiB; then more, up to
-    8 KiB, so that there are fewer."""
+    """Return the least bytes of a chunk: 1 KiB in a section of up to 4 MiB, at most 8 KiB."""
     least = 1024
     while least < 8192 and size > least << 12:
         least *= 2
     return least
 
 
-def split_chunks(
-    head: bytes, body: bytes, start: int = 0, stop: int | None = None, *, is_element: bool = False
-) -> list[bytes]:
-    """Cut the body of a value; the parts joined are the bytes.
+class _Section(NamedTuple):
+    """Bytes of a body that are split independently of what is around them."""
+
+    start: int
+    stop: int
+    whole: bool
+    """True if they are one chunk."""
+
+
+def _sections(head: bytes, body: bytes, start: int, since: int) -> Iterator[_Section]:
+    """Yield the sections of an encoded value, in order.
 
     Args:
-        head: The head of the value, see `split_header`; empty if it is not msgpack.
+        head: The head of the value.
         body: The rest of the value.
-        start: The first byte to be cut.
-        stop: The byte behind the last one to be cut.
-        is_element: Whether an element of the value is known to begin at `start`.
+        start: Where to begin: the first byte of an element of the value.
+        since: The first byte that matters; the bytes before it may be in any sections.
     """
-    end = len(body) if stop is None else stop
-    if end - start < nesting.NESTED:
-        return _cut(body[start:end], len(body))
-    parts: list[bytes] = []
-    for stretch in nesting.stretches(head, body, start if is_element else 0, start):
-        if stretch.start >= end:
-            break
-        piece = body[max(stretch.start, start) : min(stretch.stop, end)]
-        if piece:
-            parts += [piece] if stretch.whole else _cut(piece, stretch.stop - stretch.start)
-    return parts
+    end = len(body)
+    at = gap = start  # begin of the bytes not yielded yet, and of the bytes behind the last element
+    if head and head[0] not in _LEAVES:
+        for found in _elements(body, start, end, since, _MAX_DEPTH):
+            if found.start - gap >= _MIN_GAP and at < gap:
+                yield _Section(at, gap, False)
+                at = gap
+            if found.whole or found.start < found.stop:
+                if at < found.start:
+                    yield _Section(at, found.start, False)
+                if found.start < found.stop:
+                    yield found
+                at = found.stop
+            gap = found.stop
+    if end - gap >= _MIN_GAP and at < gap:
+        yield _Section(at, gap, False)
+        at = gap
+    if at < end:
+        yield _Section(at, end, False)
 
 
-def cut_message(raw: bytes) -> list[bytes]:
-    """Cut an encoded message, as it is cut wherever it is nested."""
-    return [raw] if len(raw) <= nesting.LARGE else split_chunks(array_header(1), raw)
+def _elements(body: bytes, start: int, stop: int, since: int, depth: int) -> Iterator[_Section]:
+    """Yield the large elements among the encoded values between two offsets.
+
+    An empty section is the end of a gap. A whole empty section ends the section before it, too.
+    """
+    unpacker = msgpack.Unpacker(max_buffer_size=stop - start)
+    unpacker.feed(memoryview(body)[start:stop])
+    at, small = start, 0
+    while at < stop:
+        try:
+            unpacker.skip()
+        except (msgpack.OutOfData, msgpack.FormatError, msgpack.StackError):
+            return  # not msgpack
+        first, end = body[at], start + unpacker.tell()
+        is_message = first in _EXTENSIONS and _is_message(body, at + HEAD_SIZES[first])
+        if is_message or end - at >= MIN_ELEMENT:
+            if end > since:
+                yield from _sections_of_element(body, at, end, since, depth, is_message)
+            else:
+                yield _Section(end, end, False)
+        else:
+            small += 1
+            if small > _SAMPLE and small * _MIN_AVERAGE > end - start:
+                return
+        at = end
 
 
-def _cut(piece: bytes, size: int) -> list[bytes]:
-    """Cut bytes that belong to `size` bytes which are cut by themselves."""
-    parts = _pattern(_min_chunk_size(size)).findall(piece)
-    if len(parts) > 1 and len(parts[-1]) < MIN_SHARED:
-        parts[-2:] = [parts[-2] + parts[-1]]
-    return parts
+def _sections_of_element(
+    body: bytes, at: int, end: int, since: int, depth: int, is_message: bool
+) -> Iterator[_Section]:
+    first = body[at]
+    inside = at + HEAD_SIZES.get(first, 0)
+    if is_message:
+        if end - at <= MAX_MESSAGE_CHUNK:
+            yield _Section(at, end, True)
+            return
+        yield _Section(at, at, True)
+    else:
+        yield _Section(inside, inside, False)
+    if first in _LEAVES:
+        yield _Section(inside, end, False)
+    elif depth:
+        yield from _elements(body, inside, end, since, depth - 1)
+    yield _Section(end, end, is_message)
 
 
-def split_header(tag: str, payload: bytes) -> tuple[bytes, bytes]:
-    """Take the length in front of a msgpack container or text off, which changes with any edit."""
-    if tag != "msgpack" or not payload:
-        return b"", payload
-    size = nesting.HEADS.get(payload[0], 0)
-    return payload[:size], payload[size:]
+def _is_message(body: bytes, inside: int) -> bool:
+    """Return True if the content of an extension type is a message, which begins with a module."""
+    return body.startswith(_MESSAGE, inside + 2) or body.startswith(_MESSAGE, inside + 3)
 
 
 def elements(encoded: bytes) -> list[bytes]:
-    """The elements of an encoded msgpack array.
+    """Return the encoded elements of an encoded msgpack array.
 
     Raises:
-        ValueError: It is not one array.
+        ValueError: The bytes are not one array.
     """
     unpacker = msgpack.Unpacker(max_buffer_size=len(encoded))
     unpacker.feed(encoded)
@@ -106,51 +228,6 @@ def elements(encoded: bytes) -> list[bytes]:
 
 
 def array_header(count: int) -> bytes:
-    """The msgpack header of an array of `count` elements."""
-    head: bytes = msgpack.Packer().pack_array_header(count)
-    return head
-
-
-_BLOCK = 1 << 16
-
-
-def common_prefix(a: bytes, b: bytes) -> int:
-    """How many bytes two byte strings share from the first on."""
-    limit = min(len(a), len(b))
-    at = 0
-    while at < limit and a[at : at + _BLOCK] == b[at : at + _BLOCK]:
-        at += _BLOCK
-    if at >= limit:
-        return limit
-    low, high = at, min(at + _BLOCK, limit)  # equal below low, not equal below high
-    if a[low:high] == b[low:high]:
-        return high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle
-    return low
-
-
-def common_suffix(a: bytes, b: bytes, limit: int) -> int:
-    """How many bytes, at most `limit`, two byte strings share up to the last."""
-    size_a, size_b = len(a), len(b)
-    at = 0
-
-    def same(start: int, stop: int) -> bool:
-        return a[size_a - stop : size_a - start] == b[size_b - stop : size_b - start]
-
-    while at < limit and same(at, min(at + _BLOCK, limit)):
-        at += _BLOCK
-    if at >= limit:
-        return limit
-    low, high = at, min(at + _BLOCK, limit)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if same(low, middle):
-            low = middle
-        else:
-            high = middle
-    return low
+    """Return the msgpack header of an array of `count` elements."""
+    header: bytes = msgpack.Packer().pack_array_header(count)
+    return header

@@ -1,11 +1,12 @@
-"""Lists of messages: each message is encoded once, and rebuilt from its image after that."""
+"""Lists of messages: each message is encoded once, and copied from its template after that."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from langgraph.checkpoint.lmdb.codec import chunking, delta_snapshot, gc_pause, messages
+from langgraph.checkpoint.lmdb.codec import chunking, gc_pause, messages
+from langgraph.checkpoint.lmdb.codec.message_values import inner_head
 from langgraph.checkpoint.lmdb.codec.value_cache import (
     CachedMessage,
     CachedMessages,
@@ -20,135 +21,144 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langgraph.checkpoint.lmdb.codec.messages import Fingerprint
+    from langgraph.checkpoint.lmdb.codec.serializer import Serializer
     from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, NewChunk, ThreadVersion
+    from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
 
-_SEARCHED = 16
-"""Messages of the version before, for each that is not where it was, among which that one is
-looked for: a short list beside a long one is a write that adds to it, and not an edit of it."""
-_MANY = 100
-"""Messages that are rebuilt without the garbage collector: a thousand objects, say."""
+_MAX_REPLACED: Final = 16
+"""A message is searched for among the replaced messages if these are at most so many for each new
+one. A short list after a long one is a write, not an edit of the long list."""
+_MANY: Final = 100
+"""Messages that are built without the garbage collector: about a thousand objects."""
 
 
-@dataclass(slots=True)
-class Encoding:
-    """A list of messages, ready to be stored."""
-
-    items: list[ChunkRange | NewChunk]
-    """Where the parts are stored, or what they are; runs may be of several parts."""
-    elements: list[CachedMessage]
-    list_fingerprint: ListFingerprint
-    """Of the elements."""
-    length: int
-    """Bytes of all messages, encoded."""
-
-
-class Source(NamedTuple):
-    """Messages to be encoded."""
-
-    list_fingerprint: ListFingerprint
-    encoded: Callable[[list[int]], list[bytes] | None]
-    """Encodes those at these places; None if the serializer gives up."""
-
-
-def of_values(values: list[Any], dumps: Callable[[list[Any]], bytes | None]) -> Source:
-    """Messages as they are now.
+class NewMessages:
+    """Messages that are put, as they are now.
 
     Args:
         values: Messages of `messages.MESSAGE_TYPES`.
-        dumps: Encodes a list as one msgpack array.
     """
-    list_fingerprint = ListFingerprint(list(map(type, values)), messages.fingerprints(values))
 
-    def encoded(places: list[int]) -> list[bytes] | None:
-        found = dumps([values[place] for place in places]) if places else b"\x90"
-        if found is None:
+    def __init__(self, values: list[Any]) -> None:
+        self._values = values
+        self.list_fingerprint = ListFingerprint(
+            list(map(type, values)), messages.fingerprints(values)
+        )
+
+    def encode(self, indexes: list[int], serializer: Serializer) -> list[bytes] | None:
+        """Encode the messages at these indexes; return None if the serializer fails."""
+        values = [self._values[index] for index in indexes]
+        array = serializer.dumps_array(values) if values else b"\x90"
+        if array is None:
             return None
-        for place in places:
-            if not messages.is_json_only(values[place]):
-                list_fingerprint.fingerprints[place] = object()
-        return chunking.elements(found)
-
-    return Source(list_fingerprint, encoded)
+        for index, value in zip(indexes, values, strict=True):
+            if not messages.is_json_only(value):
+                self.list_fingerprint.fingerprints[index] = object()
+        return chunking.elements(array)
 
 
-def of_elements(
-    elements: list[CachedMessage], dumps: Callable[[list[Any]], bytes | None]
-) -> Source:
-    """Messages as they were when they became these elements."""
-    list_fingerprint = ListFingerprint(
-        [e.type for e in elements], [e.fingerprint for e in elements]
-    )
+class EncodedMessages:
+    """Messages as they were when they were encoded.
 
-    def encoded(places: list[int]) -> list[bytes] | None:
-        raws = [elements[place].raw for place in places]  # before the images, as in `_build`
-        templates = [elements[place].template for place in places]
+    Args:
+        elements: The encoded messages.
+    """
+
+    def __init__(self, elements: list[CachedMessage]) -> None:
+        self._elements = elements
+        self.list_fingerprint = ListFingerprint(
+            [e.type for e in elements], [e.fingerprint for e in elements]
+        )
+
+    def encode(self, indexes: list[int], serializer: Serializer) -> list[bytes] | None:
+        """Encode the messages at these indexes; return None if the serializer fails."""
+        elements = [self._elements[index] for index in indexes]
+        raws = [element.raw for element in elements]  # before the templates: one of both is set
+        templates = [element.template for element in elements]
         found: list[bytes] = []
-        for place, raw, template in zip(places, raws, templates, strict=True):
+        for element, raw, template in zip(elements, raws, templates, strict=True):
             if raw is None:
                 assert template is not None
-                array = dumps(messages.instantiate([elements[place].type], [template]))
+                array = serializer.dumps_array(messages.instantiate([element.type], [template]))
                 if array is None:
                     return None
                 (raw,) = chunking.elements(array)
             found.append(raw)
         return found
 
-    return Source(list_fingerprint, encoded)
+
+Source: TypeAlias = NewMessages | EncodedMessages
+
+
+@dataclass(slots=True)
+class EncodedList:
+    """An encoded list of messages."""
+
+    items: list[ChunkRange | NewChunk]
+    """Ranges of stored chunks, and new chunks."""
+    elements: list[CachedMessage]
+    list_fingerprint: ListFingerprint
+    length: int
+    """Bytes of all messages, encoded."""
 
 
 def encode(
-    source: Source, cached: CachedMessages | None, make_chunk: Callable[[bytes], NewChunk]
-) -> Encoding | None:
-    """Encode what is new in a list of messages; None if the serializer gives up.
+    source: Source,
+    serializer: Serializer,
+    cached: CachedMessages | None,
+    make_chunk: Callable[[bytes], NewChunk],
+) -> EncodedList | None:
+    """Encode what is new in a list of messages; return None if the serializer fails.
 
     Args:
         source: The messages.
-        layout: The version before.
-        make: Makes a part of bytes.
+        serializer: Serializer of the messages.
+        cached: The older list to share chunks with.
+        make_chunk: Function that returns the chunk of a piece.
     """
-    types, fingerprints = source.list_fingerprint
+    list_fingerprint = source.list_fingerprint
+    types, fingerprints = list_fingerprint
     old = cached.elements if cached is not None else []
-    first, tail = _unchanged(source.list_fingerprint, cached)
+    first, tail = _unchanged(list_fingerprint, cached)
     last, stop = len(old) - tail, len(types) - tail
-    near, far = (first, last) if last - first <= _SEARCHED * (stop - first) else (first, first)
-    moved = {e.fingerprint: index for index, e in enumerate(old[near:far], near)}
-    places = [_moved(old, moved, types[i], fingerprints[i]) for i in range(first, stop)]
-    encoded = source.encoded([i for i, place in enumerate(places, first) if place is None])
-    if encoded is None:
+    near, far = (first, last) if last - first <= _MAX_REPLACED * (stop - first) else (first, first)
+    old_indexes = {e.fingerprint: index for index, e in enumerate(old[near:far], near)}
+    moved = [_moved(old, old_indexes, types[i], fingerprints[i]) for i in range(first, stop)]
+    raws = source.encode([i for i, index in enumerate(moved, first) if index is None], serializer)
+    if raws is None:
         return None
-    raws = iter(encoded)
-    replaced = _Replaced(cached, near, far)
+    new_raws = iter(raws)
+    replaced = _replaced_chunks(cached, near, far)
     items: list[ChunkRange | NewChunk] = []
     elements: list[CachedMessage] = []
-    for index, place in enumerate(places, first):
-        if place is not None:
+    for index, old_index in enumerate(moved, first):
+        if old_index is not None:
             assert cached is not None
-            items += _ranges_of(cached, place)
-            elements.append(old[place])
+            items += _ranges_of(cached, old_index)
+            elements.append(old[old_index])
             continue
-        raw = next(raws)
-        parts = [make_chunk(part) for part in chunking.cut_message(raw)]
-        items += [replaced.find(part.digest) or part for part in parts]
-        mark = parts[0].digest if len(parts) == 1 else digest(raw)
+        raw = next(new_raws)
+        chunks = [make_chunk(piece) for piece in chunking.split_message(raw)]
+        items += [replaced.get(chunk.digest) or chunk for chunk in chunks]
+        own = chunks[0].digest if len(chunks) == 1 else digest(raw)
         elements.append(
-            CachedMessage(types[index], fingerprints[index], mark, len(raw), len(parts), raw)
+            CachedMessage(types[index], fingerprints[index], own, len(raw), len(chunks), raw)
         )
-    list_fingerprint = source.list_fingerprint
     length = sum([element.length for element in elements])
     if cached is None:
-        return Encoding(items, elements, list_fingerprint, length)
+        return EncodedList(items, elements, list_fingerprint, length)
     end = ranges.total(cached.ranges)
-    before = ranges.slice_ranges(cached.ranges, 0, cached.position(first))
-    behind = ranges.slice_ranges(cached.ranges, cached.position(last), end)
+    before = ranges.slice_ranges(cached.ranges, 0, cached.first_chunk(first))
+    behind = ranges.slice_ranges(cached.ranges, cached.first_chunk(last), end)
     length += cached.stored.size - len(cached.stored.head)
     length -= sum([element.length for element in old[first:last]])
     elements = [*old[:first], *elements, *old[last:]]
-    return Encoding([*before, *items, *behind], elements, list_fingerprint, length)
+    return EncodedList([*before, *items, *behind], elements, list_fingerprint, length)
 
 
 def _unchanged(new: ListFingerprint, cached: CachedMessages | None) -> tuple[int, int]:
-    """How many messages at the front and at the back are what they were."""
+    """Return the numbers of messages at the beginning and at the end that did not change."""
     if cached is None:
         return 0, 0
     old = cached.current_fingerprint()
@@ -167,62 +177,61 @@ def _unchanged(new: ListFingerprint, cached: CachedMessages | None) -> tuple[int
 
 
 def _moved(
-    old: list[CachedMessage], moved: dict[Fingerprint, int], kind: type, fingerprint: Fingerprint
+    old: list[CachedMessage], indexes: dict[Fingerprint, int], cls: type, fingerprint: Fingerprint
 ) -> int | None:
-    place = moved.get(fingerprint)
-    return place if place is not None and old[place].type is kind else None
+    """Return the index that a message had in the older list, or None."""
+    index = indexes.get(fingerprint)
+    return index if index is not None and old[index].type is cls else None
 
 
 def _ranges_of(cached: CachedMessages, index: int) -> list[ChunkRange]:
-    start = cached.position(index)
-    return ranges.slice_ranges(cached.ranges, start, start + cached.elements[index].parts)
+    start = cached.first_chunk(index)
+    return ranges.slice_ranges(cached.ranges, start, start + cached.elements[index].chunks)
 
 
-class _Replaced:
-    """The messages of a layout that are not where they were, by the digests of their parts."""
-
-    def __init__(self, cached: CachedMessages | None, first: int, last: int) -> None:
-        self._layout = cached
-        elements = [] if cached is None else cached.elements[first:last]
-        self._whole = {element.digest: index for index, element in enumerate(elements, first)}
-        self._parts: dict[bytes, ChunkRange] = {}
-        for index, element in enumerate(elements, first):
-            if element.parts > 1 and element.raw is not None and cached is not None:
-                parts = chunking.cut_message(element.raw)
-                if len(parts) == element.parts:  # else another release cut it
-                    where = ranges.each_chunk(_ranges_of(cached, index))
-                    self._parts.update(zip(map(digest, parts), where, strict=True))
-
-    def find(self, mark: bytes) -> ChunkRange | None:
-        """Where a part with this digest is stored."""
-        index = self._whole.get(mark)
-        if index is not None and self._layout is not None:
-            where = _ranges_of(self._layout, index)
-            if ranges.total(where) == 1:
-                return where[0]
-        return self._parts.get(mark)
+def _replaced_chunks(
+    cached: CachedMessages | None, first: int, last: int
+) -> dict[bytes, ChunkRange]:
+    """Return the stored chunks of the messages at indexes `first` to `last`, by digest."""
+    if cached is None or first == last:
+        return {}
+    found: dict[bytes, ChunkRange] = {}
+    at = cached.first_chunk(first)
+    chunks = ranges.each_chunk(ranges.slice_ranges(cached.ranges, at, cached.first_chunk(last)))
+    at = 0
+    for element in cached.elements[first:last]:
+        own = chunks[at : at + element.chunks]
+        at += element.chunks
+        if len(own) == 1:
+            found[element.digest] = own[0]
+        elif element.raw is not None:
+            pieces = chunking.split_message(element.raw)
+            if len(pieces) == len(own):  # another release may have split it differently
+                found.update(zip(map(digest, pieces), own, strict=True))
+    return found
 
 
 def read(
     thread_version: ThreadVersion,
     stored: ChunkedValue,
-    chunk_ranges: list[ChunkRange],
+    snapshot: Snapshot,
     cached: CachedMessages | None,
-    fetch: Callable[[list[ChunkRange]], list[bytes]],
 ) -> CachedMessages:
-    """The layout of a stored list; what it shares with a known one is not read again.
+    """Read a stored list. The beginning that it shares with a cached list is not read again.
 
     Raises:
-        DamagedError: The chunks are not the messages that they should be.
+        DamagedError: The chunks do not hold the messages.
     """
+    chunk_ranges = snapshot.ranges(stored)
     elements: list[CachedMessage] = []
     shared = 0
     if cached is not None and cached.thread_version == thread_version:
         elements = cached.elements[
             : cached.complete_messages(ranges.common_prefix(cached.ranges, chunk_ranges))
         ]
-        shared = sum(element.parts for element in elements)
-    chunks = fetch(ranges.slice_ranges(chunk_ranges, shared, ranges.total(chunk_ranges)))
+        shared = sum(element.chunks for element in elements)
+    unread = ranges.slice_ranges(chunk_ranges, shared, ranges.total(chunk_ranges))
+    chunks = snapshot.chunks(unread, stored.size)
     joined = b"".join(chunks)
     count = _count(stored)
     length = len(joined) + len(stored.head) + sum(element.length for element in elements)
@@ -231,7 +240,7 @@ def read(
     try:
         raws = chunking.elements(chunking.array_header(count - len(elements)) + joined)
     except ValueError as error:
-        raise DamagedError(f"a list of messages can't be read: {error}") from error
+        raise DamagedError(f"a list of messages cannot be decoded: {error}") from error
     ends = ends_of(chunks)
     at = used = 0
     fresh: list[CachedMessage] = []
@@ -241,61 +250,58 @@ def read(
         while used < len(ends) and ends[used] <= at:
             used += 1
         if not used or ends[used - 1] != at:
-            raise DamagedError("a message does not end where a part of it ends")
+            raise DamagedError("a message does not end at the end of a chunk")
         fresh.append(CachedMessage(object, object(), digest(raw), len(raw), used - before, raw))
     return CachedMessages(thread_version, stored, chunk_ranges, elements + fresh)
 
 
 def _count(stored: ChunkedValue) -> int:
+    """Return the number of messages that the head of a value names."""
     if not stored.head:
         return 1
-    head = delta_snapshot.inner_head(stored.head)
+    head = inner_head(stored.head)
     count = head[0] & 0x0F if len(head) == 1 else int.from_bytes(head[1:], "big")
     if count > stored.size or head != chunking.array_header(count):
-        raise DamagedError("a list of messages does not begin like one")
+        raise DamagedError("invalid message list header")
     return count
 
 
-def build(elements: list[CachedMessage], loads: Callable[[bytes], list[Any]]) -> list[Any]:
-    """New messages, which share nothing that can change with any others.
-
-    Args:
-        loads: Decodes one msgpack array.
-    """
+def build(elements: list[CachedMessage], serializer: Serializer) -> list[Any]:
+    """Return new messages, which share no container with other objects."""
     if len(elements) < _MANY:
-        return _build(elements, loads)
+        return _build(elements, serializer)
     with gc_pause.paused():
-        return _build(elements, loads)
+        return _build(elements, serializer)
 
 
-def _build(elements: list[CachedMessage], loads: Callable[[bytes], list[Any]]) -> list[Any]:
-    raws = [element.raw for element in elements]  # before the images: one of the two is there
+def _build(elements: list[CachedMessage], serializer: Serializer) -> list[Any]:
+    raws = [element.raw for element in elements]  # before the templates: one of both is set
     templates = [element.template for element in elements]
     if None not in templates:
         return messages.instantiate([element.type for element in elements], templates)  # type: ignore[arg-type]
     missing = [index for index, template in enumerate(templates) if template is None]
     encoded = b"".join(raw for index in missing if (raw := raws[index]) is not None)
-    decoded = loads(chunking.array_header(len(missing)) + encoded)
+    decoded = serializer.loads_array(chunking.array_header(len(missing)) + encoded)
     out: list[Any] = [None] * len(elements)
     for index, message in zip(missing, decoded, strict=True):
-        _learn(elements[index], message)
+        _add_template(elements[index], message)
         out[index] = message
     kept = [(index, template) for index, template in enumerate(templates) if template is not None]
-    rebuilt = messages.instantiate(
+    copies = messages.instantiate(
         [elements[i].type for i, _ in kept], [template for _, template in kept]
     )
-    for (index, _), message in zip(kept, rebuilt, strict=True):
+    for (index, _), message in zip(kept, copies, strict=True):
         out[index] = message
     return out
 
 
-def _learn(element: CachedMessage, message: Any) -> None:
-    """Keep an image of a message that was just decoded and that nobody else has seen yet."""
+def _add_template(element: CachedMessage, message: Any) -> None:
+    """Keep the template of a message that was just decoded, before the caller can change it."""
     template = messages.make_template(message)
     if template is None:
         return
     element.type = type(message)
     element.fingerprint = messages.fingerprints([message])[0]
     element.template = template
-    if element.parts == 1:
+    if element.chunks == 1:
         element.raw = None

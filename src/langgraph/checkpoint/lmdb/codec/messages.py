@@ -1,11 +1,12 @@
-"""LangChain messages: telling cheaply that one did not change, and copying one cheaply.
+"""LangChain messages: notice cheaply that a message did not change, and copy a message cheaply.
 
-A message's state is its attributes as strict msgpack, written at C speed. That tells exact types
-apart (1, True and 1.0) and follows every container, so equal states serialise to equal bytes. Of
-each stored message an image is kept, from which copies are made that share no more than texts and
-numbers.
+The fingerprint of a message is its attributes as strict msgpack, which is written at C speed. It
+tells exact types apart (1, True and 1.0) and covers all containers, so messages with equal
+fingerprints are serialized to equal bytes. The template of a message makes copies that share only
+texts and numbers.
 
-Both hold only for messages made of plain JSON types; others are serialised and rebuilt each time.
+Both work only for messages made of JSON types. Other messages are serialized and deserialized each
+time.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from langchain_core.messages import BaseMessage
 from msgpack import Packer
 
 Fingerprint: TypeAlias = "bytes | tuple[str, bytes] | object"
-"""Packed attributes; or a long text and the others, packed; or an object that equals nothing, of a
-message that has no such state."""
+"""Packed attributes; or a long text and the other attributes, packed; or, for a message that cannot
+be packed, an object that is equal to no other."""
 
 MESSAGE_TYPES: Final[frozenset[type]] = frozenset(
     cls
@@ -30,37 +31,24 @@ MESSAGE_TYPES: Final[frozenset[type]] = frozenset(
     and issubclass(cls, BaseMessage)
     and cls.__module__.startswith("langchain_core.messages.")
 )
-"""The classes whose serialised form depends on nothing but the attributes that a state holds.
-Subclasses may override how they are dumped, so the types have to be these exactly."""
+"""Classes whose serialized form depends only on the attributes in a fingerprint. A subclass may
+override how it is serialized, so the types have to be these exactly."""
+
+_LONG: Final = 500
+"""Characters of a text that is compared by itself. Nearly always it is the same object as before,
+so the comparison is fast and the fingerprint takes no memory."""
+_ATOMS: Final = frozenset((str, int, float, bool, type(None)))
+_NOT_PACKABLE: Final = (TypeError, ValueError, OverflowError)
+"""Errors of packing."""
 
 _attributes = attrgetter("__dict__", "__pydantic_extra__")
-_image_attributes = attrgetter("__dict__", "__pydantic_extra__", "__pydantic_fields_set__")
+_all_attributes = attrgetter("__dict__", "__pydantic_extra__", "__pydantic_fields_set__")
 _new = object.__new__
 _set = object.__setattr__
-_NOT_PACKABLE: Final = (TypeError, ValueError, OverflowError)
-"""What packing raises for a message that has no state."""
-_LONG: Final = 500
-"""Characters of a text from which on it is a part of a state by itself: nearly always it is the
-same object as before, which compares in no time and takes no memory."""
-_PLAIN: Final = frozenset((str, int, float, bool, type(None)))
-
-
-class MessageTemplate(NamedTuple):
-    """What copies of a message are made from."""
-
-    attributes: dict[str, Any]
-    """With None for each that can change."""
-    empty: tuple[tuple[str, type], ...]
-    """Those of them that are empty containers, with their types."""
-    extra: type
-    """Of what holds extra attributes: dict, or NoneType."""
-    others: bytes | None
-    """Marshalled: other attributes that can change, and extra ones; None if there are neither."""
-    fields_set: frozenset[str]
 
 
 def fingerprints(values: list[Any]) -> list[Fingerprint]:
-    """The states of messages."""
+    """Return the fingerprints of messages."""
     try:
         return _fingerprints(values)
     except _NOT_PACKABLE:
@@ -68,7 +56,7 @@ def fingerprints(values: list[Any]) -> list[Fingerprint]:
 
 
 def _fingerprints(values: list[Any]) -> list[Fingerprint]:
-    pack = Packer(strict_types=True).pack  # of its own: packing in two threads would mix
+    pack = Packer(strict_types=True).pack  # a packer is not thread-safe
     out: list[Fingerprint] = []
     for attributes, extra in map(_attributes, values):
         content = attributes.get("content")
@@ -88,10 +76,10 @@ def _fingerprint(message: BaseMessage) -> Fingerprint:
 
 
 def is_json_only(message: BaseMessage) -> bool:
-    """Whether a state tells all changes of a message apart.
+    """Return True if every change of a message changes its fingerprint.
 
-    msgpack writes bytes and byte arrays alike, so a message with any of them is not plain; nor is
-    one with private attributes, which a state leaves out.
+    msgpack encodes bytes and byte arrays alike, so a message with either does not qualify. Neither
+    does a message with private attributes, which the fingerprint lacks.
     """
     if getattr(message, "__pydantic_private__", None) is not None:
         return False
@@ -99,7 +87,7 @@ def is_json_only(message: BaseMessage) -> bool:
     while todo:
         value = todo.pop()
         kind = type(value)
-        if kind in _PLAIN:
+        if kind in _ATOMS:
             continue
         if kind is dict:
             todo += value.keys()
@@ -111,18 +99,32 @@ def is_json_only(message: BaseMessage) -> bool:
     return True
 
 
+class MessageTemplate(NamedTuple):
+    """A template to make copies of a message from."""
+
+    attributes: dict[str, Any]
+    """All attributes; None in place of each container."""
+    empty: tuple[tuple[str, type], ...]
+    """Names and types of the empty containers."""
+    extra: type
+    """Type of the object with the extra attributes: dict, or NoneType."""
+    others: bytes | None
+    """Filled containers and extra attributes, marshalled; None if there are neither."""
+    fields_set: frozenset[str]
+
+
 def make_template(message: BaseMessage) -> MessageTemplate | None:
-    """The image of a message; None if a copy of it could differ, or share what can change."""
+    """Return the template of a message; None if a copy could differ or share a container."""
     if type(message) not in MESSAGE_TYPES or not is_json_only(message):
         return None
-    attributes, extra, fields_set = _image_attributes(message)
+    attributes, extra, fields_set = _all_attributes(message)
     if (
         (extra is not None and type(extra) is not dict)
         or type(fields_set) is not set
         or not all(type(name) is str for name in fields_set)
     ):
-        return None  # a store can say anything of a message
-    changing = {key: value for key, value in attributes.items() if type(value) not in _PLAIN}
+        return None  # a forged store may hold any attributes
+    changing = {key: value for key, value in attributes.items() if type(value) not in _ATOMS}
     empty = tuple([(key, type(value)) for key, value in changing.items() if not value])
     filled = {key: value for key, value in changing.items() if value}
     try:
@@ -137,20 +139,20 @@ def make_template(message: BaseMessage) -> MessageTemplate | None:
 
 @lru_cache(maxsize=1000)
 def _shared(value: Any) -> Any:
-    """One object for all that are equal. For names of fields alone: of them there are few."""
+    """Return one object for all equal ones. Only for the names of fields, which are few."""
     return value
 
 
-def instantiate(types: list[type], images: list[MessageTemplate]) -> list[Any]:
-    """New messages from their images."""
+def instantiate(types: list[type], templates: list[MessageTemplate]) -> list[Any]:
+    """Return new messages."""
     out = []
-    for cls, (kept, empty, make_extra, others, fields_set) in zip(types, images, strict=True):
+    for cls, (kept, empty, make_extra, others, fields_set) in zip(types, templates, strict=True):
         attributes = kept.copy()
         for key, make in empty:
             attributes[key] = make()
         extra = make_extra()
         if others is not None:
-            filled, filled_extra = marshal.loads(others)  # noqa: S302 - made above
+            filled, filled_extra = marshal.loads(others)  # noqa: S302 - made by make_template
             attributes.update(filled)
             if filled_extra:
                 extra.update(filled_extra)

@@ -1,8 +1,6 @@
-"""What is remembered of the values last seen: which parts they have, and where these are stored.
+"""A cache of the latest values: their content, and the chunks that hold it.
 
-A layout is never changed once others can see it, but for what it learns of its own elements, and
-for whether its parts are hinted.
-Everything here can be forgotten at any time; it is then read from the store again.
+Any entry can be evicted at any time; the value is then read from the store again.
 """
 
 from __future__ import annotations
@@ -12,7 +10,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from langgraph.checkpoint.lmdb.format.ranges import ChunkRange, append_merged
+from langgraph.checkpoint.lmdb.format import ranges
+from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
 from langgraph.checkpoint.lmdb.kv import forking
 from langgraph.checkpoint.lmdb.kv.locks import Lock
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class ChannelKey(NamedTuple):
-    """A channel of a thread's namespace."""
+    """A channel of a thread's namespace. Its entry is the latest value."""
 
     thread_id: str
     checkpoint_ns: str
@@ -36,7 +35,7 @@ class ChannelKey(NamedTuple):
 
 
 class WriteKey(NamedTuple):
-    """A pending write, or another value that is read again and again but is no channel's latest."""
+    """A pending write that a channel is rebuilt from."""
 
     thread_version: ThreadVersion
     stored: StoredValue
@@ -47,19 +46,27 @@ CacheKey: TypeAlias = "ChannelKey | WriteKey"
 
 @dataclass(slots=True)
 class CachedBytes:
-    """A value as bytes, cut into parts."""
+    """A cached value as bytes. Only the last two fields change."""
 
     thread_version: ThreadVersion
     stored: ChunkedValue
     ranges: list[ChunkRange]
     body: bytes
+    """The payload without its head."""
     ends: list[int]
-    """Where each part ends in the body."""
-    mark: bytes | None = None
-    """Of the content, if that is encrypted; see `Contents`."""
+    """End of each chunk in the body."""
+    content_digest: bytes | None = None
+    """Digest of the content if that is encrypted; None if it is not known."""
+    added_at: int | None = None
+    """`DedupCache.losses` when all chunks were added to the dedup cache; None: they were not."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory, about."""
+        return len(self.body) + 40 * len(self.ends) + 500
 
     def holds(self, value: InlineValue) -> bool:
-        """Whether this is the value of a tag and a payload."""
+        """Return True if this is the value of a tag and a payload."""
         stored = self.stored
         return (
             stored.size == value.size
@@ -68,39 +75,36 @@ class CachedBytes:
             and value.payload.endswith(self.body)
         )
 
-    hinted: int | None = None
-    """The losses of hints when all its parts were hinted; None if they were not."""
-
-    @property
-    def size(self) -> int:
-        return len(self.body) + 40 * len(self.ends) + 500
-
 
 @dataclass(slots=True)
 class CachedMessage:
-    """A message in a list, as stored; what is known of it only ever grows."""
+    """A message of a cached list, as stored.
+
+    When it is decoded for the first time, its type, fingerprint and template are set. Then the
+    template may replace `raw`.
+    """
 
     type: type
     fingerprint: Fingerprint
-    """Of the message as it was put or handed out last."""
+    """Fingerprint of the message as it was put, or as it was returned last."""
     digest: bytes
     length: int
-    """Bytes of it, encoded."""
-    parts: int
-    """How many chunks it has."""
+    """Bytes of the encoded message."""
+    chunks: int
+    """Number of its chunks."""
     raw: bytes | None
-    """Encoded; None once there is an image that serves instead."""
+    """The encoded message; None if the template replaces it."""
     template: MessageTemplate | None = None
 
 
 class ListFingerprint(NamedTuple):
-    """Types and states of the messages of a list, by their places in it."""
+    """Types and fingerprints of the messages of a list."""
 
     types: list[type]
     fingerprints: list[Fingerprint]
 
     def is_same(self, index: int, other: ListFingerprint, at: int) -> bool:
-        """Whether a message is what another one was."""
+        """Return True if a message equals a message of another list."""
         return (
             self.fingerprints[index] == other.fingerprints[at]
             and self.types[index] is other.types[at]
@@ -109,66 +113,77 @@ class ListFingerprint(NamedTuple):
 
 @dataclass(slots=True)
 class CachedMessages:
-    """A list of messages, each of which begins a part."""
+    """A cached list of messages, each of which begins a chunk. Only `added_at` changes."""
 
     thread_version: ThreadVersion
     stored: ChunkedValue
     ranges: list[ChunkRange]
     elements: list[CachedMessage]
     list_fingerprint: ListFingerprint | None = None
-    """Of a list that was put, whose elements have nothing more to learn."""
-    hinted: int | None = None
-    """The losses of hints when all its parts were hinted; None if they were not."""
+    """Fingerprint of a list that was put; None if the list was read."""
+    added_at: int | None = None
+    """See `CachedBytes`."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory, about."""
+        return 2 * self.stored.size + 500 * (len(self.elements) + 1)
 
     def current_fingerprint(self) -> ListFingerprint:
-        """What is known of the elements now."""
-        if self.list_fingerprint is not None:
-            return self.list_fingerprint
-        return ListFingerprint(
+        """Return the fingerprint of the list, with what decoding its messages added."""
+        return self.list_fingerprint or ListFingerprint(
             [e.type for e in self.elements], [e.fingerprint for e in self.elements]
         )
 
     def holds(self, value: NewValue) -> bool:
-        """Whether a value has just these chunks, and the same head."""
+        """Return True if a value has the same chunks and the same head."""
         stored = self.stored
         found: list[ChunkRange] = []
         for item in value.items:
             if not isinstance(item, ChunkRange):
                 return False
-            append_merged(found, (item,))
+            ranges.append_merged(found, (item,))
         return (found, value.tag, value.head) == (self.ranges, stored.tag, stored.head)
 
-    @property
-    def size(self) -> int:
-        return 2 * self.stored.size + 500 * (len(self.elements) + 1)
+    def is_beginning_of(self, other: CachedMessages | None) -> bool:
+        """Return True if another list begins with this one, as history is read backwards."""
+        count = len(self.elements)
+        return (
+            other is not None
+            and 0 < count < len(other.elements)
+            and other.elements[count - 1] is self.elements[-1]
+        )
 
-    def position(self, index: int) -> int:
-        """How many chunks the messages before this one have."""
-        if len(self.elements) == sum(chunk_range.length for chunk_range in self.ranges):
+    def first_chunk(self, index: int) -> int:
+        """Return the position of the first chunk of a message, or the end of the list."""
+        if self._has_one_chunk_each():
             return index
-        return sum(element.parts for element in self.elements[:index])
+        return sum(element.chunks for element in self.elements[:index])
 
     def complete_messages(self, chunks: int) -> int:
-        """How many messages the first `chunks` chunks hold in full."""
-        if len(self.elements) == sum(chunk_range.length for chunk_range in self.ranges):
+        """Return the number of messages that the first `chunks` chunks hold completely."""
+        if self._has_one_chunk_each():
             return chunks
-        ends = accumulate(element.parts for element in self.elements)
+        ends = accumulate(element.chunks for element in self.elements)
         return sum(1 for end in ends if end <= chunks)
+
+    def _has_one_chunk_each(self) -> bool:
+        return len(self.elements) == ranges.total(self.ranges)
 
 
 CachedValue: TypeAlias = "CachedBytes | CachedMessages"
 
 
-def ends_of(parts: list[bytes]) -> list[int]:
-    """Where each part ends once they are joined."""
-    return list(accumulate(map(len, parts)))
+def ends_of(pieces: list[bytes]) -> list[int]:
+    """Return the end of each piece in the pieces joined."""
+    return list(accumulate(map(len, pieces)))
 
 
 class ValueCache:
-    """The latest layout of each channel, and those of writes that were read.
+    """An LRU cache of the latest value of each channel and of pending writes.
 
     Args:
-        limit: Bytes that all of it may take, about; 0 remembers nothing.
+        limit: Bytes of all values, about. 0: the cache remains empty.
     """
 
     def __init__(self, limit: int) -> None:
@@ -177,14 +192,14 @@ class ValueCache:
         forking.renew_in_child(self)
 
     def renew(self) -> None:
-        """Start empty in a forked child: another thread may have been changing it."""
+        """Clear the cache, in a forked child: another thread may have been changing it."""
         self._lock = Lock()
         self._values: OrderedDict[CacheKey, CachedValue] = OrderedDict()
         self._size = 0
 
-    def get(self, key: CacheKey, thread_version: ThreadVersion) -> CachedValue | None:
-        """The layout of a value, if what it says of the thread still holds."""
-        if self._lock.is_held():  # by the code that this call interrupts
+    def get(self, key: CacheKey, thread_version: ThreadVersion | None) -> CachedValue | None:
+        """Return a value; None if it is missing or the thread has changed."""
+        if self._lock.is_held():  # a signal handler interrupts another call
             return None
         with self._lock:
             cached = self._values.get(key)
@@ -194,7 +209,7 @@ class ValueCache:
             return cached
 
     def put(self, key: CacheKey, cached: CachedValue) -> None:
-        """Remember a layout, and forget those not used for longest if there is no room."""
+        """Add a value, and evict the least recently used values beyond the limit."""
         size = cached.size
         if size > self.limit or self._lock.is_held():
             return

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import checkpoints
 from langgraph.checkpoint.lmdb.format import keys
+from langgraph.checkpoint.lmdb.models import Branch
 
 if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.kv.base import Reader
 
 
-class Branch(NamedTuple):
-    """A line of checkpoints that ends in a checkpoint without children."""
-
-    tip: str
-    fork_point: str | None
-    """Id of the nearest ancestor that has other children as well. None: there is no such
-    ancestor."""
-    length: int
-    """Checkpoints after the fork point, or all of the line if there is no fork point."""
-    depth: int
-    """Checkpoints from the first ancestor on."""
-
-
-def branches(reader: Reader, thread: int, namespace: int) -> list[Branch]:
+def branches(reader: Reader, namespace: NamespaceRef) -> list[Branch]:
     """Return the branches of a namespace, by descending id of their tips.
 
     Reads the index of children and the keys of the checkpoints, but not their records.
     """
-    parents = _parents(reader, thread, namespace)
+    parents = _parents(reader, namespace)
     counts = Counter(parent for parent in parents.values() if parent is not None)
     tips = sorted((i for i in parents if not counts[i]), key=keys.utf8, reverse=True)
     depths: dict[str, int] = {}
@@ -57,21 +46,21 @@ def _branch(
     return Branch(tip, fork_point, length or len(line), depth)
 
 
-def _parents(reader: Reader, thread: int, namespace: int) -> dict[str, str | None]:
+def _parents(reader: Reader, namespace: NamespaceRef) -> dict[str, str | None]:
     """Return the parent of each checkpoint, or None for a parent that the store does not have."""
-    prefix = keys.checkpoints(thread, namespace)
+    prefix = keys.checkpoints(namespace)
     ids: dict[bytes, str] = {}
     for key in reader.keys(prefix, keys.prefix_end(prefix)):
         part = key[len(prefix) :]
         if keys.is_truncated(part):
             record = reader.get(key)
             assert record is not None, "seen just before, in the same transaction"
-            ids[part] = checkpoints.decode(key, record, thread, namespace).id
+            ids[part] = checkpoints.decode(key, record).id
         else:
             ids[part] = keys.decoded(part, key)
     by_hash = {keys.hash64(checkpoint_id): checkpoint_id for checkpoint_id in ids.values()}
     parents: dict[str, str | None] = dict.fromkeys(ids.values())
-    prefix = keys.of_namespace(keys.Kind.CHILD, thread, namespace)
+    prefix = keys.of_namespace(keys.Kind.CHILD, namespace)
     for key in reader.keys(prefix, keys.prefix_end(prefix)):
         at = len(prefix) + keys.HASH_SIZE
         child = ids.get(key[at:])

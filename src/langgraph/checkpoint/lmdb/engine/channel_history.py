@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
+    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 _WRITES_PER_RECORD = 256
@@ -57,8 +58,7 @@ class _Walk:
 
 def history(
     reader: Reader,
-    thread: int,
-    namespace: int,
+    namespace: NamespaceRef,
     checkpoint: CheckpointRecord,
     channels: Iterable[str],
 ) -> dict[str, ChannelHistory]:
@@ -71,19 +71,18 @@ def history(
         DamagedError: A part of the history is damaged, or was lost in a repair.
     """
     walk = _Walk({channel: ChannelHistory() for channel in channels})
-    _follow(walk, reader, thread, namespace, checkpoint, walk.found.__contains__, len(walk.found))
+    _follow(walk, reader, namespace, checkpoint, walk.found.__contains__, len(walk.found))
     missing = walk.found.keys() - walk.done
     if walk.lost and missing:
         what = f"the history of {', '.join(map(repr, sorted(missing)))} was lost in a repair"
-        envelope.raise_damaged(keys.checkpoint(thread, namespace, checkpoint.id), what)
+        envelope.raise_damaged(keys.checkpoint(namespace, checkpoint.id), what)
     return walk.found
 
 
 def _follow(
     walk: _Walk,
     reader: Reader,
-    thread: int,
-    namespace: int,
+    namespace: NamespaceRef,
     checkpoint: CheckpointRecord,
     wanted: Callable[[str], bool],
     count: int | None,
@@ -94,8 +93,7 @@ def _follow(
     Args:
         walk: The state to extend.
         reader: A snapshot.
-        thread: The thread's number.
-        namespace: The namespace's number.
+        namespace: The namespace.
         checkpoint: The first checkpoint.
         wanted: Function that returns True for a channel to follow.
         count: Number of channels to follow. None: unknown.
@@ -106,7 +104,7 @@ def _follow(
     current = checkpoint
     try:
         while count is None or len(done) < count:
-            for channel, compacted in read_compacted(reader, thread, namespace, current.id).items():
+            for channel, compacted in read_compacted(reader, namespace, current.id).items():
                 if channel is None:
                     walk.lost = True
                 elif wanted(channel) and channel not in done:
@@ -114,12 +112,12 @@ def _follow(
                     walk.close(channel, compacted.seed)
             parent = None
             if current.parent is not None and current.parent not in visited:
-                parent = checkpoints.read(reader, thread, namespace, current.parent)
+                parent = checkpoints.read(reader, namespace, current.parent)
             if parent is None:
                 walk.lost |= tolerant and current.parent not in (None, *visited)
                 break
             visited.add(parent.id)
-            rows = writes.of_checkpoint(reader, thread, namespace, parent.id)
+            rows = writes.of_checkpoint(reader, namespace, parent.id)
             for task_id, write in reversed(rows):
                 if wanted(write.channel) and write.channel not in done:
                     entry = found.setdefault(write.channel, ChannelHistory())
@@ -138,8 +136,7 @@ def _follow(
 
 def compact(
     writer: Writer,
-    thread: int,
-    namespace: int,
+    namespace: NamespaceRef,
     checkpoint: CheckpointRecord,
     skip: Callable[[str], bool],
     level: int | None,
@@ -151,8 +148,7 @@ def compact(
 
     Args:
         writer: The write transaction.
-        thread: The thread's number.
-        namespace: The namespace's number.
+        namespace: The namespace.
         checkpoint: The checkpoint that remains.
         skip: Function that returns True for a channel whose history is never read.
         level: Compression level of zstd, or None.
@@ -163,14 +159,13 @@ def compact(
         True if the history is complete.
     """
     if checkpoint.parent is None:
-        old = read_compacted(writer, thread, namespace, checkpoint.id)
+        old = read_compacted(writer, namespace, checkpoint.id)
         if old:
             return None not in old
     walk = _Walk({})
     _follow(
         walk,
         writer,
-        thread,
         namespace,
         checkpoint,
         wanted=lambda channel: not (channel in checkpoint.values or skip(channel)),
@@ -179,8 +174,8 @@ def compact(
     )
     if is_sound is not None:
         _drop_damaged(walk, is_sound)
-    remove(writer, thread, namespace, checkpoint.id)
-    prefix = keys.compacted(thread, namespace, checkpoint.id)
+    remove(writer, namespace, checkpoint.id)
+    prefix = keys.compacted(namespace, checkpoint.id)
     for number, fields in enumerate(_records(walk)):
         _write(writer, prefix + keys.number(number), fields, level)
     return not walk.lost
@@ -211,21 +206,21 @@ def _write(writer: Writer, key: bytes, fields: _Record, level: int | None) -> No
 
 
 def mark_lost(
-    writer: Writer, thread: int, namespace: int, checkpoint_id: str, level: int | None
+    writer: Writer, namespace: NamespaceRef, checkpoint_id: str, level: int | None
 ) -> None:
     """Replace the compacted history of a checkpoint by the note that its history is lost."""
-    remove(writer, thread, namespace, checkpoint_id)
-    _write(writer, keys.compacted(thread, namespace, checkpoint_id) + keys.number(0), _LOST, level)
+    remove(writer, namespace, checkpoint_id)
+    _write(writer, keys.compacted(namespace, checkpoint_id) + keys.number(0), _LOST, level)
 
 
 def read_compacted(
-    reader: Reader, thread: int, namespace: int, checkpoint_id: str
+    reader: Reader, namespace: NamespaceRef, checkpoint_id: str
 ) -> dict[str | None, ChannelHistory]:
     """Return the compacted history of a checkpoint by channel.
 
     The key None notes that more history is lost.
     """
-    prefix = keys.compacted(thread, namespace, checkpoint_id)
+    prefix = keys.compacted(namespace, checkpoint_id)
     found: dict[str | None, ChannelHistory] = {}
     for key, record in reader.range(prefix, keys.prefix_end(prefix)):
         channel, seed, rows = decode(key, record)
@@ -259,17 +254,17 @@ def decode(key: bytes, record: bytes) -> _Record:
 
 
 def compacted_values(
-    reader: Reader, thread: int, namespace: int
+    reader: Reader, namespace: NamespaceRef
 ) -> Iterator[tuple[list[StoredValue], int]]:
     """List the values of each record of compacted history, with the bytes of its key and record."""
-    prefix = keys.of_namespace(keys.Kind.COMPACTED, thread, namespace)
+    prefix = keys.of_namespace(keys.Kind.COMPACTED, namespace)
     for key, record in reader.range(prefix, keys.prefix_end(prefix)):
         _, seed, rows = decode(key, record)
         values = [value for _, value in rows]
         yield (values if seed is None else [*values, seed]), len(key) + len(record)
 
 
-def remove(writer: Writer, thread: int, namespace: int, checkpoint_id: str) -> None:
+def remove(writer: Writer, namespace: NamespaceRef, checkpoint_id: str) -> None:
     """Delete the compacted history of a checkpoint."""
-    prefix = keys.compacted(thread, namespace, checkpoint_id)
+    prefix = keys.compacted(namespace, checkpoint_id)
     writer.delete_range(prefix, keys.prefix_end(prefix))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, stored_value
 from langgraph.checkpoint.lmdb.format import envelope, keys
+from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,52 +70,50 @@ class CheckpointRecord:
 
 
 def write(
-    writer: Writer, thread: int, namespace: int, record: CheckpointRecord, level: int | None
+    writer: Writer, namespace: NamespaceRef, record: CheckpointRecord, level: int | None
 ) -> int:
     """Store a record and its index entries; the caller has removed the record with the same id.
 
     Returns:
         Bytes of the key and the record.
     """
-    key = keys.checkpoint(thread, namespace, record.id)
+    key = keys.checkpoint(namespace, record.id)
     sealed = envelope.seal(key, envelope.pack(record.payload(), level))
     writer.put(key, sealed)
-    for entry in _index_entries(thread, namespace, record):
+    for entry in _index_entries(namespace, record):
         writer.put(entry, b"")
     for term in record.thread_terms:
-        entry = keys.thread_with_term(term, thread)
+        entry = keys.thread_with_term(term, namespace.thread)
         if writer.get(entry) is None:
             writer.put(entry, b"")
     return len(key) + len(sealed)
 
 
-def remove(writer: Writer, thread: int, namespace: int, record: CheckpointRecord) -> None:
+def remove(writer: Writer, namespace: NamespaceRef, record: CheckpointRecord) -> None:
     """Delete a record and the index entries that lead to it.
 
     Index entries that lead to the thread are kept: other checkpoints may need them.
     """
-    writer.delete(keys.checkpoint(thread, namespace, record.id))
-    for entry in _index_entries(thread, namespace, record):
+    writer.delete(keys.checkpoint(namespace, record.id))
+    for entry in _index_entries(namespace, record):
         writer.delete(entry)
 
 
-def _index_entries(thread: int, namespace: int, record: CheckpointRecord) -> Iterator[bytes]:
+def _index_entries(namespace: NamespaceRef, record: CheckpointRecord) -> Iterator[bytes]:
     if record.parent is not None:
-        yield keys.children(thread, namespace, record.parent) + keys.text(record.id)
+        yield keys.children(namespace, record.parent) + keys.text(record.id)
     for term in record.terms:
-        yield keys.with_term(term, record.id, thread, namespace)
+        yield keys.with_term(term, record.id, namespace)
 
 
-def read(
-    reader: Reader, thread: int, namespace: int, checkpoint_id: str
-) -> CheckpointRecord | None:
+def read(reader: Reader, namespace: NamespaceRef, checkpoint_id: str) -> CheckpointRecord | None:
     """Return the checkpoint of this id, or None."""
-    key = keys.checkpoint(thread, namespace, checkpoint_id)
+    key = keys.checkpoint(namespace, checkpoint_id)
     record = reader.get(key)
-    return None if record is None else decode(key, record, thread, namespace)
+    return None if record is None else decode(key, record)
 
 
-def decode(key: bytes, record: bytes, thread: int, namespace: int) -> CheckpointRecord:
+def decode(key: bytes, record: bytes) -> CheckpointRecord:
     """Decode a checkpoint from its key and record.
 
     Raises:
@@ -132,7 +131,7 @@ def decode(key: bytes, record: bytes, thread: int, namespace: int) -> Checkpoint
         envelope.raise_damaged(key, "unexpected field types")
     try:
         return CheckpointRecord(
-            id=keys.whole_text(key, key[len(keys.checkpoints(thread, namespace)) :], full_id),
+            id=keys.whole_text(key, key[keys.namespace_end(key) :], full_id),
             parent=parent,
             stored=stored,
             run_id=run_id,
@@ -156,58 +155,51 @@ def _is_version(value: Any) -> bool:
     return isinstance(value, (int, float, str))
 
 
-def in_namespace(reader: Reader, thread: int, namespace: int) -> Iterator[CheckpointRecord]:
+def in_namespace(reader: Reader, namespace: NamespaceRef) -> Iterator[CheckpointRecord]:
     """List the checkpoints of a namespace, in key order."""
-    for record, _ in sized(reader, thread, namespace):
+    for record, _ in sized(reader, namespace):
         yield record
 
 
-def sized(reader: Reader, thread: int, namespace: int) -> Iterator[tuple[CheckpointRecord, int]]:
+def sized(reader: Reader, namespace: NamespaceRef) -> Iterator[tuple[CheckpointRecord, int]]:
     """List the checkpoints of a namespace, each with the bytes of its key and record."""
-    prefix = keys.checkpoints(thread, namespace)
+    prefix = keys.checkpoints(namespace)
     for key, record in reader.range(prefix, keys.prefix_end(prefix)):
-        yield decode(key, record, thread, namespace), len(key) + len(record)
+        yield decode(key, record), len(key) + len(record)
 
 
-def latest_before(
-    reader: Reader, thread: int, namespace: int, before: str | None = None
-) -> str | None:
+def latest_before(reader: Reader, namespace: NamespaceRef, before: str | None = None) -> str | None:
     """Return the greatest checkpoint id of a namespace, or the greatest below `before`.
 
     One seek, whatever the length of the history. Truncated ids with the same prefix are compared in
     full, since their keys do not sort.
     """
-    prefix = keys.checkpoints(thread, namespace)
+    prefix = keys.checkpoints(namespace)
     stop = keys.prefix_end(prefix)
     if before is not None:
         part = keys.text(before)
         stop = prefix + part
         if keys.is_truncated(part):
             group = prefix + keys.truncated_prefix(part)
-            found = _greatest(reader, thread, namespace, group, before)
+            found = _greatest(reader, group, before)
             if found is not None:
                 return found
             stop = group
     for key in reader.keys(prefix, stop, reverse=True):
         part = key[len(prefix) :]
         if keys.is_truncated(part):
-            return _greatest(reader, thread, namespace, prefix + keys.truncated_prefix(part), None)
+            return _greatest(reader, prefix + keys.truncated_prefix(part), None)
         return keys.decoded(part, key)
     return None
 
 
-def _greatest(
-    reader: Reader, thread: int, namespace: int, group: bytes, before: str | None
-) -> str | None:
-    ids = (
-        decode(key, record, thread, namespace).id
-        for key, record in reader.range(group, keys.prefix_end(group))
-    )
+def _greatest(reader: Reader, group: bytes, before: str | None) -> str | None:
+    ids = (decode(key, record).id for key, record in reader.range(group, keys.prefix_end(group)))
     return max((i for i in ids if before is None or keys.utf8(i) < keys.utf8(before)), default=None)
 
 
 def ancestry(
-    reader: Reader, thread: int, namespace: int, checkpoint: CheckpointRecord
+    reader: Reader, namespace: NamespaceRef, checkpoint: CheckpointRecord
 ) -> Iterator[CheckpointRecord]:
     """A checkpoint, its parent, and so on; a loop in the chain ends it."""
     current: CheckpointRecord | None = checkpoint
@@ -216,48 +208,46 @@ def ancestry(
         seen.add(current.id)
         yield current
         parent = current.parent
-        current = None if parent is None else read(reader, thread, namespace, parent)
+        current = None if parent is None else read(reader, namespace, parent)
 
 
-def child_ids(reader: Reader, thread: int, namespace: int, parent_id: str) -> list[str]:
+def child_ids(reader: Reader, namespace: NamespaceRef, parent_id: str) -> list[str]:
     """List the ids of the checkpoints whose parent is the given one, ascending."""
-    prefix = keys.children(thread, namespace, parent_id)
+    prefix = keys.children(namespace, parent_id)
     ids: list[str] = []
     for key in reader.keys(prefix, keys.prefix_end(prefix)):
-        checkpoint = keys.checkpoints(thread, namespace) + key[len(prefix) :]
+        checkpoint = keys.checkpoints(namespace) + key[len(prefix) :]
         record = reader.get(checkpoint)
         if record is None:
             envelope.raise_damaged(checkpoint, "the index of children names it, but it is missing")
-        found = decode(checkpoint, record, thread, namespace)
+        found = decode(checkpoint, record)
         if found.parent == parent_id:  # else a parent with the same hash
             ids.append(found.id)
     return sorted(ids)
 
 
-def with_term(reader: Reader, term: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """List thread, namespace and key of each checkpoint with a term.
+def with_term(reader: Reader, term: bytes) -> Iterator[tuple[NamespaceRef, bytes]]:
+    """List namespace and key of each checkpoint with a term.
 
     A term is a hash, so the result may include checkpoints with another property.
     """
     prefix = keys.term(term)
     for key in reader.keys(prefix, keys.prefix_end(prefix)):
-        thread, namespace, part = _with_term(key, len(prefix))
-        yield thread, namespace, keys.checkpoints(thread, namespace) + part
+        namespace, part = _with_term(key, len(prefix))
+        yield namespace, keys.checkpoints(namespace) + part
 
 
-def _with_term(key: bytes, at: int) -> tuple[int, int, bytes]:
+def _with_term(key: bytes, at: int) -> tuple[NamespaceRef, bytes]:
     part, at = keys.read_sortable_text(key, at)
     thread, at = keys.read_number(key, at)
-    namespace, _ = keys.read_number(key, at)
-    return thread, namespace, part
+    return NamespaceRef(thread, keys.read_number(key, at)[0]), part
 
 
 class WithTerm(NamedTuple):
     """A checkpoint that an index entry leads to."""
 
     id: str
-    thread: int
-    namespace: int
+    namespace: NamespaceRef
 
 
 def newest_with_term(
@@ -279,19 +269,19 @@ def newest_with_term(
     group = b""
     stop = keys.prefix_end(prefix) if before is None else before
     for key in reader.keys(prefix, stop, reverse=True):
-        thread, namespace, part = _with_term(key, len(prefix))
+        namespace, part = _with_term(key, len(prefix))
         if len(found) >= count and not (group and part.startswith(group)):
             break
         group = keys.truncated_prefix(part) if keys.is_truncated(part) else b""
         stop = key
         name = keys.decoded(part, key) if not group else None
         if name is None:
-            checkpoint = keys.checkpoints(thread, namespace) + part
+            checkpoint = keys.checkpoints(namespace) + part
             record = reader.get(checkpoint)
             if record is None:
                 envelope.raise_damaged(checkpoint, "an index names it, but it is missing")
-            name = decode(checkpoint, record, thread, namespace).id
-        found.append(WithTerm(name, thread, namespace))
+            name = decode(checkpoint, record).id
+        found.append(WithTerm(name, namespace))
     found.sort(key=lambda row: keys.utf8(row.id), reverse=True)
     return found, stop
 

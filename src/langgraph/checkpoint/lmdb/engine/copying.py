@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 
@@ -29,15 +30,12 @@ def copy_thread(writer: Writer, source_id: str, target_id: str, options: StoreOp
     _require_free_target(writer, target_id, f"cannot copy thread {source_id!r}", options)
     target = _target(writer, source, target_id, options.now())
     for name, namespace in threads.namespaces(writer, source):
-        threads.write_namespace(writer, target, name, namespace)
-        for record in checkpoints.in_namespace(writer, source.number, namespace):
-            checkpoints.write(writer, target.number, namespace, record, options.level)
+        copy = namespace._replace(thread=target.number)
+        threads.write_namespace(writer, copy, name)
+        for record in checkpoints.in_namespace(writer, namespace):
+            checkpoints.write(writer, copy, record, options.level)
         for kind in (keys.Kind.WRITES, keys.Kind.COMPACTED):
-            _copy_records(
-                writer,
-                keys.of_namespace(kind, source.number, namespace),
-                keys.of_namespace(kind, target.number, namespace),
-            )
+            _copy_records(writer, keys.of_namespace(kind, namespace), keys.of_namespace(kind, copy))
     garbage.add_shared_refs(writer, target)
     threads.save(writer, target)
 
@@ -70,17 +68,18 @@ def fork(
     source, checkpoint = _find_root_checkpoint(writer, source_id, checkpoint_id, options)
     _require_free_target(writer, target_id, f"cannot fork thread {source_id!r}", options)
     target = _target(writer, source, target_id, options.now())
-    line = checkpoints.ancestry(writer, source.number, threads.ROOT, checkpoint)
+    line = checkpoints.ancestry(writer, source.root, checkpoint)
     roots = {record.id for record in line}
     for name, namespace in threads.namespaces(writer, source):
+        copy = namespace._replace(thread=target.number)
         ids = roots
-        if namespace != threads.ROOT:
-            ids = _called_from(writer, source.number, namespace, roots)
+        if namespace != source.root:
+            ids = _called_from(writer, namespace, roots)
             if not ids:
                 continue
-            threads.write_namespace(writer, target, name, namespace)
+            threads.write_namespace(writer, copy, name)
         for copied in ids:
-            _copy_checkpoint(writer, source, target, namespace, copied, options.level)
+            _copy_checkpoint(writer, namespace, copy, copied, options.level)
     garbage.add_shared_refs(writer, target)
     threads.save(writer, target)
     return checkpoint.id
@@ -93,9 +92,9 @@ def _find_root_checkpoint(
     if thread is not None:
         found = checkpoint_id
         if found is None:
-            found = checkpoints.latest_before(reader, thread.number, threads.ROOT)
+            found = checkpoints.latest_before(reader, thread.root)
         if found is not None:
-            record = checkpoints.read(reader, thread.number, threads.ROOT, found)
+            record = checkpoints.read(reader, thread.root, found)
             if record is not None:
                 return thread, record
     raise CheckpointNotFoundError(
@@ -123,12 +122,12 @@ def _target(writer: Writer, source: Thread, target_id: str, now: int) -> Thread:
     return target
 
 
-def _called_from(reader: Reader, thread: int, namespace: int, roots: Container[str]) -> set[str]:
+def _called_from(reader: Reader, namespace: NamespaceRef, roots: Container[str]) -> set[str]:
     """Return the ids of a namespace whose graph was called from one of the root checkpoints."""
     ids: set[str] = set()
-    for record in checkpoints.in_namespace(reader, thread, namespace):
+    for record in checkpoints.in_namespace(reader, namespace):
         if record.root in roots:
-            for found in checkpoints.ancestry(reader, thread, namespace, record):
+            for found in checkpoints.ancestry(reader, namespace, record):
                 if found.id in ids:
                     break
                 ids.add(found.id)
@@ -137,21 +136,16 @@ def _called_from(reader: Reader, thread: int, namespace: int, roots: Container[s
 
 def _copy_checkpoint(
     writer: Writer,
-    source: Thread,
-    target: Thread,
-    namespace: int,
+    source: NamespaceRef,
+    target: NamespaceRef,
     checkpoint_id: str,
     level: int | None,
 ) -> None:
-    record = checkpoints.read(writer, source.number, namespace, checkpoint_id)
+    record = checkpoints.read(writer, source, checkpoint_id)
     assert record is not None, "found just before, in the same transaction"
-    checkpoints.write(writer, target.number, namespace, record, level)
+    checkpoints.write(writer, target, record, level)
     for prefix in (keys.writes, keys.compacted):
-        _copy_records(
-            writer,
-            prefix(source.number, namespace, checkpoint_id),
-            prefix(target.number, namespace, checkpoint_id),
-        )
+        _copy_records(writer, prefix(source, checkpoint_id), prefix(target, checkpoint_id))
 
 
 def _copy_records(writer: Writer, source: bytes, target: bytes) -> None:

@@ -57,7 +57,7 @@ def measure_usage(reader: Reader, thread: Thread) -> ThreadUsage:
     history: list[int] = []
     for _, namespace in threads.namespaces(reader, thread):
         stored: dict[str, int] = {}
-        for record, size in checkpoints.sized(reader, thread.number, namespace):
+        for record, size in checkpoints.sized(reader, namespace):
             stored[record.id] = record.stored
             usage.size += size
             usage.terms.update(record.thread_terms)
@@ -67,12 +67,12 @@ def measure_usage(reader: Reader, thread: Thread) -> ThreadUsage:
         if stored:
             del stored[max(stored, key=keys.utf8)]
         history += stored.values()
-        for task in writes.in_namespace(reader, thread.number, namespace):
+        for task in writes.in_namespace(reader, namespace):
             usage.writes += len(task.writes)
             usage.size += task.size
             for write in task.writes.values():
                 add_chunks(write.value)
-        for values, size in channel_history.compacted_values(reader, thread.number, namespace):
+        for values, size in channel_history.compacted_values(reader, namespace):
             usage.size += size
             for value in values:
                 add_chunks(value)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 PURGE_BATCH = 500
@@ -75,8 +76,8 @@ def _purge(writer: Writer, thread: Thread, budget: int | None) -> bool:
     """Remove records of a deleted thread; returns True if nothing is left."""
     number, left = thread.number, budget
     for _, namespace in threads.namespaces(writer, thread):
-        for record in islice(checkpoints.in_namespace(writer, number, namespace), left):
-            checkpoints.remove(writer, number, namespace, record)
+        for record in islice(checkpoints.in_namespace(writer, namespace), left):
+            checkpoints.remove(writer, namespace, record)
             for term in record.thread_terms:
                 writer.delete(keys.thread_with_term(term, number))
             left = None if left is None else left - 1
@@ -91,7 +92,7 @@ def _purge(writer: Writer, thread: Thread, budget: int | None) -> bool:
         return False
     prefix = keys.namespaces(number)
     writer.delete_range(prefix, keys.prefix_end(prefix))
-    threads.remove_tombstone(writer, thread)
+    writer.delete(keys.tombstone(number))
     return True
 
 
@@ -104,9 +105,9 @@ def threads_of_runs(reader: Reader, run_ids: Mapping[str, bytes]) -> list[int]:
     """
     return sorted(
         {
-            thread
+            namespace.thread
             for term in run_ids.values()
-            for thread, _, _ in checkpoints.with_term(reader, term)
+            for namespace, _ in checkpoints.with_term(reader, term)
         }
     )
 
@@ -125,15 +126,15 @@ def delete_runs(
         run_ids: The runs, with their index terms.
         options: The options of the store.
     """
-    if not threads.exists(writer, number):
+    thread = threads.read(writer, number)
+    if thread is None:
         return
-    thread = threads.load(writer, number)
-    removed: dict[int, set[str]] = {}
+    removed: dict[NamespaceRef, set[str]] = {}
     for run_id, term in run_ids.items():
-        for found_in, namespace, key in checkpoints.with_term(writer, term):
-            record = writer.get(key) if found_in == number else None
+        for namespace, key in checkpoints.with_term(writer, term):
+            record = writer.get(key) if namespace.thread == number else None
             if record is not None:
-                found = checkpoints.decode(key, record, number, namespace)
+                found = checkpoints.decode(key, record)
                 if found.run_id == run_id:  # else another run with the same hash
                     removed.setdefault(namespace, set()).add(found.id)
     for namespace, ids in removed.items():
@@ -168,16 +169,14 @@ def trim(
         options: The options of the store.
     """
     names = threads.namespaces(writer, thread)
-    kept: dict[int, list[str]] = {}
-    removed: dict[int, set[str]] = {}
+    kept: dict[NamespaceRef, list[str]] = {}
+    removed: dict[NamespaceRef, set[str]] = {}
     for _, namespace in names:
-        kept[namespace], removed[namespace] = _split_kept_removed(
-            writer, thread.number, namespace, keep, before
-        )
+        kept[namespace], removed[namespace] = _split_kept_removed(writer, namespace, keep, before)
     for name, namespace in names:
         if kept[namespace] and options.is_subgraph_call(name):
-            head = checkpoints.read(writer, thread.number, namespace, kept[namespace][0])
-            if head is not None and head.root in removed.get(threads.ROOT, ()):
+            head = checkpoints.read(writer, namespace, kept[namespace][0])
+            if head is not None and head.root in removed.get(thread.root, ()):
                 removed[namespace].update(kept[namespace])
     if not any(removed.values()):
         threads.save(writer, thread)
@@ -188,71 +187,67 @@ def trim(
 
 
 def _split_kept_removed(
-    writer: Writer, thread: int, namespace: int, keep: int | None, before: int | None
+    writer: Writer, namespace: NamespaceRef, keep: int | None, before: int | None
 ) -> tuple[list[str], set[str]]:
     """Return the ids to keep, latest first, and the ids to delete."""
-    ids = _descending(writer, thread, namespace)
+    ids = _descending(writer, namespace)
     kept = ids[:keep]
     if before is not None:
-        found = ((i, checkpoints.read(writer, thread, namespace, i)) for i in kept[1:])
+        found = ((i, checkpoints.read(writer, namespace, i)) for i in kept[1:])
         kept = kept[:1] + [i for i, record in found if record and record.stored >= before]
     return kept, set(ids).difference(kept)
 
 
-def _descending(writer: Writer, thread: int, namespace: int) -> list[str]:
+def _descending(writer: Writer, namespace: NamespaceRef) -> list[str]:
     ids: list[str] = []
-    last = checkpoints.latest_before(writer, thread, namespace)
+    last = checkpoints.latest_before(writer, namespace)
     while last is not None:
         ids.append(last)
-        last = checkpoints.latest_before(writer, thread, namespace, last)
+        last = checkpoints.latest_before(writer, namespace, last)
     return ids
 
 
 def _delete(
     writer: Writer,
     thread: Thread,
-    namespace: int,
+    namespace: NamespaceRef,
     removed: set[str],
     options: StoreOptions,
 ) -> None:
     """Delete checkpoints with their writes; a kept child of one has no parent from then on."""
-    for record in _orphans(writer, thread.number, namespace, removed):
-        channel_history.compact(
-            writer, thread.number, namespace, record, options.is_ephemeral, options.level
-        )
-        checkpoints.remove(writer, thread.number, namespace, record)
+    for record in _orphans(writer, namespace, removed):
+        channel_history.compact(writer, namespace, record, options.is_ephemeral, options.level)
+        checkpoints.remove(writer, namespace, record)
         record.parent = None
-        checkpoints.write(writer, thread.number, namespace, record, options.level)
+        checkpoints.write(writer, namespace, record, options.level)
     for checkpoint_id in removed:
-        found = checkpoints.read(writer, thread.number, namespace, checkpoint_id)
+        found = checkpoints.read(writer, namespace, checkpoint_id)
         if found is not None:
-            checkpoints.remove(writer, thread.number, namespace, found)
+            checkpoints.remove(writer, namespace, found)
             thread.removed_terms.update(found.thread_terms)
-        writes.remove(writer, thread.number, namespace, checkpoint_id)
-        channel_history.remove(writer, thread.number, namespace, checkpoint_id)
+        writes.remove(writer, namespace, checkpoint_id)
+        channel_history.remove(writer, namespace, checkpoint_id)
 
 
-def _orphans(
-    writer: Writer, thread: int, namespace: int, removed: set[str]
-) -> list[CheckpointRecord]:
+def _orphans(writer: Writer, namespace: NamespaceRef, removed: set[str]) -> list[CheckpointRecord]:
     children = {
         child
         for checkpoint_id in removed
-        for child in checkpoints.child_ids(writer, thread, namespace, checkpoint_id)
+        for child in checkpoints.child_ids(writer, namespace, checkpoint_id)
     }
-    found = (checkpoints.read(writer, thread, namespace, child) for child in children - removed)
+    found = (checkpoints.read(writer, namespace, child) for child in children - removed)
     return [record for record in found if record is not None]
 
 
 def _collect_and_save(writer: Writer, thread: Thread) -> None:
     """Free unused chunks and save the thread; an empty thread is deleted."""
     empty = {
-        name: number
-        for name, number in threads.namespaces(writer, thread)
+        name: namespace
+        for name, namespace in threads.namespaces(writer, thread)
         if not any(
             True
             for kind in (keys.Kind.CHECKPOINT, keys.Kind.WRITES)
-            for _ in writer.keys(*_bounds(keys.of_namespace(kind, thread.number, number)))
+            for _ in writer.keys(*_bounds(keys.of_namespace(kind, namespace)))
         )
     }
     if len(empty) == len(threads.namespaces(writer, thread)):
@@ -260,8 +255,8 @@ def _collect_and_save(writer: Writer, thread: Thread) -> None:
             writer.delete(keys.thread_with_term(term, thread.number))
         remove_thread(writer, thread)
         return
-    for name, number in empty.items():
-        if number != threads.ROOT:
+    for name, namespace in empty.items():
+        if namespace != thread.root:
             writer.delete(keys.namespace(thread.number, name))
     garbage.collect(writer, thread)
     threads.save(writer, thread)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import (
@@ -10,11 +12,11 @@ from langgraph.checkpoint.lmdb.engine import (
     checkpoints,
     chunks,
     counts,
-    naming,
-    thread_list,
     threads,
+    time_index,
     writes,
 )
+from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from langgraph.checkpoint.lmdb.engine.branches import Branch
     from langgraph.checkpoint.lmdb.engine.channel_history import ChannelHistory
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, StoredValue
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.engine.writes import Write
     from langgraph.checkpoint.lmdb.errors import DamagedError
+    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
+    from langgraph.checkpoint.lmdb.models import Branch
 
 
 class Snapshot:
@@ -69,7 +72,7 @@ class Snapshot:
     def has_root(self, thread: Thread, checkpoint_id: str | None) -> bool:
         """Return True if a thread has this checkpoint in its root namespace."""
         return checkpoint_id is not None and (
-            checkpoints.read(self.reader, thread.number, threads.ROOT, checkpoint_id) is not None
+            checkpoints.read(self.reader, thread.root, checkpoint_id) is not None
         )
 
     def threads(self, on_damage: Callable[[DamagedError], None] | None = None) -> Iterator[Thread]:
@@ -80,7 +83,27 @@ class Snapshot:
     def describe_key(self, key: bytes) -> dict[str, str]:
         """Return the ids of the thread, namespace and checkpoint that a record belongs to, if
         known."""
-        return naming.describe_key(self.reader, key)
+        found: dict[str, str] = {}
+        if key[:1] != keys.Kind.THREAD:
+            return found
+        with suppress(IntegrityError):
+            _, at = keys.read_number(key, 1)
+            kind = key[at : at + 1]
+            record = self.reader.get(key[:at])
+            thread = None if record is None else threads.decode(key[:at], record)
+            if thread is not None:
+                found["thread_id"] = thread.id
+            if kind in (keys.Kind.CHECKPOINT, keys.Kind.WRITES, keys.Kind.COMPACTED):
+                number, at = keys.read_number(key, at + 1)
+                checkpoint = kind == keys.Kind.CHECKPOINT
+                part = key[at:] if checkpoint else keys.read_sortable_text(key, at)[0]
+                if not keys.is_truncated(part) and part[:1] != b"\xff":
+                    found["checkpoint_id"] = keys.decoded(part, key)
+                names = () if thread is None else threads.namespaces(self.reader, thread)
+                for name, namespace in names:
+                    if namespace.number == number:
+                        found["checkpoint_ns"] = name
+        return found
 
     def threads_with_term(self, term: bytes) -> Iterator[Thread]:
         """List the threads with a term that have not expired."""
@@ -107,9 +130,9 @@ class Snapshot:
                 read. None: raise the error.
         """
         found = (
-            thread_list.by_prefix(self.reader, prefix, on_damage)
+            _by_prefix(self.reader, prefix, on_damage)
             if prefix or on_damage is not None
-            else thread_list.by_time(self.reader, since, before)
+            else _by_time(self.reader, since, before)
         )
         for thread in found:
             if (
@@ -122,25 +145,23 @@ class Snapshot:
     def counts(self) -> Counts:
         return counts.read(self.reader)
 
-    def children(self, thread: int, namespace: int, parent_id: str) -> list[str]:
-        return checkpoints.child_ids(self.reader, thread, namespace, parent_id)
+    def children(self, namespace: NamespaceRef, parent_id: str) -> list[str]:
+        return checkpoints.child_ids(self.reader, namespace, parent_id)
 
-    def branches(self, thread: int, namespace: int) -> list[Branch]:
-        return branches.branches(self.reader, thread, namespace)
+    def branches(self, namespace: NamespaceRef) -> list[Branch]:
+        return branches.branches(self.reader, namespace)
 
-    def namespace(self, thread: Thread, checkpoint_ns: str) -> int | None:
+    def namespace(self, thread: Thread, checkpoint_ns: str) -> NamespaceRef | None:
         return threads.find_namespace(self.reader, thread, checkpoint_ns)
 
-    def namespaces(self, thread: Thread) -> list[tuple[str, int]]:
+    def namespaces(self, thread: Thread) -> list[tuple[str, NamespaceRef]]:
         return threads.namespaces(self.reader, thread)
 
-    def latest_before(self, thread: int, namespace: int, before: str | None) -> str | None:
-        return checkpoints.latest_before(self.reader, thread, namespace, before)
+    def latest_before(self, namespace: NamespaceRef, before: str | None) -> str | None:
+        return checkpoints.latest_before(self.reader, namespace, before)
 
-    def checkpoint(
-        self, thread: int, namespace: int, checkpoint_id: str
-    ) -> CheckpointRecord | None:
-        return checkpoints.read(self.reader, thread, namespace, checkpoint_id)
+    def checkpoint(self, namespace: NamespaceRef, checkpoint_id: str) -> CheckpointRecord | None:
+        return checkpoints.read(self.reader, namespace, checkpoint_id)
 
     def term_position(self, term: bytes, before: str) -> bytes:
         """Return the position at which `with_term` finds every id below `before`."""
@@ -160,9 +181,10 @@ class Snapshot:
             The checkpoints, and the position where the next call begins. None: there are no more.
         """
         found, stop = checkpoints.newest_with_term(self.reader, term, before, count)
-        names: dict[int, tuple[str, dict[int, str]] | None] = {}
+        names: dict[int, tuple[str, dict[NamespaceRef, str]] | None] = {}
         rows: list[tuple[str, str, str]] = []
-        for checkpoint_id, number, namespace in found:
+        for checkpoint_id, namespace in found:
+            number = namespace.thread
             if number not in names:
                 thread = threads.by_number(self.reader, number)
                 visible = thread is not None and not self._is_hidden(thread)
@@ -171,12 +193,12 @@ class Snapshot:
             if name is None:
                 continue
             if namespace not in name[1]:
-                key = keys.checkpoint(number, namespace, checkpoint_id)
+                key = keys.checkpoint(namespace, checkpoint_id)
                 envelope.raise_damaged(key, "its namespace has lost its name")
             rows.append((name[0], name[1][namespace], checkpoint_id))
         return rows, stop if found else None
 
-    def _names(self, thread: Thread) -> tuple[str, dict[int, str]]:
+    def _names(self, thread: Thread) -> tuple[str, dict[NamespaceRef, str]]:
         return thread.id, {n: name for name, n in threads.namespaces(self.reader, thread)}
 
     def ancestry(
@@ -187,15 +209,15 @@ class Snapshot:
         namespace = None if thread is None else self.namespace(thread, checkpoint_ns)
         if thread is None or namespace is None:
             return iter(())
-        return checkpoints.ancestry(self.reader, thread.number, namespace, checkpoint)
+        return checkpoints.ancestry(self.reader, namespace, checkpoint)
 
-    def writes(self, thread: int, namespace: int, checkpoint_id: str) -> list[tuple[str, Write]]:
-        return writes.of_checkpoint(self.reader, thread, namespace, checkpoint_id)
+    def writes(self, namespace: NamespaceRef, checkpoint_id: str) -> list[tuple[str, Write]]:
+        return writes.of_checkpoint(self.reader, namespace, checkpoint_id)
 
     def history(
-        self, thread: int, namespace: int, checkpoint: CheckpointRecord, channels: Sequence[str]
+        self, namespace: NamespaceRef, checkpoint: CheckpointRecord, channels: Sequence[str]
     ) -> dict[str, ChannelHistory]:
-        return channel_history.history(self.reader, thread, namespace, checkpoint, channels)
+        return channel_history.history(self.reader, namespace, checkpoint, channels)
 
     def ranges(self, value: ChunkedValue) -> list[ChunkRange]:
         return chunks.chunk_ranges(self.reader, value)
@@ -208,3 +230,43 @@ class Snapshot:
 
     def payload(self, value: StoredValue) -> bytes:
         return chunks.payload(self.reader, value)
+
+
+def _by_time(reader: Reader, since: int, before: int) -> Iterator[Thread]:
+    """List the threads with activity since a time, latest first, then by descending number.
+
+    The index time of each of them is before `before`.
+    """
+    heap: list[tuple[int, str, int, Thread]] = []
+    entries = heapq.merge(
+        time_index.newest(reader, time_index.BY_ACTIVITY, before),
+        time_index.newest(reader, time_index.BY_ACTIVITY_OTHER, before),
+        key=lambda entry: entry.time,
+        reverse=True,
+    )
+    for entry in entries:
+        # Entries lag behind their threads: the remaining threads were active before `latest`.
+        latest = entry.time + time_index.INDEX_LAG_MS
+        while heap and -heap[0][0] >= latest:
+            yield heapq.heappop(heap)[3]
+        if latest <= since:
+            break
+        thread = threads.by_number(reader, entry.thread)
+        if thread is not None:
+            heapq.heappush(heap, (-thread.updated, thread.id, thread.number, thread))
+    while heap:
+        yield heapq.heappop(heap)[3]
+
+
+def _by_prefix(
+    reader: Reader, prefix: str, on_damage: Callable[[DamagedError], None] | None
+) -> Iterator[Thread]:
+    """List the threads whose ids have a prefix, latest activity first, then by id."""
+    start = keys.Kind.THREAD_ID + keys.utf8(prefix)[: keys.TEXT_LIMIT]
+    found = [
+        thread
+        for thread in threads.all_threads(reader, on_damage, start)
+        if thread.id.startswith(prefix)
+    ]
+    found.sort(key=lambda thread: (-thread.updated, thread.id))
+    return iter(found)

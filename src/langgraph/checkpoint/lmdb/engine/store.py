@@ -33,6 +33,7 @@ from langgraph.checkpoint.lmdb.format import envelope, keys
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
 
 
@@ -106,7 +107,7 @@ class CheckpointStore:
     ) -> None:
         self._kv = kv
         self.options = options
-        self._segments: dict[tuple[int, int, str], int] = {}
+        self._segments: dict[tuple[NamespaceRef, str], int] = {}
         self.dedup_cache = DedupCache(dedup_cache)
         _open_format(kv)
 
@@ -142,7 +143,7 @@ class CheckpointStore:
             thread_terms=new.thread_terms,
         )
         replaced = _make_room(writer, thread, namespace, new)
-        size = checkpoints.write(writer, thread.number, namespace, record, self.options.level)
+        size = checkpoints.write(writer, namespace, record, self.options.level)
         if replaced:
             garbage.collect(writer, thread)
         else:
@@ -160,7 +161,7 @@ class CheckpointStore:
             writer, new.thread_id, new.checkpoint_ns, new.thread_version
         )
         chunks = ChunkWriter(writer, thread.thread_version, self.dedup_cache, self.options.level)
-        task = writes.read_task(writer, thread.number, namespace, new.checkpoint_id, new.task_id)
+        task = writes.read_task(writer, namespace, new.checkpoint_id, new.task_id)
         size = task.size
         lost = False
         for index, channel, value in new.rows:
@@ -173,9 +174,7 @@ class CheckpointStore:
             task.writes[index] = Write(index, channel, new.path, kept.value)
             size = 0
         if not size:
-            size = writes.write_task(
-                writer, thread.number, namespace, new.checkpoint_id, task, self.options.level
-            )
+            size = writes.write_task(writer, namespace, new.checkpoint_id, task, self.options.level)
         if lost:
             garbage.collect(writer, thread)
         else:
@@ -188,7 +187,7 @@ class CheckpointStore:
         thread_id: str,
         checkpoint_ns: str,
         thread_version: ThreadVersion | None,
-    ) -> tuple[Thread, int]:
+    ) -> tuple[Thread, NamespaceRef]:
         """Return the thread and namespace to store in.
 
         An expired thread is revived if `thread_version` is given: a run has outlasted its TTL.
@@ -212,13 +211,13 @@ class CheckpointStore:
         self,
         chunks: ChunkWriter,
         thread: Thread,
-        namespace: int,
+        namespace: NamespaceRef,
         channel: str,
         value: NewValue | StoredValue,
     ) -> StoredResult:
         if not isinstance(value, NewValue):
             return StoredResult(value, [])
-        key = (thread.number, namespace, channel)
+        key = (namespace, channel)
         segment = self._segments.get(key)
         if (
             segment is None or segment >= thread.next_segment
@@ -235,29 +234,29 @@ class CheckpointStore:
 _MAX_KNOWN_SEGMENTS = 100_000
 
 
-def _make_room(writer: Writer, thread: Thread, namespace: int, new: NewCheckpoint) -> bool:
+def _make_room(writer: Writer, thread: Thread, namespace: NamespaceRef, new: NewCheckpoint) -> bool:
     """Remove the checkpoint with the id of a new one; return True if there was one.
 
     Also updates `Thread.oldest`.
     """
-    latest = checkpoints.latest_before(writer, thread.number, namespace)
+    latest = checkpoints.latest_before(writer, namespace)
     if latest is None:
         return False
     if latest < new.id:
         stored = new.parent_stored
         if stored is None or latest != new.parent:
-            record = checkpoints.read(writer, thread.number, namespace, latest)
+            record = checkpoints.read(writer, namespace, latest)
             stored = thread.updated if record is None else record.stored
         if thread.oldest is None or stored < thread.oldest:
             thread.oldest = stored
         return False
-    replaced = checkpoints.read(writer, thread.number, namespace, new.id)
+    replaced = checkpoints.read(writer, namespace, new.id)
     if replaced is None:
         if thread.oldest is None or thread.updated < thread.oldest:
             thread.oldest = thread.updated
         return False
-    checkpoints.remove(writer, thread.number, namespace, replaced)
-    channel_history.remove(writer, thread.number, namespace, new.id)
+    checkpoints.remove(writer, namespace, replaced)
+    channel_history.remove(writer, namespace, new.id)
     thread.removed_terms.update(replaced.thread_terms)
     return True
 

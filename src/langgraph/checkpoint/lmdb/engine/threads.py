@@ -13,6 +13,7 @@ from langgraph.checkpoint.lmdb.engine.counts import Counts
 from langgraph.checkpoint.lmdb.engine.time_index import INDEX_LAG_MS
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
 from langgraph.checkpoint.lmdb.format import envelope, keys
+from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,6 +119,11 @@ class Thread:
         """Version of the thread's chunks, as `generation` describes it."""
         return ThreadVersion(self.number, self.generation)
 
+    @property
+    def root(self) -> NamespaceRef:
+        """The root namespace."""
+        return NamespaceRef(self.number, ROOT)
+
     def new_segment(self) -> int:
         """Return the number of a new segment, which is even and was never used."""
         self.next_segment += 2
@@ -152,16 +158,11 @@ def _read_named(reader: Reader, name: bytes, record: bytes) -> Thread:
     return thread
 
 
-def load(reader: Reader, number: int) -> Thread:
-    """Return the thread of this number.
-
-    Raises:
-        DamagedError: The thread is missing or damaged.
-    """
-    thread = by_number(reader, number)
-    if thread is None:
-        envelope.raise_damaged(keys.thread_number(number), "the record of the thread is missing")
-    return thread
+def read(reader: Reader, number: int) -> Thread | None:
+    """Return the thread of this number, or None."""
+    key = keys.thread_number(number)
+    record = reader.get(key)
+    return None if record is None else decode(key, record)
 
 
 def by_number(reader: Reader, number: int) -> Thread | None:
@@ -170,18 +171,10 @@ def by_number(reader: Reader, number: int) -> Thread | None:
     Raises:
         DamagedError: The thread is missing or damaged.
     """
-    key = keys.thread_number(number)
-    record = reader.get(key)
-    if record is not None:
-        return decode(key, record)
-    if reader.get(keys.tombstone(number)) is None:
-        envelope.raise_damaged(key, "the record of the thread is missing")
-    return None
-
-
-def exists(reader: Reader, number: int) -> bool:
-    """Return True if there is a thread of this number."""
-    return reader.get(keys.thread_number(number)) is not None
+    thread = read(reader, number)
+    if thread is None and reader.get(keys.tombstone(number)) is None:
+        envelope.raise_damaged(keys.thread_number(number), "the record of the thread is missing")
+    return thread
 
 
 def decode(key: bytes, record: bytes) -> Thread:
@@ -218,7 +211,7 @@ def create(writer: Writer, thread_id: str, now: int) -> Thread:
     _put(writer, keys.NEXT_THREAD, keys.number(number + 1))
     _put(writer, keys.thread(thread_id), keys.number(number))
     thread = Thread(number=number, id=thread_id, created=now, updated=now, indexed_at=now)
-    write_namespace(writer, thread, "", ROOT)
+    write_namespace(writer, thread.root, "")
     return thread
 
 
@@ -305,11 +298,6 @@ def mark_deleted(writer: Writer, thread: Thread) -> None:
     _put(writer, keys.tombstone(thread.number), _payload(thread))
 
 
-def remove_tombstone(writer: Writer, thread: Thread) -> None:
-    """Delete a tombstone, after all records of the thread were removed."""
-    writer.delete(keys.tombstone(thread.number))
-
-
 def find_tombstone(reader: Reader, number: int) -> Thread | None:
     """Return the deleted thread of this number, or None if its records were purged."""
     key = keys.tombstone(number)
@@ -344,37 +332,36 @@ def all_threads(
             yield thread
 
 
-def find_namespace(reader: Reader, thread: Thread, checkpoint_ns: str) -> int | None:
-    """Return the number of a thread's namespace, or None."""
+def find_namespace(reader: Reader, thread: Thread, checkpoint_ns: str) -> NamespaceRef | None:
+    """Return a thread's namespace, or None."""
     if not checkpoint_ns:
-        return ROOT
+        return thread.root
     key = keys.namespace(thread.number, checkpoint_ns)
     record = reader.get(key)
-    return None if record is None else decode_namespace(key, record)[1]
+    return None if record is None else NamespaceRef(thread.number, decode_namespace(key, record)[1])
 
 
-def ensure_namespace(writer: Writer, thread: Thread, checkpoint_ns: str) -> int:
-    """Return the number of a thread's namespace, made if needed; the caller saves the thread."""
-    number = find_namespace(writer, thread, checkpoint_ns)
-    if number is None:
-        number = thread.next_namespace
+def ensure_namespace(writer: Writer, thread: Thread, checkpoint_ns: str) -> NamespaceRef:
+    """Return a thread's namespace, made if needed; the caller saves the thread."""
+    namespace = find_namespace(writer, thread, checkpoint_ns)
+    if namespace is None:
+        namespace = NamespaceRef(thread.number, thread.next_namespace)
         thread.next_namespace += 1
-        write_namespace(writer, thread, checkpoint_ns, number)
-    return number
+        write_namespace(writer, namespace, checkpoint_ns)
+    return namespace
 
 
-def write_namespace(writer: Writer, thread: Thread, checkpoint_ns: str, number: int) -> None:
+def write_namespace(writer: Writer, namespace: NamespaceRef, checkpoint_ns: str) -> None:
     """Store the name and number of a namespace."""
-    key = keys.namespace(thread.number, checkpoint_ns)
-    _put(writer, key, envelope.encode((number, checkpoint_ns)))
+    key = keys.namespace(namespace.thread, checkpoint_ns)
+    _put(writer, key, envelope.encode((namespace.number, checkpoint_ns)))
 
 
-def namespaces(reader: Reader, thread: Thread) -> list[tuple[str, int]]:
-    """List the namespaces of a thread with their numbers."""
+def namespaces(reader: Reader, thread: Thread) -> list[tuple[str, NamespaceRef]]:
+    """List the names of a thread's namespaces with the namespaces."""
     prefix = keys.namespaces(thread.number)
-    return [
-        decode_namespace(k, record) for k, record in reader.range(prefix, keys.prefix_end(prefix))
-    ]
+    found = (decode_namespace(*row) for row in reader.range(prefix, keys.prefix_end(prefix)))
+    return [(name, NamespaceRef(thread.number, number)) for name, number in found]
 
 
 def decode_namespace(key: bytes, record: bytes) -> tuple[str, int]:

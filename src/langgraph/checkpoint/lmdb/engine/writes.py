@@ -12,6 +12,7 @@ from langgraph.checkpoint.lmdb.format import envelope, keys
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 _FIELD_TYPES = envelope.field_types(envelope.OPTIONAL_TEXT, list)
@@ -69,10 +70,10 @@ def decode(key: bytes, prefix: bytes, record: bytes) -> TaskWrites:
 
 
 def read_task(
-    reader: Reader, thread: int, namespace: int, checkpoint_id: str, task_id: str
+    reader: Reader, namespace: NamespaceRef, checkpoint_id: str, task_id: str
 ) -> TaskWrites:
     """Return the stored writes of a task; may be empty."""
-    prefix = keys.writes(thread, namespace, checkpoint_id)
+    prefix = keys.writes(namespace, checkpoint_id)
     key = prefix + keys.text(task_id)
     record = reader.get(key)
     return TaskWrites(task_id, {}) if record is None else decode(key, prefix, record)
@@ -80,8 +81,7 @@ def read_task(
 
 def write_task(
     writer: Writer,
-    thread: int,
-    namespace: int,
+    namespace: NamespaceRef,
     checkpoint_id: str,
     task: TaskWrites,
     level: int | None,
@@ -92,7 +92,7 @@ def write_task(
         Bytes of the key and the record.
     """
     part = keys.text(task.task_id)
-    key = keys.writes(thread, namespace, checkpoint_id) + part
+    key = keys.writes(namespace, checkpoint_id) + part
     rows = [(w.index, w.channel, w.path, w.value) for w in task.writes.values()]
     payload = envelope.encode((task.task_id if keys.is_truncated(part) else None, rows))
     sealed = envelope.seal(key, envelope.pack(payload, level))
@@ -101,13 +101,13 @@ def write_task(
 
 
 def of_checkpoint(
-    reader: Reader, thread: int, namespace: int, checkpoint_id: str
+    reader: Reader, namespace: NamespaceRef, checkpoint_id: str
 ) -> list[tuple[str, Write]]:
     """List task id and write of the pending writes of a checkpoint.
 
     Sorted by path, task id and index.
     """
-    prefix = keys.writes(thread, namespace, checkpoint_id)
+    prefix = keys.writes(namespace, checkpoint_id)
     found = [
         (task.task_id, write)
         for task in (decode(k, prefix, r) for k, r in reader.range(prefix, keys.prefix_end(prefix)))
@@ -118,15 +118,15 @@ def of_checkpoint(
     return found
 
 
-def in_namespace(reader: Reader, thread: int, namespace: int) -> Iterator[TaskWrites]:
+def in_namespace(reader: Reader, namespace: NamespaceRef) -> Iterator[TaskWrites]:
     """List the records of pending writes in a namespace."""
-    prefix = keys.of_namespace(keys.Kind.WRITES, thread, namespace)
+    prefix = keys.of_namespace(keys.Kind.WRITES, namespace)
     for key, record in reader.range(prefix, keys.prefix_end(prefix)):
         end = keys.escaped_text_end(key, len(prefix))
         yield decode(key, key[:end], record)
 
 
-def remove(writer: Writer, thread: int, namespace: int, checkpoint_id: str) -> None:
+def remove(writer: Writer, namespace: NamespaceRef, checkpoint_id: str) -> None:
     """Delete the pending writes of a checkpoint."""
-    prefix = keys.writes(thread, namespace, checkpoint_id)
+    prefix = keys.writes(namespace, checkpoint_id)
     writer.delete_range(prefix, keys.prefix_end(prefix))

@@ -9,7 +9,7 @@ thread takes a page or two, however large the store is.
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from langgraph.checkpoint.lmdb.errors import DamagedError
 
@@ -66,6 +66,13 @@ class Kind:
     """A chunk of a segment (of a thread)."""
 
 
+class NamespaceRef(NamedTuple):
+    """A namespace of a thread, by the numbers that keys hold."""
+
+    thread: int
+    number: int
+
+
 def number(n: int) -> bytes:
     """Encode 0 <= n < 2**64 in 1 to 9 bytes that sort as the numbers do."""
     if n < 240:
@@ -87,6 +94,16 @@ def read_number(key: bytes, at: int) -> tuple[int, int]:
     if end > min(len(key), at + 9):
         _damaged(key)
     return int.from_bytes(key[at + 1 : end], "big"), end
+
+
+def namespace_end(key: bytes) -> int:
+    """Return the offset behind the namespace in the key of a record of a namespace.
+
+    Raises:
+        DamagedError: The key is malformed.
+    """
+    _, at = read_number(key, 1)
+    return read_number(key, at + 1)[1]
 
 
 def utf8(text: str) -> bytes:
@@ -216,28 +233,29 @@ def of_thread(kind: bytes, thread: int) -> bytes:
     return Kind.THREAD + number(thread) + kind
 
 
-def of_namespace(kind: bytes, thread: int, namespace: int) -> bytes:
-    return Kind.THREAD + number(thread) + kind + number(namespace)
+def of_namespace(kind: bytes, namespace: NamespaceRef) -> bytes:
+    return Kind.THREAD + number(namespace.thread) + kind + number(namespace.number)
 
 
-def checkpoints(thread: int, namespace: int) -> bytes:
-    return of_namespace(Kind.CHECKPOINT, thread, namespace)
+def checkpoints(namespace: NamespaceRef) -> bytes:
+    return of_namespace(Kind.CHECKPOINT, namespace)
 
 
-def checkpoint(thread: int, namespace: int, checkpoint_id: str) -> bytes:
-    return of_namespace(Kind.CHECKPOINT, thread, namespace) + text(checkpoint_id)
+def checkpoint(namespace: NamespaceRef, checkpoint_id: str) -> bytes:
+    return of_namespace(Kind.CHECKPOINT, namespace) + text(checkpoint_id)
 
 
-def children(thread: int, namespace: int, parent_id: str) -> bytes:
-    return of_namespace(Kind.CHILD, thread, namespace) + hash64(parent_id)
+def children(namespace: NamespaceRef, parent_id: str) -> bytes:
+    return of_namespace(Kind.CHILD, namespace) + hash64(parent_id)
 
 
 def term(term: bytes) -> bytes:
     return Kind.TERM + term
 
 
-def with_term(term: bytes, checkpoint_id: str, thread: int, namespace: int) -> bytes:
-    return Kind.TERM + term + sortable_text(checkpoint_id) + number(thread) + number(namespace)
+def with_term(term: bytes, checkpoint_id: str, namespace: NamespaceRef) -> bytes:
+    last = number(namespace.thread) + number(namespace.number)
+    return Kind.TERM + term + sortable_text(checkpoint_id) + last
 
 
 def thread_term(term: bytes) -> bytes:
@@ -256,12 +274,12 @@ def tombstone(thread: int) -> bytes:
     return Kind.TOMBSTONE + number(thread)
 
 
-def writes(thread: int, namespace: int, checkpoint_id: str) -> bytes:
-    return of_namespace(Kind.WRITES, thread, namespace) + escaped_text(checkpoint_id)
+def writes(namespace: NamespaceRef, checkpoint_id: str) -> bytes:
+    return of_namespace(Kind.WRITES, namespace) + escaped_text(checkpoint_id)
 
 
-def compacted(thread: int, namespace: int, checkpoint_id: str) -> bytes:
-    return of_namespace(Kind.COMPACTED, thread, namespace) + escaped_text(checkpoint_id)
+def compacted(namespace: NamespaceRef, checkpoint_id: str) -> bytes:
+    return of_namespace(Kind.COMPACTED, namespace) + escaped_text(checkpoint_id)
 
 
 def segment(thread: int, segment: int) -> bytes:

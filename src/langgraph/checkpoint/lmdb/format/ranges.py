@@ -31,7 +31,7 @@ class ChunkRange(NamedTuple):
 
 
 def follows(ranges: Sequence[ChunkRange], chunk_range: ChunkRange) -> bool:
-    """Whether a run begins where the last of others ends."""
+    """Return True if a range begins where the last of other ranges ends."""
     if not ranges:
         return False
     last = ranges[-1]

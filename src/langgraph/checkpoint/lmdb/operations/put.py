@@ -11,8 +11,8 @@ from langgraph.checkpoint.serde.types import ERROR
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.codec import serializer
-from langgraph.checkpoint.lmdb.codec.encoded import Encoded, ParentValue
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
+from langgraph.checkpoint.lmdb.codec.value_codec import Encoded, ParentValue
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites, Stored
 from langgraph.checkpoint.lmdb.errors import InvalidConfigError, LmdbSaverError
 from langgraph.checkpoint.lmdb.operations import configs, metadata_index
@@ -217,10 +217,8 @@ def _encode(
 
 def _parent_value(
     session: Session, ref: CheckpointRef, channel: str, parent: ParentState
-) -> ParentValue | None:
-    """Return the parent's value of a channel; None if the thread does not exist yet."""
-    if parent.thread_version is None:
-        return None
+) -> ParentValue:
+    """Return the parent's value of a channel."""
     snapshot = partial(session.snapshot_of, ref.thread_id, parent.thread_version)
     return ParentValue(
         parent.thread_version, parent.values.get(channel), snapshot, siblings=parent.values

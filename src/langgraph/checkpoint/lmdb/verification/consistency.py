@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from langgraph.checkpoint.lmdb.engine import garbage, threads, time_index
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import keys
-from langgraph.checkpoint.lmdb.format.keys import Kind
+from langgraph.checkpoint.lmdb.format.keys import Kind, NamespaceRef
 from langgraph.checkpoint.lmdb.format.ranges import ChunkSet
 from langgraph.checkpoint.lmdb.verification import index_check, kinds
 from langgraph.checkpoint.lmdb.verification.thread_check import CheckpointKey, ThreadCheck
@@ -47,12 +47,12 @@ def _check_children(check: ThreadCheck) -> None:
 
 def _is_stale_child(check: ThreadCheck, key: bytes, at: int) -> bool:
     try:
-        namespace, at = keys.read_number(key, at)
+        number, at = keys.read_number(key, at)
         empty = check.reader.get(key) == b""
     except IntegrityError:
         return True
     parent_hash, part = key[at : at + keys.HASH_SIZE], key[at + keys.HASH_SIZE :]
-    checkpoint_key = CheckpointKey(namespace, part)
+    checkpoint_key = CheckpointKey(NamespaceRef(check.number, number), part)
     entry = check.checkpoints.get(checkpoint_key)
     if entry is None:
         if part:
@@ -130,18 +130,18 @@ def _check_thread_record(check: ThreadCheck, thread: Thread) -> None:
 
 def _check_namespaces(check: ThreadCheck, thread: Thread) -> None:
     key = keys.thread_number(thread.number)
-    if check.names.get(threads.ROOT) != "":
+    if check.names.get(check.root) != "":
         check.add_problem(kinds.MISSING, "the thread has no root namespace", key)
-    for number in sorted(check.used - check.names.keys()):
-        check.add_problem(kinds.MISSING, f"namespace {number} has lost its name", key)
+    for namespace in sorted(check.used - check.names.keys()):
+        check.add_problem(kinds.MISSING, f"namespace {namespace.number} has lost its name", key)
     if not check.used:
         check.add_problem(kinds.ORPHAN, "the thread has no checkpoints and no writes", key)
-    for number, name in sorted(check.names.items()):
-        if number not in check.used and number != threads.ROOT:
+    for namespace, name in sorted(check.names.items()):
+        if namespace not in check.used and namespace != check.root:
             text = "the namespace has no checkpoints and no writes"
             check.add_problem(kinds.ORPHAN, text, keys.namespace(thread.number, name))
-        if number >= thread.next_namespace:
-            text = f"the thread's namespace counter is too low for namespace {number}"
+        if namespace.number >= thread.next_namespace:
+            text = f"the thread's namespace counter is too low for namespace {namespace.number}"
             check.add_problem(kinds.WRONG_COUNT, text, key)
 
 

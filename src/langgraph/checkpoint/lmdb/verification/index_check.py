@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.lmdb.engine import checkpoints, threads
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from langgraph.checkpoint.lmdb.format.keys import Kind
+from langgraph.checkpoint.lmdb.format.keys import Kind, NamespaceRef
 from langgraph.checkpoint.lmdb.verification.key_scan import SCAN_BATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.threads import Thread
@@ -31,7 +32,8 @@ class StoreIndex:
     stale_message: str
     """Text of the problem for a stale entry."""
     parse: Callable[[bytes, bytes], tuple[Any, ...]]
-    """Function that returns the target of an entry, or raises IntegrityError."""
+    """Function of key and record that returns the target of an entry: the thread's number, and what
+    else the key has. It raises IntegrityError for a malformed entry."""
     is_wanted: Callable[..., bool]
     """Function of reader, key and target that returns True if the target calls for the entry."""
 
@@ -45,6 +47,13 @@ class StoreIndex:
             return not self.is_wanted(reader, key, *target)
         except IntegrityError:
             return False  # the entry may be all that is left of a damaged target
+
+    def entries_of(self, reader: Reader, thread: int) -> Iterator[bytes]:
+        """Yield the entries that lead to a thread; reads the keys of the whole index."""
+        for key in reader.keys(self.kind, keys.prefix_end(self.kind)):
+            with suppress(IntegrityError):
+                if self.parse(key, b"")[0] == thread:
+                    yield key
 
     def find_stale(self, kv: KeyValueStore) -> tuple[list[bytes], int]:
         """Return the stale entries, and the number of all entries."""
@@ -68,27 +77,26 @@ def _parse_thread_id(key: bytes, record: bytes) -> tuple[int]:
 
 
 def _has_id(reader: Reader, key: bytes, thread: int) -> bool:
-    thread_key = keys.thread_number(thread)
-    record = reader.get(thread_key)
-    return record is not None and keys.thread(threads.decode(thread_key, record).id) == key
+    found = threads.read(reader, thread)
+    return found is not None and keys.thread(found.id) == key
 
 
-def _parse_term(key: bytes, record: bytes) -> tuple[bytes, int, int]:
+def _parse_term(key: bytes, record: bytes) -> tuple[int, int, bytes]:
     part, at = keys.read_sortable_text(key, _TERM_END)
     thread, at = keys.read_number(key, at)
     namespace, at = keys.read_number(key, at)
     _require(at == len(key) and not record, key)
-    return part, thread, namespace
+    return thread, namespace, part
 
 
 def _checkpoint_has_term(
-    reader: Reader, key: bytes, part: bytes, thread: int, namespace: int
+    reader: Reader, key: bytes, thread: int, namespace: int, part: bytes
 ) -> bool:
-    checkpoint_key = keys.checkpoints(thread, namespace) + part
+    checkpoint_key = keys.checkpoints(NamespaceRef(thread, namespace)) + part
     record = reader.get(checkpoint_key)
     if record is None:
         return False
-    found = checkpoints.decode(checkpoint_key, record, thread, namespace)
+    found = checkpoints.decode(checkpoint_key, record)
     return key[1:_TERM_END] in found.terms
 
 
@@ -101,9 +109,7 @@ def _parse_thread_term(key: bytes, record: bytes) -> tuple[int]:
 def _thread_has_term(reader: Reader, key: bytes, thread: int) -> bool:
     prefix = keys.of_thread(Kind.CHECKPOINT, thread)
     for checkpoint_key in reader.keys(prefix, keys.prefix_end(prefix), reverse=True):
-        namespace, _ = keys.read_number(checkpoint_key, len(prefix))
-        record = reader.get(checkpoint_key) or b""
-        found = checkpoints.decode(checkpoint_key, record, thread, namespace)
+        found = checkpoints.decode(checkpoint_key, reader.get(checkpoint_key) or b"")
         if key[1:_TERM_END] in found.thread_terms:
             return True
     return False
@@ -118,9 +124,8 @@ def _parse_time_entry(key: bytes, record: bytes) -> tuple[int]:
 
 
 def _has_time_entry(reader: Reader, key: bytes, thread: int) -> bool:
-    thread_key = keys.thread_number(thread)
-    record = reader.get(thread_key)
-    return record is not None and key in entries_of_thread(threads.decode(thread_key, record))
+    found = threads.read(reader, thread)
+    return found is not None and key in entries_of_thread(found)
 
 
 def _require(condition: bool, key: bytes) -> None:
@@ -157,12 +162,12 @@ STORE_INDEXES = (
 )
 
 
-def entries_of_checkpoint(thread: int, namespace: int, record: CheckpointRecord) -> list[bytes]:
+def entries_of_checkpoint(namespace: NamespaceRef, record: CheckpointRecord) -> list[bytes]:
     """Return the index entries that must lead to a checkpoint, and to its thread."""
-    found = [keys.with_term(term, record.id, thread, namespace) for term in record.terms]
-    found += [keys.thread_with_term(term, thread) for term in record.thread_terms]
+    found = [keys.with_term(term, record.id, namespace) for term in record.terms]
+    found += [keys.thread_with_term(term, namespace.thread) for term in record.thread_terms]
     if record.parent is not None:
-        found.append(keys.children(thread, namespace, record.parent) + keys.text(record.id))
+        found.append(keys.children(namespace, record.parent) + keys.text(record.id))
     return found
 
 

@@ -10,7 +10,7 @@ from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, chunk
 from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from langgraph.checkpoint.lmdb.format.keys import Kind
+from langgraph.checkpoint.lmdb.format.keys import Kind, NamespaceRef
 from langgraph.checkpoint.lmdb.format.ranges import ChunkSet
 from langgraph.checkpoint.lmdb.models import Problem
 from langgraph.checkpoint.lmdb.verification import index_check, kinds
@@ -29,12 +29,12 @@ T = TypeVar("T")
 class CheckpointKey(NamedTuple):
     """The part of a checkpoint's key that differs within a thread."""
 
-    namespace: int
+    namespace: NamespaceRef
     part: bytes
     """The checkpoint id as the key holds it, truncated if it is long."""
 
 
-OwnerKeys: TypeAlias = dict[tuple[int, bytes], CheckpointKey]
+OwnerKeys: TypeAlias = dict[tuple[NamespaceRef, bytes], CheckpointKey]
 """The checkpoints by namespace and by the id as the keys of their writes and history hold it."""
 
 
@@ -71,9 +71,9 @@ class ThreadCheck:
         problems: Problems that were found.
         live: True if the thread has a record of its own, so that readers see it.
         thread: The thread's record, or None if it is missing or unreadable.
-        names: Names of the namespaces, by number.
+        names: Names of the namespaces.
         unnamed_namespaces: Keys of unreadable or wrong namespace records.
-        used: Numbers of the namespaces with checkpoints or pending writes.
+        used: Namespaces with checkpoints or pending writes.
         checkpoints: Stored checkpoints.
         broken: Checkpoints with a missing or damaged part.
         missing: Checkpoints that an index names, but that are not stored.
@@ -88,12 +88,13 @@ class ThreadCheck:
     def __init__(self, reader: Reader, number: int) -> None:
         self.reader = reader
         self.number = number
+        self.root = NamespaceRef(number, threads.ROOT)
         self.problems: list[Problem] = []
         self.live = reader.raw(keys.thread_number(number)) is not None
         self.thread: Thread | None = None
-        self.names: dict[int, str] = {}
+        self.names: dict[NamespaceRef, str] = {}
         self.unnamed_namespaces: list[bytes] = []
-        self.used: set[int] = set()
+        self.used: set[NamespaceRef] = set()
         self.checkpoints: dict[CheckpointKey, CheckpointEntry] = {}
         self.broken: set[CheckpointKey] = set()
         self.missing: set[CheckpointKey] = set()
@@ -150,7 +151,9 @@ class ThreadCheck:
                 kind,
                 message,
                 thread_id=None if self.thread is None else self.thread.id,
-                checkpoint_ns=None if checkpoint_key is None else self.names.get(checkpoint_key[0]),
+                checkpoint_ns=None
+                if checkpoint_key is None
+                else self.names.get(checkpoint_key.namespace),
                 checkpoint_id=None if entry is None else entry.id,
                 channel=channel,
                 record=None if record is None else record.hex(),
@@ -194,7 +197,7 @@ class ThreadCheck:
 
     def oldest(self) -> int | None:
         """Return the time of the oldest checkpoint, without the latest of each namespace."""
-        latest: dict[int, CheckpointKey] = {}
+        latest: dict[NamespaceRef, CheckpointKey] = {}
         for checkpoint_key in self.checkpoints:
             best = latest.get(checkpoint_key.namespace)
             if best is None or self._id_bytes(checkpoint_key) > self._id_bytes(best):
@@ -228,23 +231,25 @@ class ThreadCheck:
                 self.unnamed_namespaces.append(key)
                 continue
             name, number = found
+            namespace = NamespaceRef(self.number, number)
             own = keys.namespace(self.number, name) == key
-            if not own or number in self.names or (name == "") != (number == threads.ROOT):
+            if not own or namespace in self.names or (name == "") != (namespace == self.root):
                 self.add_problem(kinds.DAMAGED, "a namespace has a wrong name or number", key)
                 self.unnamed_namespaces.append(key)
                 continue
-            self.names[number] = name
+            self.names[namespace] = name
 
-    def _keys_of(self, kind: bytes) -> Iterator[tuple[bytes, int, int]]:
+    def _keys_of(self, kind: bytes) -> Iterator[tuple[bytes, NamespaceRef, int]]:
         """Yield the keys of a kind, each with its namespace and the offset after the namespace."""
         prefix = keys.of_thread(kind, self.number)
         for key in self.reader.keys(prefix, keys.prefix_end(prefix)):
             try:
-                namespace, at = keys.read_number(key, len(prefix))
+                number, at = keys.read_number(key, len(prefix))
             except IntegrityError as error:
                 self.add_error(error, "a key is malformed", key)
                 self.unreadable.append(key)
                 continue
+            namespace = NamespaceRef(self.number, number)
             if kind != Kind.COMPACTED:
                 self.used.add(namespace)
             yield key, namespace, at
@@ -253,7 +258,7 @@ class ThreadCheck:
         namespace, part = checkpoint_key
         try:
             record = self.reader.get(key) or b""
-            found = checkpoints.decode(key, record, self.number, namespace)
+            found = checkpoints.decode(key, record)
         except IntegrityError as error:
             name = None if keys.is_truncated(part) else part.decode("utf-8", "replace")
             self.checkpoints[checkpoint_key] = CheckpointEntry(name, None, 0, readable=False)
@@ -266,7 +271,7 @@ class ThreadCheck:
         for channel, value in values:
             if not self._check_value(value, key, checkpoint_key, channel):
                 self.broken.add(checkpoint_key)
-        for entry in index_check.entries_of_checkpoint(self.number, namespace, found):
+        for entry in index_check.entries_of_checkpoint(namespace, found):
             self.check_index_entry(entry, checkpoint_key)
 
     def _owner_keys(self) -> OwnerKeys:
@@ -280,7 +285,7 @@ class ThreadCheck:
             found[namespace, escaped] = checkpoint_key
         return found
 
-    def _read_writes(self, key: bytes, namespace: int, at: int, owners: OwnerKeys) -> None:
+    def _read_writes(self, key: bytes, namespace: NamespaceRef, at: int, owners: OwnerKeys) -> None:
         checkpoint_key = None
         try:
             end = keys.escaped_text_end(key, at)
@@ -296,7 +301,9 @@ class ThreadCheck:
             if not self._check_value(write.value, key, checkpoint_key, write.channel):
                 self._set_aside(key, checkpoint_key, self.broken)
 
-    def _read_history(self, key: bytes, namespace: int, at: int, owners: OwnerKeys) -> None:
+    def _read_history(
+        self, key: bytes, namespace: NamespaceRef, at: int, owners: OwnerKeys
+    ) -> None:
         checkpoint_key = None
         try:
             end = keys.escaped_text_end(key, at)

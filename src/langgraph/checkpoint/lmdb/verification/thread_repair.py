@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, threads
-from langgraph.checkpoint.lmdb.engine.threads import ROOT, Thread
+from langgraph.checkpoint.lmdb.engine.threads import Thread
 from langgraph.checkpoint.lmdb.engine.time_index import INDEX_LAG_MS
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
@@ -18,6 +18,7 @@ from langgraph.checkpoint.lmdb.verification.thread_check import CheckpointKey
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.options import StoreOptions
+    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.kv.base import Writer
 
 
@@ -137,20 +138,22 @@ class _ThreadRepair:
         lost_names = set(map(self._name_in_key, unnamed)) - {None, "", *names.values()}
         for key in unnamed:
             self.writer.delete(key)
-        nameless = sorted({ROOT, *self.check.used} - names.keys())
-        is_only_one = len({*nameless} - {ROOT}) == len(lost_names) == 1
-        for number in nameless:
-            if number == ROOT:
+        root = self.check.root
+        nameless = sorted({root, *self.check.used} - names.keys())
+        is_only_one = len({*nameless} - {root}) == len(lost_names) == 1
+        for namespace in nameless:
+            if namespace == root:
                 name = ""
             elif is_only_one:
                 name = lost_names.pop() or ""
             else:
-                name = f"recovered-{number}"
+                name = f"recovered-{namespace.number}"
                 while name in names.values():
                     name += "+"
-                self._report(kinds.LOST_NAME, f"the name of namespace {number} is lost", name)
-            names[number] = name
-            threads.write_namespace(self.writer, self.thread, name, number)
+                what = f"the name of namespace {namespace.number} is lost"
+                self._report(kinds.LOST_NAME, what, name)
+            names[namespace] = name
+            threads.write_namespace(self.writer, namespace, name)
 
     def _name_in_key(self, key: bytes) -> str | None:
         """Return the name of a namespace from its key, or None if the key has it truncated."""
@@ -200,7 +203,6 @@ class _ThreadRepair:
         record = self._read(checkpoint_key)
         complete = channel_history.compact(
             self.writer,
-            self.number,
             namespace,
             record,
             options.is_ephemeral,
@@ -211,23 +213,23 @@ class _ThreadRepair:
             what = "a part of the history before the checkpoint is lost"
             self._report_checkpoint(kinds.LOST_HISTORY, what, checkpoint_key)
         record.parent = None
-        checkpoints.write(self.writer, self.number, namespace, record, options.level)
+        checkpoints.write(self.writer, namespace, record, options.level)
 
     def _delete_checkpoint(self, checkpoint_key: CheckpointKey) -> None:
         """Delete a checkpoint with its pending writes and its compacted history."""
         namespace, part = checkpoint_key
         what = "the checkpoint is damaged, and was removed"
         self._report_checkpoint(kinds.LOST_CHECKPOINT, what, checkpoint_key)
-        self.writer.delete(keys.checkpoints(self.number, namespace) + part)
+        self.writer.delete(keys.checkpoints(namespace) + part)
         checkpoint_id = self.check.checkpoints[checkpoint_key].id
         if checkpoint_id is not None:
-            _delete_prefix(self.writer, keys.writes(self.number, namespace, checkpoint_id))
-            _delete_prefix(self.writer, keys.compacted(self.number, namespace, checkpoint_id))
+            _delete_prefix(self.writer, keys.writes(namespace, checkpoint_id))
+            _delete_prefix(self.writer, keys.compacted(namespace, checkpoint_id))
 
     def _mark_history_lost(self, checkpoint_key: CheckpointKey) -> None:
         checkpoint_id = self.check.checkpoints[checkpoint_key].id or ""
         channel_history.mark_lost(
-            self.writer, self.number, checkpoint_key.namespace, checkpoint_id, self.options.level
+            self.writer, checkpoint_key.namespace, checkpoint_id, self.options.level
         )
         what = "the compacted history of the checkpoint is lost"
         self._report_checkpoint(kinds.LOST_HISTORY, what, checkpoint_key)
@@ -252,31 +254,31 @@ class _ThreadRepair:
         entries: set[bytes] = set()
         for checkpoint_key in self._sound_checkpoints():
             namespace, record = checkpoint_key.namespace, self._read(checkpoint_key)
-            entries.update(index_check.entries_of_checkpoint(self.number, namespace, record))
+            entries.update(index_check.entries_of_checkpoint(namespace, record))
         for entry in entries:
             index_check.add(self.writer, entry)
         for key in list(self.writer.keys(prefix, keys.prefix_end(prefix))):
             if key not in entries:
                 self.writer.delete(key)
 
-    def _delete_empty_namespaces(self) -> set[int]:
-        """Delete the records of empty namespaces; return the numbers of the others."""
+    def _delete_empty_namespaces(self) -> set[NamespaceRef]:
+        """Delete the records of empty namespaces; return the other namespaces."""
         used = {
-            number
-            for number in self.check.names
+            namespace
+            for namespace in self.check.names
             if any(
-                key_scan.has_prefix(self.writer, keys.of_namespace(kind, self.number, number))
+                key_scan.has_prefix(self.writer, keys.of_namespace(kind, namespace))
                 for kind in (Kind.CHECKPOINT, Kind.WRITES)
             )
         }
-        for number, name in self.check.names.items():
-            if number != ROOT and number not in used:
+        for namespace, name in self.check.names.items():
+            if namespace != self.check.root and namespace not in used:
                 self.writer.delete(keys.namespace(self.number, name))
         return used
 
-    def _save_thread(self, used: set[int]) -> None:
+    def _save_thread(self, used: set[NamespaceRef]) -> None:
         thread = self.thread
-        thread.next_namespace = max(thread.next_namespace, *used, ROOT) + 1
+        thread.next_namespace = max(thread.next_namespace, *(n.number for n in used)) + 1
         last_segment = max(self.check.chunks.segment_numbers(self.number), default=-2)
         thread.next_segment = max(thread.next_segment, last_segment // 2 * 2 + 2)  # always even
         if not 0 <= thread.updated - thread.indexed_at < INDEX_LAG_MS:
@@ -290,8 +292,8 @@ class _ThreadRepair:
 
     def _read(self, checkpoint_key: CheckpointKey) -> CheckpointRecord:
         namespace, part = checkpoint_key
-        key = keys.checkpoints(self.number, namespace) + part
-        return checkpoints.decode(key, self.writer.get(key) or b"", self.number, namespace)
+        key = keys.checkpoints(namespace) + part
+        return checkpoints.decode(key, self.writer.get(key) or b"")
 
     def _report_checkpoint(self, kind: str, message: str, checkpoint_key: CheckpointKey) -> None:
         name = self.check.names.get(checkpoint_key.namespace)

@@ -1,0 +1,423 @@
+"""The state of runs: of one thread, and of all threads that need attention."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from langgraph.checkpoint.lmdb.errors import UsageError
+from langgraph.checkpoint.lmdb.run_state import State, run_state
+from langgraph.checkpoint.lmdb.workflows import arguments, graphs
+from langgraph.checkpoint.lmdb.workflows.connections import (
+    aopen_connection,
+    default_lock_manager,
+    open_connection,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointMetadata, CheckpointTuple
+    from langgraph.pregel import Pregel
+    from langgraph.types import Interrupt
+
+    from langgraph.checkpoint.lmdb.workflows.connections import Connection
+    from langgraph.checkpoint.lmdb.workflows.graphs import GraphAnswer
+    from langgraph.checkpoint.lmdb.workflows.locks import LockManager
+
+RESUMABLE: frozenset[State] = frozenset(("failed", "stalled"))
+"""The states of runs that need to be resumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointStatus:
+    """The state of the latest run of a thread, told from the thread's latest root checkpoint."""
+
+    thread_id: str
+    checkpoint_id: str
+    version: int
+    """Format version of the checkpoint, its `v`."""
+    is_complete: bool
+    """True if the run has nothing to do any more."""
+    state: State
+    """`unknown`, `complete`, `running`, `failed`, `waiting` or `stalled`."""
+    next: tuple[str, ...]
+    """Nodes of the tasks that have to run, without those whose output is stored."""
+    error: str | None
+    """Error of a failed task."""
+    interrupts: tuple[Interrupt[Any], ...]
+    """Interrupts that wait for an answer."""
+    step: int | None
+    """Superstep of the checkpoint."""
+    created_at: datetime | None
+    """Time of the checkpoint; None if the checkpoint does not tell it."""
+    updated_at: datetime | None
+    """Time of the last activity of the thread that the saver tells."""
+    run_id: str | None
+    metadata: CheckpointMetadata
+
+
+def get_checkpoint_status(
+    thread_id: str,
+    connection: Connection,
+    *,
+    graph: Pregel[Any, Any, Any, Any] | None = None,
+    lock_manager: LockManager | None = None,
+) -> CheckpointStatus | None:
+    """Return the state of a thread's latest run.
+
+    Args:
+        thread_id: The thread.
+        connection: Path of a store, or any saver.
+        graph: The graph of the run. It tells the tasks where the checkpoint does not (state
+            `unknown`, a functional graph that has never finished), and static breakpoints: a run
+            that stopped at one is `waiting`, without it `stalled`.
+        lock_manager: Tells which runs are running. By default the locks in the store's folder.
+
+    Returns:
+        The status; None if the thread does not exist.
+
+    Raises:
+        UsageError: An argument is not what it must be.
+        InvalidPathError: The path holds no store.
+    """
+    thread_id = arguments.text(thread_id, "thread_id")
+    with open_connection(connection, readonly=True) as saver:
+        found = saver.get_tuple(_at(thread_id))
+        if found is None:
+            return None
+        return _status(saver, found, graph, lock_manager or default_lock_manager(saver))
+
+
+async def aget_checkpoint_status(
+    thread_id: str,
+    connection: Connection,
+    *,
+    graph: Pregel[Any, Any, Any, Any] | None = None,
+    lock_manager: LockManager | None = None,
+) -> CheckpointStatus | None:
+    """As `get_checkpoint_status`."""
+    thread_id = arguments.text(thread_id, "thread_id")
+    async with aopen_connection(connection, readonly=True) as saver:
+        found = await saver.aget_tuple(_at(thread_id))
+        if found is None:
+            return None
+        return await _astatus(saver, found, graph, lock_manager or default_lock_manager(saver))
+
+
+def needs_resume(
+    thread_id: str,
+    connection: Connection,
+    *,
+    graph: Pregel[Any, Any, Any, Any] | None = None,
+    lock_manager: LockManager | None = None,
+) -> bool:
+    """Return True if the latest run of a thread has failed or stalled.
+
+    Args:
+        thread_id: The thread. One that does not exist needs no resume.
+        connection: Path of a store, or any saver.
+        graph: As for `get_checkpoint_status`: a run at a static breakpoint needs no resume.
+        lock_manager: As for `get_checkpoint_status`.
+
+    Raises:
+        UsageError: An argument is not what it must be.
+        InvalidPathError: The path holds no store.
+    """
+    status = get_checkpoint_status(thread_id, connection, graph=graph, lock_manager=lock_manager)
+    return status is not None and status.state in RESUMABLE
+
+
+async def aneeds_resume(
+    thread_id: str,
+    connection: Connection,
+    *,
+    graph: Pregel[Any, Any, Any, Any] | None = None,
+    lock_manager: LockManager | None = None,
+) -> bool:
+    """As `needs_resume`."""
+    status = await aget_checkpoint_status(
+        thread_id, connection, graph=graph, lock_manager=lock_manager
+    )
+    return status is not None and status.state in RESUMABLE
+
+
+def find_failed_workflows(
+    connection: Connection,
+    min_age_minutes: float = 5,
+    max_age_hours: float = 24,
+    *,
+    include_waiting: bool = False,
+    limit: int | None = None,
+    graph: Pregel[Any, Any, Any, Any] | None = None,
+    lock_manager: LockManager | None = None,
+    clock: Callable[[], float] = time.time,
+) -> list[CheckpointStatus]:
+    """Return the runs that failed or stalled, the one that was active last first.
+
+    Runs that are running are left out.
+
+    Args:
+        connection: Path of a store, or any saver.
+        min_age_minutes: Minutes since the last activity of the thread, at least.
+        max_age_hours: Hours since the last activity of the thread, at most.
+        include_waiting: Return runs that wait for an answer, too.
+        limit: Return at most so many.
+        graph: As for `get_checkpoint_status`: a run at a static breakpoint is waiting.
+        lock_manager: As for `get_checkpoint_status`.
+        clock: Returns the time in seconds since the epoch.
+
+    Raises:
+        UsageError: An argument is not what it must be, or the ages leave nothing. It is a
+            ValueError.
+        InvalidPathError: The path holds no store.
+    """
+    since, until = _window(min_age_minutes, max_age_hours, clock())
+    states = _wanted_states(include_waiting)
+    limit = arguments.optional_count(limit, "limit", "runs")
+    with open_connection(connection, readonly=True) as saver:
+        found = statuses(
+            saver, states=states, since=since, until=until, graph=graph, lock_manager=lock_manager
+        )
+    return found[:limit]
+
+
+async def afind_failed_workflows(
+    connection: Connection,
+    min_age_minutes: float = 5,
+    max_age_hours: float = 24,
+    *,
+    include_waiting: bool = False,
+    limit: int | None = None,
+    graph: Pregel[Any, Any, Any, Any] | None = None,
+    lock_manager: LockManager | None = None,
+    clock: Callable[[], float] = time.time,
+) -> list[CheckpointStatus]:
+    """As `find_failed_workflows`."""
+    since, until = _window(min_age_minutes, max_age_hours, clock())
+    states = _wanted_states(include_waiting)
+    limit = arguments.optional_count(limit, "limit", "runs")
+    async with aopen_connection(connection, readonly=True) as saver:
+        found = await astatuses(
+            saver, states=states, since=since, until=until, graph=graph, lock_manager=lock_manager
+        )
+    return found[:limit]
+
+
+def statuses(
+    saver: BaseCheckpointSaver[Any],
+    *,
+    states: Collection[State] | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    graph: Pregel[Any, Any, Any, Any] | None = None,
+    lock_manager: LockManager | None = None,
+) -> list[CheckpointStatus]:
+    """Return the statuses of all threads of a saver, the one that was active last first.
+
+    Args:
+        saver: The saver.
+        states: Only runs in these states.
+        since: Only threads that were active at or after this time.
+        until: Only threads that were not active after this time.
+        graph: As for `get_checkpoint_status`.
+        lock_manager: As for `get_checkpoint_status`.
+    """
+    locks = lock_manager or default_lock_manager(saver)
+    latest = _Latest(since, until)
+    try:
+        for found in saver.list(None):
+            latest.add(found)
+    except NotImplementedError as error:
+        raise _cannot_list(saver) from error
+    every = [_status(saver, found, graph, locks) for found in latest.found()]
+    return [status for status in every if states is None or status.state in states]
+
+
+async def astatuses(
+    saver: BaseCheckpointSaver[Any],
+    *,
+    states: Collection[State] | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    graph: Pregel[Any, Any, Any, Any] | None = None,
+    lock_manager: LockManager | None = None,
+) -> list[CheckpointStatus]:
+    """As `statuses`."""
+    locks = lock_manager or default_lock_manager(saver)
+    latest = _Latest(since, until)
+    try:
+        async for found in saver.alist(None):
+            latest.add(found)
+    except NotImplementedError as error:
+        raise _cannot_list(saver) from error
+    every = [await _astatus(saver, found, graph, locks) for found in latest.found()]
+    return [status for status in every if states is None or status.state in states]
+
+
+def run_lock(thread_id: str) -> str:
+    """Return the name of the lock that a thread's run holds."""
+    return f"resume_workflow_{thread_id}"
+
+
+def _at(thread_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
+
+
+def _window(
+    min_age_minutes: object, max_age_hours: object, now: float
+) -> tuple[datetime, datetime]:
+    """Return the earliest and the latest time that two ages allow."""
+    least = arguments.number(min_age_minutes, "min_age_minutes", "minutes") * 60
+    most = arguments.number(max_age_hours, "max_age_hours", "hours") * 3600
+    if most <= least:
+        expected = f"more than min_age_minutes ({min_age_minutes!r} minutes)"
+        arguments.refuse("max_age_hours", expected, max_age_hours)
+    return _moment(now - most), _moment(now - least)
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(max(seconds, 0), timezone.utc)
+
+
+def _wanted_states(include_waiting: object) -> frozenset[State]:
+    return RESUMABLE | (
+        {"waiting"} if arguments.flag(include_waiting, "include_waiting") else set()
+    )
+
+
+class _Latest:
+    """The latest root checkpoint of each thread, of those that are added in any order."""
+
+    def __init__(self, since: datetime | None, until: datetime | None) -> None:
+        self._since = since
+        self._until = until
+        self._by_thread: dict[str, _Dated] = {}
+
+    def add(self, found: CheckpointTuple) -> None:
+        at = found.config["configurable"]
+        if at.get("checkpoint_ns"):
+            return
+        checkpoint_id, thread_id = found.checkpoint["id"], at["thread_id"]
+        known = self._by_thread.get(thread_id)
+        if known is None or known.checkpoint_id < checkpoint_id:
+            created = _created(found)
+            is_wanted = self._is_wanted(created)
+            self._by_thread[thread_id] = _Dated(
+                checkpoint_id, created, found if is_wanted else None
+            )
+
+    def found(self) -> list[CheckpointTuple]:
+        """Return those within the time, newest first."""
+        never = datetime.min.replace(tzinfo=timezone.utc)
+        dated = sorted(
+            self._by_thread.values(),
+            key=lambda dated: (dated.created or never, dated.checkpoint_id),
+            reverse=True,
+        )
+        return [dated.found for dated in dated if dated.found is not None]
+
+    def _is_wanted(self, created: datetime | None) -> bool:
+        if created is None:
+            return self._since is None and self._until is None
+        after = self._since is None or created >= self._since
+        return after and (self._until is None or created <= self._until)
+
+
+class _Dated(NamedTuple):
+    """A thread's latest checkpoint, without the checkpoint if its time is not wanted."""
+
+    checkpoint_id: str
+    created: datetime | None
+    found: CheckpointTuple | None
+
+
+def _cannot_list(saver: object) -> UsageError:
+    return UsageError(
+        f"the saver {type(saver).__name__} cannot list its threads",
+        advice="Pass a saver whose list(None) yields the checkpoints of all threads.",
+    )
+
+
+def _status(
+    saver: BaseCheckpointSaver[Any],
+    found: CheckpointTuple,
+    graph: Pregel[Any, Any, Any, Any] | None,
+    locks: LockManager | None,
+) -> CheckpointStatus:
+    answer = None if graph is None else graphs.ask(graph, saver, found)
+    status = checkpoint_status(found, answer)
+    if _may_run(status) and locks is not None and locks.is_locked(run_lock(status.thread_id)):
+        return replace(status, state="running")
+    return status
+
+
+async def _astatus(
+    saver: BaseCheckpointSaver[Any],
+    found: CheckpointTuple,
+    graph: Pregel[Any, Any, Any, Any] | None,
+    locks: LockManager | None,
+) -> CheckpointStatus:
+    answer = None if graph is None else await graphs.aask(graph, saver, found)
+    status = checkpoint_status(found, answer)
+    if not _may_run(status) or locks is None:
+        return status
+    is_locked = await asyncio.to_thread(locks.is_locked, run_lock(status.thread_id))
+    return replace(status, state="running") if is_locked else status
+
+
+def _may_run(status: CheckpointStatus) -> bool:
+    return status.state not in ("unknown", "complete")
+
+
+def checkpoint_status(
+    found: CheckpointTuple, answer: GraphAnswer | None = None
+) -> CheckpointStatus:
+    """Return the status that a thread's latest root checkpoint tells; never `running`.
+
+    Args:
+        found: The checkpoint.
+        answer: What the graph tells of it.
+    """
+    metadata: Any = found.metadata or {}
+    step = metadata.get("step")
+    run = run_state(
+        found.checkpoint,
+        step,
+        found.pending_writes or (),
+        None if answer is None else answer.tasks,
+    )
+    state = run.state
+    if state == "stalled" and answer is not None and answer.at_breakpoint:
+        state = "waiting"
+    created = _created(found)
+    run_id = metadata.get("run_id")
+    return CheckpointStatus(
+        thread_id=found.config["configurable"]["thread_id"],
+        checkpoint_id=found.checkpoint["id"],
+        version=found.checkpoint["v"],
+        is_complete=state == "complete",
+        state=state,
+        next=run.next,
+        error=run.error,
+        interrupts=run.interrupts,
+        step=step,
+        created_at=created,
+        updated_at=created,
+        run_id=None if run_id is None else str(run_id),
+        metadata=metadata,
+    )
+
+
+def _created(found: CheckpointTuple) -> datetime | None:
+    """Return the time of a checkpoint; None if it is not a time."""
+    try:
+        text = found.checkpoint["ts"]
+        created = datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    return created if created.tzinfo is not None else created.replace(tzinfo=timezone.utc)

@@ -1,0 +1,91 @@
+"""A PostgreSQL server and its pooler, for tests of locks that many machines share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from benches import postgres
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+_START_SECONDS = 30
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """Start PostgreSQL; yield the connection string of its database `postgres`."""
+    binaries = postgres.find_binaries()
+    if binaries is None:
+        _missing("PostgreSQL")
+    with _short_folder() as folder, postgres.running(binaries, folder) as running:
+        yield running.dsn("postgres")
+
+
+@contextmanager
+def pooler(conninfo: str, mode: str) -> Iterator[str]:
+    """Start PgBouncer in front of a server; yield its connection string.
+
+    Args:
+        conninfo: Connection string of the server.
+        mode: Mode of the pool: "session" or "transaction".
+    """
+    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        _missing("PgBouncer")
+    with _short_folder() as folder:
+        settings = folder / "pgbouncer.ini"
+        settings.write_text(
+            f"[databases]\npostgres = {conninfo}\n"
+            f"[pgbouncer]\npool_mode = {mode}\nlisten_port = 6432\nunix_socket_dir = {folder}\n"
+            f"auth_type = any\nlogfile = {folder}/log\nignore_startup_parameters = options\n"
+        )
+        command = [program, settings]
+        process = postgres._as_user(postgres._server_user(), command)
+        try:
+            address = f"host={folder} port=6432 user=postgres dbname=postgres"
+            _wait_for(address, process)
+            yield address
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            psycopg.connect(address).close()
+        except psycopg.OperationalError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _missing(what: str) -> None:
+    message = f"{what} is not installed"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@contextmanager
+def _short_folder() -> Iterator[Path]:
+    """Make a folder with a short path: the path of a Unix socket has at most about 100 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    folder.chmod(0o777)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

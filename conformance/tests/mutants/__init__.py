@@ -16,6 +16,8 @@ for _area in (
     "deleting",
     "pruning",
     "history",
+    "branches",
+    "matrix",
     "arguments",
     "concurrency",
     "graphs",

@@ -18,6 +18,7 @@ for _area in (
     "history",
     "branches",
     "matrix",
+    "scale",
     "arguments",
     "concurrency",
     "graphs",

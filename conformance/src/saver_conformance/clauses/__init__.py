@@ -20,6 +20,7 @@ MODULES = (
     "fields",
     "list_matrix",
     "apart",
+    "scale",
     "arguments",
     "serializing",
     "aio",

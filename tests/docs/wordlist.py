@@ -20,6 +20,7 @@ PATHS = (
     "tests/stored.py",
     "tests/contract",
     "tests/docs",
+    "tests/graphs",
 )
 """Files and folders to check. In folders: every .py and .md file."""
 

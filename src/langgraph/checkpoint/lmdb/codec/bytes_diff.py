@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from langgraph.checkpoint.lmdb.codec import chunking
 from langgraph.checkpoint.lmdb.codec.value_cache import CachedBytes, ends_of
@@ -21,7 +21,8 @@ _SMALL_PIECE: Final = 512
 """Bytes below which a piece beside a change is split again together with it."""
 _MAX_REPLACED: Final = 8
 """The replaced chunks are searched if they have less than so many times the new bytes."""
-_BLOCK: Final = 1 << 16
+_BLOCK: Final = 1 << 14
+"""Bytes that are compared together."""
 
 
 class SplitBody(NamedTuple):
@@ -104,31 +105,27 @@ def _start(ends: list[int], index: int) -> int:
 
 def common_prefix(a: bytes, b: bytes) -> int:
     """Return the number of bytes that two byte strings have in common at their beginning."""
-    return _common(lambda start, stop: a[start:stop] == b[start:stop], min(len(a), len(b)))
+    limit = min(len(a), len(b))
+    for at in range(0, limit, _BLOCK):
+        end = min(at + _BLOCK, limit)
+        one, other = a[at:end], b[at:end]
+        if one != other:
+            return at + _common_bytes(one, other, "big")
+    return limit
 
 
 def common_suffix(a: bytes, b: bytes, limit: int) -> int:
     """Return the number of bytes, at most `limit`, that two byte strings have in common at their
     end."""
-    size_a, size_b = len(a), len(b)
-    return _common(
-        lambda start, stop: a[size_a - stop : size_a - start] == b[size_b - stop : size_b - start],
-        limit,
-    )
+    for at in range(0, limit, _BLOCK):
+        end = min(at + _BLOCK, limit)
+        one, other = a[len(a) - end : len(a) - at], b[len(b) - end : len(b) - at]
+        if one != other:
+            return at + _common_bytes(one, other, "little")
+    return limit
 
 
-def _common(is_same: Callable[[int, int], bool], limit: int) -> int:
-    """Return the greatest number of bytes up to which all are the same."""
-    at = 0
-    while at < limit and is_same(at, min(at + _BLOCK, limit)):
-        at += _BLOCK
-    if at >= limit:
-        return limit
-    low, high = at, min(at + _BLOCK, limit)  # the same below low, different below high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if is_same(low, middle):
-            low = middle
-        else:
-            high = middle
-    return low
+def _common_bytes(one: bytes, other: bytes, order: Literal["big", "little"]) -> int:
+    """Return the number of highest-order bytes that two strings of one length have in common."""
+    different = int.from_bytes(one, order) ^ int.from_bytes(other, order)
+    return len(one) - (different.bit_length() + 7) // 8

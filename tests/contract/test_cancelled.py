@@ -80,7 +80,7 @@ def test_a_read_that_is_cancelled_while_it_waits(saver: LmdbSaver, path: Path) -
             return await by_get(saver)
 
     assert asyncio.run(go()) == ["c1"]
-    assert not saver._commit._has_abandoned()
+    assert not saver._session._commit._has_abandoned()
 
 
 def test_a_read_comes_after_a_write_that_was_interrupted(saver: LmdbSaver, path: Path) -> None:
@@ -89,11 +89,11 @@ def test_a_read_comes_after_a_write_that_was_interrupted(saver: LmdbSaver, path:
     with write_lock(path) as lock:
         leading = threading.Thread(target=put, args=(driver, "c1"))
         leading.start()
-        while not saver._commit._queue:
+        while not saver._session._commit._queue:
             pass
 
         def interrupt() -> None:
-            while len(saver._commit._queue) < 2:
+            while len(saver._session._commit._queue) < 2:
                 pass
             signal.pthread_kill(main, signal.SIGINT)
 

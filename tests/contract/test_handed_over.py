@@ -11,7 +11,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.engine import checkpoints
 from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
@@ -188,7 +188,7 @@ def test_putting_a_long_thread_reads_no_more_for_each_checkpoint(
         return decode(*args)
 
     monkeypatch.setattr(checkpoints, "decode", counting)
-    saver = LmdbSaver.on(MemoryStore(), cache_size=cache_size)
+    saver = KvSaver(MemoryStore(), cache_size=cache_size)
     driver = SaverDriver(saver)
     for n in range(300):
         put(
@@ -209,11 +209,11 @@ def test_putting_a_long_thread_reads_no_more_for_each_checkpoint(
 def test_what_did_not_change_is_not_stored_again(value: Any, how: str, new: bool) -> None:
     """Whatever the versions say; the record alone is new, however large the value is."""
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv, cache_size=0 if how == "forgotten" else 1 << 26)
+    saver = KvSaver(kv, cache_size=0 if how == "forgotten" else 1 << 26)
     sizes, parent = [], config()
     for n in range(6):
         if how == "reopened":
-            saver = LmdbSaver.on(kv)
+            saver = KvSaver(kv)
         made = checkpoint(f"{n}", {"value": value}, {"value": n if new else 1})
         parent = saver.put(parent, made, {}, {"value": n} if new or not n else {})
         sizes.append((reachability.chunks(kv), reachability.stored_bytes(kv)))
@@ -232,7 +232,7 @@ def test_what_did_not_change_is_not_stored_again(value: Any, how: str, new: bool
 def test_what_other_branches_changed_is_compared_with_the_parent(value: Any) -> None:
     """What the saver remembers of a channel may be of another branch."""
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
     driver = SaverDriver(saver)
     put(driver, "1", {"value": value}, versions={"value": 1})
     put(driver, "2", {"value": value}, parent="1", versions={"value": 1}, new={})
@@ -273,12 +273,12 @@ def test_what_did_not_change_is_not_encrypted_again(value: Any, how: str) -> Non
     """The bytes of an encrypted value prove nothing, so its content is compared."""
     kv = MemoryStore()
     serde = EncryptedSerializer(Xor(1))
-    saver = LmdbSaver.on(kv, serde=serde, cache_size=0 if how == "forgotten" else 1 << 26)
+    saver = KvSaver(kv, serde=serde, cache_size=0 if how == "forgotten" else 1 << 26)
     parent = config()
     chunks = []
     for n in range(5):
         if how == "reopened":
-            saver = LmdbSaver.on(kv, serde=serde)
+            saver = KvSaver(kv, serde=serde)
         made = checkpoint(f"{n}", {"value": value, "number": n}, {"value": 1, "number": n})
         parent = saver.put(parent, made, {}, {"value": n, "number": n})
         chunks.append(reachability.chunks(kv))
@@ -295,10 +295,10 @@ def test_what_did_not_change_is_not_encrypted_again(value: Any, how: str) -> Non
 def test_encryption_that_was_turned_on_and_another_key(value: Any) -> None:
     """What was stored in the clear is not handed on, nor what another key encrypted."""
     kv = MemoryStore()
-    plain = LmdbSaver.on(kv)
+    plain = KvSaver(kv)
     put(SaverDriver(plain), "1", {"value": value}, versions={"value": 1})
     for n, serde in enumerate([EncryptedSerializer(Xor(1)), EncryptedSerializer(Xor(2))], 2):
-        driver = SaverDriver(LmdbSaver.on(kv, serde=serde))
+        driver = SaverDriver(KvSaver(kv, serde=serde))
         put(driver, f"{n}", {"value": value}, parent=f"{n - 1}", versions={"value": 1}, new={})
         assert identical(values(driver, config()), {"value": value})
     with kv.read() as reader:

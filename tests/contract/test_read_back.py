@@ -16,7 +16,7 @@ from langgraph.checkpoint.serde.types import _DeltaSnapshot as Snapshot
 from langgraph.types import Send
 from pydantic import BaseModel, RootModel
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import DeserializationError, SerializationError
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.contract.driver import SaverDriver, config, put, values, writes
@@ -175,7 +175,7 @@ class Reads:
         self.count = 1
 
     def open(self) -> LmdbSaver:
-        return LmdbSaver.on(self.kv, serde=self.serde)
+        return KvSaver(self.kv, serde=self.serde)
 
     def put(self, at: Any, name: str, given: dict[str, Any]) -> Any:
         return put(

@@ -140,13 +140,13 @@ class ValueCodec:
             SerializationError: The serializer cannot serialize the map, or does not read it back
                 as one.
         """
-        stored = self._serializer.encrypt(self._serializer.dumps_map(value))
-        if stored.size <= MAX_RECORD_PART:
-            return stored
-        head, body = chunking.split_header(stored.tag, stored.payload)
+        inline = self._serializer.encrypt(self._serializer.dumps_map(value))
+        if inline.size <= MAX_RECORD_PART:
+            return inline
+        head, body = chunking.split_header(inline.tag, inline.payload)
         make_chunk = ChunkMaker(self._dedup_cache, self._level, None)
         split = bytes_diff.chunk_bytes(head, body, make_chunk)
-        return NewValue(stored.tag, stored.encoding, head, stored.size, split.items)
+        return NewValue(inline.tag, inline.encoding, head, inline.size, split.items)
 
     def _encode_content(
         self, key: ChannelKey, content: InlineValue, parent: ParentValue
@@ -162,18 +162,18 @@ class ValueCodec:
             if serializer.equals_cached(content, same):
                 return Encoded(same.stored, lambda *_: same, again)
         digest = serializer.content_digest(content)
-        value = serializer.encrypt(content)
-        if value.size <= MAX_INLINE:
-            return Encoded(value, None, again)
+        inline = serializer.encrypt(content)
+        if inline.size <= MAX_INLINE:
+            return Encoded(inline, None, again)
         make_chunk = self._chunk_maker(key, parent)
-        if value.size <= MIN_CHUNKED:
-            return self._encode_as_one_chunk(value, make_chunk, digest, again)
-        head, body = chunking.split_header(value.tag, value.payload)
+        if inline.size <= MIN_CHUNKED:
+            return self._encode_as_one_chunk(inline, make_chunk, digest, again)
+        head, body = chunking.split_header(inline.tag, inline.payload)
         if cached is None:
             split = bytes_diff.chunk_bytes(head, body, make_chunk)
         else:
             split = bytes_diff.diff_chunks(cached, head, body, make_chunk)
-        new = NewValue(value.tag, value.encoding, head, value.size, split.items, parent.chunked)
+        new = NewValue(inline.tag, inline.encoding, head, inline.size, split.items, parent.chunked)
         make_cached = partial(
             CachedBytes,
             body=body,
@@ -185,13 +185,13 @@ class ValueCodec:
 
     def _encode_as_one_chunk(
         self,
-        value: InlineValue,
+        inline: InlineValue,
         make_chunk: ChunkMaker,
         digest: bytes | None,
         again: Callable[[ParentValue], Encoded],
     ) -> Encoded:
-        payload = value.payload
-        new = NewValue(value.tag, value.encoding, b"", value.size, [make_chunk(payload)])
+        payload = inline.payload
+        new = NewValue(inline.tag, inline.encoding, b"", inline.size, [make_chunk(payload)])
         make_cached = partial(CachedBytes, body=payload, ends=[len(payload)], content_digest=digest)
         return Encoded(new, make_cached, again)
 

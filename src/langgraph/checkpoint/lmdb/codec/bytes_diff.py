@@ -13,7 +13,12 @@ from langgraph.checkpoint.lmdb.format import ranges
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, NewChunk, ThreadVersion
+    from langgraph.checkpoint.lmdb.engine.chunks import (
+        ChunkedValue,
+        InlineValue,
+        NewChunk,
+        ThreadVersion,
+    )
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
 
@@ -25,11 +30,13 @@ _BLOCK: Final = 1 << 14
 """Bytes that are compared together."""
 
 
-class SplitBody(NamedTuple):
-    """The body of a payload in pieces."""
+class SplitPayload(NamedTuple):
+    """A payload as a head and chunks."""
 
+    head: bytes
+    body: bytes
     items: list[ChunkRange | NewChunk]
-    """Ranges of stored chunks, and new pieces."""
+    """Ranges of stored chunks, and new chunks."""
     ends: list[int]
     """End of each chunk in the body."""
 
@@ -47,26 +54,23 @@ def read(stored: ChunkedValue, thread_version: ThreadVersion, snapshot: Snapshot
     return CachedBytes(thread_version, stored, chunk_ranges, body, ends_of(chunks))
 
 
-def chunk_bytes(head: bytes, body: bytes, make_chunk: Callable[[bytes], NewChunk]) -> SplitBody:
-    """Split the body of a payload."""
-    pieces = chunking.split_chunks(head, body)
-    return SplitBody(list(map(make_chunk, pieces)), ends_of(pieces))
-
-
-def diff_chunks(
-    cached: CachedBytes, head: bytes, body: bytes, make_chunk: Callable[[bytes], NewChunk]
-) -> SplitBody:
-    """Split the body of a payload so that it shares chunks with an older value.
+def split(
+    value: InlineValue, cached: CachedBytes | None, make_chunk: Callable[[bytes], NewChunk]
+) -> SplitPayload:
+    """Split the payload of a value so that it shares chunks with an older value.
 
     The chunks before the first byte that differs and behind the last one are reused. The bytes
     between are split again, and their pieces are searched for among the chunks that they replace.
 
     Args:
-        cached: The older value.
-        head: The head of the payload.
-        body: The rest of the payload.
+        value: The value.
+        cached: The older value, or None.
         make_chunk: Function that returns the chunk of a piece.
     """
+    head, body = chunking.split_header(value.tag, value.payload)
+    if cached is None:
+        pieces = chunking.split_chunks(head, body)
+        return SplitPayload(head, body, list(map(make_chunk, pieces)), ends_of(pieces))
     old, ends = cached.body, cached.ends
     first = bisect_right(ends, common_prefix(old, body))
     start = _start(ends, first)
@@ -96,7 +100,7 @@ def diff_chunks(
         *(start + end for end in ends_of(pieces)),
         *(end + shift for end in ends[last:]),
     ]
-    return SplitBody(items, new_ends)
+    return SplitPayload(head, body, items, new_ends)
 
 
 def _start(ends: list[int], index: int) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from langgraph.checkpoint.lmdb.codec import bytes_diff, chunking, message_list
+from langgraph.checkpoint.lmdb.codec import bytes_diff, message_list
 from langgraph.checkpoint.lmdb.codec.chunk_maker import ChunkMaker
 from langgraph.checkpoint.lmdb.codec.message_values import Form, MessageValues
 from langgraph.checkpoint.lmdb.codec.serializer import MESSAGES, PLAIN, Serializer, add_location
@@ -143,10 +143,9 @@ class ValueCodec:
         inline = self._serializer.encrypt(self._serializer.dumps_map(value))
         if inline.size <= MAX_RECORD_PART:
             return inline
-        head, body = chunking.split_header(inline.tag, inline.payload)
         make_chunk = ChunkMaker(self._dedup_cache, self._level, None)
-        split = bytes_diff.chunk_bytes(head, body, make_chunk)
-        return NewValue(inline.tag, inline.encoding, head, inline.size, split.items)
+        split = bytes_diff.split(inline, None, make_chunk)
+        return NewValue(inline.tag, inline.encoding, split.head, inline.size, split.items)
 
     def _encode_content(
         self, key: ChannelKey, content: InlineValue, parent: ParentValue
@@ -168,15 +167,13 @@ class ValueCodec:
         make_chunk = self._chunk_maker(key, parent)
         if inline.size <= MIN_CHUNKED:
             return self._encode_as_one_chunk(inline, make_chunk, digest, again)
-        head, body = chunking.split_header(inline.tag, inline.payload)
-        if cached is None:
-            split = bytes_diff.chunk_bytes(head, body, make_chunk)
-        else:
-            split = bytes_diff.diff_chunks(cached, head, body, make_chunk)
-        new = NewValue(inline.tag, inline.encoding, head, inline.size, split.items, parent.chunked)
+        split = bytes_diff.split(inline, cached, make_chunk)
+        new = NewValue(
+            inline.tag, inline.encoding, split.head, inline.size, split.items, parent.chunked
+        )
         make_cached = partial(
             CachedBytes,
-            body=body,
+            body=split.body,
             ends=split.ends,
             content_digest=digest,
             added_at=self._added_at(cached),

@@ -95,7 +95,7 @@ def test_an_edit_of_any_list(edit: str, cache_size: int, count: int) -> None:
     thread.put(value)
     value = EDITS[edit](value, words(9999, 40))
     chunks, size = thread.put(value)
-    assert chunks <= 16
+    assert chunks <= 32  # one or two coarse chunks are split finely
     assert size < 30_000
     thread.holds(value)
 

@@ -74,7 +74,7 @@ def grow(saver: LmdbSaver, thread: str, start: int, stop: int, namespace: str = 
 
 def put_edited_list(saver: LmdbSaver, thread: str) -> None:
     """Store a long list with edits everywhere, so that it needs nodes."""
-    lines = [words(i, 9) for i in range(3000)]
+    lines = [words(i, 9) for i in range(1600)]
     at = config(thread)
     for n in range(3):
         for i in range(n, len(lines), 29):

@@ -7,7 +7,6 @@ same where it is a value of its own, inside another value, and inside a `Send`.
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgpack
@@ -23,6 +22,8 @@ MAX_MESSAGE_CHUNK: Final = 8192
 """Bytes of the largest encoded message that is one chunk."""
 _MIN_GAP: Final = 1024
 """Bytes between two elements from which on they begin a chunk."""
+_COARSE_FROM: Final = 3 << 15
+"""Bytes of the shortest content that is split coarsely."""
 _MAX_DEPTH: Final = 24
 """Levels of nested containers that are searched for elements."""
 _SAMPLE: Final = 100
@@ -75,14 +76,14 @@ def split_chunks(
     """
     end = len(body) if stop is None else stop
     if end - start < MIN_ELEMENT:
-        return _split(body[start:end], len(body))
+        return _split(body[start:end])
     pieces: list[bytes] = []
     for section in _sections(head, body, start if is_element else 0, start):
         if section.start >= end:
             break
         part = body[max(section.start, start) : min(section.stop, end)]
         if part:
-            pieces += [part] if section.whole else _split(part, section.stop - section.start)
+            pieces += [part] if section.whole else _split(part)
     return pieces
 
 
@@ -91,26 +92,32 @@ def split_message(raw: bytes) -> list[bytes]:
     return [raw] if len(raw) <= MAX_MESSAGE_CHUNK else split_chunks(array_header(1), raw)
 
 
-def _split(part: bytes, size: int) -> list[bytes]:
-    """Split bytes of a section that has `size` bytes."""
-    pieces = _pattern(_min_chunk_size(size)).findall(part)
+def _split(part: bytes) -> list[bytes]:
+    """Split bytes of one section."""
+    pieces = (_FINE if len(part) < _COARSE_FROM else _COARSE).findall(part)
     if len(pieces) > 1 and len(pieces[-1]) < MIN_SHARED:
         pieces[-2:] = [pieces[-2] + pieces[-1]]
     return pieces
 
 
-@cache
-def _pattern(least: int) -> re.Pattern[bytes]:
-    body = b".{%d,%d}?[%s](?=[%s])" % (least - 1, 4 * least - 2, _LAST, _NEXT)
+def _pattern(least: int, rarity: int) -> re.Pattern[bytes]:
+    """Return the pattern of a chunk.
+
+    Args:
+        least: Bytes of the smallest chunk; the largest has four times as many.
+        rarity: Bytes behind a boundary that have to be of the second set, every other one.
+    """
+    ahead = b".".join([b"[%s]" % _NEXT] * rarity)
+    body = b".{%d,%d}?[%s](?=%s)" % (least - 1, 4 * least - 2, _LAST, ahead)
     return re.compile(body + b"|.{1,%d}" % (4 * least), re.DOTALL)
 
 
-def _min_chunk_size(size: int) -> int:
-    """Return the least bytes of a chunk: 1 KiB in a section of up to 4 MiB, at most 8 KiB."""
-    least = 1024
-    while least < 8192 and size > least << 12:
-        least *= 2
-    return least
+_FINE: Final = _pattern(1024, 1)
+"""Chunks of an edit, and of short content."""
+_COARSE: Final = _pattern(6144, 5)
+"""Chunks of long new content: about 10,000 bytes of text. Few large chunks are stored faster, and
+compress better, than many small ones. Their boundaries are rare, so that the boundaries behind an
+insertion are the old ones again after a few thousand bytes."""
 
 
 class _Section(NamedTuple):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import HumanMessage
 from pydantic import RootModel
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from tests.saver.values import words
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def put_edited_list(saver: LmdbSaver, thread: str) -> None:
 
 def fill(kv: KeyValueStore) -> LmdbSaver:
     """Fill an empty store with every kind of record."""
-    saver = LmdbSaver.on(kv, clock=Clock())
+    saver = KvSaver(kv, clock=Clock())
     grow(saver, "a", 1, 8)
     grow(saver, "a", 1, 4, "sub:1")
     grow(saver, "a", 1, 3, "keeps")

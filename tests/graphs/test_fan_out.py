@@ -14,7 +14,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.engine import reachability
 from tests.graphs.driving import AsyncDriver, Drive, Driver, at_thread, facts, story
@@ -158,11 +158,11 @@ def test_tasks_that_are_sent_the_whole_state_add_little(reopened: bool) -> None:
         ["look"],
     )
     kv = MemoryStore()
-    graph = builder.compile(checkpointer=LmdbSaver.on(kv))
+    graph = builder.compile(checkpointer=KvSaver(kv))
     pictures = 0
     for turn in range(8):
         if reopened:
-            graph = builder.compile(checkpointer=LmdbSaver.on(kv))
+            graph = builder.compile(checkpointer=KvSaver(kv))
         data = base64.b64encode(rng.randbytes(60_000)).decode()
         url = {"url": f"data:image/png;base64,{data}"}
         picture = HumanMessage([{"type": "image_url", "image_url": url}], id=f"{turn}")

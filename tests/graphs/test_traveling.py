@@ -21,7 +21,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.graph import END
 from langgraph.types import Command
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.engine import reachability
 from tests.graphs.driving import at_thread
@@ -57,7 +57,7 @@ class Traveling(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         """Forget what was remembered."""
-        self.savers = [LmdbSaver.on(self.kv, **self.options) for _ in range(2)]
+        self.savers = [KvSaver(self.kv, **self.options) for _ in range(2)]
 
     def update(self) -> dict[str, Any]:
         """An update like no other."""

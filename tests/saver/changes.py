@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from langgraph.checkpoint.base import get_checkpoint_metadata
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import CheckpointNotFoundError, ThreadExistsError
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.saver.model import Checkpoint, Model
@@ -63,7 +63,7 @@ class Changes(RuleBasedStateMachine):
         self.savers = [self.saver(), self.saver()]
 
     def saver(self) -> LmdbSaver:
-        return LmdbSaver.on(self.kv, **self.options())
+        return KvSaver(self.kv, **self.options())
 
     def options(self) -> dict[str, Any]:
         """What every saver of this machine is made with."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from tests.encryption.stores import encrypted, everything
@@ -41,7 +41,7 @@ def keys_of(thread: str) -> list[bytes]:
 
 def assert_deletes(kv: KeyValueStore, thread: str) -> None:
     """A saver that knows nothing of the store deletes the thread, and nothing else."""
-    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    saver = KvSaver(kv, clock=stores.Clock())
     saver.delete_thread(thread)
     expected = {key: found for key, found in ORIGINAL.content.items() if key[0] != thread}
     assert content(saver) == expected
@@ -78,7 +78,7 @@ def test_a_thread_that_cannot_be_told() -> None:
     kv = store_of({**ORIGINAL.records, **damaged})
     before = everything(kv)
     with pytest.raises(DamagedError):
-        LmdbSaver.on(kv, clock=stores.Clock()).delete_thread("a")
+        KvSaver(kv, clock=stores.Clock()).delete_thread("a")
     assert everything(kv) == before
 
 
@@ -87,7 +87,7 @@ def test_an_encrypted_store() -> None:
     saver = stores.fill(kv)
     key = keys.checkpoint(keys.NamespaceRef(number_of("copy"), 0), "0003")
     kv.write(lambda writer: writer.put(key, b"no record"))
-    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    saver = KvSaver(kv, clock=stores.Clock())
     with pytest.raises(DamagedError):
         saver.get_tuple(stores.config("copy", "", "0003"))
     saver.delete_thread("copy")
@@ -98,7 +98,7 @@ def test_an_encrypted_store() -> None:
 def test_damage_that_is_met_later() -> None:
     """The thread is large: it is out of sight before the damage is met."""
     kv = store_of({})
-    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    saver = KvSaver(kv, clock=stores.Clock())
     stores.grow(saver, "large", 1, 600)
     stores.grow(saver, "small", 1, 3)
     key = keys.checkpoint(keys.NamespaceRef(1, 0), "0599")

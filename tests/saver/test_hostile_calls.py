@@ -14,10 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError, UsageError
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
-from langgraph.checkpoint.lmdb.opening import Opening
 from tests.contract.driver import checkpoint, config
 from tests.saver.hostile import Mute, nonsense, spoiled
 from tests.saver.test_hostile_writes import METADATA, VERSIONS, WHERE, grow
@@ -114,9 +113,6 @@ def consumed(result: Any) -> Any:
         return asyncio.run(collect())
     if inspect.isgenerator(result):
         return [*result]
-    if isinstance(result, Opening):
-        with result as saver:
-            return saver
     if inspect.isawaitable(result):
 
         async def wait() -> Any:
@@ -258,7 +254,10 @@ def calls(saver: LmdbSaver) -> Iterator[tuple[Callable[[], Any], str]]:
         lambda: saver.get_delta_channel_history(config=config(), channels="a"),
         "channels must be a list, got 'a'",
     )
-    yield lambda: LmdbSaver.on(wrong), "kv must be a KeyValueStore, got 'str'"
+    yield (
+        lambda: KvSaver(wrong),
+        "kv must be a KeyValueStore or a function that opens one, got 'str'",
+    )
     yield lambda: saver.put(config(), wrong, {}, {}), "checkpoint must be a dict, got 'str'"
     yield (
         lambda: saver.put(config(), checkpoint("c", {}, {}), wrong, {}),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import InvalidVersionError, LmdbSaverError, UsageError
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.contract.driver import checkpoint, config
@@ -43,7 +43,7 @@ GOOD: dict[str, list[Any]] = {
 
 
 def new_saver(kv: MemoryStore, **options: Any) -> LmdbSaver:
-    return LmdbSaver.on(kv, **options)
+    return KvSaver(kv, **options)
 
 
 def grow(saver: LmdbSaver) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import InvalidPathError, UsageError
 from langgraph.checkpoint.lmdb.kv import MemoryStore
 from tests.contract.driver import SaverDriver, config, ids, put, values
@@ -108,7 +108,7 @@ def test_compaction_gives_room_back(saver: LmdbSaver, path: Path, asynchronous: 
 
 
 def test_a_store_in_memory_has_neither(tmp_path: Path) -> None:
-    saver = LmdbSaver.on(MemoryStore())
+    saver = KvSaver(MemoryStore())
     with pytest.raises(UsageError, match="no files"):
         saver.backup(tmp_path / "copy")
     with pytest.raises(UsageError, match="no files"):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.engine import checkpoints
 from langgraph.checkpoint.lmdb.kv import MemoryStore
 
@@ -18,7 +18,7 @@ IDS = [f"{number:02}" for number in range(24)]
 
 @pytest.fixture
 def saver() -> LmdbSaver:
-    saver = LmdbSaver.on(MemoryStore())
+    saver = KvSaver(MemoryStore())
     for number, checkpoint_id in enumerate(IDS):
         config: RunnableConfig = {
             "configurable": {
@@ -64,7 +64,7 @@ def test_other_runs_are_not_read(saver: LmdbSaver, monkeypatch: pytest.MonkeyPat
     read = []
     decode = checkpoints.decode
     monkeypatch.setattr(checkpoints, "decode", lambda *args: read.append(args[0]) or decode(*args))
-    forgetful = LmdbSaver.on(saver._kv, cache_size=0)
+    forgetful = KvSaver(saver._kv, cache_size=0)
     assert len([*forgetful.list(None, filter={"run_id": "run 1"})]) == 8
     assert len(set(read)) == 8
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.engine import reachability
 from tests.saver.values import checkpoint
@@ -22,7 +22,7 @@ MESSAGES = [HumanMessage(f"{i} " * 100) for i in range(50)]
 def test_a_parent_that_is_gone_is_no_damage(value: Any, change: str) -> None:
     """Nothing remembers the parent's value, so it is read again, and is not there any more."""
     kv = MemoryStore()
-    saver, other = (LmdbSaver.on(kv, cache_size=0) for _ in range(2))
+    saver, other = (KvSaver(kv, cache_size=0) for _ in range(2))
     parent = saver.put(ROOT, checkpoint("1", 1, value), {}, {"x": 1})
     if change == "delete":
         other.delete_thread("t")
@@ -41,7 +41,7 @@ def test_a_parent_that_is_gone_is_no_damage(value: Any, change: str) -> None:
 def test_no_writes_leave_no_thread() -> None:
     """A task without writes is nothing that a thread would have to be there for."""
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
     saver.put_writes({"configurable": {"thread_id": "t", "checkpoint_id": "1"}}, [], "task")
     with kv.read() as reader:
         assert [*reader.keys(b"\x01", b"\xff")] == []

@@ -25,7 +25,7 @@ from langgraph.checkpoint.lmdb.errors import (
     MissingKeyError,
     WrongKeyError,
 )
-from langgraph.checkpoint.lmdb.kv.lmdb import page_check, recover
+from langgraph.checkpoint.lmdb.kv.lmdb import files, page_check, page_reader
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from langgraph.checkpoint.lmdb.models import LOST, Problem, VerifyReport
 from langgraph.checkpoint.lmdb.operations import configs
@@ -34,7 +34,7 @@ from langgraph.checkpoint.lmdb.verification.repair import repair
 from langgraph.checkpoint.lmdb.verification.verify import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 
@@ -114,17 +114,17 @@ def _verify(path: str, repairing: bool) -> VerifyReport:
 
 def _salvage(path: str, target: str) -> VerifyReport:
     try:
-        file = recover.open_file(path)
+        file = files.open_file(path, files.DATA, "rb")
     except OSError as error:
         raise InvalidPathError(f"there is no store to read: {error}", path=path) from error
     with file:
-        source = recover.PageReader(file)
+        source, root = page_reader.find_tree(file)
         kv = LmdbStore.open(target)
         try:
             with kv.read() as reader:
                 if any(True for _ in reader.keys(b"", b"\xff" * 512)):
                     raise InvalidPathError("there is a store already", path=target)
-            _fill(kv, source)
+            _fill(kv, source.records(root))
             plain = _unlocked(kv, target)
             with suppress(DamagedError, InvalidPathError):  # repaired, or made anew
                 check_format(plain)
@@ -149,9 +149,8 @@ def _unlocked(kv: LmdbStore, target: str) -> KeyValueStore:
         raise type(error)(error.message, path=target, advice=advice) from error
 
 
-def _fill(kv: LmdbStore, source: recover.PageReader) -> None:
-    rows = source.records()
-    while batch := list(islice(rows, _AT_ONCE)):
+def _fill(kv: LmdbStore, records: Iterator[tuple[bytes, bytes]]) -> None:
+    while batch := list(islice(records, _AT_ONCE)):
 
         def put(writer: Writer, batch: list[tuple[bytes, bytes]] = batch) -> None:
             for key, value in batch:

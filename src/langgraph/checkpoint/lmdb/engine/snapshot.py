@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import (
@@ -10,11 +12,11 @@ from langgraph.checkpoint.lmdb.engine import (
     checkpoints,
     chunks,
     counts,
-    naming,
-    thread_list,
     threads,
+    time_index,
     writes,
 )
+from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from langgraph.checkpoint.lmdb.engine.branches import Branch
     from langgraph.checkpoint.lmdb.engine.channel_history import ChannelHistory
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, StoredValue
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
+    from langgraph.checkpoint.lmdb.models import Branch
 
 
 class Snapshot:
@@ -81,7 +83,27 @@ class Snapshot:
     def describe_key(self, key: bytes) -> dict[str, str]:
         """Return the ids of the thread, namespace and checkpoint that a record belongs to, if
         known."""
-        return naming.describe_key(self.reader, key)
+        found: dict[str, str] = {}
+        if key[:1] != keys.Kind.THREAD:
+            return found
+        with suppress(IntegrityError):
+            _, at = keys.read_number(key, 1)
+            kind = key[at : at + 1]
+            record = self.reader.get(key[:at])
+            thread = None if record is None else threads.decode(key[:at], record)
+            if thread is not None:
+                found["thread_id"] = thread.id
+            if kind in (keys.Kind.CHECKPOINT, keys.Kind.WRITES, keys.Kind.COMPACTED):
+                number, at = keys.read_number(key, at + 1)
+                checkpoint = kind == keys.Kind.CHECKPOINT
+                part = key[at:] if checkpoint else keys.read_sortable_text(key, at)[0]
+                if not keys.is_truncated(part) and part[:1] != b"\xff":
+                    found["checkpoint_id"] = keys.decoded(part, key)
+                names = () if thread is None else threads.namespaces(self.reader, thread)
+                for name, namespace in names:
+                    if namespace.number == number:
+                        found["checkpoint_ns"] = name
+        return found
 
     def threads_with_term(self, term: bytes) -> Iterator[Thread]:
         """List the threads with a term that have not expired."""
@@ -108,9 +130,9 @@ class Snapshot:
                 read. None: raise the error.
         """
         found = (
-            thread_list.by_prefix(self.reader, prefix, on_damage)
+            _by_prefix(self.reader, prefix, on_damage)
             if prefix or on_damage is not None
-            else thread_list.by_time(self.reader, since, before)
+            else _by_time(self.reader, since, before)
         )
         for thread in found:
             if (
@@ -208,3 +230,43 @@ class Snapshot:
 
     def payload(self, value: StoredValue) -> bytes:
         return chunks.payload(self.reader, value)
+
+
+def _by_time(reader: Reader, since: int, before: int) -> Iterator[Thread]:
+    """List the threads with activity since a time, latest first, then by descending number.
+
+    The index time of each of them is before `before`.
+    """
+    heap: list[tuple[int, str, int, Thread]] = []
+    entries = heapq.merge(
+        time_index.newest(reader, time_index.BY_ACTIVITY, before),
+        time_index.newest(reader, time_index.BY_ACTIVITY_OTHER, before),
+        key=lambda entry: entry.time,
+        reverse=True,
+    )
+    for entry in entries:
+        # Entries lag behind their threads: the remaining threads were active before `latest`.
+        latest = entry.time + time_index.INDEX_LAG_MS
+        while heap and -heap[0][0] >= latest:
+            yield heapq.heappop(heap)[3]
+        if latest <= since:
+            break
+        thread = threads.by_number(reader, entry.thread)
+        if thread is not None:
+            heapq.heappush(heap, (-thread.updated, thread.id, thread.number, thread))
+    while heap:
+        yield heapq.heappop(heap)[3]
+
+
+def _by_prefix(
+    reader: Reader, prefix: str, on_damage: Callable[[DamagedError], None] | None
+) -> Iterator[Thread]:
+    """List the threads whose ids have a prefix, latest activity first, then by id."""
+    start = keys.Kind.THREAD_ID + keys.utf8(prefix)[: keys.TEXT_LIMIT]
+    found = [
+        thread
+        for thread in threads.all_threads(reader, on_damage, start)
+        if thread.id.startswith(prefix)
+    ]
+    found.sort(key=lambda thread: (-thread.updated, thread.id))
+    return iter(found)

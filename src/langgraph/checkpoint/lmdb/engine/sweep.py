@@ -89,12 +89,11 @@ def sweep(
         if counts.checkpoints + counts.writes >= SWEEP_BATCH:
             break
         counts.entries += 1
-        if threads.exists(writer, entry.thread):
-            thread = threads.load(writer, entry.thread)
-            if entry in threads.entries(thread) and not (
-                dry_run and _already_counted(options.retention, thread, entry, now)
-            ):
-                _sweep_thread(writer, options, thread, entry.kind, now, counts)
+        thread = threads.read(writer, entry.thread)
+        if thread is None or entry not in threads.entries(thread):
+            continue
+        if not (dry_run and _already_counted(options.retention, thread, entry, now)):
+            _sweep_thread(writer, options, thread, entry.kind, now, counts)
     if dry_run:
         raise Rollback(counts)
     return counts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,12 +13,12 @@ from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.engine import threads
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
-from langgraph.checkpoint.lmdb.operations import configs, metadata_index
+from langgraph.checkpoint.lmdb.operations import configs
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 from langgraph.checkpoint.lmdb.operations.session import ParentState, simple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import DeltaChannelHistory
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
+    from langgraph.checkpoint.lmdb.operations.metadata_index import Matches
     from langgraph.checkpoint.lmdb.operations.session import Operation, Session
-    from langgraph.checkpoint.lmdb.wanted import Matches
 
 
 class BudgetExceededError(Exception):
@@ -214,136 +213,6 @@ def log_skipped(error: DamagedError) -> None:
 
 
 _LOG = logging.getLogger(__name__)
-
-
-def find_refs(
-    session: Session,
-    config: RunnableConfig | None,
-    before: RunnableConfig | None,
-    wanted: Mapping[str, Any] | None,
-    skip_damaged: bool = False,
-) -> Iterator[CheckpointRef]:
-    """Where each checkpoint is that a config covers, by descending id.
-
-    Args:
-        wanted: What its metadata must have. Indexes lead to places that may have it; the caller
-            compares.
-        skip_damaged: Leave out what is damaged.
-    """
-    try:
-        yield from _find_refs(session, config, before, wanted, skip_damaged)
-    except DamagedError as error:
-        ref = {} if config is None else configs.parse_config(config)._asdict()
-        serializer.add_location(session.add_location(error), **ref)
-        if not skip_damaged:
-            raise
-        log_skipped(error)
-
-
-def _find_refs(
-    session: Session,
-    config: RunnableConfig | None,
-    before: RunnableConfig | None,
-    wanted: Mapping[str, Any] | None,
-    skip_damaged: bool,
-) -> Iterator[CheckpointRef]:
-    before_id = None if before is None else configs.before_id(before)
-    terms = metadata_index.terms_for_filter(wanted or {}, all_threads=config is None)
-    if skip_damaged:  # an index may lead to damage in the middle of others
-        terms = None
-    if terms is not None:
-        yield from _by_label(session, config, before_id, terms)
-        return
-    with session.snapshot() as snapshot:
-        if config is None:
-            found = _threads_with(snapshot, wanted or {}, skip_damaged)
-            only = exact = None
-        else:
-            only = configs.namespace_filter(config)
-            thread_id, _, exact = configs.parse_config(config)
-            thread = snapshot.thread(thread_id)
-            found = [] if thread is None else [thread]
-        namespaces = [
-            (thread.id, name)
-            for thread in found
-            for name, _ in snapshot.namespaces(thread)
-            if only is None or name == only
-        ]
-    if exact is not None:
-        if before_id is None or exact < before_id:
-            yield from (CheckpointRef(thread_id, name, exact) for thread_id, name in namespaces)
-        return
-    yield from _merge_by_id(
-        [_walk(session, thread_id, name, before_id) for thread_id, name in namespaces]
-    )
-
-
-def _merge_by_id(walks: Sequence[Iterator[CheckpointRef]]) -> Iterator[CheckpointRef]:
-    """Several walks as one, by descending id."""
-    if len(walks) == 1:
-        return walks[0]
-    return heapq.merge(*walks, key=lambda ref: ref.checkpoint_id or "", reverse=True)
-
-
-def _threads_with(
-    snapshot: Snapshot, wanted: Mapping[str, Any], skip_damaged: bool
-) -> list[Thread]:
-    """The threads that may have checkpoints with such metadata."""
-    if skip_damaged:
-        return [thread for thread in snapshot.threads(log_skipped) if thread.checkpoints]
-    terms = metadata_index.thread_terms_for_filter(wanted)
-    if terms is None:
-        return [thread for thread in snapshot.threads() if thread.checkpoints]
-    found = (thread for term in terms for thread in snapshot.threads_with_term(term))
-    return list({thread.number: thread for thread in found}.values())
-
-
-def _by_label(
-    session: Session, config: RunnableConfig | None, before_id: str | None, terms: Sequence[bytes]
-) -> Iterator[CheckpointRef]:
-    found = _merge_by_id([_with_term(session, term, before_id) for term in terms])
-    if config is None:
-        return found
-    thread_id, _, exact = configs.parse_config(config)
-    only = configs.namespace_filter(config)
-    return (
-        ref
-        for ref in found
-        if ref.thread_id == thread_id
-        and only in (None, ref.checkpoint_ns)
-        and exact in (None, ref.checkpoint_id)
-    )
-
-
-def _with_term(session: Session, term: bytes, before_id: str | None) -> Iterator[CheckpointRef]:
-    with session.snapshot() as snapshot:
-        at = None if before_id is None else snapshot.term_position(term, before_id)
-    while True:
-        with session.snapshot() as snapshot:
-            found, at = snapshot.with_term(term, at, _TERM_BATCH)
-        for place in found:
-            if before_id is None or place[2] < before_id:
-                yield CheckpointRef(*place)
-        if at is None:
-            return
-
-
-_TERM_BATCH = 64
-
-
-def _walk(
-    session: Session, thread_id: str, checkpoint_ns: str, before: str | None
-) -> Iterator[CheckpointRef]:
-    while True:
-        with session.snapshot() as snapshot:
-            thread = snapshot.thread(thread_id)
-            namespace = None if thread is None else snapshot.namespace(thread, checkpoint_ns)
-            if thread is None or namespace is None:
-                return
-            before = snapshot.latest_before(namespace, before)
-        if before is None:
-            return
-        yield CheckpointRef(thread_id, checkpoint_ns, before)
 
 
 def delta_channel_history(

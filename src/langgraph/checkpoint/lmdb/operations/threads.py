@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.engine.threads import MAX_TIME
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
+from langgraph.checkpoint.lmdb.models import StoreStats, ThreadInfo
 from langgraph.checkpoint.lmdb.operations import configs, get
 from langgraph.checkpoint.lmdb.operations.retention import to_epoch_ms
 
@@ -17,58 +17,20 @@ if TYPE_CHECKING:
 
     from langchain_core.runnables import RunnableConfig
 
-    from langgraph.checkpoint.lmdb.engine.branches import Branch
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.models import Branch
     from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
     from langgraph.checkpoint.lmdb.operations.session import Session
 
 _END_OF_TIME = 1 << 62
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadInfo:
-    """What a thread is made of."""
-
-    thread_id: str
-    created: datetime
-    updated: datetime
-    """When it was active last."""
-    expires: datetime | None
-    """When it is past its time to live; None: never."""
-    namespaces: tuple[str, ...]
-    checkpoints: int
-    writes: int
-    """Pending writes."""
-    bytes: int
-    """Of its records and values, compressed, without what it shares with the thread it was copied
-    from."""
-    step: int | None
-    """Of the latest checkpoint of the root namespace, as its metadata say."""
-    source: str | None
-    """The same: what made it."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoreStats:
-    """What a store is made of."""
-
-    threads: int
-    """With checkpoints; expired ones count until they are swept."""
-    checkpoints: int
-    writes: int
-    """Pending writes."""
-    bytes: int
-    """Of records and values, compressed."""
-    file_bytes: int
-    """What the store takes on disk: also indexes, and room for what is to come."""
-
-
 def stats(session: Session) -> StoreStats:
     """The size of the store."""
     with session.snapshot() as snapshot:
         counts = snapshot.counts()
-    return StoreStats(*counts, session.store.file_bytes())
+    return StoreStats(**counts._asdict(), file_bytes=session.kv.size())
 
 
 def lineage(
@@ -188,16 +150,16 @@ def _info(session: Session, snapshot: Snapshot, thread: Thread) -> ThreadInfo:
     expires = session.options.retention.expires(thread)
     metadata = get.latest_metadata(session, snapshot, thread)
     return ThreadInfo(
-        thread.id,
-        to_datetime(thread.created),
-        to_datetime(thread.updated),
-        None if expires is None else to_datetime(expires),
-        tuple(name for name, _ in snapshot.namespaces(thread)),
-        thread.checkpoints,
-        thread.writes,
-        thread.size,
-        metadata.get("step"),
-        metadata.get("source"),
+        thread_id=thread.id,
+        created=to_datetime(thread.created),
+        updated=to_datetime(thread.updated),
+        expires=None if expires is None else to_datetime(expires),
+        namespaces=tuple(name for name, _ in snapshot.namespaces(thread)),
+        checkpoints=thread.checkpoints,
+        writes=thread.writes,
+        bytes=thread.size,
+        step=metadata.get("step"),
+        source=metadata.get("source"),
     )
 
 

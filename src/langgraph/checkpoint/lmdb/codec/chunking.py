@@ -25,7 +25,7 @@ _MIN_GAP: Final = 1024
 """Bytes between two elements from which on they begin a chunk."""
 _LONG: Final = 3 << 15
 """Bytes of the shortest section whose pieces are joined. New content that is long is stored faster,
-and in fewer bytes, as few large chunks. An edit of it splits the chunks that it changes."""
+and in fewer bytes, as few large chunks. An edit splits the chunks that it changes."""
 _JOINED: Final = 8
 """Pieces of a joined chunk, on average."""
 _MAX_JOINED: Final = 14

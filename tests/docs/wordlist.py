@@ -27,7 +27,9 @@ PATHS = (
     "tests/retention",
     "tests/saver",
     "tests/verification",
+    "src/langgraph/checkpoint/lmdb/checking.py",
     "src/langgraph/checkpoint/lmdb/encryption",
+    "src/langgraph/checkpoint/lmdb/engine",
     "src/langgraph/checkpoint/lmdb/verification",
 )
 """Files and folders to check. In folders: every .py and .md file."""

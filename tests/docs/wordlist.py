@@ -21,6 +21,16 @@ PATHS = (
     "tests/contract",
     "tests/docs",
     "tests/graphs",
+    "tests/encryption",
+    "tests/engine",
+    "tests/reliability",
+    "tests/retention",
+    "tests/saver",
+    "tests/verification",
+    "src/langgraph/checkpoint/lmdb/checking.py",
+    "src/langgraph/checkpoint/lmdb/encryption",
+    "src/langgraph/checkpoint/lmdb/engine",
+    "src/langgraph/checkpoint/lmdb/verification",
 )
 """Files and folders to check. In folders: every .py and .md file."""
 

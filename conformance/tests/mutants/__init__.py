@@ -21,6 +21,7 @@ for _area in (
     "scale",
     "arguments",
     "concurrency",
+    "interruptions",
     "graphs",
 ):
     importlib.import_module(f"mutants.{_area}")

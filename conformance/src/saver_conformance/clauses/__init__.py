@@ -26,6 +26,7 @@ MODULES = (
     "aio",
     "concurrent",
     "processes",
+    "interrupted",
     "state_machines",
     "whole_graphs",
 )

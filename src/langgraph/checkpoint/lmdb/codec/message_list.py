@@ -277,22 +277,17 @@ def build(elements: list[CachedMessage], serializer: Serializer) -> list[Any]:
 def _build(elements: list[CachedMessage], serializer: Serializer) -> list[Any]:
     raws = [element.raw for element in elements]  # before the templates: one of both is set
     templates = [element.template for element in elements]
-    if None not in templates:
-        return messages.instantiate([element.type for element in elements], templates)  # type: ignore[arg-type]
     missing = [index for index, template in enumerate(templates) if template is None]
+    if not missing:
+        return messages.instantiate([element.type for element in elements], templates)  # type: ignore[arg-type]
     encoded = b"".join(raw for index in missing if (raw := raws[index]) is not None)
     decoded = serializer.loads_array(chunking.array_header(len(missing)) + encoded)
-    out: list[Any] = [None] * len(elements)
     for index, message in zip(missing, decoded, strict=True):
         _add_template(elements[index], message)
-        out[index] = message
-    kept = [(index, template) for index, template in enumerate(templates) if template is not None]
-    copies = messages.instantiate(
-        [elements[i].type for i, _ in kept], [template for _, template in kept]
-    )
-    for (index, _), message in zip(kept, copies, strict=True):
-        out[index] = message
-    return out
+    known = [(e.type, t) for e, t in zip(elements, templates, strict=True) if t is not None]
+    copies = iter(messages.instantiate([cls for cls, _ in known], [t for _, t in known]))
+    new = iter(decoded)
+    return [next(new if template is None else copies) for template in templates]
 
 
 def _add_template(element: CachedMessage, message: Any) -> None:

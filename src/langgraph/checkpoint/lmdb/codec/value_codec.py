@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from langgraph.checkpoint.lmdb.codec import bytes_diff, chunking, message_list
+from langgraph.checkpoint.lmdb.codec import bytes_diff, message_list
 from langgraph.checkpoint.lmdb.codec.chunk_maker import ChunkMaker
 from langgraph.checkpoint.lmdb.codec.message_values import Form, MessageValues
 from langgraph.checkpoint.lmdb.codec.serializer import MESSAGES, PLAIN, Serializer, add_location
@@ -140,13 +140,12 @@ class ValueCodec:
             SerializationError: The serializer cannot serialize the map, or does not read it back
                 as one.
         """
-        stored = self._serializer.encrypt(self._serializer.dumps_map(value))
-        if stored.size <= MAX_RECORD_PART:
-            return stored
-        head, body = chunking.split_header(stored.tag, stored.payload)
+        inline = self._serializer.encrypt(self._serializer.dumps_map(value))
+        if inline.size <= MAX_RECORD_PART:
+            return inline
         make_chunk = ChunkMaker(self._dedup_cache, self._level, None)
-        split = bytes_diff.chunk_bytes(head, body, make_chunk)
-        return NewValue(stored.tag, stored.encoding, head, stored.size, split.items)
+        split = bytes_diff.split(inline, None, make_chunk)
+        return NewValue(inline.tag, inline.encoding, split.head, inline.size, split.items)
 
     def _encode_content(
         self, key: ChannelKey, content: InlineValue, parent: ParentValue
@@ -162,21 +161,19 @@ class ValueCodec:
             if serializer.equals_cached(content, same):
                 return Encoded(same.stored, lambda *_: same, again)
         digest = serializer.content_digest(content)
-        value = serializer.encrypt(content)
-        if value.size <= MAX_INLINE:
-            return Encoded(value, None, again)
+        inline = serializer.encrypt(content)
+        if inline.size <= MAX_INLINE:
+            return Encoded(inline, None, again)
         make_chunk = self._chunk_maker(key, parent)
-        if value.size <= MIN_CHUNKED:
-            return self._encode_as_one_chunk(value, make_chunk, digest, again)
-        head, body = chunking.split_header(value.tag, value.payload)
-        if cached is None:
-            split = bytes_diff.chunk_bytes(head, body, make_chunk)
-        else:
-            split = bytes_diff.diff_chunks(cached, head, body, make_chunk)
-        new = NewValue(value.tag, value.encoding, head, value.size, split.items, parent.chunked)
+        if inline.size <= MIN_CHUNKED:
+            return self._encode_as_one_chunk(inline, make_chunk, digest, again)
+        split = bytes_diff.split(inline, cached, make_chunk)
+        new = NewValue(
+            inline.tag, inline.encoding, split.head, inline.size, split.items, parent.chunked
+        )
         make_cached = partial(
             CachedBytes,
-            body=body,
+            body=split.body,
             ends=split.ends,
             content_digest=digest,
             added_at=self._added_at(cached),
@@ -185,13 +182,13 @@ class ValueCodec:
 
     def _encode_as_one_chunk(
         self,
-        value: InlineValue,
+        inline: InlineValue,
         make_chunk: ChunkMaker,
         digest: bytes | None,
         again: Callable[[ParentValue], Encoded],
     ) -> Encoded:
-        payload = value.payload
-        new = NewValue(value.tag, value.encoding, b"", value.size, [make_chunk(payload)])
+        payload = inline.payload
+        new = NewValue(inline.tag, inline.encoding, b"", inline.size, [make_chunk(payload)])
         make_cached = partial(CachedBytes, body=payload, ends=[len(payload)], content_digest=digest)
         return Encoded(new, make_cached, again)
 

@@ -95,7 +95,7 @@ def test_edit_of_any_list_adds_few_chunks(edit: str, cache_size: int, count: int
     thread.put(value)
     value = EDITS[edit](value, words(9999, 40))
     chunks, size = thread.put(value)
-    assert chunks <= 16
+    assert chunks <= 32  # one or two long chunks are split into pieces
     assert size < 30_000
     thread.assert_holds(value)
 

@@ -74,9 +74,9 @@ def grow(saver: LmdbSaver, thread: str, start: int, stop: int, namespace: str = 
 
 def put_edited_list(saver: LmdbSaver, thread: str) -> None:
     """Store a long list with edits everywhere, so that it needs nodes."""
-    lines = [words(i, 9) for i in range(3000)]
+    lines = [words(i, 9) for i in range(1150)]
     at = config(thread)
-    for n in range(3):
+    for n in range(5):
         for i in range(n, len(lines), 29):
             lines[i] = words(i + n, 10)
         at = put(saver, at, f"{n}", {"lines": [*lines]})

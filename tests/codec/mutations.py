@@ -1,4 +1,4 @@
-"""Values made and changed in place, in every way that a program may."""
+"""Random values, and random changes of them in place."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from langchain_core.messages import (
 
 try:
     import numpy as np
-except ImportError:  # an optional extra: everything else is tested without it
+except ImportError:  # optional: without NumPy all other values are tested
     np = None
 
 if TYPE_CHECKING:
@@ -39,18 +39,18 @@ _CLASSES = (HumanMessage, AIMessage, SystemMessage, HumanMessageChunk, AIMessage
 
 
 def text(rng: Random, size: int | None = None) -> str:
-    """A text, mostly short and sometimes long enough to be cut."""
+    """Return a text, mostly short and sometimes long enough for several chunks."""
     size = size or rng.choice((0, 1, 20, 200, 200, 3000, 30_000))
     return "".join(rng.choices("abcdefghij klmnop\nqrstuvé€𝄞", k=size))
 
 
 def atom(rng: Random) -> Any:
-    """Something without an inside."""
+    """Return a value without parts."""
     return text(rng) if rng.random() < 0.3 else rng.choice(_ATOMS)
 
 
 def odd(rng: Random) -> Any:
-    """Something that JSON has no word for."""
+    """Return a value that JSON does not have."""
     made: list[Any] = [
         bytearray(b"bytes"),
         {1, 2},
@@ -71,7 +71,7 @@ def odd(rng: Random) -> Any:
 
 
 def thing(rng: Random, depth: int = 2) -> Any:
-    """Anything."""
+    """Return a value of any type."""
     roll = rng.random()
     if depth and roll < 0.15:
         return [thing(rng, depth - 1) for _ in range(rng.randrange(4))]
@@ -83,7 +83,7 @@ def thing(rng: Random, depth: int = 2) -> Any:
 
 
 def message(rng: Random) -> BaseMessage:
-    """A message of any kind."""
+    """Return a message of any class."""
     body, identity = text(rng), rng.choice((None, f"m{rng.randrange(20)}"))
     kind = rng.randrange(9)
     if kind < 2:
@@ -106,7 +106,7 @@ def message(rng: Random) -> BaseMessage:
 
 
 def value(rng: Random, kind: str) -> Any:
-    """A fresh value of a kind."""
+    """Return a new value of a kind."""
     if kind == "messages":
         return [message(rng) for _ in range(rng.randrange(12))]
     if kind == "message":
@@ -124,7 +124,7 @@ KINDS = ("messages", "message", "text", "bytes", "list", "dict")
 
 
 def mutate(rng: Random, found: Any) -> Any:
-    """Change a value somewhere, in place where it has an inside; returns what it is now."""
+    """Change a value and return it; a container or a message changes in place."""
     places = _inside(found, [])
     if isinstance(found, (str, bytes)) or not places:
         return _spliced(rng, found) if isinstance(found, (str, bytes)) else thing(rng)
@@ -139,7 +139,7 @@ def mutate(rng: Random, found: Any) -> Any:
 
 
 def _inside(found: Any, places: list[Any]) -> list[Any]:
-    """Whatever can be changed within a value."""
+    """Return the containers and messages in a value."""
     if isinstance(found, BaseMessage):
         places.append(found)
         _inside([*found.__dict__.values()], places).pop()
@@ -160,12 +160,12 @@ def _spliced(rng: Random, found: str | bytes) -> Any:
     stop = min(len(found), start + rng.choice((0, 0, 1, 10, 5000)))
     new: Any = text(rng) if isinstance(found, str) else rng.randbytes(rng.choice((0, 1, 50, 5000)))
     if rng.random() < 0.2:
-        return found[stop:] + found[:stop]  # the halves change places
+        return found[stop:] + found[:stop]  # the halves swapped
     return found[:start] + new + found[stop:]
 
 
 def _varied(rng: Random, found: Any) -> Any:
-    """Nearly the same: another type, another order, another container."""
+    """Return a similar value: of another type, in another order, in another container."""
     if isinstance(found, (bool, int, float)) and found in _TYPE_ONLY:
         return rng.choice(_TYPE_ONLY[found])
     if isinstance(found, list):
@@ -178,7 +178,7 @@ def _varied(rng: Random, found: Any) -> Any:
         return bytes(found)
     if isinstance(found, (str, bytes)):
         return _spliced(rng, found)
-    if np is not None and isinstance(found, np.ndarray):  # the same bytes as something else
+    if np is not None and isinstance(found, np.ndarray):  # the same bytes as another type
         return rng.choice((found.view("<f8"), found.view("<i8"), found.tobytes()))
     return thing(rng)
 
@@ -227,7 +227,7 @@ def _change_dict(rng: Random, place: dict[Any, Any]) -> None:
 
 
 def _reclassed(rng: Random, found: Any) -> Any:
-    """The same message as one of another class."""
+    """Return a message of another class with the same attributes."""
     if not isinstance(found, BaseMessage):
         return _varied(rng, found)
     cls = rng.choice(_CLASSES)

@@ -1,4 +1,4 @@
-"""Parts join to what was cut, and an edit moves few of the cuts."""
+"""Pieces join to the value that was split, and an edit moves few boundaries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KINDS = ("noise", "text", "zeros", "lines")
 
 
 def body(kind: str, size: int, seed: int) -> bytes:
-    """Bytes of a kind."""
+    """Return bytes of a kind."""
     rng = Random(seed)
     if kind == "noise":
         return rng.randbytes(size)
@@ -30,17 +30,17 @@ def body(kind: str, size: int, seed: int) -> bytes:
 
 
 @given(st.sampled_from(KINDS), sizes, seeds)
-def test_parts_join_and_are_bounded(kind: str, size: int, seed: int) -> None:
+def test_pieces_join_and_have_bounded_sizes(kind: str, size: int, seed: int) -> None:
     whole = body(kind, size, seed)
-    parts = chunking.split_chunks(b"", whole)
-    assert b"".join(parts) == whole
-    assert all(0 < len(part) <= MAX_CHUNK for part in parts)
-    assert all(len(part) >= 1024 for part in parts[:-1])
+    pieces = chunking.split_chunks(b"", whole)
+    assert b"".join(pieces) == whole
+    assert all(0 < len(piece) <= MAX_CHUNK for piece in pieces)
+    assert all(len(piece) >= 1024 for piece in pieces[:-1])
 
 
 @pytest.mark.parametrize("kind", ["noise", "text"])
-def test_cuts_meet_again_behind_an_edit(kind: str) -> None:
-    """Soon, as a rule: where two sequences of cuts meet is a matter of chance."""
+def test_edit_changes_few_chunks(kind: str) -> None:
+    """On average: chance decides where the old boundaries continue behind an edit."""
     rng = Random(kind)
     new = []
     for seed in range(100):
@@ -49,12 +49,12 @@ def test_cuts_meet_again_behind_an_edit(kind: str) -> None:
         edit = rng.randbytes(rng.randrange(60))
         edited = whole[:at] + edit + whole[at + len(edit) // 2 :]
         before = set(chunking.split_chunks(b"", whole))
-        new.append(sum(part not in before for part in chunking.split_chunks(b"", edited)))
+        new.append(sum(piece not in before for piece in chunking.split_chunks(b"", edited)))
     assert sum(new) <= 4 * len(new)
 
 
 @given(st.lists(st.recursive(st.integers() | st.text() | st.binary(), st.lists, max_leaves=5)))
-def test_elements_are_those_of_the_array(values: list[object]) -> None:
+def test_elements_returns_encoded_elements_of_array(values: list[object]) -> None:
     values = [v for v in values if not isinstance(v, int) or -(2**63) <= v < 2**64]
     try:
         encoded = msgpack.packb(values)
@@ -69,7 +69,7 @@ def test_elements_are_those_of_the_array(values: list[object]) -> None:
 
 
 @given(st.binary(max_size=40))
-def test_garbage_is_no_array(data: bytes) -> None:
+def test_elements_refuses_bytes_that_are_not_an_array(data: bytes) -> None:
     try:
         found = chunking.elements(data)
     except ValueError:
@@ -78,7 +78,9 @@ def test_garbage_is_no_array(data: bytes) -> None:
 
 
 @given(st.sampled_from(KINDS), seeds, st.integers(0, 200_000), st.integers(0, 200_000), st.binary())
-def test_what_two_bodies_share(kind: str, seed: int, size: int, at: int, new: bytes) -> None:
+def test_common_prefix_and_suffix_have_greatest_length(
+    kind: str, seed: int, size: int, at: int, new: bytes
+) -> None:
     one = body(kind, size, seed)
     at %= size + 1
     other = one[:at] + new + one[at + len(new) :]

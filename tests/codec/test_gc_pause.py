@@ -1,4 +1,4 @@
-"""The garbage collector is found as it was left, whoever turned it off meanwhile."""
+"""A pause of the garbage collector ends in the state in which it began."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from langchain_core.messages import HumanMessage
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.codec import gc_pause
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.saver.values import checkpoint, config
@@ -26,7 +26,7 @@ def _enabled() -> Iterator[None]:
     gc.enable()
 
 
-def test_it_is_off_inside_and_on_again_after() -> None:
+def test_collector_is_disabled_inside_and_enabled_after() -> None:
     with gc_pause.paused():
         assert not gc.isenabled()
         with gc_pause.paused():
@@ -35,20 +35,20 @@ def test_it_is_off_inside_and_on_again_after() -> None:
     assert gc.isenabled()
 
 
-def test_it_is_on_again_after_an_error() -> None:
+def test_collector_is_enabled_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), gc_pause.paused():
         raise ZeroDivisionError
     assert gc.isenabled()
 
 
-def test_one_that_is_off_stays_off() -> None:
+def test_disabled_collector_remains_disabled() -> None:
     gc.disable()
     with gc_pause.paused():
         pass
     assert not gc.isenabled()
 
 
-def test_the_last_of_several_threads_turns_it_on() -> None:
+def test_last_of_several_threads_enables_collector() -> None:
     inside, leave = threading.Event(), threading.Event()
 
     def other() -> None:
@@ -68,7 +68,7 @@ def test_the_last_of_several_threads_turns_it_on() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_forked_child_has_it_on() -> None:
+def test_collector_is_enabled_in_forked_child() -> None:
     inside, leave = threading.Event(), threading.Event()
 
     def other() -> None:
@@ -90,12 +90,12 @@ def test_a_forked_child_has_it_on() -> None:
     assert os.waitstatus_to_exitcode(status) == 0
 
 
-def test_reading_a_long_list_collects_nothing() -> None:
-    saver = LmdbSaver.on(MemoryStore())
+def test_reading_a_long_list_does_not_run_collector() -> None:
+    saver = KvSaver(MemoryStore())
     messages = [HumanMessage(f"message {n}", id=str(n)) for n in range(2000)]
     given = checkpoint("1", 1, messages)
     saver.put(config("t", "", None), given, {}, {"x": 1})
-    assert saver.get_tuple(config("t", "", None)) is not None  # now there is an image of each
+    assert saver.get_tuple(config("t", "", None)) is not None  # now each message has a template
     runs = []
     gc.callbacks.append(lambda phase, _: runs.append(phase))
     try:
@@ -107,4 +107,4 @@ def test_reading_a_long_list_collects_nothing() -> None:
         gc.callbacks.pop()
     assert found is not None
     assert len(found.checkpoint["channel_values"]["x"]) == 2000
-    assert during <= 6  # two phases each; without the pause there are some twenty
+    assert during <= 6  # two calls for each collection; about twenty without the pause

@@ -1,4 +1,4 @@
-"""Whatever is done to a value between puts, each checkpoint holds it as it was."""
+"""Each checkpoint returns its values as they were put, however they change between puts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import BaseMessage
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import SerializationError
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.codec.mutations import KINDS, mutate, value
@@ -29,13 +29,13 @@ steps = st.lists(
 )
 
 
-def kept(found: Any, serialised: Any, put: Any) -> bool:
-    """Whether what is found is what was put, as the serialiser has it.
+def is_kept(found: Any, serialized: Any, put: Any) -> bool:
+    """Return True if a value that was read is the value that was put, after serialization.
 
-    Of some odd messages it makes something else each time. One that was read and is put again may
-    come back as it was put.
+    The serializer changes some unusual messages each time. Such a message may be returned
+    unchanged if it was read and put again.
     """
-    if same(found, serialised):
+    if same(found, serialized):
         return True
     if isinstance(put, BaseMessage):
         return same(found, put)
@@ -44,13 +44,13 @@ def kept(found: Any, serialised: Any, put: Any) -> bool:
         and len(found) == len(put)
         and all(
             same(one, other) or (isinstance(original, BaseMessage) and same(one, original))
-            for one, other, original in zip(found, serialised, put, strict=True)
+            for one, other, original in zip(found, serialized, put, strict=True)
         )
     )
 
 
 class Scene:
-    """Two savers on a store, and a state that is changed and put."""
+    """Two savers on a store, and the values of the channels, which are changed and put."""
 
     def __init__(self, on_lmdb: bool, cache_size: int, kinds: list[str], rng: Random) -> None:
         self.folder = tempfile.mkdtemp() if on_lmdb else None
@@ -61,17 +61,17 @@ class Scene:
         self.expected: dict[int, dict[str, Any]] = {}
         self.parents: dict[int, int | None] = {}
         self.writes: dict[int, list[Any]] = {}
-        self.fingerprint: dict[str, Any] = {kind: value(rng, kind) for kind in kinds}
+        self.state: dict[str, Any] = {kind: value(rng, kind) for kind in kinds}
         self.head: int | None = None
         self.number = 0
 
     def open(self) -> None:
-        """Open the savers, again if they are open."""
+        """Open the savers; close them first if they are open."""
         self.close()
         self.savers = [
             LmdbSaver(self.folder, sync="off", cache_size=self.cache_size)
             if self.folder
-            else LmdbSaver.on(self.memory, cache_size=self.cache_size)
+            else KvSaver(self.memory, cache_size=self.cache_size)
             for _ in range(2)
         ]
 
@@ -85,29 +85,29 @@ class Scene:
                 saver.close()
 
     def config(self, number: int | None) -> Any:
-        """The config of a checkpoint."""
+        """Return the config of a checkpoint."""
         found = {"thread_id": "t", "checkpoint_ns": ""}
         return {
             "configurable": found if number is None else {**found, "checkpoint_id": f"{number:06}"}
         }
 
     def put(self, w: int, rng: Random, *, writes: bool = False) -> None:
-        """Change the state somewhere, and put it on top of the head."""
-        before = copy.deepcopy(self.fingerprint)
+        """Change the state and put it as a child of the head."""
+        before = copy.deepcopy(self.state)
         for _ in range(rng.randrange(4)):
-            channel = rng.choice([*self.fingerprint])
-            self.fingerprint[channel] = mutate(rng, self.fingerprint[channel])
+            channel = rng.choice([*self.state])
+            self.state[channel] = mutate(rng, self.state[channel])
         try:
-            put = copy.deepcopy(self.fingerprint)
+            put = copy.deepcopy(self.state)
             expected = {channel: (rebuilt(found), found) for channel, found in put.items()}
         except TypeError:
             with pytest.raises(SerializationError):
                 self._put(w, self.number + 1)
-            self.fingerprint = before
+            self.state = before
             return
         self.number += 1
         if writes and self.head is not None:
-            rows = [*self.fingerprint.items()]
+            rows = [*self.state.items()]
             self.savers[w].put_writes(self.config(self.head), rows, f"task{self.number:06}")
             self.writes[self.head] = [*self.writes.get(self.head, []), *expected.items()]
         self._put(w, self.number)
@@ -116,14 +116,14 @@ class Scene:
         self.head = self.number
 
     def _put(self, w: int, number: int) -> None:
-        versions = dict.fromkeys(self.fingerprint, number)
+        versions = dict.fromkeys(self.state, number)
         self.savers[w].put(
             self.config(self.head),
             {
                 "v": 4,
                 "ts": "",
                 "id": f"{number:06}",
-                "channel_values": self.fingerprint,
+                "channel_values": self.state,
                 "channel_versions": versions,
                 "versions_seen": {},
             },
@@ -131,23 +131,23 @@ class Scene:
             versions,
         )
 
-    def got(self, w: int, number: int) -> dict[str, Any]:
-        """What a saver says of a checkpoint, compared."""
+    def read(self, w: int, number: int) -> dict[str, Any]:
+        """Read a checkpoint, check its values and writes, and return its values."""
         found = self.savers[w].get_tuple(self.config(number))
         assert found is not None
         values = found.checkpoint["channel_values"]
         expected = self.expected[number]
         assert {*values} == {*expected}
         for channel, (one, put) in expected.items():
-            assert kept(values[channel], one, put), channel
+            assert is_kept(values[channel], one, put), channel
         written = self.writes.get(number, [])
         for (_, channel, one), row in zip(found.pending_writes or [], written, strict=True):
             assert channel == row[0]
-            assert kept(one, *row[1]), channel
+            assert is_kept(one, *row[1]), channel
         return values
 
     def go(self, how: str, w: int, rng: Random) -> None:
-        """One step."""
+        """Run one step."""
         if how == "put":
             self.put(w, rng)
         elif how == "writes":
@@ -161,14 +161,14 @@ class Scene:
             self.head = max(self.expected)
         elif self.expected and how == "fork":
             self.head = rng.choice([*self.expected])
-            self.fingerprint = self.got(w, self.head)
+            self.state = self.read(w, self.head)
         elif self.expected and self.head in self.expected:
-            got = self.got(w, self.head)
-            for channel in got:  # whoever gets a value may do with it what he likes
+            got = self.read(w, self.head)
+            for channel in got:  # a caller may change the values that it reads
                 got[channel] = mutate(rng, mutate(rng, got[channel]))
             if rng.random() < 0.5:
                 self.put(w, rng)
-                self.fingerprint = got
+                self.state = got
 
 
 @pytest.mark.parametrize("cache_size", [0, 20_000, 1 << 26])
@@ -178,21 +178,21 @@ class Scene:
     seed=st.integers(0, 2**32),
     steps=steps,
 )
-def test_every_checkpoint_holds_its_values(
+def test_every_checkpoint_keeps_its_values(
     on_lmdb: bool, cache_size: int, kinds: list[str], seed: int, steps: list[Any]
 ) -> None:
-    """Types, order, and what lies deep inside included; whoever reads, and whenever."""
+    """Types, order and nested parts are the same, for both savers and after each step."""
     scene = Scene(on_lmdb, cache_size, kinds, Random(seed))
     try:
         for how, w, seed in steps:
             rng = Random(seed)
             scene.go(how, w, rng)
             if scene.expected:
-                scene.got(w, rng.choice([*scene.expected]))
+                scene.read(w, rng.choice([*scene.expected]))
         reachability.check(scene.kv)
         scene.open()
         for number in scene.expected:
-            scene.got(number % 2, number)
+            scene.read(number % 2, number)
     finally:
         scene.close()
         if scene.folder:

@@ -1,4 +1,4 @@
-"""States tell messages apart that serialise differently; images make equal ones."""
+"""Equal fingerprints mean equal bytes, and templates make equal messages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ seeds = st.integers(0, 2**32)
 
 
 def made(cls: type, length: int = 4) -> Any:
-    """A message of a class, and something in each of its containers."""
+    """Return a message of a class with filled containers."""
     fields: dict[str, Any] = {
         "content": "x" * length,
         "id": "m",
@@ -43,19 +43,19 @@ def made(cls: type, length: int = 4) -> Any:
     return cls(**fields)
 
 
-def test_all_classes_of_langchain_are_known() -> None:
+def test_all_message_classes_of_langchain_are_known() -> None:
     names = {cls.__name__ for cls in CLASSES}
     assert {"HumanMessage", "AIMessage", "AIMessageChunk", "ToolMessage", "SystemMessage"} <= names
     assert {"RemoveMessage", "FunctionMessage", "ChatMessage", "HumanMessageChunk"} <= names
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_an_image_makes_the_same_message(cls: type) -> None:
+def test_template_makes_equal_messages(cls: type) -> None:
     original = rebuilt(made(cls))
     before = copy.deepcopy(original)
-    image = messages.make_template(original)
-    assert image is not None
-    first, second = messages.instantiate([cls, cls], [image, image])
+    template = messages.make_template(original)
+    assert template is not None
+    first, second = messages.instantiate([cls, cls], [template, template])
     assert same(first, original)
     first.additional_kwargs["a"][1]["b"] = "changed"
     first.additional_kwargs["c"] = 1
@@ -85,7 +85,7 @@ def test_an_image_makes_the_same_message(cls: type) -> None:
         lambda m: m.response_metadata.update(model="m"),
     ],
 )
-def test_any_change_changes_the_state(cls: type, length: int, change: Any) -> None:
+def test_any_change_changes_the_fingerprint(cls: type, length: int, change: Any) -> None:
     one, other = made(cls, length), made(cls, length)
     assert messages.fingerprints([one]) == messages.fingerprints([other])
     change(other)
@@ -93,8 +93,10 @@ def test_any_change_changes_the_state(cls: type, length: int, change: Any) -> No
 
 
 @given(seeds, seeds)
-def test_equal_states_serialise_to_equal_bytes(seed: int, change: int) -> None:
-    """Of a plain message with the state of another, the bytes may be taken for those of that."""
+def test_messages_with_equal_fingerprints_are_serialized_to_equal_bytes(
+    seed: int, change: int
+) -> None:
+    """The codec relies on this for messages of JSON types."""
     serde = JsonPlusSerializer()
     one = message(Random(seed))
     other = copy.deepcopy(one)
@@ -107,14 +109,14 @@ def test_equal_states_serialise_to_equal_bytes(seed: int, change: int) -> None:
 
 
 @given(seeds)
-def test_an_image_is_made_of_plain_messages_alone(seed: int) -> None:
+def test_only_messages_of_json_types_have_templates(seed: int) -> None:
     original = rebuilt(message(Random(seed)))
-    image = messages.make_template(original)
-    assert (image is not None) == (
+    template = messages.make_template(original)
+    assert (template is not None) == (
         type(original) in messages.MESSAGE_TYPES and messages.is_json_only(original)
     )
-    if image is not None:
-        assert same(messages.instantiate([type(original)], [image])[0], original)
+    if template is not None:
+        assert same(messages.instantiate([type(original)], [template])[0], original)
 
 
 @pytest.mark.parametrize(
@@ -124,19 +126,19 @@ def test_an_image_is_made_of_plain_messages_alone(seed: int) -> None:
         *(("__pydantic_extra__", v) for v in ([], ["x"], "x", 1, {1})),
     ],
 )
-def test_no_image_of_a_message_that_pydantic_would_not_make(attribute: str, value: Any) -> None:
-    """Deserialising makes one of whatever a store says."""
+def test_message_that_pydantic_refuses_has_no_template(attribute: str, value: Any) -> None:
+    """Deserialization of a forged store can make such a message."""
     message = HumanMessage.model_construct(content="said", type="human")
     assert messages.make_template(message) is not None
     object.__setattr__(message, attribute, value)
     assert messages.make_template(message) is None
 
 
-def test_names_that_a_store_chose_are_forgotten_with_it() -> None:
+def test_names_of_extra_attributes_are_not_cached() -> None:
     before = messages._shared.cache_info().currsize
     for number in range(100):
         original = rebuilt(HumanMessage("said", **{f"extra {number}": 1}))
-        image = messages.make_template(original)
-        assert image is not None
-        assert same(messages.instantiate([HumanMessage], [image])[0], original)
+        template = messages.make_template(original)
+        assert template is not None
+        assert same(messages.instantiate([HumanMessage], [template])[0], original)
     assert messages._shared.cache_info().currsize <= before + 2

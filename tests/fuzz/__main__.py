@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of all decoders, with atheris: `python -m tests.fuzz [-runs=N ...]`.
 
-Options are libFuzzer's, such as `-max_total_time=600`. What it finds it writes to a file, which it
-names, and which may be given as an argument to run it again.
+The options are the options of libFuzzer, for example `-max_total_time=600`. A failing input is
+written to a file. Pass its name as an argument to run it again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What reads stored bytes, each as a function of a payload behind a checksum that is right."""
+"""The decoders of stored bytes, each as a function of a payload with a valid checksum."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ CHECKPOINT = keys.checkpoint(keys.NamespaceRef(NUMBER, 0), "2")
 NAMESPACE = keys.namespace(NUMBER, "sub:1")
 THREAD = keys.thread_number(NUMBER)
 WRITES = keys.writes(keys.NamespaceRef(NUMBER, 0), "2")
-FOLDED = keys.compacted(keys.NamespaceRef(NUMBER, 0), "2")
-LEFT_BEHIND = keys.orphaned_chunks(NUMBER)
+COMPACTED = keys.compacted(keys.NamespaceRef(NUMBER, 0), "2")
+ORPHANED = keys.orphaned_chunks(NUMBER)
 
 
 def sealed(key: bytes, payload: bytes) -> bytes:
@@ -29,7 +29,7 @@ def sealed(key: bytes, payload: bytes) -> bytes:
 
 
 def _tree(root: bytes) -> object:
-    """A value whose root these bytes are, on a store where they are a chunk, too."""
+    """Read a value whose root are these bytes, from a store where they are also a chunk."""
     store = MemoryStore()
     key = keys.segment(NUMBER, 0) + keys.number(0)
     store.write(lambda writer: writer.put(key, sealed(key, root[:60_000])))
@@ -44,22 +44,22 @@ DECODERS: dict[str, Decoder] = {
     "unseal": lambda data: envelope.unseal(b"k", envelope.seal(b"k", data)) if data else None,
     "compressed": lambda data: envelope.unseal(b"k", envelope.seal(b"k", b"\x02" + data)),
     "fields": lambda data: envelope.decode(b"k", data),
-    "runs": lambda data: garbage.load_ranges(LEFT_BEHIND, sealed(LEFT_BEHIND, data)),
+    "ranges": lambda data: garbage.load_ranges(ORPHANED, sealed(ORPHANED, data)),
     "tree": _tree,
     "number": lambda data: keys.read_number(data, 0),
-    "ordered text": lambda data: keys.read_sortable_text(data, 0),
-    "inner text": lambda data: keys.escaped_text_end(data, 0),
+    "sortable text": lambda data: keys.read_sortable_text(data, 0),
+    "escaped text": lambda data: keys.escaped_text_end(data, 0),
     "id": lambda data: keys.decoded(data, data),
     "thread": lambda data: threads.decode(THREAD, sealed(THREAD, data)),
     "namespace": lambda data: threads.decode_namespace(NAMESPACE, sealed(NAMESPACE, data)),
     "checkpoint": lambda data: checkpoints.decode(CHECKPOINT, sealed(CHECKPOINT, data)),
     "writes": lambda data: writes.decode(WRITES + b"task", WRITES, sealed(WRITES + b"task", data)),
-    "folded": lambda data: channel_history.decode(FOLDED, sealed(FOLDED, data)),
+    "compacted": lambda data: channel_history.decode(COMPACTED, sealed(COMPACTED, data)),
 }
 
 
 def _payloads() -> dict[str, tuple[bytes, Decoder]]:
-    of_kind = {"t": "thread", "n": "namespace", "c": "checkpoint", "w": "writes", "h": "folded"}
+    of_kind = {"t": "thread", "n": "namespace", "c": "checkpoint", "w": "writes", "h": "compacted"}
     found = {}
     for key, kind in TARGETS.items():
         if kind in of_kind:

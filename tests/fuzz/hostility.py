@@ -1,4 +1,4 @@
-"""Hostile fields: of the wrong kind, size, sign, depth; references that loop, explode or dangle."""
+"""Hostile fields: wrong type, size, sign or depth; references that loop, multiply or dangle."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def nested(depth: int) -> Any:
     return value
 
 
-def runs(*group: ChunkRange) -> bytes:
+def ranges(*group: ChunkRange) -> bytes:
     return encode_ranges(group)
 
 
@@ -31,17 +31,17 @@ one_range = st.builds(
     st.integers(0, 40) | st.just(2**62),
     st.integers(1, 50) | st.sampled_from([2**20, 2**40, 2**60]),
 )
-some_runs = st.lists(one_range, max_size=6).map(encode_ranges)
+some_ranges = st.lists(one_range, max_size=6).map(encode_ranges)
 bombs = st.sampled_from(
     [
-        runs(*[ChunkRange(NUMBER, 0, n % 2, 1) for n in range(400)]),
+        ranges(*[ChunkRange(NUMBER, 0, n % 2, 1) for n in range(400)]),
         b"".join(varint(n) for n in (NUMBER, 0, 2**40, 0, 1)),
-        runs(ChunkRange(NUMBER, 0, 0, 2**60)),
+        ranges(ChunkRange(NUMBER, 0, 0, 2**60)),
         b"\xff" * 12,
         b"\x80" * 40,
     ]
 )
-encodings = st.binary(max_size=40) | some_runs | bombs
+encodings = st.binary(max_size=40) | some_ranges | bombs
 
 numbers = st.sampled_from(
     [-(2**63), -1, 0, 1, 2, 3, 239, 240, 2**31, 2**50, 2**62, 2**63 - 1, 2**63, 2**64 - 1]
@@ -84,15 +84,15 @@ anything = st.recursive(
 
 
 def packed(value: object) -> bytes:
-    """As msgpack; nil if that has no such thing."""
+    """Encode a value as msgpack; nil if msgpack cannot encode it."""
     try:
         return encode(value)
     except (ValueError, TypeError, OverflowError):
         return encode(None)
 
 
-def places(fields: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where something stands in a record's fields."""
+def paths(fields: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the path of each part of the fields of a record."""
     inside: list[tuple[Any, Any]] = []
     if isinstance(fields, list):
         inside = [*enumerate(fields)]
@@ -100,12 +100,12 @@ def places(fields: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         inside = [*fields.items()]
     found = [at]
     for key, value in inside[:20]:
-        found += places(value, (*at, key))
+        found += paths(value, (*at, key))
     return found
 
 
 def replaced(fields: Any, at: tuple[Any, ...], new: Any) -> Any:
-    """The fields with something else in one place."""
+    """Return the fields with another value at a path."""
     if not at:
         return new
     changed = fields.copy()

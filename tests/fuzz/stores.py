@@ -1,4 +1,4 @@
-"""Stores that somebody forged: the checksums are right, what they protect is hostile."""
+"""Forged stores: the checksums are valid, the payloads are hostile."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import HumanMessage
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.engine import threads
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from langgraph.checkpoint.lmdb.format import envelope, keys
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 Entries = dict[bytes, bytes]
 HOSTILE, VICTIM = "hostile", "victim"
-LONG = "3" + "i" * 300  # an id that keys hold cut
+LONG = "3" + "i" * 300  # an id that keys hold truncated
 IDS = ("1", "2", LONG)
 
 
 def on(entries: Entries) -> MemoryStore:
-    """A store of these entries."""
+    """Return a store of these entries."""
     store = MemoryStore()
     store._state = (sorted(entries), dict(entries))
     return store
@@ -36,7 +36,7 @@ def everything(store: MemoryStore) -> Entries:
 
 
 def _fill(saver: LmdbSaver, thread: str) -> None:
-    """One of every kind of record."""
+    """Store at least one record of every kind."""
     for namespace in ("", "sub:1"):
         parent = config(thread, namespace)
         for number, checkpoint_id in enumerate(IDS, 1):
@@ -54,16 +54,16 @@ def _fill(saver: LmdbSaver, thread: str) -> None:
                 parent, new, metadata, {"x": number, "text": number, "small": number}
             )
             saver.put_writes(parent, [("d", number), ("d", words(9, 200))], "task")
-    saver.prune([thread], keep_last=2)  # folds history
+    saver.prune([thread], keep_last=2)  # compacts history
 
 
 def forgeable() -> Entries:
-    """A store with a thread to be forged, a copy of it, and one that has nothing to do with it."""
-    saver = LmdbSaver.on(MemoryStore(), clock=lambda: 1e9)
+    """Return a store with a thread to forge, a copy of the thread, and an independent thread."""
+    saver = KvSaver(MemoryStore(), clock=lambda: 1e9)
     _fill(saver, HOSTILE)
     _fill(saver, VICTIM)
     saver.copy_thread(HOSTILE, "copy")
-    # What only the copy needs from now on is left behind.
+    # The replaced checkpoint leaves chunks that only the copy uses.
     saver.put(config(HOSTILE), checkpoint("2", 9, "new"), {"run_id": f"{HOSTILE} 2"}, {"x": 9})
     return everything(saver._kv)  # type: ignore[arg-type]
 
@@ -82,7 +82,7 @@ NUMBER, COPY_NUMBER = _number(HOSTILE), _number("copy")
 
 
 def prefixes(thread: str, number: int) -> dict[str, bytes]:
-    """What the keys of a thread's records begin with, by kind of record."""
+    """Return the prefix of the keys of each kind of record of a thread."""
     kinds = {kind: keys.of_thread(kind.encode(), number) for kind in "ckwhd"}
     kinds |= {
         "n": keys.namespaces(number),
@@ -93,7 +93,7 @@ def prefixes(thread: str, number: int) -> dict[str, bytes]:
 
 
 def kind_of(key: bytes, thread: str, number: int) -> str:
-    """Of what kind a thread's record is; empty if it is none of the thread's."""
+    """Return the kind of a record; empty if the record does not belong to the thread."""
     for kind, prefix in prefixes(thread, number).items():
         if key == prefix or (kind not in "Tt" and key.startswith(prefix)):
             return kind
@@ -108,7 +108,7 @@ TARGETS = {
 
 
 def forged(changed: dict[bytes, bytes]) -> Entries:
-    """The store with these payloads, each behind a checksum that is right."""
+    """Return the store with these payloads, each with a valid checksum."""
     sealed = {key: envelope.seal(key, envelope.pack(p, None)) for key, p in changed.items()}
     return {**ENTRIES, **sealed}
 
@@ -155,7 +155,7 @@ WRITES: dict[str, Callable[[LmdbSaver], Any]] = {
 
 
 def _try(call: Callable[[LmdbSaver], Any], saver: LmdbSaver) -> bool:
-    """Whether a call refuses, with an error of ours; any other error is raised."""
+    """Return True if a call raises an error of the package; raise any other error."""
     try:
         call(saver)
     except LmdbSaverError:
@@ -167,13 +167,13 @@ VICTIM_NUMBER = _number(VICTIM)
 
 
 def records_of_victim(entries: Entries) -> Entries:
-    """All that the innocent thread has."""
+    """Return all records of the independent thread."""
     return {k: r for k, r in entries.items() if kind_of(k, VICTIM, VICTIM_NUMBER)}
 
 
 def victim(entries: Entries) -> list[Any]:
-    """All that the innocent thread shows."""
-    saver = LmdbSaver.on(on(entries), clock=lambda: 1e9)
+    """Return all that the saver reads of the independent thread."""
+    saver = KvSaver(on(entries), clock=lambda: 1e9)
     history = saver.get_delta_channel_history(config=config(VICTIM), channels=["d"])
     found = [
         [one.config, one.checkpoint, one.metadata, one.pending_writes]
@@ -186,19 +186,19 @@ UNHARMED = victim(ENTRIES)
 
 
 def exercise(entries: Entries) -> int:
-    """Call everything on a forged store; how many calls refused.
+    """Call all methods on a forged store; return how many calls raised an error of the package.
 
-    Each call of a kind that writes starts from the forged store. None may do harm to the innocent
-    thread, and each leaves a thread that can be deleted, or not, but never a crash.
+    Each method that writes gets the forged store. No call may change the independent thread or
+    raise another error; neither may deleting the forged thread afterwards.
     """
     refused = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        reader = LmdbSaver.on(on(entries), clock=lambda: 1e9)
+        reader = KvSaver(on(entries), clock=lambda: 1e9)
         for call in READS.values():
             refused += _try(call, reader)
         for call in WRITES.values():
-            saver = LmdbSaver.on(on(entries), clock=lambda: 1e9)
+            saver = KvSaver(on(entries), clock=lambda: 1e9)
             _try(READS["latest"], saver)
             refused += _try(call, saver)
             refused += _try(READS["latest"], saver)

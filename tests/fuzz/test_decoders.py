@@ -1,4 +1,4 @@
-"""Decoders on bytes that nobody encoded: a result, or DamagedError and its siblings."""
+"""Decoders of random bytes return a result or raise an IntegrityError."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ packed = hostility.anything.map(hostility.packed)
 
 @pytest.mark.parametrize("decode", [*DECODERS.values()], ids=[*DECODERS])
 @given(data=st.binary(max_size=80) | hostility.encodings | packed)
-def test_any_bytes(decode: Callable[[bytes], object], data: bytes) -> None:
+def test_random_bytes_raise_only_integrity_errors(
+    decode: Callable[[bytes], object], data: bytes
+) -> None:
     with suppress(IntegrityError):
         decode(data)
 
 
 @pytest.mark.parametrize("name", [*RECORDS])
 @given(data=st.data())
-def test_a_record_changed_anywhere(name: str, data: st.DataObject) -> None:
-    """Its own payload, cut, or with other bytes in the middle."""
+def test_changed_payload_raises_only_integrity_errors(name: str, data: st.DataObject) -> None:
+    """The payload is truncated, or some of its bytes are replaced."""
     payload, decode = RECORDS[name]
     at = data.draw(st.integers(0, len(payload)))
     new = data.draw(st.binary(max_size=6))

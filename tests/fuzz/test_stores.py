@@ -1,4 +1,7 @@
-"""Whole stores with hostile records, through the public methods: only errors of ours, no harm."""
+"""Public methods on stores with hostile records raise only errors of the package.
+
+Other threads do not change.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def payload(key: bytes) -> bytes:
 
 
 def fields_of(key: bytes) -> Any:
-    """The fields of a record; None if it has none."""
+    """Return the fields of a record; None if its payload is not an array."""
     try:
         fields = envelope.decode(key, payload(key))
     except DamagedError:
@@ -47,7 +50,7 @@ THREADS = [key for key in WITH_FIELDS if HOSTILE in WITH_FIELDS[key]]
 CHECKPOINT = next(key for key in reversed(TARGETS) if TARGETS[key] == "c")
 
 
-def test_every_kind_of_record_is_there() -> None:
+def test_store_has_every_kind_of_record() -> None:
     assert {*"Tcdhnoptw"} <= {*KINDS}
     assert {*"chnw"} < {*KINDS_WITH_FIELDS}
     assert len(THREADS) == 1
@@ -56,19 +59,19 @@ def test_every_kind_of_record_is_there() -> None:
 
 @pytest.mark.parametrize("kind", KINDS_WITH_FIELDS)
 @given(data=st.data())
-def test_a_field_that_is_something_else(kind: str, data: st.DataObject) -> None:
+def test_hostile_field(kind: str, data: st.DataObject) -> None:
     key = data.draw(st.sampled_from([key for key in WITH_FIELDS if TARGETS[key] == kind]))
     new = WITH_FIELDS[key]
     for _ in range(data.draw(st.integers(1, 2))):
-        at = data.draw(st.sampled_from(hostility.places(new)))
+        at = data.draw(st.sampled_from(hostility.paths(new)))
         new = hostility.replaced(new, at, data.draw(hostility.anything))
     exercise(forged({key: hostility.packed(new)}))
 
 
 @given(at=st.integers(0, 30), number=hostility.numbers)
-@example(at=12, number=253_402_300_799_999)  # a time to live that ends after the last date
-def test_numbers_of_a_thread(at: int, number: int) -> None:
-    """Counts and times that are negative, or greater than anything can be."""
+@example(at=12, number=253_402_300_799_999)  # a TTL that ends after the last date
+def test_hostile_number_in_thread_record(at: int, number: int) -> None:
+    """Counts and times are negative, or greater than any valid one."""
     (key,) = THREADS
     fields = WITH_FIELDS[key]
     changed = [number if n == at % len(fields) else field for n, field in enumerate(fields)]
@@ -77,7 +80,7 @@ def test_numbers_of_a_thread(at: int, number: int) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
-def test_a_payload_that_is_something_else(kind: str, data: st.DataObject) -> None:
+def test_hostile_payload(kind: str, data: st.DataObject) -> None:
     key = data.draw(st.sampled_from([key for key in TARGETS if TARGETS[key] == kind]))
     old = payload(key)
     cut = data.draw(st.integers(0, len(old)))
@@ -98,8 +101,8 @@ INDEXES = [b"e", b"k", b"m", b"r", b"x", *prefixes(HOSTILE, NUMBER).values()]
 
 
 @given(data=st.data())
-def test_keys_that_nobody_made(data: st.DataObject) -> None:
-    """Records and index entries at keys that end too early or hold no text."""
+def test_hostile_key(data: st.DataObject) -> None:
+    """Keys of records and index entries end too early or hold invalid text."""
     prefix = data.draw(st.sampled_from(INDEXES))
     known = [key[len(prefix) : -1] for key in ENTRIES if key.startswith(prefix)]
     rest = data.draw(
@@ -121,18 +124,18 @@ MISSABLE = [
 
 
 @given(st.sets(st.sampled_from(MISSABLE), min_size=1, max_size=12))
-def test_records_and_entries_that_are_missing(missing: set[bytes]) -> None:
-    """As when a damaged page of LMDB's makes them unreachable."""
+def test_missing_records_and_entries(missing: set[bytes]) -> None:
+    """A damaged page of LMDB makes records unreachable."""
     exercise({key: record for key, record in ENTRIES.items() if key not in missing})
 
 
 @given(data=st.data())
-def test_trees_of_nodes_that_loop_explode_or_dangle(data: st.DataObject) -> None:
-    """Chunks that name chunks, at every depth that a value may claim."""
-    places = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), max_size=6)
+def test_nodes_that_loop_multiply_or_dangle(data: st.DataObject) -> None:
+    """Chunks name chunks, at every depth that a value may have."""
+    chunks = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), max_size=6)
     changed = {
         keys.segment(NUMBER, segment) + keys.number(seq): data.draw(hostility.encodings)
-        for segment, seq in data.draw(places)
+        for segment, seq in data.draw(chunks)
     }
     value = [
         "msgpack",
@@ -149,15 +152,14 @@ def test_trees_of_nodes_that_loop_explode_or_dangle(data: st.DataObject) -> None
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("rest", [b"\x05junk", b"\xf0\x05", b"\xf5", b""])
-def test_a_deleted_thread_that_there_cannot_be(rest: bytes) -> None:
-    """Deleting goes on with threads that are half gone: keys like theirs do not hold it up."""
+def test_invalid_tombstone_does_not_stop_purging(rest: bytes) -> None:
     assert exercise({**ENTRIES, b"x" + rest: b""}) == 0
 
 
 @pytest.mark.parametrize(
     "key", [keys.orphaned_chunks(NUMBER), keys.shared_ref(NUMBER, COPY_NUMBER)]
 )
-def test_a_thread_that_shares_what_another_one_has(key: bytes) -> None:
-    """What is noted to be shared of a thread are chunks of its own, whatever a record says."""
-    runs = encode_ranges([ChunkRange(VICTIM_NUMBER, 0, 0, 1)])
-    assert exercise(forged({key: runs})) > 0
+def test_shared_reference_to_chunks_of_another_thread_is_refused(key: bytes) -> None:
+    """A record of shared references may name only chunks of its owner."""
+    ranges = encode_ranges([ChunkRange(VICTIM_NUMBER, 0, 0, 1)])
+    assert exercise(forged({key: ranges})) > 0

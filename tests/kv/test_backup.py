@@ -20,7 +20,7 @@ from langgraph.checkpoint.lmdb.errors import (
 )
 from langgraph.checkpoint.lmdb.kv import LmdbStore, MemoryStore
 from langgraph.checkpoint.lmdb.kv.lmdb import backup
-from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_meta_pages
+from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import read_meta_pages
 from tests.kv.processes import fork, in_fork, in_thread
 from tests.kv.test_lmdb_sharing import content, put
 
@@ -245,8 +245,8 @@ def test_a_copy_that_is_too_short_is_refused(
 ) -> None:
     store = open_lmdb()
     filled(store)
-    total = backup._total
-    monkeypatch.setattr(backup, "_total", lambda begun: total(begun) + 4096)
+    used_length = backup.used_length
+    monkeypatch.setattr(backup, "used_length", lambda begun: used_length(begun) + 4096)
     with pytest.raises(Exception, match="instead of"):
         store.backup(target)
     assert [*target.parent.iterdir()] == []
@@ -283,7 +283,7 @@ def test_a_damaged_tree_is_no_backup(open_lmdb: Open, target: Path, folder: Path
     filled(store)
     store.close()
     with (folder / "data.mdb").open("r+b") as file:
-        root = max(read_meta_pages(file), key=lambda root: root.transaction)
+        root = read_meta_pages(file)[0]
         file.seek(root.free * root.page_size)
         file.write(bytes(root.page_size))
     store = open_lmdb()

@@ -16,7 +16,7 @@ import pytest
 from langgraph.checkpoint.lmdb.errors import ReadOnlyError, StoreIOError, UsageError
 from langgraph.checkpoint.lmdb.kv import LmdbStore, MemoryStore
 from langgraph.checkpoint.lmdb.kv.lmdb import compaction
-from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_meta_pages
+from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import read_meta_pages
 from tests.kv.processes import fork, in_new_process
 from tests.kv.test_lmdb_sharing import content, put
 
@@ -86,19 +86,19 @@ def test_many_holes_are_made_in_several_transactions(
     open_lmdb: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Other writers get their turn in between."""
-    monkeypatch.setattr(compaction, "_EXTENTS", 7)
+    monkeypatch.setattr(compaction, "_BATCH", 7)
     store = open_lmdb()
     fill(store, b"k", 300)
     thin(store, b"k", 300)
     stored = content(store)
     turns = []
-    go_on = compaction.Compaction.go_on
+    punch_batch = compaction.Compaction.punch_batch
 
     def counted(self: Any, transaction: int, oldest: int) -> bool:
         turns.append(transaction)
-        return go_on(self, transaction, oldest)
+        return punch_batch(self, transaction, oldest)
 
-    monkeypatch.setattr(compaction.Compaction, "go_on", counted)
+    monkeypatch.setattr(compaction.Compaction, "punch_batch", counted)
     assert store.compact() > 200_000
     assert len(turns) > 10
     assert store.compact() < 100_000
@@ -140,12 +140,12 @@ def test_the_state_before_the_last_one_stays(open_lmdb: Open, folder: Path) -> N
     store.compact()
     store.close()
     with (folder / "data.mdb").open("r+b") as file:
-        roots = read_meta_pages(file)
-        newest = max(roots, key=lambda root: root.transaction)
-        file.seek(roots.index(newest) * newest.page_size)
+        newest = read_meta_pages(file)[0]
+        offset = newest.transaction % 2 * newest.page_size
+        file.seek(offset)
         torn = bytearray(file.read(newest.page_size))
         torn[TRANSACTION] = bytes(8)
-        file.seek(roots.index(newest) * newest.page_size)
+        file.seek(offset)
         file.write(torn)
     assert content(open_lmdb()) == stored
     open_lmdb().close()
@@ -270,7 +270,7 @@ def test_one_that_is_killed_leaves_the_store_as_it_was(
     fill(store, b"k", 60)
     thin(store, b"k", 60)
     stored = content(store)
-    punch = compaction._punch
+    punch = compaction._punch_hole
     for after in range(0, 40, 4):
         pid = fork()
         if pid == 0:
@@ -281,7 +281,7 @@ def test_one_that_is_killed_leaves_the_store_as_it_was(
                     os.kill(os.getpid(), signal.SIGKILL)
                 punch(*args)
 
-            monkeypatch.setattr(compaction, "_punch", punched)
+            monkeypatch.setattr(compaction, "_punch_hole", punched)
             store.compact()
             os._exit(0)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langgraph.checkpoint.lmdb.kv.lmdb.kernel_locks import KernelLocks
-from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_meta_pages
+from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import read_meta_pages, used_length
 from tests.kv.processes import fork, in_new_process
 from tests.kv.test_lmdb_sharing import content, put
 
@@ -28,7 +28,7 @@ def length(folder: Path) -> int:
 
 def used(folder: Path) -> int:
     with (folder / "data.mdb").open("rb") as file:
-        return max((root.last + 1) * root.page_size for root in read_meta_pages(file))
+        return used_length(read_meta_pages(file))
 
 
 def fill(store: LmdbStore, count: int, size: int = 2000) -> list[int]:

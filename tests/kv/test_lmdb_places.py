@@ -15,7 +15,7 @@ from langgraph.checkpoint.lmdb.checking import FAILED
 from langgraph.checkpoint.lmdb.checking import main as command
 from langgraph.checkpoint.lmdb.errors import InvalidPathError, LmdbSaverError
 from langgraph.checkpoint.lmdb.kv import LmdbStore
-from langgraph.checkpoint.lmdb.kv.lmdb import files, recover
+from langgraph.checkpoint.lmdb.kv.lmdb import files
 from tests.kv.processes import in_fork
 from tests.kv.test_lmdb_sharing import content, put
 
@@ -175,7 +175,7 @@ def test_it_is_refused_also_if_it_was_put_there_just_now(
 
     def body() -> None:
         with pytest.raises((InvalidPathError, OSError)):
-            recover.open_file(str(stored))
+            files.open_file(stored, "data.mdb", "rb")
         with pytest.raises((InvalidPathError, OSError)):
             files.open_descriptor(stored, "data.mdb", os.O_WRONLY)
 

@@ -18,7 +18,7 @@ from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from langgraph.checkpoint.lmdb.kv import LmdbStore
 from langgraph.checkpoint.lmdb.kv.lmdb import peers
 
-peers._APART = 0
+peers.RETRY_JITTER = 0
 store = None
 path = sys.argv[1]
 

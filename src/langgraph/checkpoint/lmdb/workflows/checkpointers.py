@@ -14,7 +14,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langgraph.checkpoint.lmdb.errors import DatabaseUnavailableError, StoreClosedError, UsageError
-from langgraph.checkpoint.lmdb.saver import LmdbSaver
+from langgraph.checkpoint.lmdb.lmdb_saver import LmdbSaver
 from langgraph.checkpoint.lmdb.workflows import arguments
 
 if TYPE_CHECKING:

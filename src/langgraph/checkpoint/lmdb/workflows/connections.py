@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from langgraph.checkpoint.lmdb.errors import InvalidPathError
-from langgraph.checkpoint.lmdb.saver import LmdbSaver
+from langgraph.checkpoint.lmdb.lmdb_saver import LmdbSaver
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.file_locks import FileLockManager
 from langgraph.checkpoint.lmdb.workflows.local_locks import LocalLockManager

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, get_args
 
+from langgraph.checkpoint.lmdb.lmdb_saver import LmdbSaver
 from langgraph.checkpoint.lmdb.run_state import State
-from langgraph.checkpoint.lmdb.saver import LmdbSaver
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import aopen_connection, open_connection
 from langgraph.checkpoint.lmdb.workflows.status import astatuses, checkpoint_status, statuses

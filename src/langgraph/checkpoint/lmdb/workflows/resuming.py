@@ -290,9 +290,8 @@ def _policy(
         "stop": tenacity.stop_after_attempt(
             arguments.count(max_retries, "max_retries", "retries") + 1
         ),
-        "wait": tenacity.wait_exponential_jitter(
-            initial=_FIRST_DELAY_SECONDS, max=_LONGEST_DELAY_SECONDS, jitter=_FIRST_DELAY_SECONDS
-        ),
+        "wait": tenacity.wait_exponential(_FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS)
+        + tenacity.wait_random(0, _FIRST_DELAY_SECONDS),
         "retry_error_callback": _last_result,
     }
 

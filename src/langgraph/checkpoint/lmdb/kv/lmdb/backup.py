@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import io
 import os
-import struct
 from contextlib import ExitStack, suppress
 from threading import Thread
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -18,7 +17,7 @@ from langgraph.checkpoint.lmdb.errors import StoreIOError
 from langgraph.checkpoint.lmdb.kv import workers
 from langgraph.checkpoint.lmdb.kv.lmdb import files, placing
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import LMDB_FAILURES, translate_lmdb_error
-from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_meta_pages
+from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import read_meta_pages, used_length
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +83,7 @@ def _pour(pipe: BinaryIO, handle: int, progress: Progress | None) -> tuple[int, 
     done = total = 0
     while step := pipe.read(_STEP):
         if not done:
-            total = _total(step)
+            total = used_length(read_meta_pages(io.BytesIO(step)))
         rest = memoryview(step)
         while rest:
             rest = rest[os.write(handle, rest) :]
@@ -92,11 +91,3 @@ def _pour(pipe: BinaryIO, handle: int, progress: Progress | None) -> tuple[int, 
         if progress is not None:
             progress(done, total)
     return done, total
-
-
-def _total(begun: bytes) -> int:
-    """Bytes of the whole file, from its first ones."""
-    try:
-        return max((root.last + 1) * root.page_size for root in read_meta_pages(io.BytesIO(begun)))
-    except struct.error:  # LMDB failed at once
-        return 0

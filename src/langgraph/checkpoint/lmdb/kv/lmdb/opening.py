@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import lmdb
 
-from langgraph.checkpoint.lmdb.errors import RetryableError
+from langgraph.checkpoint.lmdb.errors import DamagedError, RetryableError
 from langgraph.checkpoint.lmdb.kv.lmdb import copies, files
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import is_open_already
+from langgraph.checkpoint.lmdb.kv.lmdb.page_reader import is_truncated
 from langgraph.checkpoint.lmdb.kv.lmdb.peers import check_numbers
-from langgraph.checkpoint.lmdb.kv.lmdb.truncation import check_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,9 +112,20 @@ def _open_once(
     )
     try:
         check_numbers(env, folder)
-        check_length(folder, env)
+        _check_length(folder, env)
         env.reader_check()
     except BaseException:
         env.close()
         raise
     return env
+
+
+def _check_length(folder: str, env: lmdb.Environment) -> None:
+    """Raise DamagedError if the data file was truncated."""
+    length = files.length(folder)
+    if length >= (env.info()["last_pgno"] + 1) * env.stat()["psize"]:
+        return
+    with files.open_file(folder, files.DATA, "rb") as file, env.begin() as snapshot:
+        if is_truncated(file, snapshot.id()):
+            message = f"the data file was cut short, to {length} bytes"
+            raise DamagedError(message, path=folder, record=files.DATA)

@@ -1,11 +1,12 @@
-"""Room at the end of the data file, made ready before commits need it.
+"""Zeros at the end of the data file, for later commits to fill.
 
-A commit that makes the file longer has the file system write its journal too; one that fills
-blocks which the file has already does not. So the file is made longer in steps, with zeros: blocks
-that are only reserved would cost the same journal when they are first written.
+A commit that makes the file longer makes the file system write its journal too. A commit that fills
+blocks which the file has does not. So the file grows in steps, by written zeros: blocks that are
+only reserved would cost the same journal entry at their first write.
 
-Nothing beyond the last page that LMDB has used means anything to it. Whoever holds the write lock
-may put zeros there, a crash may leave them there, and whoever has the files alone may cut them off.
+LMDB ignores what is behind the last page that was used. A process may write zeros there while it
+holds the write lock. A crash may leave them. A process may remove them if no other has the store
+open.
 """
 
 from __future__ import annotations
@@ -19,22 +20,21 @@ from typing import Final
 from langgraph.checkpoint.lmdb.errors import InvalidPathError
 from langgraph.checkpoint.lmdb.kv.lmdb.files import DATA, LOCK, open_descriptor, open_file
 from langgraph.checkpoint.lmdb.kv.lmdb.kernel_locks import claim
-from langgraph.checkpoint.lmdb.kv.lmdb.page_format import read_meta_pages
+from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import read_meta_pages, used_length
 
-_SHARE: Final = 8  # room made at once: this part of what is in use, but
-_LEAST: Final = 128 << 10
-_MOST: Final = 1 << 20
-_ENOUGH: Final = 4  # no more is made while this part of it is left
-
-_LOW_SHARE: Final = 20  # a disk is nearly full when less than this part of it is left, but
-_LOW_MOST: Final = 1 << 30
+_SHARE: Final = 8  # a step is this part of the used bytes, within the bounds below
+_MIN_STEP: Final = 128 << 10
+_MAX_STEP: Final = 1 << 20
+_REFILL: Final = 4  # the file grows when less than this part of a step is left
+_LOW_SHARE: Final = 20  # a disk is nearly full when less than this part is free, and less than
+_LOW_BYTES: Final = 1 << 30
 _logger: Final = logging.getLogger("langgraph.checkpoint.lmdb")
 
 
 class Preallocator:
-    """Keeps room at the end of one data file.
+    """A writer of zeros at the end of one data file.
 
-    It has a handle of its own on the file, which is harmless: LMDB's locks are on the other file.
+    It opens the data file a second time. That is safe, because LMDB's locks are on the lock file.
     """
 
     __slots__ = ("_file", "_folder", "_length", "_warned")
@@ -46,61 +46,61 @@ class Preallocator:
         self._warned = False
 
     def reserve(self, used: int) -> bool:
-        """Make room beyond the first `used` bytes; called inside a write transaction.
+        """Make the file longer if little is left behind the used bytes; called in a transaction.
 
-        What is written gets flushed with the transaction's own pages. Where there is no room the
-        commit will say so, if it needs any.
+        The transaction's fsync flushes the zeros. On a full disk nothing is written, and the commit
+        fails if it needs the space.
 
         Returns:
-            Whether the file had too little room.
+            True if little was left.
         """
-        room = min(max(used // _SHARE, _LEAST), _MOST)
-        if self._length - used >= room // _ENOUGH:
+        step = min(max(used // _SHARE, _MIN_STEP), _MAX_STEP)
+        if self._length - used >= step // _REFILL:
             return False
-        # Another process may have made room, or cut it off.
+        # Another process may have changed the length.
         length = os.fstat(self._file).st_size
-        missing = used + room - length
-        short = length - used < room // _ENOUGH
+        missing = used + step - length
+        short = length - used < step // _REFILL
         if short:
             with suppress(OSError):
                 length += os.pwrite(self._file, bytes(missing), length)
-            self._warn()
+            self._warn_if_low()
         self._length = length
         return short
 
-    def _warn(self) -> None:
-        """Log a warning, once, when the disk is nearly full."""
+    def _warn_if_low(self) -> None:
         disk = os.fstatvfs(self._file)
-        left, most = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
-        if not self._warned and left < min(most // _LOW_SHARE, _LOW_MOST):
+        free, total = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+        if not self._warned and free < min(total // _LOW_SHARE, _LOW_BYTES):
             self._warned = True
             _logger.warning(
                 "the disk of the store %r is nearly full: %d bytes are left. Make room, or delete "
                 "threads and compact the store.",
                 self._folder,
-                left,
+                free,
             )
 
     def close(self) -> None:
-        """Give the handle back."""
+        """Close the file."""
         os.close(self._file)
 
 
 def truncate_unused(folder: str) -> None:
-    """Cut off the room at the end of the data file, unless any process has the store open.
+    """Remove the zeros at the end of the data file, unless a process has the store open.
 
-    This process must not: closing the lock file drops its locks on it.
+    This process must have closed it: closing the lock file releases the process's locks on it.
     """
     with (
         suppress(OSError, InvalidPathError),
         open_file(folder, LOCK, "r+b") as lock,
     ):
-        # LMDB holds this byte shared while it has the store open, and waits for it to open one.
+        # LMDB locks this byte, shared, while the store is open, and exclusively to open it.
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 0)
         with open_file(folder, DATA, "r+b") as data:
-            # Others may have it open with a lock file that was deleted.
+            # Other processes may use a lock file that was deleted.
             if not claim(data.fileno()):
                 return
-            used = max((root.last + 1) * root.page_size for root in read_meta_pages(data))
-            if used < data.seek(0, os.SEEK_END):
+            meta_pages = read_meta_pages(data)
+            used = used_length(meta_pages)
+            if len(meta_pages) == 2 and used < data.seek(0, os.SEEK_END):
                 data.truncate(used)

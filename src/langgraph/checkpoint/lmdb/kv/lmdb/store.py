@@ -109,33 +109,23 @@ class LmdbReader(Reader):
     def range(
         self, start: bytes, stop: bytes, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
+        return self._scan(start, stop, reverse, values=True)
+
+    def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
+        return self._scan(start, stop, reverse, values=False)
+
+    def _scan(self, start: bytes, stop: bytes, reverse: bool, *, values: bool) -> Iterator[Any]:
+        """Yield the keys of a range, each with its value or alone."""
         try:
             cursor = self._txn.cursor()
+            step = cursor.iterprev if reverse else cursor.iternext
             while start < stop and _seek(cursor, start, stop, reverse):
                 changes = self._changes
-                for item in cursor.iterprev() if reverse else cursor.iternext():
-                    key = item[0]
+                for item in step(keys=True, values=values):
+                    key = item[0] if values else item
                     if key < start or key >= stop:
                         return
                     yield item
-                    if self._changes != changes:
-                        start, stop = (start, key) if reverse else (key + b"\0", stop)
-                        break
-                else:
-                    return
-        except LMDB_FAILURES as error:
-            raise self._failed(error, start) from error
-
-    def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
-        try:
-            cursor = self._txn.cursor()
-            while start < stop and _seek(cursor, start, stop, reverse):
-                changes = self._changes
-                step = cursor.iterprev if reverse else cursor.iternext
-                for key in step(keys=True, values=False):
-                    if key < start or key >= stop:
-                        return
-                    yield key
                     if self._changes != changes:
                         start, stop = (start, key) if reverse else (key + b"\0", stop)
                         break
@@ -349,15 +339,15 @@ class LmdbStore(KeyValueStore):
         for _ in range(2):
             self.write(_noop_commit)
 
-        def go_on(writer: Writer) -> bool:
+        def punch_batch(writer: Writer) -> bool:
             assert isinstance(writer, LmdbWriter)
-            return compaction.go_on(*env.oldest_reader(writer._txn))
+            return compaction.punch_batch(*env.oldest_reader(writer._txn))
 
         with (
             reported(self._folder, "compacting the store"),
             closing(Compaction(self._folder, env.identity)) as compaction,
         ):
-            while not self.write(go_on):
+            while not self.write(punch_batch):
                 pass
         return max(before - self.size(), 0)
 

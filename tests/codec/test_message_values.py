@@ -1,4 +1,4 @@
-"""Snapshots of a DeltaChannel: the messages in them are handled one by one, like any others."""
+"""Messages in the snapshot of a `DeltaChannel` are stored one by one, as in any list."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import _DeltaSnapshot as Snapshot
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.codec import message_values, serializer
 from langgraph.checkpoint.lmdb.codec.message_values import SnapshotFormat
-from langgraph.checkpoint.lmdb.engine import checkpoints
+from langgraph.checkpoint.lmdb.engine import checkpoints, chunks
 from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue
 from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
@@ -29,7 +29,7 @@ SERDE = JsonPlusSerializer()
 
 
 def put(saver: LmdbSaver, number: int, value: Any) -> None:
-    """A checkpoint on top of the one before; None: the channel has no value in it."""
+    """Put a child of the checkpoint before. A value of None: the channel has no value."""
     new = checkpoint(f"{number}", number, value)
     if value is None:
         del new["channel_values"]["x"]
@@ -44,31 +44,31 @@ def got(saver: LmdbSaver, number: int) -> Any:
 
 
 def stored(saver: LmdbSaver, number: int) -> tuple[ChunkedValue, bytes]:
-    """How a value is stored, and its payload."""
+    """Return the stored value of a checkpoint, and its payload."""
     with saver._session.store.snapshot() as snapshot:
         record = checkpoints.read(snapshot.reader, NamespaceRef(1, 0), f"{number}")
         assert record is not None
         value = record.values["x"]
         assert isinstance(value, ChunkedValue)
-        return value, snapshot.payload(value)
+        return value, chunks.payload(snapshot.reader, value)
 
 
 @pytest.mark.parametrize("cache_size", [1 << 26, 0])
 @pytest.mark.parametrize("size", [1, 5, 15, 16, 40, 300])
-def test_a_snapshot_is_stored_as_the_serialiser_makes_it(size: int, cache_size: int) -> None:
+def test_stored_snapshot_has_the_payload_of_the_serializer(size: int, cache_size: int) -> None:
     kv = MemoryStore()
     value = Snapshot([message(n) for n in range(size)])
-    saver = LmdbSaver.on(kv, cache_size=cache_size)
+    saver = KvSaver(kv, cache_size=cache_size)
     put(saver, 1, value)
-    how, payload = stored(saver, 1)
-    assert how.encoding == serializer.MESSAGES
+    value_record, payload = stored(saver, 1)
+    assert value_record.encoding == serializer.MESSAGES
     assert payload == SERDE.dumps_typed(value)[1]
-    for reader in (saver, LmdbSaver.on(kv)):
+    for reader in (saver, KvSaver(kv)):
         for _ in range(3):
             found = got(reader, 1)
             assert type(found) is Snapshot
             assert same(found.value, rebuilt(value.value))
-            found.value[0].content = "somebody changed it"
+            found.value[0].content = "changed by the caller"
             found.value.clear()
 
 
@@ -77,9 +77,9 @@ def bytes_of(kv: KeyValueStore) -> int:
         return sum(len(record) for _, record in reader.range(b"", b"\xff" * 500))
 
 
-def test_the_next_snapshot_costs_what_is_new_in_it() -> None:
+def test_next_snapshot_stores_only_what_is_new() -> None:
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
     messages = [HumanMessage(words(n, 100), id=f"{n}") for n in range(400)]
     put(saver, 1, Snapshot(messages))
     put(saver, 2, None)
@@ -96,8 +96,8 @@ def test_the_next_snapshot_costs_what_is_new_in_it() -> None:
 
 
 @pytest.mark.parametrize("value", [[], "text", [1, 2], {"a": [message(1)]}, message(1), None])
-def test_a_snapshot_of_something_else(value: Any) -> None:
-    saver = LmdbSaver.on(MemoryStore())
+def test_snapshot_of_other_values_is_read_back(value: Any) -> None:
+    saver = KvSaver(MemoryStore())
     put(saver, 1, Snapshot(value))
     found = got(saver, 1)
     assert type(found) is Snapshot
@@ -105,20 +105,20 @@ def test_a_snapshot_of_something_else(value: Any) -> None:
 
 
 @pytest.mark.parametrize("wrote", [True, False])
-def test_a_release_of_langgraph_without_the_wrapper(
+def test_snapshot_is_read_by_another_release_of_langgraph(
     wrote: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was stored with it known is read without, and the other way round."""
+    """One release has the wrapper and the other has not."""
     kv, value = MemoryStore(), Snapshot([message(n) for n in range(20)])
-    saver = LmdbSaver.on(kv)
-    unknown = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
+    unknown = KvSaver(kv)
     monkeypatch.setattr(unknown._session.codec._message_values, "snapshot_format", None)
     put(saver if wrote else unknown, 1, value)
     for reader in (saver, unknown):
         assert same(got(reader, 1).value, rebuilt(value.value))
 
 
-def test_a_wrapper_that_is_another_one_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_wrapper_has_no_format(monkeypatch: pytest.MonkeyPatch) -> None:
     assert SnapshotFormat.of(SERDE) is not None
     monkeypatch.setattr(message_values.types, "_DeltaSnapshot", tuple)
     assert SnapshotFormat.of(SERDE) is None
@@ -127,7 +127,7 @@ def test_a_wrapper_that_is_another_one_is_left_alone(monkeypatch: pytest.MonkeyP
 
 
 @given(st.integers(1, 70_000) | st.sampled_from([2**16 - 1, 2**16, 2**32 - 1]))
-def test_heads(size: int) -> None:
+def test_head_of_wrapper_is_the_head_of_msgpack(size: int) -> None:
     wrapper = SnapshotFormat(Snapshot, 7)
     head = wrapper.head(size)
     if size < 2**17:

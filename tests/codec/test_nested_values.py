@@ -1,4 +1,4 @@
-"""An element is cut into the same parts wherever it stands."""
+"""A large element has the same chunks inside any value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.types import Send
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.codec import chunking
 from langgraph.checkpoint.lmdb.engine.chunks import MAX_CHUNK
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
@@ -31,26 +31,26 @@ ROOT: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
 
 @dataclass
 class Job:
-    """What a program may hand to a task."""
+    """An argument of a task."""
 
     number: int
     content: Any
 
 
 def noise(rng: Random, size: int) -> str:
-    """A text that does not compress by much."""
+    """Return a text that hardly compresses."""
     return base64.b64encode(rng.randbytes(size * 3 // 4)).decode()
 
 
 def image(rng: Random, size: int) -> HumanMessage:
-    """A message with a picture."""
+    """Return a message with a picture."""
     url = {"url": f"data:image/png;base64,{noise(rng, size)}"}
     look = {"type": "text", "text": noise(rng, 30)}
     return HumanMessage([look, {"type": "image_url", "image_url": url}], id=noise(rng, 12))
 
 
 def conversation(rng: Random, count: int) -> list[Any]:
-    """Short and long messages."""
+    """Return short and long messages."""
     size = rng.choice((100, 100, 1000, 5000, 20_000))
     kinds: list[Callable[[], Any]] = [
         lambda: HumanMessage(noise(rng, size), id=noise(rng, 12)),
@@ -88,7 +88,7 @@ AROUND: dict[str, Callable[[Any], Any]] = {
 
 
 class Thread:
-    """A thread that holds a value in one channel, and gets others around it."""
+    """A thread with a value in one channel, to which values that contain it are added."""
 
     def __init__(self, value: Any, **options: Any) -> None:
         self.kv = MemoryStore()
@@ -97,17 +97,17 @@ class Thread:
         self.at = self.saver.put(ROOT, checkpoint("1", 1, value), {}, {"x": 1})
 
     def open(self) -> LmdbSaver:
-        return LmdbSaver.on(self.kv, clock=lambda: 1.0, **self.options)
+        return KvSaver(self.kv, clock=lambda: 1.0, **self.options)
 
     @property
     def size(self) -> int:
         return reachability.stored_bytes(self.kv)
 
-    def cost(self, value: Any) -> int:
-        """Bytes that a pending write of a value takes."""
+    def added_bytes(self, value: Any) -> int:
+        """Return the bytes that a pending write of a value adds to the store."""
         before = self.size
         self.saver.put_writes(self.at, [("tasks", value)], f"task {before}")
-        for saver in (self.saver, LmdbSaver.on(self.kv, clock=lambda: 1.0)):
+        for saver in (self.saver, KvSaver(self.kv, clock=lambda: 1.0)):
             found = saver.get_tuple(self.at)
             assert found is not None
             assert found.pending_writes is not None
@@ -118,50 +118,47 @@ class Thread:
 
 @pytest.mark.parametrize("inner", [*INNER])
 @given(around=st.sampled_from([*AROUND]), seed=st.integers(0, 2**32))
-def test_what_a_thread_has_costs_little_inside_of_another_value(
-    inner: str, around: str, seed: int
-) -> None:
+def test_value_adds_few_bytes_inside_another_value(inner: str, around: str, seed: int) -> None:
     value = INNER[inner](Random(seed))
     thread = Thread(value)
     whole = thread.size
-    assert thread.cost(AROUND[around](value)) < 2000 + whole // 20
+    assert thread.added_bytes(AROUND[around](value)) < 2000 + whole // 20
 
 
 @pytest.mark.parametrize("count", [5, 40])
-def test_a_task_that_is_sent_the_messages_costs_a_bounded_number_of_bytes(count: int) -> None:
-    """However many they are, and beyond 4 MiB too."""
+def test_sending_the_messages_to_a_task_adds_few_bytes(count: int) -> None:
+    """For any number of messages, also beyond 4 MiB."""
     rng = Random(count)
     messages = [image(rng, 120_000) for _ in range(count)]
     thread = Thread(messages)
     for item in range(3):
-        assert thread.cost(Send("work", {"messages": messages, "item": item})) < 1500
+        assert thread.added_bytes(Send("work", {"messages": messages, "item": item})) < 1500
 
 
-def test_the_channel_costs_little_after_the_tasks() -> None:
-    """The order does not matter: pending writes often come first."""
+def test_channel_shares_chunks_of_earlier_pending_writes() -> None:
     rng = Random(1)
     messages = conversation(rng, 50)
     thread = Thread(None)
     before = thread.size
-    thread.cost(Send("work", {"messages": messages}))
+    thread.added_bytes(Send("work", {"messages": messages}))
     whole = thread.size - before
     thread.saver.put(thread.at, checkpoint("2", 2, messages), {}, {"x": 2})
     assert thread.size - before < whole * 1.1
 
 
 @pytest.mark.parametrize("inner", [*INNER])
-def test_what_was_read_is_found_after_the_store_was_opened_again(inner: str) -> None:
+def test_chunks_of_read_values_are_shared_after_reopening(inner: str) -> None:
     value = INNER[inner](Random(3))
     thread = Thread(value)
     whole = thread.size
     thread.saver = thread.open()
     assert thread.saver.get_tuple(ROOT) is not None
-    assert thread.cost(Send("work", {"content": value})) < 2000 + whole // 20
+    assert thread.added_bytes(Send("work", {"content": value})) < 2000 + whole // 20
 
 
 @pytest.mark.parametrize("inner", ["pictures", "text"])
-def test_what_is_remembered_is_found_after_hints_were_forgotten(inner: str) -> None:
-    """There is room for the hints of only some parts, and other threads take it."""
+def test_chunks_of_cached_values_are_shared_after_dedup_cache_was_cleared(inner: str) -> None:
+    """The dedup cache is small, and the chunks of other threads fill it."""
     value = INNER[inner](Random(4))
     thread = Thread(value, cache_size=2048 * 1000)
     whole = thread.size
@@ -176,8 +173,8 @@ def test_what_is_remembered_is_found_after_hints_were_forgotten(inner: str) -> N
 
 
 @given(seed=st.integers(0, 2**32), depth=st.integers(0, 20))
-def test_parts_join_whatever_is_cut(seed: int, depth: int) -> None:
-    """Any value, cut from and up to any place; and what is no msgpack at all."""
+def test_pieces_of_any_value_join(seed: int, depth: int) -> None:
+    """For any value, between any offsets, and for bytes that are not msgpack."""
     rng = Random(seed)
     value: Any = [mutations.thing(rng, 3) for _ in range(rng.randrange(9))]
     value.append(rng.choice([*INNER.values()])(rng))
@@ -189,26 +186,25 @@ def test_parts_join_whatever_is_cut(seed: int, depth: int) -> None:
     head, body = chunking.split_header(tag, payload)
     start = rng.choice((0, rng.randrange(len(body) + 1)))
     stop = rng.choice((len(body), rng.randint(start, len(body))))
-    parts = chunking.split_chunks(head, body, start, stop, is_element=rng.random() < 0.3)
-    assert b"".join(parts) == body[start:stop]
-    assert all(0 < len(part) <= MAX_CHUNK for part in parts)
+    pieces = chunking.split_chunks(head, body, start, stop, is_element=rng.random() < 0.3)
+    assert b"".join(pieces) == body[start:stop]
+    assert all(0 < len(piece) <= MAX_CHUNK for piece in pieces)
 
 
-def test_a_long_list_of_small_elements_is_not_looked_through(
+def test_long_list_of_small_elements_is_not_searched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Numbers, say: the look ends soon."""
-    looked = 0
+    skipped = 0
     unpacker = chunking.msgpack.Unpacker
 
     class Counting(unpacker):  # type: ignore[misc, valid-type]
         def skip(self) -> None:
-            nonlocal looked
-            looked += 1
+            nonlocal skipped
+            skipped += 1
             super().skip()
 
     monkeypatch.setattr(chunking.msgpack, "Unpacker", Counting)
     _, payload = JsonPlusSerializer().dumps_typed([[*range(100_000)], [0.5] * 100_000])
     head, body = chunking.split_header("msgpack", payload)
     assert b"".join(chunking.split_chunks(head, body)) == body
-    assert looked < 300
+    assert skipped < 300

@@ -248,8 +248,9 @@ def folder(path: object, name: str = "path") -> str:
             advice=f"Open a store in memory with LmdbSaver({MEMORY!r}).",
         )
     try:
-        os.fsencode(given)
-    except UnicodeEncodeError as error:
+        if b"\0" in os.fsencode(given):
+            raise ValueError("embedded null byte")
+    except ValueError as error:
         message = f"{name} must be a str that can name a folder, got {shown(given)}"
         raise InvalidPathError(message) from error
     return os.path.expanduser(plain(given))  # noqa: PTH111 - a Path drops "./"

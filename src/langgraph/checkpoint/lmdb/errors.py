@@ -92,11 +92,37 @@ class LmdbSaverError(Exception):
         self.channel = channel
         self.advice = self.default_advice if advice is None else advice
 
+    def add_location(self, **location: str | None) -> None:
+        """Set the fields of the location that are not known yet."""
+        for name, value in location.items():
+            if getattr(self, name, None) is None:
+                setattr(self, name, value)
+
     def __str__(self) -> str:
-        places = ((name, getattr(self, name)) for name in self._location_fields)
-        where = ", ".join(f"{name} {value!r}" for name, value in places if value is not None)
-        text = f"{self.message} ({where})" if where else self.message
+        fields = ((name, getattr(self, name)) for name in self._location_fields)
+        location = ", ".join(f"{name} {value!r}" for name, value in fields if value is not None)
+        text = f"{self.message} ({location})" if location else self.message
         return f"{text}. {self.advice}" if self.advice else text
+
+
+class located:  # noqa: N801 - used like a function
+    """A context manager that adds a location to the errors of its block.
+
+    It returns the location, a dict that the block may change.
+
+    Args:
+        location: Fields of an LmdbSaverError.
+    """
+
+    def __init__(self, **location: str | None) -> None:
+        self._location = location
+
+    def __enter__(self) -> dict[str, str | None]:
+        return self._location
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, LmdbSaverError):
+            error.add_location(**self._location)
 
 
 class UsageError(LmdbSaverError, ValueError):

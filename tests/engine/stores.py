@@ -18,7 +18,7 @@ LONG = "i" * 300
 
 
 class Nothing(RootModel[str | None]):
-    """What JsonPlusSerializer reads back as None if it holds None."""
+    """A model that JsonPlusSerializer reads back as None if it holds None."""
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""A write that has to be prepared again stores what was handed over, and not what became of it."""
+"""A write that is prepared again stores the arguments as they were at the call."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def spoil(value: Any) -> None:
 
 
 def spoil_during(call: Callable[[], Awaitable[Any]], *given: Any) -> None:
-    """Change what was given once the call waits for the store."""
+    """Change the arguments once the call waits for the store."""
 
     async def both() -> None:
         task = asyncio.ensure_future(call())
@@ -74,10 +74,10 @@ values = pytest.mark.parametrize("make", VALUES.values(), ids=VALUES.keys())
 @values
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("cache_size", [1, 1 << 26])
-def test_values_that_change_before_the_second_try(
+def test_values_changed_before_a_retry_are_not_stored(
     make: Callable[[], Any], known: bool, cache_size: int
 ) -> None:
-    """Another saver prunes the thread, so what this one knows of the parent does not hold."""
+    """Another saver prunes the thread, so the cached parent is stale."""
     kv = MemoryStore()
     saver, other = KvSaver(kv, cache_size=cache_size), KvSaver(kv)
     saver.put(ROOT, checkpoint("1", 1, "before"), {}, {"x": 1})
@@ -102,8 +102,8 @@ def test_values_that_change_before_the_second_try(
 
 @values
 @pytest.mark.parametrize("known", [True, False])
-def test_writes_that_change_before_the_second_try(make: Callable[[], Any], known: bool) -> None:
-    """Another saver replaces their checkpoint."""
+def test_writes_changed_before_a_retry_are_not_stored(make: Callable[[], Any], known: bool) -> None:
+    """Another saver replaces the checkpoint of the writes."""
     kv = MemoryStore()
     saver, other = KvSaver(kv), KvSaver(kv)
     saver.put(ROOT, checkpoint("1", 1, make() if known else 0), {}, {"x": 1})

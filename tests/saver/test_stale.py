@@ -1,4 +1,4 @@
-"""What a saver remembers of a thread, after something else changed the thread."""
+"""Caches of a saver, after another saver changed the thread."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ MESSAGES = [HumanMessage(f"{i} " * 100) for i in range(50)]
 
 @pytest.mark.parametrize("value", [TEXT, MESSAGES])
 @pytest.mark.parametrize("change", ["delete", "prune", "replace"])
-def test_a_parent_that_is_gone_is_no_damage(value: Any, change: str) -> None:
-    """Nothing remembers the parent's value, so it is read again, and is not there any more."""
+def test_deleted_parent_is_not_damage(value: Any, change: str) -> None:
+    """The parent's value is not in the cache, so it is read again, and is missing."""
     kv = MemoryStore()
     saver, other = (KvSaver(kv, cache_size=0) for _ in range(2))
     parent = saver.put(ROOT, checkpoint("1", 1, value), {}, {"x": 1})
@@ -38,8 +38,7 @@ def test_a_parent_that_is_gone_is_no_damage(value: Any, change: str) -> None:
     reachability.check(kv)
 
 
-def test_no_writes_leave_no_thread() -> None:
-    """A task without writes is nothing that a thread would have to be there for."""
+def test_put_writes_without_writes_creates_no_thread() -> None:
     kv = MemoryStore()
     saver = KvSaver(kv)
     saver.put_writes({"configurable": {"thread_id": "t", "checkpoint_id": "1"}}, [], "task")

@@ -11,7 +11,8 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
-from langgraph.checkpoint.lmdb.engine import threads
+from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, threads
+from langgraph.checkpoint.lmdb.engine import writes as pending_writes
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
 from langgraph.checkpoint.lmdb.operations import configs
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
@@ -40,7 +41,6 @@ class BudgetExceededError(Exception):
 class _Found:
     """A checkpoint within a snapshot."""
 
-    snapshot: Snapshot
     thread: Thread
     namespace: NamespaceRef
     record: CheckpointRecord
@@ -49,12 +49,14 @@ class _Found:
 def _find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> _Found | None:
     """The checkpoint that a config leads to: the one it names, or else the latest."""
     thread = snapshot.thread(ref.thread_id)
-    namespace = None if thread is None else snapshot.namespace(thread, ref.checkpoint_ns)
-    if thread is None or namespace is None:
+    if thread is None:
+        return None
+    namespace = threads.find_namespace(snapshot.reader, thread, ref.checkpoint_ns)
+    if namespace is None:
         return None
     checkpoint_id = ref.checkpoint_id
     if checkpoint_id is None:
-        checkpoint_id = snapshot.latest_before(namespace, None)
+        checkpoint_id = checkpoints.latest_before(snapshot.reader, namespace)
     if checkpoint_id is None:
         return None
     parent_state = session.parent_cache.get(ref._replace(checkpoint_id=checkpoint_id))
@@ -63,9 +65,9 @@ def _find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> _Found | 
         and parent_state.record is not None
         and parent_state.thread_version == thread.thread_version
     ):
-        return _Found(snapshot, thread, namespace, parent_state.record)
-    record = snapshot.checkpoint(namespace, checkpoint_id)
-    return None if record is None else _Found(snapshot, thread, namespace, record)
+        return _Found(thread, namespace, parent_state.record)
+    record = checkpoints.read(snapshot.reader, namespace, checkpoint_id)
+    return None if record is None else _Found(thread, namespace, record)
 
 
 def get_tuple(
@@ -113,21 +115,24 @@ def _get_tuple(
             return None
         record = found.record
         ref = CheckpointRef(ref.thread_id, ref.checkpoint_ns, record.id)
-        metadata = codec.load_map(record.metadata, snapshot, "metadata")
+        metadata = codec.load_map(record.metadata, snapshot.reader, "metadata")
         if matches is not None and not matches(metadata):
             return None
-        writes = snapshot.writes(found.namespace, record.id)
+        writes = pending_writes.of_checkpoint(snapshot.reader, found.namespace, record.id)
         if budget is not None:
             _check_budget(session, ref, found, [write.value for _, write in writes], budget)
-        body = codec.load_map(record.body, snapshot, "checkpoint")
+        body = codec.load_map(record.body, snapshot.reader, "checkpoint")
         place = found.thread.thread_version
         values = {
             channel: codec.fetch(
-                ChannelKey(ref.thread_id, ref.checkpoint_ns, channel), stored, place, snapshot
+                ChannelKey(ref.thread_id, ref.checkpoint_ns, channel),
+                stored,
+                place,
+                snapshot.reader,
             )
             for channel, stored in record.values.items()
         }
-        pending = [(t, w.channel, codec.fetch_once(w.value, snapshot)) for t, w in writes]
+        pending = [(t, w.channel, codec.fetch_once(w.value, snapshot.reader)) for t, w in writes]
     session.parent_cache.put(ref, ParentState(place, record))
     body["id"] = record.id
     body["channel_values"] = {
@@ -178,11 +183,11 @@ def latest_metadata(session: Session, snapshot: Snapshot, thread: Thread) -> dic
     """The metadata of a thread's latest checkpoint in the root namespace; empty if it has none."""
     ref = CheckpointRef(thread.id, "", None)
     try:
-        checkpoint_id = snapshot.latest_before(thread.root, None)
+        checkpoint_id = checkpoints.latest_before(snapshot.reader, thread.root)
         if checkpoint_id is None:
             return {}
-        record = snapshot.checkpoint(thread.root, checkpoint_id)
-        metadata = None if record is None else session.codec.load(record.metadata, snapshot)
+        record = checkpoints.read(snapshot.reader, thread.root, checkpoint_id)
+        metadata = None if record is None else session.codec.load(record.metadata, snapshot.reader)
     except LmdbSaverError as error:
         raise serializer.add_location(error, **ref._asdict())  # noqa: B904
     return metadata if isinstance(metadata, dict) else {}
@@ -241,16 +246,18 @@ def _delta_channel_history(
         found = _find(session, snapshot, ref)
         if found is None:
             return result
-        histories = snapshot.history(found.namespace, found.record, list(result))
+        histories = channel_history.history(
+            snapshot.reader, found.namespace, found.record, list(result)
+        )
         place = found.thread.thread_version
         writes: list[tuple[str, str, Callable[[], Any]]] = []
         seeds: dict[str, Callable[[], Any]] = {}
         for channel, history in histories.items():
             for task_id, value in history.writes:
-                writes.append((task_id, channel, codec.fetch_write(value, place, snapshot)))
+                writes.append((task_id, channel, codec.fetch_write(value, place, snapshot.reader)))
             if history.seed is not None:
                 key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
-                seeds[channel] = codec.fetch(key, history.seed, place, snapshot)
+                seeds[channel] = codec.fetch(key, history.seed, place, snapshot.reader)
     for task_id, channel, make in writes:
         result[channel]["writes"].append((task_id, channel, _decode_channel(make, ref, channel)))
     for channel, make in seeds.items():

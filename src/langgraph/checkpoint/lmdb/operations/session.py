@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
+from langgraph.checkpoint.lmdb.engine import checkpoints, threads
 from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy, StoreOptions
 from langgraph.checkpoint.lmdb.engine.store import CheckpointStore, StaleError
 from langgraph.checkpoint.lmdb.engine.sweep import Rollback
@@ -308,10 +309,10 @@ class Session:
             thread, expired = snapshot.thread_of_any_age(ref.thread_id)
             if thread is None:
                 return ParentState(None, None)
-            namespace = snapshot.namespace(thread, ref.checkpoint_ns)
+            namespace = threads.find_namespace(snapshot.reader, thread, ref.checkpoint_ns)
             record = None
             if namespace is not None and ref.checkpoint_id is not None:
-                record = snapshot.checkpoint(namespace, ref.checkpoint_id)
+                record = checkpoints.read(snapshot.reader, namespace, ref.checkpoint_id)
             if expired and record is None and not snapshot.has_root(thread, root):
                 return ParentState(None, None)
             return ParentState(thread.thread_version, record)

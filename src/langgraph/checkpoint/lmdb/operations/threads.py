@@ -6,6 +6,9 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb import validation
+from langgraph.checkpoint.lmdb.engine import branches as engine_branches
+from langgraph.checkpoint.lmdb.engine import checkpoints, counts
+from langgraph.checkpoint.lmdb.engine import threads as engine_threads
 from langgraph.checkpoint.lmdb.engine.threads import MAX_TIME
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
 from langgraph.checkpoint.lmdb.models import StoreStats, ThreadInfo
@@ -29,8 +32,8 @@ _END_OF_TIME = 1 << 62
 def stats(session: Session) -> StoreStats:
     """The size of the store."""
     with session.snapshot() as snapshot:
-        counts = snapshot.counts()
-    return StoreStats(**counts._asdict(), file_bytes=session.kv.size())
+        totals = counts.read(snapshot.reader)
+    return StoreStats(**totals._asdict(), file_bytes=session.kv.size())
 
 
 def lineage(
@@ -68,11 +71,10 @@ def children(session: Session, config: RunnableConfig) -> list[CheckpointRef]:
         return []
     try:
         with session.snapshot() as snapshot:
-            thread = snapshot.thread(ref.thread_id)
-            namespace = None if thread is None else snapshot.namespace(thread, ref.checkpoint_ns)
-            if thread is None or namespace is None:
+            namespace = snapshot.namespace(ref.thread_id, ref.checkpoint_ns)
+            if namespace is None:
                 return []
-            ids = snapshot.children(namespace, found.id)
+            ids = checkpoints.child_ids(snapshot.reader, namespace, found.id)
     except DamagedError as error:
         raise session.add_location(error)  # noqa: B904
     return [ref._replace(checkpoint_id=checkpoint_id) for checkpoint_id in reversed(ids)]
@@ -83,11 +85,10 @@ def branches(session: Session, thread_id: object, checkpoint_ns: str) -> list[Br
     name = validation.text(thread_id, "thread_id")
     checkpoint_ns = validation.text(checkpoint_ns, "checkpoint_ns")
     with session.snapshot() as snapshot:
-        thread = snapshot.thread(name)
-        namespace = None if thread is None else snapshot.namespace(thread, checkpoint_ns)
-        if thread is None or namespace is None:
+        namespace = snapshot.namespace(name, checkpoint_ns)
+        if namespace is None:
             return []
-        return snapshot.branches(namespace)
+        return engine_branches.branches(snapshot.reader, namespace)
 
 
 def threads(
@@ -154,7 +155,7 @@ def _info(session: Session, snapshot: Snapshot, thread: Thread) -> ThreadInfo:
         created=to_datetime(thread.created),
         updated=to_datetime(thread.updated),
         expires=None if expires is None else to_datetime(expires),
-        namespaces=tuple(name for name, _ in snapshot.namespaces(thread)),
+        namespaces=tuple(name for name, _ in engine_threads.namespaces(snapshot.reader, thread)),
         checkpoints=thread.checkpoints,
         writes=thread.writes,
         bytes=thread.size,

@@ -11,7 +11,7 @@ from langgraph.checkpoint.lmdb import opening
 from langgraph.checkpoint.lmdb.encryption.copy import copy_store
 from langgraph.checkpoint.lmdb.encryption.open import open_encrypted, start_rotation
 from langgraph.checkpoint.lmdb.kv import workers
-from langgraph.checkpoint.lmdb.kv.lmdb import placing
+from langgraph.checkpoint.lmdb.kv.lmdb import creation
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from langgraph.checkpoint.lmdb.operations.session import simple
 
@@ -75,8 +75,8 @@ class Rekeying(BaseCheckpointSaver[Any]):
         """
         source = self._kv
         source.size()  # a closed store is refused before anything is made
-        target = placing.check_target(opening.folder(path), source.folder)
-        with placing.whole(target, "copying the store") as made:
+        target = creation.check_target(opening.folder(path), source.folder)
+        with creation.new_folder(target, "copying the store") as made:
             copy = LmdbStore.open(made)
             try:
                 copy_store(source, open_encrypted(copy, encryption_key, new=True))

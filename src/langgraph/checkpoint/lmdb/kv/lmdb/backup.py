@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from langgraph.checkpoint.lmdb.errors import StoreIOError
 from langgraph.checkpoint.lmdb.kv import workers
-from langgraph.checkpoint.lmdb.kv.lmdb import files, placing
+from langgraph.checkpoint.lmdb.kv.lmdb import creation, files
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import LMDB_FAILURES, translate_lmdb_error
 from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import read_meta_pages, used_length
 
@@ -33,12 +33,12 @@ def write(env: Environment, target: Path, progress: Progress | None) -> None:
 
     Args:
         env: The environment.
-        target: As `placing.check_target` gave it.
+        target: As `creation.check_target` gave it.
         progress: Told of bytes written, and of all that there are.
     """
-    with placing.whole(target, "making a backup") as made:
-        _fill(env, made / files.UNFINISHED, progress)
-        (made / files.UNFINISHED).rename(made / files.DATA)
+    with creation.new_folder(target, "making a backup") as made:
+        _fill(env, made / creation.UNFINISHED, progress)
+        (made / creation.UNFINISHED).rename(made / files.DATA)
 
 
 def _fill(env: Environment, place: Path, progress: Progress | None) -> None:

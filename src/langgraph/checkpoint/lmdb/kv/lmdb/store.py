@@ -18,8 +18,8 @@ from langgraph.checkpoint.lmdb.errors import (
     UsageError,
 )
 from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE, KeyValueStore, Reader, Writer, check_key
-from langgraph.checkpoint.lmdb.kv.lmdb import backup, files, page_check, placing, registry
-from langgraph.checkpoint.lmdb.kv.lmdb.compaction import Compaction
+from langgraph.checkpoint.lmdb.kv.lmdb import backup, creation, files, page_check, registry
+from langgraph.checkpoint.lmdb.kv.lmdb.compaction import Compaction, oldest_snapshot
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import LMDB_FAILURES, reported, translate_lmdb_error
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class LmdbReader(Reader):
 
     def __enter__(self) -> Self:
         self._env = self._store._environment()
-        self._owner = self._env.check_no_transaction()
+        self._owner = self._env.lock.check_not_held()
         self._txn = self._env.begin(self._owner, write=self._writes)
         return self
 
@@ -270,7 +270,7 @@ class LmdbStore(KeyValueStore):
     def _open(
         cls, path: str | os.PathLike[str], sync: Sync, map_size: int, readonly: bool
     ) -> LmdbStore:
-        folder = files.prepare(path, readonly=readonly, durable=sync != "off")
+        folder = creation.prepare(path, readonly=readonly, durable=sync != "off")
         env = registry.acquire(folder, sync, map_size, readonly=readonly)
         return cls(env, readonly=readonly)
 
@@ -301,7 +301,7 @@ class LmdbStore(KeyValueStore):
 
     def check_no_transaction(self) -> None:
         env = self._environment()
-        env.check_no_transaction()
+        env.lock.check_not_held()
         env.writing.check_free()
 
     @property
@@ -316,18 +316,18 @@ class LmdbStore(KeyValueStore):
     def size(self) -> int:
         env = self._environment()
         with reported(self._folder, "measuring the store"):
-            env.peers.place.check()
+            env.peers.files.check()
             return files.occupied(self._folder)
 
     def reserve_map(self) -> None:
         env = self._environment()
-        env.check_no_transaction()
+        env.lock.check_not_held()
         with reported(self._folder, "enlarging the store's map"):
             env.reserve_map()
 
     def backup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
         env = self._environment()
-        target = placing.check_target(path, self._folder)
+        target = creation.check_target(path, self._folder)
         self.reserve_map()
         with self.read():  # keeps the environment open
             backup.write(env, target, progress)
@@ -341,7 +341,9 @@ class LmdbStore(KeyValueStore):
 
         def punch_batch(writer: Writer) -> bool:
             assert isinstance(writer, LmdbWriter)
-            return compaction.punch_batch(*env.oldest_reader(writer._txn))
+            env.peers.clear_slots(env.opened())
+            number = writer._txn.id()
+            return compaction.punch_batch(number, oldest_snapshot(env.opened(), number))
 
         with (
             reported(self._folder, "compacting the store"),
@@ -355,7 +357,7 @@ class LmdbStore(KeyValueStore):
         env = self._env
         if env is None:
             return
-        env.check_no_transaction()
+        env.lock.check_not_held()
         registry.check_free()
         self._env = None
         if self._holding.detach() is not None:  # of several threads that close, one gets it

@@ -23,7 +23,7 @@ import zstandard
 
 from benches.dictionary_graphs import GRAPHS
 from benches.dictionary_messages import Prose
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.format import envelope
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 
@@ -57,7 +57,7 @@ def record(names: Sequence[str], seeds: Sequence[str]) -> list[bytes]:
     try:
         for seed in seeds:
             for name in names:
-                saver = LmdbSaver.on(MemoryStore(), clock=lambda: 1_700_000_000.0)
+                saver = KvSaver(MemoryStore(), clock=lambda: 1_700_000_000.0)
                 GRAPHS[name](saver, Prose(f"{seed} {name}", seed.startswith("held-out")))
     finally:
         envelope.pack = pack

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb import LmdbSaver
 
-# Tests that take a fixture give every example a thread of its own, so that examples stay apart.
+# Tests with a fixture give every example its own thread, so that examples are independent.
 _SHARED: dict[str, Any] = {
     "deadline": None,
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -32,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A shell has interrupts ignored in what it runs in the background; some tests send them.
+    # A shell ignores SIGINT in background processes; some tests send one.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--long"):
         settings.load_profile("nightly")
@@ -52,13 +52,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the test's store is."""
+    """The path of the test's store."""
     return tmp_path / "store"
 
 
 @pytest.fixture
 def open_saver(path: Path) -> Iterator[Callable[..., LmdbSaver]]:
-    """Open a saver on the test's store; the test's end closes what is still open."""
+    """A function that opens a saver on the test's store. The fixture closes the savers."""
     from langgraph.checkpoint.lmdb import LmdbSaver
 
     opened: list[LmdbSaver] = []

@@ -1,4 +1,4 @@
-"""What a saver shows of its store as a whole."""
+"""Facts about the store of a saver."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ if TYPE_CHECKING:
 
 
 def thread_ids(saver: LmdbSaver) -> set[str]:
-    """The threads that have checkpoints."""
+    """Return the ids of the threads that have checkpoints."""
     return {found.config["configurable"]["thread_id"] for found in saver.list(None)}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from langchain_core.messages import HumanMessage
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.codec import gc_pause
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.saver.values import checkpoint, config
@@ -91,7 +91,7 @@ def test_collector_is_enabled_in_forked_child() -> None:
 
 
 def test_reading_a_long_list_does_not_run_collector() -> None:
-    saver = LmdbSaver.on(MemoryStore())
+    saver = KvSaver(MemoryStore())
     messages = [HumanMessage(f"message {n}", id=str(n)) for n in range(2000)]
     given = checkpoint("1", 1, messages)
     saver.put(config("t", "", None), given, {}, {"x": 1})

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import BaseMessage
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import SerializationError
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.codec.mutations import KINDS, mutate, value
@@ -71,7 +71,7 @@ class Scene:
         self.savers = [
             LmdbSaver(self.folder, sync="off", cache_size=self.cache_size)
             if self.folder
-            else LmdbSaver.on(self.memory, cache_size=self.cache_size)
+            else KvSaver(self.memory, cache_size=self.cache_size)
             for _ in range(2)
         ]
 

@@ -12,10 +12,10 @@ from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import _DeltaSnapshot as Snapshot
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.codec import message_values, serializer
 from langgraph.checkpoint.lmdb.codec.message_values import SnapshotFormat
-from langgraph.checkpoint.lmdb.engine import checkpoints
+from langgraph.checkpoint.lmdb.engine import checkpoints, chunks
 from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue
 from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
@@ -50,7 +50,7 @@ def stored(saver: LmdbSaver, number: int) -> tuple[ChunkedValue, bytes]:
         assert record is not None
         value = record.values["x"]
         assert isinstance(value, ChunkedValue)
-        return value, snapshot.payload(value)
+        return value, chunks.payload(snapshot.reader, value)
 
 
 @pytest.mark.parametrize("cache_size", [1 << 26, 0])
@@ -58,12 +58,12 @@ def stored(saver: LmdbSaver, number: int) -> tuple[ChunkedValue, bytes]:
 def test_stored_snapshot_has_the_payload_of_the_serializer(size: int, cache_size: int) -> None:
     kv = MemoryStore()
     value = Snapshot([message(n) for n in range(size)])
-    saver = LmdbSaver.on(kv, cache_size=cache_size)
+    saver = KvSaver(kv, cache_size=cache_size)
     put(saver, 1, value)
     value_record, payload = stored(saver, 1)
     assert value_record.encoding == serializer.MESSAGES
     assert payload == SERDE.dumps_typed(value)[1]
-    for reader in (saver, LmdbSaver.on(kv)):
+    for reader in (saver, KvSaver(kv)):
         for _ in range(3):
             found = got(reader, 1)
             assert type(found) is Snapshot
@@ -79,7 +79,7 @@ def bytes_of(kv: KeyValueStore) -> int:
 
 def test_next_snapshot_stores_only_what_is_new() -> None:
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
     messages = [HumanMessage(words(n, 100), id=f"{n}") for n in range(400)]
     put(saver, 1, Snapshot(messages))
     put(saver, 2, None)
@@ -97,7 +97,7 @@ def test_next_snapshot_stores_only_what_is_new() -> None:
 
 @pytest.mark.parametrize("value", [[], "text", [1, 2], {"a": [message(1)]}, message(1), None])
 def test_snapshot_of_other_values_is_read_back(value: Any) -> None:
-    saver = LmdbSaver.on(MemoryStore())
+    saver = KvSaver(MemoryStore())
     put(saver, 1, Snapshot(value))
     found = got(saver, 1)
     assert type(found) is Snapshot
@@ -110,8 +110,8 @@ def test_snapshot_is_read_by_another_release_of_langgraph(
 ) -> None:
     """One release has the wrapper and the other has not."""
     kv, value = MemoryStore(), Snapshot([message(n) for n in range(20)])
-    saver = LmdbSaver.on(kv)
-    unknown = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
+    unknown = KvSaver(kv)
     monkeypatch.setattr(unknown._session.codec._message_values, "snapshot_format", None)
     put(saver if wrote else unknown, 1, value)
     for reader in (saver, unknown):

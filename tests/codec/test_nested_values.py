@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.types import Send
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.codec import chunking
 from langgraph.checkpoint.lmdb.engine.chunks import MAX_CHUNK
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
@@ -97,7 +97,7 @@ class Thread:
         self.at = self.saver.put(ROOT, checkpoint("1", 1, value), {}, {"x": 1})
 
     def open(self) -> LmdbSaver:
-        return LmdbSaver.on(self.kv, clock=lambda: 1.0, **self.options)
+        return KvSaver(self.kv, clock=lambda: 1.0, **self.options)
 
     @property
     def size(self) -> int:
@@ -107,7 +107,7 @@ class Thread:
         """Return the bytes that a pending write of a value adds to the store."""
         before = self.size
         self.saver.put_writes(self.at, [("tasks", value)], f"task {before}")
-        for saver in (self.saver, LmdbSaver.on(self.kv, clock=lambda: 1.0)):
+        for saver in (self.saver, KvSaver(self.kv, clock=lambda: 1.0)):
             found = saver.get_tuple(self.at)
             assert found is not None
             assert found.pending_writes is not None

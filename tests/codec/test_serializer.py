@@ -8,7 +8,7 @@ import pytest
 from langgraph.checkpoint.serde.base import CipherProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.errors import SerializationError
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.saver.values import checkpoint, config
@@ -30,7 +30,7 @@ class FailingCipher(CipherProtocol):
     ("channel", "metadata", "value"), [("x", {}, "secret"), ("metadata", {"who": "secret"}, "x")]
 )
 def test_failing_cipher_raises_serialization_error(channel: str, metadata: Any, value: str) -> None:
-    saver = LmdbSaver.on(MemoryStore(), serde=EncryptedSerializer(FailingCipher()))
+    saver = KvSaver(MemoryStore(), serde=EncryptedSerializer(FailingCipher()))
     with pytest.raises(SerializationError, match="the key service is down") as caught:
         saver.put(config("t"), checkpoint("1", 1, value), metadata, {"x": 1})
     assert caught.value.channel == channel

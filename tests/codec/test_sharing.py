@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.engine import reachability
 from tests.saver.same import rebuilt, same
@@ -25,7 +25,7 @@ class Thread:
 
     def __init__(self, **options: Any) -> None:
         self.kv = MemoryStore()
-        self.saver = LmdbSaver.on(self.kv, clock=lambda: 1.0, **options)
+        self.saver = KvSaver(self.kv, clock=lambda: 1.0, **options)
         self.config = ROOT
         self.number = 0
 
@@ -43,7 +43,7 @@ class Thread:
     def assert_holds(self, value: Any) -> None:
         """Assert that the saver and a new saver read this value from the latest checkpoint."""
         value = rebuilt(value)
-        for saver in (self.saver, LmdbSaver.on(self.kv)):
+        for saver in (self.saver, KvSaver(self.kv)):
             found = saver.get(ROOT)
             assert found is not None
             assert same(found["channel_values"]["x"], value)
@@ -95,7 +95,7 @@ def test_edit_of_any_list_adds_few_chunks(edit: str, cache_size: int, count: int
     thread.put(value)
     value = EDITS[edit](value, words(9999, 40))
     chunks, size = thread.put(value)
-    assert chunks <= 16
+    assert chunks <= 32  # one or two long chunks are split into pieces
     assert size < 30_000
     thread.assert_holds(value)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def driver(
     request: pytest.FixtureRequest, open_saver: Callable[..., LmdbSaver]
 ) -> Iterator[SaverDriver]:
-    """One face of a saver on an empty store; plain: one that neither compresses nor remembers."""
+    """A driver of the sync or async methods; "plain" has no compression and no cache."""
     if request.param == "plain":
         yield SaverDriver(open_saver(compression=None, cache_size=0))
     elif request.param == "sync":
@@ -31,7 +31,7 @@ def driver(
 
 @pytest.fixture
 def saver(request: pytest.FixtureRequest, open_saver: Callable[..., LmdbSaver]) -> LmdbSaver:
-    """The saver behind the test's face, or one on an empty store if the test has none."""
+    """The saver of the test's driver, or a saver on an empty store if there is no driver."""
     if "driver" in request.fixturenames:
         driver: SaverDriver = request.getfixturevalue("driver")
         return driver.saver  # type: ignore[return-value]

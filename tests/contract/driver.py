@@ -1,6 +1,6 @@
-"""The sync and the async face of a saver behind one blocking interface.
+"""A blocking driver of the sync or async methods of a saver.
 
-A test of the contract is written once, against `SaverDriver`, and runs on both.
+A contract test is written once, with `SaverDriver`, and runs with both.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _numbers = itertools.count()
 
 
 class SaverDriver:
-    """Drives the sync methods of `saver`, or with a loop the async ones."""
+    """A driver of a saver's sync methods, or of its async methods if it has a loop."""
 
     def __init__(
         self, saver: BaseCheckpointSaver[Any], loop: asyncio.AbstractEventLoop | None = None
@@ -35,7 +35,7 @@ class SaverDriver:
         self.loop = loop
 
     def on(self, saver: BaseCheckpointSaver[Any]) -> SaverDriver:
-        """The same face of another saver."""
+        """Return a driver of the same kind for another saver."""
         return SaverDriver(saver, self.loop)
 
     def put(
@@ -95,12 +95,12 @@ class SaverDriver:
 
 
 def fresh_thread() -> str:
-    """A thread id that no other test or example uses."""
+    """Return a thread id that no other test or example uses."""
     return f"thread-{next(_numbers)}"
 
 
 def config(thread: Any = "t", ns: str | None = "", id: str | None = None) -> RunnableConfig:
-    """A config that points at a checkpoint, or at the latest; `ns=None` leaves the key out."""
+    """Return the config of a checkpoint or of the latest one; `ns=None` omits the key."""
     keys = {"thread_id": thread, "checkpoint_ns": ns, "checkpoint_id": id}
     return {"configurable": {key: value for key, value in keys.items() if value is not None}}
 
@@ -129,7 +129,7 @@ def put(
     new: dict[str, Any] | None = None,
     **metadata: Any,
 ) -> RunnableConfig:
-    """Put a checkpoint; each value gets the checkpoint's id as its version unless told."""
+    """Put a checkpoint. By default, the version of each value is the checkpoint's id."""
     values = values or {}
     versions = dict.fromkeys(values, id) if versions is None else versions
     return driver.put(
@@ -141,7 +141,7 @@ def put(
 
 
 def put_chain(driver: SaverDriver, ids: Sequence[str], **options: Any) -> list[RunnableConfig]:
-    """Put checkpoints each of which is the parent of the next, with a value of its own."""
+    """Put a chain of checkpoints, each with a value of its own."""
     parents = [None, *ids[:-1]]
     return [
         put(driver, cid, {"value": f"value of {cid}"}, parent=parent, **options)
@@ -150,14 +150,14 @@ def put_chain(driver: SaverDriver, ids: Sequence[str], **options: Any) -> list[R
 
 
 def values(driver: SaverDriver, at: RunnableConfig) -> dict[str, Any]:
-    """The channel values of a checkpoint that must be there."""
+    """Return the channel values of a checkpoint, which must exist."""
     got = driver.get(at)
     assert got is not None, f"no checkpoint at {at}"
     return got["channel_values"]
 
 
 def writes(driver: SaverDriver, at: RunnableConfig) -> list[tuple[str, str, Any]]:
-    """The pending writes of a checkpoint that must be there."""
+    """Return the pending writes of a checkpoint, which must exist."""
     got = driver.get_tuple(at)
     assert got is not None, f"no checkpoint at {at}"
     return [*(got.pending_writes or [])]
@@ -168,7 +168,7 @@ def ids(tuples: Sequence[CheckpointTuple]) -> list[str]:
 
 
 def identical(one: Any, other: Any) -> bool:
-    """Equal with their types, the order of their keys, and NaN equal to itself."""
+    """Return True for equal values with equal types and key order. NaN equals itself."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):

@@ -1,4 +1,4 @@
-"""Another process that holds a store's write lock, so that a write surely is under way."""
+"""Another process that holds the write lock of a store, so that a write has to wait."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENCE = 30.0
-"""Seconds until the lock is let go anyway, so that a test it blocks fails, and ends."""
+"""Seconds after which the process releases the lock, so that a blocked test fails."""
 
 _PROGRAM = """
 import lmdb, select, sys
@@ -25,7 +25,7 @@ environment.close()
 
 
 class WriteLock:
-    """The lock, until it is released."""
+    """A write lock that another process holds until it is released."""
 
     def __init__(self, path: Path) -> None:
         self._process = subprocess.Popen(
@@ -39,14 +39,14 @@ class WriteLock:
         assert self._process.stdout.readline() == b"held\n"
 
     def release(self) -> None:
-        """Let the writers go on."""
+        """Release the lock, so that writers continue."""
         if not self._stdin.closed:
             self._process.communicate(b"\n")
 
 
 @contextmanager
 def write_lock(path: Path) -> Iterator[WriteLock]:
-    """Hold the write lock of a store that is open elsewhere."""
+    """Hold the write lock of an open store."""
     lock = WriteLock(path)
     try:
         yield lock

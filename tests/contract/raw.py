@@ -1,4 +1,4 @@
-"""Behind the saver's back: what is in the files of a closed store."""
+"""Reads and changes of the files of a closed store, without the saver."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Entries = dict[tuple[bytes, bytes], bytes]
-"""The stored values, by the name of their database and their key."""
+"""Stored values by the name of their database and their key."""
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def _environment(path: Path, **options: Any) -> Iterator[Any]:
 
 
 def _databases(environment: Any) -> dict[bytes, Any]:
-    """The named databases, and the main one as b"" when it holds other entries too."""
+    """Return the named databases, and the main one as b"" if it holds other entries too."""
     found = {}
     main = environment.open_db(None)
     with environment.begin() as transaction:
@@ -38,7 +38,7 @@ def _databases(environment: Any) -> dict[bytes, Any]:
 
 
 def entries(path: Path) -> Entries:
-    """Everything that a closed store holds."""
+    """Return all entries of a closed store."""
     with _environment(path, readonly=True) as environment:
         databases = _databases(environment)
         with environment.begin() as transaction:
@@ -51,7 +51,7 @@ def entries(path: Path) -> Entries:
 
 
 def sealed(key: bytes, packed: bytes) -> bytes:
-    """A record as it is stored: its codec, length and body behind the checksum."""
+    """Return a stored record: the packed record behind its checksum."""
     return zlib.crc32(packed, zlib.crc32(key)).to_bytes(4, "big") + packed
 
 

@@ -1,4 +1,4 @@
-"""The contract, "Async". That both faces give the same results, every other module here shows."""
+"""Contract of the async methods. The other modules here show that results equal the sync ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import CheckpointMetadata
 
 METADATA: CheckpointMetadata = {"source": "loop", "step": 1, "parents": {}}
-PATIENCE = 60.0  # seconds until a process counts as hung
+PATIENCE = 60.0
+"""Seconds after which a process counts as hung."""
 
 
 def aput(saver: LmdbSaver, cid: str, value: Any, thread: str = "t") -> Coroutine[Any, Any, Any]:
@@ -32,8 +33,7 @@ def aput(saver: LmdbSaver, cid: str, value: Any, thread: str = "t") -> Coroutine
     return saver.aput(config(thread), sent, METADATA, {"value": cid})
 
 
-def test_what_one_face_writes_the_other_reads(saver: LmdbSaver) -> None:
-    """One class serves both."""
+def test_sync_and_async_methods_share_a_store(saver: LmdbSaver) -> None:
     put(SaverDriver(saver), "c1", {"value": 1})
 
     async def go() -> list[str]:
@@ -48,8 +48,8 @@ def test_what_one_face_writes_the_other_reads(saver: LmdbSaver) -> None:
     assert got.pending_writes == [("task", "x", 1)]
 
 
-def test_several_loops_one_after_another(open_saver: Callable[..., LmdbSaver]) -> None:
-    """No event loop is bound at construction, inside a loop or outside."""
+def test_one_saver_serves_several_loops_in_turn(open_saver: Callable[..., LmdbSaver]) -> None:
+    """The saver is created inside or outside of a loop."""
 
     async def construct() -> LmdbSaver:
         return open_saver()
@@ -63,9 +63,7 @@ def test_several_loops_one_after_another(open_saver: Callable[..., LmdbSaver]) -
         saver.delete_thread("t")
 
 
-def test_several_loops_at_once(saver: LmdbSaver) -> None:
-    """Usable from several loops, also at the same time."""
-
+def test_one_saver_serves_several_loops_concurrently(saver: LmdbSaver) -> None:
     async def go(number: int) -> None:
         thread = f"thread {number}"
         for step in range(10):
@@ -78,8 +76,8 @@ def test_several_loops_at_once(saver: LmdbSaver) -> None:
     assert len([*saver.list(None)]) == 180
 
 
-def test_it_is_a_context_manager_of_both_kinds(path: Path) -> None:
-    """`with` and `async with` close the saver; after that every call says so."""
+def test_with_and_async_with_close_the_saver(path: Path) -> None:
+    """Every later call raises StoreClosedError."""
     with LmdbSaver(path) as one:
         put(SaverDriver(one), "c1", {"value": 1})
 
@@ -96,8 +94,8 @@ def test_it_is_a_context_manager_of_both_kinds(path: Path) -> None:
             asyncio.run(closed.aget_tuple(config()))
 
 
-def test_the_loop_goes_on_while_a_write_waits(saver: LmdbSaver, path: Path) -> None:
-    """The loop is not blocked: it is the loop that ends what the write waits for."""
+def test_loop_runs_while_a_write_waits(saver: LmdbSaver, path: Path) -> None:
+    """The loop releases the lock that the write waits for."""
     put_chain(SaverDriver(saver), ["c1"])
 
     async def go() -> None:
@@ -122,7 +120,7 @@ def test_the_loop_goes_on_while_a_write_waits(saver: LmdbSaver, path: Path) -> N
 
 
 class Watching(JsonPlusSerializer):
-    """Notes which threads rebuilt something large."""
+    """A serializer that records the threads that load a large value."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,10 +135,10 @@ class Watching(JsonPlusSerializer):
 @pytest.mark.parametrize("known", [True, False], ids=["known", "fresh"])
 @pytest.mark.parametrize("part", ["value", "write"])
 @pytest.mark.parametrize("read", ["aget_tuple", "alist", "aget_delta_channel_history"])
-def test_large_state_is_rebuilt_off_the_loop(
+def test_large_state_is_loaded_outside_of_the_loop(
     open_saver: Callable[..., LmdbSaver], read: str, part: str, known: bool
 ) -> None:
-    """The loop is not blocked for long: another thread rebuilds what is large."""
+    """Another thread loads large values, so that the loop is not blocked for long."""
     serde = Watching()
     saver = open_saver(serde=serde)
     large = b"x" * 5_000_000
@@ -166,8 +164,8 @@ def test_large_state_is_rebuilt_off_the_loop(
     assert threading.get_ident() not in serde.threads
 
 
-def test_what_is_put_is_serialised_before_the_first_await(saver: LmdbSaver, path: Path) -> None:
-    """State that changes while a write waits is stored as it was when the write was called."""
+def test_arguments_are_serialized_before_the_first_await(saver: LmdbSaver, path: Path) -> None:
+    """A change of the state while the write waits is not stored."""
     state = {"list": [1]}
     put(SaverDriver(saver), "c0")
 
@@ -177,7 +175,7 @@ def test_what_is_put_is_serialised_before_the_first_await(saver: LmdbSaver, path
                 asyncio.ensure_future(aput(saver, "c1", state)),
                 asyncio.ensure_future(saver.aput_writes(config(id="c1"), [("x", state)], "task")),
             ]
-            await asyncio.sleep(0)  # both have come to their first await
+            await asyncio.sleep(0)  # both run to their first await
             state["list"].append(2)
             lock.release()
             await asyncio.gather(*writing)
@@ -190,7 +188,7 @@ def test_what_is_put_is_serialised_before_the_first_await(saver: LmdbSaver, path
 
 
 def test_cancelled_calls_leave_the_store_consistent(saver: LmdbSaver, path: Path) -> None:
-    """What was cancelled is whole or absent, what was not is stored, later calls work."""
+    """A cancelled call is stored completely or not at all; other calls are stored."""
     put(SaverDriver(saver), "a")
 
     async def go() -> None:
@@ -226,8 +224,9 @@ def test_cancelled_calls_leave_the_store_consistent(saver: LmdbSaver, path: Path
     assert writes == [(t, c, int(t[5:])) for t in sorted(tasks) for c in "xy"]
 
 
-def test_a_call_that_fails_takes_no_other_with_it(saver: LmdbSaver, path: Path) -> None:
-    """Writes that meet at the store share a commit, each with its own result."""
+def test_failing_write_does_not_affect_other_writes_of_its_commit(
+    saver: LmdbSaver, path: Path
+) -> None:
     put(SaverDriver(saver), "c0")
     put(SaverDriver(saver), "c0", thread="taken")
 
@@ -248,8 +247,8 @@ def test_a_call_that_fails_takes_no_other_with_it(saver: LmdbSaver, path: Path) 
     assert ids([*saver.list(config("taken"))]) == ["c0"]
 
 
-def test_a_cancelled_listing_leaves_the_store_consistent(saver: LmdbSaver) -> None:
-    """A listing that is cancelled half way holds nothing, and later ones work."""
+def test_cancelled_list_leaves_the_store_consistent(saver: LmdbSaver) -> None:
+    """A cancelled list holds no transaction, and later lists work."""
     put_chain(SaverDriver(saver), [f"c{n:02}" for n in range(50)])
 
     async def listing(half_way: asyncio.Event) -> None:
@@ -272,8 +271,8 @@ def test_a_cancelled_listing_leaves_the_store_consistent(saver: LmdbSaver) -> No
 
 
 @pytest.mark.parametrize("close", ["", "saver.close()"], ids=["open", "closed"])
-def test_no_thread_keeps_the_interpreter_from_its_exit(path: Path, close: str) -> None:
-    """No non-daemon thread is left, closed or not, after work on both faces."""
+def test_interpreter_exits_with_an_open_or_closed_saver(path: Path, close: str) -> None:
+    """Only daemon threads remain after sync and async calls."""
     program = f"""
 import asyncio, sys, threading
 from langgraph.checkpoint.lmdb import LmdbSaver

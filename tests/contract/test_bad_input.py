@@ -1,4 +1,4 @@
-"""What is asked wrongly or cannot be done: each case its own clear error, nothing harmed."""
+"""Wrong arguments and impossible calls raise a specific error and change nothing."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ CALLS: dict[str, Callable[[SaverDriver], Any]] = {
 WRITING = [*CALLS][:6]
 
 
-def test_a_path_that_is_a_file(tmp_path: Path) -> None:
-    """The path of a file is refused, and the file is left as it is."""
+def test_path_of_a_file_is_refused(tmp_path: Path) -> None:
+    """The file is unchanged."""
     file = tmp_path / "notes.txt"
     file.write_text("mine")
     for path in (file, file / "inside"):
@@ -54,8 +54,8 @@ def test_a_path_that_is_a_file(tmp_path: Path) -> None:
     assert file.read_text() == "mine"
 
 
-def test_a_folder_that_holds_something_else(tmp_path: Path) -> None:
-    """A data file that is not one of LMDB is refused, and left as it is."""
+def test_file_that_is_not_an_lmdb_file_is_refused(tmp_path: Path) -> None:
+    """The file is unchanged."""
     (tmp_path / "data.mdb").write_bytes(b"not a database" * 1000)
     with pytest.raises(LmdbSaverError, match=str(tmp_path)):
         LmdbSaver(tmp_path)
@@ -63,8 +63,8 @@ def test_a_folder_that_holds_something_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", [0, 2, 99, "1"])
-def test_a_store_of_another_format(path: Path, version: Any) -> None:
-    """A store of a newer release, or of none that was, is recognised; nothing of it is touched."""
+def test_store_of_an_unknown_format_version_is_refused(path: Path, version: Any) -> None:
+    """Versions of newer releases and invalid versions are detected. The store is unchanged."""
     with LmdbSaver(path) as saver:
         put_chain(SaverDriver(saver), ["c1"])
     before = entries(path)
@@ -81,8 +81,8 @@ def test_a_store_of_another_format(path: Path, version: Any) -> None:
         assert ids([*saver.list(None)]) == ["c1"]
 
 
-def test_a_record_of_a_newer_release(path: Path) -> None:
-    """A record in an encoding that this release does not know says so; the others are read."""
+def test_record_with_an_unknown_encoding_raises(path: Path) -> None:
+    """Other records are read."""
     with LmdbSaver(path) as saver:
         put_chain(SaverDriver(saver), ["c1"], thread="newer")
         put_chain(SaverDriver(saver), ["c1"], thread="older")
@@ -97,7 +97,7 @@ def test_a_record_of_a_newer_release(path: Path) -> None:
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Permissions count for nothing while we are root."""
+    """Run the test as another user if the process is root, which may write everywhere."""
     if os.geteuid() != 0:
         yield
         return
@@ -108,8 +108,8 @@ def unprivileged() -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_a_path_that_is_not_writable() -> None:
-    """A folder that may not be written in is refused, saying so; nothing is left in it."""
+def test_folder_without_write_permission_is_refused() -> None:
+    """The folder is unchanged."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o555)
@@ -125,8 +125,7 @@ def test_a_path_that_is_not_writable() -> None:
     [{}, {"configurable": {}}, {"configurable": {"checkpoint_ns": ""}}],
     ids=["empty", "nothing in it", "no thread"],
 )
-def test_a_config_without_a_thread(driver: SaverDriver, wrong: Any) -> None:
-    """A config without `thread_id` is refused by every call that needs one."""
+def test_config_without_thread_id_is_refused(driver: SaverDriver, wrong: Any) -> None:
     put_chain(driver, ["c1"])
     for call in (
         lambda: driver.put(wrong, checkpoint("c2", {}, {}), {}, {}),
@@ -140,8 +139,7 @@ def test_a_config_without_a_thread(driver: SaverDriver, wrong: Any) -> None:
     assert ids(driver.list(None)) == ["c1"]
 
 
-def test_writes_without_a_checkpoint(driver: SaverDriver) -> None:
-    """`put_writes` without a `checkpoint_id` is refused."""
+def test_put_writes_without_checkpoint_id_is_refused(driver: SaverDriver) -> None:
     put_chain(driver, ["c1"])
     with pytest.raises(InvalidConfigError, match="checkpoint_id"):
         driver.put_writes(config(), [("x", 1)], "task")
@@ -149,10 +147,10 @@ def test_writes_without_a_checkpoint(driver: SaverDriver) -> None:
     assert not listed.pending_writes
 
 
-def test_a_read_only_store_is_not_written_to(
+def test_read_only_saver_refuses_writes(
     driver: SaverDriver, open_saver: Callable[..., LmdbSaver]
 ) -> None:
-    """Each writing call says that the store is read-only; reading works."""
+    """Reads work."""
     put_chain(driver, ["c1", "c2"], run_id="r")
     reader = driver.on(open_saver(readonly=True))
     for name in WRITING:
@@ -162,8 +160,7 @@ def test_a_read_only_store_is_not_written_to(
     assert len(driver.list(None)) == 2
 
 
-def test_a_read_only_store_is_left_byte_for_byte(path: Path) -> None:
-    """Opening a store read-only, on its own, changes nothing in it."""
+def test_opening_read_only_changes_no_byte(path: Path) -> None:
     with LmdbSaver(path) as saver:
         put_chain(SaverDriver(saver), ["c1", "c2"], run_id="r")
     before, data = entries(path), (path / "data.mdb").read_bytes()
@@ -176,16 +173,15 @@ def test_a_read_only_store_is_left_byte_for_byte(path: Path) -> None:
     assert entries(path) == before
 
 
-def test_a_read_only_store_that_is_not_there(path: Path) -> None:
-    """There is nothing to read, and nothing is made."""
+def test_missing_store_is_not_created_by_a_read_only_saver(path: Path) -> None:
     with pytest.raises(LmdbSaverError, match=str(path)):
         LmdbSaver(path, readonly=True)
     assert not path.exists()
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_closed_saver_says_so(driver: SaverDriver, name: str) -> None:
-    """Every call after `close` is a clear error; a second `close` is none."""
+def test_closed_saver_raises(driver: SaverDriver, name: str) -> None:
+    """A second `close` does nothing."""
     put_chain(driver, ["c1"])
     driver.saver.close()  # type: ignore[attr-defined]
     driver.saver.close()  # type: ignore[attr-defined]
@@ -193,8 +189,7 @@ def test_a_closed_saver_says_so(driver: SaverDriver, name: str) -> None:
         CALLS[name](driver)
 
 
-def test_a_listing_whose_saver_was_closed_says_so(saver: LmdbSaver) -> None:
-    """A listing that is still paused when its saver is closed ends with that error."""
+def test_paused_list_raises_after_its_saver_is_closed(saver: LmdbSaver) -> None:
     put_chain(SaverDriver(saver), [f"c{number:03}" for number in range(300)])
     listing = saver.list(config())
     next(listing)
@@ -203,8 +198,7 @@ def test_a_listing_whose_saver_was_closed_says_so(saver: LmdbSaver) -> None:
         list(listing)
 
 
-def test_closing_while_others_use_the_saver(saver: LmdbSaver) -> None:
-    """Readers and writers that are at work when a saver is closed are told so, and end."""
+def test_close_ends_calls_of_other_threads_with_an_error(saver: LmdbSaver) -> None:
     driver = SaverDriver(saver)
     put_chain(driver, [f"c{number}" for number in range(20)])
     at_work = threading.Barrier(9)
@@ -230,15 +224,16 @@ def test_closing_while_others_use_the_saver(saver: LmdbSaver) -> None:
 @pytest.mark.parametrize(
     "options", [{"sync": "sometimes"}, {"map_size": -1}, {"unknown": 1}], ids=str
 )
-def test_an_option_that_makes_no_sense(path: Path, options: dict[str, Any]) -> None:
-    """Refused at once, before anything is made."""
+def test_invalid_option_is_refused_before_files_are_created(
+    path: Path, options: dict[str, Any]
+) -> None:
     with pytest.raises((ValueError, TypeError), match=next(iter(options))):
         LmdbSaver(path, **options)
     assert not path.exists()
 
 
-def test_every_error_has_a_kind_and_says_where(tmp_path: Path) -> None:
-    """One tree: whatever goes wrong is a `LmdbSaverError` with a stable kind."""
+def test_errors_have_a_kind_and_a_location(tmp_path: Path) -> None:
+    """Each error is an LmdbSaverError."""
     (tmp_path / "file").touch(mode=stat.S_IRUSR)
     with pytest.raises(LmdbSaverError) as caught:
         LmdbSaver(tmp_path / "file")

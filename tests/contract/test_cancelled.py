@@ -1,4 +1,4 @@
-"""A read comes after what its saver has queued for callers that no longer wait."""
+"""Reads wait for queued writes whose callers no longer wait."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def by_a_thread(saver: LmdbSaver) -> list[str]:
 
 
 @pytest.mark.parametrize("read", [by_get, by_list, by_history, by_children, by_a_thread])
-def test_a_read_comes_after_a_cancelled_write(
+def test_read_waits_for_a_cancelled_write(
     saver: LmdbSaver, path: Path, read: Callable[[LmdbSaver], Awaitable[list[str]]]
 ) -> None:
     put_chain(SaverDriver(saver), ["c1"])
@@ -67,7 +67,7 @@ def test_a_read_comes_after_a_cancelled_write(
     assert "c2" in asyncio.run(go())
 
 
-def test_a_read_that_is_cancelled_while_it_waits(saver: LmdbSaver, path: Path) -> None:
+def test_waiting_read_can_be_cancelled(saver: LmdbSaver, path: Path) -> None:
     async def go() -> list[str]:
         with write_lock(path) as lock:
             for task in (aput(saver, "c1", 1), by_get(saver), by_get(saver)):
@@ -80,20 +80,20 @@ def test_a_read_that_is_cancelled_while_it_waits(saver: LmdbSaver, path: Path) -
             return await by_get(saver)
 
     assert asyncio.run(go()) == ["c1"]
-    assert not saver._commit._has_abandoned()
+    assert not saver._session._commit._has_abandoned()
 
 
-def test_a_read_comes_after_a_write_that_was_interrupted(saver: LmdbSaver, path: Path) -> None:
+def test_read_waits_for_an_interrupted_write(saver: LmdbSaver, path: Path) -> None:
     driver, main = SaverDriver(saver), threading.main_thread().ident
     assert main is not None
     with write_lock(path) as lock:
         leading = threading.Thread(target=put, args=(driver, "c1"))
         leading.start()
-        while not saver._commit._queue:
+        while not saver._session._commit._queue:
             pass
 
         def interrupt() -> None:
-            while len(saver._commit._queue) < 2:
+            while len(saver._session._commit._queue) < 2:
                 pass
             signal.pthread_kill(main, signal.SIGINT)
 
@@ -109,7 +109,7 @@ def test_a_read_comes_after_a_write_that_was_interrupted(saver: LmdbSaver, path:
         leading.join()
 
 
-def test_a_write_that_fails_after_it_was_cancelled_harms_no_read(
+def test_failure_of_a_cancelled_write_does_not_affect_reads(
     open_saver: Callable[..., LmdbSaver], path: Path
 ) -> None:
     saver = open_saver()
@@ -133,7 +133,7 @@ class State(TypedDict):
 
 
 @needs_contexts
-def test_the_state_of_a_cancelled_run_shows_that_it_was(
+def test_state_of_a_cancelled_run_has_its_error(
     open_saver: Callable[..., LmdbSaver],
 ) -> None:
     saver = open_saver(sync="full")

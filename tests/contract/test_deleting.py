@@ -1,4 +1,4 @@
-"""The contract, "Deleting". What DeltaChannel needs of it is in tests/graphs."""
+"""Contract of delete, prune and copy. tests/graphs covers DeltaChannel."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ deletions = pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS)
 
 
 def fill(driver: SaverDriver, thread: str) -> None:
-    """A thread with all that a thread can have, its large values shared with other threads."""
+    """Store every kind of record in a thread; its large values occur in other threads too."""
     run = f"run of {thread!r}"
     for ns in ("", "child", "child:task|grandchild:task"):
         for cid, parent in [("c1", None), ("c2", "c1"), ("c3", "c2"), ("b2", "c1")]:
@@ -45,8 +45,9 @@ def fill(driver: SaverDriver, thread: str) -> None:
 
 
 @deletions
-def test_what_is_deleted_is_gone(driver: SaverDriver, saver: LmdbSaver, delete: Deletion) -> None:
-    """Checkpoints, writes and values can no longer be found."""
+def test_deleted_checkpoints_writes_and_values_are_not_found(
+    driver: SaverDriver, saver: LmdbSaver, delete: Deletion
+) -> None:
     fill(driver, "t")
     delete(driver, "t")
     assert driver.list(config(ns=None)) == []
@@ -61,10 +62,10 @@ def test_what_is_deleted_is_gone(driver: SaverDriver, saver: LmdbSaver, delete: 
 
 
 @deletions
-def test_all_that_is_deleted_is_freed(
+def test_deletion_frees_all_records(
     driver: SaverDriver, saver: LmdbSaver, path: Path, delete: Deletion
 ) -> None:
-    """Values, writes and index entries too: however often, nothing is left behind."""
+    """Values, writes and index entries are freed, however often the thread is filled."""
     fill(driver, "kept")
     for number in range(2):
         fill(driver, f"t{number}")
@@ -85,14 +86,14 @@ def test_all_that_is_deleted_is_freed(
 
 
 def size(path: Path) -> tuple[int, int]:
-    """How many entries a closed store has, and their bytes."""
+    """Return the number of entries of a closed store, and their bytes."""
     stored = entries(path)
     return len(stored), sum(len(key) + len(value) for (_, key), value in stored.items())
 
 
 @deletions
-def test_others_keep_what_they_share(driver: SaverDriver, delete: Deletion) -> None:
-    """Threads with the same values, and with ids that begin with the deleted one."""
+def test_other_threads_keep_their_values(driver: SaverDriver, delete: Deletion) -> None:
+    """Other threads have equal values, or ids that begin with the deleted id."""
     others = ["t1", "t\x00", "t/", "s", "T", ""]
     for thread in ["t", *others]:
         fill(driver, thread)
@@ -103,8 +104,9 @@ def test_others_keep_what_they_share(driver: SaverDriver, delete: Deletion) -> N
 
 
 @deletions
-def test_unknown_ids_are_no_error(driver: SaverDriver, delete: Deletion) -> None:
-    """Nor does a second deletion of the same id."""
+def test_deleting_an_unknown_or_deleted_id_does_nothing(
+    driver: SaverDriver, delete: Deletion
+) -> None:
     delete(driver, "never")
     fill(driver, "t")
     delete(driver, "t")
@@ -112,8 +114,7 @@ def test_unknown_ids_are_no_error(driver: SaverDriver, delete: Deletion) -> None
     assert driver.list(None) == []
 
 
-def test_other_unknown_ids_are_no_error(driver: SaverDriver) -> None:
-    """Empty lists, and threads to copy or prune that are not there."""
+def test_prune_and_copy_accept_unknown_ids_and_empty_lists(driver: SaverDriver) -> None:
     put_chain(driver, ["c1", "c2"])
     driver.delete_for_runs([])
     driver.prune([])
@@ -123,8 +124,8 @@ def test_other_unknown_ids_are_no_error(driver: SaverDriver) -> None:
     assert ids(driver.list(None)) == ["c2", "c1"]
 
 
-def test_a_run_is_deleted_in_all_threads_and_namespaces(driver: SaverDriver) -> None:
-    """`delete_for_runs` takes the checkpoints of the runs with their writes, and no others."""
+def test_delete_for_runs_covers_all_threads_and_namespaces(driver: SaverDriver) -> None:
+    """Only checkpoints of the runs and their writes are deleted."""
     for thread in "ab":
         for ns in ("", "child"):
             for number, run in enumerate(["r1", "r2", "r1", "r3"]):
@@ -141,8 +142,8 @@ def test_a_run_is_deleted_in_all_threads_and_namespaces(driver: SaverDriver) -> 
     assert ids(driver.list(config("c"))) == ["c9"]
 
 
-def test_keep_latest_keeps_the_latest_of_each_namespace(driver: SaverDriver) -> None:
-    """With its values and pending writes, and without a parent."""
+def test_keep_latest_keeps_the_latest_checkpoint_of_each_namespace(driver: SaverDriver) -> None:
+    """The checkpoint keeps its values and pending writes. It has no parent."""
     for ns in ("", "child"):
         for at in put_chain(driver, ["c1", "c2", "c3"], ns=ns):
             driver.put_writes(at, [("x", at["configurable"]["checkpoint_id"])], "task")
@@ -158,15 +159,14 @@ def test_keep_latest_keeps_the_latest_of_each_namespace(driver: SaverDriver) -> 
     assert ids(driver.list(config("other"))) == ["c2", "c1"]
 
 
-def test_keep_latest_is_the_default(driver: SaverDriver) -> None:
-    """`prune` without a strategy keeps the latest."""
+def test_default_strategy_of_prune_is_keep_latest(driver: SaverDriver) -> None:
     put_chain(driver, ["c1", "c2"])
     driver.prune(["t"])
     assert ids(driver.list(config())) == ["c2"]
 
 
-def test_keep_last_keeps_as_many(driver: SaverDriver) -> None:
-    """The newest so many of each namespace; the oldest kept has no parent, the others have."""
+def test_keep_last_keeps_the_newest_checkpoints_of_each_namespace(driver: SaverDriver) -> None:
+    """The oldest kept checkpoint has no parent."""
     for ns in ("", "child"):
         put_chain(driver, ["c1", "c2", "c3", "c4"], ns=ns)
     put_chain(driver, ["c1"], ns="short")
@@ -180,9 +180,9 @@ def test_keep_last_keeps_as_many(driver: SaverDriver) -> None:
     assert ids(driver.list(config(ns="short"))) == ["c1"]
 
 
-def test_pruning_frees_what_is_not_kept(driver: SaverDriver, saver: LmdbSaver, path: Path) -> None:
-    """A thread pruned at every step takes no more room after many steps than after few."""
-
+def test_size_of_a_pruned_thread_does_not_depend_on_its_steps(
+    driver: SaverDriver, saver: LmdbSaver, path: Path
+) -> None:
     def steps(on: SaverDriver, numbers: range) -> None:
         for number in numbers:
             cid = f"c{number:03}"
@@ -200,8 +200,10 @@ def test_pruning_frees_what_is_not_kept(driver: SaverDriver, saver: LmdbSaver, p
     assert many[1] < few[1] * 1.1
 
 
-def test_what_is_replaced_is_freed(driver: SaverDriver, saver: LmdbSaver, path: Path) -> None:
-    """A checkpoint put again and again, by another run each time, takes the room of one."""
+def test_replacing_a_checkpoint_frees_the_old_one(
+    driver: SaverDriver, saver: LmdbSaver, path: Path
+) -> None:
+    """Each put belongs to another run."""
 
     def replace(on: SaverDriver, numbers: range) -> tuple[int, int]:
         put(on, "a")
@@ -219,10 +221,10 @@ def test_what_is_replaced_is_freed(driver: SaverDriver, saver: LmdbSaver, path: 
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_a_subgraph_call_goes_with_the_checkpoint_that_it_started_from(
+def test_prune_deletes_subgraph_calls_of_deleted_checkpoints(
     driver: SaverDriver, kept: bool
 ) -> None:
-    """A call's namespace names its task; that of a `checkpointer=True` subgraph does not."""
+    """The namespace of a call names its task. A `checkpointer=True` subgraph has one namespace."""
     put_chain(driver, ["c1", "c2"])
     root = {"parents": {"": "c2" if kept else "c1"}}
     for ns in ("call:task", "call:task|inner:task"):
@@ -238,16 +240,16 @@ def test_a_subgraph_call_goes_with_the_checkpoint_that_it_started_from(
         assert values(driver, config(ns=ns)) == {"value": "value of b2"}
 
 
-def test_a_call_whose_root_is_not_in_the_store_is_kept(driver: SaverDriver) -> None:
-    """Runs save in the background: a call may be stored before the checkpoint it began at."""
+def test_prune_keeps_a_subgraph_call_without_a_stored_root(driver: SaverDriver) -> None:
+    """Runs save in the background: a call may be stored before the checkpoint that started it."""
     put_chain(driver, ["c1", "c2"])
     put_chain(driver, ["b1", "b2"], ns="call:task", parents={"": "c3"})
     driver.prune(["t"], strategy="keep_latest")
     assert ids(driver.list(config(ns="call:task"))) == ["b2"]
 
 
-def test_a_string_is_not_a_list_of_ids(driver: SaverDriver) -> None:
-    """A single string as `thread_ids` is a `TypeError`; nothing is deleted."""
+def test_string_in_place_of_a_list_of_ids_is_refused(driver: SaverDriver) -> None:
+    """Nothing is deleted."""
     for thread in ("t", "a", "b", "ab"):
         put_chain(driver, ["c1", "c2"], thread=thread, run_id=thread)
     for strategy in ("keep_latest", "delete"):
@@ -261,8 +263,8 @@ def test_a_string_is_not_a_list_of_ids(driver: SaverDriver) -> None:
 @pytest.mark.parametrize(
     "options", [{"strategy": "keep_all"}, {"strategy": ""}, {"keep_last": 0}, {"keep_last": -1}]
 )
-def test_an_unknown_strategy_is_a_value_error(driver: SaverDriver, options: dict[str, Any]) -> None:
-    """A strategy that does not exist is refused, whatever the threads; nothing is deleted."""
+def test_unknown_strategy_is_refused(driver: SaverDriver, options: dict[str, Any]) -> None:
+    """Nothing is deleted."""
     put_chain(driver, ["c1", "c2"])
     for threads in (["t"], []):
         with pytest.raises(ValueError, match=r"strategy|keep_last"):
@@ -270,8 +272,7 @@ def test_an_unknown_strategy_is_a_value_error(driver: SaverDriver, options: dict
     assert ids(driver.list(None)) == ["c2", "c1"]
 
 
-def test_a_copy_is_whole(driver: SaverDriver) -> None:
-    """All namespaces, checkpoints, writes, the whole chain."""
+def test_copy_has_all_namespaces_checkpoints_and_writes(driver: SaverDriver) -> None:
     fill(driver, "source")
     driver.copy_thread("source", "target")
     for ns in ("", "child", "child:task|grandchild:task"):
@@ -288,8 +289,8 @@ def test_a_copy_is_whole(driver: SaverDriver) -> None:
                 assert twin.parent_config == config("target", ns, parent)
 
 
-def test_a_copy_is_independent(driver: SaverDriver) -> None:
-    """Whatever is done to one of the two, the other stays as it was."""
+def test_changing_a_thread_does_not_change_its_copy(driver: SaverDriver) -> None:
+    """Changing the copy does not change the thread either."""
     fill(driver, "source")
     driver.copy_thread("source", "target")
     before = driver.list(config("target", ns=None))
@@ -306,8 +307,7 @@ def test_a_copy_is_independent(driver: SaverDriver) -> None:
     assert values(driver, config("source", id="c1"))["shared"] == "x" * 5000
 
 
-def test_a_copied_run_is_deleted_in_the_copy_too(driver: SaverDriver) -> None:
-    """The copy has the same runs, and they are found there."""
+def test_delete_for_runs_deletes_runs_of_copies(driver: SaverDriver) -> None:
     fill(driver, "source")
     driver.copy_thread("source", "target")
     driver.delete_for_runs(["run of 'source'"])

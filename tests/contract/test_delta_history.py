@@ -1,4 +1,4 @@
-"""The contract, "get_delta_channel_history"."""
+"""Contract of `get_delta_channel_history`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def step(
     driver: SaverDriver, cid: str, parent: str | None, seed: Any = None, **options: Any
 ) -> None:
-    """A checkpoint of a DeltaChannel `log`, with a snapshot or without, and one pending write."""
+    """Put a checkpoint of a DeltaChannel `log`, with or without a snapshot, and a pending write."""
     options = {"ns": "", "thread": "t", **options}
     content = {} if seed is None else {"log": seed}
     put(driver, cid, content, parent=parent, versions={"log": cid}, **options)
@@ -30,8 +30,8 @@ def history(driver: SaverDriver, cid: str | None) -> dict[str, Any]:
     return dict(driver.delta_history(config(id=cid), ["log"])["log"])
 
 
-def test_without_a_seed_all_ancestors_contribute(driver: SaverDriver) -> None:
-    """Oldest first, the target's own writes left out, no seed."""
+def test_history_without_a_seed_has_the_writes_of_all_ancestors(driver: SaverDriver) -> None:
+    """The oldest write is first. The target's own writes are omitted."""
     for cid, parent in [("c1", None), ("c2", "c1"), ("c3", "c2")]:
         step(driver, cid, parent)
     assert history(driver, "c3") == {"writes": [("task", "log", "c1"), ("task", "log", "c2")]}
@@ -39,8 +39,8 @@ def test_without_a_seed_all_ancestors_contribute(driver: SaverDriver) -> None:
     assert history(driver, "c1") == {"writes": []}
 
 
-def test_it_ends_at_the_nearest_stored_value(driver: SaverDriver) -> None:
-    """The seed, that ancestor's own writes included and nothing older."""
+def test_history_ends_at_the_nearest_stored_value(driver: SaverDriver) -> None:
+    """The history has the seed and the writes of the seed's checkpoint."""
     step(driver, "c1", None, seed=_DeltaSnapshot(["old"]))
     step(driver, "c2", "c1", seed=_DeltaSnapshot(["seed"]))
     step(driver, "c3", "c2")
@@ -52,8 +52,8 @@ def test_it_ends_at_the_nearest_stored_value(driver: SaverDriver) -> None:
 
 
 @pytest.mark.parametrize("seed", [[], 0, "", False, ["plain"]], ids=repr)
-def test_a_plain_value_is_a_seed(driver: SaverDriver, seed: Any) -> None:
-    """Threads older than their channel's being a DeltaChannel have plain values, falsy too."""
+def test_plain_value_is_a_seed(driver: SaverDriver, seed: Any) -> None:
+    """A thread may be older than its DeltaChannel. False values are seeds too."""
     put(driver, "c0", {"log": ["older"]})
     put(driver, "c1", {"log": seed}, parent="c0")
     driver.put_writes(config(id="c1"), [("log", "w")], "task")
@@ -61,16 +61,14 @@ def test_a_plain_value_is_a_seed(driver: SaverDriver, seed: Any) -> None:
     assert history(driver, "c2") == {"writes": [("task", "log", "w")], "seed": seed}
 
 
-def test_a_stored_none_is_a_seed(driver: SaverDriver) -> None:
-    """A stored `None` is a value; absent is what goes on."""
+def test_stored_none_is_a_seed(driver: SaverDriver) -> None:
     put(driver, "c0", {"log": ["older"]})
     put(driver, "c1", {"log": None}, parent="c0")
     step(driver, "c2", "c1")
     assert history(driver, "c2") == {"writes": [], "seed": None}
 
 
-def test_parents_are_followed_never_the_order_of_ids(driver: SaverDriver) -> None:
-    """Forks contribute only what is on the path."""
+def test_history_follows_parents_and_not_the_order_of_ids(driver: SaverDriver) -> None:
     step(driver, "z", None, seed=_DeltaSnapshot(["seed"]))
     step(driver, "b", "z")
     step(driver, "c", "z")  # a fork beside b
@@ -80,8 +78,8 @@ def test_parents_are_followed_never_the_order_of_ids(driver: SaverDriver) -> Non
     assert [value for _, _, value in history(driver, "d")["writes"]] == ["z", "c"]
 
 
-def test_an_unchanged_value_is_a_seed_where_it_is_pointed_at(driver: SaverDriver) -> None:
-    """The nearest ancestor at which the channel has a value, wherever the value was stored."""
+def test_inherited_value_is_a_seed(driver: SaverDriver) -> None:
+    """The seed is the value of the nearest ancestor that has one, wherever it was stored."""
     put(driver, "c1", {"log": ["seed"]}, versions={"log": 1})
     driver.put_writes(config(id="c1"), [("log", "older")], "task")
     put(driver, "c2", {}, parent="c1", versions={"log": 1}, new={})
@@ -90,8 +88,8 @@ def test_an_unchanged_value_is_a_seed_where_it_is_pointed_at(driver: SaverDriver
     assert history(driver, "c3") == {"writes": [("task", "log", "newer")], "seed": ["seed"]}
 
 
-def test_a_loop_in_the_chain_ends_the_walk(driver: SaverDriver) -> None:
-    """An id that was put again under its own descendant makes the chain a loop."""
+def test_loop_of_parents_ends_the_history(driver: SaverDriver) -> None:
+    """A checkpoint was put again as a child of its descendant."""
     step(driver, "c1", None)
     step(driver, "c2", "c1")
     step(driver, "c3", "c2")
@@ -101,17 +99,16 @@ def test_a_loop_in_the_chain_ends_the_walk(driver: SaverDriver) -> None:
     assert history(driver, "c9") == {"writes": []}
 
 
-def test_a_parent_that_is_not_there_ends_the_walk(driver: SaverDriver) -> None:
-    """The walk ends where the chain does."""
+def test_missing_parent_ends_the_history(driver: SaverDriver) -> None:
     step(driver, "c2", "never")
     step(driver, "c3", "c2")
     assert history(driver, "c3") == {"writes": [("task", "log", "c2")]}
     assert history(driver, "absent") == {"writes": []}
-    assert driver.delta_history(config("nobody"), ["log"]) == {"log": {"writes": []}}
+    assert driver.delta_history(config("missing"), ["log"]) == {"log": {"writes": []}}
 
 
-def test_writes_of_one_step_come_in_the_order_of_tasks(driver: SaverDriver) -> None:
-    """Within a checkpoint `(task_path, task_id, idx)`, idx as a number."""
+def test_writes_of_a_step_are_in_the_order_of_tasks(driver: SaverDriver) -> None:
+    """The order is `(task_path, task_id, idx)`, with `idx` as a number."""
     put(driver, "c1", {}, versions={"log": 1})
     for task, path in [("a", "~2"), ("b", "~1")]:
         driver.put_writes(config(id="c1"), [("log", f"{task}{n}") for n in range(12)], task, path)
@@ -120,8 +117,8 @@ def test_writes_of_one_step_come_in_the_order_of_tasks(driver: SaverDriver) -> N
     assert [value for _, _, value in history(driver, "c2")["writes"]] == expected
 
 
-def test_each_channel_ends_at_its_own_seed(driver: SaverDriver) -> None:
-    """Several channels in one walk; a name that nothing is known of has no writes."""
+def test_each_channel_has_its_own_seed(driver: SaverDriver) -> None:
+    """An unknown channel has no writes."""
     put(driver, "c1", {"a": ["seed a"]})
     driver.put_writes(config(id="c1"), [("a", 1), ("b", 2)], "task")
     put(driver, "c2", {"b": ["seed b"]}, parent="c1", versions={"a": 2, "b": 2})
@@ -141,13 +138,13 @@ def test_each_channel_ends_at_its_own_seed(driver: SaverDriver) -> None:
     ),
     st.data(),
 )
-def test_any_tree_gives_what_the_base_class_gives(
+def test_history_equals_the_result_of_the_base_class(
     driver: SaverDriver,
     saver: LmdbSaver,
     tree: list[tuple[int, bool, bool, int]],
     data: st.DataObject,
 ) -> None:
-    """The walk of the base class over `get_tuple` is the specification."""
+    """Draw a tree of checkpoints, and compare with the base class, which uses `get_tuple`."""
     thread = fresh_thread()
     order = data.draw(st.permutations(range(len(tree))))
     names = [f"id {place}" for place in order]

@@ -1,4 +1,4 @@
-"""A full disk: a clear error, all that is stored still readable, later room made use of."""
+"""A full disk raises StoreFullError, keeps all data readable, and needs no reopening."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-PATIENCE = 120.0  # seconds until a process counts as hung
+PATIENCE = 120.0
+"""Seconds after which a process counts as hung."""
 
 
 def fill(driver: SaverDriver, most: int = 400) -> int:
-    """Put random values of 64 KB until there is no room; how many were acknowledged."""
+    """Put random values of 64 KB until the disk is full; return the number of acknowledged puts."""
     stored: list[int] = []
 
     def put_all() -> None:
@@ -38,7 +39,7 @@ def fill(driver: SaverDriver, most: int = 400) -> int:
 
 
 def check_full(saver: LmdbSaver, make_room: Callable[[], Any]) -> None:
-    """What must hold from the first failure until after there is room again."""
+    """Fill the disk, make room, and check reads and writes before and after."""
     driver = SaverDriver(saver)
     stored = fill(driver)
     assert stored > 0
@@ -53,7 +54,7 @@ def check_full(saver: LmdbSaver, make_room: Callable[[], Any]) -> None:
 
 
 def check_whole(driver: SaverDriver, stored: int) -> None:
-    """Each acknowledged checkpoint is whole; of the one that failed there may be what was not."""
+    """Check that each acknowledged checkpoint is complete."""
     listed = {
         one.checkpoint["id"]: one for one in driver.list(config()) if one.checkpoint["id"] != "z"
     }
@@ -66,7 +67,7 @@ def check_whole(driver: SaverDriver, stored: int) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 8 MB, half of it taken by a file that can be deleted to make room."""
+    """A file system of 8 MB, half of which a deletable file occupies."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
@@ -79,8 +80,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_a_full_file_system(small_disk: Path) -> None:
-    """The disk is full: a typed error, after which the store reads and, given room, writes."""
+def test_store_survives_a_full_file_system(small_disk: Path) -> None:
     with LmdbSaver(small_disk / "store") as saver:
         check_full(saver, (small_disk / "ballast").unlink)
         saver.delete_thread("t")
@@ -89,7 +89,7 @@ def test_a_full_file_system(small_disk: Path) -> None:
 
 
 def limited(path: Path) -> None:
-    """In a process of its own: as on a full disk, with a limit on the size of files."""
+    """Run the checks in a new process, with a limit on the size of files."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     with LmdbSaver(path) as saver:
@@ -97,8 +97,7 @@ def limited(path: Path) -> None:
         check_full(saver, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)))
 
 
-def test_a_file_size_limit(path: Path) -> None:
-    """A file may not grow further: a typed error, after which the store reads and writes."""
+def test_store_survives_a_limit_on_the_size_of_files(path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from tests.contract.test_full_disk import limited\n"
         "limited(Path(sys.argv[1]))\n"
@@ -113,8 +112,7 @@ def test_a_file_size_limit(path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_no_room_to_open(small_disk: Path) -> None:
-    """A new store on a disk without any room is a clear error."""
+def test_new_store_on_a_full_disk_raises(small_disk: Path) -> None:
     with (small_disk / "more").open("wb", buffering=0) as more:
         try:
             while more.write(bytes(4096)):

@@ -1,4 +1,4 @@
-"""The contract, "put / get_tuple": what a checkpoint hands over is what is read back from it."""
+"""Contract of `put` and `get_tuple`: a checkpoint has the values that were passed with it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.engine import checkpoints
 from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
@@ -36,8 +36,8 @@ samples = pytest.mark.parametrize("value", SAMPLES.values(), ids=SAMPLES.keys())
 
 
 @samples
-def test_a_copy_of_one_branch_is_not_the_other(driver: SaverDriver, value: Any) -> None:
-    """Two branches reach the same version; a copy is put beside them, with nothing new."""
+def test_copy_of_one_branch_differs_from_the_other(driver: SaverDriver, value: Any) -> None:
+    """Two branches have equal versions. A copy is put beside them, with empty `new_versions`."""
     put(driver, "root", {"value": "root"}, versions={"value": 1})
     put(driver, "a", {"value": value}, parent="root", versions={"value": 2})
     put(driver, "b", {"value": "of b"}, parent="root", versions={"value": 2})
@@ -49,10 +49,10 @@ def test_a_copy_of_one_branch_is_not_the_other(driver: SaverDriver, value: Any) 
 
 @samples
 @pytest.mark.parametrize("parent", ["p", None, "missing"])
-def test_the_parents_value_at_the_same_version_is_no_proof(
+def test_value_differs_from_the_parents_at_the_same_version(
     driver: SaverDriver, value: Any, parent: str | None
 ) -> None:
-    """A node may change a value in place, and an import may put any parent."""
+    """A node may change a value in place, and an import may pass any parent."""
     put(driver, "p", {"value": value}, versions={"value": 1})
     put(driver, "q", {"value": [value, 1]}, parent=parent, versions={"value": 1}, new={})
     put(driver, "r", {"value": value}, parent="q", versions={"value": 1}, new={})
@@ -61,8 +61,8 @@ def test_the_parents_value_at_the_same_version_is_no_proof(
     assert identical(values(driver, config(id="p")), {"value": value})
 
 
-def test_a_value_of_another_type_that_is_equal_is_another(driver: SaverDriver) -> None:
-    """Values are compared as they are stored: `1`, `True` and `1.0` differ."""
+def test_equal_values_of_different_types_are_different(driver: SaverDriver) -> None:
+    """Serialized values are compared: `1`, `True` and `1.0` differ."""
     parent = None
     for number, value in enumerate([1, True, 1.0, "1", 0, -0.0, 0.0, False, b"1", [1]]):
         put(driver, f"c{number:02}", {"value": value}, parent=parent, versions={"value": 1}, new={})
@@ -70,8 +70,8 @@ def test_a_value_of_another_type_that_is_equal_is_another(driver: SaverDriver) -
         assert identical(values(driver, config(id=parent)), {"value": value})
 
 
-def test_messages_changed_in_place_under_one_version(driver: SaverDriver) -> None:
-    """The list is the same object, and so is the message in it."""
+def test_message_changed_in_place_is_stored_without_a_new_version(driver: SaverDriver) -> None:
+    """The list and the message are the same objects in both puts."""
     message = HumanMessage("said", id="1", additional_kwargs={"deep": [1]})
     state = [HumanMessage("before", id="0"), message]
     put(driver, "c1", {"messages": state}, versions={"messages": 1})
@@ -84,8 +84,8 @@ def test_messages_changed_in_place_under_one_version(driver: SaverDriver) -> Non
     assert deep == [[1], [1, 2]]
 
 
-def test_a_slower_run_keeps_its_own_values(driver: SaverDriver) -> None:
-    """Two runs start from one checkpoint; the parent of the slower one is pruned."""
+def test_run_whose_parent_is_pruned_keeps_its_values(driver: SaverDriver) -> None:
+    """Two runs start from one checkpoint."""
     put(driver, "1", {"state": "begin", "seen": "begin"}, versions={"state": 1, "seen": 1})
     put(driver, "2", {"state": "slow", "seen": "s"}, parent="1", versions={"state": 2, "seen": 2})
     put(driver, "3", {"state": "fast", "seen": "f"}, parent="1", versions={"state": 2, "seen": 2})
@@ -96,8 +96,8 @@ def test_a_slower_run_keeps_its_own_values(driver: SaverDriver) -> None:
     assert values(driver, config()) == given
 
 
-def test_a_trigger_of_a_sibling_is_not_taken_over(driver: SaverDriver) -> None:
-    """A channel without a value stays without one, whatever another branch has at the version."""
+def test_checkpoint_does_not_inherit_from_a_sibling(driver: SaverDriver) -> None:
+    """A channel without a value remains empty, whatever a sibling has at its version."""
     put(driver, "1", {"branch:to:a": None}, versions={"branch:to:a": 1})
     put(driver, "2", {}, parent="1", versions={"branch:to:a": 2})
     put(driver, "3", {"branch:to:a": None}, parent="1", versions={"branch:to:a": 2})
@@ -106,8 +106,10 @@ def test_a_trigger_of_a_sibling_is_not_taken_over(driver: SaverDriver) -> None:
     assert values(driver, config(id="2")) == {}
 
 
-def test_the_ancestry_says_what_a_version_without_a_value_is(driver: SaverDriver) -> None:
-    """The nearest ancestor at the version; an empty one counts, a sibling never does."""
+def test_version_without_a_value_is_inherited_from_the_nearest_ancestor(
+    driver: SaverDriver,
+) -> None:
+    """An ancestor without a value counts. A sibling does not."""
     put(driver, "1", {"a": "one", "b": "one"}, versions={"a": 1, "b": 1})
     put(driver, "2", {"a": "two"}, parent="1", versions={"a": 2, "b": 2})
     put(driver, "3", {"a": "three", "b": "three"}, parent="2", versions={"a": 3, "b": 3})
@@ -124,7 +126,7 @@ def test_the_ancestry_says_what_a_version_without_a_value_is(driver: SaverDriver
 
 
 @pytest.mark.parametrize("versions", [(1, 2, 3), (1.0, 2.5, 3.0), ("01.5", "02.1", "03.9")])
-def test_the_ancestry_with_versions_of_any_type(driver: SaverDriver, versions: Any) -> None:
+def test_inheritance_works_with_versions_of_any_type(driver: SaverDriver, versions: Any) -> None:
     first, second, third = versions
     put(driver, "1", {"a": "one"}, versions={"a": first})
     put(driver, "2", {"a": "two"}, parent="1", versions={"a": second})
@@ -134,15 +136,14 @@ def test_the_ancestry_with_versions_of_any_type(driver: SaverDriver, versions: A
     assert [values(driver, config(id=one)) for one in "345"] == [{"a": "one"}, {}, {}]
 
 
-def test_ancestors_that_are_a_loop(driver: SaverDriver) -> None:
-    """The search for a version ends."""
+def test_loop_of_ancestors_ends_the_search_for_a_version(driver: SaverDriver) -> None:
     put(driver, "1", {}, parent="2", versions={"a": 5})
     put(driver, "2", {}, parent="1", versions={"a": 5}, new={"a": 5})
     put(driver, "3", {}, parent="2", versions={"a": 1}, new={})
     assert values(driver, config(id="3")) == {}
 
 
-def test_a_checkpoint_that_is_put_again_has_what_was_handed_over_last(driver: SaverDriver) -> None:
+def test_replaced_checkpoint_has_the_values_of_the_last_put(driver: SaverDriver) -> None:
     put(driver, "1", {"a": TEXT}, versions={"a": 1})
     put(driver, "2", {"a": TEXT, "b": 1}, parent="1", versions={"a": 1, "b": 1}, new={"b": 1})
     put(driver, "2", {"a": OTHER, "b": 2}, parent="1", versions={"a": 1, "b": 1}, new={})
@@ -151,8 +152,8 @@ def test_a_checkpoint_that_is_put_again_has_what_was_handed_over_last(driver: Sa
     assert values(driver, config()) == {"a": TEXT, "b": 2}
 
 
-def test_a_thread_that_is_imported_without_new_versions(driver: SaverDriver) -> None:
-    """In either order; what has no value stays without one."""
+def test_thread_is_imported_with_empty_new_versions(driver: SaverDriver) -> None:
+    """The order of puts does not matter. A channel without a value remains empty."""
     for thread, order in [("forward", [*range(40)]), ("backward", [*reversed(range(40))])]:
         for n in order:
             content = {"text": TEXT[: n * 50], "step": n, **({"trigger": None} if n % 2 else {})}
@@ -175,10 +176,10 @@ def test_a_thread_that_is_imported_without_new_versions(driver: SaverDriver) -> 
 
 @pytest.mark.parametrize("cache_size", [0, 1 << 26])
 @pytest.mark.parametrize("parents", [True, False])
-def test_putting_a_long_thread_reads_no_more_for_each_checkpoint(
+def test_reads_per_put_do_not_grow_with_the_thread(
     monkeypatch: pytest.MonkeyPatch, cache_size: int, parents: bool
 ) -> None:
-    """With nothing in `new_versions`, and with channels that have no value."""
+    """`new_versions` is empty, and some channels have no value."""
     decoded = 0
     decode = checkpoints.decode
 
@@ -188,7 +189,7 @@ def test_putting_a_long_thread_reads_no_more_for_each_checkpoint(
         return decode(*args)
 
     monkeypatch.setattr(checkpoints, "decode", counting)
-    saver = LmdbSaver.on(MemoryStore(), cache_size=cache_size)
+    saver = KvSaver(MemoryStore(), cache_size=cache_size)
     driver = SaverDriver(saver)
     for n in range(300):
         put(
@@ -206,19 +207,19 @@ def test_putting_a_long_thread_reads_no_more_for_each_checkpoint(
 @samples
 @pytest.mark.parametrize("how", ["known", "forgotten", "reopened"])
 @pytest.mark.parametrize("new", [True, False])
-def test_what_did_not_change_is_not_stored_again(value: Any, how: str, new: bool) -> None:
-    """Whatever the versions say; the record alone is new, however large the value is."""
+def test_unchanged_values_are_not_stored_again(value: Any, how: str, new: bool) -> None:
+    """Only the record is new, whatever the versions and the size of the value are."""
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv, cache_size=0 if how == "forgotten" else 1 << 26)
+    saver = KvSaver(kv, cache_size=0 if how == "forgotten" else 1 << 26)
     sizes, parent = [], config()
     for n in range(6):
         if how == "reopened":
-            saver = LmdbSaver.on(kv)
+            saver = KvSaver(kv)
         made = checkpoint(f"{n}", {"value": value}, {"value": n if new else 1})
         parent = saver.put(parent, made, {}, {"value": n} if new or not n else {})
         sizes.append((reachability.chunks(kv), reachability.stored_bytes(kv)))
     chunks = [after[0] - before[0] for before, after in pairwise(sizes)]
-    assert chunks[0] <= 1  # a short value becomes a chunk when it is first seen again
+    assert chunks[0] <= 1  # a short value becomes a chunk at its second put
     assert chunks[1:] == [0, 0, 0, 0]
     grown = [after[1] - before[1] for before, after in pairwise(sizes)]
     assert max(grown[1:]) < 400
@@ -229,10 +230,10 @@ def test_what_did_not_change_is_not_stored_again(value: Any, how: str, new: bool
 
 
 @samples
-def test_what_other_branches_changed_is_compared_with_the_parent(value: Any) -> None:
-    """What the saver remembers of a channel may be of another branch."""
+def test_value_is_compared_with_the_parent_and_not_with_another_branch(value: Any) -> None:
+    """The cache may hold the value of another branch."""
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
     driver = SaverDriver(saver)
     put(driver, "1", {"value": value}, versions={"value": 1})
     put(driver, "2", {"value": value}, parent="1", versions={"value": 1}, new={})
@@ -247,7 +248,7 @@ def test_what_other_branches_changed_is_compared_with_the_parent(value: Any) -> 
 
 
 class Xor:
-    """A cipher that makes other bytes of the same content each time, as a real one does."""
+    """A cipher that encrypts equal content to different bytes, as real ciphers do."""
 
     def __init__(self, key: int) -> None:
         self.key = key
@@ -269,16 +270,16 @@ class Xor:
 
 @pytest.mark.parametrize("how", ["known", "forgotten", "reopened"])
 @samples
-def test_what_did_not_change_is_not_encrypted_again(value: Any, how: str) -> None:
-    """The bytes of an encrypted value prove nothing, so its content is compared."""
+def test_unchanged_values_are_not_encrypted_again(value: Any, how: str) -> None:
+    """Encrypted bytes always differ, so the saver compares the content."""
     kv = MemoryStore()
     serde = EncryptedSerializer(Xor(1))
-    saver = LmdbSaver.on(kv, serde=serde, cache_size=0 if how == "forgotten" else 1 << 26)
+    saver = KvSaver(kv, serde=serde, cache_size=0 if how == "forgotten" else 1 << 26)
     parent = config()
     chunks = []
     for n in range(5):
         if how == "reopened":
-            saver = LmdbSaver.on(kv, serde=serde)
+            saver = KvSaver(kv, serde=serde)
         made = checkpoint(f"{n}", {"value": value, "number": n}, {"value": 1, "number": n})
         parent = saver.put(parent, made, {}, {"value": n, "number": n})
         chunks.append(reachability.chunks(kv))
@@ -292,13 +293,13 @@ def test_what_did_not_change_is_not_encrypted_again(value: Any, how: str) -> Non
 
 
 @samples
-def test_encryption_that_was_turned_on_and_another_key(value: Any) -> None:
-    """What was stored in the clear is not handed on, nor what another key encrypted."""
+def test_values_are_stored_again_under_a_new_key(value: Any) -> None:
+    """Plain values and values under another key are not inherited."""
     kv = MemoryStore()
-    plain = LmdbSaver.on(kv)
+    plain = KvSaver(kv)
     put(SaverDriver(plain), "1", {"value": value}, versions={"value": 1})
     for n, serde in enumerate([EncryptedSerializer(Xor(1)), EncryptedSerializer(Xor(2))], 2):
-        driver = SaverDriver(LmdbSaver.on(kv, serde=serde))
+        driver = SaverDriver(KvSaver(kv, serde=serde))
         put(driver, f"{n}", {"value": value}, parent=f"{n - 1}", versions={"value": 1}, new={})
         assert identical(values(driver, config()), {"value": value})
     with kv.read() as reader:

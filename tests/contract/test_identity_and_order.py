@@ -1,4 +1,4 @@
-"""The contract, "Identity and order"."""
+"""Contract of ids and of the order of checkpoints."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from tests.contract.driver import (
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb import LmdbSaver
 
-# Characters that savers have used as separators or could not store, and their neighbours.
+# Characters that savers have used as separators or could not store, and adjacent characters.
 AWKWARD = st.text(st.sampled_from("ab01\x00\x01/|:.%_*'\"\\ \t\n\u00e9\u2028\U0001f9ea\uffff"))
 IDS = AWKWARD | st.text(st.characters(exclude_categories=["Cs"])) | st.just("x" * 10_000)
 PLACES = st.tuples(IDS, IDS, IDS.filter(bool))
 PEERS_FIRST = InMemorySaver().get_next_version(None, None)
 
 
-def test_a_thread_id_is_its_text(driver: SaverDriver) -> None:
+def test_thread_id_is_converted_to_text(driver: SaverDriver) -> None:
     """`123` and `"123"` are one thread."""
     put(driver, "c1", {"value": 1}, thread=123)
     put(driver, "c2", {"value": 2}, thread="123", parent="c1")
@@ -53,10 +53,8 @@ def test_a_thread_id_is_its_text(driver: SaverDriver) -> None:
 @example([("t", "", "1"), ("t", "", "10"), ("t1", "", "0"), ("t\x00", "", "1"), ("t", "\x00", "1")])
 @example([("t", "n", "x" * 1000 + end) for end in ("b", "", "a", "\x00")])
 @example([("x" * 10_000, "n", "1"), ("x" * 10_001, "n", "1"), ("x", "n" * 10_000, "i" * 10_000)])
-def test_ids_of_any_length_and_content_stay_apart(
-    driver: SaverDriver, places: list[tuple[str, str, str]]
-) -> None:
-    """No length limit and no forbidden character; prefixes and separators do not collide."""
+def test_any_ids_are_distinct(driver: SaverDriver, places: list[tuple[str, str, str]]) -> None:
+    """Ids have any length and any characters. Prefixes and separators do not collide."""
     own = fresh_thread()
     places = [(own + thread, ns, cid) for thread, ns, cid in places]
     for number, (thread, ns, cid) in enumerate(places):
@@ -68,20 +66,24 @@ def test_ids_of_any_length_and_content_stay_apart(
         assert writes(driver, at) == [("task", "channel", number)]
         same = sorted((i for t, n, i in places if (t, n) == (thread, ns)), reverse=True)
         assert ids(driver.list(config(thread, ns))) == same
-    gone = places[0][0]
-    driver.delete_thread(gone)
+    deleted = places[0][0]
+    driver.delete_thread(deleted)
     for number, (thread, ns, cid) in enumerate(places):
         got = driver.get(config(thread, ns, cid))
-        assert (got is None) == (thread == gone)
+        assert (got is None) == (thread == deleted)
         assert got is None or got["channel_values"] == {"value": number}
 
 
 @given(st.lists(IDS, min_size=2, max_size=4, unique=True))
-def test_channels_tasks_and_runs_take_any_id(driver: SaverDriver, names: list[str]) -> None:
-    """No length limit and no forbidden character in the other ids either."""
+def test_ids_of_channels_tasks_and_runs_are_arbitrary(
+    driver: SaverDriver, names: list[str]
+) -> None:
+    """Ids have any length and any characters."""
     thread = fresh_thread()
     content = {name: f"value {number}" for number, name in enumerate(names)}
-    runs = [f"{thread} {name}".replace("\x00", "NUL") for name in names]  # metadata has no NUL
+    runs = [
+        f"{thread} {name}".replace("\x00", "NUL") for name in names
+    ]  # metadata cannot contain NUL
     for run in runs:
         put(driver, run, content, thread=thread, run_id=run)
     latest = config(thread, id=max(runs))
@@ -93,8 +95,8 @@ def test_channels_tasks_and_runs_take_any_id(driver: SaverDriver, names: list[st
     assert ids(driver.list(config(thread))) == sorted(runs, reverse=True)[:-1]
 
 
-def test_the_empty_namespace_is_one_like_any_other(driver: SaverDriver) -> None:
-    """A config without the key means "" in `get_tuple`, all namespaces in `list`."""
+def test_empty_namespace_is_an_ordinary_namespace(driver: SaverDriver) -> None:
+    """Without the key, `get_tuple` reads the namespace "" and `list` lists all namespaces."""
     put(driver, "1", {"value": "root"}, ns="")
     put(driver, "2", {"value": "child"}, ns="child")
     assert values(driver, config(ns=None)) == {"value": "root"}
@@ -107,8 +109,8 @@ def test_the_empty_namespace_is_one_like_any_other(driver: SaverDriver) -> None:
 
 
 @given(st.permutations(["", "1", "10", "2", "9", "A", "a", "\u00e9", "\U0001f9ea", "z"]))
-def test_order_is_by_id_as_text_never_by_time(driver: SaverDriver, order: list[str]) -> None:
-    """ "Latest" and every order is by `checkpoint_id`, descending."""
+def test_order_is_by_id_and_not_by_time(driver: SaverDriver, order: list[str]) -> None:
+    """The latest checkpoint is that with the greatest `checkpoint_id`."""
     thread = fresh_thread()
     stored = [f"id {cid}" for cid in order]
     for cid in stored:
@@ -120,15 +122,14 @@ def test_order_is_by_id_as_text_never_by_time(driver: SaverDriver, order: list[s
     assert ids(driver.list(config(thread))) == newest_first[:1]
 
 
-def test_order_is_by_id_over_the_namespaces_of_a_thread(driver: SaverDriver) -> None:
-    """Every order is by `checkpoint_id`, descending, in a listing of several namespaces too."""
+def test_list_of_several_namespaces_is_ordered_by_id(driver: SaverDriver) -> None:
     for cid, ns in zip("bdface", itertools.cycle(["", "a", "b"]), strict=False):
         put(driver, cid, ns=ns)
     assert ids(driver.list(config(ns=None))) == [*"fedcba"]
 
 
 @pytest.mark.parametrize("version", [1, 1.5, "00000000000000000000000000000001.0123456789012345"])
-def test_a_version_keeps_its_type(driver: SaverDriver, version: Any) -> None:
+def test_version_keeps_its_type(driver: SaverDriver, version: Any) -> None:
     """Channel versions may be `int`, `float` or `str`."""
     put(driver, "c1", {"value": "first"}, versions={"value": version})
     put(driver, "c2", {}, parent="c1", versions={"value": version}, new={})
@@ -139,8 +140,8 @@ def test_a_version_keeps_its_type(driver: SaverDriver, version: Any) -> None:
     assert got["channel_values"] == {"value": "first"}
 
 
-def test_versions_of_each_type_stay_apart_by_value(driver: SaverDriver) -> None:
-    """A value belongs to the version it was stored at, numbers in text and plain alike."""
+def test_each_version_has_its_own_value(driver: SaverDriver) -> None:
+    """Versions are numbers or text."""
     versions: list[Any] = [1, 2, 10, 1.5, 10.25, "1", "10", "2"]
     for version in versions:
         put(driver, f"c{version!r}", {"value": repr(version)}, versions={"value": version})
@@ -149,8 +150,9 @@ def test_versions_of_each_type_stay_apart_by_value(driver: SaverDriver) -> None:
 
 
 @pytest.mark.parametrize("first", [None, 1, 2**53, 0.5, pytest.param(PEERS_FIRST, id="a peer's")])
-def test_the_next_version_is_higher_and_of_the_same_type(saver: LmdbSaver, first: Any) -> None:
-    """`get_next_version` is strictly increasing; a thread keeps the type that it began with."""
+def test_next_version_is_greater_and_has_the_type_of_the_first(
+    saver: LmdbSaver, first: Any
+) -> None:
     chain = [saver.get_next_version(first, None)]
     for _ in range(120):
         chain.append(saver.get_next_version(chain[-1], None))
@@ -160,14 +162,15 @@ def test_the_next_version_is_higher_and_of_the_same_type(saver: LmdbSaver, first
 
 
 @given(st.integers(0, 10**20), st.floats(0, 1, exclude_max=True))
-def test_the_next_version_follows_a_peers_text(saver: LmdbSaver, number: int, salt: float) -> None:
-    """Text versions as other savers write them are followed by higher text."""
+def test_next_version_is_greater_than_the_text_of_another_saver(
+    saver: LmdbSaver, number: int, salt: float
+) -> None:
     current = f"{number:032}.{salt:016}"
     assert saver.get_next_version(current, None) > current
 
 
-def test_a_deep_namespace(driver: SaverDriver) -> None:
-    """Nested subgraphs make `checkpoint_ns` longer than a key of LMDB may be."""
+def test_namespace_may_be_longer_than_an_lmdb_key(driver: SaverDriver) -> None:
+    """Nested subgraphs have long namespaces."""
     ns = "|".join(f"agent:{depth:032}" for depth in range(40))
     put_chain(driver, ["1", "2", "3"], ns=ns)
     assert ids(driver.list(config(ns=ns))) == ["3", "2", "1"]

@@ -1,7 +1,7 @@
-"""The contract, isolation: what is stored is what was put, whatever is done to it before or after.
+"""Contract of isolation: later changes of a value do not change the stored value.
 
-A saver that stores only what changed, and remembers what it stored last, has to notice every
-change: in place, however deep, of the type alone; by its user or by another saver of the store.
+A saver that stores only changes, and caches what it stored last, has to notice every change: in
+place, at any depth, of the type alone, and by another saver of the store.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ EDITS = st.tuples(
 
 
 def alike(one: Any, other: Any) -> bool:
-    """As `identical`, and inside messages too."""
+    """Return True for identical values; messages are compared by their content."""
     if isinstance(one, BaseMessage):
         return type(one) is type(other) and alike(one.__dict__, other.__dict__)
     if type(one) is not type(other):
@@ -63,7 +63,7 @@ def alike(one: Any, other: Any) -> bool:
 
 
 def edit(state: list[Any], how: str, place: int, thing: Any) -> None:
-    """Change a list in place, as the nodes of a graph may."""
+    """Change a list in place, as a node may."""
     at = place % len(state) if state else 0
     if how == "append" or not state:
         state.append(thing)
@@ -80,7 +80,7 @@ def edit(state: list[Any], how: str, place: int, thing: Any) -> None:
 
 
 def edit_inside(state: list[Any], at: int, place: int, thing: Any) -> None:
-    """Change something inside an element in place, or the element if it has no inside."""
+    """Change an element in place, or replace it if it has no content."""
     element = state[at]
     if isinstance(element, list):
         edit(element, "append" if place % 2 else "replace", place // 2, thing)
@@ -96,16 +96,16 @@ def edit_inside(state: list[Any], at: int, place: int, thing: Any) -> None:
 
 
 def rebuilt(value: Any) -> Any:
-    """What the serialiser alone makes of a value: tuples, for one, may come back as lists."""
+    """Return a value after one pass through the serializer. Tuples may become lists."""
     serde = JsonPlusSerializer()
     return serde.loads_typed(serde.dumps_typed(value))
 
 
 @given(st.lists(EDITS, min_size=1, max_size=14), st.booleans())
-def test_every_change_between_puts_is_stored(
+def test_change_in_place_is_stored_by_the_next_put(
     driver: SaverDriver, edits: list[tuple[str, int, Any]], as_writes: bool
 ) -> None:
-    """Whatever is changed in place between puts, each checkpoint has the state as it was then."""
+    """Each checkpoint has the state at the time of its put."""
     thread = fresh_thread()
     state: list[Any] = []
     expected: list[Any] = []
@@ -116,7 +116,7 @@ def test_every_change_between_puts_is_stored(
             driver.put_writes(config(thread, id=parent), [("state", state)], "task")
         put(driver, f"c{number:02}", {"state": state}, thread=thread, parent=parent)
         expected.append(rebuilt(state))
-        if place % 3 == 0:  # a reader that does what it likes with what it got
+        if place % 3 == 0:  # a reader that changes its result
             got = driver.get(config(thread))
             assert got is not None
             edit(got["channel_values"]["state"], "edit", place, "spoilt")
@@ -141,7 +141,7 @@ STEPS = st.lists(
 
 
 class Stored(NamedTuple):
-    """A checkpoint as the model knows it: a log that grows, and a channel that never changes."""
+    """A checkpoint of the model: a growing log, and a channel that never changes."""
 
     log: list[str]
     kept: str
@@ -149,7 +149,7 @@ class Stored(NamedTuple):
 
 
 Model = dict[str, dict[str, Stored]]
-"""By thread and checkpoint id. The ids begin again where a thread does."""
+"""Return the stored checkpoints by thread and id. A new thread starts with new ids."""
 
 PUTS = [(0, "put", 0), (0, "put", 0), (0, "put", 0)]
 
@@ -158,10 +158,10 @@ PUTS = [(0, "put", 0), (0, "put", 0), (0, "put", 0)]
 @example([*PUTS, (1, "delete", 0), *((1, *step) for _, *step in PUTS), (0, "put", 0)])
 @example([*PUTS, (1, "again", 2), (0, "put", 0), (1, "run", 0), (0, "put", 1), (1, "prune", 0)])
 @example([*PUTS, (0, "copy", 0), (1, "delete", 0), *PUTS, (1, "put", 0)])
-def test_two_savers_see_one_store(
+def test_savers_of_one_store_see_all_changes(
     savers: list[SaverDriver], steps: list[tuple[int, str, int]]
 ) -> None:
-    """What one saver remembers never hides, nor spoils, what another has done meanwhile."""
+    """The cache of one saver does not hide or damage the changes of another saver."""
     *two, onlooker = savers
     thread, other = fresh_thread(), fresh_thread()
     model: Model = {thread: {}, other: {}}
@@ -188,7 +188,7 @@ def test_two_savers_see_one_store(
             cid = chain[place % len(chain)] if what == "again" and chain else successor(chain)
             stored[cid] = grow(stored.get(parent or ""), number, run)
             put_stored(driver, thread, cid, parent, stored[cid], number)
-        check_model(onlooker, model)  # reading would refresh what the other two remember
+        check_model(onlooker, model)  # reads would refresh the caches of the other two
     for driver in two:
         check_model(driver, model)
 
@@ -198,7 +198,7 @@ def successor(chain: list[str]) -> str:
 
 
 def grow(parent: Stored | None, number: int, run: str) -> Stored:
-    """A child of a checkpoint, or the first of its thread; much of it has been stored before."""
+    """Draw a child of a checkpoint, or the first of its thread. Most values are stored already."""
     log, kept = ([], f"kept {number % 2} " * 300) if parent is None else (parent.log, parent.kept)
     return Stored([*log, f"message {len(log)}, {number % 2} " * 100], kept, run)
 
@@ -206,7 +206,7 @@ def grow(parent: Stored | None, number: int, run: str) -> Stored:
 def put_stored(
     driver: SaverDriver, thread: str, cid: str, parent: str | None, one: Stored, number: int
 ) -> None:
-    """Put it as LangGraph does: all the values, and the versions of those that are new."""
+    """Put a checkpoint as LangGraph does: all values, and the versions of the new ones."""
     put(
         driver,
         cid,
@@ -232,5 +232,5 @@ def check_model(driver: SaverDriver, model: Model) -> None:
 
 @pytest.fixture
 def savers(open_saver: Callable[..., LmdbSaver]) -> list[SaverDriver]:
-    """Three savers on one store, with memories of their own."""
+    """Three savers on one store, each with its own cache."""
     return [SaverDriver(open_saver()) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""The contract, "list"."""
+"""Contract of `list`."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 PATIENCE = 60.0  # seconds until a call that waits for another counts as hung
 
 
-def test_newest_first_with_everything_in_each(driver: SaverDriver) -> None:
-    """Newest first; each item is what `get_tuple` returns."""
+def test_list_equals_get_tuple_newest_first(driver: SaverDriver) -> None:
     stored = put_chain(driver, ["c1", "c2", "c3"])
     driver.put_writes(stored[1], [("x", 1)], "task")
     listed = driver.list(config())
@@ -37,15 +36,14 @@ def test_newest_first_with_everything_in_each(driver: SaverDriver) -> None:
     assert listed == [driver.get_tuple(at) for at in reversed(stored)]
 
 
-def test_a_config_with_an_id_lists_that_checkpoint(driver: SaverDriver) -> None:
-    """A `checkpoint_id` in the config selects one checkpoint."""
+def test_checkpoint_id_selects_one_checkpoint(driver: SaverDriver) -> None:
     put_chain(driver, ["c1", "c2", "c3"])
     assert ids(driver.list(config(id="c2"))) == ["c2"]
     assert driver.list(config(id="never")) == []
 
 
-def test_without_a_config_all_threads_are_listed(driver: SaverDriver) -> None:
-    """`config=None` lists all threads and namespaces, each newest first."""
+def test_list_without_a_config_lists_all_threads(driver: SaverDriver) -> None:
+    """Each thread and namespace is listed newest first."""
     for thread in ("a", "b"):
         for ns in ("", "child"):
             put_chain(driver, ["c1", "c2"], thread=thread, ns=ns)
@@ -62,8 +60,8 @@ def test_without_a_config_all_threads_are_listed(driver: SaverDriver) -> None:
 @pytest.mark.parametrize(
     "value", [None, "", 0, 1.5, True, "it's", [1, [2]], {"a": {"b": None}}, {}, []], ids=repr
 )
-def test_filter_on_any_value(driver: SaverDriver, value: Any) -> None:
-    """`filter` on any metadata key, nested values and `None` included."""
+def test_filter_matches_any_value(driver: SaverDriver, value: Any) -> None:
+    """Nested values and `None` match too."""
     put(driver, "c1", key=value)
     put(driver, "c2", key="another")
     put(driver, "c3", key=[value])
@@ -72,15 +70,14 @@ def test_filter_on_any_value(driver: SaverDriver, value: Any) -> None:
 
 
 @pytest.mark.parametrize("key", ["a.b", "it's", 'say "so"', "$", "user id", "\u00e9", "a" * 600])
-def test_filter_on_any_key(driver: SaverDriver, key: str) -> None:
-    """`filter` on any metadata key."""
+def test_filter_matches_any_key(driver: SaverDriver, key: str) -> None:
     put(driver, "c1", **{key: "found"})
     put(driver, "c2", a={"b": "found"})
     assert ids(driver.list(config(), filter={key: "found"})) == ["c1"]
 
 
-def test_every_key_of_a_filter_must_match(driver: SaverDriver) -> None:
-    """Several keys are all required; an empty filter is none."""
+def test_filter_requires_all_its_keys(driver: SaverDriver) -> None:
+    """An empty filter matches every checkpoint."""
     put(driver, "c1", a=1, b=1)
     put(driver, "c2", a=1, b=2)
     assert ids(driver.list(config(), filter={"a": 1, "b": 2})) == ["c2"]
@@ -88,15 +85,14 @@ def test_every_key_of_a_filter_must_match(driver: SaverDriver) -> None:
     assert ids(driver.list(config(), filter={})) == ["c2", "c1"]
 
 
-def test_filter_before_limit(driver: SaverDriver) -> None:
-    """The filter is applied before the limit."""
+def test_limit_counts_checkpoints_that_match_the_filter(driver: SaverDriver) -> None:
     for number in range(10):
         put(driver, f"c{number}", even=number % 2 == 0)
     assert ids(driver.list(config(), filter={"even": True}, limit=2)) == ["c8", "c6"]
 
 
-def test_limit(driver: SaverDriver) -> None:
-    """`limit=0` gives nothing, no limit gives all."""
+def test_limit_bounds_the_number_of_checkpoints(driver: SaverDriver) -> None:
+    """`limit=0` lists no checkpoint."""
     put_chain(driver, ["c1", "c2", "c3"])
     assert driver.list(config(), limit=0) == []
     assert driver.list(None, limit=0) == []
@@ -104,8 +100,8 @@ def test_limit(driver: SaverDriver) -> None:
     assert ids(driver.list(config(), limit=9)) == ["c3", "c2", "c1"]
 
 
-def test_before_is_strict(driver: SaverDriver) -> None:
-    """`before` is strict, and need not be in the store."""
+def test_before_excludes_its_checkpoint(driver: SaverDriver) -> None:
+    """The checkpoint may be missing."""
     put_chain(driver, ["c1", "c2", "c3"])
     assert ids(driver.list(config(), before=config(id="c3"))) == ["c2", "c1"]
     assert ids(driver.list(config(), before=config(id="c25"))) == ["c2", "c1"]
@@ -114,8 +110,7 @@ def test_before_is_strict(driver: SaverDriver) -> None:
     assert ids(driver.list(config(), before=config())) == ["c3", "c2", "c1"]
 
 
-def test_before_among_long_ids(driver: SaverDriver) -> None:
-    """Ids that differ only past what a key can hold are ordered all the same."""
+def test_before_orders_ids_that_keys_truncate(driver: SaverDriver) -> None:
     stored = [f"{'x' * 1000}{end}" for end in ("", "\x00", "a", "ab", "b")]
     for cid in (stored[3], stored[0], stored[4], stored[1], stored[2]):
         put(driver, cid, {"value": cid[1000:]})
@@ -133,7 +128,7 @@ def test_before_among_long_ids(driver: SaverDriver) -> None:
     st.booleans() | st.none(),
     st.sampled_from(["a", "b", "c", None]),
 )
-def test_any_listing_is_the_filtered_order(
+def test_list_equals_its_model(
     driver: SaverDriver,
     stored: list[tuple[str, bool]],
     limit: int | None,
@@ -141,7 +136,7 @@ def test_any_listing_is_the_filtered_order(
     flag: bool | None,
     ns: str | None,
 ) -> None:
-    """Namespace, `before`, `filter` and `limit` together."""
+    """Draw a namespace, `before`, `filter` and `limit`."""
     thread = fresh_thread()
     for number, (place, value) in enumerate(stored):
         put(driver, f"c{number}", thread=thread, ns=place, flag=value)
@@ -159,7 +154,7 @@ def test_any_listing_is_the_filtered_order(
 
 
 class Paused:
-    """A listing that has given its first item and waits, on either face."""
+    """A list that has yielded its first item and waits, sync or async."""
 
     def __init__(self, driver: SaverDriver) -> None:
         self.loop: asyncio.AbstractEventLoop | None = driver.loop
@@ -190,25 +185,23 @@ class Paused:
 
 @pytest.fixture
 def paused(driver: SaverDriver) -> Iterator[Paused]:
-    """A paused listing of two hundred checkpoints."""
+    """A paused list of two hundred checkpoints."""
     put_chain(driver, [f"c{number:03}" for number in range(200)])
     listing = Paused(driver)
     yield listing
     listing.close()
 
 
-def test_a_paused_listing_keeps_no_one_from_writing(paused: Paused, saver: LmdbSaver) -> None:
-    """The iterator may be paused for hours: it holds no lock across a `yield`."""
+def test_paused_list_does_not_block_writers(paused: Paused, saver: LmdbSaver) -> None:
     with ThreadPoolExecutor(1) as pool:
         pool.submit(put, SaverDriver(saver), "d", {"value": 1}).result(PATIENCE)
         pool.submit(saver.delete_thread, "other").result(PATIENCE)
     assert ids(paused.rest()) == [f"c{number:03}" for number in reversed(range(199))]
 
 
-def test_a_paused_listing_keeps_no_other_process_from_writing(
+def test_paused_list_does_not_block_other_processes(
     paused: Paused, saver: LmdbSaver, path: Path
 ) -> None:
-    """The iterator holds no lock across a `yield`, for other processes neither."""
     program = (
         "import sys; from langgraph.checkpoint.lmdb import LmdbSaver\n"
         "with LmdbSaver(sys.argv[1]) as saver: saver.delete_thread('t')\n"
@@ -218,8 +211,8 @@ def test_a_paused_listing_keeps_no_other_process_from_writing(
     assert SaverDriver(saver).list(config()) == []
 
 
-def test_a_paused_listing_holds_no_transaction(paused: Paused, path: Path) -> None:
-    """A reader that stays open would keep the space of all that is deleted meanwhile."""
+def test_paused_list_holds_no_transaction(paused: Paused, path: Path) -> None:
+    """An open read transaction would keep the space of deleted data."""
     program = (
         "import json, lmdb, sys\n"
         "environment = lmdb.open(sys.argv[1], readonly=True, max_dbs=64, max_readers=4096)\n"
@@ -236,18 +229,17 @@ def test_a_paused_listing_holds_no_transaction(paused: Paused, path: Path) -> No
     assert len(paused.rest()) == 199
 
 
-def test_a_listing_may_be_dropped_half_way(paused: Paused, saver: LmdbSaver) -> None:
-    """Dropping the iterator leaves nothing behind."""
+def test_list_can_be_dropped(paused: Paused, saver: LmdbSaver) -> None:
+    """A dropped list holds no transaction."""
     paused.items = paused.list(config(), limit=0)
     gc.collect()
     if paused.loop is not None:
-        paused.loop.run_until_complete(asyncio.sleep(0))  # where a loop ends what was dropped
+        paused.loop.run_until_complete(asyncio.sleep(0))  # the loop closes dropped iterators
     saver.delete_thread("t")
     assert [*saver.list(None)] == []
 
 
-def test_a_listing_may_go_on_in_another_thread(saver: LmdbSaver) -> None:
-    """The iterator may be resumed on another thread."""
+def test_list_can_be_resumed_in_another_thread(saver: LmdbSaver) -> None:
     put_chain(SaverDriver(saver), ["c1", "c2", "c3"])
     listing = saver.list(config())
     got = [next(listing)]
@@ -257,12 +249,12 @@ def test_a_listing_may_go_on_in_another_thread(saver: LmdbSaver) -> None:
     assert next(listing, None) is None
 
 
-def test_a_paused_listing_sees_whole_checkpoints_only(
+def test_paused_list_yields_only_whole_checkpoints(
     paused: Paused, driver: SaverDriver, saver: LmdbSaver
 ) -> None:
-    """What goes on meanwhile is seen or not, but never half."""
+    """Later changes are visible or not, but never in part."""
     sync = SaverDriver(saver)
-    for number in range(0, 200, 2):  # replace one half
+    for number in range(0, 200, 2):  # replace every other checkpoint
         cid = f"c{number:03}"
         put(sync, cid, {"value": "replaced", "twin": "replaced"}, versions={"value": 2, "twin": 2})
     rest = paused.rest()
@@ -277,10 +269,10 @@ def test_a_paused_listing_sees_whole_checkpoints_only(
         assert one.checkpoint["channel_values"].keys() == one.checkpoint["channel_versions"].keys()
 
 
-def test_listing_while_others_write_gives_whole_checkpoints(
+def test_list_yields_only_whole_checkpoints_while_a_writer_runs(
     open_saver: Callable[..., LmdbSaver], driver: SaverDriver
 ) -> None:
-    """Never a torn checkpoint, with a writer that replaces and deletes all the time."""
+    """The writer replaces and deletes checkpoints."""
     writer = SaverDriver(open_saver())
     stop = threading.Event()
 
@@ -314,8 +306,7 @@ def test_listing_while_others_write_gives_whole_checkpoints(
     assert seen >= 200
 
 
-def test_the_writes_listed_are_the_pending_ones(driver: SaverDriver) -> None:
-    """Each item of a listing carries its own pending writes."""
+def test_list_yields_pending_writes(driver: SaverDriver) -> None:
     stored = put_chain(driver, ["c1", "c2"])
     driver.put_writes(stored[0], [("x", 1)], "task")
     assert [one.pending_writes or [] for one in driver.list(config())] == [

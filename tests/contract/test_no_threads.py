@@ -1,4 +1,4 @@
-"""Where no thread can be started for a while, as at a limit on processes."""
+"""Calls fail, and later calls work, while the system refuses to start threads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def refuse(_: threading.Thread) -> None:
 
 
 def use(saver: LmdbSaver, name: str) -> Coroutine[Any, Any, Any]:
-    """One call of the asynchronous face that needs another thread."""
+    """Make an async call that needs another thread."""
     if name == "aput":
         return aput(saver, "c2", 2)
     if name == "aget_delta_channel_history":
@@ -37,7 +37,7 @@ def use(saver: LmdbSaver, name: str) -> Coroutine[Any, Any, Any]:
 @pytest.mark.parametrize(
     "name", ["aput", "aget_delta_channel_history", "abranches", "athreads", "averify", "acompact"]
 )
-def test_a_call_fails_and_the_next_ones_work(
+def test_call_without_a_thread_fails_and_the_next_calls_work(
     saver: LmdbSaver, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     put_chain(SaverDriver(saver), ["c1"])
@@ -54,7 +54,7 @@ def test_a_call_fails_and_the_next_ones_work(
     put(SaverDriver(saver), "c3")
 
 
-def test_a_saver_is_closed_at_the_end_of_its_block(
+def test_saver_is_closed_at_the_end_of_its_block(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def go() -> None:
@@ -64,12 +64,10 @@ def test_a_saver_is_closed_at_the_end_of_its_block(
                 pass
 
     asyncio.run(go())
-    LmdbSaver(path, sync="normal").close()  # the store is not open with another setting
+    LmdbSaver(path, sync="normal").close()  # the store opens with another setting
 
 
-def test_a_saver_that_cannot_sweep_is_not_opened(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_saver_that_cannot_sweep_is_not_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ttl = {"default_ttl": 1, "sweep_interval_minutes": 1}
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
@@ -78,7 +76,7 @@ def test_a_saver_that_cannot_sweep_is_not_opened(
     LmdbSaver(path, sync="normal", ttl=ttl).close()  # type: ignore[arg-type]
 
 
-def test_a_backup_leaves_nothing_behind(
+def test_failed_backup_leaves_no_files(
     saver: LmdbSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "backups" / "one"

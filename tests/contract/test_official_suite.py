@@ -1,6 +1,6 @@
-"""The official conformance suite of LangGraph, on the async face and driven through the sync one.
+"""The official conformance suite of LangGraph passes, with the async and with the sync methods.
 
-It says FULL for a saver that overrides nothing, so what is asserted is the result of every
+The suite reports FULL for a saver that overrides nothing, so the test asserts the result of every
 capability.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
     from langgraph.checkpoint.conformance.report import CapabilityResult
 
-# How many tests each capability had in release 0.0.2.
+# Number of tests of each capability in release 0.0.2.
 TESTS_AT_LEAST = {
     "put": 17,
     "put_writes": 10,
@@ -37,7 +37,7 @@ TESTS_AT_LEAST = {
 
 
 class SyncFace(LmdbSaver):
-    """A saver whose async methods call its sync ones."""
+    """A saver whose async methods call its sync methods."""
 
     async def aput(self, *args: Any) -> Any:
         return self.put(*args)
@@ -69,7 +69,7 @@ class SyncFace(LmdbSaver):
 def results(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, CapabilityResult]:
-    """What the suite reports, by capability."""
+    """The results of the suite, by capability."""
     folder: Path = tmp_path_factory.mktemp("conformance")
     stores = iter(range(100))
 
@@ -81,8 +81,8 @@ def results(
 
 
 @pytest.mark.parametrize("capability", [capability.value for capability in Capability])
-def test_capability(results: dict[str, CapabilityResult], capability: str) -> None:
-    """Detected, and every one of its tests passed."""
+def test_capability_passes(results: dict[str, CapabilityResult], capability: str) -> None:
+    """The capability is detected, and all its tests pass."""
     result = results[capability]
     assert result.detected
     assert result.failures == []

@@ -1,4 +1,4 @@
-"""The contract, "put / get_tuple"."""
+"""Contract of `put` and `get_tuple`."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.text("abc", min_size=1), VALUES, max_size=4))
-def test_what_was_put_is_what_is_got(driver: SaverDriver, content: dict[str, Any]) -> None:
-    """Value, type and key order."""
+def test_get_tuple_returns_the_values_of_put(driver: SaverDriver, content: dict[str, Any]) -> None:
+    """Values, types and the order of keys are equal."""
     thread = fresh_thread()
     put(driver, "c1", content, thread=thread)
     driver.put_writes(config(thread, id="c1"), [*content.items()], "task")
     assert identical(values(driver, config(thread)), content) or (
-        # Channels are named, not ordered: only the values' own key order counts.
+        # Channels have no order. Only the order of keys within values counts.
         identical(
             dict(sorted(values(driver, config(thread)).items())), dict(sorted(content.items()))
         )
@@ -68,16 +68,16 @@ def test_what_was_put_is_what_is_got(driver: SaverDriver, content: dict[str, Any
 
 
 @pytest.mark.parametrize("value", [*FALSY, math.nan], ids=repr)
-def test_a_value_that_is_falsy_is_a_value(driver: SaverDriver, value: Any) -> None:
-    """`None`, `b""`, `0`, `[]`, `False` and NaN included."""
+def test_false_values_are_stored(driver: SaverDriver, value: Any) -> None:
+    """Among them are `None`, `b""`, `0`, `[]`, `False` and NaN."""
     put(driver, "c1", {"value": value})
     driver.put_writes(config(id="c1"), [("channel", value)], "task")
     assert identical(values(driver, config()), {"value": value})
     assert identical(writes(driver, config()), [("task", "channel", value)])
 
 
-def test_the_rest_of_a_checkpoint_is_kept(driver: SaverDriver) -> None:
-    """Versions seen, the time, the updated channels and every other key."""
+def test_all_keys_of_a_checkpoint_are_stored(driver: SaverDriver) -> None:
+    """Unknown keys are stored too."""
     sent = {
         **checkpoint("c1", {"a": 1}, {"a": 3, "b": 4}),
         "versions_seen": {"node": {"a": 3}, "__input__": {}},
@@ -88,14 +88,13 @@ def test_the_rest_of_a_checkpoint_is_kept(driver: SaverDriver) -> None:
     assert driver.get(config()) == sent
 
 
-def test_an_absent_channel_is_not_a_channel_that_is_none(driver: SaverDriver) -> None:
-    """A channel that is absent is not a channel that is `None`."""
+def test_absent_channel_differs_from_a_channel_with_none(driver: SaverDriver) -> None:
     put(driver, "c1", {"none": None}, versions={"none": 1, "absent": 1})
     assert values(driver, config()) == {"none": None}
 
 
-def test_an_unchanged_channel_is_read_at_its_version(driver: SaverDriver) -> None:
-    """`new_versions` names what changed; the others come from where `channel_versions` points."""
+def test_unchanged_channel_is_read_at_its_version(driver: SaverDriver) -> None:
+    """`new_versions` names the changed channels. `channel_versions` has the versions of all."""
     put(driver, "c1", {"old": "first", "new": "first"}, versions={"old": 1, "new": 1})
     put(driver, "c2", {"new": "second"}, parent="c1", versions={"old": 1, "new": 2}, new={"new": 2})
     put(driver, "c3", {}, parent="c2", versions={"old": 1, "new": 1}, new={})
@@ -103,16 +102,14 @@ def test_an_unchanged_channel_is_read_at_its_version(driver: SaverDriver) -> Non
     assert values(driver, config(id="c3")) == {"old": "first", "new": "first"}
 
 
-def test_a_version_is_of_its_thread_and_namespace(driver: SaverDriver) -> None:
-    """The version is looked up in the thread and namespace of the checkpoint, nowhere else."""
+def test_version_belongs_to_its_thread_and_namespace(driver: SaverDriver) -> None:
     put(driver, "c1", {"value": "elsewhere"}, ns="child", versions={"value": 1})
     put(driver, "c1", {"value": "elsewhere"}, thread="other", versions={"value": 1})
     put(driver, "c1", {}, versions={"value": 1}, new={})
     assert values(driver, config()) == {}
 
 
-def test_an_unchanged_channel_outlives_the_checkpoint_that_stored_it(driver: SaverDriver) -> None:
-    """Also when the parent was deleted since."""
+def test_unchanged_channel_is_readable_after_its_checkpoint_is_deleted(driver: SaverDriver) -> None:
     put(
         driver,
         "c1",
@@ -129,8 +126,8 @@ def test_an_unchanged_channel_outlives_the_checkpoint_that_stored_it(driver: Sav
     assert values(driver, config()) == {"kept": "value"}
 
 
-def test_a_new_version_without_a_value_is_empty(driver: SaverDriver) -> None:
-    """It is stored as empty and stays absent, whatever the channel held before."""
+def test_new_version_without_a_value_is_empty(driver: SaverDriver) -> None:
+    """The channel is absent, whatever value it had before."""
     put(driver, "c1", {"value": "before"}, versions={"value": 1})
     put(driver, "c2", {}, parent="c1", versions={"value": 2}, new={"value": 2})
     assert values(driver, config(id="c2")) == {}
@@ -141,8 +138,7 @@ def test_a_new_version_without_a_value_is_empty(driver: SaverDriver) -> None:
     assert values(driver, config(id="c3")) == {"other": 1}
 
 
-def test_changing_what_was_put_changes_nothing_stored(driver: SaverDriver) -> None:
-    """Isolation: mutating what was put, after the call."""
+def test_changing_arguments_after_put_changes_no_stored_value(driver: SaverDriver) -> None:
     inner = {"list": [1, 2]}
     message = AIMessage("said", id="1", additional_kwargs={"deep": [1]})
     sent = checkpoint("c1", {"value": [inner], "message": message}, {"value": 1, "message": 1})
@@ -165,7 +161,7 @@ def test_changing_what_was_put_changes_nothing_stored(driver: SaverDriver) -> No
 
 
 def _deface(thing: Any) -> None:
-    """Change everything in a result that can be changed."""
+    """Change every mutable part of a result."""
     if isinstance(thing, dict):
         for inner in [*thing.values()]:
             _deface(inner)
@@ -182,8 +178,8 @@ def _deface(thing: Any) -> None:
         thing.content = "defaced"
 
 
-def test_changing_what_was_got_changes_nothing_that_another_gets(driver: SaverDriver) -> None:
-    """Isolation: mutating what was returned; nothing is shared between results or inside one."""
+def test_changing_a_result_changes_no_other_result(driver: SaverDriver) -> None:
+    """Results share no objects, and a result contains each object once."""
     shared = [HumanMessage("said", id="1", additional_kwargs={"deep": {"list": [1]}}), {"a": []}]
     put(driver, "c1", {"one": shared, "two": shared}, parents={"": "x"})
     put(driver, "c2", {}, parent="c1", versions={"one": "c1", "two": "c1"}, new={})
@@ -203,8 +199,8 @@ def test_changing_what_was_got_changes_nothing_that_another_gets(driver: SaverDr
     assert driver.list(config()) == reference[2:]
 
 
-def test_an_id_that_exists_is_replaced(driver: SaverDriver) -> None:
-    """`put` of an id that exists replaces checkpoint, metadata, parent and run."""
+def test_put_of_an_existing_id_replaces_the_checkpoint(driver: SaverDriver) -> None:
+    """Values, metadata, parent and run are replaced."""
     put(driver, "a", {"value": 0}, run_id="r0")
     put(driver, "c1", {"value": 1, "dropped": 1}, parent="a", run_id="r1", key="first")
     driver.put_writes(config(id="c1"), [("channel", "kept")], "task")
@@ -222,15 +218,14 @@ def test_an_id_that_exists_is_replaced(driver: SaverDriver) -> None:
     assert ids(driver.list(config())) == ["a"]
 
 
-def test_the_same_id_and_versions_with_other_values_are_replaced(driver: SaverDriver) -> None:
-    """`put` of an id that exists replaces it, at the same versions too."""
+def test_put_of_an_existing_id_and_versions_replaces_the_values(driver: SaverDriver) -> None:
     put(driver, "c1", {"value": 1})
     put(driver, "c1", {"value": 2})
     assert values(driver, config()) == {"value": 2}
 
 
-def test_metadata_is_merged_from_the_config(driver: SaverDriver) -> None:
-    """As `get_checkpoint_metadata` does it."""
+def test_metadata_contains_values_of_the_config(driver: SaverDriver) -> None:
+    """The result equals the result of `get_checkpoint_metadata`."""
     at = config()
     at["configurable"] |= {"user": "u1", "__private": 1, "langgraph_step": 3, "tags": ["no"]}
     at["metadata"] = {"run_id": "r1", "source": "ignored", "nul": "a\x00b", "score": 0.5}
@@ -244,8 +239,8 @@ def test_metadata_is_merged_from_the_config(driver: SaverDriver) -> None:
     assert driver.list(config()) == []
 
 
-def test_the_configs_returned_point_at_the_checkpoint(driver: SaverDriver) -> None:
-    """`put`, `get_tuple` and `list` return configs that find the same checkpoint again."""
+def test_returned_configs_lead_to_the_checkpoint(driver: SaverDriver) -> None:
+    """The configs of `put`, `get_tuple` and `list` lead to one checkpoint."""
     put(driver, "c1")
     returned = put(driver, "c2", {"value": 2}, parent="c1", ns="")
     assert returned == config(id="c2")
@@ -260,24 +255,21 @@ def test_the_configs_returned_point_at_the_checkpoint(driver: SaverDriver) -> No
 
 
 @pytest.mark.parametrize(
-    "at", [config("nobody"), config(ns="nowhere"), config(id="never")], ids=["thread", "ns", "id"]
+    "at", [config("missing"), config(ns="nowhere"), config(id="never")], ids=["thread", "ns", "id"]
 )
-def test_what_is_not_there_is_none(driver: SaverDriver, at: Any) -> None:
-    """A checkpoint that is not in the store is `None`, not an error."""
+def test_missing_checkpoint_reads_as_none(driver: SaverDriver, at: Any) -> None:
     put(driver, "c1")
     assert driver.get_tuple(at) is None
     assert driver.get(at) is None
 
 
-UNSERIALISABLE = {"fine": 1, "deep": [0, {"lock": threading.Lock()}]}
+UNSERIALIZABLE = {"fine": 1, "deep": [0, {"lock": threading.Lock()}]}
 
 
-def test_an_object_that_cannot_be_serialised_is_named(
-    driver: SaverDriver, saver: LmdbSaver
-) -> None:
-    """It raises, naming the channel and the path inside; nothing of the checkpoint is stored."""
+def test_unserializable_value_is_named(driver: SaverDriver, saver: LmdbSaver) -> None:
+    """The error names the channel and the path. Nothing of the checkpoint is stored."""
     with pytest.raises(LmdbSaverError) as caught:
-        put(driver, "c1", {"good": 1, "notes": UNSERIALISABLE}, run_id="r1")
+        put(driver, "c1", {"good": 1, "notes": UNSERIALIZABLE}, run_id="r1")
     for part in ("notes", "deep", "1", "lock"):
         assert part in str(caught.value)
     assert driver.get_tuple(config()) is None
@@ -287,18 +279,18 @@ def test_an_object_that_cannot_be_serialised_is_named(
     assert values(driver, config()) == {}
 
 
-def test_a_write_that_cannot_be_serialised_is_named(driver: SaverDriver) -> None:
-    """It raises, naming the channel and the path inside; no write of that call is stored."""
+def test_unserializable_write_is_named(driver: SaverDriver) -> None:
+    """The error names the channel and the path. No write of the call is stored."""
     put(driver, "c1")
     with pytest.raises(LmdbSaverError) as caught:
-        driver.put_writes(config(id="c1"), [("good", 1), ("notes", UNSERIALISABLE)], "task")
+        driver.put_writes(config(id="c1"), [("good", 1), ("notes", UNSERIALIZABLE)], "task")
     for part in ("notes", "deep", "1", "lock"):
         assert part in str(caught.value)
     assert writes(driver, config()) == []
 
 
-def test_metadata_that_cannot_be_serialised_stores_nothing(driver: SaverDriver) -> None:
-    """It raises; nothing of that checkpoint is stored."""
+def test_unserializable_metadata_is_refused(driver: SaverDriver) -> None:
+    """Nothing of the checkpoint is stored."""
     with pytest.raises(LmdbSaverError, match="lock"):
         put(driver, "c1", {"value": 1}, lock=threading.Lock())
     assert driver.list(None) == []

@@ -1,4 +1,4 @@
-"""The contract, "put_writes"."""
+"""Contract of `put_writes`."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ CALLS = st.lists(
 )
 
 
-def test_ten_and_more_writes_are_ordered_by_number(driver: SaverDriver) -> None:
-    """The index is compared as a number: 10 comes after 2."""
+def test_writes_are_ordered_by_index_as_a_number(driver: SaverDriver) -> None:
+    """Index 10 comes after 2."""
     put(driver, "c1")
     driver.put_writes(config(id="c1"), [(f"channel {n}", n) for n in range(300)], "task")
     assert [value for _, _, value in writes(driver, config())] == [*range(300)]
 
 
-def test_special_channels_come_first_by_their_indices(driver: SaverDriver) -> None:
-    """The special channels have the negative indices of `WRITES_IDX_MAP`."""
+def test_writes_of_special_channels_come_first(driver: SaverDriver) -> None:
+    """Special channels have the negative indices of `WRITES_IDX_MAP`."""
     put(driver, "c1")
     driver.put_writes(config(id="c1"), [("x", 1), *((name, name) for name in SPECIAL)], "task")
     by_index = sorted(SPECIAL, key=WRITES_IDX_MAP.__getitem__)
     assert [channel for _, channel, _ in writes(driver, config())] == [*by_index, "x"]
 
 
-def test_task_paths_come_before_task_ids(driver: SaverDriver) -> None:
-    """`(task_path, task_id, idx)`, also where the paths' order disagrees with the ids'."""
+def test_writes_are_ordered_by_task_path_before_task_id(driver: SaverDriver) -> None:
+    """The order is `(task_path, task_id, idx)`, even if paths and ids disagree."""
     put(driver, "c1")
     for task, path in [("a", "~2"), ("b", "~1"), ("c", "~10"), ("d", ""), ("e", "~1")]:
         driver.put_writes(config(id="c1"), [("x", 0), ("y", 1)], task, path)
@@ -56,10 +56,10 @@ def test_task_paths_come_before_task_ids(driver: SaverDriver) -> None:
 
 
 @given(CALLS)
-def test_any_calls_leave_what_the_rules_say(
+def test_writes_equal_their_model(
     driver: SaverDriver, calls: list[tuple[str, str, list[str]]]
 ) -> None:
-    """Order; first wins for regular writes and last for special ones, decided for each write."""
+    """Draw calls. The first regular write and the last special write of an index are kept."""
     thread = fresh_thread()
     put(driver, "c1", thread=thread)
     kept: dict[tuple[str, int], tuple[str, str, Any]] = {}
@@ -75,8 +75,8 @@ def test_any_calls_leave_what_the_rules_say(
     assert [(t, c, tuple(v)) for t, c, v in writes(driver, config(thread))] == expected
 
 
-def test_the_first_regular_write_wins(driver: SaverDriver) -> None:
-    """Regular writes: first wins; a repeated call adds only what is new in it."""
+def test_first_regular_write_is_kept(driver: SaverDriver) -> None:
+    """A repeated call adds only new indices."""
     put(driver, "c1")
     driver.put_writes(config(id="c1"), [("x", "first")], "task")
     driver.put_writes(config(id="c1"), [("x", "second"), ("y", "added")], "task")
@@ -88,8 +88,8 @@ def test_the_first_regular_write_wins(driver: SaverDriver) -> None:
     ]
 
 
-def test_the_last_special_write_wins_beside_regular_ones(driver: SaverDriver) -> None:
-    """Special channels: last wins; decided per write, not per call."""
+def test_last_special_write_is_kept(driver: SaverDriver) -> None:
+    """Each write of a call follows the rule of its own channel."""
     put(driver, "c1")
     for value in ("first", "second"):
         driver.put_writes(
@@ -99,15 +99,16 @@ def test_the_last_special_write_wins_beside_regular_ones(driver: SaverDriver) ->
     assert got == {**dict.fromkeys(SPECIAL, "second"), "x": "first"}
 
 
-def test_no_writes_are_no_error(driver: SaverDriver) -> None:
-    """A call with nothing to write leaves nothing."""
+def test_put_writes_without_writes_stores_nothing(driver: SaverDriver) -> None:
     put(driver, "c1")
     driver.put_writes(config(id="c1"), [], "task")
     assert writes(driver, config()) == []
 
 
-def test_writes_may_arrive_before_their_checkpoint(driver: SaverDriver, saver: LmdbSaver) -> None:
-    """They wait for it, and are not a checkpoint themselves."""
+def test_writes_can_be_stored_before_their_checkpoint(
+    driver: SaverDriver, saver: LmdbSaver
+) -> None:
+    """They do not create a checkpoint."""
     driver.put_writes(config(id="c1"), [("x", 1)], "task", "path")
     assert driver.get_tuple(config()) is None
     assert driver.get_tuple(config(id="c1")) is None
@@ -118,7 +119,7 @@ def test_writes_may_arrive_before_their_checkpoint(driver: SaverDriver, saver: L
 
 
 def test_writes_belong_to_their_checkpoint(driver: SaverDriver) -> None:
-    """Writes of one checkpoint are not those of another, of its thread or elsewhere."""
+    """Another checkpoint does not have the writes, in any thread."""
     for thread, ns in [("t", ""), ("t", "child"), ("t2", "")]:
         put(driver, "c1", thread=thread, ns=ns)
         put(driver, "c2", thread=thread, ns=ns)
@@ -128,8 +129,8 @@ def test_writes_belong_to_their_checkpoint(driver: SaverDriver) -> None:
         assert writes(driver, at) == []
 
 
-def test_writes_from_several_threads_at_once(saver: LmdbSaver) -> None:
-    """Every thread's writes arrive, and of those that claim one place exactly one is kept."""
+def test_concurrent_writes_are_all_stored(saver: LmdbSaver) -> None:
+    """Of several writes with one index, exactly one is kept."""
     driver = SaverDriver(saver)
     put(driver, "c1")
     threads = 16
@@ -151,10 +152,10 @@ def test_writes_from_several_threads_at_once(saver: LmdbSaver) -> None:
     assert contested[0] in range(threads)
 
 
-def test_a_write_after_its_thread_was_deleted_does_not_bring_it_back(
+def test_late_write_does_not_restore_a_deleted_thread(
     driver: SaverDriver, saver: LmdbSaver
 ) -> None:
-    """A late write is nothing that `list` or `threads` shows."""
+    """`list` and `threads` do not show the late write."""
     put(driver, "c1", {"value": 1})
     put(driver, "c1", thread="other")
     driver.delete_thread("t")
@@ -165,14 +166,13 @@ def test_a_write_after_its_thread_was_deleted_does_not_bring_it_back(
     assert thread_ids(saver) == {"other"}
 
 
-def test_task_path_is_named_in_the_signatures(saver: LmdbSaver) -> None:
-    """LangGraph looks for the parameter before it passes it."""
+def test_put_writes_has_a_task_path_parameter(saver: LmdbSaver) -> None:
+    """LangGraph looks for the parameter before it passes the path."""
     for method in (saver.put_writes, saver.aput_writes):
         assert inspect.signature(method).parameters["task_path"].default == ""
 
 
-def test_writes_leave_the_values_as_they_were(driver: SaverDriver) -> None:
-    """A pending write is not part of the checkpoint's own values."""
+def test_writes_do_not_change_the_values_of_the_checkpoint(driver: SaverDriver) -> None:
     put(driver, "c1", {"x": "value"})
     driver.put_writes(config(id="c1"), [("x", "written")], "task")
     assert values(driver, config()) == {"x": "value"}

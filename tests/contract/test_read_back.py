@@ -1,4 +1,4 @@
-"""What a serializer reads back from what it wrote is what every later read gives, None too."""
+"""Every read returns the value that the serializer reads back, also if the value is None."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from langgraph.checkpoint.serde.types import _DeltaSnapshot as Snapshot
 from langgraph.types import Send
 from pydantic import BaseModel, RootModel
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import DeserializationError, SerializationError
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.contract.driver import SaverDriver, config, put, values, writes
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 class Nothing(RootModel[str | None]):
-    """Dumped to None, which no call rebuilds it from."""
+    """A class whose instances are serialized to None, which no call rebuilds."""
 
 
 Long: Any = type("Long" * 300, (Nothing,), {"__module__": __name__})
-"""The same with an encoding that is cut into chunks."""
+"""A class like Nothing, with an encoding that is split into chunks."""
 
 
 class Level(Enum):
@@ -48,7 +48,7 @@ class Point(BaseModel):
 
 
 class Ghost:
-    """A class that makes nothing of what it is rebuilt from."""
+    """A class whose constructor returns None."""
 
     def __new__(cls, pad: str = "", full: str = "") -> Any:
         return None if full else super().__new__(cls)
@@ -66,11 +66,11 @@ class Ghost:
 
 
 def nothing(*_: Any) -> None:
-    """Return None, whatever comes."""
+    """Return None."""
 
 
 class Unpickled:
-    """Pickled, it becomes None."""
+    """A class whose instances are None after pickling."""
 
     def __init__(self, pad: str = "") -> None:
         self.pad = pad
@@ -91,7 +91,7 @@ class Reversing:
 
 
 class Odd:
-    """A serializer with tags of its own, which forgets secrets."""
+    """A serializer with its own tags, which reads back secrets as None."""
 
     TAGS = ("", "msgpack", "null", "pickle", "\U0001f952" * 90)
 
@@ -109,14 +109,14 @@ class Odd:
 
 
 class Candid(Odd):
-    """The same, but it forgets nothing."""
+    """A serializer with its own tags, which reads back everything."""
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
         return pickle.loads(data[1])
 
 
 class Untyped:
-    """A serializer of the old kind."""
+    """A serializer without types."""
 
     def dumps(self, obj: Any) -> bytes:
         return pickle.dumps(obj)
@@ -164,7 +164,7 @@ held = st.one_of(
 
 
 class Reads:
-    """A store with values in every place where one can be."""
+    """A store that has values in every place."""
 
     def __init__(self, serde: Any) -> None:
         self.kv = MemoryStore()
@@ -175,7 +175,7 @@ class Reads:
         self.count = 1
 
     def open(self) -> LmdbSaver:
-        return LmdbSaver.on(self.kv, serde=self.serde)
+        return KvSaver(self.kv, serde=self.serde)
 
     def put(self, at: Any, name: str, given: dict[str, Any]) -> Any:
         return put(
@@ -183,7 +183,7 @@ class Reads:
         )
 
     def holds(self, value: Any) -> None:
-        """Put a value everywhere, and compare all that is read with what the serializer reads."""
+        """Put a value in every place, and compare all reads with the serializer."""
         try:
             expected = self.reader.loads_typed(self.reader.dumps_typed(value))
         except Exception:  # noqa: BLE001 - what the serializer cannot do is tested elsewhere
@@ -214,8 +214,8 @@ class Reads:
 
 @pytest.mark.parametrize("serde", [*SERIALIZERS])
 @given(given=st.lists(held, max_size=4))
-def test_every_read_gives_what_the_serializer_reads_back(serde: str, given: list[Any]) -> None:
-    """Values, pending writes, seeds and writes of histories; fresh, cached, inherited, reopened."""
+def test_reads_equal_the_result_of_the_serializer(serde: str, given: list[Any]) -> None:
+    """Read values, writes, seeds and histories: fresh, cached, inherited, and after reopening."""
     reads = Reads(SERIALIZERS[serde]())
     for value in given:
         reads.holds(value)
@@ -234,10 +234,10 @@ def test_every_read_gives_what_the_serializer_reads_back(serde: str, given: list
     ],
     ids=lambda given: type(given).__name__[:12],
 )
-def test_what_honestly_reads_back_as_none(
+def test_value_that_is_serialized_to_none_is_accepted(
     open_saver: Callable[..., LmdbSaver], driver: SaverDriver, serde: Any, value: Any
 ) -> None:
-    """It is accepted, and None wherever it is read."""
+    """Every read returns None."""
     driver = driver.on(open_saver(serde=serde))
     put(driver, "c1", {"x": value, "list": [value]})
     driver.put_writes(config(id="c1"), [("x", value)], "task")
@@ -254,10 +254,10 @@ def test_what_honestly_reads_back_as_none(
 
 @pytest.mark.parametrize("pad", ["", "x" * 600, "x" * 9000])
 @pytest.mark.parametrize("tag", range(len(Odd.TAGS)))
-def test_a_none_that_was_not_there_is_an_error_that_names_the_value(
+def test_value_that_the_serializer_loses_is_named(
     open_saver: Callable[..., LmdbSaver], driver: SaverDriver, tag: int, pad: str
 ) -> None:
-    """Whatever the tag, and wherever the value is."""
+    """The tag and the place of the value do not matter."""
 
     value = {"secret": "secret", "pad": pad}
     put(driver.on(open_saver(serde=Candid(tag))), "c1", {"plain": 1, "lost": value})
@@ -276,10 +276,10 @@ def test_a_none_that_was_not_there_is_an_error_that_names_the_value(
         assert caught.value.thread_id == "t"
 
 
-def test_metadata_that_is_not_read_back_is_refused(
+def test_metadata_that_the_serializer_loses_is_refused(
     open_saver: Callable[..., LmdbSaver], driver: SaverDriver
 ) -> None:
-    """No read could give it; the thread stays as it was."""
+    """No read could return the metadata. The thread is unchanged."""
     driver = driver.on(open_saver(serde=Odd(0)))
     put(driver, "c1", {"x": 1})
     with pytest.raises(SerializationError, match="metadata") as caught:
@@ -288,29 +288,27 @@ def test_metadata_that_is_not_read_back_is_refused(
     assert values(driver, config()) == {"x": 1}
 
 
-def test_metadata_that_another_serializer_makes_none_of_is_named(
+def test_metadata_that_another_serializer_reads_as_none_is_named(
     open_saver: Callable[..., LmdbSaver], driver: SaverDriver
 ) -> None:
-    """As any other value."""
-
     put(driver.on(open_saver(serde=Candid(0))), "c1", {"x": 1}, secret="secret")
     with pytest.raises(DeserializationError, match="None") as caught:
         driver.on(open_saver(serde=Odd(0))).get_tuple(config())
     assert caught.value.channel == "metadata"
 
 
-def test_a_saver_may_lack_the_key_to_read(
+def test_saver_without_the_key_to_read_can_write(
     open_saver: Callable[..., LmdbSaver], driver: SaverDriver
 ) -> None:
-    """Who cannot read back what it writes may write all the same, None too."""
+    """The written values may contain None."""
     put(driver.on(open_saver(serde=WriteOnly())), "c1", {"x": 1, "none": None, "odd": {1, 2}})
     assert values(driver.on(open_saver()), config()) == {"x": 1, "none": None, "odd": {1, 2}}
 
 
-def test_what_is_known_not_to_be_none_is_not_decoded(
+def test_put_does_not_decode_values_that_cannot_be_none(
     monkeypatch: pytest.MonkeyPatch, open_saver: Callable[..., LmdbSaver]
 ) -> None:
-    """A put decodes nothing that msgpack knows, nor messages, nor what `Send` carries."""
+    """Values of msgpack, messages and the arguments of `Send` cannot be None."""
     decoded: list[Any] = []
     loads = JsonPlusSerializer.loads_typed
 

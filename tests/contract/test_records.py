@@ -1,4 +1,4 @@
-"""The contract, "Serialisation and safety": records damaged, moved, or untrue about their size."""
+"""Damaged and moved records, and records with a wrong size, are detected."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHAIN = ["c1", "c2", "c3"]
 
 
 def attempt(read: Callable[[], Any]) -> Any:
-    """What a read gives: a result, or the error that it ends with."""
+    """Return the result of a read, or the error that it raises."""
     try:
         return read()
     except LmdbSaverError as error:
@@ -31,7 +31,7 @@ def attempt(read: Callable[[], Any]) -> Any:
 
 
 def read_all(path: Path) -> list[Any]:
-    """Everything that a reader can see of the thread of `whole`, the errors included."""
+    """Read everything of the thread of `whole`, errors included."""
     saver = attempt(lambda: LmdbSaver(path))
     if isinstance(saver, LmdbSaverError):
         return [saver] * 6
@@ -48,7 +48,7 @@ def read_all(path: Path) -> list[Any]:
 
 @pytest.fixture
 def whole(path: Path) -> tuple[Entries, list[Any]]:
-    """The records of a closed store with a thread of every kind of record, and what it reads as."""
+    """The records of a closed store with every kind of record, and all reads of the thread."""
     with LmdbSaver(path) as saver:
         driver = SaverDriver(saver)
         for at in put_chain(driver, CHAIN, run_id="r"):
@@ -59,7 +59,7 @@ def whole(path: Path) -> tuple[Entries, list[Any]]:
 
 
 def check_reads(path: Path, expected: list[Any]) -> bool:
-    """No read gives anything but what was stored or an error; whether there was an error."""
+    """Check that each read gives the stored result or an error; return True for an error."""
     found = read_all(path)
     refused = [isinstance(one, LmdbSaverError) for one in found]
     for one, good, error in zip(found, expected, refused, strict=True):
@@ -67,8 +67,8 @@ def check_reads(path: Path, expected: list[Any]) -> bool:
     return any(refused)
 
 
-def test_a_record_that_was_moved_is_refused(path: Path, whole: tuple[Entries, list[Any]]) -> None:
-    """Records bind to their position: one copied to another key is never read as that one."""
+def test_moved_record_is_refused(path: Path, whole: tuple[Entries, list[Any]]) -> None:
+    """The checksum of a record contains its key."""
     stored, expected = whole
     assert not any(isinstance(one, Exception) for one in expected)
     with_content = [place for place, value in stored.items() if len(value) > 8]
@@ -82,8 +82,8 @@ def test_a_record_that_was_moved_is_refused(path: Path, whole: tuple[Entries, li
     assert refused >= len(with_content)
 
 
-def test_a_flipped_bit_is_never_read(path: Path, whole: tuple[Entries, list[Any]]) -> None:
-    """Flipping a bit always changes a record; what is damaged is an error, never a wrong value."""
+def test_flipped_bit_is_detected(path: Path, whole: tuple[Entries, list[Any]]) -> None:
+    """A damaged record raises an error. It is never read as another value."""
     stored, expected = whole
     refused = 0
     for number, (place, value) in enumerate(stored.items()):
@@ -98,17 +98,17 @@ def test_a_flipped_bit_is_never_read(path: Path, whole: tuple[Entries, list[Any]
 
 
 def varint(number: int) -> bytes:
-    """Groups of seven bits, the lowest first, as a record tells its length."""
+    """Return a length in groups of seven bits, the lowest first, as a record stores it."""
     groups = [number >> shift & 0x7F for shift in range(0, max(number.bit_length(), 1), 7)]
     return bytes([*(group | 0x80 for group in groups[:-1]), groups[-1]])
 
 
 @pytest.mark.parametrize("claimed", [2**20, 2**30, 2**60])
 @pytest.mark.parametrize("real", [100, 2**30])
-def test_a_record_that_claims_too_much_takes_no_memory(
+def test_record_with_a_wrong_size_takes_no_memory(
     path: Path, whole: tuple[Entries, list[Any]], claimed: int, real: int
 ) -> None:
-    """Decompressed size is bounded before memory is taken, whatever a record says of itself."""
+    """The decompressed size is bounded before memory is allocated."""
     stored, expected = whole
     compress = zstandard.ZstdCompressor(write_content_size=False).compressobj()
     body = b"".join(compress.compress(bytes(min(real, 2**20))) for _ in range(0, real, 2**20))

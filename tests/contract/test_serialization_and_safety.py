@@ -1,4 +1,4 @@
-"""The contract, "Serialisation and safety"."""
+"""Contract of serializers, allow-lists and files."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-PATIENCE = 60.0  # seconds until a process counts as hung
+PATIENCE = 60.0
+"""Seconds after which a process counts as hung."""
 
 
 @dataclass
 class Allowed:
-    """A class that one saver's allow-list names."""
+    """A class on the allow-list of one saver."""
 
     x: int
 
 
-class Colour(Enum):
-    """An enumeration that it names too."""
+class Color(Enum):
+    """An enumeration on the allow-list."""
 
     RED = "red"
 
@@ -51,7 +52,7 @@ class Vanishing:
 
 
 class Pickling:
-    """A serializer of the typed kind, with type names of its own."""
+    """A serializer with types, which have their own names."""
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         return f"\U0001f952 {'x' * 300} {type(obj).__name__}", pickle.dumps(obj)
@@ -64,7 +65,7 @@ class Pickling:
 
 
 class Untyped:
-    """A serializer of the old kind, without types."""
+    """A serializer without types."""
 
     def dumps(self, obj: Any) -> bytes:
         return pickle.dumps(obj)
@@ -74,7 +75,7 @@ class Untyped:
 
 
 class Nothing:
-    """A serializer whose encodings are empty: all it has to say is in the type."""
+    """A serializer whose encodings are empty: the type holds the value."""
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         return json.dumps(obj), b""
@@ -94,10 +95,10 @@ class Nothing:
     ],
     ids=lambda serde: type(serde).__name__,
 )
-def test_any_serializer(
+def test_saver_works_with_any_serializer(
     open_saver: Callable[..., LmdbSaver], driver: SaverDriver, serde: Any, value: Any
 ) -> None:
-    """Works with any `SerializerProtocol`: values, writes, metadata, lists, seeds, copies."""
+    """Values, writes, metadata, lists, seeds and copies are checked."""
     driver = driver.on(open_saver(serde=serde))
     put(driver, "c1", {"value": value, "none": None}, key=[1])
     driver.put_writes(config(id="c1"), [("x", value)], "task")
@@ -112,10 +113,10 @@ def test_any_serializer(
     assert history == {"writes": [], "seed": value}
 
 
-def test_with_allowlist_is_a_shallow_copy_on_the_same_store(
+def test_with_allowlist_returns_a_saver_of_the_same_store(
     open_saver: Callable[..., LmdbSaver],
 ) -> None:
-    """The copy shares the store and differs in its serializer alone."""
+    """The copy differs only in its serializer."""
     saver = open_saver(serde=JsonPlusSerializer(allowed_msgpack_modules=None))
     clone = saver.with_allowlist([(__name__, "Allowed")])
     assert type(clone) is type(saver)
@@ -128,14 +129,14 @@ def test_with_allowlist_is_a_shallow_copy_on_the_same_store(
     assert [*clone.list(None)] == []
 
 
-@pytest.mark.parametrize("gone", ["saver", "clone"])
-def test_either_may_be_collected(path: Path, gone: str) -> None:
-    """Collecting the saver or its copy is safe: the other goes on."""
+@pytest.mark.parametrize("collected", ["saver", "clone"])
+def test_collecting_a_saver_does_not_affect_its_copy(path: Path, collected: str) -> None:
+    """Collecting the copy does not affect the saver either."""
     saver = LmdbSaver(path, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
     both = {"saver": saver, "clone": saver.with_allowlist([(__name__, "Allowed")])}
     del saver
     put(SaverDriver(both["clone"]), "c1", {"value": 1})
-    del both[gone]
+    del both[collected]
     gc.collect()
     (other,) = both.values()
     assert values(SaverDriver(other), config()) == {"value": 1}
@@ -146,8 +147,8 @@ def test_either_may_be_collected(path: Path, gone: str) -> None:
 
 
 @pytest.mark.parametrize("closed", ["saver", "clone"])
-def test_either_may_be_closed(path: Path, closed: str) -> None:
-    """Closing the saver or its copy closes the store that they share; both say so from then on."""
+def test_closing_a_saver_closes_its_copy(path: Path, closed: str) -> None:
+    """Closing the copy closes the saver too. Both raise StoreClosedError from then on."""
     saver = LmdbSaver(path, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
     both = {"saver": saver, "clone": saver.with_allowlist([(__name__, "Allowed")])}
     put(SaverDriver(both["clone"]), "c1", {"value": 1})
@@ -162,22 +163,22 @@ def test_either_may_be_closed(path: Path, closed: str) -> None:
 
 @pytest.mark.parametrize("permissive_first", [True, False])
 @pytest.mark.parametrize("cloned", [True, False], ids=["clone", "another"])
-def test_the_allow_list_is_honoured_on_every_path(
+def test_allow_list_holds_on_every_path(
     open_saver: Callable[..., LmdbSaver], driver: SaverDriver, permissive_first: bool, cloned: bool
 ) -> None:
-    """A class that is not allowed is never built, whatever another saver has just read."""
-    names = [(__name__, "Allowed"), (__name__, "Colour")]
+    """A class that is not allowed is never built, even if another saver has just read it."""
+    names = [(__name__, "Allowed"), (__name__, "Color")]
     saver = open_saver(serde=JsonPlusSerializer(allowed_msgpack_modules=None))
     other = open_saver(serde=JsonPlusSerializer(allowed_msgpack_modules=names))
     strict, allowed = driver.on(saver), driver.on(saver.with_allowlist(names) if cloned else other)
     one = Allowed(1)
-    message = AIMessage("said " * 50, id="1", additional_kwargs={"inside": Colour.RED})
+    message = AIMessage("said " * 50, id="1", additional_kwargs={"inside": Color.RED})
     content = {"one": one, "list": [one, one], "messages": [message, message], "message": message}
     put(allowed, "c1", content)
     allowed.put_writes(config(id="c1"), [("x", one), ("y", message)], "task")
     put(allowed, "c2", {}, parent="c1", versions=dict.fromkeys(content, "c1"), new={})
     for reader in [allowed, strict] if permissive_first else [strict, allowed, strict]:
-        expected = {dict, str} if reader is strict else {Allowed, Colour}
+        expected = {dict, str} if reader is strict else {Allowed, Color}
         for cid in ("c1", "c2"):
             assert built(values(reader, config(id=cid))) == expected
         assert built(writes(reader, config(id="c1"))) == expected
@@ -188,8 +189,8 @@ def test_the_allow_list_is_honoured_on_every_path(
 
 
 def built(thing: Any) -> set[type]:
-    """As what the two objects came back, wherever in a result they stand."""
-    if isinstance(thing, Allowed | Colour) or thing in ({"x": 1}, "red"):
+    """Return the types of the two objects in a result."""
+    if isinstance(thing, Allowed | Color) or thing in ({"x": 1}, "red"):
         return {type(thing)}
     if isinstance(thing, AIMessage):
         return built(thing.additional_kwargs)
@@ -199,8 +200,8 @@ def built(thing: Any) -> set[type]:
     return {kind for one in inside for kind in built(one)}
 
 
-def test_strict_msgpack_is_honoured(path: Path) -> None:
-    """`LANGGRAPH_STRICT_MSGPACK` holds for a saver that is given no serializer."""
+def test_strict_mode_holds_for_the_default_serializer(path: Path) -> None:
+    """The variable is `LANGGRAPH_STRICT_MSGPACK`."""
     with LmdbSaver(path) as saver:
         put(SaverDriver(saver), "c1", {"one": Allowed(1)})
         saver.put_writes(config(id="c1"), [("x", Allowed(1))], "task")
@@ -221,10 +222,9 @@ def test_strict_msgpack_is_honoured(path: Path) -> None:
     assert done.stdout == "{'x': 1} {'x': 1}\nFalse\n"
 
 
-def test_what_cannot_be_rebuilt_is_never_none(
+def test_object_of_a_missing_class_is_read_as_its_data(
     open_saver: Callable[..., LmdbSaver], driver: SaverDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An object whose class is gone comes back as its data, never as `None`."""
     put(driver, "c1", {"one": Vanishing(1), "list": [Vanishing(2)]})
     monkeypatch.delitem(globals(), "Vanishing")
     got = values(driver.on(open_saver()), config())
@@ -232,7 +232,7 @@ def test_what_cannot_be_rebuilt_is_never_none(
 
 
 class Arrays(JsonPlusSerializer):
-    """Encodes everything as the NumPy array `[1]`, on machines without NumPy too."""
+    """A serializer that encodes every value as the NumPy array `[1]`, also without NumPy."""
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         array = ormsgpack.packb(("<i8", (1,), "C", (1).to_bytes(8, "little")))
@@ -242,10 +242,10 @@ class Arrays(JsonPlusSerializer):
         return super().loads_typed(data) or "an array, as where NumPy is installed"
 
 
-def test_what_a_serializer_makes_nothing_of_is_an_error(
+def test_value_that_the_serializer_reads_as_none_raises(
     open_saver: Callable[..., LmdbSaver], driver: SaverDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """JsonPlusSerializer gives `None` for an array where there is no NumPy: that is refused."""
+    """JsonPlusSerializer reads an array as None on a machine without NumPy."""
     put(driver, "c1", {"plain": 1})
     saver = open_saver()
     arrays = driver.on(saver)
@@ -259,7 +259,7 @@ def test_what_a_serializer_makes_nothing_of_is_an_error(
 
 
 class Forgetful(JsonPlusSerializer):
-    """A serializer that cannot load one type and says so."""
+    """A serializer that raises for one type."""
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
         if data[0] == "bytes":
@@ -267,10 +267,10 @@ class Forgetful(JsonPlusSerializer):
         return super().loads_typed(data)
 
 
-def test_a_value_that_cannot_be_decoded_is_named(
+def test_undecodable_value_is_named(
     open_saver: Callable[..., LmdbSaver], driver: SaverDriver
 ) -> None:
-    """The error of the serializer comes up as one that names thread, checkpoint and channel."""
+    """The error names the thread, the checkpoint and the channel."""
     put(driver, "c1", {"fine": 1, "secret": b"x"})
     put(driver, "c2", {"fine": 2}, parent="c1")
     driver.put_writes(config(id="c2"), [("secret", b"x")], "task")
@@ -288,8 +288,8 @@ def test_a_value_that_cannot_be_decoded_is_named(
     assert values(driver, config(id="c1")) == {"fine": 1, "secret": b"x"}
 
 
-def test_the_files_are_their_owners_alone(path: Path) -> None:
-    """Store files are readable by their owner alone, whatever the umask."""
+def test_only_the_owner_can_read_the_files(path: Path) -> None:
+    """The umask does not matter."""
     before = os.umask(0)
     try:
         with LmdbSaver(path) as saver:
@@ -302,7 +302,7 @@ def test_the_files_are_their_owners_alone(path: Path) -> None:
     assert {*modes.values()} == {0o600}
 
 
-def test_a_saver_can_be_copied_as_langgraph_copies_it(saver: LmdbSaver) -> None:
-    """`copy.copy` of a saver shares its store, as the base class's `with_allowlist` needs."""
+def test_copy_of_a_saver_shares_its_store(saver: LmdbSaver) -> None:
+    """The base class's `with_allowlist` calls `copy.copy`."""
     put_chain(SaverDriver(saver), ["c1"])
     assert ids([*copy.copy(saver).list(config())]) == ["c1"]

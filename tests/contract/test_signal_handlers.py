@@ -1,4 +1,4 @@
-"""A signal handler or finalizer that uses the saver of its thread: it works or is refused."""
+"""A signal handler or finalizer may call the saver of its thread: the call works or is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures in README.md, docs/ and the report are those of the committed results."""
+"""README.md, docs/ and the report show the figures of the committed results."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.encryption.key_source import ENV_VARIABLE, KeySource
 from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore
@@ -218,10 +218,10 @@ def test_read_only_store_opens_empty_and_sees_later_writes(path: Path) -> None:
 def test_concurrent_creation_with_and_without_a_key(first: Any) -> None:
     """The second creator, which has seen an empty store, is refused and changes nothing."""
     inner = Interrupted()
-    inner.other = lambda: LmdbSaver.on(open_encrypted(inner, first))
+    inner.other = lambda: KvSaver(open_encrypted(inner, first))
     with pytest.raises((InvalidPathError, NotEncryptedError)):
-        LmdbSaver.on(open_encrypted(inner, KEY if first is None else None))
-    saver = LmdbSaver.on(open_encrypted(inner, first))
+        KvSaver(open_encrypted(inner, KEY if first is None else None))
+    saver = KvSaver(open_encrypted(inner, first))
     saver.put(config("a"), checkpoint("1", 1, "text"), {}, {"x": 1})
     assert saver.verify().ok
 

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.encryption import rotation
 from langgraph.checkpoint.lmdb.encryption.key_source import KeySource
 from langgraph.checkpoint.lmdb.encryption.rotation import KeyRotation
@@ -38,7 +38,7 @@ class Encrypted(Savers):
         self.open()
 
     def saver(self) -> LmdbSaver:
-        return LmdbSaver.on(
+        return KvSaver(
             encrypted(self.inner, lambda: self.user_keys),
             cache_size=self.cache_size,
             clock=lambda: 1.0,

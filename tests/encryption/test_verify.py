@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.encryption.key_source import HEADER
 from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
@@ -23,7 +23,7 @@ KEY = b"k" * 32
 def stored() -> dict[bytes, bytes]:
     """The stored records of an encrypted store."""
     inner = MemoryStore()
-    saver = LmdbSaver.on(open_encrypted(inner, KEY), clock=stores.Clock())
+    saver = KvSaver(open_encrypted(inner, KEY), clock=stores.Clock())
     stores.grow(saver, "a", 1, 6)
     stores.grow(saver, "a", 1, 3, "sub:1")
     saver.copy_thread("a", "copy")
@@ -41,7 +41,7 @@ def test_sound_encrypted_store_has_no_problems(stored: dict[bytes, bytes]) -> No
 @pytest.mark.parametrize("change", ["value", "key", "deleted"])
 def test_changed_record_is_found_and_repaired(change: str, stored: dict[bytes, bytes]) -> None:
     random = Random(1)
-    settings: Any = LmdbSaver.on(MemoryStore(), clock=stores.Clock())._session.store.options
+    settings: Any = KvSaver(MemoryStore(), clock=stores.Clock())._session.store.options
     for key in random.sample(sorted(stored.keys() - {HEADER}), 25):
         changed = dict(stored)
         value = changed.pop(key)
@@ -54,6 +54,6 @@ def test_changed_record_is_found_and_repaired(change: str, stored: dict[bytes, b
         found = repair(kv, settings)
         assert found.ok, (key, found.problems)
         reachability.check(kv)
-        saver = LmdbSaver.on(kv, clock=stores.Clock())
+        saver = KvSaver(kv, clock=stores.Clock())
         stores.grow(saver, "a", 50, 51)
         assert verify(kv).ok

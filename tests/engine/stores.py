@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import HumanMessage
 from pydantic import RootModel
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from tests.saver.values import words
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ LONG = "i" * 300
 
 
 class Nothing(RootModel[str | None]):
-    """What JsonPlusSerializer reads back as None if it holds None."""
+    """A model that JsonPlusSerializer reads back as None if it holds None."""
 
 
 class Clock:
@@ -74,9 +74,9 @@ def grow(saver: LmdbSaver, thread: str, start: int, stop: int, namespace: str = 
 
 def put_edited_list(saver: LmdbSaver, thread: str) -> None:
     """Store a long list with edits everywhere, so that it needs nodes."""
-    lines = [words(i, 9) for i in range(3000)]
+    lines = [words(i, 9) for i in range(1150)]
     at = config(thread)
-    for n in range(3):
+    for n in range(5):
         for i in range(n, len(lines), 29):
             lines[i] = words(i + n, 10)
         at = put(saver, at, f"{n}", {"lines": [*lines]})
@@ -84,7 +84,7 @@ def put_edited_list(saver: LmdbSaver, thread: str) -> None:
 
 def fill(kv: KeyValueStore) -> LmdbSaver:
     """Fill an empty store with every kind of record."""
-    saver = LmdbSaver.on(kv, clock=Clock())
+    saver = KvSaver(kv, clock=Clock())
     grow(saver, "a", 1, 8)
     grow(saver, "a", 1, 4, "sub:1")
     grow(saver, "a", 1, 3, "keeps")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.engine import reachability
 from tests.saver.values import words
@@ -40,7 +40,7 @@ def history(saver: LmdbSaver, config: Any) -> Any:
 def test_history_survives_prune_delete_runs_and_copy(seeded: bool, writes: int) -> None:
     """With 100 writes per checkpoint, the compacted history needs several records."""
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
     config = ROOT
     for number in range(8):
         config = step(
@@ -71,7 +71,7 @@ def test_history_survives_prune_delete_runs_and_copy(seeded: bool, writes: int) 
 
 def test_stored_value_replaces_compacted_history() -> None:
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
     first = step(saver, ROOT, 1, {}, 3)
     second = step(saver, first, 2, {}, 2)
     saver.prune(["t"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langchain_core.messages import HumanMessage
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import StoreIOError
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
@@ -90,7 +90,7 @@ class FaultyStore(KeyValueStore):
 def prepared_store() -> tuple[FaultyStore, LmdbSaver]:
     """Return a store with a thread of three checkpoints and a copy of the thread."""
     store = FaultyStore()
-    saver = LmdbSaver.on(store, clock=lambda: 1.0)
+    saver = KvSaver(store, clock=lambda: 1.0)
     parent = ROOT
     for n in range(1, 4):
         value = [HumanMessage(words(salt, 60)) for salt in range(3 * n)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import lmdb
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import (
     DamagedError,
     FormatVersionError,
@@ -37,25 +37,25 @@ def with_format(payload: bytes) -> MemoryStore:
 def test_other_format_version_is_refused(version: Any) -> None:
     kv = with_format(envelope.encode(version))
     with pytest.raises(FormatVersionError) as caught:
-        LmdbSaver.on(kv)
+        KvSaver(kv)
     assert caught.value.supported == envelope.SUPPORTED_VERSIONS
     assert caught.value.found == (version if isinstance(version, int) else None)
 
 
 def test_damaged_format_record_raises_damaged_error() -> None:
     with pytest.raises(DamagedError):
-        LmdbSaver.on(with_format(b"\xc1"))
+        KvSaver(with_format(b"\xc1"))
     kv = MemoryStore()
     kv.write(lambda writer: writer.put(keys.FORMAT, b"junk"))
     with pytest.raises(DamagedError):
-        LmdbSaver.on(kv)
+        KvSaver(kv)
 
 
 def test_store_with_foreign_keys_is_not_changed() -> None:
     kv = MemoryStore()
     kv.write(lambda writer: writer.put(b"foreign", b"value"))
     with pytest.raises(InvalidPathError):
-        LmdbSaver.on(kv)
+        KvSaver(kv)
     with kv.read() as reader:
         assert [*reader.keys(b"", b"\xff")] == [b"foreign"]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.engine import reachability
 from tests.saver.values import checkpoint, words
@@ -35,7 +35,7 @@ def grow(saver: LmdbSaver, thread: str, start: int, stop: int) -> None:
 
 def test_copy_stores_no_new_chunks() -> None:
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
     grow(saver, "a", 1, 5)
     before = reachability.chunks(kv)
     for n in range(5):
@@ -48,7 +48,7 @@ def test_copy_stores_no_new_chunks() -> None:
 def test_chain_of_copies_is_deleted_in_any_order(order: tuple[str, ...]) -> None:
     """b is a copy of a, c of b, and d of c. Each copy has checkpoints of its own."""
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
     grow(saver, "a", 1, 3)
     for n, (source, target) in enumerate(zip("abc", "bcd", strict=True), 3):
         saver.copy_thread(source, target)
@@ -81,7 +81,7 @@ moves = st.lists(
 @given(moves)
 def test_random_copies_and_deletions_keep_latest_values(moves: list[tuple[str, int, int]]) -> None:
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
     numbers = dict.fromkeys("abcd", 0)
     latest: dict[str, Any] = {}
     for how, one, other in moves:

@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, LmdbSaverError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
@@ -119,7 +119,7 @@ def test_read_varint_reads_at_most_ten_bytes(data: bytes) -> None:
 def test_unexpected_fields_raise_damaged_error(kind: bytes, fields: object) -> None:
     """The checksum of the record is valid."""
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
     root = {"configurable": {"thread_id": "t", "checkpoint_ns": "sub"}}
     config = saver.put(root, checkpoint("1", 1, "value"), {}, {"x": 1})
     saver.put_writes(config, [("x", 1)], "task")
@@ -130,4 +130,4 @@ def test_unexpected_fields_raise_damaged_error(kind: bytes, fields: object) -> N
 
     kv.write(forge)
     with pytest.raises(DamagedError):
-        LmdbSaver.on(kv).get_tuple(root)
+        KvSaver(kv).get_tuple(root)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import HumanMessage
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.engine import threads
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from langgraph.checkpoint.lmdb.format import envelope, keys
@@ -59,7 +59,7 @@ def _fill(saver: LmdbSaver, thread: str) -> None:
 
 def forgeable() -> Entries:
     """Return a store with a thread to forge, a copy of the thread, and an independent thread."""
-    saver = LmdbSaver.on(MemoryStore(), clock=lambda: 1e9)
+    saver = KvSaver(MemoryStore(), clock=lambda: 1e9)
     _fill(saver, HOSTILE)
     _fill(saver, VICTIM)
     saver.copy_thread(HOSTILE, "copy")
@@ -173,7 +173,7 @@ def records_of_victim(entries: Entries) -> Entries:
 
 def victim(entries: Entries) -> list[Any]:
     """Return all that the saver reads of the independent thread."""
-    saver = LmdbSaver.on(on(entries), clock=lambda: 1e9)
+    saver = KvSaver(on(entries), clock=lambda: 1e9)
     history = saver.get_delta_channel_history(config=config(VICTIM), channels=["d"])
     found = [
         [one.config, one.checkpoint, one.metadata, one.pending_writes]
@@ -194,11 +194,11 @@ def exercise(entries: Entries) -> int:
     refused = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        reader = LmdbSaver.on(on(entries), clock=lambda: 1e9)
+        reader = KvSaver(on(entries), clock=lambda: 1e9)
         for call in READS.values():
             refused += _try(call, reader)
         for call in WRITES.values():
-            saver = LmdbSaver.on(on(entries), clock=lambda: 1e9)
+            saver = KvSaver(on(entries), clock=lambda: 1e9)
             _try(READS["latest"], saver)
             refused += _try(call, saver)
             refused += _try(READS["latest"], saver)

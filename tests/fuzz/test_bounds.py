@@ -13,7 +13,7 @@ TIME_LIMIT = 60
 
 PROGRAM = """
 import json, os, resource, signal, sys, traceback
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.ranges import ChunkRange, encode_ranges
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
@@ -59,7 +59,7 @@ CASES = {
 def read_and_delete(changed):
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[1]), -1))
-    saver = LmdbSaver.on(on(forged(changed)))
+    saver = KvSaver(on(forged(changed)))
     refused = _try(lambda s: s.get_tuple(config(HOSTILE, "", LONG)), saver)
     _try(WRITES["delete"], saver)
     assert victim(everything(saver._kv)) == UNHARMED

@@ -19,5 +19,5 @@ needs_contexts = pytest.mark.skipif(
 
 @pytest.fixture(params=["sync", pytest.param("async", marks=needs_contexts), "reopened"])
 def drive(request: pytest.FixtureRequest, path: Path) -> Drive:
-    """One way to run a graph: sync, async, or with the store reopened before every call."""
+    """A way to run a graph: sync, async, or with a new saver for each call."""
     return Drive(request.param, path)

@@ -1,4 +1,4 @@
-"""Drives one graph in several ways, and compares each with the same run on InMemorySaver."""
+"""Drivers that run a graph in several ways, and compare each run with InMemorySaver."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def at_thread(thread: str = "t", **keys: Any) -> RunnableConfig:
 
 
 class Driver:
-    """A graph on a saver: `build(saver)` compiles it."""
+    """A driver of a graph on a saver. `build(saver)` compiles the graph."""
 
     def __init__(
         self, build: Callable[[Any], Any], saver: BaseCheckpointSaver[Any], **options: Any
@@ -74,7 +74,7 @@ class Driver:
 
 
 class AsyncDriver(Driver):
-    """The async face, every call in an event loop of its own."""
+    """A driver that calls the async methods, each in a new event loop."""
 
     def _invoke(self, graph: Any, given: Any, at: Any, options: Any) -> Any:
         return asyncio.run(graph.ainvoke(given, at, **options))
@@ -93,7 +93,7 @@ class AsyncDriver(Driver):
 
 
 class ReopeningDriver(Driver):
-    """Every call on a saver of its own, as after a restart; nothing but the store is kept."""
+    """A driver that opens a new saver for each call, as after a restart."""
 
     def __init__(self, build: Callable[[Any], Any], path: Path, **options: Any) -> None:
         self._build = build
@@ -107,7 +107,7 @@ class ReopeningDriver(Driver):
 
 
 class Drive:
-    """Makes drivers of one kind, on the test's store."""
+    """A maker of drivers of one kind, on the test's store."""
 
     def __init__(self, kind: str, path: Path) -> None:
         self.kind = kind
@@ -115,18 +115,17 @@ class Drive:
 
     @contextmanager
     def on_lmdb(self, build: Callable[[Any], Any], **options: Any) -> Iterator[Driver]:
-        """A driver of a graph on `LmdbSaver`."""
+        """Yield a driver of a graph on `LmdbSaver`."""
         if self.kind == "reopened":
             yield ReopeningDriver(build, self._path, **options)
             return
-        with LmdbSaver(self._path) as saver:
+        with LmdbSaver(self._path, sync="off") as saver:
             yield (AsyncDriver if self.kind == "async" else Driver)(build, saver, **options)
 
     def same(self, build: Callable[[], Callable[[Any], Any]], scenario: Scenario, **o: Any) -> Any:
-        """Run a scenario here and on InMemorySaver; both must see the same, which is returned.
+        """Run a scenario on LmdbSaver and on InMemorySaver; return the result, which must be equal.
 
-        `build()` gives a new graph for each of the two, so that what its nodes remember stays
-        apart.
+        `build()` returns a new graph for each of the two, so that their nodes share no state.
         """
         with self.on_lmdb(build(), **o) as driver:
             seen = scenario(driver)
@@ -135,7 +134,7 @@ class Drive:
 
 
 def facts(snapshot: StateSnapshot) -> dict[str, Any]:
-    """What a snapshot says, but for ids and times."""
+    """Return the content of a snapshot, without ids and times."""
     metadata = snapshot.metadata or {}
     return {
         "values": snapshot.values,
@@ -151,5 +150,5 @@ def facts(snapshot: StateSnapshot) -> dict[str, Any]:
 
 
 def story(driver: Driver, at: RunnableConfig | None = None) -> list[dict[str, Any]]:
-    """The facts of a thread's history."""
+    """Return the facts of a thread's history."""
     return [facts(snapshot) for snapshot in driver.history(at)]

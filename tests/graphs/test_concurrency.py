@@ -1,4 +1,4 @@
-"""Many graphs at once: threads, asyncio tasks, event loops, cancelled runs."""
+"""Concurrent graphs: threads, asyncio tasks, event loops, cancelled runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class State(TypedDict):
 
 
 def conversation(saver: Any) -> Any:
-    """Two parallel nodes, then a question."""
+    """Return a builder of a graph with two parallel nodes, then a question."""
     builder = StateGraph(State)
     builder.add_node("left", lambda state: {"log": [f"left of {state['log'][-1]}"]})
     builder.add_node("right", lambda state: {"log": [f"right of {state['log'][-1]}"]})
@@ -64,7 +64,7 @@ async def atalk(graph: Any, thread: str, turns: int) -> None:
 
 
 def check(path: Path, threads: list[str], turns: int) -> None:
-    """Every conversation is complete, its history too, and nothing else is in the store."""
+    """Check that each conversation is complete, and that the store has no other threads."""
     with LmdbSaver(path) as saver:
         graph = conversation(saver)
         for thread in threads:
@@ -73,8 +73,8 @@ def check(path: Path, threads: list[str], turns: int) -> None:
         assert thread_ids(saver) == {*threads}
 
 
-def test_a_hundred_threads(path: Path) -> None:
-    """A hundred threads of a pool, each with a conversation of its own, on one saver."""
+def test_hundred_threads_share_a_saver(path: Path) -> None:
+    """Each thread has its own conversation."""
     names = [f"thread {number}" for number in range(100)]
     with LmdbSaver(path) as saver, ThreadPoolExecutor(100) as pool:
         graph = conversation(saver)
@@ -83,8 +83,8 @@ def test_a_hundred_threads(path: Path) -> None:
 
 
 @needs_contexts
-def test_two_hundred_tasks(path: Path) -> None:
-    """Two hundred asyncio tasks in one loop, on one saver."""
+def test_two_hundred_tasks_share_a_saver(path: Path) -> None:
+    """All tasks run in one loop."""
     names = [f"task {number}" for number in range(200)]
 
     async def go() -> None:
@@ -97,8 +97,8 @@ def test_two_hundred_tasks(path: Path) -> None:
 
 
 @needs_contexts
-def test_several_loops_one_after_another(path: Path) -> None:
-    """One saver and one graph, made before any loop ran, in a loop of its own for every turn."""
+def test_each_turn_runs_in_a_new_loop(path: Path) -> None:
+    """The saver and the graph are created before the first loop."""
     names = ["one", "two"]
     with LmdbSaver(path) as saver:
         graph = conversation(saver)
@@ -114,8 +114,7 @@ def test_several_loops_one_after_another(path: Path) -> None:
 
 
 @needs_contexts
-def test_both_faces_at_once(path: Path) -> None:
-    """Sync threads and asyncio tasks on one saver."""
+def test_threads_and_tasks_share_a_saver(path: Path) -> None:
     names = [f"{kind} {number}" for kind in ("sync", "async") for number in range(8)]
     with LmdbSaver(path) as saver, ThreadPoolExecutor(8) as pool:
         graph = conversation(saver)
@@ -130,8 +129,8 @@ def test_both_faces_at_once(path: Path) -> None:
     check(path, names, 2)
 
 
-def test_several_savers_on_one_path(path: Path) -> None:
-    """Savers of one process share the store; closing one leaves the others at work."""
+def test_savers_on_one_path_share_the_store(path: Path) -> None:
+    """Closing one saver does not affect the others."""
     names = [f"thread {number}" for number in range(12)]
 
     def work(name: str) -> None:
@@ -144,8 +143,8 @@ def test_several_savers_on_one_path(path: Path) -> None:
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
-def test_a_cancelled_run_goes_on_later(path: Path, durability: str) -> None:
-    """Runs cancelled in mid-step leave whole checkpoints, from which they go on."""
+def test_cancelled_run_can_be_continued(path: Path, durability: str) -> None:
+    """A run that is cancelled within a step leaves whole checkpoints."""
 
     async def go() -> list[list[str]]:
         reached = asyncio.Event()

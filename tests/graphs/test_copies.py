@@ -1,4 +1,4 @@
-"""Copies of checkpoints, and runs that others overtake: each branch keeps its own values."""
+"""Copies of checkpoints, and concurrent runs: each branch keeps its own values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class State(TypedDict):
 
 
 def counting() -> Callable[[Any], Any]:
-    """A graph of two nodes that say something else each time they run."""
+    """Return a graph of two nodes that return a different text in each run."""
     count = itertools.count()
 
     def node(_: State) -> dict[str, Any]:
@@ -38,12 +38,12 @@ def counting() -> Callable[[Any], Any]:
 
 
 def at(driver: Any, step: str) -> Any:
-    """The config of the first checkpoint that goes on with a node."""
+    """Return the config of the first checkpoint whose next node is given."""
     return [one.config for one in driver.history() if one.next == (step,)][-1]
 
 
-def test_a_copy_of_each_branch(drive: Drive) -> None:
-    """A replay makes a second branch with the versions of the first; each copy is of its own."""
+def test_copy_of_a_branch_has_the_values_of_the_branch(drive: Drive) -> None:
+    """A replay creates a second branch with the versions of the first."""
 
     def scenario(driver: Any) -> Any:
         first = driver.invoke({"value": "begin"})
@@ -59,8 +59,8 @@ def test_a_copy_of_each_branch(drive: Drive) -> None:
     assert [one["next"] for one in drive.same(counting, scenario)] == [(), ()]
 
 
-def test_a_copy_goes_on_where_the_original_would(drive: Drive) -> None:
-    """It takes over no trigger that another branch has at the same version."""
+def test_copy_continues_at_the_next_node_of_the_original(drive: Drive) -> None:
+    """The copy does not inherit a trigger that another branch has at the same version."""
 
     def scenario(driver: Any) -> Any:
         driver.invoke({"value": "begin"})
@@ -77,7 +77,7 @@ def test_a_copy_goes_on_where_the_original_would(drive: Drive) -> None:
     drive.same(counting, scenario)
 
 
-def test_a_run_from_a_copy_with_an_edit(drive: Drive) -> None:
+def test_run_from_an_edited_copy(drive: Drive) -> None:
     def scenario(driver: Any) -> Any:
         driver.invoke({"value": "begin"})
         driver.invoke(None, at(driver, "a"))
@@ -89,8 +89,8 @@ def test_a_run_from_a_copy_with_an_edit(drive: Drive) -> None:
 
 
 @pytest.mark.parametrize("keep", [1, 2])
-def test_a_run_whose_parent_is_pruned(drive: Drive, keep: int) -> None:
-    """Two runs start from one checkpoint; the one that is still at work loses its parent."""
+def test_run_continues_after_its_parent_is_pruned(drive: Drive, keep: int) -> None:
+    """Two runs start from one checkpoint. The slower run loses its parent."""
     reached, overtaken = threading.Event(), threading.Event()
 
     def slow(state: State) -> dict[str, Any]:

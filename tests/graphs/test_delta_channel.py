@@ -1,4 +1,4 @@
-"""DeltaChannel: state that is rebuilt from ancestors survives pruning, run deletion and copying."""
+"""DeltaChannel: state is rebuilt from ancestors, also after prune, run deletion and copy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def merge(state: dict[str, int], writes: Sequence[dict[str, int]]) -> dict[str, 
 
 
 def delta(frequency: int, *, asks: bool = False) -> Callable[[], Callable[[Any], Any]]:
-    """A graph with two delta channels: parallel tools append to a log whose order matters."""
+    """Return a builder of a graph with two delta channels. Parallel tools append to a log."""
 
     log = DeltaChannel(extend, snapshot_frequency=frequency)
     files = DeltaChannel(merge, snapshot_frequency=frequency + 1)
@@ -67,7 +67,7 @@ def delta(frequency: int, *, asks: bool = False) -> Callable[[], Callable[[Any],
 
 
 def turn(driver: Driver, number: int, thread: str = "t") -> Any:
-    """One turn of the conversation, a run of its own."""
+    """Run one turn of the conversation with its own run id."""
     run = {**at_thread(thread), "metadata": {"run_id": f"run {number}"}}
     return driver.invoke({"log": [f"asked {number}"]}, run)
 
@@ -103,8 +103,8 @@ HOUSEKEEPING = [keep_latest, keep_two, keep_five, delete_previous_run, delete_fi
 
 
 @pytest.mark.parametrize("frequency", FREQUENCIES)
-def test_the_same_as_in_memory(drive: Drive, frequency: int) -> None:
-    """States and histories over several turns, at several snapshot frequencies."""
+def test_states_and_histories_equal_inmemorysaver(drive: Drive, frequency: int) -> None:
+    """The conversation has several turns, with several snapshot frequencies."""
 
     def scenario(driver: Driver) -> Any:
         results = [turn(driver, number) for number in range(6)]
@@ -117,10 +117,10 @@ def test_the_same_as_in_memory(drive: Drive, frequency: int) -> None:
 
 @pytest.mark.parametrize("frequency", FREQUENCIES)
 @pytest.mark.parametrize("keep_house", HOUSEKEEPING)
-def test_state_before_equals_state_after(
+def test_maintenance_changes_no_state(
     drive: Drive, frequency: int, keep_house: Callable[[Any, int], None]
 ) -> None:
-    """Housekeeping between turns changes no state, of the latest checkpoint or of any kept."""
+    """The states of the latest checkpoint and of all kept checkpoints are compared."""
     untouched = Driver(delta(frequency)(), InMemorySaver())
     with drive.on_lmdb(delta(frequency)()) as driver:
         for number in range(6):
@@ -143,11 +143,9 @@ def id_of(snapshot: Any) -> str:
 
 @pytest.mark.parametrize("keep_house", HOUSEKEEPING)
 @pytest.mark.parametrize("frequency", [2, 100])
-def test_housekeeping_while_tools_ask(
+def test_maintenance_does_not_affect_an_interrupted_run(
     drive: Drive, frequency: int, keep_house: Callable[[Any, int], None]
 ) -> None:
-    """An interrupted run with delta channels resumes after it as before it."""
-
     def scenario(driver: Driver, keep_house: Callable[[Any, int], None]) -> Any:
         for number in range(3):
             turn(driver, number)
@@ -165,8 +163,7 @@ def test_housekeeping_while_tools_ask(
     assert result == scenario(Driver(build(), InMemorySaver()), lambda *_: None)
 
 
-def test_forks_of_a_pruned_thread(drive: Drive) -> None:
-    """A fork from a kept checkpoint rebuilds what is on its own path."""
+def test_fork_of_a_pruned_thread_is_rebuilt_from_its_own_path(drive: Drive) -> None:
     build = delta(100)
     with drive.on_lmdb(build()) as driver:
         for number in range(3):
@@ -189,10 +186,10 @@ def test_forks_of_a_pruned_thread(drive: Drive) -> None:
         st.sampled_from(HOUSEKEEPING).map(lambda one: [one]) | st.just([]), min_size=1, max_size=7
     ),
 )
-def test_any_housekeeping_changes_nothing(
+def test_random_maintenance_changes_no_state(
     open_saver: Callable[..., LmdbSaver], frequency: int, plan: list[list[Any]]
 ) -> None:
-    """Whatever is done between turns, the state is that of a thread left alone."""
+    """The state after each turn equals the state of a thread without maintenance."""
     saver = open_saver()
     saver.delete_thread("t")
     driver = Driver(delta(frequency)(), saver)
@@ -204,8 +201,7 @@ def test_any_housekeeping_changes_nothing(
         assert driver.state().values == untouched.state().values
 
 
-def test_pruning_a_delta_thread_frees(drive: Drive) -> None:
-    """A pruned thread has as many checkpoints as were asked to be kept."""
+def test_pruned_delta_thread_has_the_kept_checkpoints_only(drive: Drive) -> None:
     with drive.on_lmdb(delta(100)()) as driver:
         for number in range(4):
             turn(driver, number)

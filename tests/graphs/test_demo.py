@@ -1,4 +1,4 @@
-"""The demo: it runs, it claims what it should, and it fails when a claim does not hold."""
+"""The demo runs, prints its claims, and fails if a claim is false."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def run(folder: Path) -> CompletedProcess[str]:
     )
 
 
-def test_the_demo(tmp_path: Path) -> None:
-    """Each claim is made, and the folder that it leaves says the same."""
+def test_demo_prints_all_claims(tmp_path: Path) -> None:
+    """The store that the demo leaves supports the claims."""
     done = run(tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     for claim in (
@@ -66,10 +66,10 @@ def test_the_demo(tmp_path: Path) -> None:
         assert last.values["report"] == (tmp_path / "imports.md").read_text("utf-8")
 
 
-def test_a_demo_that_does_not_do_what_it_says_fails(
+def test_demo_with_a_false_claim_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The exit status tells, and the text says which claim it was."""
+    """The exit status is not 0, and the output names the claim."""
 
     def tell(out: Narrator, folder: Path) -> None:
         out.claim("the folder is there", folder.is_dir())
@@ -81,8 +81,8 @@ def test_a_demo_that_does_not_do_what_it_says_fails(
     assert "not as claimed: the moon is cheese" in capsys.readouterr().err
 
 
-def test_a_claim_that_does_not_hold_ends_the_story(capsys: pytest.CaptureFixture[str]) -> None:
-    """A claim is printed once it has been checked, not before."""
+def test_false_claim_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """A claim is checked before it is printed."""
     narrator = Narrator()
     narrator.claim("this holds", True)
     with pytest.raises(ClaimError, match="this does not"):

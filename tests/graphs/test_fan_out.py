@@ -1,4 +1,4 @@
-"""Parallel tasks: fan-out with `Send`, and the failure of one among many."""
+"""Parallel tasks: fan-out with `Send`, and failed tasks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.engine import reachability
 from tests.graphs.driving import AsyncDriver, Drive, Driver, at_thread, facts, story
@@ -42,8 +42,8 @@ def fan_out(work: Callable[[dict[str, int]], Any], width: int) -> Callable[[Any]
     return lambda saver: builder.compile(checkpointer=saver)
 
 
-def test_a_wide_fan_out_arrives_in_order(drive: Drive) -> None:
-    """Sixty tasks of one step; what they write is applied in the order of the tasks."""
+def test_writes_of_a_fan_out_are_in_the_order_of_tasks(drive: Drive) -> None:
+    """The step has sixty tasks."""
 
     def scenario(driver: Driver) -> Any:
         result = driver.invoke({"done": []})
@@ -57,7 +57,7 @@ def test_a_wide_fan_out_arrives_in_order(drive: Drive) -> None:
 
 
 class Watched(LmdbSaver):
-    """Knows how many tasks' results were acknowledged."""
+    """A saver that counts the tasks whose writes are acknowledged."""
 
     def expect(self, tasks: int) -> None:
         self._results = threading.Semaphore(0)
@@ -82,10 +82,10 @@ class Watched(LmdbSaver):
 
 @pytest.mark.parametrize("durability", ["sync", "async"])
 @pytest.mark.parametrize("driver_type", [Driver, AsyncDriver], ids=["sync", "async"])
-def test_siblings_of_a_failed_task_are_not_run_again(
+def test_only_the_failed_task_is_repeated(
     path: Path, driver_type: type[Driver], durability: str
 ) -> None:
-    """One of five fails, after the others are stored; the next run repeats that one alone."""
+    """One of five tasks fails after the writes of the others are stored."""
     ran: Counter[int] = Counter()
 
     def work(call: dict[str, int]) -> dict[str, Any]:
@@ -115,10 +115,9 @@ def test_siblings_of_a_failed_task_are_not_run_again(
 
 
 @pytest.mark.parametrize("driver_type", [Driver, AsyncDriver], ids=["sync", "async"])
-def test_a_failed_thread_may_be_pruned_before_it_goes_on(
+def test_prune_of_a_failed_thread_keeps_the_writes_of_its_tasks(
     path: Path, driver_type: type[Driver]
 ) -> None:
-    """The finished siblings' writes are kept with the latest checkpoint."""
     ran: Counter[int] = Counter()
 
     def work(call: dict[str, int]) -> dict[str, Any]:
@@ -147,8 +146,8 @@ class Album(TypedDict):
 
 
 @pytest.mark.parametrize("reopened", [False, True])
-def test_tasks_that_are_sent_the_whole_state_add_little(reopened: bool) -> None:
-    """Three tasks a turn carry all pictures so far; each picture is stored once."""
+def test_state_sent_to_tasks_is_stored_once(reopened: bool) -> None:
+    """Three tasks per turn get all pictures so far. Each picture is stored once."""
     rng = Random(1)
     builder = StateGraph(Album)
     builder.add_node("look", lambda album: {"seen": [len(album["messages"])]})
@@ -158,11 +157,11 @@ def test_tasks_that_are_sent_the_whole_state_add_little(reopened: bool) -> None:
         ["look"],
     )
     kv = MemoryStore()
-    graph = builder.compile(checkpointer=LmdbSaver.on(kv))
+    graph = builder.compile(checkpointer=KvSaver(kv))
     pictures = 0
     for turn in range(8):
         if reopened:
-            graph = builder.compile(checkpointer=LmdbSaver.on(kv))
+            graph = builder.compile(checkpointer=KvSaver(kv))
         data = base64.b64encode(rng.randbytes(60_000)).decode()
         url = {"url": f"data:image/png;base64,{data}"}
         picture = HumanMessage([{"type": "image_url", "image_url": url}], id=f"{turn}")

@@ -1,4 +1,4 @@
-"""The functional API: tasks whose results are kept, entrypoints that remember."""
+"""The functional API: results of tasks are kept, and entrypoints have a previous value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def essay(ran: Counter[str]) -> Callable[[Any], Any]:
-    """Writes three paragraphs in parallel, asks, and remembers the last answer."""
+    """Return an entrypoint that runs three tasks, asks, and saves the last answer."""
 
     @task
     def write(topic: str) -> str:
@@ -35,8 +35,7 @@ def essay(ran: Counter[str]) -> Callable[[Any], Any]:
     return build
 
 
-def test_tasks_are_not_repeated(drive: Drive) -> None:
-    """A task that has ended is not run again when its entrypoint resumes."""
+def test_finished_tasks_are_not_repeated(drive: Drive) -> None:
     ran: Counter[str] = Counter()
     with drive.on_lmdb(essay(ran)) as driver:
         driver.invoke(["a", "b", "c"])
@@ -46,8 +45,8 @@ def test_tasks_are_not_repeated(drive: Drive) -> None:
     assert ran == {"a": 1, "b": 1, "c": 1}
 
 
-def test_an_entrypoint_remembers(drive: Drive) -> None:
-    """What one run saves is the next run's `previous`, through pruning and copying too."""
+def test_entrypoint_has_its_previous_value(drive: Drive) -> None:
+    """Prune and copy keep the value."""
 
     def scenario(driver: Driver, between: Callable[[Any], None]) -> Any:
         seen = []
@@ -77,8 +76,7 @@ def test_an_entrypoint_remembers(drive: Drive) -> None:
     assert {*ran.values()} == {1}
 
 
-def test_a_failed_task_alone_is_repeated(drive: Drive) -> None:
-    """An error in one task leaves the results of those before it."""
+def test_failed_task_is_repeated_alone(drive: Drive) -> None:
     ran: Counter[str] = Counter()
 
     @task

@@ -1,5 +1,4 @@
-"""Many processes and threads on the same threads, some of them killed; processes that end in the
-middle of work; servers that fork."""
+"""Many processes and threads on the same threads: some are killed, some fork, some exit early."""
 
 from __future__ import annotations
 
@@ -32,10 +31,10 @@ def payload(name: str) -> dict[str, Any]:
 
 
 def work(path: str, name: str, threads: int, share: str) -> None:
-    """In a process of its own: write, read and prune until told to stop, or killed.
+    """Write, read and prune in a new process until stdin closes or the process is killed.
 
-    Each acknowledged checkpoint is a line on the standard output; so is the longest call, at the
-    end. Anything but success is a traceback and a status.
+    Each acknowledged checkpoint is a line on the standard output. The last line is the longest
+    call. A failure is a traceback and an exit status.
     """
     stop, failures, longest = threading.Event(), [], [0.0] * threads
 
@@ -83,7 +82,7 @@ def work(path: str, name: str, threads: int, share: str) -> None:
 
 
 class Worker:
-    """A process that does `work`, and what it acknowledged."""
+    """A process that does `work`, with the checkpoints that it acknowledged."""
 
     def __init__(self, path: Path, name: str, threads: int, share: str) -> None:
         program = (
@@ -102,11 +101,11 @@ class Worker:
 
     def _read(self) -> None:
         assert self._popen.stdout is not None
-        with self._popen.stdout as out:  # a line that a kill cut short acknowledges nothing
+        with self._popen.stdout as out:  # an incomplete last line acknowledges nothing
             self.lines += [line[:-1] for line in out if line.endswith("\n")]
 
     def end(self, kill: bool) -> int:
-        """End it, and wait; the status it ended with."""
+        """Stop the process, wait for it, and return its exit status."""
         assert self._popen.stdin is not None
         if kill:
             self._popen.kill()
@@ -118,10 +117,10 @@ class Worker:
 
 
 def hard_use(path: Path, processes: int, threads: int, seconds: int) -> tuple[int, float]:
-    """Let processes work, one of which is killed and replaced every second.
+    """Run processes. One of them is killed and replaced every second.
 
     Returns:
-        How many checkpoints were acknowledged, all of which are there; and the longest call.
+        The number of acknowledged checkpoints, all stored, and the longest call in seconds.
     """
     shares = ["grow", "sweep", *[""] * processes]
     numbers = itertools.count()
@@ -130,7 +129,7 @@ def hard_use(path: Path, processes: int, threads: int, seconds: int) -> tuple[in
     longest = 0.0
     beat = threading.Event()
     for _ in range(seconds):
-        beat.wait(1)  # it is the load that lasts, nothing waits for it
+        beat.wait(1)  # the duration of the load, not a wait
         victim = running.pop(random.randrange(len(running)))
         assert victim.end(kill=True) in (-signal.SIGKILL, 0)
         acknowledged.update(line for line in victim.lines if "/" in line)
@@ -151,16 +150,18 @@ def hard_use(path: Path, processes: int, threads: int, seconds: int) -> tuple[in
     return len(acknowledged), longest
 
 
-def test_processes_and_threads_on_the_same_conversations(path: Path) -> None:
-    """Four processes with four threads each for some seconds; nothing acknowledged is lost."""
+def test_killed_processes_lose_no_acknowledged_checkpoint(path: Path) -> None:
+    """Four processes with four threads each write for some seconds."""
     count, _ = hard_use(path, 4, 4, 4)
     assert count > 20
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_eight_processes_of_eight_threads_for_a_minute(path: Path, record_property: Any) -> None:
-    """The same at full size; the longest call is reported, not judged."""
+def test_killed_processes_lose_no_acknowledged_checkpoint_in_a_minute(
+    path: Path, record_property: Any
+) -> None:
+    """Eight processes with eight threads each. The longest call is printed."""
     count, longest = hard_use(path, 8, 8, 60)
     record_property("acknowledged", count)
     record_property("longest call, seconds", longest)
@@ -168,8 +169,8 @@ def test_eight_processes_of_eight_threads_for_a_minute(path: Path, record_proper
     assert count > 500
 
 
-def test_five_hundred_threads_of_a_pool(path: Path) -> None:
-    """More threads than LMDB has readers by default, all at once."""
+def test_five_hundred_threads_read_concurrently(path: Path) -> None:
+    """LMDB has fewer reader slots than that by default."""
     together = threading.Barrier(500)
 
     def one(number: int) -> dict[str, Any]:
@@ -187,7 +188,7 @@ EXITS = {
     "sync threads": """
 def forever(name):
     for n in itertools.count():
-        put(face, f"{n:06}", {"value": n}, thread=name)
+        put(driver, f"{n:06}", {"value": n}, thread=name)
         os.write(1, f"{name} {n:06}\\n".encode())
 for n in range(4):
     threading.Thread(target=forever, args=(f"t{n}",), daemon=True).start()
@@ -197,7 +198,7 @@ threading.Event().wait(0.3)
 pool = ThreadPoolExecutor(4)
 def some(name):
     for n in range(30):
-        put(face, f"{n:06}", {"value": n}, thread=name)
+        put(driver, f"{n:06}", {"value": n}, thread=name)
         os.write(1, f"{name} {n:06}\\n".encode())
 for n in range(4):
     pool.submit(some, f"t{n}")
@@ -221,12 +222,12 @@ sys.exit(0)
 """,
     "a handler of a signal": """
 def handler(*_):
-    put(face, "999999", {"value": "last"}, thread="t0")
+    put(driver, "999999", {"value": "last"}, thread="t0")
     os.write(1, b"t0 999999\\n")
     sys.exit(0)
 signal.signal(signal.SIGTERM, handler)
 for n in range(10):
-    put(face, f"{n:06}", {"value": n}, thread="t0")
+    put(driver, f"{n:06}", {"value": n}, thread="t0")
     os.write(1, f"t0 {n:06}\\n".encode())
 os.kill(os.getpid(), signal.SIGTERM)
 """,
@@ -237,13 +238,13 @@ from concurrent.futures import ThreadPoolExecutor
 from langgraph.checkpoint.lmdb import LmdbSaver
 from tests.contract.driver import SaverDriver, checkpoint, config, put
 saver = LmdbSaver(sys.argv[1])
-face = SaverDriver(saver)
+driver = SaverDriver(saver)
 """
 
 
 @pytest.mark.parametrize("how", [*EXITS])
-def test_an_interpreter_that_exits_in_the_middle(path: Path, how: str) -> None:
-    """The saver is never closed: no hang, no traceback, and what was acknowledged stays."""
+def test_interpreter_exits_during_writes(path: Path, how: str) -> None:
+    """The saver is not closed. The process prints no traceback, and acknowledged data is kept."""
     done = subprocess.run(
         [sys.executable, "-c", PREFACE + EXITS[how], str(path)],
         capture_output=True,
@@ -266,7 +267,7 @@ try:
     while True:
         try:
             while True:
-                put(face, f"{n:06}", {"value": n}, thread="t0")
+                put(driver, f"{n:06}", {"value": n}, thread="t0")
                 os.write(1, f"t0 {n:06}\\n".encode())
                 n += 1
         except KeyboardInterrupt:
@@ -276,13 +277,13 @@ try:
 except KeyboardInterrupt:
     pass
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-put(face, "999999", {"value": "last"}, thread="t0")
+put(driver, "999999", {"value": "last"}, thread="t0")
 os.write(1, b"t0 999999\\n")
 """
 
 
-def test_interrupts_at_any_moment(path: Path) -> None:
-    """Ctrl-C again and again: the saver goes on each time, and nothing acknowledged is lost."""
+def test_saver_works_after_interrupts(path: Path) -> None:
+    """SIGINT is sent many times. No acknowledged data is lost."""
     with subprocess.Popen(
         [sys.executable, "-c", PREFACE + INTERRUPTS, str(path)],
         stdout=subprocess.PIPE,
@@ -303,7 +304,7 @@ def test_interrupts_at_any_moment(path: Path) -> None:
 
 
 def in_worker(path: str, name: str) -> None:
-    """What a worker of a server does: with a saver of its own, or the one it was born with."""
+    """Run a worker of a server, with its own saver or with the inherited one."""
     saver = _preloaded or LmdbSaver(path)
     for number in range(10):
         put(SaverDriver(saver), f"{number}", payload(name), thread=name)
@@ -313,7 +314,7 @@ _preloaded: LmdbSaver | None = None
 
 
 def serve(path: str, method: str) -> None:
-    """In a process of its own: load first, then start workers, like a server that preloads."""
+    """Open a saver in a new process, then start workers, like a server that preloads."""
     global _preloaded  # noqa: PLW0603 - what the workers are born with
     _preloaded = LmdbSaver(path)
     put(SaverDriver(_preloaded), "0", {"value": 0}, thread="before")
@@ -328,7 +329,7 @@ def serve(path: str, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_servers_that_preload(path: Path, method: str) -> None:
+def test_workers_of_a_preloading_server_write(path: Path, method: str) -> None:
     program = "import sys; from tests.graphs.test_hard_use import serve\nserve(*sys.argv[1:])"
     done = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program, str(path), method],

@@ -1,4 +1,4 @@
-"""Questions to a human: interrupts with several tools, answered at once, one by one, or never."""
+"""Interrupts: several tools ask, and get their answers together, one by one, or never."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class State(TypedDict):
 
 
 def tools() -> Callable[[Any], Any]:
-    """Three tools in parallel, each of which asks; then a summary."""
+    """Return a builder of a graph with three parallel tools, each of which asks; then a summary."""
 
     def tool(call: dict[str, Any]) -> dict[str, Any]:
         answer = interrupt({"tool": call["name"]})
@@ -39,8 +39,8 @@ def tools() -> Callable[[Any], Any]:
     return lambda saver: builder.compile(checkpointer=saver)
 
 
-def test_several_tools_answered_at_once(drive: Drive) -> None:
-    """All the questions are asked, and each answer reaches its own tool."""
+def test_tools_answered_together(drive: Drive) -> None:
+    """Each answer reaches its own tool."""
 
     def scenario(driver: Driver) -> Any:
         driver.invoke({"log": []})
@@ -53,8 +53,8 @@ def test_several_tools_answered_at_once(drive: Drive) -> None:
     assert result == {"log": ["plan", "a: A", "b: B", "c: C", "4 entries"]}
 
 
-def test_several_tools_answered_one_by_one(drive: Drive) -> None:
-    """Answered tools keep their answers while the others go on asking."""
+def test_tools_answered_one_by_one(drive: Drive) -> None:
+    """Answered tools keep their answers while the other tools wait."""
 
     def scenario(driver: Driver) -> Any:
         driver.invoke({"log": []})
@@ -71,8 +71,7 @@ def test_several_tools_answered_one_by_one(drive: Drive) -> None:
     assert last["values"] == {"log": ["plan", "a: A", "b: B", "c: C", "4 entries"]}
 
 
-def test_pruning_while_tools_ask(drive: Drive) -> None:
-    """An interrupted run with several tools resumes after a prune as before it."""
+def test_prune_does_not_affect_waiting_tools(drive: Drive) -> None:
     with drive.on_lmdb(tools()) as driver:
         driver.invoke({"log": []})
         asked = driver.state()
@@ -88,8 +87,8 @@ def test_pruning_while_tools_ask(drive: Drive) -> None:
     assert result == {"log": ["plan", "a: A", "b: B", "c: C", "4 entries"]}
 
 
-def test_copying_while_tools_ask(drive: Drive) -> None:
-    """A copy of an interrupted thread asks the same and takes answers of its own."""
+def test_copy_of_an_interrupted_thread_asks_too(drive: Drive) -> None:
+    """The copy takes its own answers."""
     with drive.on_lmdb(tools()) as driver:
         driver.invoke({"log": []})
         with driver.saver() as saver:
@@ -106,7 +105,7 @@ def test_copying_while_tools_ask(drive: Drive) -> None:
 
 
 def questions() -> Callable[[Any], Any]:
-    """One node that asks three times; how often it ran is its own to count."""
+    """Return a builder of a node that asks three times and counts its runs."""
 
     ran: Counter[str] = Counter()
 
@@ -121,9 +120,7 @@ def questions() -> Callable[[Any], Any]:
     return lambda saver: builder.compile(checkpointer=saver)
 
 
-def test_several_questions_of_one_node(drive: Drive) -> None:
-    """Each answer is kept, in its place, until the node comes to its end."""
-
+def test_answers_to_one_node_are_kept_in_order(drive: Drive) -> None:
     def scenario(driver: Driver) -> Any:
         driver.invoke({"log": []})
         seen = [facts(driver.state())]
@@ -137,9 +134,7 @@ def test_several_questions_of_one_node(drive: Drive) -> None:
     assert last["values"]["log"] == ["answer 0", "answer 1", "answer 2", "ran 4 times"]
 
 
-def test_an_answer_that_is_none_or_false(drive: Drive) -> None:
-    """Falsy answers are answers."""
-
+def test_false_answers_and_none_are_answers(drive: Drive) -> None:
     def scenario(driver: Driver) -> Any:
         driver.invoke({"log": []})
         for answer in (False, 0, ""):
@@ -150,7 +145,7 @@ def test_an_answer_that_is_none_or_false(drive: Drive) -> None:
 
 
 def test_breakpoints_and_commands(drive: Drive) -> None:
-    """Stops before and after nodes; a command that answers, updates and goes elsewhere."""
+    """The run stops before and after nodes. A command answers, updates, and jumps to a node."""
 
     def build() -> Callable[[Any], Any]:
         builder = StateGraph(State)

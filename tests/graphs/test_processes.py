@@ -1,4 +1,4 @@
-"""Several processes on one store: side by side, forked with the saver open, killed."""
+"""Several processes on one store: concurrent, forked with an open saver, killed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PATIENCE = 120.0  # seconds until a process counts as hung
 
 
 class Process:
-    """A Python process that has the names of this module, and is talked to in lines."""
+    """A Python process with the names of this module, which reads commands line by line."""
 
     def __init__(self, program: str, *args: str) -> None:
         self._popen = subprocess.Popen(
@@ -49,7 +49,7 @@ class Process:
 
     def __exit__(self, *_: object) -> None:
         if self._popen.poll() is None:
-            os.killpg(self._popen.pid, signal.SIGKILL)  # its children too
+            os.killpg(self._popen.pid, signal.SIGKILL)  # with its children
         self._popen.communicate()
 
     def tell(self, line: str) -> None:
@@ -60,7 +60,7 @@ class Process:
         return self._from.readline().rstrip("\n")
 
     def kill(self) -> list[str]:
-        """Kill it; what it had said before, and was not read."""
+        """Kill the process; return its unread output."""
         self._popen.kill()
         rest = self._from.read().split()
         assert self._popen.wait() == -signal.SIGKILL
@@ -91,8 +91,8 @@ with LmdbSaver(sys.argv[1]) as saver:
 """
 
 
-def test_three_processes_write_at_once(path: Path) -> None:
-    """Two other processes and this one, each with conversations of its own, all at once."""
+def test_three_processes_write_concurrently(path: Path) -> None:
+    """Each process has its own conversations."""
     with (
         LmdbSaver(path) as saver,
         Process(TALKS, str(path), "one") as one,
@@ -109,8 +109,8 @@ def test_three_processes_write_at_once(path: Path) -> None:
     check(path, [f"{name} {n}" for name in ("one", "two", "here") for n in range(10)], 2)
 
 
-def test_turns_taken_by_two_processes(path: Path) -> None:
-    """What one process writes the other reads at once, with both savers open all the time."""
+def test_processes_see_the_writes_of_each_other(path: Path) -> None:
+    """Both savers are open all the time."""
     with LmdbSaver(path) as saver, Process(ANSWERS, str(path)) as other:
         graph = conversation(saver)
         for number in range(4):
@@ -123,7 +123,7 @@ def test_turns_taken_by_two_processes(path: Path) -> None:
 
 
 def forked(work: Callable[[], Any]) -> int:
-    """Do some work in a forked child; the status it exits with."""
+    """Run a function in a forked child; return its exit status."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -136,7 +136,7 @@ def forked(work: Callable[[], Any]) -> int:
 
 
 def fork_with_an_open_saver(path: Path) -> None:
-    """Parent and child go on with the saver that was open at the fork, and end on their own."""
+    """Fork with an open saver, and use the saver in the parent and the child."""
     with LmdbSaver(path) as saver:
         graph = conversation(saver)
         talk(graph, "before", 1)
@@ -161,17 +161,18 @@ def fork_with_an_open_saver(path: Path) -> None:
     check(path, ["child", "parent", "second child"], 2)
 
 
-def test_a_child_forked_with_the_saver_open(path: Path) -> None:
-    """`fork()` with the saver open: both go on. In a process of its own, as pytest has threads."""
+def test_child_forked_with_an_open_saver_uses_it(path: Path) -> None:
+    """The test runs in a new process, because pytest has threads."""
     program = "from pathlib import Path\nfork_with_an_open_saver(Path(sys.argv[1]))"
     with Process(program, str(path)) as process:
         process.end()
 
 
 def fork_while_others_write(path: Path) -> None:
-    """Children forked in the middle of other threads' commits write and read on their own.
+    """Fork children while other threads commit, and use the saver in the children.
 
-    No graphs here: an import lock that another thread holds at the fork stays locked in the child.
+    No graphs are used: an import lock that another thread holds at the fork is never released in
+    the child.
     """
     children = [f"child {number}" for number in range(20)]
     with LmdbSaver(path, sync="off") as saver, ThreadPoolExecutor(4) as pool:
@@ -205,8 +206,8 @@ def fork_while_others_write(path: Path) -> None:
             assert stored == [*range(len(stored))][::-1]
 
 
-def test_children_forked_while_others_write(path: Path) -> None:
-    """`fork()` in the middle of commits: no lock of the parent's threads is waited for."""
+def test_children_forked_during_commits_use_the_saver(path: Path) -> None:
+    """The child waits for no lock of the parent's threads."""
     program = "from pathlib import Path\nfork_while_others_write(Path(sys.argv[1]))"
     with Process(program, str(path)) as process:
         process.end()
@@ -222,8 +223,8 @@ with LmdbSaver(sys.argv[1], sync=sys.argv[2]) as saver:
 
 
 @pytest.mark.parametrize("sync", ["full", "off"])
-def test_a_killed_process_loses_nothing_that_was_acknowledged(path: Path, sync: str) -> None:
-    """SIGKILL in the middle of writing: what was acknowledged is there, and the store goes on."""
+def test_killed_process_loses_no_acknowledged_checkpoint(path: Path, sync: str) -> None:
+    """The process is killed while it writes. The store can be used afterwards."""
     with Process(WRITES, str(path), sync) as victim:
         assert [victim.read() for _ in range(5)] == [*"01234"]
         acknowledged = 5 + len(victim.kill())
@@ -232,7 +233,7 @@ def test_a_killed_process_loses_nothing_that_was_acknowledged(path: Path, sync: 
         whole = [f"thread {number}" for number in range(acknowledged)]
         names = thread_ids(saver)
         assert {*whole} <= names
-        for name in names - {*whole}:  # the one that was cut off
+        for name in names - {*whole}:  # the incomplete one
             for snapshot in graph.get_state_history(at_thread(name)):
                 log = snapshot.values.get("log", [])
                 assert log == expected(name, 1)[: len(log)]

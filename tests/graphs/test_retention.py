@@ -1,4 +1,4 @@
-"""Retention at work between every two supersteps: the runs come to what they come to without."""
+"""Retention between supersteps does not change the result of a run."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ MODES = {
 }  # fmt: skip
 
 
-class StoredResult(LmdbSaver):
-    """A saver that is swept and pruned around each of its checkpoints.
+class SweepingSaver(LmdbSaver):
+    """A saver that sweeps and prunes around each put.
 
-    Every step takes longer than all times that anything is kept for. With the strategy "delete" a
-    run outlasts its thread's time at every step, and copies of the thread are swept meanwhile.
-    Nobody comes between the two: whoever does, finds that the thread has expired.
+    Each step takes longer than all limits of retention. With the strategy "delete", a run outlasts
+    the TTL of its thread in each step, and copies of the thread are swept while it runs. A lock
+    keeps other calls out between put and sweep: they would find that the thread has expired.
     """
 
     def __init__(self, path: Path, mode: str) -> None:
@@ -50,7 +50,7 @@ class StoredResult(LmdbSaver):
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
-        """Neither another task nor another thread is at it."""
+        """Keep other tasks and threads out."""
         lock = self._loop_locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
         async with lock:
             with self._lock:
@@ -82,17 +82,17 @@ class StoredResult(LmdbSaver):
         with self._lock:
             self.now += 90
             result = super().put(config, *args)
-            self._keep_house(config["configurable"]["thread_id"])
+            self._prune_and_sweep(config["configurable"]["thread_id"])
             return result
 
     async def aput(self, config: RunnableConfig, *args: Any) -> RunnableConfig:
         async with self._alone():
             self.now += 90
             result = await super().aput(config, *args)
-            self._keep_house(config["configurable"]["thread_id"])
+            self._prune_and_sweep(config["configurable"]["thread_id"])
             return result
 
-    def _keep_house(self, thread: str) -> None:
+    def _prune_and_sweep(self, thread: str) -> None:
         before = self.stats().checkpoints
         if self._mode == "prune":
             self.prune([thread])
@@ -108,7 +108,7 @@ class StoredResult(LmdbSaver):
 
 
 def everything_asked(driver: Driver) -> Iterator[Any]:
-    """Three tools ask at once, and are answered one by one."""
+    """Run three tools that ask together, and answer one by one."""
     driver.invoke({"log": []})
     for name in "cab":
         yield facts(driver.state())
@@ -118,7 +118,7 @@ def everything_asked(driver: Driver) -> Iterator[Any]:
 
 
 def one_by_one(driver: Driver) -> Iterator[Any]:
-    """One node that asks three times."""
+    """Run one node that asks three times."""
     driver.invoke({"log": []})
     for number in range(3):
         yield facts(driver.state())
@@ -126,7 +126,7 @@ def one_by_one(driver: Driver) -> Iterator[Any]:
 
 
 def called(driver: Driver) -> Iterator[Any]:
-    """Subgraphs in subgraphs, the innermost of which asks, twice."""
+    """Run nested subgraphs, the innermost of which asks, twice."""
     for _ in range(2):
         driver.invoke({"log": []})
         snapshot = driver.state(subgraphs=True)
@@ -138,20 +138,20 @@ def called(driver: Driver) -> Iterator[Any]:
 
 
 def remembered(driver: Driver) -> Iterator[Any]:
-    """A subgraph with a memory of its own."""
+    """Run a subgraph, with or without its own memory."""
     for _ in range(4):
         yield driver.invoke({"log": []})
 
 
 def rebuilt(driver: Driver) -> Iterator[Any]:
-    """DeltaChannels, which are rebuilt from what is not there any more."""
+    """Run a graph with DeltaChannels, whose ancestors are deleted."""
     for number in range(6):
         turn(driver, number)
         yield driver.state().values
 
 
 def asked_and_rebuilt(driver: Driver) -> Iterator[Any]:
-    """The same with tools that ask in the middle, answered in two calls."""
+    """Run a graph with DeltaChannels and tools that ask, and answer in two calls."""
     for number in range(3):
         turn(driver, number)
         first, *rest = driver.state().interrupts
@@ -167,7 +167,7 @@ def spread(driver: Driver) -> Iterator[Any]:
 
 
 def forked(driver: Driver) -> Iterator[Any]:
-    """A thread that waits for answers, and a fork of it: each goes on with its own."""
+    """Fork a thread that waits for answers, and continue both."""
     driver.invoke({"log": []})
     with driver.saver() as saver:
         saver.fork(at_thread(), "fork")
@@ -181,8 +181,8 @@ def forked(driver: Driver) -> Iterator[Any]:
         yield facts(driver.state(at_thread(thread)))
 
 
-def gone_on(driver: Driver) -> Iterator[Any]:
-    """From the latest checkpoint, which is changed by hand, with a branch of its own."""
+def branched(driver: Driver) -> Iterator[Any]:
+    """Update the latest checkpoint by hand, which creates a branch, and continue."""
     for number in range(3):
         driver.invoke({"log": [f"given {number}"]})
         at = driver.state().config
@@ -191,7 +191,7 @@ def gone_on(driver: Driver) -> Iterator[Any]:
 
 
 def _result(found: dict[str, Any]) -> Any:
-    """Without the ids of what is asked, which no two runs share."""
+    """Return a result without the ids of interrupts, which differ between runs."""
     return {key: value for key, value in found.items() if key != "__interrupt__"}
 
 
@@ -206,11 +206,11 @@ RUNS: dict[str, tuple[Callable[[], Any], Callable[[Driver], Iterator[Any]]]] = {
     "delta that asks": (delta(3, asks=True), asked_and_rebuilt),
     "fan-out": (lambda: fan_out(lambda call: {"done": [call["number"]]}, 12), spread),
     "forked": (tools, forked),
-    "branches": (remembering(True), gone_on),
+    "branches": (remembering(True), branched),
 }
 
 
-# Of two threads each would expire in a step of the other.
+# Each of two threads would expire in a step of the other thread.
 COMBINATIONS = [
     (run, mode) for run in RUNS for mode in MODES if (run, mode) != ("forked", "delete")
 ]
@@ -222,12 +222,14 @@ def _compiled(builder: Any) -> Callable[[Any], Any]:
 
 @pytest.mark.parametrize("kind", ["sync", pytest.param("async", marks=needs_contexts)])
 @pytest.mark.parametrize(("run", "mode"), COMBINATIONS)
-def test_runs_come_to_what_they_come_to_without(path: Path, run: str, mode: str, kind: str) -> None:
+def test_retention_does_not_change_the_result_of_a_run(
+    path: Path, run: str, mode: str, kind: str
+) -> None:
     build, scenario = RUNS[run]
     driver_type = AsyncDriver if kind == "async" else Driver
     with LmdbSaver(path.with_name("plain"), sync="off") as plain:
         expected = [*scenario(driver_type(build(), plain, durability="sync"))]
-    with StoredResult(path, mode) as saver:
+    with SweepingSaver(path, mode) as saver:
         assert [*scenario(driver_type(build(), saver, durability="sync"))] == expected
         assert saver.swept > 0
         reachability.check(saver._kv)

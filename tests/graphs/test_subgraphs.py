@@ -1,4 +1,4 @@
-"""Graphs in graphs: ten deep, with memory of their own, and what pruning does to each."""
+"""Subgraphs: ten levels, with and without their own memory, and after prune."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class State(TypedDict):
 
 
 def nested(depth: int) -> StateGraph[Any]:
-    """A graph whose node at every level is the next level; the innermost asks."""
+    """Return a graph of ten levels, each of which calls the next. The innermost asks."""
     builder = StateGraph(State)
     if depth == 0:
         builder.add_node("ask", lambda _: {"log": [f"answer {interrupt('question')}"]})
@@ -39,7 +39,7 @@ def nested(depth: int) -> StateGraph[Any]:
 
 
 def namespaces(driver: Driver) -> set[str]:
-    """The namespaces of the thread, each task's id replaced by a `*`."""
+    """Return the namespaces of the thread; each task id is replaced by a `*`."""
     with driver.saver() as saver:
         found = {one.config["configurable"]["checkpoint_ns"] for one in saver.list(None)}
     return {
@@ -48,8 +48,8 @@ def namespaces(driver: Driver) -> set[str]:
     }
 
 
-def test_ten_deep(drive: Drive) -> None:
-    """Asked at the bottom, answered at the top, with namespaces far longer than a key may be."""
+def test_ten_levels_of_subgraphs(drive: Drive) -> None:
+    """The innermost graph asks. Its namespace is longer than an LMDB key."""
 
     def scenario(driver: Driver) -> Any:
         driver.invoke({"log": []})
@@ -79,8 +79,8 @@ def every_checkpoint(driver: Driver) -> list[Any]:
         return [*saver.list(None)]
 
 
-def test_the_state_of_each_level(drive: Drive) -> None:
-    """`get_state(subgraphs=True)` reaches the innermost graph while it waits."""
+def test_get_state_reaches_the_innermost_graph(drive: Drive) -> None:
+    """The option is `subgraphs=True`."""
 
     def build() -> Callable[[Any], Any]:
         inner = StateGraph(State)
@@ -111,7 +111,7 @@ def test_the_state_of_each_level(drive: Drive) -> None:
 
 
 def remembering(memory: bool | None) -> Callable[[], Callable[[Any], Any]]:
-    """An agent that calls a subgraph; `memory` is the subgraph's own `checkpointer`."""
+    """Return an agent that calls a subgraph; `memory` is the `checkpointer` of the subgraph."""
 
     def build() -> Callable[[Any], Any]:
         sub = StateGraph(State)
@@ -130,8 +130,8 @@ def remembering(memory: bool | None) -> Callable[[], Callable[[Any], Any]]:
     return build
 
 
-def test_a_subgraph_with_a_memory_of_its_own(drive: Drive) -> None:
-    """A `checkpointer=True` subgraph remembers from turn to turn, a plain one does not."""
+def test_subgraph_with_its_own_memory_keeps_its_state(drive: Drive) -> None:
+    """A `checkpointer=True` subgraph keeps its state between turns. Other subgraphs do not."""
 
     def scenario(driver: Driver) -> Any:
         turns = [driver.invoke({"log": []})["log"][-1] for _ in range(3)]
@@ -142,9 +142,7 @@ def test_a_subgraph_with_a_memory_of_its_own(drive: Drive) -> None:
     assert found == ["", "agent"]
 
 
-def test_a_subgraph_without_a_memory(drive: Drive) -> None:
-    """A subgraph that inherits its checkpointer begins anew in every call."""
-
+def test_subgraph_without_memory_starts_empty_in_each_call(drive: Drive) -> None:
     def scenario(driver: Driver) -> Any:
         turns = [driver.invoke({"log": []})["log"][-1] for _ in range(3)]
         return [turns, sorted(namespaces(driver)), story(driver)]
@@ -154,9 +152,7 @@ def test_a_subgraph_without_a_memory(drive: Drive) -> None:
     assert found == ["", "agent:*"]
 
 
-def test_pruning_keeps_a_memory(drive: Drive) -> None:
-    """`keep_latest` keeps what a `checkpointer=True` subgraph remembers."""
-
+def test_prune_keeps_the_memory_of_a_subgraph(drive: Drive) -> None:
     def scenario(driver: Driver, prune: bool) -> Any:
         for _ in range(3):
             driver.invoke({"log": []})
@@ -176,8 +172,7 @@ def test_pruning_keeps_a_memory(drive: Drive) -> None:
             assert len([*saver.list(None)]) == 2
 
 
-def test_pruning_takes_finished_calls(drive: Drive) -> None:
-    """A finished call's namespace goes with the checkpoint that it started from."""
+def test_prune_deletes_namespaces_of_finished_calls(drive: Drive) -> None:
     with drive.on_lmdb(remembering(None)()) as driver:
         for _ in range(3):
             driver.invoke({"log": []})
@@ -191,8 +186,7 @@ def test_pruning_takes_finished_calls(drive: Drive) -> None:
         assert len(driver.invoke({"log": []})["log"]) == 4
 
 
-def test_pruning_keeps_a_call_that_waits(drive: Drive) -> None:
-    """A subgraph call that asks keeps its state at every level, and resumes."""
+def test_prune_keeps_a_waiting_call_at_every_level(drive: Drive) -> None:
     builder = nested(4)
     with drive.on_lmdb(lambda saver: builder.compile(checkpointer=saver)) as driver:
         driver.invoke({"log": []})
@@ -205,8 +199,8 @@ def test_pruning_keeps_a_call_that_waits(drive: Drive) -> None:
         assert driver.invoke(Command(resume="yes"))["log"][-1] == "answer yes"
 
 
-def test_parallel_calls_of_one_subgraph(drive: Drive) -> None:
-    """Each call has a namespace of its own, and its own answer."""
+def test_parallel_calls_of_a_subgraph_have_their_own_answers(drive: Drive) -> None:
+    """Each call has its own namespace."""
 
     def build() -> Callable[[Any], Any]:
         sub = StateGraph(State)

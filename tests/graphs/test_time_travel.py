@@ -1,4 +1,4 @@
-"""History, forks and replays; threads that began elsewhere."""
+"""History, forks, replays, and imported threads."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ def three_steps() -> Callable[[Any], Any]:
     return lambda saver: builder.compile(checkpointer=saver)
 
 
-def test_history(drive: Drive) -> None:
-    """Newest first, each with its parent, from one turn to the next."""
-
+def test_history_is_newest_first_with_parents(drive: Drive) -> None:
     def scenario(driver: Driver) -> Any:
         for turn in ("one", "two"):
             driver.invoke({"log": [turn]})
@@ -55,8 +53,8 @@ def test_history(drive: Drive) -> None:
     assert [one["step"] for one in drive.same(three_steps, scenario)] == [*range(8, -2, -1)]
 
 
-def test_a_replay_and_a_fork(drive: Drive) -> None:
-    """Going on from an earlier checkpoint, as it was and changed; the old branch stays."""
+def test_replay_and_fork_keep_the_old_branch(drive: Drive) -> None:
+    """The run continues from an earlier checkpoint, unchanged and changed."""
 
     def scenario(driver: Driver) -> Any:
         driver.invoke({"log": ["begin"], "latest": ""})
@@ -77,9 +75,7 @@ def test_a_replay_and_a_fork(drive: Drive) -> None:
     assert len(history) == 5 + 3 + 3 + 1
 
 
-def test_updates_of_a_thread_that_has_no_run(drive: Drive) -> None:
-    """A thread may begin with an update."""
-
+def test_thread_can_begin_with_an_update(drive: Drive) -> None:
     def scenario(driver: Driver) -> Any:
         driver.update({"log": ["given"]}, as_node="a")
         return [facts(driver.state()), driver.invoke(None), story(driver)]
@@ -89,8 +85,8 @@ def test_updates_of_a_thread_that_has_no_run(drive: Drive) -> None:
     assert result["log"] == ["given", "b after 1", "c after 2"]
 
 
-def test_branches_survive_each_other(drive: Drive) -> None:
-    """Deleting the run of one branch leaves what the other branch shares with it."""
+def test_deleting_the_run_of_a_branch_keeps_the_other_branch(drive: Drive) -> None:
+    """The branches share values."""
     with drive.on_lmdb(three_steps()) as driver:
         driver.invoke(
             {"log": ["begin"], "latest": ""}, {**at_thread(), "metadata": {"run_id": "1"}}
@@ -120,8 +116,8 @@ def chat() -> Callable[[Any], Any]:
     return lambda saver: builder.compile(checkpointer=saver)
 
 
-def test_a_thread_that_began_in_another_saver(drive: Drive) -> None:
-    """Checkpoints copied in from InMemorySaver are gone on with, their text versions too."""
+def test_thread_copied_from_inmemorysaver_can_be_continued(drive: Drive) -> None:
+    """The checkpoints have text versions."""
     peer = InMemorySaver()
     elsewhere = Driver(chat(), peer)
     for turn in range(3):
@@ -145,8 +141,8 @@ def test_a_thread_that_began_in_another_saver(drive: Drive) -> None:
 
 
 @pytest.mark.parametrize("turns", [1, 4])
-def test_a_copied_thread_goes_its_own_way(drive: Drive, turns: int) -> None:
-    """The copy has the whole history, and what is done to either leaves the other as it was."""
+def test_copied_thread_is_independent(drive: Drive, turns: int) -> None:
+    """The copy has the whole history."""
     with drive.on_lmdb(chat()) as driver:
         for turn in range(turns):
             driver.invoke({"messages": [HumanMessage(f"turn {turn}", id=f"human-{turn}")]})
@@ -163,8 +159,8 @@ def test_a_copied_thread_goes_its_own_way(drive: Drive, turns: int) -> None:
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
-def test_every_durability_mode(drive: Drive, durability: str) -> None:
-    """The same states and histories as on InMemorySaver, in all three modes."""
+def test_states_in_every_durability_mode(drive: Drive, durability: str) -> None:
+    """States and histories equal those on InMemorySaver in all three modes."""
 
     def scenario(driver: Driver) -> Any:
         results = [driver.invoke({"log": [f"turn {turn}"]}) for turn in range(3)]
@@ -176,8 +172,8 @@ def test_every_durability_mode(drive: Drive, durability: str) -> None:
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
-def test_a_failure_in_every_durability_mode(drive: Drive, durability: str) -> None:
-    """What a failed run leaves, and how it goes on, is the same too."""
+def test_failed_run_in_every_durability_mode(drive: Drive, durability: str) -> None:
+    """The state after the failure and after the next run equals the state on InMemorySaver."""
 
     def build() -> Callable[[Any], Any]:
         failures = iter([ConnectionError("not now")])
@@ -205,8 +201,7 @@ def test_a_failure_in_every_durability_mode(drive: Drive, durability: str) -> No
     assert result["log"] == ["begin", "a", "worked"]
 
 
-def test_a_long_thread(path: Path) -> None:
-    """Many turns in one store: the state at every checkpoint is what it was then."""
+def test_every_checkpoint_of_a_long_thread_keeps_its_state(path: Path) -> None:
     with LmdbSaver(path, sync="off") as saver:
         driver = Driver(chat(), saver)
         for turn in range(60):
@@ -218,8 +213,8 @@ def test_a_long_thread(path: Path) -> None:
             assert messages == reference[: len(messages)]
 
 
-def test_a_thread_pruned_at_every_turn_stays_small(path: Path) -> None:
-    """Channels of every kind, none of which may leave anything behind; but for DeltaChannel's."""
+def test_size_of_a_thread_pruned_at_every_turn_is_bounded(path: Path) -> None:
+    """The thread has channels of every kind, except DeltaChannel."""
     schema = {"note": Annotated[str, EphemeralValue(str)], "turn": int, "answer": str}
     builder = StateGraph(TypedDict("State", schema))  # type: ignore[misc]
     builder.add_node("a", lambda state: {"note": f"note of turn {state['turn']:03}" * 20})

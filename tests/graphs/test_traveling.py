@@ -1,4 +1,4 @@
-"""Any journey through time: each checkpoint holds what it does on LangGraph's own saver."""
+"""Random journeys: each checkpoint equals the checkpoint of LangGraph's own saver."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.graph import END
 from langgraph.types import Command
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.engine import reachability
 from tests.graphs.driving import at_thread
@@ -35,7 +35,7 @@ durabilities = st.sampled_from(["sync", "async", "exit"])
 
 
 class Traveling(RuleBasedStateMachine):
-    """Two savers of one store, used by turns, and LangGraph's own saver beside them."""
+    """A machine that uses two savers of one store in turn, beside LangGraph's own saver."""
 
     options: ClassVar[dict[str, Any]] = {}
 
@@ -56,11 +56,11 @@ class Traveling(RuleBasedStateMachine):
 
     @rule()
     def reopen(self) -> None:
-        """Forget what was remembered."""
-        self.savers = [LmdbSaver.on(self.kv, **self.options) for _ in range(2)]
+        """Clear the caches."""
+        self.savers = [KvSaver(self.kv, **self.options) for _ in range(2)]
 
     def update(self) -> dict[str, Any]:
-        """An update like no other."""
+        """Return an update that differs from all others."""
         self.made += 1
         number = self.made
         return {
@@ -72,7 +72,7 @@ class Traveling(RuleBasedStateMachine):
         }
 
     def places(self, inside: bool = False) -> list[Any]:
-        """The checkpoints of the graph, or of the graphs inside of it, that are there."""
+        """Return the stored checkpoints of the graph, or of its inner graphs."""
         found = [one.config for one in self.savers[0].list(at_thread())]
         return sorted(
             (one for one in found if bool(one["configurable"]["checkpoint_ns"]) == inside),
@@ -80,15 +80,15 @@ class Traveling(RuleBasedStateMachine):
         )
 
     def place(self, pick: int, inside: bool = False) -> Any:
-        """One of these; one of the later ones more often."""
+        """Draw a checkpoint, preferably a late one."""
         found = self.places(inside)
         return found[-1 - (pick % len(found)) % (pick % 7 + 1)]
 
     def is_whole(self, place: Any) -> bool:
-        """Whether the parent was not pruned: a copy has the same parent, and so the same past.
+        """Return True if the parent is stored: a copy has the same parent and so the same history.
 
-        What `notes` is rebuilt from is folded into a checkpoint that lost its parent, and a copy
-        does not tell which one it is a copy of.
+        The writes for `notes` are compacted into a checkpoint that lost its parent. A copy does not
+        name its original.
         """
         mine, other = self.savers[0].get_tuple(place), self.peer.get_tuple(place)
         return bool(mine and mine.parent_config) == bool(other.parent_config)
@@ -104,7 +104,7 @@ class Traveling(RuleBasedStateMachine):
         assert same(*found) or found[0] == found[1], found
 
     def run(self, w: int, place: Any, given: Any, durability: str) -> None:
-        """Invoke the graph; a node may change what was given."""
+        """Invoke the graph. A node may change its input in place."""
         self.travel(w, lambda g: g.invoke(deepcopy(given), place, durability=durability))
 
     def set(self, w: int, place: Any, given: Any, node: str | None) -> None:
@@ -113,7 +113,7 @@ class Traveling(RuleBasedStateMachine):
 
     @rule(w=which, durability=durabilities)
     def invoke(self, w: int, durability: str) -> None:
-        """A turn on top of the latest checkpoint."""
+        """Run a turn on the latest checkpoint."""
         self.run(w, at_thread(), self.update(), durability)
 
     @rule(w=which, pick=picks, durability=durabilities)
@@ -122,7 +122,7 @@ class Traveling(RuleBasedStateMachine):
 
     @rule(w=which, pick=picks, durability=durabilities, resume=st.booleans())
     def branch(self, w: int, pick: int, durability: str, resume: bool) -> None:
-        """A new input at an old checkpoint, or an answer."""
+        """Run a new input at an old checkpoint, or an answer."""
         given = Command(resume=f"answer {self.made}") if resume else self.update()
         self.run(w, self.place(pick), given, durability)
 
@@ -132,7 +132,7 @@ class Traveling(RuleBasedStateMachine):
 
     @rule(w=which, pick=picks, run=st.booleans())
     def copy(self, w: int, pick: int, run: bool) -> None:
-        """What a "run again from here" does."""
+        """Replay from a checkpoint."""
         place = self.place(pick)
         if self.is_whole(place):
             began = self.journeys.number
@@ -147,13 +147,13 @@ class Traveling(RuleBasedStateMachine):
         if self.is_whole(place):
             edits = [(self.update(), node) for node in nodes]
             for given, _ in edits[1:]:
-                del given["latest"]  # which takes one value a step
+                del given["latest"]  # which accepts one value per step
             self.set(w, place, edits, "__copy__")
 
     @precondition(lambda self: self.places(inside=True))
     @rule(w=which, pick=picks, node=st.sampled_from(["first", "second", "__copy__", None]))
     def edit_inside(self, w: int, pick: int, node: str | None) -> None:
-        """An update of a graph inside, at any of its checkpoints."""
+        """Update an inner graph at any of its checkpoints."""
         place = self.place(pick, inside=True)
         given = {"log": [f"inside {self.made}"], "latest": "edited"}
         if node != "__copy__":
@@ -164,12 +164,12 @@ class Traveling(RuleBasedStateMachine):
     @precondition(lambda self: len(self.places()) > 12)
     @rule(w=which, keep=st.integers(1, 6))
     def prune(self, w: int, keep: int) -> None:
-        """Its own saver keeps all; so each checkpoint that is left has to be what it was."""
+        """Prune on LmdbSaver only: the remaining checkpoints must not change."""
         self.savers[w].prune(["t"], keep_last=keep)
 
     @invariant()
     def compare(self) -> None:
-        """Each checkpoint is what it is there, and the graph makes the same of it."""
+        """Compare each checkpoint, and its state in the graph, with LangGraph's own saver."""
         peer = {_place(one): one for one in self.peer.list(at_thread())}
         graphs = [self.build(saver) for saver in (self.savers[0], self.peer)]
         for saver in self.savers:
@@ -187,7 +187,7 @@ class Traveling(RuleBasedStateMachine):
 
 
 class Forgetful(Traveling):
-    """The same with savers that remember nothing."""
+    """A machine like Traveling, on savers without caches."""
 
     options: ClassVar[dict[str, Any]] = {"cache_size": 0}
 

@@ -1,4 +1,4 @@
-"""A graph with every kind of channel, and two savers on which it makes the same journeys."""
+"""A graph with every kind of channel, and two savers on which it makes equal journeys."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _work(state: State) -> Command[Any]:
 
 
 def _scribble(state: State) -> None:
-    """Change a value in place, and say nothing of it."""
+    """Change a value in place, without an update."""
     state["files"]["scribbled"] = words(len(state["log"]), 70)
     if state["messages"]:
         state["messages"][0].additional_kwargs["scribbled"] = len(state["log"])
@@ -90,7 +90,7 @@ def _inner(memory: bool) -> Any:
 
     def second(state: Inner) -> dict[str, Any]:
         if len(state["log"]) % 2:
-            return {"log": [f"told {interrupt('inside')}"]}
+            return {"log": [f"answered {interrupt('inside')}"]}
         return {"log": ["second"]}
 
     builder = StateGraph(Inner)
@@ -102,7 +102,7 @@ def _inner(memory: bool) -> Any:
 
 
 def build(memory: bool) -> Callable[[Any], Any]:
-    """A graph of all nodes; a graph inside of it has a memory of its own or not."""
+    """Return a graph of all nodes. An inner graph has its own memory or not."""
     builder = StateGraph(State)
     builder.add_node("plan", _plan)
     builder.add_node("work", _work, destinations=("plan", END))
@@ -116,9 +116,9 @@ def build(memory: bool) -> Callable[[Any], Any]:
 
 
 class HandedOver(InMemorySaver):
-    """LangGraph's own saver, but that each checkpoint has what was handed over with it.
+    """LangGraph's own saver, except that each checkpoint has the values passed with it.
 
-    By itself it stores what is in `new_versions` alone, so it misses what a node changed in place.
+    InMemorySaver stores only the values in `new_versions`, so it misses changes in place by a node.
     """
 
     def __init__(self) -> None:
@@ -150,10 +150,10 @@ def _key(config: Any) -> tuple[str, str, str]:
 
 
 class Journeys:
-    """Makes LangGraph do the same thing each time.
+    """A context in which LangGraph does the same in each journey.
 
-    Journeys that begin at the same number give checkpoints the same ids. What LangGraph would do
-    in the background is done at once, so a node cannot change a value while it is being stored.
+    Journeys that begin at one number create checkpoints with equal ids. Work that LangGraph does in
+    the background is done immediately, so that a node cannot change a value while it is stored.
     """
 
     def __init__(self) -> None:
@@ -164,27 +164,27 @@ class Journeys:
         return UUID(int=self.number << 64)
 
     def latest(self) -> str:
-        """The id that was given last."""
+        """Return the last id."""
         return str(UUID(int=self.number << 64))
 
     @contextmanager
     def begin(self) -> Iterator[None]:
         submit = BackgroundExecutor.submit
 
-        def at_once(*args: Any, **options: Any) -> Any:
+        def submit_and_wait(*args: Any, **options: Any) -> Any:
             found = submit(*args, **options)
             wait([found])
             return found
 
         with (
             mock.patch.object(_checkpoint, "uuid6", self._id),
-            mock.patch.object(BackgroundExecutor, "submit", at_once),
+            mock.patch.object(BackgroundExecutor, "submit", submit_and_wait),
         ):
             yield
 
 
 def outcome(act: Callable[[], Any]) -> Any:
-    """What LangGraph makes of a journey: what it returns, or the error that it raises."""
+    """Return the result of a journey in LangGraph, or the error that it raises."""
     try:
         found = act()
     except Exception as error:
@@ -195,7 +195,7 @@ def outcome(act: Callable[[], Any]) -> Any:
 
 
 def contents(found: CheckpointTuple) -> dict[str, Any]:
-    """What a checkpoint says that is the same on every saver."""
+    """Return the content of a checkpoint that is equal on every saver."""
     metadata = {k: v for k, v in found.metadata.items() if k != "writes"}
     values = found.checkpoint["channel_values"]
     writes = [row for row in found.pending_writes or [] if row[1] != "__error__"]
@@ -208,7 +208,7 @@ def contents(found: CheckpointTuple) -> dict[str, Any]:
 
 
 def state(graph: Any, config: Any) -> Any:
-    """What the graph itself makes of a checkpoint."""
+    """Return the state that the graph reads from a checkpoint."""
     at = config["configurable"]
     return facts(
         graph.get_state(

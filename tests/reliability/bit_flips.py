@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from langgraph.checkpoint.lmdb.kv.lmdb import page_check
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
@@ -100,7 +100,7 @@ before LMDB reads them, if lmdb is 3.0 or later.""",
 
 def _base(path: Path) -> Image:
     kv = LmdbStore.open(path, sync="off")
-    saver = LmdbSaver.on(kv, clock=stores.Clock(), cache_size=0)
+    saver = KvSaver(kv, clock=stores.Clock(), cache_size=0)
     versions: dict[Key, list[Stored]] = {}
 
     def note() -> dict[Key, Stored]:

@@ -1,7 +1,7 @@
-"""Each method that has to do with files, while each system call that it makes fails in turn.
+"""Methods that use files, while each of their system calls fails in turn.
 
-Whatever fails: only an error of the tree comes out, nothing that was half made stays beside the
-store, no descriptor is lost, and the store can be used as before.
+Whichever call fails: only an error of the package is raised, no unfinished file remains, no
+descriptor is lost, and the store can be used.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def trials(folder: str, method: str, every_error: bool) -> dict[str, int]:
 def _trial(
     control: shim.Shim, saver: LmdbSaver, method: str, nth: int, error: int, lasting: bool
 ) -> tuple[LmdbSaver, int, str]:
-    """One call of a method; the saver to go on with, whether a call failed, what was raised."""
+    """Call a method; return the saver to use next, the failed calls, and the error's kind."""
     tried, store = METHODS[method], _store(saver)
     copy = store.with_name("copy")
     about = f"{method}: call {nth} failed with {errno.errorcode[error]}, lasting: {lasting}"

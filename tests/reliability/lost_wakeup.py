@@ -32,13 +32,13 @@ _CONTENDER = 2
 
 
 class Trial(NamedTuple):
-    """What a run came to.
+    """The result of a run.
 
     Attributes:
         kills: Contenders that were killed.
         writes: Of the two writers.
         contended: Writes of the contenders.
-        hung: Whether a writer was found to sleep while the other one went on.
+        hung: Whether a writer slept while the other one wrote.
     """
 
     kills: int
@@ -103,7 +103,7 @@ def _spin() -> None:
 
 
 def _is_stuck(counts: _Counts) -> bool:
-    """Whether a writer makes no progress while the other one makes much."""
+    """Return True if a writer makes no progress while the other one makes much."""
     first = [counts[0], counts[1]]
     end = time.monotonic() + _PATIENCE
     while min(counts[0] - first[0], counts[1] - first[1]) == 0:

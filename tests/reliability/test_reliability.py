@@ -11,6 +11,8 @@ from tests.reliability.outcome import UnavailableError
 from tests.reliability.report import KINDS, Kind
 
 EACH = pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
+PATIENCE = 1200
+"""Seconds after which a run counts as hung. On an idle machine, no run takes 90."""
 
 
 def run(kind: Kind, seed: int, *, long: bool) -> None:
@@ -23,6 +25,7 @@ def run(kind: Kind, seed: int, *, long: bool) -> None:
 
 
 @EACH
+@pytest.mark.timeout(PATIENCE)
 def test_no_data_is_lost(kind: Kind) -> None:
     run(kind, int(os.environ.get("RELIABILITY_SEED", "1")), long=False)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from tests.contract.driver import SaverDriver
 from tests.retention.stores import CountingStore
 
@@ -64,7 +64,7 @@ def make(
     loop = asyncio.new_event_loop() if request.param == "async" else None
 
     def driver(**options: Any) -> RetentionDriver:
-        return RetentionDriver(LmdbSaver.on(kv, clock=clock, **options), loop)
+        return RetentionDriver(KvSaver(kv, clock=clock, **options), loop)
 
     yield driver
     if loop is not None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.engine import leases
 from langgraph.checkpoint.lmdb.operations import background, retention
 from langgraph.checkpoint.lmdb.operations.background import Sweeper
@@ -52,7 +52,7 @@ def make_sweeper(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sweeper]:
 
 @pytest.fixture
 def saver(kv: CountingStore, clock: Clock) -> LmdbSaver:
-    saver = LmdbSaver.on(kv, clock=clock, ttl={"default_ttl": 5})
+    saver = KvSaver(kv, clock=clock, ttl={"default_ttl": 5})
     put(SaverDriver(saver), "1")
     clock.wait(5)
     return saver
@@ -153,7 +153,9 @@ def test_closed_saver_does_not_acquire_lease(
     session = closing._session
     waits: list[int] = []
     monkeypatch.setattr(
-        closing._commit, "close", lambda: waits.append(one._acquire_lease(session, 10 * MINUTE))
+        closing._session._commit,
+        "close",
+        lambda: waits.append(one._acquire_lease(session, 10 * MINUTE)),
     )
     with LmdbSaver(path, sync="off", clock=clock, ttl={"default_ttl": 5}) as other:
         closing.close()
@@ -200,8 +202,8 @@ def test_each_saver_of_a_process_sweeps_by_its_own_policy(
     saver: LmdbSaver, kv: CountingStore, clock: Clock, make_sweeper: Callable[..., Sweeper]
 ) -> None:
     """The interval applies to all savers together. A closed saver is skipped."""
-    other = LmdbSaver.on(kv, clock=clock, ttl={"keep_last": 1})
-    closed = LmdbSaver.on(CountingStore(), clock=clock)
+    other = KvSaver(kv, clock=clock, ttl={"keep_last": 1})
+    closed = KvSaver(CountingStore(), clock=clock)
     closed.close()
     put(SaverDriver(saver), "1", thread="b")
     put(SaverDriver(saver), "2", thread="b", parent="1")
@@ -333,7 +335,7 @@ def test_store_is_swept_after_reopening(path: Path, clock: Clock, counter: Sweep
 
 SETUP = """
 import os, sys, threading, gc
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.operations import background
 from tests.contract.driver import SaverDriver, put, put_chain
 runs = threading.Semaphore(0)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.engine import prune
 from langgraph.checkpoint.lmdb.errors import CheckpointNotFoundError, ThreadExistsError
 from tests.contract.driver import config, ids, put, put_chain, values, writes
@@ -77,7 +77,7 @@ def test_no_method_returns_expired_thread(driver: RetentionDriver) -> None:
 
 
 def test_iterators_stop_when_thread_expires(kv: CountingStore, clock: Clock) -> None:
-    saver = LmdbSaver.on(kv, clock=clock, ttl=TTL_5)
+    saver = KvSaver(kv, clock=clock, ttl=TTL_5)
     for number in range(9):
         saver.put(config("ab"[number % 2]), _checkpoint(f"{number}"), {"run_id": "r"}, {})
     for at, found in ((None, {}), (config("a"), {}), (None, {"run_id": "r"})):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.errors import (
     CheckpointNotFoundError,
     InvalidConfigError,
@@ -180,7 +180,7 @@ def test_threads_are_listed_by_last_activity(
 ) -> None:
     """The order, the pages and the time windows are exact to the millisecond."""
     now = 1_700_000_000_000
-    saver = LmdbSaver.on(CountingStore(), clock=lambda: now / 1000 + 0.0001)
+    saver = KvSaver(CountingStore(), clock=lambda: now / 1000 + 0.0001)
     updated: dict[str, int] = {}
     for number, (thread, milliseconds) in enumerate(activity):
         now += milliseconds
@@ -238,7 +238,7 @@ def test_page_after_deleted_thread_needs_its_info(
 def costs(size: int, clock: Clock) -> list[int]:
     """Return the numbers of reads of several calls to a store with so many threads."""
     kv = CountingStore()
-    saver = LmdbSaver.on(kv, clock=clock, cache_size=0, ttl={"default_ttl": 1e6})
+    saver = KvSaver(kv, clock=clock, cache_size=0, ttl={"default_ttl": 1e6})
     driver = SaverDriver(saver)
     for number in range(size):
         put(driver, "1", thread=f"{number:04}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.engine import prune, sweep, threads
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.operations import retention
@@ -56,7 +56,7 @@ def test_killed_sweep_is_finished_by_next_sweep(
     monkeypatch.setattr(sweep, "SWEEP_BATCH", 3)
     monkeypatch.setattr(prune, "PURGE_BATCH", 5)
     kv = CountingStore()
-    saver = LmdbSaver.on(kv, clock=clock, ttl=ttl)
+    saver = KvSaver(kv, clock=clock, ttl=ttl)
     fill(saver, clock)
     before = (kv._state[0].copy(), kv._state[1].copy())
     shown = read_all(saver)
@@ -71,9 +71,9 @@ def test_killed_sweep_is_finished_by_next_sweep(
         kv._state = (before[0].copy(), before[1].copy())
         kv.stop_after = stop
         with pytest.raises(KillError):
-            LmdbSaver.on(kv, clock=clock, ttl=ttl).sweep()
+            KvSaver(kv, clock=clock, ttl=ttl).sweep()
         kv.stop_after = None
-        reopened = LmdbSaver.on(kv, clock=clock, ttl=ttl)
+        reopened = KvSaver(kv, clock=clock, ttl=ttl)
         if stop % 5 == 0:
             reachability.check(kv)
             if ttl is TTL_5:
@@ -89,7 +89,7 @@ def test_thread_is_hidden_while_it_is_purged(
 ) -> None:
     """Purging takes several transactions. Chunks that a copy shares are kept."""
     monkeypatch.setattr(prune, "PURGE_BATCH", 4)
-    saver = LmdbSaver.on(kv, clock=clock, ttl=TTL_5)
+    saver = KvSaver(kv, clock=clock, ttl=TTL_5)
     driver = SaverDriver(saver)
     long = [f"{number:03}" for number in range(60)]
     put_chain(driver, long, run_id="r", user_id="u")
@@ -97,7 +97,7 @@ def test_thread_is_hidden_while_it_is_purged(
     driver.put_writes(config(id="000"), [("x", 1)], "task")
     saver.set_ttl("shares", None)
     clock.wait(5)
-    lenient = LmdbSaver.on(kv, clock=clock)
+    lenient = KvSaver(kv, clock=clock)
     tombstones = 0
     write = CountingStore.write
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.engine import checkpoints
 from tests.contract.driver import SaverDriver, checkpoint, config, put
 from tests.engine import reachability
@@ -108,7 +108,7 @@ def test_filter_finds_same_as_comparison_of_all(
 ) -> None:
     """For many types of values, also after forks, copies and deletions."""
     kv = CountingStore()
-    saver = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
     driver = SaverDriver(saver)
     for (thread, ns, checkpoint_id), found in stored:
         saver.put(config(thread, ns), checkpoint(checkpoint_id, {}, {}), found, {})  # type: ignore[arg-type]
@@ -135,7 +135,7 @@ def test_filter_finds_same_as_comparison_of_all(
 @pytest.mark.parametrize("key", ["run_id", "source", "step", "user_id"])
 def test_filter_finds_every_equal_value(key: str, value: Any) -> None:
     """True, 1 and 1.0 are equal, for example."""
-    saver = LmdbSaver.on(CountingStore())
+    saver = KvSaver(CountingStore())
     saver.put(config("a"), checkpoint("1", {}, {}), {key: value}, {})  # type: ignore[misc]
     for wanted in VALUES:
         compare(saver, {key: wanted})
@@ -144,7 +144,7 @@ def test_filter_finds_every_equal_value(key: str, value: Any) -> None:
 @pytest.mark.parametrize("value", [10**400, -(10**400), 2**64, 10**30])
 def test_filter_accepts_very_large_numbers(value: int) -> None:
     """As metadata, a number that the serializer refuses raises TypeError."""
-    saver = LmdbSaver.on(CountingStore())
+    saver = KvSaver(CountingStore())
     put(SaverDriver(saver), "1", user_id=1)
     compare(saver, {"user_id": value})
     compare(saver, {"step": value})
@@ -157,7 +157,7 @@ def test_filter_accepts_very_large_numbers(value: int) -> None:
 
 
 def test_filter_finds_replaced_metadata(kv: CountingStore) -> None:
-    saver = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
     driver = SaverDriver(saver)
     for user in ("u", "v"):
         put(driver, "1", user_id=user, run_id=user, step=user)
@@ -169,7 +169,7 @@ def test_filter_finds_replaced_metadata(kv: CountingStore) -> None:
 
 
 def test_delete_for_runs_deletes_equal_run_ids(kv: CountingStore) -> None:
-    saver = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
     for number, run_id in enumerate(("free", Plan.FREE, "\udc80", 7, "7")):
         put(SaverDriver(saver), f"{number}", run_id=run_id)
     for run_ids in ([Plan.FREE], ["\udc80"], ["7"]):
@@ -180,7 +180,7 @@ def test_delete_for_runs_deletes_equal_run_ids(kv: CountingStore) -> None:
 
 def test_filter_finds_keys_of_configurable(kv: CountingStore) -> None:
     """LangGraph adds the other keys of `configurable` to the metadata."""
-    saver = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
     for thread, user in (("a", "ada"), ("b", "bob"), ("c", "ada")):
         at: Any = config(thread)
         at["configurable"]["user_id"] = user
@@ -210,7 +210,7 @@ def test_filter_reads_only_matching_checkpoints_or_threads(
     kv: CountingStore, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, Any], limit: int
 ) -> None:
     """The number of decoded checkpoints does not depend on the size of the store."""
-    saver = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
     driver = SaverDriver(saver)
     for number in range(300):
         put(
@@ -228,7 +228,7 @@ def test_filter_reads_only_matching_checkpoints_or_threads(
     monkeypatch.setattr(
         checkpoints, "decode", lambda *args: decoded.append(args[0]) or decode(*args)
     )
-    uncached = LmdbSaver.on(kv, cache_size=0)
+    uncached = KvSaver(kv, cache_size=0)
     found = [*uncached.list(None, filter=wanted)]
     assert len({*decoded}) <= limit
     assert bool(found) == bool(limit)
@@ -238,7 +238,7 @@ def test_filter_reads_only_matching_checkpoints_or_threads(
 
 
 def test_filter_with_thread_reads_only_that_thread(kv: CountingStore) -> None:
-    saver = LmdbSaver.on(kv, cache_size=0)
+    saver = KvSaver(kv, cache_size=0)
     driver = SaverDriver(saver)
     for number in range(300):
         put(driver, "1", thread=f"{number}", source="input", step=number, run_id=None)

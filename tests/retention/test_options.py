@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import ThreadNotFoundError, UsageError
 from tests.contract.driver import config, put
 
@@ -151,8 +151,8 @@ def test_times_at_both_ends_of_the_calendar_are_accepted(
 
 def test_each_saver_of_a_store_applies_its_own_ttl(kv: CountingStore, clock: Clock) -> None:
     """`set_ttl` applies to all savers of the store."""
-    strict = LmdbSaver.on(kv, clock=clock, ttl={"default_ttl": 5})
-    lenient = LmdbSaver.on(kv, clock=clock)
+    strict = KvSaver(kv, clock=clock, ttl={"default_ttl": 5})
+    lenient = KvSaver(kv, clock=clock)
     for thread in ("a", "b"):
         lenient.put(config(thread), _empty("1"), {}, {})
     clock.wait(5)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.engine import prune, sweep
 from langgraph.checkpoint.lmdb.errors import ReadOnlyError, StoreClosedError
 from langgraph.checkpoint.lmdb.operations import retention
@@ -114,7 +114,7 @@ def test_cost_does_not_depend_on_threads_that_are_not_due(clock: Clock, strategy
     costs = []
     for others in (10, 200):
         kv = CountingStore()
-        saver = LmdbSaver.on(kv, clock=clock, ttl=ttl, cache_size=0)
+        saver = KvSaver(kv, clock=clock, ttl=ttl, cache_size=0)
         driver = SaverDriver(saver)
         for number in range(4):
             put_chain(driver, "123", thread=f"old {number}")
@@ -139,7 +139,7 @@ def test_sweep_uses_small_transactions(
     clock: Clock, kv: CountingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A transaction deletes at most a batch of records, also from a large thread."""
-    saver = LmdbSaver.on(kv, clock=clock, ttl=TTL_5)
+    saver = KvSaver(kv, clock=clock, ttl=TTL_5)
     for number in range(300):
         put_chain(SaverDriver(saver), "123456", thread=f"{number}")
     put_chain(SaverDriver(saver), [f"{number:04}" for number in range(2000)], thread="large")

@@ -1,4 +1,4 @@
-"""Any sequence of calls that change a store, on two savers and on the model of both."""
+"""Random sequences of changes, on two savers and on their model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from langgraph.checkpoint.base import get_checkpoint_metadata
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import CheckpointNotFoundError, ThreadExistsError
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.saver.model import Checkpoint, Model
@@ -41,7 +41,7 @@ writes = st.lists(st.tuples(st.sampled_from(WRITTEN), st.integers(0, 9)), max_si
 
 
 class Changes(RuleBasedStateMachine):
-    """Two savers on one store, used by turns as two processes would, and the model of both."""
+    """A machine with two savers on one store, used in turn like two processes, and their model."""
 
     cache_size = 1 << 26
 
@@ -63,16 +63,16 @@ class Changes(RuleBasedStateMachine):
         self.savers = [self.saver(), self.saver()]
 
     def saver(self) -> LmdbSaver:
-        return LmdbSaver.on(self.kv, **self.options())
+        return KvSaver(self.kv, **self.options())
 
     def options(self) -> dict[str, Any]:
-        """What every saver of this machine is made with."""
+        """Return the options of every saver of this machine."""
         return {"cache_size": self.cache_size, "clock": lambda: Fraction(self.model.now, 1000)}
 
     def _value(self, thread: str, name: str, parent: str | None, channel: str, change: Any) -> Any:
         salt = next(self.counter)
         kind = channel if channel in KINDS else "messages" if salt % 2 else "text"
-        found = self.seen.get((thread, name, parent))  # which may be deleted since
+        found = self.seen.get((thread, name, parent))  # which may be deleted
         if found is None or channel not in found.values:
             return fresh(kind, salt)
         return changed(kind, found.values[channel], change, salt)
@@ -91,11 +91,11 @@ class Changes(RuleBasedStateMachine):
         versions = dict(before.versions) if before else {}
         given: dict[str, Any] = {}
         for channel, change in state.items():
-            versions[channel] = versions.get(channel, 0) + 1  # which branches share
+            versions[channel] = versions.get(channel, 0) + 1  # shared by branches
             if channel != "delta" or change[1] > 6:
                 given[channel] = self._value(thread, name, parent, channel, change)
         new = {channel: versions[channel] for channel in state}
-        if before and keep:  # a runtime hands over what did not change as well
+        if before and keep:  # a runtime passes unchanged values too
             given = {**before.values, **given}
         self._store(saver, place, parent, given, versions, new, run)
 
@@ -141,8 +141,9 @@ class Changes(RuleBasedStateMachine):
         own=st.booleans(),
     )
     def run(self, w: int, thread: str, name: str, steps: list[Any], run: Any, own: bool) -> None:
-        """Supersteps: each the next id, on top of the latest checkpoint, or of the one that this
-        saver stored last, whatever became of it."""
+        """Put checkpoints with ascending ids. The parent is the latest one, or the last that this
+        saver put.
+        """
         for state in steps:
             parent = self.model.latest(thread, name)
             checkpoint_id = f"{next(self.counter):08}"
@@ -167,7 +168,7 @@ class Changes(RuleBasedStateMachine):
     def put(
         self, w: int, thread: str, name: str, checkpoint_id: str, parent: Any, state: Any, run: Any
     ) -> None:
-        """Any id on top of any other: forks, replaced checkpoints, missing parents, loops."""
+        """Put any id as a child of any id: forks, replaced checkpoints, missing parents, loops."""
         self._put(self.savers[w], (thread, name, checkpoint_id), parent, state, run, 1 - w)
 
     @rule(
@@ -189,7 +190,7 @@ class Changes(RuleBasedStateMachine):
         parent: Any,
         state: dict[str, Any],
     ) -> None:
-        """A checkpoint put again under any parent, with changes that its versions do not tell."""
+        """Put a checkpoint again with any parent, and with changes under equal versions."""
         source = source or self.model.latest(thread, name)
         found = self.seen.get((thread, name, source))
         if found is None:
@@ -213,13 +214,13 @@ class Changes(RuleBasedStateMachine):
     def write(
         self, w: int, thread: str, name: str, checkpoint_id: Any, task: Any, writes: Any, odd: bool
     ) -> None:
-        """Writes to the latest checkpoint, or to one that may not be there."""
+        """Put writes of the latest checkpoint, or of one that may be missing."""
         checkpoint_id = checkpoint_id or self.model.latest(thread, name) or "1"
         made = [
             (channel, self._value(thread, name, checkpoint_id, channel, ("append", at)))
             for channel, at in writes
         ]
-        if odd and made:  # a write that has the payload of another
+        if odd and made:  # a write with the payload of another
             made.append((made[0][0], made[-1][1]))
         self.model.put_writes(
             thread, name, checkpoint_id, task, [(c, rebuilt(value)) for c, value in made]
@@ -264,7 +265,7 @@ class Changes(RuleBasedStateMachine):
 
     @rule(w=which, source=threads, checkpoint_id=ids | st.none(), forked=threads)
     def fork(self, w: int, source: str, checkpoint_id: Any, forked: str) -> None:
-        """Of a checkpoint that may not be there, to a thread that may be."""
+        """Fork a checkpoint that may be missing, to a thread that may exist."""
         namespace = self.model.namespace(source, "")
         wanted = checkpoint_id or self.model.latest(source, "")
         at = config(source, "", checkpoint_id)
@@ -280,7 +281,7 @@ class Changes(RuleBasedStateMachine):
 
     @rule(w=which, thread=threads, channel=st.sampled_from(KINDS), how=removals, change=changes)
     def overtaken(self, w: int, thread: str, channel: str, how: str, change: Any) -> None:
-        """What one saver goes on from, the other has replaced and removed."""
+        """Put a child of a checkpoint that the other saver has replaced and deleted."""
         self.run(w, thread, "", [{channel: ("append", 0)}], None, False)
         self.run(1 - w, thread, "", [{channel: ("replace", 0)}], None, False)
         self.remove(1 - w, how, thread, 1)

@@ -1,4 +1,4 @@
-"""Arguments that are not what a method expects, and places to put them into good ones."""
+"""Unexpected arguments, and the places inside valid arguments where they can be put."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 
 class Text(str):
-    """A subclass of str whose text is not what it is made of."""
+    """A subclass of str whose text differs from its content."""
 
     __slots__ = ()
 
@@ -33,7 +33,7 @@ class Fraction(float):
 
 
 class Mute:
-    """Raises whatever is asked of it."""
+    """An object whose methods all raise."""
 
     def __repr__(self) -> str:
         raise RuntimeError("mute")
@@ -66,7 +66,7 @@ values = st.sampled_from(VALUES)
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where something stands in an argument: the argument itself, and all inside of it."""
+    """Return the paths of an argument: of the argument itself, and of everything inside."""
     inside: list[tuple[Any, Any]] = []
     if isinstance(value, dict):
         inside = [*value.items()]
@@ -76,7 +76,7 @@ def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def replaced(value: Any, at: tuple[Any, ...], new: Any) -> Any:
-    """The same with something else in one place."""
+    """Return the argument with another value at one path."""
     if not at:
         return new
     kind = type(value)
@@ -86,7 +86,7 @@ def replaced(value: Any, at: tuple[Any, ...], new: Any) -> Any:
 
 
 def renamed(value: Any, at: tuple[Any, ...], new: Any) -> Any:
-    """The same with another key in one place, or without the key, where there is one."""
+    """Return the argument with another key at one path, or without the key."""
     if not at:
         return value
     if len(at) > 1:
@@ -97,7 +97,7 @@ def renamed(value: Any, at: tuple[Any, ...], new: Any) -> Any:
 
 
 def removed(value: Any, at: tuple[Any, ...]) -> Any:
-    """The same without what is in one place."""
+    """Return the argument without the value at one path."""
     if not at:
         return None
     if len(at) > 1:
@@ -108,7 +108,7 @@ def removed(value: Any, at: tuple[Any, ...]) -> Any:
 
 
 class Spoiled:
-    """An argument, which hypothesis can show although its own repr may raise."""
+    """An argument that hypothesis can show although its repr may raise."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -122,7 +122,7 @@ class Spoiled:
 
 @st.composite
 def spoiled(draw: st.DrawFn, good: Any) -> Spoiled:
-    """A good argument with something hostile in one or two places."""
+    """Draw a valid argument with a hostile value at one or two paths."""
     value = good
     for _ in range(draw(st.integers(1, 2))):
         at = draw(st.sampled_from(places(value)))
@@ -132,7 +132,7 @@ def spoiled(draw: st.DrawFn, good: Any) -> Spoiled:
         elif how == "rename":
             try:
                 value = renamed(value, at, draw(values))
-            except (TypeError, RuntimeError):  # what is no key is not put into one
+            except (TypeError, RuntimeError):  # an unhashable value cannot be a key
                 continue
         else:
             value = removed(value, at)

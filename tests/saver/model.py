@@ -1,7 +1,7 @@
-"""What a saver should hold, in plain dicts: the oracle of the model test.
+"""The expected content of a store, in plain dicts: the oracle of the model test.
 
-It takes nothing from the code that it judges. Values are what LangGraph's serialiser made of them
-at the time of the call.
+The model uses no code of the package. Its values passed through LangGraph's serializer at the time
+of the call.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 ONE_PER_TASK = {"__error__": -1, "__scheduled__": -2, "__interrupt__": -3, "__resume__": -4}
 
 History = tuple[list[tuple[str, str, Any]], list[Any]]
-"""Writes, oldest first, and the value that they follow on, if any."""
+"""Writes, oldest first, and the value before them, if any."""
 
 
 @dataclass
 class Checkpoint:
-    """A checkpoint and what was folded into it when its parent went."""
+    """A checkpoint, and the history that was compacted into it."""
 
     parent: str | None
     versions: dict[str, Any]
@@ -26,21 +26,21 @@ class Checkpoint:
     metadata: dict[str, Any]
     rest: dict[str, Any]
     root: str | None
-    """The root checkpoint that a subgraph was called from; metadata may lose a lone surrogate."""
+    """Root checkpoint that called the subgraph. Metadata may lose a lone surrogate."""
     stored: int = 0
-    """Milliseconds, as all times here."""
+    """Time of the put in milliseconds, like all times here."""
     compacted: dict[str, History] = field(default_factory=dict)
 
 
 @dataclass
 class Namespace:
-    """Checkpoints by id; writes by checkpoint, then by task and index: path, channel, value."""
+    """The checkpoints of a namespace by id, and writes by checkpoint, task and index."""
 
     checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
     writes: dict[str, dict[tuple[str, int], tuple[str, str, Any]]] = field(default_factory=dict)
 
     def pending(self, checkpoint_id: str) -> list[tuple[str, str, Any]]:
-        """Task, channel and value of each write, in the order in which they apply."""
+        """Return the task, channel and value of each write, in the order of their application."""
         rows = [
             (path, task, index, channel, value)
             for (task, index), (path, channel, value) in self.writes.get(checkpoint_id, {}).items()
@@ -49,9 +49,9 @@ class Namespace:
         return [(task, channel, value) for _, task, _, channel, value in rows]
 
     def inherited(self, parent: str | None, channel: str, version: Any) -> list[Any]:
-        """The value of the nearest ancestor at a version, in a list; empty if it has none.
+        """Return the value of the nearest ancestor at a version in a list, or an empty list.
 
-        Versions ascend, so nothing older is looked for above an ancestor that is at a lower one.
+        Versions ascend, so ancestors above a lower version are not searched.
         """
         for name in self.chain(parent):
             found = self.checkpoints[name]
@@ -63,7 +63,7 @@ class Namespace:
         return []
 
     def history(self, checkpoint_id: str, channel: str) -> History:
-        """What a channel of a checkpoint is rebuilt from."""
+        """Return the seed and the writes from which a channel of a checkpoint is rebuilt."""
         writes: list[tuple[str, str, Any]] = []
         seen = {checkpoint_id}
         here = self.checkpoints[checkpoint_id]
@@ -80,7 +80,7 @@ class Namespace:
         return earlier + writes, seed
 
     def chain(self, checkpoint_id: str | None) -> list[str]:
-        """A checkpoint, its parent, and so on, as far as they are there; a loop ends it."""
+        """Return a checkpoint and its stored ancestors; a loop ends the line."""
         found: list[str] = []
         while checkpoint_id in self.checkpoints and checkpoint_id not in found:
             assert checkpoint_id is not None
@@ -89,12 +89,12 @@ class Namespace:
         return found
 
     def children(self, checkpoint_id: str) -> list[str]:
-        """The checkpoints that name this one as their parent, newest first."""
+        """Return the children of a checkpoint, newest first."""
         found = (i for i, one in self.checkpoints.items() if one.parent == checkpoint_id)
         return sorted(found, reverse=True)
 
     def branches(self) -> list[tuple[str, str | None, int, int]]:
-        """Tip, fork point, length and depth of each line; of no use where there are loops."""
+        """Return the tip, fork point, length and depth of each branch. There must be no loops."""
         rows: list[tuple[str, str | None, int, int]] = []
         for tip in sorted(self.checkpoints, reverse=True):
             if self.children(tip):
@@ -105,18 +105,18 @@ class Namespace:
             rows.append((tip, line[length] if shared else None, length, len(line)))
         return rows
 
-    def drop(self, gone: set[str]) -> None:
-        """Delete checkpoints with their writes; a child that stays keeps its past to itself."""
+    def drop(self, dropped: set[str]) -> None:
+        """Delete checkpoints with their writes; a remaining child keeps its history."""
         orphans = [
             name
             for name, checkpoint in self.checkpoints.items()
-            if name not in gone and checkpoint.parent in gone & set(self.checkpoints)
+            if name not in dropped and checkpoint.parent in dropped & set(self.checkpoints)
         ]
         pasts = {name: self._past(name) for name in orphans}
         for name, past in pasts.items():
             self.checkpoints[name].compacted = past
             self.checkpoints[name].parent = None
-        for name in gone:
+        for name in dropped:
             if self.checkpoints.pop(name, None) is not None:
                 self.writes.pop(name, None)
 
@@ -135,7 +135,7 @@ class Namespace:
 
 @dataclass
 class Age:
-    """When a thread was made and active last, and its own time to live, if it has one."""
+    """The times of a thread: creation, last activity, and its own TTL, if any."""
 
     created: int
     updated: int
@@ -144,13 +144,13 @@ class Age:
 
 
 class Model:
-    """Threads and their namespaces, and what becomes of them with time.
+    """The threads and namespaces of a store, and their retention.
 
     Args:
-        ttl: From a thread's last activity on; None: for ever.
-        deletes: Whether an idle thread goes as a whole.
-        keep_last: How many checkpoints of a namespace a sweep keeps.
-        max_age: For how long a sweep keeps a checkpoint that is not the latest of its namespace.
+        ttl: Time from a thread's last activity until it expires. None: it never expires.
+        deletes: Whether an expired thread is deleted as a whole.
+        keep_last: Number of checkpoints of a namespace that a sweep keeps.
+        max_age: Age up to which a sweep keeps a checkpoint that is not the latest.
     """
 
     def __init__(
@@ -162,27 +162,27 @@ class Model:
     ) -> None:
         self.threads: dict[str, dict[str, Namespace]] = {}
         self.hidden: dict[str, dict[str, Namespace]] = {}
-        """Threads that are past their time and were not swept."""
+        """Return the expired threads that were not swept."""
         self.ages: dict[str, Age] = {}
         self.now = 1000
         self.ttl, self.deletes, self.keep_last, self.max_age = ttl, deletes, keep_last, max_age
 
     def namespace(self, thread: str, name: str) -> Namespace | None:
-        """A namespace, if it exists."""
+        """Return a namespace, or None."""
         return self.threads.get(thread, {}).get(name)
 
     def latest(self, thread: str, name: str) -> str | None:
-        """The greatest checkpoint id of a namespace."""
+        """Return the greatest checkpoint id of a namespace."""
         found = self.namespace(thread, name)
         return max(found.checkpoints, default=None) if found else None
 
     def latest_root(self, thread: str) -> str | None:
-        """The greatest id of the root namespace, of a run that may outlast the thread's time."""
+        """Return the greatest id of the root namespace, also of an expired thread."""
         found = self._stored(thread).get("")
         return max(found.checkpoints, default=None) if found else None
 
     def expires(self, thread: str) -> int | None:
-        """When a thread is past its time; None: never."""
+        """Return the time at which a thread expires; None: never."""
         age = self.ages[thread]
         ttl = age.ttl if age.own else self.ttl
         return None if ttl is None else age.updated + ttl
@@ -192,7 +192,7 @@ class Model:
         return expires is not None and expires <= now
 
     def expire(self) -> None:
-        """Hide what is past its time."""
+        """Hide expired threads."""
         for thread in [*self.threads]:
             if self.deletes and self._expired(thread, self.now):
                 self.hidden[thread] = self.threads.pop(thread)
@@ -206,8 +206,9 @@ class Model:
         self.ages.pop(thread, None)
 
     def _open(self, thread: str, name: str, follows: str | None, root: str | None) -> Namespace:
-        """A namespace of a thread that something comes to. A thread that was past its time lives
-        on if it has what this follows, or else begins anew."""
+        """Return a namespace of a thread, for a write. An expired thread is revived if it has the
+        checkpoint that the write follows; otherwise it is created again.
+        """
         old = self.hidden.get(thread)
         if old is not None:
             if follows in old.get(name, Namespace()).checkpoints or (
@@ -228,7 +229,7 @@ class Model:
         given: dict[str, Any],
         new: set[str],
     ) -> None:
-        """Store a checkpoint whose values are not known yet."""
+        """Store a checkpoint without its values."""
         namespace = self._open(thread, name, checkpoint.parent, checkpoint.root)
         checkpoint.stored = self.now
         for channel, version in checkpoint.versions.items():
@@ -247,7 +248,7 @@ class Model:
         task: tuple[str, str],
         writes: list[tuple[str, Any]],
     ) -> None:
-        """Store pending writes of a task, given with its path."""
+        """Store pending writes of a task, with its path."""
         if not writes:
             return
         rows = self._open(thread, name, checkpoint_id, None).writes.setdefault(checkpoint_id, {})
@@ -258,13 +259,13 @@ class Model:
                 rows.setdefault((task[0], index), (task[1], channel, value))
 
     def read(self, thread: str) -> None:
-        """Count the read of a thread as activity, once a hundredth of its time has passed."""
+        """Count a read of the thread as activity, at most once per hundredth of its TTL."""
         expires, age = self.expires(thread), self.ages[thread]
         if expires is not None and (self.now - age.updated) * 100 >= expires - age.updated:
             age.updated = self.now
 
     def delete_thread(self, thread: str) -> None:
-        """Delete all of a thread."""
+        """Delete a thread."""
         self._remove(thread)
 
     def delete_for_runs(self, run_ids: list[str]) -> None:
@@ -272,32 +273,34 @@ class Model:
         for thread, namespaces in [*self.threads.items(), *self.hidden.items()]:
             touched = False
             for namespace in namespaces.values():
-                gone = {
+                dropped = {
                     name
                     for name, checkpoint in namespace.checkpoints.items()
                     if str(checkpoint.metadata.get("run_id", "")) in run_ids
                 }
-                namespace.drop(gone)
-                touched = touched or bool(gone)
+                namespace.drop(dropped)
+                touched = touched or bool(dropped)
             if touched:
                 self._settle(thread)
 
     def prune(self, thread: str, keep: int | None, since: int | None = None) -> None:
-        """Keep the latest checkpoints of each namespace, and the calls that these started.
+        """Keep the latest checkpoints of each namespace, and the calls that they started.
 
         Args:
-            keep: How many; None: all.
-            since: What was stored earlier goes, too, but for the latest.
+            keep: Number of checkpoints to keep. None: all.
+            since: Time before which checkpoints are deleted, except the latest.
         """
         namespaces = self._stored(thread)
-        gone = {name: self._old(namespace, keep, since) for name, namespace in namespaces.items()}
+        dropped = {
+            name: self._old(namespace, keep, since) for name, namespace in namespaces.items()
+        }
         for name, namespace in namespaces.items():
             ids = sorted(namespace.checkpoints)
-            if ids and ":" in name and namespace.checkpoints[ids[-1]].root in gone.get("", ()):
-                gone[name] = set(ids)
+            if ids and ":" in name and namespace.checkpoints[ids[-1]].root in dropped.get("", ()):
+                dropped[name] = set(ids)
         for name, namespace in namespaces.items():
-            namespace.drop(gone[name])
-        if any(gone.values()):
+            namespace.drop(dropped[name])
+        if any(dropped.values()):
             self._settle(thread)
 
     def _old(self, namespace: Namespace, keep: int | None, since: int | None) -> set[str]:
@@ -308,7 +311,7 @@ class Model:
         return old
 
     def sweep(self, thread: str, now: int) -> None:
-        """Remove of a thread what is past its time at a moment."""
+        """Apply the retention of a thread at a given time."""
         if thread not in self.ages:
             return
         if self._expired(thread, now):
@@ -329,17 +332,18 @@ class Model:
             self._remove(thread)
 
     def has_checkpoints(self, thread: str) -> bool:
-        """Whether anything of a thread can be seen."""
+        """Return True if any part of the thread is visible."""
         return any(n.checkpoints for n in self.threads.get(thread, {}).values())
 
     def copy_thread(self, source: str, target: str) -> None:
-        """Copy all of a thread to a new one."""
+        """Copy a thread to a new one."""
         if source in self.threads and source != target:
             self._new(source, target, copy.deepcopy(self.threads[source]))
 
     def fork(self, source: str, checkpoint_id: str, target: str) -> None:
-        """Make a thread of a checkpoint of the root namespace and what it came from: its
-        ancestors, and what subgraphs stored that were called from them."""
+        """Create a thread from a checkpoint of the root namespace, its ancestors, and the
+        checkpoints of subgraphs that they called.
+        """
         namespaces = self.threads[source]
         roots = set(namespaces[""].chain(checkpoint_id))
         found: dict[str, Namespace] = {}
@@ -362,13 +366,13 @@ class Model:
         self.threads[target] = namespaces
 
     def counts(self, thread: str) -> tuple[int, int]:
-        """Checkpoints and pending writes of a thread, hidden or not."""
+        """Return the numbers of checkpoints and pending writes of a thread, hidden or not."""
         namespaces = self._stored(thread).values()
         writes = sum(len(rows) for n in namespaces for rows in n.writes.values())
         return sum(len(n.checkpoints) for n in namespaces), writes
 
     def totals(self) -> tuple[int, int, int]:
-        """Threads with checkpoints, checkpoints, and pending writes, hidden ones too."""
+        """Return the numbers of threads, checkpoints and pending writes, hidden ones included."""
         rows = [self.counts(thread) for thread in self.ages]
         return (
             sum(1 for checkpoints, _ in rows if checkpoints),
@@ -377,12 +381,12 @@ class Model:
         )
 
     def newest_threads(self) -> list[str]:
-        """Those with checkpoints, the one that was active last first."""
+        """Return the threads with checkpoints, the most recently active first."""
         found = [thread for thread in self.threads if self.has_checkpoints(thread)]
         return sorted(found, key=lambda thread: (-self.ages[thread].updated, thread))
 
     def listed(self, threads: list[str], name: str | None) -> list[tuple[str, str, str]]:
-        """Checkpoint id, thread and namespace of all checkpoints, newest first."""
+        """Return the checkpoint id, thread and namespace of all checkpoints, newest first."""
         return sorted(
             (
                 (checkpoint_id, thread, of)

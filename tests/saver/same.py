@@ -1,4 +1,4 @@
-"""Whether two values are the same in every respect that a program can see."""
+"""Comparison of two values in every respect that a program can see."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equal in type, value and order, however deep; NaN is the same as NaN."""
+    """Return True for values that are equal in type, value and order. NaN equals itself."""
     if type(one) is not type(other):
         return False
     if isinstance(one, BaseModel):
@@ -34,6 +34,6 @@ def same(one: Any, other: Any) -> bool:
 
 
 def rebuilt(value: Any) -> Any:
-    """What LangGraph's serialiser alone makes of a value as it is now."""
+    """Return a value after one pass through LangGraph's serializer."""
     serde = JsonPlusSerializer()
     return serde.loads_typed(serde.dumps_typed(copy.deepcopy(value)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
@@ -28,7 +28,7 @@ THIRD = stores.config("a", "sub", "0003")
 def damaged(key: bytes | None) -> LmdbSaver:
     """Return a saver on a store; if a key is given, one bit of its record is flipped."""
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    saver = KvSaver(kv, clock=stores.Clock())
     stores.grow(saver, "b", 1, 3)
     stores.grow(saver, "a", 1, 3)
     stores.grow(saver, "a", 1, 6, "sub")
@@ -38,7 +38,7 @@ def damaged(key: bytes | None) -> LmdbSaver:
             writer.put(key, flipped(writer.get(key), Random(1)))
 
     kv.write(flip)
-    return LmdbSaver.on(kv, clock=stores.Clock())
+    return KvSaver(kv, clock=stores.Clock())
 
 
 RECORD = keys.checkpoint(keys.NamespaceRef(2, 1), "0003")
@@ -193,10 +193,10 @@ async def _alist(saver: LmdbSaver) -> list[Any]:
 )
 def test_foreign_keys_are_damage_or_have_no_effect(key: bytes) -> None:
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv, clock=stores.Clock(), ttl={"default_ttl": 1e-6, "keep_last": 1})
+    saver = KvSaver(kv, clock=stores.Clock(), ttl={"default_ttl": 1e-6, "keep_last": 1})
     stores.grow(saver, "a", 1, 3)
     kv.write(lambda writer: writer.put(key, b""))
-    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    saver = KvSaver(kv, clock=stores.Clock())
     for call in (
         saver.threads,
         lambda: [*saver.list(None)],

@@ -1,4 +1,4 @@
-"""A thread with damaged records can be deleted: the rest of the store is whole, and as it was."""
+"""A thread with damaged records can be deleted. The rest of the store is unchanged."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from tests.encryption.stores import encrypted, everything
@@ -28,7 +28,7 @@ def number_of(thread: str) -> int:
 
 
 def keys_of(thread: str) -> list[bytes]:
-    """The keys of a thread's records, but for its chunks, which other threads may share."""
+    """Return the keys of a thread's records, without chunks, which other threads may share."""
     number = number_of(thread)
     prefixes = (keys.thread_number(number), keys.namespaces(number))
     chunks = keys.of_thread(b"d", number)
@@ -40,8 +40,8 @@ def keys_of(thread: str) -> list[bytes]:
 
 
 def assert_deletes(kv: KeyValueStore, thread: str) -> None:
-    """A saver that knows nothing of the store deletes the thread, and nothing else."""
-    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    """Delete the thread with a new saver, and check that nothing else changes."""
+    saver = KvSaver(kv, clock=stores.Clock())
     saver.delete_thread(thread)
     expected = {key: found for key, found in ORIGINAL.content.items() if key[0] != thread}
     assert content(saver) == expected
@@ -52,42 +52,42 @@ def assert_deletes(kv: KeyValueStore, thread: str) -> None:
 
 
 @pytest.mark.parametrize("thread", THREADS, ids=lambda thread: thread[:6])
-def test_one_record_of_the_thread(thread: str) -> None:
+def test_thread_with_one_damaged_record_is_deleted(thread: str) -> None:
     for key in keys_of(thread):
         damaged = {key: flipped(ORIGINAL.records[key], Random(2))}
         assert_deletes(store_of({**ORIGINAL.records, **damaged}), thread)
 
 
 @pytest.mark.parametrize("thread", THREADS, ids=lambda thread: thread[:6])
-def test_all_records_but_the_name(thread: str) -> None:
+def test_thread_with_only_its_name_readable_is_deleted(thread: str) -> None:
     name = keys.thread(thread)
     damaged = {key: flipped(ORIGINAL.records[key], Random(3)) for key in keys_of(thread)}
     assert_deletes(store_of({**ORIGINAL.records, **damaged, name: ORIGINAL.records[name]}), thread)
 
 
-def test_a_lost_record() -> None:
-    """The thread's own record is gone, with its times and counts."""
+def test_thread_without_its_record_is_deleted() -> None:
+    """The record has the times and counts of the thread."""
     left = {k: v for k, v in ORIGINAL.records.items() if k != keys.thread_number(number_of("a"))}
     assert_deletes(store_of(left), "a")
 
 
-def test_a_thread_that_cannot_be_told() -> None:
-    """Neither its name nor its record can be read: nothing is deleted in its place."""
-    gone = (keys.thread("a"), keys.thread_number(number_of("a")))
-    damaged = {key: flipped(ORIGINAL.records[key], Random(4)) for key in gone}
+def test_unidentifiable_thread_is_not_deleted() -> None:
+    """Neither the name nor the record of the thread is readable."""
+    unreadable = (keys.thread("a"), keys.thread_number(number_of("a")))
+    damaged = {key: flipped(ORIGINAL.records[key], Random(4)) for key in unreadable}
     kv = store_of({**ORIGINAL.records, **damaged})
     before = everything(kv)
     with pytest.raises(DamagedError):
-        LmdbSaver.on(kv, clock=stores.Clock()).delete_thread("a")
+        KvSaver(kv, clock=stores.Clock()).delete_thread("a")
     assert everything(kv) == before
 
 
-def test_an_encrypted_store() -> None:
+def test_damaged_thread_of_an_encrypted_store_is_deleted() -> None:
     kv = encrypted(store_of({}))
     saver = stores.fill(kv)
     key = keys.checkpoint(keys.NamespaceRef(number_of("copy"), 0), "0003")
     kv.write(lambda writer: writer.put(key, b"no record"))
-    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    saver = KvSaver(kv, clock=stores.Clock())
     with pytest.raises(DamagedError):
         saver.get_tuple(stores.config("copy", "", "0003"))
     saver.delete_thread("copy")
@@ -95,10 +95,10 @@ def test_an_encrypted_store() -> None:
     assert {info.thread_id for info in saver.threads()} >= {"a", "fork"}
 
 
-def test_damage_that_is_met_later() -> None:
-    """The thread is large: it is out of sight before the damage is met."""
+def test_damage_that_the_purge_meets() -> None:
+    """The thread is large: it is hidden before the purge meets the damage."""
     kv = store_of({})
-    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    saver = KvSaver(kv, clock=stores.Clock())
     stores.grow(saver, "large", 1, 600)
     stores.grow(saver, "small", 1, 3)
     key = keys.checkpoint(keys.NamespaceRef(1, 0), "0599")

@@ -1,4 +1,4 @@
-"""Savers that are dropped without being closed, in every way in which they are used."""
+"""Savers that are dropped without being closed, after every kind of use."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def warned() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_collector() -> Iterator[None]:
-    """What is asked here happens without the collector of reference cycles."""
+    """Run the test without the garbage collector of reference cycles."""
     gc.collect()
     gc.disable()
     yield
@@ -95,7 +95,7 @@ def failing(saver: LmdbSaver) -> None:
     ],
     ids=["plain", "full", "encrypted", "swept"],
 )
-def test_the_store_is_closed_at_once_and_no_thread_stays(
+def test_dropped_saver_closes_its_store_and_ends_its_threads(
     path: Path, use: str, options: dict[str, Any]
 ) -> None:
     saver: Any = LmdbSaver(path, **{"sync": "off", **options})
@@ -106,19 +106,19 @@ def test_the_store_is_closed_at_once_and_no_thread_stays(
     assert threads() == []
 
 
-def test_one_that_was_closed_is_collected_silently(path: Path) -> None:
+def test_closed_saver_is_collected_without_a_warning(path: Path) -> None:
     saver: Any = LmdbSaver(path, sync="off")
     asyncio.run(put_async(saver))
     saver.close()
-    gone = weakref.ref(saver._kv)
+    store = weakref.ref(saver._kv)
     del saver
     for thread in threads():
         thread.join(PATIENCE)
-    assert gone() is None
+    assert store() is None
 
 
 @pytest.mark.parametrize("first", ["saver", "clone"])
-def test_a_copy_with_another_allowlist_shares_the_store(path: Path, first: str) -> None:
+def test_store_remains_open_for_a_copy_of_the_saver(path: Path, first: str) -> None:
     strict = JsonPlusSerializer(allowed_msgpack_modules=None)
     both: dict[str, Any] = {"saver": LmdbSaver(path, sync="off", serde=strict)}
     both["clone"] = both["saver"].with_allowlist([(__name__, "Anything")])
@@ -134,7 +134,7 @@ def test_a_copy_with_another_allowlist_shares_the_store(path: Path, first: str) 
     assert not is_open(path)
 
 
-def test_an_iterator_outlives_its_saver(path: Path) -> None:
+def test_iterator_works_after_its_saver_is_dropped(path: Path) -> None:
     saver: Any = LmdbSaver(path, sync="off")
     put(saver, 5)
     listed = saver.list(CONFIG)
@@ -147,7 +147,7 @@ def test_an_iterator_outlives_its_saver(path: Path) -> None:
     assert not is_open(path)
 
 
-def test_an_asynchronous_iterator_outlives_its_saver(path: Path) -> None:
+def test_async_iterator_works_after_its_saver_is_dropped(path: Path) -> None:
     async def run() -> int:
         saver: Any = LmdbSaver(path, sync="off")
         for _ in range(5):
@@ -162,15 +162,15 @@ def test_an_asynchronous_iterator_outlives_its_saver(path: Path) -> None:
     assert not is_open(path)
 
 
-def test_a_call_in_flight_ends_as_if_it_were_kept(
+def test_running_call_of_a_dropped_saver_completes(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inside, go_on = threading.Event(), threading.Event()
+    inside, resume = threading.Event(), threading.Event()
     write = LmdbStore.write
 
     def held(self: LmdbStore, apply: Any) -> Any:
         inside.set()
-        assert go_on.wait(PATIENCE)
+        assert resume.wait(PATIENCE)
         return write(self, apply)
 
     saver: Any = LmdbSaver(path, sync="off")
@@ -183,7 +183,7 @@ def test_a_call_in_flight_ends_as_if_it_were_kept(
         del saver
         gc.collect()
         assert is_open(path)
-        go_on.set()
+        resume.set()
         working.join(PATIENCE)
         del working
     assert not is_open(path)
@@ -192,12 +192,14 @@ def test_a_call_in_flight_ends_as_if_it_were_kept(
         assert len([*saver.list(CONFIG)]) == 2
 
 
-def test_a_cancelled_call_does_not_keep_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, inside, go_on = LmdbStore.write, threading.Event(), threading.Event()
+def test_cancelled_call_does_not_keep_the_saver_alive(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, inside, resume = LmdbStore.write, threading.Event(), threading.Event()
 
     def held(self: LmdbStore, apply: Any) -> Any:
         inside.set()
-        assert go_on.wait(PATIENCE)
+        assert resume.wait(PATIENCE)
         return write(self, apply)
 
     async def run() -> None:
@@ -213,12 +215,12 @@ def test_a_cancelled_call_does_not_keep_it(path: Path, monkeypatch: pytest.Monke
     with warned():
         asyncio.run(run())
         gc.collect()
-        go_on.set()
+        resume.set()
     assert not is_open(path)
     monkeypatch.undo()
 
 
-def test_one_in_a_reference_cycle_is_collected_when_descriptors_are_lacking(
+def test_saver_in_a_reference_cycle_is_collected_at_the_limit_of_descriptors(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from langgraph.checkpoint.lmdb.errors import StoreIOError

@@ -1,4 +1,4 @@
-"""Every public method with arguments that it does not expect raises errors of our tree alone."""
+"""Every public method raises only errors of the package for unexpected arguments."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError, UsageError
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
-from langgraph.checkpoint.lmdb.opening import Opening
 from tests.contract.driver import checkpoint, config
 from tests.saver.hostile import Mute, nonsense, spoiled
 from tests.saver.test_hostile_writes import METADATA, VERSIONS, WHERE, grow
@@ -78,13 +77,13 @@ METHODS = sorted(
     if not name.startswith("_") and callable(getattr(LmdbSaver, name))
 )
 WITH_FILES = ("backup", "compact", "copy_store", "rotate_key", "stats", "sweep", "verify")
-"""Methods that do something else where the store has files."""
+"""Methods that differ for a store with files."""
 CALLBACKS = ("progress", "encryption_key", "new_key")
-"""What a callback raises comes out as it is, and a class is one, too."""
+"""Arguments that are callbacks: their own errors are not translated. A class is callable too."""
 
 
 def good(name: str) -> Any:
-    """An argument that a method takes."""
+    """Draw an argument of a method."""
     if name in ("path", "conn_string"):
         return f"store-{next(_numbers)}"
     return GOOD[name]
@@ -92,7 +91,7 @@ def good(name: str) -> Any:
 
 @st.composite
 def arguments(draw: st.DrawFn, method: Callable[..., Any]) -> dict[str, Any]:
-    """Arguments by name, some of them hostile."""
+    """Draw the arguments of a method, some of them hostile."""
     parameters = inspect.signature(method).parameters.values()
     names = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name != "self"]
     hostile = draw(st.lists(st.sampled_from(names), min_size=1, max_size=2)) if names else []
@@ -105,7 +104,7 @@ def arguments(draw: st.DrawFn, method: Callable[..., Any]) -> dict[str, Any]:
 
 
 def consumed(result: Any) -> Any:
-    """Whatever a method returns, to its end."""
+    """Consume the result of a method."""
     if inspect.isasyncgen(result):
 
         async def collect() -> list[Any]:
@@ -114,9 +113,6 @@ def consumed(result: Any) -> Any:
         return asyncio.run(collect())
     if inspect.isgenerator(result):
         return [*result]
-    if isinstance(result, Opening):
-        with result as saver:
-            return saver
     if inspect.isawaitable(result):
 
         async def wait() -> Any:
@@ -128,7 +124,7 @@ def consumed(result: Any) -> Any:
 
 @contextmanager
 def allowed_errors() -> Iterator[None]:
-    """Errors of our tree, which can be shown."""
+    """Check that only errors of the package are raised, and that they can be shown."""
     with suppress(LmdbSaverError):
         try:
             yield
@@ -159,7 +155,9 @@ class Hidden(dict[str, Any]):
     ],
 )
 @given(data=st.data())
-def test_any_method(folder: Path, place: str, method: str, data: st.DataObject) -> None:
+def test_method_raises_only_errors_of_the_package(
+    folder: Path, place: str, method: str, data: st.DataObject
+) -> None:
     name = place if place == ":memory:" else f"store-{next(_numbers)}"
     with LmdbSaver(name, sync="off", map_size=1 << 24) as saver:
         grow(saver)
@@ -172,7 +170,7 @@ def test_any_method(folder: Path, place: str, method: str, data: st.DataObject) 
 
 
 @given(data=st.data())
-def test_opening(folder: Path, data: st.DataObject) -> None:
+def test_constructor_raises_only_errors_of_the_package(folder: Path, data: st.DataObject) -> None:
     given = data.draw(arguments(LmdbSaver).map(Hidden))
     with allowed_errors(), LmdbSaver(**given) as saver:
         if not given["readonly"]:
@@ -207,7 +205,7 @@ def test_opening(folder: Path, data: st.DataObject) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_no_option(path: Path, options: dict[str, Any], said: str) -> None:
+def test_invalid_option_is_refused(path: Path, options: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError) as caught:
         LmdbSaver(path, **options)
     assert said in str(caught.value)
@@ -215,14 +213,14 @@ def test_what_is_no_option(path: Path, options: dict[str, Any], said: str) -> No
         assert not path.exists()
 
 
-def test_a_huge_cache(path: Path) -> None:
+def test_huge_cache_size_is_accepted(path: Path) -> None:
     with LmdbSaver(path, sync="off", cache_size=10**30) as saver:
         grow(saver)
         assert len([*saver.list(None)]) == 2
 
 
 @pytest.mark.parametrize("limit", [1.5, float("nan"), "1", True, [], b"1"])
-def test_a_limit_that_is_no_number(saver: LmdbSaver, limit: Any) -> None:
+def test_limit_that_is_not_a_number_is_refused(saver: LmdbSaver, limit: Any) -> None:
     grow(saver)
     with pytest.raises(UsageError, match="limit must be a whole number of checkpoints"):
         [*saver.list(None, limit=limit)]
@@ -230,7 +228,7 @@ def test_a_limit_that_is_no_number(saver: LmdbSaver, limit: Any) -> None:
         consumed(saver.alist(None, limit=limit))
 
 
-def test_a_limit_that_is_huge(saver: LmdbSaver) -> None:
+def test_huge_limit_is_accepted(saver: LmdbSaver) -> None:
     grow(saver)
     assert len([*saver.list(None, limit=10**30)]) == 2
     assert len(consumed(saver.alist(None, limit=10**30))) == 2
@@ -258,7 +256,10 @@ def calls(saver: LmdbSaver) -> Iterator[tuple[Callable[[], Any], str]]:
         lambda: saver.get_delta_channel_history(config=config(), channels="a"),
         "channels must be a list, got 'a'",
     )
-    yield lambda: LmdbSaver.on(wrong), "kv must be a KeyValueStore, got 'str'"
+    yield (
+        lambda: KvSaver(wrong),
+        "kv must be a KeyValueStore or a function that opens one, got 'str'",
+    )
     yield lambda: saver.put(config(), wrong, {}, {}), "checkpoint must be a dict, got 'str'"
     yield (
         lambda: saver.put(config(), checkpoint("c", {}, {}), wrong, {}),
@@ -270,7 +271,7 @@ def calls(saver: LmdbSaver) -> Iterator[tuple[Callable[[], Any], str]]:
     )
 
 
-def test_each_error_names_its_argument(saver: LmdbSaver) -> None:
+def test_error_names_its_argument(saver: LmdbSaver) -> None:
     grow(saver)
     for call, said in calls(saver):
         with pytest.raises(UsageError) as caught:
@@ -280,7 +281,7 @@ def test_each_error_names_its_argument(saver: LmdbSaver) -> None:
 
 
 @pytest.mark.parametrize("before", [{}, {"configurable": None}, {"checkpoint_id": "c1"}, "c1", 5])
-def test_before_is_answered_with_advice_about_itself(saver: LmdbSaver, before: Any) -> None:
+def test_error_of_before_advises_about_before(saver: LmdbSaver, before: Any) -> None:
     with pytest.raises(UsageError) as caught:
         [*saver.list(None, before=before)]
     assert str(caught.value).startswith("before")
@@ -288,7 +289,7 @@ def test_before_is_answered_with_advice_about_itself(saver: LmdbSaver, before: A
     assert "thread_id" not in str(caught.value)
 
 
-def test_a_serializer_that_is_set_later(saver: LmdbSaver) -> None:
+def test_serializer_that_is_set_later_is_checked(saver: LmdbSaver) -> None:
     grow(saver)
     wrong: Any = nonsense
     saver.serde = wrong

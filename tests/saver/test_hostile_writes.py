@@ -1,4 +1,4 @@
-"""What a reader refuses, the writer refuses first: whatever is stored can be read and deleted."""
+"""The writer refuses what no reader could read. All stored data can be read and deleted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import InvalidVersionError, LmdbSaverError, UsageError
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.contract.driver import checkpoint, config
@@ -43,7 +43,7 @@ GOOD: dict[str, list[Any]] = {
 
 
 def new_saver(kv: MemoryStore, **options: Any) -> LmdbSaver:
-    return LmdbSaver.on(kv, **options)
+    return KvSaver(kv, **options)
 
 
 def grow(saver: LmdbSaver) -> None:
@@ -55,14 +55,14 @@ def grow(saver: LmdbSaver) -> None:
 
 
 def assert_sound(kv: MemoryStore) -> None:
-    """All that is stored can be read by a saver that remembers nothing, and deleted."""
+    """Check that a saver without a cache can read and delete all stored data."""
     saver = new_saver(kv)
     assert saver.verify().ok, saver.verify().problems
     listed = [*saver.list(None)]
     infos = saver.threads()
     assert saver.stats().checkpoints == len(listed) == sum(info.checkpoints for info in infos)
     for found in listed:
-        assert repr(saver.get_tuple(found.config)) == repr(found)  # NaN is not equal to itself
+        assert repr(saver.get_tuple(found.config)) == repr(found)  # NaN differs from itself
         assert repr(next(saver.history(found.config))) == repr(found)
         saver.get_delta_channel_history(config=found.config, channels=["a", "never"])
     for info in infos:
@@ -74,7 +74,7 @@ def assert_sound(kv: MemoryStore) -> None:
 
 
 @given(data=st.data(), method=st.sampled_from([*GOOD]))
-def test_what_is_accepted_can_be_read(data: st.DataObject, method: str) -> None:
+def test_accepted_data_can_be_read(data: st.DataObject, method: str) -> None:
     kv = MemoryStore()
     saver = new_saver(kv)
     grow(saver)
@@ -89,7 +89,7 @@ def test_what_is_accepted_can_be_read(data: st.DataObject, method: str) -> None:
     assert_sound(kv)
 
 
-def test_a_thread_whose_runs_are_all_deleted_leaves_no_label(saver: LmdbSaver) -> None:
+def test_thread_without_runs_leaves_no_index_term(saver: LmdbSaver) -> None:
     grow(saver)
     saver.delete_for_runs(["r"])
     assert [*saver.list(None, filter={"user": "u"})] == []
@@ -97,7 +97,7 @@ def test_a_thread_whose_runs_are_all_deleted_leaves_no_label(saver: LmdbSaver) -
 
 
 def stored_then(saver: LmdbSaver, call: Callable[[], object], error: type[Exception]) -> str:
-    """The message of an error, after which nothing was stored."""
+    """Return the message of the error of a call, and check that the call stored nothing."""
     with pytest.raises(error) as caught:
         call()
     assert isinstance(caught.value, LmdbSaverError)
@@ -118,13 +118,13 @@ def stored_then(saver: LmdbSaver, call: Callable[[], object], error: type[Except
         (5, "writes must be a list, got 5"),
     ],
 )
-def test_writes(saver: LmdbSaver, writes: Any, said: str) -> None:
+def test_invalid_writes_are_refused(saver: LmdbSaver, writes: Any, said: str) -> None:
     message = stored_then(saver, lambda: saver.put_writes(WHERE, writes, "t"), UsageError)  # type: ignore[arg-type]
     assert message.startswith(said)
 
 
-def test_writes_may_be_read_once_only(saver: LmdbSaver) -> None:
-    """An operation may be prepared twice; an iterator gives its writes once."""
+def test_writes_can_be_an_iterator(saver: LmdbSaver) -> None:
+    """An operation may be prepared twice. An iterator yields its writes only once."""
     saver.put(config(), checkpoint("c1", {}, {}), {}, {})
     for number in (1, 2):
         rows: Any = iter([("a", number), ("b", number)])
@@ -147,14 +147,14 @@ def test_writes_may_be_read_once_only(saver: LmdbSaver) -> None:
         ({"channel_versions": None}, 'checkpoint["channel_versions"] must be a dict, got None'),
     ],
 )
-def test_checkpoints(saver: LmdbSaver, change: Any, said: str) -> None:
+def test_invalid_checkpoint_is_refused(saver: LmdbSaver, change: Any, said: str) -> None:
     given: Any = {**checkpoint("c1", {"a": 1}, {"a": 1}), **change}
     message = stored_then(saver, lambda: saver.put(config(), given, {}, {}), UsageError)
     assert message.startswith(said)
 
 
 @pytest.mark.parametrize("key", ["id", "channel_values", "channel_versions"])
-def test_a_checkpoint_without_a_part(saver: LmdbSaver, key: str) -> None:
+def test_checkpoint_without_a_key_is_refused(saver: LmdbSaver, key: str) -> None:
     given: Any = checkpoint("c1", {"a": 1}, {"a": 1})
     del given[key]
     message = stored_then(saver, lambda: saver.put(config(), given, {}, {}), UsageError)
@@ -162,7 +162,7 @@ def test_a_checkpoint_without_a_part(saver: LmdbSaver, key: str) -> None:
 
 
 @pytest.mark.parametrize("version", [None, [], (1,), b"1", 2**64, -(2**63) - 1, 10**30, 1j])
-def test_versions(saver: LmdbSaver, version: Any) -> None:
+def test_invalid_version_is_refused(saver: LmdbSaver, version: Any) -> None:
     given = checkpoint("c1", {"a": 1}, {"a": version})
     call = lambda: saver.put(config(), given, {}, {"a": version})  # noqa: E731
     assert "channel 'a'" in stored_then(saver, call, InvalidVersionError)
@@ -175,10 +175,10 @@ def test_versions(saver: LmdbSaver, version: Any) -> None:
         (True, True), (-(2**63), -(2**63)), (2**64 - 1, 2**64 - 1), (float("inf"), float("inf")),
     ],
 )  # fmt: skip
-def test_versions_are_kept_as_plain_values(
+def test_versions_are_read_as_plain_values(
     saver: LmdbSaver, open_saver: Callable[..., LmdbSaver], version: Any, kept: Any
 ) -> None:
-    """The same from what a saver remembers as from the store."""
+    """Versions from the cache equal versions from the store."""
     saver.put(config(), checkpoint("c1", {"a": 1}, {"a": version}), {}, {"a": version})
     for reader in (saver, open_saver(cache_size=0)):
         found = reader.get_tuple(config())
@@ -196,10 +196,10 @@ class Name(str, enum.Enum):
     PATH = "path"
 
 
-def test_names_may_be_members_of_an_enumeration(
+def test_enumeration_members_are_names(
     saver: LmdbSaver, open_saver: Callable[..., LmdbSaver]
 ) -> None:
-    """They are equal to their texts, and name the same."""
+    """The members are equal to their texts."""
     where: Any = config(Name.THREAD, Name.NAMESPACE)
     given: Any = checkpoint(Name.ID, {Name.CHANNEL: 1}, {Name.CHANNEL: 1})
     at: Any = saver.put(where, given, {"source": "input"}, {Name.CHANNEL: 1})
@@ -218,8 +218,8 @@ def test_names_may_be_members_of_an_enumeration(
 
 
 @pytest.mark.parametrize("thread_id", [None, {}, config()])
-def test_what_is_no_thread(saver: LmdbSaver, thread_id: Any) -> None:
-    """A config in place of an id deletes nothing, and says so."""
+def test_config_in_place_of_a_thread_id_is_refused(saver: LmdbSaver, thread_id: Any) -> None:
+    """Nothing is deleted."""
     for call in (
         lambda: saver.delete_thread(thread_id),
         lambda: saver.copy_thread(thread_id, "x"),
@@ -234,7 +234,7 @@ def test_what_is_no_thread(saver: LmdbSaver, thread_id: Any) -> None:
 
 
 class Tags(JsonPlusSerializer):
-    """Gives bytes, or a name of their encoding, of its own."""
+    """A serializer that returns any bytes and any name of an encoding."""
 
     def __init__(self, tag: Any, payload: Any) -> None:
         super().__init__()
@@ -249,7 +249,7 @@ class Tags(JsonPlusSerializer):
     [(None, b"x"), (5, b"x"), (b"msgpack", b"x"), ("t", None), ("t", 5), ("t", "x"), ("t", [1])],
 )
 @pytest.mark.parametrize("method", ["put", "put_writes", "metadata"])
-def test_what_a_serializer_returns(
+def test_invalid_result_of_a_serializer_is_refused(
     open_saver: Callable[..., LmdbSaver], answer: Any, method: str
 ) -> None:
     saver = open_saver(serde=Tags(*answer))
@@ -268,8 +268,8 @@ def test_what_a_serializer_returns(
     [253_402_300_800, 1e15, 1e300, float("nan"), float("inf"), None, "1", "x", [1], 1j, b"5"],
 )
 @pytest.mark.parametrize("method", ["put", "put_writes"])
-def test_a_clock_that_gives_nonsense(method: str, time: Any) -> None:
-    """Refused as the writer's; what was stored before can be read meanwhile."""
+def test_invalid_time_of_the_clock_is_refused(method: str, time: Any) -> None:
+    """Stored data remains readable."""
     kv = MemoryStore()
     grow(new_saver(kv))
     broken = new_saver(kv, clock=lambda: time)
@@ -279,7 +279,7 @@ def test_a_clock_that_gives_nonsense(method: str, time: Any) -> None:
     assert_sound(kv)
 
 
-def test_the_last_moment_of_the_calendar() -> None:
+def test_latest_possible_time_is_accepted() -> None:
     kv = MemoryStore()
     grow(new_saver(kv, clock=lambda: 253_402_300_799.999))
     new_saver(kv).set_ttl("t", 1000 * 365 * 24 * 60)

@@ -1,4 +1,4 @@
-"""Backups and compaction, through the saver."""
+"""Backups and compaction with a saver."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import InvalidPathError, UsageError
 from langgraph.checkpoint.lmdb.kv import MemoryStore
 from tests.contract.driver import SaverDriver, config, ids, put, values
@@ -22,7 +22,7 @@ COUNT = 40
 
 
 def filled(saver: LmdbSaver) -> None:
-    """Threads with large values, of which every second is deleted again."""
+    """Store threads with large values, and delete every second one."""
     for number in range(COUNT):
         at = put(SaverDriver(saver), "c1", {"value": os.urandom(50_000)}, thread=f"t{number}")
         saver.put_writes(at, [("x", os.urandom(50_000))], "task")
@@ -35,10 +35,10 @@ def everything(saver: LmdbSaver) -> list[Any]:
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_backup_is_restored_by_opening_it(
+def test_backup_is_restored_by_opening_it(
     saver: LmdbSaver, tmp_path: Path, asynchronous: bool
 ) -> None:
-    """All that the saver shows, the copy shows; and both go on by themselves."""
+    """The backup has all data of the saver. Later changes are independent."""
     filled(saver)
     stored, steps = everything(saver), []
     target = tmp_path / "backups" / "monday"
@@ -60,8 +60,8 @@ def test_a_backup_is_restored_by_opening_it(
         saver.backup(target)
 
 
-def test_a_backup_while_many_write(saver: LmdbSaver, tmp_path: Path) -> None:
-    """Each thread's checkpoints are there up to one moment, whole, and none is missing before."""
+def test_backup_during_writes_is_a_snapshot(saver: LmdbSaver, tmp_path: Path) -> None:
+    """Each thread has all checkpoints up to one moment."""
     begun, stop = threading.Semaphore(0), threading.Event()
 
     def write(thread: str) -> int:
@@ -94,7 +94,7 @@ def test_a_backup_while_many_write(saver: LmdbSaver, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_compaction_gives_room_back(saver: LmdbSaver, path: Path, asynchronous: bool) -> None:
+def test_compact_shrinks_the_file(saver: LmdbSaver, path: Path, asynchronous: bool) -> None:
     filled(saver)
     stored = everything(saver)
     before = (path / "data.mdb").stat().st_blocks * 512
@@ -107,8 +107,8 @@ def test_compaction_gives_room_back(saver: LmdbSaver, path: Path, asynchronous: 
         assert everything(again) == stored
 
 
-def test_a_store_in_memory_has_neither(tmp_path: Path) -> None:
-    saver = LmdbSaver.on(MemoryStore())
+def test_store_in_memory_has_no_backup_and_no_compaction(tmp_path: Path) -> None:
+    saver = KvSaver(MemoryStore())
     with pytest.raises(UsageError, match="no files"):
         saver.backup(tmp_path / "copy")
     with pytest.raises(UsageError, match="no files"):

@@ -1,4 +1,4 @@
-"""The saver against plain dicts, over any sequence of calls, with two savers on one store."""
+"""Random calls on two savers of one store, compared with a model of plain dicts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Savers(Changes):
-    """Everything that is read is what the model has, and the store holds what is needed."""
+    """A machine that checks that every read equals the model, and that the store has no garbage."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Savers(Changes):
 
     @rule(w=which, thread=threads, name=namespaces, checkpoint_id=ids | st.none())
     def lines(self, w: int, thread: str, name: str, checkpoint_id: Any) -> None:
-        """What a checkpoint came from, what came of it, and the tips of its namespace."""
+        """Compare the history and children of a checkpoint, and the branches of its namespace."""
         saver = self.savers[w]
         namespace = self.model.namespace(thread, name) or Namespace()
         wanted = checkpoint_id or self.model.latest(thread, name)
@@ -57,13 +57,13 @@ class Savers(Changes):
             assert tips == namespace.branches()
 
     def _ends(self, namespace: Namespace, checkpoint_id: str) -> bool:
-        """Whether the line of a checkpoint has an end, and is no loop."""
+        """Return True if the ancestors of a checkpoint contain no loop."""
         line = namespace.chain(checkpoint_id)
         return namespace.checkpoints[line[-1]].parent not in line
 
     @rule(w=which, prefix=st.sampled_from([None, None, "", "a", "a\x00", "l", LONG]), by=which)
     def overview(self, w: int, prefix: str | None, by: int) -> None:
-        """The threads, in pages of two, and the counts of the store."""
+        """Compare the threads, in pages of two, and the counts of the store."""
         saver = self.savers[w]
         expected = [t for t in self.model.newest_threads() if t.startswith(prefix or "")]
         found: list[ThreadInfo] = []
@@ -114,7 +114,7 @@ class Savers(Changes):
     def read(
         self, w: int, thread: Any, name: Any, before: Any, limit: Any, where: Any, spoil: bool
     ) -> None:
-        """Listing, with what it may be narrowed by."""
+        """Compare `list` with any of its arguments."""
         some = [t for t in (THREADS if thread is None else [thread]) if t in self.model.threads]
         expected = [
             row
@@ -165,11 +165,13 @@ class Savers(Changes):
         for channel in CHANNELS:
             before, seed = namespace.history(wanted, channel)
             expected = {"writes": before, **({"seed": seed[0]} if seed else {})}
-            if channel not in namespace.checkpoints[wanted].values:  # else nobody asks for it
+            if (
+                channel not in namespace.checkpoints[wanted].values
+            ):  # otherwise `threads` is not called
                 assert same(dict(histories[channel]), expected), channel
 
     def has_read(self, saver: LmdbSaver, thread: str) -> None:
-        """A saver found something of a thread."""
+        """Note that a saver has read the thread."""
 
     def _compare(self, found: Any, thread: str, name: str, checkpoint_id: str) -> None:
         namespace = self.model.threads[thread][name]
@@ -190,7 +192,7 @@ class Savers(Changes):
 
     @invariant()
     def holds(self) -> None:
-        """The store holds what is needed and nothing else."""
+        """Check that the store has no garbage and no dangling references."""
         if self.savers:
             reachability.check(self.kv)
             self.turn += 1
@@ -198,7 +200,7 @@ class Savers(Changes):
                 self.compare_all()
 
     def compare_all(self) -> None:
-        """A newcomer reads what the model has; what the two savers remember stays as it is."""
+        """Compare all reads of a new saver with the model. The two savers keep their caches."""
         saver = self.saver()
         try:
             for thread in THREADS:
@@ -214,17 +216,17 @@ class Savers(Changes):
             self.compare_all()
 
     def release(self, saver: LmdbSaver) -> None:
-        """Let go of a saver, but not of the store."""
+        """Drop a saver, but keep the store open."""
 
 
 class Forgetful(Savers):
-    """The same without any memory of values."""
+    """A machine whose savers have no cache of values."""
 
     cache_size = 0
 
 
 class OnLmdb(Savers):
-    """The same on LMDB, where the store can be closed and opened again."""
+    """A machine on LMDB, where the store can be closed and opened again."""
 
     @initialize()
     def start(self) -> None:
@@ -253,7 +255,7 @@ class OnLmdb(Savers):
 
 
 class ForgetfulOnLmdb(OnLmdb):
-    """LMDB without any memory of values."""
+    """A machine on LMDB whose savers have no cache of values."""
 
     cache_size = 0
 
@@ -264,7 +266,7 @@ def _id(found: Any) -> str:
 
 
 @pytest.mark.parametrize("machine", [Savers, Forgetful, OnLmdb, ForgetfulOnLmdb])
-def test_a_saver_is_what_its_model_is(machine: type[Savers]) -> None:
+def test_saver_equals_its_model(machine: type[Savers]) -> None:
     examples = settings().max_examples
     run_state_machine_as_test(
         machine, settings=settings(max_examples=examples, stateful_step_count=30)

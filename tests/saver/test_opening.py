@@ -1,4 +1,4 @@
-"""What a store is named by, and the quick starts of other savers with the name changed."""
+"""The `path` argument, and the quick starts of other savers with the name of the class changed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MEMORY = ":memory:"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that relative paths start from, in which a user's home is."""
+    """A folder that relative paths start from, with the user's home folder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -61,8 +61,8 @@ def graph(saver: LmdbSaver) -> Any:
     return builder.compile(checkpointer=saver)
 
 
-def test_a_store_in_memory(folder: Path) -> None:
-    """It makes no folder, and ends with its saver; two of them are two."""
+def test_store_in_memory_creates_no_folder(folder: Path) -> None:
+    """The store ends with its saver. Two savers have two stores."""
     one, two = LmdbSaver(MEMORY), LmdbSaver(MEMORY)
     put_chain(SaverDriver(one), ["c1", "c2"])
     assert ids([*one.list(None)]) == ["c2", "c1"]
@@ -75,7 +75,7 @@ def test_a_store_in_memory(folder: Path) -> None:
     assert [*LmdbSaver(MEMORY).list(None)] == []
 
 
-def test_a_graph_on_a_store_in_memory(folder: Path) -> None:
+def test_graph_runs_on_a_store_in_memory(folder: Path) -> None:
     with LmdbSaver.from_conn_string(MEMORY) as saver:
         run = graph(saver)
         assert run.invoke({"n": 1}, config())["n"] == 2
@@ -83,8 +83,8 @@ def test_a_graph_on_a_store_in_memory(folder: Path) -> None:
         assert len([*run.get_state_history(config())]) == 6
 
 
-def test_what_a_store_in_memory_can_do(folder: Path) -> None:
-    """It is verified, encrypted, swept and copied to a folder; what needs files says so."""
+def test_store_in_memory_supports_methods_without_files(folder: Path) -> None:
+    """The store can be verified, encrypted, swept and copied. Methods with files raise."""
     with LmdbSaver(MEMORY, encryption_key=KEY, ttl={"default_ttl": 60}) as saver:
         put_chain(SaverDriver(saver), ["c1", "c2"])
         assert saver.verify(repair=True).ok
@@ -100,8 +100,8 @@ def test_what_a_store_in_memory_can_do(folder: Path) -> None:
         assert [*saver.list(None)] == listed
 
 
-def test_the_name_of_memory_elsewhere(folder: Path) -> None:
-    """A Path names a folder; there is nothing in memory to read, or to copy to."""
+def test_memory_name_is_refused_in_other_places(folder: Path) -> None:
+    """A Path is a folder. A store in memory cannot be opened read-only or be a target."""
     with LmdbSaver(Path(MEMORY)) as saver:
         put_chain(SaverDriver(saver), ["c1"])
         for call in (
@@ -115,34 +115,34 @@ def test_the_name_of_memory_elsewhere(folder: Path) -> None:
         LmdbSaver(MEMORY, readonly=True)
 
 
-def test_a_store_in_memory_after_a_fork() -> None:
-    """The child has a copy, also if a thread of its parent was writing."""
+def test_forked_child_has_a_copy_of_a_store_in_memory() -> None:
+    """A thread of the parent may be writing."""
     saver = LmdbSaver(MEMORY)
     driver = SaverDriver(saver)
     put_chain(driver, ["c1"])
-    inside, go_on = threading.Event(), threading.Event()
+    inside, resume = threading.Event(), threading.Event()
 
     def write(_: Any) -> None:
         inside.set()
-        go_on.wait()
+        resume.wait()
 
     writer = threading.Thread(target=saver._kv.write, args=(write,))
     writer.start()
     inside.wait()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads
+        warnings.simplefilter("ignore", DeprecationWarning)  # a warning about forks with threads
         child = os.fork()
     if not child:
         put_chain(driver, ["c2"])
         os._exit(0 if ids([*saver.list(None)]) == ["c2", "c1"] else 1)
     assert os.waitpid(child, 0)[1] == 0
-    go_on.set()
+    resume.set()
     writer.join()
     assert ids([*saver.list(None)]) == ["c1"]
 
 
 @pytest.mark.parametrize("make", [str, Path], ids=["str", "Path"])
-def test_the_home_of_the_user(folder: Path, make: Callable[[str], Any]) -> None:
+def test_home_folder_is_expanded(folder: Path, make: Callable[[str], Any]) -> None:
     with LmdbSaver(make("~/cp")) as saver:
         put_chain(SaverDriver(saver), ["c1"])
         saver.backup(make("~/backup"))
@@ -164,13 +164,13 @@ def test_the_home_of_the_user(folder: Path, make: Callable[[str], Any]) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("make", [str, Path], ids=["str", "Path"])
-def test_connection_strings(folder: Path, make: Callable[[str], Any], name: str) -> None:
-    """Refused without showing what may be secret in them, in the error or what it came from."""
+def test_connection_string_is_refused(folder: Path, make: Callable[[str], Any], name: str) -> None:
+    """The error and its cause do not show secrets in the string."""
     with LmdbSaver(MEMORY) as saver:
         for call in (
             lambda: LmdbSaver(make(name)),
             lambda: LmdbSaver(make(name), readonly=True),
-            lambda: LmdbSaver.from_conn_string(make(name)).__enter__(),
+            lambda: LmdbSaver.from_conn_string(make(name)),
             lambda: saver.backup(make(name)),
             lambda: saver.copy_store(make(name), encryption_key=None),
         ):
@@ -185,15 +185,15 @@ def test_connection_strings(folder: Path, make: Callable[[str], Any], name: str)
 
 
 @pytest.mark.parametrize("name", ["a=b", "day=5/store", "http", "c:", "a b", "x:y", "~", "~~/x"])
-def test_folders_with_odd_names(folder: Path, name: str) -> None:
+def test_folder_names_are_arbitrary(folder: Path, name: str) -> None:
     with LmdbSaver(name) as saver:
         put_chain(SaverDriver(saver), ["c1"])
     with LmdbSaver(folder / "home" if name == "~" else folder / name) as saver:
         assert ids([*saver.list(None)]) == ["c1"]
 
 
-def test_a_sqlite_database(folder: Path) -> None:
-    """Its file, and a connection to one, are no folder; the file is left as it is."""
+def test_sqlite_database_is_refused(folder: Path) -> None:
+    """The file, and a connection to it, are refused. The file is unchanged."""
     connection = sqlite3.connect("x.db")
     connection.execute("create table t (x)")
     connection.commit()
@@ -209,8 +209,8 @@ def test_a_sqlite_database(folder: Path) -> None:
     assert names(folder) == ["x.db"]
 
 
-def test_sync_quick_starts(path: Path) -> None:
-    """As of SqliteSaver and PostgresSaver; calls of setup that are not awaited do no harm."""
+def test_sync_quick_starts_of_other_savers(path: Path) -> None:
+    """A `setup` that is not awaited does nothing."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with LmdbSaver.from_conn_string(str(path)) as saver:
@@ -225,8 +225,8 @@ def test_sync_quick_starts(path: Path) -> None:
         saver.get_tuple(config())
 
 
-def test_async_quick_starts(path: Path) -> None:
-    """As of AsyncSqliteSaver, AsyncPostgresSaver and AsyncRedisSaver."""
+def test_async_quick_starts_of_other_savers(path: Path) -> None:
+    """The savers are AsyncSqliteSaver, AsyncPostgresSaver and AsyncRedisSaver."""
 
     async def start() -> None:
         async with LmdbSaver.from_conn_string(str(path)) as saver:
@@ -246,16 +246,13 @@ def test_async_quick_starts(path: Path) -> None:
         asyncio.run(saver.setup())  # type: ignore[arg-type]
 
 
-def test_an_error_ends_the_block_and_closes_the_saver(path: Path) -> None:
-    opening = LmdbSaver.from_conn_string(path)
-    with pytest.raises(KeyError), opening as saver:
+def test_error_in_a_block_closes_the_saver(path: Path) -> None:
+    with pytest.raises(KeyError), LmdbSaver.from_conn_string(path) as saver:
         raise KeyError
     with pytest.raises(StoreClosedError):
         saver.get_tuple(config())
-    with opening as saver, pytest.raises(UsageError, match="open already"), opening:
-        pass
     with pytest.raises(InvalidPathError):
-        LmdbSaver.from_conn_string("").__enter__()
+        LmdbSaver.from_conn_string("")
 
 
 @dataclasses.dataclass
@@ -265,8 +262,8 @@ class Holder:
 
 
 @pytest.mark.parametrize("place", ["folder", MEMORY])
-def test_a_saver_is_not_pickled_nor_copied_in_depth(path: Path, place: str) -> None:
-    """The error says what to do instead, however it comes about."""
+def test_pickle_and_deepcopy_are_refused(path: Path, place: str) -> None:
+    """The error says what to do instead."""
     with LmdbSaver(path if place == "folder" else MEMORY) as saver:
         holder, spawning = Holder(saver), multiprocessing.get_context("spawn")
         for call in (
@@ -285,8 +282,8 @@ def test_a_saver_is_not_pickled_nor_copied_in_depth(path: Path, place: str) -> N
 
 
 @pytest.mark.parametrize("place", ["folder", MEMORY])
-def test_what_shares_a_saver(path: Path, place: str) -> None:
-    """Shallow copies and threads go on to work on one store."""
+def test_copies_and_threads_share_the_store(path: Path, place: str) -> None:
+    """The copies are shallow."""
     strict = JsonPlusSerializer(allowed_msgpack_modules=[("a", "b")])
     with LmdbSaver(path if place == "folder" else MEMORY, serde=strict) as saver:
         put_chain(SaverDriver(saver), ["c1", "c2"])

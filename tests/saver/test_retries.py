@@ -1,4 +1,4 @@
-"""A write that has to be prepared again stores what was handed over, and not what became of it."""
+"""A write that is prepared again stores the arguments as they were at the call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.engine import reachability
 from tests.saver.same import rebuilt, same
@@ -51,7 +51,7 @@ def spoil(value: Any) -> None:
 
 
 def spoil_during(call: Callable[[], Awaitable[Any]], *given: Any) -> None:
-    """Change what was given once the call waits for the store."""
+    """Change the arguments once the call waits for the store."""
 
     async def both() -> None:
         task = asyncio.ensure_future(call())
@@ -74,12 +74,12 @@ values = pytest.mark.parametrize("make", VALUES.values(), ids=VALUES.keys())
 @values
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("cache_size", [1, 1 << 26])
-def test_values_that_change_before_the_second_try(
+def test_values_changed_before_a_retry_are_not_stored(
     make: Callable[[], Any], known: bool, cache_size: int
 ) -> None:
-    """Another saver prunes the thread, so what this one knows of the parent does not hold."""
+    """Another saver prunes the thread, so the cached parent is stale."""
     kv = MemoryStore()
-    saver, other = LmdbSaver.on(kv, cache_size=cache_size), LmdbSaver.on(kv)
+    saver, other = KvSaver(kv, cache_size=cache_size), KvSaver(kv)
     saver.put(ROOT, checkpoint("1", 1, "before"), {}, {"x": 1})
     parent = saver.put(at("1"), checkpoint("2", 2, make() if known else 0), {}, {"x": 2})
     other.prune(["t"])
@@ -91,7 +91,7 @@ def test_values_that_change_before_the_second_try(
         lambda: saver.aput(parent, made, metadata, {"x": 3}),
         *(value, metadata["note"], made["versions_seen"], made["channel_versions"]),
     )
-    found = LmdbSaver.on(kv).get_tuple(ROOT)
+    found = KvSaver(kv).get_tuple(ROOT)
     assert found is not None
     assert same(found.checkpoint["channel_values"], {"x": handed_over})
     assert found.checkpoint["channel_versions"] == {"x": 3}
@@ -102,16 +102,16 @@ def test_values_that_change_before_the_second_try(
 
 @values
 @pytest.mark.parametrize("known", [True, False])
-def test_writes_that_change_before_the_second_try(make: Callable[[], Any], known: bool) -> None:
-    """Another saver replaces their checkpoint."""
+def test_writes_changed_before_a_retry_are_not_stored(make: Callable[[], Any], known: bool) -> None:
+    """Another saver replaces the checkpoint of the writes."""
     kv = MemoryStore()
-    saver, other = LmdbSaver.on(kv), LmdbSaver.on(kv)
+    saver, other = KvSaver(kv), KvSaver(kv)
     saver.put(ROOT, checkpoint("1", 1, make() if known else 0), {}, {"x": 1})
     other.put(ROOT, checkpoint("1", 1, "after"), {}, {"x": 1})
     value = make()
     handed_over = rebuilt(value)
     spoil_during(lambda: saver.aput_writes(at("1"), [("x", value)], "task"), value)
-    found = LmdbSaver.on(kv).get_tuple(ROOT)
+    found = KvSaver(kv).get_tuple(ROOT)
     assert found is not None
     assert same(found.pending_writes, [("task", "x", handed_over)])
     reachability.check(kv)

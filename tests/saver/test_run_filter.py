@@ -1,4 +1,4 @@
-"""A filter on `run_id` goes by the index of runs, and finds what a comparison of all finds."""
+"""A filter on `run_id` uses the index of runs, with the same result as a comparison."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.engine import checkpoints
 from langgraph.checkpoint.lmdb.kv import MemoryStore
 
@@ -18,7 +18,7 @@ IDS = [f"{number:02}" for number in range(24)]
 
 @pytest.fixture
 def saver() -> LmdbSaver:
-    saver = LmdbSaver.on(MemoryStore())
+    saver = KvSaver(MemoryStore())
     for number, checkpoint_id in enumerate(IDS):
         config: RunnableConfig = {
             "configurable": {
@@ -44,10 +44,10 @@ def saver() -> LmdbSaver:
         {"configurable": {"thread_id": "thread 1"}},
         {"configurable": {"thread_id": "thread 1", "checkpoint_ns": ""}},
         {"configurable": {"thread_id": "thread 1", "checkpoint_id": "07"}},
-        {"configurable": {"thread_id": "nobody"}},
+        {"configurable": {"thread_id": "missing"}},
     ],
 )
-def test_the_index_finds_what_comparing_finds(
+def test_index_of_runs_equals_a_comparison(
     saver: LmdbSaver, config: Any, more: Any, before: Any, limit: int | None
 ) -> None:
     found = saver.list(config, filter={"run_id": "run 1", **more}, before=before, limit=limit)
@@ -59,17 +59,19 @@ def test_the_index_finds_what_comparing_finds(
     assert [*found] == compared[:limit]
 
 
-def test_other_runs_are_not_read(saver: LmdbSaver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cost is that of the run, not that of the store."""
+def test_filter_on_run_id_reads_no_other_runs(
+    saver: LmdbSaver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cost depends on the run and not on the store."""
     read = []
     decode = checkpoints.decode
     monkeypatch.setattr(checkpoints, "decode", lambda *args: read.append(args[0]) or decode(*args))
-    forgetful = LmdbSaver.on(saver._kv, cache_size=0)
+    forgetful = KvSaver(saver._kv, cache_size=0)
     assert len([*forgetful.list(None, filter={"run_id": "run 1"})]) == 8
     assert len(set(read)) == 8
 
 
-def test_runs_that_are_deleted_are_not_found(saver: LmdbSaver) -> None:
+def test_deleted_runs_are_not_found(saver: LmdbSaver) -> None:
     saver.delete_for_runs(["run 1"])
     assert [*saver.list(None, filter={"run_id": "run 1"})] == []
     assert len([*saver.list(None)]) == 16

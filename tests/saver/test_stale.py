@@ -1,4 +1,4 @@
-"""What a saver remembers of a thread, after something else changed the thread."""
+"""Caches of a saver, after another saver changed the thread."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.engine import reachability
 from tests.saver.values import checkpoint
@@ -19,10 +19,10 @@ MESSAGES = [HumanMessage(f"{i} " * 100) for i in range(50)]
 
 @pytest.mark.parametrize("value", [TEXT, MESSAGES])
 @pytest.mark.parametrize("change", ["delete", "prune", "replace"])
-def test_a_parent_that_is_gone_is_no_damage(value: Any, change: str) -> None:
-    """Nothing remembers the parent's value, so it is read again, and is not there any more."""
+def test_deleted_parent_is_not_damage(value: Any, change: str) -> None:
+    """The parent's value is not in the cache, so it is read again, and is missing."""
     kv = MemoryStore()
-    saver, other = (LmdbSaver.on(kv, cache_size=0) for _ in range(2))
+    saver, other = (KvSaver(kv, cache_size=0) for _ in range(2))
     parent = saver.put(ROOT, checkpoint("1", 1, value), {}, {"x": 1})
     if change == "delete":
         other.delete_thread("t")
@@ -38,10 +38,9 @@ def test_a_parent_that_is_gone_is_no_damage(value: Any, change: str) -> None:
     reachability.check(kv)
 
 
-def test_no_writes_leave_no_thread() -> None:
-    """A task without writes is nothing that a thread would have to be there for."""
+def test_put_writes_without_writes_creates_no_thread() -> None:
     kv = MemoryStore()
-    saver = LmdbSaver.on(kv)
+    saver = KvSaver(kv)
     saver.put_writes({"configurable": {"thread_id": "t", "checkpoint_id": "1"}}, [], "task")
     with kv.read() as reader:
         assert [*reader.keys(b"\x01", b"\xff")] == []

@@ -1,4 +1,4 @@
-"""Values as agents keep them, and changes to them."""
+"""Typical values of agents, and changes to them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from langgraph.checkpoint.serde.types import _DeltaSnapshot as Snapshot
 KINDS = ("messages", "snapshot", "data", "text", "number")
 CHANGES = ("append", "prepend", "remove", "edit", "reorder", "special", "same", "replace")
 changes = st.tuples(st.sampled_from(CHANGES), st.integers(0, 9))
-"""A kind of change, and where or with what."""
+"""A kind of change, its position and its content."""
 
 _SPECIAL: tuple[Any, ...] = (None, b"", [], 0, False, float("nan"), {}, (1, [2.0]), b"b" * 200)
 
 
 def words(salt: int, count: int = 25) -> str:
-    """A text like no other, that compresses badly enough not to vanish."""
+    """Return a distinct text that compresses badly."""
     return " ".join(f"w{salt * 7919 + i * i % 97}" for i in range(count))
 
 
 def message(salt: int) -> BaseMessage:
-    """One of several kinds of message, short or long."""
+    """Return a message of one of several kinds, short or long."""
     kind, text = salt % 4, words(salt)
     if kind == 0:
         return HumanMessage(text, id=f"h{salt}")
@@ -36,7 +36,7 @@ def message(salt: int) -> BaseMessage:
 
 
 def fresh(kind: str, salt: int) -> Any:
-    """A value of a kind."""
+    """Return a value of a kind."""
     if kind == "messages":
         return [message(salt + i) for i in range(salt % 5 + 1)]
     if kind == "snapshot":
@@ -49,7 +49,7 @@ def fresh(kind: str, salt: int) -> Any:
 
 
 def changed(kind: str, value: Any, change: tuple[str, int], salt: int) -> Any:
-    """A value changed somewhere; the one given stays as it is."""
+    """Return a changed copy of a value."""
     how, at = change
     if how == "same":
         return copy.deepcopy(value)
@@ -103,7 +103,7 @@ def _changed_list(kind: str, value: list[Any], how: str, at: int, salt: int) -> 
 
 
 def checkpoint(checkpoint_id: str, version: int, value: Any) -> Any:
-    """A checkpoint with one channel."""
+    """Return a checkpoint with one channel."""
     return {
         "v": 4,
         "ts": "",
@@ -115,6 +115,6 @@ def checkpoint(checkpoint_id: str, version: int, value: Any) -> Any:
 
 
 def config(thread: str, namespace: str | None = None, checkpoint_id: str | None = None) -> Any:
-    """A config of these."""
+    """Return a config with these ids."""
     given = {"thread_id": thread, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}
     return {"configurable": {k: v for k, v in given.items() if v is not None}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.engine import reachability, stores
@@ -70,7 +70,7 @@ def flipped(value: bytes, random: Random) -> bytes:
 def assert_repaired(kv: KeyValueStore, found: VerifyReport, original: Original) -> None:
     """Assert that a repaired store is sound, accepts writes, and lost only what the report says."""
     reachability.check(kv)
-    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    saver = KvSaver(kv, clock=stores.Clock())
     lost = {(p.thread_id, p.checkpoint_ns, p.checkpoint_id) for p in found.lost}
     kinds = {problem.kind for problem in found.lost}
     remaining = content(saver)

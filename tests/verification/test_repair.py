@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, ReadOnlyError
 from langgraph.checkpoint.lmdb.format import envelope, keys
@@ -32,7 +32,7 @@ def original() -> Original:
 
 
 def options() -> Any:
-    return LmdbSaver.on(MemoryStore(), clock=stores.Clock())._session.store.options
+    return KvSaver(MemoryStore(), clock=stores.Clock())._session.store.options
 
 
 def repaired(kv: KeyValueStore) -> Any:
@@ -93,7 +93,7 @@ def test_lost_history_raises_instead_of_being_shorter(original: Original) -> Non
     changed[key] = flipped(changed[key], Random(1))
     kv = store_of(changed)
     repaired(kv)
-    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    saver = KvSaver(kv, clock=stores.Clock())
     with pytest.raises(DamagedError, match="delta"):
         saver.get_delta_channel_history(config=stores.config("a"), channels=["delta"])
     assert saver.get_delta_channel_history(config=stores.config("a"), channels=["n"])
@@ -110,7 +110,7 @@ def test_thread_without_record_keeps_its_id(original: Original) -> None:
     kv = store_of(changed)
     found = repaired(kv)
     assert [problem.kind for problem in found.lost] == [kinds.LOST_THREAD]
-    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    saver = KvSaver(kv, clock=stores.Clock())
     assert saver.get_tuple(stores.config("copy")) is not None
 
 
@@ -121,7 +121,7 @@ def test_thread_without_record_and_id_gets_a_new_id(original: Original) -> None:
     kv = store_of(changed)
     found = repaired(kv)
     assert {problem.kind for problem in found.lost} == {kinds.LOST_THREAD, kinds.LOST_NAME}
-    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    saver = KvSaver(kv, clock=stores.Clock())
     assert saver.get_tuple(stores.config("recovered-2")) is not None
 
 

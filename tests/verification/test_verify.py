@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.engine import prune, threads
 from langgraph.checkpoint.lmdb.errors import StoreIOError
 from langgraph.checkpoint.lmdb.format import envelope, keys
@@ -40,7 +40,7 @@ def test_sound_store_has_no_problems(original: Original) -> None:
 def test_no_problems_after_any_call() -> None:
     for seed in range(3):
         kv = MemoryStore()
-        saver = LmdbSaver.on(kv)
+        saver = KvSaver(kv)
         worker = Worker("a", ["put", "replace", "put_writes", "prune", "copy_thread"])
         worker.kinds += ["delete_for_runs", "set_ttl", "sweep", "delete_thread"]
         worker.begin(f"{seed}", 0)
@@ -186,7 +186,7 @@ def test_wrong_field_of_a_thread_is_found_and_repaired(
     assert not found.ok
     if field in ("checkpoints", "writes"):
         assert any(field.rstrip("s") in problem.message for problem in found.problems)
-    options: Any = LmdbSaver.on(MemoryStore(), clock=stores.Clock())._session.store.options
+    options: Any = KvSaver(MemoryStore(), clock=stores.Clock())._session.store.options
     assert repair(kv, options).ok
     reachability.check(kv)
 
@@ -220,7 +220,7 @@ class AbortingStore(MemoryStore):
 
 def test_segment_number_of_an_aborted_put_is_reused() -> None:
     kv = AbortingStore()
-    saver = LmdbSaver.on(kv, clock=stores.Clock())
+    saver = KvSaver(kv, clock=stores.Clock())
     at = stores.put(saver, stores.config("a"), "1", {"first": "x" * 2000})
     kv.undo = True
     with pytest.raises(StoreIOError):

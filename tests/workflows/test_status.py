@@ -395,6 +395,27 @@ def test_find(saver: Saver) -> None:
     assert names(5, 0.5, clock=lambda: later) == []
 
 
+def test_find_reads_only_threads_that_were_active_in_its_window() -> None:
+    now = datetime.now(timezone.utc).timestamp()
+    clock = [now - 100_000]
+    read: list[str] = []
+    with LmdbSaver(":memory:", clock=lambda: clock[0]) as saver:
+        graph = one_node(Flaky()).compile(checkpointer=saver)
+        for name in ("old", "new"):
+            with pytest.raises(RuntimeError):
+                graph.invoke({"log": []}, at(name))
+            clock[0] = now
+        get_tuple = saver.get_tuple
+
+        def record(config: Any) -> Any:
+            read.append(config["configurable"]["thread_id"])
+            return get_tuple(config)
+
+        saver.get_tuple = record  # type: ignore[method-assign]
+        found = find_failed_workflows(saver, 0)
+    assert [each.thread_id for each in found] == ["new"] == read
+
+
 def test_async_twins() -> None:
     async def run() -> None:
         node = Flaky()

@@ -65,6 +65,7 @@ class Child:
         api: API to call.
         seconds: Time limit of one call, in seconds.
         first: True to open the store with `open` instead of `attach`.
+        paused: True to open the store only when `open` is called.
 
     Raises:
         CallTimeoutError: If the process does not start in time.
@@ -72,7 +73,14 @@ class Child:
     """
 
     def __init__(
-        self, origin: str, path: Path, api: Api, seconds: float, *, first: bool = False
+        self,
+        origin: str,
+        path: Path,
+        api: Api,
+        seconds: float,
+        *,
+        first: bool = False,
+        paused: bool = False,
     ) -> None:
         self._seconds = seconds
         # Importing LangGraph takes seconds, before the process does anything else.
@@ -88,6 +96,8 @@ class Child:
         self._worker = Worker("child")
         try:
             self._worker.call(self._receive, self._starting)
+            if not paused:
+                self.call("open")
         except BaseException:
             self.kill()
             raise
@@ -96,7 +106,8 @@ class Child:
         """Send a call without waiting for the answer.
 
         Args:
-            method: Sync name of the method; `put_each` answers after every put of a list.
+            method: Sync name of the method; `each` makes a list of calls and answers after every
+                call; `open` opens the store.
             *args: Positional arguments.
         """
         assert self._process.stdin is not None
@@ -181,10 +192,10 @@ def _serve(origin: str, path: Path, api: Api, how: str, seconds: float) -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     executors = Executors(seconds)
+    opened: OpenSaver | None = None
     try:
         spec = load_spec(origin)
         opener = (spec.attach if how == "attach" else spec.open) or spec.open
-        opened = OpenSaver(lambda: opener(path), executors)
     # The first process reports every error.
     except BaseException as error:  # noqa: BLE001
         _send(answers, ("error", f"{type(error).__name__}: {error}"))
@@ -193,18 +204,21 @@ def _serve(origin: str, path: Path, api: Api, how: str, seconds: float) -> None:
     while (message := _read(sys.stdin.buffer)) is not None:
         method, args = message
         try:
-            if method == "put_each":
-                for call in args[0]:
-                    _call(opened.saver, api, executors, "put", call)
-                    _send(answers, ("value", call[1]["id"]))
-            value = (
-                None if method == "put_each" else _call(opened.saver, api, executors, method, args)
-            )
+            value = None
+            if opened is None:
+                opened = OpenSaver(lambda: opener(path), executors)
+            elif method == "each":
+                for position, call in enumerate(args[0]):
+                    _call(opened.saver, api, executors, *call)
+                    _send(answers, ("value", position))
+            else:
+                value = _call(opened.saver, api, executors, method, args)
             _send(answers, ("value", value))
         # The first process reports every error.
         except BaseException as error:  # noqa: BLE001
             _send(answers, ("error", f"{type(error).__name__}: {error}"))
-    opened.close()
+    if opened is not None:
+        opened.close()
 
 
 def _call(saver: Any, api: Api, executors: Executors, method: str, args: tuple[Any, ...]) -> Any:

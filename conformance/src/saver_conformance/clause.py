@@ -49,6 +49,8 @@ class Load(str, Enum):
     LIGHT = "light"
     HEAVY = "heavy"
     MACHINE = "machine"
+    SCALE = "scale"
+    """One large example for each API."""
     ONCE = "once"
 
 

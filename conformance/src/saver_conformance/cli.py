@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
-import random
 import sys
 import tempfile
 import threading
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -23,7 +24,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from saver_conformance import clauses as declared
 from saver_conformance.built_in_specs import BUILT_IN_SPECS
-from saver_conformance.clause import CLAUSES
+from saver_conformance.clause import CLAUSES, Severity
 from saver_conformance.comparison import render_comparison, run_published
 from saver_conformance.profile import PROFILES
 from saver_conformance.reports import FORMATS, write
@@ -43,7 +44,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 console = Console()
 
 _Profile = Annotated[str, typer.Option(help=f"Effort of the run: {', '.join(PROFILES)}.")]
-_Seed = Annotated[int | None, typer.Option(help="Seed that repeats a run.")]
+_Seed = Annotated[int, typer.Option(help="Seed of the random examples.")]
 
 
 @app.callback()
@@ -67,13 +68,16 @@ def check(
         typer.Option("--all-installed", help="Check every built-in spec whose saver is installed."),
     ] = False,
     profile: _Profile = "default",
-    seed: _Seed = None,
+    seed: _Seed = 0,
     only: Annotated[
         list[str] | None, typer.Option(help="Clause id or dotted prefix to run.")
     ] = None,
     exclude: Annotated[
         list[str] | None, typer.Option(help="Clause id or dotted prefix to leave out.")
     ] = None,
+    fail_on: Annotated[
+        str, typer.Option(help="Least severity that fails the run: critical, major or minor.")
+    ] = "minor",
     output: Annotated[
         list[Path] | None,
         typer.Option("--output", "-o", help="A .json, .md, .xml (JUnit) or .html file to write."),
@@ -90,18 +94,20 @@ def check(
         references += [s.reference for s in BUILT_IN_SPECS if s.version is not None]
     if not references:
         _usage_error("no saver is named; pass a MODULE:SPEC or --all-installed")
-    chosen = random.randrange(2**32) if seed is None else seed  # noqa: S311
+    severities = [severity.value for severity in Severity]
+    if fail_on not in severities:
+        _usage_error(f"fail-on must be one of {', '.join(severities)}, got {fail_on!r}")
     declared = [_load(reference) for reference in references]
     for path in output or ():
         _check_writable(path)
     reports = []
     conform = True
     for position, spec in enumerate(declared):
-        report = _check(spec, profile, chosen, only or [], exclude or [])
+        report = _check(spec, profile, seed, only or [], exclude or [])
         if report is None:
             conform &= position >= named
         else:
-            conform &= report.ok
+            conform &= report.conforms(Severity(fail_on))
             show(report, console, programs=programs, every=every)
             reports.append(report)
     for path in output or ():
@@ -118,6 +124,32 @@ def clauses() -> None:
         console.print(f"[bold]{clause.id}[/] ({kind}, {clause.capability})")
         console.print(f"    {clause.sentence}", highlight=False)
         console.print(f"    Source: {clause.source}.", style="dim", highlight=False, markup=False)
+
+
+@app.command()
+def explain(
+    clause_id: Annotated[str, typer.Argument(metavar="CLAUSE", help="Id of a clause.")],
+) -> None:
+    """Explain a clause: what must hold, why, what depends on it, and how to work on it."""
+    declared.load()
+    if clause_id not in CLAUSES:
+        _usage_error(f"no clause has the id {clause_id!r}; run `saver-conformance clauses`")
+    clause = CLAUSES[clause_id]
+    dependents = [c.id for c in CLAUSES if any(fnmatchcase(clause_id, p) for p in c.presumes)]
+    needs = ", ".join(sorted(map(str, clause.needs)))
+    lines = [
+        f"{clause.id}: {clause.sentence}",
+        f"Severity: {clause.severity}"
+        + (", never fails a saver, because the base class is silent" if clause.unspecified else ""),
+        f"Source: {clause.source}.",
+        f"Needs: {needs}.",
+        f"Presumes: {', '.join(clause.presumes) or 'no other clause'}.",
+        f"Follows from it: {', '.join(dependents) or 'no other clause'}.",
+        f"Work on it: saver-conformance check MODULE:SPEC --only {clause.id} --programs 1",
+        "",
+        inspect.getsource(clause.body),
+    ]
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

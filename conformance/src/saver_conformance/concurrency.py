@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from saver_conformance.capability import Api
+from saver_conformance.linearizability import Event
 from saver_conformance.recorder import acall
 from saver_conformance.timeouts import Worker
 
@@ -50,22 +53,82 @@ def call_concurrently(session: Session, calls: Calls) -> list[Any]:
         "    for future in [pool.submit(call) for call in calls]:\n"
         "        future.result()"
     )
+    functions = [_bound(session.saver, method, copy.deepcopy(args)) for method, args in calls]
     with session.guard(what):
-        return _in_threads(session, calls)
+        return _on_workers(functions, executors.seconds)
 
 
-def _in_threads(session: Session, calls: Calls) -> list[Any]:
-    workers = [Worker(f"saver-{number}") for number in range(len(calls))]
+def _on_workers(functions: Sequence[Callable[[], Any]], seconds: float) -> list[Any]:
+    """Call functions in one thread each, and return their results."""
+    workers = [Worker(f"saver-{number}") for number in range(len(functions))]
     try:
-        futures = [
-            worker.submit(_bound(session.saver, method, copy.deepcopy(args)))
-            for worker, (method, args) in zip(workers, calls, strict=True)
-        ]
-        seconds = session.executors.seconds
+        pairs = zip(workers, functions, strict=True)
+        futures = [worker.submit(function) for worker, function in pairs]
         return [w.wait(f, seconds) for w, f in zip(workers, futures, strict=True)]
     finally:
         for worker in workers:
             worker.stop()
+
+
+def record(session: Session, plans: Sequence[Calls]) -> list[Event]:
+    """Make sequences of calls, concurrent with one another, and record their times.
+
+    Args:
+        session: Session; its API decides between threads and tasks.
+        plans: Calls of each thread or task, in order.
+
+    Returns:
+        Events with the calls and their results.
+
+    Raises:
+        Violation: If a call raises or hangs.
+    """
+    api, saver, executors = session.api, session.saver, session.executors
+    for number, plan in enumerate(plans):
+        for method, args in plan:
+            shown = session.script.call(api, method, args, {})
+            session.script.line(f"# {'task' if api is Api.ASYNC else 'thread'} {number}: {shown}")
+    events: list[Event] = []
+
+    def played(plan: Calls) -> None:
+        for method, args in plan:
+            began = time.perf_counter_ns()
+            result = _bound(saver, method, copy.deepcopy(args))()
+            events.append(Event((method, args), result, began, time.perf_counter_ns()))
+
+    async def aplayed(plan: Calls) -> None:
+        for method, args in plan:
+            began = time.perf_counter_ns()
+            result = await acall(saver, method, copy.deepcopy(args), {})
+            events.append(Event((method, args), result, began, time.perf_counter_ns()))
+
+    with session.guard("one of several concurrent calls"):
+        if api is Api.ASYNC:
+            executors.loop.run(_gather([aplayed(plan) for plan in plans]), executors.seconds)
+        else:
+            _on_workers([partial(played, plan) for plan in plans], executors.seconds)
+    return events
+
+
+def call_from_both(session: Session, calls: Calls) -> None:
+    """Make the calls of the sync API in threads and of the async API on a loop, together.
+
+    Args:
+        session: Session of a saver with both APIs.
+        calls: Method names with positional arguments; every second call is async.
+
+    Raises:
+        Violation: If a call raises or hangs.
+    """
+    saver, executors = session.saver, session.executors
+    for number, (method, args) in enumerate(calls):
+        api = Api.ASYNC if number % 2 else Api.SYNC
+        session.script.line(f"# concurrently: {session.script.call(api, method, args, {})}")
+    tasks = [acall(saver, method, copy.deepcopy(args), {}) for method, args in calls[1::2]]
+    functions = [_bound(saver, method, copy.deepcopy(args)) for method, args in calls[::2]]
+    functions.append(lambda: executors.loop.run(_gather(tasks), executors.seconds))
+    with session.guard("one of several concurrent calls of both APIs"):
+        _on_workers(functions, executors.seconds)
 
 
 class Iteration:

@@ -172,7 +172,7 @@ def moment(state):
     return state.values, state.next, step, waiting
 
 
-def play(saver, builder, steps):
+def play(saver, builder, steps, durability="sync"):
     """Run a graph step by step, and return the results and the history."""
     from langgraph.types import Command
 
@@ -182,22 +182,22 @@ def play(saver, builder, steps):
     for name, *args in steps:
         try:
             if name == "invoke":
-                trace.append(outcome(graph.invoke(args[0], config, durability="sync")))
+                trace.append(outcome(graph.invoke(args[0], config, durability=durability)))
             elif name == "resume":
                 trace.append(
-                    outcome(graph.invoke(Command(resume=args[0]), config, durability="sync"))
+                    outcome(graph.invoke(Command(resume=args[0]), config, durability=durability))
                 )
             elif name == "answer":
                 waiting = [i for task in graph.get_state(config).tasks for i in task.interrupts]
                 answers = {i.id: f"yes to {i.value}" for i in waiting[: args[0]]}
                 trace.append(
-                    outcome(graph.invoke(Command(resume=answers), config, durability="sync"))
+                    outcome(graph.invoke(Command(resume=answers), config, durability=durability))
                 )
             elif name == "update":
                 graph.update_state(config, args[0], as_node=args[1])
             elif name == "replay":
                 past = list(graph.get_state_history(config))[args[0]]
-                trace.append(outcome(graph.invoke(None, past.config, durability="sync")))
+                trace.append(outcome(graph.invoke(None, past.config, durability=durability)))
             elif name == "copy":
                 saver.copy_thread("thread", "copy")
                 config = {"configurable": {"thread_id": "copy"}}
@@ -210,7 +210,7 @@ def play(saver, builder, steps):
     return trace
 
 
-async def aplay(saver, builder, steps):
+async def aplay(saver, builder, steps, durability="sync"):
     """Run a graph step by step, and return the results and the history."""
     from langgraph.types import Command
 
@@ -220,21 +220,21 @@ async def aplay(saver, builder, steps):
     for name, *args in steps:
         try:
             if name == "invoke":
-                trace.append(outcome(await graph.ainvoke(args[0], config, durability="sync")))
+                trace.append(outcome(await graph.ainvoke(args[0], config, durability=durability)))
             elif name == "resume":
                 answer = Command(resume=args[0])
-                trace.append(outcome(await graph.ainvoke(answer, config, durability="sync")))
+                trace.append(outcome(await graph.ainvoke(answer, config, durability=durability)))
             elif name == "answer":
                 state = await graph.aget_state(config)
                 waiting = [i for task in state.tasks for i in task.interrupts]
                 answers = {i.id: f"yes to {i.value}" for i in waiting[: args[0]]}
                 answer = Command(resume=answers)
-                trace.append(outcome(await graph.ainvoke(answer, config, durability="sync")))
+                trace.append(outcome(await graph.ainvoke(answer, config, durability=durability)))
             elif name == "update":
                 await graph.aupdate_state(config, args[0], as_node=args[1])
             elif name == "replay":
                 past = [state async for state in graph.aget_state_history(config)][args[0]]
-                trace.append(outcome(await graph.ainvoke(None, past.config, durability="sync")))
+                trace.append(outcome(await graph.ainvoke(None, past.config, durability=durability)))
             elif name == "copy":
                 await saver.acopy_thread("thread", "copy")
                 config = {"configurable": {"thread_id": "copy"}}

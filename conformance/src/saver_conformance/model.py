@@ -168,7 +168,7 @@ class Model:
                 or (where.get("checkpoint_ns") is not None and key.ns != where["checkpoint_ns"])
                 or (where.get("checkpoint_id") and key.id != where["checkpoint_id"])
                 or (bound and key.id >= bound)
-                or not all(k in row.metadata and row.metadata[k] == v for k, v in _items(filter))
+                or not all(row.metadata.get(k) == v for k, v in _items(filter))
             ):
                 continue
             found.append(self._entry(key, row))

@@ -149,19 +149,23 @@ class Operations(Recorder):
         fields: Mapping[str, Any] | None = None,
         config: Mapping[str, Any] | None = None,
         newer_than: Ref | None = None,
+        inherits: Ref | None = None,
+        all_new: bool = False,
         expected_errors: tuple[type[Exception], ...] = (),
     ) -> Ref | None:
         """Put a checkpoint that the saver may reject.
 
         Args:
             ref: Checkpoint to put.
-            parent: Parent checkpoint, whose channels are inherited.
+            parent: Parent checkpoint.
             changes: New channel values; `ABSENT` sets a new version and stores no value.
             metadata: Metadata; None uses the metadata of an ordinary step.
             versions: Versions of the changed channels; None asks the saver for one.
             fields: Other fields of the checkpoint.
             config: Config that replaces the default one.
             newer_than: Checkpoint whose versions come before the new ones; None uses `parent`.
+            inherits: Checkpoint whose channels are inherited; None uses `parent`.
+            all_new: True to announce the versions of all channels as new.
             expected_errors: Exceptions that count as a rejection.
 
         Returns:
@@ -171,8 +175,9 @@ class Operations(Recorder):
             Violation: If the saver raises or hangs.
         """
         changes = dict(changes or {})
-        known = dict(self._versions.get(parent, {})) if parent else {}
-        values = dict(self._values.get(parent, {})) if parent else {}
+        origin = inherits or parent
+        known = dict(self._versions.get(origin, {})) if origin else {}
+        values = dict(self._values.get(origin, {})) if origin else {}
         new = {c: Name(repr(v), v) for c, v in (versions or {}).items()}
         if changes and versions is None:
             base = self._versions.get(newer_than, known) if newer_than else known
@@ -186,7 +191,7 @@ class Operations(Recorder):
         checkpoint = make_checkpoint(ref.id, values, known) | dict(fields or {})
         where = dict(config or at(ref.thread, ref.ns, parent.id if parent else None))
         stored_metadata = dict(metadata) if metadata is not None else {"source": "loop", "step": 0}
-        arguments = (where, checkpoint, stored_metadata, new)
+        arguments = (where, checkpoint, stored_metadata, dict(known) if all_new else new)
         if not self._accepts("put", *arguments, expected_errors=expected_errors):
             return None
         self.model.put(where, resolve(checkpoint), stored_metadata)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from saver_conformance.violation import FailureKind
 
 if TYPE_CHECKING:
-    from saver_conformance.clause import Clause
+    from saver_conformance.clause import Clause, Severity
 
 
 #: The prefix of async method names in messages.
@@ -133,6 +133,18 @@ class Report:
     def ok(self) -> bool:
         """True if no clause failed unexpectedly and no known failure passed."""
         return not self.unknown_failures and not any(r.status.bad for r in self.results)
+
+    def conforms(self, least: Severity) -> bool:
+        """Return True if no clause of a severity, or of a worse one, fails the run.
+
+        Args:
+            least: Least severity that fails the run.
+
+        Returns:
+            True if the saver conforms; a misspelled known failure never conforms.
+        """
+        bad = [r for r in self.results if r.status.bad]
+        return not self.unknown_failures and all(r.clause.severity.rank > least.rank for r in bad)
 
     def count(self, status: Status) -> int:
         """Return the number of clauses with a status.

@@ -37,7 +37,7 @@ def run(
     spec: object,
     *,
     profile: str | Profile = "default",
-    seed: int | None = None,
+    seed: int | None = 0,
     only: Iterable[str] = (),
     exclude: Iterable[str] = (),
     on_result: OnResult | None = None,
@@ -48,7 +48,7 @@ def run(
     Args:
         spec: A `SaverSpec`, or a registration made by `@checkpointer_test`.
         profile: Effort: `quick`, `default`, `thorough`, or a `Profile`.
-        seed: Seed that repeats a run; None draws one, which the report contains.
+        seed: Seed of the random examples; None draws one, which the report contains.
         only: Clause ids or dotted prefixes to run; empty runs every clause.
         exclude: Clause ids or dotted prefixes to leave out.
         on_result: Callback for each result.

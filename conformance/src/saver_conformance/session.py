@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from saver_conformance.operations import (
@@ -106,7 +107,8 @@ class Session(Operations):
     ) -> list[Any]:
         """List checkpoints and check them against the model.
 
-        The order is compared within a namespace only; the base class promises no other order.
+        The order is compared within a namespace only; the base class promises no other order. So a
+        limit may select any namespaces, but the newest checkpoints of each.
 
         Args:
             config: Config to list with.
@@ -125,8 +127,25 @@ class Session(Operations):
         expected = self.model.matching(config, **narrowing)
         if threads is not None:
             actual = [t for t in actual if t.config["configurable"]["thread_id"] in threads]
+        found = self.model.matching(config, **{**narrowing, "limit": None})
+        if len({entry.key[:2] for entry in found}) > 1:
+            expected = self._limited(name, actual, found, len(expected))
         self.match_list(name, actual, expected, *parts)
         return actual
+
+    def _limited(
+        self, expression: str, actual: list[Any], matching: list[Entry], count: int
+    ) -> list[Entry]:
+        """Return the expected entries of the namespaces that a limited list chose."""
+        self.expect(f"len({expression})", len(actual), count)
+        with self.guard("reading a listed tuple"):
+            places = Counter(_key_of(t)[:2] for t in actual)
+        chosen: list[Entry] = []
+        for entry in matching:
+            if places[entry.key[:2]] > 0:
+                places[entry.key[:2]] -= 1
+                chosen.append(entry)
+        return chosen
 
     def expect_everything(self, *parts: Part, thread: str | None = None) -> None:
         """Check the whole content of a thread or of the store against the model.

@@ -16,8 +16,12 @@ for _area in (
     "deleting",
     "pruning",
     "history",
+    "branches",
+    "matrix",
+    "scale",
     "arguments",
     "concurrency",
+    "interruptions",
     "graphs",
 ):
     importlib.import_module(f"mutants.{_area}")

@@ -7,7 +7,7 @@ from typing import Any
 from mutants.base import Faulty, mutant
 
 
-class _Listing(Faulty):
+class Listing(Faulty):
     """A saver that selects the listed checkpoints itself, with a hook for a fault in every step."""
 
     def list(
@@ -45,7 +45,7 @@ class _Listing(Faulty):
 
 
 @mutant("list.order")
-class OldestFirst(_Listing):
+class OldestFirst(Listing):
     """Checkpoints are listed oldest first."""
 
     def ordered(self, found: list[Any]) -> list[Any]:
@@ -53,7 +53,7 @@ class OldestFirst(_Listing):
 
 
 @mutant("list.order")
-class ListByInsertion(_Listing):
+class ListByInsertion(Listing):
     """Checkpoints are listed in reverse order of insertion."""
 
     def ordered(self, found: list[Any]) -> list[Any]:
@@ -63,7 +63,7 @@ class ListByInsertion(_Listing):
 
 
 @mutant("list.order.global")
-class GroupedByThread(_Listing):
+class GroupedByThread(Listing):
     """A list of every thread is grouped by thread."""
 
     def ordered(self, found: list[Any]) -> list[Any]:
@@ -90,7 +90,7 @@ class ListWithoutParents(Faulty):
 
 
 @mutant("list.thread")
-class ListsEveryThread(_Listing):
+class ListsEveryThread(Listing):
     """A list of one thread returns the checkpoints of every thread."""
 
     def base(self, config: Any) -> Any:
@@ -98,7 +98,7 @@ class ListsEveryThread(_Listing):
 
 
 @mutant("list.all_namespaces")
-class RootOnly(_Listing):
+class RootOnly(Listing):
     """A config without checkpoint_ns lists the root namespace only."""
 
     def base(self, config: Any) -> Any:
@@ -108,7 +108,7 @@ class RootOnly(_Listing):
 
 
 @mutant("list.namespace")
-class EmptyNamespaceIsNone(_Listing):
+class EmptyNamespaceIsNone(Listing):
     """The namespace "" is treated as a missing namespace, so that every namespace is listed."""
 
     def base(self, config: Any) -> Any:
@@ -138,7 +138,7 @@ class NoConfigIsEmpty(Faulty):
 
 
 @mutant("list.by_id")
-class ListIgnoresId(_Listing):
+class ListIgnoresId(Listing):
     """A list with a checkpoint_id returns the whole thread."""
 
     def base(self, config: Any) -> Any:
@@ -147,7 +147,7 @@ class ListIgnoresId(_Listing):
 
 
 @mutant("list.limit")
-class LimitIgnored(_Listing):
+class LimitIgnored(Listing):
     """limit is ignored unless it is zero."""
 
     def cut(self, found: list[Any], limit: Any) -> list[Any]:
@@ -155,7 +155,7 @@ class LimitIgnored(_Listing):
 
 
 @mutant("list.limit")
-class LimitOffByOne(_Listing):
+class LimitOffByOne(Listing):
     """limit returns one checkpoint too many."""
 
     def cut(self, found: list[Any], limit: Any) -> list[Any]:
@@ -163,7 +163,7 @@ class LimitOffByOne(_Listing):
 
 
 @mutant("list.limit.zero")
-class ZeroIsNoLimit(_Listing):
+class ZeroIsNoLimit(Listing):
     """limit=0 is treated as no limit."""
 
     def cut(self, found: list[Any], limit: Any) -> list[Any]:
@@ -171,7 +171,7 @@ class ZeroIsNoLimit(_Listing):
 
 
 @mutant("list.before.strict", "list.paging")
-class BeforeIncludes(_Listing):
+class BeforeIncludes(Listing):
     """before includes the checkpoint that it names."""
 
     def older(self, found: Any, before: Any) -> bool:
@@ -180,7 +180,7 @@ class BeforeIncludes(_Listing):
 
 
 @mutant("list.before.strict")
-class BeforeIgnored(_Listing):
+class BeforeIgnored(Listing):
     """before is ignored."""
 
     def older(self, found: Any, before: Any) -> bool:
@@ -188,7 +188,7 @@ class BeforeIgnored(_Listing):
 
 
 @mutant("list.before.unknown")
-class BeforeMustExist(_Listing):
+class BeforeMustExist(Listing):
     """before with an unknown checkpoint lists nothing."""
 
     def older(self, found: Any, before: Any) -> bool:
@@ -198,7 +198,7 @@ class BeforeMustExist(_Listing):
 
 
 @mutant("list.paging")
-class PagesOverlap(_Listing):
+class PagesOverlap(Listing):
     """before together with limit includes the checkpoint that it names."""
 
     def list(self, config: Any, *, before: Any = None, limit: Any = None, **kwargs: Any) -> Any:
@@ -211,7 +211,7 @@ class PagesOverlap(_Listing):
 
 
 @mutant("list.filter", "list.filter.nested")
-class FilterIgnored(_Listing):
+class FilterIgnored(Listing):
     """filter is ignored."""
 
     def kept(self, found: Any, wanted: Any, before: Any) -> bool:
@@ -219,7 +219,7 @@ class FilterIgnored(_Listing):
 
 
 @mutant("list.filter")
-class AnyKeyMatches(_Listing):
+class AnyKeyMatches(Listing):
     """A filter matches if one of its keys matches."""
 
     def kept(self, found: Any, wanted: Any, before: Any) -> bool:
@@ -229,7 +229,7 @@ class AnyKeyMatches(_Listing):
 
 
 @mutant("list.filter")
-class FilterIsPrefix(_Listing):
+class FilterIsPrefix(Listing):
     """A text in a filter matches every text that starts with it."""
 
     def equal(self, stored: Any, wanted: Any) -> bool:
@@ -237,7 +237,7 @@ class FilterIsPrefix(_Listing):
 
 
 @mutant("list.filter.limit")
-class LimitBeforeFilter(_Listing):
+class LimitBeforeFilter(Listing):
     """limit counts the visited checkpoints instead of the matching ones."""
 
     def list(self, config: Any, *, filter: Any = None, limit: Any = None, **kwargs: Any) -> Any:
@@ -247,7 +247,7 @@ class LimitBeforeFilter(_Listing):
 
 
 @mutant("list.filter.nested")
-class FilterScalarsOnly(_Listing):
+class FilterScalarsOnly(Listing):
     """A list or dict as a filter value matches everything."""
 
     def equal(self, stored: Any, wanted: Any) -> bool:
@@ -255,7 +255,7 @@ class FilterScalarsOnly(_Listing):
 
 
 @mutant("list.filter.nested")
-class NestedNeverMatches(_Listing):
+class NestedNeverMatches(Listing):
     """A list or dict as a filter value matches nothing."""
 
     def equal(self, stored: Any, wanted: Any) -> bool:
@@ -263,7 +263,7 @@ class NestedNeverMatches(_Listing):
 
 
 @mutant("list.filter.none")
-class NoneMatchesAll(_Listing):
+class NoneMatchesAll(Listing):
     """None as a filter value is ignored."""
 
     def equal(self, stored: Any, wanted: Any) -> bool:
@@ -271,7 +271,7 @@ class NoneMatchesAll(_Listing):
 
 
 @mutant("list.filter.none")
-class NoneMatchesNothing(_Listing):
+class NoneMatchesNothing(Listing):
     """None as a filter value matches nothing, like = NULL in SQL."""
 
     def equal(self, stored: Any, wanted: Any) -> bool:
@@ -279,7 +279,7 @@ class NoneMatchesNothing(_Listing):
 
 
 @mutant("list.filter.subset")
-class FilterContains(_Listing):
+class FilterContains(Listing):
     """A dict in a filter matches a dict that contains it."""
 
     def equal(self, stored: Any, wanted: Any) -> bool:
@@ -289,7 +289,7 @@ class FilterContains(_Listing):
 
 
 @mutant("list.filter.any_key")
-class KeysAreChecked(_Listing):
+class KeysAreChecked(Listing):
     """A filter key may have letters and digits only."""
 
     def list(self, config: Any, *, filter: Any = None, **kwargs: Any) -> Any:

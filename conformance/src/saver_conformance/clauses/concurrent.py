@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from saver_conformance.capability import Capability
+from saver_conformance.capability import Api, Capability
 from saver_conformance.clause import Severity, clause
-from saver_conformance.concurrency import call_concurrently
+from saver_conformance.concurrency import call_concurrently, call_from_both, record
+from saver_conformance.linearizability import linearizable
 from saver_conformance.parts import Part
 from saver_conformance.session import Ref, Session, at, checkpoint_id, make_checkpoint
 
@@ -77,18 +79,25 @@ def writes(s: Session, data: DataObject) -> None:
     capability=Capability.THREADS,
 )
 def same_write(s: Session, data: DataObject) -> None:
-    """Concurrent writes to the same slots store each slot exactly once."""
+    """Concurrent writes to the same slots store each slot exactly once, with one of the values."""
     ref = s.put(Ref("thread", checkpoint_id(0)))
     count = data.draw(st.integers(2, 6))
     call_concurrently(
         s,
-        [("put_writes", (ref.config, [("a", n), ("b", n)], "task", "")) for n in range(count)],
+        [
+            ("put_writes", (ref.config, [("a", [n] * 99), ("b", [n] * 99)], "task", ""))
+            for n in range(count)
+        ],
     )
     name = s.script.name("got")
     got = s.call("get_tuple", ref.config, bind=name)
     found = [] if got is None else [tuple(w) for w in got.pending_writes or ()]
     expression = f"[(w[0], w[1]) for w in {name}.pending_writes]"
     s.expect(expression, [w[:2] for w in found], [("task", "a"), ("task", "b")])
+    values = [[n] * 99 for n in range(count)]
+    for position, (_, _, value) in enumerate(found):
+        written = f"{name}.pending_writes[{position}][2] in [[n] * 99 for n in range({count})]"
+        s.expect(written, value in values, True)
 
 
 @clause(
@@ -141,3 +150,72 @@ def delete(s: Session, data: DataObject) -> None:
     s.expect_list(at("deleted"))
     for ref in refs:
         s.expect_list(at(ref.thread), Part.VALUES)
+
+
+_ID = checkpoint_id(0)
+
+
+def _applied(state: Any, call: tuple[str, tuple[Any, ...]]) -> tuple[Any, Any]:
+    """Apply a call to a thread: its checkpoint ids."""
+    method, args = call
+    if method == "put":
+        return state | {args[1]["id"]}, args[1]["id"]
+    if method == "delete_thread":
+        return frozenset(), None
+    wanted = args[0]["configurable"].get("checkpoint_id") or max(state, default=None)
+    return state, wanted if wanted in state else None
+
+
+def _observed(result: Any) -> Any:
+    """Return the id of the checkpoint that a call returned."""
+    where = result if isinstance(result, dict) or result is None else result.config
+    return None if where is None else where["configurable"]["checkpoint_id"]
+
+
+@clause(
+    "concurrent.linearizable",
+    source=f"{_RUNTIME}; a call takes effect at one moment between its start and its return",
+    severity=Severity.CRITICAL,
+    capability=Capability.THREADS,
+    needs=[Capability.DELETE_THREAD],
+    cases=[([[0, 5, 2, 5], [5, 1, 5, 0], [5, 5, 6, 5]],), ([[3, 5], [2, 5], [1, 5], [0, 5]],)],
+)
+def linear(s: Session, data: DataObject) -> None:
+    """Concurrent puts, gets and deletions of one thread have the results of some order of them."""
+    steps = st.lists(st.integers(0, 7), min_size=1, max_size=5)
+    drawn = data.draw(st.lists(steps, min_size=2, max_size=4))
+    calls = _puts(s, [Ref("thread", checkpoint_id(n)) for n in range(4)])
+    # Numbers below 4 put a checkpoint, 4 gets the first one, 5 and 7 the latest, 6 deletes.
+    calls += [("get_tuple", (at("thread", "", _ID),)), ("get_tuple", (at("thread"),))]
+    calls += [("delete_thread", ("thread",)), ("get_tuple", (at("thread"),))]
+    events = [
+        replace(event, result=_observed(event.result))
+        for event in record(s, [[calls[step] for step in plan] for plan in drawn])
+    ]
+    if not linearizable(events, frozenset(), _applied):
+        ordered = sorted(events, key=lambda event: event.began)
+        shown = ", ".join(f"{event.call[0]}: {event.result}" for event in ordered)
+        s.fail(f"no order of the calls has these results: {shown}")
+
+
+@clause(
+    "concurrent.both_apis",
+    source="a service runs graph.invoke in threads and graph.ainvoke on its event loop",
+    severity=Severity.CRITICAL,
+    capability=Capability.THREADS,
+    needs=[Capability.BOTH_APIS],
+    apis=(Api.SYNC,),
+    cases=[(8,)],
+)
+def both(s: Session, data: DataObject) -> None:
+    """Calls of the sync API in threads and of the async API on a loop do not block each other."""
+    refs = [Ref(f"thread-{n}", checkpoint_id(n)) for n in range(data.draw(st.integers(2, 8)))]
+    calls = []
+    for number, put in enumerate(_puts(s, refs)):
+        ref = refs[number]
+        s.model.put_writes(ref.config, [("a", number)], "task")
+        calls += [put, put, ("put_writes", (ref.config, [("a", number)], "task"))]
+        calls += [("get_tuple", (at(ref.thread),)), ("list", (at(ref.thread),))]
+    call_from_both(s, calls)
+    for ref in refs:
+        s.expect_list(at(ref.thread), Part.VALUES, Part.METADATA, Part.WRITES)

@@ -2,17 +2,57 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
+from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from saver_conformance.capability import Capability
+from saver_conformance.capability import Api, Capability
 from saver_conformance.clause import Severity, clause
 from saver_conformance.clauses.deltas import delta_step
+from saver_conformance.equality import same
 from saver_conformance.session import ABSENT, Ref, Session, at, checkpoint_id
+from saver_conformance.values import FALSY
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
+
+#: Steps of a tree: position of the parent from 1, or 0; changed channels; written channels. The
+#: text `absent` stands for a channel without a value.
+Steps = list[tuple[int, dict[str, Any], list[tuple[str, Any]]]]
+
+_BOTH_ABSENT = {"log": "absent", "more": "absent"}
+_FALSY: list[Any] = [None, False, 0, 0.0, "", b"", [], {}]
+_TREES: list[Steps] = [
+    [
+        (0, {"log": None, "more": "absent"}, [("log", None), ("more", 0)]),
+        (1, {"log": "absent", "more": []}, [("log", False), ("more", None), ("more", "")]),
+        (2, _BOTH_ABSENT, [("more", {}), ("log", 0), ("log", None)]),
+        (2, {"log": [7], "more": "absent"}, [("log", 8), ("more", 8)]),
+        (3, _BOTH_ABSENT, [("log", b""), ("more", 0.0)]),
+        (4, {}, [("more", "last")]),
+    ],
+    *(
+        [
+            (0, {"log": value, "more": [1]}, [("log", value)]),
+            (1, _BOTH_ABSENT, []),
+            (2, _BOTH_ABSENT, [("more", value)]),
+            (3, _BOTH_ABSENT, []),
+        ]
+        for value in _FALSY
+    ),
+]
+
+_CHANNEL = st.sampled_from(["log", "more"])
+_TREE = st.lists(
+    st.tuples(
+        st.integers(0, 6),
+        st.dictionaries(_CHANNEL, st.just("absent") | st.just("absent") | FALSY),
+        st.lists(st.tuples(_CHANNEL, FALSY | st.integers(1, 9)), max_size=2),
+    ),
+    min_size=2,
+    max_size=7,
+)
 
 _DOC = "BaseCheckpointSaver.get_delta_channel_history"
 
@@ -50,6 +90,73 @@ def seed(s: Session, data: DataObject) -> None:
         refs.append(delta_step(s, number, refs[-1] if refs else None, {"log": value}))
         s.put_writes(refs[-1], [("log", number)])
     s.expect_history(at("thread"), ["log"])
+
+
+def _tree(s: Session, steps: Steps) -> list[Ref]:
+    refs: list[Ref] = []
+    for number, (position, drawn, writes) in enumerate(steps):
+        changes = {k: ABSENT if v == "absent" else v for k, v in drawn.items()}
+        parent = refs[min(position, number) - 1] if position and number else None
+        ref = Ref("thread", checkpoint_id(number))
+        metadata = {
+            "source": "loop",
+            "step": number,
+            "counters_since_delta_snapshot": {"log": [1, 1], "more": [1, 1]},
+        }
+        newest = refs[-1] if refs else None
+        refs.append(
+            s.put(ref, parent=parent, changes=changes, newer_than=newest, metadata=metadata)
+        )
+        for task, write in enumerate(writes):
+            s.put_writes(ref, [write], f"task-{task}")
+    return refs
+
+
+@clause(
+    "history.tree",
+    source=f"{_DOC}: each channel has its own seed on the path, which may be None",
+    severity=Severity.CRITICAL,
+    capability=Capability.DELTA_HISTORY,
+    presumes=["history.path", "history.seed"],
+    cases=[(tree,) for tree in _TREES],
+)
+def tree(s: Session, data: DataObject) -> None:
+    """Seeds and writes may be falsy or None, at different depths and on sibling branches."""
+    refs = _tree(s, data.draw(_TREE))
+    for ref in refs:
+        s.expect_history(ref.config, ["log", "more"])
+    s.expect_history(at("thread"), ["more"])
+
+
+@clause(
+    "history.walk",
+    source=f"{_DOC}: a saver may override the walk for speed, with the same result",
+    severity=Severity.CRITICAL,
+    capability=Capability.DELTA_HISTORY,
+    cases=[(tree,) for tree in _TREES],
+)
+def walk(s: Session, data: DataObject) -> None:
+    """The history equals the history that the base class finds in the same store."""
+    for ref in _tree(s, data.draw(_TREE)):
+        channels = ["log", "more", "none"]
+        history, base = s.script.name("history"), s.script.name("base")
+        arguments: dict[str, Any] = {"config": ref.config, "channels": channels}
+        own = s.call("get_delta_channel_history", bind=history, **arguments)
+        method = s.api.method("get_delta_channel_history")
+        s.script.need("langgraph.checkpoint.base", "BaseCheckpointSaver")
+        call = f"BaseCheckpointSaver.{method}(saver, config={ref.config!r}, channels={channels!r})"
+        s.script.line(f"{base} = {'await ' if s.api is Api.ASYNC else ''}{call}")
+        with s.guard("the walk of the base class"):
+            walked = _walked(s, method, arguments)
+        if not same(own, walked, ordered=False):
+            s.differ(history, own, walked)
+
+
+def _walked(s: Session, method: str, arguments: dict[str, Any]) -> Any:
+    function = getattr(BaseCheckpointSaver, method)
+    if s.api is Api.ASYNC:
+        return s.executors.loop.run(function(s.saver, **arguments), s.executors.seconds)
+    return s.executors.worker.call(lambda: function(s.saver, **arguments), s.executors.seconds)
 
 
 @clause(

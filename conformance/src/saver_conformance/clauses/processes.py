@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
@@ -65,11 +65,20 @@ def reopened_versions(s: Session, data: DataObject) -> None:
         s.expect_tuple(ref, Part.VALUES, Part.VERSIONS)
 
 
+#: Changes that one process makes and the other process sees.
+_CHANGES: list[tuple[str, tuple[Any, ...]]] = [
+    ("copy_thread", ("thread", "copy")),
+    ("prune", (["copy"],)),
+    ("delete_for_runs", (["run-0"],)),
+    ("delete_thread", ("thread",)),
+]
+
+
 @contextmanager
-def _second_process(s: Session, *, first: bool = False) -> Iterator[Child]:
+def _second_process(s: Session) -> Iterator[Child]:
     s.script.line("# `second` is the saver of a second process with the same store")
     with s.guard("opening the store in a second process"):
-        child = Child(locate(s.spec), s.path, s.api, s.executors.seconds, first=first)
+        child = Child(locate(s.spec), s.path, s.api, s.executors.seconds)
     try:
         yield child
     finally:
@@ -91,7 +100,8 @@ def _remote(s: Session, child: Child, method: str, *args: Any) -> Any:
 def _put_args(thread: str, number: int, version: Any) -> tuple[Any, ...]:
     new = {"a": version, "b": version}
     checkpoint = make_checkpoint(checkpoint_id(number), {"a": [number], "b": [number]}, new)
-    return at(thread), checkpoint, {"source": "loop", "step": number}, new
+    metadata = {"source": "loop", "step": number, "run_id": f"run-{number}"}
+    return at(thread), checkpoint, metadata, new
 
 
 @clause(
@@ -117,10 +127,52 @@ def visible(s: Session, data: DataObject) -> None:
         s.model.put_writes(ref.config, [("a", 1)], "task")
         _remote(s, second, "put_writes", ref.config, [("a", 1)], "task")
         s.expect_tuple(ref, Part.WRITES)
-        if Capability.DELETE_THREAD in s.claimed:
-            s.model.delete_thread("thread")
-            _remote(s, second, "delete_thread", "thread")
-            s.expect_tuple(at("thread"))
+        s.put_writes(ref, [("b", [2])], "other")
+        for method, args in _CHANGES:
+            if Capability(method) not in s.claimed:
+                continue
+            getattr(s.model, method)(*args)
+            _remote(s, second, method, *args)
+            for thread in ("thread", "copy"):
+                s.expect_list(at(thread), Part.VALUES, Part.WRITES)
+                name = s.script.name("seen")
+                seen = _remote(s, second, "list", at(thread))
+                s.match_list(name, seen, s.model.matching(at(thread)), Part.VALUES, Part.WRITES)
+        s.put(Ref("thread", checkpoint_id(7)))
+        seen = _remote(s, second, "get_tuple", at("thread"))
+        s.match("seen", seen, s.model.get(at("thread")), Part.ID, Part.VALUES)
+
+
+@clause(
+    "processes.setup",
+    source=f"{_PROCESSES}; the workers of a service start at the same moment",
+    severity=Severity.CRITICAL,
+    capability=Capability.PROCESSES,
+    load=Load.HEAVY,
+)
+def setup(s: Session, data: DataObject) -> None:  # noqa: ARG001
+    """Two processes that set up an empty store at the same moment both use it."""
+    [version] = s.versions(1)
+    s.script.line("# two processes open the same empty store at the same moment")
+    folder = s.path / "fresh"
+    folder.mkdir()
+    place = (locate(s.spec), folder, s.api, s.executors.seconds)
+    with ExitStack() as stack, s.guard("setting up a store in two processes"):
+        children = []
+        for _ in range(2):
+            children.append(Child(*place, first=True, paused=True))
+            stack.callback(children[-1].kill)
+        for child in children:
+            child.send("open")
+        for child in children:
+            child.receive()
+        for number, child in enumerate(children):
+            child.call("put", *_put_args(f"setup-{number}", number, version.value))
+        for child in children:
+            found = [child.call("list", at(f"setup-{number}")) for number in range(2)]
+            values = [t.checkpoint["channel_values"] for listed in found for t in listed]
+            wanted = [{"a": [number], "b": [number]} for number in range(2)]
+            s.expect("[t.checkpoint['channel_values'] for t in listed]", values, wanted)
 
 
 @clause(
@@ -141,7 +193,7 @@ def writers(s: Session, data: DataObject) -> None:
         for args in theirs:
             s.model.put(*args[:3])
         s.script.line(f"# meanwhile the second process puts {count} checkpoints")
-        second.send("put_each", theirs)
+        second.send("each", [("put", args) for args in theirs])
         for number in range(count):
             s.put(Ref("ours", checkpoint_id(number)))
         with s.guard("putting concurrently in a second process"):
@@ -193,9 +245,10 @@ def whole(s: Session, data: DataObject) -> None:
     wanted = data.draw(st.integers(0, 12))
     with _second_process(s) as victim:
         s.script.line(f"# the second process puts checkpoints and is killed after {wanted}")
-        victim.send("put_each", [_put_args("thread", n, value) for n, value in enumerate(values)])
+        puts = [("put", _put_args("thread", n, value)) for n, value in enumerate(values)]
+        victim.send("each", puts)
         with s.guard("putting in a second process"):
-            kept = [victim.receive() for _ in range(wanted)]
+            kept = [checkpoint_id(victim.receive()) for _ in range(wanted)]
     s.open_again()
     name = s.script.name("listed")
     found = s.call("list", at("thread"), bind=name)

@@ -28,34 +28,40 @@ Step = tuple[Any, ...]
 _graph = partial(clause, severity=Severity.CRITICAL, capability=Capability.GRAPH, load=Load.HEAVY)
 
 
-def _compare(s: Session, builder: Callable[..., Any], steps: list[Step], **parameters: Any) -> None:
+def _compare(
+    s: Session,
+    builder: Callable[..., Any],
+    steps: list[Step],
+    durability: str = "sync",
+    **parameters: Any,
+) -> None:
     player: Any = graphs.play if s.api is Api.SYNC else graphs.aplay
     for function in (builder, graphs.outcome, graphs.moment, player):
         s.script.line(inspect.getsource(function).replace(" -> Any", ""))
     made = ", ".join(f"{k}={v!r}" for k, v in parameters.items())
-    call = f"{player.__name__}(saver, {builder.__name__}({made}), {steps!r})"
+    call = f"{player.__name__}(saver, {builder.__name__}({made}), {steps!r}, {durability!r})"
     if s.api is Api.ASYNC:
         s.script.use_async()
         call = f"await {call}"
     s.script.line(f"trace = {call}")
     # Compare the same API: LangGraph itself differs, for example interrupts before Python 3.11.
-    expected = _played(s, player, ReferenceSaver(), builder(**parameters), steps)
+    expected = _played(s, player, ReferenceSaver(), builder(**parameters), steps, durability)
     with s.guard(f"running the graph {builder.__name__}"):
-        actual = _played(s, player, s.saver, builder(**parameters), steps)
+        actual = _played(s, player, s.saver, builder(**parameters), steps, durability)
     s.expect("len(trace)", len(actual), len(expected))
     for position, (found, wanted) in enumerate(zip(actual, expected, strict=True)):
         if not same(found, wanted, ordered=False):
             s.differ(f"trace[{position}]", found, wanted)
 
 
-def _played(s: Session, player: Any, saver: Any, builder: Any, steps: list[Step]) -> list[Any]:
+def _played(s: Session, player: Any, *arguments: Any) -> list[Any]:
     # A graph makes many calls; give the run several time limits.
     seconds = s.executors.seconds * 4
     trace: list[Any]
     if s.api is Api.ASYNC:
-        trace = s.executors.loop.run(player(saver, builder, steps), seconds)
+        trace = s.executors.loop.run(player(*arguments), seconds)
     else:
-        trace = s.executors.worker.call(lambda: player(saver, builder, steps), seconds)
+        trace = s.executors.worker.call(lambda: player(*arguments), seconds)
     return trace
 
 
@@ -67,6 +73,19 @@ def chain(s: Session, data: DataObject) -> None:
     """A graph keeps its state between invocations, and its history has every step."""
     inputs = data.draw(st.lists(st.sampled_from(["x", "y"]), min_size=1, max_size=3))
     _compare(s, graphs.chain, [("invoke", {"log": [text]}) for text in inputs])
+
+
+@_graph(
+    "graph.durability",
+    source='durability="sync", "async" or "exit": before the next step, in the background, or once',
+    presumes=["writes.order.*", "graph.chain"],
+    cases=[("async",), ("exit",)],
+)
+def durable(s: Session, data: DataObject) -> None:
+    """A graph resumes after an interrupt in every durability mode."""
+    mode = data.draw(st.sampled_from(["sync", "async", "exit"]))
+    steps: list[Step] = [("invoke", {"items": ["a", "b"], "log": []}), ("answer", 1), ("answer", 2)]
+    _compare(s, graphs.tools, steps, mode)
 
 
 @_graph(

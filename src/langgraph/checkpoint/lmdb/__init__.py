@@ -1,13 +1,20 @@
 """A LangGraph checkpointer on LMDB: `compile(checkpointer=LmdbSaver("checkpoints"))`."""
 
-from langgraph.checkpoint.lmdb.engine.branches import Branch
-from langgraph.checkpoint.lmdb.models import Problem, VerifyReport
-from langgraph.checkpoint.lmdb.operations.retention import SweepReport, TTLConfig
-from langgraph.checkpoint.lmdb.operations.threads import StoreStats, ThreadInfo
-from langgraph.checkpoint.lmdb.saver import LmdbSaver
+from langgraph.checkpoint.lmdb.lmdb_saver import LmdbSaver
+from langgraph.checkpoint.lmdb.models import (
+    Branch,
+    Problem,
+    StoreStats,
+    SweepReport,
+    ThreadInfo,
+    TTLConfig,
+    VerifyReport,
+)
+from langgraph.checkpoint.lmdb.saver import KvSaver
 
 __all__ = [
     "Branch",
+    "KvSaver",
     "LmdbSaver",
     "Problem",
     "StoreStats",

@@ -1,25 +1,37 @@
-"""The asynchronous face of the saver: the same operations, awaited.
+"""The asynchronous methods of a saver: the operations of its synchronous methods, awaited.
 
-What is written is serialised before the first await, and committed by another thread while the
-loop goes on. Reads are served from the memory map at once; a large one that would hold the loop up
-goes to a worker thread.
+Values are serialized before the first await. Another thread commits them while the event loop
+continues. Small reads are served from the memory map in the loop's thread, large ones in a worker
+thread. Long tasks run in a worker thread to their end, also if the awaiting task is cancelled.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from langgraph.checkpoint.lmdb import validation, wanted
+from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.errors import DamagedError, RetryableError
 from langgraph.checkpoint.lmdb.kv import workers
-from langgraph.checkpoint.lmdb.operations import configs, delete, get, put
+from langgraph.checkpoint.lmdb.operations import (
+    configs,
+    delete,
+    get,
+    listing,
+    maintenance,
+    put,
+    retention,
+    threads,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    import os
+    from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+    from datetime import datetime
     from types import TracebackType
 
     from langchain_core.runnables import RunnableConfig
@@ -32,16 +44,24 @@ if TYPE_CHECKING:
     )
     from typing_extensions import Self
 
+    from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
+    from langgraph.checkpoint.lmdb.kv.base import Progress
+    from langgraph.checkpoint.lmdb.models import (
+        Branch,
+        StoreStats,
+        SweepReport,
+        ThreadInfo,
+        VerifyReport,
+    )
     from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
     from langgraph.checkpoint.lmdb.operations.session import Session
-    from langgraph.checkpoint.lmdb.wanted import Matches
 
-READ_AT_ONCE = 128 * 1024
-"""Bytes of values that a coroutine decodes without leaving its thread: about 2 ms of work."""
+MAX_INLINE_READ = 128 * 1024
+"""Bytes of values that a coroutine decodes in the loop's thread: about 2 ms of work."""
 
 
 class AsyncMethods(BaseCheckpointSaver[Any]):
-    """The protocol's asynchronous methods, on a core that the synchronous face brings."""
+    """A base class with every asynchronous method of a saver."""
 
     @property
     def _session(self) -> Session:
@@ -61,20 +81,20 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
     ) -> None:
         try:
             await workers.call(self.close)
-        except RetryableError:  # there is no other thread to do it
+        except RetryableError:  # no worker thread could be started
             self.close()
 
     async def asetup(self) -> None:
-        """As `setup`."""
+        """Async version of `setup`."""
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """As `get_tuple`."""
+        """Async version of `get_tuple`."""
         session, ref = self._session, configs.parse_config(config)
         await session.settle()
-        found = await get_tuple(session, ref)
+        found = await _get_tuple(session, ref)
         refresh = None if found is None else get.refresh(session, ref.thread_id)
         if refresh is not None:
-            with suppress(RetryableError):  # the read itself went well
+            with suppress(RetryableError):  # the read itself succeeded
                 await session.run_async(refresh)
         return found
 
@@ -87,18 +107,18 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
         limit: int | None = None,
         skip_damaged: bool = False,
     ) -> AsyncIterator[CheckpointTuple]:
-        """As `list`."""
-        session, matches = self._session, wanted.metadata(filter)
-        left = wanted.at_most(limit)
-        skip = validation.flag(skip_damaged, "skip_damaged")
+        """Async version of `list`."""
+        session = self._session
+        query = listing.parse_query(config, filter, before, limit, skip_damaged)
         await session.settle()
-        for ref in get.find_refs(session, config, before, filter, skip):
+        left = query.limit
+        for ref in listing.find_refs(session, query):
             if left == 0:
                 return
-            checkpoint = await get_tuple(session, ref, matches, skip)
-            if checkpoint is not None:
+            found = await _get_tuple(session, ref, query)
+            if found is not None:
                 left = None if left is None else left - 1
-                yield checkpoint
+                yield found
             await asyncio.sleep(0)
 
     async def aput(
@@ -108,7 +128,7 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """As `put`."""
+        """Async version of `put`."""
         session = self._session
         return await session.run_async(
             put.PutOperation(session, config, checkpoint, metadata, new_versions)
@@ -121,24 +141,58 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        """As `put_writes`."""
+        """Async version of `put_writes`."""
         session = self._session
         await session.run_async(put.PutWritesOperation(session, config, writes, task_id, task_path))
 
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """Async version of `get_delta_channel_history`."""
+        return await workers.call(get.delta_channel_history, self._session, config, channels)
+
+    async def ahistory(
+        self, config: RunnableConfig, *, skip_damaged: bool = False
+    ) -> AsyncIterator[CheckpointTuple]:
+        """Async version of `history`."""
+        session = self._session
+        query = listing.Query(skip_damaged=validation.flag(skip_damaged, "skip_damaged"))
+        await session.settle()
+        for ref in threads.lineage(session, config, skip_damaged):
+            found = await _get_tuple(session, ref, query)
+            if found is not None:
+                yield found
+
+    async def achildren(self, config: RunnableConfig) -> list[CheckpointTuple]:
+        """Async version of `children`."""
+        session = self._session
+        await session.settle()
+        found = [await _get_tuple(session, ref) for ref in threads.children(session, config)]
+        return [child for child in found if child is not None]
+
+    async def abranches(self, thread_id: str, checkpoint_ns: str = "") -> list[Branch]:
+        """Async version of `branches`."""
+        return await workers.call(threads.branches, self._session, thread_id, checkpoint_ns)
+
+    async def afork(self, config: RunnableConfig, thread_id: str) -> RunnableConfig:
+        """Async version of `fork`."""
+        session = self._session
+        return await session.run_async(delete.fork(session, config, thread_id))
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Async version of `copy_thread`."""
+        session = self._session
+        await session.run_async(delete.copy_thread(session, source_thread_id, target_thread_id))
+
     async def adelete_thread(self, thread_id: str) -> None:
-        """As `delete_thread`."""
+        """Async version of `delete_thread`."""
         session = self._session
         await session.run_sequence_async(delete.delete_thread(session, thread_id))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """As `delete_for_runs`."""
+        """Async version of `delete_for_runs`."""
         session = self._session
         await session.run_sequence_async(delete.delete_for_runs(session, run_ids))
-
-    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """As `copy_thread`."""
-        session = self._session
-        await session.run_async(delete.copy_thread(session, source_thread_id, target_thread_id))
 
     async def aprune(
         self,
@@ -147,31 +201,110 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
         strategy: str = "keep_latest",
         keep_last: int | None = None,
     ) -> None:
-        """As `prune`."""
+        """Async version of `prune`."""
         session = self._session
         await session.run_sequence_async(delete.prune(session, thread_ids, strategy, keep_last))
 
-    async def aget_delta_channel_history(
-        self, *, config: RunnableConfig, channels: Sequence[str]
-    ) -> Mapping[str, DeltaChannelHistory]:
-        """As `get_delta_channel_history`."""
-        return await workers.call(get.delta_channel_history, self._session, config, channels)
+    async def athreads(
+        self,
+        prefix: str | None = None,
+        updated_after: datetime | float | None = None,
+        updated_before: datetime | float | None = None,
+        limit: int | None = None,
+        after: ThreadInfo | str | None = None,
+        *,
+        skip_damaged: bool = False,
+    ) -> list[ThreadInfo]:
+        """Async version of `threads`."""
+        return await workers.call(
+            threads.threads,
+            self._session,
+            prefix,
+            updated_after,
+            updated_before,
+            limit,
+            after,
+            skip_damaged,
+        )
+
+    async def astats(self) -> StoreStats:
+        """Async version of `stats`."""
+        session = self._session
+        await session.settle()
+        return threads.stats(session)
+
+    async def aset_ttl(self, thread_id: str, minutes: float | None) -> None:
+        """Async version of `set_ttl`."""
+        session = self._session
+        await session.run_async(retention.set_ttl(session, thread_id, minutes))
+
+    async def asweep(
+        self,
+        now: datetime | float | None = None,
+        limit: int | None = None,
+        dry_run: bool = False,
+    ) -> SweepReport:
+        """Async version of `sweep`."""
+        session = self._session
+        return await session.run_sequence_async(retention.sweep(session, now, limit, dry_run))
+
+    async def abackup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
+        """Async version of `backup`; `progress` is called in another thread."""
+        await workers.call(maintenance.backup, self._session, path, progress)
+
+    async def acompact(self) -> int:
+        """Async version of `compact`."""
+        return await workers.call(maintenance.compact, self._session)
+
+    async def averify(
+        self, *, repair: bool = False, progress: Progress | None = None
+    ) -> VerifyReport:
+        """Async version of `verify`; `progress` is called in another thread."""
+        return await workers.call(maintenance.verify, self._session, repair, progress)
+
+    async def arotate_key(self, new_key: EncryptionKey) -> None:
+        """Async version of `rotate_key`."""
+        session = self._session
+        await session.run_sequence_async(maintenance.rotate_key(session, new_key))
+
+    async def acopy_store(
+        self, path: str | os.PathLike[str], *, encryption_key: EncryptionKey | None
+    ) -> None:
+        """Async version of `copy_store`."""
+        await workers.call(maintenance.copy_store, self._session, path, encryption_key)
 
 
-async def get_tuple(
-    session: Session,
-    ref: CheckpointRef,
-    matches: Matches | None = None,
-    skip_damaged: bool = False,
+async def _get_tuple(
+    session: Session, ref: CheckpointRef, query: listing.Query | None = None
 ) -> CheckpointTuple | None:
-    """As `reading.get_tuple`, without holding the loop up for long."""
+    """Async version of `listing.read`, which does not block the event loop for long."""
+    matches = None if query is None else query.matches
     try:
-        return get.get_tuple(session, ref, matches=matches, budget=READ_AT_ONCE)
+        return get.get_tuple(session, ref, matches=matches, budget=MAX_INLINE_READ)
     except get.BudgetExceededError:
-        read = get.get_or_skip if skip_damaged else get.get_tuple
-        return await workers.call(read, session, ref, matches=matches)
+        if query is None:
+            return await workers.call(get.get_tuple, session, ref)
+        return await workers.call(listing.read, session, ref, query)
     except DamagedError as error:
-        if not skip_damaged:
+        if query is None or not query.skip_damaged:
             raise
         get.log_skipped(error)
         return None
+
+
+class Ready(Coroutine[Any, Any, None]):
+    """A coroutine that has already finished, so that it need not be awaited."""
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return
+        yield
+
+    def send(self, value: Any) -> NoReturn:  # noqa: ARG002 - the protocol's
+        raise StopIteration
+
+    def throw(self, kind: Any, value: Any = None, trace: Any = None) -> NoReturn:
+        error = kind if value is None else value
+        raise error if trace is None else error.with_traceback(trace)
+
+    def close(self) -> None:
+        pass

@@ -1,7 +1,7 @@
-"""The command that checks a store and repairs it.
+"""The commands that check and repair a store.
 
-It works on the records alone, so that it also opens stores that a saver refuses. Pages are checked
-before LMDB opens the store.
+They use only the records, so that they open stores that a saver refuses. Pages are checked before
+LMDB opens the store.
 """
 
 from __future__ import annotations
@@ -40,35 +40,37 @@ if TYPE_CHECKING:
 
 CLEAN, PROBLEMS, FAILED = 0, 1, 2
 _LEVEL = 3
-_AT_ONCE = 5000  # records in a transaction
+_BATCH = 5000
+"""Records per transaction."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status.
+    """Run the command line; return the exit status.
 
     Args:
-        arguments: Those of the process unless given.
+        arguments: Arguments of the command. By default, the arguments of the process.
     """
     parser = argparse.ArgumentParser(prog="python -m langgraph.checkpoint.lmdb")
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser(
         "verify",
         help="check a store",
-        description="Check a store. Ends with status 0 if it has no problems (any more), 1 if it "
-        "has, 2 if it could not be checked. The key of an encrypted store is read from "
-        "LANGGRAPH_AES_KEY.",
+        description="Check a store. The exit status is 0 if the store has no problems or all are "
+        "repaired, 1 if it has problems, and 2 if it could not be checked. The key of an "
+        "encrypted store is read from LANGGRAPH_AES_KEY.",
     )
     command.add_argument("path", help="the folder of the store")
-    command.add_argument("--repair", action="store_true", help="repair what is wrong")
+    command.add_argument("--repair", action="store_true", help="repair the problems")
     command.add_argument("--json", action="store_true", help="print the report as JSON")
     command = commands.add_parser(
         "salvage",
-        help="copy what damaged pages have left over",
-        description="Copy what can be read of a store to a new one, and repair that. Works without "
-        "LMDB's help, so that damaged pages do no harm. The store is not changed. Status and key "
-        "are as for verify: 0 if the new store has no problems; what it lacks is told as problems.",
+        help="copy the readable records of a damaged store",
+        description="Copy the readable records of a store to a new store, and repair the copy. "
+        "LMDB does not read the old store, so that damaged pages are skipped. The old store is not "
+        "changed. The key and the exit status are as for verify, for the new store. Lost records "
+        "are reported as problems.",
     )
-    command.add_argument("path", help="the folder of the store, which nobody has open")
+    command.add_argument("path", help="the folder of the store, which no process has open")
     command.add_argument("target", help="the folder of the new store")
     command.add_argument("--json", action="store_true", help="print the report as JSON")
     options = parser.parse_args(arguments)
@@ -95,7 +97,7 @@ def _verify(path: str, repairing: bool) -> VerifyReport:
             records_unchecked="LMDB might not survive reading these pages",
         )
     try:
-        kv = LmdbStore.open(path, readonly=True)  # which makes nothing
+        kv = LmdbStore.open(path, readonly=True)  # creates nothing
         if repairing:
             kv.close()
             kv = LmdbStore.open(path)
@@ -105,7 +107,7 @@ def _verify(path: str, repairing: bool) -> VerifyReport:
         )
     try:
         plain = open_encrypted(kv, None)
-        with suppress(DamagedError):  # one of the problems, then
+        with suppress(DamagedError):  # reported as a problem
             check_format(plain)
         return repair(plain, _options()) if repairing else verify(plain)
     finally:
@@ -126,7 +128,7 @@ def _salvage(path: str, target: str) -> VerifyReport:
                     raise InvalidPathError("there is a store already", path=target)
             _fill(kv, source.records(root))
             plain = _unlocked(kv, target)
-            with suppress(DamagedError, InvalidPathError):  # repaired, or made anew
+            with suppress(DamagedError, InvalidPathError):  # repaired, or created
                 check_format(plain)
             found = repair(plain, _options())
         finally:
@@ -143,14 +145,14 @@ def _unlocked(kv: LmdbStore, target: str) -> KeyValueStore:
         return open_encrypted(kv, None)
     except (MissingKeyError, WrongKeyError) as error:
         advice = (
-            "All that could be read is there, still encrypted. Set LANGGRAPH_AES_KEY and go on: "
+            "The readable records are copied, still encrypted. Set LANGGRAPH_AES_KEY and run: "
             f"python -m langgraph.checkpoint.lmdb verify {target} --repair"
         )
         raise type(error)(error.message, path=target, advice=advice) from error
 
 
 def _fill(kv: LmdbStore, records: Iterator[tuple[bytes, bytes]]) -> None:
-    while batch := list(islice(records, _AT_ONCE)):
+    while batch := list(islice(records, _BATCH)):
 
         def put(writer: Writer, batch: list[tuple[bytes, bytes]] = batch) -> None:
             for key, value in batch:
@@ -178,5 +180,5 @@ def _print(found: VerifyReport) -> None:
     if found.records_unchecked is not None:
         print("records were not checked:", found.records_unchecked)
     if found.quarantine is not None:
-        print("what was taken out is in", found.quarantine)
+        print("removed records are in", found.quarantine)
     print("ok" if found.ok else "not ok")

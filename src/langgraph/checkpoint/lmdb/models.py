@@ -1,10 +1,11 @@
-"""Public data types that methods of a saver return."""
+"""Public data types: what methods of a saver return, and the `ttl` argument."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import KW_ONLY, asdict, dataclass, field
-from typing import Any, Final, Literal
+from datetime import datetime  # noqa: TC003 - `typing.get_type_hints` needs it
+from typing import Any, Final, Literal, NamedTuple, TypedDict
 
 FOUND: Final = "found"
 """The problem is in the store."""
@@ -13,6 +14,93 @@ REPAIRED: Final = "repaired"
 LOST: Final = "lost"
 """A repair removed data that was stored."""
 Outcome = Literal["found", "repaired", "lost"]
+
+
+class TTLConfig(TypedDict, total=False):
+    """The retention of a store. Times are in minutes; fractions are allowed."""
+
+    default_ttl: float | None
+    """Time from a thread's last activity until it expires. None: it never expires."""
+    strategy: Literal["delete", "keep_latest"]
+    """What happens to an expired thread. "delete" (default) deletes the whole thread. "keep_latest"
+    keeps its latest checkpoints and what they need."""
+    refresh_on_read: bool
+    """True: reading the latest checkpoint of a thread counts as activity."""
+    sweep_interval_minutes: float | None
+    """Time between two background sweeps. None: only `sweep()` deletes."""
+    keep_last: int | None
+    """Checkpoints that each namespace of a thread keeps. None: any number."""
+    max_history_age: float | None
+    """Age at which a checkpoint that is not the latest of its namespace is deleted. None: any
+    age."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadInfo:
+    """A description of a thread."""
+
+    thread_id: str
+    created: datetime
+    updated: datetime
+    """Time of the last activity."""
+    expires: datetime | None
+    """Time at which the TTL ends. None: the thread never expires."""
+    namespaces: tuple[str, ...]
+    checkpoints: int
+    writes: int
+    """Pending writes."""
+    bytes: int
+    """Compressed bytes of records and values, without those shared with the thread that this one
+    was copied from."""
+    step: int | None
+    """Step of the latest checkpoint of the root namespace, from its metadata."""
+    source: str | None
+    """Source of that checkpoint, from its metadata."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreStats:
+    """The totals of a store."""
+
+    threads: int
+    """Threads with checkpoints. Expired threads count until they are swept."""
+    checkpoints: int
+    writes: int
+    """Pending writes."""
+    bytes: int
+    """Compressed bytes of records and values."""
+    file_bytes: int
+    """Bytes that the store occupies on disk, with its indexes and free pages."""
+
+
+class Branch(NamedTuple):
+    """A line of checkpoints that ends in a checkpoint without children."""
+
+    tip: str
+    fork_point: str | None
+    """Id of the nearest ancestor that has other children as well. None: there is no such
+    ancestor."""
+    length: int
+    """Checkpoints after the fork point, or all of the line if there is no fork point."""
+    depth: int
+    """Checkpoints from the first ancestor on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepReport:
+    """The counts of what a sweep deleted, or would have deleted."""
+
+    threads: int = 0
+    """Threads that were deleted or lost a part of their history."""
+    checkpoints: int = 0
+    writes: int = 0
+    """Pending writes."""
+    bytes: int = 0
+    """Bytes of records and values, as in `stats()` and `threads()`."""
+    damaged: int = 0
+    """Threads that were not swept because records of them are damaged."""
+    dry_run: bool = False
+    """True if nothing was deleted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,30 +1,37 @@
-"""`LmdbSaver`: LangGraph checkpoints in an LMDB store."""
+"""`KvSaver`: LangGraph checkpoints in any key-value store, with every synchronous method."""
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from langgraph.checkpoint.lmdb import assembly, opening, validation, wanted
-from langgraph.checkpoint.lmdb.aio import AsyncMethods
+from langgraph.checkpoint.lmdb import validation
+from langgraph.checkpoint.lmdb.aio import AsyncMethods, Ready
 from langgraph.checkpoint.lmdb.codec import serializer
-from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
-from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError, NotCopyableError, RetryableError
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
-from langgraph.checkpoint.lmdb.kv.group_commit import GroupCommit
-from langgraph.checkpoint.lmdb.kv.lmdb.store import DEFAULT_MAP_SIZE
-from langgraph.checkpoint.lmdb.maintenance import Maintenance
-from langgraph.checkpoint.lmdb.management import Management
-from langgraph.checkpoint.lmdb.operations import background, configs, delete, get, put
-from langgraph.checkpoint.lmdb.rekeying import Rekeying
-from langgraph.checkpoint.lmdb.verifying import Verifying
+from langgraph.checkpoint.lmdb.operations import (
+    background,
+    configs,
+    delete,
+    get,
+    listing,
+    maintenance,
+    put,
+    retention,
+    threads,
+)
+from langgraph.checkpoint.lmdb.operations.session import open_session
 
 if TYPE_CHECKING:
+    import builtins
+    import os
     from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+    from datetime import datetime
     from types import TracebackType
+    from typing import SupportsIndex
 
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import (
@@ -37,138 +44,78 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
     from typing_extensions import Self
 
-    from langgraph.checkpoint.lmdb.assembly import Arguments
     from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
-    from langgraph.checkpoint.lmdb.operations.retention import TTLConfig
+    from langgraph.checkpoint.lmdb.kv.base import Progress
+    from langgraph.checkpoint.lmdb.models import (
+        Branch,
+        StoreStats,
+        SweepReport,
+        ThreadInfo,
+        TTLConfig,
+        VerifyReport,
+    )
     from langgraph.checkpoint.lmdb.operations.session import Session
 
 DEFAULT_CACHE_SIZE = 64 << 20
-# Higher levels make small records a tenth smaller, in several times the time:
-# `python -m benches.dictionary`.
+"""Bytes."""
 DEFAULT_LEVEL = 3
+"""Level of zstd. Higher levels make small records a tenth smaller and take several times as long:
+`python -m benches.dictionary`."""
 
 
-class LmdbSaver(opening.Open, AsyncMethods, Management, Rekeying, Verifying, Maintenance):
-    """Keeps LangGraph checkpoints in a folder, for any number of threads, tasks and processes.
+class KvSaver(AsyncMethods):
+    """A LangGraph checkpointer on a key-value store.
 
-    ```python
-    graph = builder.compile(checkpointer=LmdbSaver("checkpoints"))
-    ```
-
-    The same object serves `invoke` and `ainvoke`. Savers on one path share one store. Call
-    `close()` when a saver is not used any more, or use it in a `with` block. One that is dropped is
-    closed when it is collected, with a ResourceWarning.
+    A subclass for a kind of store only opens it, as `LmdbSaver` does. Each method that may wait
+    has an asynchronous version with an `a` before its name.
 
     Args:
-        path: The folder of the store; made, for its owner alone, if it is not there. A `~` in
-            front is the user's home. ":memory:" is a store of its own in memory, which ends with
-            the saver.
-        serde: How values are serialised; LangGraph's JsonPlusSerializer unless told. With exactly
-            that one, a list of messages costs what is new in it. A value that did not change is
-            not stored again if the serializer makes the same bytes of it, or is LangGraph's
-            EncryptedSerializer on one that does.
-        ttl: For how long what is kept, a `TTLConfig`: minutes after which an idle thread goes, how
-            much history to keep, and how often to sweep in the background. None: for ever.
-        sync: When a call returns, "full": it survives a power cut; "normal": the last calls may
-            be lost to a power cut, the store stays whole; "off": a power cut may damage the
-            store. None of them loses anything when only the process dies.
-        compression: zstd's level, 1 to 22; None stores without compression.
-        cache_size: Bytes of memory that may be used, about, to remember the latest values of each
-            channel, and the writes that a `DeltaChannel` is rebuilt from, so that what did not
-            change is not read again, and messages that did not change are neither serialized nor
-            rebuilt again. 0 remembers nothing.
-        map_size: Bytes of address space to begin with. It grows by itself; no memory or disk is
-            taken by it.
-        readonly: Open a store that exists, and never write to it.
-        encryption_key: 32 random bytes to encrypt all that is stored; several such keys, of which
-            the first is for a new store; a function without arguments that returns either, and is
-            asked when a key is needed; or "env" for the bytes in the environment variable
-            LANGGRAPH_AES_KEY. None makes a store without encryption, and opens one that has it
-            with the key in LANGGRAPH_AES_KEY.
-        clock: Gives the time in seconds since the epoch.
+        kv: The store, or a function that opens it, called after the other arguments were checked.
+        serde: As for `LmdbSaver`, like all other arguments.
 
     Raises:
-        InvalidPathError: The path is a file or a connection string, cannot be written, or holds
-            something else.
-        UsageError: Another argument is not what it must be.
-        FormatVersionError: A newer release made the store.
+        UsageError: An argument is invalid.
+        FormatVersionError: A newer release wrote the store.
         DamagedError: The store is damaged.
-        MissingKeyError: The store is encrypted, and there is no key.
-        WrongKeyError: The store is encrypted with another key.
-        NotEncryptedError: There is a key, and the store is not encrypted.
     """
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        kv: KeyValueStore | Callable[[], KeyValueStore],
         *,
         serde: SerializerProtocol | None = None,
         ttl: TTLConfig | None = None,
-        sync: Literal["full", "normal", "off"] = "full",
         compression: int | None = DEFAULT_LEVEL,
         cache_size: int = DEFAULT_CACHE_SIZE,
-        map_size: int = DEFAULT_MAP_SIZE,
-        readonly: bool = False,
-        encryption_key: EncryptionKey | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        checked = assembly.checked(serde, ttl, compression, cache_size, clock)
-        kv = opening.store(path, sync=sync, map_size=map_size, readonly=readonly)
+        if not isinstance(kv, KeyValueStore) and not callable(kv):
+            validation.refuse("kv", "a KeyValueStore or a function that opens one", kv)
+        if serde is not None:
+            validation.serializer(serde)
+        if compression is not None:
+            compression = validation.count(compression, "compression", "a level (or None)", 1, 22)
+        size = validation.count(cache_size, "cache_size", "bytes")
+        validation.function(clock, "clock")
+        policy = retention.parse_ttl(ttl)
+        super().__init__(serde=serde)
+        self._kv = kv if isinstance(kv, KeyValueStore) else kv()
         try:
-            self._set_up(open_encrypted(kv, encryption_key), checked)
+            self._of_serde = open_session(self._kv, self.serde, policy, compression, size, clock)
+            self._swept = None
+            if policy.sweep_interval is not None and not self._kv.readonly:
+                self._swept = (self._kv.identity, self._of_serde)
+                background.start(*self._swept, policy.sweep_interval)
         except BaseException as error:
-            kv.close()
+            if self._kv is not kv:
+                self._kv.close()
             if isinstance(error, LmdbSaverError):
-                serializer.add_location(error, path=os.fspath(path))
+                serializer.add_location(error, path=self._kv.folder)
             raise
-
-    def _set_up(self, kv: KeyValueStore, given: Arguments) -> None:
-        super().__init__(serde=given.serde)
-        self._kv = kv
-        self._commit = GroupCommit(kv)
-        self._of_serde = assembly.session(kv, self._commit, self.serde, given)
-        self._swept = None
-        if given.policy.sweep_interval is not None and not kv.readonly:
-            self._swept = (kv.identity, self._of_serde)
-            background.start(*self._swept, given.policy.sweep_interval)
-
-    @classmethod
-    def on(
-        cls,
-        kv: KeyValueStore,
-        *,
-        serde: SerializerProtocol | None = None,
-        ttl: TTLConfig | None = None,
-        compression: int | None = DEFAULT_LEVEL,
-        cache_size: int = DEFAULT_CACHE_SIZE,
-        clock: Callable[[], float] = time.time,
-    ) -> Self:
-        """A saver on any key-value store, such as `kv.memory.MemoryStore()` in tests."""
-        if not isinstance(kv, KeyValueStore):
-            validation.refuse("kv", "a KeyValueStore", kv)
-        checked = assembly.checked(serde, ttl, compression, cache_size, clock)
-        saver = cls.__new__(cls)
-        saver._set_up(kv, checked)
-        return saver
-
-    @classmethod
-    def from_conn_string(
-        cls, conn_string: str | os.PathLike[str], **arguments: Any
-    ) -> opening.Opening[Self]:
-        """Return what opens a saver for a `with` or an `async with` block, as other savers do.
-
-        Args:
-            conn_string: The path, as for `LmdbSaver`.
-            arguments: Other arguments of `LmdbSaver`.
-
-        Returns:
-            A context manager; it gives the saver, and closes it at the end of the block.
-        """
-        return opening.Opening(lambda: cls(conn_string, **arguments))
 
     @property
     def _session(self) -> Session:
-        if self._of_serde.serde is not self.serde:  # someone set another serialiser
+        if self._of_serde.serde is not self.serde:  # the attribute was set
             validation.serializer(self.serde)
             self._of_serde = self._of_serde.with_serde(self.serde)
         return self._of_serde
@@ -182,15 +129,15 @@ class LmdbSaver(opening.Open, AsyncMethods, Management, Rekeying, Verifying, Mai
         """Do nothing: the store is ready once it is open. Other savers need this call.
 
         Returns:
-            What may be awaited, as the `setup` of asynchronous savers has to be.
+            An object that may be awaited, like `setup` of asynchronous savers.
         """
-        return opening.Ready()
+        return Ready()
 
     def close(self) -> None:
         """Close the store. A second call does nothing; any other use raises StoreClosedError."""
         if self._swept is not None:
             background.stop(*self._swept)
-        self._commit.close()
+        self._of_serde.close()
         self._kv.close()
 
     def __enter__(self) -> Self:
@@ -204,25 +151,49 @@ class LmdbSaver(opening.Open, AsyncMethods, Management, Rekeying, Verifying, Mai
     ) -> None:
         self.close()
 
+    def __copy__(self) -> Self:
+        """Return another saver on the same store; closing one closes both."""
+        clone = self.__class__.__new__(self.__class__)
+        clone.__dict__.update(self.__dict__)
+        return clone
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
+        raise NotCopyableError("a saver cannot be deep-copied: its store is open in this process")
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise NotCopyableError("a saver cannot be pickled: its store is open in this process")
+
+    def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Self:
+        """Return a saver on the same store whose serializer allows more types.
+
+        Closing one of them closes both.
+        """
+        types = validation.allowlist(extra_allowlist)
+        return super().with_allowlist(types)  # type: ignore[return-value]
+
+    def get_next_version(self, current: Any, channel: None) -> Any:  # noqa: ARG002
+        """Return the version after `current`, of the same type; 1 if `current` is None."""
+        return configs.next_version(current)
+
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """The checkpoint that a config names, or else the latest of its thread and namespace.
+        """Return the checkpoint that a config names, or the latest of its thread and namespace.
 
         Args:
-            config: With `thread_id`, and `checkpoint_ns` and `checkpoint_id` where wanted.
+            config: A config with `thread_id`, and optionally `checkpoint_ns` and `checkpoint_id`.
 
         Returns:
-            The checkpoint with its metadata, parent and pending writes; None if there is none.
+            The checkpoint with its metadata, parent and pending writes, or None if it is missing.
 
         Raises:
             InvalidConfigError: The config has no thread_id.
             DamagedError: The checkpoint is damaged.
-            DeserializationError: The serialiser cannot rebuild a value.
+            DeserializationError: The serializer cannot rebuild a value.
         """
         session, ref = self._session, configs.parse_config(config)
         found = get.get_tuple(session, ref)
         refresh = None if found is None else get.refresh(session, ref.thread_id)
         if refresh is not None:
-            with suppress(RetryableError):  # the read itself went well
+            with suppress(RetryableError):  # the read itself succeeded
                 session.run(refresh)
         return found
 
@@ -235,32 +206,27 @@ class LmdbSaver(opening.Open, AsyncMethods, Management, Rekeying, Verifying, Mai
         limit: int | None = None,
         skip_damaged: bool = False,
     ) -> Iterator[CheckpointTuple]:
-        """Checkpoints by descending id.
+        """Yield checkpoints by descending id.
 
-        The iterator holds nothing open between two steps: it may be paused, dropped, or continued
-        in another thread. It shows each checkpoint whole, and none that was deleted meanwhile.
+        The iterator holds no transaction between two steps: it may be paused, dropped, or continued
+        in another thread. It yields complete checkpoints, and none that was deleted before its
+        step.
 
         Args:
-            config: Whose checkpoints: of a thread, of one of its namespaces if it is named, or
-                one checkpoint. None lists all threads.
-            filter: Metadata that has to be equal.
-            before: Only ids below the checkpoint id of this config.
-            limit: At most so many.
-            skip_damaged: Leave out, with a warning in the log, what cannot be read.
+            config: The thread; or one of its namespaces, if the config has a `checkpoint_ns`; or
+                one checkpoint, if it has a `checkpoint_id`. None: all threads.
+            filter: Metadata that the checkpoints must have, with equal values.
+            before: A config; only checkpoints with an id below its `checkpoint_id` are listed.
+            limit: The highest number of checkpoints.
+            skip_damaged: True: omit damaged checkpoints, with a warning in the log.
 
         Raises:
-            DamagedError: A checkpoint is damaged, unless such are to be left out.
+            DamagedError: A checkpoint is damaged, and `skip_damaged` is False.
         """
-        session, matches = self._session, wanted.metadata(filter)
-        count = wanted.at_most(limit)
-        skip = validation.flag(skip_damaged, "skip_damaged")
-        read_one = get.get_or_skip if skip else get.get_tuple
-        read = (
-            read_one(session, ref, matches=matches)
-            for ref in get.find_refs(session, config, before, filter, skip)
-        )
-        found = (checkpoint for checkpoint in read if checkpoint is not None)
-        yield from islice(found, count)
+        session = self._session
+        query = listing.parse_query(config, filter, before, limit, skip_damaged)
+        read = (listing.read(session, ref, query) for ref in listing.find_refs(session, query))
+        yield from islice((found for found in read if found is not None), query.limit)
 
     def put(
         self,
@@ -269,22 +235,22 @@ class LmdbSaver(opening.Open, AsyncMethods, Management, Rekeying, Verifying, Mai
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Store a checkpoint, in place of one with the same id.
+        """Store a checkpoint. It replaces a checkpoint with the same id.
 
         Args:
-            config: Its thread and namespace; its `checkpoint_id` is the parent's.
+            config: The thread and namespace; its `checkpoint_id` is the parent's.
             checkpoint: The checkpoint.
-            metadata: Its metadata, to which those of the config are added.
-            new_versions: The channels that changed, with their versions. The value of any other
-                is the one stored for its version.
+            metadata: The metadata, to which the metadata of the config are added.
+            new_versions: The versions of the channels that changed. A channel that is neither here
+                nor in the checkpoint's values keeps the value stored for its version.
 
         Returns:
-            The config that leads to the checkpoint.
+            The config of the checkpoint.
 
         Raises:
             InvalidConfigError: The config has no thread_id.
-            SerializationError: A value cannot be serialised; nothing is stored.
-            StoreFullError: There is no room; nothing is stored.
+            SerializationError: A value cannot be serialized; nothing is stored.
+            StoreFullError: The disk is full; nothing is stored.
             StoreBusyError: Another process keeps the write lock; nothing is stored.
             StoreReplacedError: The folder was removed, moved or replaced; nothing is stored.
         """
@@ -298,57 +264,125 @@ class LmdbSaver(opening.Open, AsyncMethods, Management, Rekeying, Verifying, Mai
         task_id: str,
         task_path: str = "",
     ) -> None:
-        """Store the writes of a task, pending for the checkpoint that the config names.
+        """Store the pending writes of a task for the checkpoint that a config names.
 
-        A write that a task made before, that is at the same place among its writes, stays as it
-        was. Errors, interrupts, resumes and schedules are replaced.
+        A write with an index that the task has already used is ignored. Errors, interrupts,
+        resumes and schedules are replaced instead.
 
         Args:
-            config: With `thread_id` and `checkpoint_id`; the checkpoint may be stored later.
+            config: A config with `thread_id` and `checkpoint_id`. The checkpoint may be stored
+                later.
             writes: Channels and values.
-            task_id: The task.
-            task_path: Where the task stands among those of its superstep; orders their writes.
+            task_id: The id of the task.
+            task_path: The path of the task within its superstep, which orders the writes of tasks.
 
         Raises:
             InvalidConfigError: The config has no thread_id or no checkpoint_id.
-            SerializationError: A value cannot be serialised; nothing is stored.
-            StoreFullError: There is no room; nothing is stored.
+            SerializationError: A value cannot be serialized; nothing is stored.
+            StoreFullError: The disk is full; nothing is stored.
             StoreBusyError: Another process keeps the write lock; nothing is stored.
             StoreReplacedError: The folder was removed, moved or replaced; nothing is stored.
         """
         session = self._session
         session.run(put.PutWritesOperation(session, config, writes, task_id, task_path))
 
-    def delete_thread(self, thread_id: str) -> None:
-        """Delete a thread: checkpoints, writes, and all values that no other thread shares.
+    def get_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """Return what `DeltaChannel` values are rebuilt from.
 
-        It is out of sight at once; a large one goes in several transactions. A thread with damaged
-        records goes in one, which looks through all indexes of the store.
+        Returns:
+            For each channel, the writes along the ancestors of the checkpoint, oldest first, and
+            the stored value before them, if one exists. One walk serves all channels.
+        """
+        return get.delta_channel_history(self._session, config, channels)
+
+    def history(
+        self, config: RunnableConfig, *, skip_damaged: bool = False
+    ) -> Iterator[CheckpointTuple]:
+        """Yield a checkpoint, its parent, and so on to the first, without other branches.
+
+        Args:
+            config: The checkpoint, as for `get_tuple`.
+            skip_damaged: True: omit checkpoints with damaged values, with a warning in the log, and
+                end at a checkpoint with an unreadable parent.
 
         Raises:
-            UsageError: `thread_id` is None or a config.
-            DamagedError: It cannot be told which records are the thread's.
+            DamagedError: A checkpoint is damaged, and `skip_damaged` is False.
         """
         session = self._session
-        session.run_sequence(delete.delete_thread(session, thread_id))
+        validation.flag(skip_damaged, "skip_damaged")
+        read = get.get_or_skip if skip_damaged else get.get_tuple
+        for ref in threads.lineage(session, config, skip_damaged):
+            found = read(session, ref)
+            if found is not None:
+                yield found
 
-    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Delete the checkpoints whose metadata name these runs, with their writes.
+    def children(self, config: RunnableConfig) -> builtins.list[CheckpointTuple]:
+        """Return the children of the checkpoint that a config names, by descending id."""
+        session = self._session
+        found = (get.get_tuple(session, ref) for ref in threads.children(session, config))
+        return [child for child in found if child is not None]
 
-        A checkpoint that stays, and whose parent goes, has no parent from then on. Channels that
-        are rebuilt from the writes of their ancestors keep their state.
+    def branches(self, thread_id: str, checkpoint_ns: str = "") -> builtins.list[Branch]:
+        """Return the branches of a namespace, by descending id of their tips.
+
+        A branch is a line of checkpoints that ends in one without children. This reads the keys of
+        the checkpoints, not the checkpoints.
+        """
+        return threads.branches(self._session, thread_id, checkpoint_ns)
+
+    def fork(self, config: RunnableConfig, thread_id: str) -> RunnableConfig:
+        """Create a thread from a checkpoint and its ancestors.
+
+        The new thread has their pending writes and the checkpoints of the subgraphs that they
+        called. It shares the values of its source.
+
+        Args:
+            config: A checkpoint of the root namespace, as for `get_tuple`.
+            thread_id: The new thread.
+
+        Returns:
+            The config of the checkpoint in the new thread.
+
+        Raises:
+            CheckpointNotFoundError: The checkpoint does not exist.
+            ThreadExistsError: The new thread has checkpoints.
+            InvalidConfigError: The config names another namespace, or no thread.
         """
         session = self._session
-        session.run_sequence(delete.delete_for_runs(session, run_ids))
+        return session.run(delete.fork(session, config, thread_id))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """Copy all of a thread to a new one; the values are shared until one of them lets go.
+        """Copy a thread to a new one. The threads share values until one of them drops them.
 
         Raises:
             ThreadExistsError: The target has checkpoints.
         """
         session = self._session
         session.run(delete.copy_thread(session, source_thread_id, target_thread_id))
+
+    def delete_thread(self, thread_id: str) -> None:
+        """Delete a thread: checkpoints, writes, and all values that no other thread shares.
+
+        It is hidden immediately; a large thread is deleted in several transactions. A thread with
+        damaged records is deleted in one transaction, which reads all indexes of the store.
+
+        Raises:
+            UsageError: `thread_id` is None or a config.
+            DamagedError: The records of the thread cannot be identified.
+        """
+        session = self._session
+        session.run_sequence(delete.delete_thread(session, thread_id))
+
+    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Delete the checkpoints whose metadata have one of these run ids, with their writes.
+
+        A kept checkpoint whose parent is deleted has no parent afterwards. Channels that are
+        rebuilt from the writes of ancestors keep their state.
+        """
+        session = self._session
+        session.run_sequence(delete.delete_for_runs(session, run_ids))
 
     def prune(
         self,
@@ -357,17 +391,18 @@ class LmdbSaver(opening.Open, AsyncMethods, Management, Rekeying, Verifying, Mai
         strategy: str = "keep_latest",
         keep_last: int | None = None,
     ) -> None:
-        """Delete old checkpoints of threads, each thread in a transaction of its own.
+        """Delete old checkpoints of threads, in one transaction per thread.
 
-        What a kept checkpoint needs stays: its values, its pending writes, and the past of
-        channels that are rebuilt from it. A kept checkpoint whose parent goes has no parent. The
-        namespace of a subgraph's call goes with the root checkpoint that the call started from;
-        a `checkpointer=True` subgraph keeps its own.
+        A kept checkpoint keeps its values, its pending writes, and the writes of ancestors that
+        channels are rebuilt from. It has no parent if its parent is deleted. The namespace of a
+        subgraph call is deleted with the root checkpoint that called it; a subgraph compiled with
+        `checkpointer=True` keeps its namespace.
 
         Args:
-            thread_ids: The threads; those that do not exist are no error.
-            strategy: "keep_latest" keeps the latest checkpoint of each namespace, "delete" none.
-            keep_last: How many to keep in each namespace, instead of one.
+            thread_ids: The threads. Missing threads are ignored.
+            strategy: "keep_latest" keeps the latest checkpoint of each namespace; "delete" deletes
+                the threads.
+            keep_last: The number of checkpoints to keep in each namespace, 1 by default.
 
         Raises:
             TypeError: `thread_ids` is a single string.
@@ -376,22 +411,193 @@ class LmdbSaver(opening.Open, AsyncMethods, Management, Rekeying, Verifying, Mai
         session = self._session
         session.run_sequence(delete.prune(session, thread_ids, strategy, keep_last))
 
-    def get_delta_channel_history(
-        self, *, config: RunnableConfig, channels: Sequence[str]
-    ) -> Mapping[str, DeltaChannelHistory]:
-        """What channels are rebuilt from: writes along the parents of a checkpoint, oldest first,
-        and the nearest stored value that they follow on. One walk serves all channels."""
-        return get.delta_channel_history(self._session, config, channels)
+    def threads(
+        self,
+        prefix: str | None = None,
+        updated_after: datetime | float | None = None,
+        updated_before: datetime | float | None = None,
+        limit: int | None = None,
+        after: ThreadInfo | str | None = None,
+        *,
+        skip_damaged: bool = False,
+    ) -> builtins.list[ThreadInfo]:
+        """Return the threads with checkpoints, the latest activity first.
 
-    def get_next_version(self, current: Any, channel: None) -> Any:  # noqa: ARG002
-        """The version after `current`, of the same type; integers from 1 on in a new thread."""
-        return configs.next_version(current)
+        Args:
+            prefix: The prefix of their ids.
+            updated_after: A time; only threads with activity after it are returned: seconds since
+                the epoch, or a timezone-aware datetime.
+            updated_before: A time; only threads without activity from then on are returned.
+            limit: The highest number of threads.
+            after: The end of the page before: its last ThreadInfo, or the id of that thread.
+            skip_damaged: True: omit damaged threads, with a warning in the log. This reads every
+                thread.
 
-    def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Self:
-        """The same store with a serialiser that allows more types; closing one closes both."""
-        types = validation.allowlist(extra_allowlist)
-        return super().with_allowlist(types)  # type: ignore[return-value]
+        Raises:
+            UsageError: The limit or a time is invalid.
+            ThreadNotFoundError: `after` is the id of a deleted thread.
+            DamagedError: A thread is damaged, and `skip_damaged` is False.
+        """
+        return threads.threads(
+            self._session, prefix, updated_after, updated_before, limit, after, skip_damaged
+        )
 
+    def stats(self) -> StoreStats:
+        """Return the totals of the store, which it counts, and its size on disk."""
+        return threads.stats(self._session)
 
-# Hooks run in the order in which they are registered: those of the modules above came first.
-os.register_at_fork(after_in_child=background.after_fork)
+    def set_ttl(self, thread_id: str, minutes: float | None) -> None:
+        """Give a thread its own TTL, which starts at its last activity.
+
+        Args:
+            thread_id: The thread.
+            minutes: The TTL; fractions are allowed. None: the thread never expires.
+
+        Raises:
+            ThreadNotFoundError: The thread does not exist.
+            UsageError: `minutes` is not above 0 and below a thousand years.
+        """
+        session = self._session
+        session.run(retention.set_ttl(session, thread_id, minutes))
+
+    def sweep(
+        self,
+        now: datetime | float | None = None,
+        limit: int | None = None,
+        dry_run: bool = False,
+    ) -> SweepReport:
+        """Delete what has expired by the saver's `ttl` and by `set_ttl`.
+
+        A sweep uses small transactions: other threads and processes may write while it runs, and
+        it may be stopped at any time. It reads only what is due.
+
+        Args:
+            now: The time to sweep for, by default that of the saver's clock: seconds since the
+                epoch, or a timezone-aware datetime.
+            limit: The highest number of threads to sweep.
+            dry_run: True: delete nothing, and report what would be deleted.
+        """
+        session = self._session
+        return session.run_sequence(retention.sweep(session, now, limit, dry_run))
+
+    def backup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
+        """Copy one snapshot of the store to a new folder.
+
+        This process and others may use the store while the backup runs. When this returns, the copy
+        is complete, on disk, and private to its owner. It has no free pages, so it may be smaller
+        than the store. To restore it, open it, or move it to the path of a store that no process
+        has open.
+
+        While the backup runs, a hidden folder beside `path` holds the copy. Its name ends in
+        `.part`, and it cannot be opened as a store. An error or an interrupt deletes it. If the
+        process is killed, delete it yourself.
+
+        The copy is one long read: freed space is not reused while it runs, so the store's file
+        grows by all that is written. `os.fork()` waits up to 30 seconds for it, as for any read. A
+        child that is forked after that cannot use the savers that it inherits.
+
+        Args:
+            path: The folder, which must not exist, not even as an empty folder.
+            progress: A function to call with the bytes written so far and the total bytes. It must
+                not use savers on this store. An exception that it raises ends the backup.
+
+        Raises:
+            InvalidPathError: The path exists, or cannot be created.
+            StoreFullError: The disk is full.
+            StoreIOError: Reading or writing failed; the copy is deleted.
+            UsageError: The store has no files.
+        """
+        maintenance.backup(self._session, path, progress)
+
+    def compact(self) -> int:
+        """Return unused space to the file system while the store is in use.
+
+        The file keeps its length, and its free pages lose their blocks: `du` shows the difference,
+        `ls -l` does not. Readers are not blocked; writers are, for some milliseconds at a time.
+        Space that an open snapshot still uses is kept: call this again later. Nothing is moved, and
+        a process that is killed while this runs leaves the store as it was.
+
+        Later commits that fill this space are as slow as commits that extend the file. So compact
+        after large deletions, not after each one: new checkpoints reuse free space anyway.
+
+        Returns:
+            The approximate number of bytes; other processes may have written while this ran.
+
+        Raises:
+            UsageError: The file system cannot free parts of a file, or the store has no files.
+            ReadOnlyError: The store was opened for reading.
+        """
+        return maintenance.compact(self._session)
+
+    def verify(self, *, repair: bool = False, progress: Progress | None = None) -> VerifyReport:
+        """Check the whole store: pages, records, references in both directions, indexes, counts.
+
+        This is safe on a store in use: each thread is checked in its own snapshot. The check of the
+        pages is one long read, during which freed space is not reused. It needs lmdb 3.0 or later;
+        the report says if it was omitted. If pages are damaged, records are neither checked nor
+        repaired, since LMDB may end the process that reads them. Values are not decoded.
+
+        A repair rebuilds all indexes and counts from the records. It removes records that cannot be
+        read, and records that need them, and first copies their bytes to a new file beside the
+        store, `quarantine-<n>.jsonl`. A checkpoint with any damage is removed with its pending
+        writes; its children are kept. If a removed record is part of the history of a channel,
+        `get_delta_channel_history` raises DamagedError afterwards. If a repair is interrupted, the
+        next one completes it.
+
+        That file has no data of threads that were deleted before. Deleting a thread later does not
+        change the file: delete it when it is no longer needed.
+
+        Args:
+            repair: True: repair the store.
+            progress: A function to call with the number of checked threads and of all threads. It
+                must not use savers on this store.
+
+        Returns:
+            The problems and their outcomes: `ok`, `problems`, `lost`, `to_dict()`.
+
+        Raises:
+            FormatVersionError: A newer release wrote some of the records to repair.
+            ReadOnlyError: The store to repair was opened for reading.
+            StoreFullError: The disk has no room for the quarantine file.
+        """
+        return maintenance.verify(self._session, repair, progress)
+
+    def rotate_key(self, new_key: EncryptionKey) -> None:
+        """Change the key of an encrypted store while it is in use.
+
+        All values are encrypted again, in small transactions, while this process and others read
+        and write. Both keys open the store until this returns. After that, processes with only the
+        old key get WrongKeyError. If this is interrupted, call it again with the same key. Free
+        pages keep data encrypted with the old key until they are reused.
+
+        Args:
+            new_key: A key, as `encryption_key` of `LmdbSaver`; of several keys, the first. The
+                store's present key renews only the keys derived from it.
+
+        Raises:
+            NotEncryptedError: The store is not encrypted.
+            UsageError: The key is invalid, or the store is changing to another key.
+        """
+        session = self._session
+        session.run_sequence(maintenance.rotate_key(session, new_key))
+
+    def copy_store(
+        self, path: str | os.PathLike[str], *, encryption_key: EncryptionKey | None
+    ) -> None:
+        """Copy one snapshot of the store to a new folder, with another encryption.
+
+        To encrypt a store, copy it, open the copy with the key, and delete the original. An error
+        or an interrupt deletes the copy. If the process is killed, delete the hidden folder beside
+        `path` whose name ends in `.part`.
+
+        Args:
+            path: The folder of the new store, which must not exist, not even as an empty folder.
+            encryption_key: The key of the copy, as for `LmdbSaver`. None: the copy is not
+                encrypted.
+
+        Raises:
+            InvalidPathError: The path exists, or cannot be created.
+            StoreClosedError: The saver is closed.
+            StoreFullError: The disk is full.
+        """
+        maintenance.copy_store(self._session, path, encryption_key)

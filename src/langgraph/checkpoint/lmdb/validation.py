@@ -7,14 +7,27 @@ it. What a reader refuses is refused here first, so that all that is stored can 
 from __future__ import annotations
 
 import operator
+import os
+import re
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from langgraph.checkpoint.lmdb.errors import InvalidVersionError, NotASequenceError, UsageError
+from langgraph.checkpoint.lmdb.errors import (
+    InvalidPathError,
+    InvalidVersionError,
+    NotASequenceError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 
+MEMORY = ":memory:"
+"""The path of a store in memory."""
+_URL = re.compile(r"([a-z][a-z0-9+.-]*):/", re.IGNORECASE)
+_KEYWORDS = re.compile(r"\s*[a-z_]+\s*=\s*\S*\s+[a-z_]+\s*=", re.IGNORECASE)
+"""Connection strings."""
 _SHOWN = 80
 """Characters of a value that an error shows."""
 _TEXTS = {str}
@@ -137,6 +150,13 @@ def optional_count(value: object, name: str, unit: str, least: int = 0) -> int |
     return None if value is None else count(value, name, f"{unit} (or None)", least)
 
 
+def limit(value: object) -> int | None:
+    """Return how many checkpoints to list at most. None: all; a negative number lists none."""
+    if value is None:
+        return None
+    return min(max(count(value, "limit", "checkpoints (or None)", None), 0), sys.maxsize)
+
+
 def flag(value: object, name: str) -> bool:
     """Return True or False."""
     if not isinstance(value, bool):
@@ -195,6 +215,44 @@ def serializer(serde: object) -> None:
         if all(callable(getattr(serde, name, None)) for name in pair):
             return
     refuse("serde", "an object with dumps_typed and loads_typed", serde)
+
+
+def folder(path: object, name: str = "path") -> str:
+    """Return the folder that a path names; a `~` in front is the user's home.
+
+    A connection string may hold a password, so the error does not show it.
+
+    Args:
+        path: A str or an os.PathLike.
+        name: The argument.
+
+    Raises:
+        InvalidPathError: It is something else, or a connection string.
+    """
+    given: object = path
+    if isinstance(path, os.PathLike):
+        given = path.__fspath__()
+    if not isinstance(given, str):
+        expected = "a str or an os.PathLike of str that names a folder"
+        raise InvalidPathError(f"{name} must be {expected}, got {type(path).__name__}")
+    url = _URL.match(given)
+    if url is not None or _KEYWORDS.match(given) is not None:
+        scheme = "" if url is None else f" of the scheme {url[1]!r}"
+        raise InvalidPathError(
+            f"{name} must be a folder, got a connection string{scheme}",
+            advice='LmdbSaver keeps its store in a folder: LmdbSaver("checkpoints").',
+        )
+    if given == MEMORY and isinstance(path, str):
+        raise InvalidPathError(
+            f"{name} must be a folder, got {MEMORY!r}",
+            advice=f"Open a store in memory with LmdbSaver({MEMORY!r}).",
+        )
+    try:
+        os.fsencode(given)
+    except UnicodeEncodeError as error:
+        message = f"{name} must be a str that can name a folder, got {shown(given)}"
+        raise InvalidPathError(message) from error
+    return os.path.expanduser(plain(given))  # noqa: PTH111 - a Path drops "./"
 
 
 def checkpoint(given: object) -> dict[str, Any]:

@@ -7,8 +7,8 @@ same where it is a value of its own, inside another value, and inside a `Send`.
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
+from zlib import crc32
 
 import msgpack
 
@@ -23,6 +23,13 @@ MAX_MESSAGE_CHUNK: Final = 8192
 """Bytes of the largest encoded message that is one chunk."""
 _MIN_GAP: Final = 1024
 """Bytes between two elements from which on they begin a chunk."""
+_LONG: Final = 3 << 15
+"""Bytes of the shortest section whose pieces are joined. New content that is long is stored faster,
+and in fewer bytes, as few large chunks. An edit splits the chunks that it changes."""
+_JOINED: Final = 8
+"""Pieces of a joined chunk, on average."""
+_MAX_JOINED: Final = 14
+"""Pieces of the largest joined chunk, which has less than 60,000 bytes."""
 _MAX_DEPTH: Final = 24
 """Levels of nested containers that are searched for elements."""
 _SAMPLE: Final = 100
@@ -30,11 +37,16 @@ _MIN_AVERAGE: Final = 256
 """Bytes that the small elements of a container have on average, after the first `_SAMPLE`. Below
 that the search ends: the elements of a long list of numbers share nothing."""
 
-# A chunk ends at a byte of the first set that a byte of the second set follows. Only the bytes near
+# A piece ends at a byte of the first set that a byte of the second set follows. Only the bytes near
 # it decide that, so behind an edit the boundaries soon are the same as before. Text and noise have
 # a boundary every 30 to 90 bytes.
 _LAST = b"".join(b"\\x%02x" % b for b in range(256) if b & 0x0F == 0)
 _NEXT = b"".join(b"\\x%02x" % b for b in range(256) if b & 0x03 == 1)
+_PIECE: Final = re.compile(
+    b".{1023,4094}?[%s](?=[%s])|.{1,4096}" % (_LAST, _NEXT),
+    re.DOTALL,
+)
+"""A piece, of 1 to 4 KiB."""
 
 HEAD_SIZES: Final = dict.fromkeys(range(0x80, 0xC0), 1) | {  # fixmap, fixarray, fixstr
     0xC4: 2, 0xC5: 3, 0xC6: 5,  # bin
@@ -75,14 +87,14 @@ def split_chunks(
     """
     end = len(body) if stop is None else stop
     if end - start < MIN_ELEMENT:
-        return _split(body[start:end], len(body))
+        return _split(body[start:end])
     pieces: list[bytes] = []
     for section in _sections(head, body, start if is_element else 0, start):
         if section.start >= end:
             break
         part = body[max(section.start, start) : min(section.stop, end)]
         if part:
-            pieces += [part] if section.whole else _split(part, section.stop - section.start)
+            pieces += [part] if section.whole else _split(part)
     return pieces
 
 
@@ -91,26 +103,23 @@ def split_message(raw: bytes) -> list[bytes]:
     return [raw] if len(raw) <= MAX_MESSAGE_CHUNK else split_chunks(array_header(1), raw)
 
 
-def _split(part: bytes, size: int) -> list[bytes]:
-    """Split bytes of a section that has `size` bytes."""
-    pieces = _pattern(_min_chunk_size(size)).findall(part)
+def _split(part: bytes) -> list[bytes]:
+    """Split bytes of one section."""
+    pieces = _PIECE.findall(part)
     if len(pieces) > 1 and len(pieces[-1]) < MIN_SHARED:
         pieces[-2:] = [pieces[-2] + pieces[-1]]
-    return pieces
+    return pieces if len(part) < _LONG else [*_joined(pieces)]
 
 
-@cache
-def _pattern(least: int) -> re.Pattern[bytes]:
-    body = b".{%d,%d}?[%s](?=[%s])" % (least - 1, 4 * least - 2, _LAST, _NEXT)
-    return re.compile(body + b"|.{1,%d}" % (4 * least), re.DOTALL)
-
-
-def _min_chunk_size(size: int) -> int:
-    """Return the least bytes of a chunk: 1 KiB in a section of up to 4 MiB, at most 8 KiB."""
-    least = 1024
-    while least < 8192 and size > least << 12:
-        least *= 2
-    return least
+def _joined(pieces: list[bytes]) -> Iterator[bytes]:
+    """Join adjacent pieces. A piece ends a chunk by its own content, wherever it is."""
+    start = 0
+    for index, piece in enumerate(pieces, 1):
+        if crc32(piece) % _JOINED == 0 or index - start == _MAX_JOINED:
+            yield b"".join(pieces[start:index])
+            start = index
+    if start < len(pieces):
+        yield b"".join(pieces[start:])
 
 
 class _Section(NamedTuple):

@@ -156,19 +156,16 @@ class CachedMessages:
 
     def first_chunk(self, index: int) -> int:
         """Return the position of the first chunk of a message, or the end of the list."""
-        if self._has_one_chunk_each():
+        if len(self.elements) == sum([chunk_range.length for chunk_range in self.ranges]):
             return index
         return sum(element.chunks for element in self.elements[:index])
 
     def complete_messages(self, chunks: int) -> int:
         """Return the number of messages that the first `chunks` chunks hold completely."""
-        if self._has_one_chunk_each():
+        if len(self.elements) == sum([chunk_range.length for chunk_range in self.ranges]):
             return chunks
         ends = accumulate(element.chunks for element in self.elements)
         return sum(1 for end in ends if end <= chunks)
-
-    def _has_one_chunk_each(self) -> bool:
-        return len(self.elements) == ranges.total(self.ranges)
 
 
 CachedValue: TypeAlias = "CachedBytes | CachedMessages"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from langgraph.checkpoint.lmdb.codec import bytes_diff, chunking, message_list
+from langgraph.checkpoint.lmdb.codec import bytes_diff, message_list
 from langgraph.checkpoint.lmdb.codec.chunk_maker import ChunkMaker
 from langgraph.checkpoint.lmdb.codec.message_values import Form, MessageValues
 from langgraph.checkpoint.lmdb.codec.serializer import MESSAGES, PLAIN, Serializer, add_location
@@ -16,6 +16,7 @@ from langgraph.checkpoint.lmdb.codec.value_cache import (
     ValueCache,
     WriteKey,
 )
+from langgraph.checkpoint.lmdb.engine import chunks
 from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, InlineValue, NewValue
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
+    from langgraph.checkpoint.lmdb.kv.base import Reader
 
 MAX_INLINE: Final = 512
 """Bytes of a payload that the record of its first checkpoint or write may hold."""
@@ -140,13 +142,12 @@ class ValueCodec:
             SerializationError: The serializer cannot serialize the map, or does not read it back
                 as one.
         """
-        stored = self._serializer.encrypt(self._serializer.dumps_map(value))
-        if stored.size <= MAX_RECORD_PART:
-            return stored
-        head, body = chunking.split_header(stored.tag, stored.payload)
+        inline = self._serializer.encrypt(self._serializer.dumps_map(value))
+        if inline.size <= MAX_RECORD_PART:
+            return inline
         make_chunk = ChunkMaker(self._dedup_cache, self._level, None)
-        split = bytes_diff.chunk_bytes(head, body, make_chunk)
-        return NewValue(stored.tag, stored.encoding, head, stored.size, split.items)
+        split = bytes_diff.split(inline, None, make_chunk)
+        return NewValue(inline.tag, inline.encoding, split.head, inline.size, split.items)
 
     def _encode_content(
         self, key: ChannelKey, content: InlineValue, parent: ParentValue
@@ -162,21 +163,19 @@ class ValueCodec:
             if serializer.equals_cached(content, same):
                 return Encoded(same.stored, lambda *_: same, again)
         digest = serializer.content_digest(content)
-        value = serializer.encrypt(content)
-        if value.size <= MAX_INLINE:
-            return Encoded(value, None, again)
+        inline = serializer.encrypt(content)
+        if inline.size <= MAX_INLINE:
+            return Encoded(inline, None, again)
         make_chunk = self._chunk_maker(key, parent)
-        if value.size <= MIN_CHUNKED:
-            return self._encode_as_one_chunk(value, make_chunk, digest, again)
-        head, body = chunking.split_header(value.tag, value.payload)
-        if cached is None:
-            split = bytes_diff.chunk_bytes(head, body, make_chunk)
-        else:
-            split = bytes_diff.diff_chunks(cached, head, body, make_chunk)
-        new = NewValue(value.tag, value.encoding, head, value.size, split.items, parent.chunked)
+        if inline.size <= MIN_CHUNKED:
+            return self._encode_as_one_chunk(inline, make_chunk, digest, again)
+        split = bytes_diff.split(inline, cached, make_chunk)
+        new = NewValue(
+            inline.tag, inline.encoding, split.head, inline.size, split.items, parent.chunked
+        )
         make_cached = partial(
             CachedBytes,
-            body=body,
+            body=split.body,
             ends=split.ends,
             content_digest=digest,
             added_at=self._added_at(cached),
@@ -185,13 +184,13 @@ class ValueCodec:
 
     def _encode_as_one_chunk(
         self,
-        value: InlineValue,
+        inline: InlineValue,
         make_chunk: ChunkMaker,
         digest: bytes | None,
         again: Callable[[ParentValue], Encoded],
     ) -> Encoded:
-        payload = value.payload
-        new = NewValue(value.tag, value.encoding, b"", value.size, [make_chunk(payload)])
+        payload = inline.payload
+        new = NewValue(inline.tag, inline.encoding, b"", inline.size, [make_chunk(payload)])
         make_cached = partial(CachedBytes, body=payload, ends=[len(payload)], content_digest=digest)
         return Encoded(new, make_cached, again)
 
@@ -263,7 +262,7 @@ class ValueCodec:
             return None
         assert parent.thread_version is not None
         with parent.snapshot() as snapshot:
-            return bytes_diff.read(stored, parent.thread_version, snapshot)
+            return bytes_diff.read(stored, parent.thread_version, snapshot.reader)
 
     def _cached_messages(
         self, key: ChannelKey, form: Form, parent: ParentValue
@@ -280,10 +279,10 @@ class ValueCodec:
             return known
         assert parent.thread_version is not None
         with parent.snapshot() as snapshot:
-            return message_list.read(parent.thread_version, stored, snapshot, known)
+            return message_list.read(parent.thread_version, stored, snapshot.reader, known)
 
     def fetch(
-        self, key: CacheKey, stored: StoredValue, thread_version: ThreadVersion, snapshot: Snapshot
+        self, key: CacheKey, stored: StoredValue, thread_version: ThreadVersion, reader: Reader
     ) -> Callable[[], Any]:
         """Read a value from the store; return the function that decodes it, after the snapshot.
 
@@ -300,38 +299,38 @@ class ValueCodec:
         if wrap is not None:
             if not known or not isinstance(cached, CachedMessages):
                 old = cached if isinstance(cached, CachedMessages) else None
-                cached = message_list.read(thread_version, stored, snapshot, old)
+                cached = message_list.read(thread_version, stored, reader, old)
                 if not cached.is_beginning_of(old):
                     self._cache.put(key, cached)
             elements = cached.elements
             return lambda: wrap(message_list.build(elements, self._serializer))
         if not known or not isinstance(cached, CachedBytes):
-            cached = bytes_diff.read(stored, thread_version, snapshot)
+            cached = bytes_diff.read(stored, thread_version, reader)
             if stored.encoding == PLAIN and stored.size > MIN_CHUNKED:
                 self._cache.put(key, cached)
         body = cached.body
         return lambda: loads(stored, stored.head + body)
 
     def fetch_write(
-        self, stored: StoredValue, thread_version: ThreadVersion, snapshot: Snapshot
+        self, stored: StoredValue, thread_version: ThreadVersion, reader: Reader
     ) -> Callable[[], Any]:
         """Read a pending write that a channel is rebuilt from. See `fetch`."""
-        return self.fetch(WriteKey(thread_version, stored), stored, thread_version, snapshot)
+        return self.fetch(WriteKey(thread_version, stored), stored, thread_version, reader)
 
-    def fetch_once(self, stored: StoredValue, snapshot: Snapshot) -> Callable[[], Any]:
+    def fetch_once(self, stored: StoredValue, reader: Reader) -> Callable[[], Any]:
         """Read a value without caching it. See `fetch`."""
-        return partial(self._serializer.loads, stored, snapshot.payload(stored))
+        return partial(self._serializer.loads, stored, chunks.payload(reader, stored))
 
-    def load(self, stored: StoredValue, snapshot: Snapshot) -> Any:
+    def load(self, stored: StoredValue, reader: Reader) -> Any:
         """Read and decode a value without caching it."""
-        return self.fetch_once(stored, snapshot)()
+        return self.fetch_once(stored, reader)()
 
-    def load_map(self, stored: StoredValue, snapshot: Snapshot, part: str) -> Any:
+    def load_map(self, stored: StoredValue, reader: Reader, part: str) -> Any:
         """Read and decode the metadata or the body of a checkpoint.
 
         Args:
             stored: The stored value.
-            snapshot: The snapshot.
+            reader: The snapshot.
             part: Name of the part, for errors.
 
         Raises:
@@ -339,7 +338,7 @@ class ValueCodec:
             DeserializationError: The serializer cannot read the value.
         """
         try:
-            value = self.load(stored, snapshot)
+            value = self.load(stored, reader)
             if not isinstance(value, dict):
                 raise DamagedError(f"the store has {type(value).__name__} in place of a map")
         except LmdbSaverError as error:

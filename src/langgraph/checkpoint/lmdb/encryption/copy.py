@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.format import keys
+from langgraph.checkpoint.lmdb.kv.lmdb import creation
+from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 
 if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 
 _BATCH_BYTES = 4 << 20
@@ -14,7 +18,24 @@ _BATCH_BYTES = 4 << 20
 _END = b"\xff" * 512
 
 
-def copy_store(source: KeyValueStore, target: KeyValueStore) -> None:
+def copy_to_folder(source: KeyValueStore, path: str, key: EncryptionKey | None) -> None:
+    """Copy one snapshot of a store to a new LMDB store, completely or not at all.
+
+    Args:
+        source: The store with plain keys and values.
+        path: The folder, which must not exist.
+        key: The key of the copy. None: the copy is not encrypted.
+    """
+    target = creation.check_target(path, source.folder)
+    with creation.new_folder(target, "copying the store") as folder:
+        copy = LmdbStore.open(folder)
+        try:
+            _copy_records(source, open_encrypted(copy, key, new=True))
+        finally:
+            copy.close()
+
+
+def _copy_records(source: KeyValueStore, target: KeyValueStore) -> None:
     """Copy one snapshot of a store to an empty store.
 
     The format record is written last: without it the target cannot be opened, so an unfinished

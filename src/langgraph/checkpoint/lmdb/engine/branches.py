@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import checkpoints
 from langgraph.checkpoint.lmdb.format import keys
+from langgraph.checkpoint.lmdb.models import Branch
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.kv.base import Reader
-
-
-class Branch(NamedTuple):
-    """A line of checkpoints that ends in a checkpoint without children."""
-
-    tip: str
-    fork_point: str | None
-    """Id of the nearest ancestor that has other children as well. None: there is no such
-    ancestor."""
-    length: int
-    """Checkpoints after the fork point, or all of the line if there is no fork point."""
-    depth: int
-    """Checkpoints from the first ancestor on."""
 
 
 def branches(reader: Reader, namespace: NamespaceRef) -> list[Branch]:

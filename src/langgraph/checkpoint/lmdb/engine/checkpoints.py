@@ -201,7 +201,7 @@ def _greatest(reader: Reader, group: bytes, before: str | None) -> str | None:
 def ancestry(
     reader: Reader, namespace: NamespaceRef, checkpoint: CheckpointRecord
 ) -> Iterator[CheckpointRecord]:
-    """A checkpoint, its parent, and so on; a loop in the chain ends it."""
+    """Yield a checkpoint, its parent, and so on; a loop ends the chain."""
     current: CheckpointRecord | None = checkpoint
     seen: set[str] = set()
     while current is not None and current.id not in seen:

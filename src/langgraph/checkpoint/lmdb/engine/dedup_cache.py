@@ -1,4 +1,4 @@
-"""Where the parts are that threads stored last."""
+"""The dedup cache: positions of the chunks that threads stored last."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ _MAX_SEGMENTS = 10_000
 
 
 class DedupCache:
-    """Where the parts are that threads stored last, and where their arenas end. Different channels,
-    namespaces and pending writes of a thread often get the same content.
+    """A cache of chunk positions by content, and of the ends of segments.
 
-    Hints need not be true: whoever follows one compares what is there. They end with the
-    generation of the thread, so that none leads to chunks which it keeps for others only.
+    Channels, namespaces and pending writes of a thread often have the same content. An entry may be
+    outdated, so a writer compares the chunk before it uses an entry. Entries belong to one
+    generation of a thread, so no entry leads to a chunk that is kept only for other threads.
 
     Args:
-        limit: How many to keep.
+        limit: Positions to keep.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.losses = 0
-        """How often all hints were forgotten, for want of room."""
+        """Number of times that the cache was full and all positions were dropped."""
         self._found: dict[tuple[ThreadVersion, bytes], ChunkRange] = {}
         self._ends: dict[tuple[ThreadVersion, int], int] = {}
 
-    def get(self, place: ThreadVersion, part: bytes) -> ChunkRange | None:
-        """Where a thread may have the part of this digest."""
-        return self._found.get((place, part))
+    def get(self, thread_version: ThreadVersion, digest: bytes) -> ChunkRange | None:
+        """Return where a thread may have the piece with this digest, or None."""
+        return self._found.get((thread_version, digest))
 
-    def put(self, place: ThreadVersion, part: bytes, run: ChunkRange) -> None:
-        """Say where a thread has a part."""
+    def put(self, thread_version: ThreadVersion, digest: bytes, chunk: ChunkRange) -> None:
+        """Record where a thread has a piece."""
         if len(self._found) >= self.limit:
             self._found.clear()
             self.losses += 1
         if self.limit:
-            self._found[place, part] = run
+            self._found[thread_version, digest] = chunk
 
-    def next_in(self, place: ThreadVersion, segment: int) -> int | None:
-        """The number that the next chunk of an arena may have."""
-        return self._ends.get((place, segment))
+    def next_in(self, thread_version: ThreadVersion, segment: int) -> int | None:
+        """Return the number that the next chunk of a segment may have, or None."""
+        return self._ends.get((thread_version, segment))
 
-    def put_next(self, place: ThreadVersion, segment: int, number: int) -> None:
-        """Say which number is free in an arena."""
+    def put_next(self, thread_version: ThreadVersion, segment: int, number: int) -> None:
+        """Record the number of the next chunk of a segment."""
         if len(self._ends) >= _MAX_SEGMENTS:
             self._ends.clear()
-        self._ends[place, segment] = number
+        self._ends[thread_version, segment] = number

@@ -92,7 +92,7 @@ def _purge(writer: Writer, thread: Thread, budget: int | None) -> bool:
         return False
     prefix = keys.namespaces(number)
     writer.delete_range(prefix, keys.prefix_end(prefix))
-    threads.remove_tombstone(writer, thread)
+    writer.delete(keys.tombstone(number))
     return True
 
 
@@ -126,9 +126,9 @@ def delete_runs(
         run_ids: The runs, with their index terms.
         options: The options of the store.
     """
-    if not threads.exists(writer, number):
+    thread = threads.read(writer, number)
+    if thread is None:
         return
-    thread = threads.load(writer, number)
     removed: dict[NamespaceRef, set[str]] = {}
     for run_id, term in run_ids.items():
         for namespace, key in checkpoints.with_term(writer, term):

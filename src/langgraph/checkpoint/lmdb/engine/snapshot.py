@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
+import heapq
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import (
-    branches,
-    channel_history,
     checkpoints,
-    chunks,
-    counts,
-    naming,
-    thread_list,
     threads,
-    writes,
+    time_index,
 )
+from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from typing_extensions import Self
 
-    from langgraph.checkpoint.lmdb.engine.branches import Branch
-    from langgraph.checkpoint.lmdb.engine.channel_history import ChannelHistory
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, StoredValue
-    from langgraph.checkpoint.lmdb.engine.counts import Counts
     from langgraph.checkpoint.lmdb.engine.threads import Thread
-    from langgraph.checkpoint.lmdb.engine.writes import Write
     from langgraph.checkpoint.lmdb.errors import DamagedError
     from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
-    from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
 
 
@@ -62,6 +53,13 @@ class Snapshot:
         thread = threads.find(self.reader, thread_id)
         return None if thread is None or self._is_hidden(thread) else thread
 
+    def namespace(self, thread_id: str, checkpoint_ns: str) -> NamespaceRef | None:
+        """Return a namespace, unless it is missing or its thread is missing or has expired."""
+        thread = self.thread(thread_id)
+        return (
+            None if thread is None else threads.find_namespace(self.reader, thread, checkpoint_ns)
+        )
+
     def thread_of_any_age(self, thread_id: str) -> tuple[Thread | None, bool]:
         """Return the thread of this id, and True if it has expired."""
         thread = threads.find(self.reader, thread_id)
@@ -81,7 +79,27 @@ class Snapshot:
     def describe_key(self, key: bytes) -> dict[str, str]:
         """Return the ids of the thread, namespace and checkpoint that a record belongs to, if
         known."""
-        return naming.describe_key(self.reader, key)
+        found: dict[str, str] = {}
+        if key[:1] != keys.Kind.THREAD:
+            return found
+        with suppress(IntegrityError):
+            _, at = keys.read_number(key, 1)
+            kind = key[at : at + 1]
+            record = self.reader.get(key[:at])
+            thread = None if record is None else threads.decode(key[:at], record)
+            if thread is not None:
+                found["thread_id"] = thread.id
+            if kind in (keys.Kind.CHECKPOINT, keys.Kind.WRITES, keys.Kind.COMPACTED):
+                number, at = keys.read_number(key, at + 1)
+                checkpoint = kind == keys.Kind.CHECKPOINT
+                part = key[at:] if checkpoint else keys.read_sortable_text(key, at)[0]
+                if not keys.is_truncated(part) and part[:1] != b"\xff":
+                    found["checkpoint_id"] = keys.decoded(part, key)
+                names = () if thread is None else threads.namespaces(self.reader, thread)
+                for name, namespace in names:
+                    if namespace.number == number:
+                        found["checkpoint_ns"] = name
+        return found
 
     def threads_with_term(self, term: bytes) -> Iterator[Thread]:
         """List the threads with a term that have not expired."""
@@ -108,9 +126,9 @@ class Snapshot:
                 read. None: raise the error.
         """
         found = (
-            thread_list.by_prefix(self.reader, prefix, on_damage)
+            _by_prefix(self.reader, prefix, on_damage)
             if prefix or on_damage is not None
-            else thread_list.by_time(self.reader, since, before)
+            else _by_time(self.reader, since, before)
         )
         for thread in found:
             if (
@@ -119,31 +137,6 @@ class Snapshot:
                 and not self._is_hidden(thread)
             ):
                 yield thread
-
-    def counts(self) -> Counts:
-        return counts.read(self.reader)
-
-    def children(self, namespace: NamespaceRef, parent_id: str) -> list[str]:
-        return checkpoints.child_ids(self.reader, namespace, parent_id)
-
-    def branches(self, namespace: NamespaceRef) -> list[Branch]:
-        return branches.branches(self.reader, namespace)
-
-    def namespace(self, thread: Thread, checkpoint_ns: str) -> NamespaceRef | None:
-        return threads.find_namespace(self.reader, thread, checkpoint_ns)
-
-    def namespaces(self, thread: Thread) -> list[tuple[str, NamespaceRef]]:
-        return threads.namespaces(self.reader, thread)
-
-    def latest_before(self, namespace: NamespaceRef, before: str | None) -> str | None:
-        return checkpoints.latest_before(self.reader, namespace, before)
-
-    def checkpoint(self, namespace: NamespaceRef, checkpoint_id: str) -> CheckpointRecord | None:
-        return checkpoints.read(self.reader, namespace, checkpoint_id)
-
-    def term_position(self, term: bytes, before: str) -> bytes:
-        """Return the position at which `with_term` finds every id below `before`."""
-        return checkpoints.with_term_before(term, before)
 
     def with_term(
         self, term: bytes, before: bytes | None, count: int
@@ -184,27 +177,49 @@ class Snapshot:
     ) -> Iterator[CheckpointRecord]:
         """Yield a checkpoint, its parent, and so on; see `checkpoints.ancestry`."""
         thread = threads.find(self.reader, thread_id)
-        namespace = None if thread is None else self.namespace(thread, checkpoint_ns)
-        if thread is None or namespace is None:
+        if thread is None:
+            return iter(())
+        namespace = threads.find_namespace(self.reader, thread, checkpoint_ns)
+        if namespace is None:
             return iter(())
         return checkpoints.ancestry(self.reader, namespace, checkpoint)
 
-    def writes(self, namespace: NamespaceRef, checkpoint_id: str) -> list[tuple[str, Write]]:
-        return writes.of_checkpoint(self.reader, namespace, checkpoint_id)
 
-    def history(
-        self, namespace: NamespaceRef, checkpoint: CheckpointRecord, channels: Sequence[str]
-    ) -> dict[str, ChannelHistory]:
-        return channel_history.history(self.reader, namespace, checkpoint, channels)
+def _by_time(reader: Reader, since: int, before: int) -> Iterator[Thread]:
+    """List the threads with activity since a time, latest first, then by descending number.
 
-    def ranges(self, value: ChunkedValue) -> list[ChunkRange]:
-        return chunks.chunk_ranges(self.reader, value)
+    The index time of each of them is before `before`.
+    """
+    heap: list[tuple[int, str, int, Thread]] = []
+    entries = heapq.merge(
+        time_index.newest(reader, time_index.BY_ACTIVITY, before),
+        time_index.newest(reader, time_index.BY_ACTIVITY_OTHER, before),
+        key=lambda entry: entry.time,
+        reverse=True,
+    )
+    for entry in entries:
+        # Entries lag behind their threads: the remaining threads were active before `latest`.
+        latest = entry.time + time_index.INDEX_LAG_MS
+        while heap and -heap[0][0] >= latest:
+            yield heapq.heappop(heap)[3]
+        if latest <= since:
+            break
+        thread = threads.by_number(reader, entry.thread)
+        if thread is not None:
+            heapq.heappush(heap, (-thread.updated, thread.id, thread.number, thread))
+    while heap:
+        yield heapq.heappop(heap)[3]
 
-    def chunks(self, ranges: Iterable[ChunkRange], limit: int) -> list[bytes]:
-        return chunks.fetch(self.reader, ranges, limit)
 
-    def check_size(self, value: ChunkedValue, body: bytes) -> None:
-        chunks.check_size(value, body)
-
-    def payload(self, value: StoredValue) -> bytes:
-        return chunks.payload(self.reader, value)
+def _by_prefix(
+    reader: Reader, prefix: str, on_damage: Callable[[DamagedError], None] | None
+) -> Iterator[Thread]:
+    """List the threads whose ids have a prefix, latest activity first, then by id."""
+    start = keys.Kind.THREAD_ID + keys.utf8(prefix)[: keys.TEXT_LIMIT]
+    found = [
+        thread
+        for thread in threads.all_threads(reader, on_damage, start)
+        if thread.id.startswith(prefix)
+    ]
+    found.sort(key=lambda thread: (-thread.updated, thread.id))
+    return iter(found)

@@ -158,16 +158,11 @@ def _read_named(reader: Reader, name: bytes, record: bytes) -> Thread:
     return thread
 
 
-def load(reader: Reader, number: int) -> Thread:
-    """Return the thread of this number.
-
-    Raises:
-        DamagedError: The thread is missing or damaged.
-    """
-    thread = by_number(reader, number)
-    if thread is None:
-        envelope.raise_damaged(keys.thread_number(number), "the record of the thread is missing")
-    return thread
+def read(reader: Reader, number: int) -> Thread | None:
+    """Return the thread of this number, or None."""
+    key = keys.thread_number(number)
+    record = reader.get(key)
+    return None if record is None else decode(key, record)
 
 
 def by_number(reader: Reader, number: int) -> Thread | None:
@@ -176,18 +171,10 @@ def by_number(reader: Reader, number: int) -> Thread | None:
     Raises:
         DamagedError: The thread is missing or damaged.
     """
-    key = keys.thread_number(number)
-    record = reader.get(key)
-    if record is not None:
-        return decode(key, record)
-    if reader.get(keys.tombstone(number)) is None:
-        envelope.raise_damaged(key, "the record of the thread is missing")
-    return None
-
-
-def exists(reader: Reader, number: int) -> bool:
-    """Return True if there is a thread of this number."""
-    return reader.get(keys.thread_number(number)) is not None
+    thread = read(reader, number)
+    if thread is None and reader.get(keys.tombstone(number)) is None:
+        envelope.raise_damaged(keys.thread_number(number), "the record of the thread is missing")
+    return thread
 
 
 def decode(key: bytes, record: bytes) -> Thread:
@@ -309,11 +296,6 @@ def mark_deleted(writer: Writer, thread: Thread) -> None:
     writer.delete(keys.thread(thread.id))
     writer.delete(keys.thread_number(thread.number))
     _put(writer, keys.tombstone(thread.number), _payload(thread))
-
-
-def remove_tombstone(writer: Writer, thread: Thread) -> None:
-    """Delete a tombstone, after all records of the thread were removed."""
-    writer.delete(keys.tombstone(thread.number))
 
 
 def find_tombstone(reader: Reader, number: int) -> Thread | None:

@@ -48,6 +48,9 @@ MAX_NUMBER = (1 << 63) - 1
 """Greatest count, time or number in a record."""
 _MIN_COMPRESSED = 32
 """Bytes of the shortest payload that is compressed."""
+_MIN_PLAIN = 4096
+"""Bytes of the shortest payload that is compressed without the dictionary, which helps small
+records and slows larger ones down."""
 _UNKNOWN_SIZE = -1
 """Result of zstandard.frame_content_size for a frame without a size."""
 _CHECKSUM_SIZE = 4
@@ -69,18 +72,18 @@ def _compression_dictionary(codec: int, level: int) -> zstandard.ZstdCompression
 
 # A zstd context serves one call at a time and is expensive to make. Idle contexts are kept in
 # lists, whose pop and append are atomic.
-_compressors: dict[int, list[zstandard.ZstdCompressor]] = {}
+_compressors: dict[tuple[int, int], list[zstandard.ZstdCompressor]] = {}
 _decompressors: dict[int, list[zstandard.ZstdDecompressor]] = {}
 
 
-def _compress(payload: bytes, level: int) -> bytes:
-    idle = _compressors.setdefault(level, [])
+def _compress(payload: bytes, codec: int, level: int) -> bytes:
+    idle = _compressors.setdefault((codec, level), [])
     try:
         context = idle.pop()
     except IndexError:
         context = zstandard.ZstdCompressor(
             level=level,
-            dict_data=_compression_dictionary(ZSTD_DICTIONARY_1, level),
+            dict_data=_compression_dictionary(codec, level) if codec in DICTIONARIES else None,
             write_content_size=False,
             write_checksum=False,
             write_dict_id=False,
@@ -149,10 +152,11 @@ def pack(payload: bytes, level: int | None) -> bytes:
             advice="Make fewer writes in one task, or use fewer channels.",
         )
     if level is not None and len(payload) >= _MIN_COMPRESSED:
-        frame = _compress(payload, level)
+        codec = ZSTD_DICTIONARY_1 if len(payload) < _MIN_PLAIN else ZSTD
+        frame = _compress(payload, codec, level)
         size = varint(len(payload))
         if len(frame) + len(size) < len(payload):
-            return bytes((ZSTD_DICTIONARY_1,)) + size + frame
+            return bytes((codec,)) + size + frame
     return b"\x00" + payload
 
 

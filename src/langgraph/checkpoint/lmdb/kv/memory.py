@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import weakref
 from bisect import bisect_left, insort
 from threading import RLock, get_ident
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from langgraph.checkpoint.lmdb.errors import StoreClosedError, UsageError
+from langgraph.checkpoint.lmdb.kv import forking
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer, check_key
 from langgraph.checkpoint.lmdb.kv.locks import Lock
 
@@ -185,7 +184,7 @@ class MemoryStore(KeyValueStore):
         self._inside: set[int] = set()
         self._writing = Lock()
         self._mutex = RLock()  # a signal may come while its own thread has it
-        _stores.add(self)
+        forking.renew_in_child(self)
 
     def read(self) -> MemoryReader:
         return MemoryReader(self)
@@ -247,7 +246,7 @@ class MemoryStore(KeyValueStore):
             _change(*self._state, self._unfinished)
             self._unfinished = {}
 
-    def _continue_in_child(self) -> None:
+    def renew(self) -> None:
         """Forget the transactions of other threads, which a forked child does not have."""
         self._mutex = RLock()
         self._inside &= {get_ident()}
@@ -268,14 +267,3 @@ def _change(keys: list[bytes], values: dict[bytes, bytes], changes: Changes) -> 
             values[key] = value
             if not found:
                 keys.insert(at, key)
-
-
-_stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for store in list(_stores):
-        store._continue_in_child()
-
-
-os.register_at_fork(after_in_child=_after_fork)

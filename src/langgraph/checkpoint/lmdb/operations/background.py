@@ -183,3 +183,8 @@ class Sweeper:
 
     def _contains(self, session: Session) -> bool:
         return any(other is session for other, _ in self._open_sessions())
+
+
+# Hooks run in the order of their registration: that of `forking`, which the session imports, has
+# renewed the locks and threads before.
+os.register_at_fork(after_in_child=after_fork)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,14 +11,15 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
-from langgraph.checkpoint.lmdb.engine import threads
+from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, threads
+from langgraph.checkpoint.lmdb.engine import writes as pending_writes
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
-from langgraph.checkpoint.lmdb.operations import configs, metadata_index
+from langgraph.checkpoint.lmdb.operations import configs
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 from langgraph.checkpoint.lmdb.operations.session import ParentState, simple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import DeltaChannelHistory
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
+    from langgraph.checkpoint.lmdb.operations.metadata_index import Matches
     from langgraph.checkpoint.lmdb.operations.session import Operation, Session
-    from langgraph.checkpoint.lmdb.wanted import Matches
 
 
 class BudgetExceededError(Exception):
@@ -41,7 +41,6 @@ class BudgetExceededError(Exception):
 class _Found:
     """A checkpoint within a snapshot."""
 
-    snapshot: Snapshot
     thread: Thread
     namespace: NamespaceRef
     record: CheckpointRecord
@@ -50,12 +49,14 @@ class _Found:
 def _find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> _Found | None:
     """The checkpoint that a config leads to: the one it names, or else the latest."""
     thread = snapshot.thread(ref.thread_id)
-    namespace = None if thread is None else snapshot.namespace(thread, ref.checkpoint_ns)
-    if thread is None or namespace is None:
+    if thread is None:
+        return None
+    namespace = threads.find_namespace(snapshot.reader, thread, ref.checkpoint_ns)
+    if namespace is None:
         return None
     checkpoint_id = ref.checkpoint_id
     if checkpoint_id is None:
-        checkpoint_id = snapshot.latest_before(namespace, None)
+        checkpoint_id = checkpoints.latest_before(snapshot.reader, namespace)
     if checkpoint_id is None:
         return None
     parent_state = session.parent_cache.get(ref._replace(checkpoint_id=checkpoint_id))
@@ -64,9 +65,9 @@ def _find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> _Found | 
         and parent_state.record is not None
         and parent_state.thread_version == thread.thread_version
     ):
-        return _Found(snapshot, thread, namespace, parent_state.record)
-    record = snapshot.checkpoint(namespace, checkpoint_id)
-    return None if record is None else _Found(snapshot, thread, namespace, record)
+        return _Found(thread, namespace, parent_state.record)
+    record = checkpoints.read(snapshot.reader, namespace, checkpoint_id)
+    return None if record is None else _Found(thread, namespace, record)
 
 
 def get_tuple(
@@ -114,21 +115,24 @@ def _get_tuple(
             return None
         record = found.record
         ref = CheckpointRef(ref.thread_id, ref.checkpoint_ns, record.id)
-        metadata = codec.load_map(record.metadata, snapshot, "metadata")
+        metadata = codec.load_map(record.metadata, snapshot.reader, "metadata")
         if matches is not None and not matches(metadata):
             return None
-        writes = snapshot.writes(found.namespace, record.id)
+        writes = pending_writes.of_checkpoint(snapshot.reader, found.namespace, record.id)
         if budget is not None:
             _check_budget(session, ref, found, [write.value for _, write in writes], budget)
-        body = codec.load_map(record.body, snapshot, "checkpoint")
+        body = codec.load_map(record.body, snapshot.reader, "checkpoint")
         place = found.thread.thread_version
         values = {
             channel: codec.fetch(
-                ChannelKey(ref.thread_id, ref.checkpoint_ns, channel), stored, place, snapshot
+                ChannelKey(ref.thread_id, ref.checkpoint_ns, channel),
+                stored,
+                place,
+                snapshot.reader,
             )
             for channel, stored in record.values.items()
         }
-        pending = [(t, w.channel, codec.fetch_once(w.value, snapshot)) for t, w in writes]
+        pending = [(t, w.channel, codec.fetch_once(w.value, snapshot.reader)) for t, w in writes]
     session.parent_cache.put(ref, ParentState(place, record))
     body["id"] = record.id
     body["channel_values"] = {
@@ -179,11 +183,11 @@ def latest_metadata(session: Session, snapshot: Snapshot, thread: Thread) -> dic
     """The metadata of a thread's latest checkpoint in the root namespace; empty if it has none."""
     ref = CheckpointRef(thread.id, "", None)
     try:
-        checkpoint_id = snapshot.latest_before(thread.root, None)
+        checkpoint_id = checkpoints.latest_before(snapshot.reader, thread.root)
         if checkpoint_id is None:
             return {}
-        record = snapshot.checkpoint(thread.root, checkpoint_id)
-        metadata = None if record is None else session.codec.load(record.metadata, snapshot)
+        record = checkpoints.read(snapshot.reader, thread.root, checkpoint_id)
+        metadata = None if record is None else session.codec.load(record.metadata, snapshot.reader)
     except LmdbSaverError as error:
         raise serializer.add_location(error, **ref._asdict())  # noqa: B904
     return metadata if isinstance(metadata, dict) else {}
@@ -216,136 +220,6 @@ def log_skipped(error: DamagedError) -> None:
 _LOG = logging.getLogger(__name__)
 
 
-def find_refs(
-    session: Session,
-    config: RunnableConfig | None,
-    before: RunnableConfig | None,
-    wanted: Mapping[str, Any] | None,
-    skip_damaged: bool = False,
-) -> Iterator[CheckpointRef]:
-    """Where each checkpoint is that a config covers, by descending id.
-
-    Args:
-        wanted: What its metadata must have. Indexes lead to places that may have it; the caller
-            compares.
-        skip_damaged: Leave out what is damaged.
-    """
-    try:
-        yield from _find_refs(session, config, before, wanted, skip_damaged)
-    except DamagedError as error:
-        ref = {} if config is None else configs.parse_config(config)._asdict()
-        serializer.add_location(session.add_location(error), **ref)
-        if not skip_damaged:
-            raise
-        log_skipped(error)
-
-
-def _find_refs(
-    session: Session,
-    config: RunnableConfig | None,
-    before: RunnableConfig | None,
-    wanted: Mapping[str, Any] | None,
-    skip_damaged: bool,
-) -> Iterator[CheckpointRef]:
-    before_id = None if before is None else configs.before_id(before)
-    terms = metadata_index.terms_for_filter(wanted or {}, all_threads=config is None)
-    if skip_damaged:  # an index may lead to damage in the middle of others
-        terms = None
-    if terms is not None:
-        yield from _by_label(session, config, before_id, terms)
-        return
-    with session.snapshot() as snapshot:
-        if config is None:
-            found = _threads_with(snapshot, wanted or {}, skip_damaged)
-            only = exact = None
-        else:
-            only = configs.namespace_filter(config)
-            thread_id, _, exact = configs.parse_config(config)
-            thread = snapshot.thread(thread_id)
-            found = [] if thread is None else [thread]
-        namespaces = [
-            (thread.id, name)
-            for thread in found
-            for name, _ in snapshot.namespaces(thread)
-            if only is None or name == only
-        ]
-    if exact is not None:
-        if before_id is None or exact < before_id:
-            yield from (CheckpointRef(thread_id, name, exact) for thread_id, name in namespaces)
-        return
-    yield from _merge_by_id(
-        [_walk(session, thread_id, name, before_id) for thread_id, name in namespaces]
-    )
-
-
-def _merge_by_id(walks: Sequence[Iterator[CheckpointRef]]) -> Iterator[CheckpointRef]:
-    """Several walks as one, by descending id."""
-    if len(walks) == 1:
-        return walks[0]
-    return heapq.merge(*walks, key=lambda ref: ref.checkpoint_id or "", reverse=True)
-
-
-def _threads_with(
-    snapshot: Snapshot, wanted: Mapping[str, Any], skip_damaged: bool
-) -> list[Thread]:
-    """The threads that may have checkpoints with such metadata."""
-    if skip_damaged:
-        return [thread for thread in snapshot.threads(log_skipped) if thread.checkpoints]
-    terms = metadata_index.thread_terms_for_filter(wanted)
-    if terms is None:
-        return [thread for thread in snapshot.threads() if thread.checkpoints]
-    found = (thread for term in terms for thread in snapshot.threads_with_term(term))
-    return list({thread.number: thread for thread in found}.values())
-
-
-def _by_label(
-    session: Session, config: RunnableConfig | None, before_id: str | None, terms: Sequence[bytes]
-) -> Iterator[CheckpointRef]:
-    found = _merge_by_id([_with_term(session, term, before_id) for term in terms])
-    if config is None:
-        return found
-    thread_id, _, exact = configs.parse_config(config)
-    only = configs.namespace_filter(config)
-    return (
-        ref
-        for ref in found
-        if ref.thread_id == thread_id
-        and only in (None, ref.checkpoint_ns)
-        and exact in (None, ref.checkpoint_id)
-    )
-
-
-def _with_term(session: Session, term: bytes, before_id: str | None) -> Iterator[CheckpointRef]:
-    with session.snapshot() as snapshot:
-        at = None if before_id is None else snapshot.term_position(term, before_id)
-    while True:
-        with session.snapshot() as snapshot:
-            found, at = snapshot.with_term(term, at, _TERM_BATCH)
-        for place in found:
-            if before_id is None or place[2] < before_id:
-                yield CheckpointRef(*place)
-        if at is None:
-            return
-
-
-_TERM_BATCH = 64
-
-
-def _walk(
-    session: Session, thread_id: str, checkpoint_ns: str, before: str | None
-) -> Iterator[CheckpointRef]:
-    while True:
-        with session.snapshot() as snapshot:
-            thread = snapshot.thread(thread_id)
-            namespace = None if thread is None else snapshot.namespace(thread, checkpoint_ns)
-            if thread is None or namespace is None:
-                return
-            before = snapshot.latest_before(namespace, before)
-        if before is None:
-            return
-        yield CheckpointRef(thread_id, checkpoint_ns, before)
-
-
 def delta_channel_history(
     session: Session, config: RunnableConfig, channels: Sequence[str]
 ) -> dict[str, DeltaChannelHistory]:
@@ -372,16 +246,18 @@ def _delta_channel_history(
         found = _find(session, snapshot, ref)
         if found is None:
             return result
-        histories = snapshot.history(found.namespace, found.record, list(result))
+        histories = channel_history.history(
+            snapshot.reader, found.namespace, found.record, list(result)
+        )
         place = found.thread.thread_version
         writes: list[tuple[str, str, Callable[[], Any]]] = []
         seeds: dict[str, Callable[[], Any]] = {}
         for channel, history in histories.items():
             for task_id, value in history.writes:
-                writes.append((task_id, channel, codec.fetch_write(value, place, snapshot)))
+                writes.append((task_id, channel, codec.fetch_write(value, place, snapshot.reader)))
             if history.seed is not None:
                 key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
-                seeds[channel] = codec.fetch(key, history.seed, place, snapshot)
+                seeds[channel] = codec.fetch(key, history.seed, place, snapshot.reader)
     for task_id, channel, make in writes:
         result[channel]["writes"].append((task_id, channel, _decode_channel(make, ref, channel)))
     for channel, make in seeds.items():

@@ -8,18 +8,46 @@ wanted, never to less.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langgraph.checkpoint.lmdb import validation
+from langgraph.checkpoint.lmdb.errors import UsageError
 from langgraph.checkpoint.lmdb.format.keys import hash64
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    Matches: TypeAlias = Callable[[Mapping[str, Any]], bool]
 
 _OF_CHECKPOINTS = ("run_id", "source", "step")
 _WILDCARD = "*"
 _LARGE = 1 << 64
 _NEVER_PLAIN = (type(None), dict, list, tuple, set, frozenset, bytes)
+
+
+def matcher(wanted: object) -> Matches | None:
+    """Return a function that returns True for metadata with all wanted values. None: any.
+
+    Raises:
+        UsageError: The argument is not a dict; or, when the function is called, a value cannot be
+            compared.
+    """
+    items = list((validation.optional_mapping(wanted, "filter") or {}).items())
+    if not items:
+        return None
+
+    def matches(metadata: Mapping[str, Any]) -> bool:
+        key = value = None
+        try:
+            for key, value in items:
+                if metadata.get(key) != value:
+                    return False
+        except Exception as error:
+            what = f"filter[{key!r}] must be comparable with metadata"
+            raise UsageError(f"{what}, got {validation.shown(value)}") from error
+        return True
+
+    return matches
 
 
 def run_text(run_id: Any) -> str:

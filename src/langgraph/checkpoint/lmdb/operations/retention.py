@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.engine import prune, threads
@@ -14,6 +13,7 @@ from langgraph.checkpoint.lmdb.engine import sweep as sweep_engine
 from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy
 from langgraph.checkpoint.lmdb.engine.time_index import NEVER
 from langgraph.checkpoint.lmdb.errors import DamagedError, UsageError
+from langgraph.checkpoint.lmdb.models import SweepReport, TTLConfig
 from langgraph.checkpoint.lmdb.operations.session import simple
 
 if TYPE_CHECKING:
@@ -30,42 +30,6 @@ _EPOCH = datetime.fromtimestamp(0, timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
 _MAX_SECONDS = 1e12
 """Seconds since the epoch that no `datetime` reaches."""
-
-
-class TTLConfig(TypedDict, total=False):
-    """The retention of a store. Times are in minutes; fractions are allowed."""
-
-    default_ttl: float | None
-    """Time from a thread's last activity until it expires. None: it never expires."""
-    strategy: Literal["delete", "keep_latest"]
-    """What happens to an expired thread. "delete" (default) deletes the whole thread. "keep_latest"
-    keeps its latest checkpoints and what they need."""
-    refresh_on_read: bool
-    """True: reading the latest checkpoint of a thread counts as activity."""
-    sweep_interval_minutes: float | None
-    """Time between two background sweeps. None: only `sweep()` deletes."""
-    keep_last: int | None
-    """Checkpoints that each namespace of a thread keeps. None: any number."""
-    max_history_age: float | None
-    """Age at which a checkpoint that is not the latest of its namespace is deleted. None: any
-    age."""
-
-
-@dataclass(frozen=True, slots=True)
-class SweepReport:
-    """The counts of what a sweep deleted, or would have deleted."""
-
-    threads: int = 0
-    """Threads that were deleted or lost a part of their history."""
-    checkpoints: int = 0
-    writes: int = 0
-    """Pending writes."""
-    bytes: int = 0
-    """Bytes of records and values, as in `stats()` and `threads()`."""
-    damaged: int = 0
-    """Threads that were not swept because records of them are damaged."""
-    dry_run: bool = False
-    """True if nothing was deleted."""
 
 
 def parse_ttl(ttl: Mapping[str, Any] | None) -> RetentionPolicy:

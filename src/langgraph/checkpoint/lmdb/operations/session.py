@@ -5,29 +5,35 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
-from langgraph.checkpoint.lmdb.engine.store import StaleError
+from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
+from langgraph.checkpoint.lmdb.engine import checkpoints, threads
+from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy, StoreOptions
+from langgraph.checkpoint.lmdb.engine.store import CheckpointStore, StaleError
 from langgraph.checkpoint.lmdb.engine.sweep import Rollback
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
 from langgraph.checkpoint.lmdb.kv import forking
+from langgraph.checkpoint.lmdb.kv.group_commit import GroupCommit
 from langgraph.checkpoint.lmdb.kv.locks import Lock
+from langgraph.checkpoint.lmdb.operations import configs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
-    from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
     from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, ThreadVersion
-    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
-    from langgraph.checkpoint.lmdb.engine.store import CheckpointStore
-    from langgraph.checkpoint.lmdb.kv.base import Writer
-    from langgraph.checkpoint.lmdb.kv.group_commit import GroupCommit
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
     from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
+
+_PARENT_CACHE_SIZE = 512
+_BYTES_PER_DEDUP_ENTRY = 2048
+"""Bytes of the cache size for each entry of the dedup cache. An entry takes about 300 bytes, so
+that the dedup cache adds a seventh at most."""
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -138,12 +144,37 @@ class ParentCache:
                 self._parents.popitem(last=False)
 
 
+def open_session(
+    kv: KeyValueStore,
+    serde: SerializerProtocol,
+    retention: RetentionPolicy,
+    level: int | None,
+    cache_size: int,
+    clock: Callable[[], float],
+) -> Session:
+    """Return the session of a saver on an open key-value store."""
+    if kv.readonly:
+        retention = replace(retention, refresh_on_read=False)
+    options = StoreOptions(
+        level=level,
+        clock=clock,
+        is_ephemeral=configs.is_ephemeral,
+        is_subgraph_call=configs.is_subgraph_call,
+        retention=retention,
+    )
+    commit = GroupCommit(kv)
+    store = CheckpointStore(kv, options, cache_size // _BYTES_PER_DEDUP_ENTRY)
+    codec = ValueCodec(serde, level, cache_size, store.dedup_cache)
+    return Session(kv, store, commit, serde, codec, _PARENT_CACHE_SIZE if cache_size else 0)
+
+
 class Session:
     """A checkpoint store, a serialiser, and what is remembered of both.
 
     Args:
-        store: The store.
-        commit: What runs write operations.
+        kv: The key-value store.
+        store: The checkpoint store on it.
+        commit: The group commit, which runs write operations.
         serde: The serialiser for all that users put into checkpoints.
         codec: Encodes channel values with that serialiser.
         views: How many checkpoints to remember.
@@ -151,12 +182,14 @@ class Session:
 
     def __init__(
         self,
+        kv: KeyValueStore,
         store: CheckpointStore,
         commit: GroupCommit,
         serde: SerializerProtocol,
         codec: ValueCodec,
         parent_cache: int,
     ) -> None:
+        self.kv = kv
         self.store = store
         self.codec = codec
         self.serde = serde
@@ -170,12 +203,17 @@ class Session:
     def with_serde(self, serde: SerializerProtocol) -> Session:
         """The same store seen through another serialiser."""
         return Session(
+            self.kv,
             self.store,
             self._commit,
             serde,
             self.codec.with_serde(serde),
             self.parent_cache.limit,
         )
+
+    def close(self) -> None:
+        """Reject all later operations."""
+        self._commit.close()
 
     def snapshot(self) -> Snapshot:
         """A view of the store with all that this saver's callers have asked for and no longer wait
@@ -271,10 +309,10 @@ class Session:
             thread, expired = snapshot.thread_of_any_age(ref.thread_id)
             if thread is None:
                 return ParentState(None, None)
-            namespace = snapshot.namespace(thread, ref.checkpoint_ns)
+            namespace = threads.find_namespace(snapshot.reader, thread, ref.checkpoint_ns)
             record = None
             if namespace is not None and ref.checkpoint_id is not None:
-                record = snapshot.checkpoint(namespace, ref.checkpoint_id)
+                record = checkpoints.read(snapshot.reader, namespace, ref.checkpoint_id)
             if expired and record is None and not snapshot.has_root(thread, root):
                 return ParentState(None, None)
             return ParentState(thread.thread_version, record)

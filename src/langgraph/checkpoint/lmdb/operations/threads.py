@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb import validation
+from langgraph.checkpoint.lmdb.engine import branches as engine_branches
+from langgraph.checkpoint.lmdb.engine import checkpoints, counts
+from langgraph.checkpoint.lmdb.engine import threads as engine_threads
 from langgraph.checkpoint.lmdb.engine.threads import MAX_TIME
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
+from langgraph.checkpoint.lmdb.models import StoreStats, ThreadInfo
 from langgraph.checkpoint.lmdb.operations import configs, get
 from langgraph.checkpoint.lmdb.operations.retention import to_epoch_ms
 
@@ -17,58 +20,20 @@ if TYPE_CHECKING:
 
     from langchain_core.runnables import RunnableConfig
 
-    from langgraph.checkpoint.lmdb.engine.branches import Branch
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.models import Branch
     from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
     from langgraph.checkpoint.lmdb.operations.session import Session
 
 _END_OF_TIME = 1 << 62
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadInfo:
-    """What a thread is made of."""
-
-    thread_id: str
-    created: datetime
-    updated: datetime
-    """When it was active last."""
-    expires: datetime | None
-    """When it is past its time to live; None: never."""
-    namespaces: tuple[str, ...]
-    checkpoints: int
-    writes: int
-    """Pending writes."""
-    bytes: int
-    """Of its records and values, compressed, without what it shares with the thread it was copied
-    from."""
-    step: int | None
-    """Of the latest checkpoint of the root namespace, as its metadata say."""
-    source: str | None
-    """The same: what made it."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoreStats:
-    """What a store is made of."""
-
-    threads: int
-    """With checkpoints; expired ones count until they are swept."""
-    checkpoints: int
-    writes: int
-    """Pending writes."""
-    bytes: int
-    """Of records and values, compressed."""
-    file_bytes: int
-    """What the store takes on disk: also indexes, and room for what is to come."""
-
-
 def stats(session: Session) -> StoreStats:
     """The size of the store."""
     with session.snapshot() as snapshot:
-        counts = snapshot.counts()
-    return StoreStats(*counts, session.store.file_bytes())
+        totals = counts.read(snapshot.reader)
+    return StoreStats(**totals._asdict(), file_bytes=session.kv.size())
 
 
 def lineage(
@@ -106,11 +71,10 @@ def children(session: Session, config: RunnableConfig) -> list[CheckpointRef]:
         return []
     try:
         with session.snapshot() as snapshot:
-            thread = snapshot.thread(ref.thread_id)
-            namespace = None if thread is None else snapshot.namespace(thread, ref.checkpoint_ns)
-            if thread is None or namespace is None:
+            namespace = snapshot.namespace(ref.thread_id, ref.checkpoint_ns)
+            if namespace is None:
                 return []
-            ids = snapshot.children(namespace, found.id)
+            ids = checkpoints.child_ids(snapshot.reader, namespace, found.id)
     except DamagedError as error:
         raise session.add_location(error)  # noqa: B904
     return [ref._replace(checkpoint_id=checkpoint_id) for checkpoint_id in reversed(ids)]
@@ -121,11 +85,10 @@ def branches(session: Session, thread_id: object, checkpoint_ns: str) -> list[Br
     name = validation.text(thread_id, "thread_id")
     checkpoint_ns = validation.text(checkpoint_ns, "checkpoint_ns")
     with session.snapshot() as snapshot:
-        thread = snapshot.thread(name)
-        namespace = None if thread is None else snapshot.namespace(thread, checkpoint_ns)
-        if thread is None or namespace is None:
+        namespace = snapshot.namespace(name, checkpoint_ns)
+        if namespace is None:
             return []
-        return snapshot.branches(namespace)
+        return engine_branches.branches(snapshot.reader, namespace)
 
 
 def threads(
@@ -188,16 +151,16 @@ def _info(session: Session, snapshot: Snapshot, thread: Thread) -> ThreadInfo:
     expires = session.options.retention.expires(thread)
     metadata = get.latest_metadata(session, snapshot, thread)
     return ThreadInfo(
-        thread.id,
-        to_datetime(thread.created),
-        to_datetime(thread.updated),
-        None if expires is None else to_datetime(expires),
-        tuple(name for name, _ in snapshot.namespaces(thread)),
-        thread.checkpoints,
-        thread.writes,
-        thread.size,
-        metadata.get("step"),
-        metadata.get("source"),
+        thread_id=thread.id,
+        created=to_datetime(thread.created),
+        updated=to_datetime(thread.updated),
+        expires=None if expires is None else to_datetime(expires),
+        namespaces=tuple(name for name, _ in engine_threads.namespaces(snapshot.reader, thread)),
+        checkpoints=thread.checkpoints,
+        writes=thread.writes,
+        bytes=thread.size,
+        step=metadata.get("step"),
+        source=metadata.get("source"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from langgraph.checkpoint.lmdb.format.keys import Kind, NamespaceRef
 from langgraph.checkpoint.lmdb.verification.key_scan import SCAN_BATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.threads import Thread
@@ -31,7 +32,8 @@ class StoreIndex:
     stale_message: str
     """Text of the problem for a stale entry."""
     parse: Callable[[bytes, bytes], tuple[Any, ...]]
-    """Function that returns the target of an entry, or raises IntegrityError."""
+    """Function of key and record that returns the target of an entry: the thread's number, and what
+    else the key has. It raises IntegrityError for a malformed entry."""
     is_wanted: Callable[..., bool]
     """Function of reader, key and target that returns True if the target calls for the entry."""
 
@@ -45,6 +47,13 @@ class StoreIndex:
             return not self.is_wanted(reader, key, *target)
         except IntegrityError:
             return False  # the entry may be all that is left of a damaged target
+
+    def entries_of(self, reader: Reader, thread: int) -> Iterator[bytes]:
+        """Yield the entries that lead to a thread; reads the keys of the whole index."""
+        for key in reader.keys(self.kind, keys.prefix_end(self.kind)):
+            with suppress(IntegrityError):
+                if self.parse(key, b"")[0] == thread:
+                    yield key
 
     def find_stale(self, kv: KeyValueStore) -> tuple[list[bytes], int]:
         """Return the stale entries, and the number of all entries."""
@@ -68,21 +77,22 @@ def _parse_thread_id(key: bytes, record: bytes) -> tuple[int]:
 
 
 def _has_id(reader: Reader, key: bytes, thread: int) -> bool:
-    thread_key = keys.thread_number(thread)
-    record = reader.get(thread_key)
-    return record is not None and keys.thread(threads.decode(thread_key, record).id) == key
+    found = threads.read(reader, thread)
+    return found is not None and keys.thread(found.id) == key
 
 
-def _parse_term(key: bytes, record: bytes) -> tuple[bytes, NamespaceRef]:
+def _parse_term(key: bytes, record: bytes) -> tuple[int, int, bytes]:
     part, at = keys.read_sortable_text(key, _TERM_END)
     thread, at = keys.read_number(key, at)
-    number, at = keys.read_number(key, at)
+    namespace, at = keys.read_number(key, at)
     _require(at == len(key) and not record, key)
-    return part, NamespaceRef(thread, number)
+    return thread, namespace, part
 
 
-def _checkpoint_has_term(reader: Reader, key: bytes, part: bytes, namespace: NamespaceRef) -> bool:
-    checkpoint_key = keys.checkpoints(namespace) + part
+def _checkpoint_has_term(
+    reader: Reader, key: bytes, thread: int, namespace: int, part: bytes
+) -> bool:
+    checkpoint_key = keys.checkpoints(NamespaceRef(thread, namespace)) + part
     record = reader.get(checkpoint_key)
     if record is None:
         return False
@@ -114,9 +124,8 @@ def _parse_time_entry(key: bytes, record: bytes) -> tuple[int]:
 
 
 def _has_time_entry(reader: Reader, key: bytes, thread: int) -> bool:
-    thread_key = keys.thread_number(thread)
-    record = reader.get(thread_key)
-    return record is not None and key in entries_of_thread(threads.decode(thread_key, record))
+    found = threads.read(reader, thread)
+    return found is not None and key in entries_of_thread(found)
 
 
 def _require(condition: bool, key: bytes) -> None:

@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langgraph.checkpoint.lmdb.engine.options import StoreOptions
-    from langgraph.checkpoint.lmdb.engine.threads import Thread
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress, Reader, Writer
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress, Writer
     from langgraph.checkpoint.lmdb.models import Problem, VerifyReport
     from langgraph.checkpoint.lmdb.verification.index_check import StoreIndex
 
@@ -198,7 +197,7 @@ def _repair_records(writer: Writer, number: int, options: StoreOptions) -> list[
 
 def _rebuild_shared_refs(writer: Writer, number: int) -> set[int]:
     """Rebuild a thread's references to other threads' chunks; return the threads concerned."""
-    thread = _find_thread(writer, number)
+    thread = threads.read(writer, number)
     owners = garbage.rebuild_shared_refs(writer, number, thread)
     if thread is not None:
         threads.save(writer, thread)
@@ -208,13 +207,7 @@ def _rebuild_shared_refs(writer: Writer, number: int) -> set[int]:
 
 
 def _delete_unneeded_chunks(writer: Writer, number: int) -> None:
-    garbage.free_unused_chunks(writer, number, _find_thread(writer, number))
-
-
-def _find_thread(reader: Reader, number: int) -> Thread | None:
-    key = keys.thread_number(number)
-    record = reader.get(key)
-    return None if record is None else threads.decode(key, record)
+    garbage.free_unused_chunks(writer, number, threads.read(writer, number))
 
 
 def _delete_if_stale(writer: Writer, index: StoreIndex, entries: list[bytes]) -> None:

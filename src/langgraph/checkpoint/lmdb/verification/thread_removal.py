@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from langgraph.checkpoint.lmdb.engine import counts, garbage, threads
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from langgraph.checkpoint.lmdb.verification import key_scan, thread_repair
+from langgraph.checkpoint.lmdb.verification import index_check, key_scan, thread_repair
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
@@ -33,11 +33,10 @@ def remove_thread(writer: Writer, thread_id: str, number: int | None) -> bool:
         return False
     writer.delete(keys.thread(thread_id))
     thread_repair.delete_records(writer, found)
-    for kind, number_in in _INDEXES.items():
-        for key in [*writer.keys(kind, keys.prefix_end(kind))]:
-            with suppress(IntegrityError):
-                if number_in(key) == found:
-                    writer.delete(key)
+    for index in index_check.STORE_INDEXES:
+        if index is not index_check.THREAD_IDS:
+            for key in list(index.entries_of(writer, found)):
+                writer.delete(key)
     owners = garbage.rebuild_shared_refs(writer, found, None)
     garbage.free_unused_chunks(writer, found, None)
     for owner in owners:
@@ -51,47 +50,17 @@ def _number_of(reader: Reader, thread_id: str) -> int | None:
     name = keys.thread(thread_id)
     with suppress(IntegrityError):
         number, _ = keys.read_number(envelope.unseal(name, reader.get(name) or b""), 0)
-        if _id_of(reader, keys.thread_number(number)) in (thread_id, None):
+        if _id_of(reader, number) in (thread_id, None):
             return number
-    prefix = keys.thread_number(0)[:1]
-    at, stop = prefix, keys.prefix_end(prefix)
-    while (key := next(iter(reader.keys(at, stop)), None)) is not None:
-        with suppress(IntegrityError):
-            number, end = keys.read_number(key, len(prefix))
-            if _id_of(reader, key[:end]) == thread_id:
-                return number
-            at = keys.prefix_end(key[:end])
-            continue
-        at = key + b"\x00"
+    for number, _ in key_scan.numbers(reader, keys.Kind.THREAD):
+        if _id_of(reader, number) == thread_id:
+            return number
     return None
 
 
-def _id_of(reader: Reader, key: bytes) -> str | None:
-    """Return the id in the record of a thread; None if the record cannot be read."""
-    try:
-        return threads.decode(key, reader.get(key) or b"").id
-    except IntegrityError:
-        return None
-
-
-def _with_term(key: bytes) -> int:
-    _, at = keys.read_sortable_text(key, len(keys.term(b"")) + keys.HASH_SIZE)
-    return keys.read_number(key, at)[0]
-
-
-def _thread_with_term(key: bytes) -> int:
-    return keys.read_number(key, len(keys.thread_term(b"")) + keys.HASH_SIZE)[0]
-
-
-def _in_time_index(key: bytes) -> int:
-    _, at = keys.read_number(key, 1)
-    _, at = keys.read_number(key, at)
-    return keys.read_number(key, at)[0]
-
-
-_INDEXES = {
-    keys.Kind.TERM: _with_term,
-    keys.Kind.THREAD_TERM: _thread_with_term,
-    keys.Kind.TIME: _in_time_index,
-}
-"""Function that returns the thread's number in an index entry, by the kind of the entry."""
+def _id_of(reader: Reader, number: int) -> str | None:
+    """Return the id in the record of a thread; None if the record is missing or unreadable."""
+    with suppress(IntegrityError):
+        thread = threads.read(reader, number)
+        return None if thread is None else thread.id
+    return None

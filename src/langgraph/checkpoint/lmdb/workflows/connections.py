@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from langgraph.checkpoint.lmdb.errors import InvalidPathError
-from langgraph.checkpoint.lmdb.saver import LmdbSaver
+from langgraph.checkpoint.lmdb.lmdb_saver import LmdbSaver
 from langgraph.checkpoint.lmdb.workflows.file_locks import FileLockManager
 
 if TYPE_CHECKING:

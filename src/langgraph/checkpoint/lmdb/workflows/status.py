@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langgraph.checkpoint.lmdb.errors import UsageError
+from langgraph.checkpoint.lmdb.lmdb_saver import LmdbSaver
 from langgraph.checkpoint.lmdb.run_state import State, run_state
 from langgraph.checkpoint.lmdb.workflows import arguments, graphs
 from langgraph.checkpoint.lmdb.workflows.connections import (
@@ -18,7 +19,7 @@ from langgraph.checkpoint.lmdb.workflows.connections import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import AsyncIterator, Callable, Collection, Iterator
 
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointMetadata, CheckpointTuple
@@ -56,7 +57,7 @@ class CheckpointStatus:
     created_at: datetime | None
     """Time of the checkpoint; None if the checkpoint does not tell it."""
     updated_at: datetime | None
-    """Time of the last activity of the thread that the saver tells."""
+    """Time of the last change that the checkpoint tells; at present the same as `created_at`."""
     run_id: str | None
     metadata: CheckpointMetadata
 
@@ -230,7 +231,7 @@ def statuses(
     locks = lock_manager or default_lock_manager(saver)
     latest = _Latest(since, until)
     try:
-        for found in saver.list(None):
+        for found in _candidates(saver, since):
             latest.add(found)
     except NotImplementedError as error:
         raise _cannot_list(saver) from error
@@ -251,12 +252,46 @@ async def astatuses(
     locks = lock_manager or default_lock_manager(saver)
     latest = _Latest(since, until)
     try:
-        async for found in saver.alist(None):
+        async for found in _acandidates(saver, since):
             latest.add(found)
     except NotImplementedError as error:
         raise _cannot_list(saver) from error
     every = [await _astatus(saver, found, graph, locks) for found in latest.found()]
     return [status for status in every if states is None or status.state in states]
+
+
+def _candidates(
+    saver: BaseCheckpointSaver[Any], since: datetime | None
+) -> Iterator[CheckpointTuple]:
+    """Yield at least the latest root checkpoint of each thread that was active since a time.
+
+    An `LmdbSaver` reads only these threads. Other savers list all checkpoints.
+    """
+    if not isinstance(saver, LmdbSaver):
+        yield from saver.list(None)
+        return
+    for thread in saver.threads(updated_after=_just_before(since)):
+        found = saver.get_tuple(_at(thread.thread_id))
+        if found is not None:
+            yield found
+
+
+async def _acandidates(
+    saver: BaseCheckpointSaver[Any], since: datetime | None
+) -> AsyncIterator[CheckpointTuple]:
+    """As `_candidates`."""
+    if not isinstance(saver, LmdbSaver):
+        async for found in saver.alist(None):
+            yield found
+        return
+    for thread in await saver.athreads(updated_after=_just_before(since)):
+        of_thread = await saver.aget_tuple(_at(thread.thread_id))
+        if of_thread is not None:
+            yield of_thread
+
+
+def _just_before(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment - timedelta(milliseconds=1)
 
 
 def run_lock(thread_id: str) -> str:
@@ -281,7 +316,7 @@ def _window(
 
 
 def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(max(seconds, 0), timezone.utc)
+    return datetime.fromtimestamp(max(seconds, 1), timezone.utc)
 
 
 def _wanted_states(include_waiting: object) -> frozenset[State]:

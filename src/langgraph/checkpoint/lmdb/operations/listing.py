@@ -1,0 +1,182 @@
+"""Listing checkpoints: which checkpoints a call of `list` asks for, and where they are.
+
+No transaction outlives a step of an iterator.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.lmdb import validation
+from langgraph.checkpoint.lmdb.codec import serializer
+from langgraph.checkpoint.lmdb.engine import checkpoints, threads
+from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.operations import configs, get, metadata_index
+from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.base import CheckpointTuple
+
+    from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
+    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.operations.metadata_index import Matches
+    from langgraph.checkpoint.lmdb.operations.session import Session
+
+_TERM_BATCH = 64
+"""Index entries that one snapshot of an iterator reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """The checked arguments of a call of `list`."""
+
+    config: RunnableConfig | None = None
+    """None: all threads."""
+    filter: Mapping[str, Any] = field(default_factory=dict)
+    """Metadata that the checkpoints must have."""
+    before_id: str | None = None
+    """Only ids below this one are listed."""
+    limit: int | None = None
+    skip_damaged: bool = False
+    matches: Matches | None = None
+    """Function that applies the filter. None: there is no filter."""
+
+
+def parse_query(
+    config: RunnableConfig | None,
+    filter: Mapping[str, Any] | None,
+    before: RunnableConfig | None,
+    limit: int | None,
+    skip_damaged: bool,
+) -> Query:
+    """Check the arguments of `list`. The config is checked by `find_refs`.
+
+    Raises:
+        UsageError: An argument is invalid.
+    """
+    return Query(
+        config=config,
+        matches=metadata_index.matcher(filter),
+        filter=filter or {},
+        limit=validation.limit(limit),
+        skip_damaged=validation.flag(skip_damaged, "skip_damaged"),
+        before_id=None if before is None else configs.before_id(before),
+    )
+
+
+def read(session: Session, ref: CheckpointRef, query: Query) -> CheckpointTuple | None:
+    """Return a checkpoint, or None if it is missing, does not match, or is to be skipped."""
+    read_one = get.get_or_skip if query.skip_damaged else get.get_tuple
+    return read_one(session, ref, matches=query.matches)
+
+
+def find_refs(session: Session, query: Query) -> Iterator[CheckpointRef]:
+    """Yield the checkpoints that may match, by descending id.
+
+    The index of metadata may lead to checkpoints without the wanted metadata.
+    """
+    try:
+        yield from _find_refs(session, query)
+    except DamagedError as error:
+        ref = {} if query.config is None else configs.parse_config(query.config)._asdict()
+        serializer.add_location(session.add_location(error), **ref)
+        if not query.skip_damaged:
+            raise
+        get.log_skipped(error)
+
+
+def _find_refs(session: Session, query: Query) -> Iterator[CheckpointRef]:
+    config, before_id = query.config, query.before_id
+    terms = metadata_index.terms_for_filter(query.filter, all_threads=config is None)
+    if terms is not None and not query.skip_damaged:  # damage would end a search of the index
+        yield from _by_term(session, config, before_id, terms)
+        return
+    with session.snapshot() as snapshot:
+        if config is None:
+            found = _threads_with(snapshot, query)
+            only = exact = None
+        else:
+            only = configs.namespace_filter(config)
+            thread_id, _, exact = configs.parse_config(config)
+            thread = snapshot.thread(thread_id)
+            found = [] if thread is None else [thread]
+        namespaces = [
+            (thread.id, name)
+            for thread in found
+            for name, _ in threads.namespaces(snapshot.reader, thread)
+            if only is None or name == only
+        ]
+    if exact is not None:
+        if before_id is None or exact < before_id:
+            yield from (CheckpointRef(thread_id, name, exact) for thread_id, name in namespaces)
+        return
+    yield from _merge_by_id(
+        [_walk(session, thread_id, name, before_id) for thread_id, name in namespaces]
+    )
+
+
+def _threads_with(snapshot: Snapshot, query: Query) -> list[Thread]:
+    """Return the threads that may have checkpoints with the wanted metadata."""
+    terms = metadata_index.thread_terms_for_filter(query.filter)
+    if terms is None or query.skip_damaged:
+        on_damage = get.log_skipped if query.skip_damaged else None
+        return [thread for thread in snapshot.threads(on_damage) if thread.checkpoints]
+    found = (thread for term in terms for thread in snapshot.threads_with_term(term))
+    return list({thread.number: thread for thread in found}.values())
+
+
+def _by_term(
+    session: Session, config: RunnableConfig | None, before_id: str | None, terms: Sequence[bytes]
+) -> Iterator[CheckpointRef]:
+    """Return the checkpoints that an index of metadata leads to."""
+    found = _merge_by_id([_with_term(session, term, before_id) for term in terms])
+    if config is None:
+        return found
+    thread_id, _, exact = configs.parse_config(config)
+    only = configs.namespace_filter(config)
+    return (
+        ref
+        for ref in found
+        if ref.thread_id == thread_id
+        and only in (None, ref.checkpoint_ns)
+        and exact in (None, ref.checkpoint_id)
+    )
+
+
+def _with_term(session: Session, term: bytes, before_id: str | None) -> Iterator[CheckpointRef]:
+    at = None if before_id is None else checkpoints.with_term_before(term, before_id)
+    while True:
+        with session.snapshot() as snapshot:
+            found, at = snapshot.with_term(term, at, _TERM_BATCH)
+        for ids in found:
+            if before_id is None or ids[2] < before_id:
+                yield CheckpointRef(*ids)
+        if at is None:
+            return
+
+
+def _walk(
+    session: Session, thread_id: str, checkpoint_ns: str, before: str | None
+) -> Iterator[CheckpointRef]:
+    """Yield the checkpoints of a namespace by descending id, each step in its own snapshot."""
+    while True:
+        with session.snapshot() as snapshot:
+            namespace = snapshot.namespace(thread_id, checkpoint_ns)
+            if namespace is None:
+                return
+            before = checkpoints.latest_before(snapshot.reader, namespace, before)
+        if before is None:
+            return
+        yield CheckpointRef(thread_id, checkpoint_ns, before)
+
+
+def _merge_by_id(walks: Sequence[Iterator[CheckpointRef]]) -> Iterator[CheckpointRef]:
+    """Merge iterators that yield descending ids."""
+    if len(walks) == 1:
+        return walks[0]
+    return heapq.merge(*walks, key=lambda ref: ref.checkpoint_id or "", reverse=True)

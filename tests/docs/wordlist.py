@@ -13,6 +13,7 @@ PATHS = (
     "benches",
     "src/langgraph/checkpoint/lmdb/codec",
     "src/langgraph/checkpoint/lmdb/format",
+    "src/langgraph/checkpoint/lmdb/kv",
     "tests/codec",
     "tests/format",
     "tests/fuzz",

@@ -394,7 +394,7 @@ def _noop_commit(writer: Writer) -> None:
 
 
 def _seek(cursor: lmdb.Cursor, start: bytes, stop: bytes, reverse: bool) -> bool:
-    """Move the cursor to the first key of a range, or behind it; return False if there is none."""
+    """Move the cursor to the first key of a range, or behind it; return False if it is missing."""
     if not reverse:
         return bool(cursor.set_range(start))
     return bool(cursor.prev() if cursor.set_range(stop) else cursor.last())

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _MOST_VISITS = 3
 """Visits of a node in one thread, after which its edges back are not taken."""
+_MOST_VISITS_IN_ALL = 12
+"""Visits of all nodes, after which no routes are taken."""
 
 
 def _append(state: list[Any], writes: list[Any]) -> list[Any]:
@@ -199,6 +201,8 @@ class World:
             builder.add_conditional_edges(name(number), lambda _: self._targets(number, node))
 
     def _targets(self, number: int, node: Node) -> list[str]:
+        if sum(self._visits) > _MOST_VISITS_IN_ALL:  # each Send may lead to more of them
+            return []
         return [
             name(target)
             for target in node.targets

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from langgraph.checkpoint.lmdb.codec import bytes_diff, message_list
 from langgraph.checkpoint.lmdb.codec.chunk_maker import ChunkMaker
 from langgraph.checkpoint.lmdb.codec.message_values import Form, MessageValues
-from langgraph.checkpoint.lmdb.codec.serializer import MESSAGES, PLAIN, Serializer, add_location
+from langgraph.checkpoint.lmdb.codec.serializer import MESSAGES, PLAIN, Serializer
 from langgraph.checkpoint.lmdb.codec.value_cache import (
     CachedBytes,
     CachedMessages,
@@ -342,7 +342,8 @@ class ValueCodec:
             if not isinstance(value, dict):
                 raise DamagedError(f"the store has {type(value).__name__} in place of a map")
         except LmdbSaverError as error:
-            raise add_location(error, channel=part)  # noqa: B904
+            error.add_location(channel=part)
+            raise
         return value
 
     def decode_cost(

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb import validation
-from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.engine import checkpoints, threads
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.operations import configs, get, metadata_index
@@ -83,8 +82,9 @@ def find_refs(session: Session, query: Query) -> Iterator[CheckpointRef]:
     try:
         yield from _find_refs(session, query)
     except DamagedError as error:
-        ref = {} if query.config is None else configs.parse_config(query.config)._asdict()
-        serializer.add_location(session.add_location(error), **ref)
+        session.add_owner(error)
+        if query.config is not None:
+            error.add_location(**configs.parse_config(query.config)._asdict())
         if not query.skip_damaged:
             raise
         get.log_skipped(error)

@@ -13,6 +13,7 @@ PATHS = (
     "benches",
     "src/langgraph/checkpoint/lmdb/codec",
     "src/langgraph/checkpoint/lmdb/format",
+    "src/langgraph/checkpoint/lmdb/kv",
     "src/langgraph/checkpoint/lmdb/operations",
     "src/langgraph/checkpoint/lmdb/aio.py",
     "src/langgraph/checkpoint/lmdb/lmdb_saver.py",

@@ -365,7 +365,7 @@ def test_sends_are_named_in_order(saver: Saver) -> None:
     status = get_checkpoint_status("t", saver)
     assert status is not None
     assert status.next == graph.get_state(at()).next
-    assert {*status.next} == {"a"}
+    assert set(status.next) in ({"a"}, {"a", "z"})  # z may end before or after a fails
 
 
 # Many threads

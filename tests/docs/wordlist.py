@@ -38,7 +38,10 @@ PATHS = (
     "src/langgraph/checkpoint/lmdb/checking.py",
     "src/langgraph/checkpoint/lmdb/encryption",
     "src/langgraph/checkpoint/lmdb/engine",
+    "src/langgraph/checkpoint/lmdb/run_state.py",
     "src/langgraph/checkpoint/lmdb/verification",
+    "src/langgraph/checkpoint/lmdb/workflows",
+    "tests/workflows",
 )
 """Files and folders to check. In folders: every .py and .md file."""
 

@@ -42,7 +42,7 @@ class DeltaState(TypedDict, total=False):
 
 
 class Node(NamedTuple):
-    """What a node does, one thing after another, when it is visited first."""
+    """The actions of a node on its first visit, in order."""
 
     acts: tuple[str, ...]
     """`ask`, `fail` and `call`; `call` asks in a call of a task."""
@@ -64,7 +64,7 @@ class Plan(NamedTuple):
     static: dict[str, Any]
     durability: str
     actions: tuple[str, ...]
-    """What to do while the run is not complete: `go on`, `by id`, `input` or `update`."""
+    """What to do while the run is not complete: `continue`, `by id`, `input` or `update`."""
     is_functional: bool
 
 
@@ -78,7 +78,7 @@ def name(number: int) -> str:
 
 @st.composite
 def plans(draw: st.DrawFn) -> Plan:
-    """Draw a graph and a run of it."""
+    """Draw a graph and a run."""
     size = draw(st.integers(1, 4))
     numbers = range(size)
 
@@ -114,7 +114,7 @@ def plans(draw: st.DrawFn) -> Plan:
         draw(st.sampled_from(("sync", "async", "exit"))),
         draw(
             st.lists(
-                st.sampled_from(("go on", "go on", "by id", "input", "update")),
+                st.sampled_from(("continue", "continue", "by id", "input", "update")),
                 min_size=2,
                 max_size=7,
             ).map(tuple)

@@ -64,7 +64,7 @@ class Steps:
 
     def ask(self, name: str) -> None:
         """Let a node wait for an answer."""
-        self.actions[name] = lambda: interrupt("go on?")
+        self.actions[name] = lambda: interrupt("continue?")
 
     def leave_crashed(self, saver: Any, thread_id: str) -> None:
         """Leave a run that crashed in its second node."""

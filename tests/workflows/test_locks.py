@@ -208,7 +208,7 @@ def test_a_forked_child_does_not_hold_the_locks_of_its_parent(
     assert new_manager().is_locked("a")
 
 
-def test_a_lock_ends_with_its_process_although_a_child_of_it_lives(
+def test_a_lock_ends_with_its_process_although_a_child_lives(
     new_manager: Callable[[], Any],
 ) -> None:
     manager = new_manager()

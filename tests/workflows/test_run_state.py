@@ -55,25 +55,25 @@ def check(kind: str, plan: Plan) -> None:
                 compare_latest(plan, found, graph.get_state(at()))
 
 
-def compare_tasks(plan: Plan, found: CheckpointTuple, told: StateSnapshot) -> None:
+def compare_tasks(plan: Plan, found: CheckpointTuple, expected: StateSnapshot) -> None:
     """Compare the tasks of any checkpoint, whatever is pending."""
     state = run_state(found.checkpoint, found.metadata.get("step"), ())
     if state.state != "unknown":
-        assert names(plan, state.next) == sorted(told.next)
-        assert (state.state == "complete") == (not told.tasks)
+        assert names(plan, state.next) == sorted(expected.next)
+        assert (state.state == "complete") == (not expected.tasks)
     else:
         assert not found.checkpoint["channel_versions"]
-        assert not told.next
+        assert not expected.next
 
 
-def compare_latest(plan: Plan, found: CheckpointTuple, told: StateSnapshot) -> None:
+def compare_latest(plan: Plan, found: CheckpointTuple, expected: StateSnapshot) -> None:
     """Compare all that the graph tells of the latest checkpoint, as if the process had ended."""
     writes = found.pending_writes or []
     step = found.metadata.get("step")
-    tasks = [Task(task.name, task.id) for task in told.tasks]
+    tasks = [Task(task.name, task.id) for task in expected.tasks]
     with_graph = run_state(found.checkpoint, step, writes, tasks)
-    compare_reason(with_graph, writes, told)
-    assert sorted(with_graph.next) == sorted(told.next)
+    compare_reason(with_graph, writes, expected)
+    assert sorted(with_graph.next) == sorted(expected.next)
     state = run_state(found.checkpoint, step, writes)
     if state.state == "unknown":
         assert not found.checkpoint["channel_versions"]
@@ -82,10 +82,10 @@ def compare_latest(plan: Plan, found: CheckpointTuple, told: StateSnapshot) -> N
     if plan.is_functional:
         # The name of an entrypoint that has never finished is not stored, so its task is not known
         # among the calls of its tasks.
-        assert names(plan, state.next) == sorted(told.next)
+        assert names(plan, state.next) == sorted(expected.next)
         assert {each.id for each in with_graph.interrupts} <= {each.id for each in state.interrupts}
     elif {*tasks} == {*pending_tasks(found.checkpoint, step)}:
-        assert names(plan, state.next) == sorted(told.next)
+        assert names(plan, state.next) == sorted(expected.next)
         assert (state.state, state.error, state.interrupts) == (
             with_graph.state,
             with_graph.error,
@@ -93,31 +93,31 @@ def compare_latest(plan: Plan, found: CheckpointTuple, told: StateSnapshot) -> N
         )
     else:  # the id of a task depends on a join that nothing was written to
         assert plan.joins
-        assert {*told.next} <= {*state.next}
+        assert {*expected.next} <= {*state.next}
 
 
-def compare_reason(state: RunState, writes: list[PendingWrite], told: StateSnapshot) -> None:
+def compare_reason(state: RunState, writes: list[PendingWrite], expected: StateSnapshot) -> None:
     """Compare why a run stopped, as far as the graph tells it.
 
     The graph does not tell whether an interrupt was answered, nor what calls within tasks did.
     """
     null = [channel for task_id, channel, _ in writes if task_id == NULL_TASK_ID]
-    assert (state.state == "complete") == (not told.tasks and not any(map(starts, null)))
-    asked = {each.id for each in told.interrupts}
+    assert (state.state == "complete") == (not expected.tasks and not any(map(starts, null)))
+    asked = {each.id for each in expected.interrupts}
     ours = {each.id for each in state.interrupts}
     assert (state.state == "failed") == (state.error is not None)
     assert state.state == "failed" or (state.state == "waiting") == bool(ours)
-    ids = {task.id for task in told.tasks}
+    ids = {task.id for task in expected.tasks}
     stopped = [task_id for task_id, channel, _ in writes if channel in (ERROR, INTERRUPT)]
     if not ids.issuperset(stopped):
         return
-    has_error = any(task.error for task in told.tasks)
+    has_error = any(task.error for task in expected.tasks)
     if "__resume__" in null or has_error:
         assert ours <= asked
     else:
         assert ours == asked
     assert state.state != "failed" or has_error
-    if any(task.error and not task.interrupts for task in told.tasks):
+    if any(task.error and not task.interrupts for task in expected.tasks):
         assert state.state == "failed"
 
 

@@ -228,7 +228,7 @@ def test_error_that_a_task_caught_does_not_count(saver: Saver) -> None:
     def work(_: State) -> State:
         with pytest.raises(RuntimeError):
             call().result()
-        return {"log": [interrupt("go on?")]}
+        return {"log": [interrupt("continue?")]}
 
     graph = one_node(work).compile(checkpointer=saver)
     graph.invoke({"log": []}, at())
@@ -270,7 +270,7 @@ def test_crash_before_a_breakpoint_is_stalled(saver: Saver) -> None:
         .compile(checkpointer=saver, interrupt_after=["b"])
     )
     for _ in graph.stream({"log": []}, at(), durability="sync"):
-        break  # a run that nobody goes on with
+        break  # a run that is not continued
     assert state(saver, graph) == "stalled"
 
 

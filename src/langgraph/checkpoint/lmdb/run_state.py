@@ -62,7 +62,7 @@ _NO_ANSWER = object()
 
 
 class _Due(NamedTuple):
-    """What the id of a pending task is made of, beside the checkpoint and the step."""
+    """The parts of the id of a pending task, beside the checkpoint and the step."""
 
     name: str
     id_parts: tuple[str, ...]
@@ -70,7 +70,7 @@ class _Due(NamedTuple):
 
 @dataclass(slots=True)
 class _Record:
-    """What the pending writes tell of one task."""
+    """The state of one task, by its pending writes."""
 
     has_output: bool = False
     is_finished_node: bool = False
@@ -105,7 +105,7 @@ def run_state(
         checkpoint: The checkpoint.
         step: The superstep of the checkpoint, from its metadata.
         writes: The pending writes of the checkpoint.
-        tasks: The tasks that follow the checkpoint, if the graph told them. Otherwise the rules
+        tasks: The tasks that follow the checkpoint, if the graph named them. Otherwise the rules
             compute them.
     """
     records, null = _read_writes(writes)
@@ -129,7 +129,7 @@ def _is_covered(checkpoint: Checkpoint) -> bool:
 
 
 def _due(checkpoint: Checkpoint) -> Iterator[_Due]:
-    """Yield the pending tasks: those of Sends in order, then those of triggered nodes by name."""
+    """Yield the pending tasks: tasks of Sends in order, then tasks of triggered nodes by name."""
     values, versions = checkpoint["channel_values"], checkpoint["channel_versions"]
     for index, packet in enumerate(_sends(values.get(TASKS))):
         if isinstance(packet, SendProtocol):
@@ -308,7 +308,7 @@ def _stop_reason(
 def _unused_answer(records: Mapping[str, _Record], null: Sequence[tuple[str, Any]]) -> Any:
     """Return the answer that came with the input, unless a task has used it.
 
-    The write of a used answer stays, so an answer that equals a used one counts as used.
+    The write of a used answer is kept, so an answer that equals a used one counts as used.
     """
     for channel, value in null:
         if channel == RESUME:

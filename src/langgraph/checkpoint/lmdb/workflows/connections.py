@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MEMORY = ":memory:"
 
 Connection: TypeAlias = "str | os.PathLike[str] | BaseCheckpointSaver[Any]"
-"""The path of a store, which is opened for one call; or a saver, which stays open."""
+"""The path of a store, which is opened for one call; or a saver, which remains open."""
 
 
 @contextmanager

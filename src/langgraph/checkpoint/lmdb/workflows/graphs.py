@@ -20,7 +20,7 @@ _HIDDEN = "langsmith:hidden"
 
 
 class GraphAnswer(NamedTuple):
-    """What a graph tells of a checkpoint."""
+    """The state of a checkpoint, as its graph returns it."""
 
     tasks: list[Task]
     at_breakpoint: bool

@@ -37,7 +37,7 @@ RESUMABLE: frozenset[State] = frozenset(("failed", "stalled"))
 
 @dataclass(frozen=True, slots=True)
 class CheckpointStatus:
-    """The state of the latest run of a thread, told from the thread's latest root checkpoint."""
+    """The state of the latest run of a thread, read from the thread's latest root checkpoint."""
 
     thread_id: str
     checkpoint_id: str
@@ -412,7 +412,7 @@ def checkpoint_status(
 
     Args:
         found: The checkpoint.
-        answer: What the graph tells of it.
+        answer: The graph's answer for the checkpoint.
     """
     metadata: Any = found.metadata or {}
     step = metadata.get("step")

@@ -15,7 +15,7 @@ from langgraph.checkpoint.serde.types import _DeltaSnapshot as Snapshot
 from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.codec import message_values, serializer
 from langgraph.checkpoint.lmdb.codec.message_values import SnapshotFormat
-from langgraph.checkpoint.lmdb.engine import checkpoints
+from langgraph.checkpoint.lmdb.engine import checkpoints, chunks
 from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue
 from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
@@ -50,7 +50,7 @@ def stored(saver: LmdbSaver, number: int) -> tuple[ChunkedValue, bytes]:
         assert record is not None
         value = record.values["x"]
         assert isinstance(value, ChunkedValue)
-        return value, snapshot.payload(value)
+        return value, chunks.payload(snapshot.reader, value)
 
 
 @pytest.mark.parametrize("cache_size", [1 << 26, 0])

@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
+from langgraph.checkpoint.lmdb.engine import checkpoints
 from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE
@@ -108,5 +109,5 @@ def test_latest_before_returns_greatest_id_below(
             return
         for bound in (None, before, *stored):
             below = [one for one in stored if bound is None or one < bound]
-            found = snapshot.latest_before(thread.root, bound)
+            found = checkpoints.latest_before(snapshot.reader, thread.root, bound)
             assert found == max(below, default=None)

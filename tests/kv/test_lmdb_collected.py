@@ -146,7 +146,7 @@ def test_a_collection_while_a_lock_is_held_waits_for_nothing(folder: Path, lock:
     """A collection runs wherever its thread is, also where that holds the locks of closing."""
     store: LmdbStore | None = LmdbStore.open(folder, sync="off")
     assert store is not None
-    held = {"registry": registry._registry._lock, "gate": store._env._lock._turn}[lock]
+    held = {"registry": registry._registry._lock, "gate": store._env.lock._turn}[lock]
     with warned(), held:
         del store
         gc.collect()

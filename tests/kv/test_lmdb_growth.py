@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from langgraph.checkpoint.lmdb.kv.lmdb.kernel_locks import KernelLocks
 from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import read_meta_pages, used_length
+from langgraph.checkpoint.lmdb.kv.lmdb.process_locks import ProcessLocks
 from tests.kv.processes import fork, in_new_process
 from tests.kv.test_lmdb_sharing import content, put
 
@@ -161,16 +161,16 @@ def test_file_truncated_by_another_process_while_a_store_is_opened(
     open_lmdb(sync="normal").close()
     in_use = length(folder)
     os.truncate(folder / "data.mdb", in_use + 100_000)
-    join = KernelLocks.join
-    attempts: list[KernelLocks] = []
+    join = ProcessLocks.join
+    attempts: list[ProcessLocks] = []
 
-    def truncate_and_join(locks: KernelLocks) -> bool:
+    def truncate_and_join(locks: ProcessLocks) -> bool:
         attempts.append(locks)
         if len(attempts) == 1:
             os.truncate(folder / "data.mdb", in_use)
         return (joined or len(attempts) > 1) and join(locks)
 
-    monkeypatch.setattr(KernelLocks, "join", truncate_and_join)
+    monkeypatch.setattr(ProcessLocks, "join", truncate_and_join)
     store = open_lmdb(sync="normal")
     assert content(store) == {}
     store.write(put(b"k"))

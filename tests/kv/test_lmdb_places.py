@@ -112,7 +112,7 @@ def test_a_store_is_not_opened_anew(stored: Path, kind: str, name: str) -> None:
     def body() -> None:
         store = LmdbStore.open(stored, sync="normal")
         assert content(store) == {b"k": b"v"}
-        store._env.exclusive(store._env._close_env)
+        store._env.lock.exclusive(store._env.close_until_next_use)
         replace(stored / name, kind)
         for use in (content, lambda store: store.write(put(b"l"))):
             with pytest.raises(LmdbSaverError):

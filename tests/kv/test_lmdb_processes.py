@@ -22,7 +22,7 @@ from langgraph.checkpoint.lmdb.errors import (
     TooManyReadersError,
 )
 from langgraph.checkpoint.lmdb.kv import LmdbStore, forking
-from langgraph.checkpoint.lmdb.kv.lmdb import files, opening
+from langgraph.checkpoint.lmdb.kv.lmdb import creation, files, opening
 from tests.kv.processes import fork, in_fork, in_new_process
 from tests.kv.test_lmdb_sharing import content, put
 
@@ -247,7 +247,7 @@ def test_more_readers_than_lmdb_has_by_default(open_lmdb: Open) -> None:
 def few_readers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store whose reader table has five slots. Each process that has read keeps one."""
     monkeypatch.setattr(files, "MAX_READERS", 5)
-    monkeypatch.setattr(files, "_LOCK_SIZE", 192 + 4 * 64)
+    monkeypatch.setattr(creation, "_LOCK_SIZE", 192 + 4 * 64)
 
 
 def with_readers(store: LmdbStore, count: int, body: Callable[[], None]) -> None:

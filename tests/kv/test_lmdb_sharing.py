@@ -171,7 +171,7 @@ def test_who_was_on_the_way_in_while_the_store_was_closed_stays_out(open_lmdb: O
     store.close()
     for write in (True, False):
         with pytest.raises(StoreClosedError):
-            env.begin(env.check_no_transaction(), write=write)
+            env.begin(env.lock.check_not_held(), write=write)
 
 
 class Interrupted:
@@ -203,7 +203,7 @@ class Interrupted:
 @pytest.mark.parametrize(
     ("owner", "name", "method"),
     [
-        (lambda env: env._lock, "_owners", "add"),
+        (lambda env: env.lock, "_owners", "add"),
         (lambda env: env, "_lmdb", "begin"),
         (lambda env: env, "_preallocator", "reserve"),
     ],
@@ -306,7 +306,7 @@ def test_a_map_that_cannot_grow_yet_keeps_no_reader_waiting(
     threads[0].start()
     inside.wait()
     threads[1].start()
-    while not store._env._lock.is_shut():
+    while not store._env.lock.is_exclusive():
         pass
     for _ in range(3):
         assert content(store) == {b"k": b"v"}

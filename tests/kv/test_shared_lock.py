@@ -224,7 +224,7 @@ def test_at_once_means_without_waiting(gate: SharedLock) -> None:
     seen: list[str] = []
 
     def at_once(name: str) -> bool:
-        return gate.alone_at_once(lambda: seen.append(name))
+        return gate.try_exclusive(lambda: seen.append(name))
 
     assert at_once("free")
     old = Inside(gate)
@@ -238,7 +238,7 @@ def test_at_once_means_without_waiting(gate: SharedLock) -> None:
     gate.exclusive(lambda: in_thread(lambda: others.append(at_once("another thread is alone"))))
     assert others == [False]
     with pytest.raises(ZeroDivisionError):
-        gate.alone_at_once(lambda: 1 // 0)
+        gate.try_exclusive(lambda: 1 // 0)
     in_thread(lambda: pass_through(gate))
     assert seen == ["free"]
     assert at_once("free again")

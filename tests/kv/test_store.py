@@ -271,7 +271,7 @@ def test_two_iterations_at_once_in_one_transaction(store: KeyValueStore) -> None
 KEYS_ABC = [b"a", b"b", b"c"]
 
 
-def test_a_transaction_is_over_after_its_block(store: KeyValueStore) -> None:
+def test_a_transaction_is_closed_after_its_block(store: KeyValueStore) -> None:
     fill(store)
     kept: list[Writer] = []
     store.write(kept.append)
@@ -288,7 +288,7 @@ def test_a_transaction_is_over_after_its_block(store: KeyValueStore) -> None:
         lambda: kept[0].delete(b"a"),
         lambda: kept[0].delete_range(b"a", b"b"),
     ):
-        with pytest.raises(UsageError, match="over"):
+        with pytest.raises(UsageError, match="transaction is closed"):
             read()
 
 

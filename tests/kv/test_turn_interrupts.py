@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from langgraph.checkpoint.lmdb.kv.lmdb import kernel_locks, patience
-from langgraph.checkpoint.lmdb.kv.lmdb.kernel_locks import KernelLocks
+from langgraph.checkpoint.lmdb.kv.lmdb import process_locks
+from langgraph.checkpoint.lmdb.kv.lmdb.process_locks import ProcessLocks
 from tests.kv.processes import in_thread
 from tests.kv.test_fork_interrupts import Injector, reading
 from tests.kv.test_lmdb_sharing import content, put
@@ -36,7 +36,7 @@ def test_an_interrupt_at_any_step_leaves_the_turns_free(
     open_lmdb: Open, folder: Path, use: Callable[[LmdbStore], object], beside: bool
 ) -> None:
     store = open_lmdb()
-    other = KernelLocks(str(folder), None)  # as another process has them
+    other = ProcessLocks(str(folder), None)  # as another process has them
     content(store)
     for step in count():
         with reading(store) if beside else nullcontext():
@@ -54,19 +54,19 @@ def test_an_interrupt_at_any_step_of_waiting_leaves_no_sign_of_it(
     open_lmdb: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_lmdb()
-    other = KernelLocks(str(folder), None)
-    pause = patience.Patience.pause
+    other = ProcessLocks(str(folder), None)
+    pause = process_locks.LockWait.pause
 
-    def give(self: patience.Patience) -> None:
-        other.give_write()
+    def give(self: process_locks.LockWait) -> None:
+        other.release_write()
         pause(self)
 
-    monkeypatch.setattr(patience.Patience, "pause", give)
+    monkeypatch.setattr(process_locks.LockWait, "pause", give)
     for step in count():
-        assert other.take_write()
+        assert other.acquire_write()
         fired = interrupted(lambda: store.write(put(b"k")), step)
-        other.give_write()
-        other._given = 0.0
+        other.release_write()
+        other._released_at = 0.0
         check_free(other)
         if not fired:
             break
@@ -86,9 +86,11 @@ def interrupted(use: Callable[[], object], step: int) -> bool:
     return injector.fired
 
 
-def check_free(other: KernelLocks) -> None:
-    assert not kernel_locks._is_held(other.handle, kernel_locks._WAITING, kernel_locks._WAITING + 1)
-    assert other.take_table()
-    other.give_table()
-    assert other.take_write()
-    other.give_write()
+def check_free(other: ProcessLocks) -> None:
+    assert not process_locks._is_held(
+        other.handle, process_locks._WAITING, process_locks._WAITING + 1
+    )
+    assert other.acquire_readers()
+    other.release_readers()
+    assert other.acquire_write()
+    other.release_write()

@@ -15,7 +15,7 @@ import pytest
 
 from langgraph.checkpoint.lmdb.errors import StoreBusyError
 from langgraph.checkpoint.lmdb.kv import LmdbStore, Reader
-from langgraph.checkpoint.lmdb.kv.lmdb import kernel_locks, patience
+from langgraph.checkpoint.lmdb.kv.lmdb import process_locks
 from tests.kv.processes import fork, in_fork, in_new_process
 from tests.kv.test_lmdb_sharing import content, put
 from tests.kv.workers import Worker
@@ -43,7 +43,7 @@ def writes_are_locked(folder: Path) -> bool:
 
 def table_is_locked(folder: Path) -> bool:
     """Whether any process has the table turn."""
-    question = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, kernel_locks._TABLE, 1, 0)
+    question = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, process_locks._READERS, 1, 0)
     handle = os.open(folder / "data.mdb", os.O_RDWR)
     try:
         answer = fcntl.fcntl(handle, fcntl.F_OFD_GETLK, question)
@@ -178,7 +178,7 @@ def other(folder: Path) -> Iterator[Worker]:
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Little patience."""
-    monkeypatch.setattr(patience, "TIMEOUT", 0.05)
+    monkeypatch.setattr(process_locks, "TIMEOUT", 0.05)
 
 
 @pytest.mark.usefixtures("brief")
@@ -215,16 +215,16 @@ def test_waiting_for_the_turn_can_be_interrupted(
 ) -> None:
     store = open_lmdb()
     assert other.do("hold", "write") == "held"
-    pause = patience.Patience.pause
+    pause = process_locks.LockWait.pause
     pauses: list[int] = []
 
-    def interrupt(self: patience.Patience) -> None:
+    def interrupt(self: process_locks.LockWait) -> None:
         pauses.append(1)
         if len(pauses) == 20:
             os.kill(os.getpid(), signal.SIGINT)
         pause(self)
 
-    monkeypatch.setattr(patience.Patience, "pause", interrupt)
+    monkeypatch.setattr(process_locks.LockWait, "pause", interrupt)
     with pytest.raises(KeyboardInterrupt):
         store.write(put(b"l"))
     assert other.do("") == "done"
@@ -238,8 +238,8 @@ def test_a_fork_does_not_wait_for_a_thread_that_waits_for_the_turn(
     store = open_lmdb()
     assert other.do("hold", "write") == "held"
     waiting = threading.Event()
-    pause = patience.Patience.pause
-    monkeypatch.setattr(patience.Patience, "pause", lambda self: (waiting.set(), pause(self)))
+    pause = process_locks.LockWait.pause
+    monkeypatch.setattr(process_locks.LockWait, "pause", lambda self: (waiting.set(), pause(self)))
     thread = threading.Thread(target=store.write, args=(put(b"thread"),))
     thread.start()
     waiting.wait()
@@ -257,8 +257,8 @@ def test_closing_does_not_wait_for_a_thread_that_waits_for_the_turn(
     store = open_lmdb()
     assert other.do("hold", "write") == "held"
     waiting = threading.Event()
-    pause = patience.Patience.pause
-    monkeypatch.setattr(patience.Patience, "pause", lambda self: (waiting.set(), pause(self)))
+    pause = process_locks.LockWait.pause
+    monkeypatch.setattr(process_locks.LockWait, "pause", lambda self: (waiting.set(), pause(self)))
     failures: list[Exception] = []
 
     def write() -> None:
@@ -278,8 +278,8 @@ def test_closing_does_not_wait_for_a_thread_that_waits_for_the_turn(
 PUT = """
 import sys
 from langgraph.checkpoint.lmdb.kv import LmdbStore
-from langgraph.checkpoint.lmdb.kv.lmdb import patience
-patience.TIMEOUT = 5
+from langgraph.checkpoint.lmdb.kv.lmdb import process_locks
+process_locks.TIMEOUT = 5
 store = LmdbStore.open(sys.argv[1], sync="off")
 store.write(lambda writer: writer.put(b"new", b"v"))
 store.close()
@@ -341,8 +341,8 @@ def test_a_reader_gives_up_when_another_process_keeps_the_reader_table(
 ) -> None:
     store = open_lmdb()
     content(store)
-    locks = kernel_locks.KernelLocks(str(folder), None)
-    assert locks.take_table()
+    locks = process_locks.ProcessLocks(str(folder), None)
+    assert locks.acquire_readers()
     content(store)  # with the slot that it has
 
     def read() -> None:
@@ -365,7 +365,7 @@ def test_a_reader_gives_up_when_another_process_keeps_the_reader_table(
         assert reader.get(b"k") is None
 
     read()
-    locks.give_table()
+    locks.release_readers()
     locks.close()
     with store.read():
         thread = threading.Thread(target=content, args=(store,))
@@ -375,17 +375,17 @@ def test_a_reader_gives_up_when_another_process_keeps_the_reader_table(
 
 def test_a_process_that_has_just_had_the_turn_gives_way(folder: Path) -> None:
     LmdbStore.open(folder).close()
-    one, other = (kernel_locks.KernelLocks(str(folder), (1, 1)) for _ in range(2))
-    assert one.take_write()
-    assert not other.take_write()  # and waits from now on
-    one.give_write()
-    one._given = float("inf")  # just now, for as long as the test takes
-    assert not one.take_write()
-    assert other.take_write()
-    assert not one.take_write()
-    other.give_write()
-    assert one.take_write()
-    one.give_write()
+    one, other = (process_locks.ProcessLocks(str(folder), (1, 1)) for _ in range(2))
+    assert one.acquire_write()
+    assert not other.acquire_write()  # and waits from now on
+    one.release_write()
+    one._released_at = float("inf")  # just now, for as long as the test takes
+    assert not one.acquire_write()
+    assert other.acquire_write()
+    assert not one.acquire_write()
+    other.release_write()
+    assert one.acquire_write()
+    one.release_write()
     assert not other._waiting
     one.close()
     other.close()
@@ -395,11 +395,11 @@ def test_a_waiter_that_gave_up_holds_up_no_other_process(
     open_lmdb: Open, folder: Path, brief: None
 ) -> None:
     store = open_lmdb()
-    locks = kernel_locks.KernelLocks(str(folder), (1, 1))
-    assert locks.take_write()
+    locks = process_locks.ProcessLocks(str(folder), (1, 1))
+    assert locks.acquire_write()
     with pytest.raises(StoreBusyError):
         store.write(put(b"k"))
-    locks.give_write()
-    locks._given = float("inf")
-    assert locks.take_write()
+    locks.release_write()
+    locks._released_at = float("inf")
+    assert locks.acquire_write()
     locks.close()

@@ -84,7 +84,7 @@ METHODS = {
 def _reopened(saver: LmdbSaver) -> None:
     """As after a fork: closed, and opened at the next use."""
     env = saver._kv._env  # type: ignore[attr-defined]
-    env.exclusive(env._close_env)
+    env.lock.exclusive(env.close_until_next_use)
     _put(saver)
 
 

@@ -231,7 +231,7 @@ def test_page_after_deleted_thread_needs_its_info(
     last = driver.threads(limit=2)[-1]
     driver.delete_thread(last.thread_id)
     assert [info.thread_id for info in driver.threads(after=last)] == ["3", "2", "1", "0"]
-    with pytest.raises(ThreadNotFoundError, match="as a whole"):
+    with pytest.raises(ThreadNotFoundError, match="instead of its id"):
         driver.threads(after=last.thread_id)
 
 

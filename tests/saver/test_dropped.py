@@ -224,19 +224,19 @@ def test_saver_in_a_reference_cycle_is_collected_at_the_limit_of_descriptors(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from langgraph.checkpoint.lmdb.errors import StoreIOError
-    from langgraph.checkpoint.lmdb.kv.lmdb import files
+    from langgraph.checkpoint.lmdb.kv.lmdb import creation
 
     ring: list[Any] = [LmdbSaver(path, sync="off")]
     ring.append(ring)
     del ring
-    prepare = files.prepare
+    prepare = creation.prepare
 
     def lacking(*arguments: Any, **options: Any) -> str:
         if is_open(path):
             raise StoreIOError("too many files are open")
         return prepare(*arguments, **options)
 
-    monkeypatch.setattr(files, "prepare", lacking)
+    monkeypatch.setattr(creation, "prepare", lacking)
     with warned():
         another = LmdbSaver(path.with_name("another"), sync="off")
     put(another)

@@ -184,6 +184,19 @@ def test_connection_string_is_refused(folder: Path, make: Callable[[str], Any], 
     assert names(folder) == []
 
 
+@pytest.mark.parametrize("make", [str, Path], ids=["str", "Path"])
+def test_path_with_a_null_byte_is_refused(folder: Path, make: Callable[[str], Any]) -> None:
+    with LmdbSaver(MEMORY) as saver:
+        for call in (
+            lambda: LmdbSaver(make("a\0b")),
+            lambda: saver.backup(make("a\0b")),
+            lambda: saver.copy_store(make("a\0b"), encryption_key=None),
+        ):
+            with pytest.raises(InvalidPathError, match="path must be a str that can name a folder"):
+                call()
+    assert names(folder) == []
+
+
 @pytest.mark.parametrize("name", ["a=b", "day=5/store", "http", "c:", "a b", "x:y", "~", "~~/x"])
 def test_folder_names_are_arbitrary(folder: Path, name: str) -> None:
     with LmdbSaver(name) as saver:

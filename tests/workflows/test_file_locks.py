@@ -130,7 +130,7 @@ def test_paths_are_checked(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     for path in (file, "\0"):
-        with pytest.raises(InvalidPathError, match="folder of locks cannot be created"):
+        with pytest.raises(InvalidPathError, match="the path is"):
             FileLockManager(path)
     for wrong in (None, "", 7):
         with pytest.raises(UsageError, match="path must be"):

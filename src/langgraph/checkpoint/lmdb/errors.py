@@ -1,17 +1,18 @@
-"""Every error this package raises on purpose: one tree, grouped by what the caller can do about it.
+"""Every error that this package raises on purpose: one tree, grouped by what the caller can do.
 
     LmdbSaverError
     ├── UsageError            change the call
-    ├── RetryableError        make room or wait, then call again: nothing stored was harmed
-    └── IntegrityError        repair, restore or upgrade: what is stored is not to be used as it is
+    ├── RetryableError        free space or wait, then call again: stored data is unharmed
+    └── IntegrityError        repair, restore or upgrade: stored data cannot be used as it is
 
-Each class has a `kind`, a word that stays the same from release to release and that logs and
-metrics can count. An error carries where it happened as attributes, survives pickling with them,
-and its text says what happened, where, and what to do.
+Each class has a `kind`, a word for logs and metrics that does not change between releases. The
+attributes of an error name the place where it happened, and survive pickling. Its text says what
+happened, where, and what to do.
 """
 
 from __future__ import annotations
 
+import pickle
 from typing import Any, ClassVar
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "ThreadNotFoundError",
     "TooManyReadersError",
     "UsageError",
+    "WorkflowError",
     "WrongKeyError",
 ]
 
@@ -55,11 +57,11 @@ class LmdbSaverError(Exception):
     Args:
         message: What happened, without a full stop.
         path: The store's folder.
-        thread_id: The thread that was asked for.
+        thread_id: The thread of the call.
         checkpoint_ns: The checkpoint namespace; the root namespace is the empty string.
-        checkpoint_id: The checkpoint that was asked for.
+        checkpoint_id: The checkpoint of the call.
         channel: The state channel.
-        advice: What to do, a sentence; each class has its own unless told.
+        advice: Sentence that says what to do. None: the default advice of the class.
     """
 
     kind: ClassVar[str] = "error"
@@ -92,11 +94,37 @@ class LmdbSaverError(Exception):
         self.channel = channel
         self.advice = self.default_advice if advice is None else advice
 
+    def add_location(self, **location: str | None) -> None:
+        """Set the fields of the location that are not known yet."""
+        for name, value in location.items():
+            if getattr(self, name, None) is None:
+                setattr(self, name, value)
+
     def __str__(self) -> str:
-        places = ((name, getattr(self, name)) for name in self._location_fields)
-        where = ", ".join(f"{name} {value!r}" for name, value in places if value is not None)
-        text = f"{self.message} ({where})" if where else self.message
+        fields = ((name, getattr(self, name)) for name in self._location_fields)
+        location = ", ".join(f"{name} {value!r}" for name, value in fields if value is not None)
+        text = f"{self.message} ({location})" if location else self.message
         return f"{text}. {self.advice}" if self.advice else text
+
+
+class located:  # noqa: N801 - used like a function
+    """A context manager that adds a location to the errors of its block.
+
+    It returns the location, a dict that the block may change.
+
+    Args:
+        location: Fields of an LmdbSaverError.
+    """
+
+    def __init__(self, **location: str | None) -> None:
+        self._location = location
+
+    def __enter__(self) -> dict[str, str | None]:
+        return self._location
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, LmdbSaverError):
+            error.add_location(**self._location)
 
 
 class UsageError(LmdbSaverError, ValueError):
@@ -225,17 +253,17 @@ class RetryableError(LmdbSaverError):
 
 
 class StoreFullError(RetryableError):
-    """No room: the disk, a quota, the file size limit or the address space is used up."""
+    """The disk, a quota, the file size limit or the address space is full."""
 
     kind = "store_full"
-    default_advice = "Make room, then call again; reading works meanwhile."
+    default_advice = "Free space on the disk, then call again. Reading still works."
 
 
 class TooManyReadersError(RetryableError):
     """Every slot of the reader table is taken by a live reader."""
 
     kind = "too_many_readers"
-    default_advice = "Read from fewer threads and processes at once, then call again."
+    default_advice = "Read from fewer threads and processes at the same time, then call again."
 
 
 class StoreIOError(RetryableError):
@@ -250,7 +278,7 @@ class StoreBusyError(RetryableError):
 
     Args:
         message: What happened.
-        processes: Ids of the processes that may hold the lock, as far as they can be told.
+        processes: Ids of the processes that may hold the lock, as far as they are known.
         where: As for `LmdbSaverError`.
     """
 
@@ -304,18 +332,48 @@ class DatabaseUnavailableError(RetryableError):
     default_advice = "Check the server and the connection string, then call again."
 
 
+class WorkflowError(LmdbSaverError):
+    """A run that failed: its graph raised an error.
+
+    Args:
+        thread_id: The thread of the run.
+        state: The CheckpointStatus at the failure; None if it could not be read.
+        original_error: What the graph raised.
+    """
+
+    kind = "workflow"
+    default_advice = "Fix the cause, then resume the run."
+
+    def __init__(
+        self,
+        thread_id: str = "",
+        state: Any = None,
+        original_error: BaseException | None = None,
+        *,
+        advice: str | None = None,
+    ) -> None:
+        cause = f"{type(original_error).__name__}: {original_error}"
+        super().__init__(f"the workflow failed: {cause}", thread_id=thread_id, advice=advice)
+        self.state = state
+        self.original_error = original_error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        parts = (self.thread_id, self.state, self.original_error)
+        return type(self), tuple(map(_picklable, parts)), {"advice": self.advice}
+
+
 class IntegrityError(LmdbSaverError):
-    """What is stored is not what was written, or not for this release to understand."""
+    """Stored data differs from what was written, or this release cannot read it."""
 
     kind = "integrity"
 
 
 class DamagedError(IntegrityError):
-    """Stored data is damaged, and was recognised as such before it was used.
+    """Stored data is damaged. The damage was found before the data was used.
 
     Args:
         message: What happened.
-        record: Which record is damaged.
+        record: The damaged record.
         where: As for `LmdbSaverError`.
     """
 
@@ -340,7 +398,7 @@ class FormatVersionError(IntegrityError):
 
     Args:
         message: What happened.
-        found: The version that is stored, if it could be told.
+        found: The stored version, if it is known.
         supported: The versions that this release reads.
         where: As for `LmdbSaverError`.
     """
@@ -367,3 +425,14 @@ class DeserializationError(IntegrityError):
 
     kind = "deserialization"
     default_advice = "Open the store with the serde, the key and the types it was written with."
+
+
+def _picklable(part: Any) -> Any:
+    """Return a part of an error; what cannot be pickled becomes an error with its text."""
+    try:
+        pickle.loads(pickle.dumps(part))  # noqa: S301 - made here
+    except Exception as error:  # noqa: BLE001 - whatever it raises, the part cannot be pickled
+        if not isinstance(part, BaseException):
+            return None
+        return LmdbSaverError(f"{type(part).__name__}: {part}", advice=f"Not pickled: {error}.")
+    return part

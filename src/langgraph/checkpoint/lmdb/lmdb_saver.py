@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from langgraph.checkpoint.lmdb import validation
-from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from langgraph.checkpoint.lmdb.kv.lmdb.store import DEFAULT_MAP_SIZE, LmdbStore
@@ -142,5 +141,5 @@ def _open(
     except BaseException as error:
         kv.close()
         if isinstance(error, LmdbSaverError):
-            serializer.add_location(error, path=kv.folder)
+            error.add_location(path=kv.folder)
         raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
+from uuid import UUID, uuid5
 
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, TASKS, SendProtocol
 from xxhash import xxh3_128_hexdigest
@@ -29,8 +30,8 @@ _ERROR_SOURCE_NODE = "__error_source_node__"
 """Channel of a write that marks an error as handled by the node's error handler."""
 _CONTROL = frozenset((ERROR, _ERROR_SOURCE_NODE, INTERRUPT, RESUME))
 """Channels that say what happened to a task. A write to any other channel is output of the task."""
-_ENTRYPOINT_OUTPUT = frozenset(("__end__", "__previous__"))
-"""Channels that only the entrypoint of a functional graph writes to."""
+_RETURN = "__return__"
+"""Channel of the result of a call within a task."""
 _NOT_NODES = frozenset(("__input__", INTERRUPT, "__snapshot_bumps__"))
 _NULL_TASK_ID = "00000000-0000-0000-0000-000000000000"
 """Task id of writes that come with the input: answers, updates and gotos of a `Command`."""
@@ -72,7 +73,8 @@ class _Record:
     """What the pending writes tell of one task."""
 
     has_output: bool = False
-    is_entrypoint: bool = False
+    is_finished_node: bool = False
+    """The output is of a node, not of a call within a node."""
     error: Any = None
     is_handled: bool = False
     interrupts: list[Any] = field(default_factory=list)
@@ -111,7 +113,7 @@ def run_state(
         try:
             if not _is_covered(checkpoint):
                 return UNKNOWN
-            tasks = _with_entrypoint(list(_tasks(checkpoint, step)), records)
+            tasks = _identified(list(pending_tasks(checkpoint, step)), checkpoint, step, records)
         except (AttributeError, LookupError, TypeError, ValueError):
             return UNKNOWN
     if not tasks and not any(_starts_tasks(channel) for channel, _ in null):
@@ -203,25 +205,45 @@ def _is_joined(names: str, arrived: set[str]) -> bool:
     return len(names) == sum(map(len, arrived)) + len(arrived) - 1  # a name may have plus signs
 
 
-def _tasks(checkpoint: Checkpoint, step: object) -> Iterator[Task]:
+def pending_tasks(checkpoint: Checkpoint, step: object) -> Iterator[Task]:
+    """Yield the tasks that follow a checkpoint that the rules cover."""
     start = bytes.fromhex(checkpoint["id"].replace("-", ""))
-    following = str((step if isinstance(step, int) else -1) + 1)
+    following = _following(step)
     for name, parts in _due(checkpoint):
-        text = "".join((name, following, name, *parts))
+        text = "".join((name, str(following), name, *parts))
         digest = xxh3_128_hexdigest(start + text.encode())
         groups = (digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:])
         yield Task(name, "-".join(groups))
 
 
-def _with_entrypoint(tasks: list[Task], records: Mapping[str, _Record]) -> list[Task]:
-    """Return the tasks with the id of an entrypoint that has output, even if its name is unknown.
+def _following(step: object) -> int:
+    return (step if isinstance(step, int) else -1) + 1
 
-    The name of an entrypoint is stored when it has finished once.
+
+def _identified(
+    tasks: list[Task], checkpoint: Checkpoint, step: object, records: Mapping[str, _Record]
+) -> list[Task]:
+    """Return the tasks, those without a record with the ids of finished tasks that are left over.
+
+    The id of a task cannot be computed for an entrypoint that has never finished, whose name is not
+    stored, and for a node with a join that nothing was written to yet. Other ids
+    are of writes of `update_state`, and of writes to a `DeltaChannel` at the begin or end of a run.
     """
-    found = [task_id for task_id, record in records.items() if record.is_entrypoint]
-    if len(found) == 1 and [task.name for task in tasks] == [_START]:
-        return [Task(_START, found[0])]
-    return tasks
+    known = {task.id for task in tasks}
+    missing = [task.id for task in tasks if task.id not in records]
+    left_over = [
+        task_id
+        for task_id, record in records.items()
+        if record.is_finished_node and task_id not in known
+    ]
+    if left_over:
+        of_input = (str(uuid5(UUID(checkpoint["id"]), name)) for name in ("__input__", INTERRUPT))
+        not_tasks = (*of_input, f"{_following(step):08d}-", "ffffffff-")
+        left_over = [task_id for task_id in left_over if not task_id.startswith(not_tasks)]
+    if len(left_over) != len(missing) or any(record.is_handled for record in records.values()):
+        return tasks
+    ids = dict(zip(missing, left_over, strict=True))
+    return [Task(task.name, ids.get(task.id, task.id)) for task in tasks]
 
 
 def _read_writes(
@@ -245,7 +267,7 @@ def _read_writes(
             record.answers.extend(_items(value))
         else:
             record.has_output = True
-            record.is_entrypoint |= channel in _ENTRYPOINT_OUTPUT
+            record.is_finished_node |= channel != _RETURN
     return records, null
 
 

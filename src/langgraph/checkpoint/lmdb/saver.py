@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.aio import AsyncMethods, Ready
-from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError, NotCopyableError, RetryableError
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
 from langgraph.checkpoint.lmdb.operations import (
@@ -110,7 +109,7 @@ class KvSaver(AsyncMethods):
             if self._kv is not kv:
                 self._kv.close()
             if isinstance(error, LmdbSaverError):
-                serializer.add_location(error, path=self._kv.folder)
+                error.add_location(path=self._kv.folder)
             raise
 
     @property
@@ -472,7 +471,7 @@ class KvSaver(AsyncMethods):
         it may be stopped at any time. It reads only what is due.
 
         Args:
-            now: The time to sweep for, by default that of the saver's clock: seconds since the
+            now: The time to sweep for, by default the time of the saver's clock: seconds since the
                 epoch, or a timezone-aware datetime.
             limit: The highest number of threads to sweep.
             dry_run: True: delete nothing, and report what would be deleted.

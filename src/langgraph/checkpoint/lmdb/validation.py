@@ -121,14 +121,14 @@ def count(
     """Return a whole number.
 
     Args:
-        value: An int, or what stands for one, such as NumPy's integers.
-        name: The argument.
-        unit: What it counts.
-        least: The smallest number that is allowed; None: there is none.
-        most: The greatest; the same.
+        value: An int, or an object with `__index__`, for example an integer of NumPy.
+        name: Name of the argument.
+        unit: Unit that the number counts.
+        least: The smallest allowed number. None: no limit.
+        most: The greatest allowed number. None: no limit.
 
     Raises:
-        UsageError: It is none, or out of these bounds.
+        UsageError: The value is not a whole number, or is out of these bounds.
     """
     expected = f"a whole number of {unit}"
     if most is not None:
@@ -137,7 +137,7 @@ def count(
         expected += f", {least} or more"
     try:
         number = operator.index(value)  # type: ignore[arg-type]
-    except Exception:  # noqa: BLE001 - whatever it raises, it is no number
+    except Exception:  # noqa: BLE001 - any error means that it is not a number
         refuse(name, expected, value)
     too_small = least is not None and number < least
     if isinstance(value, bool) or too_small or (most is not None and number > most):
@@ -146,7 +146,7 @@ def count(
 
 
 def optional_count(value: object, name: str, unit: str, least: int = 0) -> int | None:
-    """Return a whole number, or None if there is none."""
+    """Return a whole number, or None for None."""
     return None if value is None else count(value, name, f"{unit} (or None)", least)
 
 
@@ -197,7 +197,7 @@ def mapping(value: object, name: str) -> Mapping[Any, Any]:
     """Return a mapping.
 
     Raises:
-        UsageError: It is none.
+        UsageError: The value is not a mapping.
     """
     if type(value) is not dict and not isinstance(value, Mapping):
         refuse(name, "a dict", value)
@@ -248,8 +248,9 @@ def folder(path: object, name: str = "path") -> str:
             advice=f"Open a store in memory with LmdbSaver({MEMORY!r}).",
         )
     try:
-        os.fsencode(given)
-    except UnicodeEncodeError as error:
+        if b"\0" in os.fsencode(given):
+            raise ValueError("embedded null byte")
+    except ValueError as error:
         message = f"{name} must be a str that can name a folder, got {shown(given)}"
         raise InvalidPathError(message) from error
     return os.path.expanduser(plain(given))  # noqa: PTH111 - a Path drops "./"
@@ -278,7 +279,7 @@ def checkpoint(given: object) -> dict[str, Any]:
 
 
 def _are_plain(versions: Collection[Any]) -> bool:
-    """Whether versions are all of one usual kind; false is no answer."""
+    """Return True if all versions surely have one usual type. False decides nothing."""
     if _INTS.issuperset(map(type, versions)):
         return not versions or (min(versions) >= _SMALLEST and max(versions) <= _GREATEST)
     return _OTHER_VERSIONS.issuperset(map(type, versions))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from langgraph.checkpoint.lmdb.codec import chunking
 from langgraph.checkpoint.lmdb.codec.value_cache import CachedBytes, ends_of
+from langgraph.checkpoint.lmdb.engine import chunks
 from langgraph.checkpoint.lmdb.format import ranges
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
         NewChunk,
         ThreadVersion,
     )
-    from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
+    from langgraph.checkpoint.lmdb.kv.base import Reader
 
 _SMALL_PIECE: Final = 512
 """Bytes below which a piece beside a change is split again together with it."""
@@ -41,17 +42,17 @@ class SplitPayload(NamedTuple):
     """End of each chunk in the body."""
 
 
-def read(stored: ChunkedValue, thread_version: ThreadVersion, snapshot: Snapshot) -> CachedBytes:
+def read(stored: ChunkedValue, thread_version: ThreadVersion, reader: Reader) -> CachedBytes:
     """Read a stored value.
 
     Raises:
         DamagedError: The value is damaged.
     """
-    chunk_ranges = snapshot.ranges(stored)
-    chunks = snapshot.chunks(chunk_ranges, stored.size)
-    body = b"".join(chunks)
-    snapshot.check_size(stored, body)
-    return CachedBytes(thread_version, stored, chunk_ranges, body, ends_of(chunks))
+    chunk_ranges = chunks.chunk_ranges(reader, stored)
+    pieces = chunks.fetch(reader, chunk_ranges, stored.size)
+    body = b"".join(pieces)
+    chunks.check_size(stored, body)
+    return CachedBytes(thread_version, stored, chunk_ranges, body, ends_of(pieces))
 
 
 def split(

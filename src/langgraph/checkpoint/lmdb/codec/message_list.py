@@ -13,6 +13,7 @@ from langgraph.checkpoint.lmdb.codec.value_cache import (
     ListFingerprint,
     ends_of,
 )
+from langgraph.checkpoint.lmdb.engine import chunks
 from langgraph.checkpoint.lmdb.engine.chunks import digest
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import ranges
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.codec.messages import Fingerprint
     from langgraph.checkpoint.lmdb.codec.serializer import Serializer
     from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, NewChunk, ThreadVersion
-    from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
+    from langgraph.checkpoint.lmdb.kv.base import Reader
 
 _MAX_REPLACED: Final = 16
 """A message is searched for among the replaced messages if these are at most so many for each new
@@ -214,7 +215,7 @@ def _replaced_chunks(
 def read(
     thread_version: ThreadVersion,
     stored: ChunkedValue,
-    snapshot: Snapshot,
+    reader: Reader,
     cached: CachedMessages | None,
 ) -> CachedMessages:
     """Read a stored list. The beginning that it shares with a cached list is not read again.
@@ -222,7 +223,7 @@ def read(
     Raises:
         DamagedError: The chunks do not hold the messages.
     """
-    chunk_ranges = snapshot.ranges(stored)
+    chunk_ranges = chunks.chunk_ranges(reader, stored)
     elements: list[CachedMessage] = []
     shared = 0
     if cached is not None and cached.thread_version == thread_version:
@@ -231,8 +232,8 @@ def read(
         ]
         shared = sum(element.chunks for element in elements)
     unread = ranges.slice_ranges(chunk_ranges, shared, ranges.total(chunk_ranges))
-    chunks = snapshot.chunks(unread, stored.size)
-    joined = b"".join(chunks)
+    pieces = chunks.fetch(reader, unread, stored.size)
+    joined = b"".join(pieces)
     count = _count(stored)
     length = len(joined) + len(stored.head) + sum(element.length for element in elements)
     if length != stored.size:
@@ -241,7 +242,7 @@ def read(
         raws = chunking.elements(chunking.array_header(count - len(elements)) + joined)
     except ValueError as error:
         raise DamagedError(f"a list of messages cannot be decoded: {error}") from error
-    ends = ends_of(chunks)
+    ends = ends_of(pieces)
     at = used = 0
     fresh: list[CachedMessage] = []
     for raw in raws:

@@ -229,14 +229,6 @@ def check_none(value: Any, encoding: int) -> Any:
     return value
 
 
-def add_location(error: LmdbSaverError, **location: str | None) -> LmdbSaverError:
-    """Set the attributes of an error that name its location, except those that are set already."""
-    for name, value in location.items():
-        if getattr(error, name, None) is None:
-            setattr(error, name, value)
-    return error
-
-
 def _is_json_plus(serde: object) -> bool:
     return _behaves_as(serde, JsonPlusSerializer) and not getattr(
         serde, "_custom_unpack_ext_hook", False

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from langgraph.checkpoint.lmdb.codec import bytes_diff, message_list
 from langgraph.checkpoint.lmdb.codec.chunk_maker import ChunkMaker
 from langgraph.checkpoint.lmdb.codec.message_values import Form, MessageValues
-from langgraph.checkpoint.lmdb.codec.serializer import MESSAGES, PLAIN, Serializer, add_location
+from langgraph.checkpoint.lmdb.codec.serializer import MESSAGES, PLAIN, Serializer
 from langgraph.checkpoint.lmdb.codec.value_cache import (
     CachedBytes,
     CachedMessages,
     ValueCache,
     WriteKey,
 )
+from langgraph.checkpoint.lmdb.engine import chunks
 from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, InlineValue, NewValue
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
+    from langgraph.checkpoint.lmdb.kv.base import Reader
 
 MAX_INLINE: Final = 512
 """Bytes of a payload that the record of its first checkpoint or write may hold."""
@@ -260,7 +262,7 @@ class ValueCodec:
             return None
         assert parent.thread_version is not None
         with parent.snapshot() as snapshot:
-            return bytes_diff.read(stored, parent.thread_version, snapshot)
+            return bytes_diff.read(stored, parent.thread_version, snapshot.reader)
 
     def _cached_messages(
         self, key: ChannelKey, form: Form, parent: ParentValue
@@ -277,10 +279,10 @@ class ValueCodec:
             return known
         assert parent.thread_version is not None
         with parent.snapshot() as snapshot:
-            return message_list.read(parent.thread_version, stored, snapshot, known)
+            return message_list.read(parent.thread_version, stored, snapshot.reader, known)
 
     def fetch(
-        self, key: CacheKey, stored: StoredValue, thread_version: ThreadVersion, snapshot: Snapshot
+        self, key: CacheKey, stored: StoredValue, thread_version: ThreadVersion, reader: Reader
     ) -> Callable[[], Any]:
         """Read a value from the store; return the function that decodes it, after the snapshot.
 
@@ -297,38 +299,38 @@ class ValueCodec:
         if wrap is not None:
             if not known or not isinstance(cached, CachedMessages):
                 old = cached if isinstance(cached, CachedMessages) else None
-                cached = message_list.read(thread_version, stored, snapshot, old)
+                cached = message_list.read(thread_version, stored, reader, old)
                 if not cached.is_beginning_of(old):
                     self._cache.put(key, cached)
             elements = cached.elements
             return lambda: wrap(message_list.build(elements, self._serializer))
         if not known or not isinstance(cached, CachedBytes):
-            cached = bytes_diff.read(stored, thread_version, snapshot)
+            cached = bytes_diff.read(stored, thread_version, reader)
             if stored.encoding == PLAIN and stored.size > MIN_CHUNKED:
                 self._cache.put(key, cached)
         body = cached.body
         return lambda: loads(stored, stored.head + body)
 
     def fetch_write(
-        self, stored: StoredValue, thread_version: ThreadVersion, snapshot: Snapshot
+        self, stored: StoredValue, thread_version: ThreadVersion, reader: Reader
     ) -> Callable[[], Any]:
         """Read a pending write that a channel is rebuilt from. See `fetch`."""
-        return self.fetch(WriteKey(thread_version, stored), stored, thread_version, snapshot)
+        return self.fetch(WriteKey(thread_version, stored), stored, thread_version, reader)
 
-    def fetch_once(self, stored: StoredValue, snapshot: Snapshot) -> Callable[[], Any]:
+    def fetch_once(self, stored: StoredValue, reader: Reader) -> Callable[[], Any]:
         """Read a value without caching it. See `fetch`."""
-        return partial(self._serializer.loads, stored, snapshot.payload(stored))
+        return partial(self._serializer.loads, stored, chunks.payload(reader, stored))
 
-    def load(self, stored: StoredValue, snapshot: Snapshot) -> Any:
+    def load(self, stored: StoredValue, reader: Reader) -> Any:
         """Read and decode a value without caching it."""
-        return self.fetch_once(stored, snapshot)()
+        return self.fetch_once(stored, reader)()
 
-    def load_map(self, stored: StoredValue, snapshot: Snapshot, part: str) -> Any:
+    def load_map(self, stored: StoredValue, reader: Reader, part: str) -> Any:
         """Read and decode the metadata or the body of a checkpoint.
 
         Args:
             stored: The stored value.
-            snapshot: The snapshot.
+            reader: The snapshot.
             part: Name of the part, for errors.
 
         Raises:
@@ -336,11 +338,12 @@ class ValueCodec:
             DeserializationError: The serializer cannot read the value.
         """
         try:
-            value = self.load(stored, snapshot)
+            value = self.load(stored, reader)
             if not isinstance(value, dict):
                 raise DamagedError(f"the store has {type(value).__name__} in place of a map")
         except LmdbSaverError as error:
-            raise add_location(error, channel=part)  # noqa: B904
+            error.add_location(channel=part)
+            raise
         return value
 
     def decode_cost(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.format import keys
-from langgraph.checkpoint.lmdb.kv.lmdb import placing
+from langgraph.checkpoint.lmdb.kv.lmdb import creation
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def copy_to_folder(source: KeyValueStore, path: str, key: EncryptionKey | None) 
         path: The folder, which must not exist.
         key: The key of the copy. None: the copy is not encrypted.
     """
-    target = placing.check_target(path, source.folder)
-    with placing.whole(target, "copying the store") as folder:
+    target = creation.check_target(path, source.folder)
+    with creation.new_folder(target, "copying the store") as folder:
         copy = LmdbStore.open(folder)
         try:
             _copy_records(source, open_encrypted(copy, key, new=True))

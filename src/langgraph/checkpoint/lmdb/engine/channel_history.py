@@ -41,26 +41,8 @@ class ChannelHistory:
     """The stored value that the writes follow. None: they follow nothing."""
 
 
-@dataclass(slots=True)
-class _Walk:
-    """The state of a walk along the ancestors of a checkpoint."""
-
-    found: dict[str, ChannelHistory]
-    done: set[str] = field(default_factory=set)
-    """Channels with a complete history: it begins with a stored value or was compacted."""
-    lost: bool = False
-    """True if the history before the last visited checkpoint is lost."""
-
-    def close(self, channel: str, seed: StoredValue | None) -> None:
-        self.found.setdefault(channel, ChannelHistory()).seed = seed
-        self.done.add(channel)
-
-
 def history(
-    reader: Reader,
-    namespace: NamespaceRef,
-    checkpoint: CheckpointRecord,
-    channels: Iterable[str],
+    reader: Reader, namespace: NamespaceRef, checkpoint: CheckpointRecord, channels: Iterable[str]
 ) -> dict[str, ChannelHistory]:
     """Walk the ancestors of a checkpoint once, for all channels together.
 
@@ -70,68 +52,79 @@ def history(
     Raises:
         DamagedError: A part of the history is damaged, or was lost in a repair.
     """
-    walk = _Walk({channel: ChannelHistory() for channel in channels})
-    _follow(walk, reader, namespace, checkpoint, walk.found.__contains__, len(walk.found))
-    missing = walk.found.keys() - walk.done
+    found = {channel: ChannelHistory() for channel in channels}
+    walk = _Walk(reader, namespace, found.__contains__, len(found), found)
+    walk.follow(checkpoint)
+    missing = found.keys() - walk.done
     if walk.lost and missing:
         what = f"the history of {', '.join(map(repr, sorted(missing)))} was lost in a repair"
         envelope.raise_damaged(keys.checkpoint(namespace, checkpoint.id), what)
-    return walk.found
+    return found
 
 
-def _follow(
-    walk: _Walk,
-    reader: Reader,
-    namespace: NamespaceRef,
-    checkpoint: CheckpointRecord,
-    wanted: Callable[[str], bool],
-    count: int | None,
-    tolerant: bool = False,
-) -> None:
-    """Walk the ancestors of a checkpoint.
+@dataclass(slots=True)
+class _Walk:
+    """A walk along the ancestors of a checkpoint."""
 
-    Args:
-        walk: The state to extend.
-        reader: A snapshot.
-        namespace: The namespace.
-        checkpoint: The first checkpoint.
-        wanted: Function that returns True for a channel to follow.
-        count: Number of channels to follow. None: unknown.
-        tolerant: End at a damaged or missing ancestor, and note that history is lost.
-    """
-    found, done = walk.found, walk.done
-    visited = {checkpoint.id}
-    current = checkpoint
-    try:
-        while count is None or len(done) < count:
-            for channel, compacted in read_compacted(reader, namespace, current.id).items():
+    reader: Reader
+    namespace: NamespaceRef
+    wanted: Callable[[str], bool]
+    """Function that returns True for a channel to follow."""
+    count: int | None = None
+    """Number of channels to follow. None: unknown."""
+    found: dict[str, ChannelHistory] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+    """Channels with a complete history: it begins with a stored value or was compacted."""
+    lost: bool = False
+    """True if the history before the last visited checkpoint is lost."""
+
+    def follow(self, checkpoint: CheckpointRecord, tolerant: bool = False) -> None:
+        """Walk from a checkpoint. If tolerant, end at a damaged ancestor and note the loss."""
+        try:
+            self._follow(checkpoint, tolerant)
+        except IntegrityError:
+            if not tolerant:
+                raise
+            self.lost = True
+        for entry in self.found.values():
+            entry.writes.reverse()
+
+    def _follow(self, current: CheckpointRecord, tolerant: bool) -> None:
+        visited = {current.id}
+        while self.count is None or len(self.done) < self.count:
+            compacted = read_compacted(self.reader, self.namespace, current.id)
+            for channel, entry in compacted.items():
                 if channel is None:
-                    walk.lost = True
-                elif wanted(channel) and channel not in done:
-                    found.setdefault(channel, ChannelHistory()).writes += reversed(compacted.writes)
-                    walk.close(channel, compacted.seed)
+                    self.lost = True
+                elif self._is_open(channel):
+                    self._entry(channel).writes += reversed(entry.writes)
+                    self._close(channel, entry.seed)
             parent = None
             if current.parent is not None and current.parent not in visited:
-                parent = checkpoints.read(reader, namespace, current.parent)
+                parent = checkpoints.read(self.reader, self.namespace, current.parent)
             if parent is None:
-                walk.lost |= tolerant and current.parent not in (None, *visited)
-                break
+                self.lost |= tolerant and current.parent not in (None, *visited)
+                return
             visited.add(parent.id)
-            rows = writes.of_checkpoint(reader, namespace, parent.id)
-            for task_id, write in reversed(rows):
-                if wanted(write.channel) and write.channel not in done:
-                    entry = found.setdefault(write.channel, ChannelHistory())
-                    entry.writes.append((task_id, write.value))
+            for task_id, write in reversed(
+                writes.of_checkpoint(self.reader, self.namespace, parent.id)
+            ):
+                if self._is_open(write.channel):
+                    self._entry(write.channel).writes.append((task_id, write.value))
             for channel, value in parent.values.items():
-                if wanted(channel) and channel not in done:
-                    walk.close(channel, value)
+                if self._is_open(channel):
+                    self._close(channel, value)
             current = parent
-    except IntegrityError:
-        if not tolerant:
-            raise
-        walk.lost = True
-    for entry in found.values():
-        entry.writes.reverse()
+
+    def _is_open(self, channel: str) -> bool:
+        return self.wanted(channel) and channel not in self.done
+
+    def _entry(self, channel: str) -> ChannelHistory:
+        return self.found.setdefault(channel, ChannelHistory())
+
+    def _close(self, channel: str, seed: StoredValue | None) -> None:
+        self._entry(channel).seed = seed
+        self.done.add(channel)
 
 
 def compact(
@@ -162,16 +155,10 @@ def compact(
         old = read_compacted(writer, namespace, checkpoint.id)
         if old:
             return None not in old
-    walk = _Walk({})
-    _follow(
-        walk,
-        writer,
-        namespace,
-        checkpoint,
-        wanted=lambda channel: not (channel in checkpoint.values or skip(channel)),
-        count=None,
-        tolerant=is_sound is not None,
+    walk = _Walk(
+        writer, namespace, lambda channel: not (channel in checkpoint.values or skip(channel))
     )
+    walk.follow(checkpoint, tolerant=is_sound is not None)
     if is_sound is not None:
         _drop_damaged(walk, is_sound)
     remove(writer, namespace, checkpoint.id)

@@ -7,35 +7,24 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import (
-    branches,
-    channel_history,
     checkpoints,
-    chunks,
-    counts,
     threads,
     time_index,
-    writes,
 )
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from typing_extensions import Self
 
-    from langgraph.checkpoint.lmdb.engine.channel_history import ChannelHistory
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, StoredValue
-    from langgraph.checkpoint.lmdb.engine.counts import Counts
     from langgraph.checkpoint.lmdb.engine.threads import Thread
-    from langgraph.checkpoint.lmdb.engine.writes import Write
     from langgraph.checkpoint.lmdb.errors import DamagedError
     from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
-    from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
-    from langgraph.checkpoint.lmdb.models import Branch
 
 
 class Snapshot:
@@ -63,6 +52,13 @@ class Snapshot:
         """Return the thread of this id, unless it is missing or has expired."""
         thread = threads.find(self.reader, thread_id)
         return None if thread is None or self._is_hidden(thread) else thread
+
+    def namespace(self, thread_id: str, checkpoint_ns: str) -> NamespaceRef | None:
+        """Return a namespace, unless it is missing or its thread is missing or has expired."""
+        thread = self.thread(thread_id)
+        return (
+            None if thread is None else threads.find_namespace(self.reader, thread, checkpoint_ns)
+        )
 
     def thread_of_any_age(self, thread_id: str) -> tuple[Thread | None, bool]:
         """Return the thread of this id, and True if it has expired."""
@@ -142,31 +138,6 @@ class Snapshot:
             ):
                 yield thread
 
-    def counts(self) -> Counts:
-        return counts.read(self.reader)
-
-    def children(self, namespace: NamespaceRef, parent_id: str) -> list[str]:
-        return checkpoints.child_ids(self.reader, namespace, parent_id)
-
-    def branches(self, namespace: NamespaceRef) -> list[Branch]:
-        return branches.branches(self.reader, namespace)
-
-    def namespace(self, thread: Thread, checkpoint_ns: str) -> NamespaceRef | None:
-        return threads.find_namespace(self.reader, thread, checkpoint_ns)
-
-    def namespaces(self, thread: Thread) -> list[tuple[str, NamespaceRef]]:
-        return threads.namespaces(self.reader, thread)
-
-    def latest_before(self, namespace: NamespaceRef, before: str | None) -> str | None:
-        return checkpoints.latest_before(self.reader, namespace, before)
-
-    def checkpoint(self, namespace: NamespaceRef, checkpoint_id: str) -> CheckpointRecord | None:
-        return checkpoints.read(self.reader, namespace, checkpoint_id)
-
-    def term_position(self, term: bytes, before: str) -> bytes:
-        """Return the position at which `with_term` finds every id below `before`."""
-        return checkpoints.with_term_before(term, before)
-
     def with_term(
         self, term: bytes, before: bytes | None, count: int
     ) -> tuple[list[tuple[str, str, str]], bytes | None]:
@@ -206,30 +177,12 @@ class Snapshot:
     ) -> Iterator[CheckpointRecord]:
         """Yield a checkpoint, its parent, and so on; see `checkpoints.ancestry`."""
         thread = threads.find(self.reader, thread_id)
-        namespace = None if thread is None else self.namespace(thread, checkpoint_ns)
-        if thread is None or namespace is None:
+        if thread is None:
+            return iter(())
+        namespace = threads.find_namespace(self.reader, thread, checkpoint_ns)
+        if namespace is None:
             return iter(())
         return checkpoints.ancestry(self.reader, namespace, checkpoint)
-
-    def writes(self, namespace: NamespaceRef, checkpoint_id: str) -> list[tuple[str, Write]]:
-        return writes.of_checkpoint(self.reader, namespace, checkpoint_id)
-
-    def history(
-        self, namespace: NamespaceRef, checkpoint: CheckpointRecord, channels: Sequence[str]
-    ) -> dict[str, ChannelHistory]:
-        return channel_history.history(self.reader, namespace, checkpoint, channels)
-
-    def ranges(self, value: ChunkedValue) -> list[ChunkRange]:
-        return chunks.chunk_ranges(self.reader, value)
-
-    def chunks(self, ranges: Iterable[ChunkRange], limit: int) -> list[bytes]:
-        return chunks.fetch(self.reader, ranges, limit)
-
-    def check_size(self, value: ChunkedValue, body: bytes) -> None:
-        chunks.check_size(value, body)
-
-    def payload(self, value: StoredValue) -> bytes:
-        return chunks.payload(self.reader, value)
 
 
 def _by_time(reader: Reader, since: int, before: int) -> Iterator[Thread]:

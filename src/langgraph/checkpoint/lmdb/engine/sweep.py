@@ -1,4 +1,7 @@
-"""Sweeps: expired threads and old history are deleted in small transactions."""
+"""Sweeps: expired threads and old history are deleted in small transactions.
+
+`_due_times` decides which threads a sweep checks. `_sweep_thread` decides what it deletes.
+"""
 
 from __future__ import annotations
 
@@ -120,6 +123,11 @@ def _sweep_thread(
     now: int,
     counts: SweepCounts,
 ) -> None:
+    """Apply the retention policy to a thread that is due by one kind of entry.
+
+    An expired thread is deleted, or trimmed to its latest checkpoints if the policy keeps expired
+    threads. Any other thread loses the checkpoints that the limits on history do not keep.
+    """
     retention = options.retention
     checkpoints, writes, size = thread.checkpoints, thread.writes, thread.size
     if kind in (time_index.BY_ACTIVITY, time_index.BY_EXPIRY):

@@ -1,8 +1,8 @@
-"""What happens around `os.fork()`.
+"""Hooks around `os.fork()`.
 
-Python prints an exception that a hook raises and forks all the same, and Ctrl-C can end a hook at
-any step. So the lock is taken and released by hooks that are not Python code, which Ctrl-C ends
-only before they begin, and the rest is repeated, or put right by the next thread that looks.
+If a hook raises, Python prints the exception and forks anyway. Ctrl-C can end a hook at any step.
+So the lock is taken and released by hooks that are not Python code, which Ctrl-C cannot end in the
+middle. The other hooks run twice, or the next thread that calls `wait` completes them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 pending = False
-"""Whether a thread forks. Stays true after the fork until a thread calls `wait`."""
+"""True while a thread forks, and after the fork until a thread calls `wait`."""
 
 _turn = Lock()
 """Held by the thread that forks."""
@@ -28,7 +28,7 @@ class Renewable(Protocol):
     """An object with locks or threads, which a child process must not inherit."""
 
     def renew(self) -> None:
-        """Start anew in a child process. May be called twice."""
+        """Start again in a child process. May be called twice."""
 
 
 _preparing: list[Callable[[], None]] = []
@@ -84,8 +84,8 @@ def _renew_all() -> None:
         renewable.renew()
 
 
-# The hooks that run before a fork run in the opposite order: the lock is taken first. What an
-# interrupt left undone in the child is done the second time.
+# Hooks before a fork run in the opposite order: the lock is taken first. The second call in the
+# child completes a first call that was interrupted.
 os.register_at_fork(before=_before, after_in_child=_renew_all)
 os.register_at_fork(after_in_child=_renew_all)
 os.register_at_fork(

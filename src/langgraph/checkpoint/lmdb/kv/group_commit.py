@@ -1,4 +1,4 @@
-"""Group commit: operations that meet at the store share one transaction and one flush to disk."""
+"""Group commit: operations that wait at the same time share one transaction and one fsync."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError
 from langgraph.checkpoint.lmdb.kv import forking, workers
 from langgraph.checkpoint.lmdb.kv.locks import Lock, in_use
-from langgraph.checkpoint.lmdb.kv.pending_commit import Waiting, announce, failure
+from langgraph.checkpoint.lmdb.kv.pending_commit import PendingCommit, failure, notify_callers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,32 +24,35 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_BATCH = 256
-"""Operations in one transaction: a bound on how long the first of them waits for the others."""
-
-
+"""Operations in one transaction. It bounds how long the first operation waits for the others."""
 BATCH_DELAY = 0.0005
-"""Seconds that patient operations wait for one that is not, to share its flush. LangGraph stores
-the writes of a superstep and then, soon after, its checkpoint, for which it waits."""
-
+"""Seconds that operations with `can_wait` wait for one without, to share its fsync. LangGraph
+stores the writes of a superstep, and soon after its checkpoint, for which it waits."""
 MAX_EMPTY_WAITS = 8
-"""Times in a row that nobody came, from which on only one in so many waits. Among LangGraph's tasks
-the last of a superstep meets its checkpoint, and others wait in vain; other callers of `put_writes`
-may always do."""
-
-
+"""After this many waits in a row without a second operation, only one of this many commits waits.
+In LangGraph the last task of a superstep meets the checkpoint; the other tasks wait without effect.
+"""
 _WORKER = object()
-"""Leads for coroutines."""
-
+"""Leader for coroutines."""
 _ATTEMPTS = 32
-"""How often an interrupt may end what must be done for others. Each interrupt takes one."""
+"""Calls of a step that other callers depend on. Each interrupt ends one call."""
 
 
 class GroupCommit:
-    """A queue of write operations before a key-value store.
+    """A queue of write operations in front of a key-value store.
 
-    Whoever finds nobody committing leads: it commits all that is queued, then hands the lead to
-    one of those that came meanwhile. A thread leads once at most for others; coroutines never do,
-    a daemon thread does it for them, and only while one of them waits.
+    The first waiting thread becomes the leader. It commits the whole queue in one transaction, and
+    then passes leadership to a thread that queued in the meantime. A daemon thread, the worker,
+    leads for coroutines.
+
+    Invariants:
+        - An operation is acknowledged only after `KeyValueStore.write` has returned, so it is
+          durable. `_commit` sets `finished` there and nowhere else, except for errors.
+        - An error of one operation fails no other: `_commit` repeats the operations of a failed
+          batch one by one.
+        - A batch remains in the queue until it is finished. If its leader is interrupted, another
+          thread commits the rest.
+        - Operations of one caller are committed in the order of their calls.
     """
 
     def __init__(self, kv: KeyValueStore) -> None:
@@ -60,46 +63,46 @@ class GroupCommit:
     def renew(self) -> None:
         """Start in a forked child, where no other thread commits or waits."""
         self._mutex = Lock()
-        self._queue: deque[Waiting[Any]] = deque()
+        self._queue: deque[PendingCommit[Any]] = deque()
         self._leader: object = None
         """The operation whose thread commits, `_WORKER`, or None."""
         self._batch_timer: threading.Lock | None = None
-        """What a leader that waits for company waits for."""
+        """Lock that a leader waits for during the batch delay."""
         self._empty_waits = 0
-        """How often nobody came, since somebody did."""
+        """Number of waits in a row without a second operation."""
         self._worker_queue: SimpleQueue[bool] | None = None
-        self._callers: dict[int, Waiting[Any]] = {}
+        self._callers: dict[int, PendingCommit[Any]] = {}
         """The operation of each thread that is in `run`."""
-        self._abandoned: set[Waiting[Any]] = set()
+        self._abandoned: set[PendingCommit[Any]] = set()
         """Operations in the queue whose callers were cancelled or interrupted, or are detached."""
 
     def run(self, apply: Callable[[Writer], T], *, can_wait: bool = False) -> T:
-        """Commit an operation, with others that wait; returns what it returned.
+        """Commit an operation together with others that wait, and return its result.
 
         Args:
-            apply: Works on the store in a write transaction. It may run more than once, always
-                in a new transaction. An exception undoes all that it did, and nothing else.
-            patient: Wait up to `BATCH_DELAY` seconds for an operation that is not.
+            apply: Function that works in a write transaction. It may run more than once, each time
+                in a new transaction. An exception undoes its changes and no others.
+            can_wait: Wait up to `BATCH_DELAY` seconds for an operation that cannot wait.
 
         Raises:
-            UsageError: This call interrupts one that this thread has not ended.
-            Exception: Whatever `apply` or the commit raised.
+            UsageError: This call interrupts an unfinished call of the same thread.
+            Exception: `apply` or the commit raised it.
         """
         me = threading.get_ident()
-        self._check_outside(me)
-        pending = Waiting(apply, can_wait)
+        self._check_not_reentrant(me)
+        pending = PendingCommit(apply, can_wait)
         try:
             self._callers[me] = pending
             with self._mutex:
                 if self._enqueue(pending) or self._leader is None:
                     self._leader = pending
-            while not pending.finished:  # it may lead twice: others may be before it in the queue
+            while not pending.finished:  # it may lead twice: more than a batch may be before it
                 if self._leader is pending:
                     self._commit_as_leader(pending)
                 else:
                     pending.wake.acquire()
-        except BaseException:  # an interrupt, which may come anywhere
-            self._insist(self._abandon, pending)
+        except BaseException:  # an interrupt, which may come at any step
+            self._repeat(self._abandon, pending)
             raise
         finally:
             self._callers.pop(me, None)
@@ -110,20 +113,20 @@ class GroupCommit:
     async def run_async(
         self, apply: Callable[[Writer], T], *, can_wait: bool = False, detached: bool = False
     ) -> T:
-        """The same for a coroutine: its loop is free while others work and the disk flushes.
+        """Commit an operation for a coroutine, without blocking its loop; return its result.
 
         A cancelled call may still be committed. `settle` waits for it.
 
         Args:
-            apply: As for `run`.
-            patient: As for `run`.
-            detached: Let `settle` wait for it, also if it is not cancelled.
+            apply: Function that works in a write transaction, as `run` takes it.
+            can_wait: Wait for an operation that cannot wait, as `run` does.
+            detached: Let `settle` wait for the operation, also if the call is not cancelled.
 
         Raises:
             RetryableError: No thread could be started to commit it.
         """
-        self._check_outside(threading.get_ident())
-        pending = Waiting(apply, can_wait, asyncio.get_running_loop().create_future())
+        self._check_not_reentrant(threading.get_ident())
+        pending = PendingCommit(apply, can_wait, asyncio.get_running_loop().create_future())
         assert pending.future is not None
         try:
             with self._mutex:
@@ -135,20 +138,20 @@ class GroupCommit:
             return cast("T", await pending.future)
         except BaseException:
             if not pending.finished:  # it was cancelled
-                self._insist(self._abandon, pending)
+                self._repeat(self._abandon, pending)
             raise
 
     def settle(self) -> None:
-        """Wait until the operations are done whose callers no longer wait for them.
+        """Wait until the operations of cancelled and detached calls are finished.
 
         So a caller that cancelled a write reads what it stored.
         """
         if self._has_abandoned():
-            with contextlib.suppress(LmdbSaverError):  # it is a read that waits
-                self.run(_nothing)  # comes after them: the queue keeps its order
+            with contextlib.suppress(LmdbSaverError):  # the caller reads, and stored nothing
+                self.run(_nothing)  # the queue keeps its order
 
     async def settle_async(self) -> None:
-        """The same for a coroutine."""
+        """Async version of `settle`."""
         if self._has_abandoned():
             with contextlib.suppress(LmdbSaverError):
                 await self.run_async(_nothing)
@@ -159,17 +162,17 @@ class GroupCommit:
         self._abandoned -= {pending for pending in self._abandoned.copy() if pending.finished}
         return bool(self._abandoned)
 
-    def _check_outside(self, me: int) -> None:
-        """Raise UsageError if this call interrupts one of the same thread, as a signal handler
-        does: the thread would wait for itself."""
+    def _check_not_reentrant(self, me: int) -> None:
+        """Raise UsageError if this call interrupts a call of the same thread, as in a signal
+        handler: the thread would wait for itself."""
         self._kv.check_no_transaction()
         self._mutex.check_free()
         own = self._callers.get(me)
         if own is not None and (own is self._leader or not (own.finished or own.abandoned)):
             raise in_use()
 
-    def _insist(self, action: Callable[..., None], *arguments: object) -> None:
-        """Call what must be done lest others wait for ever, again if an interrupt ends it."""
+    def _repeat(self, action: Callable[..., None], *arguments: object) -> None:
+        """Call a step that other callers depend on, and repeat it if an interrupt ends it."""
         for _ in range(_ATTEMPTS - 1):
             try:
                 return action(*arguments)
@@ -177,11 +180,13 @@ class GroupCommit:
                 continue
         return action(*arguments)
 
-    def _enqueue(self, pending: Waiting[Any]) -> bool:
-        """Queue an operation; whether it takes the lead from one that waits for company. So the
-        thread that is in a hurry need not be woken, nor wait for another one to be."""
+    def _enqueue(self, pending: PendingCommit[Any]) -> bool:
+        """Queue an operation; return True if its thread leads instead of a waiting leader.
+
+        So neither thread has to wake the other one first.
+        """
         if not pending.can_wait and self._queue and self._queue[0].can_wait:
-            self._empty_waits = 0  # whether it waited or commits already: waiting would have paid
+            self._empty_waits = 0  # a wait was useful, or would have been
         self._queue.append(pending)
         if self._batch_timer is None or pending.can_wait:
             return False
@@ -194,7 +199,7 @@ class GroupCommit:
             batch_timer.release()
 
     def _wait_for_batch(self, own: object) -> bool:
-        """Wait a moment while all that is queued has time; whether the caller still leads."""
+        """Wait for `BATCH_DELAY` if all queued operations can wait; return True if still leader."""
         with self._mutex:
             if self._leader is not own:
                 return False
@@ -203,17 +208,17 @@ class GroupCommit:
             self._empty_waits += 1
             if self._empty_waits > MAX_EMPTY_WAITS and self._empty_waits % MAX_EMPTY_WAITS:
                 return True
-            batch_timer = self._batch_timer = _locked()
+            batch_timer = self._batch_timer = _acquired_lock()
         batch_timer.acquire(timeout=BATCH_DELAY)
         with self._mutex:
             if self._batch_timer is batch_timer:
                 self._batch_timer = None
             return self._leader is own
 
-    def _abandon(self, pending: Waiting[Any]) -> None:
-        """Give up an operation whose caller was interrupted; it may be committed all the same.
+    def _abandon(self, pending: PendingCommit[Any]) -> None:
+        """Abandon an operation whose caller was interrupted. It may be committed anyway.
 
-        Nothing that others wait for gets stuck with a thread that left.
+        Release leadership, so that other callers are not blocked.
         """
         with self._mutex:
             pending.abandoned = True
@@ -226,12 +231,12 @@ class GroupCommit:
             if self._leader is None and self._queue:
                 self._leader = pending
             done = [one for one in self._queue if one.finished]
-        announce(done)
+        notify_callers(done)
         self._pass_leadership(pending)
         self._wake_leader()
 
     def _fail(self, own: object, reason: BaseException) -> None:
-        """Give up the lead, and fail all that is not done: the leader cannot go on."""
+        """Fail all unfinished operations, and release leadership: the leader cannot continue."""
         with self._mutex:
             if self._leader is not own:
                 self._wake_leader()
@@ -241,15 +246,15 @@ class GroupCommit:
                     pending.error = failure(reason)
                     pending.finished = True
             failed = list(self._queue)
-            announce(failed)
+            notify_callers(failed)
             self._queue.clear()
             self._leader = None
 
     def _wake_worker(self) -> None:
-        """Let the thread that serves coroutines lead; called with the mutex held.
+        """Make the worker the leader; called with the mutex held.
 
         Raises:
-            RetryableError: It cannot be started.
+            RetryableError: Its thread cannot be started.
         """
         if self._worker_queue is None:
             worker_queue: SimpleQueue[bool] = SimpleQueue()
@@ -270,17 +275,16 @@ class GroupCommit:
         self._leader = _WORKER
 
     def _wake_leader(self) -> None:
-        """Tell whoever leads: an interrupt can come between giving it the lead and saying so."""
+        """Wake the leader again: an interrupt may have come before it was woken."""
         with self._mutex:
             leader, worker_queue = self._leader, self._worker_queue
-        if isinstance(leader, Waiting):
+        if isinstance(leader, PendingCommit):
             leader.notify()
         elif leader is _WORKER and worker_queue is not None:
             worker_queue.put(True)
 
     def close(self) -> None:
-        """End the thread that serves coroutines, once it does not lead; a later call to
-        `run_async` starts another."""
+        """End the worker once it does not lead. A later call of `run_async` starts another one."""
         self._mutex.check_free()
         with self._mutex:
             worker_queue, self._worker_queue = self._worker_queue, None
@@ -290,14 +294,14 @@ class GroupCommit:
     def _commit_as_leader(self, own: object) -> None:
         if not self._wait_for_batch(own):
             return
-        with self._mutex:  # all stay in the queue until they are done
+        with self._mutex:  # the batch remains in the queue until it is finished
             batch = list(islice(self._queue, MAX_BATCH))
-        # Nobody interrupts the thread that serves coroutines: there it is the operation's own.
+        # The worker is never interrupted: a BaseException there is the operation's own.
         self._commit(batch, BaseException if own is _WORKER else Exception)
-        announce(batch)
+        notify_callers(batch)
         self._pass_leadership(own)
 
-    def _commit(self, batch: list[Waiting[Any]], errors: type[BaseException]) -> None:
+    def _commit(self, batch: list[PendingCommit[Any]], errors: type[BaseException]) -> None:
         if len(batch) > 1:
 
             def apply(writer: Writer) -> None:
@@ -306,7 +310,7 @@ class GroupCommit:
 
             try:
                 self._kv.write(apply)
-            except errors:  # each alone, to tell whose it is
+            except errors:  # repeat each alone, to find the operation that failed
                 pass
             else:
                 for pending in batch:
@@ -340,8 +344,10 @@ class GroupCommit:
 
 
 def _serve(reference: weakref.ref[GroupCommit], worker_queue: SimpleQueue[bool]) -> None:
-    """Lead for coroutines when summoned. Between two summons nothing else is referred to, so that
-    a saver that is dropped can be collected."""
+    """Lead for coroutines whenever the queue has an item.
+
+    Between two items the thread refers to nothing else, so that a dropped saver can be collected.
+    """
     while True:
         commit: GroupCommit | None = None
         try:
@@ -350,17 +356,17 @@ def _serve(reference: weakref.ref[GroupCommit], worker_queue: SimpleQueue[bool])
             commit = reference()
             if commit is not None:
                 commit._commit_as_leader(_WORKER)
-        except BaseException as error:  # noqa: BLE001 - the waiting coroutines get it
+        except BaseException as error:  # noqa: BLE001 - raised in the waiting coroutines
             commit = reference()
             if commit is not None:
-                commit._insist(commit._fail, _WORKER, error)
+                commit._repeat(commit._fail, _WORKER, error)
 
 
-def _locked() -> threading.Lock:
+def _acquired_lock() -> threading.Lock:
     lock = threading.Lock()
     lock.acquire()
     return lock
 
 
 def _nothing(_: Writer) -> None:
-    """An operation that comes after others and changes nothing."""
+    """Change nothing. The operation ends after all that were queued before it."""

@@ -1,4 +1,4 @@
-"""Locks that the thread which holds one may meet again: in a signal handler, or in a finalizer."""
+"""A lock that reports an error when its own thread needs it again, as in a signal handler."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from langgraph.checkpoint.lmdb.errors import UsageError
 
 
 class Lock(_thread.RLock):  # type: ignore[misc]  # it is final only in its stub
-    """A lock for short sections, of which a signal handler may interrupt any.
+    """A lock for short sections, which a signal handler may interrupt.
 
-    Call `check_free` where an operation begins, then use `with lock:`. The check is not a part of
-    the `with` statement because an interrupt can come between two steps of Python code: the
-    methods that take and release the lock are the interpreter's own.
+    Call `check_free` at the start of an operation, then use `with lock:`. The check is separate,
+    because an interrupt can come between two steps of Python code. The methods that take and
+    release the lock are not Python code.
     """
 
     __slots__ = ()

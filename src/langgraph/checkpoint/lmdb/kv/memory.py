@@ -71,11 +71,11 @@ class MemoryReader(Reader):
 
     def _check_open(self) -> None:
         if not self._open:
-            raise UsageError("the transaction is over")
+            raise UsageError("the transaction is closed")
 
 
 class MemoryWriter(MemoryReader, Writer):
-    """Changes to a snapshot, which the commit adds to the store."""
+    """Changes to a snapshot. The commit adds them to the store."""
 
     __slots__ = ("_changed", "_changes")
 
@@ -154,20 +154,20 @@ class MemoryWriter(MemoryReader, Writer):
 
 
 class MemoryStore(KeyValueStore):
-    """An empty store, which ends with the object. A forked child has a copy of its own.
+    """A store in memory, which is lost with the object. A forked child has its own copy.
 
     Attributes:
-        _readers: Open transactions on the state; while there are any, it is not changed in place.
+        _readers: Number of open transactions on the state, which is then not changed in place.
         _unfinished: Changes that are being applied to the state. After an interrupt, the next
-            transaction applies them again, which does no harm.
-        _inside: Threads that have a transaction open.
+            transaction applies them again.
+        _owners: Threads that have a transaction open.
     """
 
     __slots__ = (
         "__weakref__",
         "_closed",
-        "_inside",
         "_mutex",
+        "_owners",
         "_readers",
         "_state",
         "_unfinished",
@@ -181,9 +181,9 @@ class MemoryStore(KeyValueStore):
         self._state: State = ([], {})
         self._readers = 0
         self._unfinished: Changes = {}
-        self._inside: set[int] = set()
+        self._owners: set[int] = set()
         self._writing = Lock()
-        self._mutex = RLock()  # a signal may come while its own thread has it
+        self._mutex = RLock()  # a signal handler may run in the thread that holds it
         forking.renew_in_child(self)
 
     def read(self) -> MemoryReader:
@@ -197,11 +197,11 @@ class MemoryStore(KeyValueStore):
             return result
 
     def check_no_transaction(self) -> None:
-        self._check_not_inside()
+        self._check_no_owner()
         self._writing.check_free()
 
-    def _check_not_inside(self) -> None:
-        if get_ident() in self._inside:
+    def _check_no_owner(self) -> None:
+        if get_ident() in self._owners:
             raise UsageError("this thread already has a transaction of the store open")
 
     def size(self) -> int:
@@ -214,18 +214,18 @@ class MemoryStore(KeyValueStore):
         self._state = ([], {})
 
     def _enter(self) -> State:
-        self._check_not_inside()
+        self._check_no_owner()
         with self._mutex:
             if self._closed:
                 raise StoreClosedError("the store is closed")
             self._finish()
             self._readers += 1
-            self._inside.add(get_ident())
+            self._owners.add(get_ident())
             return self._state
 
     def _leave(self, keys: list[bytes]) -> None:
         with self._mutex:
-            self._inside.discard(get_ident())
+            self._owners.discard(get_ident())
             if keys is self._state[0]:
                 self._readers -= 1
 
@@ -247,11 +247,11 @@ class MemoryStore(KeyValueStore):
             self._unfinished = {}
 
     def renew(self) -> None:
-        """Forget the transactions of other threads, which a forked child does not have."""
+        """Forget the transactions of other threads, which a forked child lacks."""
         self._mutex = RLock()
-        self._inside &= {get_ident()}
-        self._readers = len(self._inside)
-        if not self._inside:
+        self._owners &= {get_ident()}
+        self._readers = len(self._owners)
+        if not self._owners:
             self._writing = Lock()
 
 

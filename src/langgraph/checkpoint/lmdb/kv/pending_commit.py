@@ -1,4 +1,4 @@
-"""Operations that wait to be committed, and telling their callers what came of them."""
+"""Operations that wait to be committed, and the notification of their callers."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Waiting(Generic[T]):
-    """An operation in the queue, and whoever waits for it: a thread, or a future of a loop."""
+class PendingCommit(Generic[T]):
+    """An operation in the queue, and its caller: a thread, or a future of an event loop."""
 
     __slots__ = (
         "abandoned",
@@ -50,11 +50,11 @@ class Waiting(Generic[T]):
 
     def notify(self) -> None:
         """Wake the thread."""
-        with contextlib.suppress(RuntimeError):  # told before, but interrupted: it has left
+        with contextlib.suppress(RuntimeError):  # it was woken before and has left
             self.wake.release()
 
     def resolve(self) -> None:
-        """Settle the future, in its loop."""
+        """Set the result or the error of the future, in its loop."""
         future = self.future
         if future is None or future.done():
             return
@@ -64,9 +64,9 @@ class Waiting(Generic[T]):
             future.set_exception(self.error)
 
 
-def announce(batch: Iterable[Waiting[Any]]) -> None:
-    """Tell the callers of these operations that they are done; doing so twice does no harm."""
-    by_loop: dict[asyncio.AbstractEventLoop, deque[Waiting[Any]]] = {}
+def notify_callers(batch: Iterable[PendingCommit[Any]]) -> None:
+    """Wake the callers of finished operations. A second call has no effect."""
+    by_loop: dict[asyncio.AbstractEventLoop, deque[PendingCommit[Any]]] = {}
     for waiting in batch:
         waiting.finished = True
         if waiting.future is None:
@@ -74,26 +74,24 @@ def announce(batch: Iterable[Waiting[Any]]) -> None:
         else:
             by_loop.setdefault(waiting.future.get_loop(), deque()).append(waiting)
     for loop, group in by_loop.items():
-        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop was closed
             loop.call_soon_threadsafe(_resolve, loop, group)
 
 
-def _resolve(loop: asyncio.AbstractEventLoop, group: deque[Waiting[Any]]) -> None:
-    """Settle one future a round of the loop: all at once, their tasks would keep it from others."""
+def _resolve(loop: asyncio.AbstractEventLoop, group: deque[PendingCommit[Any]]) -> None:
+    """Resolve one future in each round of the loop, so that other tasks run in between."""
     try:
         group[0].resolve()
         group.popleft()
         if group:
             loop.call_soon(_resolve, loop, group)
-    except MemoryError:  # there is no room for another round
+    except MemoryError:  # no memory for another round
         for waiting in group:
             waiting.resolve()
 
 
 def failure(reason: BaseException) -> RetryableError:
-    """Return the error of an operation that was not begun, one for each: they are raised apart."""
-    error = RetryableError(
-        f"the thread that commits could not go on: {reason!r}", advice="Call again."
-    )
+    """Return the error of an operation that was not begun. Each operation gets its own object."""
+    error = RetryableError(f"the committing thread failed: {reason!r}", advice="Call again.")
     error.__cause__ = reason
     return error

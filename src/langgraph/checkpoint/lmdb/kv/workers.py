@@ -1,4 +1,4 @@
-"""Starting threads, which a limit on processes or memory may refuse."""
+"""Start of threads, which a limit on processes or memory may refuse."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ async def call(function: Callable[P, T], *arguments: P.args, **options: P.kwargs
         RetryableError: No thread could be started. The function is not called later either.
     """
     context = copy_context()
-    given_up = False
+    abandoned = False
 
     def run() -> T | None:
-        return None if given_up else context.run(function, *arguments, **options)
+        return None if abandoned else context.run(function, *arguments, **options)
 
     try:
         called = asyncio.get_running_loop().run_in_executor(None, run)
     except (RuntimeError, MemoryError) as error:
-        given_up = True  # the executor has it in its queue all the same
+        abandoned = True  # the executor keeps it in its queue
         raise refused(error) from error
     return cast("T", await called)
 

@@ -185,6 +185,6 @@ class Sweeper:
         return any(other is session for other, _ in self._open_sessions())
 
 
-# Hooks run in the order of their registration: that of `forking`, which the session imports, has
-# renewed the locks and threads before.
+# Hooks run in the order of their registration: `forking`, which the session imports, has already
+# renewed the locks and threads.
 os.register_at_fork(after_in_child=after_fork)

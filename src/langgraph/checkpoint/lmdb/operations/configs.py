@@ -1,4 +1,4 @@
-"""LangGraph's configs and names, as this package reads them."""
+"""LangGraph's configs, versions and names of channels and namespaces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class CheckpointRef(NamedTuple):
-    """What a config points at."""
+    """The checkpoint that a config names. An id of None stands for the latest one."""
 
     thread_id: str
     checkpoint_ns: str
@@ -23,10 +23,10 @@ class CheckpointRef(NamedTuple):
 
 
 def parse_config(config: RunnableConfig) -> CheckpointRef:
-    """Read a config; a missing namespace means the root namespace.
+    """Return the checkpoint that a config names. A missing namespace is the root namespace.
 
     Raises:
-        InvalidConfigError: There is no thread_id in it, or a value of the wrong kind.
+        InvalidConfigError: The thread_id is missing, or a value has the wrong type.
     """
     configurable = _configurable(config)
     thread_id = _optional(configurable, "thread_id")
@@ -40,15 +40,15 @@ def parse_config(config: RunnableConfig) -> CheckpointRef:
 
 
 def namespace_filter(config: RunnableConfig) -> str | None:
-    """The namespace that a config asks for; None: it asks for all."""
+    """Return the namespace in a config. None: the config names all namespaces."""
     return _optional(_configurable(config), "checkpoint_ns")
 
 
 def before_id(before: RunnableConfig) -> str | None:
-    """The checkpoint id of a config, if it has one; it needs no thread.
+    """Return the checkpoint id in a config, which may lack a thread id, or None.
 
     Raises:
-        InvalidConfigError: It is not a config.
+        InvalidConfigError: The argument is not a config.
     """
     try:
         return _optional(_configurable(before), "checkpoint_id") or None
@@ -57,13 +57,13 @@ def before_id(before: RunnableConfig) -> str | None:
         raise InvalidConfigError(f"before: {error.message}", advice=advice) from error
 
 
-def to_config(found: CheckpointRef) -> RunnableConfig:
-    """The config that points at a checkpoint."""
+def to_config(ref: CheckpointRef) -> RunnableConfig:
+    """Return the config that names a checkpoint."""
     return {
         "configurable": {
-            "thread_id": found.thread_id,
-            "checkpoint_ns": found.checkpoint_ns,
-            "checkpoint_id": found.checkpoint_id,
+            "thread_id": ref.thread_id,
+            "checkpoint_ns": ref.checkpoint_ns,
+            "checkpoint_id": ref.checkpoint_id,
         }
     }
 
@@ -87,10 +87,10 @@ def _optional(configurable: dict[str, Any], name: str) -> str | None:
 
 
 def next_version(current: object) -> int | float | str:
-    """The version after `current`, of the same type; 1 if there is none.
+    """Return the version after `current`, of the same type; 1 for None.
 
     Raises:
-        InvalidVersionError: No version of its type is greater.
+        InvalidVersionError: `current` has no greater version of its type.
     """
     if current is None:
         return 1
@@ -105,11 +105,14 @@ def next_version(current: object) -> int | float | str:
 
 
 def is_ephemeral(channel: str) -> bool:
-    """Whether a channel is one of LangGraph's own, which no later step rebuilds from its past."""
+    """Return True for a channel of LangGraph's own, whose history is never read."""
     return channel.startswith(("__", "branch:"))
 
 
 def is_subgraph_call(checkpoint_ns: str) -> bool:
-    """Whether a namespace belongs to one call of a subgraph: its task's id follows a colon.
-    A subgraph compiled with `checkpointer=True` keeps one namespace, without."""
+    """Return True if a namespace belongs to one call of a subgraph.
+
+    It has the id of the call's task after a colon. A subgraph compiled with `checkpointer=True`
+    has one namespace without a task id.
+    """
     return ":" in checkpoint_ns

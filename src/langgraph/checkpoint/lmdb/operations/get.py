@@ -1,4 +1,4 @@
-"""The protocol's reading methods. No transaction outlives a call, nor a step of an iterator."""
+"""The operations that read one checkpoint. No transaction outlives a call."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.base import CheckpointTuple
 
 from langgraph.checkpoint.lmdb import validation
-from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
-from langgraph.checkpoint.lmdb.engine import threads
-from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
+from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, threads
+from langgraph.checkpoint.lmdb.engine import writes as write_records
+from langgraph.checkpoint.lmdb.errors import DamagedError, located
 from langgraph.checkpoint.lmdb.operations import configs
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 from langgraph.checkpoint.lmdb.operations.session import ParentState, simple
@@ -32,40 +32,22 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.operations.session import Operation, Session
 
 
+_REFRESHES_PER_TTL = 100
+"""Number of times that reads may postpone the expiry of a thread during its TTL."""
+_logger = logging.getLogger(__name__)
+
+
 class BudgetExceededError(Exception):
-    """Reading would hold the caller up for longer than it allows."""
+    """A read that would block the caller for longer than it allows."""
 
 
 @dataclass(slots=True)
 class _Found:
     """A checkpoint within a snapshot."""
 
-    snapshot: Snapshot
     thread: Thread
     namespace: NamespaceRef
     record: CheckpointRecord
-
-
-def _find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> _Found | None:
-    """The checkpoint that a config leads to: the one it names, or else the latest."""
-    thread = snapshot.thread(ref.thread_id)
-    namespace = None if thread is None else snapshot.namespace(thread, ref.checkpoint_ns)
-    if thread is None or namespace is None:
-        return None
-    checkpoint_id = ref.checkpoint_id
-    if checkpoint_id is None:
-        checkpoint_id = snapshot.latest_before(namespace, None)
-    if checkpoint_id is None:
-        return None
-    parent_state = session.parent_cache.get(ref._replace(checkpoint_id=checkpoint_id))
-    if (
-        parent_state is not None
-        and parent_state.record is not None
-        and parent_state.thread_version == thread.thread_version
-    ):
-        return _Found(snapshot, thread, namespace, parent_state.record)
-    record = snapshot.checkpoint(namespace, checkpoint_id)
-    return None if record is None else _Found(snapshot, thread, namespace, record)
 
 
 def get_tuple(
@@ -75,27 +57,71 @@ def get_tuple(
     matches: Matches | None = None,
     budget: int | None = None,
 ) -> CheckpointTuple | None:
-    """The checkpoint that a config leads to.
+    """Return the checkpoint that a config names, or the latest of its namespace.
 
     Args:
-        matches: Whether metadata is such as is looked for; None is returned for others.
+        session: The session.
+        ref: The checkpoint.
+        matches: Function that returns True for metadata of a wanted checkpoint. None: all match.
         budget: Bytes of values that may be decoded.
 
     Raises:
-        TooLargeError: There are more.
+        BudgetExceededError: The values are larger than the budget.
     """
-    try:
-        return _get_tuple(session, ref, matches, budget)
-    except LmdbSaverError as error:
-        if ref.checkpoint_id is None and isinstance(error, DamagedError):
-            session.add_location(error)
-        raise serializer.add_location(error, **ref._asdict())  # noqa: B904
+    codec = session.codec
+    with session.located(ref) as location:
+        with session.snapshot() as snapshot:
+            found = _find(session, snapshot, ref)
+            if found is None:
+                return None
+            record, thread_version = found.record, found.thread.thread_version
+            ref = CheckpointRef(ref.thread_id, ref.checkpoint_ns, record.id)
+            location["checkpoint_id"] = record.id
+            metadata = codec.load_map(record.metadata, snapshot.reader, "metadata")
+            if matches is not None and not matches(metadata):
+                return None
+            writes = write_records.of_checkpoint(snapshot.reader, found.namespace, record.id)
+            if budget is not None:
+                _check_budget(session, ref, found, [write.value for _, write in writes], budget)
+            body = codec.load_map(record.body, snapshot.reader, "checkpoint")
+            values = {
+                channel: codec.fetch(
+                    ChannelKey(ref.thread_id, ref.checkpoint_ns, channel),
+                    stored,
+                    thread_version,
+                    snapshot.reader,
+                )
+                for channel, stored in record.values.items()
+            }
+            pending = [
+                (task_id, write.channel, codec.fetch_once(write.value, snapshot.reader))
+                for task_id, write in writes
+            ]
+        session.parent_cache.put(ref, ParentState(thread_version, record))
+        channel_values: dict[str, Any] = {}
+        for channel, decode in values.items():
+            location["channel"] = channel
+            channel_values[channel] = decode()
+        pending_writes: list[tuple[str, str, Any]] = []
+        for task_id, channel, decode in pending:
+            location["channel"] = channel
+            pending_writes.append((task_id, channel, decode()))
+    body["id"] = record.id
+    body["channel_values"] = channel_values
+    body["channel_versions"] = dict(record.versions)
+    return CheckpointTuple(
+        configs.to_config(ref),
+        body,
+        metadata,
+        configs.to_config(ref._replace(checkpoint_id=record.parent)) if record.parent else None,
+        pending_writes,
+    )
 
 
 def get_or_skip(
     session: Session, ref: CheckpointRef, *, matches: Matches | None = None
 ) -> CheckpointTuple | None:
-    """As `get_tuple`, without what is damaged."""
+    """Return a checkpoint, as `get_tuple` does; log a damaged one and return None."""
     try:
         return get_tuple(session, ref, matches=matches)
     except DamagedError as error:
@@ -103,54 +129,34 @@ def get_or_skip(
         return None
 
 
-def _get_tuple(
-    session: Session, ref: CheckpointRef, matches: Matches | None, budget: int | None
-) -> CheckpointTuple | None:
-    codec = session.codec
-    with session.snapshot() as snapshot:
-        found = _find(session, snapshot, ref)
-        if found is None:
-            return None
-        record = found.record
-        ref = CheckpointRef(ref.thread_id, ref.checkpoint_ns, record.id)
-        metadata = codec.load_map(record.metadata, snapshot, "metadata")
-        if matches is not None and not matches(metadata):
-            return None
-        writes = snapshot.writes(found.namespace, record.id)
-        if budget is not None:
-            _check_budget(session, ref, found, [write.value for _, write in writes], budget)
-        body = codec.load_map(record.body, snapshot, "checkpoint")
-        place = found.thread.thread_version
-        values = {
-            channel: codec.fetch(
-                ChannelKey(ref.thread_id, ref.checkpoint_ns, channel), stored, place, snapshot
-            )
-            for channel, stored in record.values.items()
-        }
-        pending = [(t, w.channel, codec.fetch_once(w.value, snapshot)) for t, w in writes]
-    session.parent_cache.put(ref, ParentState(place, record))
-    body["id"] = record.id
-    body["channel_values"] = {
-        channel: _decode_channel(make, ref, channel) for channel, make in values.items()
-    }
-    body["channel_versions"] = dict(record.versions)
-    return CheckpointTuple(
-        configs.to_config(ref),
-        body,
-        metadata,
-        configs.to_config(ref._replace(checkpoint_id=record.parent)) if record.parent else None,
-        [
-            (task_id, channel, _decode_channel(make, ref, channel))
-            for task_id, channel, make in pending
-        ],
+def log_skipped(error: DamagedError) -> None:
+    """Log a warning about damaged data that the caller omits."""
+    _logger.warning("left out: %s", error)
+
+
+def _find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> _Found | None:
+    """Return the checkpoint that a config names, or the latest of its namespace."""
+    thread = snapshot.thread(ref.thread_id)
+    namespace = (
+        None
+        if thread is None
+        else threads.find_namespace(snapshot.reader, thread, ref.checkpoint_ns)
     )
-
-
-def _decode_channel(make: Callable[[], Any], ref: CheckpointRef, channel: str) -> Any:
-    try:
-        return make()
-    except LmdbSaverError as error:
-        raise serializer.add_location(error, channel=channel, **ref._asdict())  # noqa: B904
+    if thread is None or namespace is None:
+        return None
+    checkpoint_id = ref.checkpoint_id
+    if checkpoint_id is None:
+        checkpoint_id = checkpoints.latest_before(snapshot.reader, namespace)
+    if checkpoint_id is None:
+        return None
+    known = session.parent_cache.get(ref._replace(checkpoint_id=checkpoint_id))
+    if known is not None and known.thread_version == thread.thread_version:
+        record = known.record
+    else:
+        record = None
+    if record is None:
+        record = checkpoints.read(snapshot.reader, namespace, checkpoint_id)
+    return None if record is None else _Found(thread, namespace, record)
 
 
 def _check_budget(
@@ -165,35 +171,30 @@ def _check_budget(
 
 
 def find_record(session: Session, ref: CheckpointRef) -> CheckpointRecord | None:
-    """The record of the checkpoint that a config leads to."""
-    try:
-        with session.snapshot() as snapshot:
-            found = _find(session, snapshot, ref)
-    except LmdbSaverError as error:
-        raise serializer.add_location(error, **ref._asdict())  # noqa: B904
+    """Return the record of the checkpoint that a config names, or the latest of its namespace."""
+    with located(**ref._asdict()), session.snapshot() as snapshot:
+        found = _find(session, snapshot, ref)
     return None if found is None else found.record
 
 
 def latest_metadata(session: Session, snapshot: Snapshot, thread: Thread) -> dict[str, Any]:
-    """The metadata of a thread's latest checkpoint in the root namespace; empty if it has none."""
-    ref = CheckpointRef(thread.id, "", None)
-    try:
-        checkpoint_id = snapshot.latest_before(thread.root, None)
-        if checkpoint_id is None:
-            return {}
-        record = snapshot.checkpoint(thread.root, checkpoint_id)
-        metadata = None if record is None else session.codec.load(record.metadata, snapshot)
-    except LmdbSaverError as error:
-        raise serializer.add_location(error, **ref._asdict())  # noqa: B904
+    """Return the metadata of the latest checkpoint of a thread's root namespace, or {}."""
+    metadata = None
+    with located(thread_id=thread.id, checkpoint_ns=""):
+        checkpoint_id = checkpoints.latest_before(snapshot.reader, thread.root)
+        if checkpoint_id is not None:
+            record = checkpoints.read(snapshot.reader, thread.root, checkpoint_id)
+            metadata = (
+                None if record is None else session.codec.load(record.metadata, snapshot.reader)
+            )
     return metadata if isinstance(metadata, dict) else {}
 
 
-_REFRESHES = 100
-
-
 def refresh(session: Session, thread_id: str) -> Operation[None, None] | None:
-    """Count a read as activity, where that is wanted and a hundredth of the thread's time to live
-    has passed since the last one."""
+    """Return an operation that counts a read as activity; None if that is not due.
+
+    It is due if the policy says so and a hundredth of the thread's TTL has passed.
+    """
     if not session.options.retention.refresh_on_read:
         return None
     with session.snapshot() as snapshot:
@@ -202,57 +203,51 @@ def refresh(session: Session, thread_id: str) -> Operation[None, None] | None:
     if thread is None or expires is None:
         return None
     age = session.options.now() - thread.updated
-    if age * _REFRESHES < expires - thread.updated:
+    if age * _REFRESHES_PER_TTL < expires - thread.updated:
         return None
     return simple(lambda writer: threads.record_read(writer, thread_id, session.options))
-
-
-def log_skipped(error: DamagedError) -> None:
-    """Go on without what is damaged, and say so in the log."""
-    _LOG.warning("left out: %s", error)
-
-
-_LOG = logging.getLogger(__name__)
 
 
 def delta_channel_history(
     session: Session, config: RunnableConfig, channels: Sequence[str]
 ) -> dict[str, DeltaChannelHistory]:
-    """What channels without a stored value are rebuilt from, along the parents of a checkpoint."""
+    """Return what channels without a stored value are rebuilt from."""
     ref = configs.parse_config(config)
     names = [
         validation.channel(name, "each of channels")
         for name in validation.sequence(channels, "channels")
     ]
-    try:
-        return _delta_channel_history(session, ref, names)
-    except DamagedError as error:
-        raise serializer.add_location(session.add_location(error), **ref._asdict())  # noqa: B904
-
-
-def _delta_channel_history(
-    session: Session, ref: CheckpointRef, channels: Sequence[str]
-) -> dict[str, DeltaChannelHistory]:
-    codec = session.codec
-    result: dict[str, DeltaChannelHistory] = {channel: {"writes": []} for channel in channels}
-    if not channels:
+    result: dict[str, DeltaChannelHistory] = {channel: {"writes": []} for channel in names}
+    if not names:
         return result
-    with session.snapshot() as snapshot:
-        found = _find(session, snapshot, ref)
-        if found is None:
-            return result
-        histories = snapshot.history(found.namespace, found.record, list(result))
-        place = found.thread.thread_version
-        writes: list[tuple[str, str, Callable[[], Any]]] = []
-        seeds: dict[str, Callable[[], Any]] = {}
-        for channel, history in histories.items():
-            for task_id, value in history.writes:
-                writes.append((task_id, channel, codec.fetch_write(value, place, snapshot)))
-            if history.seed is not None:
-                key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
-                seeds[channel] = codec.fetch(key, history.seed, place, snapshot)
-    for task_id, channel, make in writes:
-        result[channel]["writes"].append((task_id, channel, _decode_channel(make, ref, channel)))
-    for channel, make in seeds.items():
-        result[channel]["seed"] = _decode_channel(make, ref, channel)
+    codec = session.codec
+    with session.located(ref, find_owner=True) as location:
+        with session.snapshot() as snapshot:
+            found = _find(session, snapshot, ref)
+            if found is None:
+                return result
+            histories = channel_history.history(
+                snapshot.reader, found.namespace, found.record, list(result)
+            )
+            thread_version = found.thread.thread_version
+            writes: list[tuple[str, str, Callable[[], Any]]] = []
+            seeds: dict[str, Callable[[], Any]] = {}
+            for channel, history in histories.items():
+                for task_id, value in history.writes:
+                    writes.append(
+                        (
+                            task_id,
+                            channel,
+                            codec.fetch_write(value, thread_version, snapshot.reader),
+                        )
+                    )
+                if history.seed is not None:
+                    key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
+                    seeds[channel] = codec.fetch(key, history.seed, thread_version, snapshot.reader)
+        for task_id, channel, decode in writes:
+            location["channel"] = channel
+            result[channel]["writes"].append((task_id, channel, decode()))
+        for channel, decode in seeds.items():
+            location["channel"] = channel
+            result[channel]["seed"] = decode()
     return result

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb import validation
-from langgraph.checkpoint.lmdb.codec import serializer
+from langgraph.checkpoint.lmdb.engine import checkpoints, threads
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.operations import configs, get, metadata_index
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
@@ -82,8 +82,9 @@ def find_refs(session: Session, query: Query) -> Iterator[CheckpointRef]:
     try:
         yield from _find_refs(session, query)
     except DamagedError as error:
-        ref = {} if query.config is None else configs.parse_config(query.config)._asdict()
-        serializer.add_location(session.add_location(error), **ref)
+        session.add_owner(error)
+        if query.config is not None:
+            error.add_location(**configs.parse_config(query.config)._asdict())
         if not query.skip_damaged:
             raise
         get.log_skipped(error)
@@ -107,7 +108,7 @@ def _find_refs(session: Session, query: Query) -> Iterator[CheckpointRef]:
         namespaces = [
             (thread.id, name)
             for thread in found
-            for name, _ in snapshot.namespaces(thread)
+            for name, _ in threads.namespaces(snapshot.reader, thread)
             if only is None or name == only
         ]
     if exact is not None:
@@ -148,8 +149,7 @@ def _by_term(
 
 
 def _with_term(session: Session, term: bytes, before_id: str | None) -> Iterator[CheckpointRef]:
-    with session.snapshot() as snapshot:
-        at = None if before_id is None else snapshot.term_position(term, before_id)
+    at = None if before_id is None else checkpoints.with_term_before(term, before_id)
     while True:
         with session.snapshot() as snapshot:
             found, at = snapshot.with_term(term, at, _TERM_BATCH)
@@ -166,11 +166,10 @@ def _walk(
     """Yield the checkpoints of a namespace by descending id, each step in its own snapshot."""
     while True:
         with session.snapshot() as snapshot:
-            thread = snapshot.thread(thread_id)
-            namespace = None if thread is None else snapshot.namespace(thread, checkpoint_ns)
-            if thread is None or namespace is None:
+            namespace = snapshot.namespace(thread_id, checkpoint_ns)
+            if namespace is None:
                 return
-            before = snapshot.latest_before(namespace, before)
+            before = checkpoints.latest_before(snapshot.reader, namespace, before)
         if before is None:
             return
         yield CheckpointRef(thread_id, checkpoint_ns, before)

@@ -1,9 +1,9 @@
-"""Labels: what of a checkpoint's metadata an index knows, so that a filter need not look at all.
+"""Index terms: hashes of metadata, so that a filter need not read every checkpoint.
 
-Each checkpoint is found by its `run_id`, its `step`, and its `source` unless that is "loop", as
-most are. By any other key with a plain value (a str, a number, a bool), such as the `user_id` that
-is put into `configurable`, its thread is found. A label is a hash: it may lead to more than what is
-wanted, never to less.
+Terms lead to checkpoints by `run_id`, by `step`, and by `source` unless that is "loop", the usual
+source. Terms lead to threads by any other key with a plain value (a str, a number, a bool), for
+example by the `user_id` in `configurable`. A term may lead to false positives, never to false
+negatives.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Matches: TypeAlias = Callable[[Mapping[str, Any]], bool]
 
-_OF_CHECKPOINTS = ("run_id", "source", "step")
+_CHECKPOINT_KEYS = ("run_id", "source", "step")
 _WILDCARD = "*"
 _LARGE = 1 << 64
 _NEVER_PLAIN = (type(None), dict, list, tuple, set, frozenset, bytes)
@@ -51,17 +51,17 @@ def matcher(wanted: object) -> Matches | None:
 
 
 def run_text(run_id: Any) -> str:
-    """A run's id as text, which it is in most cases."""
+    """Return a run id as text."""
     return validation.as_text(run_id, 'metadata["run_id"]')
 
 
 def term_for_run(run_id: str) -> bytes:
-    """The label of a run's checkpoints."""
+    """Return the term of the checkpoints of a run."""
     return hash64(f"run_id\0{_stored_text(run_id)}")
 
 
 def terms_for_metadata(metadata: Mapping[str, Any]) -> tuple[list[bytes], list[bytes]]:
-    """The labels of a checkpoint itself, and those of its thread."""
+    """Return the terms of a checkpoint, and the terms of its thread."""
     own: list[bytes] = []
     threads: list[bytes] = []
     for key, value in metadata.items():
@@ -69,16 +69,17 @@ def terms_for_metadata(metadata: Mapping[str, Any]) -> tuple[list[bytes], list[b
             if value is not None:
                 own.append(term_for_run(run_text(value)))
         elif not isinstance(value, _NEVER_PLAIN) and not _is_default_source(key, value):
-            (own if key in _OF_CHECKPOINTS else threads).append(_label(key, value))
+            (own if key in _CHECKPOINT_KEYS else threads).append(_term(key, value))
     return own, threads
 
 
 def terms_for_filter(wanted: Mapping[str, Any], *, all_threads: bool) -> list[bytes] | None:
-    """Labels that lead to every checkpoint with such metadata, if there are any; the narrowest.
+    """Return terms that lead to every checkpoint with the wanted metadata, or None.
 
     Args:
-        anywhere: Whether all threads are searched; those of one thread are better found in it,
-            but for those of a run.
+        wanted: The wanted metadata.
+        all_threads: True: all threads are searched. False: only the terms of runs are returned,
+            because a walk through one thread is faster than the other terms.
     """
     run_id = wanted.get("run_id")
     if isinstance(run_id, str):
@@ -86,15 +87,15 @@ def terms_for_filter(wanted: Mapping[str, Any], *, all_threads: bool) -> list[by
     for key in ("source", "step") if all_threads else ():
         value = wanted.get(key)
         if isinstance(value, (str, int, float)) and not _is_default_source(key, value):
-            return _labels(key, value)
+            return _terms(key, value)
     return None
 
 
 def thread_terms_for_filter(wanted: Mapping[str, Any]) -> list[bytes] | None:
-    """Labels that lead to every thread with such metadata, if there are any."""
+    """Return terms that lead to every thread with the wanted metadata, or None."""
     for key, value in wanted.items():
-        if key not in _OF_CHECKPOINTS and isinstance(value, (str, int, float)):
-            return _labels(key, value)
+        if key not in _CHECKPOINT_KEYS and isinstance(value, (str, int, float)):
+            return _terms(key, value)
     return None
 
 
@@ -102,21 +103,24 @@ def _is_default_source(key: str, value: Any) -> bool:
     return key == "source" and isinstance(value, str) and value == "loop"
 
 
-def _labels(key: str, value: Any) -> list[bytes]:
-    return [*{_label(key, value), hash64(f"{key}\0{_WILDCARD}")}]
+def _terms(key: str, value: Any) -> list[bytes]:
+    return [*{_term(key, value), hash64(f"{key}\0{_WILDCARD}")}]
 
 
-def _label(key: str, value: Any) -> bytes:
-    """Equal values have equal labels: 1, 1.0 and True, too. What may be equal to anything has one
-    that is always looked at."""
+def _term(key: str, value: Any) -> bytes:
+    """Return the term of a value. Equal values have equal terms, also 1, 1.0 and True.
+
+    A value of another type may be equal to any value, so it has the wildcard term, which is always
+    searched.
+    """
     if isinstance(value, str):
         return hash64(f"{key}\0s{_stored_text(value)}")
-    if isinstance(value, (int, float)) and abs(value) < _LARGE:  # nor is NaN
+    if isinstance(value, (int, float)) and abs(value) < _LARGE:  # false for NaN
         number = int(value) if value == int(value) else float(value)
         return hash64(f"{key}\0n{number}")
     return hash64(f"{key}\0{_WILDCARD}")
 
 
 def _stored_text(text: str) -> str:
-    """A serialiser may replace lone surrogates, so this does, too."""
+    """Return a text with lone surrogates replaced, as a serializer may do."""
     return str.__str__(text).encode("utf-8", "replace").decode()

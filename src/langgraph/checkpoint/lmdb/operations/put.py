@@ -10,11 +10,10 @@ from langgraph.checkpoint.base import WRITES_IDX_MAP, get_checkpoint_metadata
 from langgraph.checkpoint.serde.types import ERROR
 
 from langgraph.checkpoint.lmdb import validation
-from langgraph.checkpoint.lmdb.codec import serializer
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.codec.value_codec import Encoded, ParentValue
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites, Stored
-from langgraph.checkpoint.lmdb.errors import InvalidConfigError, LmdbSaverError
+from langgraph.checkpoint.lmdb.errors import InvalidConfigError, located
 from langgraph.checkpoint.lmdb.operations import configs, metadata_index
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 from langgraph.checkpoint.lmdb.operations.session import Operation, ParentState
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import Version
-    from langgraph.checkpoint.lmdb.engine.chunks import InlineValue, NewValue, StoredValue
+    from langgraph.checkpoint.lmdb.engine.chunks import StoredValue
     from langgraph.checkpoint.lmdb.kv.base import Writer
     from langgraph.checkpoint.lmdb.operations.session import Session
 
@@ -51,18 +50,17 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
     ) -> None:
         self._session = session
         self._parent = configs.parse_config(config)
-        try:
+        with located(**self._parent._replace(checkpoint_id=None)._asdict()):
             given = validation.checkpoint(checkpoint)
             new = validation.mapping(new_versions, "new_versions")
             self._full_metadata = _full_metadata(config, metadata)
-        except LmdbSaverError as error:
-            thread = self._parent._replace(checkpoint_id=None)
-            raise serializer.add_location(error, **thread._asdict())  # noqa: B904
         self._ref = CheckpointRef(self._parent.thread_id, self._parent.checkpoint_ns, given["id"])
         self._root = _root_of(self._full_metadata) if self._ref.checkpoint_ns else None
         body = {key: None if key in _IN_RECORD else value for key, value in given.items()}
-        self._body = _encode_part(session, self._ref, "checkpoint", body)
-        self._metadata = _encode_part(session, self._ref, "metadata", self._full_metadata)
+        with located(**self._ref._asdict(), channel="checkpoint") as location:
+            self._body = session.codec.encode_record_part(body)
+            location["channel"] = "metadata"
+            self._metadata = session.codec.encode_record_part(self._full_metadata)
         self._versions: dict[str, Version] = given["channel_versions"]
         self._values: dict[str, Any] = dict(given["channel_values"])
         """Value of each channel; once encoded, the encoded value."""
@@ -77,8 +75,10 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
     def prepare(self, bypass_cache: bool) -> None:
         session, ref = self._session, self._ref
         parent = session.parent_state(self._parent, bypass_cache, self._root)
-        for channel, value in self._values.items():
-            self._values[channel] = _encode(session, ref, channel, value, parent)
+        with located(**ref._asdict()) as location:
+            for channel, value in self._values.items():
+                location["channel"] = channel
+                self._values[channel] = _encode(session, ref, channel, value, parent)
         self._encoded = {**self._values, **dict(_inherit(session, ref, self._absent, parent))}
         run_id = self._full_metadata.get("run_id")
         terms, thread_terms = metadata_index.terms_for_metadata(self._full_metadata)
@@ -149,10 +149,11 @@ class PutWritesOperation(Operation[None, None]):
     def prepare(self, bypass_cache: bool) -> None:
         session, ref = self._session, self._ref
         parent = session.parent_state(ref, bypass_cache)
-        self._writes = [
-            (channel, _encode(session, ref, channel, value, parent))
-            for channel, value in self._writes
-        ]
+        with located(**ref._asdict()) as location:
+            for index, (channel, value) in enumerate(self._writes):
+                location["channel"] = channel
+                encoded = _encode(session, ref, channel, value, parent)
+                self._writes[index] = channel, encoded
         self._new = NewWrites(
             thread_id=ref.thread_id,
             checkpoint_ns=ref.checkpoint_ns,
@@ -188,15 +189,6 @@ def _root_of(metadata: dict[str, Any]) -> str | None:
     return root if isinstance(root, str) else None
 
 
-def _encode_part(
-    session: Session, ref: CheckpointRef, part: str, value: Any
-) -> NewValue | InlineValue:
-    try:
-        return session.codec.encode_record_part(value)
-    except LmdbSaverError as error:
-        raise serializer.add_location(error, channel=part, **ref._asdict())  # noqa: B904
-
-
 def _encode(
     session: Session, ref: CheckpointRef, channel: str, value: Any, parent: ParentState
 ) -> Encoded:
@@ -209,10 +201,7 @@ def _encode(
     if isinstance(value, Encoded):
         return value.again(base)
     key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
-    try:
-        return session.codec.encode(key, value, base)
-    except LmdbSaverError as error:
-        raise serializer.add_location(error, channel=channel, **ref._asdict())  # noqa: B904
+    return session.codec.encode(key, value, base)
 
 
 def _parent_value(

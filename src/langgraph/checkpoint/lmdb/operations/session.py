@@ -1,4 +1,4 @@
-"""What both faces of the saver stand on: operations that a thread runs or a coroutine awaits."""
+"""Operations, which a thread runs or a coroutine awaits, and the session that runs them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
+from langgraph.checkpoint.lmdb.engine import checkpoints, threads
 from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy, StoreOptions
 from langgraph.checkpoint.lmdb.engine.store import CheckpointStore, StaleError
 from langgraph.checkpoint.lmdb.engine.sweep import Rollback
-from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
+from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError, located
 from langgraph.checkpoint.lmdb.kv import forking
 from langgraph.checkpoint.lmdb.kv.group_commit import GroupCommit
 from langgraph.checkpoint.lmdb.kv.locks import Lock
@@ -89,17 +90,17 @@ def simple(
 
 
 Operations: TypeAlias = "Generator[Operation[Any, Any], Any, T]"
-"""Operations that depend on one another: each is told what the one before came to."""
+"""A generator of operations. It receives the result of each one before it yields the next."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParentState:
-    """What a new checkpoint or write needs to know of the checkpoint that it follows."""
+    """The state of a checkpoint that a new checkpoint or write follows."""
 
     thread_version: ThreadVersion | None
-    """None: there is no such thread yet."""
+    """None: the thread does not exist."""
     record: CheckpointRecord | None
-    """None: the store does not have the checkpoint."""
+    """None: the checkpoint does not exist."""
 
     @property
     def versions(self) -> Mapping[str, Version]:
@@ -111,10 +112,10 @@ class ParentState:
 
 
 class ParentCache:
-    """The views of the checkpoints seen last.
+    """A cache of the states of the checkpoints that were used last.
 
     Args:
-        limit: How many.
+        limit: The highest number of checkpoints.
     """
 
     def __init__(self, limit: int) -> None:
@@ -123,12 +124,12 @@ class ParentCache:
         forking.renew_in_child(self)
 
     def renew(self) -> None:
-        """Start empty in a forked child: another thread may have been changing it."""
+        """Empty the cache in a forked child: another thread may have been changing it."""
         self._lock = Lock()
         self._parents: OrderedDict[CheckpointRef, ParentState] = OrderedDict()
 
     def get(self, ref: CheckpointRef) -> ParentState | None:
-        if self._lock.is_held():  # by the code that this call interrupts
+        if self._lock.is_held():  # a signal handler interrupts this thread
             return None
         with self._lock:
             return self._parents.get(ref)
@@ -141,6 +142,22 @@ class ParentCache:
             self._parents.move_to_end(ref)
             if len(self._parents) > self.limit:
                 self._parents.popitem(last=False)
+
+
+class _Located(located):
+    """A context manager that also adds the owner of a damaged record."""
+
+    def __init__(self, session: Session, ref: CheckpointRef, find_owner: bool) -> None:
+        super().__init__(**ref._asdict())
+        self._session = session
+        self._find_owner = find_owner
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, DamagedError) and (
+            self._find_owner or self._location["checkpoint_id"] is None
+        ):
+            self._session.add_owner(error)
+        super().__exit__(kind, error, trace)
 
 
 def open_session(
@@ -168,15 +185,15 @@ def open_session(
 
 
 class Session:
-    """A checkpoint store, a serialiser, and what is remembered of both.
+    """A checkpoint store with a serializer, and the caches of both.
 
     Args:
         kv: The key-value store.
         store: The checkpoint store on it.
         commit: The group commit, which runs write operations.
-        serde: The serialiser for all that users put into checkpoints.
-        codec: Encodes channel values with that serialiser.
-        views: How many checkpoints to remember.
+        serde: The serializer.
+        codec: The codec of channel values with that serializer.
+        parent_cache: The highest number of checkpoints in the cache.
     """
 
     def __init__(
@@ -200,7 +217,7 @@ class Session:
         return self.store.options
 
     def with_serde(self, serde: SerializerProtocol) -> Session:
-        """The same store seen through another serialiser."""
+        """Return a session on the same store with another serializer."""
         return Session(
             self.kv,
             self.store,
@@ -215,25 +232,31 @@ class Session:
         self._commit.close()
 
     def snapshot(self) -> Snapshot:
-        """A view of the store with all that this saver's callers have asked for and no longer wait
-        for."""
+        """Return a snapshot of the store that includes the detached operations of this saver."""
         self._commit.settle()
         return self.store.snapshot()
 
     async def settle(self) -> None:
-        """Let a snapshot that a coroutine takes next have nothing to wait for."""
+        """Wait for the detached operations, so that the next snapshot need not wait."""
         await self._commit.settle_async()
 
-    def add_location(self, error: DamagedError) -> DamagedError:
-        """Say which thread, namespace and checkpoint are damaged, as far as that can be told."""
+    def add_owner(self, error: DamagedError) -> None:
+        """Add the thread, namespace and checkpoint of a damaged record, if they are known."""
         with suppress(LmdbSaverError, ValueError), self.store.snapshot() as snapshot:
-            for name, value in snapshot.describe_key(bytes.fromhex(error.record or "")).items():
-                if getattr(error, name) is None:
-                    setattr(error, name, value)
-        return error
+            error.add_location(**snapshot.describe_key(bytes.fromhex(error.record or "")))
+
+    def located(self, ref: CheckpointRef, *, find_owner: bool = False) -> _Located:
+        """Return a context manager that adds the location to errors of a read, as `located` does.
+
+        Args:
+            ref: The checkpoint to read.
+            find_owner: True: add the owner of a damaged record. It is also added if the id of the
+                checkpoint is not known.
+        """
+        return _Located(self, ref, find_owner)
 
     def run(self, operation: Operation[Any, T]) -> T:
-        """Carry out an operation; it is durable when this returns."""
+        """Run an operation and return its result, after the commit."""
         bypass_cache = False
         while True:
             try:
@@ -243,11 +266,12 @@ class Session:
                 bypass_cache = True
                 continue
             except DamagedError as error:
-                raise self.add_location(error)  # noqa: B904
+                self.add_owner(error)
+                raise
             return operation.finish(result)
 
     async def run_async(self, operation: Operation[Any, T]) -> T:
-        """The same for a coroutine. All serialising is done before the first await."""
+        """Async version of `run`. It serializes all values before the first await."""
         bypass_cache = False
         while True:
             try:
@@ -259,11 +283,12 @@ class Session:
                 bypass_cache = True
                 continue
             except DamagedError as error:
-                raise self.add_location(error)  # noqa: B904
+                self.add_owner(error)
+                raise
             return operation.finish(result)
 
     def run_sequence(self, operations: Operations[T]) -> T:
-        """Carry out operations one after another; returns what they come to."""
+        """Run operations one after another, and return what the generator returns."""
         send: Callable[[Any], Operation[Any, Any]] = operations.send
         value: Any = None
         while True:
@@ -277,7 +302,7 @@ class Session:
                 send, value = operations.throw, error
 
     async def run_sequence_async(self, operations: Operations[T]) -> T:
-        """The same for a coroutine."""
+        """Async version of `run_sequence`."""
         send: Callable[[Any], Operation[Any, Any]] = operations.send
         value: Any = None
         while True:
@@ -293,12 +318,15 @@ class Session:
     def parent_state(
         self, ref: CheckpointRef, bypass_cache: bool, root: str | None = None
     ) -> ParentState:
-        """What is known of a checkpoint; nothing of one that the store does not have.
+        """Return the state of a checkpoint.
 
-        What follows a checkpoint of an expired thread brings it back to life: there it is seen.
+        A write that follows a checkpoint of an expired thread revives the thread, so checkpoints of
+        expired threads are found here.
 
         Args:
-            root: The checkpoint of the root namespace that it was called from.
+            ref: The checkpoint.
+            bypass_cache: True: read the store.
+            root: Id of the root-namespace checkpoint that called the subgraph.
         """
         if not bypass_cache and ref.checkpoint_id is not None:
             known = self.parent_cache.get(ref)
@@ -308,10 +336,10 @@ class Session:
             thread, expired = snapshot.thread_of_any_age(ref.thread_id)
             if thread is None:
                 return ParentState(None, None)
-            namespace = snapshot.namespace(thread, ref.checkpoint_ns)
+            namespace = threads.find_namespace(snapshot.reader, thread, ref.checkpoint_ns)
             record = None
             if namespace is not None and ref.checkpoint_id is not None:
-                record = snapshot.checkpoint(namespace, ref.checkpoint_id)
+                record = checkpoints.read(snapshot.reader, namespace, ref.checkpoint_id)
             if expired and record is None and not snapshot.has_root(thread, root):
                 return ParentState(None, None)
             return ParentState(thread.thread_version, record)
@@ -320,10 +348,10 @@ class Session:
     def snapshot_of(
         self, thread_id: str, thread_version: ThreadVersion | None
     ) -> Iterator[Snapshot]:
-        """A view of the store in which what was learned of a thread still holds.
+        """Yield a snapshot in which a thread has the expected version.
 
         Raises:
-            StaleError: It does not hold any more.
+            StaleError: The thread has changed.
         """
         with self.store.snapshot() as snapshot:
             thread, _ = snapshot.thread_of_any_age(thread_id)

@@ -1,4 +1,4 @@
-"""What there is: the line of a checkpoint, its children, branches, threads, and the whole store."""
+"""The operations that list: ancestors, children, branches, threads, and the totals of a store."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb import validation
+from langgraph.checkpoint.lmdb.engine import branches as engine_branches
+from langgraph.checkpoint.lmdb.engine import checkpoints, counts
+from langgraph.checkpoint.lmdb.engine import threads as engine_threads
 from langgraph.checkpoint.lmdb.engine.threads import MAX_TIME
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
 from langgraph.checkpoint.lmdb.models import StoreStats, ThreadInfo
@@ -27,19 +30,21 @@ _END_OF_TIME = 1 << 62
 
 
 def stats(session: Session) -> StoreStats:
-    """The size of the store."""
+    """Return the totals of the store."""
     with session.snapshot() as snapshot:
-        counts = snapshot.counts()
-    return StoreStats(**counts._asdict(), file_bytes=session.kv.size())
+        totals = counts.read(snapshot.reader)
+    return StoreStats(**totals._asdict(), file_bytes=session.kv.size())
 
 
 def lineage(
     session: Session, config: RunnableConfig, skip_damaged: bool = False
 ) -> Iterator[CheckpointRef]:
-    """Where a checkpoint is, its parent, and so on; a loop in the chain ends it.
+    """Yield a checkpoint, its parent, and so on; end at a loop.
 
     Args:
-        skip_damaged: End it at a checkpoint that cannot be read, too.
+        session: The session.
+        config: The checkpoint.
+        skip_damaged: True: also end at a damaged checkpoint.
     """
     ref = configs.parse_config(config)
     seen: set[str] = set()
@@ -61,33 +66,32 @@ def lineage(
 
 
 def children(session: Session, config: RunnableConfig) -> list[CheckpointRef]:
-    """Where the checkpoints are whose parent is the one that a config leads to, newest first."""
+    """Return the children of the checkpoint that a config names, by descending id."""
     ref = configs.parse_config(config)
     found = get.find_record(session, ref)
     if found is None:
         return []
     try:
         with session.snapshot() as snapshot:
-            thread = snapshot.thread(ref.thread_id)
-            namespace = None if thread is None else snapshot.namespace(thread, ref.checkpoint_ns)
-            if thread is None or namespace is None:
+            namespace = snapshot.namespace(ref.thread_id, ref.checkpoint_ns)
+            if namespace is None:
                 return []
-            ids = snapshot.children(namespace, found.id)
+            ids = checkpoints.child_ids(snapshot.reader, namespace, found.id)
     except DamagedError as error:
-        raise session.add_location(error)  # noqa: B904
+        session.add_owner(error)
+        raise
     return [ref._replace(checkpoint_id=checkpoint_id) for checkpoint_id in reversed(ids)]
 
 
 def branches(session: Session, thread_id: object, checkpoint_ns: str) -> list[Branch]:
-    """The branches of a namespace, newest first."""
+    """Return the branches of a namespace, by descending id of their tips."""
     name = validation.text(thread_id, "thread_id")
     checkpoint_ns = validation.text(checkpoint_ns, "checkpoint_ns")
     with session.snapshot() as snapshot:
-        thread = snapshot.thread(name)
-        namespace = None if thread is None else snapshot.namespace(thread, checkpoint_ns)
-        if thread is None or namespace is None:
+        namespace = snapshot.namespace(name, checkpoint_ns)
+        if namespace is None:
             return []
-        return snapshot.branches(namespace)
+        return engine_branches.branches(snapshot.reader, namespace)
 
 
 def threads(
@@ -99,7 +103,7 @@ def threads(
     after: ThreadInfo | str | None,
     skip_damaged: bool,
 ) -> list[ThreadInfo]:
-    """Threads, the one that was active last first."""
+    """Return threads, the latest activity first."""
     limit = validation.optional_count(limit, "limit", "threads")
     prefix = "" if prefix is None else validation.text(prefix, "prefix")
     validation.flag(skip_damaged, "skip_damaged")
@@ -123,25 +127,27 @@ def threads(
                     except DamagedError as error:
                         if not skip_damaged:
                             raise
-                        get.log_skipped(session.add_location(error))
+                        session.add_owner(error)
+                        get.log_skipped(error)
                     if len(found) == limit:
                         break
     except DamagedError as error:
-        raise session.add_location(error)  # noqa: B904
+        session.add_owner(error)
+        raise
     return found
 
 
 def _position(snapshot: Snapshot, after: ThreadInfo | str) -> tuple[int, str]:
-    """Where a thread stands in the order of the listing."""
+    """Return the position of a thread in the order of the list."""
     if isinstance(after, ThreadInfo):
         return -round(after.updated.timestamp() * 1000), after.thread_id
     name = validation.text(after, "after")
     thread = snapshot.thread(name)
     if thread is None:
         raise ThreadNotFoundError(
-            "the thread to go on after is not there any more",
+            "the thread to continue after does not exist any more",
             thread_id=name,
-            advice="Pass what threads() gave last as a whole, not its id alone.",
+            advice="Pass the last ThreadInfo that threads() returned instead of its id.",
         )
     return -thread.updated, thread.id
 
@@ -154,7 +160,7 @@ def _info(session: Session, snapshot: Snapshot, thread: Thread) -> ThreadInfo:
         created=to_datetime(thread.created),
         updated=to_datetime(thread.updated),
         expires=None if expires is None else to_datetime(expires),
-        namespaces=tuple(name for name, _ in snapshot.namespaces(thread)),
+        namespaces=tuple(name for name, _ in engine_threads.namespaces(snapshot.reader, thread)),
         checkpoints=thread.checkpoints,
         writes=thread.writes,
         bytes=thread.size,
@@ -164,5 +170,5 @@ def _info(session: Session, snapshot: Snapshot, thread: Thread) -> ThreadInfo:
 
 
 def to_datetime(milliseconds: int) -> datetime:
-    """A moment as a date; what is later than any date is the latest there is."""
+    """Convert milliseconds since the epoch to a datetime, at most the latest datetime."""
     return datetime.fromtimestamp(min(milliseconds, MAX_TIME) / 1000, timezone.utc)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from langgraph.checkpoint.lmdb.errors import InvalidPathError
 from langgraph.checkpoint.lmdb.lmdb_saver import LmdbSaver
+from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.file_locks import FileLockManager
+from langgraph.checkpoint.lmdb.workflows.local_locks import LocalLockManager
+from langgraph.checkpoint.lmdb.workflows.locks import LockManager
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-
-    from langgraph.checkpoint.lmdb.workflows.locks import LockManager
 
 MEMORY = ":memory:"
 
@@ -71,7 +74,38 @@ def _data_file(path: str | os.PathLike[str]) -> Path:
     return Path(path).expanduser() / "data.mdb"
 
 
-def default_lock_manager(saver: BaseCheckpointSaver[Any]) -> LockManager | None:
-    """Return the lock manager in the folder of a saver's store; None if it has no folder."""
+def default_lock_manager(saver: BaseCheckpointSaver[Any]) -> LockManager:
+    """Return the lock manager of a saver: one for each store and process.
+
+    The locks of a `LmdbSaver` are in the folder of its store. Any other saver has locks for the
+    threads of this process only.
+    """
     folder = saver.path if isinstance(saver, LmdbSaver) else None
-    return None if folder is None else FileLockManager(folder)
+    with _mutex:
+        if folder is None:
+            return _of_saver.setdefault(saver, LocalLockManager())
+        found = _of_folder.get(folder)
+        if found is None:
+            found = _of_folder[folder] = FileLockManager(folder)
+        return found
+
+
+def chosen_lock_manager(
+    saver: BaseCheckpointSaver[Any], lock_manager: LockManager | None
+) -> LockManager:
+    """Return the lock manager that a caller passed, or else the default.
+
+    Raises:
+        UsageError: It is not a lock manager.
+    """
+    if lock_manager is None:
+        return default_lock_manager(saver)
+    if not isinstance(lock_manager, LockManager):
+        arguments.refuse("lock_manager", "a LockManager or None", lock_manager)
+    return lock_manager
+
+
+_mutex = threading.Lock()
+_of_folder: WeakValueDictionary[str, FileLockManager] = WeakValueDictionary()
+_of_saver: WeakKeyDictionary[BaseCheckpointSaver[Any], LocalLockManager] = WeakKeyDictionary()
+os.register_at_fork(after_in_child=_mutex._at_fork_reinit)  # type: ignore[attr-defined]

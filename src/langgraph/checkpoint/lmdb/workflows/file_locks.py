@@ -67,25 +67,26 @@ class FileLockManager(Locks[_Held]):
     Managers on one folder exclude each other, in one process and in several.
 
     Args:
-        path: The folder of the store. It is created if it does not exist.
+        path: The folder of the store. The first lock creates it if it does not exist.
 
     Attributes:
         folder: The folder of the lock files.
 
     Raises:
-        InvalidPathError: The path is not a folder, or cannot be written.
+        InvalidPathError: The path is not a folder.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
             arguments.refuse("path", "a str or an os.PathLike that names a folder", path)
         try:
-            self.folder = Path(path).expanduser().resolve() / LOCKS
-            self.folder.mkdir(0o700, parents=True, exist_ok=True)
+            store = Path(path).expanduser().resolve()
+            is_usable = store.is_dir() or not store.exists()
         except (OSError, ValueError, RuntimeError) as error:
-            raise InvalidPathError(
-                f"the folder of locks cannot be created: {error}", path=str(path)
-            ) from error
+            raise InvalidPathError(f"the path is invalid: {error}", path=str(path)) from error
+        if not is_usable:
+            raise InvalidPathError("the path is not a folder", path=str(path))
+        self.folder = store / LOCKS
         super().__init__()
 
     def is_locked(self, name: str) -> bool:
@@ -121,6 +122,7 @@ class FileLockManager(Locks[_Held]):
     def _take(self, name: str) -> _Held | None:
         place = self._place(name, "lock")
         with _translated(self.folder):
+            self.folder.mkdir(0o700, parents=True, exist_ok=True)
             file_lock = FileLock(place, mode=0o600, thread_local=False, fallback_to_soft=False)
             try:
                 file_lock.acquire(blocking=False)

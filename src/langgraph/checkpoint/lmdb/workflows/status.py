@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langgraph.checkpoint.lmdb.errors import UsageError
+from langgraph.checkpoint.lmdb.lmdb_saver import LmdbSaver
 from langgraph.checkpoint.lmdb.run_state import State, run_state
 from langgraph.checkpoint.lmdb.workflows import arguments, graphs
 from langgraph.checkpoint.lmdb.workflows.connections import (
     aopen_connection,
-    default_lock_manager,
+    chosen_lock_manager,
     open_connection,
 )
+from langgraph.checkpoint.lmdb.workflows.run_lock import run_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import AsyncIterator, Callable, Collection, Iterator
 
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointMetadata, CheckpointTuple
@@ -56,7 +58,7 @@ class CheckpointStatus:
     created_at: datetime | None
     """Time of the checkpoint; None if the checkpoint does not tell it."""
     updated_at: datetime | None
-    """Time of the last activity of the thread that the saver tells."""
+    """Time of the last change that the checkpoint tells; at present the same as `created_at`."""
     run_id: str | None
     metadata: CheckpointMetadata
 
@@ -90,7 +92,7 @@ def get_checkpoint_status(
         found = saver.get_tuple(_at(thread_id))
         if found is None:
             return None
-        return _status(saver, found, graph, lock_manager or default_lock_manager(saver))
+        return _status(saver, found, graph, chosen_lock_manager(saver, lock_manager))
 
 
 async def aget_checkpoint_status(
@@ -106,7 +108,7 @@ async def aget_checkpoint_status(
         found = await saver.aget_tuple(_at(thread_id))
         if found is None:
             return None
-        return await _astatus(saver, found, graph, lock_manager or default_lock_manager(saver))
+        return await _astatus(saver, found, graph, chosen_lock_manager(saver, lock_manager))
 
 
 def needs_resume(
@@ -227,10 +229,10 @@ def statuses(
         graph: As for `get_checkpoint_status`.
         lock_manager: As for `get_checkpoint_status`.
     """
-    locks = lock_manager or default_lock_manager(saver)
+    locks = chosen_lock_manager(saver, lock_manager)
     latest = _Latest(since, until)
     try:
-        for found in saver.list(None):
+        for found in _candidates(saver, since):
             latest.add(found)
     except NotImplementedError as error:
         raise _cannot_list(saver) from error
@@ -248,10 +250,10 @@ async def astatuses(
     lock_manager: LockManager | None = None,
 ) -> list[CheckpointStatus]:
     """As `statuses`."""
-    locks = lock_manager or default_lock_manager(saver)
+    locks = chosen_lock_manager(saver, lock_manager)
     latest = _Latest(since, until)
     try:
-        async for found in saver.alist(None):
+        async for found in _acandidates(saver, since):
             latest.add(found)
     except NotImplementedError as error:
         raise _cannot_list(saver) from error
@@ -259,9 +261,38 @@ async def astatuses(
     return [status for status in every if states is None or status.state in states]
 
 
-def run_lock(thread_id: str) -> str:
-    """Return the name of the lock that a thread's run holds."""
-    return f"resume_workflow_{thread_id}"
+def _candidates(
+    saver: BaseCheckpointSaver[Any], since: datetime | None
+) -> Iterator[CheckpointTuple]:
+    """Yield at least the latest root checkpoint of each thread that was active since a time.
+
+    An `LmdbSaver` reads only these threads. Other savers list all checkpoints.
+    """
+    if not isinstance(saver, LmdbSaver):
+        yield from saver.list(None)
+        return
+    for thread in saver.threads(updated_after=_just_before(since)):
+        found = saver.get_tuple(_at(thread.thread_id))
+        if found is not None:
+            yield found
+
+
+async def _acandidates(
+    saver: BaseCheckpointSaver[Any], since: datetime | None
+) -> AsyncIterator[CheckpointTuple]:
+    """As `_candidates`."""
+    if not isinstance(saver, LmdbSaver):
+        async for found in saver.alist(None):
+            yield found
+        return
+    for thread in await saver.athreads(updated_after=_just_before(since)):
+        of_thread = await saver.aget_tuple(_at(thread.thread_id))
+        if of_thread is not None:
+            yield of_thread
+
+
+def _just_before(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment - timedelta(milliseconds=1)
 
 
 def _at(thread_id: str) -> RunnableConfig:
@@ -281,7 +312,7 @@ def _window(
 
 
 def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(max(seconds, 0), timezone.utc)
+    return datetime.fromtimestamp(max(seconds, 1), timezone.utc)
 
 
 def _wanted_states(include_waiting: object) -> frozenset[State]:
@@ -347,11 +378,11 @@ def _status(
     saver: BaseCheckpointSaver[Any],
     found: CheckpointTuple,
     graph: Pregel[Any, Any, Any, Any] | None,
-    locks: LockManager | None,
+    locks: LockManager,
 ) -> CheckpointStatus:
     answer = None if graph is None else graphs.ask(graph, saver, found)
     status = checkpoint_status(found, answer)
-    if _may_run(status) and locks is not None and locks.is_locked(run_lock(status.thread_id)):
+    if _may_run(status) and locks.is_locked(run_lock(status.thread_id)):
         return replace(status, state="running")
     return status
 
@@ -360,11 +391,11 @@ async def _astatus(
     saver: BaseCheckpointSaver[Any],
     found: CheckpointTuple,
     graph: Pregel[Any, Any, Any, Any] | None,
-    locks: LockManager | None,
+    locks: LockManager,
 ) -> CheckpointStatus:
     answer = None if graph is None else await graphs.aask(graph, saver, found)
     status = checkpoint_status(found, answer)
-    if not _may_run(status) or locks is None:
+    if not _may_run(status):
         return status
     is_locked = await asyncio.to_thread(locks.is_locked, run_lock(status.thread_id))
     return replace(status, state="running") if is_locked else status

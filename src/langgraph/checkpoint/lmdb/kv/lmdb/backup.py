@@ -1,7 +1,7 @@
-"""A copy of a store that is in use: one snapshot of it, without its free pages.
+"""A copy of a store that is in use: one snapshot, without free pages.
 
-LMDB writes the copy into a pipe, so that it can be counted, interrupted, and kept out of sight
-until it is whole and on the disk. Nothing but the last rename gives it its name.
+LMDB writes the copy into a pipe, so that its progress is known and it can be interrupted. The last
+rename gives the complete copy its name, after it was flushed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from langgraph.checkpoint.lmdb.errors import StoreIOError
 from langgraph.checkpoint.lmdb.kv import workers
-from langgraph.checkpoint.lmdb.kv.lmdb import files, placing
+from langgraph.checkpoint.lmdb.kv.lmdb import creation, files
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import LMDB_FAILURES, translate_lmdb_error
 from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import read_meta_pages, used_length
 
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import Progress
     from langgraph.checkpoint.lmdb.kv.lmdb.environment import Environment
 
-_STEP: Final = 1 << 20  # bytes that the pipe holds, if the system lets it, and are written at once
+_STEP: Final = 1 << 20  # bytes of the pipe, if the system allows, and of one write
 
 
 def write(env: Environment, target: Path, progress: Progress | None) -> None:
-    """Copy an environment, which the caller keeps open, to a folder that is not there yet.
+    """Copy an environment, which the caller keeps open, to a new folder.
 
     Args:
         env: The environment.
-        target: As `placing.check_target` gave it.
-        progress: Told of bytes written, and of all that there are.
+        target: The folder, from `creation.check_target`.
+        progress: Function to call with the bytes written so far and the total bytes.
     """
-    with placing.whole(target, "making a backup") as made:
-        _fill(env, made / files.UNFINISHED, progress)
-        (made / files.UNFINISHED).rename(made / files.DATA)
+    with creation.new_folder(target, "making a backup") as made:
+        _fill(env, made / creation.UNFINISHED, progress)
+        (made / creation.UNFINISHED).rename(made / files.DATA)
 
 
-def _fill(env: Environment, place: Path, progress: Progress | None) -> None:
+def _fill(env: Environment, path: Path, progress: Progress | None) -> None:
     failures: list[Exception] = []
 
     def copy() -> None:
@@ -56,17 +56,17 @@ def _fill(env: Environment, place: Path, progress: Progress | None) -> None:
 
     def begin() -> None:
         workers.start(copying)
-        pipe_out.peek(1)  # comes when LMDB has its snapshot
+        pipe_out.peek(1)  # returns when LMDB has its snapshot
 
     with ExitStack() as opened:
-        handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         opened.callback(os.close, handle)
         out_of, into = os.pipe()
         pipe_in = opened.enter_context(os.fdopen(into, "wb", buffering=0))
         pipe_out = os.fdopen(out_of, "rb")
         opened.callback(lambda: copying.join() if copying.ident is not None else None)
         opened.enter_context(pipe_out)  # once it is closed, LMDB stops at its next write
-        with suppress(OSError, AttributeError):  # a smaller pipe does, too
+        with suppress(OSError, AttributeError):  # a smaller pipe works too
             fcntl.fcntl(out_of, fcntl.F_SETPIPE_SZ, _STEP)
         env.peers.take_slot(begin)
         done, total = _pour(pipe_out, handle, progress)
@@ -79,7 +79,7 @@ def _fill(env: Environment, place: Path, progress: Progress | None) -> None:
 
 
 def _pour(pipe: BinaryIO, handle: int, progress: Progress | None) -> tuple[int, int]:
-    """Write all that comes out of a pipe; how much it was, and how much it says it is."""
+    """Write the contents of a pipe; return the bytes written, and the length that they name."""
     done = total = 0
     while step := pipe.read(_STEP):
         if not done:

@@ -24,6 +24,8 @@ from langgraph.checkpoint.lmdb.kv.lmdb.page_reader import PageReader
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    import lmdb
+
 _BATCH: Final = 256  # holes in one write transaction, which keeps other writers waiting for 20 ms
 _KEEP_SIZE: Final = 0x01  # flags of fallocate
 _PUNCH_HOLE: Final = 0x02
@@ -56,7 +58,7 @@ class Compaction:
 
         Args:
             transaction: Number of the write transaction.
-            oldest: The oldest snapshot that is open, or that LMDB may fall back to.
+            oldest: The result of `oldest_snapshot`.
 
         Returns:
             True if the end of the file is reached.
@@ -99,6 +101,19 @@ class Compaction:
                 raise
             return
         _punch_hole(handle, start, stop - start, self._folder)
+
+
+def oldest_snapshot(env: lmdb.Environment, transaction: int) -> int:
+    """Return the oldest snapshot that is open, or that LMDB may fall back to.
+
+    Args:
+        env: The LMDB environment.
+        transaction: Number of the write transaction.
+    """
+    # A line for each reader: process, thread, and the number of the snapshot or "-".
+    columns = [line.split() for line in env.readers().splitlines()[1:]]
+    snapshots = [int(snapshot) for _, _, snapshot in columns if snapshot != "-"]
+    return min(transaction - 1, *snapshots) if snapshots else transaction - 1
 
 
 def _ranges(pages: Iterable[int]) -> Iterator[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""What LMDB and the operating system report, as errors of ours."""
+"""Errors of LMDB and of the operating system, translated to the errors of this package."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LMDB_FAILURES: Final = (lmdb.Error, SystemError, MemoryError, OverflowError)
-"""All that a call of py-lmdb raises when its arguments are right: on damaged pages also errors of
-the interpreter's."""
+"""Exceptions of py-lmdb for valid arguments. On damaged pages it also raises errors of the
+interpreter."""
 _FULL: Final = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -46,7 +46,7 @@ _DAMAGED: Final = (
     lmdb.CorruptedError,
     lmdb.PageNotFoundError,
     lmdb.InvalidError,
-    # LMDB calls these internal errors: no sound tree of ours leads to one.
+    # LMDB calls these internal errors. Undamaged pages do not lead to them.
     lmdb.PageFullError,
     lmdb.CursorFullError,
     SystemError,
@@ -56,12 +56,12 @@ _PROBE: Final = 64 << 10  # bytes
 
 
 def translate_lmdb_error(error: Exception, path: str, doing: str) -> LmdbSaverError:
-    """The error of ours for one of LMDB's.
+    """Return the error of this package for an error of LMDB.
 
     Args:
-        error: What py-lmdb raised, one of `LMDB_FAILURES`.
+        error: The exception of py-lmdb, one of `LMDB_FAILURES`.
         path: The store's folder.
-        doing: What was being done, to follow "while".
+        doing: Text for the error, to follow "while".
     """
     if isinstance(error, SystemError) and isinstance(error.__cause__, lmdb.Error):
         return translate_lmdb_error(error.__cause__, path, doing)
@@ -89,25 +89,25 @@ def translate_lmdb_error(error: Exception, path: str, doing: str) -> LmdbSaverEr
             advice="Close that one first.",
         )
     number = _BY_TEXT.get(str(error).rpartition(": ")[2], errno.EIO)
-    # LMDB takes a write that was cut short, as the last one on a full disk is, for a broken disk.
+    # LMDB reports a partial write, such as the last one on a full disk, as an I/O error.
     if number == errno.EIO:
-        number = _lack_of_room(path) or number
+        number = _why_full(path) or number
     return _from_errno(number, message, path, doing)
 
 
 def translate_os_error(error: OSError, path: str, doing: str) -> LmdbSaverError:
-    """The error of ours for one of the operating system's."""
+    """Return the error of this package for an error of the operating system."""
     number = error.errno or errno.EIO
     return _from_errno(number, f"{error.strerror or error} while {doing}", path, doing)
 
 
 @contextmanager
 def reported(path: str, doing: str) -> Iterator[None]:
-    """Raise what LMDB and the operating system report in a `with` block as errors of ours.
+    """Translate the errors of LMDB and of the operating system that a `with` block raises.
 
     Args:
         path: The store's folder.
-        doing: What is being done, to follow "while".
+        doing: Text for errors, to follow "while".
     """
     try:
         yield
@@ -118,12 +118,12 @@ def reported(path: str, doing: str) -> Iterator[None]:
 
 
 def is_open_already(error: Exception) -> bool:
-    """Whether LMDB was not opened because this process has the same folder open."""
+    """Return True if LMDB refused to open a folder that this process has open."""
     return "already open in this process" in str(error)
 
 
-def _lack_of_room(path: str) -> int | None:
-    """The errno that says why the store's file cannot become longer; None if it can."""
+def _why_full(path: str) -> int | None:
+    """Return the errno of the reason that the data file cannot grow, or None if it can."""
     try:
         system = os.statvfs(path)
         longest = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
@@ -134,7 +134,7 @@ def _lack_of_room(path: str) -> int | None:
         return errno.EFBIG
     if system.f_bavail == 0:
         return errno.ENOSPC
-    try:  # quotas, and room that is kept back, show only when one writes
+    try:  # quotas and reserved blocks show only in a write
         with tempfile.TemporaryFile(dir=path, buffering=0) as probe:
             short = probe.write(bytes(_PROBE)) < _PROBE
     except OSError as error:

@@ -1,6 +1,6 @@
-"""Whether the pages of a data file are such as LMDB writes, judged from the bytes alone.
+"""A check of the pages of a data file, from the bytes alone.
 
-LMDB trusts its pages: on damaged ones it may end the process, or read what is not there.
+LMDB trusts its pages: on damaged pages it may end the process, or read beyond them.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from langgraph.checkpoint.lmdb.kv.page_report import PageCheck
 
 
 def check(folder: str) -> PageCheck:
-    """Check every page that the newest root of a store leads to, and that all others are free.
+    """Check every page that the newest meta page leads to, and that all other pages are free.
 
-    A problem is one only if it is found twice: a store that is in use changes meanwhile, unless a
-    snapshot is open, which keeps the pages of the newest root as they are.
+    Report only problems that are found twice: without an open snapshot, a writer may change pages
+    during the check.
 
     Args:
-        folder: Of the store; one that has no data file has no problems.
+        folder: The store's folder. Without a data file there are no problems.
 
     Raises:
         InvalidPathError: The data file is not a regular file, or may not be read.
-        StoreIOError: It cannot be read.
+        StoreIOError: The data file cannot be read.
     """
     with reported(folder, "checking the store's pages"):
         return _check(folder)
@@ -54,5 +54,5 @@ def _problems(verifier: Any, data: str) -> tuple[str, ...]:
         return tuple(verifier.verify(data, subdir=False))
     except OSError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it stumbles over, LMDB might too
+    except Exception as error:  # noqa: BLE001 - LMDB may fail on the same bytes
         return (str(error) or type(error).__name__,)

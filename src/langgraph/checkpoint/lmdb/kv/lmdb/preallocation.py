@@ -19,8 +19,8 @@ from typing import Final
 
 from langgraph.checkpoint.lmdb.errors import InvalidPathError
 from langgraph.checkpoint.lmdb.kv.lmdb.files import DATA, LOCK, open_descriptor, open_file
-from langgraph.checkpoint.lmdb.kv.lmdb.kernel_locks import claim
 from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import read_meta_pages, used_length
+from langgraph.checkpoint.lmdb.kv.lmdb.process_locks import claim
 
 _SHARE: Final = 8  # a step is this part of the used bytes, within the bounds below
 _MIN_STEP: Final = 128 << 10

@@ -1,4 +1,4 @@
-"""Which environments a process has open: each store once, shared by all who open it."""
+"""The environments that this process has open: one for each store, shared by all its users."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from langgraph.checkpoint.lmdb.kv.locks import Lock
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
 
-# Seconds that a fork waits for transactions of other threads.
 _FORK_PATIENCE: Final = 1.0
+"""Seconds that a fork waits for transactions of other threads."""
 
 
 class Registry:
-    """The environments of one process, counted by their users.
+    """The environments of one process, with the number of their users.
 
-    They are kept by what their data file is: one store is found by every path that leads to it, and
-    a store that was deleted and made again is another one. The lock is taken after a gate, never
-    before one.
+    Invariants:
+        - The key of an environment is the identity of its data file. So a store is found by every
+          path to it, and a store that was deleted and created again is another store.
+        - A thread takes this lock after the `SharedLock` of an environment, never before it.
     """
 
     def __init__(self) -> None:
@@ -34,7 +35,7 @@ class Registry:
         self._unused: list[Environment] = []
 
     def acquire(self, folder: str, sync: Sync, map_size: int, *, readonly: bool) -> Environment:
-        """The environment of the store in `folder`, open, with one user more."""
+        """Return the environment of the store in a folder, open, with one more user."""
         self.check_free()
         with self._lock:
             self._release_dropped()
@@ -42,7 +43,7 @@ class Registry:
             if env is None:
                 env = Environment(folder, sync, map_size, readonly=readonly)
                 self._environments[env.identity] = env
-            env.check_no_transaction()
+            env.lock.check_not_held()
             env.users += 1
         try:
             if readonly:
@@ -55,11 +56,11 @@ class Registry:
         return env
 
     def check_free(self) -> None:
-        """Raise UsageError if this call interrupts another one that opens or closes a store."""
+        """Raise UsageError if this call interrupts a call that opens or closes a store."""
         self._lock.check_free()
 
     def release(self, env: Environment) -> None:
-        """One user fewer; after the last one the environment is closed."""
+        """Remove one user; close the environment after the last one."""
         with self._lock:
             env.users -= 1
             if env.users:
@@ -70,13 +71,13 @@ class Registry:
                 if not env.users:
                     self._close(env)
 
-        env.exclusive(close_unused)
+        env.lock.exclusive(close_unused)
 
     def drop(self, env: Environment) -> None:
-        """One user fewer, which was collected: without any waiting.
+        """Remove a user that was collected, without waiting.
 
-        A collection may come at any moment, also where its thread holds one of the locks. What
-        cannot be done at once is done when a store is opened or dropped the next time.
+        A collection may come at any moment, also in a thread that holds one of the locks. If the
+        environment cannot be closed now, the next call that opens or drops a store closes it.
         """
         self._dropped.append(env)
         if self._lock.is_held():
@@ -88,15 +89,15 @@ class Registry:
                 self._lock.release()
 
     def _release_dropped(self) -> None:
-        """Release what was dropped; called with the lock."""
+        """Remove the collected users; called with the lock."""
         while self._dropped:
             env = self._dropped.popleft()
             env.users -= 1
             self._unused.append(env)
         unused, self._unused = self._unused, []
         for env in unused:
-            # If it fails, a thread is still on its way out.
-            if not env.users and not env.alone_at_once(partial(self._close, env)):
+            # If it fails, a thread is about to end its transaction.
+            if not env.users and not env.lock.try_exclusive(partial(self._close, env)):
                 self._unused.append(env)
 
     def _close(self, env: Environment) -> None:
@@ -105,13 +106,13 @@ class Registry:
         env.close()
 
     def before_fork(self) -> None:
-        """Close what no thread uses, so that the child can open it; wait a moment for the rest."""
+        """Close the environments without open transactions, so that a child can open them."""
         end = monotonic() + _FORK_PATIENCE
         for env in list(self._environments.values()):
             env.before_fork(end)
 
     def renew(self) -> None:
-        """Start in a forked child with locks of its own, and with every environment closed."""
+        """Start in a forked child with new locks, and with every environment closed."""
         self._lock = Lock()
         for env in self._environments.values():
             env.after_fork_in_child()

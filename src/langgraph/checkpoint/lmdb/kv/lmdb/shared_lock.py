@@ -1,4 +1,7 @@
-"""Who is inside an environment, and how to be alone with it."""
+"""A shared/exclusive lock for the LMDB environment.
+
+Transactions hold it shared. Resizing, reopening, closing and forking hold it exclusively.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +19,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_POLL: Final = 0.001
-# Seconds that new transactions wait for old ones to end: at first, and at most.
-_PATIENCE: Final = 0.05
-_MOST_PATIENCE: Final = 0.5
-# How many times as long they are let in again, while an old one lasts.
-_RESPITE: Final = 20
+_POLL: Final = 0.001  # seconds
+_PATIENCE: Final = 0.05  # seconds that new transactions wait for open ones: at first, and at most
+_MAX_PATIENCE: Final = 0.5
+_RESPITE: Final = 20  # new transactions may begin for this many times as long in between
 
 
 class SharedLock:
-    """Counts the transactions of an environment, and keeps new ones out while it is replaced.
+    """A lock that any number of transactions hold, or one thread alone.
 
-    One transaction per thread: a thread that is inside and waits to be alone waits for itself.
+    A thread has one transaction at a time: with a second one it would wait for itself.
 
-    Whoever enters puts itself down first and then looks whether the gate is shut; whoever shuts it
-    does so first and then looks who is inside; so at least one of them sees the other. Waiting
-    threads look again and again instead of being woken, which is rare and short: an interrupt can
-    come at any step and leaves none of them asleep.
+    Invariants:
+        - Without contention, a transaction takes no lock. A transaction adds itself first and then
+          looks for an exclusive holder. An exclusive holder shows itself first and then looks for
+          transactions. So at least one of the two sees the other.
+        - Waiting threads poll, which is rare and short. So an interrupt at any step leaves no
+          thread asleep.
     """
 
     __slots__ = ("_exclusive", "_owners", "_turn")
@@ -41,14 +44,14 @@ class SharedLock:
         self._owners: set[int] = set()
         self._exclusive = False
         self._turn = Lock()
-        """Held by the thread that is alone, or is about to be."""
+        """Held by the thread that holds this lock exclusively, or waits for that."""
 
     def acquire_shared(self, owner: int) -> None:
-        """Count a transaction of this thread in.
+        """Hold the lock for a transaction of this thread.
 
         Args:
-            owner: The thread, as `check_not_held` returned it. If this call is interrupted, the
-                caller calls `release_shared`.
+            owner: The thread, from `check_not_held`. If this call is interrupted, the caller calls
+                `release_shared`.
         """
         self._owners.add(owner)
         while self._exclusive or forking.pending:
@@ -60,18 +63,22 @@ class SharedLock:
             self._owners.add(owner)
 
     def release_shared(self, owner: int) -> None:
-        """Count the transaction of the thread `owner` out."""
+        """Release the lock for the transaction of a thread."""
         self._owners.discard(owner)
 
-    def is_inside(self, owner: int) -> bool:
-        """Return whether a transaction of the thread `owner` is counted in."""
+    def is_held_by(self, owner: int) -> bool:
+        """Return True if a transaction of a thread holds the lock."""
         return owner in self._owners
 
+    def is_exclusive(self) -> bool:
+        """Return True if a thread holds the lock exclusively, or waits for that."""
+        return self._exclusive
+
     def check_not_held(self) -> int:
-        """Return this thread, if it has no transaction open and is not alone.
+        """Return this thread, if it does not hold the lock.
 
         Raises:
-            UsageError: It has a transaction open, or this call interrupts one that is alone.
+            UsageError: It has a transaction open, or this call interrupts an exclusive holder.
         """
         me = get_ident()
         if me in self._owners:
@@ -87,18 +94,18 @@ class SharedLock:
         return me
 
     def exclusive(self, action: Callable[[], T], timeout: float | None = None) -> T:
-        """Call `action` while no transaction is open, and return what it returned.
+        """Call a function while no transaction is open, and return its result.
 
-        New transactions wait until those inside have ended and `action` has returned. While an old
-        one lasts they are let in, and wait only for a moment now and then.
+        New transactions wait while the open ones end, for a short time. If an open one lasts
+        longer, new ones may begin in between.
 
         Args:
-            action: Called by this thread.
-            timeout: Seconds to wait for old transactions at most; as long as it takes if None.
+            action: Function to call in this thread.
+            timeout: Seconds to wait for open transactions, or None to wait without a limit.
 
         Raises:
-            UsageError: This thread is inside.
-            RetryableError: The time ran out.
+            UsageError: This thread has a transaction open.
+            RetryableError: A transaction was open for too long.
         """
         self.check_not_held()
         start, patience = monotonic(), _PATIENCE
@@ -108,25 +115,24 @@ class SharedLock:
             with self._turn:
                 try:
                     self._exclusive = True
-                    _until(lambda: not self._owners or forking.pending, patience)
+                    _wait_until(lambda: not self._owners or forking.pending, patience)
                     if forking.pending:
                         continue
-                    inside = set(self._owners)
-                    if not inside:
+                    owners = set(self._owners)
+                    if not owners:
                         return action()
                 finally:
                     self._exclusive = False
             if timeout is not None and monotonic() - start >= timeout:
                 message = f"another thread has been reading the store for {timeout:.0f} seconds"
                 raise RetryableError(message, advice="Let it end, then call again.")
-            _until(partial(inside.isdisjoint, self._owners), _RESPITE * patience)
-            patience = min(2 * patience, _MOST_PATIENCE)
+            _wait_until(partial(owners.isdisjoint, self._owners), _RESPITE * patience)
+            patience = min(2 * patience, _MAX_PATIENCE)
 
-    def alone_at_once(self, action: Callable[[], object]) -> bool:
-        """Call `action` if no transaction is open and no waiting is needed; return whether it was.
+    def try_exclusive(self, action: Callable[[], object]) -> bool:
+        """Call a function if no transaction is open and no wait is needed; return True if called.
 
-        It may be called at any moment, as finalizers are: also inside, and by a thread that is
-        alone.
+        A finalizer may call this at any moment, also in a thread that holds the lock.
         """
         if self._turn.is_held() or forking.pending:
             return False
@@ -143,8 +149,8 @@ class SharedLock:
                 self._exclusive = False
                 self._turn.release()
 
-    def alone_before_fork(self, action: Callable[[], object], end: float) -> None:
-        """Call `action` if no transaction is open, or none is before the time `end`.
+    def exclusive_before_fork(self, action: Callable[[], object], end: float) -> None:
+        """Call a function if no transaction is open at the time `end`, or before.
 
         Called while `forking.pending` keeps new transactions out.
         """
@@ -152,18 +158,14 @@ class SharedLock:
         if me in self._owners or self._turn.is_held():
             return
         with self._turn:
-            if _until(lambda: not self._owners, end - monotonic()):
+            if _wait_until(lambda: not self._owners, end - monotonic()):
                 action()
 
-    def is_shut(self) -> bool:
-        """Return whether a thread is alone, or about to be."""
-        return self._exclusive
 
-
-def _until(met: Callable[[], bool], seconds: float) -> bool:
-    """Wait until a condition is met, for so many seconds at most; return whether it is."""
-    end = monotonic() + seconds
-    while not met():
+def _wait_until(condition: Callable[[], bool], timeout: float) -> bool:
+    """Wait for a condition, at most `timeout` seconds; return True if it is met."""
+    end = monotonic() + timeout
+    while not condition():
         if monotonic() >= end:
             return False
         sleep(_POLL)

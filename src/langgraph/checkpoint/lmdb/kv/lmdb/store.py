@@ -18,8 +18,8 @@ from langgraph.checkpoint.lmdb.errors import (
     UsageError,
 )
 from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE, KeyValueStore, Reader, Writer, check_key
-from langgraph.checkpoint.lmdb.kv.lmdb import backup, files, page_check, placing, registry
-from langgraph.checkpoint.lmdb.kv.lmdb.compaction import Compaction
+from langgraph.checkpoint.lmdb.kv.lmdb import backup, creation, files, page_check, registry
+from langgraph.checkpoint.lmdb.kv.lmdb.compaction import Compaction, oldest_snapshot
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import LMDB_FAILURES, reported, translate_lmdb_error
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ DEFAULT_MAP_SIZE = 16 << 20
 
 
 class _FinishedTransaction:
-    """Stands where a transaction was, once it is over."""
+    """A placeholder for a closed transaction."""
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise UsageError("the transaction is over", advice="Read within the `with` block.")
+        raise UsageError("the transaction is closed", advice="Read within the `with` block.")
 
 
 _FINISHED: Any = _FinishedTransaction()
@@ -64,7 +64,7 @@ class LmdbReader(Reader):
 
     def __enter__(self) -> Self:
         self._env = self._store._environment()
-        self._owner = self._env.check_no_transaction()
+        self._owner = self._env.lock.check_not_held()
         self._txn = self._env.begin(self._owner, write=self._writes)
         return self
 
@@ -136,7 +136,7 @@ class LmdbReader(Reader):
 
     def _failed(self, error: Exception, key: bytes) -> Exception:
         if self._txn is _FINISHED:
-            return UsageError("the transaction is over", advice="Read within the `with` block.")
+            return UsageError("the transaction is closed", advice="Read within the `with` block.")
         if isinstance(error, lmdb.BadValsizeError):
             check_key(key)
         return translate_lmdb_error(error, self._env.folder, "reading")
@@ -146,7 +146,7 @@ class LmdbWriter(LmdbReader, Writer):
     """The write transaction.
 
     Attributes:
-        failure: The first error that LMDB met, after which it takes no more of this transaction.
+        failure: The first error of LMDB, after which it refuses the rest of the transaction.
     """
 
     __slots__ = ("failure",)
@@ -167,12 +167,12 @@ class LmdbWriter(LmdbReader, Writer):
     def delete(self, key: bytes) -> bool:
         self._changes += 1
         try:
-            gone: bool = self._txn.delete(key)
+            deleted: bool = self._txn.delete(key)
         except LMDB_FAILURES as error:
             raise self._failed(error, key) from error
-        if not gone:
+        if not deleted:
             check_key(key)
-        return gone
+        return deleted
 
     def delete_range(self, start: bytes, stop: bytes) -> int:
         self._changes += 1
@@ -181,7 +181,7 @@ class LmdbWriter(LmdbReader, Writer):
             cursor = self._txn.cursor()
             found = start < stop and cursor.set_range(start)
             while found and cursor.key() < stop:
-                cursor.delete()  # and on to the next one
+                cursor.delete()  # moves to the next key
                 found = bool(cursor.key())
                 count += 1
         except LMDB_FAILURES as error:
@@ -189,7 +189,7 @@ class LmdbWriter(LmdbReader, Writer):
         return count
 
     def commit(self) -> None:
-        """Make what was written the state of the store, or raise and leave it as it was."""
+        """Commit and flush the changes, or raise and change nothing."""
         try:
             if self.failure is not None:
                 raise self.failure
@@ -206,7 +206,16 @@ class LmdbWriter(LmdbReader, Writer):
 
 
 class LmdbStore(KeyValueStore):
-    """A store in a folder of its own, made by `LmdbStore.open`."""
+    """A store in a folder of its own, made by `LmdbStore.open`.
+
+    Invariants:
+        - A write is durable when `write` returns, as far as `sync` promises. Before that, it is
+          complete or absent after a crash.
+        - Writers take turns in `Environment.writing` among threads, and in `Peers.acquire_write`
+          among processes. Readers never block.
+        - On a full disk, `LmdbWriter.commit` raises StoreFullError and nothing is stored. On a full
+          map, `write` makes the map larger and runs the transaction again.
+    """
 
     __slots__ = ("__weakref__", "_env", "_folder", "_holding", "readonly")
 
@@ -214,7 +223,7 @@ class LmdbStore(KeyValueStore):
         self.readonly = readonly
         self._folder = env.folder
         self._env: Environment | None = env
-        # Everything that uses the store refers to this object: once it is collected, nothing can.
+        # All users of the store refer to this object: when it is collected, none is left.
         self._holding = weakref.finalize(self, _collected, env)
         self._holding.atexit = False
 
@@ -227,10 +236,10 @@ class LmdbStore(KeyValueStore):
         map_size: int = DEFAULT_MAP_SIZE,
         readonly: bool = False,
     ) -> LmdbStore:
-        """Open the store in the folder `path`, made if it is missing and private to its owner.
+        """Open the store in the folder `path`. A missing store is created, for its owner only.
 
         All stores that a process opens on one folder share one LMDB environment. A child of
-        `os.fork()` opens the files anew at first use. A fork waits up to one second for open
+        `os.fork()` opens the files again at first use. A fork waits up to one second for open
         transactions. If one is open after that, the child's calls raise StoreClosedError.
 
         Args:
@@ -239,29 +248,29 @@ class LmdbStore(KeyValueStore):
                 commits on power loss; `"off"` leaves flushing to the system, which may corrupt on
                 power loss. No crash of the process loses anything.
             map_size: Bytes of address space to start with, or twice the data file's length if that
-                is more. Only what is stored takes room on disk; the map grows by itself, and starts
-                smaller where the system refuses it.
-            readonly: Make and write nothing. Where the lock file cannot be opened, as on a
-                read-only file system, the store is read without it: then no other process may
-                write meanwhile.
+                is more. It takes no space on disk and grows automatically. It starts smaller if the
+                system refuses the size.
+            readonly: Create and write nothing. If the lock file cannot be opened, as on a
+                read-only file system, the store is read without it. Then no other process may
+                write at the same time.
 
         Raises:
-            InvalidPathError: There cannot be a store at `path`; or there is none, and `readonly`;
-                or this process has it open with another `sync`.
-            DamagedError: The files are not what LMDB wrote.
-            FormatVersionError: They were written by another version of LMDB.
-            StoreFullError: There is no room to make the store.
+            InvalidPathError: The path cannot hold a store, or `readonly` and the store is missing.
+            UsageError: This process has the store open with another `sync`.
+            DamagedError: The files are damaged.
+            FormatVersionError: Another version of LMDB wrote the files.
+            StoreFullError: The disk is full.
             StoreBusyError: Another process has the store open with another lock file.
             StoreReplacedError: Another process uses the lock file with another data file.
         """
         if sync not in ("full", "normal", "off"):
-            raise UsageError(f"sync is {sync!r}", advice='Pass "full", "normal" or "off".')
+            raise UsageError(f'sync must be "full", "normal" or "off", got {sync!r}')
         if map_size <= 0:
-            raise UsageError(f"map_size is {map_size}", advice="Pass a number of bytes.")
+            raise UsageError(f"map_size must be a positive number of bytes, got {map_size!r}")
         try:
             return cls._open(path, sync, map_size, readonly)
         except RetryableError as error:
-            # Stores that were dropped in reference cycles may hold what is lacking.
+            # Dropped stores in reference cycles may hold the missing resource.
             if isinstance(error, StoreBusyError) or not gc.collect():
                 raise
         return cls._open(path, sync, map_size, readonly)
@@ -270,7 +279,7 @@ class LmdbStore(KeyValueStore):
     def _open(
         cls, path: str | os.PathLike[str], sync: Sync, map_size: int, readonly: bool
     ) -> LmdbStore:
-        folder = files.prepare(path, readonly=readonly, durable=sync != "off")
+        folder = creation.prepare(path, readonly=readonly, durable=sync != "off")
         env = registry.acquire(folder, sync, map_size, readonly=readonly)
         return cls(env, readonly=readonly)
 
@@ -301,7 +310,7 @@ class LmdbStore(KeyValueStore):
 
     def check_no_transaction(self) -> None:
         env = self._environment()
-        env.check_no_transaction()
+        env.lock.check_not_held()
         env.writing.check_free()
 
     @property
@@ -310,24 +319,24 @@ class LmdbStore(KeyValueStore):
 
     def check_pages(self) -> PageCheck:
         self.reserve_map()
-        with self.read():  # so the pages that it sees are not used again
+        with self.read():  # its pages are not reused during the check
             return page_check.check(self._folder)
 
     def size(self) -> int:
         env = self._environment()
         with reported(self._folder, "measuring the store"):
-            env.peers.place.check()
+            env.peers.files.check()
             return files.occupied(self._folder)
 
     def reserve_map(self) -> None:
         env = self._environment()
-        env.check_no_transaction()
+        env.lock.check_not_held()
         with reported(self._folder, "enlarging the store's map"):
             env.reserve_map()
 
     def backup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
         env = self._environment()
-        target = placing.check_target(path, self._folder)
+        target = creation.check_target(path, self._folder)
         self.reserve_map()
         with self.read():  # keeps the environment open
             backup.write(env, target, progress)
@@ -335,13 +344,15 @@ class LmdbStore(KeyValueStore):
     def compact(self) -> int:
         env = self._environment()
         before = self.size()
-        # What the last two transactions freed is old enough after two more.
+        # Pages that the last two transactions freed can be removed after two more.
         for _ in range(2):
             self.write(_noop_commit)
 
         def punch_batch(writer: Writer) -> bool:
             assert isinstance(writer, LmdbWriter)
-            return compaction.punch_batch(*env.oldest_reader(writer._txn))
+            env.peers.clear_slots(env.opened())
+            number = writer._txn.id()
+            return compaction.punch_batch(number, oldest_snapshot(env.opened(), number))
 
         with (
             reported(self._folder, "compacting the store"),
@@ -355,10 +366,10 @@ class LmdbStore(KeyValueStore):
         env = self._env
         if env is None:
             return
-        env.check_no_transaction()
+        env.lock.check_not_held()
         registry.check_free()
         self._env = None
-        if self._holding.detach() is not None:  # of several threads that close, one gets it
+        if self._holding.detach() is not None:  # one of several threads that close gets it
             registry.release(env)
 
     def _environment(self) -> Environment:
@@ -369,21 +380,21 @@ class LmdbStore(KeyValueStore):
 
 
 def _collected(env: Environment) -> None:
-    """Let go of what a store held that was collected; it may come at any moment."""
+    """Release the environment of a collected store. This may run at any moment."""
     registry.drop(env)
     message = f"the store {env.folder!r} was not closed: call close() on its saver"
     warnings.warn(message, ResourceWarning, stacklevel=2, source=env)
 
 
 def _noop_commit(writer: Writer) -> None:
-    """A transaction with a change that leaves all as it was."""
+    """Write one record again, so that the transaction is committed but changes nothing."""
     for key, value in writer.range(b"\0", b"\xff" * MAX_KEY_SIZE):
         writer.put(key, value)
         return
 
 
 def _seek(cursor: lmdb.Cursor, start: bytes, stop: bytes, reverse: bool) -> bool:
-    """Put the cursor where the range begins; whether a key is there, in the range or beyond."""
+    """Move the cursor to the first key of a range, or behind it; return False if it is missing."""
     if not reverse:
         return bool(cursor.set_range(start))
     return bool(cursor.prev() if cursor.set_range(stop) else cursor.last())

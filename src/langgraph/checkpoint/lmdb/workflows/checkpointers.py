@@ -1,0 +1,278 @@
+"""Savers by configuration, and one saver for each store and process."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.memory import InMemorySaver
+
+from langgraph.checkpoint.lmdb.errors import DatabaseUnavailableError, StoreClosedError, UsageError
+from langgraph.checkpoint.lmdb.lmdb_saver import LmdbSaver
+from langgraph.checkpoint.lmdb.workflows import arguments
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from langgraph.checkpoint.lmdb.workflows.connections import Connection
+
+BACKENDS = ("lmdb", "memory", "sqlite", "postgres")
+_MINUTES_PER_DAY = 24 * 60
+_DEFAULT_FOLDER = "checkpoints"
+
+
+class CheckpointerManager:
+    """The one saver that this process has for a store.
+
+    Make it with `get_or_create`. In a `with` block it is closed at the end of the last block.
+
+    Args:
+        key: What tells stores apart.
+        saver: The saver.
+        options: The options that it was opened with.
+    """
+
+    _mutex: ClassVar[threading.RLock] = threading.RLock()
+    _open: ClassVar[dict[object, CheckpointerManager]] = {}
+
+    def __init__(
+        self, key: object, saver: BaseCheckpointSaver[Any], options: dict[str, Any]
+    ) -> None:
+        self._key = key
+        self._saver: BaseCheckpointSaver[Any] | None = saver
+        self._options = options
+        self._blocks = 0
+
+    @classmethod
+    def get_or_create(cls, connection: Connection, **options: Any) -> CheckpointerManager:
+        """Return the manager of a store; the first call opens the store.
+
+        Args:
+            connection: Path of a store, which is created if it does not exist, or any saver.
+            options: Other arguments of `LmdbSaver`.
+
+        Raises:
+            UsageError: The store is open with other options.
+            InvalidPathError: The path cannot be opened as a store.
+        """
+        given = isinstance(connection, BaseCheckpointSaver)
+        if given and options:
+            raise UsageError(
+                "options must be empty for a saver",
+                advice="Pass a path, or make the saver with these options.",
+            )
+        with cls._mutex:
+            key: object = id(connection) if given else _store_key(connection)
+            found = cls._open.get(key)
+            if found is None:
+                saver = connection if given else LmdbSaver(connection, **options)  # type: ignore[arg-type]
+                found = cls._open[key] = cls(key, saver, options)  # type: ignore[arg-type]
+            elif found._options != options:
+                raise UsageError(
+                    f"the store is open with other options: {found._options}, not {options}",
+                    advice="Use the same options everywhere, or close the manager first.",
+                )
+            return found
+
+    def get_checkpointer(self) -> BaseCheckpointSaver[Any]:
+        """Return the saver.
+
+        Raises:
+            StoreClosedError: The manager is closed.
+        """
+        saver = self._saver
+        if saver is None:
+            raise StoreClosedError("the checkpointer manager is closed")
+        return saver
+
+    def close(self) -> None:
+        """Close the saver, for all users in this process. A second call does nothing."""
+        with self._mutex:
+            saver, self._saver = self._saver, None
+            if saver is None:
+                return
+            del self._open[self._key]
+            close = getattr(saver, "close", None)
+            if close is not None:
+                close()
+
+    def __enter__(self) -> Self:
+        with self._mutex:
+            self.get_checkpointer()
+            self._blocks += 1
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self._mutex:
+            self._blocks -= 1
+            if self._blocks == 0:
+                self.close()
+
+
+def _store_key(connection: Any) -> str:
+    if not isinstance(connection, (str, os.PathLike)):
+        arguments.refuse("connection", "a path or a saver", connection)
+    name = os.fspath(connection)
+    return name if name == ":memory:" else os.path.realpath(Path(name).expanduser())
+
+
+os.register_at_fork(
+    after_in_child=CheckpointerManager._mutex._at_fork_reinit  # type: ignore[attr-defined]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PersistenceConfig:
+    """The configuration of a saver."""
+
+    backend: Literal["lmdb", "memory", "sqlite", "postgres"]
+    connection_string: str | None = None
+    """Folder (lmdb), file (sqlite) or connection string (postgres).
+
+    Default: the folder or file `checkpoints`.
+    """
+    pool_min_size: int = 1
+    """Connections that are kept open (postgres)."""
+    pool_max_size: int = 10
+    """Connections at most (postgres)."""
+    checkpoint_ttl_days: float | None = None
+    """Days after which an idle thread expires (lmdb); None: never."""
+    enable_compression: bool = True
+    """Compress what is stored (lmdb)."""
+
+    def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            arguments.refuse("backend", " or ".join(map(repr, BACKENDS)), self.backend)
+        if self.connection_string is not None:
+            arguments.text(self.connection_string, "connection_string")
+        elif self.backend == "postgres":
+            arguments.refuse("connection_string", "a connection string of PostgreSQL", None)
+        least = arguments.count(self.pool_min_size, "pool_min_size", "connections")
+        arguments.count(self.pool_max_size, "pool_max_size", "connections", max(1, least))
+        if self.checkpoint_ttl_days is not None:
+            arguments.number(self.checkpoint_ttl_days, "checkpoint_ttl_days", "days", above=True)
+            if self.backend != "lmdb":
+                raise UsageError(f"checkpoint_ttl_days must be None for {self.backend!r}")
+        arguments.flag(self.enable_compression, "enable_compression")
+
+
+def create_checkpointer(config: PersistenceConfig) -> BaseCheckpointSaver[Any]:
+    """Return a new saver, ready for use. The caller closes it.
+
+    A SqliteSaver has its connection as `conn`; a PostgresSaver has its pool there.
+
+    Args:
+        config: The configuration.
+
+    Raises:
+        UsageError: The configuration is invalid, or a package is not installed.
+        DatabaseUnavailableError: The database server cannot be reached.
+        InvalidPathError: The path cannot be opened as a store.
+    """
+    if not isinstance(config, PersistenceConfig):
+        arguments.refuse("config", "a PersistenceConfig", config)
+    if config.backend == "memory":
+        return InMemorySaver()
+    if config.backend == "sqlite":
+        return _sqlite(config)
+    if config.backend == "postgres":
+        return _postgres(config)
+    return _lmdb(config)
+
+
+async def acreate_checkpointer(config: PersistenceConfig) -> BaseCheckpointSaver[Any]:
+    """Async version of `create_checkpointer`: savers of sqlite and postgres are async ones."""
+    if not isinstance(config, PersistenceConfig):
+        arguments.refuse("config", "a PersistenceConfig", config)
+    if config.backend == "sqlite":
+        return await _async_sqlite(config)
+    if config.backend == "postgres":
+        return await _async_postgres(config)
+    return create_checkpointer(config)
+
+
+def _lmdb(config: PersistenceConfig) -> LmdbSaver:
+    options: dict[str, Any] = {} if config.enable_compression else {"compression": None}
+    if config.checkpoint_ttl_days is not None:
+        options["ttl"] = {"default_ttl": config.checkpoint_ttl_days * _MINUTES_PER_DAY}
+    return LmdbSaver(config.connection_string or _DEFAULT_FOLDER, **options)
+
+
+def _sqlite(config: PersistenceConfig) -> BaseCheckpointSaver[Any]:
+    package = _package("langgraph.checkpoint.sqlite", "langgraph-checkpoint-sqlite")
+    path = config.connection_string or f"{_DEFAULT_FOLDER}.sqlite"
+    try:
+        saver = package.SqliteSaver(sqlite3.connect(path, check_same_thread=False))
+        saver.setup()
+    except sqlite3.Error as error:
+        raise DatabaseUnavailableError(f"SQLite failed: {error}", path=path) from error
+    return saver  # type: ignore[no-any-return]
+
+
+async def _async_sqlite(config: PersistenceConfig) -> BaseCheckpointSaver[Any]:
+    package = _package("langgraph.checkpoint.sqlite.aio", "langgraph-checkpoint-sqlite")
+    path = config.connection_string or f"{_DEFAULT_FOLDER}.sqlite"
+    try:
+        saver = package.AsyncSqliteSaver(await import_module("aiosqlite").connect(path))
+        await saver.setup()
+    except sqlite3.Error as error:
+        raise DatabaseUnavailableError(f"SQLite failed: {error}", path=path) from error
+    return saver  # type: ignore[no-any-return]
+
+
+def _postgres(config: PersistenceConfig) -> BaseCheckpointSaver[Any]:
+    package = _package("langgraph.checkpoint.postgres", "langgraph-checkpoint-postgres")
+    pools = _package("psycopg_pool", "psycopg-pool")
+    pool = pools.ConnectionPool(config.connection_string, **_pool_options(config))
+    try:
+        pool.open(wait=True)
+        saver = package.PostgresSaver(pool)
+        saver.setup()
+    except Exception as error:
+        pool.close()
+        raise _unavailable(error) from error
+    return saver  # type: ignore[no-any-return]
+
+
+async def _async_postgres(config: PersistenceConfig) -> BaseCheckpointSaver[Any]:
+    package = _package("langgraph.checkpoint.postgres.aio", "langgraph-checkpoint-postgres")
+    pools = _package("psycopg_pool", "psycopg-pool")
+    pool = pools.AsyncConnectionPool(config.connection_string, **_pool_options(config))
+    try:
+        await pool.open(wait=True)
+        saver = package.AsyncPostgresSaver(pool)
+        await saver.setup()
+    except Exception as error:
+        await pool.close()
+        raise _unavailable(error) from error
+    return saver  # type: ignore[no-any-return]
+
+
+def _pool_options(config: PersistenceConfig) -> dict[str, Any]:
+    rows = _package("psycopg.rows", "psycopg")
+    return {
+        "min_size": config.pool_min_size,
+        "max_size": config.pool_max_size,
+        "kwargs": {"autocommit": True, "prepare_threshold": 0, "row_factory": rows.dict_row},
+        "open": False,
+    }
+
+
+def _unavailable(error: Exception) -> DatabaseUnavailableError:
+    return DatabaseUnavailableError(f"PostgreSQL failed: {str(error).partition(chr(10))[0]}")
+
+
+def _package(module: str, distribution: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise UsageError(
+            f"the package {distribution} is not installed",
+            advice=f"Run: pip install {distribution}.",
+        ) from error

@@ -40,7 +40,7 @@ _CASES = [
 _RACES = ("concurrent.", "processes.", "spec.")
 
 #: Clauses whose programs describe a second process or event loop in comments.
-_TOLD = ("async.loops", "processes.visible", "processes.setup", "durable.")
+_DESCRIBED = ("async.loops", "processes.visible", "processes.setup", "durable.")
 
 
 def _run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -89,7 +89,7 @@ def test_program_of_every_clause_reproduces_its_failure(clause: Clause, tmp_path
     failure = report[clause.id].failure
     assert failure is not None
     compile(failure.program, "program", "exec")
-    if clause.id.startswith(_TOLD):
+    if clause.id.startswith(_DESCRIBED):
         return
     done = _run(_healthy(failure.program), tmp_path)
     assert done.returncode == 0, done.stderr + failure.program

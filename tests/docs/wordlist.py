@@ -11,6 +11,7 @@ PATHS = (
     "CHANGELOG.md",
     "docs",
     "benches",
+    "conformance",
     "src/langgraph/checkpoint/lmdb/codec",
     "src/langgraph/checkpoint/lmdb/format",
     "src/langgraph/checkpoint/lmdb/kv",

@@ -128,14 +128,21 @@ def _check_openings(name: str, text: str) -> Iterator[Finding]:
 
 
 def _may_begin_with_noun(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Return True for a property, a fixture and a test."""
+    """Return True for a property, a fixture, a test and a clause of the conformance suite."""
     decorators = {
         part.attr if isinstance(part, ast.Attribute) else part.id
         for decorator in node.decorator_list
         for part in ast.walk(decorator)
         if isinstance(part, ast.Attribute | ast.Name)
     }
+    if node.decorator_list and node.args.args and _is_session(node.args.args[0]):
+        return True
     return node.name.startswith("test_") or not decorators.isdisjoint(_NOUN_DECORATORS)
+
+
+def _is_session(argument: ast.arg) -> bool:
+    """Return True for the session, the first argument of a clause."""
+    return isinstance(argument.annotation, ast.Name) and argument.annotation.id == "Session"
 
 
 def _name(path: Path) -> str:

@@ -197,12 +197,12 @@ class Iteration:
         self._iterator = None
 
         # As in a program, a generator closes in the thread that drops its last reference.
-        async def let_go() -> None:
+        async def drop_iterator() -> None:
             held.clear()
 
         with self._session.guard("dropping an iterator"):
             if self._api is Api.ASYNC:
-                executors.loop.run(let_go(), executors.seconds)
+                executors.loop.run(drop_iterator(), executors.seconds)
             else:
                 executors.worker.call(held.clear, executors.seconds)
 

@@ -159,8 +159,8 @@ class Session(Operations):
         Raises:
             Violation: If the content differs.
         """
-        at_once = "list.everything" if thread is None else "list.all_namespaces"
-        if at_once not in self.broken:
+        together = "list.everything" if thread is None else "list.all_namespaces"
+        if together not in self.broken:
             self.expect_list(None if thread is None else at(thread, None), *parts)
             return
         for place in sorted(self._places):

@@ -17,7 +17,7 @@ from saver_conformance.capability import Api, Capability
 from saver_conformance.violation import FailureKind
 
 #: Opens a store in a private folder. Takes the folder and, if supported, `serde=`. Returns the
-#: saver, a sync or async context manager of it, an awaitable or a generator.
+#: saver, a sync or async context manager that yields it, an awaitable or a generator.
 Opener = Callable[..., Any]
 
 

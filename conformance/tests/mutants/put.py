@@ -347,7 +347,7 @@ class KeepsReferences(Faulty):
         return found._replace(checkpoint={**found.checkpoint, "channel_values": kept})
 
 
-@mutant("put.unserialisable")
+@mutant("put.unserializable")
 class SkipsUnserializable(Faulty):
     """A value that cannot be serialized is silently dropped."""
 
@@ -362,7 +362,7 @@ class SkipsUnserializable(Faulty):
         return {**checkpoint, "channel_values": kept}
 
 
-@mutant("put.unserialisable")
+@mutant("put.unserializable")
 class HalfStored(Faulty):
     """put stores the checkpoint before it finds that a value cannot be serialized."""
 
@@ -372,7 +372,7 @@ class HalfStored(Faulty):
         return super().put(config, checkpoint, metadata, new_versions)
 
 
-@mutant("put.unserialisable.named")
+@mutant("put.unserializable.named")
 class NamelessError(Faulty):
     """The error does not name the channel that cannot be serialized."""
 

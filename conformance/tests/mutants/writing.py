@@ -251,7 +251,7 @@ class ListWithoutWrites(Faulty):
             yield found._replace(pending_writes=[])
 
 
-@mutant("writes.unserialisable")
+@mutant("writes.unserializable")
 class SkipsUnserializableWrites(Faulty):
     """A write that cannot be serialized is silently dropped."""
 

@@ -75,7 +75,7 @@ def snapshot(s: Session, data: DataObject) -> None:
         "value.append(1)\nawait putting"
     )
 
-    async def mutate_meanwhile() -> None:
+    async def mutate_during_call() -> None:
         metadata = {"source": "loop", "step": 0}
         putting = asyncio.ensure_future(
             acall(s.saver, "put", (at("thread"), checkpoint, metadata, new), {})
@@ -86,7 +86,7 @@ def snapshot(s: Session, data: DataObject) -> None:
         await putting
 
     with s.guard("aput"):
-        s.executors.loop.run(mutate_meanwhile(), s.executors.seconds)
+        s.executors.loop.run(mutate_during_call(), s.executors.seconds)
     s.expect_tuple(_REF, Part.VALUES)
 
 

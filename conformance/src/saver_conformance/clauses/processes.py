@@ -192,7 +192,7 @@ def writers(s: Session, data: DataObject) -> None:
         _remote(s, second, "get_tuple", at("theirs"))
         for args in theirs:
             s.model.put(*args[:3])
-        s.script.line(f"# meanwhile the second process puts {count} checkpoints")
+        s.script.line(f"# the second process puts {count} checkpoints concurrently")
         second.send("each", [("put", args) for args in theirs])
         for number in range(count):
             s.put(Ref("ours", checkpoint_id(number)))

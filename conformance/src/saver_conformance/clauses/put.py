@@ -172,7 +172,7 @@ def large(s: Session, data: DataObject) -> None:
     capability=Capability.PUT,
 )
 def absent(s: Session, data: DataObject) -> None:
-    """A channel without a value stays absent, and a channel with the value None is present."""
+    """A channel without a value remains absent, and a channel with the value None is present."""
     s.put(_FIRST, changes={"channel": data.draw(st.sampled_from([None, 1])), "other": ABSENT})
     s.expect_tuple(_FIRST, Part.VALUES, Part.VERSIONS)
     s.put(_SECOND, parent=_FIRST, changes={"channel": ABSENT, "other": None})

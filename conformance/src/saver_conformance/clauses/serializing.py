@@ -137,7 +137,7 @@ def _expect_points(s: Session, which: str, saver: Any, *, rebuilt: bool) -> None
 
 
 @clause(
-    "put.unserialisable",
+    "put.unserializable",
     source="langchain-ai/langgraph#8606, #3441: a value that cannot be serialized",
     severity=Severity.CRITICAL,
     capability=Capability.PUT,
@@ -150,7 +150,7 @@ def unserializable(s: Session, data: DataObject) -> None:
 
 
 @clause(
-    "put.unserialisable.named",
+    "put.unserializable.named",
     source="langchain-ai/langgraph#8606: the base class does not specify the error message",
     severity=Severity.MINOR,
     capability=Capability.PUT,

@@ -92,7 +92,7 @@ class Operations(RuleBasedStateMachine):
             self._newest[thread, ns] = ref
 
     @rule(thread=THREADS, count=st.integers(1, 3), value=SIMPLE)
-    def go_on(self, thread: str, count: int, value: Any) -> None:
+    def continue_run(self, thread: str, count: int, value: Any) -> None:
         """Put checkpoints after the latest one, as a run of a graph does."""
         for _ in range(count):
             known = sorted(self.s.model.ids(thread, ""))

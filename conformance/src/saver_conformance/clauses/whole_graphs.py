@@ -121,7 +121,7 @@ def interrupts(s: Session, data: DataObject) -> None:
 def subgraphs(s: Session, data: DataObject) -> None:
     """An interrupt in a subgraph, nested up to ten levels deep, resumes where it was raised."""
     depth = data.draw(st.integers(1, 10))
-    steps: list[Step] = [("invoke", {"log": []}), ("resume", "go on")]
+    steps: list[Step] = [("invoke", {"log": []}), ("resume", "continue")]
     _compare(s, graphs.nested, steps, depth=depth)
 
 
@@ -134,7 +134,7 @@ def persistent(s: Session, data: DataObject) -> None:
     """A subgraph with its own memory keeps it between invocations."""
     steps: list[Step] = []
     for number in range(data.draw(st.integers(1, 2))):
-        steps += [("invoke", {"log": [f"turn {number}"]}), ("resume", "go on")]
+        steps += [("invoke", {"log": [f"turn {number}"]}), ("resume", "continue")]
     _compare(s, graphs.nested, steps, depth=2, persistent=True)
 
 

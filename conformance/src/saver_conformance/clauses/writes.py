@@ -276,7 +276,7 @@ def in_list(s: Session, data: DataObject) -> None:
 
 
 @_writes(
-    "writes.unserialisable",
+    "writes.unserializable",
     source="langchain-ai/langgraph#8606: a value that cannot be serialized",
     severity=Severity.MAJOR,
 )

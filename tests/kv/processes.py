@@ -18,7 +18,13 @@ def fork() -> int:
     """`os.fork()`, also where newer Pythons advise against it because threads are running."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
+        while True:
+            try:
+                return os.fork()
+            except RuntimeError as error:
+                # Once filelock is imported, it refuses a fork while another thread forks.
+                if "filelock" not in str(error):
+                    raise
 
 
 def in_fork(body: Callable[[], None]) -> None:

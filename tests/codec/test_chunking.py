@@ -29,6 +29,16 @@ def body(kind: str, size: int, seed: int) -> bytes:
     return (b"%d: the same line again and again\n" % (seed % 9) * (size // 30 + 1))[:size]
 
 
+@pytest.mark.parametrize("kind", ["noise", "text"])
+def test_long_content_is_split_into_few_chunks_and_an_edit_into_small_ones(kind: str) -> None:
+    whole = body(kind, 500_000, 1)
+    chunks = chunking.split_chunks(b"", whole)
+    assert b"".join(chunks) == whole
+    assert max(map(len, chunks)) <= MAX_CHUNK
+    assert len(chunks) < 500_000 / 4096
+    assert max(map(len, chunking.split_chunks(b"", whole, 100_000, 120_000))) <= 4096
+
+
 @given(st.sampled_from(KINDS), sizes, seeds)
 def test_pieces_join_and_have_bounded_sizes(kind: str, size: int, seed: int) -> None:
     whole = body(kind, size, seed)

@@ -91,6 +91,10 @@ def test_code_is_checked_in_comments_strings_and_names() -> None:
     ]  # fmt: skip
 
 
+def test_reference_to_another_docstring_is_found() -> None:
+    assert found('def f():\n    """As `put`."""\n', "code.py") == [(2, "As `")]
+
+
 @pytest.mark.parametrize("opening", wordlist.OPENINGS)
 @pytest.mark.parametrize("kind", ["def f():", "async def f():", "class C:"])
 def test_openings_are_found(kind: str, opening: str) -> None:

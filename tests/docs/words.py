@@ -122,7 +122,8 @@ def _check_openings(name: str, text: str) -> Iterator[Finding]:
         if not isinstance(node, ast.ClassDef) and not _may_begin_with_noun(node):
             openings += wordlist.FUNCTION_OPENINGS
         for opening in openings:
-            if re.match(rf"{re.escape(opening)}(?!\w)", docstring):
+            end = r"\b" if opening[-1].isalpha() else ""
+            if re.match(re.escape(opening) + end, docstring):
                 instead = "begin with a verb: Return, Raise, Write, Delete, Check"
                 yield Finding(name, node.body[0].lineno, opening, instead)
 

@@ -30,6 +30,14 @@ def record(payload: bytes, level: int | None = 3) -> bytes:
     return envelope.seal(KEY, envelope.pack(payload, level))
 
 
+@pytest.mark.parametrize(
+    ("size", "codec"), [(4095, envelope.ZSTD_DICTIONARY_1), (4096, envelope.ZSTD)]
+)
+def test_large_payload_is_compressed_without_the_dictionary(size: int, codec: int) -> None:
+    assert envelope.pack(b"word " * size, 3)[0] == envelope.ZSTD
+    assert envelope.pack((b"word " * size)[:size], 3)[0] == codec
+
+
 @given(payloads, levels)
 def test_sealed_record_unseals_to_same_payload(payload: bytes, level: int | None) -> None:
     found = record(payload, level)

@@ -39,7 +39,7 @@ class ThreadUsage:
     size: int = 0
     """Bytes of keys and records, without chunks."""
     oldest: int | None = None
-    """As `Thread.oldest`."""
+    """Time of the oldest checkpoint, for `Thread.oldest`."""
     terms: set[bytes] = field(default_factory=set)
     """Index terms that lead to the thread."""
 

@@ -40,12 +40,14 @@ from langgraph.checkpoint.lmdb.workflows.resuming import (
     resume_with_retry,
     resume_workflow,
 )
+from langgraph.checkpoint.lmdb.workflows.run_list import (
+    afind_failed_workflows,
+    find_failed_workflows,
+)
 from langgraph.checkpoint.lmdb.workflows.status import (
     CheckpointStatus,
-    afind_failed_workflows,
     aget_checkpoint_status,
     aneeds_resume,
-    find_failed_workflows,
     get_checkpoint_status,
     needs_resume,
 )

@@ -17,7 +17,7 @@ from langgraph.checkpoint.lmdb.workflows.connections import (
 )
 from langgraph.checkpoint.lmdb.workflows.durable import DurableWorkflow, compiled
 from langgraph.checkpoint.lmdb.workflows.resuming import aresume_one, failed, resume_one
-from langgraph.checkpoint.lmdb.workflows.status import (
+from langgraph.checkpoint.lmdb.workflows.run_list import (
     afind_failed_workflows,
     find_failed_workflows,
 )

@@ -1,4 +1,4 @@
-"""What the functions of workflows take as `connection`: the path of a store, or any saver."""
+"""The `connection` argument of the functions of workflows: the path of a store, or any saver."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def open_connection(
 async def aopen_connection(
     connection: Connection, *, readonly: bool = False
 ) -> AsyncIterator[BaseCheckpointSaver[Any]]:
-    """As `open_connection`."""
+    """Async version of `open_connection`."""
     if isinstance(connection, BaseCheckpointSaver):
         yield connection
     else:

@@ -17,6 +17,7 @@ from langgraph.checkpoint.lmdb.workflows.status import (
     aget_checkpoint_status,
     checkpoint_status,
     get_checkpoint_status,
+    root_config,
 )
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class DurableWorkflow:
         """
         command = _command(updates)
         with hold_run(self._locks, arguments.text(thread_id, "thread_id")) as lock:
-            if self._saver.get_tuple(_at(thread_id)) is None:
+            if self._saver.get_tuple(root_config(thread_id)) is None:
                 raise _not_found(thread_id)
             return self._invoke(lock, thread_id, command, config)
 
@@ -117,7 +118,7 @@ class DurableWorkflow:
         """Async version of `resume`."""
         command = _command(updates)
         async with ahold_run(self._locks, arguments.text(thread_id, "thread_id")) as lock:
-            if await self._saver.aget_tuple(_at(thread_id)) is None:
+            if await self._saver.aget_tuple(root_config(thread_id)) is None:
                 raise _not_found(thread_id)
             return await self._ainvoke(lock, thread_id, command, config)
 
@@ -142,7 +143,7 @@ class DurableWorkflow:
         except LmdbSaverError:
             raise
         except Exception as error:
-            found = self._saver.get_tuple(_at(thread_id))
+            found = self._saver.get_tuple(root_config(thread_id))
             raise WorkflowError(thread_id, found and checkpoint_status(found), error) from error
 
     async def _ainvoke(
@@ -154,7 +155,7 @@ class DurableWorkflow:
         except LmdbSaverError:
             raise
         except Exception as error:
-            found = await self._saver.aget_tuple(_at(thread_id))
+            found = await self._saver.aget_tuple(root_config(thread_id))
             raise WorkflowError(thread_id, found and checkpoint_status(found), error) from error
 
 
@@ -182,10 +183,6 @@ def _run_config(thread_id: str, config: RunnableConfig | None) -> RunnableConfig
     base: Any = dict(config or {})
     base["configurable"] = {**base.get("configurable", {}), "thread_id": thread_id}
     return base  # type: ignore[no-any-return]
-
-
-def _at(thread_id: str) -> RunnableConfig:
-    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
 
 
 def _not_found(thread_id: str) -> ThreadNotFoundError:

@@ -1,4 +1,4 @@
-"""What only a run's graph can tell: the tasks of any checkpoint, and static breakpoints."""
+"""Questions to the graph of a run: the tasks of any checkpoint, and static breakpoints."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class GraphAnswer(NamedTuple):
 def ask(
     graph: Pregel[Any, Any, Any, Any], saver: BaseCheckpointSaver[Any], found: CheckpointTuple
 ) -> GraphAnswer:
-    """Return what a graph tells of a checkpoint of a saver."""
+    """Return the state of a checkpoint, as its graph computes it."""
     reader = graph.copy(update={"checkpointer": saver})
     snapshot = reader.get_state(found.config)
     parent = None
@@ -42,7 +42,7 @@ def ask(
 async def aask(
     graph: Pregel[Any, Any, Any, Any], saver: BaseCheckpointSaver[Any], found: CheckpointTuple
 ) -> GraphAnswer:
-    """As `ask`."""
+    """Async version of `ask`."""
     reader = graph.copy(update={"checkpointer": saver})
     snapshot = await reader.aget_state(found.config)
     parent = None
@@ -66,7 +66,7 @@ def _answer(
 
 
 def _has_news(found: CheckpointTuple) -> bool:
-    """Return whether a channel has changed since the last stop at a breakpoint."""
+    """Return True if a channel has changed since the last stop at a breakpoint."""
     seen = found.checkpoint["versions_seen"].get(INTERRUPT, {})
     versions: Any = found.checkpoint["channel_versions"]
     return any(

@@ -7,13 +7,14 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from langgraph.checkpoint.lmdb.lmdb_saver import LmdbSaver
 from langgraph.checkpoint.lmdb.run_state import State
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import aopen_connection, open_connection
-from langgraph.checkpoint.lmdb.workflows.status import astatuses, checkpoint_status, statuses
+from langgraph.checkpoint.lmdb.workflows.run_list import astatuses, statuses
+from langgraph.checkpoint.lmdb.workflows.status import checkpoint_status, root_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +125,7 @@ def monitor_workflows(
         found = statuses(saver, lock_manager=lock_manager)
         starts = {}
         for status in view.completed(found):
-            for checkpoint in saver.list(_at(status)):
+            for checkpoint in saver.list(root_config(status.thread_id)):
                 starts[status.thread_id] = checkpoint
                 if _is_input(checkpoint):
                     break
@@ -147,7 +148,7 @@ async def amonitor_workflows(
         found = await astatuses(saver, lock_manager=lock_manager)
         starts = {}
         for status in view.completed(found):
-            async for checkpoint in saver.alist(_at(status)):
+            async for checkpoint in saver.alist(root_config(status.thread_id)):
                 starts[status.thread_id] = checkpoint
                 if _is_input(checkpoint):
                     break
@@ -235,10 +236,6 @@ class _View:
         if status.state not in ("failed", "stalled", "running") or status.updated_at is None:
             return False
         return status.updated_at <= self._stuck_before
-
-
-def _at(status: CheckpointStatus) -> Any:
-    return {"configurable": {"thread_id": status.thread_id, "checkpoint_ns": ""}}
 
 
 def _is_input(found: CheckpointTuple) -> bool:

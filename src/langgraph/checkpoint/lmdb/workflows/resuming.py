@@ -19,7 +19,7 @@ from langgraph.checkpoint.lmdb.workflows.connections import (
     open_connection,
 )
 from langgraph.checkpoint.lmdb.workflows.run_lock import ahold_run, hold_run
-from langgraph.checkpoint.lmdb.workflows.status import checkpoint_status
+from langgraph.checkpoint.lmdb.workflows.status import checkpoint_status, root_config
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -320,11 +320,11 @@ def _call(function: ResumeFunction, thread_id: str) -> Any:
 
 
 def _status(thread_id: str, saver: BaseCheckpointSaver[Any]) -> CheckpointStatus | None:
-    return _status_of(saver.get_tuple({"configurable": {"thread_id": thread_id}}))
+    return _status_of(saver.get_tuple(root_config(thread_id)))
 
 
 async def _astatus(thread_id: str, saver: BaseCheckpointSaver[Any]) -> CheckpointStatus | None:
-    return _status_of(await saver.aget_tuple({"configurable": {"thread_id": thread_id}}))
+    return _status_of(await saver.aget_tuple(root_config(thread_id)))
 
 
 def _status_of(found: CheckpointTuple | None) -> CheckpointStatus | None:

@@ -1,15 +1,12 @@
-"""The state of runs: of one thread, and of all threads that need attention."""
+"""The state of the latest run of one thread."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, NamedTuple
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.errors import UsageError
-from langgraph.checkpoint.lmdb.lmdb_saver import LmdbSaver
 from langgraph.checkpoint.lmdb.run_state import State, run_state
 from langgraph.checkpoint.lmdb.workflows import arguments, graphs
 from langgraph.checkpoint.lmdb.workflows.connections import (
@@ -20,8 +17,6 @@ from langgraph.checkpoint.lmdb.workflows.connections import (
 from langgraph.checkpoint.lmdb.workflows.run_lock import run_lock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Iterator
-
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointMetadata, CheckpointTuple
     from langgraph.pregel import Pregel
@@ -89,10 +84,10 @@ def get_checkpoint_status(
     """
     thread_id = arguments.text(thread_id, "thread_id")
     with open_connection(connection, readonly=True) as saver:
-        found = saver.get_tuple(_at(thread_id))
+        found = saver.get_tuple(root_config(thread_id))
         if found is None:
             return None
-        return _status(saver, found, graph, chosen_lock_manager(saver, lock_manager))
+        return status_of(saver, found, graph, chosen_lock_manager(saver, lock_manager))
 
 
 async def aget_checkpoint_status(
@@ -102,13 +97,13 @@ async def aget_checkpoint_status(
     graph: Pregel[Any, Any, Any, Any] | None = None,
     lock_manager: LockManager | None = None,
 ) -> CheckpointStatus | None:
-    """As `get_checkpoint_status`."""
+    """Async version of `get_checkpoint_status`."""
     thread_id = arguments.text(thread_id, "thread_id")
     async with aopen_connection(connection, readonly=True) as saver:
-        found = await saver.aget_tuple(_at(thread_id))
+        found = await saver.aget_tuple(root_config(thread_id))
         if found is None:
             return None
-        return await _astatus(saver, found, graph, chosen_lock_manager(saver, lock_manager))
+        return await astatus_of(saver, found, graph, chosen_lock_manager(saver, lock_manager))
 
 
 def needs_resume(
@@ -141,245 +136,25 @@ async def aneeds_resume(
     graph: Pregel[Any, Any, Any, Any] | None = None,
     lock_manager: LockManager | None = None,
 ) -> bool:
-    """As `needs_resume`."""
+    """Async version of `needs_resume`."""
     status = await aget_checkpoint_status(
         thread_id, connection, graph=graph, lock_manager=lock_manager
     )
     return status is not None and status.state in RESUMABLE
 
 
-def find_failed_workflows(
-    connection: Connection,
-    min_age_minutes: float = 5,
-    max_age_hours: float = 24,
-    *,
-    include_waiting: bool = False,
-    limit: int | None = None,
-    graph: Pregel[Any, Any, Any, Any] | None = None,
-    lock_manager: LockManager | None = None,
-    clock: Callable[[], float] = time.time,
-) -> list[CheckpointStatus]:
-    """Return the runs that failed or stalled, the one that was active last first.
-
-    Runs that are running are left out.
-
-    Args:
-        connection: Path of a store, or any saver.
-        min_age_minutes: Minutes since the last activity of the thread, at least.
-        max_age_hours: Hours since the last activity of the thread, at most.
-        include_waiting: Return runs that wait for an answer, too.
-        limit: Return at most so many.
-        graph: As for `get_checkpoint_status`: a run at a static breakpoint is waiting.
-        lock_manager: As for `get_checkpoint_status`.
-        clock: Returns the time in seconds since the epoch.
-
-    Raises:
-        UsageError: An argument is not what it must be, or the ages leave nothing. It is a
-            ValueError.
-        InvalidPathError: The path holds no store.
-    """
-    since, until = _window(min_age_minutes, max_age_hours, clock())
-    states = _wanted_states(include_waiting)
-    limit = arguments.optional_count(limit, "limit", "runs")
-    with open_connection(connection, readonly=True) as saver:
-        found = statuses(
-            saver, states=states, since=since, until=until, graph=graph, lock_manager=lock_manager
-        )
-    return found[:limit]
-
-
-async def afind_failed_workflows(
-    connection: Connection,
-    min_age_minutes: float = 5,
-    max_age_hours: float = 24,
-    *,
-    include_waiting: bool = False,
-    limit: int | None = None,
-    graph: Pregel[Any, Any, Any, Any] | None = None,
-    lock_manager: LockManager | None = None,
-    clock: Callable[[], float] = time.time,
-) -> list[CheckpointStatus]:
-    """As `find_failed_workflows`."""
-    since, until = _window(min_age_minutes, max_age_hours, clock())
-    states = _wanted_states(include_waiting)
-    limit = arguments.optional_count(limit, "limit", "runs")
-    async with aopen_connection(connection, readonly=True) as saver:
-        found = await astatuses(
-            saver, states=states, since=since, until=until, graph=graph, lock_manager=lock_manager
-        )
-    return found[:limit]
-
-
-def statuses(
-    saver: BaseCheckpointSaver[Any],
-    *,
-    states: Collection[State] | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    graph: Pregel[Any, Any, Any, Any] | None = None,
-    lock_manager: LockManager | None = None,
-) -> list[CheckpointStatus]:
-    """Return the statuses of all threads of a saver, the one that was active last first.
-
-    Args:
-        saver: The saver.
-        states: Only runs in these states.
-        since: Only threads that were active at or after this time.
-        until: Only threads that were not active after this time.
-        graph: As for `get_checkpoint_status`.
-        lock_manager: As for `get_checkpoint_status`.
-    """
-    locks = chosen_lock_manager(saver, lock_manager)
-    latest = _Latest(since, until)
-    try:
-        for found in _candidates(saver, since):
-            latest.add(found)
-    except NotImplementedError as error:
-        raise _cannot_list(saver) from error
-    every = [_status(saver, found, graph, locks) for found in latest.found()]
-    return [status for status in every if states is None or status.state in states]
-
-
-async def astatuses(
-    saver: BaseCheckpointSaver[Any],
-    *,
-    states: Collection[State] | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    graph: Pregel[Any, Any, Any, Any] | None = None,
-    lock_manager: LockManager | None = None,
-) -> list[CheckpointStatus]:
-    """As `statuses`."""
-    locks = chosen_lock_manager(saver, lock_manager)
-    latest = _Latest(since, until)
-    try:
-        async for found in _acandidates(saver, since):
-            latest.add(found)
-    except NotImplementedError as error:
-        raise _cannot_list(saver) from error
-    every = [await _astatus(saver, found, graph, locks) for found in latest.found()]
-    return [status for status in every if states is None or status.state in states]
-
-
-def _candidates(
-    saver: BaseCheckpointSaver[Any], since: datetime | None
-) -> Iterator[CheckpointTuple]:
-    """Yield at least the latest root checkpoint of each thread that was active since a time.
-
-    An `LmdbSaver` reads only these threads. Other savers list all checkpoints.
-    """
-    if not isinstance(saver, LmdbSaver):
-        yield from saver.list(None)
-        return
-    for thread in saver.threads(updated_after=_just_before(since)):
-        found = saver.get_tuple(_at(thread.thread_id))
-        if found is not None:
-            yield found
-
-
-async def _acandidates(
-    saver: BaseCheckpointSaver[Any], since: datetime | None
-) -> AsyncIterator[CheckpointTuple]:
-    """As `_candidates`."""
-    if not isinstance(saver, LmdbSaver):
-        async for found in saver.alist(None):
-            yield found
-        return
-    for thread in await saver.athreads(updated_after=_just_before(since)):
-        of_thread = await saver.aget_tuple(_at(thread.thread_id))
-        if of_thread is not None:
-            yield of_thread
-
-
-def _just_before(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment - timedelta(milliseconds=1)
-
-
-def _at(thread_id: str) -> RunnableConfig:
+def root_config(thread_id: str) -> RunnableConfig:
+    """Return the config of the latest root checkpoint of a thread."""
     return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
 
 
-def _window(
-    min_age_minutes: object, max_age_hours: object, now: float
-) -> tuple[datetime, datetime]:
-    """Return the earliest and the latest time that two ages allow."""
-    least = arguments.number(min_age_minutes, "min_age_minutes", "minutes") * 60
-    most = arguments.number(max_age_hours, "max_age_hours", "hours") * 3600
-    if most <= least:
-        expected = f"more than min_age_minutes ({min_age_minutes!r} minutes)"
-        arguments.refuse("max_age_hours", expected, max_age_hours)
-    return _moment(now - most), _moment(now - least)
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(max(seconds, 1), timezone.utc)
-
-
-def _wanted_states(include_waiting: object) -> frozenset[State]:
-    return RESUMABLE | (
-        {"waiting"} if arguments.flag(include_waiting, "include_waiting") else set()
-    )
-
-
-class _Latest:
-    """The latest root checkpoint of each thread, of those that are added in any order."""
-
-    def __init__(self, since: datetime | None, until: datetime | None) -> None:
-        self._since = since
-        self._until = until
-        self._by_thread: dict[str, _Dated] = {}
-
-    def add(self, found: CheckpointTuple) -> None:
-        at = found.config["configurable"]
-        if at.get("checkpoint_ns"):
-            return
-        checkpoint_id, thread_id = found.checkpoint["id"], at["thread_id"]
-        known = self._by_thread.get(thread_id)
-        if known is None or known.checkpoint_id < checkpoint_id:
-            created = _created(found)
-            is_wanted = self._is_wanted(created)
-            self._by_thread[thread_id] = _Dated(
-                checkpoint_id, created, found if is_wanted else None
-            )
-
-    def found(self) -> list[CheckpointTuple]:
-        """Return those within the time, newest first."""
-        never = datetime.min.replace(tzinfo=timezone.utc)
-        dated = sorted(
-            self._by_thread.values(),
-            key=lambda dated: (dated.created or never, dated.checkpoint_id),
-            reverse=True,
-        )
-        return [dated.found for dated in dated if dated.found is not None]
-
-    def _is_wanted(self, created: datetime | None) -> bool:
-        if created is None:
-            return self._since is None and self._until is None
-        after = self._since is None or created >= self._since
-        return after and (self._until is None or created <= self._until)
-
-
-class _Dated(NamedTuple):
-    """A thread's latest checkpoint, without the checkpoint if its time is not wanted."""
-
-    checkpoint_id: str
-    created: datetime | None
-    found: CheckpointTuple | None
-
-
-def _cannot_list(saver: object) -> UsageError:
-    return UsageError(
-        f"the saver {type(saver).__name__} cannot list its threads",
-        advice="Pass a saver whose list(None) yields the checkpoints of all threads.",
-    )
-
-
-def _status(
+def status_of(
     saver: BaseCheckpointSaver[Any],
     found: CheckpointTuple,
     graph: Pregel[Any, Any, Any, Any] | None,
     locks: LockManager,
 ) -> CheckpointStatus:
+    """Return the status of a thread by its latest root checkpoint, `running` if it is locked."""
     answer = None if graph is None else graphs.ask(graph, saver, found)
     status = checkpoint_status(found, answer)
     if _may_run(status) and locks.is_locked(run_lock(status.thread_id)):
@@ -387,12 +162,13 @@ def _status(
     return status
 
 
-async def _astatus(
+async def astatus_of(
     saver: BaseCheckpointSaver[Any],
     found: CheckpointTuple,
     graph: Pregel[Any, Any, Any, Any] | None,
     locks: LockManager,
 ) -> CheckpointStatus:
+    """Async version of `status_of`."""
     answer = None if graph is None else await graphs.aask(graph, saver, found)
     status = checkpoint_status(found, answer)
     if not _may_run(status):
@@ -425,7 +201,7 @@ def checkpoint_status(
     state = run.state
     if state == "stalled" and answer is not None and answer.at_breakpoint:
         state = "waiting"
-    created = _created(found)
+    created = created_at(found)
     run_id = metadata.get("run_id")
     return CheckpointStatus(
         thread_id=found.config["configurable"]["thread_id"],
@@ -444,7 +220,7 @@ def checkpoint_status(
     )
 
 
-def _created(found: CheckpointTuple) -> datetime | None:
+def created_at(found: CheckpointTuple) -> datetime | None:
     """Return the time of a checkpoint; None if it is not a time."""
     try:
         text = found.checkpoint["ts"]

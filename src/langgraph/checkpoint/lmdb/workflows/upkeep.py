@@ -16,8 +16,9 @@ from langgraph.checkpoint.lmdb.workflows.connections import (
     chosen_lock_manager,
     open_connection,
 )
+from langgraph.checkpoint.lmdb.workflows.run_list import astatuses, statuses
 from langgraph.checkpoint.lmdb.workflows.run_lock import ahold_run, hold_run
-from langgraph.checkpoint.lmdb.workflows.status import astatuses, statuses
+from langgraph.checkpoint.lmdb.workflows.status import root_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +70,7 @@ def cleanup_old_checkpoints(
         for status in found:
             try:
                 with hold_run(locks, status.thread_id):
-                    now = saver.get_tuple(_at(status.thread_id))
+                    now = saver.get_tuple(root_config(status.thread_id))
                     if now is not None and now.checkpoint["id"] == status.checkpoint_id:
                         saver.delete_thread(status.thread_id)
                         deleted.append(status.thread_id)
@@ -98,7 +99,7 @@ async def acleanup_old_checkpoints(
         for status in found:
             try:
                 async with ahold_run(locks, status.thread_id):
-                    now = await saver.aget_tuple(_at(status.thread_id))
+                    now = await saver.aget_tuple(root_config(status.thread_id))
                     if now is not None and now.checkpoint["id"] == status.checkpoint_id:
                         await saver.adelete_thread(status.thread_id)
                         deleted.append(status.thread_id)
@@ -148,7 +149,7 @@ def get_progress(
     """
     _check_channels(thread_id, done, pending)
     with open_connection(connection, readonly=True) as saver:
-        return _progress(thread_id, saver.get_tuple(_at(thread_id)), done, pending)
+        return _progress(thread_id, saver.get_tuple(root_config(thread_id)), done, pending)
 
 
 async def aget_progress(
@@ -160,7 +161,7 @@ async def aget_progress(
     """Async version of `get_progress`."""
     _check_channels(thread_id, done, pending)
     async with aopen_connection(connection, readonly=True) as saver:
-        return _progress(thread_id, await saver.aget_tuple(_at(thread_id)), done, pending)
+        return _progress(thread_id, await saver.aget_tuple(root_config(thread_id)), done, pending)
 
 
 def _selection(
@@ -173,10 +174,6 @@ def _selection(
     if not arguments.flag(only_complete, "only_complete"):
         states |= {"failed", "stalled", "waiting"}
     return datetime.fromtimestamp(max(clock() - seconds, 0), timezone.utc), states
-
-
-def _at(thread_id: str) -> Any:
-    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
 
 
 def _word(value: object, name: str) -> str:

@@ -146,7 +146,7 @@ def _work(store: Path, log: Path, slot: int, own: Sequence[str], every: Sequence
         for thread_id in own:
             if workflow.get_status(thread_id) is None:
                 workflow.execute(thread_id, {"done": []})
-            recover(saver, graph, min_age_minutes=0, max_workers=2)
+                recover(saver, graph, min_age_minutes=0, max_workers=2)
         while not _are_complete(workflow, every):
             recover(saver, graph, min_age_minutes=0, max_workers=2)
 
@@ -161,7 +161,7 @@ async def _work_async(
     for thread_id in own:
         if await workflow.aget_status(thread_id) is None:
             await workflow.aexecute(thread_id, {"done": []})
-        await arecover(saver, graph, min_age_minutes=0, max_workers=2)
+            await arecover(saver, graph, min_age_minutes=0, max_workers=2)
     while not _are_complete(workflow, every):
         await arecover(saver, graph, min_age_minutes=0, max_workers=2)
 

@@ -136,7 +136,7 @@ def _step(step: str, handle: int) -> Any:
 
 
 def _work(store: Path, log: Path, slot: int, own: Sequence[str], every: Sequence[str]) -> None:
-    """Run a worker: start its own workflows, and recover those of any worker."""
+    """Run a worker: start its own workflows, and recover the workflows of every worker."""
     with LmdbSaver(store, sync="off") as saver:
         graph = build(log)
         workflow = DurableWorkflow(graph, saver)

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import inspect
 import logging
-import sqlite3
-import sys
-import time
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-import tenacity
-
-from langgraph.checkpoint.lmdb.errors import RetryableError
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import (
     aopen_connection,
     chosen_lock_manager,
     open_connection,
 )
-from langgraph.checkpoint.lmdb.workflows.errors import AlreadyRunningError, WorkflowError
+from langgraph.checkpoint.lmdb.workflows.errors import AlreadyRunningError
 from langgraph.checkpoint.lmdb.workflows.run_lock import ahold_run, hold_run
 from langgraph.checkpoint.lmdb.workflows.status import checkpoint_status, root_config
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
@@ -36,9 +30,6 @@ if TYPE_CHECKING:
     Accept = Callable[["CheckpointStatus"], bool]
 
 _log = logging.getLogger(__name__)
-
-_FIRST_DELAY_SECONDS = 0.5
-_LONGEST_DELAY_SECONDS = 30.0
 
 
 class ResumeResult(TypedDict):
@@ -110,83 +101,6 @@ async def aresume_workflow(
         )
 
 
-def resume_with_retry(
-    thread_id: str,
-    connection: Connection,
-    resume_function: ResumeFunction,
-    lock_manager: LockManager | None = None,
-    blocking: bool = False,
-    timeout_seconds: float | None = None,
-    max_retries: int = 3,
-    *,
-    is_transient: Callable[[BaseException], bool] | None = None,
-    sleep: Callable[[float], None] = time.sleep,
-) -> ResumeResult:
-    """Resume a run, and try again after transient errors.
-
-    The pauses grow exponentially from 0.5 s to 30 s, with jitter.
-
-    Args:
-        thread_id: As for `resume_workflow`.
-        connection: As for `resume_workflow`.
-        resume_function: As for `resume_workflow`.
-        lock_manager: As for `resume_workflow`.
-        blocking: As for `resume_workflow`.
-        timeout_seconds: As for `resume_workflow`, for each attempt.
-        max_retries: Attempts after the first one.
-        is_transient: Returns True for an error that may pass. By default: errors of connections
-            and time limits, and errors of the package and of databases that are retryable.
-        sleep: Waits for a number of seconds.
-
-    Returns:
-        The report of the last attempt.
-
-    Raises:
-        UsageError: An argument is invalid.
-        LmdbSaverError: The saver or the lock manager failed.
-    """
-    retrying = tenacity.Retrying(sleep=sleep, **_policy(max_retries, is_transient))
-    result: ResumeResult = retrying(
-        resume_workflow,
-        thread_id,
-        connection,
-        resume_function,
-        lock_manager,
-        blocking,
-        timeout_seconds,
-    )
-    return result
-
-
-async def aresume_with_retry(
-    thread_id: str,
-    connection: Connection,
-    resume_function: ResumeFunction,
-    lock_manager: LockManager | None = None,
-    blocking: bool = False,
-    timeout_seconds: float | None = None,
-    max_retries: int = 3,
-    *,
-    is_transient: Callable[[BaseException], bool] | None = None,
-    sleep: Callable[[float], Awaitable[None]] | None = None,
-) -> ResumeResult:
-    """Async version of `resume_with_retry`."""
-    policy = _policy(max_retries, is_transient)
-    if sleep is not None:
-        policy["sleep"] = sleep
-    retrying = tenacity.AsyncRetrying(**policy)
-    result: ResumeResult = await retrying(
-        aresume_workflow,
-        thread_id,
-        connection,
-        resume_function,
-        lock_manager,
-        blocking,
-        timeout_seconds,
-    )
-    return result
-
-
 def resume_one(
     thread_id: str,
     saver: BaseCheckpointSaver[Any],
@@ -256,50 +170,6 @@ def failed(
     report = _report(thread_id, "error", before, after)
     report["error"] = error
     return report
-
-
-def transient(error: BaseException) -> bool:
-    """Return True for an error that may pass by itself."""
-    if isinstance(error, WorkflowError) and error.original_error is not None:
-        return transient(error.original_error)
-    kinds: tuple[type[BaseException], ...] = (
-        RetryableError,
-        ConnectionError,
-        TimeoutError,
-        sqlite3.OperationalError,
-    )
-    psycopg = sys.modules.get("psycopg")
-    if psycopg is not None:
-        kinds += (psycopg.OperationalError,)
-    # asyncio.TimeoutError before Python 3.11, and the errors of HTTP clients, only share names.
-    name = type(error).__name__
-    return isinstance(error, kinds) or name.endswith(("TimeoutError", "ConnectionError"))
-
-
-def _policy(
-    max_retries: int, is_transient: Callable[[BaseException], bool] | None
-) -> dict[str, Any]:
-    if is_transient is not None:
-        arguments.function(is_transient, "is_transient")
-    passes = is_transient or transient
-
-    def again(result: ResumeResult) -> bool:
-        return result["error"] is not None and passes(result["error"])
-
-    return {
-        "retry": tenacity.retry_if_result(again),
-        "stop": tenacity.stop_after_attempt(
-            arguments.count(max_retries, "max_retries", "retries") + 1
-        ),
-        "wait": tenacity.wait_exponential(_FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS)
-        + tenacity.wait_random(0, _FIRST_DELAY_SECONDS),
-        "retry_error_callback": _last_result,
-    }
-
-
-def _last_result(state: tenacity.RetryCallState) -> Any:
-    assert state.outcome is not None
-    return state.outcome.result()
 
 
 def _check(thread_id: str, function: object, blocking: bool, timeout: float | None) -> None:

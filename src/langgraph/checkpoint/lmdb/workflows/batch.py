@@ -15,7 +15,8 @@ from langgraph.checkpoint.lmdb.workflows.connections import (
     chosen_lock_manager,
     open_connection,
 )
-from langgraph.checkpoint.lmdb.workflows.durable import DurableWorkflow, compiled
+from langgraph.checkpoint.lmdb.workflows.durable import DurableWorkflow
+from langgraph.checkpoint.lmdb.workflows.graphs import compiled
 from langgraph.checkpoint.lmdb.workflows.resuming import aresume_one, failed, resume_one
 from langgraph.checkpoint.lmdb.workflows.run_list import (
     afind_failed_workflows,

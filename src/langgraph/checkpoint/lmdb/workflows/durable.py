@@ -12,6 +12,7 @@ from langgraph.checkpoint.lmdb.errors import LmdbSaverError, ThreadNotFoundError
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import chosen_lock_manager
 from langgraph.checkpoint.lmdb.workflows.errors import WorkflowError
+from langgraph.checkpoint.lmdb.workflows.graphs import compiled
 from langgraph.checkpoint.lmdb.workflows.run_lock import ahold_run, guarded, hold_run
 from langgraph.checkpoint.lmdb.workflows.status import (
     CheckpointStatus,
@@ -23,7 +24,6 @@ from langgraph.checkpoint.lmdb.workflows.status import (
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
-    from langgraph.pregel import Pregel
 
     from langgraph.checkpoint.lmdb.workflows.locks import LockManager
     from langgraph.checkpoint.lmdb.workflows.run_lock import RunLock
@@ -158,17 +158,6 @@ class DurableWorkflow:
         except Exception as error:
             found = await self._saver.aget_tuple(root_config(thread_id))
             raise WorkflowError(thread_id, found and checkpoint_status(found), error) from error
-
-
-def compiled(graph: Any) -> Pregel[Any, Any, Any, Any]:
-    """Return a compiled graph; a builder is compiled."""
-    found: Any = graph
-    if not hasattr(graph, "invoke") and hasattr(graph, "compile"):
-        found = graph.compile()
-    if not hasattr(found, "invoke") or not hasattr(found, "get_state"):
-        arguments.refuse("graph", "a compiled graph", graph)
-    result: Pregel[Any, Any, Any, Any] = found
-    return result
 
 
 def _command(updates: Any) -> Any:

@@ -17,8 +17,9 @@ from langgraph.checkpoint.lmdb.workflows.run_lock import ahold_run, guarded, hol
 from langgraph.checkpoint.lmdb.workflows.status import (
     CheckpointStatus,
     aget_checkpoint_status,
-    checkpoint_status,
+    aread_status,
     get_checkpoint_status,
+    read_status,
     root_config,
 )
 
@@ -144,8 +145,7 @@ class DurableWorkflow:
         except LmdbSaverError:
             raise
         except Exception as error:
-            found = self._saver.get_tuple(root_config(thread_id))
-            raise WorkflowError(thread_id, found and checkpoint_status(found), error) from error
+            raise WorkflowError(thread_id, read_status(thread_id, self._saver), error) from error
 
     async def _ainvoke(
         self, lock: RunLock, thread_id: str, input: Any, config: RunnableConfig | None
@@ -156,8 +156,8 @@ class DurableWorkflow:
         except LmdbSaverError:
             raise
         except Exception as error:
-            found = await self._saver.aget_tuple(root_config(thread_id))
-            raise WorkflowError(thread_id, found and checkpoint_status(found), error) from error
+            state = await aread_status(thread_id, self._saver)
+            raise WorkflowError(thread_id, state, error) from error
 
 
 def _command(updates: Any) -> Any:

@@ -6,6 +6,7 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from langgraph.checkpoint.lmdb.errors import UsageError
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import (
     aopen_connection,
@@ -13,13 +14,15 @@ from langgraph.checkpoint.lmdb.workflows.connections import (
     open_connection,
 )
 from langgraph.checkpoint.lmdb.workflows.errors import AlreadyRunningError
+from langgraph.checkpoint.lmdb.workflows.graphs import compiled
 from langgraph.checkpoint.lmdb.workflows.run_lock import ahold_run, hold_run
-from langgraph.checkpoint.lmdb.workflows.status import checkpoint_status, root_config
+from langgraph.checkpoint.lmdb.workflows.status import aread_status, read_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+    from langgraph.pregel import Pregel
 
     from langgraph.checkpoint.lmdb.workflows.connections import Connection
     from langgraph.checkpoint.lmdb.workflows.locks import LockManager
@@ -56,6 +59,8 @@ def resume_workflow(
     lock_manager: LockManager | None = None,
     blocking: bool = False,
     timeout_seconds: float | None = None,
+    *,
+    graph: Any = None,
 ) -> ResumeResult:
     """Resume a run under its run lock.
 
@@ -68,20 +73,24 @@ def resume_workflow(
             has no folder, locks for the threads of this process.
         blocking: Wait while another worker runs the thread.
         timeout_seconds: Seconds to wait at most; None waits without limit.
+        graph: The graph of the run. A run whose state is `unknown` needs it.
 
     Returns:
         The report. Its status is "success", "already_running" (also after a wait that timed out),
         "not_found", "already_complete" or "error".
 
     Raises:
-        UsageError: An argument is invalid.
+        UsageError: An argument is invalid, or the state of the run is `unknown` without `graph`.
         InvalidPathError: The path holds no store.
         LmdbSaverError: The saver or the lock manager failed.
     """
     _check(thread_id, resume_function, blocking, timeout_seconds)
+    graph = None if graph is None else compiled(graph)
     with open_connection(connection) as saver:
         locks = chosen_lock_manager(saver, lock_manager)
-        return resume_one(thread_id, saver, resume_function, locks, blocking, timeout_seconds)
+        return resume_one(
+            thread_id, saver, resume_function, locks, blocking, timeout_seconds, graph=graph
+        )
 
 
 async def aresume_workflow(
@@ -91,13 +100,16 @@ async def aresume_workflow(
     lock_manager: LockManager | None = None,
     blocking: bool = False,
     timeout_seconds: float | None = None,
+    *,
+    graph: Any = None,
 ) -> ResumeResult:
     """Async version of `resume_workflow`. The function may return an awaitable."""
     _check(thread_id, resume_function, blocking, timeout_seconds)
+    graph = None if graph is None else compiled(graph)
     async with aopen_connection(connection) as saver:
         locks = chosen_lock_manager(saver, lock_manager)
         return await aresume_one(
-            thread_id, saver, resume_function, locks, blocking, timeout_seconds
+            thread_id, saver, resume_function, locks, blocking, timeout_seconds, graph=graph
         )
 
 
@@ -108,14 +120,16 @@ def resume_one(
     locks: LockManager,
     blocking: bool = False,
     timeout_seconds: float | None = None,
+    *,
+    graph: Pregel[Any, Any, Any, Any] | None = None,
     accept: Accept | None = None,
 ) -> ResumeResult:
     """Resume a run whose state under the lock `accept` returns True for."""
-    if _status(thread_id, saver) is None:
+    if read_status(thread_id, saver) is None:
         return _report(thread_id, "not_found")
     try:
         with hold_run(locks, thread_id, blocking, timeout_seconds) as lock:
-            before = _status(thread_id, saver)
+            before = read_status(thread_id, saver, graph)
             refusal = _refusal(thread_id, before, accept)
             if refusal is not None:
                 return refusal
@@ -123,10 +137,10 @@ def resume_one(
                 result = _call(resume_function, thread_id)
                 lock.check()
             except Exception as error:  # noqa: BLE001 - reported
-                return failed(thread_id, before, _status(thread_id, saver), error)
-            return _success(thread_id, before, _status(thread_id, saver), result)
+                return failed(thread_id, before, read_status(thread_id, saver, graph), error)
+            return _success(thread_id, before, read_status(thread_id, saver, graph), result)
     except AlreadyRunningError:
-        return _report(thread_id, "already_running", after=_status(thread_id, saver))
+        return _report(thread_id, "already_running", after=read_status(thread_id, saver, graph))
 
 
 async def aresume_one(
@@ -136,14 +150,16 @@ async def aresume_one(
     locks: LockManager,
     blocking: bool = False,
     timeout_seconds: float | None = None,
+    *,
+    graph: Pregel[Any, Any, Any, Any] | None = None,
     accept: Accept | None = None,
 ) -> ResumeResult:
     """Async version of `resume_one`."""
-    if await _astatus(thread_id, saver) is None:
+    if await aread_status(thread_id, saver) is None:
         return _report(thread_id, "not_found")
     try:
         async with ahold_run(locks, thread_id, blocking, timeout_seconds) as lock:
-            before = await _astatus(thread_id, saver)
+            before = await aread_status(thread_id, saver, graph)
             refusal = _refusal(thread_id, before, accept)
             if refusal is not None:
                 return refusal
@@ -153,10 +169,13 @@ async def aresume_one(
                     result = await result
                 lock.check()
             except Exception as error:  # noqa: BLE001 - reported
-                return failed(thread_id, before, await _astatus(thread_id, saver), error)
-            return _success(thread_id, before, await _astatus(thread_id, saver), result)
+                after = await aread_status(thread_id, saver, graph)
+                return failed(thread_id, before, after, error)
+            after = await aread_status(thread_id, saver, graph)
+            return _success(thread_id, before, after, result)
     except AlreadyRunningError:
-        return _report(thread_id, "already_running", after=await _astatus(thread_id, saver))
+        after = await aread_status(thread_id, saver, graph)
+        return _report(thread_id, "already_running", after=after)
 
 
 def failed(
@@ -190,24 +209,18 @@ def _call(function: ResumeFunction, thread_id: str) -> Any:
     return function(thread_id)
 
 
-def _status(thread_id: str, saver: BaseCheckpointSaver[Any]) -> CheckpointStatus | None:
-    return _status_of(saver.get_tuple(root_config(thread_id)))
-
-
-async def _astatus(thread_id: str, saver: BaseCheckpointSaver[Any]) -> CheckpointStatus | None:
-    return _status_of(await saver.aget_tuple(root_config(thread_id)))
-
-
-def _status_of(found: CheckpointTuple | None) -> CheckpointStatus | None:
-    return None if found is None else checkpoint_status(found)
-
-
 def _refusal(
     thread_id: str, before: CheckpointStatus | None, accept: Accept | None
 ) -> ResumeResult | None:
     """Return the report of a run that is not to be resumed, now that its lock is held."""
     if before is None:
         return _report(thread_id, "not_found")
+    if before.state == "unknown":
+        raise UsageError(
+            "the state of the run is unknown",
+            advice="Pass the graph of the run as graph=.",
+            thread_id=thread_id,
+        )
     if before.is_complete:
         return _report(thread_id, "already_complete", before, before)
     if accept is not None and not accept(before):  # another worker was faster

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import tenacity
@@ -34,8 +33,9 @@ def resume_with_retry(
     timeout_seconds: float | None = None,
     max_retries: int = 3,
     *,
+    graph: Any = None,
     is_transient: Callable[[BaseException], bool] | None = None,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] | None = None,
 ) -> ResumeResult:
     """Resume a run, and try again after transient errors.
 
@@ -49,9 +49,10 @@ def resume_with_retry(
         blocking: As for `resume_workflow`.
         timeout_seconds: As for `resume_workflow`, for each attempt.
         max_retries: Attempts after the first one.
+        graph: As for `resume_workflow`.
         is_transient: Returns True for an error that may pass. By default: errors of connections
             and time limits, and errors of the package and of databases that are retryable.
-        sleep: Waits for a number of seconds.
+        sleep: Waits for a number of seconds; by default as `time.sleep`.
 
     Returns:
         The report of the last attempt.
@@ -60,7 +61,7 @@ def resume_with_retry(
         UsageError: An argument is invalid.
         LmdbSaverError: The saver or the lock manager failed.
     """
-    retrying = tenacity.Retrying(sleep=sleep, **_policy(max_retries, is_transient))
+    retrying = tenacity.Retrying(**_policy(max_retries, is_transient, sleep))
     result: ResumeResult = retrying(
         resume_workflow,
         thread_id,
@@ -69,6 +70,7 @@ def resume_with_retry(
         lock_manager,
         blocking,
         timeout_seconds,
+        graph=graph,
     )
     return result
 
@@ -82,14 +84,12 @@ async def aresume_with_retry(
     timeout_seconds: float | None = None,
     max_retries: int = 3,
     *,
+    graph: Any = None,
     is_transient: Callable[[BaseException], bool] | None = None,
     sleep: Callable[[float], Awaitable[None]] | None = None,
 ) -> ResumeResult:
     """Async version of `resume_with_retry`."""
-    policy = _policy(max_retries, is_transient)
-    if sleep is not None:
-        policy["sleep"] = sleep
-    retrying = tenacity.AsyncRetrying(**policy)
+    retrying = tenacity.AsyncRetrying(**_policy(max_retries, is_transient, sleep))
     result: ResumeResult = await retrying(
         aresume_workflow,
         thread_id,
@@ -98,12 +98,15 @@ async def aresume_with_retry(
         lock_manager,
         blocking,
         timeout_seconds,
+        graph=graph,
     )
     return result
 
 
 def _policy(
-    max_retries: int, is_transient: Callable[[BaseException], bool] | None
+    max_retries: int,
+    is_transient: Callable[[BaseException], bool] | None,
+    sleep: Callable[[float], object] | None,
 ) -> dict[str, Any]:
     if is_transient is not None:
         arguments.function(is_transient, "is_transient")
@@ -113,6 +116,7 @@ def _policy(
         return result["error"] is not None and passes(result["error"])
 
     return {
+        **({} if sleep is None else {"sleep": sleep}),
         "retry": tenacity.retry_if_result(again),
         "stop": tenacity.stop_after_attempt(
             arguments.count(max_retries, "max_retries", "retries") + 1

@@ -109,7 +109,7 @@ class CheckpointStore:
         self.options = options
         self._segments: dict[tuple[NamespaceRef, str], int] = {}
         self.dedup_cache = DedupCache(dedup_cache)
-        _open_format(kv)
+        open_format(kv)
 
     def snapshot(self) -> Snapshot:
         """Return a view of the store as it is now."""
@@ -306,7 +306,7 @@ def write_format(writer: Writer) -> None:
     writer.put(keys.FORMAT, envelope.seal(keys.FORMAT, envelope.pack(payload, None)))
 
 
-def _open_format(kv: KeyValueStore) -> None:
+def open_format(kv: KeyValueStore) -> None:
     """Check the format of the store; write it if the store is empty."""
 
     def create(writer: Writer) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
-from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
+from langgraph.checkpoint.lmdb.kv.lmdb.store import DEFAULT_MAP_SIZE, LmdbStore
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ _MAX_MAP_SIZE = 1 << 62
 def open_store(
     path: object,
     *,
-    sync: Literal["full", "normal", "off"],
-    map_size: object,
-    readonly: object,
-    encryption_key: EncryptionKey | None,
+    sync: Literal["full", "normal", "off"] = "full",
+    map_size: object = DEFAULT_MAP_SIZE,
+    readonly: object = False,
+    encryption_key: EncryptionKey | None = None,
 ) -> KeyValueStore:
     """Open the store at a path, which is created if it does not exist."""
     validation.choice(sync, "sync", ("full", "normal", "off"))

@@ -16,6 +16,7 @@ from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.models import Problem, VerifyReport
 from langgraph.checkpoint.lmdb.verification import index_check, key_scan, kinds
 from langgraph.checkpoint.lmdb.verification.consistency import check_thread
+from langgraph.checkpoint.lmdb.verification.parts import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,7 @@ def verify(kv: KeyValueStore, progress: Progress | None = None) -> VerifyReport:
     checked: Counter[str] = Counter()
     failure = None
     try:
-        _check_records(kv, progress, problems, checked)
+        _check_parts(kv, progress, problems, checked)
     except IntegrityError as error:
         record = getattr(error, "record", None)
         problems.append(Problem(kinds.PAGES, error.message, record=record))
@@ -53,14 +54,41 @@ def verify(kv: KeyValueStore, progress: Progress | None = None) -> VerifyReport:
     )
 
 
-def _check_records(
+def _check_parts(
     kv: KeyValueStore, progress: Progress | None, problems: list[Problem], checked: Counter[str]
 ) -> None:
-    """Check threads, indexes and the store's own records; add to `problems` and `checked`."""
-    numbers = key_scan.thread_numbers(kv)
-    for done, number in enumerate(numbers):
+    """Check threads and tasks; add to `problems` and `checked`."""
+    parts = [(part, key_scan.thread_numbers(part.kv)) for part in parts_of(kv)]
+    total = sum(len(numbers) for _, numbers in parts)
+    done = 0
+
+    def begin_next() -> None:
+        nonlocal done
         if progress is not None:
-            progress(done, len(numbers))
+            progress(done, total)
+        done += 1
+
+    for part, numbers in parts:
+        found: list[Problem] = []
+        count: Counter[str] = Counter()
+        try:
+            _check_records(part.kv, numbers, begin_next, found, count)
+        finally:
+            problems += map(part.describe, found)
+            checked.update(part.names(count))
+    begin_next()
+
+
+def _check_records(
+    kv: KeyValueStore,
+    numbers: list[int],
+    begin_next: Callable[[], None],
+    problems: list[Problem],
+    checked: Counter[str],
+) -> None:
+    """Check threads, indexes and the store's own records; add to `problems` and `checked`."""
+    for number in numbers:
+        begin_next()
         with kv.read() as reader:
             check = check_thread(reader, number)
         problems += check.problems
@@ -80,8 +108,6 @@ def _check_records(
             for key in key_scan.unknown_keys(reader)
         ]
         problems += _check_store_records(reader)
-    if progress is not None:
-        progress(len(numbers), len(numbers))
 
 
 def _check_store_records(reader: Reader) -> list[Problem]:

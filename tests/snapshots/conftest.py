@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb.snapshots import LmdbSnapshotStore
+from tests.snapshots.asap_stores import IS_INSTALLED
 from tests.snapshots.stores import Blocking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+collect_ignore = [] if IS_INSTALLED else ["test_asap_memory.py"]
 
 
 @pytest.fixture

@@ -6,17 +6,22 @@ import asyncio
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.kv import group_commit as module
 from langgraph.checkpoint.lmdb.kv.group_commit import GroupCommit
+from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
+from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.kv.test_group_commit import CountingStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
+    from pathlib import Path
 
     from langgraph.checkpoint.lmdb.kv.base import Writer
 
@@ -76,16 +81,45 @@ def weary(commit: GroupCommit, monkeypatch: pytest.MonkeyPatch) -> None:
             commit.run(who(b"a"), can_wait=True)
 
 
-def test_who_never_finds_company_waits_now_and_then(
+def test_waits_without_effect_become_rare(
+    store: CountingStore, commit: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delays: list[float] = []
+
+    class Timer:
+        def acquire(self, timeout: float) -> None:
+            delays.append(timeout)
+
+    monkeypatch.setattr(module, "_acquired_lock", Timer)
+    for _ in range(1024):
+        commit.run(who(b"a"), can_wait=True)
+    assert len(delays) == module.MAX_EMPTY_WAITS + 7  # the operations 16, 32, ..., 1024 waited too
+
+
+def test_waits_are_frequent_again_after_an_operation_came(
     commit: GroupCommit, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And each time again once somebody came."""
     weary(commit, monkeypatch)
     for _ in range(module.MAX_EMPTY_WAITS - 1):
         commit.run(who(b"a"), can_wait=True)  # for an hour, if it waited
     for _ in range(3):
         waiting = can_wait(commit, pool, b"a")
         assert commit.run(who(b"b")) == waiting.result() == threading.get_ident()
+
+
+def test_no_operation_waits_on_a_store_without_flushes(commit: GroupCommit) -> None:
+    kv = MemoryStore()
+    GroupCommit(kv).run(who(b"a"), can_wait=True)  # for an hour, if it waited
+    with kv.read() as reader:
+        assert reader.get(b"a") == b""
+
+
+@pytest.mark.parametrize(("sync", "flushes"), [("full", True), ("normal", True), ("off", False)])
+def test_a_store_without_flushes_says_so(tmp_path: Path, sync: Any, flushes: bool) -> None:
+    key = bytes(range(32))
+    for name, encryption_key in (("plain", None), ("encrypted", key)):
+        with closing(LmdbStore.open(tmp_path / name, sync=sync)) as kv:
+            assert open_encrypted(kv, encryption_key).flushes is flushes
 
 
 def test_who_comes_while_the_patient_commit_would_have_been_company(

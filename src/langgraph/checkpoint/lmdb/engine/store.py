@@ -158,7 +158,7 @@ class CheckpointStore:
             thread_terms=new.thread_terms,
         )
         latest = checkpoints.latest_before(writer, namespace)
-        replaced = _make_room(writer, thread, namespace, new, latest)
+        replaced = _remove_replaced(writer, thread, namespace, new, latest)
         size = checkpoints.write(writer, namespace, record, self.options.level)
         if replaced:
             garbage.collect(writer, thread)
@@ -176,7 +176,7 @@ class CheckpointStore:
 
     def put_writes(self, writer: Writer, new: NewWrites) -> None:
         """Store pending writes of a task, beside the writes that it has."""
-        if not new.rows:  # nothing that a thread would have to be there for
+        if not new.rows:  # no reason to create a thread
             return
         thread, namespace = self._open_thread(
             writer, new.thread_id, new.checkpoint_ns, new.thread_version
@@ -242,9 +242,8 @@ class CheckpointStore:
             return StoredResult(value, [])
         key = (namespace, channel)
         segment = self._segments.get(key)
-        if (
-            segment is None or segment >= thread.next_segment
-        ):  # then it was undone that it was given
+        # The transaction that numbered a segment may have been undone.
+        if segment is None or segment >= thread.next_segment:
             segment = _segment_of(value.base, thread.number)
             if segment is None:
                 segment = thread.new_segment()
@@ -257,7 +256,7 @@ class CheckpointStore:
 _MAX_KNOWN_SEGMENTS = 100_000
 
 
-def _make_room(
+def _remove_replaced(
     writer: Writer,
     thread: Thread,
     namespace: NamespaceRef,
@@ -293,9 +292,9 @@ def _segment_of(base: ChunkedValue | None, thread: int) -> int | None:
     """Return the segment of the thread that a value of `base` continues in, or None."""
     if base is None:
         return None
-    for run in reversed(root_ranges(base)):
-        if run.owner == thread:
-            return run.segment & ~1
+    for chunks in reversed(root_ranges(base)):
+        if chunks.owner == thread:
+            return chunks.segment & ~1
     return None
 
 

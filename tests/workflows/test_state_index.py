@@ -38,6 +38,7 @@ threads = st.sampled_from(["a", "b", "ab"])
 namespaces = st.sampled_from(["", "", "", "sub:1"])
 ids = st.sampled_from([*IDS * 3, "zz", "0001"])
 versions = st.integers(1, 3)
+sends = st.builds(Send, st.sampled_from("ab"), st.integers())
 values = st.fixed_dictionaries(
     {},
     optional={
@@ -45,7 +46,7 @@ values = st.fixed_dictionaries(
         "branch:to:a": st.none(),
         "branch:to:b": st.sampled_from([None, (None, True), (None, False)]),
         "join:a+b:c": st.sets(st.sampled_from("ab")),
-        "__pregel_tasks": st.lists(st.builds(Send, st.sampled_from("ab"), st.integers()), max_size=2),
+        "__pregel_tasks": st.lists(sends, max_size=2),
         "x": st.integers(0, 3),
     },
 )  # fmt: skip
@@ -113,9 +114,7 @@ class StateIndexMachine(RuleBasedStateMachine):
         thread=threads, which=st.integers(0, 4), answer=answers,
         kinds=st.lists(writes, min_size=1, max_size=2),
     )  # fmt: skip
-    def put_writes_of_latest(
-        self, thread: str, which: int, kinds: list[str], answer: int
-    ) -> None:
+    def put_writes_of_latest(self, thread: str, which: int, kinds: list[str], answer: int) -> None:
         found = self.saver.get_tuple(at(thread))
         if found is not None:
             self._put_writes(thread, "", found.checkpoint["id"], which, kinds, answer)

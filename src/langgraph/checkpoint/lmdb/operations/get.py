@@ -180,7 +180,7 @@ def find_record(session: Session, ref: CheckpointRef) -> CheckpointRecord | None
 
 @dataclass(frozen=True, slots=True)
 class LatestRoot:
-    """What the latest checkpoint of a thread's root namespace tells of the thread."""
+    """The part of a thread's latest root checkpoint that a list of threads shows."""
 
     metadata: dict[str, Any]
     next: tuple[str, ...]
@@ -189,7 +189,7 @@ class LatestRoot:
 def latest_root(session: Session, snapshot: Snapshot, thread: Thread) -> LatestRoot:
     """Return the metadata of a thread's latest root checkpoint, and the tasks that follow it.
 
-    The tasks of a complete run are not computed: there are none.
+    The tasks of a complete run are not computed: it has no tasks.
     """
     codec, reader = session.codec, snapshot.reader
     with located(thread_id=thread.id, checkpoint_ns=""):

@@ -120,7 +120,7 @@ def numbers(wanted: object) -> frozenset[int] | None:
     """Return the numbers of a state or of several. None: all.
 
     Raises:
-        UsageError: The argument is none of them.
+        UsageError: The argument is another value.
     """
     if wanted is None:
         return None

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the test's store is, or will be."""
+    """The folder of the test's store."""
     return tmp_path / "store"
 
 
 @pytest.fixture
 def open_lmdb(folder: Path) -> Iterator[Callable[..., LmdbStore]]:
-    """Open an LMDB store, in the test's folder unless told; the test's end closes it."""
+    """A function that opens LMDB stores, by default in the test's folder. The end closes them."""
     opened: list[LmdbStore] = []
 
     def open_one(path: Path | str = folder, **options: Any) -> LmdbStore:

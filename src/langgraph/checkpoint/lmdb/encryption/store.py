@@ -114,6 +114,10 @@ class EncryptedStore(KeyValueStore):
     def identity(self) -> Hashable:
         return self.inner.identity
 
+    @property
+    def flushes(self) -> bool:
+        return self.inner.flushes
+
     def read(self) -> EncryptedReader:
         return EncryptedReader(self)
 

@@ -95,6 +95,11 @@ class KeyValueStore(ABC):
         """Identity of the store: equal for two objects that open the same store."""
         return id(self)
 
+    @property
+    def flushes(self) -> bool:
+        """True if commits wait for a disk, so that operations gain from sharing a commit."""
+        return True
+
     @abstractmethod
     def read(self) -> AbstractContextManager[Reader]:
         """Return a snapshot, for the length of a `with` block.

@@ -41,6 +41,10 @@ class PrefixedStore(KeyValueStore):
     def identity(self) -> Hashable:
         return self.inner.identity, self.prefix
 
+    @property
+    def flushes(self) -> bool:
+        return self.inner.flushes
+
     def read(self) -> PrefixedReader:
         return PrefixedReader(self.inner.read(), self.prefix)
 

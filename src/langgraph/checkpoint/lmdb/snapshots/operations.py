@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from langgraph.checkpoint.lmdb.codec.serializer import PLAIN
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.codec.value_codec import Encoded, ParentValue
-from langgraph.checkpoint.lmdb.engine import checkpoints, prune
+from langgraph.checkpoint.lmdb.engine import checkpoints, prune, states
 from langgraph.checkpoint.lmdb.engine.chunks import InlineValue
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, Stored
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
@@ -77,6 +77,7 @@ class SaveOperation(Operation[Stored, None]):
             terms=[],
             thread_terms=[],
             parent_stored=None,
+            state=states.COMPLETE,
             thread_version=base.thread_version,
         )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.aio import MAX_INLINE_READ
+from langgraph.checkpoint.lmdb.engine.states import always_complete
 from langgraph.checkpoint.lmdb.engine.store import open_format
 from langgraph.checkpoint.lmdb.errors import (
     DeserializationError,
@@ -76,7 +77,7 @@ class _SnapshotStore:
             open_format(whole)
             self._kv = PrefixedStore(whole, Kind.SNAPSHOTS)
             self._open_session = open_session(
-                self._kv, JsonSerializer(), policy, compression, size, clock
+                self._kv, JsonSerializer(), policy, compression, size, clock, always_complete
             )
             self._swept = None
             if policy.sweep_interval is not None and not whole.readonly:

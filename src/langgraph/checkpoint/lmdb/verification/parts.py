@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from langgraph.checkpoint.lmdb.engine import states
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.format.keys import Kind
 from langgraph.checkpoint.lmdb.kv.prefixed import PrefixedStore
@@ -13,6 +14,7 @@ from langgraph.checkpoint.lmdb.verification import key_scan
 if TYPE_CHECKING:
     from collections import Counter
 
+    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
     from langgraph.checkpoint.lmdb.models import Problem
 
@@ -22,10 +24,12 @@ class Part:
 
     Args:
         kv: The store.
+        options: The options of the store.
     """
 
-    def __init__(self, kv: KeyValueStore) -> None:
+    def __init__(self, kv: KeyValueStore, options: StoreOptions) -> None:
         self.kv = kv
+        self.options = options
 
     def describe(self, problem: Problem) -> Problem:
         """Return a problem of this part in the words of its users."""
@@ -39,8 +43,10 @@ class Part:
 class _Snapshots(Part):
     """The snapshot store: its threads are tasks, and its checkpoints are versions."""
 
-    def __init__(self, kv: KeyValueStore) -> None:
-        super().__init__(PrefixedStore(kv, Kind.SNAPSHOTS))
+    def __init__(self, kv: KeyValueStore, options: StoreOptions) -> None:
+        super().__init__(
+            PrefixedStore(kv, Kind.SNAPSHOTS), replace(options, state_of=states.always_complete)
+        )
 
     def describe(self, problem: Problem) -> Problem:
         version = problem.checkpoint_id
@@ -63,9 +69,10 @@ class _Snapshots(Part):
         }
 
 
-def parts_of(kv: KeyValueStore) -> list[Part]:
+def parts_of(kv: KeyValueStore, options: StoreOptions) -> list[Part]:
     """Return the parts of a store. The snapshot store is one of them only if it has any record."""
     with kv.read() as reader:
         start, stop = Kind.SNAPSHOTS + b"\x00", keys.prefix_end(Kind.SNAPSHOTS)
         has_snapshots = key_scan.first_key(reader, start, stop) is not None
-    return [Part(kv), _Snapshots(kv)] if has_snapshots else [Part(kv)]
+        threads = Part(kv, options)
+    return [threads, _Snapshots(kv, options)] if has_snapshots else [threads]

@@ -21,16 +21,21 @@ from langgraph.checkpoint.lmdb.verification.parts import parts_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress, Reader
+    from langgraph.checkpoint.lmdb.verification.parts import Part
 
 
-def verify(kv: KeyValueStore, progress: Progress | None = None) -> VerifyReport:
+def verify(
+    kv: KeyValueStore, options: StoreOptions, progress: Progress | None = None
+) -> VerifyReport:
     """Check a store.
 
     If LMDB's own pages are damaged, no records are read, because LMDB may crash the process.
 
     Args:
         kv: The store.
+        options: The options of the store.
         progress: Function that is called with the number of checked threads and of all threads.
     """
     pages = kv.check_pages()
@@ -44,7 +49,7 @@ def verify(kv: KeyValueStore, progress: Progress | None = None) -> VerifyReport:
     checked: Counter[str] = Counter()
     failure = None
     try:
-        _check_parts(kv, progress, problems, checked)
+        _check_parts(kv, options, progress, problems, checked)
     except IntegrityError as error:
         record = getattr(error, "record", None)
         problems.append(Problem(kinds.PAGES, error.message, record=record))
@@ -55,10 +60,14 @@ def verify(kv: KeyValueStore, progress: Progress | None = None) -> VerifyReport:
 
 
 def _check_parts(
-    kv: KeyValueStore, progress: Progress | None, problems: list[Problem], checked: Counter[str]
+    kv: KeyValueStore,
+    options: StoreOptions,
+    progress: Progress | None,
+    problems: list[Problem],
+    checked: Counter[str],
 ) -> None:
     """Check threads and tasks; add to `problems` and `checked`."""
-    parts = [(part, key_scan.thread_numbers(part.kv)) for part in parts_of(kv)]
+    parts = [(part, key_scan.thread_numbers(part.kv)) for part in parts_of(kv, options)]
     total = sum(len(numbers) for _, numbers in parts)
     done = 0
 
@@ -72,7 +81,7 @@ def _check_parts(
         found: list[Problem] = []
         count: Counter[str] = Counter()
         try:
-            _check_records(part.kv, numbers, begin_next, found, count)
+            _check_records(part, numbers, begin_next, found, count)
         finally:
             problems += map(part.describe, found)
             checked.update(part.names(count))
@@ -80,17 +89,18 @@ def _check_parts(
 
 
 def _check_records(
-    kv: KeyValueStore,
+    part: Part,
     numbers: list[int],
     begin_next: Callable[[], None],
     problems: list[Problem],
     checked: Counter[str],
 ) -> None:
     """Check threads, indexes and the store's own records; add to `problems` and `checked`."""
+    kv = part.kv
     for number in numbers:
         begin_next()
         with kv.read() as reader:
-            check = check_thread(reader, number)
+            check = check_thread(reader, number, part.options.state_of)
         problems += check.problems
         checked["threads"] += check.live
         checked["checkpoints"] += len(check.checkpoints)

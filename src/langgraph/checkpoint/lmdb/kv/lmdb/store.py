@@ -287,6 +287,10 @@ class LmdbStore(KeyValueStore):
     def identity(self) -> tuple[int, int]:
         return self._environment().identity
 
+    @property
+    def flushes(self) -> bool:
+        return self._environment().sync != "off"
+
     def read(self) -> LmdbReader:
         return LmdbReader(self)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import warnings
 import weakref
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import lmdb
@@ -17,7 +17,7 @@ from langgraph.checkpoint.lmdb.errors import (
     StoreClosedError,
     UsageError,
 )
-from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE, KeyValueStore, Writer
+from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE, FileStore, KeyValueStore, Writer
 from langgraph.checkpoint.lmdb.kv.lmdb import backup, creation, files, page_check, registry
 from langgraph.checkpoint.lmdb.kv.lmdb.compaction import Compaction, oldest_snapshot
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import reported
@@ -25,19 +25,19 @@ from langgraph.checkpoint.lmdb.kv.lmdb.transactions import LmdbReader, LmdbWrite
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
-    from langgraph.checkpoint.lmdb.kv.base import Progress
+    from langgraph.checkpoint.lmdb.kv.base import PageCheck, Progress
     from langgraph.checkpoint.lmdb.kv.lmdb.environment import Environment
     from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
-    from langgraph.checkpoint.lmdb.kv.page_report import PageCheck
 
 T = TypeVar("T")
 
 DEFAULT_MAP_SIZE = 16 << 20
 
 
-class LmdbStore(KeyValueStore):
+class LmdbStore(KeyValueStore, FileStore):
     """A store in a folder of its own, made by `LmdbStore.open`.
 
     Invariants:
@@ -150,6 +150,10 @@ class LmdbStore(KeyValueStore):
         env.writing.check_free()
 
     @property
+    def files(self) -> LmdbStore:
+        return self
+
+    @property
     def folder(self) -> str:
         return self._folder
 
@@ -176,6 +180,9 @@ class LmdbStore(KeyValueStore):
         self.reserve_map()
         with self.read():  # keeps the environment open
             backup.write(env, target, progress)
+
+    def new_store(self, path: str | os.PathLike[str]) -> AbstractContextManager[KeyValueStore]:
+        return new_store(path, self._folder)
 
     def compact(self) -> int:
         env = self._environment()
@@ -213,6 +220,22 @@ class LmdbStore(KeyValueStore):
         if env is None:
             raise StoreClosedError("the store is closed", path=self._folder)
         return env
+
+
+@contextmanager
+def new_store(path: str | os.PathLike[str], source: str | None = None) -> Iterator[LmdbStore]:
+    """Create an empty store in a new folder, as `FileStore.new_store` does.
+
+    Args:
+        path: The folder, which must not exist.
+        source: Folder in which the new folder must not be.
+    """
+    target = creation.check_target(path, source)
+    with (
+        creation.new_folder(target, "copying the store") as folder,
+        closing(LmdbStore.open(folder)) as store,
+    ):
+        yield store
 
 
 def _collected(env: Environment) -> None:

@@ -40,6 +40,7 @@ THREAD_FIELDS = (
     "ttl applied",
     "needs trim",
     "oldest",
+    "state",
 )
 Ranges = list[tuple[int, int, int, int]]
 """Owner, segment, first seq and number of chunks of each range."""

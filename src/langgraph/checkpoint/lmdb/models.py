@@ -7,6 +7,8 @@ from dataclasses import KW_ONLY, asdict, dataclass, field
 from datetime import datetime  # noqa: TC003 - `typing.get_type_hints` needs it
 from typing import Any, Final, Literal, NamedTuple, TypedDict
 
+from langgraph.checkpoint.lmdb.run_state import State  # noqa: TC001 - as above
+
 FOUND: Final = "found"
 """The problem is in the store."""
 REPAIRED: Final = "repaired"
@@ -56,6 +58,11 @@ class ThreadInfo:
     """Step of the latest checkpoint of the root namespace, from its metadata."""
     source: str | None
     """Source of that checkpoint, from its metadata."""
+    state: State | None
+    """State of the run of that checkpoint, as `get_checkpoint_status` returns it, but never
+    "running": only locks tell that. None: the root namespace has no checkpoint."""
+    next: tuple[str, ...]
+    """Nodes of the tasks that this run has to run, without those whose output is stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,14 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, garbage, threads, writes
+from langgraph.checkpoint.lmdb.engine import (
+    channel_history,
+    checkpoints,
+    garbage,
+    states,
+    threads,
+    writes,
+)
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import keys
 
@@ -139,6 +146,8 @@ def delete_runs(
                     removed.setdefault(namespace, set()).add(found.id)
     for namespace, ids in removed.items():
         _delete(writer, thread, namespace, ids, options)
+    if thread.root in removed:
+        states.refresh(writer, thread, options.state_of)
     _collect_and_save(writer, thread)
 
 

@@ -12,8 +12,9 @@ from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, threads
 from langgraph.checkpoint.lmdb.engine import writes as write_records
+from langgraph.checkpoint.lmdb.engine.states import is_indexed
 from langgraph.checkpoint.lmdb.errors import DamagedError, located
-from langgraph.checkpoint.lmdb.operations import configs
+from langgraph.checkpoint.lmdb.operations import configs, run_states
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 from langgraph.checkpoint.lmdb.operations.session import ParentState, simple
 
@@ -177,17 +178,35 @@ def find_record(session: Session, ref: CheckpointRef) -> CheckpointRecord | None
     return None if found is None else found.record
 
 
-def latest_metadata(session: Session, snapshot: Snapshot, thread: Thread) -> dict[str, Any]:
-    """Return the metadata of the latest checkpoint of a thread's root namespace, or {}."""
-    metadata = None
+@dataclass(frozen=True, slots=True)
+class LatestRoot:
+    """The part of a thread's latest root checkpoint that a list of threads shows."""
+
+    metadata: dict[str, Any]
+    next: tuple[str, ...]
+
+
+def latest_root(session: Session, snapshot: Snapshot, thread: Thread) -> LatestRoot:
+    """Return the metadata of a thread's latest root checkpoint, and the tasks that follow it.
+
+    The tasks of a complete run are not computed: it has no tasks.
+    """
+    codec, reader = session.codec, snapshot.reader
     with located(thread_id=thread.id, checkpoint_ns=""):
-        checkpoint_id = checkpoints.latest_before(snapshot.reader, thread.root)
-        if checkpoint_id is not None:
-            record = checkpoints.read(snapshot.reader, thread.root, checkpoint_id)
-            metadata = (
-                None if record is None else session.codec.load(record.metadata, snapshot.reader)
-            )
-    return metadata if isinstance(metadata, dict) else {}
+        checkpoint_id = checkpoints.latest_before(reader, thread.root)
+        record = (
+            None if checkpoint_id is None else checkpoints.read(reader, thread.root, checkpoint_id)
+        )
+        if record is None:
+            return LatestRoot({}, ())
+        metadata = codec.load(record.metadata, reader)
+        run = None
+        if is_indexed(thread.state):
+            writes = write_records.of_checkpoint(reader, thread.root, record.id)
+            run = run_states.read(codec, reader, record, writes)
+    return LatestRoot(
+        metadata if isinstance(metadata, dict) else {}, () if run is None else run.next
+    )
 
 
 def refresh(session: Session, thread_id: str) -> Operation[None, None] | None:

@@ -49,7 +49,7 @@ def verify(session: Session, repair: bool, progress: Progress | None) -> VerifyR
     validation.optional_function(progress, "progress")
     if repair:
         return repair_store(session.kv, session.options, progress)
-    return verify_store(session.kv, progress)
+    return verify_store(session.kv, session.options, progress)
 
 
 def rotate_key(session: Session, new_key: EncryptionKey) -> Operations[None]:

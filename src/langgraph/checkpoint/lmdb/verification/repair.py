@@ -62,7 +62,7 @@ def repair(
     """
     if kv.readonly:
         raise ReadOnlyError("a store that is open for reading only cannot be repaired")
-    before = after = verify(kv, progress)
+    before = after = verify(kv, options, progress)
     quarantine = Quarantine(kv.folder)
     lost: list[Problem] = []
     for _ in range(_MAX_ROUNDS):
@@ -70,7 +70,7 @@ def repair(
             break
         _reject_newer_records(after)
         lost += _Repair(kv, options, quarantine).run()
-        after = verify(kv)
+        after = verify(kv, options)
     left = set(after.problems)
     repaired = [replace(p, outcome=REPAIRED) for p in before.problems if p not in left]
     return replace(after, problems=(*repaired, *lost, *after.problems), quarantine=quarantine.path)
@@ -118,7 +118,7 @@ class _Repair:
         damaged: list[int] = []
         for number in reversed(key_scan.thread_numbers(self.kv)):
             with self.kv.read() as reader:
-                if check_thread(reader, number).problems:
+                if check_thread(reader, number, self.options.state_of).problems:
                     damaged.append(number)
         return damaged
 

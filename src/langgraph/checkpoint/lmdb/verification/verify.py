@@ -21,16 +21,20 @@ from langgraph.checkpoint.lmdb.verification.consistency import check_thread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress, Reader
 
 
-def verify(kv: KeyValueStore, progress: Progress | None = None) -> VerifyReport:
+def verify(
+    kv: KeyValueStore, options: StoreOptions, progress: Progress | None = None
+) -> VerifyReport:
     """Check a store.
 
     If LMDB's own pages are damaged, no records are read, because LMDB may crash the process.
 
     Args:
         kv: The store.
+        options: The options of the store.
         progress: Function that is called with the number of checked threads and of all threads.
     """
     if kv.files is None:
@@ -47,7 +51,7 @@ def verify(kv: KeyValueStore, progress: Progress | None = None) -> VerifyReport:
     checked: Counter[str] = Counter()
     failure = None
     try:
-        _check_records(kv, progress, problems, checked)
+        _check_records(kv, options, progress, problems, checked)
     except IntegrityError as error:
         record = getattr(error, "record", None)
         problems.append(Problem(kinds.PAGES, error.message, record=record))
@@ -58,7 +62,11 @@ def verify(kv: KeyValueStore, progress: Progress | None = None) -> VerifyReport:
 
 
 def _check_records(
-    kv: KeyValueStore, progress: Progress | None, problems: list[Problem], checked: Counter[str]
+    kv: KeyValueStore,
+    options: StoreOptions,
+    progress: Progress | None,
+    problems: list[Problem],
+    checked: Counter[str],
 ) -> None:
     """Check threads, indexes and the store's own records; add to `problems` and `checked`."""
     numbers = key_scan.thread_numbers(kv)
@@ -66,7 +74,7 @@ def _check_records(
         if progress is not None:
             progress(done, len(numbers))
         with kv.read() as reader:
-            check = check_thread(reader, number)
+            check = check_thread(reader, number, options.state_of)
         problems += check.problems
         checked["threads"] += check.live
         checked["checkpoints"] += len(check.checkpoints)

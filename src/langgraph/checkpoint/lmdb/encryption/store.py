@@ -25,7 +25,6 @@ from langgraph.checkpoint.lmdb.format.envelope import raise_damaged
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Hashable, Iterator
     from contextlib import AbstractContextManager
     from types import TracebackType
@@ -35,8 +34,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.encryption.key_names import RangePart
     from langgraph.checkpoint.lmdb.encryption.key_source import KeySource
     from langgraph.checkpoint.lmdb.encryption.keyring import Slot
-    from langgraph.checkpoint.lmdb.kv.base import Progress
-    from langgraph.checkpoint.lmdb.kv.page_report import PageCheck
+    from langgraph.checkpoint.lmdb.kv.base import FileStore
 
 T = TypeVar("T")
 
@@ -129,21 +127,18 @@ class EncryptedStore(KeyValueStore):
                 header = changed.header
             self.load_keys(header)
 
-    @property
-    def folder(self) -> str | None:
-        return self.inner.folder
+    def check_no_transaction(self) -> None:
+        self.inner.check_no_transaction()
 
-    def check_pages(self) -> PageCheck:
-        return self.inner.check_pages()
+    @property
+    def files(self) -> FileStore | None:
+        return self.inner.files
 
     def size(self) -> int:
         return self.inner.size()
 
-    def backup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
-        self.inner.backup(path, progress)
-
-    def compact(self) -> int:
-        return self.inner.compact()
+    def reserve_map(self) -> None:
+        self.inner.reserve_map()
 
     def close(self) -> None:
         self.inner.close()

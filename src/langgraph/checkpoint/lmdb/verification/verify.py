@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from langgraph.checkpoint.lmdb.engine import counts, leases, threads
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
+from langgraph.checkpoint.lmdb.kv.base import PageCheck
 from langgraph.checkpoint.lmdb.models import Problem, VerifyReport
 from langgraph.checkpoint.lmdb.verification import index_check, key_scan, kinds
 from langgraph.checkpoint.lmdb.verification.consistency import check_thread
@@ -38,7 +39,10 @@ def verify(
         options: The options of the store.
         progress: Function that is called with the number of checked threads and of all threads.
     """
-    pages = kv.check_pages()
+    if kv.files is None:
+        pages = PageCheck(skipped_reason="this kind of store has no pages")
+    else:
+        pages = kv.files.check_pages()
     if pages.problems:
         return VerifyReport(
             tuple(Problem(kinds.PAGES, problem) for problem in pages.problems),

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, TypeVar
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer, check_key
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Hashable, Iterator
     from contextlib import AbstractContextManager
     from types import TracebackType
 
     from typing_extensions import Self
 
-    from langgraph.checkpoint.lmdb.kv.base import Progress
-    from langgraph.checkpoint.lmdb.kv.page_report import PageCheck
+    from langgraph.checkpoint.lmdb.kv.base import FileStore
 
 T = TypeVar("T")
 
@@ -55,23 +53,14 @@ class PrefixedStore(KeyValueStore):
         self.inner.check_no_transaction()
 
     @property
-    def folder(self) -> str | None:
-        return self.inner.folder
-
-    def check_pages(self) -> PageCheck:
-        return self.inner.check_pages()
+    def files(self) -> FileStore | None:
+        return self.inner.files
 
     def size(self) -> int:
         return self.inner.size()
 
     def reserve_map(self) -> None:
         self.inner.reserve_map()
-
-    def backup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
-        self.inner.backup(path, progress)
-
-    def compact(self) -> int:
-        return self.inner.compact()
 
     def close(self) -> None:
         self.inner.close()

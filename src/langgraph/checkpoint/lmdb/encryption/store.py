@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from langgraph.checkpoint.lmdb.encryption.key_names import (
     ENCRYPTED_KINDS,
     NEEDS_MAPPING,
+    kind_of,
     stored_bounds,
     visible_prefix,
 )
@@ -213,7 +214,7 @@ class EncryptedReader(Reader):
             raise HeaderChangedError(header)
 
     def get(self, key: bytes) -> bytes | None:
-        value = self._stored(key) if key[:1] in NEEDS_MAPPING else self._inner.get(key)
+        value = self._stored(key) if kind_of(key) in NEEDS_MAPPING else self._inner.get(key)
         return self.keyring.decrypt(key, value) if value else value
 
     def raw(self, key: bytes) -> tuple[bytes, bytes] | None:
@@ -225,7 +226,7 @@ class EncryptedReader(Reader):
         self, start: bytes, stop: bytes, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         decrypt = self.keyring.decrypt
-        if start[:1] == stop[:1] and start[:1] not in NEEDS_MAPPING:
+        if kind_of(start) == kind_of(stop) and kind_of(start) not in NEEDS_MAPPING:
             for key, value in self._inner.range(start, stop, reverse=reverse):
                 yield key, decrypt(key, value) if value else value
             return
@@ -240,7 +241,7 @@ class EncryptedReader(Reader):
                 yield key, decrypt(key, value) if value else value
 
     def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
-        if start[:1] == stop[:1] and start[:1] not in NEEDS_MAPPING:
+        if kind_of(start) == kind_of(stop) and kind_of(start) not in NEEDS_MAPPING:
             return self._inner.keys(start, stop, reverse=reverse)
         return self._plain_keys(start, stop, reverse)
 
@@ -327,7 +328,7 @@ class EncryptedWriter(EncryptedReader, Writer):
 
     def put(self, key: bytes, value: bytes) -> None:
         stored_key = self.keyring.names.stored(key)
-        if key[:1] in ENCRYPTED_KINDS and self.inner.get(stored_key) is None:
+        if kind_of(key) in ENCRYPTED_KINDS and self.inner.get(stored_key) is None:
             self._inserted += 1
         self.inner.put(stored_key, self.keyring.encrypt(key, value) if value else value)
 

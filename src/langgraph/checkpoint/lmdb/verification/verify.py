@@ -17,12 +17,14 @@ from langgraph.checkpoint.lmdb.kv.base import PageCheck
 from langgraph.checkpoint.lmdb.models import Problem, VerifyReport
 from langgraph.checkpoint.lmdb.verification import index_check, key_scan, kinds
 from langgraph.checkpoint.lmdb.verification.consistency import check_thread
+from langgraph.checkpoint.lmdb.verification.parts import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress, Reader
+    from langgraph.checkpoint.lmdb.verification.parts import Part
 
 
 def verify(
@@ -51,7 +53,7 @@ def verify(
     checked: Counter[str] = Counter()
     failure = None
     try:
-        _check_records(kv, options, progress, problems, checked)
+        _check_parts(kv, options, progress, problems, checked)
     except IntegrityError as error:
         record = getattr(error, "record", None)
         problems.append(Problem(kinds.PAGES, error.message, record=record))
@@ -61,20 +63,48 @@ def verify(
     )
 
 
-def _check_records(
+def _check_parts(
     kv: KeyValueStore,
     options: StoreOptions,
     progress: Progress | None,
     problems: list[Problem],
     checked: Counter[str],
 ) -> None:
-    """Check threads, indexes and the store's own records; add to `problems` and `checked`."""
-    numbers = key_scan.thread_numbers(kv)
-    for done, number in enumerate(numbers):
+    """Check threads and tasks; add to `problems` and `checked`."""
+    parts = [(part, key_scan.thread_numbers(part.kv)) for part in parts_of(kv, options)]
+    total = sum(len(numbers) for _, numbers in parts)
+    done = 0
+
+    def begin_next() -> None:
+        nonlocal done
         if progress is not None:
-            progress(done, len(numbers))
+            progress(done, total)
+        done += 1
+
+    for part, numbers in parts:
+        found: list[Problem] = []
+        count: Counter[str] = Counter()
+        try:
+            _check_records(part, numbers, begin_next, found, count)
+        finally:
+            problems += map(part.describe, found)
+            checked.update(part.names(count))
+    begin_next()
+
+
+def _check_records(
+    part: Part,
+    numbers: list[int],
+    begin_next: Callable[[], None],
+    problems: list[Problem],
+    checked: Counter[str],
+) -> None:
+    """Check threads, indexes and the store's own records; add to `problems` and `checked`."""
+    kv = part.kv
+    for number in numbers:
+        begin_next()
         with kv.read() as reader:
-            check = check_thread(reader, number, options.state_of)
+            check = check_thread(reader, number, part.options.state_of)
         problems += check.problems
         checked["threads"] += check.live
         checked["checkpoints"] += len(check.checkpoints)
@@ -92,8 +122,6 @@ def _check_records(
             for key in key_scan.unknown_keys(reader)
         ]
         problems += _check_store_records(reader)
-    if progress is not None:
-        progress(len(numbers), len(numbers))
 
 
 def _check_store_records(reader: Reader) -> list[Problem]:

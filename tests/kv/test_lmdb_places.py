@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb.checking import FAILED
-from langgraph.checkpoint.lmdb.checking import main as command
+from langgraph.checkpoint.lmdb.cli.exit_codes import FAILED
+from langgraph.checkpoint.lmdb.cli.main import main as command
 from langgraph.checkpoint.lmdb.errors import InvalidPathError, LmdbSaverError
 from langgraph.checkpoint.lmdb.kv import LmdbStore
 from langgraph.checkpoint.lmdb.kv.lmdb import files
@@ -151,12 +151,12 @@ def test_a_store_that_is_open_is_used_and_closed(
 
 
 @EACH_KIND
-@pytest.mark.parametrize("verb", ["verify", "salvage"])
+@pytest.mark.parametrize("verb", ["verify", "recover-pages"])
 def test_the_command_refuses_it(
     stored: Path, tmp_path: Path, kind: str, verb: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     replace(stored / "data.mdb", kind)
-    arguments = [verb, str(stored)] + ([str(tmp_path / "copy")] if verb == "salvage" else [])
+    arguments = [verb, str(stored)] + ([str(tmp_path / "copy")] if verb == "recover-pages" else [])
 
     def body() -> None:
         assert command(arguments) == FAILED

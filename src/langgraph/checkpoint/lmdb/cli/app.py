@@ -87,7 +87,7 @@ def group() -> Any:
 
 
 def _about(
-    show_version: Annotated[  # noqa: ARG001 - the callback answers it
+    show_version: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
     ] = False,
 ) -> None:

@@ -33,5 +33,6 @@ def conversation_lines(messages: Sequence[MessageView], width: int | None) -> It
         for call in message.tool_calls:
             arguments = formats.folded(formats.value(call.arguments), width)
             yield output.line(
-                (f"{_INDENT}{role} calls ", _ROLES.get(message.role, "")), f"{call.name} {arguments}"
+                (f"{_INDENT}{role} calls ", _ROLES.get(message.role, "")),
+                f"{call.name} {arguments}",
             )

@@ -20,30 +20,25 @@ def draw(tree: NamespaceTree, indent: str = "") -> Iterator[Text]:
     """Yield the lines of a tree, the newest checkpoint first."""
     if tree.namespace:
         yield output.line(indent, (f"subgraph {tree.namespace}", "bold"))
-    rows = {node.checkpoint_id: row for row, node in enumerate(tree.nodes)}
-    spans: list[tuple[int, int, int]] = []  # lane, first and last row of each branch
-    for row, node in enumerate(tree.nodes):
-        if node.parent_id is not None:
-            spans.append((node.lane, row, rows[node.parent_id]))
-    for row, node in enumerate(tree.nodes):
-        active = {lane for lane, first, last in spans if first < row < last}
-        joining = {
-            child.lane
-            for child in tree.nodes
-            if child.parent_id == node.checkpoint_id and child.lane != node.lane
-        }
-        above = {lane for lane, first, last in spans if first < row <= last}
-        for lane in sorted(joining, reverse=True):
-            yield Text(indent) + _join(node.lane, lane, above)
-            above.discard(lane)
-        lanes = _lanes({**dict.fromkeys(active, "│"), node.lane: "●"})
+    parents: dict[int, str] = {}  # for each lane in use, the checkpoint that its branch ends at
+    for node in tree.nodes:
+        ending = [
+            lane
+            for lane, parent in parents.items()
+            if parent == node.checkpoint_id and lane != node.lane
+        ]
+        for lane in sorted(ending, reverse=True):
+            yield Text(indent) + _join(node.lane, lane, {*parents})
+            del parents[lane]
+        parents.pop(node.lane, None)
+        lanes = _lanes({**dict.fromkeys(parents, "│"), node.lane: "●"})
         yield Text(indent) + lanes + _label(node, tree)
-        inner = indent + "".join(
-            "│ " if lane in active or lane == node.lane and node.parent_id else "  "
-            for lane in range(max([*active, node.lane]) + 1)
-        )
-        for subgraph in node.subgraphs:
-            yield from draw(subgraph, f"{inner}  ")
+        if node.parent_id is not None:
+            parents[node.lane] = node.parent_id
+        if node.subgraphs:
+            inner = _lanes(dict.fromkeys((*parents, node.lane), "│" if parents else " "))
+            for subgraph in node.subgraphs:
+                yield from draw(subgraph, f"{indent}{inner.plain}  ")
 
 
 def _lanes(marks: dict[int, str]) -> Text:

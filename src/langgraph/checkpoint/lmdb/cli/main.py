@@ -8,15 +8,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb.cli.escape import escape
+from langgraph.checkpoint.lmdb.cli.exit_codes import BROKEN_PIPE, DONE, FAILED, INTERRUPTED
 from langgraph.checkpoint.lmdb.cli.table import NAME
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DONE, NO, FAILED = 0, 1, 2
-"""Exit statuses: done; the answer is no, or a problem was found; the command could not run."""
-INTERRUPTED, BROKEN_PIPE = 130, 141
 _COMPLETION = "_LANGGRAPH_LMDB_COMPLETE"
 
 

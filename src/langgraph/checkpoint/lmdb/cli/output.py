@@ -96,7 +96,8 @@ def after_step(step: StepView) -> Text:
     if step.error is not None:
         parts.append(line((step.error, "red")))
     if step.interrupts:
-        parts.append(line((f"{len(step.interrupts)} interrupts", "yellow")))
+        count = len(step.interrupts)
+        parts.append(line((f"{count} interrupt{'s' if count > 1 else ''}", "yellow")))
     if step.is_latest and step.next:
         parts.append(line(f"next {', '.join(step.next)}"))
     return Text("  ").join(parts)

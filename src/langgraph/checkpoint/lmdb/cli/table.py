@@ -17,6 +17,10 @@ COMMANDS: Final[dict[str, dict[str, str]]] = {
         "grep": "Search the values of a store for a pattern.",
         "stats": "Show sizes, growth and the largest threads of a store.",
     },
+    "Look after": {
+        "verify": "Check a store, and repair it.",
+        "recover-pages": "Copy the readable records of a store with damaged pages.",
+    },
 }
 """Commands with one line of help, by group."""
 

@@ -78,9 +78,7 @@ def diff(before: StepView | None, after: StepView, *, internal: bool = False) ->
     for name in sorted({*old, *new}):
         changes = tuple(changes_of(name, old.get(name, _MISSING), new.get(name, _MISSING)))
         if changes:
-            kind: Kind = (
-                "added" if name not in old else "removed" if name not in new else "changed"
-            )
+            kind: Kind = "added" if name not in old else "removed" if name not in new else "changed"
             found.append(ChannelDiff(name, kind, changes))
     return found
 

@@ -69,9 +69,7 @@ def message(value: Any) -> MessageView | None:
 
 
 def _call(call: dict[str, Any]) -> ToolCallView:
-    return ToolCallView(
-        _text(call.get("id")), str(call.get("name")), to_json(call.get("args"))
-    )
+    return ToolCallView(_text(call.get("id")), str(call.get("name")), to_json(call.get("args")))
 
 
 def _content(content: Any) -> str:

@@ -94,9 +94,7 @@ def _checkpoints(saver: LmdbSaver, thread_id: str, history: bool) -> Iterator[Ch
     yield from saver.list(config_of(thread_id), limit=1, skip_damaged=True)
 
 
-def _hits(
-    found: CheckpointTuple, pattern: re.Pattern[str], channel: str | None
-) -> Iterator[Hit]:
+def _hits(found: CheckpointTuple, pattern: re.Pattern[str], channel: str | None) -> Iterator[Hit]:
     at = place_of(found)
     for path, text in _texts_of(found, channel):
         match = pattern.search(text)

@@ -190,7 +190,8 @@ def interrupts_of(found: CheckpointTuple) -> tuple[InterruptView, ...]:
 
 
 def _step(found: CheckpointTuple, is_latest: bool, deltas: Mapping[str, Any]) -> StepView:
-    at, metadata, checkpoint = place_of(found), dict(found.metadata or {}), found.checkpoint
+    at, checkpoint = place_of(found), found.checkpoint
+    metadata: dict[str, Any] = {**(found.metadata or {})}
     writes = found.pending_writes or ()
     run = run_state(checkpoint, metadata.get("step"), writes)
     run_id = metadata.get("run_id")

@@ -9,7 +9,7 @@ from langgraph.checkpoint.lmdb.cli import formats, output
 from langgraph.checkpoint.lmdb.cli.options import Internal, Json, Namespace, Store
 from langgraph.checkpoint.lmdb.views.diffs import Change, ChannelDiff, diff
 from langgraph.checkpoint.lmdb.views.messages import message
-from langgraph.checkpoint.lmdb.views.steps import step_of
+from langgraph.checkpoint.lmdb.views.steps import StepView, step_of
 from langgraph.checkpoint.lmdb.views.stores import config_of, find_address, open_store, parent_id
 
 _WIDTH = 200
@@ -36,9 +36,13 @@ def command(
     Messages are compared by id, texts by word, nested values by path.
     """
     with open_store(store) as saver:
+        old: StepView | None
         one = find_address(saver, before, namespace=namespace)
         if after is not None:
-            old, new = step_of(saver, one), step_of(saver, find_address(saver, after, None, namespace))
+            old, new = (
+                step_of(saver, one),
+                step_of(saver, find_address(saver, after, None, namespace)),
+            )
         else:
             new = step_of(saver, one)
             parent = None

@@ -32,9 +32,7 @@ def command(
                 output.print_json(step.to_dict(summary=True))
             return
         rows = [_row(step) for step in found]
-    output.show(
-        output.table((">step", "checkpoint", "time", "source", "changed", "then"), rows)
-    )
+    output.show(output.table((">step", "checkpoint", "time", "source", "changed", "then"), rows))
 
 
 def _row(step: StepView) -> tuple[output.Cell, ...]:

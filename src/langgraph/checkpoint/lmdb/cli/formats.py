@@ -20,12 +20,10 @@ def size(count: int) -> str:
     """Return a number of bytes with a unit of powers of 1000."""
     if count < 1000:
         return f"{count} B"
-    amount, unit = float(count), ""
-    for unit in _UNITS:
-        amount /= 1000
-        if amount < 999.5:
-            break
-    return f"{amount:.3g} {unit}"
+    power = 1
+    while count >= 999.5 * 1000**power and power < len(_UNITS):
+        power += 1
+    return f"{count / 1000**power:.3g} {_UNITS[power - 1]}"
 
 
 def moment(time: datetime | str | None) -> str:

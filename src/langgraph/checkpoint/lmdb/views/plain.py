@@ -1,8 +1,8 @@
 """Plain values: a serializer that reads every type without importing or running anything.
 
 A store names the classes of its values. LangGraph's serializer imports them. `PlainSerializer`
-returns objects of other types as a `Typed` value instead: the name of the type and its content. What
-it reads it can write again, unchanged.
+returns a `Typed` value instead: the name of the type and its content. It writes again, unchanged,
+what it has read.
 """
 
 from __future__ import annotations

@@ -49,18 +49,19 @@ def command(
         compiled = re.compile(pattern, re.IGNORECASE if ignore_case else 0)
     except re.error as error:
         raise typer.BadParameter(f"PATTERN is not a regular expression: {error}") from error
-    count = 0
+    found = False
     out = output.console()
     with open_store(store) as saver:
         hits = search(
             saver, compiled, prefix=prefix, thread_id=thread, channel=channel, history=history
         )
-        for count, hit in enumerate(islice(hits, limit or None), 1):
+        for hit in islice(hits, limit or None):
+            found = True
             if as_json:
                 output.print_json(hit.to_dict())
             else:
                 out.print(_line(hit))
-    return DONE if count else NO
+    return DONE if found else NO
 
 
 def _line(hit: Hit) -> Text:

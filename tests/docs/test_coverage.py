@@ -13,6 +13,7 @@ from langgraph.checkpoint.lmdb.cli.main import main
 from langgraph.checkpoint.lmdb.cli.table import GROUPS
 from langgraph.checkpoint.lmdb.models import Outcome
 from langgraph.checkpoint.lmdb.verification import kinds
+from langgraph.checkpoint.lmdb.workflows import errors as workflow_errors
 from tests.docs.pages import PAGES, ROOT, code
 
 if TYPE_CHECKING:
@@ -97,7 +98,11 @@ def test_errors() -> None:
         for row in table_rows(REFERENCE)
         if (match := re.match(r"\**`(\w+Error)`", row[0]))
     }
-    assert rows == {name: getattr(errors, name).kind for name in errors.__all__}
+    assert rows == {
+        name: getattr(module, name).kind
+        for module in (errors, workflow_errors)
+        for name in module.__all__
+    }
 
 
 def test_kinds_of_problems() -> None:

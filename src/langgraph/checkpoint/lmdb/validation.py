@@ -41,7 +41,7 @@ def refuse(
     expected: str,
     value: object,
     kind: type[LmdbSaverError] = UsageError,
-    **ref: str | None,
+    **ref: Any,
 ) -> NoReturn:
     """Raise the error of an argument that is not what it must be.
 

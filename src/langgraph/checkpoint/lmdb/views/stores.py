@@ -14,12 +14,13 @@ from langgraph.checkpoint.lmdb.errors import (
 from langgraph.checkpoint.lmdb.views.plain import PlainSerializer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import CheckpointTuple
 
     from langgraph.checkpoint.lmdb import ThreadInfo
+    from langgraph.checkpoint.lmdb.run_state import State
 
 LATEST = "latest"
 _SHORTEST = 4
@@ -128,10 +129,21 @@ def find_step(
     )
 
 
-def all_threads(saver: LmdbSaver, prefix: str | None = None) -> Iterator[ThreadInfo]:
-    """Yield the threads of a store, the latest activity first, reading them by pages."""
-    after = None
-    while page := saver.threads(prefix, limit=_PAGE, after=after):
+def all_threads(
+    saver: LmdbSaver,
+    prefix: str | None = None,
+    states: Collection[State] | None = None,
+    after: ThreadInfo | str | None = None,
+) -> Iterator[ThreadInfo]:
+    """Yield the threads of a store, the latest activity first, reading them by pages.
+
+    Args:
+        saver: The saver.
+        prefix: Beginning of the thread ids.
+        states: States of the latest runs; None: all.
+        after: Thread to continue after.
+    """
+    while page := saver.threads(prefix, limit=_PAGE, after=after, state=states):
         yield from page
         after = page[-1]
 

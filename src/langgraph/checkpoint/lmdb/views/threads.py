@@ -8,7 +8,6 @@ from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.run_state import run_state
 from langgraph.checkpoint.lmdb.views.steps import error_of
 from langgraph.checkpoint.lmdb.views.stores import all_threads, config_of, place_of
 
@@ -27,18 +26,16 @@ class ThreadView:
     """A thread and the state of its latest run."""
 
     info: ThreadInfo
-    state: str | None
-    """State of the latest run; None if the root namespace has no checkpoint."""
-    next: tuple[str, ...]
     error: str | None
+    """Error of the latest run, if that failed."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the thread as data for JSON."""
         info = self.info
         return {
             "thread_id": info.thread_id,
-            "state": self.state,
-            "next": list(self.next),
+            "state": info.state,
+            "next": list(info.next),
             "error": self.error,
             "created": info.created.isoformat(),
             "updated": info.updated.isoformat(),
@@ -66,7 +63,7 @@ class ThreadQuery:
         after: Id of the thread to continue after.
     """
 
-    states: Collection[str] = ()
+    states: Collection[State] = ()
     prefix: str | None = None
     metadata: dict[str, Any] | None = None
     sort: str = "updated"
@@ -79,34 +76,29 @@ def list_threads(saver: LmdbSaver, query: ThreadQuery) -> Iterator[ThreadView]:
     """Yield the threads of a query.
 
     The order `updated` reads only the threads that it yields. Other orders read the records of all
-    threads, and then the runs of those that they yield.
+    threads that the query admits.
     """
-    found = (thread_of(saver, info) for info in _ordered(saver, query))
-    if query.states:
-        found = (thread for thread in found if thread.state in query.states)
-    yield from islice(found, query.limit)
+    for info in islice(_ordered(saver, query), query.limit):
+        yield thread_of(saver, info)
 
 
 def thread_of(saver: LmdbSaver, info: ThreadInfo) -> ThreadView:
-    """Return a thread with the state of its latest run."""
-    latest = saver.get_tuple(config_of(info.thread_id))
-    if latest is None:
-        return ThreadView(info, None, (), None)
-    run = run_state(latest.checkpoint, info.step, latest.pending_writes or ())
-    state: State = run.state
-    return ThreadView(info, state, run.next, error_of(latest) if state == "failed" else None)
+    """Return a thread with the error of its latest run."""
+    latest = saver.get_tuple(config_of(info.thread_id)) if info.state == "failed" else None
+    return ThreadView(info, None if latest is None else error_of(latest))
 
 
 def _ordered(saver: LmdbSaver, query: ThreadQuery) -> Iterator[ThreadInfo]:
-    wanted = None if query.metadata is None else _with_metadata(saver, query.metadata)
-    found = all_threads(saver, query.prefix)
-    if wanted is not None:
+    is_stored_order = query.sort == "updated" and not query.reverse
+    after = query.after if is_stored_order else None
+    found = all_threads(saver, query.prefix, query.states or None, after)
+    if query.metadata is not None:
+        wanted = _with_metadata(saver, query.metadata)
         found = (info for info in found if info.thread_id in wanted)
-    if query.sort != "updated" or query.reverse:
-        found = iter(_sorted(found, query))
-    if query.after is not None:
-        found = _following(found, query.after)
-    return found
+    if is_stored_order:
+        return found
+    ordered = iter(_sorted(found, query))
+    return ordered if query.after is None else _following(ordered, query.after)
 
 
 def _with_metadata(saver: LmdbSaver, metadata: dict[str, Any]) -> set[str]:
@@ -116,7 +108,7 @@ def _with_metadata(saver: LmdbSaver, metadata: dict[str, Any]) -> set[str]:
 def _sorted(found: Iterator[ThreadInfo], query: ThreadQuery) -> list[ThreadInfo]:
     key = attrgetter(_KEYS.get(query.sort, "updated"), "thread_id")
     is_ascending = (query.sort == "id") != query.reverse
-    if query.limit is None or query.after is not None or query.states:
+    if query.limit is None or query.after is not None:
         return sorted(found, key=key, reverse=not is_ascending)
     first = heapq.nsmallest if is_ascending else heapq.nlargest
     return first(query.limit, found, key=key)

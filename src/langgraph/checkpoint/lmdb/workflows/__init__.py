@@ -5,12 +5,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.errors import (
-    AlreadyRunningError,
-    LockHeldError,
-    LockLostError,
-    WorkflowError,
-)
 from langgraph.checkpoint.lmdb.workflows.batch import (
     arecover,
     aresume_failed_workflows,
@@ -23,8 +17,13 @@ from langgraph.checkpoint.lmdb.workflows.checkpointers import (
     acreate_checkpointer,
     create_checkpointer,
 )
-from langgraph.checkpoint.lmdb.workflows.durable import (
-    DurableWorkflow,
+from langgraph.checkpoint.lmdb.workflows.durable import DurableWorkflow
+from langgraph.checkpoint.lmdb.workflows.errors import (
+    AlreadyRunningError,
+    DatabaseUnavailableError,
+    LockHeldError,
+    LockLostError,
+    WorkflowError,
 )
 from langgraph.checkpoint.lmdb.workflows.file_locks import FileLockManager
 from langgraph.checkpoint.lmdb.workflows.locks import LockHolder, LockManager
@@ -66,6 +65,7 @@ __all__ = [
     "AlreadyRunningError",
     "CheckpointStatus",
     "CheckpointerManager",
+    "DatabaseUnavailableError",
     "DurableWorkflow",
     "FileLockManager",
     "LockHeldError",

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.types import Command
 
-from langgraph.checkpoint.lmdb.errors import LmdbSaverError, ThreadNotFoundError, WorkflowError
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError, ThreadNotFoundError
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import chosen_lock_manager
+from langgraph.checkpoint.lmdb.workflows.errors import WorkflowError
 from langgraph.checkpoint.lmdb.workflows.run_lock import ahold_run, guarded, hold_run
 from langgraph.checkpoint.lmdb.workflows.status import (
     CheckpointStatus,

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import tenacity
 
-from langgraph.checkpoint.lmdb.errors import AlreadyRunningError, RetryableError, WorkflowError
+from langgraph.checkpoint.lmdb.errors import RetryableError
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import (
     aopen_connection,
     chosen_lock_manager,
     open_connection,
 )
+from langgraph.checkpoint.lmdb.workflows.errors import AlreadyRunningError, WorkflowError
 from langgraph.checkpoint.lmdb.workflows.run_lock import ahold_run, hold_run
 from langgraph.checkpoint.lmdb.workflows.status import checkpoint_status, root_config
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 RESUMABLE: frozenset[State] = frozenset(("failed", "stalled"))
 """The states of runs that need to be resumed."""
+MAY_RUN: frozenset[State] = RESUMABLE | {"waiting"}
+"""The states of runs that are running if a live process holds their lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ async def astatus_of(
 
 
 def _may_run(status: CheckpointStatus) -> bool:
-    return status.state not in ("unknown", "complete")
+    return status.state in MAY_RUN
 
 
 def checkpoint_status(

@@ -7,18 +7,20 @@ import typer
 
 from langgraph.checkpoint.lmdb.cli import formats, output
 from langgraph.checkpoint.lmdb.cli.options import Json, Prefix, Store
-from langgraph.checkpoint.lmdb.run_state import STATES
+from langgraph.checkpoint.lmdb.run_state import STATES, State
 from langgraph.checkpoint.lmdb.views.stores import open_store
 from langgraph.checkpoint.lmdb.views.threads import SORTS, ThreadQuery, ThreadView, list_threads
 
 _DEFAULT_LIMIT = 50
+_STATES = [name for name in STATES if name != "running"]
+"""States that a store tells. Only locks tell which runs are running: see `runs`."""
 
 
 def command(
     store: Store,
     state: Annotated[
         list[str] | None,
-        typer.Option("--state", metavar="STATE", help=f"One of {', '.join(STATES)}; repeatable."),
+        typer.Option("--state", metavar="STATE", help=f"One of {', '.join(_STATES)}; repeatable."),
     ] = None,
     prefix: Prefix = None,
     metadata: Annotated[
@@ -42,13 +44,10 @@ def command(
 
     The latest activity comes first. Each thread has the state of its latest run.
     """
-    for name in state or ():
-        if name not in STATES:
-            raise typer.BadParameter(f"--state must be one of {', '.join(STATES)}, got {name!r}")
     if sort not in SORTS:
         raise typer.BadParameter(f"--sort must be one of {', '.join(SORTS)}, got {sort!r}")
     query = ThreadQuery(
-        states=state or (),
+        states=parse_states(state),
         prefix=prefix,
         metadata=parse_metadata(metadata),
         sort=sort,
@@ -66,6 +65,15 @@ def command(
     output.show(_table(threads))
     if limit and len(threads) == limit:
         output.show(output.line((f"more: --after {threads[-1].info.thread_id}", "dim")))
+
+
+def parse_states(names: list[str] | None) -> list[State]:
+    """Return the states with the given names."""
+    found = [name for name in _STATES if name in (names or ())]
+    for name in names or ():
+        if name not in found:
+            raise typer.BadParameter(f"--state must be one of {', '.join(_STATES)}, got {name!r}")
+    return found
 
 
 def parse_metadata(pairs: list[str] | None) -> dict[str, Any] | None:
@@ -90,11 +98,11 @@ def _table(threads: list[ThreadView]) -> Any:
         (
             (
                 thread.info.thread_id,
-                output.state(thread.state),
+                output.state(thread.info.state),
                 formats.moment(thread.info.updated),
                 str(thread.info.checkpoints),
                 formats.size(thread.info.bytes),
-                thread.error or ", ".join(thread.next),
+                thread.error or ", ".join(thread.info.next),
             )
             for thread in threads
         ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -37,7 +36,7 @@ STYLES = {
 
 def console() -> Console:
     """Return the console of standard output."""
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
     return Console(width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
@@ -50,7 +49,7 @@ def show(*parts: RenderableType) -> None:
     """Print text and tables."""
     out = console()
     for part in parts:
-        out.print(part)
+        out.print(part, soft_wrap=not isinstance(part, Table))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Table:

@@ -60,7 +60,7 @@ def command(
             if as_json:
                 output.print_json(hit.to_dict())
             else:
-                out.print(_line(hit))
+                out.print(_line(hit), soft_wrap=True)
     return DONE if found else NO
 
 

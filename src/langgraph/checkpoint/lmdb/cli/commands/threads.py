@@ -69,7 +69,7 @@ def command(
 
 def parse_states(names: list[str] | None) -> list[State]:
     """Return the states with the given names."""
-    found = [name for name in _STATES if name in (names or ())]
+    found: list[State] = [name for name in _STATES if name in (names or ())]
     for name in names or ():
         if name not in found:
             raise typer.BadParameter(f"--state must be one of {', '.join(_STATES)}, got {name!r}")

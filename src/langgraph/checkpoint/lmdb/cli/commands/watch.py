@@ -33,7 +33,7 @@ def command(
                 if as_json:
                     output.print_json(thread.to_dict())
                 else:
-                    out.print(_line(thread))
+                    out.print(_line(thread), soft_wrap=True)
             out.file.flush()
             pause.wait(interval)
 

@@ -60,7 +60,7 @@ def classes() -> list[type[LmdbSaverError]]:
     ]
 
 
-def test_the_tree_is_as_published() -> None:
+def test_tree_is_as_published() -> None:
     found = {
         cls.__name__: (cls.kind, *(base.__name__ for base in cls.__bases__)) for cls in classes()
     }
@@ -106,7 +106,7 @@ def test_attributes_of_a_class_survive_pickling(error: LmdbSaverError) -> None:
     assert str(again) == str(error)
 
 
-def test_the_text_says_what_where_and_what_to_do() -> None:
+def test_text_says_what_where_and_what_to_do() -> None:
     error = SerializationError(
         "cannot encode a socket",
         thread_id="t",

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 Open = "Callable[..., LmdbStore]"
 
 
-CUT_SHORT = lmdb.Error("mdb_txn_commit: Input/output error")
+PARTIAL_WRITE = lmdb.Error("mdb_txn_commit: Input/output error")
 
 
 @pytest.mark.parametrize(
-    ("number", "told"),
+    ("number", "reason"),
     [
         (errno.EDQUOT, "the disk quota is used up"),
         (errno.ENOSPC, "the disk is full"),
@@ -43,10 +43,10 @@ CUT_SHORT = lmdb.Error("mdb_txn_commit: Input/output error")
         (None, "the disk is full"),
     ],
 )
-def test_a_write_that_was_cut_short_is_told_by_what_the_next_one_meets(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int | None, told: str
+def test_reason_of_a_partial_write_is_found_by_another_write(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int | None, reason: str
 ) -> None:
-    """A quota shows in no figures of the file system."""
+    """The file system does not report quotas."""
     LmdbStore.open(folder).close()
 
     class Probe(io.BytesIO):
@@ -56,17 +56,15 @@ def test_a_write_that_was_cut_short_is_told_by_what_the_next_one_meets(
             raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("tempfile.TemporaryFile", lambda **options: Probe())
-    error = translate_lmdb_error(CUT_SHORT, str(folder), "writing")
+    error = translate_lmdb_error(PARTIAL_WRITE, str(folder), "writing")
     assert isinstance(error, StoreFullError)
-    assert error.message == f"{told} while writing"
+    assert error.message == f"{reason} while writing"
 
 
-def test_a_broken_disk_is_not_taken_for_a_full_one(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_broken_disk_is_not_reported_as_full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     LmdbStore.open(folder).close()
     before = sorted(folder.iterdir())
-    error = translate_lmdb_error(CUT_SHORT, str(folder), "writing")
+    error = translate_lmdb_error(PARTIAL_WRITE, str(folder), "writing")
     assert type(error) is StoreIOError
     assert sorted(folder.iterdir()) == before
 
@@ -74,11 +72,11 @@ def test_a_broken_disk_is_not_taken_for_a_full_one(
         raise OSError(errno.EIO, "broken")
 
     monkeypatch.setattr("tempfile.TemporaryFile", broken)
-    assert type(translate_lmdb_error(CUT_SHORT, str(folder), "writing")) is StoreIOError
+    assert type(translate_lmdb_error(PARTIAL_WRITE, str(folder), "writing")) is StoreIOError
 
 
 class Failing:
-    """Stands before a transaction or a cursor of LMDB's; each call on it fails."""
+    """A transaction or a cursor of LMDB in which each call fails."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -114,7 +112,7 @@ CORRUPTED = lmdb.CorruptedError("mdb_cursor_del: MDB_CORRUPTED: Located page was
     ],
     ids=repr,
 )
-def test_whatever_lmdb_raises_is_an_error_of_the_tree(
+def test_errors_of_lmdb_become_errors_of_the_tree(
     open_lmdb: Open, error: Exception, kind: type[LmdbSaverError]
 ) -> None:
     store = open_lmdb()
@@ -151,15 +149,15 @@ def test_whatever_lmdb_raises_is_an_error_of_the_tree(
     assert len(content(store)) == 9
 
 
-DAMAGES = """
+USE_DAMAGED = """
 import sys
-from tests.kv.test_lmdb_errors import damaged_uses
-damaged_uses(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+from tests.kv.test_lmdb_errors import use_damaged_stores
+use_damaged_stores(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
 """
 
 
-def damaged_uses(folder: str, seed: int, count: int) -> None:
-    """In children: use stores with random damage to their pages; print what is no error of ours.
+def use_damaged_stores(folder: str, seed: int, count: int) -> None:
+    """Use stores with random damage in forked children; print errors that are not in the tree.
 
     LMDB itself may end a child.
     """
@@ -218,14 +216,14 @@ def damage(folder: Path, seed: int, count: int) -> None:
     )
     store.write(lambda writer: [writer.delete(b"%03d" % n) for n in range(0, 400, 3)])
     store.close()
-    assert in_new_process(DAMAGES, folder, seed, count) == ""
+    assert in_new_process(USE_DAMAGED, folder, seed, count) == ""
 
 
-def test_damaged_pages_raise_nothing_but_errors_of_the_tree(folder: Path) -> None:
+def test_damaged_pages_raise_only_errors_of_the_tree(folder: Path) -> None:
     damage(folder, 2, 40)
 
 
 @pytest.mark.long
-def test_many_damaged_pages_raise_nothing_but_errors_of_the_tree(folder: Path) -> None:
+def test_many_damaged_pages_raise_only_errors_of_the_tree(folder: Path) -> None:
     for _ in range(30):
         damage(folder, random.SystemRandom().getrandbits(32), 100)

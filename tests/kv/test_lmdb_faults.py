@@ -1,4 +1,4 @@
-"""Full disks, failed writes, and the way back."""
+"""Full disks and failed writes: calls raise errors, and succeed again afterwards."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Open = "Callable[..., LmdbStore]"
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for 64 pages."""
+    """A file system of 64 pages."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
@@ -51,9 +51,7 @@ def write_until_it_fails(store: LmdbStore) -> LmdbSaverError:
     return caught.value
 
 
-def test_a_full_disk_is_an_error_after_which_the_store_goes_on(
-    small_disk: Path, open_lmdb: Open
-) -> None:
+def test_store_works_again_after_a_full_disk(small_disk: Path, open_lmdb: Open) -> None:
     ballast = small_disk / "ballast"
     store = open_lmdb(small_disk / "store", sync="full")
     ballast.write_bytes(bytes(64 << 10))
@@ -73,18 +71,20 @@ def test_a_full_disk_is_an_error_after_which_the_store_goes_on(
     assert len(content(open_lmdb(small_disk / "store"))) == len(stored) + 1
 
 
-def test_room_is_also_made_by_deleting(small_disk: Path, open_lmdb: Open) -> None:
+def test_deletes_free_space_on_a_full_disk(small_disk: Path, open_lmdb: Open) -> None:
     store = open_lmdb(small_disk / "store")
     assert isinstance(write_until_it_fails(store), StoreFullError)
     stored = len(content(store))
     assert store.write(lambda writer: writer.delete_range(b"000", b"010")) == 10
-    store.write(put(b"small"))  # LMDB gives freed pages out from the second commit on
+    store.write(put(b"small"))  # LMDB reuses freed pages from the second commit on
     store.write(put(b"new", b"v" * 8000))
     assert len(content(store)) == stored - 8
 
 
 @pytest.mark.parametrize("room", range(0, 60 << 10, 4 << 10))
-def test_a_store_is_made_whole_or_not_at_all(small_disk: Path, open_lmdb: Open, room: int) -> None:
+def test_store_is_created_completely_or_not_at_all(
+    small_disk: Path, open_lmdb: Open, room: int
+) -> None:
     ballast = small_disk / "ballast"
     with ballast.open("wb") as file:
         file.write(bytes((256 << 10) - room))
@@ -99,7 +99,7 @@ def test_a_store_is_made_whole_or_not_at_all(small_disk: Path, open_lmdb: Open, 
     assert content(store) == {b"k": b"v" * 8000}
 
 
-def test_a_store_on_a_disk_that_cannot_be_written(small_disk: Path, open_lmdb: Open) -> None:
+def test_store_on_a_readonly_file_system_can_be_read(small_disk: Path, open_lmdb: Open) -> None:
     store = open_lmdb(small_disk / "store")
     store.write(put(b"k"))
     store.close()
@@ -111,7 +111,7 @@ def test_a_store_on_a_disk_that_cannot_be_written(small_disk: Path, open_lmdb: O
     assert content(open_lmdb(small_disk / "store", readonly=True)) == {b"k": b"v"}
 
 
-def test_a_limit_on_the_length_of_files(open_lmdb: Open, folder: Path) -> None:
+def test_limit_on_the_length_of_files_is_reported(open_lmdb: Open, folder: Path) -> None:
     open_lmdb().close()
 
     def body() -> None:
@@ -129,24 +129,24 @@ def test_a_limit_on_the_length_of_files(open_lmdb: Open, folder: Path) -> None:
     in_fork(body)
 
 
-class Handles:
-    """The handles that LMDB holds on a store's data file: one for pages, one for the roots."""
+class Descriptors:
+    """LMDB's descriptors of a store's data file: one for pages, one for meta pages."""
 
     def __init__(self, store: LmdbStore, folder: Path) -> None:
-        self.pages = self.roots = -1
+        self.pages = self.meta_pages = -1
         ours = store._env._preallocator._file
         for link in Path("/proc/self/fd").iterdir():
             if link.exists() and link.resolve() == folder / "data.mdb":
                 info = Path(f"/proc/self/fdinfo/{link.name}").read_text()
                 flags = int(info.split("flags:")[1].split()[0], 8)
                 if flags & os.O_DSYNC:
-                    self.roots = int(link.name)
+                    self.meta_pages = int(link.name)
                 elif int(link.name) != ours:
                     self.pages = int(link.name)
-        assert min(self.pages, self.roots) >= 0
+        assert min(self.pages, self.meta_pages) >= 0
 
     def swap(self, number: int, instead: str, flags: int) -> Callable[[], None]:
-        """Make `number` a handle on another file; what puts it back."""
+        """Make `number` a descriptor of another file; return a function that restores it."""
         kept = os.dup(number)
         other = os.open(instead, flags)
         os.dup2(other, number)
@@ -163,12 +163,12 @@ class Handles:
     ("instead", "flags", "error"),
     [("/dev/full", os.O_WRONLY, StoreFullError), ("/dev/null", os.O_RDONLY, StoreIOError)],
 )
-def test_a_failed_write_of_pages(
+def test_store_works_after_a_failed_write_of_pages(
     open_lmdb: Open, folder: Path, instead: str, flags: int, error: type[LmdbSaverError]
 ) -> None:
     store = open_lmdb(sync="full")
     store.write(put(b"k"))
-    handles = Handles(store, folder)
+    handles = Descriptors(store, folder)
     restore = handles.swap(handles.pages, instead, flags)
     for _ in range(2):
         with pytest.raises(error) as caught:
@@ -180,14 +180,14 @@ def test_a_failed_write_of_pages(
     assert content(store) == {b"k": b"v", b"l": b"v"}
 
 
-def test_a_failed_write_of_the_root_and_the_panic_after_it(
+def test_reader_reopens_the_environment_after_a_failed_write_of_a_meta_page(
     open_lmdb: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, other = open_lmdb(sync="full"), open_lmdb(sync="full")
     store.write(put(b"k"))
     before = store._env._lmdb
-    handles = Handles(store, folder)
-    handles.swap(handles.roots, "/dev/null", os.O_RDONLY)  # LMDB closes it on opening anew
+    handles = Descriptors(store, folder)
+    handles.swap(handles.meta_pages, "/dev/null", os.O_RDONLY)  # LMDB closes it on reopening
     with pytest.raises(StoreIOError):
         store.write(put(b"l"))
     with pytest.raises(lmdb.PanicError):
@@ -198,18 +198,20 @@ def test_a_failed_write_of_the_root_and_the_panic_after_it(
     assert content(other) == {b"k": b"v", b"m": b"v"}
 
 
-def test_a_panic_is_met_by_a_writer_too(open_lmdb: Open, folder: Path) -> None:
+def test_writer_reopens_the_environment_after_a_failed_write_of_a_meta_page(
+    open_lmdb: Open, folder: Path
+) -> None:
     store = open_lmdb(sync="full")
     store.write(put(b"k"))
-    handles = Handles(store, folder)
-    handles.swap(handles.roots, "/dev/null", os.O_RDONLY)
+    handles = Descriptors(store, folder)
+    handles.swap(handles.meta_pages, "/dev/null", os.O_RDONLY)
     with pytest.raises(StoreIOError):
         store.write(put(b"l"))
     store.write(put(b"m"))
     assert content(store) == {b"k": b"v", b"m": b"v"}
 
 
-def test_a_store_that_was_moved_away_cannot_be_opened_anew(open_lmdb: Open, folder: Path) -> None:
+def test_store_that_was_moved_cannot_be_reopened(open_lmdb: Open, folder: Path) -> None:
     store = open_lmdb(sync="full")
     store.write(put(b"k"))
     folder.rename(folder.parent / "elsewhere")

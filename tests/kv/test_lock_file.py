@@ -17,7 +17,7 @@ from langgraph.checkpoint.lmdb.errors import (
 )
 from langgraph.checkpoint.lmdb.kv import LmdbStore
 from tests.kv.test_lmdb_sharing import content, put
-from tests.kv.test_replaced import data_moved_over
+from tests.kv.test_replaced import replace_data
 from tests.kv.workers import Worker
 
 if TYPE_CHECKING:
@@ -29,35 +29,35 @@ Open = "Callable[..., LmdbStore]"
 
 @pytest.fixture
 def other(folder: Path) -> Iterator[Worker]:
-    """Another process that has the store open, and a value in it."""
+    """Another process that has the store open, with one value."""
     with Worker(folder) as worker:
         assert worker.do("open") == "done"
         assert worker.do("put", "k", "v") == "done"
         yield worker
 
 
-def lock_removed(folder: Path) -> None:
+def remove_lock(folder: Path) -> None:
     (folder / "lock.mdb").unlink()
 
 
-def lock_moved_over(folder: Path) -> None:
+def replace_lock(folder: Path) -> None:
     shutil.copy(folder / "lock.mdb", folder / "copy")
     (folder / "copy").rename(folder / "lock.mdb")
 
 
-def lock_made_again(folder: Path) -> None:
-    lock_removed(folder)
+def recreate_lock(folder: Path) -> None:
+    remove_lock(folder)
     (folder / "lock.mdb").write_bytes(bytes(32768))
 
 
-LOCK_WAYS = [lock_removed, lock_moved_over, lock_made_again]
+LOCK_CHANGES = [remove_lock, replace_lock, recreate_lock]
 
 
-@pytest.mark.parametrize("way", LOCK_WAYS)
-def test_no_process_joins_with_another_lock_file(
-    open_lmdb: Open, folder: Path, other: Worker, way: Callable[[Path], None]
+@pytest.mark.parametrize("change", LOCK_CHANGES)
+def test_process_cannot_join_with_another_lock_file(
+    open_lmdb: Open, folder: Path, other: Worker, change: Callable[[Path], None]
 ) -> None:
-    way(folder)
+    change(folder)
     with pytest.raises(StoreBusyError, match="another lock file") as caught:
         open_lmdb()
     assert caught.value.processes == [other.pid]
@@ -65,11 +65,11 @@ def test_no_process_joins_with_another_lock_file(
     assert content(open_lmdb()) == {b"k": b"v"}
 
 
-@pytest.mark.parametrize("way", LOCK_WAYS)
-def test_a_writer_whose_lock_file_was_deleted_takes_the_new_one(
-    open_lmdb: Open, folder: Path, other: Worker, way: Callable[[Path], None]
+@pytest.mark.parametrize("change", LOCK_CHANGES)
+def test_writer_whose_lock_file_was_deleted_uses_the_new_one(
+    open_lmdb: Open, folder: Path, other: Worker, change: Callable[[Path], None]
 ) -> None:
-    way(folder)
+    change(folder)
     assert other.do("put", "l", "v") == "done"
     store = open_lmdb()
     for number in range(100):
@@ -79,11 +79,11 @@ def test_a_writer_whose_lock_file_was_deleted_takes_the_new_one(
     assert other.do("get", "mine99") == "v"
 
 
-def test_writers_that_share_a_deleted_lock_file_go_on_with_it(
+def test_writers_that_share_a_deleted_lock_file_continue(
     open_lmdb: Open, folder: Path, other: Worker
 ) -> None:
     store = open_lmdb()
-    lock_removed(folder)
+    remove_lock(folder)
     for number in range(50):
         assert other.do("put", f"other{number}", "v") == "done"
         store.write(put(b"mine%d" % number))
@@ -99,23 +99,23 @@ def test_writers_that_share_a_deleted_lock_file_go_on_with_it(
     assert len(content(store)) == 104
 
 
-def test_a_snapshot_with_a_deleted_lock_file_keeps_its_pages(
+def test_snapshot_with_a_deleted_lock_file_keeps_its_pages(
     open_lmdb: Open, folder: Path, other: Worker
 ) -> None:
-    """The writer may not take a new lock file: it would not see the reader."""
+    """The writer must not use a new lock file: it would not see the reader."""
     store = open_lmdb()
     assert other.do("hold", "read") == "held"
-    lock_removed(folder)
+    remove_lock(folder)
     for number in range(200):
         store.write(put(b"k", b"%d" % number * 1000))
     assert str(other.pid) in store._env._lmdb.readers()
     assert other.do("") == "done"
 
 
-def test_reading_without_a_lock_file_what_others_write_is_refused(
+def test_read_without_a_lock_file_is_refused_while_a_writer_is_open(
     folder: Path, other: Worker
 ) -> None:
-    lock_removed(folder)
+    remove_lock(folder)
     with Worker(folder) as reader:
         assert reader.do("open", "readonly").startswith("StoreBusyError")
         assert other.do("close") == "done"
@@ -124,17 +124,17 @@ def test_reading_without_a_lock_file_what_others_write_is_refused(
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link])
-def test_a_folder_whose_data_file_is_a_link(
+def test_data_file_that_is_a_link_is_refused_while_in_use(
     open_lmdb: Open, folder: Path, other: Worker, link: Callable[[Path, Path], None]
 ) -> None:
-    twin = folder.parent / "twin"
-    twin.mkdir()
-    link(folder / "data.mdb", twin / "data.mdb")
+    second = folder.parent / "second"
+    second.mkdir()
+    link(folder / "data.mdb", second / "data.mdb")
     with pytest.raises(StoreBusyError, match="is a link"):
-        open_lmdb(twin)
+        open_lmdb(second)
     assert other.do("put", "l", "v") == "done"
     assert other.do("close") == "done"
-    store = open_lmdb(twin)
+    store = open_lmdb(second)
     store.write(put(b"m"))
     assert other.do("open").startswith("StoreBusyError")
     store.close()
@@ -142,12 +142,12 @@ def test_a_folder_whose_data_file_is_a_link(
     assert [other.do("get", key) for key in "klm"] == ["v"] * 3
 
 
-def test_another_data_file_does_not_join_a_lock_file_in_use(
+def test_data_file_cannot_join_a_lock_file_of_another_one(
     open_lmdb: Open, folder: Path, other: Worker
 ) -> None:
     for number in range(20):
         other.do("put", number, "v")
-    data_moved_over(folder)
+    replace_data(folder)
     with pytest.raises(StoreReplacedError, match="in use with another data file"):
         open_lmdb()
     assert other.do("put", "l", "v").startswith("StoreReplacedError")
@@ -156,12 +156,12 @@ def test_another_data_file_does_not_join_a_lock_file_in_use(
     assert content(open_lmdb()) == {b"another": b"store"}
 
 
-def test_closing_does_not_cut_the_file_of_others_with_a_deleted_lock_file(
+def test_close_does_not_truncate_the_file_of_other_processes(
     open_lmdb: Open, folder: Path, other: Worker
 ) -> None:
     store = open_lmdb(sync="normal")
     store.write(put(b"m"))
-    lock_removed(folder)
+    remove_lock(folder)
     (folder / "lock.mdb").write_bytes(bytes(32768))
     length = (folder / "data.mdb").stat().st_size
     store.close()
@@ -173,7 +173,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("put"), st.integers(0, 2)),
         st.tuples(st.just("reopen"), st.integers(0, 2)),
-        st.tuples(st.just("lock"), st.sampled_from(LOCK_WAYS)),
+        st.tuples(st.just("lock"), st.sampled_from(LOCK_CHANGES)),
     ),
     min_size=5,
     max_size=30,
@@ -181,22 +181,22 @@ STEPS = st.lists(
 
 
 @pytest.fixture(scope="module")
-def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Worker]]:
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Worker]]:
     """Three processes without a store."""
     with ExitStack() as stack:
-        nowhere = tmp_path_factory.mktemp("nowhere")
-        yield [stack.enter_context(Worker(nowhere)) for _ in range(3)]
+        empty = tmp_path_factory.mktemp("empty")
+        yield [stack.enter_context(Worker(empty)) for _ in range(3)]
 
 
 @given(steps=STEPS)
-def test_whatever_becomes_of_the_lock_file_no_acknowledged_write_is_lost(
-    tmp_path_factory: pytest.TempPathFactory, crew: list[Worker], steps: list[tuple[str, object]]
+def test_no_acknowledged_write_is_lost_by_changes_of_the_lock_file(
+    tmp_path_factory: pytest.TempPathFactory, workers: list[Worker], steps: list[tuple[str, object]]
 ) -> None:
     folder = tmp_path_factory.mktemp("steps") / "store"
     LmdbStore.open(folder, sync="off").close()
     acknowledged: list[str] = []
-    assert [worker.do("at", folder) for worker in crew] == ["done"] * 3
-    is_open = [worker.do("open") == "done" for worker in crew]
+    assert [worker.do("at", folder) for worker in workers] == ["done"] * 3
+    is_open = [worker.do("open") == "done" for worker in workers]
     try:
         for number, (kind, which) in enumerate(steps):
             if callable(which):
@@ -206,22 +206,22 @@ def test_whatever_becomes_of_the_lock_file_no_acknowledged_write_is_lost(
             assert isinstance(which, int)
             if kind == "reopen":
                 if is_open[which]:
-                    assert crew[which].do("close") == "done"
-                is_open[which] = crew[which].do("open") == "done"
+                    assert workers[which].do("close") == "done"
+                is_open[which] = workers[which].do("open") == "done"
             elif is_open[which]:
-                assert crew[which].do("put", number, "v") == "done"
+                assert workers[which].do("put", number, "v") == "done"
                 acknowledged.append(str(number))
-            for worker, ready in zip(crew, is_open, strict=True):
+            for worker, ready in zip(workers, is_open, strict=True):
                 if ready and acknowledged:
                     assert worker.do("get", acknowledged[-1]) == "v"
     finally:
         read = [
             worker.do("get", key)
-            for worker, ready in zip(crew, is_open, strict=True)
+            for worker, ready in zip(workers, is_open, strict=True)
             for key in acknowledged
             if ready
         ]
-        for worker, ready in zip(crew, is_open, strict=True):
+        for worker, ready in zip(workers, is_open, strict=True):
             if ready:
                 assert worker.do("close") == "done"
     assert set(read) <= {"v"}
@@ -231,7 +231,7 @@ def test_whatever_becomes_of_the_lock_file_no_acknowledged_write_is_lost(
 
 
 @pytest.mark.parametrize("sync", ["off", "normal"])
-def test_a_reader_that_is_killed_does_not_make_the_file_grow(
+def test_killed_reader_does_not_make_the_file_grow(
     open_lmdb: Open, folder: Path, sync: str
 ) -> None:
     store = open_lmdb(sync=sync)
@@ -242,7 +242,7 @@ def test_a_reader_that_is_killed_does_not_make_the_file_grow(
         reader.kill()
     for number in range(300):
         store.write(put(b"k", b"%d" % (number % 10) * 40_000))
-    # 64 commits of 40 KB, and as much again to be freed by the ones after.
+    # 64 commits of 40 KB, and as much again that later commits free.
     assert (folder / "data.mdb").stat().st_size < 6 << 20
     before = (folder / "data.mdb").stat().st_size
     for number in range(300):

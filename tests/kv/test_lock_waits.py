@@ -33,13 +33,13 @@ def other(folder: Path) -> Iterator[Worker]:
 
 
 @pytest.fixture
-def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Little patience."""
+def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short limit on waits for locks."""
     monkeypatch.setattr(process_locks, "TIMEOUT", 0.05)
 
 
-@pytest.mark.usefixtures("brief")
-def test_a_write_gives_up_when_another_process_keeps_the_turn(
+@pytest.mark.usefixtures("short_timeout")
+def test_write_raises_an_error_if_another_process_keeps_the_write_lock(
     open_lmdb: Open, other: Worker
 ) -> None:
     store = open_lmdb()
@@ -56,8 +56,8 @@ def test_a_write_gives_up_when_another_process_keeps_the_turn(
     assert content(store) == {b"k": b"v", b"l": b"v"}
 
 
-@pytest.mark.usefixtures("brief")
-def test_a_stopped_writer_is_named(open_lmdb: Open, other: Worker) -> None:
+@pytest.mark.usefixtures("short_timeout")
+def test_error_names_a_stopped_writer(open_lmdb: Open, other: Worker) -> None:
     store = open_lmdb()
     assert other.do("hold", "write") == "held"
     os.kill(other.pid, signal.SIGSTOP)
@@ -67,7 +67,7 @@ def test_a_stopped_writer_is_named(open_lmdb: Open, other: Worker) -> None:
     store.write(put(b"l"))
 
 
-def test_waiting_for_the_turn_can_be_interrupted(
+def test_waiting_for_the_write_lock_can_be_interrupted(
     open_lmdb: Open, other: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_lmdb()
@@ -89,7 +89,7 @@ def test_waiting_for_the_turn_can_be_interrupted(
     assert content(store) == {b"m": b"v"}
 
 
-def test_a_fork_does_not_wait_for_a_thread_that_waits_for_the_turn(
+def test_fork_does_not_wait_for_a_thread_that_waits_for_the_write_lock(
     open_lmdb: Open, other: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_lmdb()
@@ -108,7 +108,7 @@ def test_a_fork_does_not_wait_for_a_thread_that_waits_for_the_turn(
     assert content(store) == {b"thread": b"v"}
 
 
-def test_closing_does_not_wait_for_a_thread_that_waits_for_the_turn(
+def test_close_does_not_wait_for_a_thread_that_waits_for_the_write_lock(
     open_lmdb: Open, other: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_lmdb()
@@ -121,7 +121,7 @@ def test_closing_does_not_wait_for_a_thread_that_waits_for_the_turn(
     def write() -> None:
         try:
             store.write(put(b"thread"))
-        except Exception as error:  # noqa: BLE001 - looked at below
+        except Exception as error:  # noqa: BLE001 - checked below
             failures.append(error)
 
     thread = threading.Thread(target=write)
@@ -132,7 +132,7 @@ def test_closing_does_not_wait_for_a_thread_that_waits_for_the_turn(
     assert [type(error).__name__ for error in failures] == ["StoreClosedError"]
 
 
-def test_a_writer_that_is_killed_leaves_the_turn(open_lmdb: Open, other: Worker) -> None:
+def test_killed_writer_releases_the_write_lock(open_lmdb: Open, other: Worker) -> None:
     store = open_lmdb()
     assert other.do("hold", "write") == "held"
     other.kill()
@@ -140,15 +140,15 @@ def test_a_writer_that_is_killed_leaves_the_turn(open_lmdb: Open, other: Worker)
     assert content(store) == {b"k": b"v"}
 
 
-@pytest.mark.usefixtures("brief")
-def test_a_reader_gives_up_when_another_process_keeps_the_reader_table(
+@pytest.mark.usefixtures("short_timeout")
+def test_reader_raises_an_error_if_another_process_keeps_the_reader_lock(
     open_lmdb: Open, folder: Path
 ) -> None:
     store = open_lmdb()
     content(store)
     locks = process_locks.ProcessLocks(str(folder), None)
     assert locks.acquire_readers()
-    content(store)  # with the slot that it has
+    content(store)  # with the slot that it keeps
 
     def read() -> None:
         with store.read() as reader:
@@ -178,13 +178,13 @@ def test_a_reader_gives_up_when_another_process_keeps_the_reader_table(
         thread.join()
 
 
-def test_a_process_that_has_just_had_the_turn_gives_way(folder: Path) -> None:
+def test_process_that_has_just_released_the_write_lock_lets_a_waiter_take_it(folder: Path) -> None:
     LmdbStore.open(folder).close()
     one, other = (process_locks.ProcessLocks(str(folder), (1, 1)) for _ in range(2))
     assert one.acquire_write()
-    assert not other.acquire_write()  # and waits from now on
+    assert not other.acquire_write()  # it waits from now on
     one.release_write()
-    one._released_at = float("inf")  # just now, for as long as the test takes
+    one._released_at = float("inf")  # just now, however long the test takes
     assert not one.acquire_write()
     assert other.acquire_write()
     assert not one.acquire_write()
@@ -196,8 +196,8 @@ def test_a_process_that_has_just_had_the_turn_gives_way(folder: Path) -> None:
     other.close()
 
 
-def test_a_waiter_that_gave_up_holds_up_no_other_process(
-    open_lmdb: Open, folder: Path, brief: None
+def test_waiter_that_gave_up_delays_no_other_process(
+    open_lmdb: Open, folder: Path, short_timeout: None
 ) -> None:
     store = open_lmdb()
     locks = process_locks.ProcessLocks(str(folder), (1, 1))

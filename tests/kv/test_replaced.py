@@ -1,4 +1,4 @@
-"""Files of an open store that are removed, moved or replaced: no write is lost with them."""
+"""Files of an open store that are deleted, move or replaced: no acknowledged write is lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from langgraph.checkpoint.lmdb.errors import (
 )
 from langgraph.checkpoint.lmdb.kv import LmdbStore
 from tests.kv.processes import in_fork, in_new_process
-from tests.kv.test_lmdb_files import as_nobody
+from tests.kv.test_lmdb_files import drop_privileges
 from tests.kv.test_lmdb_sharing import content, put
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Open = "Callable[..., LmdbStore]"
 
 
 def make_store(folder: Path) -> None:
-    """A store of another process."""
+    """Create a store in another process."""
     in_new_process(
         "import sys\n"
         "from langgraph.checkpoint.lmdb.kv import LmdbStore\n"
@@ -36,70 +36,70 @@ def make_store(folder: Path) -> None:
     )
 
 
-def removed(folder: Path) -> None:
+def remove(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def moved(folder: Path) -> None:
+def move(folder: Path) -> None:
     folder.rename(folder.parent / "elsewhere")
 
 
-def parent_moved(folder: Path) -> None:
+def move_parent(folder: Path) -> None:
     folder.parent.rename(folder.parent.parent / "elsewhere")
 
 
-def made_again(folder: Path) -> None:
+def create_again(folder: Path) -> None:
     shutil.rmtree(folder)
     make_store(folder)
 
 
-def exchanged(folder: Path) -> None:
-    moved(folder)
+def exchange(folder: Path) -> None:
+    move(folder)
     make_store(folder)
 
 
-def a_link_to_another(folder: Path) -> None:
-    moved(folder)
+def link_to_another(folder: Path) -> None:
+    move(folder)
     make_store(folder.parent / "another")
     folder.symlink_to(folder.parent / "another")
 
 
-def a_file_in_its_place(folder: Path) -> None:
-    moved(folder)
+def replace_by_file(folder: Path) -> None:
+    move(folder)
     folder.write_text("")
 
 
-def a_loop_in_its_place(folder: Path) -> None:
-    moved(folder)
+def replace_by_loop(folder: Path) -> None:
+    move(folder)
     folder.symlink_to(folder)
 
 
-def data_removed(folder: Path) -> None:
+def remove_data(folder: Path) -> None:
     (folder / "data.mdb").unlink()
 
 
-def data_moved_over(folder: Path) -> None:
+def replace_data(folder: Path) -> None:
     make_store(folder.parent / "another")
     (folder.parent / "another" / "data.mdb").rename(folder / "data.mdb")
 
 
-def data_made_again(folder: Path) -> None:
+def copy_data(folder: Path) -> None:
     shutil.copy(folder / "data.mdb", folder / "copy")
     (folder / "copy").rename(folder / "data.mdb")
 
 
-WAYS = [
-    removed,
-    moved,
-    parent_moved,
-    made_again,
-    exchanged,
-    a_link_to_another,
-    a_file_in_its_place,
-    a_loop_in_its_place,
-    data_removed,
-    data_moved_over,
-    data_made_again,
+CHANGES = [
+    remove,
+    move,
+    move_parent,
+    create_again,
+    exchange,
+    link_to_another,
+    replace_by_file,
+    replace_by_loop,
+    remove_data,
+    replace_data,
+    copy_data,
 ]
 
 
@@ -109,15 +109,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "parent" / "store"
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("sync", ["off", "full"])
-def test_nothing_is_acknowledged_into_nowhere(
-    open_lmdb: Open, folder: Path, way: Callable[[Path], None], sync: str
+def test_every_call_raises_store_replaced_error(
+    open_lmdb: Open, folder: Path, change: Callable[[Path], None], sync: str
 ) -> None:
     store = open_lmdb(sync=sync)
     store.write(put(b"k"))
     content(store)
-    way(folder)
+    change(folder)
     uses = [
         lambda: store.write(put(b"l")),
         lambda: content(store),
@@ -139,16 +139,16 @@ def test_nothing_is_acknowledged_into_nowhere(
     store.close()
 
 
-@pytest.mark.parametrize("way", [moved, exchanged, parent_moved])
-def test_what_was_moved_goes_on_when_it_is_back(
-    open_lmdb: Open, folder: Path, way: Callable[[Path], None]
+@pytest.mark.parametrize("change", [move, exchange, move_parent])
+def test_calls_succeed_when_the_files_are_moved_back(
+    open_lmdb: Open, folder: Path, change: Callable[[Path], None]
 ) -> None:
     store = open_lmdb()
     store.write(put(b"k"))
-    way(folder)
+    change(folder)
     with pytest.raises(StoreReplacedError):
         store.write(put(b"l"))
-    if way is parent_moved:
+    if change is move_parent:
         (folder.parent.parent / "elsewhere").rename(folder.parent)
     else:
         shutil.rmtree(folder, ignore_errors=True)
@@ -157,16 +157,16 @@ def test_what_was_moved_goes_on_when_it_is_back(
     assert content(store) == {b"k": b"v", b"m": b"v"}
 
 
-@pytest.mark.parametrize("way", [moved, exchanged, data_removed, data_moved_over])
-def test_a_write_during_which_it_happens_is_not_acknowledged(
-    open_lmdb: Open, folder: Path, way: Callable[[Path], None]
+@pytest.mark.parametrize("change", [move, exchange, remove_data, replace_data])
+def test_write_fails_if_files_are_replaced_during_it(
+    open_lmdb: Open, folder: Path, change: Callable[[Path], None]
 ) -> None:
     store = open_lmdb()
     store.write(put(b"k"))
 
     def apply(writer) -> None:
         writer.put(b"l", b"v")
-        way(folder)
+        change(folder)
 
     with pytest.raises(StoreReplacedError):
         store.write(apply)
@@ -175,22 +175,22 @@ def test_a_write_during_which_it_happens_is_not_acknowledged(
         assert content(open_lmdb(folder.parent / "elsewhere")) == {b"k": b"v"}
 
 
-def test_a_link_that_leads_to_where_it_was_moved_is_as_good(open_lmdb: Open, folder: Path) -> None:
+def test_store_works_through_a_link_to_its_new_path(open_lmdb: Open, folder: Path) -> None:
     store = open_lmdb()
     store.write(put(b"k"))
-    moved(folder)
+    move(folder)
     folder.symlink_to(folder.parent / "elsewhere")
     store.write(put(b"l"))
     assert content(store) == {b"k": b"v", b"l": b"v"}
 
 
-def test_a_folder_that_may_no_longer_be_looked_into(open_lmdb: Open, folder: Path) -> None:
+def test_store_works_when_its_folder_can_no_longer_be_read(open_lmdb: Open, folder: Path) -> None:
     open_lmdb().close()
 
     def body() -> None:
         store = LmdbStore.open(folder, sync="full")
         store.write(put(b"k"))
-        as_nobody(folder.parent)
+        drop_privileges(folder.parent)
         store.write(put(b"l"))
         assert content(store) == {b"k": b"v", b"l": b"v"}
 
@@ -198,7 +198,7 @@ def test_a_folder_that_may_no_longer_be_looked_into(open_lmdb: Open, folder: Pat
     assert len(content(open_lmdb())) == 2
 
 
-CUT = """
+TRUNCATE = """
 import os, sys
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.kv import LmdbStore
@@ -217,14 +217,12 @@ for use in (backup, store.check_pages, store.read().__enter__):
 
 
 @pytest.mark.parametrize("sync", ["off", "normal"])
-def test_a_data_file_that_is_cut_short_while_open(folder: Path, sync: str) -> None:
-    assert in_new_process(CUT, folder, sync) == "data.mdb\n" * 3
+def test_data_file_truncated_while_open_is_damaged(folder: Path, sync: str) -> None:
+    assert in_new_process(TRUNCATE, folder, sync) == "data.mdb\n" * 3
 
 
-def test_a_data_file_that_another_process_cut_while_it_was_closed(
-    open_lmdb: Open, folder: Path
-) -> None:
-    """A fork closes the store; the child that closes it is then the last one, and cuts it."""
+def test_data_file_truncated_by_the_last_close_can_be_used(open_lmdb: Open, folder: Path) -> None:
+    """A fork closes the store. The child closes it last, and truncates the file."""
     store = open_lmdb(sync="normal")
     store.write(put(b"k"))
     before = (folder / "data.mdb").stat().st_size
@@ -239,7 +237,7 @@ def test_a_data_file_that_another_process_cut_while_it_was_closed(
     store.write(put(b"l"))
 
 
-def test_a_backup_during_which_the_store_is_removed_is_whole(
+def test_backup_is_complete_if_the_store_is_deleted_during_it(
     open_lmdb: Open, folder: Path, tmp_path: Path
 ) -> None:
     store = open_lmdb()
@@ -252,6 +250,6 @@ def test_a_backup_during_which_the_store_is_removed_is_whole(
     assert content(open_lmdb(tmp_path / "backup")) == {b"k": b"v" * 3_000_000}
 
 
-def test_errors_of_both_kinds_can_be_told_apart() -> None:
+def test_store_replaced_error_is_not_a_damaged_error() -> None:
     assert issubclass(StoreReplacedError, LmdbSaverError)
     assert not issubclass(StoreReplacedError, DamagedError)

@@ -1,4 +1,4 @@
-"""Processes take turns before LMDB's mutexes: no process ever waits in one."""
+"""Processes hold their own locks in calls of LMDB, so that no process waits in its mutexes."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 Open = "Callable[..., LmdbStore]"
 
 
-def writes_are_locked(folder: Path) -> bool:
-    """Whether any process has the write turn."""
+def write_lock_is_held(folder: Path) -> bool:
+    """Return True if a process holds the write lock."""
     handle = os.open(folder / "data.mdb", os.O_RDWR)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -39,8 +39,8 @@ def writes_are_locked(folder: Path) -> bool:
     return False
 
 
-def table_is_locked(folder: Path) -> bool:
-    """Whether any process has the table turn."""
+def reader_lock_is_held(folder: Path) -> bool:
+    """Return True if a process holds the reader lock."""
     question = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, process_locks._READERS, 1, 0)
     handle = os.open(folder / "data.mdb", os.O_RDWR)
     try:
@@ -50,8 +50,8 @@ def table_is_locked(folder: Path) -> bool:
     return struct.unpack("hhqqi4x", answer)[0] != fcntl.F_UNLCK
 
 
-class Watched:
-    """Stands before an LMDB environment; sees to it that each turn is held when it must be."""
+class CheckedEnvironment:
+    """A wrapper of an LMDB environment, which checks that each lock is held when it must be."""
 
     calls: set[str]
 
@@ -70,9 +70,9 @@ class Watched:
     def begin(self, write: bool = False) -> Any:
         if write:
             self._calls.append("write")
-            assert writes_are_locked(self._folder)
+            assert write_lock_is_held(self._folder)
             return self._env.begin(write=True)
-        locked, before = table_is_locked(self._folder), self._slots()
+        locked, before = reader_lock_is_held(self._folder), self._slots()
         transaction = self._env.begin()
         self._calls.append("slot" if self._slots() > before else "spare")
         assert locked or self._slots() == before
@@ -80,36 +80,36 @@ class Watched:
 
     def reader_check(self) -> int:
         self._calls.append("check")
-        assert table_is_locked(self._folder)
+        assert reader_lock_is_held(self._folder)
         return int(self._env.reader_check())
 
     def copyfd(self, *arguments: Any, **options: Any) -> None:
         self._calls.append("copy")
-        assert table_is_locked(self._folder)
+        assert reader_lock_is_held(self._folder)
         self._env.copyfd(*arguments, **options)
 
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The calls of LMDB that need a turn, each one checked."""
+    """The calls of LMDB that need a lock, each one checked."""
     made: list[str] = []
     opened = lmdb.open
 
-    def watched(path: str, **options: Any) -> Any:
+    def open_checked(path: str, **options: Any) -> Any:
         env = opened(path, **options)
         from pathlib import Path
 
-        return Watched(env, Path(path), made) if options.get("lock", True) else env
+        return CheckedEnvironment(env, Path(path), made) if options.get("lock", True) else env
 
-    monkeypatch.setattr(lmdb, "open", watched)
+    monkeypatch.setattr(lmdb, "open", open_checked)
     return made
 
 
-def test_every_way_into_a_transaction_is_at_a_turn(
+def test_every_transaction_begins_under_its_lock(
     folder: Path, tmp_path: Path, calls: list[str]
 ) -> None:
     store = LmdbStore.open(folder, sync="normal", map_size=1 << 16)
-    store.write(put(b"k", b"v" * 500_000))  # which makes the map larger
+    store.write(put(b"k", b"v" * 500_000))  # makes the map larger
     for _ in range(200):
         store.write(put(b"k"))
     content(store)
@@ -122,7 +122,7 @@ def test_every_way_into_a_transaction_is_at_a_turn(
     assert {"write", "slot", "spare", "check", "copy"} == set(calls)
 
 
-def test_every_method_of_a_saver_that_writes_is_at_a_turn(
+def test_every_method_of_a_saver_writes_under_the_write_lock(
     open_saver: Callable[..., LmdbSaver], calls: list[str]
 ) -> None:
     from langgraph.checkpoint.base import empty_checkpoint
@@ -140,7 +140,9 @@ def test_every_method_of_a_saver_that_writes_is_at_a_turn(
     assert calls.count("write") > 6
 
 
-def test_snapshots_of_many_threads_take_slots_at_the_turn(folder: Path, calls: list[str]) -> None:
+def test_snapshots_of_many_threads_take_slots_under_the_reader_lock(
+    folder: Path, calls: list[str]
+) -> None:
     store = LmdbStore.open(folder, sync="off")
     failures: list[BaseException] = []
 
@@ -152,7 +154,7 @@ def test_snapshots_of_many_threads_take_slots_at_the_turn(folder: Path, calls: l
         except BaseException as error:  # noqa: BLE001 - raised below
             failures.append(error)
 
-    # One thread at a time is watched: another one's slot could be taken for this one's.
+    # One thread at a time is checked: slots of two threads look the same.
     with store.read():
         thread = threading.Thread(target=read, args=(0,))
         thread.start()
@@ -177,10 +179,10 @@ store.close()
 
 
 @pytest.mark.parametrize("how", ["python", "c"])
-def test_a_child_of_a_writer_does_not_keep_the_turn(
+def test_child_of_a_writer_does_not_keep_the_write_lock(
     open_lmdb: Open, folder: Path, how: str
 ) -> None:
-    """A C-level fork runs no handlers; the child shares the descriptor until it executes."""
+    """A fork in C runs no handlers; the child shares the descriptor until it executes."""
     store = open_lmdb()
     libc = ctypes.PyDLL(None)
 
@@ -202,7 +204,7 @@ def test_a_child_of_a_writer_does_not_keep_the_turn(
         os.waitpid(child, 0)
 
 
-def test_closing_other_descriptors_of_the_file_keeps_the_turn(
+def test_closing_other_descriptors_of_the_file_keeps_the_write_lock(
     open_lmdb: Open, folder: Path
 ) -> None:
     store = open_lmdb()
@@ -211,7 +213,7 @@ def test_closing_other_descriptors_of_the_file_keeps_the_turn(
         (folder / "data.mdb").read_bytes()
         with (folder / "data.mdb").open("r+b"):
             pass
-        assert writes_are_locked(folder)
+        assert write_lock_is_held(folder)
 
     store.write(apply)
-    assert not writes_are_locked(folder)
+    assert not write_lock_is_held(folder)

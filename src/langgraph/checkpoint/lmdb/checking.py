@@ -15,7 +15,11 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
 from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
+from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
 from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy, StoreOptions
 from langgraph.checkpoint.lmdb.engine.store import check_format
 from langgraph.checkpoint.lmdb.errors import (
@@ -28,7 +32,7 @@ from langgraph.checkpoint.lmdb.errors import (
 from langgraph.checkpoint.lmdb.kv.lmdb import files, page_check, page_reader
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from langgraph.checkpoint.lmdb.models import LOST, Problem, VerifyReport
-from langgraph.checkpoint.lmdb.operations import configs
+from langgraph.checkpoint.lmdb.operations import configs, run_states
 from langgraph.checkpoint.lmdb.verification import kinds
 from langgraph.checkpoint.lmdb.verification.repair import repair
 from langgraph.checkpoint.lmdb.verification.verify import verify
@@ -109,7 +113,7 @@ def _verify(path: str, repairing: bool) -> VerifyReport:
         plain = open_encrypted(kv, None)
         with suppress(DamagedError):  # reported as a problem
             check_format(plain)
-        return repair(plain, _options()) if repairing else verify(plain)
+        return repair(plain, _options()) if repairing else verify(plain, _options())
     finally:
         kv.close()
 
@@ -162,11 +166,13 @@ def _fill(kv: LmdbStore, records: Iterator[tuple[bytes, bytes]]) -> None:
 
 
 def _options() -> StoreOptions:
+    codec = ValueCodec(JsonPlusSerializer(), _LEVEL, 0, DedupCache(0))
     return StoreOptions(
         level=_LEVEL,
         clock=time.time,
         is_ephemeral=configs.is_ephemeral,
         is_subgraph_call=configs.is_subgraph_call,
+        state_of=run_states.reader_of_states(codec),
         retention=RetentionPolicy(),
     )
 

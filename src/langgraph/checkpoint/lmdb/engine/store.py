@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import (
@@ -10,6 +11,7 @@ from langgraph.checkpoint.lmdb.engine import (
     checkpoints,
     garbage,
     prune,
+    states,
     threads,
     writes,
 )
@@ -24,14 +26,16 @@ from langgraph.checkpoint.lmdb.engine.chunks import (
     ThreadVersion,
     root_ranges,
 )
-from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
 from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
 from langgraph.checkpoint.lmdb.engine.writes import Write
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, InvalidPathError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
+    from collections.abc import Container
+
+    from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
+    from langgraph.checkpoint.lmdb.engine.options import StateOf, StoreOptions
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
@@ -62,6 +66,9 @@ class NewCheckpoint:
     """Terms by which an index shall lead to its thread."""
     parent_stored: int | None
     """Time of the parent's put, if known."""
+    state: int | None
+    """State of the thread if this is its latest root checkpoint, as long as there are no writes.
+    None: it has to be computed."""
     thread_version: ThreadVersion | None
     """Version of the thread in which `values` name chunks. None: all values are new."""
 
@@ -77,6 +84,8 @@ class NewWrites:
     path: str
     rows: list[tuple[int, str, NewValue | StoredValue]]
     """Index, channel and value. With an index below 0 the last write wins, else the first."""
+    kept_states: Container[int]
+    """States of the thread that the writes cannot change."""
     thread_version: ThreadVersion | None
 
 
@@ -96,20 +105,26 @@ class CheckpointStore:
     Args:
         kv: The key-value store.
         options: The options of all operations.
-        dedup_cache: Entries of the dedup cache.
+        dedup_cache: The cache of positions of chunks.
     """
 
     def __init__(
         self,
         kv: KeyValueStore,
         options: StoreOptions,
-        dedup_cache: int = 0,
+        dedup_cache: DedupCache,
     ) -> None:
         self._kv = kv
         self.options = options
         self._segments: dict[tuple[NamespaceRef, str], int] = {}
-        self.dedup_cache = DedupCache(dedup_cache)
-        _open_format(kv)
+        self.dedup_cache = dedup_cache
+        open_format(kv)
+
+    def with_state_of(self, state_of: StateOf) -> CheckpointStore:
+        """Return the same store with another function that computes states."""
+        other = copy.copy(self)
+        other.options = replace(self.options, state_of=state_of)
+        return other
 
     def snapshot(self) -> Snapshot:
         """Return a view of the store as it is now."""
@@ -142,7 +157,8 @@ class CheckpointStore:
             terms=new.terms,
             thread_terms=new.thread_terms,
         )
-        replaced = _remove_replaced(writer, thread, namespace, new)
+        latest = checkpoints.latest_before(writer, namespace)
+        replaced = _remove_replaced(writer, thread, namespace, new, latest)
         size = checkpoints.write(writer, namespace, record, self.options.level)
         if replaced:
             garbage.collect(writer, thread)
@@ -150,6 +166,11 @@ class CheckpointStore:
             thread.checkpoints += 1
             thread.size += size + chunks.written
         thread.needs_trim = True
+        if namespace == thread.root and (latest is None or latest <= new.id):
+            if new.state is None or writes.exist(writer, namespace, new.id):
+                states.refresh(writer, thread, self.options.state_of)
+            else:
+                thread.state = new.state
         threads.save(writer, thread)
         return Stored(thread.thread_version, record, stored)
 
@@ -179,6 +200,8 @@ class CheckpointStore:
             garbage.collect(writer, thread)
         else:
             thread.size += size - task.size + chunks.written
+        if namespace == thread.root and thread.state not in new.kept_states:
+            states.refresh(writer, thread, self.options.state_of)
         threads.save(writer, thread)
 
     def _open_thread(
@@ -234,13 +257,16 @@ _MAX_KNOWN_SEGMENTS = 100_000
 
 
 def _remove_replaced(
-    writer: Writer, thread: Thread, namespace: NamespaceRef, new: NewCheckpoint
+    writer: Writer,
+    thread: Thread,
+    namespace: NamespaceRef,
+    new: NewCheckpoint,
+    latest: str | None,
 ) -> bool:
     """Remove the checkpoint with the id of a new one; return True if there was one.
 
     Also updates `Thread.oldest`.
     """
-    latest = checkpoints.latest_before(writer, namespace)
     if latest is None:
         return False
     if latest < new.id:
@@ -307,7 +333,7 @@ def write_format(writer: Writer) -> None:
     writer.put(keys.FORMAT, envelope.seal(keys.FORMAT, envelope.pack(payload, None)))
 
 
-def _open_format(kv: KeyValueStore) -> None:
+def open_format(kv: KeyValueStore) -> None:
     """Check the format of the store; write it if the store is empty."""
 
     def create(writer: Writer) -> None:

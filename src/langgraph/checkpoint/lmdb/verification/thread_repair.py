@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, threads
+from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, states, threads
 from langgraph.checkpoint.lmdb.engine.threads import Thread
 from langgraph.checkpoint.lmdb.engine.time_index import INDEX_LAG_MS
 from langgraph.checkpoint.lmdb.errors import IntegrityError
@@ -54,7 +54,7 @@ class _ThreadRepair:
         self.number = number
         self.options = options
         self.lost: list[Problem] = []
-        self.check = check_thread(writer, number)
+        self.check = check_thread(writer, number, options.state_of)
         self.thread = self.check.thread or self._recreate_thread()
 
     def run(self) -> None:
@@ -283,6 +283,7 @@ class _ThreadRepair:
         thread.next_segment = max(thread.next_segment, last_segment // 2 * 2 + 2)  # always even
         if not 0 <= thread.updated - thread.indexed_at < INDEX_LAG_MS:
             thread.indexed_at = thread.updated
+        states.refresh(self.writer, thread, self.options.state_of)
         threads.save(self.writer, thread)
         for entry in index_check.entries_of_thread(thread):
             index_check.add(self.writer, entry)

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb.cli.escape import escape
-from langgraph.checkpoint.lmdb.cli.exit_codes import BROKEN_PIPE, DONE, FAILED, INTERRUPTED
+from langgraph.checkpoint.lmdb.cli.exit_codes import BROKEN_PIPE, DONE, FAILED, INTERRUPTED, NO
 from langgraph.checkpoint.lmdb.cli.table import NAME
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 
@@ -54,8 +54,8 @@ def _run(command: Any, app: Any, arguments: list[str]) -> int:
     except app.Exit as done:
         status: int = done.exit_code
         return status
-    except app.Abort:
-        return INTERRUPTED
+    except app.Abort:  # the answer to a question was no
+        return NO
     except app.CommandError as error:
         return _fail(_usage(error))
     except LmdbSaverError as error:

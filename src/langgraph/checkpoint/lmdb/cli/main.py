@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail('the command line needs: pip install "langgraph-lmdb[cli]"')
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    logging.basicConfig(level=logging.WARNING, format=f"{NAME}: %(message)s")
+    _log_to_standard_error()
     command = app.group()
     if _COMPLETION in os.environ:
         command.main(prog_name=NAME)
@@ -44,6 +44,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = BROKEN_PIPE
     return status
+
+
+def _log_to_standard_error() -> None:
+    """Print warnings as lines, without tracebacks."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_LineFormatter(f"{NAME}: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+class _LineFormatter(logging.Formatter):
+    """A formatter of one line for each record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return escape(self.formatMessage(_with_message(record)))
+
+
+def _with_message(record: logging.LogRecord) -> logging.LogRecord:
+    record.message = record.getMessage()
+    return record
 
 
 def _run(command: Any, app: Any, arguments: list[str]) -> int:

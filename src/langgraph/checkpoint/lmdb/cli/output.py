@@ -34,10 +34,18 @@ STYLES = {
 """Color of each state of a run."""
 
 
+class _Console(Console):
+    """A console that leaves a broken pipe to the entry point."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error that is being handled."""
+        raise  # noqa: PLE0704 - rich calls this in its handler
+
+
 def console() -> Console:
     """Return the console of standard output."""
     width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    return Console(width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    return _Console(width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
 def print_json(data: Any) -> None:

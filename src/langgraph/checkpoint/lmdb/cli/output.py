@@ -61,7 +61,7 @@ def show(*parts: RenderableType) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Table:
-    """Return a table. A column whose name begins with `>` has numbers.
+    """Return a table. A column whose name begins with `>` has numbers; the last one is wrapped.
 
     Args:
         columns: Names of the columns.
@@ -72,8 +72,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Table:
         made.add_column(
             name.lstrip(">"),
             justify="right" if name.startswith(">") else "left",
-            overflow="fold" if name == columns[0] else "ellipsis",
-            no_wrap=name != columns[0],
+            overflow="ellipsis",
+            no_wrap=name != columns[-1],
         )
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Text) else Text(escape(cell)) for cell in row))

@@ -93,7 +93,7 @@ def mutant(*kills: str, **claims: Any) -> Callable[[type[Any]], type[Any]]:
     return register
 
 
-@mutant("model", "concurrent")
+@mutant("model")
 class LatestIsTheLastSaved(Reference):
     """Takes the version that was saved last for the latest."""
 
@@ -146,7 +146,7 @@ class OlderVersionsAreIgnored(Reference):
             super().put(task_id, fields)
 
 
-@mutant("model", "many_versions")
+@mutant("many_versions")
 class DeleteOfAVersionDeletesLaterOnes(Reference):
     """Deletes all versions from the given one on."""
 
@@ -319,17 +319,6 @@ class EqualDataAreUnchanged(Reference):
         super().put(task_id, fields)
 
 
-@mutant("model")
-class EqualDataAreShared(Reference):
-    """Shares the data of versions that are equal in Python."""
-
-    def put(self, task_id: str, fields: dict[str, Any]) -> None:
-        for old in self.tasks.get(task_id, {}).values():
-            if json.loads(old["data"]) == json.loads(fields["data"]):
-                fields["data"] = old["data"]
-        super().put(task_id, fields)
-
-
 @mutant("model", "round_trip")
 class TimesInUtc(Reference):
     """Reads times back in UTC without the offset."""
@@ -372,7 +361,7 @@ class TasksIgnoreCase(Reference):
         return task_id.lower()
 
 
-@mutant("model", "tasks_apart")
+@mutant("tasks_apart")
 class LongIdsAreCut(Reference):
     """Takes ids with the same first 200 characters for one task."""
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from saver_conformance.snapshots import CHECKS, SnapshotStoreSpec, SnapshotViolation, check
+from saver_conformance.snapshots import CHECKS, SnapshotStoreSpec, check
 from saver_conformance.snapshots.runner import run_checks
 from saver_conformance.snapshots.specs import SPECS
 from snapshot_mutants import MUTANTS, AsyncReference, Mutant, Reference
@@ -34,8 +34,6 @@ def test_correct_store_passes(spec: SnapshotStoreSpec) -> None:
 def test_mutant_is_killed_by_each_of_its_checks(mutant: Mutant) -> None:
     for name in mutant.kills:
         assert run_checks(mutant.spec, only=[name])[name] is not None, name
-    with pytest.raises(SnapshotViolation, match=mutant.kills[0]):
-        check(mutant.spec)
 
 
 def test_every_check_kills_a_mutant() -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from saver_conformance.snapshots.spec import SnapshotStoreSpec
 
-DEFAULT_EXAMPLES = 60
+DEFAULT_EXAMPLES = 100
 """Examples of each property."""
 
 

@@ -1,4 +1,4 @@
-"""A correct snapshot store in a file, and mutants of it, each with one fault."""
+"""A correct snapshot store, and mutants, each with one fault."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _SEED = 0
 
 
 def methods(spec: SnapshotStoreSpec, examples: int) -> None:  # noqa: ARG001
-    """The store has the methods of the protocol, all sync or all coroutine functions."""
+    """Check that the store has the protocol's methods, all sync or all coroutine functions."""
     with opened(spec) as store:
         for name in _METHODS:
             method = getattr(store.store, name, None)
@@ -34,7 +34,7 @@ def methods(spec: SnapshotStoreSpec, examples: int) -> None:  # noqa: ARG001
 
 
 def model(spec: SnapshotStoreSpec, examples: int) -> None:
-    """Any calls in any order have the answers of the model: a dict of versions for each task."""
+    """Check that calls in any order answer as the model: a dict of versions for each task."""
 
     def program(data: st.DataObject) -> None:
         with opened(spec) as store:
@@ -93,7 +93,7 @@ def _check_task(
 
 
 def round_trip(spec: SnapshotStoreSpec, examples: int) -> None:
-    """Every field, and any data of JSON, reads back as it was saved."""
+    """Check that every field, and any data of JSON, reads back as it was saved."""
 
     def program(data: st.DataObject) -> None:
         with opened(spec) as store:
@@ -113,7 +113,7 @@ def round_trip(spec: SnapshotStoreSpec, examples: int) -> None:
 
 
 def isolation(spec: SnapshotStoreSpec, examples: int) -> None:  # noqa: ARG001
-    """Changing saved or returned data, at any depth, does not change what the store has."""
+    """Check that changing saved or returned data, at any depth, does not change the store."""
     if not spec.is_isolated:
         return
     with opened(spec) as store:
@@ -134,7 +134,7 @@ def isolation(spec: SnapshotStoreSpec, examples: int) -> None:  # noqa: ARG001
 
 
 def tasks_apart(spec: SnapshotStoreSpec, examples: int) -> None:  # noqa: ARG001
-    """Tasks with similar ids do not share versions, and deleting one leaves the others."""
+    """Check that tasks with similar ids share no versions, and are deleted one by one."""
     names = ["a", "A", "a ", " a", "a\x00", "a%", "a_", "a*", "ab", "á", "a" * 300, "a" * 301]
     with opened(spec) as store:
         for number, name in enumerate(names, 1):
@@ -149,7 +149,7 @@ def tasks_apart(spec: SnapshotStoreSpec, examples: int) -> None:  # noqa: ARG001
 
 
 def many_versions(spec: SnapshotStoreSpec, examples: int) -> None:  # noqa: ARG001
-    """A long task keeps each version whole, and loses only what is deleted."""
+    """Check that a long task keeps each version whole, and loses only what is deleted."""
     with opened(spec) as store:
         items: list[str] = []
         expected = {}
@@ -169,7 +169,7 @@ def many_versions(spec: SnapshotStoreSpec, examples: int) -> None:  # noqa: ARG0
 
 
 def concurrent(spec: SnapshotStoreSpec, examples: int) -> None:  # noqa: ARG001
-    """Saves at the same time lose nothing, and reads meanwhile see whole snapshots."""
+    """Check that saves at the same time lose nothing, and that reads see whole snapshots."""
     with opened(spec) as store:
 
         def save(version: int) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langgraph.checkpoint.lmdb.errors import StoreClosedError, UsageError
+from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE
+from langgraph.checkpoint.lmdb.kv.prefixed import PrefixedStore
 from tests.kv.processes import in_thread
 
 if TYPE_CHECKING:
@@ -23,6 +25,11 @@ def fill(store: KeyValueStore, keys: list[bytes] = KEYS) -> None:
             writer.put(key, b"value of " + key)
 
     store.write(apply)
+
+
+def longest_key(store: KeyValueStore) -> int:
+    """Return the bytes of the longest key."""
+    return MAX_KEY_SIZE - (len(store.prefix) if isinstance(store, PrefixedStore) else 0)
 
 
 def test_get_returns_what_put_stored(store: KeyValueStore) -> None:
@@ -123,7 +130,7 @@ def test_delete_range_over_many_pages(store: KeyValueStore) -> None:
 
 
 def test_keys_have_1_to_511_bytes(store: KeyValueStore) -> None:
-    longest = b"k" * 511
+    longest = b"k" * longest_key(store)
     store.write(lambda writer: writer.put(longest, b"v"))
     with store.read() as reader:
         assert reader.get(longest) == b"v"
@@ -241,7 +248,8 @@ def test_iteration_includes_only_changes_ahead(store: KeyValueStore) -> None:
 
 
 def test_iteration_over_the_longest_keys_may_change_them(store: KeyValueStore) -> None:
-    keys = [b"k" * 510 + bytes([number]) for number in range(5)]
+    size = longest_key(store) - 1
+    keys = [b"k" * size + bytes([number]) for number in range(5)]
     fill(store, keys)
 
     def apply(writer: Writer) -> list[bytes]:

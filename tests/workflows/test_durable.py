@@ -37,12 +37,6 @@ if TYPE_CHECKING:
 ALL = ["first", "second", "third"]
 
 
-@pytest.fixture
-def steps() -> Steps:
-    """A graph of three nodes."""
-    return Steps()
-
-
 @pytest.fixture(params=["lmdb", "memory"])
 def any_saver(request: pytest.FixtureRequest) -> Any:
     """An empty saver."""

@@ -56,6 +56,8 @@ class LmdbSaverError(Exception):
         checkpoint_ns: The checkpoint namespace; the root namespace is the empty string.
         checkpoint_id: The checkpoint of the call.
         channel: The state channel.
+        task_id: The task of the call, in a snapshot store.
+        version: The version of the task's snapshot.
         advice: Sentence that says what to do. None: the default advice of the class.
     """
 
@@ -67,6 +69,8 @@ class LmdbSaverError(Exception):
         "checkpoint_ns",
         "checkpoint_id",
         "channel",
+        "task_id",
+        "version",
     )
 
     def __init__(
@@ -78,6 +82,8 @@ class LmdbSaverError(Exception):
         checkpoint_ns: str | None = None,
         checkpoint_id: str | None = None,
         channel: str | None = None,
+        task_id: str | None = None,
+        version: int | None = None,
         advice: str | None = None,
     ) -> None:
         super().__init__(message)
@@ -87,9 +93,11 @@ class LmdbSaverError(Exception):
         self.checkpoint_ns = checkpoint_ns
         self.checkpoint_id = checkpoint_id
         self.channel = channel
+        self.task_id = task_id
+        self.version = version
         self.advice = self.default_advice if advice is None else advice
 
-    def add_location(self, **location: str | None) -> None:
+    def add_location(self, **location: str | int | None) -> None:
         """Set the fields of the location that are not known yet."""
         for name, value in location.items():
             if getattr(self, name, None) is None:
@@ -111,10 +119,10 @@ class located:  # noqa: N801 - used like a function
         location: Fields of an LmdbSaverError.
     """
 
-    def __init__(self, **location: str | None) -> None:
+    def __init__(self, **location: str | int | None) -> None:
         self._location = location
 
-    def __enter__(self) -> dict[str, str | None]:
+    def __enter__(self) -> dict[str, str | int | None]:
         return self._location
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:

@@ -125,11 +125,18 @@ class Problem:
     channel: str | None = None
     record: str | None = None
     """Key of the record, as hexadecimal digits."""
+    task_id: str | None = None
+    """Task of a snapshot store."""
+    version: int | None = None
+    """Version of the task's snapshot."""
     outcome: Outcome = FOUND
     """Result of a repair: "found" without one, "repaired", or "lost" for removed data."""
 
     def __str__(self) -> str:
-        names = ("thread_id", "checkpoint_ns", "checkpoint_id", "channel", "record")
+        names = (
+            *("thread_id", "checkpoint_ns", "checkpoint_id", "channel"),
+            *("task_id", "version", "record"),
+        )
         values = ((name, getattr(self, name)) for name in names)
         location = ", ".join(f"{name} {value!r}" for name, value in values if value is not None)
         text = f"{self.kind}: {self.message}" + (f" ({location})" if location else "")
@@ -142,7 +149,8 @@ class VerifyReport:
 
     problems: tuple[Problem, ...]
     checked: dict[str, int] = field(default_factory=dict)
-    """Number of checked threads, checkpoints, writes, chunks and index entries."""
+    """Number of checked threads, checkpoints, writes, chunks and index entries; and of tasks and
+    snapshots, if the store has any."""
     pages_unchecked: str | None = None
     """Reason why LMDB's pages were not checked, or None if they were."""
     records_unchecked: str | None = None

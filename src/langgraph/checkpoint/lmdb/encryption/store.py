@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from langgraph.checkpoint.lmdb.encryption.key_names import (
     ENCRYPTED_KINDS,
     NEEDS_MAPPING,
+    kind_of,
     stored_bounds,
     visible_prefix,
 )
@@ -24,7 +25,6 @@ from langgraph.checkpoint.lmdb.format.envelope import raise_damaged
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Hashable, Iterator
     from contextlib import AbstractContextManager
     from types import TracebackType
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.encryption.key_names import RangePart
     from langgraph.checkpoint.lmdb.encryption.key_source import KeySource
     from langgraph.checkpoint.lmdb.encryption.keyring import Slot
-    from langgraph.checkpoint.lmdb.kv.base import Progress
-    from langgraph.checkpoint.lmdb.kv.page_report import PageCheck
+    from langgraph.checkpoint.lmdb.kv.base import FileStore
 
 T = TypeVar("T")
 
@@ -128,21 +127,18 @@ class EncryptedStore(KeyValueStore):
                 header = changed.header
             self.load_keys(header)
 
-    @property
-    def folder(self) -> str | None:
-        return self.inner.folder
+    def check_no_transaction(self) -> None:
+        self.inner.check_no_transaction()
 
-    def check_pages(self) -> PageCheck:
-        return self.inner.check_pages()
+    @property
+    def files(self) -> FileStore | None:
+        return self.inner.files
 
     def size(self) -> int:
         return self.inner.size()
 
-    def backup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
-        self.inner.backup(path, progress)
-
-    def compact(self) -> int:
-        return self.inner.compact()
+    def reserve_map(self) -> None:
+        self.inner.reserve_map()
 
     def close(self) -> None:
         self.inner.close()
@@ -218,7 +214,7 @@ class EncryptedReader(Reader):
             raise HeaderChangedError(header)
 
     def get(self, key: bytes) -> bytes | None:
-        value = self._stored(key) if key[:1] in NEEDS_MAPPING else self._inner.get(key)
+        value = self._stored(key) if kind_of(key) in NEEDS_MAPPING else self._inner.get(key)
         return self.keyring.decrypt(key, value) if value else value
 
     def raw(self, key: bytes) -> tuple[bytes, bytes] | None:
@@ -230,7 +226,7 @@ class EncryptedReader(Reader):
         self, start: bytes, stop: bytes, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         decrypt = self.keyring.decrypt
-        if start[:1] == stop[:1] and start[:1] not in NEEDS_MAPPING:
+        if kind_of(start) == kind_of(stop) and kind_of(start) not in NEEDS_MAPPING:
             for key, value in self._inner.range(start, stop, reverse=reverse):
                 yield key, decrypt(key, value) if value else value
             return
@@ -245,7 +241,7 @@ class EncryptedReader(Reader):
                 yield key, decrypt(key, value) if value else value
 
     def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
-        if start[:1] == stop[:1] and start[:1] not in NEEDS_MAPPING:
+        if kind_of(start) == kind_of(stop) and kind_of(start) not in NEEDS_MAPPING:
             return self._inner.keys(start, stop, reverse=reverse)
         return self._plain_keys(start, stop, reverse)
 
@@ -332,7 +328,7 @@ class EncryptedWriter(EncryptedReader, Writer):
 
     def put(self, key: bytes, value: bytes) -> None:
         stored_key = self.keyring.names.stored(key)
-        if key[:1] in ENCRYPTED_KINDS and self.inner.get(stored_key) is None:
+        if kind_of(key) in ENCRYPTED_KINDS and self.inner.get(stored_key) is None:
             self._inserted += 1
         self.inner.put(stored_key, self.keyring.encrypt(key, value) if value else value)
 

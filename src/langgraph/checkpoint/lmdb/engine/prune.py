@@ -158,6 +158,23 @@ def prune(writer: Writer, thread_id: str, keep: int, options: StoreOptions) -> N
         trim(writer, thread, keep, None, options)
 
 
+def delete_checkpoint(
+    writer: Writer, thread_id: str, checkpoint_id: str, options: StoreOptions
+) -> bool:
+    """Delete one checkpoint of the root namespace of a thread, with its writes.
+
+    Returns:
+        True if the thread, which has not expired, had the checkpoint.
+    """
+    thread = options.find_thread(writer, thread_id)
+    if thread is None or checkpoints.read(writer, thread.root, checkpoint_id) is None:
+        return False
+    _delete(writer, thread, thread.root, {checkpoint_id}, options)
+    states.refresh(writer, thread, options.state_of)
+    _collect_and_save(writer, thread)
+    return True
+
+
 def trim(
     writer: Writer,
     thread: Thread,

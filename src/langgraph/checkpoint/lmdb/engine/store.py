@@ -118,7 +118,7 @@ class CheckpointStore:
         self.options = options
         self._segments: dict[tuple[NamespaceRef, str], int] = {}
         self.dedup_cache = dedup_cache
-        _open_format(kv)
+        open_format(kv)
 
     def with_state_of(self, state_of: StateOf) -> CheckpointStore:
         """Return the same store with another function that computes states."""
@@ -333,7 +333,7 @@ def write_format(writer: Writer) -> None:
     writer.put(keys.FORMAT, envelope.seal(keys.FORMAT, envelope.pack(payload, None)))
 
 
-def _open_format(kv: KeyValueStore) -> None:
+def open_format(kv: KeyValueStore) -> None:
     """Check the format of the store; write it if the store is empty."""
 
     def create(writer: Writer) -> None:

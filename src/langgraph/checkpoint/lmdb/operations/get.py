@@ -44,7 +44,7 @@ class BudgetExceededError(Exception):
 
 
 @dataclass(slots=True)
-class _Found:
+class Found:
     """A checkpoint within a snapshot."""
 
     thread: Thread
@@ -73,7 +73,7 @@ def get_tuple(
     codec = session.codec
     with session.located(ref) as location:
         with session.snapshot() as snapshot:
-            found = _find(session, snapshot, ref)
+            found = find(session, snapshot, ref)
             if found is None:
                 return None
             record, thread_version = found.record, found.thread.thread_version
@@ -136,7 +136,7 @@ def log_skipped(error: DamagedError) -> None:
     _logger.warning("left out: %s", error)
 
 
-def _find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> _Found | None:
+def find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> Found | None:
     """Return the checkpoint that a config names, or the latest of its namespace."""
     thread = snapshot.thread(ref.thread_id)
     namespace = (
@@ -158,11 +158,11 @@ def _find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> _Found | 
         record = None
     if record is None:
         record = checkpoints.read(snapshot.reader, namespace, checkpoint_id)
-    return None if record is None else _Found(thread, namespace, record)
+    return None if record is None else Found(thread, namespace, record)
 
 
 def _check_budget(
-    session: Session, ref: CheckpointRef, found: _Found, pending: Sequence[StoredValue], budget: int
+    session: Session, ref: CheckpointRef, found: Found, pending: Sequence[StoredValue], budget: int
 ) -> None:
     budget -= sum([value.size for value in pending])
     for channel, stored in found.record.values.items():
@@ -175,7 +175,7 @@ def _check_budget(
 def find_record(session: Session, ref: CheckpointRef) -> CheckpointRecord | None:
     """Return the record of the checkpoint that a config names, or the latest of its namespace."""
     with located(**ref._asdict()), session.snapshot() as snapshot:
-        found = _find(session, snapshot, ref)
+        found = find(session, snapshot, ref)
     return None if found is None else found.record
 
 
@@ -239,7 +239,7 @@ def delta_channel_history(
     codec = session.codec
     with session.located(ref, find_owner=True) as location:
         with session.snapshot() as snapshot:
-            found = _find(session, snapshot, ref)
+            found = find(session, snapshot, ref)
             if found is None:
                 return result
             histories = channel_history.history(

@@ -52,25 +52,27 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
         self._session = session
         self._parent = configs.parse_config(config)
         with located(**self._parent._replace(checkpoint_id=None)._asdict()):
-            given = validation.checkpoint(checkpoint)
+            checkpoint = validation.checkpoint(checkpoint)
             new = validation.mapping(new_versions, "new_versions")
             self._full_metadata = _full_metadata(config, metadata)
-        self._ref = CheckpointRef(self._parent.thread_id, self._parent.checkpoint_ns, given["id"])
+        self._ref = CheckpointRef(
+            self._parent.thread_id, self._parent.checkpoint_ns, checkpoint["id"]
+        )
         self._root = _root_of(self._full_metadata) if self._ref.checkpoint_ns else None
-        body = {key: None if key in _IN_RECORD else value for key, value in given.items()}
+        body = {key: None if key in _IN_RECORD else value for key, value in checkpoint.items()}
         with located(**self._ref._asdict(), channel="checkpoint") as location:
             self._body = session.codec.encode_record_part(body)
             location["channel"] = "metadata"
             self._metadata = session.codec.encode_record_part(self._full_metadata)
-        self._versions: dict[str, Version] = given["channel_versions"]
-        self._values: dict[str, Any] = dict(given["channel_values"])
+        self._versions: dict[str, Version] = checkpoint["channel_versions"]
+        self._values: dict[str, Any] = dict(checkpoint["channel_values"])
         """Value of each channel; once encoded, the encoded value."""
         self._absent = {
             channel: version
             for channel, version in self._versions.items()
             if channel not in self._values and channel not in new
         }
-        self._state = None if self._ref.checkpoint_ns else run_states.of_new(given)
+        self._state = None if self._ref.checkpoint_ns else run_states.of_new(checkpoint)
         self._encoded: dict[str, Encoded] = {}
         self._new: NewCheckpoint
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
     from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, ThreadVersion
+    from langgraph.checkpoint.lmdb.engine.options import StateOf
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
     from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
@@ -168,8 +169,19 @@ def open_session(
     level: int | None,
     cache_size: int,
     clock: Callable[[], float],
+    state_of: StateOf | None = None,
 ) -> Session:
-    """Return the session of a saver on an open key-value store."""
+    """Return the session of a saver on an open key-value store.
+
+    Args:
+        kv: The store.
+        serde: The serializer.
+        retention: The retention policy.
+        level: Compression level, or None.
+        cache_size: Bytes of all caches, about.
+        clock: Function that returns the time in seconds since the epoch.
+        state_of: Function that computes the state of a thread. None: threads are runs of LangGraph.
+    """
     if kv.readonly:
         retention = replace(retention, refresh_on_read=False)
     dedup_cache = DedupCache(cache_size // _BYTES_PER_DEDUP_ENTRY)
@@ -179,7 +191,7 @@ def open_session(
         clock=clock,
         is_ephemeral=configs.is_ephemeral,
         is_subgraph_call=configs.is_subgraph_call,
-        state_of=run_states.reader_of_states(codec),
+        state_of=run_states.reader_of_states(codec) if state_of is None else state_of,
         retention=retention,
     )
     commit = GroupCommit(kv)

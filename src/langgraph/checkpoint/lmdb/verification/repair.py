@@ -26,6 +26,7 @@ from langgraph.checkpoint.lmdb.format.keys import Kind
 from langgraph.checkpoint.lmdb.models import REPAIRED
 from langgraph.checkpoint.lmdb.verification import index_check, key_scan, kinds
 from langgraph.checkpoint.lmdb.verification.consistency import check_thread
+from langgraph.checkpoint.lmdb.verification.parts import parts_of
 from langgraph.checkpoint.lmdb.verification.quarantine import Quarantine
 from langgraph.checkpoint.lmdb.verification.thread_repair import delete_records, repair_thread
 from langgraph.checkpoint.lmdb.verification.verify import verify
@@ -69,7 +70,8 @@ def repair(
         if not after.problems or after.records_unchecked is not None:
             break
         _reject_newer_records(after)
-        lost += _Repair(kv, options, quarantine).run()
+        for part in parts_of(kv, options):
+            lost += map(part.describe, _Repair(part.kv, part.options, quarantine).run())
         after = verify(kv, options)
     left = set(after.problems)
     repaired = [replace(p, outcome=REPAIRED) for p in before.problems if p not in left]

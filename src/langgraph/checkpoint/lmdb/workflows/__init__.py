@@ -34,11 +34,10 @@ from langgraph.checkpoint.lmdb.workflows.monitoring import (
 )
 from langgraph.checkpoint.lmdb.workflows.resuming import (
     ResumeResult,
-    aresume_with_retry,
     aresume_workflow,
-    resume_with_retry,
     resume_workflow,
 )
+from langgraph.checkpoint.lmdb.workflows.retries import aresume_with_retry, resume_with_retry
 from langgraph.checkpoint.lmdb.workflows.run_list import (
     afind_failed_workflows,
     find_failed_workflows,

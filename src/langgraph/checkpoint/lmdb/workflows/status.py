@@ -145,6 +145,31 @@ async def aneeds_resume(
     return status is not None and status.state in RESUMABLE
 
 
+def read_status(
+    thread_id: str,
+    saver: BaseCheckpointSaver[Any],
+    graph: Pregel[Any, Any, Any, Any] | None = None,
+) -> CheckpointStatus | None:
+    """Return the status that a thread's latest root checkpoint tells; never `running`."""
+    found = saver.get_tuple(root_config(thread_id))
+    if found is None:
+        return None
+    return checkpoint_status(found, None if graph is None else graphs.ask(graph, saver, found))
+
+
+async def aread_status(
+    thread_id: str,
+    saver: BaseCheckpointSaver[Any],
+    graph: Pregel[Any, Any, Any, Any] | None = None,
+) -> CheckpointStatus | None:
+    """Async version of `read_status`."""
+    found = await saver.aget_tuple(root_config(thread_id))
+    if found is None:
+        return None
+    answer = None if graph is None else await graphs.aask(graph, saver, found)
+    return checkpoint_status(found, answer)
+
+
 def root_config(thread_id: str) -> RunnableConfig:
     """Return the config of the latest root checkpoint of a thread."""
     return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}

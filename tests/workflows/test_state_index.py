@@ -38,7 +38,7 @@ threads = st.sampled_from(["a", "b", "ab"])
 namespaces = st.sampled_from(["", "", "", "sub:1"])
 ids = st.sampled_from([*IDS * 3, "zz", "0001"])
 versions = st.integers(1, 3)
-sends = st.builds(Send, st.sampled_from("ab"), st.integers())
+sends = st.builds(Send, st.sampled_from("ab"), st.integers(-9, 9))
 values = st.fixed_dictionaries(
     {},
     optional={

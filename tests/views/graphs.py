@@ -60,7 +60,7 @@ def chat(saver: LmdbSaver, thread_id: str = "chat", **more: Any) -> None:
 
 
 def waiting(saver: LmdbSaver, thread_id: str = "waiting") -> None:
-    """Run a graph that asks two questions at once."""
+    """Run a graph that asks two questions in one superstep."""
 
     def ask(call: dict[str, Any]) -> dict[str, Any]:
         return {"log": [interrupt({"question": call["name"]})]}

@@ -6,6 +6,7 @@ from langgraph.checkpoint.lmdb.models import (
     Problem,
     StoreStats,
     SweepReport,
+    TaskWrite,
     ThreadInfo,
     TTLConfig,
     VerifyReport,
@@ -20,6 +21,7 @@ __all__ = [
     "StoreStats",
     "SweepReport",
     "TTLConfig",
+    "TaskWrite",
     "ThreadInfo",
     "VerifyReport",
 ]

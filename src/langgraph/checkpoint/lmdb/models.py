@@ -73,7 +73,8 @@ class StoreStats:
     """Bytes that the store occupies on disk, with its indexes and free pages."""
 
 
-class TaskWrite(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TaskWrite:
     """A pending write of a task, with what orders it among the writes of its superstep."""
 
     task_id: str

@@ -3,6 +3,7 @@
 `migrate` copies them; `CatchUpSaver` lets a service switch to another saver without a stop.
 """
 
+from langgraph.checkpoint.lmdb.migrate.catch_up import CatchUpSaver
 from langgraph.checkpoint.lmdb.migrate.migrating import amigrate, migrate
 from langgraph.checkpoint.lmdb.migrate.models import (
     Difference,
@@ -11,6 +12,7 @@ from langgraph.checkpoint.lmdb.migrate.models import (
 )
 
 __all__ = [
+    "CatchUpSaver",
     "Difference",
     "MigrationProgress",
     "MigrationReport",

@@ -31,7 +31,7 @@ class BlockingSaver(BaseCheckpointSaver[Any]):
     def get_tuple(self, config: Any) -> CheckpointTuple | None:
         return self._wait(self._saver.aget_tuple(config))
 
-    def list(self, config: Any, **options: Any) -> Iterator[CheckpointTuple]:  # type: ignore[override]
+    def list(self, config: Any, **options: Any) -> Iterator[CheckpointTuple]:
         found = self._saver.alist(config, **options)
         while True:
             try:

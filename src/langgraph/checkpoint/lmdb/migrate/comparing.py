@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -77,11 +78,9 @@ def same(one: Any, other: Any) -> bool:
     """Return True for equal values of equal types. NaN equals itself."""
     if type(one) is not type(other):
         return False
-    try:
+    with suppress(Exception):  # an object of another serializer
         if _SERIALIZER.dumps_typed(one) == _SERIALIZER.dumps_typed(other):
             return True
-    except Exception:  # noqa: BLE001 - an object of another serializer
-        pass
     return _same_parts(one, other)
 
 

@@ -95,8 +95,10 @@ class MigrationReport:
     def __str__(self) -> str:
         lines = [
             f"{self.threads} threads, {self.checkpoints} checkpoints, {self.writes} pending writes",
-            f"copied {self.copied_checkpoints} checkpoints and {self.copied_writes} pending writes "
-            f"in {self.seconds:.1f} s",
+            (
+                f"copied {self.copied_checkpoints} checkpoints and {self.copied_writes} pending "
+                f"writes in {self.seconds:.1f} s"
+            ),
         ]
         if self.source_bytes and self.target_bytes:
             ratio = self.source_bytes / self.target_bytes

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.saver import KvSaver
 
+_NO_PATHS = (
+    "The task paths of pending writes are unknown: new paths keep their order. Writes that the "
+    "interrupted superstep adds later may be ordered differently."
+)
 _PAGE = 1000
 """Threads that are listed at a time."""
 
@@ -27,9 +31,8 @@ _PAGE = 1000
 class SaverSource(Source):
     """A reader of any saver. Task paths and indexes of writes are unknown: both keep the order."""
 
-    unknown = (
-        "The task paths of pending writes are unknown: new paths keep their order. Writes that the "
-        "interrupted superstep adds later may be ordered differently.",
+    unknown: tuple[str, ...] = (
+        _NO_PATHS,
         "Pending writes without a checkpoint are unknown and are not copied.",
     )
     knows_paths = False
@@ -76,7 +79,7 @@ class MemorySource(SaverSource):
     """A reader of an InMemorySaver, whose attributes have the task paths."""
 
     saver: InMemorySaver
-    unknown = ()
+    unknown: tuple[str, ...] = ()
     knows_paths = True
 
     def threads(self) -> Iterator[str]:
@@ -91,7 +94,7 @@ class MemorySource(SaverSource):
         found |= {Key(*key) for key in [*self.saver.writes] if key[0] == thread_id}
         return sorted(found, key=lambda key: (key.checkpoint_id, key.checkpoint_ns))
 
-    def writes(self, key: Key, found: CheckpointTuple | None) -> list[TaskWrite]:
+    def writes(self, key: Key, found: CheckpointTuple | None) -> list[TaskWrite]:  # noqa: ARG002
         rows = [*self.saver.writes.get(key, {}).items()]
         return in_order(
             [
@@ -108,7 +111,7 @@ class KvSource(SaverSource):
     """A reader of one of this package's savers."""
 
     saver: KvSaver
-    unknown = ()
+    unknown: tuple[str, ...] = ()
     knows_paths = True
 
     def threads(self) -> Iterator[str]:
@@ -133,7 +136,7 @@ class KvSource(SaverSource):
             }
         return record
 
-    def writes(self, key: Key, found: CheckpointTuple | None) -> list[TaskWrite]:
+    def writes(self, key: Key, found: CheckpointTuple | None) -> list[TaskWrite]:  # noqa: ARG002
         return self.saver.writes(key.config)
 
     def count(self) -> int | None:

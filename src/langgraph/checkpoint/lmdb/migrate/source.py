@@ -56,7 +56,7 @@ class Source(ABC):
         """Return the bytes on disk, or None if they are unknown."""
         return None
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most sources open nothing
         """Close what the source opened."""
 
 

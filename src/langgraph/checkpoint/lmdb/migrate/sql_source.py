@@ -78,7 +78,7 @@ class SqlSource(Source):
             f"SELECT checkpoint_ns, max(checkpoint_id) FROM checkpoints "
             f"WHERE thread_id = {self.mark} GROUP BY checkpoint_ns"
         )
-        found = dict(self.query(latest, (thread_id,)))
+        found: dict[str, str] = dict(self.query(latest, (thread_id,)))
         if not found:
             return []
         newest = max(found.items(), key=lambda item: item[1])

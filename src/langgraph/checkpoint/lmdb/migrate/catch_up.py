@@ -12,6 +12,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.lmdb.migrate.catching_up import MARKS, CatchUp
 
 if TYPE_CHECKING:
+    import builtins
     from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 
     from langchain_core.runnables import RunnableConfig
@@ -50,7 +51,7 @@ class CatchUpSaver(BaseCheckpointSaver[Any]):
         self._catch_up = CatchUp(old, new)
 
     @property
-    def config_specs(self) -> list[Any]:  # type: ignore[valid-type]
+    def config_specs(self) -> Any:
         """The config specs of the new saver."""
         return self.new.config_specs
 
@@ -82,13 +83,13 @@ class CatchUpSaver(BaseCheckpointSaver[Any]):
             self._use(config)
             yield from self.new.list(config, filter=filter, before=before, limit=limit)
             return
-        self._catch_up.open()
+        names = self._catch_up.waiting()  # before a list is open: SqliteSaver locks meanwhile
         new, old = self._catch_up.new, self._catch_up.old
         moved = _without_marks(new.list(None, filter=filter, before=before))
-        waiting = self._catch_up.waiting(old.list(None, filter=filter, before=before))
+        waiting = _of_threads(names, old.list(None, filter=filter, before=before))
         yield from islice(heapq.merge(moved, waiting, key=_checkpoint_id, reverse=True), limit)
 
-    def threads(self) -> list[str]:  # type: ignore[valid-type]
+    def threads(self) -> builtins.list[str]:
         """Return the ids of the threads of both savers, without deleted threads, sorted."""
         return self._catch_up.threads()
 
@@ -166,9 +167,10 @@ class CatchUpSaver(BaseCheckpointSaver[Any]):
         while (item := await asyncio.to_thread(next, both, None)) is not None:
             yield item
 
-    async def athreads(self) -> list[str]:  # type: ignore[valid-type]
+    async def athreads(self) -> builtins.list[str]:
         """Async version of `threads`."""
-        return await self._away(self._catch_up.threads)
+        found: builtins.list[str] = await self._away(self._catch_up.threads)
+        return found
 
     async def aput(
         self,
@@ -255,6 +257,10 @@ def _thread_id(config: RunnableConfig) -> str:
 
 def _checkpoint_id(found: CheckpointTuple) -> str:
     return str(found.config["configurable"]["checkpoint_id"])
+
+
+def _of_threads(names: set[str], items: Iterator[CheckpointTuple]) -> Iterator[CheckpointTuple]:
+    return (item for item in items if _thread_id(item.config) in names)
 
 
 def _without_marks(items: Iterator[CheckpointTuple]) -> Iterator[CheckpointTuple]:

@@ -14,14 +14,15 @@ from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.lmdb.errors import ThreadDivergedError
 from langgraph.checkpoint.lmdb.migrate.copying import Job, copy_thread
 from langgraph.checkpoint.lmdb.migrate.endpoints import blocking, source_of
+from langgraph.checkpoint.lmdb.migrate.models import Key
 from langgraph.checkpoint.lmdb.migrate.source import Tip
 from langgraph.checkpoint.lmdb.migrate.target import Target
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+    from langgraph.checkpoint.base import BaseCheckpointSaver
 
 MARKS = "langgraph-migrate"
 _MARK_ID = "00000000-0000-6000-8000-000000000000"
@@ -96,22 +97,19 @@ class CatchUp:
         """Return the ids of the threads of both savers, without deleted threads, sorted."""
         job = self.open()
         new = {*job.target.source.threads()} - {MARKS}
-        waiting = (name for name in job.source.threads() if self._mark(name) is None)
-        return sorted({*new, *waiting})
+        return sorted(new | self.waiting())
 
-    def waiting(self, items: Iterator[CheckpointTuple]) -> Iterator[CheckpointTuple]:
-        """Yield the checkpoints of the old saver whose threads the new saver does not have."""
+    def waiting(self) -> set[str]:
+        """Return the ids of the threads that only the old saver has."""
         job = self.open()
-        known: dict[str, bool] = {}
-        for item in items:
-            name = str(item.config["configurable"]["thread_id"])
-            if name not in known:
-                known[name] = self._mark(name) is None and not job.target.source.tips(name)
-            if known[name]:
-                yield item
+        return {
+            name
+            for name in job.source.threads()
+            if self._mark(job, name) is None and not job.target.source.tips(name)
+        }
 
     def _catch_up(self, job: Job, thread_id: str) -> None:
-        mark = self._mark(thread_id)
+        mark = self._mark(job, thread_id)
         if mark is not None and mark.get("deleted"):
             return
         old = job.source.tips(thread_id)
@@ -138,23 +136,15 @@ class CatchUp:
         keys = {*job.target.source.keys(thread_id)}
         return all((thread_id, tip.checkpoint_ns, tip.checkpoint_id) in keys for tip in old)
 
-    def _mark(self, thread_id: str) -> dict[str, Any] | None:
-        found = self.new.get_tuple(_mark_config(thread_id, _MARK_ID))
-        if found is None:
-            return None
-        metadata: Any = found.metadata
-        mark: dict[str, Any] = metadata["mark"]
-        return mark
+    def _mark(self, job: Job, thread_id: str) -> dict[str, Any] | None:
+        found = job.target.source.read(Key(MARKS, thread_id, _MARK_ID))
+        return None if found is None else found.metadata["mark"]
 
     def _write_mark(self, thread_id: str, mark: dict[str, Any]) -> None:
         checkpoint: Any = {**empty_checkpoint(), "id": _MARK_ID}
         metadata: Any = {"source": "update", "step": -1, "parents": {}, "mark": mark}
-        self.new.put(_mark_config(thread_id), checkpoint, metadata, {})
-
-
-def _mark_config(thread_id: str, checkpoint_id: str | None = None) -> Any:
-    found = {"thread_id": MARKS, "checkpoint_ns": thread_id}
-    return {"configurable": found | ({"checkpoint_id": checkpoint_id} if checkpoint_id else {})}
+        config: Any = {"configurable": {"thread_id": MARKS, "checkpoint_ns": thread_id}}
+        self.new.put(config, checkpoint, metadata, {})
 
 
 def _tips(mark: dict[str, Any], side: str) -> list[Tip]:

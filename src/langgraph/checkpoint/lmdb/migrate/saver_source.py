@@ -83,7 +83,8 @@ class MemorySource(SaverSource):
     knows_paths = True
 
     def threads(self) -> Iterator[str]:
-        yield from dict.fromkeys([*self.saver.storage, *(key[0] for key in self.saver.writes)])
+        stored = (name for name, spaces in [*self.saver.storage.items()] if any(spaces.values()))
+        yield from dict.fromkeys([*stored, *(key[0] for key in [*self.saver.writes])])
 
     def keys(self, thread_id: str) -> list[Key]:
         found = {

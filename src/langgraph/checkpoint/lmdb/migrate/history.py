@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import blake2b
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +31,11 @@ def with_ancestors(record: Record, run_id: str | None) -> list[Record]:
     groups = list(_groups(record)) or [[]]
     ancestors: list[Record] = []
     for number, writes in enumerate(groups):
-        key = record.key._replace(checkpoint_id=f"00000000-0000-6000-8000-{number:012x}")
-        versions = {name: checkpoint["channel_versions"][name] for name in record.history}
+        key = record.key._replace(checkpoint_id=_ancestor_id(record.key.checkpoint_id, number))
+        versions = {
+            name: _version_before(checkpoint["channel_versions"][name], key.checkpoint_id)
+            for name in record.history
+        }
         ancestors.append(
             Record(
                 key,
@@ -49,6 +53,19 @@ def with_ancestors(record: Record, run_id: str | None) -> list[Record]:
             )
         )
     return [*ancestors, replace(record, parent=ancestors[-1].key.checkpoint_id, history={})]
+
+
+def _ancestor_id(checkpoint_id: str, number: int) -> str:
+    """Return an id below those that LangGraph makes, different for each checkpoint."""
+    digest = blake2b(checkpoint_id.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+    return f"00000000-0000-6000-{number:04x}-{digest}"
+
+
+def _version_before(version: Any, checkpoint_id: str) -> Any:
+    """Return a version below another one, since the value of that one is absent."""
+    if isinstance(version, str):
+        return f"{int(version.partition('.')[0]) - 1:032}.{int(checkpoint_id[-12:], 16)}"
+    return version - 1
 
 
 def _groups(record: Record) -> Iterator[list[TaskWrite]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
+from langchain_core.messages import HumanMessage
 from langgraph.types import Command
 
 from langgraph.checkpoint.lmdb.migrate import migrate
@@ -39,7 +40,8 @@ def step(graph: Any, at: Any, text: str) -> Any:
     """Continue a thread: resume it if it waits, or else begin another run."""
     if graph.get_state(at).interrupts:
         return graph.invoke(Command(resume=text), at)
-    return graph.invoke({"messages": [("user", text)], "latest": text, "log": [text]}, at)
+    message = HumanMessage(text, id=f"id of {text}")
+    return graph.invoke({"messages": [message], "latest": text, "log": [text]}, at)
 
 
 def shown(saver: Any, thread: str) -> list[Any]:

@@ -30,6 +30,7 @@ PATHS = (
     "tests/contract",
     "tests/docs",
     "tests/graphs",
+    "tests/kv",
     "tests/encryption",
     "tests/engine",
     "tests/reliability",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb.kv import KeyValueStore, LmdbStore, MemoryStore
+from langgraph.checkpoint.lmdb.kv.prefixed import PrefixedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the test's store is, or will be."""
+    """The folder of the test's store."""
     return tmp_path / "store"
 
 
 @pytest.fixture
 def open_lmdb(folder: Path) -> Iterator[Callable[..., LmdbStore]]:
-    """Open an LMDB store, in the test's folder unless told; the test's end closes it."""
+    """A function that opens LMDB stores, by default in the test's folder. The end closes them."""
     opened: list[LmdbStore] = []
 
     def open_one(path: Path | str = folder, **options: Any) -> LmdbStore:
@@ -39,11 +40,13 @@ def lmdb_store(open_lmdb: Callable[..., LmdbStore]) -> LmdbStore:
     return open_lmdb()
 
 
-@pytest.fixture(params=["lmdb", "memory"])
+@pytest.fixture(params=["lmdb", "memory", "prefixed"])
 def store(request: pytest.FixtureRequest) -> Iterator[KeyValueStore]:
     """An empty store, of each kind in turn."""
     if request.param == "lmdb":
         yield request.getfixturevalue("lmdb_store")
+    elif request.param == "prefixed":
+        yield PrefixedStore(request.getfixturevalue("lmdb_store"), b"s")
     else:
         memory = MemoryStore()
         yield memory

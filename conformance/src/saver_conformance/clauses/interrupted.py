@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
 
     from saver_conformance.model import Model
 
-_THREADS = 8
-_CHECKPOINTS = 5
+_THREADS = 6
+_CHECKPOINTS = 4
 _PARTS = (Part.VALUES, Part.WRITES, Part.METADATA)
 
 Calls = list[tuple[str, tuple[Any, ...]]]
@@ -55,13 +54,13 @@ _METHODS = ["put_writes", "delete_thread", "delete_for_runs", "copy_thread", "pr
     needs=[Capability.REOPEN],
     load=Load.HEAVY,
     presumes=["list.everything", "durable.acknowledged"],
-    cases=[(method, 1, 5) for method in _METHODS],
+    cases=[(method, 2, percent) for method in _METHODS for percent in (30, 70)],
 )
 def operations(s: Session, data: DataObject) -> None:
     """Writes, deletions, copies and prunes interrupted by SIGKILL are complete or had no effect."""
     method = data.draw(st.sampled_from(_METHODS))
     acknowledged = data.draw(st.integers(0, 4))
-    milliseconds = data.draw(st.integers(0, 8))
+    percent = data.draw(st.integers(0, 99))
     if Capability(method) not in s.claimed:
         return
     for n in range(_THREADS):
@@ -84,10 +83,7 @@ def operations(s: Session, data: DataObject) -> None:
         victim = Child(locate(s.spec), s.path, s.api, s.executors.seconds)
         try:
             victim.send("each", calls)
-            for _ in range(acknowledged):
-                victim.receive()
-            # The random moment of the kill lies within a call.
-            time.sleep(milliseconds / 1000)
+            victim.kill_within_call(acknowledged, percent)
         finally:
             victim.kill()
     s.open_again()

@@ -30,7 +30,7 @@ from langgraph.checkpoint.lmdb.operations import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Generator, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     )
     from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
     from langgraph.checkpoint.lmdb.operations.session import Session
+    from langgraph.checkpoint.lmdb.run_state import State
 
 MAX_INLINE_READ = 128 * 1024
 """Bytes of values that a coroutine decodes in the loop's thread: about 2 ms of work."""
@@ -218,6 +219,7 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
         limit: int | None = None,
         after: ThreadInfo | str | None = None,
         *,
+        state: State | Collection[State] | None = None,
         skip_damaged: bool = False,
     ) -> list[ThreadInfo]:
         """Async version of `threads`."""
@@ -229,6 +231,7 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
             updated_before,
             limit,
             after,
+            state,
             skip_damaged,
         )
 

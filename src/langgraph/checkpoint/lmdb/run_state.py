@@ -88,7 +88,7 @@ def is_pending(checkpoint: Checkpoint) -> bool | None:
     This is the state of a checkpoint without pending writes.
     """
     try:
-        return next(_due(checkpoint), None) is not None if _is_covered(checkpoint) else None
+        return bool([*_due(checkpoint)]) if _is_covered(checkpoint) else None
     except (AttributeError, LookupError, TypeError, ValueError):
         return None
 
@@ -121,7 +121,26 @@ def run_state(
     return _stop_reason(tasks, records, null)
 
 
+def needs_value(channel: str) -> bool:
+    """Return True if the state of a run depends on the value of a channel.
+
+    Of other channels the state needs to know at most that there is a value.
+    """
+    return channel == TASKS or channel.startswith((_BRANCH, _JOIN))
+
+
+def is_trigger(channel: str) -> bool:
+    """Return True if a value of the channel can start tasks."""
+    return channel == _START or needs_value(channel)
+
+
+def is_news(task_id: str, channel: str) -> bool:
+    """Return True if a write may change the state of a run that no such write was stored for."""
+    return channel in _CONTROL or (task_id == _NULL_TASK_ID and _starts_tasks(channel))
+
+
 def _is_covered(checkpoint: Checkpoint) -> bool:
+    UUID(checkpoint["id"])  # raises ValueError for an id that no graph can continue from
     return checkpoint["v"] >= _COVERED_FORMAT and any(
         channel == _START or channel.startswith(_BRANCH)
         for channel in checkpoint["channel_versions"]

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         VerifyReport,
     )
     from langgraph.checkpoint.lmdb.operations.session import Session
+    from langgraph.checkpoint.lmdb.run_state import State
 
 DEFAULT_CACHE_SIZE = 64 << 20
 """Bytes."""
@@ -435,9 +436,13 @@ class KvSaver(AsyncMethods):
         limit: int | None = None,
         after: ThreadInfo | str | None = None,
         *,
+        state: State | Collection[State] | None = None,
         skip_damaged: bool = False,
     ) -> builtins.list[ThreadInfo]:
         """Return the threads with checkpoints, the latest activity first.
+
+        A state other than "complete" is looked up in an index: threads in other states are not
+        read.
 
         Args:
             prefix: The prefix of their ids.
@@ -446,16 +451,18 @@ class KvSaver(AsyncMethods):
             updated_before: A time; only threads without activity from then on are returned.
             limit: The highest number of threads.
             after: The end of the page before: its last ThreadInfo, or the id of that thread.
+            state: "failed", "waiting", "stalled", "unknown" or "complete", or a list of these; only
+                threads whose run is in such a state are returned.
             skip_damaged: True: omit damaged threads, with a warning in the log. This reads every
                 thread.
 
         Raises:
-            UsageError: The limit or a time is invalid.
+            UsageError: The limit, a time or a state is invalid.
             ThreadNotFoundError: `after` is the id of a deleted thread.
             DamagedError: A thread is damaged, and `skip_damaged` is False.
         """
         return threads.threads(
-            self._session, prefix, updated_after, updated_before, limit, after, skip_damaged
+            self._session, prefix, updated_after, updated_before, limit, after, state, skip_damaged
         )
 
     def stats(self) -> StoreStats:

@@ -118,6 +118,12 @@ def of_checkpoint(
     return found
 
 
+def exist(reader: Reader, namespace: NamespaceRef, checkpoint_id: str) -> bool:
+    """Return True if a checkpoint has pending writes."""
+    prefix = keys.writes(namespace, checkpoint_id)
+    return any(True for _ in reader.keys(prefix, keys.prefix_end(prefix)))
+
+
 def in_namespace(reader: Reader, namespace: NamespaceRef) -> Iterator[TaskWrites]:
     """List the records of pending writes in a namespace."""
     prefix = keys.of_namespace(keys.Kind.WRITES, namespace)

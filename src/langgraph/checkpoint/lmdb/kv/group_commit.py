@@ -29,9 +29,9 @@ BATCH_DELAY = 0.0005
 """Seconds that operations with `can_wait` wait for one without, to share its fsync. LangGraph
 stores the writes of a superstep, and soon after its checkpoint, for which it waits."""
 MAX_EMPTY_WAITS = 8
-"""After this many waits in a row without a second operation, only one of this many commits waits.
-In LangGraph the last task of a superstep meets the checkpoint; the other tasks wait without effect.
-"""
+"""After this many waits in a row without a second operation, the number of operations to the next
+wait doubles each time. In LangGraph the last task of a superstep meets the checkpoint; the other
+tasks wait without effect."""
 _WORKER = object()
 """Leader for coroutines."""
 _ATTEMPTS = 32
@@ -57,6 +57,7 @@ class GroupCommit:
 
     def __init__(self, kv: KeyValueStore) -> None:
         self._kv = kv
+        self._flushes = kv.flushes
         self.renew()
         forking.renew_in_child(self)
 
@@ -199,14 +200,20 @@ class GroupCommit:
             batch_timer.release()
 
     def _wait_for_batch(self, own: object) -> bool:
-        """Wait for `BATCH_DELAY` if all queued operations can wait; return True if still leader."""
+        """Wait for `BATCH_DELAY` if all queued operations can wait; return True if still leader.
+
+        Without a flush to share there is nothing to wait for.
+        """
+        if not self._flushes:
+            return True
         with self._mutex:
             if self._leader is not own:
                 return False
             if not all(pending.can_wait for pending in self._queue):
                 return True
             self._empty_waits += 1
-            if self._empty_waits > MAX_EMPTY_WAITS and self._empty_waits % MAX_EMPTY_WAITS:
+            waits = self._empty_waits
+            if waits > MAX_EMPTY_WAITS and waits & (waits - 1):  # not a power of two
                 return True
             batch_timer = self._batch_timer = _acquired_lock()
         batch_timer.acquire(timeout=BATCH_DELAY)

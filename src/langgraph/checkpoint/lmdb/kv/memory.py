@@ -186,6 +186,10 @@ class MemoryStore(KeyValueStore):
         self._mutex = RLock()  # a signal handler may run in the thread that holds it
         forking.renew_in_child(self)
 
+    @property
+    def flushes(self) -> bool:
+        return False
+
     def read(self) -> MemoryReader:
         return MemoryReader(self)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from langgraph.checkpoint.serde.types import TASKS
 
-from langgraph.checkpoint.lmdb.errors import DatabaseUnavailableError, UsageError
+from langgraph.checkpoint.lmdb.errors import RetryableError, UsageError
 from langgraph.checkpoint.lmdb.migrate.models import Record
 from langgraph.checkpoint.lmdb.migrate.sql_source import Row, SqlSource
 
@@ -128,7 +128,10 @@ class PostgresSource(SqlSource):
             try:
                 found = psycopg.connect(self._conninfo, autocommit=True)
             except psycopg.OperationalError as error:
-                raise DatabaseUnavailableError(f"the server does not answer: {error}") from error
+                raise RetryableError(
+                    f"the server does not answer: {error}",
+                    advice="Check the server and the connection string, then call again.",
+                ) from error
             found.execute("SET default_transaction_read_only = on")
             self._own.connection = found
             self._opened.append(found)

@@ -12,9 +12,10 @@ from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, threads
 from langgraph.checkpoint.lmdb.engine import writes as write_records
+from langgraph.checkpoint.lmdb.engine.states import is_indexed
 from langgraph.checkpoint.lmdb.errors import DamagedError, located
 from langgraph.checkpoint.lmdb.models import TaskWrite
-from langgraph.checkpoint.lmdb.operations import configs
+from langgraph.checkpoint.lmdb.operations import configs, run_states
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 from langgraph.checkpoint.lmdb.operations.session import ParentState, simple
 
@@ -43,7 +44,7 @@ class BudgetExceededError(Exception):
 
 
 @dataclass(slots=True)
-class _Found:
+class Found:
     """A checkpoint within a snapshot."""
 
     thread: Thread
@@ -72,7 +73,7 @@ def get_tuple(
     codec = session.codec
     with session.located(ref) as location:
         with session.snapshot() as snapshot:
-            found = _find(session, snapshot, ref)
+            found = find(session, snapshot, ref)
             if found is None:
                 return None
             record, thread_version = found.record, found.thread.thread_version
@@ -167,7 +168,7 @@ def _find_namespace(snapshot: Snapshot, ref: CheckpointRef) -> NamespaceRef | No
     return threads.find_namespace(snapshot.reader, thread, ref.checkpoint_ns)
 
 
-def _find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> _Found | None:
+def find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> Found | None:
     """Return the checkpoint that a config names, or the latest of its namespace."""
     thread = snapshot.thread(ref.thread_id)
     namespace = (
@@ -189,11 +190,11 @@ def _find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> _Found | 
         record = None
     if record is None:
         record = checkpoints.read(snapshot.reader, namespace, checkpoint_id)
-    return None if record is None else _Found(thread, namespace, record)
+    return None if record is None else Found(thread, namespace, record)
 
 
 def _check_budget(
-    session: Session, ref: CheckpointRef, found: _Found, pending: Sequence[StoredValue], budget: int
+    session: Session, ref: CheckpointRef, found: Found, pending: Sequence[StoredValue], budget: int
 ) -> None:
     budget -= sum([value.size for value in pending])
     for channel, stored in found.record.values.items():
@@ -206,21 +207,39 @@ def _check_budget(
 def find_record(session: Session, ref: CheckpointRef) -> CheckpointRecord | None:
     """Return the record of the checkpoint that a config names, or the latest of its namespace."""
     with located(**ref._asdict()), session.snapshot() as snapshot:
-        found = _find(session, snapshot, ref)
+        found = find(session, snapshot, ref)
     return None if found is None else found.record
 
 
-def latest_metadata(session: Session, snapshot: Snapshot, thread: Thread) -> dict[str, Any]:
-    """Return the metadata of the latest checkpoint of a thread's root namespace, or {}."""
-    metadata = None
+@dataclass(frozen=True, slots=True)
+class LatestRoot:
+    """The part of a thread's latest root checkpoint that a list of threads shows."""
+
+    metadata: dict[str, Any]
+    next: tuple[str, ...]
+
+
+def latest_root(session: Session, snapshot: Snapshot, thread: Thread) -> LatestRoot:
+    """Return the metadata of a thread's latest root checkpoint, and the tasks that follow it.
+
+    The tasks of a complete run are not computed: it has no tasks.
+    """
+    codec, reader = session.codec, snapshot.reader
     with located(thread_id=thread.id, checkpoint_ns=""):
-        checkpoint_id = checkpoints.latest_before(snapshot.reader, thread.root)
-        if checkpoint_id is not None:
-            record = checkpoints.read(snapshot.reader, thread.root, checkpoint_id)
-            metadata = (
-                None if record is None else session.codec.load(record.metadata, snapshot.reader)
-            )
-    return metadata if isinstance(metadata, dict) else {}
+        checkpoint_id = checkpoints.latest_before(reader, thread.root)
+        record = (
+            None if checkpoint_id is None else checkpoints.read(reader, thread.root, checkpoint_id)
+        )
+        if record is None:
+            return LatestRoot({}, ())
+        metadata = codec.load(record.metadata, reader)
+        run = None
+        if is_indexed(thread.state):
+            writes = write_records.of_checkpoint(reader, thread.root, record.id)
+            run = run_states.read(codec, reader, record, writes)
+    return LatestRoot(
+        metadata if isinstance(metadata, dict) else {}, () if run is None else run.next
+    )
 
 
 def refresh(session: Session, thread_id: str) -> Operation[None, None] | None:
@@ -256,7 +275,7 @@ def delta_channel_history(
     codec = session.codec
     with session.located(ref, find_owner=True) as location:
         with session.snapshot() as snapshot:
-            found = _find(session, snapshot, ref)
+            found = find(session, snapshot, ref)
             if found is None:
                 return result
             histories = channel_history.history(

@@ -12,6 +12,7 @@ from langgraph.checkpoint.lmdb.encryption.copy import copy_to_folder
 from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore
 from langgraph.checkpoint.lmdb.kv import KeyValueStore, LmdbStore, MemoryStore
+from langgraph.checkpoint.lmdb.kv.base import WrapperStore
 from tests.contract.driver import SaverDriver, put
 from tests.encryption.stores import KEY, OTHER
 
@@ -38,9 +39,10 @@ class OtherStore(LmdbStore):
 
 
 def test_every_method_is_passed_on() -> None:
-    """`folder` is derived from `files`."""
+    """Wrappers begin transactions of their own. `folder` is derived from `files`."""
     names = {name for name in vars(KeyValueStore) if not name.startswith("_")}
-    assert names - {"folder", "readonly"} <= vars(EncryptedStore).keys()
+    assert names - {"folder", "read", "write"} <= vars(WrapperStore).keys()
+    assert issubclass(EncryptedStore, WrapperStore)
 
 
 @pytest.mark.parametrize("key", [None, KEY], ids=["plain", "encrypted"])

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb.checking import FAILED
-from langgraph.checkpoint.lmdb.checking import main as command
+from langgraph.checkpoint.lmdb.cli.exit_codes import FAILED
+from langgraph.checkpoint.lmdb.cli.main import main as command
 from langgraph.checkpoint.lmdb.errors import InvalidPathError, LmdbSaverError
 from langgraph.checkpoint.lmdb.kv import LmdbStore
 from langgraph.checkpoint.lmdb.kv.lmdb import files
@@ -153,12 +153,12 @@ def test_open_store_raises_only_errors_of_the_tree(
 
 
 @EACH_KIND
-@pytest.mark.parametrize("verb", ["verify", "salvage"])
+@pytest.mark.parametrize("verb", ["verify", "recover-pages"])
 def test_command_refuses_a_special_file(
     stored: Path, tmp_path: Path, kind: str, verb: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     replace(stored / "data.mdb", kind)
-    arguments = [verb, str(stored)] + ([str(tmp_path / "copy")] if verb == "salvage" else [])
+    arguments = [verb, str(stored)] + ([str(tmp_path / "copy")] if verb == "recover-pages" else [])
 
     def body() -> None:
         assert command(arguments) == FAILED

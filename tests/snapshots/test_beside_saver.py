@@ -117,7 +117,7 @@ def test_sweep_of_one_store_leaves_the_other(path: Path) -> None:
         assert saver.verify().ok
 
 
-def test_expired_task_begins_anew(path: Path) -> None:
+def test_expired_task_begins_again(path: Path) -> None:
     now = [1_000_000.0]
     with LmdbSnapshotStore(
         path, sync="off", ttl={"default_ttl": 60.0}, clock=lambda: now[0]
@@ -280,9 +280,9 @@ def test_damaged_data_of_a_version_are_named(path: Path) -> None:
         assert store.get("both").data == growing(7)
 
 
-def test_salvage_keeps_snapshots(path: Path, tmp_path: Path) -> None:
+def test_recover_pages_keeps_snapshots(path: Path, tmp_path: Path) -> None:
     fill(path, sync="off")
-    command = [sys.executable, "-m", "langgraph.checkpoint.lmdb", "salvage", str(path)]
+    command = [sys.executable, "-m", "langgraph.checkpoint.lmdb", "recover-pages", str(path)]
     command.append(str(tmp_path / "copy"))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -22,10 +22,10 @@ from langgraph.checkpoint.lmdb.encryption.key_source import HEADER
 from langgraph.checkpoint.lmdb.encryption.keyring import Keyring, reject_plaintext
 from langgraph.checkpoint.lmdb.errors import NotEncryptedError
 from langgraph.checkpoint.lmdb.format.envelope import raise_damaged
-from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
+from langgraph.checkpoint.lmdb.kv.base import Reader, WrapperStore, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.encryption.key_names import RangePart
     from langgraph.checkpoint.lmdb.encryption.key_source import KeySource
     from langgraph.checkpoint.lmdb.encryption.keyring import Slot
-    from langgraph.checkpoint.lmdb.kv.base import FileStore
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class HeaderChangedError(Exception):
         self.header = header
 
 
-class EncryptedStore(KeyValueStore):
+class EncryptedStore(WrapperStore):
     """A key-value store that encrypts on top of another one. `open` makes it.
 
     Attributes:
@@ -58,11 +58,10 @@ class EncryptedStore(KeyValueStore):
         keyring: The keys of the header that was loaded last.
     """
 
-    __slots__ = ("_source", "inner", "keyring", "readonly")
+    __slots__ = ("_source", "keyring")
 
     def __init__(self, inner: KeyValueStore, source: KeySource, keyring: Keyring) -> None:
-        self.readonly = inner.readonly
-        self.inner = inner
+        super().__init__(inner)
         self.keyring = keyring
         self._source = source
 
@@ -108,14 +107,6 @@ class EncryptedStore(KeyValueStore):
         """
         return self._source.find(slot.fits)
 
-    @property
-    def identity(self) -> Hashable:
-        return self.inner.identity
-
-    @property
-    def flushes(self) -> bool:
-        return self.inner.flushes
-
     def read(self) -> EncryptedReader:
         return EncryptedReader(self)
 
@@ -126,22 +117,6 @@ class EncryptedStore(KeyValueStore):
             except HeaderChangedError as changed:
                 header = changed.header
             self.load_keys(header)
-
-    def check_no_transaction(self) -> None:
-        self.inner.check_no_transaction()
-
-    @property
-    def files(self) -> FileStore | None:
-        return self.inner.files
-
-    def size(self) -> int:
-        return self.inner.size()
-
-    def reserve_map(self) -> None:
-        self.inner.reserve_map()
-
-    def close(self) -> None:
-        self.inner.close()
 
 
 def _create_header(inner: KeyValueStore, keyring: Keyring) -> bytes | None:

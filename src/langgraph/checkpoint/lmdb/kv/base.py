@@ -163,6 +163,44 @@ class KeyValueStore(ABC):
         """
 
 
+class WrapperStore(KeyValueStore):
+    """A store on top of another one, which gets every call except those for transactions.
+
+    Args:
+        inner: The other store.
+    """
+
+    __slots__ = ("inner", "readonly")
+
+    def __init__(self, inner: KeyValueStore) -> None:
+        self.inner = inner
+        self.readonly = inner.readonly
+
+    @property
+    def identity(self) -> Hashable:
+        return self.inner.identity
+
+    @property
+    def flushes(self) -> bool:
+        return self.inner.flushes
+
+    def check_no_transaction(self) -> None:
+        self.inner.check_no_transaction()
+
+    @property
+    def files(self) -> FileStore | None:
+        return self.inner.files
+
+    def size(self) -> int:
+        return self.inner.size()
+
+    def reserve_map(self) -> None:
+        self.inner.reserve_map()
+
+    def close(self) -> None:
+        self.inner.close()
+
+
 @dataclass(frozen=True, slots=True)
 class PageCheck:
     """The problems that a check of a store's pages found."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer, check_key
+from langgraph.checkpoint.lmdb.kv.base import Reader, WrapperStore, Writer, check_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from langgraph.checkpoint.lmdb.kv.base import FileStore
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
 
 T = TypeVar("T")
 
 
-class PrefixedStore(KeyValueStore):
+class PrefixedStore(WrapperStore):
     """The part of another store whose keys begin with a prefix, as a store without the prefix.
 
     Its transactions are transactions of the other store, and its files are that store's files.
@@ -28,42 +28,21 @@ class PrefixedStore(KeyValueStore):
         prefix: The prefix. Keys may be shorter than in the other store by its length.
     """
 
-    __slots__ = ("inner", "prefix", "readonly")
+    __slots__ = ("prefix",)
 
     def __init__(self, inner: KeyValueStore, prefix: bytes) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.prefix = prefix
-        self.readonly = inner.readonly
 
     @property
     def identity(self) -> Hashable:
         return self.inner.identity, self.prefix
-
-    @property
-    def flushes(self) -> bool:
-        return self.inner.flushes
 
     def read(self) -> PrefixedReader:
         return PrefixedReader(self.inner.read(), self.prefix)
 
     def write(self, apply: Callable[[Writer], T]) -> T:
         return self.inner.write(lambda writer: apply(PrefixedWriter(writer, self.prefix)))
-
-    def check_no_transaction(self) -> None:
-        self.inner.check_no_transaction()
-
-    @property
-    def files(self) -> FileStore | None:
-        return self.inner.files
-
-    def size(self) -> int:
-        return self.inner.size()
-
-    def reserve_map(self) -> None:
-        self.inner.reserve_map()
-
-    def close(self) -> None:
-        self.inner.close()
 
 
 class PrefixedReader(Reader):

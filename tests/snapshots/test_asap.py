@@ -171,7 +171,7 @@ def close(store: Any) -> None:
 
 @pytest.mark.parametrize("case", TABLE)
 @pytest.mark.parametrize("name", [*OURS, *SQLITE])
-def test_answers_are_those_of_asap(name: str, case: str, tmp_path: Path) -> None:
+def test_answers_equal_the_answers_of_asap(name: str, case: str, tmp_path: Path) -> None:
     store = opened(name, tmp_path)
     run(store, TABLE[case])
     close(store)
@@ -240,7 +240,7 @@ def test_stores_have_the_methods_of_asaps_protocols(cls: type[Any], protocol: st
             assert inspect.iscoroutinefunction(method) == (protocol == "AsyncSnapshotStore")
 
 
-def test_fields_are_those_of_asaps_snapshot() -> None:
+def test_fields_equal_the_fields_of_asaps_snapshot() -> None:
     expected = ["id", "task_id", "version", "data", "checkpoint", "created_at"]
     assert list(inspect.signature(StateSnapshot).parameters) == expected
     for cls in [PROTOCOLS["StateSnapshot"]] if PROTOCOLS else []:

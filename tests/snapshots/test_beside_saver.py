@@ -117,7 +117,7 @@ def test_sweep_of_one_store_leaves_the_other(path: Path) -> None:
         assert saver.verify().ok
 
 
-def test_expired_task_begins_anew(path: Path) -> None:
+def test_expired_task_begins_again(path: Path) -> None:
     now = [1_000_000.0]
     with LmdbSnapshotStore(
         path, sync="off", ttl={"default_ttl": 60.0}, clock=lambda: now[0]

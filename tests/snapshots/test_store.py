@@ -241,7 +241,7 @@ def test_object_without_the_fields_is_refused(store: Any) -> None:
 
 
 @pytest.mark.parametrize("version", ["1", 1.0, True])
-def test_version_that_is_no_number_is_refused(store: Any, version: Any) -> None:
+def test_version_that_is_not_a_number_is_refused(store: Any, version: Any) -> None:
     with pytest.raises(UsageError, match="version must be"):
         store.get("task", version)
     with pytest.raises(UsageError, match="version must be"):
@@ -249,7 +249,7 @@ def test_version_that_is_no_number_is_refused(store: Any, version: Any) -> None:
 
 
 @pytest.mark.parametrize("task_id", [None, 1, b"task"])
-def test_task_id_that_is_no_text_is_refused(store: Any, task_id: Any) -> None:
+def test_task_id_that_is_not_text_is_refused(store: Any, task_id: Any) -> None:
     for call in (store.get, store.list_versions, store.delete):
         with pytest.raises(UsageError, match="task_id must be a str"):
             call(task_id)

@@ -60,7 +60,7 @@ def chat(saver: LmdbSaver, thread_id: str = "chat", **more: Any) -> None:
 
 
 def waiting(saver: LmdbSaver, thread_id: str = "waiting") -> None:
-    """Run a graph that asks two questions at once."""
+    """Run a graph that asks two questions in one superstep."""
 
     def ask(call: dict[str, Any]) -> dict[str, Any]:
         return {"log": [interrupt({"question": call["name"]})]}
@@ -137,14 +137,19 @@ def delta(saver: LmdbSaver, thread_id: str = "delta") -> None:
         graph.invoke({"log": [f"turn {turn}"]}, at(thread_id))
 
 
-def answered(saver: LmdbSaver, thread_id: str = "answered") -> None:
-    """Run a graph that asks, and answer it."""
+def asked(saver: LmdbSaver, thread_id: str = "asked") -> Any:
+    """Run a graph that asks, and return it."""
     builder = StateGraph(State)
     builder.add_node("ask", lambda _: {"log": [interrupt("Publish?")]})
     builder.add_edge(START, "ask")
     graph = builder.compile(checkpointer=saver)
     graph.invoke({"log": []}, at(thread_id))
-    graph.invoke(Command(resume="yes"), at(thread_id))
+    return graph
+
+
+def answered(saver: LmdbSaver, thread_id: str = "answered") -> None:
+    """Run a graph that asks, and answer it."""
+    asked(saver, thread_id).invoke(Command(resume="yes"), at(thread_id))
 
 
 def fill(saver: LmdbSaver) -> None:

@@ -22,6 +22,7 @@ from langgraph.types import Interrupt, Send
 from xxhash import xxh3_128_hexdigest
 
 from langgraph.checkpoint.lmdb import KvSaver
+from langgraph.checkpoint.lmdb.engine import states
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from langgraph.checkpoint.lmdb.run_state import STATES, pending_tasks, run_state
@@ -38,7 +39,7 @@ threads = st.sampled_from(["a", "b", "ab"])
 namespaces = st.sampled_from(["", "", "", "sub:1"])
 ids = st.sampled_from([*IDS * 3, "zz", "0001"])
 versions = st.integers(1, 3)
-sends = st.builds(Send, st.sampled_from("ab"), st.integers())
+sends = st.builds(Send, st.sampled_from("ab"), st.integers(0, 9))
 values = st.fixed_dictionaries(
     {},
     optional={
@@ -66,8 +67,15 @@ writes = st.sampled_from(
 class StateIndexMachine(RuleBasedStateMachine):
     """A store in memory with runs in every state."""
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(
+        most_tasks=st.sampled_from([0, 1, states.MAX_TASKS]),
+        most_bytes=st.sampled_from([50, states.MAX_BYTES, states.MAX_BYTES]),
+    )
+    def start(self, most_tasks: int, most_bytes: int) -> None:
+        """Open the saver; low limits leave states of some checkpoints unsettled."""
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(states, "MAX_TASKS", most_tasks)
+        self.patch.setattr(states, "MAX_BYTES", most_bytes)
         self.now = 1_750_000_000.0
         self.kv = MemoryStore()
         self.open()
@@ -243,6 +251,9 @@ class StateIndexMachine(RuleBasedStateMachine):
             until = info.updated + timedelta(milliseconds=1)
             earlier = [other for other in every if other.updated < until]
             assert self.saver.threads(state=INDEXED, updated_before=until) == earlier
+
+    def teardown(self) -> None:
+        self.patch.undo()
 
 
 def at(thread: str, name: str = "", checkpoint_id: str | None = None) -> Any:

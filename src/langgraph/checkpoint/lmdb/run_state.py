@@ -153,17 +153,18 @@ def _due(checkpoint: Checkpoint) -> Iterator[_Due]:
     for index, packet in enumerate(_sends(values.get(TASKS))):
         if isinstance(packet, SendProtocol):
             yield _Due(packet.node, ("__pregel_push", str(index)))
-    triggers: dict[str, list[str]] = {}
-    for channel in versions:
-        node = _triggered_node(channel, checkpoint)
-        if node is not None:
-            triggers.setdefault(node, []).append(channel)
-    for node in sorted(triggers):
-        if any(_is_unseen(checkpoint, node, channel) for channel in triggers[node]):
-            known = {*triggers[node]}
-            if _START not in known:
-                known.add(_BRANCH + node)
-            yield _Due(node, ("__pregel_pull", *sorted(known)))
+    triggered = {
+        node
+        for channel in values
+        if (node := _triggered_node(channel, checkpoint)) is not None
+        and channel in versions
+        and _is_unseen(checkpoint, node, channel)
+    }
+    for node in sorted(triggered):
+        known = {channel for channel in versions if _triggered_node(channel, checkpoint) == node}
+        if _START not in known:
+            known.add(_BRANCH + node)
+        yield _Due(node, ("__pregel_pull", *sorted(known)))
 
 
 def _sends(value: Any) -> Sequence[Any]:
@@ -194,8 +195,7 @@ def _entrypoint(checkpoint: Checkpoint) -> str:
 
 def _is_unseen(checkpoint: Checkpoint, node: str, channel: str) -> bool:
     """Return whether a channel has a value that starts a node, and the node has not seen it."""
-    values = checkpoint["channel_values"]
-    if channel not in values or not _is_available(channel, values[channel]):
+    if not _is_available(channel, checkpoint["channel_values"][channel]):
         return False
     seen = checkpoint["versions_seen"].get(node)
     if seen is None:

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb.cli.escape import escape
-from langgraph.checkpoint.lmdb.cli.exit_codes import BROKEN_PIPE, DONE, FAILED, INTERRUPTED
+from langgraph.checkpoint.lmdb.cli.exit_codes import BROKEN_PIPE, DONE, FAILED, INTERRUPTED, NO
 from langgraph.checkpoint.lmdb.cli.table import NAME
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail('the command line needs: pip install "langgraph-lmdb[cli]"')
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    logging.basicConfig(level=logging.WARNING, format=f"{NAME}: %(message)s")
+    _log_to_standard_error()
     command = app.group()
     if _COMPLETION in os.environ:
         command.main(prog_name=NAME)
@@ -46,6 +46,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+def _log_to_standard_error() -> None:
+    """Print warnings as lines, without tracebacks."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_LineFormatter(f"{NAME}: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+class _LineFormatter(logging.Formatter):
+    """A formatter of one line for each record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return escape(self.formatMessage(_with_message(record)))
+
+
+def _with_message(record: logging.LogRecord) -> logging.LogRecord:
+    record.message = record.getMessage()
+    return record
+
+
 def _run(command: Any, app: Any, arguments: list[str]) -> int:
     try:
         with command.make_context(NAME, arguments) as context:
@@ -54,8 +73,8 @@ def _run(command: Any, app: Any, arguments: list[str]) -> int:
     except app.Exit as done:
         status: int = done.exit_code
         return status
-    except app.Abort:
-        return INTERRUPTED
+    except app.Abort:  # the answer to a question was no
+        return NO
     except app.CommandError as error:
         return _fail(_usage(error))
     except LmdbSaverError as error:

@@ -20,3 +20,14 @@ Prefix = Annotated[
 Internal = Annotated[
     bool, typer.Option("--internal", help="Include channels that only start nodes.")
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; print what would be.")]
+Graph = Annotated[
+    str,
+    typer.Option(
+        "--graph", metavar="MODULE:NAME", help="Graph of the runs, or a function that makes it."
+    ),
+]
+NewThread = Annotated[
+    str, typer.Argument(metavar="NEW_THREAD", help="Id of the new thread.", show_default=False)
+]

@@ -34,10 +34,18 @@ STYLES = {
 """Color of each state of a run."""
 
 
+class _Console(Console):
+    """A console that leaves a broken pipe to the entry point."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error that is being handled."""
+        raise  # noqa: PLE0704 - rich calls this in its handler
+
+
 def console() -> Console:
     """Return the console of standard output."""
     width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    return Console(width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    return _Console(width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
 def print_json(data: Any) -> None:
@@ -53,7 +61,7 @@ def show(*parts: RenderableType) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Table:
-    """Return a table. A column whose name begins with `>` has numbers.
+    """Return a table. A column whose name begins with `>` has numbers; the last one is wrapped.
 
     Args:
         columns: Names of the columns.
@@ -64,8 +72,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Table:
         made.add_column(
             name.lstrip(">"),
             justify="right" if name.startswith(">") else "left",
-            overflow="fold" if name == columns[0] else "ellipsis",
-            no_wrap=name != columns[0],
+            overflow="ellipsis",
+            no_wrap=name != columns[-1],
         )
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Text) else Text(escape(cell)) for cell in row))

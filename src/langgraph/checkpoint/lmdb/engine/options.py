@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import Reader
 
     StateOf: TypeAlias = Callable[
-        [Reader, CheckpointRecord, Sequence[tuple[str, Write]]], int | None
+        [Reader, CheckpointRecord, Sequence[tuple[str, Write]], int | None], int | None
     ]
     """Function that returns the state of a checkpoint with its pending writes, each with its task
-    id; None if it cannot decode them."""
+    id, by decoding at most so many bytes of values; None if it cannot decode them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

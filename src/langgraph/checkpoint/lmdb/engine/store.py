@@ -167,8 +167,8 @@ class CheckpointStore:
             thread.size += size + chunks.written
         thread.needs_trim = True
         if namespace == thread.root and (latest is None or latest <= new.id):
-            if new.state is None or writes.exist(writer, namespace, new.id):
-                states.refresh(writer, thread, self.options.state_of)
+            if new.state is None or writes.has_more_tasks(writer, namespace, new.id, 0):
+                states.refresh_if_cheap(writer, thread, self.options.state_of)
             else:
                 thread.state = new.state
         threads.save(writer, thread)
@@ -201,7 +201,7 @@ class CheckpointStore:
         else:
             thread.size += size - task.size + chunks.written
         if namespace == thread.root and thread.state not in new.kept_states:
-            states.refresh(writer, thread, self.options.state_of)
+            states.refresh_if_cheap(writer, thread, self.options.state_of)
         threads.save(writer, thread)
 
     def _open_thread(

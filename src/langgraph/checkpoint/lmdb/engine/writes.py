@@ -4,6 +4,7 @@ checkpoint."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, stored_value
@@ -118,10 +119,10 @@ def of_checkpoint(
     return found
 
 
-def exist(reader: Reader, namespace: NamespaceRef, checkpoint_id: str) -> bool:
-    """Return True if a checkpoint has pending writes."""
+def has_more_tasks(reader: Reader, namespace: NamespaceRef, checkpoint_id: str, count: int) -> bool:
+    """Return True if more tasks than `count` have pending writes to a checkpoint."""
     prefix = keys.writes(namespace, checkpoint_id)
-    return any(True for _ in reader.keys(prefix, keys.prefix_end(prefix)))
+    return any(True for _ in islice(reader.keys(prefix, keys.prefix_end(prefix)), count, None))
 
 
 def in_namespace(reader: Reader, namespace: NamespaceRef) -> Iterator[TaskWrites]:

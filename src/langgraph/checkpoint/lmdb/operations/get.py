@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.operations.metadata_index import Matches
     from langgraph.checkpoint.lmdb.operations.session import Operation, Session
+    from langgraph.checkpoint.lmdb.run_state import RunState
 
 
 _REFRESHES_PER_TTL = 100
@@ -216,14 +217,12 @@ class LatestRoot:
     """The part of a thread's latest root checkpoint that a list of threads shows."""
 
     metadata: dict[str, Any]
-    next: tuple[str, ...]
+    run: RunState | None
+    """State of the run. None: it was not computed, since it is complete, or it is unreadable."""
 
 
 def latest_root(session: Session, snapshot: Snapshot, thread: Thread) -> LatestRoot:
-    """Return the metadata of a thread's latest root checkpoint, and the tasks that follow it.
-
-    The tasks of a complete run are not computed: it has no tasks.
-    """
+    """Return the metadata of a thread's latest root checkpoint, and the state of the run."""
     codec, reader = session.codec, snapshot.reader
     with located(thread_id=thread.id, checkpoint_ns=""):
         checkpoint_id = checkpoints.latest_before(reader, thread.root)
@@ -231,15 +230,13 @@ def latest_root(session: Session, snapshot: Snapshot, thread: Thread) -> LatestR
             None if checkpoint_id is None else checkpoints.read(reader, thread.root, checkpoint_id)
         )
         if record is None:
-            return LatestRoot({}, ())
+            return LatestRoot({}, None)
         metadata = codec.load(record.metadata, reader)
         run = None
         if is_indexed(thread.state):
             writes = write_records.of_checkpoint(reader, thread.root, record.id)
             run = run_states.read(codec, reader, record, writes)
-    return LatestRoot(
-        metadata if isinstance(metadata, dict) else {}, () if run is None else run.next
-    )
+    return LatestRoot(metadata if isinstance(metadata, dict) else {}, run)
 
 
 def refresh(session: Session, thread_id: str) -> Operation[None, None] | None:

@@ -29,23 +29,23 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import Reader
     from langgraph.checkpoint.lmdb.run_state import State
 
-_PENDING = 3
+_PENDING = 4
 """Stalled, and no write tells more than the output of a task."""
-_STALLED = 4
+_STALLED = 5
 """Stalled, though writes tell of errors, interrupts or answers."""
 _NAMES: dict[int, State] = {
     states.COMPLETE: "complete",
     states.UNKNOWN: "unknown",
     _PENDING: "stalled",
     _STALLED: "stalled",
-    5: "failed",
-    6: "waiting",
+    6: "failed",
+    7: "waiting",
 }
 _NUMBERS = {name: number for number, name in _NAMES.items()}
 _LISTED = tuple(state for state in STATES if state != "running")
 
-_KEPT_BY_OUTPUT = frozenset((states.NO_CHECKPOINT, states.COMPLETE, states.UNKNOWN, _PENDING))
-_KEPT_BY_NEWS = frozenset((states.NO_CHECKPOINT, states.UNKNOWN))
+_KEPT_BY_NEWS = frozenset((states.NO_CHECKPOINT, states.UNKNOWN, states.UNSETTLED))
+_KEPT_BY_OUTPUT = _KEPT_BY_NEWS | {states.COMPLETE, _PENDING}
 
 
 def of_new(checkpoint: Any) -> int:
@@ -66,8 +66,13 @@ def reader_of_states(codec: ValueCodec) -> StateOf:
     """Return the function that computes the state of a checkpoint with its pending writes."""
 
     def state_of(
-        reader: Reader, record: CheckpointRecord, writes: Sequence[tuple[str, Write]]
+        reader: Reader,
+        record: CheckpointRecord,
+        writes: Sequence[tuple[str, Write]],
+        budget: int | None,
     ) -> int | None:
+        if budget is not None and _bytes_to_decode(record, writes) > budget:
+            return states.UNSETTLED
         found = read(codec, reader, record, writes)
         if found is None:
             return None
@@ -76,6 +81,12 @@ def reader_of_states(codec: ValueCodec) -> StateOf:
         return _NUMBERS[found.state]
 
     return state_of
+
+
+def _bytes_to_decode(record: CheckpointRecord, writes: Sequence[tuple[str, Write]]) -> int:
+    values = [value for channel, value in record.values.items() if needs_value(channel)]
+    values += [write.value for task_id, write in writes if is_news(task_id, write.channel)]
+    return sum(value.size for value in values)
 
 
 def read(
@@ -111,13 +122,20 @@ def read(
         return None
 
 
-def name(number: int) -> State | None:
-    """Return the state that a number means. None: the thread has no root checkpoint."""
+def name(number: int, found: RunState | None) -> State | None:
+    """Return the state that a number means. None: the thread has no root checkpoint.
+
+    Args:
+        number: The number.
+        found: The state as `read` computes it.
+    """
+    if number == states.UNSETTLED:
+        return "unknown" if found is None else found.state
     return _NAMES.get(number)
 
 
-def numbers(wanted: object) -> frozenset[int] | None:
-    """Return the numbers of a state or of several. None: all.
+def parse(wanted: object) -> frozenset[State] | None:
+    """Return the states that an argument names. None: all.
 
     Raises:
         UsageError: The argument is another value.
@@ -125,6 +143,13 @@ def numbers(wanted: object) -> frozenset[int] | None:
     if wanted is None:
         return None
     several = [wanted] if isinstance(wanted, str) else validation.sequence(wanted, "state")
-    for each in several:
-        validation.choice(each, "state", _LISTED)
-    return frozenset(number for number, state in _NAMES.items() if state in several)
+    chosen = [validation.choice(each, "state", _LISTED) for each in several]
+    return frozenset(state for state in _LISTED if state in chosen)
+
+
+def numbers(wanted: frozenset[State] | None) -> frozenset[int] | None:
+    """Return the numbers that threads in one of these states may have. None: all."""
+    if wanted is None:
+        return None
+    found = {number for number, state in _NAMES.items() if state in wanted}
+    return frozenset(found | {states.UNSETTLED})

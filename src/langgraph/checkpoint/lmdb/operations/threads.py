@@ -109,7 +109,8 @@ def threads(
     limit = validation.optional_count(limit, "limit", "threads")
     prefix = "" if prefix is None else validation.text(prefix, "prefix")
     validation.flag(skip_damaged, "skip_damaged")
-    states = run_states.numbers(state)
+    wanted = run_states.parse(state)
+    numbers = run_states.numbers(wanted)
     since = 0 if updated_after is None else to_epoch_ms(updated_after, "updated_after") + 1
     before = _END_OF_TIME
     if updated_before is not None:
@@ -123,10 +124,12 @@ def threads(
             if last is not None:
                 before = min(before, 1 - last[0])
             on_damage = get.log_skipped if skip_damaged else None
-            for thread in snapshot.newest_threads(prefix, since, before, states, on_damage):
+            for thread in snapshot.newest_threads(prefix, since, before, numbers, on_damage):
                 if last is None or (-thread.updated, thread.id) > last:
                     try:
-                        found.append(_info(session, snapshot, thread))
+                        info = _info(session, snapshot, thread)
+                        if wanted is None or info.state in wanted:
+                            found.append(info)
                     except DamagedError as error:
                         if not skip_damaged:
                             raise
@@ -169,8 +172,8 @@ def _info(session: Session, snapshot: Snapshot, thread: Thread) -> ThreadInfo:
         bytes=thread.size,
         step=latest.metadata.get("step"),
         source=latest.metadata.get("source"),
-        state=run_states.name(thread.state),
-        next=latest.next,
+        state=run_states.name(thread.state, latest.run),
+        next=() if latest.run is None else latest.run.next,
     )
 
 

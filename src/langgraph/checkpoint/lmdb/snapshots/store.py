@@ -265,7 +265,7 @@ class LmdbSnapshotStore(_SnapshotStore):
 class AsyncLmdbSnapshotStore(_SnapshotStore):
     """A store of the snapshots of tasks for coroutines: ASAP's `AsyncSnapshotStore`.
 
-    The arguments are those of `LmdbSnapshotStore`. The data are serialized before the first await;
+    It has the arguments of `LmdbSnapshotStore`. The data are serialized before the first await;
     another thread commits them while the event loop continues.
     """
 

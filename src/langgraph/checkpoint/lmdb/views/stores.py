@@ -101,7 +101,7 @@ def find_step(
     Args:
         saver: The saver.
         thread_id: The thread.
-        spec: The id of the checkpoint, or the beginning or the end of it; or the number of its
+        spec: The id of the checkpoint, or its beginning or its end; or the number of its
             step; or `~N`, the Nth ancestor of the latest; or `latest`, as None.
         namespace: The namespace.
 

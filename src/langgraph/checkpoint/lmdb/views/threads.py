@@ -51,7 +51,7 @@ class ThreadView:
 
 @dataclass(frozen=True, slots=True)
 class ThreadQuery:
-    """What to list.
+    """A choice of threads to list.
 
     Attributes:
         states: Only threads whose latest run is in one of these states; empty: all.

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.errors import InvalidPathError, StoreClosedError, UsageError
+from langgraph.checkpoint.lmdb.errors import UsageError
 from langgraph.checkpoint.lmdb.workflows import (
-    afind_failed_workflows,
     aneeds_resume,
     find_failed_workflows,
     get_checkpoint_status,
@@ -40,12 +39,6 @@ def test_path(path: Path) -> None:
     assert not needs_resume("other", path)
 
 
-def test_path_without_a_store(path: Path) -> None:
-    with pytest.raises(InvalidPathError):
-        needs_resume("t", path)
-    assert not path.exists()
-
-
 def test_wrong_arguments() -> None:
     with LmdbSaver(":memory:") as saver:
         for thread_id in (None, "", 3):
@@ -56,16 +49,3 @@ def test_wrong_arguments() -> None:
                 find_failed_workflows(saver, *ages)  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="limit must be"):
             find_failed_workflows(saver, limit=-1)
-    with pytest.raises(InvalidPathError, match="connection must be"):
-        needs_resume("t", ":memory:")
-    with pytest.raises(StoreClosedError):
-        needs_resume("t", saver)
-
-
-def test_saver_that_cannot_list() -> None:
-    from langgraph.checkpoint.base import BaseCheckpointSaver
-
-    with pytest.raises(UsageError, match="cannot list its threads"):
-        find_failed_workflows(BaseCheckpointSaver())
-    with pytest.raises(UsageError, match="cannot list its threads"):
-        asyncio.run(afind_failed_workflows(BaseCheckpointSaver()))

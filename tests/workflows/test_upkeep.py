@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from langgraph.checkpoint.base import empty_checkpoint
 
 from langgraph.checkpoint.lmdb.errors import (
     ThreadNotFoundError,
@@ -22,6 +23,9 @@ from langgraph.checkpoint.lmdb.workflows import (
     monitor_workflows,
 )
 from tests.workflows.steps import at
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb import LmdbSaver
 
 
 def test_monitor_reports_all_runs(filled: Any) -> None:
@@ -52,6 +56,38 @@ def test_progress_counts_two_channels(filled: Any) -> None:
     assert asyncio.run(aget_progress(filled, "complete", "ran", "x")) == expected
     with pytest.raises(ThreadNotFoundError):
         get_progress(filled, "unknown")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"completed_tasks": ["a", "b"], "pending_tasks": ["c"]}, (2, 1, "2/3", 66.7)),
+        ({"completed_tasks": 1, "pending_tasks": 2}, (1, 2, "1/3", 33.3)),
+        ({"pending_tasks": ["c"]}, (0, 1, "0/1", 0.0)),
+        ({}, (0, 0, "0/0", 0.0)),
+    ],
+)
+def test_progress_of_lists_and_numbers(saver: LmdbSaver, values: Any, expected: Any) -> None:
+    checkpoint = {**empty_checkpoint(), "channel_values": values}
+    saver.put(at("t"), checkpoint, {}, {})  # type: ignore[arg-type]
+    assert tuple(get_progress(saver, "t").values()) == expected
+    assert [*get_progress(saver, "t")] == ["completed", "pending", "progress", "percentage"]
+
+
+def test_progress_of_another_channel_is_an_error(saver: LmdbSaver) -> None:
+    checkpoint = {**empty_checkpoint(), "channel_values": {"completed_tasks": "many"}}
+    saver.put(at("t"), checkpoint, {}, {})  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="the channel 'completed_tasks' must be"):
+        get_progress(saver, "t")
+
+
+def test_an_alert_that_fails_is_logged(filled: Any, caplog: pytest.LogCaptureFixture) -> None:
+    def alert(_: Any) -> None:
+        raise RuntimeError("no mail server")
+
+    report = monitor_workflows(filled, clock=lambda: time.time() + 3600, alert=alert)
+    assert len(report.stuck) == 2
+    assert "no mail server" in caplog.text
 
 
 def test_thread_ids_are_new_each_time() -> None:

@@ -28,6 +28,7 @@ TREE = {
     "StoreClosedError": ("store_closed", "UsageError"),
     "ThreadNotFoundError": ("thread_not_found", "UsageError"),
     "CheckpointNotFoundError": ("checkpoint_not_found", "UsageError"),
+    "ThreadDivergedError": ("thread_diverged", "UsageError"),
     "ThreadExistsError": ("thread_exists", "UsageError"),
     "MissingKeyError": ("missing_key", "UsageError"),
     "WrongKeyError": ("wrong_key", "UsageError"),

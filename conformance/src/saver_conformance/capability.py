@@ -29,6 +29,7 @@ class Capability(str, Enum):
     REOPEN = "reopen"
     PROCESSES = "processes"
     DURABLE = "durable"
+    DISK_ERRORS = "disk_errors"
     GRAPH = "graph"
     SPEC = "spec"
 
@@ -51,7 +52,9 @@ BASE = frozenset(
 EXTENDED = frozenset({Capability.DELETE_FOR_RUNS, Capability.COPY_THREAD, Capability.PRUNE})
 
 #: Properties of the store that only the spec can claim.
-DECLARED = frozenset({Capability.REOPEN, Capability.PROCESSES, Capability.DURABLE})
+DECLARED = frozenset(
+    {Capability.REOPEN, Capability.PROCESSES, Capability.DURABLE, Capability.DISK_ERRORS}
+)
 
 
 #: First release of langgraph-checkpoint with the method; every other method is in 1.0.0.

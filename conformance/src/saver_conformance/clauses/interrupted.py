@@ -10,13 +10,11 @@ from hypothesis import strategies as st
 from saver_conformance.capability import Capability
 from saver_conformance.child import Child, locate
 from saver_conformance.clause import Load, Severity, clause
-from saver_conformance.parts import Part, mismatch
+from saver_conformance.parts import Part
 from saver_conformance.session import Ref, Session, checkpoint_id
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
-
-    from saver_conformance.model import Model
 
 _THREADS = 6
 _CHECKPOINTS = 4
@@ -88,17 +86,6 @@ def operations(s: Session, data: DataObject) -> None:
             victim.kill()
     s.open_again()
     found = s.call("list", None, bind=s.script.name("listed"))
-    if not any(_same(found, state) for state in states[acknowledged:]):
+    if not any(s.has_content(found, state, *_PARTS) for state in states[acknowledged:]):
         keys = sorted((t.config["configurable"]["thread_id"], t.checkpoint["id"]) for t in found)
         s.fail(f"after {method} was killed, the store is in no state between two calls: {keys}")
-
-
-def _same(found: list[Any], state: Model) -> bool:
-    """Return True if listed tuples are the content of a model."""
-    expected = {entry.key: entry for entry in state.matching(None)}
-    where = [t.config["configurable"] for t in found]
-    keys = [(w["thread_id"], w["checkpoint_ns"], w["checkpoint_id"]) for w in where]
-    return sorted(keys) == sorted(map(tuple, expected)) and not any(
-        mismatch("t", item, expected[key], _PARTS)  # type: ignore[index]
-        for key, item in zip(keys, found, strict=True)
-    )

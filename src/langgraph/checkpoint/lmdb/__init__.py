@@ -8,6 +8,7 @@ from langgraph.checkpoint.lmdb.models import (
     Problem,
     StoreStats,
     SweepReport,
+    TaskWrite,
     ThreadInfo,
     TTLConfig,
     VerifyReport,
@@ -25,6 +26,7 @@ __all__ = [
     "StoreStats",
     "SweepReport",
     "TTLConfig",
+    "TaskWrite",
     "ThreadInfo",
     "VerifyReport",
 ]

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         Branch,
         StoreStats,
         SweepReport,
+        TaskWrite,
         ThreadInfo,
         VerifyReport,
     )
@@ -145,6 +146,10 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
         """Async version of `put_writes`."""
         session = self._session
         await session.run_async(put.PutWritesOperation(session, config, writes, task_id, task_path))
+
+    async def awrites(self, config: RunnableConfig) -> list[TaskWrite]:
+        """Async version of `writes`."""
+        return await workers.call(get.writes, self._session, configs.parse_config(config))
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]

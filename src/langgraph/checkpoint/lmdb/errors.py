@@ -38,6 +38,7 @@ __all__ = [
     "StoreFullError",
     "StoreIOError",
     "StoreReplacedError",
+    "ThreadDivergedError",
     "ThreadExistsError",
     "ThreadNotFoundError",
     "TooManyReadersError",
@@ -223,6 +224,35 @@ class ThreadExistsError(UsageError):
 
     kind = "thread_exists"
     default_advice = "Choose another thread id, or delete that thread first."
+
+
+class ThreadDivergedError(UsageError):
+    """A thread that changed in two savers after it was copied from one to the other.
+
+    Args:
+        message: What happened.
+        old_tip: Latest checkpoint in the saver that the thread was copied from.
+        new_tip: Latest checkpoint in the saver that it was copied to.
+        where: As for `LmdbSaverError`.
+    """
+
+    kind = "thread_diverged"
+    default_advice = (
+        "Stop all writers of the old saver. Then delete the thread in one of the two savers."
+    )
+    _location_fields = (*LmdbSaverError._location_fields, "old_tip", "new_tip")
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        old_tip: str | None = None,
+        new_tip: str | None = None,
+        **where: Any,
+    ) -> None:
+        super().__init__(message, **where)
+        self.old_tip = old_tip
+        self.new_tip = new_tip
 
 
 class MissingKeyError(UsageError):

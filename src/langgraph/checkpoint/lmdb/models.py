@@ -80,6 +80,19 @@ class StoreStats:
     """Bytes that the store occupies on disk, with its indexes and free pages."""
 
 
+@dataclass(frozen=True, slots=True)
+class TaskWrite:
+    """A pending write of a task, with what orders it among the writes of its superstep."""
+
+    task_id: str
+    task_path: str
+    """Path of the task. Writes apply by path, task id and index."""
+    index: int
+    """Position among the task's writes. Negative for channels that hold one write per task."""
+    channel: str
+    value: Any
+
+
 class Branch(NamedTuple):
     """A line of checkpoints that ends in a checkpoint without children."""
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         Branch,
         StoreStats,
         SweepReport,
+        TaskWrite,
         ThreadInfo,
         TTLConfig,
         VerifyReport,
@@ -285,6 +286,22 @@ class KvSaver(AsyncMethods):
         """
         session = self._session
         session.run(put.PutWritesOperation(session, config, writes, task_id, task_path))
+
+    def writes(self, config: RunnableConfig) -> builtins.list[TaskWrite]:
+        """Return the pending writes of a checkpoint, in the order in which they apply.
+
+        `get_tuple` returns the same writes without task path and index.
+
+        Args:
+            config: The checkpoint, as for `get_tuple`. With a `checkpoint_id`, the writes of a
+                checkpoint that is not stored yet are returned too.
+
+        Raises:
+            InvalidConfigError: The config has no thread_id.
+            DamagedError: A write is damaged.
+            DeserializationError: The serializer cannot rebuild a value.
+        """
+        return get.writes(self._session, configs.parse_config(config))
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]

@@ -14,6 +14,7 @@ from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, threa
 from langgraph.checkpoint.lmdb.engine import writes as write_records
 from langgraph.checkpoint.lmdb.engine.states import is_indexed
 from langgraph.checkpoint.lmdb.errors import DamagedError, located
+from langgraph.checkpoint.lmdb.models import TaskWrite
 from langgraph.checkpoint.lmdb.operations import configs, run_states
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 from langgraph.checkpoint.lmdb.operations.session import ParentState, simple
@@ -134,6 +135,38 @@ def get_or_skip(
 def log_skipped(error: DamagedError) -> None:
     """Log a warning about damaged data that the caller omits."""
     _logger.warning("left out: %s", error)
+
+
+def writes(session: Session, ref: CheckpointRef) -> list[TaskWrite]:
+    """Return the pending writes of the checkpoint that a config names, stored or not."""
+    codec = session.codec
+    with session.located(ref) as location:
+        with session.snapshot() as snapshot:
+            namespace = _find_namespace(snapshot, ref)
+            checkpoint_id = ref.checkpoint_id
+            if namespace is not None and checkpoint_id is None:
+                checkpoint_id = checkpoints.latest_before(snapshot.reader, namespace)
+            if namespace is None or checkpoint_id is None:
+                return []
+            location["checkpoint_id"] = checkpoint_id
+            found = [
+                (task_id, write, codec.fetch_once(write.value, snapshot.reader))
+                for task_id, write in write_records.of_checkpoint(
+                    snapshot.reader, namespace, checkpoint_id
+                )
+            ]
+        result = []
+        for task_id, write, decode in found:
+            location["channel"] = write.channel
+            result.append(TaskWrite(task_id, write.path, write.index, write.channel, decode()))
+    return result
+
+
+def _find_namespace(snapshot: Snapshot, ref: CheckpointRef) -> NamespaceRef | None:
+    thread = snapshot.thread(ref.thread_id)
+    if thread is None:
+        return None
+    return threads.find_namespace(snapshot.reader, thread, ref.checkpoint_ns)
 
 
 def find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> Found | None:

@@ -82,9 +82,7 @@ def test_async_retries(filled: Any) -> None:
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_pauses_grow_exponentially_with_jitter(
-    filled: Any, is_async: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pauses_grow_exponentially_with_jitter(filled: Any, is_async: bool) -> None:
     pauses: list[float] = []
 
     async def pause(seconds: float) -> None:
@@ -93,12 +91,10 @@ def test_pauses_grow_exponentially_with_jitter(
     def resume(_: str) -> None:
         raise ConnectionError
 
-    monkeypatch.setattr("time.sleep", pauses.append)
-    monkeypatch.setattr("asyncio.sleep", pause)
     result = (
-        asyncio.run(aresume_with_retry("failed", filled, resume, max_retries=8))
+        asyncio.run(aresume_with_retry("failed", filled, resume, max_retries=8, sleep=pause))
         if is_async
-        else resume_with_retry("failed", filled, resume, max_retries=8)
+        else resume_with_retry("failed", filled, resume, max_retries=8, sleep=pauses.append)
     )
     assert isinstance(result["error"], ConnectionError)
     bases = [0.5, 1, 2, 4, 8, 16, 30, 30]

@@ -49,8 +49,7 @@ class SaverSource(Source):
                 yield thread_id
 
     def keys(self, thread_id: str) -> list[Key]:
-        with located_reads(Key(thread_id, "", "")):
-            found = [_key(thread_id, item) for item in self.saver.list(_thread(thread_id))]
+        found = [_key(thread_id, item) for item in self.saver.list(_thread(thread_id))]
         return sorted(found, key=lambda key: (key.checkpoint_id, key.checkpoint_ns))
 
     def read(self, key: Key) -> Record | None:

@@ -65,16 +65,23 @@ def verify_folder(path: str, *, repair: bool = False) -> VerifyReport:
             kv.close()
             kv = LmdbStore.open(path)
     except DamagedError as error:
-        return VerifyReport(
-            (Problem(kinds.PAGES, error.message),), records_unchecked="LMDB refuses the file"
-        )
+        return _refused(error)
     try:
-        plain = open_encrypted(kv, None)
+        try:
+            plain = open_encrypted(kv, None)
+        except DamagedError as error:  # of LMDB, when it reads the first record
+            return _refused(error)
         with suppress(DamagedError):  # reported as a problem
             check_format(plain)
         return repair_store(plain, _options()) if repair else verify(plain, _options())
     finally:
         kv.close()
+
+
+def _refused(error: DamagedError) -> VerifyReport:
+    return VerifyReport(
+        (Problem(kinds.PAGES, error.message),), records_unchecked="LMDB refuses the file"
+    )
 
 
 def recover_pages(path: str, target: str) -> VerifyReport:

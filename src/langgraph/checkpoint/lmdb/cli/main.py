@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError:
         return _fail('the command line needs: pip install "langgraph-lmdb[cli]"')
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     _log_to_standard_error()
     command = app.group()
     if _COMPLETION in os.environ:

@@ -120,6 +120,11 @@ class KvSource(SaverSource):
             yield from (thread.thread_id for thread in page)
             after = page[-1]
 
+    def keys(self, thread_id: str) -> list[Key]:
+        listed = self.saver.list(_thread(thread_id), values=False)
+        found = [_key(thread_id, item) for item in listed]
+        return sorted(found, key=lambda key: (key.checkpoint_id, key.checkpoint_ns))
+
     def read(self, key: Key) -> Record | None:
         record = super().read(key)
         if record is None or record.checkpoint is None:

@@ -346,7 +346,7 @@ def root_ranges(value: ChunkedValue) -> list[ChunkRange]:
 def _children(reader: Reader, nodes: Iterable[ChunkRange]) -> list[ChunkRange]:
     ranges: list[ChunkRange] = []
     count = 0
-    left = each_chunk(nodes)
+    left = iter(each_chunk(nodes))
     while batch := list(islice(left, _NODE_BATCH)):
         for payload in fetch(reader, batch):
             below = _decoded(payload)

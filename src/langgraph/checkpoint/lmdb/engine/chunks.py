@@ -328,11 +328,24 @@ def chunk_ranges(reader: Reader, value: ChunkedValue) -> list[ChunkRange]:
     return ranges
 
 
-def owned_ranges(reader: Reader, value: ChunkedValue) -> list[ChunkRange]:
-    """Return the ranges of every chunk and node that a value uses."""
+def owned_ranges(
+    reader: Reader, value: ChunkedValue, seen: set[tuple[int, ChunkRange]] | None = None
+) -> list[ChunkRange]:
+    """Return the ranges of every chunk and node that a value uses.
+
+    Args:
+        reader: A snapshot.
+        value: The value.
+        seen: Nodes of other values, each with its level: the ranges below them are left out. The
+            nodes of this value are added. None: all ranges are returned.
+    """
     ranges = root_ranges(value)
     owned = list(ranges)
-    for _ in range(value.depth):
+    for level in range(value.depth, 0, -1):
+        if seen is not None:
+            nodes = dict.fromkeys((level, node) for node in each_chunk(ranges))
+            ranges = [node for _, node in nodes.keys() - seen]
+            seen.update(nodes)
         ranges = _children(reader, ranges)
         owned += ranges
     return owned

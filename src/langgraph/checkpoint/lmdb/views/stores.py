@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 _SHORTEST = 4
-_PAGE = 500
+_FIRST_PAGE, _LAST_PAGE = 50, 500
+"""Threads of the first page, which is often all that is wanted, and of later pages."""
 
 
 def open_store(path: str, *, readonly: bool = True) -> LmdbSaver:
@@ -174,9 +175,11 @@ def all_threads(
         states: States of the latest runs; None: all.
         after: Thread to continue after.
     """
-    while page := saver.threads(prefix, limit=_PAGE, after=after, state=states):
+    size = _FIRST_PAGE
+    while page := saver.threads(prefix, limit=size, after=after, state=states):
         yield from page
         after = page[-1]
+        size = min(2 * size, _LAST_PAGE)
 
 
 def thread_info(saver: LmdbSaver, thread_id: str) -> ThreadInfo:

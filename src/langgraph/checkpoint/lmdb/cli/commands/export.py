@@ -1,6 +1,8 @@
 """`export`: the threads of a store as lines of JSON."""
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +18,10 @@ from langgraph.checkpoint.lmdb.views.stores import all_threads, open_store, thre
 
 def command(
     store: Store,
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="New file to write; - is the standard output."),
+    ] = "-",
     lossless: Annotated[
         bool, typer.Option("--lossless", help="Print the form that `import` reads.")
     ] = False,
@@ -32,7 +38,11 @@ def command(
     One line for each checkpoint, as `show --json` prints it. With --lossless, values are encoded,
     so that `import` stores exactly what the store has.
     """
-    with open_store(store) as saver, bar("export", "checkpoints") as show:
+    with (
+        open_store(store) as saver,
+        _written_to(file),
+        bar("export", "checkpoints") as show,
+    ):
         threads = (
             [thread_info(saver, name) for name in thread] if thread else all_threads(saver, prefix)
         )
@@ -41,6 +51,17 @@ def command(
         for number, line in enumerate(lines, 1):
             output.print_json(line)
             show(number, total)
+
+
+@contextmanager
+def _written_to(file: str) -> Iterator[None]:
+    """Print to a new file, which only its owner may read, within a block."""
+    if file == "-":
+        yield
+        return
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as out, redirect_stdout(out):
+        yield
 
 
 def _steps(saver: LmdbSaver, threads: Any) -> Iterator[dict[str, Any]]:

@@ -60,7 +60,7 @@ class IndexIgnoresConfig(_RunIndex):
         return found
 
 
-@mutant("runs.copied")
+@mutant("copy.runs")
 class IndexIgnoresCopies(_RunIndex):
     """The index of runs does not have the checkpoints of copied threads."""
 

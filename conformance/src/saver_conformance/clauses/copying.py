@@ -78,6 +78,24 @@ def early_writes(s: Session, data: DataObject) -> None:
 
 
 @clause(
+    "copy.runs",
+    source=f"{_COPY}; a copy has the metadata of its original",
+    severity=Severity.CRITICAL,
+    capability=Capability.COPY_THREAD,
+    needs=[Capability.DELETE_FOR_RUNS],
+    presumes=["copy.checkpoints", "runs.checkpoints"],
+)
+def runs(s: Session, data: DataObject) -> None:
+    """delete_for_runs deletes the copies of the checkpoints of a run, too."""
+    for number in range(data.draw(st.integers(2, 3))):
+        metadata = {"source": "loop", "step": number, "run_id": f"run-{number % 2}"}
+        s.put(Ref("thread", checkpoint_id(number)), metadata=metadata)
+    s.copy_thread("thread", "copy")
+    s.delete_for_runs(["run-0"])
+    s.expect_everything()
+
+
+@clause(
     "copy.existing",
     cases=[(0,), (1,)],
     source="BaseCheckpointSaver.copy_thread does not specify a target that has checkpoints",

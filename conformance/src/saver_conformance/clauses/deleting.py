@@ -167,8 +167,13 @@ def run_put_again(s: Session, data: DataObject) -> None:
     """A checkpoint that was put again belongs to the run of the second put only."""
     refs = [Ref("thread", checkpoint_id(number)) for number in range(2)]
     for ref in refs:
-        s.put(ref, metadata=_run("old"))
-    s.put(refs[0], metadata=_run("new") if data.draw(st.booleans()) else {"source": "loop"})
+        s.put(ref, changes={"a": [0]}, metadata=_run("old"))
+    s.put(
+        refs[0],
+        newer_than=refs[0],
+        changes={"a": [1]},
+        metadata=_run("new") if data.draw(st.booleans()) else {"source": "loop"},
+    )
     s.delete_for_runs(["old"])
     s.expect_everything()
     s.delete_for_runs(["new"])
@@ -191,23 +196,6 @@ def run_merged(s: Session, data: DataObject) -> None:
         config[place] = {**config.get(place, {}), "run_id": f"run-{number % 2}"}
         metadata = {"source": "loop", "step": number}
         s.put(Ref("thread", checkpoint_id(number)), config=config, metadata=metadata)
-    s.delete_for_runs(["run-0"])
-    s.expect_everything()
-
-
-@clause(
-    "runs.copied",
-    source=f"{_RUNS}; a copy has the metadata of its original",
-    severity=Severity.CRITICAL,
-    capability=Capability.DELETE_FOR_RUNS,
-    needs=[Capability.COPY_THREAD],
-    presumes=["copy.checkpoints"],
-)
-def run_copied(s: Session, data: DataObject) -> None:
-    """delete_for_runs deletes the checkpoints of a copied thread, too."""
-    for number in range(data.draw(st.integers(2, 3))):
-        s.put(Ref("thread", checkpoint_id(number)), metadata=_run(f"run-{number % 2}"))
-    s.copy_thread("thread", "copy")
     s.delete_for_runs(["run-0"])
     s.expect_everything()
 

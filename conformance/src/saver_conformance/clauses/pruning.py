@@ -175,7 +175,7 @@ def delta(s: Session, data: DataObject) -> None:
     severity=Severity.CRITICAL,
     capability=Capability.PRUNE,
     needs=[Capability.DELTA_HISTORY],
-    presumes=["prune.delta", "history.*"],
+    presumes=["prune.delta"],
 )
 def deltas(s: Session, data: DataObject) -> None:
     """After keep_latest, DeltaChannels whose snapshots lie at different depths are unchanged."""

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from langgraph.checkpoint.lmdb.cli import formats, output
+from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.cli.options import Json, Prefix, Store
 from langgraph.checkpoint.lmdb.run_state import STATES, State
+from langgraph.checkpoint.lmdb.views import formats
 from langgraph.checkpoint.lmdb.views.stores import open_store
 from langgraph.checkpoint.lmdb.views.threads import SORTS, ThreadQuery, ThreadView, list_threads
 

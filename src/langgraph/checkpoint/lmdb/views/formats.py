@@ -53,7 +53,7 @@ def value(plain: Any) -> str:
 
 
 def folded(text: str, width: int | None) -> str:
-    """Return the beginning of a text, and how much of it is left out; None: the whole text."""
+    """Return the beginning of a text and the number of omitted characters; None: the whole text."""
     if width is None or len(text) <= width:
         return text
     return f"{text[:width]}... ({len(text) - width} more characters)"

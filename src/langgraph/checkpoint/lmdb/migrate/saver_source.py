@@ -51,8 +51,12 @@ class SaverSource(Source):
                 yield thread_id
 
     def keys(self, thread_id: str) -> list[Key]:
-        found = [_key(thread_id, item) for item in self.saver.list(_thread(thread_id))]
+        found = [_key(thread_id, item) for item in self.list(thread_id)]
         return sorted(found, key=lambda key: (key.checkpoint_id, key.checkpoint_ns))
+
+    def list(self, thread_id: str) -> Iterator[CheckpointTuple]:
+        """Yield the checkpoints of a thread, whose values may be missing."""
+        return self.saver.list(_thread(thread_id))
 
     def read(self, key: Key) -> Record | None:
         with located_reads(key):
@@ -70,7 +74,7 @@ class SaverSource(Source):
         return _with_paths([] if found is None else found.pending_writes or [])
 
     def state(self, thread_id: str) -> ThreadState | None:
-        newest = list(self.saver.list(_thread(thread_id), limit=1))
+        newest = [*self.saver.list(_thread(thread_id), limit=1)]
         root = self.saver.get_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}})
         latest = newest if root is None else [*newest, root]
         if not latest:
@@ -132,6 +136,9 @@ class KvSource(SaverSource):
         while page := self.saver.threads(limit=_PAGE, after=after):
             yield from (thread.thread_id for thread in page)
             after = page[-1]
+
+    def list(self, thread_id: str) -> Iterator[CheckpointTuple]:
+        return self.saver.list(_thread(thread_id), values=False)
 
     def read(self, key: Key) -> Record | None:
         record = super().read(key)

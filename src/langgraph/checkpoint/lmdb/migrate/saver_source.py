@@ -51,10 +51,10 @@ class SaverSource(Source):
                 yield thread_id
 
     def keys(self, thread_id: str) -> list[Key]:
-        found = [_key(thread_id, item) for item in self.list(thread_id)]
+        found = [_key(thread_id, item) for item in self.listed(thread_id)]
         return sorted(found, key=lambda key: (key.checkpoint_id, key.checkpoint_ns))
 
-    def list(self, thread_id: str) -> Iterator[CheckpointTuple]:
+    def listed(self, thread_id: str) -> Iterator[CheckpointTuple]:
         """Yield the checkpoints of a thread, whose values may be missing."""
         return self.saver.list(_thread(thread_id))
 
@@ -137,7 +137,7 @@ class KvSource(SaverSource):
             yield from (thread.thread_id for thread in page)
             after = page[-1]
 
-    def list(self, thread_id: str) -> Iterator[CheckpointTuple]:
+    def listed(self, thread_id: str) -> Iterator[CheckpointTuple]:
         return self.saver.list(_thread(thread_id), values=False)
 
     def read(self, key: Key) -> Record | None:

@@ -16,6 +16,7 @@ COMMANDS: Final[dict[str, dict[str, str]]] = {
         "watch": "Print a line for each thread that changes, until Ctrl-C.",
         "grep": "Search the values of a store for a pattern.",
         "stats": "Show sizes, growth and the largest threads of a store.",
+        "serve": "Show a store on a page in the browser.",
     },
     "Act": {
         "runs": "Report on the runs of a store: runs per state, stuck runs, durations.",
@@ -33,6 +34,7 @@ COMMANDS: Final[dict[str, dict[str, str]]] = {
         "recover-pages": "Copy the readable records of a store with damaged pages.",
         "backup": "Copy a store that is in use to a new folder.",
         "compact": "Return unused space to the file system.",
+        "migrate": "Copy the threads of one saver to another one.",
     },
 }
 """Commands with one line of help, by group."""

@@ -166,7 +166,7 @@ def history_of(saver: LmdbSaver, start: CheckpointTuple) -> Iterator[StepView]:
     at = place_of(start)
     latest = saver.get_tuple(config_of(at["thread_id"], namespace=at["checkpoint_ns"]))
     latest_id = None if latest is None else latest.checkpoint["id"]
-    for found in saver.history(start.config, skip_damaged=True):
+    for found in saver.history(start.config, skip_damaged=True, values=False):
         yield _step(found, found.checkpoint["id"] == latest_id, {})
 
 

@@ -129,6 +129,22 @@ def find_step(
     )
 
 
+def find_exactly(
+    saver: LmdbSaver, thread_id: str, checkpoint_id: str | None, namespace: str = ""
+) -> CheckpointTuple:
+    """Return the checkpoint with an id, or else the one that `find_step` finds.
+
+    Raises:
+        ThreadNotFoundError: The thread has no checkpoints in the namespace.
+        CheckpointNotFoundError: The checkpoint does not exist, or several match.
+    """
+    if checkpoint_id:
+        found = saver.get_tuple(config_of(thread_id, checkpoint_id, namespace))
+        if found is not None:
+            return found
+    return find_step(saver, thread_id, checkpoint_id or None, namespace)
+
+
 def all_threads(
     saver: LmdbSaver,
     prefix: str | None = None,

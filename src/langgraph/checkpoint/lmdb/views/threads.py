@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb import LmdbSaver, ThreadInfo
     from langgraph.checkpoint.lmdb.run_state import State
 
+_INDEXED_STATES: tuple[State, ...] = ("failed", "waiting", "stalled")
+LISTED_STATES: tuple[State, ...] = (*_INDEXED_STATES, "complete", "unknown")
+"""States that a store lists. Only locks tell which runs are running."""
 SORTS = ("updated", "created", "id", "steps", "size")
 _KEYS = {"created": "created", "id": "thread_id", "steps": "checkpoints", "size": "bytes"}
 
@@ -80,6 +83,11 @@ def list_threads(saver: LmdbSaver, query: ThreadQuery) -> Iterator[ThreadView]:
     """
     for info in islice(_ordered(saver, query), query.limit):
         yield thread_of(saver, info)
+
+
+def count_states(saver: LmdbSaver, most: int) -> dict[State, int]:
+    """Return the number of threads in each state that needs attention, up to `most` + 1."""
+    return {name: len(saver.threads(state=name, limit=most + 1)) for name in _INDEXED_STATES}
 
 
 def thread_of(saver: LmdbSaver, info: ThreadInfo) -> ThreadView:

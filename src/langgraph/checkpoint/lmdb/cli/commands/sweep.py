@@ -2,9 +2,10 @@
 
 from dataclasses import asdict
 
-from langgraph.checkpoint.lmdb.cli import formats, output
+from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.cli.confirmation import confirm
 from langgraph.checkpoint.lmdb.cli.options import DryRun, Json, Store, Yes
+from langgraph.checkpoint.lmdb.views import formats
 from langgraph.checkpoint.lmdb.views.stores import open_store
 
 

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from langgraph.checkpoint.lmdb.cli import formats, output
+from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.cli.options import Json, Prefix, Store
+from langgraph.checkpoint.lmdb.views import formats
 from langgraph.checkpoint.lmdb.views.changes import changed_threads
 from langgraph.checkpoint.lmdb.views.stores import open_store
 from langgraph.checkpoint.lmdb.views.threads import ThreadView

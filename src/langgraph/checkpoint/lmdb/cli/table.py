@@ -38,6 +38,7 @@ COMMANDS: Final[dict[str, dict[str, str]]] = {
         "backup": "Copy a store that is in use to a new folder.",
         "doctor": "Examine a store and its surroundings, and say what to do.",
         "compact": "Return unused space to the file system.",
+        "migrate": "Copy the threads of one saver to another one.",
     },
 }
 """Commands with one line of help, by group."""

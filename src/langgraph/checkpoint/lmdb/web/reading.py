@@ -52,6 +52,7 @@ def thread(request: Request) -> Response:
     found = find_exactly(site.saver, thread_id, at, namespace)
     chosen = found.checkpoint["id"]
     step = step_of(site.saver, found)
+    can_resume = site.allow_changes and site.graph is not None
     parent, problem = _parent_of(site.saver, step)
     trees = tree_of(site.saver, thread_id)
     tree = next((tree for tree in _every(trees) if tree.namespace == namespace), None)
@@ -76,6 +77,9 @@ def thread(request: Request) -> Response:
         problem=problem,
         talks=list(_talks(step, shown)),
         shown=shown,
+        can_resume=can_resume and step.state in ("failed", "stalled"),
+        can_answer=can_resume and step.state == "waiting",
+        outcome=site.resumptions.outcome(thread_id) if step.is_latest else None,
     )
 
 

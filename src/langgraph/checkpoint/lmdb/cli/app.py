@@ -18,10 +18,7 @@ Abort, Exit = typer.Abort, typer.Exit
 
 
 class StoreCommand(TyperCommand):
-    """A command whose first argument is the store, unless LANGGRAPH_LMDB_STORE names it.
-
-    The function of the command takes `store` first.
-    """
+    """A command whose argument `store`, if it has one, may be named by LANGGRAPH_LMDB_STORE."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, without the argument STORE if the environment names it."""
@@ -32,7 +29,8 @@ class StoreCommand(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        ctx.params.setdefault("store", os.environ.get(STORE_VARIABLE))
+        if any(param.name == "store" for param in self.params):
+            ctx.params.setdefault("store", os.environ.get(STORE_VARIABLE))
         return super().invoke(ctx)
 
 

@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, dict[str, str]]] = {
         "recover-pages": "Copy the readable records of a store with damaged pages.",
         "backup": "Copy a store that is in use to a new folder.",
         "compact": "Return unused space to the file system.",
+        "migrate": "Copy the threads of one saver to another one.",
     },
 }
 """Commands with one line of help, by group."""

@@ -129,9 +129,8 @@ def test_an_interrupt_is_answered_and_a_failed_run_resumed(store: Path) -> None:
 
 
 def test_a_resumption_reports_what_it_could_not_do(store: Path) -> None:
-    runs = Resumptions(
-        str(store), StateGraph(graphs.State).add_node("a", dict).add_edge(START, "a")
-    )
+    builder = StateGraph(graphs.State).add_node("work", lambda _: {}).add_edge(START, "work")
+    runs = Resumptions(str(store), builder)
     for thread_id in ("missing", "chat"):
         runs.start(thread_id, None, None)
     while RUNNING in runs.mark:

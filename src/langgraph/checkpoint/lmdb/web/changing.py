@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse
 
 from langgraph.checkpoint.lmdb.errors import ReadOnlyError, UsageError
 from langgraph.checkpoint.lmdb.views.pruning import prunable
-from langgraph.checkpoint.lmdb.views.stores import config_of, find_exactly
+from langgraph.checkpoint.lmdb.views.stores import config_of, find_step
 from langgraph.checkpoint.lmdb.web.addresses import decoded, link, number, params_of, thread_id_of
 from langgraph.checkpoint.lmdb.web.rendering import render
 from langgraph.checkpoint.lmdb.web.site import site_of
@@ -51,7 +51,7 @@ def ask(request: Request) -> Response:
     site, params = site_of(request), params_of(request)
     name, change = _change_of(request)
     thread_id = thread_id_of(site.saver, params)
-    found = find_exactly(site.saver, thread_id, params.get("at"))
+    found = find_step(site.saver, thread_id, params.get("at"))
     kept = number(params, "keep", _KEPT, _MOST_KEPT) or 1
     (info,) = (one for one in site.saver.threads(thread_id) if one.thread_id == thread_id)
     return render(
@@ -102,7 +102,7 @@ def _change_of(request: Request) -> tuple[str, Change]:
 
 def _applied(site: Site, change: Change, params: Params) -> str:
     thread_id = thread_id_of(site.saver, params)
-    find_exactly(site.saver, thread_id, params.get("at"))  # raises the error if it is missing
+    find_step(site.saver, thread_id, params.get("at"))  # raises the error if it is missing
     return change.apply(site, thread_id, params)
 
 

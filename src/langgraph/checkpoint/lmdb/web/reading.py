@@ -9,7 +9,7 @@ from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from langgraph.checkpoint.lmdb.views.diffs import diff
 from langgraph.checkpoint.lmdb.views.messages import MessageView, conversation
 from langgraph.checkpoint.lmdb.views.steps import StepView, step_of
-from langgraph.checkpoint.lmdb.views.stores import config_of, find_exactly
+from langgraph.checkpoint.lmdb.views.stores import config_of, find_step
 from langgraph.checkpoint.lmdb.views.trees import NamespaceTree, tree_of
 from langgraph.checkpoint.lmdb.web.addresses import number, params_of, thread_id_of
 from langgraph.checkpoint.lmdb.web.branches import draw
@@ -49,7 +49,7 @@ def thread(request: Request) -> Response:
     site, params = site_of(request), params_of(request)
     thread_id = thread_id_of(site.saver, params)
     namespace, at = params.get("ns", ""), params.get("at")
-    found = find_exactly(site.saver, thread_id, at, namespace)
+    found = find_step(site.saver, thread_id, at, namespace)
     chosen = found.checkpoint["id"]
     step = step_of(site.saver, found)
     can_resume = site.allow_changes and site.graph is not None

@@ -290,7 +290,6 @@ class TornOnDisk(Faulty):
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
         super().put(config, {**checkpoint, "channel_values": {}}, metadata, new_versions)
-        time.sleep(0.2)
         return super().put(config, checkpoint, metadata, new_versions)
 
 

@@ -185,10 +185,8 @@ class Child:
         """
         self.send("each", calls[: answers + 1], percent)
         received = [self.receive() for _ in range(answers)]
-        try:
+        with contextlib.suppress(EndedError):
             received.append(self.receive())
-        except EndedError:
-            pass
         self.kill()
         return received
 

@@ -194,11 +194,12 @@ def writers(s: Session, data: DataObject) -> None:
             s.model.put(*args[:3])
         s.script.line(f"# the second process puts {count} checkpoints concurrently")
         second.send("each", [("put", args) for args in theirs])
-        for number in range(count):
-            s.put(Ref("ours", checkpoint_id(number)))
         with s.guard("putting concurrently in a second process"):
-            for _ in range(count + 1):
+            for number in range(count):
+                # After each answer the second process puts again, while this one puts.
+                s.put(Ref("ours", checkpoint_id(number)))
                 second.receive()
+            second.receive()
     s.expect_list(at("ours"))
     s.expect_list(at("theirs"), Part.VALUES)
 

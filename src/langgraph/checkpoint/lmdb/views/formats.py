@@ -52,6 +52,13 @@ def value(plain: Any) -> str:
     return json.dumps(_readable(plain), ensure_ascii=False)
 
 
+def pretty(plain: Any) -> str:
+    """Return a plain value as text, a value with parts on several lines."""
+    if isinstance(plain, str):
+        return plain
+    return json.dumps(_readable(plain), ensure_ascii=False, indent=2)
+
+
 def folded(text: str, width: int | None) -> str:
     """Return the beginning of a text and the number of omitted characters; None: the whole text."""
     if width is None or len(text) <= width:

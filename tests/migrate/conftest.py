@@ -15,7 +15,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from tests.migrate.savers import PlainSaver
-from tests.workflows import servers
+from tests import servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

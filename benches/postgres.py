@@ -78,7 +78,7 @@ def running(binaries: Path, directory: Path, *, durable: bool = True) -> Iterato
     _as_user(user, [binaries / "initdb", "-D", data, "-A", "trust", "-E", "UTF8", "-N"]).wait()
     log = (directory / "log").open("w")
     # Listen on the socket only: a port could collide.
-    command = [binaries / "postgres", "-D", data, "-k", socket, "-h", ""]
+    command: list[Path | str] = [binaries / "postgres", "-D", data, "-k", socket, "-h", ""]
     server = _as_user(user, command if durable else [*command, "-F"], log)
     try:
         _wait_until_ready(binaries, socket, server, Path(log.name))

@@ -82,15 +82,12 @@ class CheckpointLayout(Layout):
         table = _OF_STORE.get(kind)
         if table is not None:
             return Place(table, self._owner(kind, key), key)
-        if kind in _NUMBERED:
-            try:
-                thread, at = keys.read_number(key, 1)
-            except IntegrityError:
-                return Place(_OTHER, None, key)
-            if thread <= _MAX_NUMBER and key[1:at] == keys.number(thread):
-                table = _OF_THREAD.get((kind, key[at : at + 1] if kind == Kind.THREAD else b""))
-                if table is not None and (table is not _THREADS or at == len(key)):
-                    return Place(table, thread, key[at + (table not in _WHOLE_ENDS) :])
+        numbered = _read_thread(key)
+        if numbered is not None:
+            thread, at = numbered
+            table = _OF_THREAD.get((kind, key[at : at + 1] if kind == Kind.THREAD else b""))
+            if table is not None:
+                return Place(table, thread, key[at + (table not in _WHOLE_ENDS) :])
         return Place(_OTHER, None, key)
 
     def whole_key(self, table: Table, thread: int, key: bytes) -> bytes:
@@ -123,17 +120,18 @@ class CheckpointLayout(Layout):
         place = self.place(key)
         if place.table is _NAMES:
             return None
+        if place.table is _OTHER:
+            numbered = _read_thread(key)
+            return STORE if numbered is None else numbered[0]
         return STORE if place.thread is None else place.thread
 
     def unit_of_range(self, start: bytes, stop: bytes) -> int | None:
         if start[:1] == b"\x00" and stop <= b"\x01":
             return STORE
-        if start[:1] not in _NUMBERED:
+        numbered = _read_thread(start)
+        if numbered is None:
             return None
-        try:
-            thread, at = keys.read_number(start, 1)
-        except IntegrityError:
-            return None
+        thread, at = numbered
         return thread if stop <= keys.prefix_end(start[:at]) else None
 
     def named(self, key: bytes, value: bytes) -> int | None:
@@ -146,10 +144,14 @@ class CheckpointLayout(Layout):
         """Return True if a range is within the keys of one table."""
         end = 1
         if start[:1] not in _OF_STORE:
-            if self.unit_of_range(start, stop) is None:
+            numbered = _read_thread(start)
+            if numbered is None:
                 return False
-            _, end = keys.read_number(start, 1)
-            end += start[:1] == Kind.THREAD
+            _, end = numbered
+            if start[:1] == Kind.THREAD:
+                end += 1
+                if (Kind.THREAD, start[end - 1 : end]) not in _OF_THREAD:
+                    return False
         return len(start) >= end and stop <= keys.prefix_end(start[:end])
 
     def _owner(self, kind: bytes, key: bytes) -> int | None:
@@ -172,6 +174,18 @@ class CheckpointLayout(Layout):
 
 _WHOLE_ENDS: Final = frozenset(table for (_, behind), table in _OF_THREAD.items() if not behind)
 _END: Final = (_MAX_NUMBER + 1, b"")
+
+
+def _read_thread(key: bytes) -> tuple[int, int] | None:
+    """Return the thread that a key begins with, and the offset behind its number; None for another
+    key."""
+    if key[:1] not in _NUMBERED:
+        return None
+    try:
+        thread, at = keys.read_number(key, 1)
+    except IntegrityError:
+        return None
+    return (thread, at) if thread <= _MAX_NUMBER and key[1:at] == keys.number(thread) else None
 
 
 def _bound(before: bytes, behind: bytes, key: bytes) -> Bound | None:

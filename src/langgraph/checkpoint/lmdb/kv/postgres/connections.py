@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import PoolClosed, PoolTimeout
 
 from langgraph.checkpoint.lmdb.errors import StoreBusyError, StoreClosedError, UsageError
 from langgraph.checkpoint.lmdb.kv.postgres import errors
@@ -216,8 +217,6 @@ class PoolConnections(Connections):
         self._closed = False
 
     def take(self) -> Link:
-        from psycopg_pool import PoolClosed, PoolTimeout
-
         if self._closed:
             raise StoreClosedError("the store is closed")
         try:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-import psycopg
+from typing import TYPE_CHECKING, Final
 
 from langgraph.checkpoint.lmdb.errors import (
     DatabaseUnavailableError,
@@ -15,6 +13,9 @@ from langgraph.checkpoint.lmdb.errors import (
     StoreFullError,
     UsageError,
 )
+
+if TYPE_CHECKING:
+    import psycopg
 
 _CONFLICTS: Final = frozenset(
     (

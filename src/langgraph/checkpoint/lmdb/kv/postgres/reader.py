@@ -206,8 +206,6 @@ class PostgresReader(Reader):
         if number is None:
             return
         known = self._known_of_thread(name, number, found[-1])
-        if known is None:
-            return
         for tail, rows in zip(self._layout.tails, found, strict=False):
             whole = [(self._layout.whole_key(tail.table, *row[:2]), row[2]) for row in rows]
             for key, row_value in whole:
@@ -217,8 +215,13 @@ class PostgresReader(Reader):
                 low = whole[-1][0]  # there may be more before it
             known.cover(low, self._layout.end_of_tail(tail, number))
 
-    def _known_of_thread(self, name: bytes, number: int, versions: Rows) -> Known | None:
-        """Return where to add what is known of a thread; None if it is known already."""
+    def _known_of_thread(
+        self,
+        name: bytes,  # noqa: ARG002
+        number: int,  # noqa: ARG002
+        versions: Rows,  # noqa: ARG002
+    ) -> Known:
+        """Return where to add what is known of a thread."""
         return self._known
 
     def _read_page(
@@ -272,18 +275,18 @@ class PostgresReader(Reader):
             self._link.in_transaction = True
             try:
                 found = self._link.run([*([] if begun else [(self._begin, ())]), *batch])
-            except ConnectionLostError as error:
+            except ConnectionLostError:
                 if begun or not first:
                     raise
-                self._link = self._store.reconnect(self._link, error)
+                self._link = self._store.reconnect(self._link)
                 continue
             return found if begun else found[1:]
 
-    def _home(self, key: bytes) -> Known:
+    def _home(self, key: bytes) -> Known:  # noqa: ARG002
         """Return where a key is known, if it is."""
         return self._known
 
-    def _home_of_range(self, start: bytes, stop: bytes) -> Known:
+    def _home_of_range(self, start: bytes, stop: bytes) -> Known:  # noqa: ARG002
         return self._known
 
     def _check_open(self) -> None:

@@ -196,8 +196,8 @@ class PostgresStore(KeyValueStore):
             rows = self._run([self.statements.prevent_commit(lane.id, lane.number + 1)], deadline)
         except LmdbSaverError as error:
             raise DatabaseUnavailableError(
-                f"the connection was lost during a commit ({lost}), and the server stays away, so "
-                "that it is not known whether the change was stored",
+                f"the connection was lost during a commit ({lost}), and the server cannot be "
+                "reached, so that it is not known whether the change was stored",
                 advice="Read the thread when the server is back.",
             ) from error
         return not rows[0]
@@ -208,8 +208,8 @@ class PostgresStore(KeyValueStore):
         while True:
             try:
                 found = link.run(batch)
-            except ConnectionLostError as lost:
-                link = self.reconnect(link, lost, deadline)
+            except ConnectionLostError:
+                link = self.reconnect(link, deadline)
                 continue
             except BaseException:
                 self.connections.discard(link)
@@ -217,9 +217,7 @@ class PostgresStore(KeyValueStore):
             self.connections.give_back(link)
             return found
 
-    def reconnect(
-        self, link: Link, lost: ConnectionLostError, deadline: float | None = None
-    ) -> Link:
+    def reconnect(self, link: Link, deadline: float | None = None) -> Link:
         """Return another connection in place of a lost one.
 
         Raises:

@@ -31,9 +31,10 @@ class PostgresWriter(PostgresReader, Writer):
     """
 
     __slots__ = (
+        "_absent_versions",
         "_changes",
-        "_new_names",
         "_names",
+        "_new_names",
         "_own_units",
         "_units",
         "_unread_versions",
@@ -53,6 +54,8 @@ class PostgresWriter(PostgresReader, Writer):
         """Version of each unit, once it was read."""
         self._unread_versions: set[int] = set()
         """Units whose versions have to be read with the next trip."""
+        self._absent_versions: set[int] = set()
+        """Units that had no version when it was read."""
         self._own_units: set[int] = set()
         """Units with new numbers."""
         self._names: dict[bytes, int] = {}
@@ -64,14 +67,15 @@ class PostgresWriter(PostgresReader, Writer):
         self._check_open()
         check_key(key)
         value = bytes(value)
-        home = self._home(key)
-        if self._layout.unit(key) is None:
-            home = self._put_name(key, value, home)
+        unit = self._layout.unit(key)
+        home = self._put_name(key, value) if unit is None else self._attach(unit)
         home.put(key, value)
         self._known.put(key, value)
         self._changes[key] = value
 
-    def _put_name(self, key: bytes, value: bytes, home: Known) -> Known:
+    def _put_name(self, key: bytes, value: bytes) -> Known:
+        """Note whether a name is new; return where it is known."""
+        home = self._home(key)
         if key not in self._changes:
             try:
                 if home.get(key) is None:
@@ -93,7 +97,9 @@ class PostgresWriter(PostgresReader, Writer):
     def discard(self, key: bytes) -> None:
         self._check_open()
         check_key(key)
-        self._home(key).remove(key)
+        unit = self._layout.unit(key)
+        home = self._home(key) if unit is None else self._attach(unit)
+        home.remove(key)
         self._known.remove(key)
         if key in self._new_names:
             self._new_names.discard(key)
@@ -144,7 +150,7 @@ class PostgresWriter(PostgresReader, Writer):
             elif version is not None:
                 batch.append(statements.raise_version(unit, version))
                 after[unit] = version + 1
-            elif unit in self._own_units:
+            elif unit in self._own_units or unit in self._absent_versions:
                 after[unit] = _first_version()
                 batch.append(statements.add_version(unit, after[unit]))
             else:
@@ -155,17 +161,18 @@ class PostgresWriter(PostgresReader, Writer):
             for key, place, value in places
             if key not in self._new_names
         )
-        batch += [statements.delete(*group, keys) for group, keys in deleted.items()]
+        batch += [
+            statements.delete(table, thread, keys) for (table, thread), keys in deleted.items()
+        ]
         new = [self._owned(key, place) for key, place, _ in places if key in self._new_names]
         if new:
             rows = [(thread, key, self._changes[key] or b"") for _, thread, key in new]
             batch.append(statements.insert(layout.names, rows))
         batch += [statements.upsert(table, rows) for table, rows in stored.items()]
-        batch += [
-            statements.drop_version(thread)
-            for table, thread in deleted
-            if table in layout.anchors and thread is not None
-        ]
+        for table, thread in deleted:
+            if table in layout.anchors and thread:
+                batch.append(statements.drop_version(thread))
+                after.pop(thread, None)
         batch.append(("COMMIT", ()))
         if self._link is None:
             self._link = self._store.connections.take()
@@ -222,14 +229,14 @@ class PostgresWriter(PostgresReader, Writer):
             self._units[unit] = known
         return known
 
-    def _known_of_thread(self, name: bytes, number: int, versions: Rows) -> Known | None:
+    def _known_of_thread(self, name: bytes, number: int, versions: Rows) -> Known:
         self._names[name] = number
         if number in self._versions or number in self._own_units:
             return self._units[number]
         if number not in self._units:
             self._units[number] = Known()
         self._unread_versions.discard(number)
-        self._versions.update(versions)
+        self._learn_versions([number], versions)
         return self._units[number]
 
     def _trip(self, batch: list[Statement]) -> list[Rows]:
@@ -237,8 +244,12 @@ class PostgresWriter(PostgresReader, Writer):
             return super()._trip(batch)
         units, self._unread_versions = self._unread_versions, set()
         *found, versions = super()._trip([*batch, self._statements.select_versions([*units])])
-        self._versions.update(versions)
+        self._learn_versions(units, versions)
         return found
+
+    def _learn_versions(self, units: Iterable[int], versions: Rows) -> None:
+        self._versions.update(versions)
+        self._absent_versions.update(unit for unit in units if unit not in self._versions)
 
 
 def _first_version() -> int:

@@ -28,7 +28,7 @@ _MAX_SCHEMA = 63
 def open_store(
     conninfo_or_pool: Any,
     *,
-    schema: str,
+    schema: object,
     readonly: object = False,
     encryption_key: EncryptionKey | None = None,
     max_connections: object = 10,
@@ -39,7 +39,11 @@ def open_store(
     limit = validation.count(max_connections, "max_connections", "connections", 1)
     if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not timeout > 0:
         validation.refuse("timeout", "a positive number of seconds", timeout)
-    if not 0 < len(schema.encode()) <= _MAX_SCHEMA or "\x00" in schema:
+    if (
+        not isinstance(schema, str)
+        or not 0 < len(schema.encode("utf-8", "replace")) <= _MAX_SCHEMA
+        or "\x00" in schema
+    ):
         validation.refuse("schema", f"a name of 1 to {_MAX_SCHEMA} bytes", schema)
     connections: Connections
     if isinstance(conninfo_or_pool, str):

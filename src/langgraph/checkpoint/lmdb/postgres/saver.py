@@ -6,7 +6,6 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.postgres.opening import open_store
 from langgraph.checkpoint.lmdb.saver import DEFAULT_CACHE_SIZE, DEFAULT_LEVEL, KvSaver
 
@@ -72,7 +71,6 @@ class CompactPostgresSaver(KvSaver):
         timeout: float = 30.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        validation.text(schema, "schema")
         super().__init__(
             partial(
                 open_store,

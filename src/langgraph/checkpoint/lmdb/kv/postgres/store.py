@@ -41,6 +41,8 @@ _MAX_UNITS: Final = 256
 _MAX_KEYS: Final = 4000
 _MAX_VALUE: Final = 4096
 """Units that the cache keeps, keys of one unit, and bytes of a value."""
+_MIGRATIONS: Final = 6
+"""Attempts to create the tables, while other processes may do the same."""
 _LONGEST_PAUSE: Final = 0.05
 """Seconds."""
 
@@ -301,12 +303,8 @@ class PostgresStore(KeyValueStore):
     def _create_tables(self) -> None:
         """Create the tables, or bring them to this release's version, in one transaction."""
         deadline = time.monotonic() + self._timeout
-        while True:
-            ((row,),) = self._run([self.statements.find_schema()], deadline)
-            version = 0
-            if row[0]:
-                ((row,),) = self._run([self.statements.schema_version()], deadline)
-                version = int(str(row[0]))
+        for attempt in range(_MIGRATIONS):
+            version = self._tables_version(deadline)
             if version > sql.VERSION:
                 raise UsageError(
                     f"the schema has tables of version {version}, this release reads {sql.VERSION}",
@@ -322,10 +320,17 @@ class PostgresStore(KeyValueStore):
             batch = [(sql.BEGIN_WRITE, ()), *self.statements.migrations(version), ("COMMIT", ())]
             try:
                 self._run(batch, deadline)
-            except (ConflictError, LmdbSaverError):  # another process may have been first
-                if not self._has_tables(deadline):
+            except UsageError:
+                raise
+            except (ConflictError, LmdbSaverError):  # another process may be first
+                if attempt == _MIGRATIONS - 1:
                     raise
+                time.sleep(random.uniform(0, _LONGEST_PAUSE))  # noqa: S311 - only spreads retries
 
-    def _has_tables(self, deadline: float) -> bool:
+    def _tables_version(self, deadline: float) -> int:
+        """Return the version of the tables; 0 if there are none."""
         ((row,),) = self._run([self.statements.find_schema()], deadline)
-        return bool(row[0])
+        if not row[0]:
+            return 0
+        ((row,),) = self._run([self.statements.schema_version()], deadline)
+        return int(str(row[0]))

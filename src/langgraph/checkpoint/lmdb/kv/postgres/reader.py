@@ -180,18 +180,23 @@ class PostgresReader(Reader):
             groups.setdefault((table, thread if table.by_thread else None), []).append(row_key)
             if table is self._layout.names:
                 names.append(key)
-        tails = names if len(names) == 1 else []
+        tails = names if len(wanted) == 1 else []
         batch = [self._statements.select_keys(*group, keys) for group, keys in groups.items()]
         for name in tails:
             batch += [self._statements.select_tail(tail, name) for tail in self._layout.tails]
             batch.append(self._statements.select_version_of(name))
         found = self._trip(batch)
         values: dict[bytes, bytes] = {}
+        owner = None
         for (table, _), rows in zip(groups, found, strict=False):
             for thread, row_key, value in rows:
                 values[self._layout.whole_key(table, thread, row_key)] = value
+                owner = thread
         for name in tails:
-            self._learn_thread(name, values.get(name), found[len(groups) :])
+            value = values.get(name)
+            number = None if value is None else self._layout.named(name, value)
+            if number is not None and number == owner:
+                self._learn_thread(name, number, found[len(groups) :])
         for key in wanted:
             self._learn(self._home(key), key, values.get(key))
 
@@ -200,11 +205,8 @@ class PostgresReader(Reader):
             known.add(key, value)
         known.cover(key, key + b"\x00")
 
-    def _learn_thread(self, name: bytes, value: bytes | None, found: Sequence[Rows]) -> None:
+    def _learn_thread(self, name: bytes, number: int, found: Sequence[Rows]) -> None:
         """Add the tails of the thread with a name to what is known."""
-        number = None if value is None else self._layout.named(name, value)
-        if number is None:
-            return
         known = self._known_of_thread(name, number, found[-1])
         for tail, rows in zip(self._layout.tails, found, strict=False):
             whole = [(self._layout.whole_key(tail.table, *row[:2]), row[2]) for row in rows]

@@ -228,7 +228,12 @@ class Statements:
         """Return the statement that adds rows, or replaces their values."""
         sql, parameters = self.insert(table, rows)
         primary = "thread, key" if table.by_thread else "key"
-        return f"{sql} ON CONFLICT ({primary}) DO UPDATE SET value = EXCLUDED.value", parameters
+        new = (
+            "value = EXCLUDED.value"
+            if table.by_thread
+            else "(thread, value) = (EXCLUDED.thread, EXCLUDED.value)"
+        )
+        return f"{sql} ON CONFLICT ({primary}) DO UPDATE SET {new}", parameters
 
     def delete(self, table: Table, thread: int | None, keys: list[bytes]) -> Statement:
         """Return the statement that deletes rows."""

@@ -28,7 +28,7 @@ from langgraph.checkpoint.lmdb.kv.postgres.reader import PostgresReader
 from langgraph.checkpoint.lmdb.kv.postgres.writer import PostgresWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Collection, Hashable, Mapping
 
     from langgraph.checkpoint.lmdb.kv.base import Writer
     from langgraph.checkpoint.lmdb.kv.postgres.connections import Connections, Link, Statement
@@ -287,8 +287,19 @@ class PostgresStore(KeyValueStore):
         with self._mutex:
             return self._cache.pop(unit, None)
 
-    def keep(self, units: Mapping[int, tuple[int, Known]], names: Mapping[bytes, int]) -> None:
-        """Add to the cache what a committed transaction knows."""
+    def keep(
+        self,
+        units: Mapping[int, tuple[int, Known]],
+        names: Mapping[bytes, int],
+        removed: Collection[bytes],
+    ) -> None:
+        """Add to the cache what a committed transaction knows.
+
+        Args:
+            units: Version of each unit, and what is known of it.
+            names: Units that names lead to.
+            removed: Names that lead to no unit.
+        """
         with self._mutex:
             for unit, (version, known) in units.items():
                 if len(known) <= _MAX_KEYS:
@@ -299,6 +310,8 @@ class PostgresStore(KeyValueStore):
             if len(self._named) > _MAX_UNITS * 4:
                 self._named.clear()
             self._named.update(names)
+            for name in removed:
+                self._named.pop(name, None)
 
     def _create_tables(self) -> None:
         """Create the tables, or bring them to this release's version, in one transaction."""
@@ -328,7 +341,7 @@ class PostgresStore(KeyValueStore):
                 time.sleep(random.uniform(0, _LONGEST_PAUSE))  # noqa: S311 - only spreads retries
 
     def _tables_version(self, deadline: float) -> int:
-        """Return the version of the tables; 0 if there are none."""
+        """Return the version of the tables; 0 if the schema is missing."""
         ((row,),) = self._run([self.statements.find_schema()], deadline)
         if not row[0]:
             return 0

@@ -36,6 +36,7 @@ class PostgresWriter(PostgresReader, Writer):
         "_names",
         "_new_names",
         "_own_units",
+        "_removed_names",
         "_units",
         "_unread_versions",
         "_use_cache",
@@ -62,6 +63,7 @@ class PostgresWriter(PostgresReader, Writer):
         self._changes: dict[bytes, bytes | None] = {}
         self._new_names: set[bytes] = set()
         """Names to add that the store lacked."""
+        self._removed_names: set[bytes] = set()
 
     def put(self, key: bytes, value: bytes) -> None:
         self._check_open()
@@ -98,8 +100,11 @@ class PostgresWriter(PostgresReader, Writer):
         self._check_open()
         check_key(key)
         unit = self._layout.unit(key)
-        home = self._home(key) if unit is None else self._attach(unit)
-        home.remove(key)
+        if unit is not None:
+            self._attach(unit).remove(key)
+        else:
+            self._names.pop(key, None)  # from now on it is known as a name without a thread
+            self._removed_names.add(key)
         self._known.remove(key)
         if key in self._new_names:
             self._new_names.discard(key)
@@ -185,6 +190,7 @@ class PostgresWriter(PostgresReader, Writer):
         self._store.keep(
             {unit: (after[unit], self._units[unit]) for unit in after if unit in self._units},
             self._names,
+            self._removed_names - self._names.keys(),
         )
 
     def _owned(self, key: bytes, place: Any) -> Any:
@@ -201,7 +207,7 @@ class PostgresWriter(PostgresReader, Writer):
         unit = self._layout.unit(key)
         if unit is None:
             unit = self._names.get(key)
-            if unit is None and self._use_cache:
+            if unit is None and self._use_cache and key not in self._removed_names:
                 unit = self._store.named(key)
                 if unit is not None:
                     self._names[key] = unit

@@ -174,5 +174,22 @@ def test_writer_with_old_records_runs_again(
     assert one.saver.verify().problems == ()  # type: ignore[attr-defined]
 
 
+def test_expired_thread_is_replaced_for_every_saver(
+    open_postgres: Callable[..., CompactPostgresSaver],
+) -> None:
+    """One transaction removes the old thread and gives its id to a new one."""
+    now = [1_000_000.0]
+    options: Any = {"ttl": {"default_ttl": 5}, "clock": lambda: now[0]}
+    one = SaverDriver(open_postgres(**options))
+    put(one, "c1", {"a": 1})
+    now[0] += 600
+    put(one, "c2", {"a": 2})
+    other = open_postgres(**options)
+    assert ids(SaverDriver(other).list(config())) == ["c2"]
+    put(SaverDriver(other), "c3", {"a": 3}, parent="c2")
+    assert ids(one.list(config())) == ["c3", "c2"]
+    assert other.verify().problems == ()
+
+
 if __name__ == "__main__":
     main()

@@ -228,11 +228,9 @@ class Statements:
         """Return the statement that adds rows, or replaces their values."""
         sql, parameters = self.insert(table, rows)
         primary = "thread, key" if table.by_thread else "key"
-        new = (
-            "value = EXCLUDED.value"
-            if table.by_thread
-            else "(thread, value) = (EXCLUDED.thread, EXCLUDED.value)"
-        )
+        new = "value = EXCLUDED.value"
+        if not table.by_thread:
+            new += ", thread = EXCLUDED.thread"
         return f"{sql} ON CONFLICT ({primary}) DO UPDATE SET {new}", parameters
 
     def delete(self, table: Table, thread: int | None, keys: list[bytes]) -> Statement:

@@ -296,7 +296,7 @@ class PostgresStore(KeyValueStore):
         """Add to the cache what a committed transaction knows.
 
         Args:
-            units: Version of each unit, and what is known of it.
+            units: Version of each unit, and its known records.
             names: Units that names lead to.
             removed: Names that lead to no unit.
         """

@@ -33,6 +33,7 @@ class PostgresWriter(PostgresReader, Writer):
     __slots__ = (
         "_absent_versions",
         "_changes",
+        "_left_units",
         "_names",
         "_new_names",
         "_own_units",
@@ -64,6 +65,8 @@ class PostgresWriter(PostgresReader, Writer):
         self._new_names: set[bytes] = set()
         """Names to add that the store lacked."""
         self._removed_names: set[bytes] = set()
+        self._left_units: set[int] = set()
+        """Units that lost their names."""
 
     def put(self, key: bytes, value: bytes) -> None:
         self._check_open()
@@ -103,7 +106,10 @@ class PostgresWriter(PostgresReader, Writer):
         if unit is not None:
             self._attach(unit).remove(key)
         else:
-            self._names.pop(key, None)  # from now on it is known as a name without a thread
+            self._home(key)
+            unit = self._names.pop(key, None)  # from now on it is a name without a thread
+            if unit is not None:
+                self._left_units.add(unit)
             self._removed_names.add(key)
         self._known.remove(key)
         if key in self._new_names:
@@ -140,6 +146,7 @@ class PostgresWriter(PostgresReader, Writer):
         """
         layout, statements = self._layout, self._statements
         changed = {unit for key in self._changes for unit in self._units_of(key)}
+        changed |= self._left_units
         kept = (self._units.keys() & self._versions.keys()) - changed
         if not changed and not (self.used_cache and kept) and not self._changes:
             return

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from langgraph.checkpoint.lmdb.errors import ThreadExistsError
+from langgraph.checkpoint.lmdb.errors import DatabaseUnavailableError, ThreadExistsError
 from langgraph.checkpoint.lmdb.kv.postgres.connections import Link
 from langgraph.checkpoint.lmdb.kv.postgres.errors import ConnectionLostError
 from langgraph.checkpoint.lmdb.postgres import CompactPostgresSaver
@@ -157,6 +157,35 @@ def test_server_process_that_ends_is_replaced(
             " WHERE application_name = 'langgraph-lmdb'"
         )
     assert ids(driver.list(config())) == ["c2", "c1"]
+
+
+@pytest.mark.parametrize("trip", [1, 2])
+def test_connection_that_ends_during_a_read(
+    open_postgres: Callable[..., CompactPostgresSaver],
+    monkeypatch: pytest.MonkeyPatch,
+    trip: int,
+) -> None:
+    """The first trip is repeated; after it, the snapshot is lost."""
+    put(SaverDriver(open_postgres()), "c1", {"a": ["value"] * 500})
+    saver = open_postgres()
+    trips: list[int] = []
+    run = Link.run
+
+    def cut(link: Link, statements: Any) -> Any:
+        trips.append(1)
+        if len(trips) == trip:
+            link.connection.close()
+            raise ConnectionLostError("the network is down")
+        return run(link, statements)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Link, "run", cut)
+        if trip == 1:
+            assert saver.get_tuple(config()) is not None
+        else:
+            with pytest.raises(DatabaseUnavailableError, match="during a read"):
+                saver.get_tuple(config())
+    assert saver.get_tuple(config()) is not None
 
 
 def test_writer_with_old_records_runs_again(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from langgraph.checkpoint.lmdb.errors import UsageError
 from langgraph.checkpoint.lmdb.kv.base import Reader, check_key
+from langgraph.checkpoint.lmdb.kv.postgres import errors
 from langgraph.checkpoint.lmdb.kv.postgres import statements as sql
 from langgraph.checkpoint.lmdb.kv.postgres.errors import ConnectionLostError
 from langgraph.checkpoint.lmdb.kv.postgres.known import UNREAD, Known, UnknownError
@@ -277,12 +278,16 @@ class PostgresReader(Reader):
             self._link.in_transaction = True
             try:
                 found = self._link.run([*([] if begun else [(self._begin, ())]), *batch])
-            except ConnectionLostError:
+            except ConnectionLostError as lost:
                 if begun or not first:
-                    raise
+                    raise self._lost(lost) from lost
                 self._link = self._store.reconnect(self._link)
                 continue
             return found if begun else found[1:]
+
+    def _lost(self, lost: ConnectionLostError) -> Exception:
+        """Return the error for a connection that ended with the snapshot."""
+        return errors.unavailable(f"the connection ended during a read: {lost}")
 
     def _home(self, key: bytes) -> Known:  # noqa: ARG002
         """Return where a key is known, if it is."""

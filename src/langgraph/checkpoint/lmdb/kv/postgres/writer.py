@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from langgraph.checkpoint.lmdb.kv.postgres.connections import Rows, Statement
+    from langgraph.checkpoint.lmdb.kv.postgres.errors import ConnectionLostError
     from langgraph.checkpoint.lmdb.kv.postgres.store import Lane, PostgresStore
 
 _EVERY_KEY: Final = (b"", b"\xff" * 512)
@@ -209,6 +210,9 @@ class PostgresWriter(PostgresReader, Writer):
         if unit is not None:
             return (unit,)
         return (self._names[key],) if key in self._names else ()
+
+    def _lost(self, lost: ConnectionLostError) -> Exception:
+        return lost  # `PostgresStore.write` runs the transaction again
 
     def _home(self, key: bytes) -> Known:
         unit = self._layout.unit(key)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb import validation
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.run_state import State
 
 _END_OF_TIME = 1 << 62
+_PAGE = 64
+"""Threads that are read at a time, at most."""
 
 
 def stats(session: Session) -> StoreStats:
@@ -125,19 +129,18 @@ def threads(
             if last is not None:
                 before = min(before, 1 - last[0])
             on_damage = get.log_skipped if skip_damaged else None
-            for thread in snapshot.newest_threads(prefix, since, before, numbers, on_damage):
-                if last is None or (-thread.updated, thread.id) > last:
-                    try:
-                        info = _info(session, snapshot, thread)
-                        if wanted is None or info.state in wanted:
-                            found.append(info)
-                    except DamagedError as error:
-                        if not skip_damaged:
-                            raise
-                        session.add_owner(error)
-                        get.log_skipped(error)
-                    if len(found) == limit:
-                        break
+            newest = snapshot.newest_threads(prefix, since, before, numbers, on_damage)
+            left = (t for t in newest if last is None or (-t.updated, t.id) > last)
+            while limit is None or len(found) < limit:
+                page = [*islice(left, _PAGE if limit is None else min(_PAGE, limit - len(found)))]
+                if not page:
+                    break
+                calls = (partial(_info, session, snapshot, one, skip_damaged) for one in page)
+                found.extend(
+                    info
+                    for info in snapshot.reader.gather(calls)
+                    if info is not None and (wanted is None or info.state in wanted)
+                )
     except DamagedError as error:
         session.add_owner(error)
         raise
@@ -159,7 +162,21 @@ def _position(snapshot: Snapshot, after: ThreadInfo | str) -> tuple[int, str]:
     return -thread.updated, thread.id
 
 
-def _info(session: Session, snapshot: Snapshot, thread: Thread) -> ThreadInfo:
+def _info(
+    session: Session, snapshot: Snapshot, thread: Thread, skip_damaged: bool
+) -> ThreadInfo | None:
+    """Return what the list shows of a thread; None for a damaged one that is to be skipped."""
+    try:
+        return _read_info(session, snapshot, thread)
+    except DamagedError as error:
+        if not skip_damaged:
+            raise
+        session.add_owner(error)
+        get.log_skipped(error)
+        return None
+
+
+def _read_info(session: Session, snapshot: Snapshot, thread: Thread) -> ThreadInfo:
     expires = session.options.retention.expires(thread)
     latest = get.latest_root(session, snapshot, thread)
     return ThreadInfo(

@@ -80,7 +80,7 @@ def test_waiting_read_can_be_cancelled(saver: LmdbSaver, path: Path) -> None:
             return await by_get(saver)
 
     assert asyncio.run(go()) == ["c1"]
-    assert not saver._session._commit._has_abandoned()
+    assert not saver._session._commit._lanes[0]._has_abandoned()
 
 
 def test_read_waits_for_an_interrupted_write(saver: LmdbSaver, path: Path) -> None:
@@ -89,11 +89,11 @@ def test_read_waits_for_an_interrupted_write(saver: LmdbSaver, path: Path) -> No
     with write_lock(path) as lock:
         leading = threading.Thread(target=put, args=(driver, "c1"))
         leading.start()
-        while not saver._session._commit._queue:
+        while not saver._session._commit._lanes[0]._queue:
             pass
 
         def interrupt() -> None:
-            while len(saver._session._commit._queue) < 2:
+            while len(saver._session._commit._lanes[0]._queue) < 2:
                 pass
             signal.pthread_kill(main, signal.SIGINT)
 

@@ -244,14 +244,14 @@ def test_writes_and_the_checkpoint_that_wait_together_share_a_commit(
         lambda: driver.put_writes(config(id="c125"), [("a", 1)], "task"),
         lambda: put(driver, "c126", {"a": 2}, parent="c125"),
     )
-    queue: Any = driver.saver._session._commit._queue  # type: ignore[attr-defined]
+    lane: Any = driver.saver._session._commit._lane_of("t")  # type: ignore[attr-defined]
     with ThreadPoolExecutor(3) as pool, counted() as counts:
         found.held.clear()
         found.open.clear()
         called = [pool.submit(calls[0])]
         assert found.held.wait(PATIENCE)
         called += [pool.submit(call) for call in calls[1:]]
-        while len(queue) < 3:
+        while len(lane._queue) < 3:
             found.held.wait(0.001)
         found.open.set()
         for one in called:

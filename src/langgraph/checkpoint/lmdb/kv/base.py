@@ -156,6 +156,11 @@ class KeyValueStore(ABC):
         return True
 
     @property
+    def lanes(self) -> int:
+        """Number of transactions that the store commits at the same time."""
+        return 1
+
+    @property
     def is_remote(self) -> bool:
         """True if each read is a trip to another machine, so that much is read at a time."""
         return False
@@ -261,6 +266,10 @@ class WrapperStore(KeyValueStore):
     @property
     def flushes(self) -> bool:
         return self.inner.flushes
+
+    @property
+    def lanes(self) -> int:
+        return self.inner.lanes
 
     @property
     def is_remote(self) -> bool:

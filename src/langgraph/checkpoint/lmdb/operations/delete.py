@@ -32,12 +32,12 @@ def delete_thread(session: Session, thread_id: object) -> Operations[None]:
     name = validation.text(thread_id, "thread_id")
     left: int | None = None
     try:
-        left = yield simple(partial(prune_engine.delete_thread, thread_id=name))
+        left = yield simple(partial(prune_engine.delete_thread, thread_id=name), thread_id=name)
         while left is not None:
-            left = yield simple(partial(prune_engine.purge, number=left))
+            left = yield simple(partial(prune_engine.purge, number=left), thread_id=name)
     except DamagedError:
         remove = partial(thread_repair.remove_thread, thread_id=name, number=left)
-        if not (yield simple(remove)):
+        if not (yield simple(remove, thread_id=name)):
             raise
     yield from retention.purge_deleted(session)
 
@@ -74,7 +74,10 @@ def _prune(session: Session, ids: Sequence[str], strategy: str, keep: int) -> Op
             yield from delete_thread(session, thread_id)
         else:
             yield simple(
-                partial(prune_engine.prune, thread_id=thread_id, keep=keep, options=session.options)
+                partial(
+                    prune_engine.prune, thread_id=thread_id, keep=keep, options=session.options
+                ),
+                thread_id=thread_id,
             )
 
 

@@ -288,7 +288,9 @@ def refresh(session: Session, thread_id: str) -> Operation[None, None] | None:
     age = session.options.now() - thread.updated
     if age * _REFRESHES_PER_TTL < expires - thread.updated:
         return None
-    return simple(lambda writer: threads.record_read(writer, thread_id, session.options))
+    return simple(
+        lambda writer: threads.record_read(writer, thread_id, session.options), thread_id=thread_id
+    )
 
 
 def delta_channel_history(

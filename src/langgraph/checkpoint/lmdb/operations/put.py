@@ -52,6 +52,7 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
     ) -> None:
         self._session = session
         self._parent = configs.parse_config(config)
+        self.thread_id = self._parent.thread_id
         with located(**self._parent._replace(checkpoint_id=None)._asdict()):
             checkpoint = validation.checkpoint(checkpoint)
             new = validation.mapping(new_versions, "new_versions")
@@ -136,6 +137,7 @@ class PutWritesOperation(Operation[None, None]):
     ) -> None:
         self._session = session
         self._ref = ref = configs.parse_config(config)
+        self.thread_id = ref.thread_id
         if ref.checkpoint_id is None:
             raise InvalidConfigError(
                 "the config has no checkpoint_id, so these writes belong to no checkpoint",

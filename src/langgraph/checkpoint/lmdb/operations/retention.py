@@ -117,7 +117,9 @@ def set_ttl(session: Session, thread_id: object, minutes: float | None) -> Opera
     """Give a thread its own TTL. None: the thread never expires."""
     ttl = NEVER if minutes is None else minutes_to_ms(minutes, "minutes")
     name = validation.text(thread_id, "thread_id")
-    return simple(lambda writer: threads.set_ttl(writer, name, ttl, session.options))
+    return simple(
+        lambda writer: threads.set_ttl(writer, name, ttl, session.options), thread_id=name
+    )
 
 
 def sweep(

@@ -15,7 +15,7 @@ from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy, StoreOptio
 from langgraph.checkpoint.lmdb.engine.store import CheckpointStore, StaleError
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError, located
 from langgraph.checkpoint.lmdb.kv import forking
-from langgraph.checkpoint.lmdb.kv.group_commit import GroupCommit
+from langgraph.checkpoint.lmdb.kv.commit_lanes import CommitLanes
 from langgraph.checkpoint.lmdb.kv.locks import Lock
 from langgraph.checkpoint.lmdb.operations import configs, run_states
 
@@ -47,6 +47,8 @@ class Operation(ABC, Generic[R, T]):
     """True if the operation may wait a moment for others to commit with."""
     is_detached: bool = False
     """True if the caller may not wait for the result, so that reads wait for the operation."""
+    thread_id: str | None = None
+    """The thread that the operation changes. None: it changes others, or several."""
 
     @abstractmethod
     def prepare(self, bypass_cache: bool) -> None:
@@ -64,9 +66,12 @@ class Operation(ABC, Generic[R, T]):
 class _SimpleOperation(Operation[R, T]):
     """An operation that needs no preparation."""
 
-    def __init__(self, apply: Callable[[Writer], R], finish: Callable[[R], T]) -> None:
+    def __init__(
+        self, apply: Callable[[Writer], R], finish: Callable[[R], T], thread_id: str | None
+    ) -> None:
         self._apply = apply
         self._finish = finish
+        self.thread_id = thread_id
 
     def prepare(self, bypass_cache: bool) -> None:
         pass
@@ -79,15 +84,19 @@ class _SimpleOperation(Operation[R, T]):
 
 
 def simple(
-    apply: Callable[[Writer], R], finish: Callable[[R], Any] = lambda result: result
+    apply: Callable[[Writer], R],
+    finish: Callable[[R], Any] = lambda result: result,
+    *,
+    thread_id: str | None = None,
 ) -> Operation[R, Any]:
     """Return an operation that needs no preparation.
 
     Args:
         apply: The change.
         finish: Function that makes the operation's result of what `apply` returned.
+        thread_id: The thread that it changes. None: it changes others, or several.
     """
-    return _SimpleOperation(apply, finish)
+    return _SimpleOperation(apply, finish, thread_id)
 
 
 Operations: TypeAlias = "Generator[Operation[Any, Any], Any, T]"
@@ -193,7 +202,7 @@ def open_session(
         state_of=run_states.reader_of_states(codec) if state_of is None else state_of,
         retention=retention,
     )
-    commit = GroupCommit(kv)
+    commit = CommitLanes(kv)
     store = CheckpointStore(kv, options, dedup_cache)
     return Session(kv, store, commit, serde, codec, _PARENT_CACHE_SIZE if cache_size else 0)
 
@@ -204,7 +213,7 @@ class Session:
     Args:
         kv: The key-value store.
         store: The checkpoint store on it.
-        commit: The group commit, which runs write operations.
+        commit: The group commits, which run write operations.
         serde: The serializer.
         codec: The codec of channel values with that serializer.
         parent_cache: The highest number of checkpoints in the cache.
@@ -214,7 +223,7 @@ class Session:
         self,
         kv: KeyValueStore,
         store: CheckpointStore,
-        commit: GroupCommit,
+        commit: CommitLanes,
         serde: SerializerProtocol,
         codec: ValueCodec,
         parent_cache: int,
@@ -283,7 +292,9 @@ class Session:
         while True:
             try:
                 operation.prepare(bypass_cache)
-                result = self._commit.run(operation.apply, can_wait=operation.can_wait)
+                result = self._commit.run(
+                    operation.apply, operation.thread_id, can_wait=operation.can_wait
+                )
             except StaleError:
                 bypass_cache = True
                 continue
@@ -299,7 +310,10 @@ class Session:
             try:
                 operation.prepare(bypass_cache)
                 result = await self._commit.run_async(
-                    operation.apply, can_wait=operation.can_wait, detached=operation.is_detached
+                    operation.apply,
+                    operation.thread_id,
+                    can_wait=operation.can_wait,
+                    detached=operation.is_detached,
                 )
             except StaleError:
                 bypass_cache = True

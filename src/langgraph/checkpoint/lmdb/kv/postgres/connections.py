@@ -91,6 +91,8 @@ class Link:
 class Connections(ABC):
     """The connections of a store."""
 
+    limit: int
+    """Number of connections at most."""
     waits_for_end: bool
     """True: read the answer to the end of a transaction before the connection is given back."""
 
@@ -137,20 +139,20 @@ class OwnConnections(Connections):
 
     def __init__(self, conninfo: str, limit: int, timeout: float) -> None:
         self._conninfo = checked_conninfo(conninfo)
-        self._limit = limit
+        self.limit = limit
         self._timeout = timeout
         self._closed = False
         self.renew()
 
     def renew(self) -> None:
         _inherited.append(getattr(self, "_idle", None))
-        self._free = threading.BoundedSemaphore(self._limit)
+        self._free = threading.BoundedSemaphore(self.limit)
         self._idle: deque[Link] = deque()
 
     def take(self) -> Link:
         if not self._free.acquire(timeout=self._timeout):
             raise StoreBusyError(
-                f"all {self._limit} connections are in use",
+                f"all {self.limit} connections are in use",
                 advice="Pass a greater max_connections, or call again.",
             )
         try:
@@ -215,6 +217,7 @@ class PoolConnections(Connections):
     def __init__(self, pool: Any) -> None:
         self._pool = pool
         self._closed = False
+        self.limit = pool.max_size
 
     def take(self) -> Link:
         if self._closed:

@@ -143,6 +143,10 @@ class PostgresStore(KeyValueStore):
         self.connections.renew()
 
     @property
+    def lanes(self) -> int:
+        return self.connections.limit
+
+    @property
     def is_remote(self) -> bool:
         return True
 

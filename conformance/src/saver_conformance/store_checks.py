@@ -107,7 +107,7 @@ def require(
 
 def run_command(
     prog: str,
-    checks: Mapping[str, Callable[[S, int], None]],
+    run: Callable[[S, int], dict[str, CheckResult]],
     specs: Mapping[str, S],
     kind: type[S],
     arguments: Sequence[str] | None = None,
@@ -116,7 +116,7 @@ def run_command(
 
     Args:
         prog: Name of the command.
-        checks: The checks by name.
+        run: Function that runs every check of a spec with a number of examples.
         specs: Built-in specs by name.
         kind: Class of the specs.
         arguments: Arguments of the command. None: the arguments of the process.
@@ -125,7 +125,7 @@ def run_command(
     parser.add_argument("store", help=f"{', '.join(specs)}, or MODULE:SPEC")
     parser.add_argument("--examples", type=int, default=DEFAULT_EXAMPLES, metavar="N")
     options = parser.parse_args(arguments)
-    results = run_checks(checks, _spec(options.store, specs, kind), options.examples)
+    results = run(_spec(options.store, specs, kind), options.examples)
     for name, found in results.items():
         print(f"{found.status}  {name}")
         if found.reason:

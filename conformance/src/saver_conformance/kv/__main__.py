@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from saver_conformance.kv.checks import CHECKS
+from saver_conformance.kv.runner import run_checks
 from saver_conformance.kv.spec import KeyValueSpec
 from saver_conformance.kv.specs import SPECS
 from saver_conformance.store_checks import leave, run_command
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status: 1 if a check failed."""
-    return run_command("python -m saver_conformance.kv", CHECKS, SPECS, KeyValueSpec, arguments)
+    return run_command("python -m saver_conformance.kv", run_checks, SPECS, KeyValueSpec, arguments)
 
 
 if __name__ == "__main__":

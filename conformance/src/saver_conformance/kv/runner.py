@@ -29,7 +29,8 @@ def run_checks(
     Raises:
         ValueError: The spec declares a failure of an unknown check.
     """
-    return store_checks.run_checks(CHECKS, spec, examples, only)
+    with spec.lifespan():
+        return store_checks.run_checks(CHECKS, spec, examples, only)
 
 
 def check(spec: KeyValueSpec, examples: int = DEFAULT_EXAMPLES) -> None:
@@ -42,4 +43,5 @@ def check(spec: KeyValueSpec, examples: int = DEFAULT_EXAMPLES) -> None:
     Raises:
         StoreViolation: A check failed, or passed although the spec declares it as failing.
     """
-    store_checks.require(CHECKS, spec, examples)
+    with spec.lifespan():
+        store_checks.require(CHECKS, spec, examples)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from saver_conformance.snapshots.checks import CHECKS
+from saver_conformance.snapshots.runner import run_checks
 from saver_conformance.snapshots.spec import SnapshotStoreSpec
 from saver_conformance.snapshots.specs import SPECS
 from saver_conformance.store_checks import leave, run_command
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status: 1 if a check failed."""
     prog = "python -m saver_conformance.snapshots"
-    return run_command(prog, CHECKS, SPECS, SnapshotStoreSpec, arguments)
+    return run_command(prog, run_checks, SPECS, SnapshotStoreSpec, arguments)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from langgraph.checkpoint.base import Checkpoint
 
 if TYPE_CHECKING:
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
         DeltaChannelHistory,
     )
 
+    from langgraph.checkpoint.lmdb.models import TaskWrite
+
 _numbers = itertools.count()
+on_files = pytest.mark.parametrize("driver", ["sync", "async", "plain"], indirect=True)
+"""Runs a test that looks into the files of a store."""
 
 
 class SaverDriver:
@@ -55,6 +60,9 @@ class SaverDriver:
         task_path: str = "",
     ) -> None:
         self._call("put_writes", config, writes, task_id, task_path)
+
+    def task_writes(self, config: RunnableConfig) -> list[TaskWrite]:
+        return self._call("writes", config)
 
     def get(self, config: RunnableConfig) -> Checkpoint | None:
         return self._call("get", config)

@@ -9,7 +9,6 @@ from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError
 
 __all__ = [
     "AlreadyRunningError",
-    "DatabaseUnavailableError",
     "LockHeldError",
     "LockLostError",
     "WorkflowError",
@@ -35,13 +34,6 @@ class AlreadyRunningError(RetryableError):
 
     kind = "already_running"
     default_advice = "Wait until it ends. get_checkpoint_status(thread_id, saver) tells its state."
-
-
-class DatabaseUnavailableError(RetryableError):
-    """A database server that does not answer, or that has no connection left."""
-
-    kind = "database_unavailable"
-    default_advice = "Check the server and the connection string, then call again."
 
 
 class WorkflowError(LmdbSaverError):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError, StoreClosedError, UsageError
 from langgraph.checkpoint.lmdb.workflows import arguments
+from langgraph.checkpoint.lmdb.workflows.database_errors import first_line, unavailable
 from langgraph.checkpoint.lmdb.workflows.errors import DatabaseUnavailableError
 from langgraph.checkpoint.lmdb.workflows.locks import LockHolder, Locks
 
@@ -238,9 +239,9 @@ class PostgresLockManager(Locks[_Held]):
             message = f"PostgreSQL gave no connection within {self._timeout} s"
             raise DatabaseUnavailableError(message) from error
         except psycopg.OperationalError as error:
-            raise DatabaseUnavailableError(f"PostgreSQL failed: {_first_line(error)}") from error
+            raise unavailable("PostgreSQL", error) from error
         except psycopg.Error as error:
-            raise LmdbSaverError(f"PostgreSQL refused a lock: {_first_line(error)}") from error
+            raise LmdbSaverError(f"PostgreSQL refused a lock: {first_line(error)}") from error
 
     def _all_used(self) -> DatabaseUnavailableError:
         return DatabaseUnavailableError(
@@ -307,10 +308,6 @@ def _key(name: str) -> int:
 def _holder_name() -> str:
     text = f"langgraph-lock {os.getpid()} {time.time():.0f} {socket.gethostname()}"
     return text.encode("ascii", "replace")[:_NAME_BYTES].decode()
-
-
-def _first_line(error: psycopg.Error) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 _inherited: list[object] = []

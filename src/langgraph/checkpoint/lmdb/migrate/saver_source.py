@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import WRITES_IDX_MAP
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langgraph.checkpoint.lmdb.migrate.models import Key, Record
 from langgraph.checkpoint.lmdb.migrate.refusals import located_reads
-from langgraph.checkpoint.lmdb.migrate.source import Source, Tip, in_order
+from langgraph.checkpoint.lmdb.migrate.source import Source, ThreadState, in_order
 from langgraph.checkpoint.lmdb.models import TaskWrite
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _NO_PATHS = (
 )
 _PAGE = 1000
 """Threads that are listed at a time."""
+_SERIALIZER = JsonPlusSerializer()
 
 
 class SaverSource(Source):
@@ -49,8 +51,12 @@ class SaverSource(Source):
                 yield thread_id
 
     def keys(self, thread_id: str) -> list[Key]:
-        found = [_key(thread_id, item) for item in self.saver.list(_thread(thread_id))]
+        found = [_key(thread_id, item) for item in self.listed(thread_id)]
         return sorted(found, key=lambda key: (key.checkpoint_id, key.checkpoint_ns))
+
+    def listed(self, thread_id: str) -> Iterator[CheckpointTuple]:
+        """Yield the checkpoints of a thread, whose values may be missing."""
+        return self.saver.list(_thread(thread_id))
 
     def read(self, key: Key) -> Record | None:
         with located_reads(key):
@@ -67,11 +73,14 @@ class SaverSource(Source):
         """Return the pending writes of a checkpoint."""
         return _with_paths([] if found is None else found.pending_writes or [])
 
-    def tips(self, thread_id: str) -> list[Tip]:
-        newest = list(self.saver.list(_thread(thread_id), limit=1))
+    def state(self, thread_id: str) -> ThreadState | None:
+        newest = [*self.saver.list(_thread(thread_id), limit=1)]
         root = self.saver.get_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}})
-        found = newest if root is None else [*newest, root]
-        return sorted({_tip(thread_id, item) for item in found})
+        latest = newest if root is None else [*newest, root]
+        if not latest:
+            return None
+        tip = max(_key(thread_id, found).checkpoint_id for found in latest)
+        return ThreadState.of(tip, [_facts(thread_id, found) for found in latest])
 
 
 class MemorySource(SaverSource):
@@ -93,6 +102,14 @@ class MemorySource(SaverSource):
         }
         found |= {Key(*key) for key in [*self.saver.writes] if key[0] == thread_id}
         return sorted(found, key=lambda key: (key.checkpoint_id, key.checkpoint_ns))
+
+    def state(self, thread_id: str) -> ThreadState | None:
+        keys = self.keys(thread_id)
+        if not keys:
+            return None
+        stored = [(*key, self.saver.writes.get(key)) for key in keys]
+        tip = max(key.checkpoint_id for key in keys)
+        return ThreadState.of(tip, stored)
 
     def writes(self, key: Key, found: CheckpointTuple | None) -> list[TaskWrite]:  # noqa: ARG002
         rows = [*self.saver.writes.get(key, {}).items()]
@@ -119,6 +136,9 @@ class KvSource(SaverSource):
         while page := self.saver.threads(limit=_PAGE, after=after):
             yield from (thread.thread_id for thread in page)
             after = page[-1]
+
+    def listed(self, thread_id: str) -> Iterator[CheckpointTuple]:
+        return self.saver.list(_thread(thread_id), values=False)
 
     def read(self, key: Key) -> Record | None:
         record = super().read(key)
@@ -155,9 +175,21 @@ def _key(thread_id: str, found: CheckpointTuple) -> Key:
     return Key(thread_id, configurable.get("checkpoint_ns", ""), configurable["checkpoint_id"])
 
 
-def _tip(thread_id: str, found: CheckpointTuple) -> Tip:
-    key = _key(thread_id, found)
-    return Tip(key.checkpoint_ns, key.checkpoint_id, len(found.pending_writes or ()))
+def _facts(thread_id: str, found: CheckpointTuple) -> tuple[Any, ...]:
+    """Return facts that differ after each change of a checkpoint's pending writes."""
+    writes = [
+        (task_id, channel, _text(value) if channel in WRITES_IDX_MAP else None)
+        for task_id, channel, value in found.pending_writes or ()
+    ]
+    return (*_key(thread_id, found), writes)
+
+
+def _text(value: Any) -> str:
+    """Return a text of a special write, the only kind of write that is ever replaced."""
+    try:
+        return repr(_SERIALIZER.dumps_typed(value))
+    except Exception:  # noqa: BLE001 - a value that only another serializer knows
+        return type(value).__qualname__
 
 
 def _with_paths(pending: list[tuple[str, str, Any]]) -> list[TaskWrite]:

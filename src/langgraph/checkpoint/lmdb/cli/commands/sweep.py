@@ -16,7 +16,7 @@ def command(store: Store, dry_run: DryRun = False, yes: Yes = False, as_json: Js
     """
     if not dry_run:
         confirm(f"Delete the expired threads of {store}?", yes=yes)
-    with open_store(store, readonly=False) as saver:
+    with open_store(store, readonly=dry_run) as saver:
         report = saver.sweep(dry_run=dry_run)
     if as_json:
         output.print_json(asdict(report))

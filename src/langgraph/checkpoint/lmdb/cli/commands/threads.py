@@ -104,7 +104,7 @@ def _table(threads: list[ThreadView]) -> Any:
         (
             (
                 thread.info.thread_id,
-                output.state(thread.info.state),
+                output.state(thread.state),
                 formats.moment(thread.info.updated),
                 str(thread.info.checkpoints),
                 formats.size(thread.info.bytes),

@@ -43,6 +43,6 @@ def _line(thread: ThreadView) -> Text:
     info = thread.info
     return Text.assemble(
         output.line((formats.moment(info.updated), "dim"), "  ", (info.thread_id, "bold"), "  "),
-        output.state(info.state),
+        output.state(thread.state),
         output.line(f"  step {info.step}  {thread.error or formats.names(info.next)}"),
     )

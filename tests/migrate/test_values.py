@@ -269,12 +269,6 @@ def test_async_savers(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_large_state(open_kind: Callable[..., Any]) -> None:
-    source, target = open_kind("sqlite"), open_kind("lmdb")
-    put(source, {"a": random.Random(1).randbytes(64 << 20)})
-    assert migrate(source, target).ok
-
-
 PROGRAM = """
 import sys
 from langgraph.checkpoint.lmdb.migrate import migrate

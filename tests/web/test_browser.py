@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
+from langgraph.graph import START, StateGraph
 from playwright.sync_api import expect
 
 from langgraph.checkpoint.lmdb import LmdbSaver
@@ -33,7 +34,8 @@ VIEWS = (
     "/thread?thread=forked&compare=1",
     "/thread?thread=delta",
     "/compare?thread=forked&a=0&b=1",
-    "/thread?thread=missing",
+    "/thread?thread=chat&top=3",
+    "/statistics?values=1",
 )
 LOW_CONTRASTS = (Path(__file__).parent / "contrast.js").read_text("utf-8")
 WRITER = """
@@ -63,10 +65,7 @@ def test_every_view_fits_and_can_be_read(
     with shown(browser, page_of_filled, width=width, scheme=scheme) as page:
         assert "token" not in page.url
         for view in VIEWS:
-            if "missing" in view:  # the browser reports the status as an error
-                page.goto(page_of_filled.base + "/thread?thread=chat&top=3")
-            else:
-                page.goto(page_of_filled.base + view)
+            page.goto(page_of_filled.base + view)
             expect(page.locator("h1")).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, view
             page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
@@ -150,6 +149,39 @@ def test_a_list_fills_while_one_scrolls(browser: Browser, tmp_path: Path) -> Non
             put(saver, "newest")
             expect(rows.first).to_have_text("newest")
             assert rows.count() == 120
+
+
+def test_a_failed_run_is_found_forked_and_resumed(browser: Browser, tmp_path: Path) -> None:
+    """The way of a user: which run failed, what did its last step change, try again before it."""
+    builder = StateGraph(graphs.State).add_node("prepare", lambda _: {"log": ["prepared again"]})
+    builder.add_node("publish", lambda _: {"log": ["published"]})
+    builder.add_edge(START, "prepare").add_edge("prepare", "publish")
+    with LmdbSaver(tmp_path / "store") as saver:
+        graphs.fill(saver)
+    with (
+        served(tmp_path / "store", allow_changes=True, graph=builder) as client,
+        shown(browser, client) as page,
+    ):
+        page.locator(".tabs .failed").click()
+        page.get_by_role("link", name="failed", exact=True).and_(page.locator("[data-row]")).click()
+        expect(page.locator("#changes")).to_contain_text("prepared")
+        expect(page.locator(".card.failed")).to_contain_text("no token")
+        page.locator("[data-step]").nth(1).click()
+        expect(page.locator("h2")).to_have_text("Step 0")
+        page.get_by_text("Fork from here…").click()
+        page.locator("#new").fill("again")
+        assert page.evaluate(LOW_CONTRASTS) == []
+        page.get_by_role("button", name="Fork").click()
+        expect(page.locator("h1")).to_contain_text("again")
+        page.get_by_text("Resume…").click()
+        page.get_by_role("button", name="Resume").click()
+        expect(page.locator("#step [role=status]")).to_have_text(
+            "the run was resumed and is complete"
+        )
+        expect(page.locator("h2 .state")).to_have_text("complete")
+        page.get_by_text("Delete…").click()
+        page.get_by_role("button", name="Delete").click()
+        expect(page.locator("[data-row]").get_by_text("again")).to_have_count(0)
 
 
 def test_hostile_content_runs_nothing(browser: Browser, tmp_path: Path) -> None:

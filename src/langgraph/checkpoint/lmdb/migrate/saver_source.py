@@ -25,6 +25,7 @@ _NO_PATHS = (
     "The task paths of pending writes are unknown: new paths keep their order. Writes that the "
     "interrupted superstep adds later may be ordered differently."
 )
+_NO_EARLY_WRITES = "Pending writes whose checkpoint was never stored are not copied."
 _PAGE = 1000
 """Threads that are listed at a time."""
 _SERIALIZER = JsonPlusSerializer()
@@ -33,10 +34,7 @@ _SERIALIZER = JsonPlusSerializer()
 class SaverSource(Source):
     """A reader of any saver. Task paths and indexes of writes are unknown: both keep the order."""
 
-    unknown: tuple[str, ...] = (
-        _NO_PATHS,
-        "Pending writes without a checkpoint are unknown and are not copied.",
-    )
+    unknown: tuple[str, ...] = (_NO_PATHS, _NO_EARLY_WRITES)
     knows_paths = False
 
     def __init__(self, saver: BaseCheckpointSaver[Any]) -> None:
@@ -128,7 +126,7 @@ class KvSource(SaverSource):
     """A reader of one of this package's savers."""
 
     saver: KvSaver
-    unknown: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = (_NO_EARLY_WRITES,)
     knows_paths = True
 
     def threads(self) -> Iterator[str]:

@@ -41,7 +41,8 @@ def changed_threads(saver: LmdbSaver, prefix: str | None = None) -> Iterator[lis
 def mark_of(saver: LmdbSaver) -> tuple[Any, ...]:
     """Return a mark of the content of a store: as long as it is the same, nothing has changed.
 
-    Reads only totals and the thread with the latest activity.
+    Reads only totals, the locks of runs, and the thread with the latest activity.
     """
     totals = saver.stats()
-    return totals.threads, totals.checkpoints, totals.writes, totals.bytes, saver.threads(limit=1)
+    counts = totals.threads, totals.checkpoints, totals.writes, totals.bytes
+    return *counts, sorted(running_threads(saver.path)), saver.threads(limit=1)

@@ -133,7 +133,7 @@ def find_step(
             thread_id=thread_id,
             advice="List the threads with: langgraph-lmdb threads",
         )
-    if spec is None or spec == LATEST:
+    if not spec or spec == LATEST:
         return latest
     found = list(islice(_matches(saver, latest, spec), 2))
     if len(found) == 1:
@@ -143,22 +143,6 @@ def find_step(
         thread_id=thread_id,
         advice="List the checkpoints with: langgraph-lmdb history",
     )
-
-
-def find_exactly(
-    saver: LmdbSaver, thread_id: str, checkpoint_id: str | None, namespace: str = ""
-) -> CheckpointTuple:
-    """Return the checkpoint with an id, or else the one that `find_step` finds.
-
-    Raises:
-        ThreadNotFoundError: The thread has no checkpoints in the namespace.
-        CheckpointNotFoundError: The checkpoint does not exist, or several match.
-    """
-    if checkpoint_id:
-        found = saver.get_tuple(config_of(thread_id, checkpoint_id, namespace))
-        if found is not None:
-            return found
-    return find_step(saver, thread_id, checkpoint_id or None, namespace)
 
 
 def all_threads(
@@ -193,18 +177,27 @@ def thread_info(saver: LmdbSaver, thread_id: str) -> ThreadInfo:
 
 
 def _matches(saver: LmdbSaver, latest: CheckpointTuple, spec: str) -> Iterator[CheckpointTuple]:
-    if spec.startswith("~") and spec[1:].isdecimal():
-        yield from islice(saver.history(latest.config), int(spec[1:]), int(spec[1:]) + 1)
-        return
-    if spec.lstrip("-").isdecimal():
-        line = saver.history(latest.config)
-        yield from islice((one for one in line if one.metadata.get("step") == int(spec)), 1)
-        return
     at = place_of(latest)
     exact = saver.get_tuple(config_of(at["thread_id"], spec, at["checkpoint_ns"]))
     if exact is not None:
         yield exact
+        return
+    for found in _named(saver, latest, spec):
+        whole = saver.get_tuple(found.config)
+        if whole is not None:
+            yield whole
+
+
+def _named(saver: LmdbSaver, latest: CheckpointTuple, spec: str) -> Iterator[CheckpointTuple]:
+    """Yield the checkpoints that a text other than an id names, without their values."""
+    line = saver.history(latest.config, values=False)
+    if spec.startswith("~") and spec[1:].isdecimal():
+        yield from islice(line, int(spec[1:]), int(spec[1:]) + 1)
+    elif spec.lstrip("-").isdecimal():
+        yield from islice((one for one in line if one.metadata.get("step") == int(spec)), 1)
     elif len(spec) >= _SHORTEST:
-        for found in saver.list(config_of(at["thread_id"], namespace=at["checkpoint_ns"])):
+        at = place_of(latest)
+        config = config_of(at["thread_id"], namespace=at["checkpoint_ns"])
+        for found in saver.list(config, values=False):
             if found.checkpoint["id"].startswith(spec) or found.checkpoint["id"].endswith(spec):
                 yield found

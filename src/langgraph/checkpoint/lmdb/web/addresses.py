@@ -40,6 +40,11 @@ def link(path: str, **params: object) -> str:
     return f"{path}?{query}" if query else path
 
 
+def thread_fields(thread_id: str) -> list[tuple[str, str]]:
+    """Return the fields of a form that name a thread."""
+    return [_thread_pair(thread_id)]
+
+
 def params_of(request: Request) -> dict[str, str]:
     """Return the parameters of a request."""
     return decoded(request.scope["query_string"])

@@ -21,7 +21,14 @@ from langgraph.checkpoint.lmdb.errors import (
     ThreadNotFoundError,
     UsageError,
 )
-from langgraph.checkpoint.lmdb.web import comparing, listing, reading, values
+from langgraph.checkpoint.lmdb.web import (
+    changing,
+    comparing,
+    listing,
+    measuring,
+    reading,
+    values,
+)
 from langgraph.checkpoint.lmdb.web.guard import Guard
 from langgraph.checkpoint.lmdb.web.rendering import live, render
 
@@ -57,7 +64,10 @@ def create_app(site: Site) -> Starlette:
             Route("/", live(listing.threads)),
             Route("/thread", live(reading.thread)),
             Route("/compare", live(comparing.compare)),
+            Route("/statistics", live(measuring.statistics)),
             Route("/value", values.value),
+            Route("/change/{name}", changing.ask, methods=["GET"]),
+            Route("/change/{name}", changing.apply, methods=["POST"]),
             Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
         ],
         middleware=[Middleware(Guard, site=site)],
@@ -68,7 +78,7 @@ def create_app(site: Site) -> Starlette:
 
 
 def _http_error(request: Request, error: HTTPException) -> Response:
-    text = "There is nothing here." if error.status_code == 404 else error.detail
+    text = "There is nothing here." if error.status_code == 404 else str(error.detail)
     return render(request, "error.html", error.status_code, title=text, advice="")
 
 

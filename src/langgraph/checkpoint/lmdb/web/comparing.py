@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.views.diffs import diff
 from langgraph.checkpoint.lmdb.views.steps import step_of
-from langgraph.checkpoint.lmdb.views.stores import find_exactly
+from langgraph.checkpoint.lmdb.views.stores import find_step
 from langgraph.checkpoint.lmdb.web.addresses import params_of, thread_id_of
 from langgraph.checkpoint.lmdb.web.rendering import render
 from langgraph.checkpoint.lmdb.web.site import site_of
@@ -20,8 +20,8 @@ def compare(request: Request) -> Response:
     """Return two steps of a namespace, by default the latest, with what they hold differently."""
     site, params = site_of(request), params_of(request)
     thread_id, namespace = thread_id_of(site.saver, params), params.get("ns", "")
-    left = step_of(site.saver, find_exactly(site.saver, thread_id, params.get("a"), namespace))
-    right = step_of(site.saver, find_exactly(site.saver, thread_id, params.get("b"), namespace))
+    left = step_of(site.saver, find_step(site.saver, thread_id, params.get("a"), namespace))
+    right = step_of(site.saver, find_step(site.saver, thread_id, params.get("b"), namespace))
     return render(
         request,
         "compare.html",

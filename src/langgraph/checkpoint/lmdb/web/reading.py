@@ -9,7 +9,7 @@ from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from langgraph.checkpoint.lmdb.views.diffs import diff
 from langgraph.checkpoint.lmdb.views.messages import MessageView, conversation
 from langgraph.checkpoint.lmdb.views.steps import StepView, step_of
-from langgraph.checkpoint.lmdb.views.stores import config_of, find_exactly
+from langgraph.checkpoint.lmdb.views.stores import config_of, find_step
 from langgraph.checkpoint.lmdb.views.trees import NamespaceTree, tree_of
 from langgraph.checkpoint.lmdb.web.addresses import number, params_of, thread_id_of
 from langgraph.checkpoint.lmdb.web.branches import draw
@@ -49,9 +49,10 @@ def thread(request: Request) -> Response:
     site, params = site_of(request), params_of(request)
     thread_id = thread_id_of(site.saver, params)
     namespace, at = params.get("ns", ""), params.get("at")
-    found = find_exactly(site.saver, thread_id, at, namespace)
+    found = find_step(site.saver, thread_id, at, namespace)
     chosen = found.checkpoint["id"]
     step = step_of(site.saver, found)
+    can_resume = site.allow_changes and site.graph is not None
     parent, problem = _parent_of(site.saver, step)
     trees = tree_of(site.saver, thread_id)
     tree = next((tree for tree in _every(trees) if tree.namespace == namespace), None)
@@ -76,6 +77,9 @@ def thread(request: Request) -> Response:
         problem=problem,
         talks=list(_talks(step, shown)),
         shown=shown,
+        can_resume=can_resume and step.state in ("failed", "stalled"),
+        can_answer=can_resume and step.state == "waiting",
+        outcome=site.resumptions.outcome(thread_id) if step.is_latest else None,
     )
 
 

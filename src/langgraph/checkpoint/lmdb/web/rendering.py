@@ -14,7 +14,7 @@ from langgraph.checkpoint.lmdb.views import formats
 from langgraph.checkpoint.lmdb.views.changes import mark_of
 from langgraph.checkpoint.lmdb.views.escape import escape, escape_lines
 from langgraph.checkpoint.lmdb.views.messages import message
-from langgraph.checkpoint.lmdb.web.addresses import link
+from langgraph.checkpoint.lmdb.web.addresses import link, thread_fields
 from langgraph.checkpoint.lmdb.web.site import site_of
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def live(view: View) -> View:
 
 
 def _mark(request: Request) -> str:
-    mark = repr((mark_of(site_of(request).saver), request.scope["query_string"]))
+    site = site_of(request)
+    mark = repr((mark_of(site.saver), site.resumptions.mark, request.scope["query_string"]))
     return f'"{hashlib.sha256(mark.encode()).hexdigest()[:32]}"'
 
 
@@ -97,6 +98,7 @@ def _environment() -> Environment:
         changed_words=_changed_words,
         clock=lambda time: formats.moment(time)[-8:],
         count=lambda number: f"{number:,}",
+        fields=thread_fields,
         message=message,
         moment=formats.moment,
         pretty=formats.pretty,

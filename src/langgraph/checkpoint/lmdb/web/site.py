@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from langgraph.checkpoint.lmdb.web.resumptions import Resumptions
+
 if TYPE_CHECKING:
     from starlette.requests import Request
 
@@ -30,6 +32,11 @@ class Site:
     allow_changes: bool = False
     graph: Any = None
     """Graph that resumes runs. None: the page resumes nothing."""
+
+    @cached_property
+    def resumptions(self) -> Resumptions:
+        """Runs that the page resumes."""
+        return Resumptions(self.store, self.graph)
 
     @cached_property
     def form_token(self) -> str:

@@ -11,7 +11,7 @@ from langgraph.checkpoint.lmdb.views import formats
 from langgraph.checkpoint.lmdb.views.escape import escape_lines
 from langgraph.checkpoint.lmdb.views.messages import conversation
 from langgraph.checkpoint.lmdb.views.steps import step_of
-from langgraph.checkpoint.lmdb.views.stores import find_exactly
+from langgraph.checkpoint.lmdb.views.stores import find_step
 from langgraph.checkpoint.lmdb.web.addresses import number, params_of, thread_id_of
 from langgraph.checkpoint.lmdb.web.site import site_of
 
@@ -28,7 +28,7 @@ def value(request: Request) -> Response:
     """Return a value of a step: a channel, a message, a write, an interrupt, or the error."""
     site, params = site_of(request), params_of(request)
     thread_id = thread_id_of(site.saver, params)
-    found = find_exactly(site.saver, thread_id, params.get("at"), params.get("ns", ""))
+    found = find_step(site.saver, thread_id, params.get("at"), params.get("ns", ""))
     try:
         text = _text(step_of(site.saver, found), params)
     except (LookupError, StopIteration):

@@ -195,6 +195,16 @@ document.addEventListener("keydown", (event) => {
   else target.focus();
 });
 
+// --- plots of a large store: the page is there before they are
+
+const slow = document.querySelector("[data-load]");
+if (slow) {
+  slow.textContent += " …";
+  fetch(slow.href).then((response) => response.text()).then((text) => {
+    document.getElementById("plots").replaceChildren(...parsed(text).getElementById("plots").childNodes);
+  }).catch(() => {});
+}
+
 for (const region of document.querySelectorAll("[data-live]")) region.source = region.innerHTML;
 document.querySelector("[data-step][aria-current]")?.scrollIntoView({ block: "nearest" });
 watchLists();

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb.kv import KeyValueStore, LmdbStore, MemoryStore
+from langgraph.checkpoint.lmdb.kv.postgres.connections import OwnConnections
+from langgraph.checkpoint.lmdb.kv.postgres.store import PostgresStore
 from langgraph.checkpoint.lmdb.kv.prefixed import PrefixedStore
+from langgraph.checkpoint.lmdb.postgres.layout import CheckpointLayout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.servers import Schema
 
 
 @pytest.fixture
@@ -40,13 +45,24 @@ def lmdb_store(open_lmdb: Callable[..., LmdbStore]) -> LmdbStore:
     return open_lmdb()
 
 
-@pytest.fixture(params=["lmdb", "memory", "prefixed"])
+@pytest.fixture
+def postgres_store(schema: Schema) -> Iterator[PostgresStore]:
+    """An empty store on PostgreSQL."""
+    connections = OwnConnections(schema.conninfo, 10, 30)
+    found = PostgresStore(connections, schema.name, CheckpointLayout(), timeout=30)
+    yield found
+    found.close()
+
+
+@pytest.fixture(params=["lmdb", "memory", "prefixed", "postgres"])
 def store(request: pytest.FixtureRequest) -> Iterator[KeyValueStore]:
     """An empty store, of each kind in turn."""
     if request.param == "lmdb":
         yield request.getfixturevalue("lmdb_store")
     elif request.param == "prefixed":
         yield PrefixedStore(request.getfixturevalue("lmdb_store"), b"s")
+    elif request.param == "postgres":
+        yield request.getfixturevalue("postgres_store")
     else:
         memory = MemoryStore()
         yield memory

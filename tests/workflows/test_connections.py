@@ -22,12 +22,12 @@ from langgraph.checkpoint.lmdb.workflows import (
     get_checkpoint_status,
     needs_resume,
 )
+from tests.servers import end_connections
 from tests.workflows.graphs import (
     Flaky,
     fail,
     one_node,
 )
-from tests.workflows.servers import end_connections
 
 if TYPE_CHECKING:
     from pathlib import Path

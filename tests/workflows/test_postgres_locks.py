@@ -10,8 +10,8 @@ import pytest
 from langgraph.checkpoint.lmdb.errors import StoreClosedError, UsageError
 from langgraph.checkpoint.lmdb.workflows import PostgresLockManager
 from langgraph.checkpoint.lmdb.workflows.errors import DatabaseUnavailableError, LockLostError
-from tests.workflows import servers
-from tests.workflows.servers import end_connections
+from tests import servers
+from tests.servers import end_connections
 
 if TYPE_CHECKING:
     from pathlib import Path

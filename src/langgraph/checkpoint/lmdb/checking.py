@@ -36,19 +36,22 @@ from langgraph.checkpoint.lmdb.verification.verify import verify
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress, Writer
 
 _LEVEL = 3
 _BATCH = 5000
 """Records per transaction."""
 
 
-def verify_folder(path: str, *, repair: bool = False) -> VerifyReport:
+def verify_folder(
+    path: str, *, repair: bool = False, progress: Progress | None = None
+) -> VerifyReport:
     """Check the store in a folder, also one that a saver refuses to open.
 
     Args:
         path: The folder of the store.
         repair: True: repair the problems.
+        progress: A function to call with the number of checked threads and of all threads.
 
     Raises:
         LmdbSaverError: The store could not be checked.
@@ -73,7 +76,8 @@ def verify_folder(path: str, *, repair: bool = False) -> VerifyReport:
             return _refused(error)
         with suppress(DamagedError):  # reported as a problem
             check_format(plain)
-        return repair_store(plain, _options()) if repair else verify(plain, _options())
+        check = repair_store if repair else verify
+        return check(plain, _options(), progress)
     finally:
         kv.close()
 

@@ -6,6 +6,7 @@ from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langgraph.checkpoint.base import empty_checkpoint
 
 from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import CheckpointNotFoundError, ThreadNotFoundError
@@ -109,6 +110,21 @@ def test_history_is_a_line_and_all_steps_are_all_checkpoints(saver: LmdbSaver) -
             found = saver.get_tuple({"configurable": {**at, "checkpoint_id": step.checkpoint_id}})
             assert found is not None
             assert step_of(saver, found) == step
+
+
+def test_part_of_an_id_may_have_only_digits() -> None:
+    with LmdbSaver(":memory:") as saver:
+        config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+        ids = [f"1f1eb116-8f2c-6081-8000-0000{step}2345678" for step in range(3)]
+        for step, name in enumerate(ids):
+            checkpoint: Any = {**empty_checkpoint(), "id": name}
+            config = saver.put(config, checkpoint, {"source": "loop", "step": step}, {})
+        for step, name in enumerate(ids):
+            for spec in (str(step), name[-8:], f"~{2 - step}"):
+                assert find_step(saver, "t", spec).checkpoint["id"] == name
+        for spec in ("3", "99999999", "--1", "~3"):
+            with pytest.raises(CheckpointNotFoundError, match="no checkpoint matches"):
+                find_step(saver, "t", spec)
 
 
 def test_step_of_a_delta_channel_has_its_writes(saver: LmdbSaver) -> None:

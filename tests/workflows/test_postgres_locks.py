@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb.errors import StoreClosedError, UsageError
+from langgraph.checkpoint.lmdb.errors import DatabaseUnavailableError, StoreClosedError, UsageError
 from langgraph.checkpoint.lmdb.workflows import PostgresLockManager
-from langgraph.checkpoint.lmdb.workflows.errors import DatabaseUnavailableError, LockLostError
+from langgraph.checkpoint.lmdb.workflows.errors import LockLostError
 from tests import servers
 from tests.servers import end_connections
 

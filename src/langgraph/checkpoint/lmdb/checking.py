@@ -7,7 +7,7 @@ LMDB opens the store.
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -62,24 +62,21 @@ def verify_folder(
             tuple(Problem(kinds.PAGES, problem) for problem in found.problems),
             records_unchecked="LMDB might not survive reading these pages",
         )
-    try:
-        kv = LmdbStore.open(path, readonly=True)  # creates nothing
-        if repair:
-            kv.close()
-            kv = LmdbStore.open(path)
-    except DamagedError as error:
-        return _refused(error)
-    try:
+    with ExitStack() as stack:
         try:
-            plain = open_encrypted(kv, None)
-        except DamagedError as error:  # of LMDB, when it reads the first record
+            kv = stack.enter_context(
+                closing(LmdbStore.open(path, readonly=True))
+            )  # creates nothing
+            if repair:
+                kv.close()
+                kv = stack.enter_context(closing(LmdbStore.open(path)))
+            plain = open_encrypted(kv, None)  # reads the first record
+        except DamagedError as error:  # of LMDB
             return _refused(error)
         with suppress(DamagedError):  # reported as a problem
             check_format(plain)
         check = repair_store if repair else verify
         return check(plain, _options(), progress)
-    finally:
-        kv.close()
 
 
 def _refused(error: DamagedError) -> VerifyReport:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -195,12 +194,12 @@ def _named(saver: LmdbSaver, latest: CheckpointTuple, spec: str) -> Iterator[Che
     if spec.startswith("~") and spec[1:].isdecimal():
         yield from islice(line, int(spec[1:]), int(spec[1:]) + 1)
         return
-    if re.fullmatch("-?[0-9]+", spec):
+    if spec.removeprefix("-").isdecimal():
         step = next((one for one in line if one.metadata.get("step") == int(spec)), None)
         if step is not None:
             yield step
             return
-    if len(spec) >= _SHORTEST:  # a part of an id may have only digits
+    if len(spec) >= _SHORTEST:
         at = place_of(latest)
         config = config_of(at["thread_id"], namespace=at["checkpoint_ns"])
         for found in saver.list(config, values=False):

@@ -7,8 +7,11 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.errors import LmdbSaverError, StoreClosedError
-from langgraph.checkpoint.lmdb.workflows.errors import DatabaseUnavailableError
+from langgraph.checkpoint.lmdb.errors import (
+    DatabaseUnavailableError,
+    LmdbSaverError,
+    StoreClosedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

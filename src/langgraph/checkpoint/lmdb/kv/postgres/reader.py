@@ -358,7 +358,7 @@ class PostgresReader(Reader):
             return []
         first = self._link is None
         if self._link is None:
-            self._link = self._store.connections.take()
+            self._link = self._store.take()
         begun = self._link.in_transaction
         while True:
             self._link.in_transaction = True

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.base import CheckpointTuple
 
-    from langgraph.checkpoint.lmdb import LmdbSaver
+    from langgraph.checkpoint.lmdb import KvSaver
 
 _INTERNAL = ("branch:to:", "join:")
 _THREADS = 200
@@ -45,7 +45,7 @@ class Hit:
 
 
 def search(
-    saver: LmdbSaver,
+    saver: KvSaver,
     pattern: re.Pattern[str],
     *,
     prefix: str | None = None,
@@ -84,7 +84,7 @@ class SearchPage:
 
 
 def search_page(
-    saver: LmdbSaver, pattern: re.Pattern[str], after: str | None, count: int
+    saver: KvSaver, pattern: re.Pattern[str], after: str | None, count: int
 ) -> SearchPage:
     """Return the hits in the latest checkpoints of some threads.
 
@@ -128,7 +128,7 @@ def texts(path: str, value: Any) -> Iterator[tuple[str, str]]:
         yield path, str(value)
 
 
-def _checkpoints(saver: LmdbSaver, thread_id: str, history: bool) -> Iterator[CheckpointTuple]:
+def _checkpoints(saver: KvSaver, thread_id: str, history: bool) -> Iterator[CheckpointTuple]:
     if history:
         config: Any = {"configurable": {"thread_id": thread_id}}
         yield from saver.list(config, skip_damaged=True)

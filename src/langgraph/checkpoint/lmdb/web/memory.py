@@ -9,7 +9,7 @@ from langgraph.checkpoint.lmdb.views.changes import mark_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from langgraph.checkpoint.lmdb import LmdbSaver
+    from langgraph.checkpoint.lmdb import KvSaver
 
     Kept = TypeVar("Kept")
 
@@ -23,7 +23,7 @@ class Memory:
         saver: The saver of the store.
     """
 
-    def __init__(self, saver: LmdbSaver) -> None:
+    def __init__(self, saver: KvSaver) -> None:
         self._saver = saver
         self._kept: dict[Hashable, tuple[Any, Any]] = {}
 

@@ -17,13 +17,17 @@ T = TypeVar("T")
 _PAGE = 64
 
 
-def read_each(reader: Reader, read: Callable[[S], T], items: Iterator[S]) -> Iterator[tuple[S, T]]:
+def read_each(
+    reader: Reader, read: Callable[[S], T], items: Iterator[S], most: int | None = None
+) -> Iterator[tuple[S, T]]:
     """Yield each item with what `read` returns for it.
 
     Args:
         reader: A snapshot.
         read: Function that reads from the snapshot, as `Reader.gather` calls it.
         items: The items. Up to a page of them is taken before the first is yielded.
+        most: Items of a page at most. None: the size of a page.
     """
-    while page := [*islice(items, _PAGE)]:
+    size = _PAGE if most is None else min(most, _PAGE)
+    while page := [*islice(items, size)]:
         yield from zip(page, reader.gather(partial(read, item) for item in page), strict=True)

@@ -44,8 +44,9 @@ class Proxy:
         self.open = threading.Event()
         self.open.set()
         self.held = threading.Event()
-        self.on_message: Callable[[bool, bytes, int], None] = _ignore
+        self.on_message: Callable[[bool, bytes, int], None] = ignore
         self._address = address
+        self._refuses = False
         self._delay = delay
         self._sockets: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -64,6 +65,11 @@ class Proxy:
         for one in (self._listener, *self._sockets):
             one.close()
 
+    def refuse(self) -> None:
+        """End all connections, and refuse new ones."""
+        self._refuses = True
+        self.cut()
+
     def cut(self) -> None:
         """End all connections."""
         for one in self._sockets[:]:
@@ -81,6 +87,9 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self._refuses:
+                client.close()
+                continue
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             server = socket.socket(socket.AF_UNIX)
             try:
@@ -244,7 +253,7 @@ def running(conninfo: str, delay: float = 0.0) -> Iterator[tuple[Proxy, str]]:
         proxy.close()
 
 
-def _ignore(from_client: bool, kind: bytes, process: int) -> None:
+def ignore(from_client: bool, kind: bytes, process: int) -> None:
     """Do nothing."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -258,3 +259,30 @@ def test_writes_and_the_checkpoint_that_wait_together_share_a_commit(
             one.result(PATIENCE)
     assert counts.commits == 2
     assert ids(driver.list(config(), limit=2)) == ["c126", "c125"]
+
+
+def test_threads_do_not_wait_for_one_another(driver: SaverDriver, proxy: tuple[Proxy, str]) -> None:
+    """The answer to the commit of one thread is held back, and fifteen others are committed."""
+    commit: Any = driver.saver._session._commit  # type: ignore[attr-defined]
+    own = commit._lane_of("held")
+    others = [name for name in map(str, range(1000)) if commit._lane_of(name) is not own][:15]
+    held: list[int] = []
+    reached, release = threading.Event(), threading.Event()
+
+    def pass_on(from_client: bool, kind: bytes, process: int) -> None:
+        if not from_client and kind == b"C" and not held:
+            held.append(process)
+            reached.set()
+            release.wait()
+
+    with ThreadPoolExecutor(16) as pool:
+        proxy[0].on_message = pass_on
+        first = pool.submit(put, driver, "c1", {"a": 1}, thread="held")
+        assert reached.wait(PATIENCE)
+        rest = [pool.submit(put, driver, "c1", {"a": 1}, thread=name) for name in others]
+        for one in rest:
+            one.result(PATIENCE)
+        assert not first.done()
+        release.set()
+        first.result(PATIENCE)
+    assert len(driver.list(None, limit=200)) == STEPS + 16

@@ -367,7 +367,8 @@ class PostgresReader(Reader):
             except ConnectionLostError as lost:
                 if begun or not first:
                     raise self._lost(lost) from lost
-                self._link = self._store.reconnect(self._link)
+                link, self._link = self._link, None
+                self._link = self._store.reconnect(link)
                 continue
             return found if begun else found[1:]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 import time
 from contextlib import contextmanager
@@ -62,9 +63,39 @@ class Schema:
                 connection.execute(f'DELETE FROM "{self.name}".thread_versions WHERE thread > 0')
 
 
+class Pooler:
+    """A running PgBouncer.
+
+    Attributes:
+        conninfo: Connection string of the pooler.
+    """
+
+    def __init__(self, program: str, folder: Path, conninfo: str, mode: str) -> None:
+        self._settings = folder / "pgbouncer.ini"
+        self._mode = mode
+        self._write(conninfo)
+        command = [program, self._settings]
+        self.process = postgres._as_user(postgres._server_user(), command)
+        self.conninfo = f"host={folder} port=6432 user=postgres dbname=postgres"
+
+    def redirect(self, conninfo: str) -> None:
+        """Lead to another server from now on."""
+        self._write(conninfo)
+        self.process.send_signal(signal.SIGHUP)
+
+    def _write(self, conninfo: str) -> None:
+        folder = self._settings.parent
+        self._settings.write_text(
+            f"[databases]\npostgres = {conninfo}\n"
+            f"[pgbouncer]\npool_mode = {self._mode}\nlisten_port = 6432\n"
+            f"unix_socket_dir = {folder}\nauth_type = any\nlogfile = {folder}/log\n"
+            "ignore_startup_parameters = options\nserver_login_retry = 1\n"
+        )
+
+
 @contextmanager
-def pooler(conninfo: str, mode: str) -> Iterator[str]:
-    """Start PgBouncer in front of a server; yield its connection string.
+def running_pooler(conninfo: str, mode: str) -> Iterator[Pooler]:
+    """Start PgBouncer in front of a server.
 
     Args:
         conninfo: Connection string of the server.
@@ -74,31 +105,20 @@ def pooler(conninfo: str, mode: str) -> Iterator[str]:
     if program is None:
         _missing("PgBouncer", "install the package pgbouncer of the system")
     with _short_folder() as folder:
-        settings = folder / "pgbouncer.ini"
-        settings.write_text(
-            f"[databases]\npostgres = {conninfo}\n"
-            f"[pgbouncer]\npool_mode = {mode}\nlisten_port = 6432\nunix_socket_dir = {folder}\n"
-            f"auth_type = any\nlogfile = {folder}/log\nignore_startup_parameters = options\n"
-        )
-        command = [program, settings]
-        process = postgres._as_user(postgres._server_user(), command)
+        found = Pooler(program, folder, conninfo, mode)
         try:
-            address = f"host={folder} port=6432 user=postgres dbname=postgres"
-            _wait_for(address, process)
-            yield address
+            _wait_for(found.conninfo, found.process)
+            yield found
         finally:
-            process.terminate()
-            process.wait()
+            found.process.terminate()
+            found.process.wait()
 
 
-def end_connections(conninfo: str, name: str) -> None:
-    """End the connections of an application, and wait until they are ended."""
-    with psycopg.connect(conninfo, autocommit=True) as connection:
-        connection.execute(_END, (name,))
-        while connection.execute(
-            "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE %s", (name,)
-        ).fetchone():
-            pass
+@contextmanager
+def pooler(conninfo: str, mode: str) -> Iterator[str]:
+    """Start PgBouncer, as `running_pooler` does; yield its connection string."""
+    with running_pooler(conninfo, mode) as found:
+        yield found.conninfo
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:

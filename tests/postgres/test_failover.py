@@ -19,7 +19,7 @@ from tests import servers
 from tests.contract.driver import SaverDriver, config, put
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 WRITERS = 3
 BEFORE, AFTER = 15, 15
@@ -45,11 +45,15 @@ class Cluster:
         postgres._wait_until_ready(
             self.binaries, socket, self.running[name], self.folder / f"{name}.log"
         )
-        return f"host={socket} user={self.user} dbname=postgres"
+        return self.conninfo(name)
 
     def run(self, *command: Any) -> None:
         """Run a program as the user of the servers."""
         assert postgres._as_user(self.user, [*command]).wait() == 0
+
+    def conninfo(self, name: str) -> str:
+        """Return the connection string of a server."""
+        return f"host={self.folder / name}-socket user={self.user} dbname=postgres"
 
     def build(self) -> str:
         """Build primary and standby; return a connection string that names both."""
@@ -110,7 +114,23 @@ def cluster() -> Iterator[Cluster]:
 
 
 def test_no_acknowledged_checkpoint_is_lost(cluster: Cluster) -> None:
-    conninfo = cluster.build()
+    check_failover(cluster.build(), cluster.fail_over)
+
+
+def test_no_acknowledged_checkpoint_is_lost_behind_a_pooler(cluster: Cluster) -> None:
+    """PgBouncer leads to the primary, and to the standby after its promotion."""
+    cluster.build()
+    with servers.running_pooler(cluster.conninfo("primary"), "transaction") as pooler:
+
+        def fail_over() -> None:
+            cluster.fail_over()
+            pooler.redirect(cluster.conninfo("standby"))
+
+        check_failover(pooler.conninfo, fail_over)
+
+
+def check_failover(conninfo: str, fail_over: Callable[[], None]) -> None:
+    """Let threads write during a failover; check that they go on, and that nothing is lost."""
     acknowledged: list[list[str]] = [[] for _ in range(WRITERS)]
     ready = [threading.Event() for _ in range(WRITERS)]
     promoted = threading.Event()
@@ -138,7 +158,7 @@ def test_no_acknowledged_checkpoint_is_lost(cluster: Cluster) -> None:
             thread.start()
         for event in ready:
             event.wait()
-        cluster.fail_over()
+        fail_over()
         promoted.set()
         for thread in threads:
             thread.join()

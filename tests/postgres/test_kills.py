@@ -172,6 +172,7 @@ def test_change_is_whole_or_absent(kills: Kills, name: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_change_is_whole_or_absent_at_many_points(kills: Kills, name: str) -> None:
     check(kills, name, KILLS)

@@ -1,4 +1,5 @@
-"""Lanes: group commits beside one another, for stores that commit several transactions at once."""
+"""Lanes: group commits beside one another, for stores that commit several transactions at a
+time."""
 
 from __future__ import annotations
 

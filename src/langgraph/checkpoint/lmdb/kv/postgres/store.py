@@ -124,7 +124,7 @@ class PostgresStore(KeyValueStore):
         self._closed = False
         self.renew()
         try:
-            connections.give_back(connections.take())  # a server that is away is an error at once
+            connections.give_back(connections.take())  # if the server is away, raise now
             self._create_tables()
         except BaseException:
             connections.close()

@@ -31,6 +31,9 @@ class RunningThreads:
             bool(self.keys) and key_of(run_lock(str(thread_id))) in self.keys
         )
 
+    def __bool__(self) -> bool:
+        return bool(self.threads or self.keys)
+
     @property
     def mark(self) -> tuple[list[str], list[int]]:
         """Mark of the threads that run: as long as it is the same, they are the same."""

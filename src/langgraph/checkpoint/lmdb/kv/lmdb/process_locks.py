@@ -68,6 +68,7 @@ class ProcessLocks:
         folder: The store's folder.
         lock_file: Device and inode of the lock file in use; None without a lock file.
         readonly: Accept a data file that cannot be opened for writing.
+        name: Name of the file to lock.
 
     Attributes:
         release_readers: Function that releases the reader lock, if this process holds it.
@@ -85,15 +86,20 @@ class ProcessLocks:
     )
 
     def __init__(
-        self, folder: str, lock_file: tuple[int, int] | None, *, readonly: bool = False
+        self,
+        folder: str,
+        lock_file: tuple[int, int] | None,
+        *,
+        readonly: bool = False,
+        name: str = DATA,
     ) -> None:
         try:
-            self.handle = open_descriptor(folder, DATA, os.O_RDWR)
+            self.handle = open_descriptor(folder, name, os.O_RDWR)
             self._writable = True
         except OSError as error:
             if not readonly or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
-            self.handle = open_descriptor(folder, DATA, os.O_RDONLY)
+            self.handle = open_descriptor(folder, name, os.O_RDONLY)
             self._writable = False
         self.release_readers = _releasing(self.handle, _READERS)
         self._released_at = 0.0

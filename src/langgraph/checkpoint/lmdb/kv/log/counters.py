@@ -1,0 +1,105 @@
+"""What the processes share in memory: how far the log is durable, and the lock for their turns.
+
+The counters are in a file of their own, which is never flushed: with a flush of the log the kernel
+would write their page as well. After a failure of the power they may have any value.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from typing import Final
+
+from langgraph.checkpoint.lmdb.errors import StoreReplacedError
+from langgraph.checkpoint.lmdb.kv.lmdb import files
+from langgraph.checkpoint.lmdb.kv.lmdb.process_locks import LockWait, ProcessLocks
+
+NAME: Final = "log-lock.mdb"
+_SIZE: Final = mmap.PAGESIZE
+_DURABLE: Final = 0
+_UNFINISHED: Final = 1
+
+
+class Counters:
+    """The open file of the counters.
+
+    Args:
+        folder: The store's folder.
+    """
+
+    __slots__ = ("_folder", "_identity", "_locks", "_map", "_path", "_words")
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._path = f"{folder}/{NAME}"
+        if files.status(folder, NAME) is None:
+            _create(self._path)
+        self._locks = ProcessLocks(folder, None, name=NAME)
+        self._identity = self._locks.identity()
+        if self._locks.length() < _SIZE:  # an interrupted process created it
+            os.ftruncate(self._locks.handle, _SIZE)
+        self._map = mmap.mmap(self._locks.handle, _SIZE)
+        self._words = memoryview(self._map).cast("Q")
+
+    @property
+    def durable(self) -> int:
+        """Number of the last record that readers may see."""
+        return self._words[_DURABLE]
+
+    @durable.setter
+    def durable(self, number: int) -> None:
+        self._words[_DURABLE] = number
+
+    @property
+    def unfinished(self) -> bool:
+        """True from the start of a change to the log or the base until it has succeeded.
+
+        A process that finds it set merges first: another process died in the middle, or failed.
+        """
+        return self._words[_UNFINISHED] != 0
+
+    @unfinished.setter
+    def unfinished(self, value: bool) -> None:
+        self._words[_UNFINISHED] = value
+
+    def take_turn(self) -> None:
+        """Wait for the lock. The caller calls `end_turn`, also after an error.
+
+        Raises:
+            StoreBusyError: Another process keeps the lock.
+            StoreReplacedError: The file was removed or replaced.
+        """
+        wait: LockWait | None = None
+        while not self._locks.acquire_write():
+            wait = wait or LockWait(self._folder, self._identity, writing=True)
+            wait.pause()
+        self._check()
+
+    def end_turn(self) -> None:
+        """Release the lock, if this process holds it."""
+        self._locks.stop_waiting()
+        self._locks.release_write()
+
+    def _check(self) -> None:
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - once per commit
+        except FileNotFoundError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != self._identity:
+            raise StoreReplacedError(
+                f"the file {NAME} was removed or replaced while open", path=self._folder
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._words.release()
+        self._map.close()
+        self._locks.close()
+
+
+def _create(path: str) -> None:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.ftruncate(handle, _SIZE)
+    finally:
+        os.close(handle)

@@ -1,0 +1,121 @@
+"""The file of the log: preallocated, written from the start in each epoch."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from langgraph.checkpoint.lmdb.errors import DamagedError, StoreReplacedError
+from langgraph.checkpoint.lmdb.kv.lmdb import creation, files
+from langgraph.checkpoint.lmdb.kv.log import records
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.kv.log.records import Changes, Position
+
+NAME: Final = "log.mdb"
+SIZE: Final = 1 << 20
+"""Bytes of the file. All of them are written when it is created: flushing a file that grows, or has
+holes, costs twice as much."""
+_NEW: Final = "log.new"
+
+
+class LogFile:
+    """The open file of the log.
+
+    Args:
+        folder: The store's folder.
+        writable: Open it for writing.
+
+    Raises:
+        DamagedError: The file is missing or too short.
+    """
+
+    __slots__ = ("_handle", "_identity", "_path", "folder")
+
+    def __init__(self, folder: str, *, writable: bool) -> None:
+        self.folder = folder
+        self._path = f"{folder}/{NAME}"
+        found = files.status(folder, NAME)
+        if found is None or found.st_size < SIZE:
+            what = "is missing" if found is None else f"has {found.st_size} bytes instead of {SIZE}"
+            raise DamagedError(
+                f"the file {NAME} {what}: the last commits are lost",
+                path=folder,
+                record=NAME,
+                advice=f"Put the original {NAME} of this store back.",
+            )
+        flags = os.O_RDWR if writable else os.O_RDONLY
+        self._handle = files.open_descriptor(folder, NAME, flags)
+        status = os.fstat(self._handle)
+        self._identity = (status.st_dev, status.st_ino)
+
+    def check(self) -> None:
+        """Raise StoreReplacedError if another file is at the path."""
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - once per commit
+        except FileNotFoundError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != self._identity:
+            raise StoreReplacedError(
+                f"the file {NAME} was removed or replaced while open", path=self.folder
+            )
+
+    def read(self, position: Position) -> tuple[Changes, Position] | None:
+        """Return the record behind a position, as `records.decode` does."""
+        # The bytes are copied once and then checked: another process may be overwriting them.
+        header = os.pread(self._handle, records.HEADER_SIZE, position.offset)
+        length = records.payload_length(position, header)
+        if length is None or length > SIZE:
+            return None
+        payload = os.pread(self._handle, length, position.offset + records.HEADER_SIZE)
+        return records.decode(position, header, payload)
+
+    def write(self, record: bytes, offset: int) -> None:
+        """Write a record."""
+        rest = memoryview(record)
+        while rest:
+            done = os.pwrite(self._handle, rest, offset)
+            rest, offset = rest[done:], offset + done
+
+    def flush(self) -> None:
+        """Flush the file to the disk."""
+        # The whole file: a process that died may have left records that are not flushed.
+        os.fdatasync(self._handle)
+
+    def erase(self, offset: int) -> None:
+        """Overwrite the header of a record that must not be read, as far as the system allows."""
+        with suppress(OSError):
+            self.write(bytes(records.HEADER_SIZE), offset)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._handle)
+
+
+def fits(position: Position) -> bool:
+    """Return True if the log has room for all records up to a position."""
+    return position.offset <= SIZE
+
+
+def create(folder: str) -> None:
+    """Create the file, completely or not at all, unless it is there."""
+    found = files.status(folder, NAME)
+    if found is not None and found.st_size >= SIZE:
+        return
+    new = Path(folder, _NEW)
+    try:
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            rest = memoryview(bytes(SIZE))
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        new.replace(Path(folder, NAME))
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
+    creation.flush(Path(folder))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from langgraph.checkpoint.lmdb.kv import KeyValueStore, LmdbStore, MemoryStore
+from langgraph.checkpoint.lmdb.kv.log.store import LogStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,11 +41,14 @@ def lmdb_store(open_lmdb: Callable[..., LmdbStore]) -> LmdbStore:
     return open_lmdb()
 
 
-@pytest.fixture(params=["lmdb", "memory"])
+@pytest.fixture(params=["lmdb", "log", "memory"])
 def store(request: pytest.FixtureRequest) -> Iterator[KeyValueStore]:
     """An empty store, of each kind in turn."""
     if request.param == "lmdb":
         yield request.getfixturevalue("lmdb_store")
+    elif request.param == "log":
+        with closing(LogStore.open(request.getfixturevalue("folder"), sync="off")) as log:
+            yield log
     else:
         memory = MemoryStore()
         yield memory

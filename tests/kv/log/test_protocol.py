@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kv.log.protocol import ProtocolError, Process, Protocol
+from tests.kv.log.protocol import Process, Protocol, ProtocolError
 
 pytestmark = pytest.mark.timeout(600)
 

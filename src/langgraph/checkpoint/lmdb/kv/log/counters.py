@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import mmap
 import os
+from pathlib import Path
 from typing import Final
 
 from langgraph.checkpoint.lmdb.errors import StoreReplacedError
-from langgraph.checkpoint.lmdb.kv.lmdb import files
+from langgraph.checkpoint.lmdb.kv.lmdb import creation, files
 from langgraph.checkpoint.lmdb.kv.lmdb.process_locks import LockWait, ProcessLocks
 
 NAME: Final = "log-lock.mdb"
+_NEW: Final = "log-lock.new"
 _SIZE: Final = mmap.PAGESIZE
 _DURABLE: Final = 0
 _UNFINISHED: Final = 1
@@ -33,11 +35,9 @@ class Counters:
         self._folder = folder
         self._path = f"{folder}/{NAME}"
         if files.status(folder, NAME) is None:
-            _create(self._path)
+            _create(folder)
         self._locks = ProcessLocks(folder, None, name=NAME)
         self._identity = self._locks.identity()
-        if self._locks.length() < _SIZE:  # an interrupted process created it
-            os.ftruncate(self._locks.handle, _SIZE)
         self._map = mmap.mmap(self._locks.handle, _SIZE)
         self._words = memoryview(self._map).cast("Q")
 
@@ -97,9 +97,11 @@ class Counters:
         self._locks.close()
 
 
-def _create(path: str) -> None:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        os.ftruncate(handle, _SIZE)
-    finally:
-        os.close(handle)
+def _create(folder: str) -> None:
+    """Create the file, completely or not at all."""
+    path, new = Path(folder, NAME), Path(folder, _NEW)
+    with creation.locked(Path(folder)):
+        if files.status(folder, NAME) is None:
+            new.write_bytes(bytes(_SIZE))
+            new.chmod(0o600)
+            new.rename(path)

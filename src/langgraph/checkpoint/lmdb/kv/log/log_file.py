@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -26,7 +27,6 @@ class LogFile:
 
     Args:
         folder: The store's folder.
-        writable: Open it for writing.
 
     Raises:
         DamagedError: The file is missing or too short.
@@ -34,7 +34,7 @@ class LogFile:
 
     __slots__ = ("_handle", "_identity", "_path", "folder")
 
-    def __init__(self, folder: str, *, writable: bool) -> None:
+    def __init__(self, folder: str) -> None:
         self.folder = folder
         self._path = f"{folder}/{NAME}"
         found = files.status(folder, NAME)
@@ -46,8 +46,12 @@ class LogFile:
                 record=NAME,
                 advice=f"Put the original {NAME} of this store back.",
             )
-        flags = os.O_RDWR if writable else os.O_RDONLY
-        self._handle = files.open_descriptor(folder, NAME, flags)
+        try:
+            self._handle = files.open_descriptor(folder, NAME, os.O_RDWR)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            self._handle = files.open_descriptor(folder, NAME, os.O_RDONLY)
         status = os.fstat(self._handle)
         self._identity = (status.st_dev, status.st_ino)
 
@@ -119,3 +123,9 @@ def create(folder: str) -> None:
         new.unlink(missing_ok=True)
         raise
     creation.flush(Path(folder))
+
+
+def occupied(folder: str) -> int:
+    """Return the bytes that the file system has allocated for the file."""
+    found = files.status(folder, NAME)
+    return 0 if found is None else found.st_blocks * 512

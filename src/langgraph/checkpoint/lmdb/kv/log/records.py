@@ -3,12 +3,12 @@
     epoch      8 bytes   the epoch, as in the state of the base, big-endian
     number     8 bytes   one more than the record before
     length     4 bytes   of the payload
-    checksum   4 bytes   CRC-32 of the salt, of the checksum of the record before, and of all the rest
+    checksum   4 bytes   CRC-32 of the checksum of the record before, and of all the rest
     payload              msgpack: a map of each changed key to its value, or to nil if it is deleted
 
-The checksum covers that of the record before: a record counts only behind the very record that it
-was written after. So neither old bytes, nor a stored value that looks like a record, nor the log of
-another store is ever read as a record.
+The first record of an epoch covers the CRC-32 of its salt instead. So a record counts only behind
+the very record that it was written after. Neither old bytes, nor a stored value that looks like a
+record, nor the log of another store is ever read as a record.
 """
 
 from __future__ import annotations

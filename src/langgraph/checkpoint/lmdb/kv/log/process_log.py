@@ -1,0 +1,120 @@
+"""The log of one store in one process: its files, and the epoch that was seen last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakSet, WeakValueDictionary
+
+from langgraph.checkpoint.lmdb.kv import forking
+from langgraph.checkpoint.lmdb.kv.locks import Lock
+from langgraph.checkpoint.lmdb.kv.log import log_file
+from langgraph.checkpoint.lmdb.kv.log import state as states
+from langgraph.checkpoint.lmdb.kv.log.counters import Counters
+from langgraph.checkpoint.lmdb.kv.log.epoch import Epoch
+from langgraph.checkpoint.lmdb.kv.log.log_file import LogFile
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from langgraph.checkpoint.lmdb.kv.base import Reader
+
+
+class ProcessLog:
+    """What all stores of a process on one folder share.
+
+    Args:
+        folder: The store's folder.
+
+    Attributes:
+        writing: Lock of the thread that writes; it takes the turn among processes after that.
+        users: The open stores.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self.users: WeakSet[object] = WeakSet()
+        self._counters: Counters | None = None
+        self._log: LogFile | None = None
+        self._epoch: Epoch | None = None
+        self.renew()
+        forking.renew_in_child(self)
+
+    def renew(self) -> None:
+        """Start in a forked child, which opens the files again."""
+        self.writing = Lock()
+        self._lock = Lock()
+        self.close()
+
+    def counters(self) -> Counters:
+        """Return the counters, open."""
+        if self._counters is None:
+            with self._lock:
+                if self._counters is None:
+                    self._counters = Counters(self._folder)
+        return self._counters
+
+    def log(self) -> LogFile:
+        """Return the file of the log, open."""
+        if self._log is None:
+            with self._lock:
+                if self._log is None:
+                    self._log = LogFile(self._folder)
+        return self._log
+
+    def create_log(self) -> None:
+        """Create the file of the log if it is missing; called in the turn."""
+        if self._log is None:
+            log_file.create(self._folder)
+        else:
+            self._log.check()
+
+    def epoch(self, snapshot: Reader) -> Epoch | None:
+        """Return the epoch of a snapshot of the base; None: another thread has seen a later one."""
+        record = states.read(snapshot)
+        epoch = self._epoch
+        if epoch is None or epoch.record != record:
+            new = Epoch(record)
+            with self._lock:
+                epoch = self._epoch
+                if epoch is None or epoch.state.epoch < new.state.epoch:
+                    self._epoch = epoch = new
+            if epoch.record != record:
+                return None
+        return epoch
+
+    def close(self) -> None:
+        """Close the files until the next use."""
+        with self._lock:
+            counters, self._counters = self._counters, None
+            log, self._log = self._log, None
+            self._epoch = None
+        if log is not None:
+            log.close()
+        if counters is not None:
+            counters.close()
+
+
+class Registry:
+    """The logs of one process."""
+
+    def __init__(self) -> None:
+        self._logs: WeakValueDictionary[Hashable, ProcessLog] = WeakValueDictionary()
+        self.renew()
+        forking.renew_in_child(self)
+
+    def renew(self) -> None:
+        """Start in a forked child: another thread may have held the lock."""
+        self._lock = Lock()
+
+    def acquire(self, folder: str, identity: Hashable, user: object) -> ProcessLog:
+        """Return the log of a store, with one more user."""
+        with self._lock:
+            log = self._logs.get(identity)
+            if log is None or not log.users:  # a removed file may have had the same identity
+                self._logs[identity] = log = ProcessLog(folder)
+            log.users.add(user)
+            return log
+
+
+_registry = Registry()
+acquire = _registry.acquire

@@ -1,0 +1,340 @@
+"""A key-value store with a log in front of another one.
+
+A commit is a record at the end of the log, and one flush. The base is only written by merges, which
+are ordinary transactions of the base: they hold the changes of an epoch, and the state that says
+so. The model in the tests, `tests/kv/log/protocol.py`, tries every order of these steps.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from langgraph.checkpoint.lmdb.errors import (
+    LmdbSaverError,
+    ReadOnlyError,
+    StoreBusyError,
+    StoreClosedError,
+)
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
+from langgraph.checkpoint.lmdb.kv.lmdb.errors import reported, translate_os_error
+from langgraph.checkpoint.lmdb.kv.lmdb.store import DEFAULT_MAP_SIZE, LmdbStore
+from langgraph.checkpoint.lmdb.kv.log import log_file, process_log, records, transactions
+from langgraph.checkpoint.lmdb.kv.log import state as states
+from langgraph.checkpoint.lmdb.kv.log.transactions import LogReader, LogWriter
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Hashable, Iterator
+    from contextlib import AbstractContextManager
+    from types import TracebackType
+
+    from langgraph.checkpoint.lmdb.kv.base import Progress
+    from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
+    from langgraph.checkpoint.lmdb.kv.log.epoch import Epoch
+    from langgraph.checkpoint.lmdb.kv.log.process_log import ProcessLog
+    from langgraph.checkpoint.lmdb.kv.log.records import Changes
+    from langgraph.checkpoint.lmdb.kv.page_report import PageCheck
+
+T = TypeVar("T")
+
+_ATTEMPTS: Final = 1000
+"""Attempts to read while other processes merge."""
+
+
+class LogStore(KeyValueStore):
+    """A store with a log.
+
+    Invariants:
+        - A write is acknowledged after the flush of its record, or after the merge that holds it.
+        - Everything that changes the log or the base happens in the turn, between setting
+          `Counters.unfinished` and clearing it. Whoever finds it set in the turn merges first.
+        - Readers see no record above `Counters.durable`.
+        - An epoch begins with `uses_log` only when the file of the log is there.
+
+    Args:
+        base: The other store, in a folder. Only this store may write to it.
+        sync: `"full"` flushes each commit. `"normal"` and `"off"` do not.
+    """
+
+    __slots__ = ("__weakref__", "_base", "_closed", "_flushes", "_log", "readonly")
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        sync: Sync = "full",
+        map_size: int = DEFAULT_MAP_SIZE,
+        readonly: bool = False,
+    ) -> LogStore:
+        """Open the store in the folder `path`, as `LmdbStore.open` does."""
+        # A merge is flushed unless nothing is: it overwrites the log that it replaces.
+        base_sync: Sync = "off" if sync == "off" else "full"
+        base = LmdbStore.open(path, sync=base_sync, map_size=map_size, readonly=readonly)
+        try:
+            return cls(base, sync)
+        except BaseException:
+            base.close()
+            raise
+
+    def __init__(self, base: KeyValueStore, sync: Sync = "full") -> None:
+        assert base.folder is not None
+        self.readonly = base.readonly
+        self._base = base
+        self._flushes = sync == "full"
+        self._closed = False
+        self._log: ProcessLog = process_log.acquire(base.folder, base.identity, self)
+        if not self.readonly:
+            with self._turn():
+                self._recover()
+
+    def _recover(self) -> None:
+        """Find out how far the log is whole: after a power failure the counters are wrong."""
+        counters = self._log.counters()
+        if counters.unfinished:
+            self._mend()
+        with self._base.read() as snapshot:
+            counters.durable = self._caught_up(snapshot).position.number
+
+    @property
+    def identity(self) -> Hashable:
+        return self._base.identity
+
+    @property
+    def folder(self) -> str:
+        assert self._base.folder is not None
+        return self._base.folder
+
+    @property
+    def flushes(self) -> bool:
+        return self._flushes
+
+    def read(self) -> AbstractContextManager[Reader]:
+        self._check_open()
+        return _Snapshot(self)
+
+    def look(self, snapshot: Reader, adopted: Epoch | None) -> tuple[Epoch | None, int | None]:
+        """Return the epoch of a snapshot of the base, and the last record that readers may see.
+
+        Args:
+            snapshot: The snapshot.
+            adopted: The epoch of an earlier snapshot, with all whole records from between the two.
+
+        Returns:
+            Without a record, the log has gone on, or the next snapshot will confirm what was read.
+        """
+        epoch = self._log.epoch(snapshot)
+        if epoch is None:
+            return None, None
+        if not epoch.state.uses_log:
+            return epoch, epoch.state.applied
+        with reported(self.folder, "reading the log"):
+            log = self._log.log()
+            if not self.readonly:
+                limit = self._log.counters().durable
+                return epoch, limit if epoch.adopt(log, limit) else None
+            # Without the lock it is not known how far the log is durable.
+            if epoch is adopted:
+                return epoch, epoch.position.number
+            epoch.adopt(log)
+            return epoch, None
+
+    def write(self, apply: Callable[[Writer], T]) -> T:
+        self._check_open()
+        if self.readonly:
+            raise ReadOnlyError("the store was opened for reading", path=self.folder)
+        self.check_no_transaction()
+        with self._turn():
+            return self._commit(apply)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Hold the turn of this thread among the threads, and of this process among processes."""
+        with self._log.writing:
+            with reported(self.folder, "opening the log"):
+                counters = self._log.counters()
+            try:
+                with reported(self.folder, "waiting for the log"):
+                    counters.take_turn()
+                yield
+            finally:
+                counters.end_turn()
+
+    def _commit(self, apply: Callable[[Writer], T]) -> T:
+        if self._log.counters().unfinished:
+            self._mend()
+        with self._base.read() as snapshot:
+            epoch = self._caught_up(snapshot)
+            writer = LogWriter(snapshot, epoch)
+            result = apply(writer)
+            writer.close()
+        if writer.changes and not self._append(epoch, writer.changes):
+            self._merge(epoch, writer.changes)
+        return result
+
+    def _caught_up(self, snapshot: Reader) -> Epoch:
+        """Return the epoch of the base with all its records; called in the turn."""
+        epoch = self._log.epoch(snapshot)
+        assert epoch is not None  # in the turn the base does not change
+        if epoch.state.uses_log:
+            with reported(self.folder, "reading the log"):
+                log = self._log.log()
+                log.check()
+                epoch.adopt(log)
+        return epoch
+
+    def _append(self, epoch: Epoch, changes: Changes) -> bool:
+        """Append a record and flush it; return False if the log has no room for it."""
+        if not epoch.state.uses_log:
+            return False
+        record, position = records.encode(epoch.position, changes)
+        if not log_file.fits(position):
+            return False
+        log, counters = self._log.log(), self._log.counters()
+        counters.unfinished = True
+        try:
+            log.write(record, epoch.position.offset)
+            if self._flushes:
+                log.flush()
+        except OSError as error:
+            self._exclude(epoch)
+            raise translate_os_error(error, self.folder, "writing to the log") from error
+        epoch.add(changes, position)
+        counters.durable = position.number
+        counters.unfinished = False
+        return True
+
+    def _exclude(self, epoch: Epoch) -> None:
+        """Make sure that a record that failed is never read: begin another epoch without it.
+
+        After a failed flush, the kernel may take its pages for flushed.
+        """
+        try:
+            self._merge(epoch, {})
+        except LmdbSaverError:
+            self._log.log().erase(epoch.position.offset)
+
+    def _mend(self) -> None:
+        """Merge what a process left unfinished that died or failed."""
+        with self._base.read() as snapshot:
+            epoch = self._caught_up(snapshot)
+        self._merge(epoch, {})
+
+    def _merge(self, epoch: Epoch, changes: Changes, *, uses_log: bool = True) -> None:
+        """Write the records of an epoch and further changes to the base; begin another epoch."""
+        number = epoch.position.number + bool(changes)
+        state = epoch.state.next(number, uses_log=uses_log)
+        merged = {**epoch.overlay.latest(), **changes, states.KEY: state.encode()}
+        if uses_log:
+            with reported(self.folder, "creating the log"):
+                self._log.create_log()
+        counters = self._log.counters()
+        counters.unfinished = True
+        self._base.write(lambda writer: transactions.apply(writer, merged))
+        counters.durable = number
+        counters.unfinished = False
+
+    def merge(self) -> None:
+        """Write all that the log holds to the base."""
+        with self._turn():
+            self._merge_all(uses_log=True)
+
+    def _merge_all(self, *, uses_log: bool) -> None:
+        """Write all that the log holds to the base.
+
+        Args:
+            uses_log: False: until the next write, the base alone is the whole store.
+        """
+        with self._base.read() as snapshot:
+            epoch = self._caught_up(snapshot)
+        if epoch.state.uses_log and (epoch.position.offset or not uses_log):
+            self._merge(epoch, {}, uses_log=uses_log)
+
+    def check_no_transaction(self) -> None:
+        self._base.check_no_transaction()
+        self._log.writing.check_free()
+
+    def check_pages(self) -> PageCheck:
+        return self._base.check_pages()
+
+    def size(self) -> int:
+        return self._base.size() + log_file.occupied(self.folder)
+
+    def reserve_map(self) -> None:
+        self._base.reserve_map()
+
+    def backup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
+        turn = ExitStack()
+
+        def on_progress(done: int, total: int) -> None:
+            turn.close()  # the copy has its snapshot of the base
+            if progress is not None:
+                progress(done, total)
+
+        self.check_no_transaction()
+        with turn:
+            turn.enter_context(self._turn())
+            self._merge_all(uses_log=False)
+            self._base.backup(path, on_progress)
+
+    def compact(self) -> int:
+        self.merge()
+        return self._base.compact()
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._base.check_no_transaction()
+        self._closed = True
+        log = self._log
+        log.users.discard(self)
+        try:
+            if not log.users and not self.readonly:
+                with self._turn():
+                    self._merge_all(uses_log=False)
+        finally:
+            if not log.users:
+                log.close()
+            self._base.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosedError("the store is closed", path=self.folder)
+
+
+class _Snapshot:
+    """The context of a snapshot."""
+
+    __slots__ = ("_base", "_reader", "_store")
+
+    def __init__(self, store: LogStore) -> None:
+        self._store = store
+        self._base: AbstractContextManager[Reader] | None = None
+        self._reader: LogReader | None = None
+
+    def __enter__(self) -> LogReader:
+        epoch: Epoch | None = None
+        for _ in range(_ATTEMPTS):
+            self._base = self._store._base.read()
+            try:
+                snapshot = self._base.__enter__()
+                epoch, limit = self._store.look(snapshot, epoch)
+                if epoch is not None and limit is not None:
+                    self._reader = LogReader(snapshot, epoch, limit)
+                    return self._reader
+            finally:
+                if self._reader is None:
+                    self._base.__exit__(None, None, None)
+        raise StoreBusyError("other processes merge too often", path=self._store.folder)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._base is not None
+        assert self._reader is not None
+        self._reader.close()
+        self._base.__exit__(kind, error, trace)

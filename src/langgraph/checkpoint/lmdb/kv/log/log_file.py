@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 NAME: Final = "log.mdb"
 SIZE: Final = 1 << 20
-"""Bytes of the file. All of them are written when it is created: flushing a file that grows, or has
-holes, costs twice as much."""
+"""Bytes of a new file. All of them are written when it is created: flushing a file that grows, or
+has holes, costs twice as much."""
 _NEW: Final = "log.new"
 
 
@@ -27,6 +27,7 @@ class LogFile:
 
     Args:
         folder: The store's folder.
+        size: Bytes that it must have.
 
     Raises:
         DamagedError: The file is missing or too short.
@@ -34,12 +35,12 @@ class LogFile:
 
     __slots__ = ("_handle", "_identity", "_path", "folder")
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, size: int) -> None:
         self.folder = folder
         self._path = f"{folder}/{NAME}"
         found = files.status(folder, NAME)
-        if found is None or found.st_size < SIZE:
-            what = "is missing" if found is None else f"has {found.st_size} bytes instead of {SIZE}"
+        if found is None or found.st_size < size:
+            what = "is missing" if found is None else f"has {found.st_size} bytes instead of {size}"
             raise DamagedError(
                 f"the file {NAME} {what}: the last commits are lost",
                 path=folder,
@@ -71,7 +72,7 @@ class LogFile:
         # The bytes are copied once and then checked: another process may be overwriting them.
         header = os.pread(self._handle, records.HEADER_SIZE, position.offset)
         length = records.payload_length(position, header)
-        if length is None or length > SIZE:
+        if length is None:
             return None
         payload = os.pread(self._handle, length, position.offset + records.HEADER_SIZE)
         return records.decode(position, header, payload)
@@ -98,16 +99,11 @@ class LogFile:
         os.close(self._handle)
 
 
-def fits(position: Position) -> bool:
-    """Return True if the log has room for all records up to a position."""
-    return position.offset <= SIZE
-
-
-def create(folder: str) -> None:
-    """Create the file, completely or not at all, unless it is there."""
+def create(folder: str) -> int:
+    """Create the file, completely or not at all, unless it is there; return its size."""
     found = files.status(folder, NAME)
-    if found is not None and found.st_size >= SIZE:
-        return
+    if found is not None and found.st_size:
+        return found.st_size
     new = Path(folder, _NEW)
     try:
         handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -123,6 +119,7 @@ def create(folder: str) -> None:
         new.unlink(missing_ok=True)
         raise
     creation.flush(Path(folder))
+    return SIZE
 
 
 def occupied(folder: str) -> int:

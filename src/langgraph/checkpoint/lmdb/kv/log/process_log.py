@@ -53,20 +53,19 @@ class ProcessLog:
                     self._counters = Counters(self._folder)
         return self._counters
 
-    def log(self) -> LogFile:
-        """Return the file of the log, open."""
+    def log(self, epoch: Epoch) -> LogFile:
+        """Return the file of the log of an epoch, open."""
         if self._log is None:
             with self._lock:
                 if self._log is None:
-                    self._log = LogFile(self._folder)
+                    self._log = LogFile(self._folder, epoch.state.size)
         return self._log
 
-    def create_log(self) -> None:
-        """Create the file of the log if it is missing; called in the turn."""
-        if self._log is None:
-            log_file.create(self._folder)
-        else:
+    def create_log(self) -> int:
+        """Create the file of the log if it is missing; called in the turn. Return its size."""
+        if self._log is not None:
             self._log.check()
+        return log_file.create(self._folder)
 
     def epoch(self, snapshot: Reader) -> Epoch | None:
         """Return the epoch of a snapshot of the base; None: another thread has seen a later one."""

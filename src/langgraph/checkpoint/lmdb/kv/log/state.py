@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 KEY = b"\x00log"
 """Key of the record. The layers above never see it."""
-_FORM = Struct(">QQ?16s")
+_FORM = Struct(">QQQ16s")
 _CHECKSUM = Struct(">I")
 
 
@@ -29,8 +29,8 @@ class LogState(NamedTuple):
     """Number of the last record that the base holds."""
     epoch: int = 0
     """Number of merges. The records of an epoch begin at the start of the log."""
-    uses_log: bool = False
-    """False: the base holds everything, and the log file may be missing."""
+    size: int = 0
+    """Bytes of the log file. 0: the base holds everything, and the log file may be missing."""
     salt: bytes = bytes(16)
     """Random bytes, new in each epoch, that the checksums of its records depend on."""
 
@@ -39,9 +39,9 @@ class LogState(NamedTuple):
         fields = _FORM.pack(*self)
         return fields + _CHECKSUM.pack(zlib.crc32(fields))
 
-    def next(self, applied: int, *, uses_log: bool) -> LogState:
+    def next(self, applied: int, size: int) -> LogState:
         """Return the state after a merge of all records up to a number."""
-        return LogState(applied, self.epoch + 1, uses_log, os.urandom(16))
+        return LogState(applied, self.epoch + 1, size, os.urandom(16))
 
 
 def read(reader: Reader) -> bytes:

@@ -50,7 +50,7 @@ class LogStore(KeyValueStore):
         - Everything that changes the log or the base happens in the turn, between setting
           `Counters.unfinished` and clearing it. Whoever finds it set in the turn merges first.
         - Readers see no record above `Counters.durable`.
-        - An epoch begins with `uses_log` only when the file of the log is there.
+        - An epoch begins with a size of the log only when the file of the log is there.
 
     Args:
         base: The other store, in a folder. Only this store may write to it.
@@ -127,10 +127,10 @@ class LogStore(KeyValueStore):
         epoch = self._log.epoch(snapshot)
         if epoch is None:
             return None, None
-        if not epoch.state.uses_log:
+        if not epoch.state.size:
             return epoch, epoch.state.applied
         with reported(self.folder, "reading the log"):
-            log = self._log.log()
+            log = self._log.log(epoch)
             if not self.readonly:
                 limit = self._log.counters().durable
                 return epoch, limit if epoch.adopt(log, limit) else None
@@ -177,21 +177,19 @@ class LogStore(KeyValueStore):
         """Return the epoch of the base with all its records; called in the turn."""
         epoch = self._log.epoch(snapshot)
         assert epoch is not None  # in the turn the base does not change
-        if epoch.state.uses_log:
+        if epoch.state.size:
             with reported(self.folder, "reading the log"):
-                log = self._log.log()
+                log = self._log.log(epoch)
                 log.check()
                 epoch.adopt(log)
         return epoch
 
     def _append(self, epoch: Epoch, changes: Changes) -> bool:
         """Append a record and flush it; return False if the log has no room for it."""
-        if not epoch.state.uses_log:
-            return False
         record, position = records.encode(epoch.position, changes)
-        if not log_file.fits(position):
+        if position.offset > epoch.state.size:
             return False
-        log, counters = self._log.log(), self._log.counters()
+        log, counters = self._log.log(epoch), self._log.counters()
         counters.unfinished = True
         try:
             log.write(record, epoch.position.offset)
@@ -213,7 +211,7 @@ class LogStore(KeyValueStore):
         try:
             self._merge(epoch, {})
         except LmdbSaverError:
-            self._log.log().erase(epoch.position.offset)
+            self._log.log(epoch).erase(epoch.position.offset)
 
     def _mend(self) -> None:
         """Merge what a process left unfinished that died or failed."""
@@ -223,12 +221,13 @@ class LogStore(KeyValueStore):
 
     def _merge(self, epoch: Epoch, changes: Changes, *, uses_log: bool = True) -> None:
         """Write the records of an epoch and further changes to the base; begin another epoch."""
-        number = epoch.position.number + bool(changes)
-        state = epoch.state.next(number, uses_log=uses_log)
-        merged = {**epoch.overlay.latest(), **changes, states.KEY: state.encode()}
+        size = 0
         if uses_log:
             with reported(self.folder, "creating the log"):
-                self._log.create_log()
+                size = self._log.create_log()
+        number = epoch.position.number + bool(changes)
+        state = epoch.state.next(number, size)
+        merged = {**epoch.overlay.latest(), **changes, states.KEY: state.encode()}
         counters = self._log.counters()
         counters.unfinished = True
         self._base.write(lambda writer: transactions.apply(writer, merged))
@@ -248,7 +247,7 @@ class LogStore(KeyValueStore):
         """
         with self._base.read() as snapshot:
             epoch = self._caught_up(snapshot)
-        if epoch.state.uses_log and (epoch.position.offset or not uses_log):
+        if epoch.state.size and (epoch.position.offset or not uses_log):
             self._merge(epoch, {}, uses_log=uses_log)
 
     def check_no_transaction(self) -> None:

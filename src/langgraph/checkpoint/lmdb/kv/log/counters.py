@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import weakref
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +30,16 @@ class Counters:
         folder: The store's folder.
     """
 
-    __slots__ = ("_folder", "_identity", "_locks", "_map", "_path", "_words")
+    __slots__ = (
+        "__weakref__",
+        "_closing",
+        "_folder",
+        "_identity",
+        "_locks",
+        "_map",
+        "_path",
+        "_words",
+    )
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -37,6 +47,8 @@ class Counters:
         if files.status(folder, NAME) is None:
             _create(folder)
         self._locks = ProcessLocks(folder, None, name=NAME)
+        self._closing = weakref.finalize(self, self._locks.close)
+        self._closing.atexit = False
         self._identity = self._locks.identity()
         self._map = mmap.mmap(self._locks.handle, _SIZE)
         self._words = memoryview(self._map).cast("Q")
@@ -94,7 +106,7 @@ class Counters:
         """Close the file."""
         self._words.release()
         self._map.close()
-        self._locks.close()
+        self._closing()
 
 
 def _create(folder: str) -> None:

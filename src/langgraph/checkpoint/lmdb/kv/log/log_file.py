@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -33,7 +34,7 @@ class LogFile:
         DamagedError: The file is missing or too short.
     """
 
-    __slots__ = ("_handle", "_identity", "_path", "folder")
+    __slots__ = ("__weakref__", "_closing", "_handle", "_identity", "_path", "folder")
 
     def __init__(self, folder: str, size: int) -> None:
         self.folder = folder
@@ -53,6 +54,8 @@ class LogFile:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
             self._handle = files.open_descriptor(folder, NAME, os.O_RDONLY)
+        self._closing = weakref.finalize(self, os.close, self._handle)
+        self._closing.atexit = False
         status = os.fstat(self._handle)
         self._identity = (status.st_dev, status.st_ino)
 
@@ -96,7 +99,7 @@ class LogFile:
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._handle)
+        self._closing()
 
 
 def create(folder: str) -> int:

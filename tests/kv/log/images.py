@@ -7,10 +7,12 @@ image.
 
 from __future__ import annotations
 
+import errno
 import random
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from langgraph.checkpoint.lmdb.errors import StoreIOError
 from langgraph.checkpoint.lmdb.kv import MemoryStore
 from langgraph.checkpoint.lmdb.kv.log import counters, log_file
 from langgraph.checkpoint.lmdb.kv.log.log_file import LogFile
@@ -27,18 +29,23 @@ if TYPE_CHECKING:
 
 SECTOR = 512
 SECTORS = 12
+_OFFSETS = range(0, SECTORS * SECTOR, SECTOR)
+_ERRORS = (errno.EIO, errno.ENOSPC, errno.EINTR)
 Contents = dict[bytes, bytes]
 
 
 class Base(MemoryStore):
     """A store in memory that has a folder, and can be opened again."""
 
-    __slots__ = ("_folder", "on_commit")
+    __slots__ = ("_folder", "doubtful", "fails", "on_commit")
 
     def __init__(self, folder: Path, contents: Contents | None = None) -> None:
         super().__init__()
         self._folder = str(folder)
         self.on_commit: Callable[[], object] = bool
+        self.fails: Callable[[], bool] = bool
+        self.doubtful: Contents | None = None
+        """What the disk may hold instead, after a commit that failed."""
         if contents:
             super().write(lambda writer: [writer.put(*item) for item in contents.items()])
 
@@ -47,7 +54,15 @@ class Base(MemoryStore):
         return self._folder
 
     def write(self, apply: Callable[[Writer], Any]) -> Any:
+        if self.fails():
+            before = self.contents()
+            super().write(apply)
+            self.doubtful = self.contents()
+            super().write(lambda writer: _replace(writer, before))
+            self.on_commit()
+            raise StoreIOError("the disk failed", path=self._folder)
         result = super().write(apply)
+        self.doubtful = None
         self.on_commit()
         return result
 
@@ -56,6 +71,12 @@ class Base(MemoryStore):
 
     def contents(self) -> Contents:
         return contents(self)
+
+
+def _replace(writer: Writer, contents: Contents) -> None:
+    writer.delete_range(b"", b"\xff" * 512)
+    for item in contents.items():
+        writer.put(*item)
 
 
 def contents(store: KeyValueStore) -> Contents:
@@ -69,6 +90,7 @@ class Disk:
 
     Attributes:
         on_change: Function to call between any two steps that change the log or the base.
+        fails: Function that tells whether the next call fails.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, seed: int) -> None:
@@ -76,20 +98,28 @@ class Disk:
         self._folder = folder
         self._cached: list[bytes] = [bytes(SECTOR)] * SECTORS
         self._flushed = [*self._cached]
+        self._lost: set[int] = set()
+        """Sectors that a failed flush has marked clean: no flush writes them before they change."""
         self.on_change: Callable[[], object] = bool
+        self.fails: Callable[[], bool] = bool
         monkeypatch.setattr(log_file, "SIZE", SECTORS * SECTOR)
         write, flush = LogFile.write, LogFile.flush
 
         def recorded_write(file: LogFile, record: bytes, offset: int) -> None:
-            write(file, record, offset)
-            if file.folder == str(folder):
-                self._read()
-                self.on_change()
+            if file.folder != str(folder):
+                write(file, record, offset)
+                return
+            fails = self.fails()
+            write(file, record[: self._random.randrange(len(record))] if fails else record, offset)
+            self._read()
+            self.on_change()
+            if fails:
+                raise OSError(self._random.choice(_ERRORS), "the disk failed")
 
         def recorded_flush(file: LogFile) -> None:
             flush(file)
             if file.folder == str(folder):
-                self._flushed = [*self._cached]
+                self._flush(fails=self.fails())
                 self.on_change()
 
         monkeypatch.setattr(LogFile, "write", recorded_write)
@@ -97,7 +127,18 @@ class Disk:
 
     def _read(self) -> None:
         data = (self._folder / log_file.NAME).read_bytes()
-        self._cached = [data[at : at + SECTOR] for at in range(0, len(data), SECTOR)]
+        before, self._cached = self._cached, [data[at : at + SECTOR] for at in _OFFSETS]
+        self._lost -= {at for at in range(SECTORS) if before[at] != self._cached[at]}
+
+    def _flush(self, *, fails: bool) -> None:
+        for at in range(SECTORS):
+            if self._flushed[at] != self._cached[at] and at not in self._lost:
+                if fails:
+                    self._lost.add(at)
+                else:
+                    self._flushed[at] = self._cached[at]
+        if fails:
+            raise OSError(errno.EIO, "the disk failed")
 
     def image(self, folder: Path, base: Base) -> Base:
         """Make a folder as the power may leave this one; return its base."""
@@ -108,7 +149,8 @@ class Disk:
         stale = (self._folder / counters.NAME).read_bytes()
         if self._random.random() < 0.5:
             (folder / counters.NAME).write_bytes(self._random.choice((stale, bytes(len(stale)))))
-        return Base(folder, base.contents())
+        found = self._random.choice((base.contents(), base.doubtful or base.contents()))
+        return Base(folder, found)
 
 
 def recovered(base: Base, sync: Any = "full") -> tuple[Contents, Contents]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import shutil
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from langgraph.checkpoint.lmdb.kv.log import log_file
 from langgraph.checkpoint.lmdb.kv.log.store import LogStore
 from tests.kv.log.images import Base, Contents, Disk, contents, recovered
@@ -59,6 +60,13 @@ class Run:
         self.flushes = True
         self.target = tmp_path / "image"
         self.busy = False
+        self.refused = 0
+
+    def fail(self, one_in: int) -> None:
+        """Let one call in so many fail."""
+        self.base.fails = self.disk.fails = lambda: (
+            not self.busy and self.chance.randrange(one_in) == 0
+        )
 
     def disk_changed(self) -> None:
         """Open some images of what the disk may hold now."""
@@ -76,20 +84,31 @@ class Run:
 
     def commit(self, store: LogStore) -> None:
         changes = batch(self.chance, len(self.states))
-        state = {**self.states[-1], **changes}
-        self.states.append({key: value for key, value in state.items() if value})
-        store.write(applying(changes))
-        self.acknowledged = len(self.states) - 1
+        before = self.states[-1]
+        state = {key: value for key, value in {**before, **changes}.items() if value}
+        self.states.append(state)
+        try:
+            store.write(applying(changes))
+        except LmdbSaverError:
+            self.states.append(before)
+            self.refused += 1
+        else:
+            self.acknowledged = len(self.states) - 1
 
     def go(self, images: int) -> None:
         """Commit, merge, close and open until so many images were checked."""
         while self.images < images:
-            with closing(LogStore(self.base, "full" if self.flushes else "normal")) as store:
+            try:
+                store = LogStore(self.base, "full" if self.flushes else "normal")
+            except LmdbSaverError:
+                continue
+            with suppress(LmdbSaverError), closing(store):
                 for _ in range(self.chance.randrange(1, 30)):
                     self.commit(store)
                     assert contents(store) == self.states[-1]
                     if self.chance.random() < 0.05:
-                        store.merge()
+                        with suppress(LmdbSaverError):
+                            store.merge()
 
 
 @pytest.mark.parametrize("flushes", [True, False])
@@ -98,6 +117,26 @@ def test_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int, flus
     run = Run(monkeypatch, tmp_path, seed)
     run.flushes = flushes
     run.go(200)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_images_with_failing_calls(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int
+) -> None:
+    run = Run(monkeypatch, tmp_path, seed)
+    run.fail(8)
+    run.go(200)
+    assert run.refused
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(200, 210))
+def test_ten_thousand_images_with_failing_calls(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int
+) -> None:
+    run = Run(monkeypatch, tmp_path, seed)
+    run.fail(1 + seed % 10)
+    run.go(1000)
 
 
 @pytest.mark.long

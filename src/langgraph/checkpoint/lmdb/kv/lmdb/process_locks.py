@@ -52,6 +52,7 @@ _GIVE_WAY: Final = 0.002  # seconds after the release in which a process gives w
 
 _SET: Final[int | None] = getattr(fcntl, "F_OFD_SETLK", None)
 _GET: Final[int | None] = getattr(fcntl, "F_OFD_GETLK", None)
+OPEN_FILE_LOCKS: Final = _SET is not None
 _FLOCK: Final = struct.Struct("hhqqi4x")  # type, whence, start, length, process
 _READERS: Final = 1 << 62
 _WAITING: Final = _READERS + 1

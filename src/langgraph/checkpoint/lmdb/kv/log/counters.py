@@ -8,23 +8,33 @@ from __future__ import annotations
 
 import mmap
 import os
+import random
+import time
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from langgraph.checkpoint.lmdb.errors import StoreReplacedError
+from langgraph.checkpoint.lmdb.errors import StoreBusyError, StoreReplacedError
 from langgraph.checkpoint.lmdb.kv.lmdb import creation, files
-from langgraph.checkpoint.lmdb.kv.lmdb.process_locks import LockWait, ProcessLocks
+from langgraph.checkpoint.lmdb.kv.lmdb.peers import RETRY_JITTER
+from langgraph.checkpoint.lmdb.kv.lmdb.process_locks import (
+    OPEN_FILE_LOCKS,
+    LockWait,
+    ProcessLocks,
+)
 
 NAME: Final = "log-lock.mdb"
 _NEW: Final = "log-lock.new"
 _SIZE: Final = mmap.PAGESIZE
+_ATTEMPTS: Final = 1000
+_PRESENCE: Final = (0, 0)
 _DURABLE: Final = 0
 _UNFINISHED: Final = 1
 
 
 class Counters:
-    """The open file of the counters.
+    """The open file of the counters. It is closed when the object is collected.
 
     Args:
         folder: The store's folder.
@@ -32,7 +42,6 @@ class Counters:
 
     __slots__ = (
         "__weakref__",
-        "_closing",
         "_folder",
         "_identity",
         "_locks",
@@ -44,14 +53,33 @@ class Counters:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._path = f"{folder}/{NAME}"
-        if files.status(folder, NAME) is None:
-            _create(folder)
-        self._locks = ProcessLocks(folder, None, name=NAME)
-        self._closing = weakref.finalize(self, self._locks.close)
-        self._closing.atexit = False
+        self._locks = self._join()
+        weakref.finalize(self, self._locks.close).atexit = False
         self._identity = self._locks.identity()
         self._map = mmap.mmap(self._locks.handle, _SIZE)
         self._words = memoryview(self._map).cast("Q")
+
+    def _join(self) -> ProcessLocks:
+        """Open the file and show presence, so that no other process removes it."""
+        for _ in range(_ATTEMPTS):
+            if files.status(self._folder, NAME) is None:
+                _create(self._folder)
+            locks = None
+            with suppress(FileNotFoundError):  # another process has just removed it
+                locks = ProcessLocks(self._folder, _PRESENCE, name=NAME)
+            if locks is not None:
+                if locks.join() and self._is_at_path(locks.identity()):
+                    return locks
+                locks.close()
+            time.sleep(random.uniform(0, RETRY_JITTER))  # noqa: S311 - not in step with others
+        raise StoreBusyError("another process keeps closing the store", path=self._folder)
+
+    def _is_at_path(self, identity: tuple[int, int]) -> bool:
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - once per commit
+        except FileNotFoundError:
+            return False
+        return (found.st_dev, found.st_ino) == identity
 
     @property
     def durable(self) -> int:
@@ -89,24 +117,23 @@ class Counters:
 
     def end_turn(self) -> None:
         """Release the lock, if this process holds it."""
-        self._locks.stop_waiting()
         self._locks.release_write()
+        self._locks.stop_waiting()
 
     def _check(self) -> None:
-        try:
-            found = os.stat(self._path)  # noqa: PTH116 - once per commit
-        except FileNotFoundError:
-            found = None
-        if found is None or (found.st_dev, found.st_ino) != self._identity:
+        if not self._is_at_path(self._identity):
             raise StoreReplacedError(
                 f"the file {NAME} was removed or replaced while open", path=self._folder
             )
 
-    def close(self) -> None:
-        """Close the file."""
-        self._words.release()
-        self._map.close()
-        self._closing()
+    def remove(self, other: str) -> None:
+        """Remove this file and another one, unless another process has the store open.
+
+        Called in the turn, before the last use.
+        """
+        if OPEN_FILE_LOCKS and self._locks.exclude_others():
+            Path(self._folder, other).unlink(missing_ok=True)
+            Path(self._path).unlink(missing_ok=True)
 
 
 def _create(folder: str) -> None:

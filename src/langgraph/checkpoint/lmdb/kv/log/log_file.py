@@ -24,7 +24,7 @@ _NEW: Final = "log.new"
 
 
 class LogFile:
-    """The open file of the log.
+    """The open file of the log. It is closed when the object is collected.
 
     Args:
         folder: The store's folder.
@@ -34,7 +34,7 @@ class LogFile:
         DamagedError: The file is missing or too short.
     """
 
-    __slots__ = ("__weakref__", "_closing", "_handle", "_identity", "_path", "folder")
+    __slots__ = ("__weakref__", "_handle", "_identity", "_path", "folder")
 
     def __init__(self, folder: str, size: int) -> None:
         self.folder = folder
@@ -54,18 +54,21 @@ class LogFile:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
             self._handle = files.open_descriptor(folder, NAME, os.O_RDONLY)
-        self._closing = weakref.finalize(self, os.close, self._handle)
-        self._closing.atexit = False
+        weakref.finalize(self, os.close, self._handle).atexit = False
         status = os.fstat(self._handle)
         self._identity = (status.st_dev, status.st_ino)
 
-    def check(self) -> None:
-        """Raise StoreReplacedError if another file is at the path."""
+    def is_at_path(self) -> bool:
+        """Return True if the file at the path is this one."""
         try:
             found = os.stat(self._path)  # noqa: PTH116 - once per commit
         except FileNotFoundError:
-            found = None
-        if found is None or (found.st_dev, found.st_ino) != self._identity:
+            return False
+        return (found.st_dev, found.st_ino) == self._identity
+
+    def check(self) -> None:
+        """Raise StoreReplacedError if another file is at the path."""
+        if not self.is_at_path():
             raise StoreReplacedError(
                 f"the file {NAME} was removed or replaced while open", path=self.folder
             )
@@ -96,10 +99,6 @@ class LogFile:
         """Overwrite the header of a record that must not be read, as far as the system allows."""
         with suppress(OSError):
             self.write(bytes(records.HEADER_SIZE), offset)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._closing()
 
 
 def create(folder: str) -> int:

@@ -27,7 +27,7 @@ class ProcessLog:
 
     Attributes:
         writing: Lock of the thread that writes; it takes the turn among processes after that.
-        users: The open stores.
+        users: The open stores that write.
     """
 
     def __init__(self, folder: str) -> None:
@@ -61,6 +61,15 @@ class ProcessLog:
                     self._log = LogFile(self._folder, epoch.state.size)
         return self._log
 
+    def current_log(self, epoch: Epoch) -> LogFile:
+        """Return the file of the log of an epoch, opened again if it was replaced."""
+        log = self.log(epoch)
+        if not log.is_at_path():
+            with self._lock:
+                self._log = None
+            log = self.log(epoch)
+        return log
+
     def create_log(self) -> int:
         """Create the file of the log if it is missing; called in the turn. Return its size."""
         if self._log is not None:
@@ -82,15 +91,11 @@ class ProcessLog:
         return epoch
 
     def close(self) -> None:
-        """Close the files until the next use."""
+        """Close the files until the next use, once no thread reads them."""
         with self._lock:
-            counters, self._counters = self._counters, None
-            log, self._log = self._log, None
+            self._counters = None
+            self._log = None
             self._epoch = None
-        if log is not None:
-            log.close()
-        if counters is not None:
-            counters.close()
 
 
 class Registry:
@@ -105,13 +110,14 @@ class Registry:
         """Start in a forked child: another thread may have held the lock."""
         self._lock = Lock()
 
-    def acquire(self, folder: str, identity: Hashable, user: object) -> ProcessLog:
-        """Return the log of a store, with one more user."""
+    def acquire(self, folder: str, identity: Hashable, user: object | None) -> ProcessLog:
+        """Return the log of a store, with one more user, unless that only reads."""
         with self._lock:
             log = self._logs.get(identity)
             if log is None or not log.users:  # a removed file may have had the same identity
                 self._logs[identity] = log = ProcessLog(folder)
-            log.users.add(user)
+            if user is not None:
+                log.users.add(user)
             return log
 
 

@@ -84,7 +84,8 @@ class LogStore(KeyValueStore):
         self._base = base
         self._flushes = sync == "full"
         self._closed = False
-        self._log: ProcessLog = process_log.acquire(base.folder, base.identity, self)
+        user = None if self.readonly else self
+        self._log: ProcessLog = process_log.acquire(base.folder, base.identity, user)
         if not self.readonly:
             with self._turn():
                 self._recover()
@@ -130,14 +131,13 @@ class LogStore(KeyValueStore):
         if not epoch.state.size:
             return epoch, epoch.state.applied
         with reported(self.folder, "reading the log"):
-            log = self._log.log(epoch)
             if not self.readonly:
                 limit = self._log.counters().durable
-                return epoch, limit if epoch.adopt(log, limit) else None
-            # Without the lock it is not known how far the log is durable.
+                return epoch, limit if epoch.adopt(self._log.log(epoch), limit) else None
+            # Only a process that writes knows how far the log is durable.
             if epoch is adopted:
                 return epoch, epoch.position.number
-            epoch.adopt(log)
+            epoch.adopt(self._log.current_log(epoch))
             return epoch, None
 
     def write(self, apply: Callable[[Writer], T]) -> T:
@@ -286,16 +286,24 @@ class LogStore(KeyValueStore):
             return
         self._base.check_no_transaction()
         self._closed = True
+        try:
+            if not self.readonly:
+                self._leave()
+        finally:
+            self._base.close()
+
+    def _leave(self) -> None:
+        """Let the base alone be the whole store, if no other store of the process writes."""
         log = self._log
         log.users.discard(self)
+        if log.users:
+            return
         try:
-            if not log.users and not self.readonly:
-                with self._turn():
-                    self._merge_all(uses_log=False)
+            with self._turn():
+                self._merge_all(uses_log=False)
+                log.counters().remove(log_file.NAME)
         finally:
-            if not log.users:
-                log.close()
-            self._base.close()
+            log.close()
 
     def _check_open(self) -> None:
         if self._closed:

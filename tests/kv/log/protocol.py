@@ -89,6 +89,8 @@ class State(NamedTuple):
     """Shared counter: the last record that readers may see."""
     unfinished: bool = False
     """Shared flag: a change of the log or of the base has begun and not succeeded."""
+    barred: tuple[int, int] = (0, 0)
+    """Epoch and number of a record that no process adopts: its writer has reported an error."""
     turn: int | None = None
     acknowledged: History = ()
     excluded: History = ()
@@ -143,7 +145,8 @@ class Protocol:
                 self._check(left, base, log)
                 if state.generation == 1 and second:
                     opened = tuple(process._replace(step="open") for process in second)
-                    for durable, unfinished in product({0, state.durable}, (False, True)):
+                    counters = product({0, state.durable}, (False, True), {state.barred, (0, 0)})
+                    for durable, unfinished, barred in counters:
                         yield State(
                             opened,
                             base,
@@ -151,6 +154,7 @@ class Protocol:
                             flushed=log,
                             durable=durable,
                             unfinished=unfinished,
+                            barred=barred,
                             acknowledged=left.acknowledged,
                             excluded=left.excluded,
                             read=left.read,
@@ -264,7 +268,11 @@ class _Move:
         if me.base != state.base:
             keep = "new_object" in self._broken
             me = me._replace(base=state.base, records=me.records if keep else ())
-        return me._replace(records=self._protocol._adopted(me.base, me.records, state.cached))
+        limit = None
+        if state.barred[0] == me.base.epoch and "bar" not in self._broken:
+            limit = state.barred[1] - 1
+        records = self._protocol._adopted(me.base, me.records, state.cached, limit)
+        return me._replace(records=records)
 
     def tear(self) -> Iterator[State]:
         lost = self._state.lost - {len(self._me.records)}  # a write makes the slot dirty again
@@ -279,7 +287,7 @@ class _Move:
         if self._faults:
             yield self.to("exclude")
 
-    def _with_slot(self, record: Record | None) -> Log:
+    def _with_slot(self, record: Record) -> Log:
         at, log = len(self._me.records), self._state.cached
         return (*log[:at], record, *log[at + 1 :])
 
@@ -333,9 +341,9 @@ class _Move:
         me = self._me._replace(payload=None)
         excluded = (*self._state.excluded, failed)
         yield self._merged("excluded", me, excluded=excluded)
+        barred = (me.base.epoch, me.base.applied + len(me.records) + 1)
         doubtful = self._new_base(me)
-        erased = self._with_slot(None)
-        yield self.to("unlock", self._given_up(), doubtful=doubtful, cached=erased)
+        yield self.to("unlock", self._given_up(), doubtful=doubtful, barred=barred)
 
     def excluded(self) -> Iterator[State]:
         me = self._given_up()

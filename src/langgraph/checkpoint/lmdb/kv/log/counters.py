@@ -31,6 +31,8 @@ _ATTEMPTS: Final = 1000
 _PRESENCE: Final = (0, 0)
 _DURABLE: Final = 0
 _UNFINISHED: Final = 1
+_BARRED_EPOCH: Final = 2
+_BARRED_NUMBER: Final = 3
 
 
 class Counters:
@@ -101,6 +103,22 @@ class Counters:
     @unfinished.setter
     def unfinished(self, value: bool) -> None:
         self._words[_UNFINISHED] = value
+
+    def bar(self, epoch: int, number: int) -> None:
+        """Let no process adopt a record of an epoch whose writer has reported an error.
+
+        No record of this epoch with this number is ever acknowledged, since a process that finds
+        `unfinished` set merges first. So stale values, as after a failure of the power, do no harm.
+        """
+        self._words[_BARRED_EPOCH] = 0
+        self._words[_BARRED_NUMBER] = number
+        self._words[_BARRED_EPOCH] = epoch
+
+    def end_of(self, epoch: int) -> int | None:
+        """Return the last record of an epoch that may be adopted; None: all that are whole."""
+        if self._words[_BARRED_EPOCH] != epoch:
+            return None
+        return self._words[_BARRED_NUMBER] - 1
 
     def take_turn(self) -> None:
         """Wait for the lock. The caller calls `end_turn`, also after an error.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import weakref
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -94,11 +93,6 @@ class LogFile:
         """Flush the file to the disk."""
         # The whole file: a process that died may have left records that are not flushed.
         os.fdatasync(self._handle)
-
-    def erase(self, offset: int) -> None:
-        """Overwrite the header of a record that must not be read, as far as the system allows."""
-        with suppress(OSError):
-            self.write(bytes(records.HEADER_SIZE), offset)
 
 
 def create(folder: str) -> int:

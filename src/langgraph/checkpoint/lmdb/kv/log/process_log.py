@@ -76,18 +76,18 @@ class ProcessLog:
             self._log.check()
         return log_file.create(self._folder)
 
-    def epoch(self, snapshot: Reader) -> Epoch | None:
-        """Return the epoch of a snapshot of the base; None: another thread has seen a later one."""
+    def epoch(self, snapshot: Reader) -> Epoch:
+        """Return the epoch of a snapshot of the base."""
         record = states.read(snapshot)
         epoch = self._epoch
         if epoch is None or epoch.record != record:
-            new = Epoch(record)
+            epoch = Epoch(record)
             with self._lock:
-                epoch = self._epoch
-                if epoch is None or epoch.state.epoch < new.state.epoch:
-                    self._epoch = epoch = new
-            if epoch.record != record:
-                return None
+                known = self._epoch
+                if known is not None and known.record == record:
+                    epoch = known
+                elif known is None or known.state.epoch <= epoch.state.epoch:
+                    self._epoch = epoch  # else the snapshot is older than another thread's
         return epoch
 
     def close(self) -> None:

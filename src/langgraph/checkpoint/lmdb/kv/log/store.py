@@ -7,7 +7,7 @@ so. The model in the tests, `tests/kv/log/protocol.py`, tries every order of the
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from langgraph.checkpoint.lmdb.errors import (
@@ -115,7 +115,7 @@ class LogStore(KeyValueStore):
         self._check_open()
         return _Snapshot(self)
 
-    def look(self, snapshot: Reader, adopted: Epoch | None) -> tuple[Epoch | None, int | None]:
+    def look(self, snapshot: Reader, adopted: Epoch | None) -> tuple[Epoch, int | None]:
         """Return the epoch of a snapshot of the base, and the last record that readers may see.
 
         Args:
@@ -126,8 +126,6 @@ class LogStore(KeyValueStore):
             Without a record, the log has gone on, or the next snapshot will confirm what was read.
         """
         epoch = self._log.epoch(snapshot)
-        if epoch is None:
-            return None, None
         if not epoch.state.size:
             return epoch, epoch.state.applied
         with reported(self.folder, "reading the log"):
@@ -176,12 +174,11 @@ class LogStore(KeyValueStore):
     def _caught_up(self, snapshot: Reader) -> Epoch:
         """Return the epoch of the base with all its records; called in the turn."""
         epoch = self._log.epoch(snapshot)
-        assert epoch is not None  # in the turn the base does not change
         if epoch.state.size:
             with reported(self.folder, "reading the log"):
                 log = self._log.log(epoch)
                 log.check()
-                epoch.adopt(log)
+                epoch.adopt(log, self._log.counters().end_of(epoch.state.epoch))
         return epoch
 
     def _append(self, epoch: Epoch, changes: Changes) -> bool:
@@ -208,10 +205,9 @@ class LogStore(KeyValueStore):
 
         After a failed flush, the kernel may take its pages for flushed.
         """
-        try:
+        self._log.counters().bar(epoch.state.epoch, epoch.position.number + 1)
+        with suppress(LmdbSaverError):  # then the next writer merges
             self._merge(epoch, {})
-        except LmdbSaverError:
-            self._log.log(epoch).erase(epoch.position.offset)
 
     def _mend(self) -> None:
         """Merge what a process left unfinished that died or failed."""
@@ -327,7 +323,7 @@ class _Snapshot:
             try:
                 snapshot = self._base.__enter__()
                 epoch, limit = self._store.look(snapshot, epoch)
-                if epoch is not None and limit is not None:
+                if limit is not None:
                     self._reader = LogReader(snapshot, epoch, limit)
                     return self._reader
             finally:

@@ -27,6 +27,8 @@ from langgraph.checkpoint.lmdb.errors import (
 )
 from langgraph.checkpoint.lmdb.kv.lmdb import files, page_check, page_reader
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
+from langgraph.checkpoint.lmdb.kv.log import recovery
+from langgraph.checkpoint.lmdb.kv.log.store import LogStore
 from langgraph.checkpoint.lmdb.models import LOST, Problem, VerifyReport
 from langgraph.checkpoint.lmdb.operations import configs
 from langgraph.checkpoint.lmdb.verification import kinds
@@ -97,10 +99,10 @@ def _verify(path: str, repairing: bool) -> VerifyReport:
             records_unchecked="LMDB might not survive reading these pages",
         )
     try:
-        kv = LmdbStore.open(path, readonly=True)  # creates nothing
+        kv = LogStore.open(path, readonly=True)  # creates nothing
         if repairing:
             kv.close()
-            kv = LmdbStore.open(path)
+            kv = LogStore.open(path)
     except DamagedError as error:
         return VerifyReport(
             (Problem(kinds.PAGES, error.message),), records_unchecked="LMDB refuses the file"
@@ -127,6 +129,7 @@ def _salvage(path: str, target: str) -> VerifyReport:
                 if any(True for _ in reader.keys(b"", b"\xff" * 512)):
                     raise InvalidPathError("there is a store already", path=target)
             _fill(kv, source.records(root))
+            recovery.apply_log(kv, path)
             plain = _unlocked(kv, target)
             with suppress(DamagedError, InvalidPathError):  # repaired, or created
                 check_format(plain)

@@ -1,0 +1,41 @@
+"""Recovery of what a log holds, into a copy of its base."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.kv.log import transactions
+from langgraph.checkpoint.lmdb.kv.log.epoch import Epoch
+from langgraph.checkpoint.lmdb.kv.log.log_file import LogFile
+from langgraph.checkpoint.lmdb.kv.log.state import KEY
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
+
+
+def apply_log(copy: KeyValueStore, folder: str) -> None:
+    """Apply the whole records of a log to a copy of its base, which then needs no log.
+
+    Args:
+        copy: The copy, with the record of the log's state.
+        folder: The folder of the log.
+    """
+    with copy.read() as reader:
+        record = reader.get(KEY)
+    if record is None:
+        return
+    changes = {}
+    try:
+        epoch = Epoch(record)
+        if epoch.state.size:
+            epoch.adopt(LogFile(folder, epoch.state.size))
+            changes = epoch.overlay.latest()
+    except DamagedError:  # the log is missing, or its state is damaged
+        pass
+
+    def apply(writer: Writer) -> None:
+        writer.delete(KEY)
+        transactions.apply(writer, changes)
+
+    copy.write(apply)

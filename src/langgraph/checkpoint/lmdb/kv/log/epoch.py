@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from threading import Lock
 from typing import TYPE_CHECKING
 
+from langgraph.checkpoint.lmdb.kv.locks import Lock
 from langgraph.checkpoint.lmdb.kv.log import records
 from langgraph.checkpoint.lmdb.kv.log import state as states
 from langgraph.checkpoint.lmdb.kv.log.overlay import Overlay
@@ -42,9 +42,13 @@ class Epoch:
         Args:
             log: The log.
             limit: Number of the last record to adopt. None: all records that are whole.
+
+        Raises:
+            UsageError: This call interrupts another one of the same thread, as in a signal handler.
         """
         if limit is not None and self.position.number >= limit:
             return True
+        self._lock.check_free()
         with self._lock:
             while limit is None or self.position.number < limit:
                 found = log.read(self.position)

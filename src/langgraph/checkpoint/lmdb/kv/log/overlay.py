@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from threading import Lock
 from typing import TYPE_CHECKING, Final
+
+from langgraph.checkpoint.lmdb.kv.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +66,7 @@ class Overlay:
 
     def _some_keys(self, start: bytes, stop: bytes, *, reverse: bool) -> list[bytes]:
         """Return the first keys of a range, or the last ones, which come first."""
+        self._lock.check_free()
         with self._lock:
             first, end = bisect_left(self._keys, start), bisect_left(self._keys, stop)
             if reverse:

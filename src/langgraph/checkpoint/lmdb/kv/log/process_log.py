@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ProcessLog:
-    """What all stores of a process on one folder share.
+    """The files and the epoch that all stores of a process on one folder share.
 
     Args:
         folder: The store's folder.

@@ -23,7 +23,7 @@ _CHECKSUM = Struct(">I")
 
 
 class LogState(NamedTuple):
-    """What the base store knows of the log."""
+    """The part of the store that the base holds."""
 
     applied: int = 0
     """Number of the last record that the base holds."""

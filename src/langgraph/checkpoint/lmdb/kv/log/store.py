@@ -48,7 +48,7 @@ class LogStore(KeyValueStore):
     Invariants:
         - A write is acknowledged after the flush of its record, or after the merge that holds it.
         - Everything that changes the log or the base happens in the turn, between setting
-          `Counters.unfinished` and clearing it. Whoever finds it set in the turn merges first.
+          `Counters.unfinished` and clearing it. A process that finds it set in the turn merges first.
         - Readers see no record above `Counters.durable`.
         - An epoch begins with a size of the log only when the file of the log is there.
 
@@ -123,7 +123,7 @@ class LogStore(KeyValueStore):
             adopted: The epoch of an earlier snapshot, with all whole records from between the two.
 
         Returns:
-            Without a record, the log has gone on, or the next snapshot will confirm what was read.
+            Without a record, another epoch has begun, or the next snapshot will confirm what was read.
         """
         epoch = self._log.epoch(snapshot)
         if not epoch.state.size:
@@ -274,8 +274,10 @@ class LogStore(KeyValueStore):
             self._base.backup(path, on_progress)
 
     def compact(self) -> int:
+        before = self.size()
         self.merge()
-        return self._base.compact()
+        self._base.compact()
+        return max(before - self.size(), 0)
 
     def close(self) -> None:
         if self._closed:

@@ -114,7 +114,7 @@ class LogWriter(LogReader, Writer):
     def _merged(
         self, start: bytes, stop: bytes, *, reverse: bool, values: bool = True
     ) -> Iterator[tuple[bytes, bytes]]:
-        # What is below the own changes stays as it is. They may change between two steps.
+        # The own changes may change between two steps, and what is below them may not.
         below = super()._merged(start, stop, reverse=reverse, values=values)
         stored = next(below, None)
         while True:

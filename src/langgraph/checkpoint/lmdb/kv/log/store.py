@@ -48,7 +48,7 @@ class LogStore(KeyValueStore):
     Invariants:
         - A write is acknowledged after the flush of its record, or after the merge that holds it.
         - Everything that changes the log or the base happens in the turn, between setting
-          `Counters.unfinished` and clearing it. A process that finds it set in the turn merges first.
+          `Counters.unfinished` and clearing it. A process that finds it set merges first.
         - Readers see no record above `Counters.durable`.
         - An epoch begins with a size of the log only when the file of the log is there.
 
@@ -123,7 +123,8 @@ class LogStore(KeyValueStore):
             adopted: The epoch of an earlier snapshot, with all whole records from between the two.
 
         Returns:
-            Without a record, another epoch has begun, or the next snapshot will confirm what was read.
+            Without a record, the caller begins again: another epoch has begun, or the next
+            snapshot is needed to confirm the epoch.
         """
         epoch = self._log.epoch(snapshot)
         if not epoch.state.size:

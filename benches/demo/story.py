@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -25,6 +27,7 @@ from benches.demo.evidence import (
 from benches.demo.model import PACKAGES
 from benches.demo.processes import run, spawn, wait_for_writes
 from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.snapshots import LmdbSnapshotStore
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -53,6 +56,7 @@ def tell(out: Narrator, folder: Path) -> None:
         _branch(out, workspace, graph)
         held = count_stored(saver)
     _compare(out, folder, held)
+    _task(out, folder / "tasks")
 
 
 def _start_and_kill(out: Narrator, workspace: Workspace, graph: CompiledStateGraph[Any]) -> int:
@@ -198,3 +202,39 @@ def _compare(out: Narrator, folder: Path, held: Counter[str]) -> None:
     ]
     out.claim("killed or not, the reports are the same", reports[:2] == reports[2:])
     out.claim(f"LmdbSaver needs 1/{theirs / ours:.0f} of the disk", theirs > 2 * ours)
+
+
+def _task(out: Narrator, store: Path) -> None:
+    steps, crash_after = 5, 2
+    module = "langgraph.checkpoint.lmdb.snapshots.long_running"
+    arguments = [f"--num-steps={steps}", f"--crash-after={crash_after}"]
+    out.step(
+        "A task that is not a graph",
+        "A snapshot store keeps the versions of any task. A process runs a task of"
+        f" {steps} steps and dies\nof SIGKILL after step {crash_after}. A new process resumes it."
+        f" This is the command\n`python -m {module}`.",
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments, "--store", str(store)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    for line in (done.stdout + done.stderr).splitlines():
+        out.say(line)
+    with LmdbSnapshotStore(store, readonly=True) as snapshots:
+        versions = snapshots.list_versions("long-running-task")
+        latest = snapshots.get("long-running-task")
+    out.claim(
+        f"the process died of SIGKILL after step {crash_after}, another resumed at step"
+        f" {crash_after + 1}",
+        f"killed by SIGKILL after step {crash_after}" in done.stdout
+        and f"resumes at step {crash_after + 1}" in done.stdout,
+    )
+    items = latest.data["partial_result"]["items"]
+    out.claim(
+        f"the task is complete: {len(items)} steps, each run once",
+        done.returncode == 0
+        and versions == [*range(1, steps + 1)]
+        and items == [f"result_step_{step}" for step in versions],
+    )

@@ -13,26 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from saver_conformance import (
-    CLAUSES,
-    FailureKind,
-    KnownFailure,
-    Profile,
-    SaverSpec,
-    Status,
-    run,
-)
-from saver_conformance.capability import Api
+from profiles import FAST
+from saver_conformance import CLAUSES, SaverSpec, Status, run
 from saver_conformance.engine import PreparedData
 from saver_conformance.reference import ReferenceSaver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
-
-_FAST = Profile(
-    "fast", 3, 1, 2, 5, call_seconds=1, example_seconds=5, clause_seconds=5, shrink_seconds=2
-)
 
 
 def _raises(path: Path) -> Any:
@@ -74,7 +62,7 @@ async def _hangs_on_event_loop(path: Path) -> Any:
     ],
 )
 def test_saver_that_cannot_be_opened_fails(opener: Callable[..., Any], message: str) -> None:
-    report = run(SaverSpec(name="bad", open=opener), profile=_FAST, seed=0)
+    report = run(SaverSpec(name="bad", open=opener), profile=FAST, seed=0)
     assert not report.ok
     assert report["spec.opens"].status is Status.FAILED
     failure = report["spec.opens"].failure
@@ -123,7 +111,7 @@ def test_faulty_lifespan_fails(
 ) -> None:
     monkeypatch.setattr("saver_conformance.lifespan.SECONDS", 1)
     spec = SaverSpec(name="bad", open=lambda path: ReferenceSaver(), lifespan=lifespan)
-    report = run(spec, profile=_FAST, seed=0, only=["spec.opens", "get.unknown"])
+    report = run(spec, profile=FAST, seed=0, only=["spec.opens", "get.unknown"])
     assert not report.ok
     assert message in str(report["spec.opens"].failure)
     assert [r.clause.id for r in report.results if r.status is Status.PASSED] == (
@@ -143,7 +131,7 @@ def test_lifespan_exits_after_the_loop_hung() -> None:
         yield
         ended.append(True)
 
-    run(SaverSpec(name="bad", open=lambda path: Blocks(), lifespan=server), profile=_FAST, seed=0)
+    run(SaverSpec(name="bad", open=lambda path: Blocks(), lifespan=server), profile=FAST, seed=0)
     assert ended
 
 
@@ -156,7 +144,7 @@ def test_resources_released_shortly_after_collection_are_not_a_leak() -> None:
             threading.Thread(target=_linger, args=(collected,), daemon=True).start()
 
     report = run(
-        SaverSpec(name="tidy", open=lambda path: Tidy()), profile=_FAST, seed=0, only=["spec.leak"]
+        SaverSpec(name="tidy", open=lambda path: Tidy()), profile=FAST, seed=0, only=["spec.leak"]
     )
     assert report.ok, report["spec.leak"].failure
 
@@ -173,7 +161,7 @@ class _Slow(ReferenceSaver):
 
 
 def test_example_with_slow_calls_is_not_run() -> None:
-    profile = replace(_FAST, example_seconds=0.1)
+    profile = replace(FAST, example_seconds=0.1)
     spec = SaverSpec(name="slow", open=lambda path: _Slow())
     report = run(spec, profile=profile, seed=0, only=["writes.values"])
     assert report["writes.values"].status is Status.NOT_RUN
@@ -182,7 +170,7 @@ def test_example_with_slow_calls_is_not_run() -> None:
 
 
 def test_machine_with_slow_calls_uses_finished_runs() -> None:
-    profile = replace(_FAST, machine=20, steps=10, example_seconds=0.1)
+    profile = replace(FAST, machine=20, steps=10, example_seconds=0.1)
     spec = SaverSpec(name="slow", open=lambda path: _Slow())
     report = run(spec, profile=profile, seed=0, only=["machine.operations"])
     assert report["machine.operations"].status is Status.THIN
@@ -190,7 +178,7 @@ def test_machine_with_slow_calls_uses_finished_runs() -> None:
 
 
 def test_pass_with_too_few_examples_is_thin() -> None:
-    profile = replace(_FAST, light=8, clause_seconds=0.5)
+    profile = replace(FAST, light=8, clause_seconds=0.5)
     spec = SaverSpec(name="slow", open=lambda path: _Slow())
     report = run(spec, profile=profile, seed=0, only=["put.isolated", "put.absent"])
     assert report["put.isolated"].status is Status.THIN
@@ -200,7 +188,7 @@ def test_pass_with_too_few_examples_is_thin() -> None:
 
 
 def test_small_number_of_distinct_examples_is_not_thin() -> None:
-    profile = replace(_FAST, light=100)
+    profile = replace(FAST, light=100)
     spec = SaverSpec(name="good", open=lambda path: ReferenceSaver())
     report = run(spec, profile=profile, seed=0, only=["spec.capabilities", "get.unknown"])
     assert [result.status for result in report.results] == [Status.PASSED] * 2
@@ -213,7 +201,7 @@ def test_boundary_cases_run_without_time_for_random_examples() -> None:
             values = {k: v for k, v in checkpoint["channel_values"].items() if v != {}}
             return super().put(config, {**checkpoint, "channel_values": values}, *args)
 
-    profile = replace(_FAST, clause_seconds=0)
+    profile = replace(FAST, clause_seconds=0)
     clause = "put.values.falsy"
     for saver, status in ((ReferenceSaver, Status.PASSED), (DropsEmptyDict, Status.FAILED)):
         spec = SaverSpec(name="boundary", open=lambda path, saver=saver: saver())
@@ -238,7 +226,7 @@ def test_method_that_always_hangs_is_named() -> None:
         def put_writes(self, *args: Any, **kwargs: Any) -> None:
             threading.Event().wait()
 
-    report = run(SaverSpec(name="bad", open=lambda path: NoPut()), profile=_FAST, seed=0)
+    report = run(SaverSpec(name="bad", open=lambda path: NoPut()), profile=FAST, seed=0)
     assert "put_writes hung, no answer within 1 s" in str(report["spec.opens"].failure)
 
 
@@ -308,7 +296,7 @@ class _Trap(_Broken):
 )
 def test_saver_that_misbehaves_in_a_call_fails(saver: type[_Broken], message: str) -> None:
     spec = SaverSpec(name="bad", open=lambda path: saver())
-    report = run(spec, profile=_FAST, seed=0, only=["get.by_id", "list.limit"])
+    report = run(spec, profile=FAST, seed=0, only=["get.by_id", "list.limit"])
     failure = report["get.by_id"].failure
     assert failure is not None
     assert message in failure.message
@@ -324,7 +312,7 @@ def test_interrupt_by_the_user_ends_the_run() -> None:
 
     spec = SaverSpec(name="good", open=lambda path: Interrupted())
     with pytest.raises(KeyboardInterrupt):
-        run(spec, profile=_FAST, seed=0, only=["get.by_id"])
+        run(spec, profile=FAST, seed=0, only=["get.by_id"])
 
 
 def test_missing_base_capability_fails() -> None:
@@ -336,7 +324,7 @@ def test_missing_base_capability_fails() -> None:
             raise NotImplementedError
 
     spec = SaverSpec(name="no delete", open=lambda path: NoDelete())
-    report = run(spec, profile=_FAST, seed=0, only=["spec.capabilities", "delete_thread"])
+    report = run(spec, profile=FAST, seed=0, only=["spec.capabilities", "delete_thread"])
     assert report["spec.capabilities"].status is Status.FAILED
     assert report["delete_thread.others"].status is Status.NOT_RUN
     assert not report.ok
@@ -349,88 +337,9 @@ def test_saver_without_methods_fails() -> None:
         pass
 
     spec = SaverSpec(name="nothing", open=lambda path: Nothing())
-    report = run(spec, profile=_FAST, seed=0)
+    report = run(spec, profile=FAST, seed=0)
     assert not report.ok
     assert "neither put and get_tuple nor aput and aget_tuple" in str(report["spec.opens"].failure)
-
-
-def test_unexpected_pass_and_unknown_clause_in_known_failures_fail() -> None:
-    known = {"list.limit": "known fault", "list.limti": "misspelled id"}
-    spec = SaverSpec(name="good", open=lambda path: ReferenceSaver(), known_failures=known)
-    report = run(spec, profile=_FAST, seed=0, only=["list.limit"])
-    assert report["list.limit"].status is Status.UNEXPECTED_PASS
-    assert report.unknown_failures == ("list.limti",)
-    assert not report.ok
-
-
-class _NoLimit(ReferenceSaver):
-    """Ignores limit with both APIs."""
-
-    def list(self, config: Any, **narrowing: Any) -> Any:
-        narrowing.pop("limit", None)
-        return super().list(config, **narrowing)
-
-
-class _NoSyncLimit(_NoLimit):
-    """Ignores limit with the sync API."""
-
-    async def alist(self, config: Any, **narrowing: Any) -> Any:
-        for found in ReferenceSaver.list(self, config, **narrowing):
-            yield found
-
-
-class _RaisingLimit(ReferenceSaver):
-    """Raises for a limit with both APIs."""
-
-    def list(self, config: Any, **narrowing: Any) -> Any:
-        if narrowing.get("limit"):
-            raise RuntimeError("limit is not implemented")
-        return super().list(config, **narrowing)
-
-
-_WRONG = KnownFailure("ignores limit")
-_RAISED = KnownFailure("rejects limit", kind=FailureKind.RAISED, message="not implemented")
-
-
-@pytest.mark.parametrize(
-    ("saver", "known", "status"),
-    [
-        (_NoLimit, "ignores limit", Status.KNOWN_FAILURE),
-        (_NoLimit, replace(_WRONG, message="listed"), Status.KNOWN_FAILURE),
-        (_NoLimit, replace(_WRONG, message="got"), Status.FAILED),
-        (_NoLimit, replace(_WRONG, api=Api.SYNC), Status.FAILED),
-        (_NoLimit, _RAISED, Status.FAILED),
-        (_RaisingLimit, _WRONG, Status.FAILED),
-        (_RaisingLimit, _RAISED, Status.KNOWN_FAILURE),
-        (_RaisingLimit, [_RAISED, _WRONG], Status.UNEXPECTED_PASS),
-        (_NoSyncLimit, replace(_WRONG, api=Api.SYNC), Status.KNOWN_FAILURE),
-        (_NoSyncLimit, _WRONG, Status.UNEXPECTED_PASS),
-        (_NoSyncLimit, replace(_WRONG, api=Api.ASYNC), Status.FAILED),
-        (ReferenceSaver, _WRONG, Status.UNEXPECTED_PASS),
-        (ReferenceSaver, [], Status.PASSED),
-    ],
-)
-def test_known_failure_is_pinned(saver: type[ReferenceSaver], known: Any, status: Status) -> None:
-    declared = {"list.limit": known} if known else {}
-    spec = SaverSpec(name="known", open=lambda path: saver(), known_failures=declared)
-    report = run(spec, profile=_FAST, seed=0, only=["list.limit"])
-    assert report["list.limit"].status is status
-    assert report.ok is (status in (Status.KNOWN_FAILURE, Status.PASSED))
-
-
-def test_both_apis_run_after_a_failure() -> None:
-    class Broken(_NoLimit):
-        async def alist(self, config: Any, **narrowing: Any) -> Any:
-            raise RuntimeError("alist is broken")
-            yield
-
-    spec = SaverSpec(name="broken", open=lambda path: Broken())
-    result = run(spec, profile=_FAST, seed=0, only=["list.limit"])["list.limit"]
-    assert [(f.api, f.kind) for f in result.failures] == [
-        ("sync", FailureKind.WRONG),
-        ("async", FailureKind.RAISED),
-    ]
-    assert result.failure is result.failures[0]
 
 
 def test_missing_api_is_not_claimed() -> None:
@@ -439,7 +348,7 @@ def test_missing_api_is_not_claimed() -> None:
             raise NotImplementedError
 
     spec = SaverSpec(name="sync", open=lambda path: SyncOnly())
-    report = run(spec, profile=_FAST, seed=0, only=["async", "get.by_id"])
+    report = run(spec, profile=FAST, seed=0, only=["async", "get.by_id"])
     assert report.apis == ("sync",)
     assert report["async.snapshot"].status is Status.NOT_CLAIMED
     assert report["get.by_id"].status is Status.PASSED

@@ -39,8 +39,8 @@ _CASES = [
 #: Clauses whose programs fail only by chance, or only by the resources they leave behind.
 _RACES = ("concurrent.", "processes.", "spec.")
 
-#: Clauses whose programs describe a second process or event loop in comments.
-_DESCRIBED = ("async.loops", "processes.visible", "processes.setup", "durable.")
+#: Clauses whose programs describe a second process, an event loop or a failing disk in comments.
+_DESCRIBED = ("async.loops", "processes.visible", "processes.setup", "durable.", "disk.")
 
 
 def _run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:

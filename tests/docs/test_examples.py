@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.checking import main
+from langgraph.checkpoint.lmdb.cli.main import main
 from tests.docs.pages import PAGES, README, ROOT, blocks, page_name
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.docs.pages import Block
 
-COMMAND = "python -m langgraph.checkpoint.lmdb "
+COMMAND = "langgraph-lmdb "
 LANGUAGES = ("python", "mermaid", "")
 
 

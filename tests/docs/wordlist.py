@@ -30,6 +30,7 @@ PATHS = (
     "tests/contract",
     "tests/docs",
     "tests/graphs",
+    "tests/kv",
     "tests/encryption",
     "tests/engine",
     "tests/reliability",
@@ -43,6 +44,10 @@ PATHS = (
     "src/langgraph/checkpoint/lmdb/verification",
     "src/langgraph/checkpoint/lmdb/workflows",
     "tests/workflows",
+    "src/langgraph/checkpoint/lmdb/snapshots",
+    "src/langgraph/checkpoint/lmdb/views",
+    "tests/snapshots",
+    "tests/views",
 )
 """Files and folders to check. In folders: every .py and .md file."""
 

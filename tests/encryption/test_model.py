@@ -31,13 +31,16 @@ ends = plain.short | st.sampled_from([b"thread", b"\x80", b"a\x80\x00", LONG])
 def keys(draw: st.DrawFn) -> bytes:
     """Draw a key with a name, without a name, or malformed."""
     letter = draw(st.sampled_from(["T", "n", "r", "m", "odd", "plain"]))
+    if letter == "plain":
+        return draw(plain.keys)
+    store = b"s" if draw(st.booleans()) else b""
     if letter == "T":
-        return b"T" + draw(ends)
+        return store + b"T" + draw(ends)
     if letter == "n":
-        return b"n" + draw(st.sampled_from(NUMBERS)) + draw(ends)
+        return store + b"n" + draw(st.sampled_from(NUMBERS)) + draw(ends)
     if letter in "rm":
-        return letter.encode() + draw(st.sampled_from(HASHES)) + draw(ends)
-    return draw(st.sampled_from(ODD) if letter == "odd" else plain.keys)
+        return store + letter.encode() + draw(st.sampled_from(HASHES)) + draw(ends)
+    return store + draw(st.sampled_from(ODD))
 
 
 @st.composite

@@ -11,6 +11,7 @@ from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, P
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv import MAX_KEY_SIZE, MemoryStore
 from langgraph.checkpoint.lmdb.kv.memory import MemoryReader
+from langgraph.checkpoint.lmdb.kv.prefixed import PrefixedStore
 from tests.encryption.stores import KEY, encrypted, everything, stored
 
 if TYPE_CHECKING:
@@ -24,11 +25,13 @@ SPACE = keys.namespace(7, "space of ada")
 MEMBER = b"r" + keys.hash64("run of ada") + b"1f0-checkpoint\x00\x01\x07\x00"
 CHECKPOINT = keys.checkpoint(keys.NamespaceRef(7, 0), "1f0-checkpoint")
 RECORDS = {
-    THREAD: b"ada is a name",
-    SPACE: b"a namespace of ada's",
+    THREAD: b"the name is ada",
+    SPACE: b"a namespace of ada",
     MEMBER: b"",
-    CHECKPOINT: b"ada" * 40,
+    CHECKPOINT: b"a value of ada" * 10,
 }
+SECRETS = (b"of ada", b"name is ada", keys.hash64("run of ada"))
+"""Parts of the records' keys and values, too long to occur in a ciphertext by chance."""
 
 
 def record(key: bytes) -> bytes:
@@ -57,15 +60,16 @@ def name_of(store: EncryptedStore, key: bytes) -> bytes:
     return store.keyring.names.stored(key)
 
 
-def test_stored_records_reveal_no_name_and_no_hash(store: EncryptedStore) -> None:
-    fill(store)
+@pytest.mark.parametrize("prefix", [b"", keys.Kind.SNAPSHOTS])
+def test_stored_records_reveal_no_name_and_no_hash(store: EncryptedStore, prefix: bytes) -> None:
+    fill(PrefixedStore(store, prefix))
     found = stored(store)
     assert len(found) == len(RECORDS)
     for key, value in found.items():
-        for secret in (b"ada", b"of", keys.hash64("run of ada")):
+        for secret in SECRETS:
             assert secret not in key
             assert secret not in value
-    assert CHECKPOINT in found, (
+    assert prefix + CHECKPOINT in found, (
         "checkpoint ids are stored as they are, because they define the order"
     )
 
@@ -242,8 +246,9 @@ def test_longest_stored_keys_are_within_the_limit() -> None:
             keys.with_term(b"a label", text, keys.NamespaceRef(last, last)),
             keys.thread_with_term(b"a label", last),
         ):
-            assert names.plain(names.stored(key)) == key
-            assert len(names.stored(key)) <= MAX_KEY_SIZE
+            for plain in (key, keys.Kind.SNAPSHOTS + key):
+                assert names.plain(names.stored(plain)) == plain
+                assert len(names.stored(plain)) <= MAX_KEY_SIZE
 
 
 def test_any_changed_byte_of_the_header_is_detected(store: EncryptedStore) -> None:

@@ -67,7 +67,7 @@ class Encrypted(Savers):
     def check_names_are_hidden(self) -> None:
         """Assert that no name is in the stored data."""
         for key, value in stored(self.view).items():
-            for name in (b"run1", b"run2", b"call:", b"branch:to", b"__interrupt__"):
+            for name in (b"first-run", b"second-run", b"call:", b"branch:to", b"__interrupt__"):
                 assert name not in key
                 assert name not in value
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Any
 
 import pytest
 
@@ -33,7 +32,7 @@ def stored() -> dict[bytes, bytes]:
 
 
 def test_sound_encrypted_store_has_no_problems(stored: dict[bytes, bytes]) -> None:
-    found = verify(open_encrypted(store_of(stored), KEY))
+    found = verify(open_encrypted(store_of(stored), KEY), stores.options())
     assert found.ok, found.problems
     assert found.checked["checkpoints"] > 5
 
@@ -41,7 +40,6 @@ def test_sound_encrypted_store_has_no_problems(stored: dict[bytes, bytes]) -> No
 @pytest.mark.parametrize("change", ["value", "key", "deleted"])
 def test_changed_record_is_found_and_repaired(change: str, stored: dict[bytes, bytes]) -> None:
     random = Random(1)
-    settings: Any = KvSaver(MemoryStore(), clock=stores.Clock())._session.store.options
     for key in random.sample(sorted(stored.keys() - {HEADER}), 25):
         changed = dict(stored)
         value = changed.pop(key)
@@ -50,10 +48,10 @@ def test_changed_record_is_found_and_repaired(change: str, stored: dict[bytes, b
         elif change == "key":
             changed[flipped(key, random)] = value
         kv = open_encrypted(store_of(changed), KEY)
-        assert not verify(kv).ok, key
-        found = repair(kv, settings)
+        assert not verify(kv, stores.options()).ok, key
+        found = repair(kv, stores.options())
         assert found.ok, (key, found.problems)
         reachability.check(kv)
         saver = KvSaver(kv, clock=stores.Clock())
         stores.grow(saver, "a", 50, 51)
-        assert verify(kv).ok
+        assert verify(kv, stores.options()).ok

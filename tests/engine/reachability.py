@@ -46,6 +46,7 @@ class Thread(NamedTuple):
     ttl_applied: bool
     needs_trim: bool
     oldest: int | None
+    state: int
 
 
 class _Content(NamedTuple):
@@ -309,6 +310,8 @@ def _check_time_index(content: _Content) -> None:
             expected.add((3, oldest, number))
         if thread.needs_trim:
             expected.add((4, 0, number))
+        if thread.state >= 2:
+            expected.add((8 + thread.state, thread.updated - thread.updated % 60_000, number))
     found = set()
     for key in content.keys["e"]:
         kind, at = _number(key, 1)

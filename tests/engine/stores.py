@@ -8,9 +8,11 @@ from langchain_core.messages import HumanMessage
 from pydantic import RootModel
 
 from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
+from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.saver.values import words
 
 if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
 
 NOW = 1_750_000_000.0
@@ -30,6 +32,11 @@ class Clock:
     def __call__(self) -> float:
         self.now += 0.05
         return self.now
+
+
+def options() -> StoreOptions:
+    """Return the options of a store, for checks and repairs without a saver."""
+    return KvSaver(MemoryStore(), clock=Clock())._session.options
 
 
 def config(thread: str, namespace: str = "", checkpoint: str | None = None) -> Any:

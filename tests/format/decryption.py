@@ -58,12 +58,14 @@ def _secrets(records: dict[bytes, bytes], key: bytes) -> tuple[AESSIV, dict[int,
 
 
 def _plain_key(key: bytes, names: AESSIV) -> bytes:
-    kind = key[:1]
+    begin = 1 if key[:1] == b"s" else 0
+    kind = key[begin : begin + 1]
     if kind in PADDED_KINDS:
-        at = 1 if kind == b"T" else read_number(key, 1)[1]
+        at = begin + 1 if kind == b"T" else read_number(key, begin + 1)[1]
         padded = names.decrypt(key[at:], [key[:at]])
         return key[:at] + padded.rstrip(b"\x00")[:-1]
     if kind in TERM_KINDS:
-        end = 1 + _ENCRYPTED_TERM_SIZE
-        return kind + names.decrypt(key[1:end], [kind]) + key[end:]
+        at = begin + 1
+        end = at + _ENCRYPTED_TERM_SIZE
+        return key[:at] + names.decrypt(key[at:end], [key[:at]]) + key[end:]
     return key

@@ -6,6 +6,7 @@ is a tag and bytes. Its names are the names of FORMAT.md.
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from hashlib import blake2b
@@ -42,6 +43,7 @@ THREAD_FIELDS = (
     "ttl applied",
     "needs trim",
     "oldest",
+    "state",
 )
 Ranges = list[tuple[int, int, int, int]]
 """Owner, segment, first seq and number of chunks of each range."""
@@ -71,7 +73,42 @@ def read(
     finally:
         env.close()
     replay_log(folder, records)
-    return Reader(records if decrypt is None else decrypt(records)).read_store()
+    found = records if decrypt is None else decrypt(records)
+    of_tasks = {key[1:]: value for key, value in found.items() if key[:1] == b"s"}
+    of_threads = {key: value for key, value in found.items() if key[:1] != b"s"}
+    read = Reader(of_threads).read_store()
+    if of_tasks:
+        read["tasks"] = read_snapshots(Reader(of_tasks).read_store())
+    return read
+
+
+def read_snapshots(store: dict[str, Any]) -> dict[str, Any]:
+    """Return the versions of each task in a snapshot store: id, checkpoint, created_at and data.
+
+    Raises:
+        UnreadableError: The store differs from FORMAT.md.
+    """
+    return {
+        task_id: {
+            int(name): read_version(name, checkpoint)
+            for name, checkpoint in thread["namespaces"][""]["checkpoints"].items()
+        }
+        for task_id, thread in store["threads"].items()
+    }
+
+
+def read_version(name: str, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a version of a task."""
+    ((channel, data),) = checkpoint["values"].items()
+    if channel != "data" or len(name) != 19 or checkpoint["versions"] != {"data": int(name)}:
+        raise UnreadableError(f"{name} is not a version of a task")
+    parts = [checkpoint["body"], checkpoint["metadata"], data]
+    if [tag for tag, *_ in parts] != ["json"] * 3:
+        raise UnreadableError(f"version {name} is not JSON")
+    body, metadata, state = (json.loads(bytes.fromhex(payload)) for _, payload in parts)
+    if body != {}:
+        raise UnreadableError(f"version {name} has a body")
+    return {**metadata, "data": state}
 
 
 def replay_log(folder: Path, records: dict[bytes, bytes]) -> None:

@@ -51,6 +51,8 @@ def test_demo_prints_all_claims(tmp_path: Path) -> None:
         r"the first branch ends as it did",
         r"both hold the same run",
         r"of the disk",
+        r"died of SIGKILL after step 2, another resumed at step 3",
+        r"the task is complete: 5 steps, each run once",
     ):
         assert re.search(rf"✓ .*{claim}", done.stdout), claim
     effects = Workspace(tmp_path).effects()

@@ -9,6 +9,7 @@ import pytest
 
 from langgraph.checkpoint.lmdb.kv import KeyValueStore, LmdbStore, MemoryStore
 from langgraph.checkpoint.lmdb.kv.log.store import LogStore
+from langgraph.checkpoint.lmdb.kv.prefixed import PrefixedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the test's store is, or will be."""
+    """The folder of the test's store."""
     return tmp_path / "store"
 
 
 @pytest.fixture
 def open_lmdb(folder: Path) -> Iterator[Callable[..., LmdbStore]]:
-    """Open an LMDB store, in the test's folder unless told; the test's end closes it."""
+    """A function that opens LMDB stores, by default in the test's folder. The end closes them."""
     opened: list[LmdbStore] = []
 
     def open_one(path: Path | str = folder, **options: Any) -> LmdbStore:
@@ -41,7 +42,7 @@ def lmdb_store(open_lmdb: Callable[..., LmdbStore]) -> LmdbStore:
     return open_lmdb()
 
 
-@pytest.fixture(params=["lmdb", "log", "memory"])
+@pytest.fixture(params=["lmdb", "log", "memory", "prefixed"])
 def store(request: pytest.FixtureRequest) -> Iterator[KeyValueStore]:
     """An empty store, of each kind in turn."""
     if request.param == "lmdb":
@@ -49,6 +50,8 @@ def store(request: pytest.FixtureRequest) -> Iterator[KeyValueStore]:
     elif request.param == "log":
         with closing(LogStore.open(request.getfixturevalue("folder"), sync="off")) as log:
             yield log
+    elif request.param == "prefixed":
+        yield PrefixedStore(request.getfixturevalue("lmdb_store"), b"s")
     else:
         memory = MemoryStore()
         yield memory

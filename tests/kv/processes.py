@@ -35,7 +35,7 @@ def in_fork(body: Callable[[], None]) -> None:
         try:
             body()
             status = 0
-        except BaseException:  # noqa: BLE001 - told by the status
+        except BaseException:  # noqa: BLE001 - the exit status reports it
             traceback.print_exc()
         finally:
             os._exit(status)
@@ -43,7 +43,7 @@ def in_fork(body: Callable[[], None]) -> None:
 
 
 def in_new_process(code: str, *arguments: object) -> str:
-    """Run `code` in another interpreter; what it printed."""
+    """Run `code` in another interpreter; return what it printed."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -51,7 +51,7 @@ def in_new_process(code: str, *arguments: object) -> str:
 
 
 def in_thread(body: Callable[[], None]) -> None:
-    """Run `body` in another thread to its end; raise what it raised."""
+    """Run `body` in another thread; raise the error that it raised."""
     failures: list[BaseException] = []
 
     def run() -> None:

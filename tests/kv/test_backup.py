@@ -1,4 +1,4 @@
-"""Copies of a store that is in use: whole or not there, private, on the disk."""
+"""Backups of a store in use: each is complete or absent, private, and flushed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from langgraph.checkpoint.lmdb.errors import (
     StoreIOError,
     UsageError,
 )
-from langgraph.checkpoint.lmdb.kv import LmdbStore, MemoryStore
+from langgraph.checkpoint.lmdb.kv import LmdbStore
 from langgraph.checkpoint.lmdb.kv.lmdb import backup
 from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import read_meta_pages
 from tests.kv.processes import fork, in_fork, in_thread
@@ -33,20 +33,20 @@ def target(tmp_path: Path) -> Path:
 
 
 def filled(store: LmdbStore, count: int = 1000) -> dict[bytes, bytes]:
-    """A store of some megabytes, two thirds of which were deleted again."""
+    """Return a store of some megabytes, two thirds of which were deleted."""
     store.write(lambda w: [w.put(b"%06d" % n, os.urandom(3000)) for n in range(count)])
     store.write(lambda w: [w.delete(b"%06d" % n) for n in range(count) if n % 3])
     return content(store)
 
 
 def leftovers(target: Path) -> list[str]:
-    """What is beside a backup."""
+    """Return the other files in the folder of a backup."""
     if not target.parent.exists():
         return []
     return [one.name for one in target.parent.iterdir() if one != target]
 
 
-def test_a_copy_is_the_store_without_its_free_pages(open_lmdb: Open, target: Path) -> None:
+def test_backup_has_the_records_without_the_free_pages(open_lmdb: Open, target: Path) -> None:
     store = open_lmdb()
     stored = filled(store)
     steps: list[tuple[int, int]] = []
@@ -64,7 +64,7 @@ def test_a_copy_is_the_store_without_its_free_pages(open_lmdb: Open, target: Pat
     assert content(store).keys() - stored.keys() == {b"store"}
 
 
-def test_a_copy_belongs_to_its_owner_alone(open_lmdb: Open, target: Path) -> None:
+def test_only_the_owner_can_read_a_backup(open_lmdb: Open, target: Path) -> None:
     before = os.umask(0)
     modes = []
 
@@ -82,12 +82,12 @@ def test_a_copy_belongs_to_its_owner_alone(open_lmdb: Open, target: Path) -> Non
     assert leftovers(target) == []
 
 
-def test_writers_go_on_and_the_copy_is_of_one_moment(open_lmdb: Open, target: Path) -> None:
+def test_backup_is_one_snapshot_while_writers_continue(open_lmdb: Open, target: Path) -> None:
     store = open_lmdb(map_size=1 << 20)
     stored = filled(store)
 
     def write(done: int, total: int) -> None:
-        in_thread(lambda: store.write(put(b"meanwhile %d" % done, b"v" * 3_000_000)))
+        in_thread(lambda: store.write(put(b"during %d" % done, b"v" * 3_000_000)))
 
     store.backup(target, write)
     assert content(open_lmdb(target)) == stored
@@ -95,7 +95,7 @@ def test_writers_go_on_and_the_copy_is_of_one_moment(open_lmdb: Open, target: Pa
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "empty", "link", "itself", "inside"])
-def test_nothing_is_overwritten(open_lmdb: Open, target: Path, folder: Path, kind: str) -> None:
+def test_backup_overwrites_no_file(open_lmdb: Open, target: Path, folder: Path, kind: str) -> None:
     store = open_lmdb()
     stored = filled(store, 30)
     target.parent.mkdir()
@@ -118,7 +118,9 @@ def test_nothing_is_overwritten(open_lmdb: Open, target: Path, folder: Path, kin
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_what_comes_to_be_there_meanwhile_stays(open_lmdb: Open, target: Path, kind: str) -> None:
+def test_files_that_appear_during_a_backup_are_kept(
+    open_lmdb: Open, target: Path, kind: str
+) -> None:
     store = open_lmdb()
     filled(store, 30)
 
@@ -134,13 +136,13 @@ def test_what_comes_to_be_there_meanwhile_stays(open_lmdb: Open, target: Path, k
 
 
 @pytest.mark.parametrize("path", ["", "\0", 5, b"x"])
-def test_a_path_that_is_none(open_lmdb: Open, path: Any) -> None:
+def test_invalid_path_is_refused(open_lmdb: Open, path: Any) -> None:
     with pytest.raises(InvalidPathError):
         open_lmdb().backup(path)
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_an_interrupt_leaves_nothing(open_lmdb: Open, target: Path, error: Any) -> None:
+def test_interrupted_backup_leaves_no_files(open_lmdb: Open, target: Path, error: Any) -> None:
     store = open_lmdb()
     stored = filled(store)
 
@@ -156,7 +158,7 @@ def test_an_interrupt_leaves_nothing(open_lmdb: Open, target: Path, error: Any) 
     assert len(content(open_lmdb(target))) == len(stored) + 1
 
 
-def test_one_that_was_killed_is_never_taken_for_a_backup(open_lmdb: Open, target: Path) -> None:
+def test_killed_backup_cannot_be_opened(open_lmdb: Open, target: Path) -> None:
     store = open_lmdb()
     filled(store)
     pid = fork()
@@ -172,7 +174,7 @@ def test_one_that_was_killed_is_never_taken_for_a_backup(open_lmdb: Open, target
     assert content(open_lmdb(target)) == content(store)
 
 
-def test_no_room_is_an_error_and_leaves_nothing(open_lmdb: Open, target: Path) -> None:
+def test_full_disk_is_an_error_and_leaves_no_files(open_lmdb: Open, target: Path) -> None:
     store = open_lmdb()
     filled(store)
 
@@ -187,7 +189,7 @@ def test_no_room_is_an_error_and_leaves_nothing(open_lmdb: Open, target: Path) -
 
 
 @pytest.mark.parametrize("free", range(8))
-def test_a_lack_of_descriptors_is_an_error_and_leaves_nothing(
+def test_lack_of_descriptors_is_an_error_and_leaves_no_files(
     open_lmdb: Open, target: Path, free: int
 ) -> None:
     store = open_lmdb()
@@ -197,15 +199,15 @@ def test_a_lack_of_descriptors_is_an_error_and_leaves_nothing(
     def body() -> None:
         assert content(store) == stored  # the child has opened it
         spare = os.open(os.devnull, os.O_RDONLY)
-        os.close(spare)  # the lowest that is free
+        os.close(spare)  # the lowest free one
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (spare + free, limit[1]))
-        told = ""
+        message = ""
         try:
             store.backup(target)
         except StoreIOError as error:
-            told = str(error)
-        assert target.exists() != ("too many files are open" in told)
+            message = str(error)
+        assert target.exists() != ("too many files are open" in message)
         resource.setrlimit(resource.RLIMIT_NOFILE, limit)
         assert [one for one in target.parent.iterdir() if one != target] == []
         store.write(put(b"k"))
@@ -214,7 +216,7 @@ def test_a_lack_of_descriptors_is_an_error_and_leaves_nothing(
     in_fork(body)
 
 
-def test_it_is_on_the_disk_before_it_has_its_name(
+def test_backup_is_flushed_before_it_gets_its_name(
     open_lmdb: Open, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_lmdb()
@@ -240,7 +242,7 @@ def test_it_is_on_the_disk_before_it_has_its_name(
     assert steps.index("flush .copy") < steps.index("rename copy") < steps.index("flush copie")
 
 
-def test_a_copy_that_is_too_short_is_refused(
+def test_backup_that_is_too_short_is_refused(
     open_lmdb: Open, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_lmdb()
@@ -252,12 +254,14 @@ def test_a_copy_that_is_too_short_is_refused(
     assert [*target.parent.iterdir()] == []
 
 
-def test_a_store_of_no_records(open_lmdb: Open, target: Path) -> None:
+def test_backup_of_an_empty_store(open_lmdb: Open, target: Path) -> None:
     open_lmdb().backup(target)
     assert content(open_lmdb(target)) == {}
 
 
-def test_a_store_that_is_only_read(open_lmdb: Open, target: Path, folder: Path) -> None:
+def test_backup_of_a_store_opened_with_readonly(
+    open_lmdb: Open, target: Path, folder: Path
+) -> None:
     store = open_lmdb()
     stored = filled(store, 30)
     store.close()
@@ -265,20 +269,22 @@ def test_a_store_that_is_only_read(open_lmdb: Open, target: Path, folder: Path) 
     assert content(open_lmdb(target)) == stored
 
 
-def test_who_may_not(open_lmdb: Open, target: Path) -> None:
+def test_backup_is_refused_in_a_transaction_and_on_a_closed_store(
+    open_lmdb: Open, target: Path
+) -> None:
     store = open_lmdb()
     with store.read(), pytest.raises(UsageError, match="already has a transaction"):
         store.backup(target)
     store.close()
     with pytest.raises(StoreClosedError):
         store.backup(target)
-    with pytest.raises(UsageError, match="no files"):
-        MemoryStore().backup(target)
     assert not target.parent.exists()
 
 
-def test_a_damaged_tree_is_no_backup(open_lmdb: Open, target: Path, folder: Path) -> None:
-    """LMDB counts pages when it copies: those that are lost make it refuse."""
+def test_store_with_damaged_pages_cannot_be_backed_up(
+    open_lmdb: Open, target: Path, folder: Path
+) -> None:
+    """LMDB counts the pages that it copies, and refuses a store with lost pages."""
     store = open_lmdb()
     filled(store)
     store.close()

@@ -1,4 +1,4 @@
-"""Room that deletions left, given back to the file system under everyone's eyes."""
+"""Compaction: free pages are given back to the file system while the store is in use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb.errors import ReadOnlyError, StoreIOError, UsageError
-from langgraph.checkpoint.lmdb.kv import LmdbStore, MemoryStore
 from langgraph.checkpoint.lmdb.kv.lmdb import compaction
 from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import read_meta_pages
 from tests.kv.processes import fork, in_new_process
@@ -23,7 +22,9 @@ from tests.kv.test_lmdb_sharing import content, put
 if TYPE_CHECKING:
     from pathlib import Path
 
-TRANSACTION = slice(16 + 24 + 96 + 8, 16 + 24 + 96 + 16)  # in a root's page
+    from langgraph.checkpoint.lmdb.kv import LmdbStore
+
+TRANSACTION = slice(16 + 24 + 96 + 8, 16 + 24 + 96 + 16)  # in a meta page
 
 Open = "Callable[..., LmdbStore]"
 
@@ -33,25 +34,25 @@ def data(folder: Path) -> os.stat_result:
 
 
 def fill(store: LmdbStore, name: bytes, count: int = 1000) -> None:
-    """Records of three megabytes, or so."""
+    """Store records of about three megabytes."""
     store.write(lambda w: [w.put(name + b"%06d" % n, os.urandom(3000)) for n in range(count)])
 
 
 def thin(store: LmdbStore, name: bytes, count: int = 1000) -> None:
-    """Delete two thirds of them."""
+    """Delete two thirds of the records."""
     store.write(lambda w: [w.delete(name + b"%06d" % n) for n in range(count) if n % 3])
 
 
 def check_pages(folder: Path) -> None:
-    """LMDB's own verifier finds every page of the data file where it belongs."""
+    """Check the pages of the data file with LMDB's own verifier."""
     command = [sys.executable, "-m", "lmdb", "-e", str(folder), "verify"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     if "unrecognized" in done.stderr.lower() or "no such command" in done.stderr.lower():
-        return  # a py-lmdb that has none; the contents are compared anyway
+        return  # this py-lmdb has no verifier; tests compare the contents too
     assert (done.returncode, done.stdout) == (0, "verify: OK\n"), done.stderr
 
 
-def test_it_gives_back_what_nothing_needs(open_lmdb: Open, folder: Path) -> None:
+def test_free_pages_are_given_back_to_the_file_system(open_lmdb: Open, folder: Path) -> None:
     store = open_lmdb()
     fill(store, b"k")
     thin(store, b"k")
@@ -73,7 +74,7 @@ def test_it_gives_back_what_nothing_needs(open_lmdb: Open, folder: Path) -> None
     check_pages(folder)
 
 
-def test_a_second_time_there_is_nothing_left(open_lmdb: Open) -> None:
+def test_second_compaction_frees_no_pages(open_lmdb: Open) -> None:
     store = open_lmdb()
     fill(store, b"k")
     thin(store, b"k")
@@ -82,10 +83,10 @@ def test_a_second_time_there_is_nothing_left(open_lmdb: Open) -> None:
     assert store.compact() < 20_000
 
 
-def test_many_holes_are_made_in_several_transactions(
+def test_many_holes_are_punched_in_several_transactions(
     open_lmdb: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other writers get their turn in between."""
+    """Other writers can write between them."""
     monkeypatch.setattr(compaction, "_BATCH", 7)
     store = open_lmdb()
     fill(store, b"k", 300)
@@ -105,7 +106,7 @@ def test_many_holes_are_made_in_several_transactions(
     assert content(store) == stored
 
 
-def test_what_a_reader_sees_stays(open_lmdb: Open, folder: Path) -> None:
+def test_pages_of_a_snapshot_are_kept(open_lmdb: Open, folder: Path) -> None:
     store = open_lmdb()
     fill(store, b"k")
     stored = content(store)
@@ -131,8 +132,8 @@ def test_what_a_reader_sees_stays(open_lmdb: Open, folder: Path) -> None:
     assert store.compact() > 2_000_000
 
 
-def test_the_state_before_the_last_one_stays(open_lmdb: Open, folder: Path) -> None:
-    """A power cut may tear the newest root; then LMDB goes on from the other one."""
+def test_pages_of_the_commit_before_the_last_are_kept(open_lmdb: Open, folder: Path) -> None:
+    """A power cut may tear the newest meta page; LMDB then continues from the other one."""
     store = open_lmdb()
     fill(store, b"k")
     thin(store, b"k")
@@ -163,7 +164,9 @@ with store.read() as reader:
 """
 
 
-def test_what_another_process_sees_stays_until_it_dies(open_lmdb: Open, folder: Path) -> None:
+def test_pages_of_a_snapshot_of_another_process_are_kept_until_it_dies(
+    open_lmdb: Open, folder: Path
+) -> None:
     store = open_lmdb()
     fill(store, b"k")
     command, pipe = [sys.executable, "-c", READ, str(folder)], subprocess.PIPE
@@ -173,7 +176,7 @@ def test_what_another_process_sees_stays_until_it_dies(open_lmdb: Open, folder: 
         assert reading.stdout.readline() == "reading\n"
         thin(store, b"k")
         assert store.compact() < 100_000
-        reading.stdin.write("go on\n")
+        reading.stdin.write("continue\n")
         reading.stdin.flush()
         assert reading.stdout.readline() == "1000\n"
         reading.kill()
@@ -197,7 +200,7 @@ for turn in range(300):
 """
 
 
-def test_other_processes_write_and_read_all_the_while(open_lmdb: Open, folder: Path) -> None:
+def test_other_processes_write_and_read_during_compactions(open_lmdb: Open, folder: Path) -> None:
     store = open_lmdb(map_size=1 << 20)
     others = [
         subprocess.Popen([sys.executable, "-c", CHURN, str(folder), name]) for name in ("a", "b")
@@ -214,8 +217,10 @@ def test_other_processes_write_and_read_all_the_while(open_lmdb: Open, folder: P
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_any_order_of_changes_and_readers(open_lmdb: Open, folder: Path, seed: int) -> None:
-    """Snapshots of all ages are whole, whatever was deleted, written and compacted since."""
+def test_snapshots_are_complete_in_any_order_of_changes(
+    open_lmdb: Open, folder: Path, seed: int
+) -> None:
+    """Old and new snapshots keep their records through deletions, writes and compactions."""
     chance = random.Random(seed)
     store = open_lmdb(map_size=1 << 22)
     model: dict[bytes, bytes] = {}
@@ -241,9 +246,9 @@ def test_any_order_of_changes_and_readers(open_lmdb: Open, folder: Path, seed: i
             model.update(changed)
             store.write(lambda w, c=changed: [w.put(k, v) for k, v in c.items()])
         elif kind < 0.7 and model:
-            gone = chance.sample(sorted(model), min(len(model), 8))
-            store.write(lambda w, g=gone: [w.delete(k) for k in g])
-            model = {key: value for key, value in model.items() if key not in gone}
+            deleted = chance.sample(sorted(model), min(len(model), 8))
+            store.write(lambda w, g=deleted: [w.delete(k) for k in g])
+            model = {key: value for key, value in model.items() if key not in deleted}
         elif kind < 0.8:
             inside, leave = threading.Event(), threading.Event()
             thread = threading.Thread(target=hold, args=(model.copy(), inside, leave))
@@ -262,10 +267,10 @@ def test_any_order_of_changes_and_readers(open_lmdb: Open, folder: Path, seed: i
     check_pages(folder)
 
 
-def test_one_that_is_killed_leaves_the_store_as_it_was(
+def test_killed_compaction_leaves_all_records(
     open_lmdb: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed before and after each hole."""
+    """The process is killed before and after each hole."""
     store = open_lmdb()
     fill(store, b"k", 60)
     thin(store, b"k", 60)
@@ -294,7 +299,7 @@ def test_one_that_is_killed_leaves_the_store_as_it_was(
     check_pages(folder)
 
 
-def test_a_system_that_cannot(
+def test_system_that_cannot_punch_holes(
     open_lmdb: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_lmdb()
@@ -315,13 +320,15 @@ def test_a_system_that_cannot(
 
 
 class Refusing:
-    """A C library whose every call fails."""
+    """A C library in which each call fails."""
 
     def fallocate(self, *args: object) -> int:
         return -1
 
 
-def test_who_may_not(open_lmdb: Open, folder: Path) -> None:
+def test_compaction_is_refused_in_a_transaction_and_with_readonly(
+    open_lmdb: Open, folder: Path
+) -> None:
     store = open_lmdb()
     assert store.compact() == 0
     with store.read(), pytest.raises(UsageError, match="already has a transaction"):
@@ -329,11 +336,9 @@ def test_who_may_not(open_lmdb: Open, folder: Path) -> None:
     store.close()
     with pytest.raises(ReadOnlyError):
         open_lmdb(folder, readonly=True).compact()
-    with pytest.raises(UsageError, match="no files"):
-        MemoryStore().compact()
 
 
-def test_another_process_may(open_lmdb: Open, folder: Path) -> None:
+def test_another_process_can_compact(open_lmdb: Open, folder: Path) -> None:
     store = open_lmdb()
     fill(store, b"k", 300)
     thin(store, b"k", 300)

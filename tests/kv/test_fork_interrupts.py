@@ -1,4 +1,4 @@
-"""Forks beside busy threads, and forks that Ctrl-C interrupts at any step."""
+"""Forks while other threads use the store, and forks that Ctrl-C interrupts at any step."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.timeout(120),
-    # Python prints what a hook raises, and goes on with the fork.
+    # Python prints the error that a hook raises, and continues the fork.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 Open = "Callable[..., LmdbStore]"
 
 _FOLDER = str(Path(kv.__file__).parent)
-_PATIENCE = 20  # seconds after which a child counts as hung
+_PATIENCE = 20  # seconds after which a child is considered hung
 
 
 class Injector:
-    """Raises KeyboardInterrupt once, at the n-th step of the package's code in this thread."""
+    """A profiler that raises KeyboardInterrupt once, at the n-th step of the package's code."""
 
     def __init__(self, step: int) -> None:
         self.left = step
@@ -57,7 +57,7 @@ class Injector:
 
 @contextmanager
 def reading(store: LmdbStore) -> Iterator[None]:
-    """Another thread reads meanwhile."""
+    """Read in another thread while the block runs."""
     inside, stop = threading.Event(), threading.Event()
 
     def read() -> None:
@@ -76,7 +76,7 @@ def reading(store: LmdbStore) -> Iterator[None]:
 
 
 def fork_interrupted(store: LmdbStore, step: int) -> bool:
-    """Fork with an interrupt at a step of the hooks; return whether it came, here or there."""
+    """Fork with an interrupt at a step of the hooks; return True if it came in either process."""
     injector = Injector(step)
     sys.setprofile(injector)
     pid = os.fork()
@@ -89,7 +89,7 @@ def fork_interrupted(store: LmdbStore, step: int) -> bool:
             with suppress(StoreClosedError):
                 use(store)
             status = 2 if injector.fired else 0
-        except BaseException:  # noqa: BLE001 - told by the status
+        except BaseException:  # noqa: BLE001 - the exit status reports it
             traceback.print_exc()
         finally:
             os._exit(status)
@@ -99,7 +99,7 @@ def fork_interrupted(store: LmdbStore, step: int) -> bool:
 
 
 def use(store: LmdbStore) -> None:
-    """Read and write, in this thread and in another."""
+    """Read and write, in this thread and in another one."""
     for run in (in_thread, lambda body: body()):
         run(lambda: store.write(put(b"parent")))
         run(lambda: content(store))
@@ -107,7 +107,7 @@ def use(store: LmdbStore) -> None:
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 @pytest.mark.parametrize("reads", [False, True])
-def test_an_interrupt_at_any_step_of_a_fork(
+def test_interrupt_at_any_step_of_a_fork_blocks_no_caller(
     folder: Path, monkeypatch: pytest.MonkeyPatch, reads: bool
 ) -> None:
     monkeypatch.setattr(registry, "_FORK_PATIENCE", 0.0)
@@ -129,7 +129,9 @@ def test_an_interrupt_at_any_step_of_a_fork(
     store.close()
 
 
-def test_ctrl_c_while_a_fork_waits(open_lmdb: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fork_that_waits_can_be_interrupted(
+    open_lmdb: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(registry, "_FORK_PATIENCE", 60.0)
     main = threading.main_thread().ident
     assert main is not None
@@ -157,10 +159,10 @@ def test_ctrl_c_while_a_fork_waits(open_lmdb: Open, monkeypatch: pytest.MonkeyPa
     use(store)
 
 
-def test_a_fork_does_not_wait_for_long_for_an_old_read(
+def test_fork_waits_for_a_long_read_only_for_a_limited_time(
     open_lmdb: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The child cannot use the store, and says so; the parent's threads go on."""
+    """The child's calls raise an error; the parent's threads continue."""
     monkeypatch.setattr(registry, "_FORK_PATIENCE", 0.01)
     store = open_lmdb()
     store.write(put(b"k"))
@@ -178,7 +180,7 @@ def test_a_fork_does_not_wait_for_long_for_an_old_read(
     assert content(store) == {b"k": b"v"}
 
 
-def test_a_fork_does_not_wait_for_who_waits_to_write(open_lmdb: Open) -> None:
+def test_fork_does_not_wait_for_threads_that_wait_to_write(open_lmdb: Open) -> None:
     store = open_lmdb()
     store.write(put(b"k"))
     begun = threading.Event()
@@ -197,8 +199,8 @@ def test_a_fork_does_not_wait_for_who_waits_to_write(open_lmdb: Open) -> None:
     assert {b"k", b"l"} <= content(store).keys()
 
 
-def test_a_child_leaves_no_lock_of_its_parent_shut(open_lmdb: Open) -> None:
-    """It closes what it inherited; the parent's writes are flushed, and others stay out."""
+def test_child_keeps_no_lock_of_its_parent(open_lmdb: Open) -> None:
+    """The child closes inherited files. The parent's writes are flushed, and its locks remain."""
     store = open_lmdb(sync="normal")
     store.write(put(b"k"))
     handles = len([*Path("/proc/self/fd").iterdir()])
@@ -211,8 +213,8 @@ def test_a_child_leaves_no_lock_of_its_parent_shut(open_lmdb: Open) -> None:
     use(store)
 
 
-def test_the_store_in_the_middle_of_a_fork_is_an_error(open_lmdb: Open) -> None:
-    """As in a hook of the user's, which runs after ours."""
+def test_use_of_the_store_in_a_fork_hook_is_an_error(open_lmdb: Open) -> None:
+    """A hook of the user runs after the hooks of the package."""
     store = open_lmdb()
     store.write(put(b"k"))
     seen: list[Any] = []
@@ -232,7 +234,7 @@ def test_the_store_in_the_middle_of_a_fork_is_an_error(open_lmdb: Open) -> None:
     use(store)
 
 
-def test_forks_of_several_threads(open_lmdb: Open) -> None:
+def test_threads_can_fork_at_the_same_time(open_lmdb: Open) -> None:
     store = open_lmdb()
     stop = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Operations that meet share a transaction, and nothing else."""
+"""Group commit: operations that wait at the same time share a transaction, but no errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(60)
 
 
 class CountingStore(KeyValueStore):
-    """Counts transactions, and holds them up while its gate is shut."""
+    """A store that counts transactions, and delays them until its gate is set."""
 
     __slots__ = ("gate", "inner", "readonly", "writes")
 
@@ -70,7 +70,7 @@ def commit(store: CountingStore) -> Iterator[GroupCommit]:
 
 
 def adding(key: bytes) -> Callable[[Writer], bytes]:
-    """An operation that stores a key, and fails if it is there."""
+    """Return an operation that stores a key, and fails if the key exists."""
 
     def apply(writer: Writer) -> bytes:
         if writer.get(key) is not None:
@@ -82,15 +82,15 @@ def adding(key: bytes) -> Callable[[Writer], bytes]:
 
 
 class OwnError(Exception):
-    """What an operation raises."""
+    """An error of an operation."""
 
 
 class InterruptError(BaseException):
-    """What ends a thread in the middle of it."""
+    """An interrupt of a thread."""
 
 
 def failing(key: bytes) -> Callable[[Writer], bytes]:
-    """An operation that stores a key and then fails."""
+    """Return an operation that stores a key and then fails."""
 
     def apply(writer: Writer) -> bytes:
         writer.put(key, b"1")
@@ -100,7 +100,7 @@ def failing(key: bytes) -> Callable[[Writer], bytes]:
 
 
 class Crowd:
-    """Threads that queue up behind a first one, in the order in which they are told to."""
+    """Threads that queue behind a first thread, in the order of the calls of `submit`."""
 
     def __init__(self, store: CountingStore, commit: GroupCommit) -> None:
         self.store, self.commit = store, commit
@@ -130,7 +130,7 @@ class Crowd:
         return future
 
     def go(self) -> None:
-        """Let the first one commit, and all others after it."""
+        """Let the first thread commit, and all others after it."""
         self.store.gate.set()
         assert self.first.result() == b"first"
 
@@ -157,7 +157,7 @@ def loops() -> Iterator[list[asyncio.AbstractEventLoop]]:
         loop.close()
 
 
-def test_those_that_wait_share_a_transaction(store: CountingStore, crowd: Crowd) -> None:
+def test_waiting_operations_share_a_transaction(store: CountingStore, crowd: Crowd) -> None:
     futures = [crowd.submit(adding(b"%d" % n)) for n in range(30)]
     crowd.go()
     assert [future.result() for future in futures] == [b"%d" % n for n in range(30)]
@@ -165,7 +165,7 @@ def test_those_that_wait_share_a_transaction(store: CountingStore, crowd: Crowd)
     assert len(store.keys()) == 31
 
 
-def test_one_that_fails_takes_no_other_with_it(store: CountingStore, crowd: Crowd) -> None:
+def test_failed_operation_fails_no_other_operation(store: CountingStore, crowd: Crowd) -> None:
     futures = [crowd.submit((failing if n in (3, 7) else adding)(b"%d" % n)) for n in range(10)]
     crowd.go()
     for n, future in enumerate(futures):
@@ -191,7 +191,7 @@ def test_threads_and_loops_share_a_transaction(
     assert store.writes == 2
 
 
-def test_coroutines_alone(
+def test_coroutines_share_a_transaction(
     store: CountingStore, crowd: Crowd, loops: list[asyncio.AbstractEventLoop]
 ) -> None:
     futures = [
@@ -209,14 +209,14 @@ def test_coroutines_alone(
 
 
 @pytest.mark.parametrize("tasks", [0, 1, 3, 7, 12])
-def test_more_than_one_batch(
+def test_long_queue_is_committed_in_batches(
     store: CountingStore,
     crowd: Crowd,
     loops: list[asyncio.AbstractEventLoop],
     monkeypatch: pytest.MonkeyPatch,
     tasks: int,
 ) -> None:
-    """A thread may be given the lead while it is not among the next to be committed."""
+    """A thread may lead while its own operation is in a later batch."""
     monkeypatch.setattr(module, "MAX_BATCH", 3)
     futures = [crowd.submit_async(loops[0], adding(b"a%d" % n)) for n in range(tasks)]
     futures += [crowd.submit(adding(b"t%d" % n)) for n in range(5)]
@@ -226,7 +226,7 @@ def test_more_than_one_batch(
     assert store.writes == 1 + -(-(2 * tasks + 5) // 3)
 
 
-def test_a_cancelled_call_harms_nobody(
+def test_cancelled_call_affects_no_other_call(
     store: CountingStore, crowd: Crowd, loops: list[asyncio.AbstractEventLoop]
 ) -> None:
     futures = [crowd.submit_async(loops[0], adding(b"%d" % n)) for n in range(6)]
@@ -239,9 +239,9 @@ def test_a_cancelled_call_harms_nobody(
     assert later.result() == b"l"
 
 
-def test_a_loop_that_is_gone_harms_nobody(store: CountingStore, crowd: Crowd) -> None:
+def test_closed_event_loop_affects_no_other_call(store: CountingStore, crowd: Crowd) -> None:
     loop = asyncio.new_event_loop()
-    task = loop.create_task(crowd.commit.run_async(adding(b"gone")))
+    task = loop.create_task(crowd.commit.run_async(adding(b"cancelled")))
     loop.call_soon(loop.stop)
     loop.run_forever()
     task.cancel()
@@ -254,7 +254,7 @@ def test_a_loop_that_is_gone_harms_nobody(store: CountingStore, crowd: Crowd) ->
     assert crowd.commit.run(adding(b"later")) == b"later"
 
 
-def test_an_interrupted_leader_leaves_the_work_to_others(
+def test_other_callers_commit_the_queue_of_an_interrupted_leader(
     store: CountingStore, crowd: Crowd
 ) -> None:
     def interrupted(writer: Writer) -> bytes:
@@ -268,12 +268,14 @@ def test_an_interrupted_leader_leaves_the_work_to_others(
     assert crowd.commit.run(adding(b"later")) == b"later"
 
 
-def test_an_interrupted_leader_repeats_nothing(store: CountingStore, crowd: Crowd) -> None:
-    """What was committed alone before the interrupt is done, with its result."""
+def test_operations_are_not_repeated_after_an_interrupt_of_the_leader(
+    store: CountingStore, crowd: Crowd
+) -> None:
+    """An operation that was committed alone before the interrupt has its result."""
     leads = threading.get_ident()
 
     def interrupted(writer: Writer) -> bytes:
-        if store.writes > 4:  # not in the batch of all, but once each has its own transaction
+        if store.writes > 4:  # not in the common batch, but when each has its own transaction
             raise InterruptError
         return b""
 
@@ -291,7 +293,7 @@ def test_an_interrupted_leader_repeats_nothing(store: CountingStore, crowd: Crow
     last = crowd.submit(adding(b"last"))
     crowd.go()
     with pytest.raises(InterruptError):
-        futures[0].result()  # it led, and was interrupted while it did the work of others
+        futures[0].result()  # it led, and was interrupted while it committed other operations
     with pytest.raises(OwnError):
         futures[1].result()
     assert futures[2].result() == b"done"
@@ -301,8 +303,8 @@ def test_an_interrupted_leader_repeats_nothing(store: CountingStore, crowd: Crow
     assert store.keys() == {b"first", b"leading", b"done", b"last"}
 
 
-def test_a_child_process_starts_afresh() -> None:
-    """Forked while its parent leads, it has nobody to wait for."""
+def test_forked_child_has_an_empty_queue() -> None:
+    """The child does not wait for the thread that leads in its parent."""
 
     class Bare(CountingStore):
         def write(self, apply: Callable[[Writer], Any]) -> Any:
@@ -321,27 +323,27 @@ def test_a_child_process_starts_afresh() -> None:
     assert commit.run(lambda _: 8) == 8
 
 
-def serving() -> set[threading.Thread]:
-    """The threads that serve coroutines, also those of savers that nobody has closed."""
+def worker_threads() -> set[threading.Thread]:
+    """Return the threads that lead for coroutines, also of savers that were not closed."""
     return {t for t in threading.enumerate() if t.name == "lmdb-saver-commit"}
 
 
-def test_closing_ends_the_thread_and_a_later_call_starts_another(
+def test_close_ends_the_worker_and_a_later_call_starts_another(
     store: CountingStore, commit: GroupCommit
 ) -> None:
-    others = serving()
+    others = worker_threads()
     for n in range(3):
         assert asyncio.run(commit.run_async(adding(b"%d" % n))) == b"%d" % n
-        served = serving() - others
+        served = worker_threads() - others
         commit.close()
         for thread in served:
             thread.join()
 
 
-def test_an_operation_that_ends_threads_ends_only_itself(
+def test_base_exception_of_an_operation_does_not_end_the_worker(
     store: CountingStore, crowd: Crowd, loops: list[asyncio.AbstractEventLoop]
 ) -> None:
-    """Coroutines are served by one thread, which goes on."""
+    """The worker continues with the operations of other coroutines."""
 
     def interrupted(writer: Writer) -> bytes:
         raise InterruptError
@@ -354,12 +356,12 @@ def test_an_operation_that_ends_threads_ends_only_itself(
         poison.result()
 
 
-def test_closing_while_others_commit_leaves_one_leader(store: CountingStore) -> None:
-    """The thread that serves coroutines ends; it does not begin to work beside the leader."""
-    others = serving()
+def test_close_while_another_thread_leads_adds_no_leader(store: CountingStore) -> None:
+    """The worker ends; it does not begin to lead while another thread leads."""
+    others = worker_threads()
     commit = GroupCommit(store)
-    asyncio.run(commit.run_async(adding(b"served")))  # that thread is there, and idle
-    served = serving() - others
+    asyncio.run(commit.run_async(adding(b"served")))  # the worker is idle now
+    served = worker_threads() - others
     store.writes = 0
     crowd = Crowd(store, commit)
     futures = [crowd.submit(adding(b"%d" % n)) for n in range(4)]
@@ -373,11 +375,11 @@ def test_closing_while_others_commit_leaves_one_leader(store: CountingStore) -> 
     crowd.pool.shutdown()
 
 
-def test_a_queue_that_is_dropped_is_collected_and_its_thread_ends(store: CountingStore) -> None:
-    others = serving()
+def test_dropped_group_commit_is_collected_and_its_worker_ends(store: CountingStore) -> None:
+    others = worker_threads()
     commit = GroupCommit(store)
     asyncio.run(commit.run_async(adding(b"served")))
-    served = serving() - others
+    served = worker_threads() - others
     dropped = weakref.ref(commit)
     del commit
     gc.collect()

@@ -1,4 +1,4 @@
-"""An interrupt at any step of the group commit, in any role, leaves no other caller waiting."""
+"""No caller waits forever after an interrupt at any step of the group commit, in any role."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ pytestmark = pytest.mark.timeout(120)
 _MODULES = (group_commit.__file__, pending_commit.__file__)
 
 PATIENCE = 20
-"""Seconds after which a caller counts as waiting forever."""
+"""Seconds after which a caller is considered to wait forever."""
 
 
 class Injector:
-    """Raises an error once, at the n-th step of the two modules that Python can be interrupted at.
+    """A profiler that raises an error once, at the n-th step at which Python can be interrupted.
 
-    Signal handlers run when a function begins and when a call of C code has ended.
+    Only steps of the two modules count. Signal handlers run when a function begins and when a
+    call of C code has ended.
     """
 
     def __init__(self, step: int, error: type[BaseException]) -> None:
@@ -46,8 +47,8 @@ class Injector:
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
         if self.fired or not self.armed or event not in ("call", "c_return"):
             return
-        # A generator that is closed is called, too, and its errors are not raised. An event loop
-        # drops a callback that fails at once, and a thread that fails at once was never there.
+        # Closing a generator calls it too, and its errors are not raised. An event loop drops a
+        # callback whose first step fails, and a thread whose first step fails never ran.
         name = frame.f_code.co_name
         if frame.f_code.co_filename not in _MODULES or name == "<genexpr>":
             return
@@ -70,7 +71,7 @@ class Injector:
 
 
 def storing(key: bytes) -> Callable[[Writer], bytes]:
-    """An operation that may be repeated, as one that was interrupted is."""
+    """Return an operation that may be repeated, as an interrupted operation is."""
 
     def apply(writer: Writer) -> bytes:
         writer.put(key, b"1")
@@ -79,29 +80,29 @@ def storing(key: bytes) -> Callable[[Writer], bytes]:
     return apply
 
 
-class Company:
-    """Other callers, threads and coroutines, which queue up during the first transaction."""
+class Callers:
+    """Other callers, threads and coroutines, which queue during the first transaction."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, pool: ThreadPoolExecutor) -> None:
         self.loop, self.pool = loop, pool
         self.may_begin = threading.Event()
         self.may_begin.set()
         self.commit = GroupCommit(MeetingStore(self))
-        self.coming = threading.Lock()
+        self.beginning = threading.Lock()
         self.calls: dict[bytes, Future[bytes]] = {}
 
-    def meet(self) -> None:
-        """Called in each transaction: wait in the first one until the others have queued up."""
+    def wait_for_callers(self) -> None:
+        """Wait in the first transaction until the other callers are in the queue."""
         self.may_begin.wait()
         before = len(self.commit._queue)
-        if self.come():
+        if self.begin():
             while len(self.commit._queue) < before + 3:
                 pass
 
-    def come(self) -> bool:
-        """Let them all call, unless they have; return whether they had not."""
+    def begin(self) -> bool:
+        """Begin all calls, unless they have begun; return True if this call began them."""
         run, run_async = self.commit.run, self.commit.run_async
-        with self.coming:
+        with self.beginning:
             if self.calls:
                 return False
             self.calls[b"a"] = self.pool.submit(run, storing(b"a"))
@@ -111,14 +112,14 @@ class Company:
             return True
 
     def end(self, injector: Injector) -> None:
-        """Check that each of them, and each later call, is done or told why not."""
-        self.come()
+        """Check that each call, and each later call, is committed or raises an error."""
+        self.begin()
         for key, call in self.calls.items():
             with suppress(RetryableError):
                 assert call.result(PATIENCE) == key
         later = self.pool.submit(self.commit.run, storing(b"d"))
         assert later.result(PATIENCE) == b"d"
-        for _ in range(2):  # the error may meet one, and the next while the thread tells of it
+        for _ in range(2):  # the error may end one call, and the next while the thread reports it
             with suppress(RetryableError):
                 self.call_later()
         injector.armed = False
@@ -131,16 +132,16 @@ class Company:
 
 
 class MeetingStore(CountingStore):
-    """A store whose first write transaction lasts until others have queued up."""
+    """A store whose first write transaction lasts until other callers are in the queue."""
 
-    __slots__ = ("company",)
+    __slots__ = ("callers",)
 
-    def __init__(self, company: Company) -> None:
+    def __init__(self, callers: Callers) -> None:
         super().__init__()
-        self.company = company
+        self.callers = callers
 
     def write(self, apply: Callable[[Writer], Any]) -> Any:
-        self.company.meet()
+        self.callers.wait_for_callers()
         return super().write(apply)
 
 
@@ -162,82 +163,82 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def leading(company: Company) -> None:
-    company.commit.run(storing(b"own"))
+def leading(callers: Callers) -> None:
+    callers.commit.run(storing(b"own"))
 
 
-def leading_patiently(company: Company) -> None:
-    company.commit.run(storing(b"own"), can_wait=True)
+def leading_with_delay(callers: Callers) -> None:
+    callers.commit.run(storing(b"own"), can_wait=True)
 
 
-def following(company: Company) -> None:
-    """The first transaction is another thread's."""
-    company.may_begin.clear()
-    company.pool.submit(company.commit.run, storing(b"first"))
-    while company.commit._leader is None:
+def following(callers: Callers) -> None:
+    """Call while another thread runs the first transaction."""
+    callers.may_begin.clear()
+    callers.pool.submit(callers.commit.run, storing(b"first"))
+    while callers.commit._leader is None:
         pass
 
-    def go_on() -> None:
-        while len(company.commit._queue) < 2 and not company.may_begin.is_set():
+    def open_when_queued() -> None:
+        while len(callers.commit._queue) < 2 and not callers.may_begin.is_set():
             pass
-        company.may_begin.set()
+        callers.may_begin.set()
 
-    going_on = company.pool.submit(go_on)
+    opening = callers.pool.submit(open_when_queued)
     try:
-        company.commit.run(storing(b"own"))
+        callers.commit.run(storing(b"own"))
     finally:
-        company.may_begin.set()
-        going_on.result()
+        callers.may_begin.set()
+        opening.result()
 
 
-def awaiting(company: Company) -> None:
-    asyncio.run(company.commit.run_async(storing(b"own")))
+def awaiting(callers: Callers) -> None:
+    asyncio.run(callers.commit.run_async(storing(b"own")))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-@pytest.mark.parametrize("role", [leading, leading_patiently, following, awaiting])
-def test_an_interrupted_caller(
+@pytest.mark.parametrize("role", [leading, leading_with_delay, following, awaiting])
+def test_interrupted_caller_blocks_no_other_caller(
     loop: asyncio.AbstractEventLoop,
     pool: ThreadPoolExecutor,
-    role: Callable[[Company], None],
+    role: Callable[[Callers], None],
     error: type[BaseException],
 ) -> None:
     for step in count():
-        company = Company(loop, pool)
+        callers = Callers(loop, pool)
 
-        def body(company: Company = company) -> None:
+        def body(callers: Callers = callers) -> None:
             with suppress(MemoryError, LmdbSaverError):
-                role(company)
+                role(callers)
 
         injector = Injector(step, error)
         injector.watch(body)
-        company.end(injector)
+        callers.end(injector)
         if not injector.fired:
             break
     assert step > 10
 
 
-def test_an_error_in_the_thread_that_serves_coroutines(
+def test_error_in_the_worker_blocks_no_caller(
     loop: asyncio.AbstractEventLoop, pool: ThreadPoolExecutor
 ) -> None:
     for step in count():
-        company = Company(loop, pool)
+        callers = Callers(loop, pool)
         injector = Injector(step, MemoryError)
         threading.setprofile(injector)
         try:
-            own = asyncio.run_coroutine_threadsafe(company.commit.run_async(storing(b"own")), loop)
+            own = asyncio.run_coroutine_threadsafe(callers.commit.run_async(storing(b"own")), loop)
             with suppress(RetryableError, MemoryError):
                 assert own.result(PATIENCE) == b"own"
         finally:
             threading.setprofile(None)  # type: ignore[arg-type]
-        company.end(injector)
+        callers.end(injector)
         if not injector.fired:
             break
     assert step > 10
 
 
 class Refusing:
-    """Refuses to start threads for as long as it is told to, as a limit on processes does."""
+    """A patch that refuses to start threads while `refuses` is set, like a limit on processes."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.refuses = True
@@ -256,7 +257,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> Refusing:
     return Refusing(monkeypatch)
 
 
-def test_a_thread_that_cannot_be_started_is_an_error_that_passes(
+def test_calls_succeed_again_when_the_worker_can_be_started(
     loop: asyncio.AbstractEventLoop, pool: ThreadPoolExecutor, refusing: Refusing
 ) -> None:
     store = CountingStore()
@@ -273,7 +274,7 @@ def test_a_thread_that_cannot_be_started_is_an_error_that_passes(
     commit.close()
 
 
-def test_coroutines_behind_a_thread_are_told_that_none_can_be_started(
+def test_coroutines_behind_a_thread_fail_if_the_worker_cannot_be_started(
     loop: asyncio.AbstractEventLoop, pool: ThreadPoolExecutor, refusing: Refusing
 ) -> None:
     store = CountingStore()

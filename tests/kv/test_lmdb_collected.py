@@ -1,4 +1,4 @@
-"""Stores that are dropped without being closed: they let go of everything, whenever that is."""
+"""Stores that are dropped without being closed: they release all locks, maps and files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from langgraph.checkpoint.lmdb.kv import LmdbStore
 from langgraph.checkpoint.lmdb.kv.lmdb import registry
 from langgraph.checkpoint.lmdb.kv.lmdb.store import DEFAULT_MAP_SIZE
 from tests.kv.processes import in_fork, in_new_process, in_thread
-from tests.kv.test_lmdb_sharing import TRY_TO_BE_ALONE, content, put
+from tests.kv.test_lmdb_sharing import TRY_EXCLUSIVE, content, put
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def handles() -> int:
 
 
 def mapped(folder: Path) -> int:
-    """Bytes of this process's address space that are maps of the store's files."""
+    """Return the bytes of address space that maps of the store's files take."""
     total = 0
     for line in Path("/proc/self/maps").read_text().splitlines():
         if line.endswith(("data.mdb", "lock.mdb")) and str(folder) in line:
@@ -49,7 +49,7 @@ def warned() -> Iterator[None]:
 
 
 def dropped(folder: Path, **options: Any) -> None:
-    """Open a store, use it, and forget it."""
+    """Open a store, use it, and drop it."""
     store = LmdbStore.open(folder, **{"sync": "off", **options})
     if not store.readonly:
         store.write(put(b"k"))
@@ -57,7 +57,7 @@ def dropped(folder: Path, **options: Any) -> None:
 
 
 @pytest.mark.parametrize("sync", ["off", "full"])
-def test_a_store_that_is_dropped_is_closed_at_once(folder: Path, sync: str) -> None:
+def test_dropped_store_is_closed_immediately(folder: Path, sync: str) -> None:
     before = handles()
     with pytest.warns(ResourceWarning, match="was not closed") as caught:
         dropped(folder, sync=sync)
@@ -66,24 +66,26 @@ def test_a_store_that_is_dropped_is_closed_at_once(folder: Path, sync: str) -> N
     assert "close()" in str(caught[0].message)
     assert handles() == before
     assert mapped(folder) == 0
-    assert in_new_process(TRY_TO_BE_ALONE, folder) == ""
+    assert in_new_process(TRY_EXCLUSIVE, folder) == ""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         LmdbStore.open(folder, sync="normal").close()
         gc.collect()
 
 
-def test_one_that_was_closed_gives_no_warning(open_lmdb: Open) -> None:
+def test_closed_store_gives_no_warning(open_lmdb: Open) -> None:
     store = open_lmdb()
     store.close()
     store.close()
-    gone = weakref.ref(store)
+    dropped = weakref.ref(store)
     del store
     gc.collect()
-    assert gone() is None or gone()._env is None
+    assert dropped() is None or dropped()._env is None
 
 
-def test_dropping_one_leaves_the_others_of_the_same_folder(open_lmdb: Open, folder: Path) -> None:
+def test_dropped_store_leaves_other_stores_of_the_folder_open(
+    open_lmdb: Open, folder: Path
+) -> None:
     with warned():
         dropped(folder)
     kept = open_lmdb()
@@ -97,7 +99,7 @@ def test_dropping_one_leaves_the_others_of_the_same_folder(open_lmdb: Open, fold
     assert mapped(folder) == 0
 
 
-def test_what_is_read_of_it_keeps_it_open(folder: Path) -> None:
+def test_open_snapshot_keeps_the_store_open(folder: Path) -> None:
     def under_way() -> Any:
         store = LmdbStore.open(folder, sync="off")
         store.write(lambda writer: [writer.put(b"%d" % n, b"v") for n in range(9)])
@@ -119,8 +121,8 @@ def test_what_is_read_of_it_keeps_it_open(folder: Path) -> None:
     assert mapped(folder) == 0
 
 
-def test_a_cycle_with_a_transaction_in_it_is_collected(folder: Path) -> None:
-    """The store and its open transaction become garbage at once, made by another thread."""
+def test_reference_cycle_with_a_transaction_is_collected(folder: Path) -> None:
+    """Another thread made the store and its open transaction, which become garbage together."""
 
     def body() -> None:
         store = LmdbStore.open(folder, sync="off")
@@ -136,14 +138,14 @@ def test_a_cycle_with_a_transaction_in_it_is_collected(folder: Path) -> None:
             gc.collect()
     finally:
         gc.enable()
-    LmdbStore.open(folder.with_name("another"), sync="off").close()  # what was left for later
+    LmdbStore.open(folder.with_name("another"), sync="off").close()  # releases dropped stores
     assert mapped(folder) == 0
     LmdbStore.open(folder, sync="full").close()
 
 
 @pytest.mark.parametrize("lock", ["registry", "gate"])
-def test_a_collection_while_a_lock_is_held_waits_for_nothing(folder: Path, lock: str) -> None:
-    """A collection runs wherever its thread is, also where that holds the locks of closing."""
+def test_collection_while_a_lock_is_held_does_not_wait(folder: Path, lock: str) -> None:
+    """A collection may run in a thread that holds the locks of `close`."""
     store: LmdbStore | None = LmdbStore.open(folder, sync="off")
     assert store is not None
     held = {"registry": registry._registry._lock, "gate": store._env.lock._turn}[lock]
@@ -156,7 +158,7 @@ def test_a_collection_while_a_lock_is_held_waits_for_nothing(folder: Path, lock:
     LmdbStore.open(folder, sync="full").close()
 
 
-def test_one_that_is_opened_again_before_it_was_let_go_of_stays(
+def test_store_opened_again_before_the_dropped_one_is_released_is_open(
     open_lmdb: Open, folder: Path
 ) -> None:
     store: LmdbStore | None = LmdbStore.open(folder, sync="off")
@@ -169,7 +171,7 @@ def test_one_that_is_opened_again_before_it_was_let_go_of_stays(
     assert content(again) == {b"k": b"v"}
 
 
-def test_dropping_from_many_threads(folder: Path) -> None:
+def test_stores_can_be_dropped_by_many_threads(folder: Path) -> None:
     LmdbStore.open(folder, sync="off").close()
 
     def use(number: int) -> None:
@@ -193,7 +195,7 @@ def test_dropping_from_many_threads(folder: Path) -> None:
     assert mapped(folder) == 0
 
 
-def test_a_child_drops_what_it_inherited(open_lmdb: Open, folder: Path) -> None:
+def test_forked_child_can_drop_inherited_stores(open_lmdb: Open, folder: Path) -> None:
     store: Any = LmdbStore.open(folder, sync="off")
     store.write(put(b"k"))
     holder = [store]
@@ -229,7 +231,7 @@ inside.wait()
 """
 
 
-def test_the_end_of_the_interpreter_says_nothing(folder: Path) -> None:
+def test_interpreter_exits_without_a_warning(folder: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", AT_EXIT, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
@@ -259,7 +261,7 @@ for number in range(count):
     )
     ring = [saver]
     if kind == 2:
-        ring.append(ring)  # collected by chance, or when descriptors are lacking
+        ring.append(ring)  # collected at any moment, or when descriptors are missing
     saver.put(config, empty_checkpoint(), {}, {})
     assert saver.get_tuple(config) is not None
 print("done")
@@ -270,25 +272,23 @@ def many(folder: Path, count: int, handles: int, room: int) -> None:
     assert in_new_process(MANY, folder, count, handles, room) == "done\n"
 
 
-def test_a_store_after_another_is_dropped_at_a_low_limit(tmp_path: Path) -> None:
+def test_dropped_stores_fit_into_a_low_limit_on_descriptors(tmp_path: Path) -> None:
     many(tmp_path, 150, 64, 1 << 30)
 
 
 @pytest.mark.long
-def test_two_thousand_stores_are_dropped_at_the_usual_limit(tmp_path: Path) -> None:
+def test_two_thousand_dropped_stores_fit_into_the_default_limit(tmp_path: Path) -> None:
     many(tmp_path, 2000, 1024, 4 << 30)
 
 
-def test_stores_that_are_open_at_once_take_little_address_space(
-    open_lmdb: Open, tmp_path: Path
-) -> None:
+def test_open_stores_take_little_address_space(open_lmdb: Open, tmp_path: Path) -> None:
     for number in range(10):
         open_lmdb(tmp_path / str(number)).write(put(b"k"))
     assert mapped(tmp_path) < 10 * (DEFAULT_MAP_SIZE + (1 << 20))
     assert DEFAULT_MAP_SIZE <= 1 << 30
 
 
-def test_a_store_is_opened_with_room_to_grow(open_lmdb: Open, folder: Path) -> None:
+def test_store_is_opened_with_a_map_larger_than_its_file(open_lmdb: Open, folder: Path) -> None:
     store = open_lmdb(map_size=1 << 16)
     store.write(put(b"k", bytes(20 << 20)))
     store.close()
@@ -296,10 +296,10 @@ def test_a_store_is_opened_with_room_to_grow(open_lmdb: Open, folder: Path) -> N
     assert store._env.map_size >= 40 << 20
 
 
-def test_long_reads_leave_room_for_writers(
+def test_map_is_enlarged_before_a_long_read(
     open_lmdb: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A map cannot grow while a transaction is open, so it does before one that lasts."""
+    """A map cannot grow while a transaction is open."""
     store = open_lmdb(map_size=1 << 20)
 
     def check(folder: str) -> None:
@@ -310,7 +310,7 @@ def test_long_reads_leave_room_for_writers(
     assert len(content(store)[b"k"]) == 20 << 20
 
 
-def test_a_lack_of_descriptors_is_told_as_such(open_lmdb: Open, folder: Path) -> None:
+def test_lack_of_descriptors_is_reported(open_lmdb: Open, folder: Path) -> None:
     def body() -> None:
         open_ones = handles()
         resource.setrlimit(resource.RLIMIT_NOFILE, (open_ones + 1, open_ones + 1))

@@ -1,4 +1,4 @@
-"""Several copies of the package in one process: loaded again, or there twice. LMDB opens once."""
+"""Several copies of the package in one process, reloaded or installed twice. LMDB opens once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from langgraph.checkpoint.base import empty_checkpoint
 NAME = "langgraph.checkpoint.lmdb"
 
 def again():
-    "Load the package once more, beside what is used of it already."
+    "Load the package once more, beside the copy that is in use."
     for name in [name for name in sys.modules if name.startswith(NAME)]:
         del sys.modules[name]
     return importlib.import_module(NAME)
@@ -173,11 +173,11 @@ for saver in copies:
         pytest.param(THREADS, "again", id="threads"),
     ],
 )
-def test_copies_of_the_package_take_turns(folder: Path, program: str, load: str) -> None:
+def test_copies_of_the_package_open_a_store_in_turn(folder: Path, program: str, load: str) -> None:
     in_new_process(SETUP + program, folder, load)
 
 
-def test_an_environment_that_is_not_ours_is_named(folder: Path) -> None:
+def test_environment_of_the_user_is_named_in_the_error(folder: Path) -> None:
     refused = lmdb.Error(f"The environment '{folder}' is already open in this process.")
     error = translate_lmdb_error(refused, str(folder), "opening the store")
     assert isinstance(error, UsageError)
@@ -186,7 +186,7 @@ def test_an_environment_that_is_not_ours_is_named(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not files.ENGINE, reason="lmdb before 3.0 opens a store twice in a process")
-def test_a_store_is_opened_once_an_environment_that_is_not_ours_is_closed(
+def test_store_can_be_opened_when_the_environment_of_the_user_is_closed(
     open_lmdb: Open, folder: Path
 ) -> None:
     open_lmdb().close()

@@ -1,4 +1,4 @@
-"""The folder and files of an LMDB store: who may see them, and what is wrong with them."""
+"""The folder and files of an LMDB store: permissions, and files that cannot be opened."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Open = "Callable[..., LmdbStore]"
-NOBODY = 65534
+UNPRIVILEGED = 65534
 PAGE = 4096
 
 
@@ -43,7 +43,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("umask")
-def test_folder_and_files_are_their_owners_whatever_the_umask(
+def test_only_the_owner_can_read_folder_and_files_with_any_umask(
     open_lmdb: Open, folder: Path
 ) -> None:
     path = folder / "deep" / "store"
@@ -54,7 +54,7 @@ def test_folder_and_files_are_their_owners_whatever_the_umask(
     assert [mode(file) for file in path.iterdir()] == [0o600] * 2
 
 
-def test_a_folder_that_is_there_keeps_its_mode(open_lmdb: Open, folder: Path) -> None:
+def test_existing_folder_keeps_its_mode(open_lmdb: Open, folder: Path) -> None:
     folder.mkdir()
     folder.chmod(0o750)
     open_lmdb()
@@ -70,7 +70,7 @@ def test_a_folder_that_is_there_keeps_its_mode(open_lmdb: Open, folder: Path) ->
     ],
     ids=["file", "loop", "data is a folder"],
 )
-def test_a_path_that_cannot_be_a_store(
+def test_path_that_cannot_hold_a_store_is_refused(
     open_lmdb: Open, folder: Path, make: Callable[[Path], object]
 ) -> None:
     make(folder)
@@ -82,23 +82,23 @@ def test_a_path_that_cannot_be_a_store(
 
 
 @pytest.mark.parametrize("path", ["", "a\0b", b"bytes", "x" * 300])
-def test_a_path_that_is_none(path: str) -> None:
+def test_invalid_path_is_refused(path: str) -> None:
     with pytest.raises(InvalidPathError):
         LmdbStore.open(path)
 
 
-def test_a_path_below_a_file(open_lmdb: Open, tmp_path: Path) -> None:
+def test_path_below_a_file_is_refused(open_lmdb: Open, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidPathError, match="Not a directory"):
         open_lmdb(tmp_path / "file" / "store")
 
 
-def test_a_folder_that_this_user_may_not_write(folder: Path) -> None:
+def test_folder_that_this_user_may_not_write_is_refused(folder: Path) -> None:
     folder.mkdir()
     folder.chmod(0o555)
 
     def body() -> None:
-        as_nobody(folder.parent)
+        drop_privileges(folder.parent)
         with pytest.raises(InvalidPathError, match="ermission"):
             LmdbStore.open(folder)
         with pytest.raises(InvalidPathError, match="ermission"):
@@ -107,7 +107,7 @@ def test_a_folder_that_this_user_may_not_write(folder: Path) -> None:
     in_fork(body)
 
 
-def test_a_store_that_this_user_may_not_write_can_be_read(open_lmdb: Open, folder: Path) -> None:
+def test_store_that_this_user_may_not_write_can_be_read(open_lmdb: Open, folder: Path) -> None:
     store = open_lmdb()
     store.write(lambda writer: writer.put(b"k", b"v"))
     store.close()
@@ -115,10 +115,10 @@ def test_a_store_that_this_user_may_not_write_can_be_read(open_lmdb: Open, folde
     (folder / "data.mdb").chmod(0o444)
 
     def body() -> None:
-        as_nobody(folder.parent)
+        drop_privileges(folder.parent)
         with pytest.raises(InvalidPathError, match="ermission"):
             LmdbStore.open(folder)
-        # The lock file is its owner's alone, so the store is read without it.
+        # Only the owner can open the lock file, so the store is read without it.
         store = LmdbStore.open(folder, readonly=True)
         with store.read() as reader:
             assert reader.get(b"k") == b"v"
@@ -129,7 +129,7 @@ def test_a_store_that_this_user_may_not_write_can_be_read(open_lmdb: Open, folde
     (folder / "data.mdb").chmod(0o000)
 
     def unreadable() -> None:
-        as_nobody(folder.parent)
+        drop_privileges(folder.parent)
         with pytest.raises(InvalidPathError, match="may not be read"):
             LmdbStore.open(folder, readonly=True)
 
@@ -138,14 +138,14 @@ def test_a_store_that_this_user_may_not_write_can_be_read(open_lmdb: Open, folde
 
 @pytest.mark.parametrize("mode", [0o000, 0o200, 0o400, 0o500])
 @pytest.mark.parametrize("sync", ["full", "off"])
-def test_a_folder_whose_permissions_change_while_it_is_open(
+def test_permissions_of_the_folder_may_change_while_the_store_is_open(
     folder: Path, mode: int, sync: str
 ) -> None:
     folder.mkdir()
     folder.chmod(0o777)
 
     def body() -> None:
-        as_nobody(folder.parent)
+        drop_privileges(folder.parent)
         place = folder / "store"
         store = LmdbStore.open(place, sync=sync)
         store.write(lambda writer: writer.put(b"k", b"v"))
@@ -173,17 +173,17 @@ def test_a_folder_whose_permissions_change_while_it_is_open(
     in_fork(body)
 
 
-def as_nobody(top: Path) -> None:
-    """Go on as a user without rights, in a child; a test run by such a user is one already."""
+def drop_privileges(top: Path) -> None:
+    """Drop the rights of root in a child. A test run by another user has none."""
     if os.getuid() == 0:
-        for parent in (top, *top.parents)[:4]:  # pytest makes folders for its user alone
+        for parent in (top, *top.parents)[:4]:  # only their owner can read folders of pytest
             parent.chmod(parent.stat().st_mode | 0o005)
         os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
+        os.setresgid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
+        os.setresuid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
 
 
-def test_reading_makes_nothing(open_lmdb: Open, folder: Path) -> None:
+def test_readonly_creates_no_files(open_lmdb: Open, folder: Path) -> None:
     with pytest.raises(InvalidPathError, match="no store here"):
         open_lmdb(readonly=True)
     assert not folder.exists()
@@ -197,7 +197,7 @@ def test_reading_makes_nothing(open_lmdb: Open, folder: Path) -> None:
     assert (folder / "data.mdb").stat().st_mtime_ns == before
 
 
-def test_a_store_opened_for_reading_is_not_written(open_lmdb: Open) -> None:
+def test_store_opened_for_reading_is_not_written(open_lmdb: Open) -> None:
     open_lmdb().close()
     store = open_lmdb(readonly=True)
     with pytest.raises(ReadOnlyError):
@@ -209,7 +209,9 @@ def test_a_store_opened_for_reading_is_not_written(open_lmdb: Open) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"not a store", random.Random(1).randbytes(3 * PAGE)], ids=["0", "11", "12288"]
 )
-def test_a_file_that_lmdb_did_not_write(open_lmdb: Open, folder: Path, content: bytes) -> None:
+def test_file_that_lmdb_did_not_write_is_refused(
+    open_lmdb: Open, folder: Path, content: bytes
+) -> None:
     folder.mkdir()
     (folder / "data.mdb").write_bytes(content)
     for readonly in (True, False):
@@ -220,7 +222,7 @@ def test_a_file_that_lmdb_did_not_write(open_lmdb: Open, folder: Path, content: 
     assert (folder / "data.mdb").read_bytes() == content
 
 
-def test_a_file_of_another_version_of_lmdb(open_lmdb: Open, folder: Path) -> None:
+def test_file_of_another_version_of_lmdb_is_refused(open_lmdb: Open, folder: Path) -> None:
     open_lmdb().close()
     data = bytearray((folder / "data.mdb").read_bytes())
     for root in (0, PAGE):
@@ -232,7 +234,7 @@ def test_a_file_of_another_version_of_lmdb(open_lmdb: Open, folder: Path) -> Non
 
 @pytest.fixture
 def full(open_lmdb: Open, folder: Path) -> Path:
-    """A closed store of several hundred pages: branches, leaves and long values."""
+    """A closed store of several hundred pages: branches, leaves and overflow pages."""
     store = open_lmdb()
     for turn in range(3):
 
@@ -245,7 +247,7 @@ def full(open_lmdb: Open, folder: Path) -> Path:
     return folder
 
 
-def test_a_file_that_was_cut_short(open_lmdb: Open, full: Path) -> None:
+def test_truncated_file_is_refused(open_lmdb: Open, full: Path) -> None:
     whole = (full / "data.mdb").stat().st_size
     refused = 0
     for pages in range(whole // PAGE - 1, 2, -7):
@@ -255,7 +257,7 @@ def test_a_file_that_was_cut_short(open_lmdb: Open, full: Path) -> None:
         except DamagedError:
             refused += 1
         else:
-            with store.read() as reader:  # only pages that nobody uses are missing
+            with store.read() as reader:  # only unused pages are missing
                 assert len(list(reader.range(b"", b"z"))) == 400
             store.close()
     assert refused > 10
@@ -263,11 +265,11 @@ def test_a_file_that_was_cut_short(open_lmdb: Open, full: Path) -> None:
         open_lmdb()
 
 
-def test_a_file_may_end_before_pages_that_are_free(open_lmdb: Open, folder: Path) -> None:
+def test_file_may_end_before_free_pages(open_lmdb: Open, folder: Path) -> None:
     store = open_lmdb()
     store.write(lambda writer: [writer.put(b"long %d" % n, b"v" * 5000) for n in range(100)])
     store.write(lambda writer: writer.delete_range(b"long", b"longer"))
-    for turn in range(4):  # on pages that are free by now, nearer to the start
+    for turn in range(4):  # on free pages nearer to the start
         store.write(lambda writer, turn=turn: writer.put(b"k", b"%d" % turn))
     store.close()
     os.truncate(folder / "data.mdb", (folder / "data.mdb").stat().st_size - 5 * PAGE)
@@ -279,7 +281,7 @@ def test_a_file_may_end_before_pages_that_are_free(open_lmdb: Open, folder: Path
         assert len(list(reader.range(b"", b"z"))) == 101
 
 
-def test_size_is_what_the_file_system_allocated(full: Path, open_lmdb: Open) -> None:
+def test_size_is_the_space_that_the_file_system_allocated(full: Path, open_lmdb: Open) -> None:
     blocks = sum(file.stat().st_blocks for file in full.iterdir())
     store = open_lmdb()
     assert store.size() == blocks * 512
@@ -287,20 +289,20 @@ def test_size_is_what_the_file_system_allocated(full: Path, open_lmdb: Open) -> 
 
 
 @pytest.mark.parametrize("options", [{"sync": "never"}, {"map_size": 0}, {"map_size": -1}])
-def test_options_that_make_no_sense(open_lmdb: Open, folder: Path, options: dict) -> None:
+def test_invalid_options_are_refused(open_lmdb: Open, folder: Path, options: dict) -> None:
     with pytest.raises(UsageError):
         open_lmdb(**options)
     assert not folder.exists()
 
 
-def test_making_a_store_takes_over_what_a_crash_left(open_lmdb: Open, folder: Path) -> None:
+def test_creation_continues_from_the_files_that_a_crash_left(open_lmdb: Open, folder: Path) -> None:
     (folder / ".new").mkdir(parents=True)
     (folder / ".new" / "data.mdb").write_bytes(b"half")
     open_lmdb()
     assert sorted(file.name for file in folder.iterdir()) == ["data.mdb", "lock.mdb"]
 
 
-def test_a_copy_of_the_data_file_alone_is_a_store(open_lmdb: Open, full: Path) -> None:
+def test_copy_of_the_data_file_can_be_opened(open_lmdb: Open, full: Path) -> None:
     copy = full.parent / "copy"
     copy.mkdir()
     shutil.copy(full / "data.mdb", copy)

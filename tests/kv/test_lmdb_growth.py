@@ -1,4 +1,4 @@
-"""Room that is made at the end of the data file ahead of commits, and cut off at the end."""
+"""Preallocation: zeros at the end of the data file, which the last close removes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def used(folder: Path) -> int:
 
 
 def fill(store: LmdbStore, count: int, size: int = 2000) -> list[int]:
-    """The file's length after each of `count` commits."""
+    """Return the file's length after each of `count` commits."""
     lengths = []
     for number in range(count):
         store.write(put(os.urandom(8).hex().encode(), bytes([number % 256]) * size))
@@ -41,9 +41,7 @@ def fill(store: LmdbStore, count: int, size: int = 2000) -> list[int]:
 
 
 @pytest.mark.parametrize("sync", ["full", "normal"])
-def test_most_commits_fill_blocks_that_the_file_has(
-    open_lmdb: Open, folder: Path, sync: str
-) -> None:
+def test_most_commits_do_not_make_the_file_longer(open_lmdb: Open, folder: Path, sync: str) -> None:
     store = open_lmdb(sync=sync)
     lengths = fill(store, 200)
     assert len(set(lengths)) <= 10
@@ -52,14 +50,14 @@ def test_most_commits_fill_blocks_that_the_file_has(
     assert data.st_blocks * 512 >= data.st_size
 
 
-def test_the_room_is_small_beside_what_is_used(open_lmdb: Open, folder: Path) -> None:
+def test_preallocated_space_is_a_small_part_of_the_file(open_lmdb: Open, folder: Path) -> None:
     store = open_lmdb(sync="normal")
     store.write(lambda writer: [writer.put(b"%06d" % n, b"v" * 3000) for n in range(3000)])
     fill(store, 3)
     assert 0 < length(folder) - used(folder) <= used(folder) // 8
 
 
-def test_a_large_transaction_needs_no_room_made_before(open_lmdb: Open, folder: Path) -> None:
+def test_large_transaction_needs_no_preallocated_space(open_lmdb: Open, folder: Path) -> None:
     store = open_lmdb(sync="normal")
     value = os.urandom(5_000_000)
     store.write(put(b"k", value))
@@ -67,12 +65,12 @@ def test_a_large_transaction_needs_no_room_made_before(open_lmdb: Open, folder: 
     assert content(store)[b"k"] == value
 
 
-def test_without_flushing_no_room_is_made(open_lmdb: Open, folder: Path) -> None:
+def test_no_space_is_preallocated_without_flushing(open_lmdb: Open, folder: Path) -> None:
     fill(open_lmdb(sync="off"), 50)
     assert length(folder) == used(folder)
 
 
-def test_the_last_close_cuts_it_off(open_lmdb: Open, folder: Path) -> None:
+def test_last_close_truncates_the_file(open_lmdb: Open, folder: Path) -> None:
     one, other = open_lmdb(sync="full"), open_lmdb(sync="full")
     fill(one, 10)
     one.close()
@@ -93,7 +91,9 @@ with store.read() as reader:
 """
 
 
-def test_it_stays_while_another_process_has_the_store_open(open_lmdb: Open, folder: Path) -> None:
+def test_space_is_kept_while_another_process_has_the_store_open(
+    open_lmdb: Open, folder: Path
+) -> None:
     store = open_lmdb(sync="full")
     fill(store, 10)
     command = [sys.executable, "-c", HOLD, str(folder)]
@@ -110,7 +110,7 @@ def test_it_stays_while_another_process_has_the_store_open(open_lmdb: Open, fold
     assert length(folder) == used(folder)
 
 
-def test_a_killed_process_leaves_room_that_harms_nobody(open_lmdb: Open, folder: Path) -> None:
+def test_space_that_a_killed_process_left_is_used(open_lmdb: Open, folder: Path) -> None:
     store = open_lmdb(sync="full")
     pid = fork()
     if pid == 0:
@@ -139,7 +139,7 @@ for opened in range(5):
 """
 
 
-def test_processes_that_make_and_cut_room_do_not_touch_what_is_stored(
+def test_processes_that_extend_and_truncate_the_file_keep_all_records(
     open_lmdb: Open, folder: Path
 ) -> None:
     open_lmdb(sync="normal").close()
@@ -157,7 +157,7 @@ def test_processes_that_make_and_cut_room_do_not_touch_what_is_stored(
 def test_file_truncated_by_another_process_while_a_store_is_opened(
     open_lmdb: Open, folder: Path, monkeypatch: pytest.MonkeyPatch, joined: bool
 ) -> None:
-    """The store opens, whether this process joins at the first attempt or at the second."""
+    """The store opens at the first attempt to join or at the second."""
     open_lmdb(sync="normal").close()
     in_use = length(folder)
     os.truncate(folder / "data.mdb", in_use + 100_000)
@@ -177,7 +177,7 @@ def test_file_truncated_by_another_process_while_a_store_is_opened(
     assert len(attempts) == (1 if joined else 2)
 
 
-def test_a_reader_leaves_the_file_as_it_is(open_lmdb: Open, folder: Path) -> None:
+def test_readonly_leaves_the_length_of_the_file(open_lmdb: Open, folder: Path) -> None:
     store = open_lmdb(sync="full")
     fill(store, 10)
     store.close()
@@ -190,7 +190,7 @@ def test_a_reader_leaves_the_file_as_it_is(open_lmdb: Open, folder: Path) -> Non
     assert length(folder) == before
 
 
-def test_a_disk_that_is_nearly_full_is_told_of_once(
+def test_nearly_full_disk_is_logged_once(
     open_lmdb: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = [2 << 30]

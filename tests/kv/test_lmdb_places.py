@@ -1,4 +1,4 @@
-"""What is no regular file in the place of one: it is refused, and never waited for."""
+"""Special files in place of regular files: they are refused, and no call waits for them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb.checking import FAILED
-from langgraph.checkpoint.lmdb.checking import main as command
+from langgraph.checkpoint.lmdb.cli.exit_codes import FAILED
+from langgraph.checkpoint.lmdb.cli.main import main as command
 from langgraph.checkpoint.lmdb.errors import InvalidPathError, LmdbSaverError
 from langgraph.checkpoint.lmdb.kv import LmdbStore
 from langgraph.checkpoint.lmdb.kv.lmdb import files
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Open = "Callable[..., LmdbStore]"
-PATIENCE = 30  # seconds until a process counts as hung
+HUNG_AFTER = 30  # seconds until a process is considered hung
 
 
 def make_socket(place: Path) -> None:
     with socket.socket(socket.AF_UNIX) as made:
         here = Path.cwd()
-        os.chdir(place.parent)  # the name of a socket may not be long
+        os.chdir(place.parent)  # the name of a socket must be short
         try:
             made.bind(place.name)
         finally:
@@ -66,7 +66,7 @@ def soon(body: Callable[[], object]) -> None:
 
     def run() -> None:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(PATIENCE)
+        signal.alarm(HUNG_AFTER)
         body()
 
     in_fork(run)
@@ -75,7 +75,9 @@ def soon(body: Callable[[], object]) -> None:
 @EACH_KIND
 @EACH_NAME
 @pytest.mark.parametrize("readonly", [False, True])
-def test_a_store_is_not_opened(stored: Path, kind: str, name: str, readonly: bool) -> None:
+def test_store_with_a_special_file_is_not_opened(
+    stored: Path, kind: str, name: str, readonly: bool
+) -> None:
     replace(stored / name, kind)
 
     def body() -> None:
@@ -92,7 +94,7 @@ def test_a_store_is_not_opened(stored: Path, kind: str, name: str, readonly: boo
 
 @EACH_KIND
 @EACH_NAME
-def test_a_store_is_not_made_beside_it(folder: Path, kind: str, name: str) -> None:
+def test_store_is_not_created_beside_a_special_file(folder: Path, kind: str, name: str) -> None:
     folder.mkdir()
     KINDS[kind](folder / name)
 
@@ -106,8 +108,8 @@ def test_a_store_is_not_made_beside_it(folder: Path, kind: str, name: str) -> No
 
 @EACH_KIND
 @EACH_NAME
-def test_a_store_is_not_opened_anew(stored: Path, kind: str, name: str) -> None:
-    """As after a fork, a failed write of a root, or a map that could not grow."""
+def test_store_is_not_reopened_with_a_special_file(stored: Path, kind: str, name: str) -> None:
+    """A store is reopened after a fork, a failed commit, or a map that could not grow."""
 
     def body() -> None:
         store = LmdbStore.open(stored, sync="normal")
@@ -125,10 +127,10 @@ def test_a_store_is_not_opened_anew(stored: Path, kind: str, name: str) -> None:
 @EACH_KIND
 @EACH_NAME
 @pytest.mark.parametrize("sync", ["off", "full"])
-def test_a_store_that_is_open_is_used_and_closed(
+def test_open_store_raises_only_errors_of_the_tree(
     stored: Path, tmp_path: Path, kind: str, name: str, sync: Any
 ) -> None:
-    """What uses the files by their names raises an error of the tree; closing does not."""
+    """Methods that open the files again raise errors of the tree; `close` does not."""
 
     def body() -> None:
         store = LmdbStore.open(stored, sync=sync)
@@ -151,12 +153,12 @@ def test_a_store_that_is_open_is_used_and_closed(
 
 
 @EACH_KIND
-@pytest.mark.parametrize("verb", ["verify", "salvage"])
-def test_the_command_refuses_it(
+@pytest.mark.parametrize("verb", ["verify", "recover-pages"])
+def test_command_refuses_a_special_file(
     stored: Path, tmp_path: Path, kind: str, verb: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     replace(stored / "data.mdb", kind)
-    arguments = [verb, str(stored)] + ([str(tmp_path / "copy")] if verb == "salvage" else [])
+    arguments = [verb, str(stored)] + ([str(tmp_path / "copy")] if verb == "recover-pages" else [])
 
     def body() -> None:
         assert command(arguments) == FAILED
@@ -167,7 +169,7 @@ def test_the_command_refuses_it(
 
 
 @EACH_KIND
-def test_it_is_refused_also_if_it_was_put_there_just_now(
+def test_special_file_that_appears_during_the_open_is_refused(
     stored: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replace(stored / "data.mdb", kind)
@@ -183,7 +185,7 @@ def test_it_is_refused_also_if_it_was_put_there_just_now(
 
 
 @pytest.mark.parametrize("kind", ["a named pipe", "a socket", "a device"])
-def test_a_store_is_not_made_in_its_place(folder: Path, kind: str) -> None:
+def test_store_is_not_created_in_place_of_a_special_file(folder: Path, kind: str) -> None:
     KINDS[kind](folder)
 
     def body() -> None:
@@ -196,7 +198,9 @@ def test_a_store_is_not_made_in_its_place(folder: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["a named pipe", "a socket", "a device"])
-def test_a_copy_is_not_made_in_its_place(stored: Path, tmp_path: Path, kind: str) -> None:
+def test_copy_is_not_created_in_place_of_a_special_file(
+    stored: Path, tmp_path: Path, kind: str
+) -> None:
     place = tmp_path / "copy"
     KINDS[kind](place)
 
@@ -212,7 +216,7 @@ def test_a_copy_is_not_made_in_its_place(stored: Path, tmp_path: Path, kind: str
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "a folder"])
-def test_what_is_in_the_way_of_making_a_store(folder: Path, kind: str) -> None:
+def test_special_file_in_place_of_a_temporary_file_is_refused(folder: Path, kind: str) -> None:
     folder.mkdir()
     KINDS[kind](folder / ".new")
 
@@ -225,7 +229,7 @@ def test_what_is_in_the_way_of_making_a_store(folder: Path, kind: str) -> None:
     LmdbStore.open(folder).close()
 
 
-def test_a_link_to_a_regular_file_is_one(open_lmdb: Open, stored: Path) -> None:
+def test_link_to_a_regular_file_is_followed(open_lmdb: Open, stored: Path) -> None:
     real = stored.with_name("real")
     shutil.move(stored / "data.mdb", real)
     (stored / "data.mdb").symlink_to(real)

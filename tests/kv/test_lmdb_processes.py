@@ -1,4 +1,4 @@
-"""Forks, other processes, and what they leave behind when they are killed."""
+"""Forks and other processes, also killed ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Open = "Callable[..., LmdbStore]"
 
 
-def test_a_forked_child_uses_the_store_it_was_born_with(open_lmdb: Open) -> None:
+def test_forked_child_uses_the_inherited_store(open_lmdb: Open) -> None:
     store = open_lmdb()
     store.write(put(b"before"))
 
@@ -47,7 +47,7 @@ def test_a_forked_child_uses_the_store_it_was_born_with(open_lmdb: Open) -> None
 
 
 @pytest.mark.parametrize("sync", ["normal", "off"])
-def test_parent_child_and_grandchild_write_side_by_side(open_lmdb: Open, sync: str) -> None:
+def test_parent_child_and_grandchild_write_at_the_same_time(open_lmdb: Open, sync: str) -> None:
     store = open_lmdb(map_size=1 << 16, sync=sync)
 
     def work(name: bytes) -> None:
@@ -71,7 +71,7 @@ def test_parent_child_and_grandchild_write_side_by_side(open_lmdb: Open, sync: s
     assert len(content(store)) == 150
 
 
-def test_a_fork_waits_for_transactions_of_other_threads(open_lmdb: Open) -> None:
+def test_fork_waits_for_transactions_of_other_threads(open_lmdb: Open) -> None:
     store = open_lmdb()
     store.write(put(b"k"))
     inside, done = threading.Event(), threading.Event()
@@ -96,7 +96,7 @@ def test_a_fork_waits_for_transactions_of_other_threads(open_lmdb: Open) -> None
     assert sorted(content(store)) == [b"child", b"k"]
 
 
-def test_a_fork_among_busy_threads(open_lmdb: Open) -> None:
+def test_fork_while_other_threads_use_the_store(open_lmdb: Open) -> None:
     store = open_lmdb(map_size=1 << 16)
     stop = threading.Event()
 
@@ -124,7 +124,7 @@ def test_a_fork_among_busy_threads(open_lmdb: Open) -> None:
     assert len([key for key in content(store) if key.startswith(b"child")]) == 10
 
 
-def test_a_fork_inside_a_transaction_leaves_the_parent_whole(open_lmdb: Open) -> None:
+def test_fork_inside_a_transaction_does_not_affect_the_parent(open_lmdb: Open) -> None:
     store = open_lmdb()
     store.write(put(b"k"))
     with store.read() as reader:
@@ -140,7 +140,7 @@ def test_a_fork_inside_a_transaction_leaves_the_parent_whole(open_lmdb: Open) ->
     assert sorted(content(store)) == [b"k", b"l", b"m"]
 
 
-def test_a_fork_inside_a_write_leaves_the_write_to_the_parent(open_lmdb: Open) -> None:
+def test_fork_inside_a_write_leaves_the_commit_to_the_parent(open_lmdb: Open) -> None:
     store = open_lmdb()
     parent = os.getpid()
 
@@ -172,7 +172,7 @@ store.close()
 """
 
 
-def test_a_map_that_another_process_grew_is_picked_up(open_lmdb: Open, folder: Path) -> None:
+def test_map_that_another_process_enlarged_is_enlarged_here(open_lmdb: Open, folder: Path) -> None:
     store = open_lmdb(map_size=1 << 16)
     store.write(put(b"k"))
     in_new_process(GROW, folder)
@@ -182,7 +182,7 @@ def test_a_map_that_another_process_grew_is_picked_up(open_lmdb: Open, folder: P
     assert len(content(store)) == 42
 
 
-def test_a_transaction_larger_than_the_map_runs_again_and_is_whole(open_lmdb: Open) -> None:
+def test_transaction_larger_than_the_map_runs_again(open_lmdb: Open) -> None:
     store = open_lmdb(map_size=1 << 16)
     runs = []
 
@@ -198,7 +198,7 @@ def test_a_transaction_larger_than_the_map_runs_again_and_is_whole(open_lmdb: Op
     assert len(content(store)) == 100
 
 
-def test_an_error_of_the_map_that_apply_swallows_still_grows_it(open_lmdb: Open) -> None:
+def test_map_grows_if_apply_catches_the_error(open_lmdb: Open) -> None:
     store = open_lmdb(map_size=1 << 16)
 
     def apply(writer) -> None:
@@ -210,7 +210,7 @@ def test_an_error_of_the_map_that_apply_swallows_still_grows_it(open_lmdb: Open)
     assert len(content(store)) == 100
 
 
-def test_a_map_that_the_system_refuses_starts_smaller(open_lmdb: Open, folder: Path) -> None:
+def test_map_starts_smaller_if_the_system_refuses_its_size(open_lmdb: Open, folder: Path) -> None:
     open_lmdb().close()
 
     def body() -> None:
@@ -273,7 +273,7 @@ def with_readers(store: LmdbStore, count: int, body: Callable[[], None]) -> None
 
 
 @pytest.mark.usefixtures("few_readers")
-def test_too_many_readers_is_an_error_that_passes(open_lmdb: Open) -> None:
+def test_reads_succeed_again_after_too_many_readers(open_lmdb: Open) -> None:
     store = open_lmdb()
 
     def body() -> None:
@@ -308,7 +308,7 @@ LmdbStore.open(sys.argv[1], sync="off").close()
 
 
 def kill_four_readers(folder: Path) -> str:
-    """Another process takes four snapshots and is killed; its id."""
+    """Let another process take four snapshots, and kill it; return its id."""
     command = [sys.executable, "-c", READ_UNTIL_KILLED, str(folder)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as reading:
@@ -319,15 +319,13 @@ def kill_four_readers(folder: Path) -> str:
 
 
 @pytest.mark.usefixtures("few_readers")
-def test_slots_of_killed_readers_are_cleared_when_they_are_needed(
-    open_lmdb: Open, folder: Path
-) -> None:
+def test_slots_of_killed_readers_are_freed_when_needed(open_lmdb: Open, folder: Path) -> None:
     store = open_lmdb()
     kill_four_readers(folder)
     with_readers(store, 4, lambda: None)
 
 
-def test_slots_of_killed_readers_are_cleared_on_opening(open_lmdb: Open, folder: Path) -> None:
+def test_slots_of_killed_readers_are_freed_on_opening(open_lmdb: Open, folder: Path) -> None:
     store = open_lmdb()
     killed = kill_four_readers(folder)
     assert killed in store._env._lmdb.readers()
@@ -335,7 +333,7 @@ def test_slots_of_killed_readers_are_cleared_on_opening(open_lmdb: Open, folder:
     assert killed not in store._env._lmdb.readers()
 
 
-def test_a_writer_that_was_killed_leaves_its_transaction_undone(open_lmdb: Open) -> None:
+def test_transaction_of_a_killed_writer_is_undone(open_lmdb: Open) -> None:
     store = open_lmdb()
     store.write(put(b"k"))
 
@@ -360,8 +358,8 @@ for _ in range(100):
 """
 
 
-def test_processes_that_open_while_others_close(folder: Path) -> None:
-    """With LMDB 0.9.31 some find its locks destroyed, and try again."""
+def test_processes_can_open_while_others_close(folder: Path) -> None:
+    """With LMDB 0.9.31, some processes find its locks destroyed, and try again."""
     command = [sys.executable, "-c", OPEN_AND_CLOSE, str(folder)]
     others = [subprocess.Popen(command) for _ in range(3)]
     in_new_process(OPEN_AND_CLOSE, folder)
@@ -369,7 +367,7 @@ def test_processes_that_open_while_others_close(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("times", [0, 1, 5, 100])
-def test_locks_that_are_destroyed_for_a_moment_and_for_good(
+def test_opening_is_repeated_while_locks_are_destroyed(
     folder: Path, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
     LmdbStore.open(folder).close()

@@ -1,4 +1,4 @@
-"""One environment per store and process, whoever opens it and however often."""
+"""All stores that a process opens on one folder share one LMDB environment."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def content(store: LmdbStore) -> dict[bytes, bytes]:
         return dict(reader.range(b"", b"\xff"))
 
 
-def test_stores_on_one_path_share_and_closing_one_leaves_the_other(open_lmdb: Open) -> None:
+def test_closing_a_store_leaves_other_stores_on_its_path_open(open_lmdb: Open) -> None:
     one, other = open_lmdb(), open_lmdb()
     one.write(put(b"k"))
     assert content(other) == {b"k": b"v"}
@@ -46,7 +46,9 @@ def test_stores_on_one_path_share_and_closing_one_leaves_the_other(open_lmdb: Op
         one.write(put(b"m"))
 
 
-def test_a_store_is_the_same_by_every_path(open_lmdb: Open, folder: Path, monkeypatch) -> None:
+def test_paths_to_one_folder_share_one_environment(
+    open_lmdb: Open, folder: Path, monkeypatch
+) -> None:
     one = open_lmdb()
     one.write(put(b"k"))
     link = folder.parent / "link"
@@ -56,7 +58,7 @@ def test_a_store_is_the_same_by_every_path(open_lmdb: Open, folder: Path, monkey
         assert content(open_lmdb(path)) == {b"k": b"v"}
 
 
-def test_a_store_that_was_deleted_and_made_again_is_another_one(
+def test_store_that_was_deleted_and_created_again_is_another_store(
     open_lmdb: Open, folder: Path
 ) -> None:
     old = open_lmdb()
@@ -69,7 +71,7 @@ def test_a_store_that_was_deleted_and_made_again_is_another_one(
     assert content(new) == {b"new": b"v"}
 
 
-TRY_TO_BE_ALONE = """
+TRY_EXCLUSIVE = """
 import fcntl, sys
 with open(sys.argv[1] + "/lock.mdb", "r+b") as lock:
     try:
@@ -79,7 +81,7 @@ with open(sys.argv[1] + "/lock.mdb", "r+b") as lock:
 """
 
 
-def test_closing_a_deleted_store_lets_go_of_no_lock_of_its_successor(
+def test_closing_a_deleted_store_releases_no_lock_of_its_successor(
     open_lmdb: Open, folder: Path
 ) -> None:
     old = open_lmdb(sync="full")
@@ -87,7 +89,7 @@ def test_closing_a_deleted_store_lets_go_of_no_lock_of_its_successor(
     shutil.rmtree(folder)
     open_lmdb(sync="full")
     old.close()
-    assert in_new_process(TRY_TO_BE_ALONE, folder) == "held\n"
+    assert in_new_process(TRY_EXCLUSIVE, folder) == "held\n"
 
 
 def test_another_sync_in_the_same_process_is_an_error(open_lmdb: Open) -> None:
@@ -99,7 +101,7 @@ def test_another_sync_in_the_same_process_is_an_error(open_lmdb: Open) -> None:
     assert content(open_lmdb(sync="full")) == {b"k": b"v"}
 
 
-def test_another_map_size_in_the_same_process_is_none(open_lmdb: Open) -> None:
+def test_another_map_size_in_the_same_process_is_allowed(open_lmdb: Open) -> None:
     one, other = open_lmdb(map_size=1 << 20), open_lmdb(map_size=1 << 30)
     one.write(put(b"k", b"v" * (2 << 20)))
     assert len(content(other)[b"k"]) == 2 << 20
@@ -118,7 +120,7 @@ def test_readers_and_writers_of_one_process_share(open_lmdb: Open) -> None:
 
 
 @pytest.mark.parametrize("sync", ["full", "normal", "off"])
-def test_what_was_written_is_there_after_opening_again(open_lmdb: Open, sync: str) -> None:
+def test_records_are_there_after_opening_again(open_lmdb: Open, sync: str) -> None:
     store = open_lmdb(sync=sync)
     store.write(put(b"k"))
     store.close()
@@ -165,7 +167,7 @@ def test_opening_inside_a_transaction_of_the_same_store_is_an_error(open_lmdb: O
     open_lmdb(sync="full").write(put(b"k"))
 
 
-def test_who_was_on_the_way_in_while_the_store_was_closed_stays_out(open_lmdb: Open) -> None:
+def test_reader_that_begins_while_the_store_is_closed_gets_an_error(open_lmdb: Open) -> None:
     store = open_lmdb()
     env = store._env
     store.close()
@@ -175,7 +177,7 @@ def test_who_was_on_the_way_in_while_the_store_was_closed_stays_out(open_lmdb: O
 
 
 class Interrupted:
-    """Stands before an object; its method does its work and is then interrupted, once."""
+    """A wrapper of an object. The first call of one method is interrupted after its work."""
 
     def __init__(self, target: object, method: str) -> None:
         self.target = target
@@ -208,7 +210,7 @@ class Interrupted:
         (lambda env: env, "_preallocator", "reserve"),
     ],
 )
-def test_an_interrupt_on_the_way_into_a_transaction_leaves_no_trace(
+def test_interrupt_at_the_begin_of_a_transaction_holds_no_lock(
     open_lmdb: Open, owner: Callable[[Any], object], name: str, method: str
 ) -> None:
     store = open_lmdb(sync="normal")
@@ -226,7 +228,7 @@ def test_an_interrupt_on_the_way_into_a_transaction_leaves_no_trace(
 
 
 @pytest.mark.parametrize("round", range(5))
-def test_closing_under_load_harms_nobody(folder: Path, round: int) -> None:
+def test_calls_during_close_succeed_or_raise_store_closed_error(folder: Path, round: int) -> None:
     stores = [LmdbStore.open(folder, sync="off", map_size=1 << 16) for _ in range(3)]
     started = threading.Barrier(7)
     finished = []
@@ -266,7 +268,7 @@ def test_closing_under_load_harms_nobody(folder: Path, round: int) -> None:
     assert sorted(finished) == list(range(6))
 
 
-def test_opening_and_closing_from_many_threads(folder: Path) -> None:
+def test_many_threads_can_open_and_close(folder: Path) -> None:
     LmdbStore.open(folder, sync="off").close()
 
     def use(number: int) -> None:
@@ -285,7 +287,7 @@ def test_opening_and_closing_from_many_threads(folder: Path) -> None:
     store.close()
 
 
-def test_a_map_that_cannot_grow_yet_keeps_no_reader_waiting(
+def test_readers_do_not_wait_for_a_map_that_cannot_grow_yet(
     open_lmdb: Open,
 ) -> None:
     store = open_lmdb(map_size=1 << 16)
@@ -317,7 +319,7 @@ def test_a_map_that_cannot_grow_yet_keeps_no_reader_waiting(
     assert len(content(store)[b"large"]) == 1_000_000
 
 
-def test_a_read_that_does_not_end_is_an_error_of_the_writer_that_passes(
+def test_writer_succeeds_again_after_a_read_that_lasted_too_long(
     open_lmdb: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(environment, "_PATIENCE", 0.0)

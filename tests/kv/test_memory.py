@@ -1,4 +1,4 @@
-"""The store in memory: what a write costs, and what becomes of one that is interrupted."""
+"""The store in memory: copies that writes make, and interrupted commits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def content(kv: MemoryStore) -> dict[bytes, bytes]:
         return dict(reader.range(*ALL))
 
 
-def test_a_write_copies_the_store_for_open_readers_only() -> None:
+def test_write_copies_the_store_only_for_open_readers() -> None:
     kv = MemoryStore()
     put(kv, b"a", b"1")
     keys, values = kv._state
@@ -73,7 +73,7 @@ class Interrupting(dict[bytes, bytes]):
 
 
 @pytest.mark.parametrize("steps", range(1, 9))
-def test_an_interrupted_commit_is_whole_or_absent(steps: int) -> None:
+def test_interrupted_commit_is_complete_or_absent(steps: int) -> None:
     kv = MemoryStore()
     for key in KEYS[:3]:
         put(kv, key, b"old")
@@ -103,7 +103,7 @@ steps = st.lists(
 
 
 @given(stored=st.sets(st.sampled_from(KEYS)), steps=steps)
-def test_a_writer_sees_its_own_changes(stored: set[bytes], steps: list[Any]) -> None:
+def test_writer_sees_its_own_changes(stored: set[bytes], steps: list[Any]) -> None:
     kv = MemoryStore()
     for key in stored:
         put(kv, key, b"old")
@@ -117,9 +117,9 @@ def test_a_writer_sees_its_own_changes(stored: set[bytes], steps: list[Any]) -> 
             elif step == "delete":
                 assert writer.delete(key) == (model.pop(key, None) is not None)
             else:
-                gone = [one for one in model if key <= one < b"c"]
-                assert writer.delete_range(key, b"c") == len(gone)
-                for one in gone:
+                deleted = [one for one in model if key <= one < b"c"]
+                assert writer.delete_range(key, b"c") == len(deleted)
+                for one in deleted:
                     del model[one]
             expected = sorted(model.items(), reverse=reverse)
             assert [*writer.range(*ALL, reverse=reverse)] == expected

@@ -1,4 +1,4 @@
-"""Both stores against a plain dict, over any sequence of transactions."""
+"""Both stores compared with a dict, over any sequence of transactions."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ changes = st.lists(
 
 
 class UndoError(Exception):
-    """Raised in a transaction that is to leave nothing behind."""
+    """An error that undoes a transaction."""
 
 
 class Stores(RuleBasedStateMachine):
-    """A store and the dict that it should equal."""
+    """A store and the dict that it must equal."""
 
     def open(self) -> KeyValueStore:
         return MemoryStore()
@@ -55,7 +55,7 @@ class Stores(RuleBasedStateMachine):
 
     @rule(changes=changes, undo=st.booleans())
     def write(self, changes: list[tuple], undo: bool) -> None:
-        """One transaction, committed or undone."""
+        """Run one transaction, and commit or undo it."""
 
         def apply(writer: Writer) -> dict[bytes, bytes]:
             model = dict(self.model)
@@ -78,9 +78,9 @@ class Stores(RuleBasedStateMachine):
         assert writer.delete(key) == (model.pop(key, None) is not None)
 
     def apply_delete_range(self, writer: Writer, model: dict, start: bytes, stop: bytes) -> None:
-        gone = [key for key in model if start <= key < stop]
-        assert writer.delete_range(start, stop) == len(gone)
-        for key in gone:
+        deleted = [key for key in model if start <= key < stop]
+        assert writer.delete_range(start, stop) == len(deleted)
+        for key in deleted:
             del model[key]
 
     def apply_check(
@@ -102,7 +102,7 @@ class Stores(RuleBasedStateMachine):
         extra: bytes,
         value: bytes,
     ) -> None:
-        """Delete every other key and put another one, all while iterating."""
+        """Delete every other key and put another one while iterating."""
         here: bytes | None = None
         for turn, (key, found) in enumerate(writer.range(start, stop, reverse=reverse)):
             ahead = [
@@ -121,27 +121,27 @@ class Stores(RuleBasedStateMachine):
 
     @rule(start=bounds, stop=bounds, reverse=st.booleans(), key=keys)
     def read(self, start: bytes, stop: bytes, reverse: bool, key: bytes) -> None:
-        """A snapshot equals the model."""
+        """Check that a snapshot equals the model."""
         with self.store.read() as reader:
             assert reader.get(key) == self.model.get(key)
             self.apply_check(reader, self.model, start, stop, reverse)
 
     @invariant()
     def equal(self) -> None:
-        """The whole store equals the whole model."""
+        """Check that the store equals the model."""
         with self.store.read() as reader:
             assert dict(reader.range(b"", b"\xff" * 512)) == self.model
 
 
 class LmdbStores(Stores):
-    """The same on LMDB, where a store can also be opened again."""
+    """A store on LMDB, which can also be opened again."""
 
     def open(self) -> KeyValueStore:
         return LmdbStore.open(self.folder, sync="normal", map_size=1 << 20)
 
     @rule()
     def reopen(self) -> None:
-        """Closing and opening changes nothing."""
+        """Close and open the store, which keeps all records."""
         self.store.close()
         self.store = self.open()
 
@@ -174,6 +174,8 @@ class LogStores(LmdbStores):
 
 
 @pytest.mark.parametrize("machine", [Stores, LmdbStores, LogStores])
-def test_a_store_is_a_sorted_dict(machine: type[Stores], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_behaves_as_a_sorted_dict(
+    machine: type[Stores], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(log_file, "SIZE", 6000)
     run_state_machine_as_test(machine, settings=settings(stateful_step_count=20))

@@ -43,7 +43,7 @@ def test_all_records_are_read(open_lmdb: Open, folder: Path) -> None:
     assert len(content(store)) == 2000
 
 
-def test_a_value_that_became_shorter_in_its_transaction_is_read(
+def test_value_that_became_shorter_in_its_transaction_is_read(
     open_lmdb: Open, folder: Path
 ) -> None:
     """LMDB keeps the pages of the longer value, so that the first page names too many."""
@@ -57,7 +57,7 @@ def test_a_value_that_became_shorter_in_its_transaction_is_read(
     assert read(folder) == ({b"k": b"short" * 1000}, 0)
 
 
-def test_a_damaged_page_is_skipped_and_counted(open_lmdb: Open, folder: Path) -> None:
+def test_damaged_page_is_skipped_and_counted(open_lmdb: Open, folder: Path) -> None:
     store = open_lmdb()
     store.write(lambda writer: [writer.put(b"%05d" % n, os.urandom(500)) for n in range(2000)])
     expected = content(store)
@@ -88,7 +88,7 @@ def test_every_lost_page_is_noticed(open_lmdb: Open, folder: Path) -> None:
             assert is_truncated(file, newest.transaction)
 
 
-def test_a_file_without_a_valid_meta_page_is_refused(open_lmdb: Open, folder: Path) -> None:
+def test_file_without_a_valid_meta_page_is_refused(open_lmdb: Open, folder: Path) -> None:
     open_lmdb().close()
     (folder / "data.mdb").write_bytes(bytes(1 << 16))
     with pytest.raises(DamagedError, match="both meta pages"):

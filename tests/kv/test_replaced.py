@@ -1,37 +1,31 @@
-"""Files of an open store that are removed, moved or replaced: no write is lost with them."""
+"""Files of an open store that are deleted, move or replaced: no acknowledged write is lost."""
 
 from __future__ import annotations
 
-import os
 import shutil
-from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from langgraph.checkpoint.lmdb.errors import (
     DamagedError,
     LmdbSaverError,
-    StoreBusyError,
     StoreReplacedError,
 )
 from langgraph.checkpoint.lmdb.kv import LmdbStore
 from tests.kv.processes import in_fork, in_new_process
-from tests.kv.test_lmdb_files import as_nobody
+from tests.kv.test_lmdb_files import drop_privileges
 from tests.kv.test_lmdb_sharing import content, put
-from tests.kv.workers import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 Open = "Callable[..., LmdbStore]"
 
 
 def make_store(folder: Path) -> None:
-    """A store of another process."""
+    """Create a store in another process."""
     in_new_process(
         "import sys\n"
         "from langgraph.checkpoint.lmdb.kv import LmdbStore\n"
@@ -42,70 +36,70 @@ def make_store(folder: Path) -> None:
     )
 
 
-def removed(folder: Path) -> None:
+def remove(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def moved(folder: Path) -> None:
+def move(folder: Path) -> None:
     folder.rename(folder.parent / "elsewhere")
 
 
-def parent_moved(folder: Path) -> None:
+def move_parent(folder: Path) -> None:
     folder.parent.rename(folder.parent.parent / "elsewhere")
 
 
-def made_again(folder: Path) -> None:
+def create_again(folder: Path) -> None:
     shutil.rmtree(folder)
     make_store(folder)
 
 
-def exchanged(folder: Path) -> None:
-    moved(folder)
+def exchange(folder: Path) -> None:
+    move(folder)
     make_store(folder)
 
 
-def a_link_to_another(folder: Path) -> None:
-    moved(folder)
+def link_to_another(folder: Path) -> None:
+    move(folder)
     make_store(folder.parent / "another")
     folder.symlink_to(folder.parent / "another")
 
 
-def a_file_in_its_place(folder: Path) -> None:
-    moved(folder)
+def replace_by_file(folder: Path) -> None:
+    move(folder)
     folder.write_text("")
 
 
-def a_loop_in_its_place(folder: Path) -> None:
-    moved(folder)
+def replace_by_loop(folder: Path) -> None:
+    move(folder)
     folder.symlink_to(folder)
 
 
-def data_removed(folder: Path) -> None:
+def remove_data(folder: Path) -> None:
     (folder / "data.mdb").unlink()
 
 
-def data_moved_over(folder: Path) -> None:
+def replace_data(folder: Path) -> None:
     make_store(folder.parent / "another")
     (folder.parent / "another" / "data.mdb").rename(folder / "data.mdb")
 
 
-def data_made_again(folder: Path) -> None:
+def copy_data(folder: Path) -> None:
     shutil.copy(folder / "data.mdb", folder / "copy")
     (folder / "copy").rename(folder / "data.mdb")
 
 
-WAYS = [
-    removed,
-    moved,
-    parent_moved,
-    made_again,
-    exchanged,
-    a_link_to_another,
-    a_file_in_its_place,
-    a_loop_in_its_place,
-    data_removed,
-    data_moved_over,
-    data_made_again,
+CHANGES = [
+    remove,
+    move,
+    move_parent,
+    create_again,
+    exchange,
+    link_to_another,
+    replace_by_file,
+    replace_by_loop,
+    remove_data,
+    replace_data,
+    copy_data,
 ]
 
 
@@ -115,15 +109,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "parent" / "store"
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("sync", ["off", "full"])
-def test_nothing_is_acknowledged_into_nowhere(
-    open_lmdb: Open, folder: Path, way: Callable[[Path], None], sync: str
+def test_every_call_raises_store_replaced_error(
+    open_lmdb: Open, folder: Path, change: Callable[[Path], None], sync: str
 ) -> None:
     store = open_lmdb(sync=sync)
     store.write(put(b"k"))
     content(store)
-    way(folder)
+    change(folder)
     uses = [
         lambda: store.write(put(b"l")),
         lambda: content(store),
@@ -145,16 +139,16 @@ def test_nothing_is_acknowledged_into_nowhere(
     store.close()
 
 
-@pytest.mark.parametrize("way", [moved, exchanged, parent_moved])
-def test_what_was_moved_goes_on_when_it_is_back(
-    open_lmdb: Open, folder: Path, way: Callable[[Path], None]
+@pytest.mark.parametrize("change", [move, exchange, move_parent])
+def test_calls_succeed_when_the_files_are_moved_back(
+    open_lmdb: Open, folder: Path, change: Callable[[Path], None]
 ) -> None:
     store = open_lmdb()
     store.write(put(b"k"))
-    way(folder)
+    change(folder)
     with pytest.raises(StoreReplacedError):
         store.write(put(b"l"))
-    if way is parent_moved:
+    if change is move_parent:
         (folder.parent.parent / "elsewhere").rename(folder.parent)
     else:
         shutil.rmtree(folder, ignore_errors=True)
@@ -163,16 +157,16 @@ def test_what_was_moved_goes_on_when_it_is_back(
     assert content(store) == {b"k": b"v", b"m": b"v"}
 
 
-@pytest.mark.parametrize("way", [moved, exchanged, data_removed, data_moved_over])
-def test_a_write_during_which_it_happens_is_not_acknowledged(
-    open_lmdb: Open, folder: Path, way: Callable[[Path], None]
+@pytest.mark.parametrize("change", [move, exchange, remove_data, replace_data])
+def test_write_fails_if_files_are_replaced_during_it(
+    open_lmdb: Open, folder: Path, change: Callable[[Path], None]
 ) -> None:
     store = open_lmdb()
     store.write(put(b"k"))
 
     def apply(writer) -> None:
         writer.put(b"l", b"v")
-        way(folder)
+        change(folder)
 
     with pytest.raises(StoreReplacedError):
         store.write(apply)
@@ -181,22 +175,22 @@ def test_a_write_during_which_it_happens_is_not_acknowledged(
         assert content(open_lmdb(folder.parent / "elsewhere")) == {b"k": b"v"}
 
 
-def test_a_link_that_leads_to_where_it_was_moved_is_as_good(open_lmdb: Open, folder: Path) -> None:
+def test_store_works_through_a_link_to_its_new_path(open_lmdb: Open, folder: Path) -> None:
     store = open_lmdb()
     store.write(put(b"k"))
-    moved(folder)
+    move(folder)
     folder.symlink_to(folder.parent / "elsewhere")
     store.write(put(b"l"))
     assert content(store) == {b"k": b"v", b"l": b"v"}
 
 
-def test_a_folder_that_may_no_longer_be_looked_into(open_lmdb: Open, folder: Path) -> None:
+def test_store_works_when_its_folder_can_no_longer_be_read(open_lmdb: Open, folder: Path) -> None:
     open_lmdb().close()
 
     def body() -> None:
         store = LmdbStore.open(folder, sync="full")
         store.write(put(b"k"))
-        as_nobody(folder.parent)
+        drop_privileges(folder.parent)
         store.write(put(b"l"))
         assert content(store) == {b"k": b"v", b"l": b"v"}
 
@@ -204,7 +198,7 @@ def test_a_folder_that_may_no_longer_be_looked_into(open_lmdb: Open, folder: Pat
     assert len(content(open_lmdb())) == 2
 
 
-CUT = """
+TRUNCATE = """
 import os, sys
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.kv import LmdbStore
@@ -223,14 +217,12 @@ for use in (backup, store.check_pages, store.read().__enter__):
 
 
 @pytest.mark.parametrize("sync", ["off", "normal"])
-def test_a_data_file_that_is_cut_short_while_open(folder: Path, sync: str) -> None:
-    assert in_new_process(CUT, folder, sync) == "data.mdb\n" * 3
+def test_data_file_truncated_while_open_is_damaged(folder: Path, sync: str) -> None:
+    assert in_new_process(TRUNCATE, folder, sync) == "data.mdb\n" * 3
 
 
-def test_a_data_file_that_another_process_cut_while_it_was_closed(
-    open_lmdb: Open, folder: Path
-) -> None:
-    """A fork closes the store; the child that closes it is then the last one, and cuts it."""
+def test_data_file_truncated_by_the_last_close_can_be_used(open_lmdb: Open, folder: Path) -> None:
+    """A fork closes the store. The child closes it last, and truncates the file."""
     store = open_lmdb(sync="normal")
     store.write(put(b"k"))
     before = (folder / "data.mdb").stat().st_size
@@ -245,7 +237,7 @@ def test_a_data_file_that_another_process_cut_while_it_was_closed(
     store.write(put(b"l"))
 
 
-def test_a_backup_during_which_the_store_is_removed_is_whole(
+def test_backup_is_complete_if_the_store_is_deleted_during_it(
     open_lmdb: Open, folder: Path, tmp_path: Path
 ) -> None:
     store = open_lmdb()
@@ -258,229 +250,6 @@ def test_a_backup_during_which_the_store_is_removed_is_whole(
     assert content(open_lmdb(tmp_path / "backup")) == {b"k": b"v" * 3_000_000}
 
 
-@pytest.fixture
-def other(folder: Path) -> Iterator[Worker]:
-    """Another process that has the store open, and a value in it."""
-    with Worker(folder) as worker:
-        assert worker.do("open") == "done"
-        assert worker.do("put", "k", "v") == "done"
-        yield worker
-
-
-def lock_removed(folder: Path) -> None:
-    (folder / "lock.mdb").unlink()
-
-
-def lock_moved_over(folder: Path) -> None:
-    shutil.copy(folder / "lock.mdb", folder / "copy")
-    (folder / "copy").rename(folder / "lock.mdb")
-
-
-def lock_made_again(folder: Path) -> None:
-    lock_removed(folder)
-    (folder / "lock.mdb").write_bytes(bytes(32768))
-
-
-LOCK_WAYS = [lock_removed, lock_moved_over, lock_made_again]
-
-
-@pytest.mark.parametrize("way", LOCK_WAYS)
-def test_no_process_joins_with_another_lock_file(
-    open_lmdb: Open, folder: Path, other: Worker, way: Callable[[Path], None]
-) -> None:
-    way(folder)
-    with pytest.raises(StoreBusyError, match="another lock file") as caught:
-        open_lmdb()
-    assert caught.value.processes == [other.pid]
-    assert other.do("close") == "done"
-    assert content(open_lmdb()) == {b"k": b"v"}
-
-
-@pytest.mark.parametrize("way", LOCK_WAYS)
-def test_a_writer_whose_lock_file_was_deleted_takes_the_new_one(
-    open_lmdb: Open, folder: Path, other: Worker, way: Callable[[Path], None]
-) -> None:
-    way(folder)
-    assert other.do("put", "l", "v") == "done"
-    store = open_lmdb()
-    for number in range(100):
-        assert other.do("put", f"other{number}", "v") == "done"
-        store.write(put(b"mine%d" % number))
-    assert len(content(store)) == 202
-    assert other.do("get", "mine99") == "v"
-
-
-def test_writers_that_share_a_deleted_lock_file_go_on_with_it(
-    open_lmdb: Open, folder: Path, other: Worker
-) -> None:
-    store = open_lmdb()
-    lock_removed(folder)
-    for number in range(50):
-        assert other.do("put", f"other{number}", "v") == "done"
-        store.write(put(b"mine%d" % number))
-    assert len(content(store)) == 101
-    with Worker(folder) as third:
-        assert third.do("open").startswith("StoreBusyError")
-        assert other.do("close") == "done"
-        store.write(put(b"heals"))
-        assert third.do("open") == "done"
-        assert third.do("get", "mine49") == "v"
-        assert third.do("put", "third", "v") == "done"
-        store.write(put(b"last"))
-    assert len(content(store)) == 104
-
-
-def test_a_snapshot_with_a_deleted_lock_file_keeps_its_pages(
-    open_lmdb: Open, folder: Path, other: Worker
-) -> None:
-    """The writer may not take a new lock file: it would not see the reader."""
-    store = open_lmdb()
-    assert other.do("hold", "read") == "held"
-    lock_removed(folder)
-    for number in range(200):
-        store.write(put(b"k", b"%d" % number * 1000))
-    assert str(other.pid) in store._env._lmdb.readers()
-    assert other.do("") == "done"
-
-
-def test_reading_without_a_lock_file_what_others_write_is_refused(
-    folder: Path, other: Worker
-) -> None:
-    lock_removed(folder)
-    with Worker(folder) as reader:
-        assert reader.do("open", "readonly").startswith("StoreBusyError")
-        assert other.do("close") == "done"
-        assert reader.do("open", "readonly") == "done"
-        assert reader.do("get", "k") == "v"
-
-
-@pytest.mark.parametrize("link", [os.symlink, os.link])
-def test_a_folder_whose_data_file_is_a_link(
-    open_lmdb: Open, folder: Path, other: Worker, link: Callable[[Path, Path], None]
-) -> None:
-    twin = folder.parent / "twin"
-    twin.mkdir()
-    link(folder / "data.mdb", twin / "data.mdb")
-    with pytest.raises(StoreBusyError, match="is a link"):
-        open_lmdb(twin)
-    assert other.do("put", "l", "v") == "done"
-    assert other.do("close") == "done"
-    store = open_lmdb(twin)
-    store.write(put(b"m"))
-    assert other.do("open").startswith("StoreBusyError")
-    store.close()
-    assert other.do("open") == "done"
-    assert [other.do("get", key) for key in "klm"] == ["v"] * 3
-
-
-def test_another_data_file_does_not_join_a_lock_file_in_use(
-    open_lmdb: Open, folder: Path, other: Worker
-) -> None:
-    for number in range(20):
-        other.do("put", number, "v")
-    data_moved_over(folder)
-    with pytest.raises(StoreReplacedError, match="in use with another data file"):
-        open_lmdb()
-    assert other.do("put", "l", "v").startswith("StoreReplacedError")
-    assert other.do("get", "k").startswith("StoreReplacedError")
-    assert other.do("close") == "done"
-    assert content(open_lmdb()) == {b"another": b"store"}
-
-
-def test_closing_does_not_cut_the_file_of_others_with_a_deleted_lock_file(
-    open_lmdb: Open, folder: Path, other: Worker
-) -> None:
-    store = open_lmdb(sync="normal")
-    store.write(put(b"m"))
-    lock_removed(folder)
-    (folder / "lock.mdb").write_bytes(bytes(32768))
-    length = (folder / "data.mdb").stat().st_size
-    store.close()
-    assert (folder / "data.mdb").stat().st_size == length
-    assert other.do("put", "n", "v") == "done"
-
-
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("put"), st.integers(0, 2)),
-        st.tuples(st.just("reopen"), st.integers(0, 2)),
-        st.tuples(st.just("lock"), st.sampled_from(LOCK_WAYS)),
-    ),
-    min_size=5,
-    max_size=30,
-)
-
-
-@pytest.fixture(scope="module")
-def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Worker]]:
-    """Three processes without a store."""
-    with ExitStack() as stack:
-        nowhere = tmp_path_factory.mktemp("nowhere")
-        yield [stack.enter_context(Worker(nowhere)) for _ in range(3)]
-
-
-@given(steps=STEPS)
-def test_whatever_becomes_of_the_lock_file_no_acknowledged_write_is_lost(
-    tmp_path_factory: pytest.TempPathFactory, crew: list[Worker], steps: list[tuple[str, object]]
-) -> None:
-    folder = tmp_path_factory.mktemp("steps") / "store"
-    LmdbStore.open(folder, sync="off").close()
-    acknowledged: list[str] = []
-    assert [worker.do("at", folder) for worker in crew] == ["done"] * 3
-    is_open = [worker.do("open") == "done" for worker in crew]
-    try:
-        for number, (kind, which) in enumerate(steps):
-            if callable(which):
-                if (folder / "lock.mdb").exists():
-                    which(folder)
-                continue
-            assert isinstance(which, int)
-            if kind == "reopen":
-                if is_open[which]:
-                    assert crew[which].do("close") == "done"
-                is_open[which] = crew[which].do("open") == "done"
-            elif is_open[which]:
-                assert crew[which].do("put", number, "v") == "done"
-                acknowledged.append(str(number))
-            for worker, ready in zip(crew, is_open, strict=True):
-                if ready and acknowledged:
-                    assert worker.do("get", acknowledged[-1]) == "v"
-    finally:
-        read = [
-            worker.do("get", key)
-            for worker, ready in zip(crew, is_open, strict=True)
-            for key in acknowledged
-            if ready
-        ]
-        for worker, ready in zip(crew, is_open, strict=True):
-            if ready:
-                assert worker.do("close") == "done"
-    assert set(read) <= {"v"}
-    with closing(LmdbStore.open(folder, sync="off")) as store:
-        assert sorted(content(store)) == sorted(key.encode() for key in acknowledged)
-    shutil.rmtree(folder.parent)
-
-
-@pytest.mark.parametrize("sync", ["off", "normal"])
-def test_a_reader_that_is_killed_does_not_make_the_file_grow(
-    open_lmdb: Open, folder: Path, sync: str
-) -> None:
-    store = open_lmdb(sync=sync)
-    store.write(put(b"k", b"v" * 40_000))
-    with Worker(folder) as reader:
-        assert reader.do("open") == "done"
-        assert reader.do("hold", "read") == "held"
-        reader.kill()
-    for number in range(300):
-        store.write(put(b"k", b"%d" % (number % 10) * 40_000))
-    # 64 commits of 40 KB, and as much again to be freed by the ones after.
-    assert (folder / "data.mdb").stat().st_size < 6 << 20
-    before = (folder / "data.mdb").stat().st_size
-    for number in range(300):
-        store.write(put(b"k", b"%d" % (number % 10) * 40_000))
-    assert (folder / "data.mdb").stat().st_size == before
-
-
-def test_errors_of_both_kinds_can_be_told_apart() -> None:
+def test_store_replaced_error_is_not_a_damaged_error() -> None:
     assert issubclass(StoreReplacedError, LmdbSaverError)
     assert not issubclass(StoreReplacedError, DamagedError)

@@ -1,4 +1,4 @@
-"""The gate before an environment: many inside, or one alone."""
+"""The shared lock of an environment: many shared holders, or one exclusive holder."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture
-def gate() -> SharedLock:
+def lock() -> SharedLock:
     return SharedLock()
 
 
-def pass_through(gate: SharedLock) -> None:
-    who = gate.check_not_held()
-    gate.acquire_shared(who)
-    gate.release_shared(who)
+def acquire_and_release(lock: SharedLock) -> None:
+    who = lock.check_not_held()
+    lock.acquire_shared(who)
+    lock.release_shared(who)
 
 
 def started(body: Callable[[], object]) -> threading.Thread:
@@ -36,38 +36,38 @@ def started(body: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-class Inside:
-    """A thread that stays inside until it is told to leave."""
+class Holder:
+    """A thread that holds the lock shared until `release`."""
 
-    def __init__(self, gate: SharedLock) -> None:
-        self.gate = gate
-        self.entered, self.go = threading.Event(), threading.Event()
-        self.thread = started(self._stay)
-        self.entered.wait()
+    def __init__(self, lock: SharedLock) -> None:
+        self.lock = lock
+        self.acquired, self.go = threading.Event(), threading.Event()
+        self.thread = started(self._hold)
+        self.acquired.wait()
 
-    def _stay(self) -> None:
-        who = self.gate.check_not_held()
-        self.gate.acquire_shared(who)
-        self.entered.set()
+    def _hold(self) -> None:
+        who = self.lock.check_not_held()
+        self.lock.acquire_shared(who)
+        self.acquired.set()
         self.go.wait()
-        self.gate.release_shared(who)
+        self.lock.release_shared(who)
 
-    def leave(self) -> None:
+    def release(self) -> None:
         self.go.set()
         self.thread.join()
 
 
-def test_many_are_inside_at_once(gate: SharedLock) -> None:
-    gate.acquire_shared(gate.check_not_held())
-    in_thread(lambda: pass_through(gate))
+def test_many_threads_hold_the_lock_shared(lock: SharedLock) -> None:
+    lock.acquire_shared(lock.check_not_held())
+    in_thread(lambda: acquire_and_release(lock))
     with pytest.raises(UsageError):
-        gate.check_not_held()
+        lock.check_not_held()
 
 
-def test_whoever_comes_while_one_is_alone_waits(
-    gate: SharedLock, monkeypatch: pytest.MonkeyPatch
+def test_shared_acquire_waits_for_the_exclusive_holder(
+    lock: SharedLock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entered, waits = threading.Event(), threading.Event()
+    acquired, waits = threading.Event(), threading.Event()
     slept = module.sleep
 
     def sleep(seconds: float) -> None:
@@ -77,71 +77,71 @@ def test_whoever_comes_while_one_is_alone_waits(
     monkeypatch.setattr(module, "sleep", sleep)
 
     def enter() -> None:
-        pass_through(gate)
-        entered.set()
+        acquire_and_release(lock)
+        acquired.set()
 
     def action() -> threading.Thread:
         thread = started(enter)
         waits.wait()
-        assert not entered.is_set()
-        assert not gate._owners
+        assert not acquired.is_set()
+        assert not lock._owners
         return thread
 
-    gate.exclusive(action).join()
-    assert entered.is_set()
+    lock.exclusive(action).join()
+    assert acquired.is_set()
 
 
-def test_to_be_alone_is_to_wait_for_those_inside(gate: SharedLock) -> None:
+def test_exclusive_waits_for_shared_holders(lock: SharedLock) -> None:
     inside, seen = threading.Event(), []
 
     def stay() -> None:
-        who = gate.check_not_held()
-        gate.acquire_shared(who)
+        who = lock.check_not_held()
+        lock.acquire_shared(who)
         inside.set()
-        while not gate._exclusive:
+        while not lock._exclusive:
             pass
         seen.append("left")
-        gate.release_shared(who)
+        lock.release_shared(who)
 
     thread = started(stay)
     inside.wait()
-    gate.exclusive(lambda: seen.append("alone"))
+    lock.exclusive(lambda: seen.append("alone"))
     thread.join()
     assert seen == ["left", "alone"]
 
 
-def test_others_come_and_go_while_one_waits_for_an_old_one(gate: SharedLock) -> None:
-    """A long read keeps a writer from making the map larger, and no other read from anything."""
-    old = Inside(gate)
+def test_shared_acquires_succeed_while_exclusive_waits_for_a_long_holder(lock: SharedLock) -> None:
+    """During a long read the map cannot grow, but other reads can begin."""
+    old = Holder(lock)
     alone = threading.Event()
-    waiting = started(lambda: gate.exclusive(alone.set))
-    while not gate._exclusive:
+    waiting = started(lambda: lock.exclusive(alone.set))
+    while not lock._exclusive:
         pass
     for _ in range(3):
-        pass_through(gate)  # waits until the old one has had its moment
+        acquire_and_release(lock)  # waits until the exclusive acquire has timed out once
         assert not alone.is_set()
-    old.leave()
+    old.release()
     waiting.join()
     assert alone.is_set()
 
 
-def test_time_that_runs_out_leaves_the_gate_open(gate: SharedLock) -> None:
-    old = Inside(gate)
+def test_lock_is_free_after_a_timeout(lock: SharedLock) -> None:
+    old = Holder(lock)
     with pytest.raises(RetryableError, match="reading the store"):
-        gate.exclusive(lambda: None, timeout=0)
-    pass_through(gate)
-    old.leave()
-    gate.exclusive(lambda: None, timeout=0)
+        lock.exclusive(lambda: None, timeout=0)
+    acquire_and_release(lock)
+    old.release()
+    lock.exclusive(lambda: None, timeout=0)
 
 
-def test_what_fails_alone_leaves_the_gate_open(gate: SharedLock) -> None:
+def test_lock_is_free_after_an_error_of_the_exclusive_holder(lock: SharedLock) -> None:
     with pytest.raises(ZeroDivisionError):
-        gate.exclusive(lambda: 1 // 0)
-    in_thread(lambda: pass_through(gate))
-    in_thread(lambda: gate.exclusive(lambda: None))
+        lock.exclusive(lambda: 1 // 0)
+    in_thread(lambda: acquire_and_release(lock))
+    in_thread(lambda: lock.exclusive(lambda: None))
 
 
-def test_one_at_a_time_is_alone(gate: SharedLock) -> None:
+def test_one_thread_at_a_time_holds_the_lock_exclusively(lock: SharedLock) -> None:
     counts = []
     count = 0
 
@@ -155,8 +155,8 @@ def test_one_at_a_time_is_alone(gate: SharedLock) -> None:
             count -= 1
 
         for _ in range(200):
-            gate.exclusive(action)
-            pass_through(gate)
+            lock.exclusive(action)
+            acquire_and_release(lock)
 
     threads = [started(work) for _ in range(4)]
     for thread in threads:
@@ -164,7 +164,7 @@ def test_one_at_a_time_is_alone(gate: SharedLock) -> None:
     assert set(counts) == {1}
 
 
-def test_alone_means_that_nobody_is_inside(gate: SharedLock) -> None:
+def test_exclusive_holder_excludes_shared_holders(lock: SharedLock) -> None:
     inside = 0
     stop = threading.Event()
     met = []
@@ -172,73 +172,75 @@ def test_alone_means_that_nobody_is_inside(gate: SharedLock) -> None:
     def visit() -> None:
         nonlocal inside
         while not stop.is_set():
-            who = gate.check_not_held()
-            gate.acquire_shared(who)
+            who = lock.check_not_held()
+            lock.acquire_shared(who)
             inside += 1
             inside -= 1
-            gate.release_shared(who)
+            lock.release_shared(who)
 
     visitor = started(visit)
     for _ in range(500):
-        gate.exclusive(lambda: met.append(inside))
+        lock.exclusive(lambda: met.append(inside))
     stop.set()
     visitor.join()
     assert set(met) == {0}
 
 
-def test_whoever_is_inside_cannot_be_alone(gate: SharedLock) -> None:
-    gate.acquire_shared(gate.check_not_held())
+def test_shared_holder_cannot_acquire_exclusively(lock: SharedLock) -> None:
+    lock.acquire_shared(lock.check_not_held())
     with pytest.raises(UsageError):
-        gate.exclusive(lambda: None)
-    in_thread(lambda: pass_through(gate))
+        lock.exclusive(lambda: None)
+    in_thread(lambda: acquire_and_release(lock))
 
 
-def test_whoever_is_alone_cannot_enter(gate: SharedLock) -> None:
-    """As a signal handler would that interrupts it: it would wait for itself."""
-    for use in (pass_through, lambda gate: gate.exclusive(lambda: None)):
+def test_exclusive_holder_cannot_acquire_again(lock: SharedLock) -> None:
+    """A signal handler that interrupts the holder would wait for itself."""
+    for use in (acquire_and_release, lambda lock: lock.exclusive(lambda: None)):
         with pytest.raises(UsageError, match="interrupted"):
-            gate.exclusive(lambda use=use: use(gate))  # type: ignore[misc]
-    pass_through(gate)
+            lock.exclusive(lambda use=use: use(lock))  # type: ignore[misc]
+    acquire_and_release(lock)
 
 
-def test_an_interrupt_while_waiting_to_be_alone_leaves_the_gate_open(gate: SharedLock) -> None:
+def test_lock_is_free_after_an_interrupt_of_a_waiting_exclusive_acquire(lock: SharedLock) -> None:
     main = threading.main_thread().ident
     assert main is not None
-    old = Inside(gate)
+    old = Holder(lock)
 
     def interrupt() -> None:
-        while not gate._exclusive:
+        while not lock._exclusive:
             pass
         signal.pthread_kill(main, signal.SIGINT)
 
     interrupting = started(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        gate.exclusive(lambda: None)
+        lock.exclusive(lambda: None)
     interrupting.join()
-    in_thread(lambda: pass_through(gate))
-    old.leave()
-    in_thread(lambda: gate.exclusive(lambda: None))
+    in_thread(lambda: acquire_and_release(lock))
+    old.release()
+    in_thread(lambda: lock.exclusive(lambda: None))
 
 
-def test_at_once_means_without_waiting(gate: SharedLock) -> None:
+def test_try_exclusive_does_not_wait(lock: SharedLock) -> None:
     seen: list[str] = []
 
-    def at_once(name: str) -> bool:
-        return gate.try_exclusive(lambda: seen.append(name))
+    def try_now(name: str) -> bool:
+        return lock.try_exclusive(lambda: seen.append(name))
 
-    assert at_once("free")
-    old = Inside(gate)
-    assert not at_once("another thread is inside")
-    old.leave()
-    gate.acquire_shared(gate.check_not_held())
-    assert not at_once("this thread is inside")
-    gate.release_shared(threading.get_ident())
-    assert not gate.exclusive(lambda: at_once("this thread is alone"))
+    assert try_now("free")
+    old = Holder(lock)
+    assert not try_now("another thread is a shared holder")
+    old.release()
+    lock.acquire_shared(lock.check_not_held())
+    assert not try_now("this thread is a shared holder")
+    lock.release_shared(threading.get_ident())
+    assert not lock.exclusive(lambda: try_now("this thread is the exclusive holder"))
     others: list[bool] = []
-    gate.exclusive(lambda: in_thread(lambda: others.append(at_once("another thread is alone"))))
+    lock.exclusive(
+        lambda: in_thread(lambda: others.append(try_now("another thread is the exclusive holder")))
+    )
     assert others == [False]
     with pytest.raises(ZeroDivisionError):
-        gate.try_exclusive(lambda: 1 // 0)
-    in_thread(lambda: pass_through(gate))
+        lock.try_exclusive(lambda: 1 // 0)
+    in_thread(lambda: acquire_and_release(lock))
     assert seen == ["free"]
-    assert at_once("free again")
+    assert try_now("free again")

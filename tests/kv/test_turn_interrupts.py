@@ -1,4 +1,4 @@
-"""Ctrl-C at any step of a read or a write: the turns between processes are free afterwards."""
+"""Ctrl-C at any step of a read or a write: the locks between processes are free afterwards."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ Open = "Callable[..., LmdbStore]"
 
 pytestmark = [
     pytest.mark.timeout(120),
-    # An interrupt may come where a reader that has ended is collected.
+    # An interrupt may come while a closed reader is collected.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 
 @pytest.mark.parametrize("beside", [False, True], ids=["", "beside a reader"])
 @pytest.mark.parametrize("use", [content, lambda store: store.write(put(b"k"))])
-def test_an_interrupt_at_any_step_leaves_the_turns_free(
+def test_process_locks_are_free_after_an_interrupt_at_any_step(
     open_lmdb: Open, folder: Path, use: Callable[[LmdbStore], object], beside: bool
 ) -> None:
     store = open_lmdb()
-    other = ProcessLocks(str(folder), None)  # as another process has them
+    other = ProcessLocks(str(folder), None)  # stands for another process
     content(store)
     for step in count():
         with reading(store) if beside else nullcontext():
@@ -50,7 +50,7 @@ def test_an_interrupt_at_any_step_leaves_the_turns_free(
     assert step > 20
 
 
-def test_an_interrupt_at_any_step_of_waiting_leaves_no_sign_of_it(
+def test_interrupt_at_any_step_of_waiting_ends_the_wait(
     open_lmdb: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_lmdb()
@@ -75,7 +75,7 @@ def test_an_interrupt_at_any_step_of_waiting_leaves_no_sign_of_it(
 
 
 def interrupted(use: Callable[[], object], step: int) -> bool:
-    """Interrupt a call at a step; return whether it had so many."""
+    """Interrupt a call at a step; return True if the call had that many steps."""
     injector = Injector(step)
     with suppress(KeyboardInterrupt):
         try:

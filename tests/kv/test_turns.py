@@ -1,4 +1,4 @@
-"""Processes take turns before LMDB's mutexes: no process ever waits in one."""
+"""Processes hold their own locks in calls of LMDB, so that no process waits in its mutexes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 import lmdb
 import pytest
 
-from langgraph.checkpoint.lmdb.errors import StoreBusyError
-from langgraph.checkpoint.lmdb.kv import LmdbStore, Reader
+from langgraph.checkpoint.lmdb.kv import LmdbStore
 from langgraph.checkpoint.lmdb.kv.lmdb import process_locks
 from tests.kv.processes import fork, in_fork, in_new_process
 from tests.kv.test_lmdb_sharing import content, put
-from tests.kv.workers import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from langgraph.checkpoint.lmdb import LmdbSaver
@@ -29,8 +27,8 @@ if TYPE_CHECKING:
 Open = "Callable[..., LmdbStore]"
 
 
-def writes_are_locked(folder: Path) -> bool:
-    """Whether any process has the write turn."""
+def write_lock_is_held(folder: Path) -> bool:
+    """Return True if a process holds the write lock."""
     handle = os.open(folder / "data.mdb", os.O_RDWR)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -41,8 +39,8 @@ def writes_are_locked(folder: Path) -> bool:
     return False
 
 
-def table_is_locked(folder: Path) -> bool:
-    """Whether any process has the table turn."""
+def reader_lock_is_held(folder: Path) -> bool:
+    """Return True if a process holds the reader lock."""
     question = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, process_locks._READERS, 1, 0)
     handle = os.open(folder / "data.mdb", os.O_RDWR)
     try:
@@ -52,8 +50,8 @@ def table_is_locked(folder: Path) -> bool:
     return struct.unpack("hhqqi4x", answer)[0] != fcntl.F_UNLCK
 
 
-class Watched:
-    """Stands before an LMDB environment; sees to it that each turn is held when it must be."""
+class CheckedEnvironment:
+    """A wrapper of an LMDB environment, which checks that each lock is held when it must be."""
 
     calls: set[str]
 
@@ -72,9 +70,9 @@ class Watched:
     def begin(self, write: bool = False) -> Any:
         if write:
             self._calls.append("write")
-            assert writes_are_locked(self._folder)
+            assert write_lock_is_held(self._folder)
             return self._env.begin(write=True)
-        locked, before = table_is_locked(self._folder), self._slots()
+        locked, before = reader_lock_is_held(self._folder), self._slots()
         transaction = self._env.begin()
         self._calls.append("slot" if self._slots() > before else "spare")
         assert locked or self._slots() == before
@@ -82,36 +80,36 @@ class Watched:
 
     def reader_check(self) -> int:
         self._calls.append("check")
-        assert table_is_locked(self._folder)
+        assert reader_lock_is_held(self._folder)
         return int(self._env.reader_check())
 
     def copyfd(self, *arguments: Any, **options: Any) -> None:
         self._calls.append("copy")
-        assert table_is_locked(self._folder)
+        assert reader_lock_is_held(self._folder)
         self._env.copyfd(*arguments, **options)
 
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The calls of LMDB that need a turn, each one checked."""
+    """The calls of LMDB that need a lock, each one checked."""
     made: list[str] = []
     opened = lmdb.open
 
-    def watched(path: str, **options: Any) -> Any:
+    def open_checked(path: str, **options: Any) -> Any:
         env = opened(path, **options)
         from pathlib import Path
 
-        return Watched(env, Path(path), made) if options.get("lock", True) else env
+        return CheckedEnvironment(env, Path(path), made) if options.get("lock", True) else env
 
-    monkeypatch.setattr(lmdb, "open", watched)
+    monkeypatch.setattr(lmdb, "open", open_checked)
     return made
 
 
-def test_every_way_into_a_transaction_is_at_a_turn(
+def test_every_transaction_begins_under_its_lock(
     folder: Path, tmp_path: Path, calls: list[str]
 ) -> None:
     store = LmdbStore.open(folder, sync="normal", map_size=1 << 16)
-    store.write(put(b"k", b"v" * 500_000))  # which makes the map larger
+    store.write(put(b"k", b"v" * 500_000))  # makes the map larger
     for _ in range(200):
         store.write(put(b"k"))
     content(store)
@@ -124,7 +122,7 @@ def test_every_way_into_a_transaction_is_at_a_turn(
     assert {"write", "slot", "spare", "check", "copy"} == set(calls)
 
 
-def test_every_method_of_a_saver_that_writes_is_at_a_turn(
+def test_every_method_of_a_saver_writes_under_the_write_lock(
     open_saver: Callable[..., LmdbSaver], calls: list[str]
 ) -> None:
     from langgraph.checkpoint.base import empty_checkpoint
@@ -142,7 +140,9 @@ def test_every_method_of_a_saver_that_writes_is_at_a_turn(
     assert calls.count("write") > 6
 
 
-def test_snapshots_of_many_threads_take_slots_at_the_turn(folder: Path, calls: list[str]) -> None:
+def test_snapshots_of_many_threads_take_slots_under_the_reader_lock(
+    folder: Path, calls: list[str]
+) -> None:
     store = LmdbStore.open(folder, sync="off")
     failures: list[BaseException] = []
 
@@ -154,7 +154,7 @@ def test_snapshots_of_many_threads_take_slots_at_the_turn(folder: Path, calls: l
         except BaseException as error:  # noqa: BLE001 - raised below
             failures.append(error)
 
-    # One thread at a time is watched: another one's slot could be taken for this one's.
+    # One thread at a time is checked: slots of two threads look the same.
     with store.read():
         thread = threading.Thread(target=read, args=(0,))
         thread.start()
@@ -165,114 +165,6 @@ def test_snapshots_of_many_threads_take_slots_at_the_turn(folder: Path, calls: l
     assert not failures
     assert calls.count("slot") < 5
     assert calls.count("spare") > 100
-
-
-@pytest.fixture
-def other(folder: Path) -> Iterator[Worker]:
-    """Another process that has the store open."""
-    with Worker(folder) as worker:
-        assert worker.do("open") == "done"
-        yield worker
-
-
-@pytest.fixture
-def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Little patience."""
-    monkeypatch.setattr(process_locks, "TIMEOUT", 0.05)
-
-
-@pytest.mark.usefixtures("brief")
-def test_a_write_gives_up_when_another_process_keeps_the_turn(
-    open_lmdb: Open, other: Worker
-) -> None:
-    store = open_lmdb()
-    store.write(put(b"k"))
-    assert other.do("hold", "write") == "held"
-    with pytest.raises(StoreBusyError, match="write lock") as caught:
-        store.write(put(b"l"))
-    assert caught.value.processes == [other.pid]
-    assert content(store) == {b"k": b"v"}
-    with pytest.raises(StoreBusyError):
-        store.compact()
-    assert other.do("") == "done"
-    store.write(put(b"l"))
-    assert content(store) == {b"k": b"v", b"l": b"v"}
-
-
-@pytest.mark.usefixtures("brief")
-def test_a_stopped_writer_is_named(open_lmdb: Open, other: Worker) -> None:
-    store = open_lmdb()
-    assert other.do("hold", "write") == "held"
-    os.kill(other.pid, signal.SIGSTOP)
-    with pytest.raises(StoreBusyError, match=str(other.pid)):
-        store.write(put(b"l"))
-    other.kill()
-    store.write(put(b"l"))
-
-
-def test_waiting_for_the_turn_can_be_interrupted(
-    open_lmdb: Open, other: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = open_lmdb()
-    assert other.do("hold", "write") == "held"
-    pause = process_locks.LockWait.pause
-    pauses: list[int] = []
-
-    def interrupt(self: process_locks.LockWait) -> None:
-        pauses.append(1)
-        if len(pauses) == 20:
-            os.kill(os.getpid(), signal.SIGINT)
-        pause(self)
-
-    monkeypatch.setattr(process_locks.LockWait, "pause", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        store.write(put(b"l"))
-    assert other.do("") == "done"
-    store.write(put(b"m"))
-    assert content(store) == {b"m": b"v"}
-
-
-def test_a_fork_does_not_wait_for_a_thread_that_waits_for_the_turn(
-    open_lmdb: Open, other: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = open_lmdb()
-    assert other.do("hold", "write") == "held"
-    waiting = threading.Event()
-    pause = process_locks.LockWait.pause
-    monkeypatch.setattr(process_locks.LockWait, "pause", lambda self: (waiting.set(), pause(self)))
-    thread = threading.Thread(target=store.write, args=(put(b"thread"),))
-    thread.start()
-    waiting.wait()
-    in_fork(lambda: content(store))
-    assert thread.is_alive()
-    assert content(store) == {}
-    assert other.do("") == "done"
-    thread.join()
-    assert content(store) == {b"thread": b"v"}
-
-
-def test_closing_does_not_wait_for_a_thread_that_waits_for_the_turn(
-    open_lmdb: Open, other: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = open_lmdb()
-    assert other.do("hold", "write") == "held"
-    waiting = threading.Event()
-    pause = process_locks.LockWait.pause
-    monkeypatch.setattr(process_locks.LockWait, "pause", lambda self: (waiting.set(), pause(self)))
-    failures: list[Exception] = []
-
-    def write() -> None:
-        try:
-            store.write(put(b"thread"))
-        except Exception as error:  # noqa: BLE001 - looked at below
-            failures.append(error)
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    waiting.wait()
-    store.close()
-    thread.join()
-    assert [type(error).__name__ for error in failures] == ["StoreClosedError"]
 
 
 PUT = """
@@ -287,10 +179,10 @@ store.close()
 
 
 @pytest.mark.parametrize("how", ["python", "c"])
-def test_a_child_of_a_writer_does_not_keep_the_turn(
+def test_child_of_a_writer_does_not_keep_the_write_lock(
     open_lmdb: Open, folder: Path, how: str
 ) -> None:
-    """A C-level fork runs no handlers; the child shares the descriptor until it executes."""
+    """A fork in C runs no handlers; the child shares the descriptor until it executes."""
     store = open_lmdb()
     libc = ctypes.PyDLL(None)
 
@@ -312,15 +204,7 @@ def test_a_child_of_a_writer_does_not_keep_the_turn(
         os.waitpid(child, 0)
 
 
-def test_a_writer_that_is_killed_leaves_the_turn(open_lmdb: Open, other: Worker) -> None:
-    store = open_lmdb()
-    assert other.do("hold", "write") == "held"
-    other.kill()
-    store.write(put(b"k"))
-    assert content(store) == {b"k": b"v"}
-
-
-def test_closing_other_descriptors_of_the_file_keeps_the_turn(
+def test_closing_other_descriptors_of_the_file_keeps_the_write_lock(
     open_lmdb: Open, folder: Path
 ) -> None:
     store = open_lmdb()
@@ -329,77 +213,7 @@ def test_closing_other_descriptors_of_the_file_keeps_the_turn(
         (folder / "data.mdb").read_bytes()
         with (folder / "data.mdb").open("r+b"):
             pass
-        assert writes_are_locked(folder)
+        assert write_lock_is_held(folder)
 
     store.write(apply)
-    assert not writes_are_locked(folder)
-
-
-@pytest.mark.usefixtures("brief")
-def test_a_reader_gives_up_when_another_process_keeps_the_reader_table(
-    open_lmdb: Open, folder: Path
-) -> None:
-    store = open_lmdb()
-    content(store)
-    locks = process_locks.ProcessLocks(str(folder), None)
-    assert locks.acquire_readers()
-    content(store)  # with the slot that it has
-
-    def read() -> None:
-        with store.read() as reader:
-            read_again(reader)
-
-    def read_again(reader: Reader) -> None:
-        caught: list[BaseException] = []
-
-        def body() -> None:
-            try:
-                content(store)
-            except StoreBusyError as error:
-                caught.append(error)
-
-        thread = threading.Thread(target=body)
-        thread.start()
-        thread.join()
-        assert "reader table" in str(caught)
-        assert reader.get(b"k") is None
-
-    read()
-    locks.release_readers()
-    locks.close()
-    with store.read():
-        thread = threading.Thread(target=content, args=(store,))
-        thread.start()
-        thread.join()
-
-
-def test_a_process_that_has_just_had_the_turn_gives_way(folder: Path) -> None:
-    LmdbStore.open(folder).close()
-    one, other = (process_locks.ProcessLocks(str(folder), (1, 1)) for _ in range(2))
-    assert one.acquire_write()
-    assert not other.acquire_write()  # and waits from now on
-    one.release_write()
-    one._released_at = float("inf")  # just now, for as long as the test takes
-    assert not one.acquire_write()
-    assert other.acquire_write()
-    assert not one.acquire_write()
-    other.release_write()
-    assert one.acquire_write()
-    one.release_write()
-    assert not other._waiting
-    one.close()
-    other.close()
-
-
-def test_a_waiter_that_gave_up_holds_up_no_other_process(
-    open_lmdb: Open, folder: Path, brief: None
-) -> None:
-    store = open_lmdb()
-    locks = process_locks.ProcessLocks(str(folder), (1, 1))
-    assert locks.acquire_write()
-    with pytest.raises(StoreBusyError):
-        store.write(put(b"k"))
-    locks.release_write()
-    locks._released_at = float("inf")
-    assert locks.acquire_write()
-    locks.close()
+    assert not write_lock_is_held(folder)

@@ -1,4 +1,4 @@
-"""Processes that use a store step by step, as a test tells them."""
+"""Processes that use a store step by step, as a test asks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def step(command, *arguments):
     elif command == "get":
         with store.read() as reader:
             return (reader.get(arguments[0].encode()) or b"-").decode()
-    elif command == "hold":  # the write turn or a snapshot, until the next line
+    elif command == "hold":  # the write lock or a snapshot, until the next line
         if arguments[0] == "write":
             def apply(writer):
                 print("held", flush=True)
@@ -70,25 +70,25 @@ class Worker:
         self.pid = self._process.pid
 
     def do(self, *words: object) -> str:
-        """Let it take a step; what it answered: `done`, a value, or an error."""
+        """Ask for a step; return the answer: `done`, a value, or an error."""
         self.tell(*words)
         return self.answer()
 
     def tell(self, *words: object) -> None:
-        """Let it take a step, and do not wait for the answer."""
+        """Ask for a step, and do not wait for the answer."""
         assert self._process.stdin is not None
         self._process.stdin.write(" ".join(map(str, words)) + "\n")
         self._process.stdin.flush()
 
     def answer(self) -> str:
-        """The answer to the oldest step without one."""
+        """Return the answer to the oldest step that has not been answered."""
         assert self._process.stdout is not None
         answer = self._process.stdout.readline().strip()
         assert answer, "the process has ended"
         return answer
 
     def kill(self) -> None:
-        """Kill it where it is."""
+        """Kill the process, whatever it does."""
         self._process.kill()
         self._process.wait()
 

@@ -92,7 +92,7 @@ bit in a branch page makes keys unreachable. If the disk loses the latest versio
 old version is valid. LMDB cannot detect either case, and reads return missing or outdated data.
 `verify` checks the pages, and the counts and references across records. It cannot detect that
 the whole store is some commits old, for example after the latest meta page is lost. LMDB ends
-the process on some damaged pages. `python -m langgraph.checkpoint.lmdb verify` checks the pages
+the process on some damaged pages. `langgraph-lmdb verify` checks the pages
 before LMDB reads them, if lmdb is 3.0 or later.""",
         ),
     )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from langgraph.checkpoint.base import empty_checkpoint
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.checking import main as command
+from langgraph.checkpoint.lmdb.cli.main import main as command
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from tests.reliability import shim
 
@@ -77,7 +77,9 @@ METHODS = {
     "stats": Method(lambda saver, _: saver.stats()),
     "close": Method(lambda saver, _: saver.close(), never_fails=True),
     "command": Method(lambda saver, _: _run("verify", _store(saver))),
-    "salvage": Method(lambda saver, copy: _run("salvage", _store(saver), copy), new=True),
+    "recover-pages": Method(
+        lambda saver, copy: _run("recover-pages", _store(saver), copy), new=True
+    ),
 }
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore, MemoryWriter
+from tests.contract.driver import SaverDriver, put
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from typing_extensions import Self
 
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
+    from tests.retention.conftest import Clock
 
 T = TypeVar("T")
 
@@ -129,3 +133,10 @@ def contents(kv: KeyValueStore) -> dict[bytes, bytes]:
     """Return all keys and values of a store."""
     with kv.read() as reader:
         return dict(reader.range(b"", b"\xff" * 512))
+
+
+def store_expired_thread(path: Path, clock: Clock) -> None:
+    """Store a thread and advance the clock until it has expired."""
+    with LmdbSaver(path, sync="off", clock=clock) as saver:
+        put(SaverDriver(saver), "1")
+    clock.wait(5)

@@ -25,8 +25,8 @@ LONG = "l" * 200
 THREADS = ("a", "a\x00", LONG)
 NAMESPACES = ("", "", "", "sub", "call:1", LONG + ":2")
 IDS = ("1", "2", "3", "30", "4\x00", LONG, LONG + "1", LONG + "0", "zé\udc80")
-RUNS = ("run1", "run2", 7, None)
-FILTERS = (None, {"step": 1}, {"run_id": "run1"}, {"run_id": 7, "step": 2}, {"run_id": None})
+RUNS = ("first-run", "second-run", 7, None)
+FILTERS = (None, {"step": 1}, {"run_id": "first-run"}, {"run_id": 7, "step": 2}, {"run_id": None})
 CHANNELS = (*KINDS, "delta", "branch:to:x")
 WRITTEN = (*CHANNELS, "__error__", "__interrupt__", "__resume__", "delta")
 
@@ -249,7 +249,7 @@ class Changes(RuleBasedStateMachine):
         else:
             self.model.prune(thread, keep if how == "last" else 1)
 
-    @rule(w=which, runs=st.lists(st.sampled_from(["run1", "run2", "7"]), max_size=2))
+    @rule(w=which, runs=st.lists(st.sampled_from(["first-run", "second-run", "7"]), max_size=2))
     def delete_for_runs(self, w: int, runs: list[str]) -> None:
         self.savers[w].delete_for_runs(runs)
         self.model.delete_for_runs(runs)

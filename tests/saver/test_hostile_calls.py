@@ -59,6 +59,7 @@ GOOD: dict[str, Any] = {
     "serde": None,
     "skip_damaged": False,
     "source_thread_id": "t",
+    "state": ["failed"],
     "strategy": "keep_latest",
     "sync": "off",
     "target_thread_id": "target",

@@ -189,7 +189,7 @@ def test_damaged_pages_are_reported_and_records_not_read(tmp_path: Path) -> None
     assert report["records_unchecked"]
 
 
-def test_salvage_copies_readable_records_of_damaged_pages(tmp_path: Path) -> None:
+def test_recover_pages_copies_readable_records_of_damaged_pages(tmp_path: Path) -> None:
     path = filled(tmp_path / "store")
     with LmdbSaver(path, clock=stores.Clock()) as saver:
         before = content(saver)
@@ -199,7 +199,7 @@ def test_salvage_copies_readable_records_of_damaged_pages(tmp_path: Path) -> Non
         data[at : at + SECTOR] = bytes(SECTOR)
     (path / "data.mdb").write_bytes(data)
     target = tmp_path / "new"
-    done = run(str(path), str(target), "--json", command="salvage")
+    done = run(str(path), str(target), "--json", command="recover-pages")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert {problem["kind"] for problem in found["problems"]} >= {"pages", "lost_checkpoint"}
@@ -214,19 +214,19 @@ def test_salvage_copies_readable_records_of_damaged_pages(tmp_path: Path) -> Non
         assert saver.verify().ok
 
 
-def test_salvage_copies_a_sound_store_and_refuses_an_existing_target(tmp_path: Path) -> None:
+def test_recover_pages_copies_a_sound_store_and_refuses_an_existing_target(tmp_path: Path) -> None:
     path, target = filled(tmp_path / "store"), tmp_path / "new"
-    done = run(str(path), str(target), command="salvage")
+    done = run(str(path), str(target), command="recover-pages")
     assert (done.returncode, done.stderr) == (0, "")
     with LmdbSaver(path) as old, LmdbSaver(target) as new:
         assert records_of(new) == records_of(old)
-    done = run(str(path), str(target), command="salvage")
+    done = run(str(path), str(target), command="recover-pages")
     assert done.returncode == 2
     assert "there is a store already" in done.stderr
-    assert run(str(tmp_path / "none"), str(tmp_path / "x"), command="salvage").returncode == 2
+    assert run(str(tmp_path / "none"), str(tmp_path / "x"), command="recover-pages").returncode == 2
 
 
-def test_salvage_of_an_encrypted_store_with_the_key_now_or_later(tmp_path: Path) -> None:
+def test_recover_pages_of_an_encrypted_store_with_the_key_now_or_later(tmp_path: Path) -> None:
     pytest.importorskip("cryptography")
     key = b"k" * 32
     path, now, later = tmp_path / "store", tmp_path / "now", tmp_path / "later"
@@ -240,7 +240,7 @@ def test_salvage_of_an_encrypted_store_with_the_key_now_or_later(tmp_path: Path)
         if lost in data[at : at + PAGE]:
             data[at : at + SECTOR] = bytes(SECTOR)
     (path / "data.mdb").write_bytes(data)
-    arguments = {"command": "salvage", "LANGGRAPH_AES_KEY": key.decode()}
+    arguments = {"command": "recover-pages", "LANGGRAPH_AES_KEY": key.decode()}
     assert run(str(path), str(now), **arguments).returncode == 0
     refused = run(str(path), str(later), **{**arguments, "LANGGRAPH_AES_KEY": ""})
     assert refused.returncode == 2

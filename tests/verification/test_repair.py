@@ -31,15 +31,11 @@ def original() -> Original:
     return Original()
 
 
-def options() -> Any:
-    return KvSaver(MemoryStore(), clock=stores.Clock())._session.store.options
-
-
 def repaired(kv: KeyValueStore) -> Any:
     """Repair a store, assert that it has no problems left, and return the report."""
-    found = repair(kv, options())
+    found = repair(kv, stores.options())
     assert found.ok, found.problems
-    assert verify(kv).problems == ()
+    assert verify(kv, stores.options()).problems == ()
     return found
 
 
@@ -71,7 +67,7 @@ def test_many_changed_records_are_repaired(original: Original) -> None:
 
 def test_sound_store_is_not_changed(original: Original) -> None:
     kv = store_of(original.records)
-    assert repair(kv, options()).problems == ()
+    assert repair(kv, stores.options()).problems == ()
     with kv.read() as reader:
         assert dict(reader.range(b"", b"\xff" * 512)) == original.records
 
@@ -131,7 +127,7 @@ def test_record_of_a_newer_release_stops_the_repair(original: Original) -> None:
     changed[key] = envelope.seal(key, b"\x63" + b"payload")
     kv = store_of(changed)
     with pytest.raises(FormatVersionError):
-        repair(kv, options())
+        repair(kv, stores.options())
     with kv.read() as reader:
         assert dict(reader.range(b"", b"\xff" * 512)) == changed
 
@@ -199,7 +195,7 @@ def test_interrupted_repair_is_finished_by_the_next(original: Original) -> None:
         store_of(changed, kv)
         kv.limit = steps
         try:
-            repair(kv, options())
+            repair(kv, stores.options())
             stopped = False
         except StoppedError:
             pass

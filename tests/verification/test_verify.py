@@ -30,7 +30,7 @@ def original() -> Original:
 
 
 def test_sound_store_has_no_problems(original: Original) -> None:
-    found = verify(store_of(original.records))
+    found = verify(store_of(original.records), stores.options())
     assert found.ok, found.problems
     assert found.checked["threads"] == 9
     assert found.checked["checkpoints"] == len(original.content)
@@ -48,7 +48,7 @@ def test_no_problems_after_any_call() -> None:
             operation = worker.next()
             operation.call(saver)
             worker.state = operation.after(worker.state)
-            found = verify(kv)
+            found = verify(kv, stores.options())
             assert found.ok, (operation.kind, found.problems)
 
 
@@ -62,7 +62,7 @@ def test_every_changed_record_is_found(change: str, original: Original) -> None:
             changed[key] = flipped(value, random)
         elif change == "moved":
             changed[key + b"\x07"] = value
-        found = verify(store_of(changed))
+        found = verify(store_of(changed), stores.options())
         assert not found.ok, key
         assert all(problem.outcome == "found" for problem in found.problems)
         assert json.loads(json.dumps(found.to_dict()))["ok"] is False
@@ -72,7 +72,9 @@ def test_problem_has_its_location(original: Original) -> None:
     key = keys.checkpoint(keys.NamespaceRef(1, 0), "0003")
     changed = dict(original.records)
     changed[key] = flipped(changed[key], Random(1))
-    (problem,) = [p for p in verify(store_of(changed)).problems if p.record == key.hex()]
+    (problem,) = [
+        p for p in verify(store_of(changed), stores.options()).problems if p.record == key.hex()
+    ]
     assert problem.kind == kinds.DAMAGED
     location = (problem.thread_id, problem.checkpoint_ns, problem.checkpoint_id)
     assert location == ("a", "", "0003")
@@ -81,7 +83,7 @@ def test_problem_has_its_location(original: Original) -> None:
 def test_missing_chunk_is_named(original: Original) -> None:
     key = next(key for key in sorted(original.records) if key.startswith(keys.of_thread(b"d", 1)))
     changed = {other: value for other, value in original.records.items() if other != key}
-    found = verify(store_of(changed))
+    found = verify(store_of(changed), stores.options())
     missing = [p for p in found.problems if p.kind == kinds.MISSING]
     assert {problem.record for problem in missing} == {key.hex()}
     assert {problem.thread_id for problem in missing} == {"a", "copy", "fork", "copy of fork"}
@@ -98,7 +100,7 @@ def test_value_of_wrong_length_is_found_though_its_records_are_valid(
     changed = dict(original.records)
     payload = envelope.unseal(key, changed[key])
     changed[key] = envelope.seal(key, envelope.pack(payload + b"\xc0", None))
-    found = verify(store_of(changed))
+    found = verify(store_of(changed), stores.options())
     assert kinds.DAMAGED in found.counts
 
 
@@ -106,7 +108,7 @@ def test_record_of_a_newer_release_has_its_own_kind(original: Original) -> None:
     key = keys.checkpoint(keys.NamespaceRef(1, 0), "0003")
     changed = dict(original.records)
     changed[key] = envelope.seal(key, b"\x63" + b"payload")
-    assert kinds.NEWER in verify(store_of(changed)).counts
+    assert kinds.NEWER in verify(store_of(changed), stores.options()).counts
 
 
 def test_progress_counts_threads_and_runs_outside_snapshots(original: Original) -> None:
@@ -117,7 +119,7 @@ def test_progress_counts_threads_and_runs_outside_snapshots(original: Original) 
         seen.append((done, total))
         kv.write(lambda writer: None)  # raises inside a snapshot
 
-    verify(kv, progress)
+    verify(kv, stores.options(), progress)
     assert seen[0] == (0, seen[0][1])
     assert seen[-1] == (seen[0][1], seen[0][1])
 
@@ -136,7 +138,7 @@ def test_concurrent_writers_cause_no_problems() -> None:
             worker.state = operation.after(worker.state)
         saver.delete_thread(["a", "fork", "copy", "pruned"][done % 4])
 
-    found = verify(kv, write)
+    found = verify(kv, stores.options(), write)
     assert found.ok, found.problems
 
 
@@ -145,10 +147,10 @@ def test_unfinished_purge_is_not_a_problem(monkeypatch: pytest.MonkeyPatch) -> N
     stores.fill(kv)
     monkeypatch.setattr("langgraph.checkpoint.lmdb.engine.prune.PURGE_BATCH", 3)
     kv.write(partial(prune.delete_thread, thread_id="a"))
-    assert verify(kv).ok
+    assert verify(kv, stores.options()).ok
     for _ in range(2):
         kv.write(partial(prune.purge, number=1))
-        found = verify(kv)
+        found = verify(kv, stores.options())
         assert found.ok, found.problems
 
 
@@ -182,12 +184,11 @@ def test_wrong_field_of_a_thread_is_found_and_repaired(
     setattr(thread, field, value)
     sealed = envelope.seal(key, envelope.pack(threads._payload(thread), None))
     kv.write(lambda writer: writer.put(key, sealed))
-    found = verify(kv)
+    found = verify(kv, stores.options())
     assert not found.ok
     if field in ("checkpoints", "writes"):
         assert any(field.rstrip("s") in problem.message for problem in found.problems)
-    options: Any = KvSaver(MemoryStore(), clock=stores.Clock())._session.store.options
-    assert repair(kv, options).ok
+    assert repair(kv, stores.options()).ok
     reachability.check(kv)
 
 
@@ -196,10 +197,10 @@ def test_empty_namespace_is_found(original: Original) -> None:
     key = keys.namespace(1, "empty")
     sealed = envelope.seal(key, envelope.pack(envelope.encode((1, "empty")), None))
     kv.write(lambda writer: writer.put(key, sealed))
-    assert not verify(kv).ok  # another namespace has the number
+    assert not verify(kv, stores.options()).ok  # another namespace has the number
     sealed = envelope.seal(key, envelope.pack(envelope.encode((3, "empty")), None))
     kv.write(lambda writer: writer.put(key, sealed))
-    (orphan, count) = verify(kv).problems
+    (orphan, count) = verify(kv, stores.options()).problems
     assert {orphan.kind, count.kind} == {kinds.ORPHAN, kinds.WRONG_COUNT}
 
 
@@ -227,4 +228,4 @@ def test_segment_number_of_an_aborted_put_is_reused() -> None:
         stores.put(saver, at, "2", {"second": "y" * 2000})
     kv.undo = False
     stores.put(saver, at, "2", {"second": "z" * 2000})
-    assert verify(kv).ok
+    assert verify(kv, stores.options()).ok

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 
 from tests.workflows import servers
+from tests.workflows.steps import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+STATES = ("complete", "failed", "waiting", "crashed")
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +21,18 @@ def postgres() -> Iterator[str]:
     """The connection string of a PostgreSQL server that runs for all tests."""
     with servers.server() as conninfo:
         yield conninfo
+
+
+@pytest.fixture
+def steps() -> Steps:
+    """A graph of three nodes."""
+    return Steps()
+
+
+@pytest.fixture(params=["lmdb", "memory"])
+def filled(request: pytest.FixtureRequest, steps: Steps) -> Any:
+    """A saver with a run in each state."""
+    found = InMemorySaver() if request.param == "memory" else request.getfixturevalue("saver")
+    for state in STATES:
+        getattr(steps, f"leave_{state}")(found, state)
+    return found

@@ -13,7 +13,6 @@ from langgraph.types import Command
 
 from langgraph.checkpoint.lmdb.errors import (
     LmdbSaverError,
-    LockLostError,
     StoreClosedError,
     ThreadNotFoundError,
     UsageError,
@@ -25,6 +24,7 @@ from langgraph.checkpoint.lmdb.workflows import (
     PostgresLockManager,
     WorkflowError,
 )
+from langgraph.checkpoint.lmdb.workflows.errors import LockLostError
 from tests.kv.processes import in_thread
 from tests.workflows.steps import Steps, at
 from tests.workflows.test_postgres_locks import end_connections
@@ -35,12 +35,6 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb import LmdbSaver
 
 ALL = ["first", "second", "third"]
-
-
-@pytest.fixture
-def steps() -> Steps:
-    """A graph of three nodes."""
-    return Steps()
 
 
 @pytest.fixture(params=["lmdb", "memory"])

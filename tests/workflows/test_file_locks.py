@@ -11,8 +11,9 @@ import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.errors import InvalidPathError, LockLostError, UsageError
+from langgraph.checkpoint.lmdb.errors import InvalidPathError, UsageError
 from langgraph.checkpoint.lmdb.workflows import FileLockManager
+from langgraph.checkpoint.lmdb.workflows.errors import LockLostError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb.errors import LockHeldError, LockLostError, UsageError
+from langgraph.checkpoint.lmdb.errors import UsageError
 from langgraph.checkpoint.lmdb.workflows import (
     FileLockManager,
     LockHolder,
     LockManager,
     PostgresLockManager,
 )
+from langgraph.checkpoint.lmdb.workflows.errors import LockHeldError, LockLostError
 from tests.kv.processes import fork, in_fork, in_thread
 
 if TYPE_CHECKING:

@@ -1,65 +1,27 @@
-"""Resumption of one run and of many, recovery, reports and cleanup."""
+"""Resumption of one run, once or several times."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from typing import TYPE_CHECKING, Any
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import pytest
-from langgraph.checkpoint.memory import InMemorySaver
 
-from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.errors import (
-    InvalidPathError,
-    StoreClosedError,
-    ThreadNotFoundError,
-    UsageError,
-)
+from langgraph.checkpoint.lmdb.errors import UsageError
 from langgraph.checkpoint.lmdb.workflows import (
-    CheckpointerManager,
     DurableWorkflow,
-    PersistenceConfig,
-    acleanup_old_checkpoints,
-    aget_progress,
-    amonitor_workflows,
-    arecover,
-    aresume_failed_workflows,
+    aresume_with_retry,
     aresume_workflow,
-    cleanup_old_checkpoints,
-    create_checkpointer,
-    generate_thread_id,
-    get_progress,
-    monitor_workflows,
-    recover,
-    resume_failed_workflows,
     resume_with_retry,
     resume_workflow,
 )
-from langgraph.checkpoint.lmdb.workflows.__main__ import main
 from langgraph.checkpoint.lmdb.workflows.connections import default_lock_manager
+from langgraph.checkpoint.lmdb.workflows.local_locks import LocalLockManager
 from langgraph.checkpoint.lmdb.workflows.run_lock import run_lock
-from tests.workflows.steps import Steps, at
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-STATES = ("complete", "failed", "waiting", "crashed")
-
-
-@pytest.fixture
-def steps() -> Steps:
-    """A graph of three nodes."""
-    return Steps()
-
-
-@pytest.fixture(params=["lmdb", "memory"])
-def filled(request: pytest.FixtureRequest, steps: Steps) -> Any:
-    """A saver with a run in each state."""
-    found = InMemorySaver() if request.param == "memory" else request.getfixturevalue("saver")
-    for state in STATES:
-        getattr(steps, f"leave_{state}")(found, state)
-    return found
+from tests.workflows.steps import Crash, Steps, at
 
 
 def test_resume_workflow_reports(steps: Steps, filled: Any) -> None:
@@ -101,143 +63,143 @@ def test_retries_only_transient_errors(steps: Steps, filled: Any) -> None:
     assert len(calls) == 2
 
 
-@pytest.mark.parametrize("is_async", [False, True])
-def test_batch_resumes_what_failed(steps: Steps, filled: Any, is_async: bool) -> None:
-    workflow, seen = DurableWorkflow(steps.builder, filled), []
+def test_async_retries(filled: Any) -> None:
+    pauses: list[float] = []
+    calls: list[str] = []
 
-    def progress(done: int, total: int, result: Any) -> None:
-        seen.append((done, total))
+    async def resume(thread_id: str) -> str:
+        calls.append(thread_id)
+        if len(calls) < 3:
+            raise TimeoutError
+        return "done"
 
-    results = (
-        asyncio.run(
-            aresume_failed_workflows(filled, workflow.aresume, min_age_minutes=0, progress=progress)
-        )
-        if is_async
-        else resume_failed_workflows(filled, workflow.resume, min_age_minutes=0, progress=progress)
-    )
-    assert sorted(result["thread_id"] for result in results) == ["crashed", "failed"]
-    assert all(result["completed"] for result in results)
-    assert seen == [(1, 2), (2, 2)]
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
 
-
-def test_an_interrupt_lets_running_ones_end_and_starts_no_more(steps: Steps, filled: Any) -> None:
-    ended: list[str] = []
-
-    def progress(done: int, total: int, result: Any) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        resume_failed_workflows(
-            filled, ended.append, max_workers=1, min_age_minutes=0, progress=progress
-        )
-    assert len(ended) == 1
+    result = asyncio.run(aresume_with_retry("failed", filled, resume, sleep=pause))
+    assert (result["status"], result["result"]) == ("success", "done")
+    assert (len(calls), len(pauses)) == (3, 2)
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_recover_resumes_what_a_crash_left(steps: Steps, filled: Any, is_async: bool) -> None:
-    graph = steps.compile(None)
-    results = (
-        asyncio.run(arecover(filled, graph, min_age_minutes=0))
+def test_pauses_grow_exponentially_with_jitter(filled: Any, is_async: bool) -> None:
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    def resume(_: str) -> None:
+        raise ConnectionError
+
+    result = (
+        asyncio.run(aresume_with_retry("failed", filled, resume, max_retries=8, sleep=pause))
         if is_async
-        else recover(filled, graph, min_age_minutes=0)
+        else resume_with_retry("failed", filled, resume, max_retries=8, sleep=pauses.append)
     )
-    assert [result["thread_id"] for result in results] == ["crashed"]
-    assert results[0]["completed"]
+    assert isinstance(result["error"], ConnectionError)
+    bases = [0.5, 1, 2, 4, 8, 16, 30, 30]
+    jitter = [pause - base for pause, base in zip(pauses, bases, strict=True)]
+    assert all(0 <= each <= 0.5 for each in jitter)
+    assert len({*jitter}) > 1
 
 
-def test_recover_never_passes_a_breakpoint(steps: Steps, saver: LmdbSaver) -> None:
-    graph = steps.compile(saver, interrupt_before=["second"])
-    graph.invoke({"ran": []}, at("t"))
-    assert recover(saver, graph, min_age_minutes=0) == []
-    for waiting in (False, True):
-        assert (
-            resume_failed_workflows(
-                saver, str, min_age_minutes=0, include_waiting=waiting, graph=graph
+def test_is_transient_replaces_the_default(filled: Any) -> None:
+    pauses: list[float] = []
+
+    def resume(_: str) -> None:
+        raise ValueError("odd")
+
+    result = resume_with_retry(
+        "failed",
+        filled,
+        resume,
+        is_transient=lambda error: str(error) == "odd",
+        sleep=pauses.append,
+    )
+    assert (result["status"], len(pauses)) == ("error", 3)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_blocking_call_waits_for_the_lock(steps: Steps, filled: Any, is_async: bool) -> None:
+    locks = Watched()
+    workflow = DurableWorkflow(steps.builder, filled, lock_manager=locks)
+    locks.acquire(run_lock("failed"))
+
+    def resume() -> Any:
+        if is_async:
+            return asyncio.run(
+                aresume_workflow("failed", filled, workflow.aresume, locks, blocking=True)
             )
-            == []
-        )
+        return resume_workflow("failed", filled, workflow.resume, locks, blocking=True)
+
+    with ThreadPoolExecutor(1) as pool:
+        resuming = pool.submit(resume)
+        assert locks.has_failed.wait(60)
+        assert not resuming.done()
+        locks.release(run_lock("failed"))
+        assert resuming.result()["status"] == "success"
 
 
-GRAPH = Steps().builder
-
-
-def test_the_command_recovers(
-    steps: Steps, saver: LmdbSaver, path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_run_in_an_unknown_state_is_resumed_only_with_its_graph(
+    steps: Steps, filled: Any
 ) -> None:
-    steps.leave_crashed(saver, "t")
-    saver.close()
-    command = ["recover", str(path), "--min-age-minutes", "0", "--graph"]
-    assert main([*command, f"{__name__}:GRAPH"]) == 0
-    assert "1/1 t: success" in capsys.readouterr().out
-    assert main([*command, f"{__name__}:MISSING"]) == 2
-    assert main(["recover", str(path / "x"), "--graph", f"{__name__}:GRAPH"]) == 2
+    found = filled.get_tuple(at("failed"))
+    filled.put(found.config, {**found.checkpoint, "v": 3}, found.metadata, {})
+    workflow = DurableWorkflow(steps.builder, filled)
+    with pytest.raises(UsageError, match="the state of the run is unknown"):
+        resume_workflow("failed", filled, workflow.resume)
+    with pytest.raises(UsageError, match="the state of the run is unknown"):
+        asyncio.run(aresume_workflow("failed", filled, workflow.aresume))
+    assert default_lock_manager(filled).held() == []
+    steps.fail("third", ConnectionError("away"))
+    result = resume_with_retry(
+        "failed", filled, workflow.resume, max_retries=0, graph=steps.builder
+    )
+    assert result["status"] == "error"
+    steps.fail("third")
+    assert resume_workflow("failed", filled, workflow.resume, graph=steps.builder)["completed"]
 
 
-def test_monitor_reports_all_runs(filled: Any) -> None:
-    later, alerts = time.time() + 3600, []
-    report = monitor_workflows(filled, clock=lambda: later, alert=alerts.append)
-    assert report.counts["complete"] == report.counts["failed"] == report.counts["waiting"] == 1
-    assert sorted(status.thread_id for status in alerts) == ["crashed", "failed"]
-    assert (report.completed, report.completion_rate) == (1, pytest.approx(1 / 3))
-    assert report.longest_wait_seconds == pytest.approx(3600, abs=60)
-    text = report.to_prometheus()
-    assert 'langgraph_workflow_runs{state="failed"} 1\n' in text
-    assert asyncio.run(amonitor_workflows(filled, clock=lambda: later)).counts == report.counts
+def test_a_complete_run_in_an_unknown_state_is_not_resumed(steps: Steps, filled: Any) -> None:
+    found = filled.get_tuple(at("complete"))
+    filled.put(found.config, {**found.checkpoint, "v": 3}, found.metadata, {})
+    workflow = DurableWorkflow(steps.builder, filled)
+    call = partial(resume_workflow, "complete", filled, workflow.resume)
+    with pytest.raises(UsageError, match="unknown"):
+        call()
+    assert call(graph=steps.builder)["status"] == "already_complete"
 
 
-def test_cleanup_deletes_old_runs(filled: Any) -> None:
-    later = time.time() + 31 * 24 * 3600
-    assert cleanup_old_checkpoints(filled) == []
-    assert cleanup_old_checkpoints(filled, clock=lambda: later, dry_run=True) == ["complete"]
-    assert cleanup_old_checkpoints(filled, clock=lambda: later) == ["complete"]
-    assert filled.get_tuple(at("complete")) is None
-    rest = asyncio.run(acleanup_old_checkpoints(filled, only_complete=False, clock=lambda: later))
-    assert sorted(rest) == ["crashed", "failed", "waiting"]
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_exception_is_logged_and_an_interrupt_passes(
+    steps: Steps, filled: Any, caplog: pytest.LogCaptureFixture, is_async: bool
+) -> None:
+    def resume(error: BaseException) -> Any:
+        def function() -> None:
+            raise error
+
+        if is_async:
+            return asyncio.run(aresume_workflow("failed", filled, function))
+        return resume_workflow("failed", filled, function)
+
+    result = resume(RuntimeError("odd"))
+    assert (result["status"], str(result["error"])) == ("error", "odd")
+    assert "resumption of thread 'failed' failed" in caplog.text
+    assert "Traceback" in caplog.text
+    with pytest.raises(Crash):
+        resume(Crash())
+    assert default_lock_manager(filled).held() == []
 
 
-def test_progress_counts_two_channels(filled: Any) -> None:
-    expected = {"completed": 3, "pending": 0, "progress": "3/3", "percentage": 100.0}
-    assert get_progress(filled, "complete", "ran", "x") == expected
-    assert asyncio.run(aget_progress(filled, "complete", "ran", "x")) == expected
-    with pytest.raises(ThreadNotFoundError):
-        get_progress(filled, "unknown")
+class Watched(LocalLockManager):
+    """A lock manager that tells when an attempt to acquire a lock has failed."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_failed = threading.Event()
 
-def test_thread_ids_are_new_each_time() -> None:
-    assert generate_thread_id("plan", "ada").startswith("plan-ada-")
-    assert generate_thread_id("plan") != generate_thread_id("plan")
-    with pytest.raises(UsageError, match="workflow_name must be"):
-        generate_thread_id("a/b")
-
-
-def test_one_manager_for_each_store(path: Path) -> None:
-    with CheckpointerManager.get_or_create(path, sync="off") as first:
-        with CheckpointerManager.get_or_create(str(path), sync="off") as second:
-            assert first is second
-        assert isinstance(first.get_checkpointer(), LmdbSaver)
-        with pytest.raises(UsageError, match="open with other options"):
-            CheckpointerManager.get_or_create(path)
-    with pytest.raises(StoreClosedError):
-        first.get_checkpointer()
-
-
-def test_savers_by_configuration(path: Path) -> None:
-    assert isinstance(create_checkpointer(PersistenceConfig("memory")), InMemorySaver)
-    config = PersistenceConfig("lmdb", str(path), checkpoint_ttl_days=1, enable_compression=False)
-    create_checkpointer(config).close()  # type: ignore[attr-defined]
-    sqlite: Any = create_checkpointer(PersistenceConfig("sqlite", f"{path}.sqlite"))
-    sqlite.conn.close()
-    with pytest.raises(UsageError, match="backend must be"):
-        PersistenceConfig("redis")  # type: ignore[arg-type]
-
-
-def test_wrong_arguments_are_clear_errors(saver: LmdbSaver, path: Path) -> None:
-    with pytest.raises(UsageError, match="resume_function must be a function"):
-        resume_workflow("t", saver, None)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="max_workers must be"):
-        resume_failed_workflows(saver, str, max_workers=0)
-    with pytest.raises(InvalidPathError):
-        resume_workflow("t", path / "missing", str)
-    saver.close()
-    with pytest.raises(StoreClosedError):
-        monitor_workflows(saver)
+    def acquire(self, name: str, blocking: bool = True, timeout: float | None = None) -> bool:
+        if super().acquire(name, blocking=False):
+            return True
+        self.has_failed.set()
+        return super().acquire(name, blocking, timeout)

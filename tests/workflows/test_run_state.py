@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT
 
-from langgraph.checkpoint.lmdb.run_state import Task, pending_tasks, run_state
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.run_state import STATES, Task, pending_tasks, run_state
 from tests.workflows.graphs import SAVERS, at, open_saver
 from tests.workflows.random_graphs import Plan, Recorder, World, plans, run
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.base import CheckpointTuple, PendingWrite
+    from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple, PendingWrite
     from langgraph.types import StateSnapshot
 
     from langgraph.checkpoint.lmdb.run_state import RunState
@@ -44,6 +45,7 @@ def check(kind: str, plan: Plan) -> None:
             found = saver.get_tuple(at())
             if found is not None:
                 compare_latest(plan, found, graph.get_state(at()))
+                compare_index(saver, found)
         for found in [*saver.list(at())]:  # SqliteSaver keeps its lock while it lists
             if not found.config["configurable"]["checkpoint_ns"]:
                 compare_tasks(plan, found, graph.get_state(found.config))
@@ -53,6 +55,7 @@ def check(kind: str, plan: Plan) -> None:
             found = copy.get_tuple(at())
             if found is not None:
                 compare_latest(plan, found, graph.get_state(at()))
+                compare_index(copy, found)
 
 
 def compare_tasks(plan: Plan, found: CheckpointTuple, expected: StateSnapshot) -> None:
@@ -94,6 +97,16 @@ def compare_latest(plan: Plan, found: CheckpointTuple, expected: StateSnapshot) 
     else:  # the id of a task depends on a join that nothing was written to
         assert plan.joins
         assert {*expected.next} <= {*state.next}
+
+
+def compare_index(saver: BaseCheckpointSaver[Any], found: CheckpointTuple) -> None:
+    """Compare what the store's index tells of the thread, if the saver has one."""
+    if isinstance(saver, LmdbSaver):
+        state = run_state(found.checkpoint, found.metadata.get("step"), found.pending_writes or ())
+        (info,) = saver.threads()
+        assert (info.state, info.next) == (state.state, state.next)
+        listed = [other for other in STATES if other != "running" and saver.threads(state=other)]
+        assert listed == [state.state]
 
 
 def compare_reason(state: RunState, writes: list[PendingWrite], expected: StateSnapshot) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -11,22 +10,24 @@ from langgraph.func import entrypoint, task
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command, Send, interrupt
 
-from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.errors import InvalidPathError, StoreClosedError, UsageError
 from langgraph.checkpoint.lmdb.workflows import (
-    FileLockManager,
-    afind_failed_workflows,
-    aget_checkpoint_status,
-    aneeds_resume,
-    find_failed_workflows,
     get_checkpoint_status,
     needs_resume,
 )
-from tests.workflows.graphs import SAVERS, State, at, nested, one_node, open_saver
+from tests.workflows.graphs import (
+    SAVERS,
+    Flaky,
+    State,
+    at,
+    fail,
+    nested,
+    one_node,
+    open_saver,
+    state,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
@@ -41,37 +42,11 @@ def saver(request: pytest.FixtureRequest) -> Iterator[Saver]:
         yield saver
 
 
-class Flaky:
-    """A node that fails while `broken`, and may ask before or after."""
-
-    def __init__(self, ask: bool = False) -> None:
-        self.broken = True
-        self.ask = ask
-
-    def __call__(self, state: State) -> State:
-        answer = interrupt("sure?") if self.ask else "none"
-        if self.broken:
-            raise RuntimeError("broken")
-        return {"log": [answer]}
-
-
-def fail(graph: Any, given: Any) -> None:
-    with pytest.raises(RuntimeError, match="broken"):
-        graph.invoke(given, at())
-
-
 def answer_and_crash(saver: Saver, answer: str) -> None:
     """Store an answer, as `Command(resume=answer)` does first, and nothing more."""
     found = saver.get_tuple(at())
     assert found is not None
     saver.put_writes(found.config, [("__resume__", answer)], NULL_TASK_ID)
-
-
-def state(saver: Saver, graph: Any = None) -> str:
-    status = get_checkpoint_status("t", saver, graph=graph)
-    assert status is not None
-    assert status.is_complete == (status.state == "complete")
-    return status.state
 
 
 def test_complete(saver: Saver) -> None:
@@ -366,125 +341,3 @@ def test_sends_are_named_in_order(saver: Saver) -> None:
     assert status is not None
     assert status.next == graph.get_state(at()).next
     assert set(status.next) in ({"a"}, {"a", "z"})  # z may end before or after a fails
-
-
-# Many threads
-
-
-def test_find(saver: Saver) -> None:
-    node = Flaky()
-    graph = one_node(node).compile(checkpointer=saver)
-    asking = one_node(lambda _: {"log": [interrupt("?")]}).compile(checkpointer=saver)
-    for name in ("f1", "f2"):
-        with pytest.raises(RuntimeError):
-            graph.invoke({"log": []}, at(name))
-    asking.invoke({"log": []}, at("w"))
-    node.broken = False
-    graph.invoke({"log": []}, at("c"))
-    graph.invoke(None, at("f1"))
-
-    def names(*args: Any, **options: Any) -> list[str]:
-        return [each.thread_id for each in find_failed_workflows(saver, *args, **options)]
-
-    assert names(0) == ["f2"]
-    assert names(0, include_waiting=True) == ["w", "f2"]
-    assert names(0, include_waiting=True, limit=1) == ["w"]
-    assert names() == []  # all are younger than five minutes
-    later = datetime.now(timezone.utc).timestamp() + 3600
-    assert names(clock=lambda: later) == ["f2"]
-    assert names(5, 0.5, clock=lambda: later) == []
-
-
-def test_find_reads_only_threads_that_were_active_in_its_window() -> None:
-    now = datetime.now(timezone.utc).timestamp()
-    clock = [now - 100_000]
-    read: list[str] = []
-    with LmdbSaver(":memory:", clock=lambda: clock[0]) as saver:
-        graph = one_node(Flaky()).compile(checkpointer=saver)
-        for name in ("old", "new"):
-            with pytest.raises(RuntimeError):
-                graph.invoke({"log": []}, at(name))
-            clock[0] = now
-        get_tuple = saver.get_tuple
-
-        def record(config: Any) -> Any:
-            read.append(config["configurable"]["thread_id"])
-            return get_tuple(config)
-
-        saver.get_tuple = record  # type: ignore[method-assign]
-        found = find_failed_workflows(saver, 0)
-    assert [each.thread_id for each in found] == ["new"] == read
-
-
-def test_async_twins() -> None:
-    async def run() -> None:
-        node = Flaky()
-        with LmdbSaver(":memory:") as saver:
-            graph = one_node(node).compile(checkpointer=saver, interrupt_after=["work"])
-            with pytest.raises(RuntimeError):
-                await graph.ainvoke({"log": []}, at())
-            status = await aget_checkpoint_status("t", saver)
-            assert status == get_checkpoint_status("t", saver)
-            assert status is not None
-            assert status == await aget_checkpoint_status("t", saver, graph=graph)
-            assert await aneeds_resume("t", saver)
-            assert await afind_failed_workflows(saver, 0) == [status]
-            assert await aget_checkpoint_status("other", saver) is None
-
-    asyncio.run(run())
-
-
-def test_running_while_its_lock_is_held(path: Path) -> None:
-    with LmdbSaver(path, sync="off") as saver:
-        graph = one_node(Flaky()).compile(checkpointer=saver)
-        fail(graph, {"log": []})
-        locks = FileLockManager(path)
-        with locks.lock("resume_workflow_t"):
-            assert state(saver) == "running"
-            assert find_failed_workflows(saver, 0) == []
-            assert asyncio.run(afind_failed_workflows(saver, 0)) == []
-        assert state(saver) == "failed"
-
-
-# Connections
-
-
-def test_path(path: Path) -> None:
-    with LmdbSaver(path, sync="off") as saver:
-        fail(one_node(Flaky()).compile(checkpointer=saver), {"log": []})
-    assert needs_resume("t", path)
-    assert needs_resume("t", str(path))
-    assert asyncio.run(aneeds_resume("t", path))
-    assert get_checkpoint_status("other", path) is None
-    assert not needs_resume("other", path)
-
-
-def test_path_without_a_store(path: Path) -> None:
-    with pytest.raises(InvalidPathError):
-        needs_resume("t", path)
-    assert not path.exists()
-
-
-def test_wrong_arguments() -> None:
-    with LmdbSaver(":memory:") as saver:
-        for thread_id in (None, "", 3):
-            with pytest.raises(UsageError, match="thread_id must be"):
-                get_checkpoint_status(thread_id, saver)  # type: ignore[arg-type]
-        for ages in ((-1,), (0, -1), ("x",), (60, 1), (0, 0), (float("nan"),)):
-            with pytest.raises(ValueError, match="must be"):
-                find_failed_workflows(saver, *ages)  # type: ignore[arg-type]
-        with pytest.raises(UsageError, match="limit must be"):
-            find_failed_workflows(saver, limit=-1)
-    with pytest.raises(InvalidPathError, match="connection must be"):
-        needs_resume("t", ":memory:")
-    with pytest.raises(StoreClosedError):
-        needs_resume("t", saver)
-
-
-def test_saver_that_cannot_list() -> None:
-    from langgraph.checkpoint.base import BaseCheckpointSaver
-
-    with pytest.raises(UsageError, match="cannot list its threads"):
-        find_failed_workflows(BaseCheckpointSaver())
-    with pytest.raises(UsageError, match="cannot list its threads"):
-        asyncio.run(afind_failed_workflows(BaseCheckpointSaver()))

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Capability(str, Enum):
@@ -25,6 +29,7 @@ class Capability(str, Enum):
     REOPEN = "reopen"
     PROCESSES = "processes"
     DURABLE = "durable"
+    DISK_ERRORS = "disk_errors"
     GRAPH = "graph"
     SPEC = "spec"
 
@@ -47,7 +52,32 @@ BASE = frozenset(
 EXTENDED = frozenset({Capability.DELETE_FOR_RUNS, Capability.COPY_THREAD, Capability.PRUNE})
 
 #: Properties of the store that only the spec can claim.
-DECLARED = frozenset({Capability.REOPEN, Capability.PROCESSES, Capability.DURABLE})
+DECLARED = frozenset(
+    {Capability.REOPEN, Capability.PROCESSES, Capability.DURABLE, Capability.DISK_ERRORS}
+)
+
+
+#: First release of langgraph-checkpoint with the method; every other method is in 1.0.0.
+_RELEASES = {
+    Capability.DELETE_THREAD: (2, 0, 25),
+    Capability.DELETE_FOR_RUNS: (4, 0, 1),
+    Capability.COPY_THREAD: (4, 0, 1),
+    Capability.PRUNE: (4, 0, 1),
+    Capability.DELTA_HISTORY: (4, 1, 0),
+}
+
+
+def since(needs: Iterable[Capability]) -> str:
+    """Return the first release of langgraph-checkpoint with the methods of some capabilities.
+
+    Args:
+        needs: Capabilities.
+
+    Returns:
+        Version, for example `4.0.1`.
+    """
+    releases = [_RELEASES.get(capability, (1, 0, 0)) for capability in needs]
+    return ".".join(map(str, max(releases, default=(1, 0, 0))))
 
 
 class Api(str, Enum):

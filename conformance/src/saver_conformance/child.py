@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from saver_conformance.spec import SaverSpec
 
 _LENGTH = 8
+
+#: Assumed duration of a call before the first answer, in seconds.
+_FIRST_CALL = 0.004
 
 
 class RemoteError(Exception):
@@ -155,6 +159,33 @@ class Child:
         if kind == "error":
             raise RemoteError(value)
         return value
+
+    def kill_within_call(self, answers: int, percent: int) -> list[Any]:
+        """Receive the answers of the first calls of `each`, and kill the process in the next call.
+
+        The moment is a share of the duration of the call before, so that it lies within the call,
+        however long the calls of the saver take.
+
+        Args:
+            answers: Number of answers to receive.
+            percent: Moment of the kill within the call, in percent of its duration.
+
+        Returns:
+            The answers.
+
+        Raises:
+            CallTimeoutError: If an answer does not arrive in time.
+            RemoteError: If a call raised.
+        """
+        received: list[Any] = []
+        seconds = _FIRST_CALL
+        for _ in range(answers):
+            began = time.perf_counter()
+            received.append(self.receive())
+            seconds = time.perf_counter() - began
+        time.sleep(seconds * percent / 100)
+        self.kill()
+        return received
 
     def kill(self) -> None:
         """Kill the process with SIGKILL."""

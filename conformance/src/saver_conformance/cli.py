@@ -24,10 +24,12 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from saver_conformance import clauses as declared
 from saver_conformance.built_in_specs import BUILT_IN_SPECS
+from saver_conformance.capability import since
 from saver_conformance.clause import CLAUSES, Severity
 from saver_conformance.comparison import render_comparison, run_published
+from saver_conformance.growth import SIZES, growth_table, measure
 from saver_conformance.profile import PROFILES
-from saver_conformance.reports import FORMATS, write
+from saver_conformance.reports import FORMATS, json_schema, write
 from saver_conformance.reports.terminal import show
 from saver_conformance.result import Status
 from saver_conformance.runner import run
@@ -80,7 +82,11 @@ def check(
     ] = "minor",
     output: Annotated[
         list[Path] | None,
-        typer.Option("--output", "-o", help="A .json, .md, .xml (JUnit) or .html file to write."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="A .json, .md, .xml (JUnit), .html or .svg (badge) file.",
+        ),
     ] = None,
     programs: Annotated[int, typer.Option(help="Number of failing programs to print.")] = 3,
     every: Annotated[bool, typer.Option("--every", help="List passed clauses too.")] = False,
@@ -142,6 +148,7 @@ def explain(
         f"Severity: {clause.severity}"
         + (", never fails a saver, because the base class is silent" if clause.unspecified else ""),
         f"Source: {clause.source}.",
+        f"Since: langgraph-checkpoint {since(clause.needs)} has the methods that it calls.",
         f"Needs: {needs}.",
         f"Presumes: {', '.join(clause.presumes) or 'no other clause'}.",
         f"Follows from it: {', '.join(dependents) or 'no other clause'}.",
@@ -150,6 +157,25 @@ def explain(
         inspect.getsource(clause.body),
     ]
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a .json report."""
+    sys.stdout.write(json_schema())
+
+
+@app.command()
+def growth(
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="MODULE:SPEC or FILE.py:SPEC.")],
+    sizes: Annotated[
+        list[int] | None, typer.Option("--size", help="Number of checkpoints; repeatable.")
+    ] = None,
+) -> None:
+    """Print how time and size grow with the checkpoints of a thread; judges nothing."""
+    points = measure(_load(spec), sizes or SIZES)
+    console.print(growth_table(points), highlight=False, markup=False)
+    _leave(CONFORMS)
 
 
 @app.command()

@@ -167,7 +167,7 @@ def outcome(state):
 
 def moment(state):
     """Return a snapshot of a graph's history in comparable form."""
-    step = (state.metadata["source"], state.metadata["step"])
+    step = (state.metadata.get("source"), state.metadata.get("step"))
     waiting = [(task.name, [i.value for i in task.interrupts]) for task in state.tasks]
     return state.values, state.next, step, waiting
 

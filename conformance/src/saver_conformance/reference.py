@@ -26,6 +26,7 @@ from saver_conformance.model import Entry, Model, merged_metadata
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from io import FileIO
     from pathlib import Path
 
     from langchain_core.runnables import RunnableConfig
@@ -48,7 +49,7 @@ class ReferenceSaver(BaseCheckpointSaver[int]):
         super().__init__(serde=serde)
         self.model = Model()
         self.lock = threading.RLock()
-        self.journal = None if folder is None else (folder / "journal").open("a+b")
+        self.journal = None if folder is None else (folder / "journal").open("a+b", buffering=0)
         self.replayed = 0
 
     def close(self) -> None:
@@ -104,12 +105,28 @@ class ReferenceSaver(BaseCheckpointSaver[int]):
             getattr(model, operation)(*args, **kwargs)
             if self.journal is not None:
                 record = pickle.dumps((operation, args, kwargs))
-                # Overwrite a partial record of a process that was killed while writing.
-                self.journal.truncate(self.replayed)
-                self.journal.write(len(record).to_bytes(_LENGTH, "big") + record)
-                self.journal.flush()
-                os.fsync(self.journal.fileno())
+                try:
+                    self.append(self.journal, len(record).to_bytes(_LENGTH, "big") + record)
+                except OSError:
+                    # Replay the journal: it has what is stored.
+                    self.model, self.replayed = Model(), 0
+                    raise
                 self.replayed += _LENGTH + len(record)
+
+    def append(self, journal: FileIO, record: bytes) -> None:
+        """Write a record to the end of the journal, in one flush.
+
+        Args:
+            journal: Journal.
+            record: Record with its length.
+
+        Raises:
+            OSError: If the disk is full or broken.
+        """
+        # Overwrite a partial record of a process that was killed while writing.
+        journal.truncate(self.replayed)
+        journal.write(record)
+        os.fsync(journal.fileno())
 
     # -- values ------------------------------------------------------------------------------
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from saver_conformance.violation import FailureKind
 
 if TYPE_CHECKING:
     from saver_conformance.clause import Clause, Severity
+    from saver_conformance.report_data import ClauseData, FailureData, ReportData
 
 
 #: The prefix of async method names in messages.
@@ -169,7 +170,7 @@ class Report:
                 return result
         raise KeyError(clause_id)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> ReportData:
         """Return the report as plain data, in the form of the JSON report."""
         return {
             "saver": self.name,
@@ -186,7 +187,7 @@ class Report:
         }
 
 
-def _clause_dict(result: ClauseResult) -> dict[str, Any]:
+def _clause_dict(result: ClauseResult) -> ClauseData:
     clause = result.clause
     return {
         "id": clause.id,
@@ -204,7 +205,7 @@ def _clause_dict(result: ClauseResult) -> dict[str, Any]:
     }
 
 
-def _failure_dict(failure: Failure) -> dict[str, str]:
+def _failure_dict(failure: Failure) -> FailureData:
     return {
         "message": failure.message,
         "program": failure.program,

@@ -19,7 +19,7 @@ from saver_conformance.recorder import shorten
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from saver_conformance.model import Entry
+    from saver_conformance.model import Entry, Model
 
 __all__ = ["ABSENT", "Ref", "Session", "at", "checkpoint_id", "make_checkpoint"]
 
@@ -166,6 +166,25 @@ class Session(Operations):
         for place in sorted(self._places):
             if thread in (None, place[0]):
                 self.expect_list(at(*place), *parts)
+
+    def has_content(self, listed: Sequence[Any], state: Model, *parts: Part) -> bool:
+        """Return True if the listed tuples of the whole store are the content of a model.
+
+        Args:
+            listed: Tuples that the saver returned.
+            state: Model to compare with.
+            *parts: Parts of each tuple to compare, besides its key.
+
+        Raises:
+            Violation: If an item is not a tuple.
+        """
+        expected = {tuple(entry.key): entry for entry in state.matching(None)}
+        with self.guard("reading a listed tuple"):
+            keys = [_key_of(item) for item in listed]
+            return sorted(keys) == sorted(expected) and not any(
+                mismatch("t", item, expected[key], parts)
+                for key, item in zip(keys, listed, strict=True)
+            )
 
     def match_list(
         self, expression: str, actual: Any, expected: Sequence[Entry], *parts: Part

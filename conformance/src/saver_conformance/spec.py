@@ -8,7 +8,7 @@ import importlib.metadata
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -60,6 +60,9 @@ class SaverSpec:
         attach: Function that opens the store in a second process while the first uses it; None if
             only one process may. It must be importable: a function of a module, not a closure.
         durable: True if acknowledged data survives `SIGKILL`; requires `reopen` and `attach`.
+        disk_errors: Function that returns a context manager in which writes to the disk fail. Takes
+            the folder of the store, an errno (`ENOSPC` or `EIO`), and the number of writes that
+            still succeed. Requires `reopen`.
         capabilities: Claimed capabilities among `delete_for_runs`, `copy_thread` and `prune`; None
             claims each overridden method. The other fields determine every other capability.
         lacks: Capabilities that the saver does not claim, although the suite detects them; for
@@ -81,6 +84,7 @@ class SaverSpec:
     reopen: Opener | None = None
     attach: Opener | None = None
     durable: bool = False
+    disk_errors: Callable[[Path, int, int], AbstractContextManager[Any]] | None = None
     capabilities: Iterable[Capability | str] | None = None
     lacks: Iterable[Capability | str] = ()
     known_failures: Mapping[str, str | KnownFailure | Sequence[KnownFailure]] = field(
@@ -95,6 +99,8 @@ class SaverSpec:
     def __post_init__(self) -> None:
         if self.durable and not (self.reopen and self.attach):
             raise ValueError(f"{self.name}: durable=True requires reopen and attach")
+        if self.disk_errors and not self.reopen:
+            raise ValueError(f"{self.name}: disk_errors requires reopen")
 
     @classmethod
     def on_disk(cls, name: str, open: Opener, **claims: Any) -> SaverSpec:

@@ -113,6 +113,7 @@ class Target:
             (Capability.REOPEN, spec.reopen is not None),
             (Capability.PROCESSES, spec.attach is not None),
             (Capability.DURABLE, spec.durable),
+            (Capability.DISK_ERRORS, spec.disk_errors is not None),
         ):
             if claims:
                 claimed.add(capability)

@@ -21,6 +21,7 @@ for _area in (
     "scale",
     "arguments",
     "concurrency",
+    "disk_errors",
     "interruptions",
     "graphs",
 ):

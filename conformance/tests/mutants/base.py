@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from saver_conformance import SaverSpec
 from saver_conformance.reference import ReferenceSaver
+from saver_conformance.specs.reference import FailingDisk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +73,7 @@ def _in_memory(name: str, opener: Any, **claims: Any) -> SaverSpec:
     return SaverSpec(name=name, open=opener, **claims)
 
 
-class Faulty(ReferenceSaver):
+class Faulty(FailingDisk):
     """A reference saver with hooks for faults."""
 
     def changed_checkpoint(self, checkpoint: dict[str, Any]) -> dict[str, Any]:

@@ -111,7 +111,7 @@ class _Slow(Faulty):
 
     def pause(self) -> None:
         try:
-            self.meeting.wait(0.05)
+            self.meeting.wait(0.2)
         except threading.BrokenBarrierError:
             self.meeting.reset()
 
@@ -173,10 +173,22 @@ class TornPut(_Slow):
 class DeleteUndoesPuts(_Slow):
     """delete_thread replaces the whole store with a copy without the thread."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.copied, self.stored = threading.Event(), threading.Event()
+
+    def put(self, config: Any, *args: Any) -> Any:
+        if config["configurable"]["thread_id"] != "deleted":
+            self.copied.wait(1)
+        found = super().put(config, *args)
+        self.stored.set()
+        return found
+
     def delete_thread(self, thread_id: str) -> None:
         kept = {k: row for k, row in self.model._rows.items() if k.thread != str(thread_id)}
-        self.pause()
-        self.pause()
+        self.stored.clear()
+        self.copied.set()
+        self.stored.wait(1)
         self.model._rows = kept
 
     async def adelete_thread(self, thread_id: str) -> None:
@@ -278,7 +290,7 @@ class TornOnDisk(Faulty):
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
         super().put(config, {**checkpoint, "channel_values": {}}, metadata, new_versions)
-        time.sleep(0.01)
+        time.sleep(0.2)
         return super().put(config, checkpoint, metadata, new_versions)
 
 
@@ -302,7 +314,7 @@ class Unlocked(Faulty):
         assert self.journal is not None
         self.catch_up()
         end = self.replayed
-        time.sleep(0.005)
+        time.sleep(0.03)
         getattr(self.model, operation)(*args, **kwargs)
         record = pickle.dumps((operation, args, kwargs))
         data = len(record).to_bytes(8, "big") + record

@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mutants.base import Faulty, mutant
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class _Torn(Faulty):
-    """A saver that pauses between the steps of an operation."""
+    """A saver that pauses after each step of an operation but the last one."""
 
-    def pause(self) -> None:
-        time.sleep(0.004)
+    def in_steps(self, items: Any, step: Callable[[Any], Any]) -> None:
+        """Call a function for each item, and pause in between."""
+        for position, item in enumerate(items):
+            if position:
+                time.sleep(0.05)
+            step(item)
 
     def drop(self, chosen: Any) -> None:
-        for key in [key for key in self.model.stored() if chosen(key)]:
-            self.pause()
-            self.write("_drop", [key])
+        keys = [key for key in self.model.stored() if chosen(key)]
+        self.in_steps(keys, lambda key: self.write("_drop", [key]))
 
 
 @mutant("durable.operations", disk=True)
@@ -53,10 +59,11 @@ class TornCopy(_Torn):
     """copy_thread copies one checkpoint after another."""
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        for found in [*self.list({"configurable": {"thread_id": source_thread_id}})]:
-            self.pause()
+        def put(found: Any) -> None:
             where = {"thread_id": target_thread_id, "checkpoint_ns": ""}
             self.put({"configurable": where}, found.checkpoint, found.metadata, {})
+
+        self.in_steps([*self.list({"configurable": {"thread_id": source_thread_id}})], put)
 
 
 @mutant("durable.operations", disk=True)
@@ -64,9 +71,9 @@ class TornWrites(_Torn):
     """put_writes stores one write after another."""
 
     def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
-        for count in range(1, len(writes) + 1):
-            super().put_writes(config, writes[:count], task_id, task_path)
-            self.pause()
+        stored = super().put_writes
+        counts = range(1, len(writes) + 1)
+        self.in_steps(counts, lambda n: stored(config, writes[:n], task_id, task_path))
 
 
 @mutant("processes.setup", disk=True)
@@ -75,7 +82,7 @@ class SetupOnce(Faulty):
 
     def __init__(self, folder: Any = None, **kwargs: Any) -> None:
         if folder is not None and not (folder / "journal").exists():
-            time.sleep(0.1)
+            time.sleep(0.5)
             (folder / "lock").touch(exist_ok=False)
         super().__init__(folder, **kwargs)
 
@@ -130,7 +137,7 @@ class BackgroundPuts(Faulty):
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
         arguments = (config, checkpoint, metadata, new_versions)
-        threading.Timer(0.005, super().put, arguments).start()
+        threading.Timer(0.05, super().put, arguments).start()
         where = {**config["configurable"], "checkpoint_id": checkpoint["id"]}
         return {"configurable": where}
 

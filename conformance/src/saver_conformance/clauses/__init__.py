@@ -27,6 +27,7 @@ MODULES = (
     "concurrent",
     "processes",
     "interrupted",
+    "disk_errors",
     "state_machines",
     "whole_graphs",
 )

@@ -237,18 +237,20 @@ def acknowledged(s: Session, data: DataObject) -> None:
     capability=Capability.DURABLE,
     needs=[Capability.REOPEN],
     load=Load.HEAVY,
+    cases=[(2, 30), (1, 60), (4, 90)],
 )
 def whole(s: Session, data: DataObject) -> None:
     """A checkpoint whose put was interrupted by SIGKILL is complete or absent."""
     values = [version.value for version in s.versions(200)]
     s.close()
-    wanted = data.draw(st.integers(0, 12))
+    answers = data.draw(st.integers(0, 12))
+    percent = data.draw(st.integers(0, 99))
     with _second_process(s) as victim:
-        s.script.line(f"# the second process puts checkpoints and is killed after {wanted}")
+        s.script.line(f"# the second process puts checkpoints and is killed after {answers}")
         puts = [("put", _put_args("thread", n, value)) for n, value in enumerate(values)]
         victim.send("each", puts)
         with s.guard("putting in a second process"):
-            kept = [checkpoint_id(victim.receive()) for _ in range(wanted)]
+            kept = [checkpoint_id(n) for n in victim.kill_within_call(answers, percent)]
     s.open_again()
     name = s.script.name("listed")
     found = s.call("list", at("thread"), bind=name)

@@ -30,11 +30,12 @@ _graph = partial(clause, severity=Severity.CRITICAL, capability=Capability.GRAPH
 
 def _compare(
     s: Session,
+    data: DataObject,
     builder: Callable[..., Any],
     steps: list[Step],
-    durability: str = "sync",
     **parameters: Any,
 ) -> None:
+    durability = data.draw(st.sampled_from(["sync", "async", "exit"]))
     player: Any = graphs.play if s.api is Api.SYNC else graphs.aplay
     for function in (builder, graphs.outcome, graphs.moment, player):
         s.script.line(inspect.getsource(function).replace(" -> Any", ""))
@@ -72,7 +73,7 @@ def _played(s: Session, player: Any, *arguments: Any) -> list[Any]:
 def chain(s: Session, data: DataObject) -> None:
     """A graph keeps its state between invocations, and its history has every step."""
     inputs = data.draw(st.lists(st.sampled_from(["x", "y"]), min_size=1, max_size=3))
-    _compare(s, graphs.chain, [("invoke", {"log": [text]}) for text in inputs])
+    _compare(s, data, graphs.chain, [("invoke", {"log": [text]}) for text in inputs])
 
 
 @_graph(
@@ -83,9 +84,8 @@ def chain(s: Session, data: DataObject) -> None:
 )
 def durable(s: Session, data: DataObject) -> None:
     """A graph resumes after an interrupt in every durability mode."""
-    mode = data.draw(st.sampled_from(["sync", "async", "exit"]))
     steps: list[Step] = [("invoke", {"items": ["a", "b"], "log": []}), ("answer", 1), ("answer", 2)]
-    _compare(s, graphs.tools, steps, mode)
+    _compare(s, data, graphs.tools, steps)
 
 
 @_graph(
@@ -96,7 +96,7 @@ def durable(s: Session, data: DataObject) -> None:
 def fan_out(s: Session, data: DataObject) -> None:
     """The results of parallel tasks are all applied, in the specified order."""
     items = data.draw(st.permutations(list(range(data.draw(st.integers(2, 12))))))
-    _compare(s, graphs.fan_out, [("invoke", {"items": list(items), "log": []})])
+    _compare(s, data, graphs.fan_out, [("invoke", {"items": list(items), "log": []})])
 
 
 @_graph(
@@ -110,7 +110,7 @@ def interrupts(s: Session, data: DataObject) -> None:
     first = data.draw(st.integers(1, len(items) - 1))
     steps: list[Step] = [("invoke", {"items": items, "log": []})]
     steps += [("answer", first), ("answer", len(items))]
-    _compare(s, graphs.tools, steps)
+    _compare(s, data, graphs.tools, steps)
 
 
 @_graph(
@@ -122,7 +122,7 @@ def subgraphs(s: Session, data: DataObject) -> None:
     """An interrupt in a subgraph, nested up to ten levels deep, resumes where it was raised."""
     depth = data.draw(st.integers(1, 10))
     steps: list[Step] = [("invoke", {"log": []}), ("resume", "continue")]
-    _compare(s, graphs.nested, steps, depth=depth)
+    _compare(s, data, graphs.nested, steps, depth=depth)
 
 
 @_graph(
@@ -135,7 +135,7 @@ def persistent(s: Session, data: DataObject) -> None:
     steps: list[Step] = []
     for number in range(data.draw(st.integers(1, 2))):
         steps += [("invoke", {"log": [f"turn {number}"]}), ("resume", "continue")]
-    _compare(s, graphs.nested, steps, depth=2, persistent=True)
+    _compare(s, data, graphs.nested, steps, depth=2, persistent=True)
 
 
 @_graph(
@@ -147,7 +147,7 @@ def failure(s: Session, data: DataObject) -> None:
     """A finished task does not run again when a parallel task resumes or a later task fails."""
     steps: list[Step] = [("invoke", {"log": []}), ("resume", "yes")]
     steps += [("invoke", None)] * data.draw(st.integers(0, 2))
-    _compare(s, graphs.failing, steps)
+    _compare(s, data, graphs.failing, steps)
 
 
 @_graph(
@@ -163,7 +163,7 @@ def delta(s: Session, data: DataObject) -> None:
     steps: list[Step] = [("invoke", {"log": [f"turn {n}"]}) for n in range(turns)]
     if back := data.draw(st.integers(0, 3)):
         steps += [("replay", back), ("invoke", {"log": ["on the branch"]})]
-    _compare(s, graphs.delta, steps, frequency=frequency)
+    _compare(s, data, graphs.delta, steps, frequency=frequency)
 
 
 @_graph(
@@ -180,13 +180,13 @@ def time_travel(s: Session, data: DataObject) -> None:
             steps.append(("invoke", None))
         else:
             steps.append(("replay", data.draw(st.integers(1, 4))))
-    _compare(s, graphs.chain, steps)
+    _compare(s, data, graphs.chain, steps)
 
 
 def _answered_after(s: Session, data: DataObject, step: Step) -> None:
     items = data.draw(_ITEMS)
     asked: Step = ("invoke", {"items": items, "log": []})
-    _compare(s, graphs.tools, [asked, step, ("answer", len(items))])
+    _compare(s, data, graphs.tools, [asked, step, ("answer", len(items))])
 
 
 @_graph(

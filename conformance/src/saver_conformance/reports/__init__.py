@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from pydantic import TypeAdapter
+
+from saver_conformance.report_data import ReportData
+from saver_conformance.reports.badge import as_badge
 from saver_conformance.reports.html import as_html
 from saver_conformance.reports.junit import as_junit
 from saver_conformance.reports.markdown import as_markdown
@@ -15,7 +19,16 @@ if TYPE_CHECKING:
 
     from saver_conformance.result import Report
 
-__all__ = ["FORMATS", "as_html", "as_json", "as_junit", "as_markdown", "write"]
+__all__ = [
+    "FORMATS",
+    "as_badge",
+    "as_html",
+    "as_json",
+    "as_junit",
+    "as_markdown",
+    "json_schema",
+    "write",
+]
 
 
 def as_json(reports: Sequence[Report]) -> str:
@@ -30,8 +43,19 @@ def as_json(reports: Sequence[Report]) -> str:
     return json.dumps([report.as_dict() for report in reports], indent=2) + "\n"
 
 
+def json_schema() -> str:
+    """Return the JSON schema of `as_json`, as JSON."""
+    return json.dumps(TypeAdapter(list[ReportData]).json_schema(), indent=2) + "\n"
+
+
 #: Renderers by file suffix.
-FORMATS = {".json": as_json, ".md": as_markdown, ".xml": as_junit, ".html": as_html}
+FORMATS = {
+    ".json": as_json,
+    ".md": as_markdown,
+    ".xml": as_junit,
+    ".html": as_html,
+    ".svg": as_badge,
+}
 
 
 def write(reports: Sequence[Report], path: Path) -> None:
@@ -39,7 +63,7 @@ def write(reports: Sequence[Report], path: Path) -> None:
 
     Args:
         reports: Reports, one for each saver.
-        path: File with the suffix `.json`, `.md`, `.xml` (JUnit) or `.html`.
+        path: File with the suffix `.json`, `.md`, `.xml` (JUnit), `.html` or `.svg`.
 
     Raises:
         ValueError: If the suffix is unknown.

@@ -1,10 +1,10 @@
-"""`python -m langgraph.checkpoint.lmdb verify PATH`: check a store, and repair it."""
+"""`python -m langgraph.checkpoint.lmdb`: the command line."""
 
 from __future__ import annotations
 
 import sys
 
-from langgraph.checkpoint.lmdb.checking import main
+from langgraph.checkpoint.lmdb.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -30,7 +30,7 @@ from langgraph.checkpoint.lmdb.operations import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Generator, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -50,11 +50,13 @@ if TYPE_CHECKING:
         Branch,
         StoreStats,
         SweepReport,
+        TaskWrite,
         ThreadInfo,
         VerifyReport,
     )
     from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
     from langgraph.checkpoint.lmdb.operations.session import Session
+    from langgraph.checkpoint.lmdb.run_state import State
 
 MAX_INLINE_READ = 128 * 1024
 """Bytes of values that a coroutine decodes in the loop's thread: about 2 ms of work."""
@@ -145,6 +147,10 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
         session = self._session
         await session.run_async(put.PutWritesOperation(session, config, writes, task_id, task_path))
 
+    async def awrites(self, config: RunnableConfig) -> list[TaskWrite]:
+        """Async version of `writes`."""
+        return await workers.call(get.writes, self._session, configs.parse_config(config))
+
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
@@ -213,6 +219,7 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
         limit: int | None = None,
         after: ThreadInfo | str | None = None,
         *,
+        state: State | Collection[State] | None = None,
         skip_damaged: bool = False,
     ) -> list[ThreadInfo]:
         """Async version of `threads`."""
@@ -224,6 +231,7 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
             updated_before,
             limit,
             after,
+            state,
             skip_damaged,
         )
 

@@ -1,4 +1,4 @@
-"""Every error that this package raises on purpose: one tree, grouped by what the caller can do.
+"""The errors that this package raises on purpose: one tree, grouped by what the caller can do.
 
     LmdbSaverError
     ├── UsageError            change the call
@@ -7,19 +7,17 @@
 
 Each class has a `kind`, a word for logs and metrics that does not change between releases. The
 attributes of an error name the place where it happened, and survive pickling. Its text says what
-happened, where, and what to do.
+happened, where, and what to do. The workflows add errors of their own to the tree, in
+`workflows/errors.py`.
 """
 
 from __future__ import annotations
 
-import pickle
 from typing import Any, ClassVar
 
 __all__ = [
-    "AlreadyRunningError",
     "CheckpointNotFoundError",
     "DamagedError",
-    "DatabaseUnavailableError",
     "DeserializationError",
     "FormatVersionError",
     "IntegrityError",
@@ -27,8 +25,6 @@ __all__ = [
     "InvalidPathError",
     "InvalidVersionError",
     "LmdbSaverError",
-    "LockHeldError",
-    "LockLostError",
     "MissingKeyError",
     "NotASequenceError",
     "NotCopyableError",
@@ -42,11 +38,11 @@ __all__ = [
     "StoreFullError",
     "StoreIOError",
     "StoreReplacedError",
+    "ThreadDivergedError",
     "ThreadExistsError",
     "ThreadNotFoundError",
     "TooManyReadersError",
     "UsageError",
-    "WorkflowError",
     "WrongKeyError",
 ]
 
@@ -61,6 +57,8 @@ class LmdbSaverError(Exception):
         checkpoint_ns: The checkpoint namespace; the root namespace is the empty string.
         checkpoint_id: The checkpoint of the call.
         channel: The state channel.
+        task_id: The task of the call, in a snapshot store.
+        version: The version of the task's snapshot.
         advice: Sentence that says what to do. None: the default advice of the class.
     """
 
@@ -72,6 +70,8 @@ class LmdbSaverError(Exception):
         "checkpoint_ns",
         "checkpoint_id",
         "channel",
+        "task_id",
+        "version",
     )
 
     def __init__(
@@ -83,6 +83,8 @@ class LmdbSaverError(Exception):
         checkpoint_ns: str | None = None,
         checkpoint_id: str | None = None,
         channel: str | None = None,
+        task_id: str | None = None,
+        version: int | None = None,
         advice: str | None = None,
     ) -> None:
         super().__init__(message)
@@ -92,9 +94,11 @@ class LmdbSaverError(Exception):
         self.checkpoint_ns = checkpoint_ns
         self.checkpoint_id = checkpoint_id
         self.channel = channel
+        self.task_id = task_id
+        self.version = version
         self.advice = self.default_advice if advice is None else advice
 
-    def add_location(self, **location: str | None) -> None:
+    def add_location(self, **location: str | int | None) -> None:
         """Set the fields of the location that are not known yet."""
         for name, value in location.items():
             if getattr(self, name, None) is None:
@@ -116,10 +120,10 @@ class located:  # noqa: N801 - used like a function
         location: Fields of an LmdbSaverError.
     """
 
-    def __init__(self, **location: str | None) -> None:
+    def __init__(self, **location: str | int | None) -> None:
         self._location = location
 
-    def __enter__(self) -> dict[str, str | None]:
+    def __enter__(self) -> dict[str, str | int | None]:
         return self._location
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
@@ -222,6 +226,35 @@ class ThreadExistsError(UsageError):
     default_advice = "Choose another thread id, or delete that thread first."
 
 
+class ThreadDivergedError(UsageError):
+    """A thread that changed in two savers after it was copied from one to the other.
+
+    Args:
+        message: What happened.
+        old_tip: Latest checkpoint in the saver that the thread was copied from.
+        new_tip: Latest checkpoint in the saver that it was copied to.
+        where: As for `LmdbSaverError`.
+    """
+
+    kind = "thread_diverged"
+    default_advice = (
+        "Stop all writers of the old saver. Then delete the thread in one of the two savers."
+    )
+    _location_fields = (*LmdbSaverError._location_fields, "old_tip", "new_tip")
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        old_tip: str | None = None,
+        new_tip: str | None = None,
+        **where: Any,
+    ) -> None:
+        super().__init__(message, **where)
+        self.old_tip = old_tip
+        self.new_tip = new_tip
+
+
 class MissingKeyError(UsageError):
     """An encrypted store that was opened without a key."""
 
@@ -304,64 +337,6 @@ class StoreReplacedError(RetryableError):
     )
 
 
-class LockHeldError(RetryableError):
-    """A named lock that another holder has."""
-
-    kind = "lock_held"
-    default_advice = "Call again later, or wait for it with blocking=True."
-
-
-class LockLostError(RetryableError):
-    """A named lock that this process held, and that another process may hold now."""
-
-    kind = "lock_lost"
-    default_advice = "Stop the work that the lock protected, and acquire the lock again."
-
-
-class AlreadyRunningError(RetryableError):
-    """A workflow that another thread or process runs."""
-
-    kind = "already_running"
-    default_advice = "Wait until it ends. get_checkpoint_status(thread_id, saver) tells its state."
-
-
-class DatabaseUnavailableError(RetryableError):
-    """A database server that does not answer, or that has no connection left."""
-
-    kind = "database_unavailable"
-    default_advice = "Check the server and the connection string, then call again."
-
-
-class WorkflowError(LmdbSaverError):
-    """A run that failed: its graph raised an error.
-
-    Args:
-        thread_id: The thread of the run.
-        state: The CheckpointStatus at the failure; None if it could not be read.
-        original_error: What the graph raised.
-    """
-
-    kind = "workflow"
-    default_advice = "Fix the cause, then resume the run."
-
-    def __init__(
-        self,
-        thread_id: str = "",
-        state: Any = None,
-        original_error: BaseException | None = None,
-        *,
-        advice: str | None = None,
-    ) -> None:
-        cause = f"{type(original_error).__name__}: {original_error}"
-        super().__init__(f"the workflow failed: {cause}", thread_id=thread_id, advice=advice)
-        self.state = state
-        self.original_error = original_error
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        parts = (self.thread_id, self.state, self.original_error)
-        return type(self), tuple(map(_picklable, parts)), {"advice": self.advice}
-
-
 class IntegrityError(LmdbSaverError):
     """Stored data differs from what was written, or this release cannot read it."""
 
@@ -425,14 +400,3 @@ class DeserializationError(IntegrityError):
 
     kind = "deserialization"
     default_advice = "Open the store with the serde, the key and the types it was written with."
-
-
-def _picklable(part: Any) -> Any:
-    """Return a part of an error; what cannot be pickled becomes an error with its text."""
-    try:
-        pickle.loads(pickle.dumps(part))  # noqa: S301 - made here
-    except Exception as error:  # noqa: BLE001 - whatever it raises, the part cannot be pickled
-        if not isinstance(part, BaseException):
-            return None
-        return LmdbSaverError(f"{type(part).__name__}: {part}", advice=f"Not pickled: {error}.")
-    return part

@@ -6,12 +6,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from langgraph.checkpoint.lmdb import validation
-from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
-from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from langgraph.checkpoint.lmdb.kv.lmdb.store import DEFAULT_MAP_SIZE
-from langgraph.checkpoint.lmdb.kv.log.store import LogStore
-from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
+from langgraph.checkpoint.lmdb.operations.opening import open_store
 from langgraph.checkpoint.lmdb.saver import DEFAULT_CACHE_SIZE, DEFAULT_LEVEL, KvSaver
 
 if TYPE_CHECKING:
@@ -22,10 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
     from langgraph.checkpoint.lmdb.models import TTLConfig
-
-_MAX_MAP_SIZE = 1 << 62
 
 
 class LmdbSaver(KvSaver):
@@ -93,7 +86,7 @@ class LmdbSaver(KvSaver):
     ) -> None:
         super().__init__(
             partial(
-                _open,
+                open_store,
                 path,
                 sync=sync,
                 map_size=map_size,
@@ -116,31 +109,3 @@ class LmdbSaver(KvSaver):
             arguments: Other arguments of `LmdbSaver`.
         """
         return cls(conn_string, **arguments)
-
-
-def _open(
-    path: object,
-    *,
-    sync: Literal["full", "normal", "off"],
-    map_size: object,
-    readonly: object,
-    encryption_key: EncryptionKey | None,
-) -> KeyValueStore:
-    """Open the store at a path, which is created if it does not exist."""
-    validation.choice(sync, "sync", ("full", "normal", "off"))
-    size = validation.count(map_size, "map_size", "bytes", 1, _MAX_MAP_SIZE)
-    is_readonly = validation.flag(readonly, "readonly")
-    kv: KeyValueStore
-    if isinstance(path, str) and path == validation.MEMORY:
-        if is_readonly:
-            validation.refuse("readonly", f"False for the path {validation.MEMORY!r}", readonly)
-        kv = MemoryStore()
-    else:
-        kv = LogStore.open(validation.folder(path), sync=sync, map_size=size, readonly=is_readonly)
-    try:
-        return open_encrypted(kv, encryption_key)
-    except BaseException as error:
-        kv.close()
-        if isinstance(error, LmdbSaverError):
-            error.add_location(path=kv.folder)
-        raise

@@ -7,6 +7,8 @@ from dataclasses import KW_ONLY, asdict, dataclass, field
 from datetime import datetime  # noqa: TC003 - `typing.get_type_hints` needs it
 from typing import Any, Final, Literal, NamedTuple, TypedDict
 
+from langgraph.checkpoint.lmdb.run_state import State  # noqa: TC001 - as above
+
 FOUND: Final = "found"
 """The problem is in the store."""
 REPAIRED: Final = "repaired"
@@ -56,6 +58,11 @@ class ThreadInfo:
     """Step of the latest checkpoint of the root namespace, from its metadata."""
     source: str | None
     """Source of that checkpoint, from its metadata."""
+    state: State | None
+    """State of the run of that checkpoint, as `get_checkpoint_status` returns it, but never
+    "running": only locks tell that. None: the root namespace has no checkpoint."""
+    next: tuple[str, ...]
+    """Nodes of the tasks that this run has to run, without those whose output is stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +78,19 @@ class StoreStats:
     """Compressed bytes of records and values."""
     file_bytes: int
     """Bytes that the store occupies on disk, with its indexes and free pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskWrite:
+    """A pending write of a task, with what orders it among the writes of its superstep."""
+
+    task_id: str
+    task_path: str
+    """Path of the task. Writes apply by path, task id and index."""
+    index: int
+    """Position among the task's writes. Negative for channels that hold one write per task."""
+    channel: str
+    value: Any
 
 
 class Branch(NamedTuple):
@@ -118,11 +138,18 @@ class Problem:
     channel: str | None = None
     record: str | None = None
     """Key of the record, as hexadecimal digits."""
+    task_id: str | None = None
+    """Task of a snapshot store."""
+    version: int | None = None
+    """Version of the task's snapshot."""
     outcome: Outcome = FOUND
     """Result of a repair: "found" without one, "repaired", or "lost" for removed data."""
 
     def __str__(self) -> str:
-        names = ("thread_id", "checkpoint_ns", "checkpoint_id", "channel", "record")
+        names = (
+            *("thread_id", "checkpoint_ns", "checkpoint_id", "channel"),
+            *("task_id", "version", "record"),
+        )
         values = ((name, getattr(self, name)) for name in names)
         location = ", ".join(f"{name} {value!r}" for name, value in values if value is not None)
         text = f"{self.kind}: {self.message}" + (f" ({location})" if location else "")
@@ -135,7 +162,8 @@ class VerifyReport:
 
     problems: tuple[Problem, ...]
     checked: dict[str, int] = field(default_factory=dict)
-    """Number of checked threads, checkpoints, writes, chunks and index entries."""
+    """Number of checked threads, checkpoints, writes, chunks and index entries; and of tasks and
+    snapshots, if the store has any."""
     pages_unchecked: str | None = None
     """Reason why LMDB's pages were not checked, or None if they were."""
     records_unchecked: str | None = None

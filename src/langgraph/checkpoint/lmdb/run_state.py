@@ -88,7 +88,7 @@ def is_pending(checkpoint: Checkpoint) -> bool | None:
     This is the state of a checkpoint without pending writes.
     """
     try:
-        return next(_due(checkpoint), None) is not None if _is_covered(checkpoint) else None
+        return bool([*_due(checkpoint)]) if _is_covered(checkpoint) else None
     except (AttributeError, LookupError, TypeError, ValueError):
         return None
 
@@ -121,7 +121,26 @@ def run_state(
     return _stop_reason(tasks, records, null)
 
 
+def needs_value(channel: str) -> bool:
+    """Return True if the state of a run depends on the value of a channel.
+
+    Of other channels the state needs to know at most that there is a value.
+    """
+    return channel == TASKS or channel.startswith((_BRANCH, _JOIN))
+
+
+def is_trigger(channel: str) -> bool:
+    """Return True if a value of the channel can start tasks."""
+    return channel == _START or needs_value(channel)
+
+
+def is_news(task_id: str, channel: str) -> bool:
+    """Return True if a write may change the state of a run that no such write was stored for."""
+    return channel in _CONTROL or (task_id == _NULL_TASK_ID and _starts_tasks(channel))
+
+
 def _is_covered(checkpoint: Checkpoint) -> bool:
+    UUID(checkpoint["id"])  # raises ValueError for an id that no graph can continue from
     return checkpoint["v"] >= _COVERED_FORMAT and any(
         channel == _START or channel.startswith(_BRANCH)
         for channel in checkpoint["channel_versions"]
@@ -134,17 +153,18 @@ def _due(checkpoint: Checkpoint) -> Iterator[_Due]:
     for index, packet in enumerate(_sends(values.get(TASKS))):
         if isinstance(packet, SendProtocol):
             yield _Due(packet.node, ("__pregel_push", str(index)))
-    triggers: dict[str, list[str]] = {}
-    for channel in versions:
-        node = _triggered_node(channel, checkpoint)
-        if node is not None:
-            triggers.setdefault(node, []).append(channel)
-    for node in sorted(triggers):
-        if any(_is_unseen(checkpoint, node, channel) for channel in triggers[node]):
-            known = {*triggers[node]}
-            if _START not in known:
-                known.add(_BRANCH + node)
-            yield _Due(node, ("__pregel_pull", *sorted(known)))
+    triggered = {
+        node
+        for channel in values
+        if (node := _triggered_node(channel, checkpoint)) is not None
+        and channel in versions
+        and _is_unseen(checkpoint, node, channel)
+    }
+    for node in sorted(triggered):
+        known = {channel for channel in versions if _triggered_node(channel, checkpoint) == node}
+        if _START not in known:
+            known.add(_BRANCH + node)
+        yield _Due(node, ("__pregel_pull", *sorted(known)))
 
 
 def _sends(value: Any) -> Sequence[Any]:
@@ -175,8 +195,7 @@ def _entrypoint(checkpoint: Checkpoint) -> str:
 
 def _is_unseen(checkpoint: Checkpoint, node: str, channel: str) -> bool:
     """Return whether a channel has a value that starts a node, and the node has not seen it."""
-    values = checkpoint["channel_values"]
-    if channel not in values or not _is_available(channel, values[channel]):
+    if not _is_available(channel, checkpoint["channel_values"][channel]):
         return False
     seen = checkpoint["versions_seen"].get(node)
     if seen is None:

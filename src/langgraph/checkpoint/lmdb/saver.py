@@ -49,11 +49,13 @@ if TYPE_CHECKING:
         Branch,
         StoreStats,
         SweepReport,
+        TaskWrite,
         ThreadInfo,
         TTLConfig,
         VerifyReport,
     )
     from langgraph.checkpoint.lmdb.operations.session import Session
+    from langgraph.checkpoint.lmdb.run_state import State
 
 DEFAULT_CACHE_SIZE = 64 << 20
 """Bytes."""
@@ -285,6 +287,22 @@ class KvSaver(AsyncMethods):
         session = self._session
         session.run(put.PutWritesOperation(session, config, writes, task_id, task_path))
 
+    def writes(self, config: RunnableConfig) -> builtins.list[TaskWrite]:
+        """Return the pending writes of a checkpoint, in the order in which they apply.
+
+        `get_tuple` returns the same writes without task path and index.
+
+        Args:
+            config: The checkpoint, as for `get_tuple`. With a `checkpoint_id`, the writes of a
+                checkpoint that is not stored yet are returned too.
+
+        Raises:
+            InvalidConfigError: The config has no thread_id.
+            DamagedError: A write is damaged.
+            DeserializationError: The serializer cannot rebuild a value.
+        """
+        return get.writes(self._session, configs.parse_config(config))
+
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
@@ -418,9 +436,13 @@ class KvSaver(AsyncMethods):
         limit: int | None = None,
         after: ThreadInfo | str | None = None,
         *,
+        state: State | Collection[State] | None = None,
         skip_damaged: bool = False,
     ) -> builtins.list[ThreadInfo]:
         """Return the threads with checkpoints, the latest activity first.
+
+        A state other than "complete" is looked up in an index: threads in other states are not
+        read.
 
         Args:
             prefix: The prefix of their ids.
@@ -429,16 +451,18 @@ class KvSaver(AsyncMethods):
             updated_before: A time; only threads without activity from then on are returned.
             limit: The highest number of threads.
             after: The end of the page before: its last ThreadInfo, or the id of that thread.
+            state: "failed", "waiting", "stalled", "unknown" or "complete", or a list of these; only
+                threads whose run is in such a state are returned.
             skip_damaged: True: omit damaged threads, with a warning in the log. This reads every
                 thread.
 
         Raises:
-            UsageError: The limit or a time is invalid.
+            UsageError: The limit, a time or a state is invalid.
             ThreadNotFoundError: `after` is the id of a deleted thread.
             DamagedError: A thread is damaged, and `skip_damaged` is False.
         """
         return threads.threads(
-            self._session, prefix, updated_after, updated_before, limit, after, skip_damaged
+            self._session, prefix, updated_after, updated_before, limit, after, state, skip_damaged
         )
 
     def stats(self) -> StoreStats:

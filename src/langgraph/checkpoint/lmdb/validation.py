@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from langgraph.checkpoint.lmdb.errors import (
     InvalidPathError,
@@ -21,6 +21,8 @@ from langgraph.checkpoint.lmdb.errors import (
 )
 
 if TYPE_CHECKING:
+    from langgraph.checkpoint.base import Checkpoint
+
     from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 
 MEMORY = ":memory:"
@@ -41,7 +43,7 @@ def refuse(
     expected: str,
     value: object,
     kind: type[LmdbSaverError] = UsageError,
-    **ref: str | None,
+    **ref: Any,
 ) -> NoReturn:
     """Raise the error of an argument that is not what it must be.
 
@@ -50,7 +52,7 @@ def refuse(
         expected: What it must be.
         value: What it is.
         kind: The class of the error.
-        where: As for `LmdbSaverError`.
+        ref: The location, as for `LmdbSaverError`.
     """
     raise kind(f"{name} must be {expected}, got {shown(value)}", **ref)
 
@@ -256,7 +258,7 @@ def folder(path: object, name: str = "path") -> str:
     return os.path.expanduser(plain(given))  # noqa: PTH111 - a Path drops "./"
 
 
-def checkpoint(given: object) -> dict[str, Any]:
+def checkpoint(given: object) -> Checkpoint:
     """Return a checkpoint whose id, channels and versions a reader takes.
 
     Raises:
@@ -275,7 +277,7 @@ def checkpoint(given: object) -> dict[str, Any]:
     if not _are_plain(versions.values()):
         versions = {name: _version(value, name) for name, value in versions.items()}
     parts["channel_versions"] = {**versions}
-    return parts
+    return cast("Checkpoint", parts)
 
 
 def _are_plain(versions: Collection[Any]) -> bool:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from langgraph.checkpoint.lmdb.codec import chunking
 from langgraph.checkpoint.lmdb.codec.value_cache import CachedBytes, ends_of
 from langgraph.checkpoint.lmdb.engine import chunks
+from langgraph.checkpoint.lmdb.engine.chunks import MIN_SHARED
 from langgraph.checkpoint.lmdb.format import ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from langgraph.checkpoint.lmdb.engine.chunks import (
         ChunkedValue,
@@ -27,6 +28,10 @@ _SMALL_PIECE: Final = 512
 """Bytes below which a piece beside a change is split again together with it."""
 _MAX_REPLACED: Final = 8
 """The replaced chunks are searched if they have less than so many times the new bytes."""
+_FAR: Final = 1 << 15
+"""Bytes of the shortest edit inside which unchanged chunks are searched for."""
+_CANDIDATES: Final = 8
+"""Chunks behind the begin of an edit that are searched for."""
 _BLOCK: Final = 1 << 14
 """Bytes that are compared together."""
 
@@ -60,8 +65,9 @@ def split(
 ) -> SplitPayload:
     """Split the payload of a value so that it shares chunks with an older value.
 
-    The chunks before the first byte that differs and behind the last one are reused. The bytes
-    between are split again, and their pieces are searched for among the chunks that they replace.
+    The chunks before the first byte that differs, behind the last one, and between edits that are
+    far apart are reused. The other bytes are split again, and their pieces are searched for among
+    the chunks that they replace.
 
     Args:
         value: The value.
@@ -72,6 +78,37 @@ def split(
     if cached is None:
         pieces = chunking.split_chunks(head, body)
         return SplitPayload(head, body, list(map(make_chunk, pieces)), ends_of(pieces))
+    items: list[ChunkRange | NewChunk] = []
+    new_ends: list[int] = []
+    reused = shift = 0
+    for edit in _edits(cached, body):
+        items += ranges.slice_ranges(cached.ranges, reused, edit.first)
+        new_ends += (end + shift for end in cached.ends[reused : edit.first])
+        is_element = edit.start == len(cached.body)
+        pieces = chunking.split_chunks(head, body, edit.start, edit.stop, is_element=is_element)
+        replaced = _replaced(cached, edit)
+        items += (replaced.get(piece) or make_chunk(piece) for piece in pieces)
+        new_ends += (edit.start + end for end in ends_of(pieces))
+        reused, shift = edit.last, edit.stop - _start(cached.ends, edit.last)
+    items += ranges.slice_ranges(cached.ranges, reused, len(cached.ends))
+    new_ends += (end + shift for end in cached.ends[reused:])
+    return SplitPayload(head, body, items, new_ends)
+
+
+class _Edit(NamedTuple):
+    """A part of an older value that other bytes replace."""
+
+    first: int
+    """The first chunk that is replaced."""
+    last: int
+    """The chunk behind the last one that is replaced."""
+    start: int
+    """The first byte of the new value that replaces them."""
+    stop: int
+
+
+def _edits(cached: CachedBytes, body: bytes) -> Iterator[_Edit]:
+    """Yield the edits that make an older value a new one, in order."""
     old, ends = cached.body, cached.ends
     first = bisect_right(ends, common_prefix(old, body))
     start = _start(ends, first)
@@ -84,24 +121,43 @@ def split(
         while first and stop - start < _SMALL_PIECE > start - _start(ends, first - 1):
             first -= 1
             start = _start(ends, first)
-    replaced: dict[bytes, ChunkRange] = {}
-    if _start(ends, last) - start < _MAX_REPLACED * (stop - start):
-        chunks = ranges.each_chunk(ranges.slice_ranges(cached.ranges, first, last))
-        bounds = pairwise([start, *ends[first:last]])
-        replaced = {old[a:b]: chunk for (a, b), chunk in zip(bounds, chunks, strict=True)}
-    pieces = chunking.split_chunks(head, body, start, stop, is_element=start == len(old))
-    items = [
-        *ranges.slice_ranges(cached.ranges, 0, first),
-        *(replaced.get(piece) or make_chunk(piece) for piece in pieces),
-        *ranges.slice_ranges(cached.ranges, last, len(ends)),
-    ]
-    shift = len(body) - len(old)
-    new_ends = [
-        *ends[:first],
-        *(start + end for end in ends_of(pieces)),
-        *(end + shift for end in ends[last:]),
-    ]
-    return SplitPayload(head, body, items, new_ends)
+    edit = _Edit(first, last, start, stop)
+    while edit.stop - edit.start >= _FAR:
+        found = _find_unchanged(cached, body, edit)
+        if found is None:
+            break
+        index, at = found
+        yield _Edit(edit.first, index, edit.start, at)
+        begin = _start(ends, index)
+        same = common_prefix(old[begin : _start(ends, last)], body[at:stop])
+        first = bisect_right(ends, begin + same)
+        edit = _Edit(first, last, at + _start(ends, first) - begin, stop)
+    yield edit
+
+
+def _find_unchanged(cached: CachedBytes, body: bytes, edit: _Edit) -> tuple[int, int] | None:
+    """Return the index of a chunk that an edit spans, and where the new value has it, or None."""
+    old, ends = cached.body, cached.ends
+    begin = _start(ends, edit.first)
+    for index in range(edit.first + 1, min(edit.first + _CANDIDATES, edit.last - 1)):
+        chunk = old[ends[index - 1] : ends[index]]
+        if len(chunk) >= MIN_SHARED:
+            expected = edit.start + ends[index] - begin
+            at = body.find(chunk, edit.start, min(edit.stop, expected + _FAR))
+            if at >= 0:
+                return index, at
+    return None
+
+
+def _replaced(cached: CachedBytes, edit: _Edit) -> dict[bytes, ChunkRange]:
+    """Return the chunks that an edit replaces, by content; none if they are too many to search."""
+    old, ends = cached.body, cached.ends
+    begin = _start(ends, edit.first)
+    if _start(ends, edit.last) - begin >= _MAX_REPLACED * (edit.stop - edit.start):
+        return {}
+    found = ranges.each_chunk(ranges.slice_ranges(cached.ranges, edit.first, edit.last))
+    bounds = pairwise([begin, *ends[edit.first : edit.last]])
+    return {old[a:b]: chunk for (a, b), chunk in zip(bounds, found, strict=True)}
 
 
 def _start(ends: list[int], index: int) -> int:

@@ -117,7 +117,7 @@ class ValueCodec:
             encoded = self._encode_messages(key, form, message_list.NewMessages(values), parent)
             if encoded is not None:
                 return encoded
-        return self._encode_content(key, self._serializer.dumps(value), parent)
+        return self.encode_content(key, self._serializer.dumps(value), parent)
 
     def inherit(self, stored: StoredValue, parent: ParentValue) -> Encoded:
         """Encode a value that an ancestor has."""
@@ -149,11 +149,10 @@ class ValueCodec:
         split = bytes_diff.split(inline, None, make_chunk)
         return NewValue(inline.tag, inline.encoding, split.head, inline.size, split.items)
 
-    def _encode_content(
-        self, key: ChannelKey, content: InlineValue, parent: ParentValue
-    ) -> Encoded:
+    def encode_content(self, key: ChannelKey, content: InlineValue, parent: ParentValue) -> Encoded:
+        """Encode a serialized value of a channel, as changes to the parent's value."""
         serializer = self._serializer
-        again = partial(self._encode_content, key, content)
+        again = partial(self.encode_content, key, content)
         stored = parent.stored
         if isinstance(stored, InlineValue) and serializer.equals(content, stored):
             return replace(self.inherit(stored, parent), again=again)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.format import keys
-from langgraph.checkpoint.lmdb.kv.lmdb import creation
-from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
+from langgraph.checkpoint.lmdb.kv.lmdb.store import new_store
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
@@ -19,20 +18,18 @@ _END = b"\xff" * 512
 
 
 def copy_to_folder(source: KeyValueStore, path: str, key: EncryptionKey | None) -> None:
-    """Copy one snapshot of a store to a new LMDB store, completely or not at all.
+    """Copy one snapshot of a store to a new store of its kind, completely or not at all.
+
+    A store without files is copied to an LMDB store.
 
     Args:
         source: The store with plain keys and values.
         path: The folder, which must not exist.
         key: The key of the copy. None: the copy is not encrypted.
     """
-    target = creation.check_target(path, source.folder)
-    with creation.new_folder(target, "copying the store") as folder:
-        copy = LmdbStore.open(folder)
-        try:
-            _copy_records(source, open_encrypted(copy, key, new=True))
-        finally:
-            copy.close()
+    create = new_store if source.files is None else source.files.new_store
+    with create(path) as copy:
+        _copy_records(source, open_encrypted(copy, key, new=True))
 
 
 def _copy_records(source: KeyValueStore, target: KeyValueStore) -> None:

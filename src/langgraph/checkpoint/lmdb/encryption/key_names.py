@@ -16,14 +16,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from langgraph.checkpoint.lmdb.encryption.key_source import HEADER
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import keys
+from langgraph.checkpoint.lmdb.format.keys import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ENCRYPTED_KINDS = frozenset((b"T", b"m", b"n", b"r"))
+_NAMED = (Kind.THREAD_ID, Kind.THREAD_TERM, Kind.NAMESPACE, Kind.TERM)
+ENCRYPTED_KINDS = frozenset((*_NAMED, *(Kind.SNAPSHOTS + kind for kind in _NAMED)))
 """Kinds of keys that hold a name or the hash of a name."""
 NEEDS_MAPPING = ENCRYPTED_KINDS | {b"\x00", b""}
-"""First bytes of the keys and bounds that may differ from the stored ones."""
+"""Kinds of the keys and bounds that may differ from the stored ones."""
 _HASH_SIZE = 8
 _TAG_SIZE = 16
 _BLOCK = 16
@@ -148,20 +150,27 @@ def visible_prefix(key: bytes) -> bytes:
     return key if span is None else key[: span[0]]
 
 
+def kind_of(key: bytes) -> bytes:
+    """Return the kind of a key or bound: its first byte, or two in the snapshot store."""
+    kind = key[:1]
+    return key[:2] if kind == Kind.SNAPSHOTS else kind
+
+
 def name_span(key: bytes) -> tuple[int, int | None] | None:
     """Return the offset and the size of the name in a key, or None if the key holds no name.
 
     A size of None: the name extends to the end of the key.
     """
-    kind = key[:1]
+    kind = kind_of(key)
     if kind not in ENCRYPTED_KINDS:
         return None
-    if kind == b"n":
+    at = len(kind)
+    if kind.endswith(Kind.NAMESPACE):
         try:
-            return keys.read_number(key, 1)[1], None
+            return keys.read_number(key, at)[1], None
         except DamagedError:
             return None
-    return 1, None if kind == b"T" else _HASH_SIZE
+    return at, None if kind.endswith(Kind.THREAD_ID) else _HASH_SIZE
 
 
 def _pad(name: bytes) -> bytes:

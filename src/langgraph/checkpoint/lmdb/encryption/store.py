@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from langgraph.checkpoint.lmdb.encryption.key_names import (
     ENCRYPTED_KINDS,
     NEEDS_MAPPING,
+    kind_of,
     stored_bounds,
     visible_prefix,
 )
@@ -21,11 +22,10 @@ from langgraph.checkpoint.lmdb.encryption.key_source import HEADER
 from langgraph.checkpoint.lmdb.encryption.keyring import Keyring, reject_plaintext
 from langgraph.checkpoint.lmdb.errors import NotEncryptedError
 from langgraph.checkpoint.lmdb.format.envelope import raise_damaged
-from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
+from langgraph.checkpoint.lmdb.kv.base import Reader, WrapperStore, Writer
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.encryption.key_names import RangePart
     from langgraph.checkpoint.lmdb.encryption.key_source import KeySource
     from langgraph.checkpoint.lmdb.encryption.keyring import Slot
-    from langgraph.checkpoint.lmdb.kv.base import Progress
-    from langgraph.checkpoint.lmdb.kv.page_report import PageCheck
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
 
 T = TypeVar("T")
 
@@ -51,7 +50,7 @@ class HeaderChangedError(Exception):
         self.header = header
 
 
-class EncryptedStore(KeyValueStore):
+class EncryptedStore(WrapperStore):
     """A key-value store that encrypts on top of another one. `open` makes it.
 
     Attributes:
@@ -59,11 +58,10 @@ class EncryptedStore(KeyValueStore):
         keyring: The keys of the header that was loaded last.
     """
 
-    __slots__ = ("_source", "inner", "keyring", "readonly")
+    __slots__ = ("_source", "keyring")
 
     def __init__(self, inner: KeyValueStore, source: KeySource, keyring: Keyring) -> None:
-        self.readonly = inner.readonly
-        self.inner = inner
+        super().__init__(inner)
         self.keyring = keyring
         self._source = source
 
@@ -109,14 +107,6 @@ class EncryptedStore(KeyValueStore):
         """
         return self._source.find(slot.fits)
 
-    @property
-    def identity(self) -> Hashable:
-        return self.inner.identity
-
-    @property
-    def flushes(self) -> bool:
-        return self.inner.flushes
-
     def read(self) -> EncryptedReader:
         return EncryptedReader(self)
 
@@ -127,25 +117,6 @@ class EncryptedStore(KeyValueStore):
             except HeaderChangedError as changed:
                 header = changed.header
             self.load_keys(header)
-
-    @property
-    def folder(self) -> str | None:
-        return self.inner.folder
-
-    def check_pages(self) -> PageCheck:
-        return self.inner.check_pages()
-
-    def size(self) -> int:
-        return self.inner.size()
-
-    def backup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
-        self.inner.backup(path, progress)
-
-    def compact(self) -> int:
-        return self.inner.compact()
-
-    def close(self) -> None:
-        self.inner.close()
 
 
 def _create_header(inner: KeyValueStore, keyring: Keyring) -> bytes | None:
@@ -218,7 +189,7 @@ class EncryptedReader(Reader):
             raise HeaderChangedError(header)
 
     def get(self, key: bytes) -> bytes | None:
-        value = self._stored(key) if key[:1] in NEEDS_MAPPING else self._inner.get(key)
+        value = self._stored(key) if kind_of(key) in NEEDS_MAPPING else self._inner.get(key)
         return self.keyring.decrypt(key, value) if value else value
 
     def raw(self, key: bytes) -> tuple[bytes, bytes] | None:
@@ -230,7 +201,7 @@ class EncryptedReader(Reader):
         self, start: bytes, stop: bytes, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         decrypt = self.keyring.decrypt
-        if start[:1] == stop[:1] and start[:1] not in NEEDS_MAPPING:
+        if kind_of(start) == kind_of(stop) and kind_of(start) not in NEEDS_MAPPING:
             for key, value in self._inner.range(start, stop, reverse=reverse):
                 yield key, decrypt(key, value) if value else value
             return
@@ -245,7 +216,7 @@ class EncryptedReader(Reader):
                 yield key, decrypt(key, value) if value else value
 
     def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
-        if start[:1] == stop[:1] and start[:1] not in NEEDS_MAPPING:
+        if kind_of(start) == kind_of(stop) and kind_of(start) not in NEEDS_MAPPING:
             return self._inner.keys(start, stop, reverse=reverse)
         return self._plain_keys(start, stop, reverse)
 
@@ -332,7 +303,7 @@ class EncryptedWriter(EncryptedReader, Writer):
 
     def put(self, key: bytes, value: bytes) -> None:
         stored_key = self.keyring.names.stored(key)
-        if key[:1] in ENCRYPTED_KINDS and self.inner.get(stored_key) is None:
+        if kind_of(key) in ENCRYPTED_KINDS and self.inner.get(stored_key) is None:
             self._inserted += 1
         self.inner.put(stored_key, self.keyring.encrypt(key, value) if value else value)
 

@@ -168,6 +168,13 @@ def sized(reader: Reader, namespace: NamespaceRef) -> Iterator[tuple[CheckpointR
         yield decode(key, record), len(key) + len(record)
 
 
+def ids(reader: Reader, namespace: NamespaceRef) -> Iterator[str]:
+    """List the checkpoint ids of a namespace, in key order. No id may be truncated."""
+    prefix = keys.checkpoints(namespace)
+    for key in reader.keys(prefix, keys.prefix_end(prefix)):
+        yield keys.decoded(key[len(prefix) :], key)
+
+
 def latest_before(reader: Reader, namespace: NamespaceRef, before: str | None = None) -> str | None:
     """Return the greatest checkpoint id of a namespace, or the greatest below `before`.
 

@@ -176,27 +176,27 @@ class ChunkWriter:
         return ChunkRange(self._thread, segment, seq, 1)
 
     def _find_or_append(
-        self, segment: int, part: NewChunk, ranges: Sequence[ChunkRange]
+        self, segment: int, item: NewChunk, ranges: Sequence[ChunkRange]
     ) -> ChunkRange:
         """Return the chunk of a piece: one that the thread has, or a new one.
 
         Args:
             segment: The segment for a new chunk.
-            part: The piece.
+            item: The piece.
             ranges: The chunks before it in the value.
         """
-        hint = self._dedup_cache.get(self._thread_version, part.digest)
-        if hint is not None and (len(part.raw) >= MIN_SHARED or follows(ranges, hint)):
+        hint = self._dedup_cache.get(self._thread_version, item.digest)
+        if hint is not None and (len(item.raw) >= MIN_SHARED or follows(ranges, hint)):
             key = keys.segment(hint.owner, hint.segment) + keys.number(hint.start)
             record = self._writer.get(key)
-            if record is not None and envelope.unseal(key, record, MAX_CHUNK) == part.raw:
+            if record is not None and envelope.unseal(key, record, MAX_CHUNK) == item.raw:
                 return hint
-        packed = part.packed
+        packed = item.packed
         if packed is None:
-            packed = envelope.pack(part.raw, self._level)
+            packed = envelope.pack(item.raw, self._level)
         chunk_range = self.append(segment, packed)
-        if hint is None or len(part.raw) >= MIN_SHARED:
-            self._dedup_cache.put(self._thread_version, part.digest, chunk_range)
+        if hint is None or len(item.raw) >= MIN_SHARED:
+            self._dedup_cache.put(self._thread_version, item.digest, chunk_range)
         return chunk_range
 
     def store(self, value: NewValue, segment: int) -> StoredResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import checkpoints, garbage, prune, threads
+from langgraph.checkpoint.lmdb.engine import checkpoints, garbage, prune, states, threads
 from langgraph.checkpoint.lmdb.errors import CheckpointNotFoundError, ThreadExistsError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 
@@ -36,6 +36,7 @@ def copy_thread(writer: Writer, source_id: str, target_id: str, options: StoreOp
             checkpoints.write(writer, copy, record, options.level)
         for kind in (keys.Kind.WRITES, keys.Kind.COMPACTED):
             _copy_records(writer, keys.of_namespace(kind, namespace), keys.of_namespace(kind, copy))
+    target.state = source.state
     garbage.add_shared_refs(writer, target)
     threads.save(writer, target)
 
@@ -80,6 +81,7 @@ def fork(
             threads.write_namespace(writer, copy, name)
         for copied in ids:
             _copy_checkpoint(writer, namespace, copy, copied, options.level)
+    states.refresh(writer, target, options.state_of)
     garbage.add_shared_refs(writer, target)
     threads.save(writer, target)
     return checkpoint.id

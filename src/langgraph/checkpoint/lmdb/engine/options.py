@@ -11,10 +11,19 @@ from langgraph.checkpoint.lmdb.engine.time_index import NEVER
 from langgraph.checkpoint.lmdb.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from typing import TypeAlias
 
+    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.writes import Write
     from langgraph.checkpoint.lmdb.kv.base import Reader
+
+    StateOf: TypeAlias = Callable[
+        [Reader, CheckpointRecord, Sequence[tuple[str, Write]], int | None], int | None
+    ]
+    """Function that returns the state of a checkpoint with its pending writes, each with its task
+    id, by decoding at most so many bytes of values; None if it cannot decode them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +71,8 @@ class StoreOptions:
     """Function that returns True for a channel whose history is never read."""
     is_subgraph_call: Callable[[str], bool]
     """Function that returns True for the checkpoint namespace of one subgraph call."""
+    state_of: StateOf
+    """Function that returns the state of the thread whose latest root checkpoint is given."""
     retention: RetentionPolicy
 
     def now(self) -> int:

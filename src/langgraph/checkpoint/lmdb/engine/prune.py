@@ -6,7 +6,14 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, garbage, threads, writes
+from langgraph.checkpoint.lmdb.engine import (
+    channel_history,
+    checkpoints,
+    garbage,
+    states,
+    threads,
+    writes,
+)
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import keys
 
@@ -139,6 +146,8 @@ def delete_runs(
                     removed.setdefault(namespace, set()).add(found.id)
     for namespace, ids in removed.items():
         _delete(writer, thread, namespace, ids, options)
+    if thread.root in removed:
+        states.refresh(writer, thread, options.state_of)
     _collect_and_save(writer, thread)
 
 
@@ -147,6 +156,23 @@ def prune(writer: Writer, thread_id: str, keep: int, options: StoreOptions) -> N
     thread = threads.find(writer, thread_id)
     if thread is not None:
         trim(writer, thread, keep, None, options)
+
+
+def delete_checkpoint(
+    writer: Writer, thread_id: str, checkpoint_id: str, options: StoreOptions
+) -> bool:
+    """Delete one checkpoint of the root namespace of a thread, with its writes.
+
+    Returns:
+        True if the thread, which has not expired, had the checkpoint.
+    """
+    thread = options.find_thread(writer, thread_id)
+    if thread is None or checkpoints.read(writer, thread.root, checkpoint_id) is None:
+        return False
+    _delete(writer, thread, thread.root, {checkpoint_id}, options)
+    states.refresh(writer, thread, options.state_of)
+    _collect_and_save(writer, thread)
+    return True
 
 
 def trim(

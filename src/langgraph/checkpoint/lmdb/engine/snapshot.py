@@ -11,11 +11,12 @@ from langgraph.checkpoint.lmdb.engine import (
     threads,
     time_index,
 )
+from langgraph.checkpoint.lmdb.engine.states import is_indexed
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from types import TracebackType
 
     from typing_extensions import Self
@@ -113,26 +114,35 @@ class Snapshot:
         prefix: str,
         since: int,
         before: int,
+        states: Collection[int] | None = None,
         on_damage: Callable[[DamagedError], None] | None = None,
     ) -> Iterator[Thread]:
         """List the threads with checkpoints that have not expired: latest activity first, then by
         id.
 
+        With states that the time index lists, only threads in these states are read.
+
         Args:
             prefix: Prefix of their ids.
             since: Milliseconds since the epoch; only threads with activity at that time or later.
             before: Milliseconds since the epoch; only threads without activity from that time on.
+            states: Only threads in these states. None: all.
             on_damage: Function to call for a thread that cannot be read. If given, all threads are
                 read. None: raise the error.
         """
-        found = (
-            _by_prefix(self.reader, prefix, on_damage)
-            if prefix or on_damage is not None
-            else _by_time(self.reader, since, before)
-        )
+        if on_damage is None and states is not None and all(map(is_indexed, states)):
+            kinds = [time_index.BY_STATE + state for state in states]
+            found = _by_time(self.reader, kinds, time_index.STATE_LAG_MS, since, before)
+        elif prefix or on_damage is not None:
+            found = _by_prefix(self.reader, prefix, on_damage)
+        else:
+            kinds = [time_index.BY_ACTIVITY, time_index.BY_ACTIVITY_OTHER]
+            found = _by_time(self.reader, kinds, time_index.INDEX_LAG_MS, since, before)
         for thread in found:
             if (
                 thread.checkpoints
+                and (states is None or thread.state in states)
+                and thread.id.startswith(prefix)
                 and since <= thread.updated < before
                 and not self._is_hidden(thread)
             ):
@@ -185,21 +195,27 @@ class Snapshot:
         return checkpoints.ancestry(self.reader, namespace, checkpoint)
 
 
-def _by_time(reader: Reader, since: int, before: int) -> Iterator[Thread]:
-    """List the threads with activity since a time, latest first, then by descending number.
+def _by_time(
+    reader: Reader, kinds: Collection[int], lag: int, since: int, before: int
+) -> Iterator[Thread]:
+    """List the threads with activity since a time, latest first, then by id.
 
-    The index time of each of them is before `before`.
+    Args:
+        reader: A snapshot.
+        kinds: Kinds of entries of the time index. A thread has at most one of them.
+        lag: Milliseconds that these entries lag behind their threads at most.
+        since: Milliseconds since the epoch.
+        before: The time of the entries is before this one.
     """
     heap: list[tuple[int, str, int, Thread]] = []
     entries = heapq.merge(
-        time_index.newest(reader, time_index.BY_ACTIVITY, before),
-        time_index.newest(reader, time_index.BY_ACTIVITY_OTHER, before),
+        *(time_index.newest(reader, kind, before) for kind in kinds),
         key=lambda entry: entry.time,
         reverse=True,
     )
     for entry in entries:
         # Entries lag behind their threads: the remaining threads were active before `latest`.
-        latest = entry.time + time_index.INDEX_LAG_MS
+        latest = entry.time + lag
         while heap and -heap[0][0] >= latest:
             yield heapq.heappop(heap)[3]
         if latest <= since:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import (
@@ -10,6 +11,7 @@ from langgraph.checkpoint.lmdb.engine import (
     checkpoints,
     garbage,
     prune,
+    states,
     threads,
     writes,
 )
@@ -24,14 +26,16 @@ from langgraph.checkpoint.lmdb.engine.chunks import (
     ThreadVersion,
     root_ranges,
 )
-from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
 from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
 from langgraph.checkpoint.lmdb.engine.writes import Write
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, InvalidPathError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
+    from collections.abc import Container
+
+    from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
+    from langgraph.checkpoint.lmdb.engine.options import StateOf, StoreOptions
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
@@ -62,6 +66,9 @@ class NewCheckpoint:
     """Terms by which an index shall lead to its thread."""
     parent_stored: int | None
     """Time of the parent's put, if known."""
+    state: int | None
+    """State of the thread if this is its latest root checkpoint, as long as there are no writes.
+    None: it has to be computed."""
     thread_version: ThreadVersion | None
     """Version of the thread in which `values` name chunks. None: all values are new."""
 
@@ -77,6 +84,8 @@ class NewWrites:
     path: str
     rows: list[tuple[int, str, NewValue | StoredValue]]
     """Index, channel and value. With an index below 0 the last write wins, else the first."""
+    kept_states: Container[int]
+    """States of the thread that the writes cannot change."""
     thread_version: ThreadVersion | None
 
 
@@ -96,20 +105,26 @@ class CheckpointStore:
     Args:
         kv: The key-value store.
         options: The options of all operations.
-        dedup_entries: Entries of the dedup cache.
+        dedup_cache: The cache of positions of chunks.
     """
 
     def __init__(
         self,
         kv: KeyValueStore,
         options: StoreOptions,
-        dedup_cache: int = 0,
+        dedup_cache: DedupCache,
     ) -> None:
         self._kv = kv
         self.options = options
         self._segments: dict[tuple[NamespaceRef, str], int] = {}
-        self.dedup_cache = DedupCache(dedup_cache)
-        _open_format(kv)
+        self.dedup_cache = dedup_cache
+        open_format(kv)
+
+    def with_state_of(self, state_of: StateOf) -> CheckpointStore:
+        """Return the same store with another function that computes states."""
+        other = copy.copy(self)
+        other.options = replace(self.options, state_of=state_of)
+        return other
 
     def snapshot(self) -> Snapshot:
         """Return a view of the store as it is now."""
@@ -142,7 +157,8 @@ class CheckpointStore:
             terms=new.terms,
             thread_terms=new.thread_terms,
         )
-        replaced = _make_room(writer, thread, namespace, new)
+        latest = checkpoints.latest_before(writer, namespace)
+        replaced = _remove_replaced(writer, thread, namespace, new, latest)
         size = checkpoints.write(writer, namespace, record, self.options.level)
         if replaced:
             garbage.collect(writer, thread)
@@ -150,12 +166,17 @@ class CheckpointStore:
             thread.checkpoints += 1
             thread.size += size + chunks.written
         thread.needs_trim = True
+        if namespace == thread.root and (latest is None or latest <= new.id):
+            if new.state is None or writes.has_more_tasks(writer, namespace, new.id, 0):
+                states.refresh_if_cheap(writer, thread, self.options.state_of)
+            else:
+                thread.state = new.state
         threads.save(writer, thread)
         return Stored(thread.thread_version, record, stored)
 
     def put_writes(self, writer: Writer, new: NewWrites) -> None:
         """Store pending writes of a task, beside the writes that it has."""
-        if not new.rows:  # nothing that a thread would have to be there for
+        if not new.rows:  # no reason to create a thread
             return
         thread, namespace = self._open_thread(
             writer, new.thread_id, new.checkpoint_ns, new.thread_version
@@ -179,6 +200,8 @@ class CheckpointStore:
             garbage.collect(writer, thread)
         else:
             thread.size += size - task.size + chunks.written
+        if namespace == thread.root and thread.state not in new.kept_states:
+            states.refresh_if_cheap(writer, thread, self.options.state_of)
         threads.save(writer, thread)
 
     def _open_thread(
@@ -219,9 +242,8 @@ class CheckpointStore:
             return StoredResult(value, [])
         key = (namespace, channel)
         segment = self._segments.get(key)
-        if (
-            segment is None or segment >= thread.next_segment
-        ):  # then it was undone that it was given
+        # The transaction that numbered a segment may have been undone.
+        if segment is None or segment >= thread.next_segment:
             segment = _segment_of(value.base, thread.number)
             if segment is None:
                 segment = thread.new_segment()
@@ -234,12 +256,17 @@ class CheckpointStore:
 _MAX_KNOWN_SEGMENTS = 100_000
 
 
-def _make_room(writer: Writer, thread: Thread, namespace: NamespaceRef, new: NewCheckpoint) -> bool:
+def _remove_replaced(
+    writer: Writer,
+    thread: Thread,
+    namespace: NamespaceRef,
+    new: NewCheckpoint,
+    latest: str | None,
+) -> bool:
     """Remove the checkpoint with the id of a new one; return True if there was one.
 
     Also updates `Thread.oldest`.
     """
-    latest = checkpoints.latest_before(writer, namespace)
     if latest is None:
         return False
     if latest < new.id:
@@ -265,9 +292,9 @@ def _segment_of(base: ChunkedValue | None, thread: int) -> int | None:
     """Return the segment of the thread that a value of `base` continues in, or None."""
     if base is None:
         return None
-    for run in reversed(root_ranges(base)):
-        if run.owner == thread:
-            return run.segment & ~1
+    for chunks in reversed(root_ranges(base)):
+        if chunks.owner == thread:
+            return chunks.segment & ~1
     return None
 
 
@@ -306,7 +333,7 @@ def write_format(writer: Writer) -> None:
     writer.put(keys.FORMAT, envelope.seal(keys.FORMAT, envelope.pack(payload, None)))
 
 
-def _open_format(kv: KeyValueStore) -> None:
+def open_format(kv: KeyValueStore) -> None:
     """Check the format of the store; write it if the store is empty."""
 
     def create(writer: Writer) -> None:

@@ -7,7 +7,7 @@ from operator import attrgetter
 from types import NoneType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from langgraph.checkpoint.lmdb.engine import counts, time_index
+from langgraph.checkpoint.lmdb.engine import counts, states, time_index
 from langgraph.checkpoint.lmdb.engine.chunks import ThreadVersion
 from langgraph.checkpoint.lmdb.engine.counts import Counts
 from langgraph.checkpoint.lmdb.engine.time_index import INDEX_LAG_MS
@@ -44,6 +44,7 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "ttl_applied": bool,
     "needs_trim": bool,
     "oldest": (int, NoneType),
+    "state": int,
 }
 """Attributes of a thread in the order of its record, with their types."""
 _FIELD_TYPES = envelope.field_types(*_FIELDS.values())
@@ -57,12 +58,13 @@ _COUNTS = (
     "writes",
     "size",
     "ttl",
+    "state",
 )
 _record_fields = attrgetter(*_FIELDS)
 _NAMESPACE_TYPES = envelope.field_types(int, str)
 
 
-_TimeFields: TypeAlias = "tuple[int, int | None, bool, bool, int | None]"
+_TimeFields: TypeAlias = "tuple[int, int | None, bool, bool, int | None, int | None, int]"
 
 
 class _Indexed(NamedTuple):
@@ -109,6 +111,8 @@ class Thread:
     """True if checkpoints were stored since a limit on history was last applied."""
     oldest: int | None = None
     """Time of the oldest checkpoint that is not the latest of its namespace."""
+    state: int = states.NO_CHECKPOINT
+    """What the latest root checkpoint calls for; see `states`."""
     indexed: _Indexed | None = None
     """What the time index and the counts hold of the thread. None: nothing. Not in the record."""
     removed_terms: set[bytes] = field(default_factory=set)
@@ -287,7 +291,16 @@ def counts_of(thread: Thread) -> Counts:
 
 def _time_fields(thread: Thread) -> _TimeFields:
     """Return the fields that determine the entries of the time index."""
-    return thread.indexed_at, thread.ttl, thread.ttl_applied, thread.needs_trim, thread.oldest
+    is_indexed = states.is_indexed(thread.state)
+    return (
+        thread.indexed_at,
+        thread.ttl,
+        thread.ttl_applied,
+        thread.needs_trim,
+        thread.oldest,
+        thread.state if is_indexed else None,
+        thread.updated // time_index.STATE_LAG_MS * time_index.STATE_LAG_MS if is_indexed else 0,
+    )
 
 
 def mark_deleted(writer: Writer, thread: Thread) -> None:

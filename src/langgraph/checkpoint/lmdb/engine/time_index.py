@@ -31,6 +31,11 @@ BY_OLDEST = 3
 """By the time of the oldest checkpoint that is not the latest of its namespace."""
 NEEDS_TRIM = 4
 """Without a time: threads with checkpoints that no limit on history was applied to yet."""
+BY_STATE = 8
+"""By last activity: threads in state 0. The kind of state n is `BY_STATE + n`."""
+STATE_LAG_MS = 60_000
+"""Milliseconds that an entry of a state lags behind its thread at most: its time is in steps of
+this length, so that activity rarely moves the entry."""
 
 
 class TimeIndexEntry(NamedTuple):
@@ -52,6 +57,8 @@ def entries(
     ttl_applied: bool,
     needs_trim: bool,
     oldest: int | None,
+    state: int | None,
+    state_time: int,
 ) -> list[TimeIndexEntry]:
     """Return the entries that a thread must have, from fields of its record."""
     found = [
@@ -67,6 +74,8 @@ def entries(
         found.append(TimeIndexEntry(BY_OLDEST, oldest, thread))
     if needs_trim:
         found.append(TimeIndexEntry(NEEDS_TRIM, 0, thread))
+    if state is not None:
+        found.append(TimeIndexEntry(BY_STATE + state, state_time, thread))
     return found
 
 

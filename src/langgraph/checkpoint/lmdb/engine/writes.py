@@ -4,6 +4,7 @@ checkpoint."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, stored_value
@@ -116,6 +117,12 @@ def of_checkpoint(
     if len(found) > 1:
         found.sort(key=lambda row: (row[1].path, row[0], row[1].index))
     return found
+
+
+def has_more_tasks(reader: Reader, namespace: NamespaceRef, checkpoint_id: str, count: int) -> bool:
+    """Return True if more tasks than `count` have pending writes to a checkpoint."""
+    prefix = keys.writes(namespace, checkpoint_id)
+    return any(True for _ in islice(reader.keys(prefix, keys.prefix_end(prefix)), count, None))
 
 
 def in_namespace(reader: Reader, namespace: NamespaceRef) -> Iterator[TaskWrites]:

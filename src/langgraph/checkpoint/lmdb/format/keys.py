@@ -54,6 +54,8 @@ class Kind:
     """Chunks of one thread that another thread uses."""
     ORPHANED = b"o"
     """Chunks of a thread that only other threads use."""
+    SNAPSHOTS = b"s"
+    """A record of the snapshot store, a store of its own. Its key in that store follows."""
     CHECKPOINT = b"c"
     """A checkpoint (of a thread)."""
     CHILD = b"k"

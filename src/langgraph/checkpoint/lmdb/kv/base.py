@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
-
-from langgraph.checkpoint.lmdb.errors import UsageError
-from langgraph.checkpoint.lmdb.kv.page_report import PageCheck
 
 if TYPE_CHECKING:
     import os
@@ -137,19 +135,14 @@ class KeyValueStore(ABC):
         """Raise UsageError if this thread could not write now, because it is inside the store."""
 
     @property
-    def folder(self) -> str | None:
-        """Folder of the store's files. None: the store has no files."""
+    def files(self) -> FileStore | None:
+        """The files of the store; None if it has no files."""
         return None
 
-    def check_pages(self) -> PageCheck:
-        """Check the pages of the store's files.
-
-        A snapshot is open during the check, so writers cannot reuse freed space.
-
-        Raises:
-            StoreIOError: The store's files could not be read.
-        """
-        return PageCheck(skipped_reason="this kind of store has no pages")
+    @property
+    def folder(self) -> str | None:
+        """Folder of the store's files; None if it has no files."""
+        return None if self.files is None else self.files.folder
 
     @abstractmethod
     def size(self) -> int:
@@ -162,11 +155,83 @@ class KeyValueStore(ABC):
             StoreClosedError: The store was closed.
         """
 
-    def backup(
-        self,
-        path: str | os.PathLike[str],  # noqa: ARG002
-        progress: Progress | None = None,  # noqa: ARG002
-    ) -> None:
+    @abstractmethod
+    def close(self) -> None:
+        """Close the store, after the open transactions of other threads have ended.
+
+        Closing twice does nothing. Any other use afterwards raises StoreClosedError.
+        """
+
+
+class WrapperStore(KeyValueStore):
+    """A store on top of another one, which gets every call except those for transactions.
+
+    Args:
+        inner: The other store.
+    """
+
+    __slots__ = ("inner", "readonly")
+
+    def __init__(self, inner: KeyValueStore) -> None:
+        self.inner = inner
+        self.readonly = inner.readonly
+
+    @property
+    def identity(self) -> Hashable:
+        return self.inner.identity
+
+    @property
+    def flushes(self) -> bool:
+        return self.inner.flushes
+
+    def check_no_transaction(self) -> None:
+        self.inner.check_no_transaction()
+
+    @property
+    def files(self) -> FileStore | None:
+        return self.inner.files
+
+    def size(self) -> int:
+        return self.inner.size()
+
+    def reserve_map(self) -> None:
+        self.inner.reserve_map()
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+@dataclass(frozen=True, slots=True)
+class PageCheck:
+    """The problems that a check of a store's pages found."""
+
+    problems: tuple[str, ...] = ()
+    skipped_reason: str | None = None
+    """Reason that nothing was checked. None: everything was checked."""
+
+
+class FileStore(ABC):
+    """The files of a key-value store that is stored in a folder."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def folder(self) -> str:
+        """The folder."""
+
+    @abstractmethod
+    def check_pages(self) -> PageCheck:
+        """Check the pages of the files.
+
+        A snapshot is open during the check, so writers cannot reuse freed space.
+
+        Raises:
+            StoreIOError: The files could not be read.
+        """
+
+    @abstractmethod
+    def backup(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
         """Copy one snapshot of the store to a new folder, completely or not at all.
 
         Args:
@@ -174,25 +239,30 @@ class KeyValueStore(ABC):
             progress: Function to call with the bytes written so far and the total bytes.
 
         Raises:
-            UsageError: The store has no files.
             InvalidPathError: The path exists, or cannot be created.
             StoreFullError: The disk is full.
         """
-        raise UsageError("this kind of store has no files to back up")
 
+    @abstractmethod
+    def new_store(self, path: str | os.PathLike[str]) -> AbstractContextManager[KeyValueStore]:
+        """Create an empty store of the same kind in a new folder, and close it after the block.
+
+        An error in the block deletes the folder. The folder gets its name after the block.
+
+        Args:
+            path: The folder, which must not exist.
+
+        Raises:
+            InvalidPathError: The path exists, or cannot be created.
+            StoreFullError: The disk is full.
+        """
+
+    @abstractmethod
     def compact(self) -> int:
         """Return unused space to the file system; return about how many bytes.
 
         Raises:
-            UsageError: The store has no files, or the file system cannot free parts of a file.
-        """
-        raise UsageError("this kind of store has no files to compact")
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close the store, after the open transactions of other threads have ended.
-
-        Closing twice does nothing. Any other use afterwards raises StoreClosedError.
+            UsageError: The file system cannot free parts of a file.
         """
 
 

@@ -12,7 +12,7 @@ from langgraph.checkpoint.lmdb.errors import DamagedError, InvalidConfigError
 from langgraph.checkpoint.lmdb.operations import configs, metadata_index, retention
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 from langgraph.checkpoint.lmdb.operations.session import simple
-from langgraph.checkpoint.lmdb.verification import thread_removal
+from langgraph.checkpoint.lmdb.verification import thread_repair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ def delete_thread(session: Session, thread_id: object) -> Operations[None]:
         while left is not None:
             left = yield simple(partial(prune_engine.purge, number=left))
     except DamagedError:
-        remove = partial(thread_removal.remove_thread, thread_id=name, number=left)
+        remove = partial(thread_repair.remove_thread, thread_id=name, number=left)
         if not (yield simple(remove)):
             raise
     yield from retention.purge_deleted(session)

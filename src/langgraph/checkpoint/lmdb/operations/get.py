@@ -12,8 +12,10 @@ from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, threads
 from langgraph.checkpoint.lmdb.engine import writes as write_records
+from langgraph.checkpoint.lmdb.engine.states import is_indexed
 from langgraph.checkpoint.lmdb.errors import DamagedError, located
-from langgraph.checkpoint.lmdb.operations import configs
+from langgraph.checkpoint.lmdb.models import TaskWrite
+from langgraph.checkpoint.lmdb.operations import configs, run_states
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 from langgraph.checkpoint.lmdb.operations.session import ParentState, simple
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.operations.metadata_index import Matches
     from langgraph.checkpoint.lmdb.operations.session import Operation, Session
+    from langgraph.checkpoint.lmdb.run_state import RunState
 
 
 _REFRESHES_PER_TTL = 100
@@ -42,7 +45,7 @@ class BudgetExceededError(Exception):
 
 
 @dataclass(slots=True)
-class _Found:
+class Found:
     """A checkpoint within a snapshot."""
 
     thread: Thread
@@ -71,7 +74,7 @@ def get_tuple(
     codec = session.codec
     with session.located(ref) as location:
         with session.snapshot() as snapshot:
-            found = _find(session, snapshot, ref)
+            found = find(session, snapshot, ref)
             if found is None:
                 return None
             record, thread_version = found.record, found.thread.thread_version
@@ -134,7 +137,39 @@ def log_skipped(error: DamagedError) -> None:
     _logger.warning("left out: %s", error)
 
 
-def _find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> _Found | None:
+def writes(session: Session, ref: CheckpointRef) -> list[TaskWrite]:
+    """Return the pending writes of the checkpoint that a config names, stored or not."""
+    codec = session.codec
+    with session.located(ref) as location:
+        with session.snapshot() as snapshot:
+            namespace = _find_namespace(snapshot, ref)
+            checkpoint_id = ref.checkpoint_id
+            if namespace is not None and checkpoint_id is None:
+                checkpoint_id = checkpoints.latest_before(snapshot.reader, namespace)
+            if namespace is None or checkpoint_id is None:
+                return []
+            location["checkpoint_id"] = checkpoint_id
+            found = [
+                (task_id, write, codec.fetch_once(write.value, snapshot.reader))
+                for task_id, write in write_records.of_checkpoint(
+                    snapshot.reader, namespace, checkpoint_id
+                )
+            ]
+        result = []
+        for task_id, write, decode in found:
+            location["channel"] = write.channel
+            result.append(TaskWrite(task_id, write.path, write.index, write.channel, decode()))
+    return result
+
+
+def _find_namespace(snapshot: Snapshot, ref: CheckpointRef) -> NamespaceRef | None:
+    thread = snapshot.thread(ref.thread_id)
+    if thread is None:
+        return None
+    return threads.find_namespace(snapshot.reader, thread, ref.checkpoint_ns)
+
+
+def find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> Found | None:
     """Return the checkpoint that a config names, or the latest of its namespace."""
     thread = snapshot.thread(ref.thread_id)
     namespace = (
@@ -156,11 +191,11 @@ def _find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> _Found | 
         record = None
     if record is None:
         record = checkpoints.read(snapshot.reader, namespace, checkpoint_id)
-    return None if record is None else _Found(thread, namespace, record)
+    return None if record is None else Found(thread, namespace, record)
 
 
 def _check_budget(
-    session: Session, ref: CheckpointRef, found: _Found, pending: Sequence[StoredValue], budget: int
+    session: Session, ref: CheckpointRef, found: Found, pending: Sequence[StoredValue], budget: int
 ) -> None:
     budget -= sum([value.size for value in pending])
     for channel, stored in found.record.values.items():
@@ -173,21 +208,35 @@ def _check_budget(
 def find_record(session: Session, ref: CheckpointRef) -> CheckpointRecord | None:
     """Return the record of the checkpoint that a config names, or the latest of its namespace."""
     with located(**ref._asdict()), session.snapshot() as snapshot:
-        found = _find(session, snapshot, ref)
+        found = find(session, snapshot, ref)
     return None if found is None else found.record
 
 
-def latest_metadata(session: Session, snapshot: Snapshot, thread: Thread) -> dict[str, Any]:
-    """Return the metadata of the latest checkpoint of a thread's root namespace, or {}."""
-    metadata = None
+@dataclass(frozen=True, slots=True)
+class LatestRoot:
+    """The part of a thread's latest root checkpoint that a list of threads shows."""
+
+    metadata: dict[str, Any]
+    run: RunState | None
+    """State of the run. None: it was not computed, since it is complete, or it is unreadable."""
+
+
+def latest_root(session: Session, snapshot: Snapshot, thread: Thread) -> LatestRoot:
+    """Return the metadata of a thread's latest root checkpoint, and the state of the run."""
+    codec, reader = session.codec, snapshot.reader
     with located(thread_id=thread.id, checkpoint_ns=""):
-        checkpoint_id = checkpoints.latest_before(snapshot.reader, thread.root)
-        if checkpoint_id is not None:
-            record = checkpoints.read(snapshot.reader, thread.root, checkpoint_id)
-            metadata = (
-                None if record is None else session.codec.load(record.metadata, snapshot.reader)
-            )
-    return metadata if isinstance(metadata, dict) else {}
+        checkpoint_id = checkpoints.latest_before(reader, thread.root)
+        record = (
+            None if checkpoint_id is None else checkpoints.read(reader, thread.root, checkpoint_id)
+        )
+        if record is None:
+            return LatestRoot({}, None)
+        metadata = codec.load(record.metadata, reader)
+        run = None
+        if is_indexed(thread.state):
+            writes = write_records.of_checkpoint(reader, thread.root, record.id)
+            run = run_states.read(codec, reader, record, writes)
+    return LatestRoot(metadata if isinstance(metadata, dict) else {}, run)
 
 
 def refresh(session: Session, thread_id: str) -> Operation[None, None] | None:
@@ -223,7 +272,7 @@ def delta_channel_history(
     codec = session.codec
     with session.located(ref, find_owner=True) as location:
         with session.snapshot() as snapshot:
-            found = _find(session, snapshot, ref)
+            found = find(session, snapshot, ref)
             if found is None:
                 return result
             histories = channel_history.history(

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.encryption import copy
 from langgraph.checkpoint.lmdb.encryption.open import start_rotation
+from langgraph.checkpoint.lmdb.errors import UsageError
 from langgraph.checkpoint.lmdb.operations.session import simple
 from langgraph.checkpoint.lmdb.verification.repair import repair as repair_store
 from langgraph.checkpoint.lmdb.verification.verify import verify as verify_store
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
-    from langgraph.checkpoint.lmdb.kv.base import Progress
+    from langgraph.checkpoint.lmdb.kv.base import FileStore, Progress
     from langgraph.checkpoint.lmdb.models import VerifyReport
     from langgraph.checkpoint.lmdb.operations.session import Operations, Session
 
@@ -22,12 +23,24 @@ if TYPE_CHECKING:
 def backup(session: Session, path: object, progress: Progress | None) -> None:
     """Copy one snapshot of the store to a new folder."""
     validation.optional_function(progress, "progress")
-    session.kv.backup(validation.folder(path), progress)
+    folder = validation.folder(path)
+    _files(session, "back up").backup(folder, progress)
 
 
 def compact(session: Session) -> int:
     """Return unused space to the file system; return about how many bytes."""
-    return session.kv.compact()
+    return _files(session, "compact").compact()
+
+
+def _files(session: Session, doing: str) -> FileStore:
+    """Return the files of the store.
+
+    Raises:
+        UsageError: The store has no files.
+    """
+    if session.kv.files is None:
+        raise UsageError(f"this kind of store has no files to {doing}")
+    return session.kv.files
 
 
 def verify(session: Session, repair: bool, progress: Progress | None) -> VerifyReport:
@@ -36,7 +49,7 @@ def verify(session: Session, repair: bool, progress: Progress | None) -> VerifyR
     validation.optional_function(progress, "progress")
     if repair:
         return repair_store(session.kv, session.options, progress)
-    return verify_store(session.kv, progress)
+    return verify_store(session.kv, session.options, progress)
 
 
 def rotate_key(session: Session, new_key: EncryptionKey) -> Operations[None]:

@@ -14,9 +14,10 @@ from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.codec.value_codec import Encoded, ParentValue
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites, Stored
 from langgraph.checkpoint.lmdb.errors import InvalidConfigError, located
-from langgraph.checkpoint.lmdb.operations import configs, metadata_index
+from langgraph.checkpoint.lmdb.operations import configs, metadata_index, run_states
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 from langgraph.checkpoint.lmdb.operations.session import Operation, ParentState
+from langgraph.checkpoint.lmdb.run_state import is_trigger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,24 +52,27 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
         self._session = session
         self._parent = configs.parse_config(config)
         with located(**self._parent._replace(checkpoint_id=None)._asdict()):
-            given = validation.checkpoint(checkpoint)
+            checkpoint = validation.checkpoint(checkpoint)
             new = validation.mapping(new_versions, "new_versions")
             self._full_metadata = _full_metadata(config, metadata)
-        self._ref = CheckpointRef(self._parent.thread_id, self._parent.checkpoint_ns, given["id"])
+        self._ref = CheckpointRef(
+            self._parent.thread_id, self._parent.checkpoint_ns, checkpoint["id"]
+        )
         self._root = _root_of(self._full_metadata) if self._ref.checkpoint_ns else None
-        body = {key: None if key in _IN_RECORD else value for key, value in given.items()}
+        body = {key: None if key in _IN_RECORD else value for key, value in checkpoint.items()}
         with located(**self._ref._asdict(), channel="checkpoint") as location:
             self._body = session.codec.encode_record_part(body)
             location["channel"] = "metadata"
             self._metadata = session.codec.encode_record_part(self._full_metadata)
-        self._versions: dict[str, Version] = given["channel_versions"]
-        self._values: dict[str, Any] = dict(given["channel_values"])
+        self._versions: dict[str, Version] = checkpoint["channel_versions"]
+        self._values: dict[str, Any] = dict(checkpoint["channel_values"])
         """Value of each channel; once encoded, the encoded value."""
         self._absent = {
             channel: version
             for channel, version in self._versions.items()
             if channel not in self._values and channel not in new
         }
+        self._state = None if self._ref.checkpoint_ns else run_states.of_new(checkpoint)
         self._encoded: dict[str, Encoded] = {}
         self._new: NewCheckpoint
 
@@ -79,7 +83,8 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
             for channel, value in self._values.items():
                 location["channel"] = channel
                 self._values[channel] = _encode(session, ref, channel, value, parent)
-        self._encoded = {**self._values, **dict(_inherit(session, ref, self._absent, parent))}
+        inherited = dict(_inherit(session, ref, self._absent, parent))
+        self._encoded = {**self._values, **inherited}
         run_id = self._full_metadata.get("run_id")
         terms, thread_terms = metadata_index.terms_for_metadata(self._full_metadata)
         self._new = NewCheckpoint(
@@ -96,6 +101,7 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
             terms=terms,
             thread_terms=thread_terms,
             parent_stored=None if parent.record is None else parent.record.stored,
+            state=None if any(map(is_trigger, inherited)) else self._state,
             thread_version=parent.thread_version,
         )
 
@@ -164,6 +170,7 @@ class PutWritesOperation(Operation[None, None]):
                 (WRITES_IDX_MAP.get(channel, index), channel, encoded.new)
                 for index, (channel, encoded) in enumerate(self._writes)
             ],
+            kept_states=run_states.kept_by(self._task_id, (channel for channel, _ in self._writes)),
             thread_version=parent.thread_version,
         )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, ca
 
 from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
 from langgraph.checkpoint.lmdb.engine import checkpoints, threads
+from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
 from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy, StoreOptions
 from langgraph.checkpoint.lmdb.engine.store import CheckpointStore, StaleError
 from langgraph.checkpoint.lmdb.engine.sweep import Rollback
@@ -17,7 +18,7 @@ from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError, locat
 from langgraph.checkpoint.lmdb.kv import forking
 from langgraph.checkpoint.lmdb.kv.group_commit import GroupCommit
 from langgraph.checkpoint.lmdb.kv.locks import Lock
-from langgraph.checkpoint.lmdb.operations import configs
+from langgraph.checkpoint.lmdb.operations import configs, run_states
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
     from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, ThreadVersion
+    from langgraph.checkpoint.lmdb.engine.options import StateOf
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
     from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
@@ -167,20 +169,33 @@ def open_session(
     level: int | None,
     cache_size: int,
     clock: Callable[[], float],
+    state_of: StateOf | None = None,
 ) -> Session:
-    """Return the session of a saver on an open key-value store."""
+    """Return the session of a saver on an open key-value store.
+
+    Args:
+        kv: The store.
+        serde: The serializer.
+        retention: The retention policy.
+        level: Compression level, or None.
+        cache_size: Bytes of all caches, about.
+        clock: Function that returns the time in seconds since the epoch.
+        state_of: Function that computes the state of a thread. None: threads are runs of LangGraph.
+    """
     if kv.readonly:
         retention = replace(retention, refresh_on_read=False)
+    dedup_cache = DedupCache(cache_size // _BYTES_PER_DEDUP_ENTRY)
+    codec = ValueCodec(serde, level, cache_size, dedup_cache)
     options = StoreOptions(
         level=level,
         clock=clock,
         is_ephemeral=configs.is_ephemeral,
         is_subgraph_call=configs.is_subgraph_call,
+        state_of=run_states.reader_of_states(codec) if state_of is None else state_of,
         retention=retention,
     )
     commit = GroupCommit(kv)
-    store = CheckpointStore(kv, options, cache_size // _BYTES_PER_DEDUP_ENTRY)
-    codec = ValueCodec(serde, level, cache_size, store.dedup_cache)
+    store = CheckpointStore(kv, options, dedup_cache)
     return Session(kv, store, commit, serde, codec, _PARENT_CACHE_SIZE if cache_size else 0)
 
 
@@ -218,12 +233,13 @@ class Session:
 
     def with_serde(self, serde: SerializerProtocol) -> Session:
         """Return a session on the same store with another serializer."""
+        codec = self.codec.with_serde(serde)
         return Session(
             self.kv,
-            self.store,
+            self.store.with_state_of(run_states.reader_of_states(codec)),
             self._commit,
             serde,
-            self.codec.with_serde(serde),
+            codec,
             self.parent_cache.limit,
         )
 

@@ -12,11 +12,11 @@ from langgraph.checkpoint.lmdb.engine import threads as engine_threads
 from langgraph.checkpoint.lmdb.engine.threads import MAX_TIME
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
 from langgraph.checkpoint.lmdb.models import StoreStats, ThreadInfo
-from langgraph.checkpoint.lmdb.operations import configs, get
+from langgraph.checkpoint.lmdb.operations import configs, get, run_states
 from langgraph.checkpoint.lmdb.operations.retention import to_epoch_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from langchain_core.runnables import RunnableConfig
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.models import Branch
     from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
     from langgraph.checkpoint.lmdb.operations.session import Session
+    from langgraph.checkpoint.lmdb.run_state import State
 
 _END_OF_TIME = 1 << 62
 
@@ -101,12 +102,15 @@ def threads(
     updated_before: datetime | float | None,
     limit: int | None,
     after: ThreadInfo | str | None,
+    state: State | Collection[State] | None,
     skip_damaged: bool,
 ) -> list[ThreadInfo]:
     """Return threads, the latest activity first."""
     limit = validation.optional_count(limit, "limit", "threads")
     prefix = "" if prefix is None else validation.text(prefix, "prefix")
     validation.flag(skip_damaged, "skip_damaged")
+    wanted = run_states.parse(state)
+    numbers = run_states.numbers(wanted)
     since = 0 if updated_after is None else to_epoch_ms(updated_after, "updated_after") + 1
     before = _END_OF_TIME
     if updated_before is not None:
@@ -120,10 +124,12 @@ def threads(
             if last is not None:
                 before = min(before, 1 - last[0])
             on_damage = get.log_skipped if skip_damaged else None
-            for thread in snapshot.newest_threads(prefix, since, before, on_damage):
+            for thread in snapshot.newest_threads(prefix, since, before, numbers, on_damage):
                 if last is None or (-thread.updated, thread.id) > last:
                     try:
-                        found.append(_info(session, snapshot, thread))
+                        info = _info(session, snapshot, thread)
+                        if wanted is None or info.state in wanted:
+                            found.append(info)
                     except DamagedError as error:
                         if not skip_damaged:
                             raise
@@ -154,7 +160,7 @@ def _position(snapshot: Snapshot, after: ThreadInfo | str) -> tuple[int, str]:
 
 def _info(session: Session, snapshot: Snapshot, thread: Thread) -> ThreadInfo:
     expires = session.options.retention.expires(thread)
-    metadata = get.latest_metadata(session, snapshot, thread)
+    latest = get.latest_root(session, snapshot, thread)
     return ThreadInfo(
         thread_id=thread.id,
         created=to_datetime(thread.created),
@@ -164,8 +170,10 @@ def _info(session: Session, snapshot: Snapshot, thread: Thread) -> ThreadInfo:
         checkpoints=thread.checkpoints,
         writes=thread.writes,
         bytes=thread.size,
-        step=metadata.get("step"),
-        source=metadata.get("source"),
+        step=latest.metadata.get("step"),
+        source=latest.metadata.get("source"),
+        state=run_states.name(thread.state, latest.run),
+        next=() if latest.run is None else latest.run.next,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import garbage, threads, time_index
+from langgraph.checkpoint.lmdb.engine import garbage, states, threads, time_index
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.format.keys import Kind, NamespaceRef
@@ -13,11 +13,12 @@ from langgraph.checkpoint.lmdb.verification import index_check, kinds
 from langgraph.checkpoint.lmdb.verification.thread_check import CheckpointKey, ThreadCheck
 
 if TYPE_CHECKING:
+    from langgraph.checkpoint.lmdb.engine.options import StateOf
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.kv.base import Reader
 
 
-def check_thread(reader: Reader, number: int) -> ThreadCheck:
+def check_thread(reader: Reader, number: int, state_of: StateOf) -> ThreadCheck:
     """Check all records of a thread, and what other threads share with it."""
     check = ThreadCheck(reader, number)
     check.read_records()
@@ -29,6 +30,7 @@ def check_thread(reader: Reader, number: int) -> ThreadCheck:
     elif check.live:
         if check.thread is not None and not check.has_unreadable:
             _check_thread_record(check, check.thread)
+            _check_state(check, check.thread, state_of)
     elif check.checkpoints or check.used or check.names or check.unnamed_namespaces:
         check.add_problem(kinds.ORPHAN, "the thread has records, but no record of its own")
     if not check.has_unreadable:
@@ -126,6 +128,20 @@ def _check_thread_record(check: ThreadCheck, thread: Thread) -> None:
     _check_index_entries(check, thread)
     for owner in owners:
         _check_shared_ref(check, owner)
+
+
+def _check_state(check: ThreadCheck, thread: Thread, state_of: StateOf) -> None:
+    """Compare the state in the record of a thread with its latest root checkpoint.
+
+    Nothing is compared if the state is left to readers, or if the checkpoint was stored with
+    another serializer.
+    """
+    if thread.state == states.UNSETTLED:
+        return
+    state = states.current(check.reader, thread, state_of)
+    if state is not None and state != thread.state:
+        text = f"the thread's state is {state}, but its record has {thread.state}"
+        check.add_problem(kinds.WRONG_COUNT, text, keys.thread_number(thread.number))
 
 
 def _check_namespaces(check: ThreadCheck, thread: Thread) -> None:

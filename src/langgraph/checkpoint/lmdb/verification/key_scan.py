@@ -56,6 +56,9 @@ def unknown_keys(reader: Reader) -> Iterator[bytes]:
             if key not in _STORE_KEYS:
                 yield key
             continue
+        if kind == Kind.SNAPSHOTS and key != kind:  # checked as a store of its own
+            at = keys.prefix_end(kind)
+            continue
         if kind not in _KINDS:
             yield key
             continue

@@ -26,6 +26,7 @@ from langgraph.checkpoint.lmdb.format.keys import Kind
 from langgraph.checkpoint.lmdb.models import REPAIRED
 from langgraph.checkpoint.lmdb.verification import index_check, key_scan, kinds
 from langgraph.checkpoint.lmdb.verification.consistency import check_thread
+from langgraph.checkpoint.lmdb.verification.parts import parts_of
 from langgraph.checkpoint.lmdb.verification.quarantine import Quarantine
 from langgraph.checkpoint.lmdb.verification.thread_repair import delete_records, repair_thread
 from langgraph.checkpoint.lmdb.verification.verify import verify
@@ -62,15 +63,16 @@ def repair(
     """
     if kv.readonly:
         raise ReadOnlyError("a store that is open for reading only cannot be repaired")
-    before = after = verify(kv, progress)
+    before = after = verify(kv, options, progress)
     quarantine = Quarantine(kv.folder)
     lost: list[Problem] = []
     for _ in range(_MAX_ROUNDS):
         if not after.problems or after.records_unchecked is not None:
             break
         _reject_newer_records(after)
-        lost += _Repair(kv, options, quarantine).run()
-        after = verify(kv)
+        for part in parts_of(kv, options):
+            lost += map(part.describe, _Repair(part.kv, part.options, quarantine).run())
+        after = verify(kv, options)
     left = set(after.problems)
     repaired = [replace(p, outcome=REPAIRED) for p in before.problems if p not in left]
     return replace(after, problems=(*repaired, *lost, *after.problems), quarantine=quarantine.path)
@@ -118,7 +120,7 @@ class _Repair:
         damaged: list[int] = []
         for number in reversed(key_scan.thread_numbers(self.kv)):
             with self.kv.read() as reader:
-                if check_thread(reader, number).problems:
+                if check_thread(reader, number, self.options.state_of).problems:
                     damaged.append(number)
         return damaged
 

@@ -1,10 +1,21 @@
-"""Repair of one thread: unreadable records are removed, the rest is rebuilt, chunks are kept."""
+"""Repair of one thread: unreadable records are removed, the rest is rebuilt, chunks are kept.
+
+A thread with unreadable records can also be removed as a whole.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, threads
+from langgraph.checkpoint.lmdb.engine import (
+    channel_history,
+    checkpoints,
+    counts,
+    garbage,
+    states,
+    threads,
+)
 from langgraph.checkpoint.lmdb.engine.threads import Thread
 from langgraph.checkpoint.lmdb.engine.time_index import INDEX_LAG_MS
 from langgraph.checkpoint.lmdb.errors import IntegrityError
@@ -19,7 +30,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
-    from langgraph.checkpoint.lmdb.kv.base import Writer
+    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 
 def repair_thread(writer: Writer, number: int, options: StoreOptions) -> list[Problem]:
@@ -31,6 +42,57 @@ def repair_thread(writer: Writer, number: int, options: StoreOptions) -> list[Pr
     repair = _ThreadRepair(writer, number, options)
     repair.run()
     return repair.lost
+
+
+def remove_thread(writer: Writer, thread_id: str, number: int | None) -> bool:
+    """Delete a thread with unreadable records, and every index entry that leads to it.
+
+    A damaged record does not tell which entries lead to it, so all entries are read.
+
+    Args:
+        writer: The write transaction.
+        thread_id: The thread.
+        number: The number of the thread. None: find it.
+
+    Returns:
+        False if neither the key of the id nor the record of the thread tells the number.
+    """
+    found = _number_of(writer, thread_id) if number is None else number
+    if found is None:
+        return False
+    writer.delete(keys.thread(thread_id))
+    delete_records(writer, found)
+    for index in index_check.STORE_INDEXES:
+        if index is not index_check.THREAD_IDS:
+            for key in list(index.entries_of(writer, found)):
+                writer.delete(key)
+    owners = garbage.rebuild_shared_refs(writer, found, None)
+    garbage.free_unused_chunks(writer, found, None)
+    for owner in owners:
+        garbage.free_orphaned_chunks(writer, owner)
+    counts.write(writer, key_scan.totals(writer)[0])
+    return True
+
+
+def _number_of(reader: Reader, thread_id: str) -> int | None:
+    """Return the number of a thread, from the key of its id or else from its record."""
+    name = keys.thread(thread_id)
+    with suppress(IntegrityError):
+        number, _ = keys.read_number(envelope.unseal(name, reader.get(name) or b""), 0)
+        if _id_of(reader, number) in (thread_id, None):
+            return number
+    for number, _ in key_scan.numbers(reader, Kind.THREAD):
+        if _id_of(reader, number) == thread_id:
+            return number
+    return None
+
+
+def _id_of(reader: Reader, number: int) -> str | None:
+    """Return the id in the record of a thread; None if the record is missing or unreadable."""
+    with suppress(IntegrityError):
+        thread = threads.read(reader, number)
+        return None if thread is None else thread.id
+    return None
 
 
 def delete_records(writer: Writer, number: int) -> None:
@@ -54,7 +116,7 @@ class _ThreadRepair:
         self.number = number
         self.options = options
         self.lost: list[Problem] = []
-        self.check = check_thread(writer, number)
+        self.check = check_thread(writer, number, options.state_of)
         self.thread = self.check.thread or self._recreate_thread()
 
     def run(self) -> None:
@@ -283,6 +345,7 @@ class _ThreadRepair:
         thread.next_segment = max(thread.next_segment, last_segment // 2 * 2 + 2)  # always even
         if not 0 <= thread.updated - thread.indexed_at < INDEX_LAG_MS:
             thread.indexed_at = thread.updated
+        states.refresh(self.writer, thread, self.options.state_of)
         threads.save(self.writer, thread)
         for entry in index_check.entries_of_thread(thread):
             index_check.add(self.writer, entry)

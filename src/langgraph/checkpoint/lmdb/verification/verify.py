@@ -13,26 +13,36 @@ from typing import TYPE_CHECKING
 from langgraph.checkpoint.lmdb.engine import counts, leases, threads
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
+from langgraph.checkpoint.lmdb.kv.base import PageCheck
 from langgraph.checkpoint.lmdb.models import Problem, VerifyReport
 from langgraph.checkpoint.lmdb.verification import index_check, key_scan, kinds
 from langgraph.checkpoint.lmdb.verification.consistency import check_thread
+from langgraph.checkpoint.lmdb.verification.parts import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress, Reader
+    from langgraph.checkpoint.lmdb.verification.parts import Part
 
 
-def verify(kv: KeyValueStore, progress: Progress | None = None) -> VerifyReport:
+def verify(
+    kv: KeyValueStore, options: StoreOptions, progress: Progress | None = None
+) -> VerifyReport:
     """Check a store.
 
     If LMDB's own pages are damaged, no records are read, because LMDB may crash the process.
 
     Args:
         kv: The store.
+        options: The options of the store.
         progress: Function that is called with the number of checked threads and of all threads.
     """
-    pages = kv.check_pages()
+    if kv.files is None:
+        pages = PageCheck(skipped_reason="this kind of store has no pages")
+    else:
+        pages = kv.files.check_pages()
     if pages.problems:
         return VerifyReport(
             tuple(Problem(kinds.PAGES, problem) for problem in pages.problems),
@@ -43,7 +53,7 @@ def verify(kv: KeyValueStore, progress: Progress | None = None) -> VerifyReport:
     checked: Counter[str] = Counter()
     failure = None
     try:
-        _check_records(kv, progress, problems, checked)
+        _check_parts(kv, options, progress, problems, checked)
     except IntegrityError as error:
         record = getattr(error, "record", None)
         problems.append(Problem(kinds.PAGES, error.message, record=record))
@@ -53,16 +63,48 @@ def verify(kv: KeyValueStore, progress: Progress | None = None) -> VerifyReport:
     )
 
 
+def _check_parts(
+    kv: KeyValueStore,
+    options: StoreOptions,
+    progress: Progress | None,
+    problems: list[Problem],
+    checked: Counter[str],
+) -> None:
+    """Check threads and tasks; add to `problems` and `checked`."""
+    parts = [(part, key_scan.thread_numbers(part.kv)) for part in parts_of(kv, options)]
+    total = sum(len(numbers) for _, numbers in parts)
+    done = 0
+
+    def begin_next() -> None:
+        nonlocal done
+        if progress is not None:
+            progress(done, total)
+        done += 1
+
+    for part, numbers in parts:
+        found: list[Problem] = []
+        count: Counter[str] = Counter()
+        try:
+            _check_records(part, numbers, begin_next, found, count)
+        finally:
+            problems += map(part.describe, found)
+            checked.update(part.names(count))
+    begin_next()
+
+
 def _check_records(
-    kv: KeyValueStore, progress: Progress | None, problems: list[Problem], checked: Counter[str]
+    part: Part,
+    numbers: list[int],
+    begin_next: Callable[[], None],
+    problems: list[Problem],
+    checked: Counter[str],
 ) -> None:
     """Check threads, indexes and the store's own records; add to `problems` and `checked`."""
-    numbers = key_scan.thread_numbers(kv)
-    for done, number in enumerate(numbers):
-        if progress is not None:
-            progress(done, len(numbers))
+    kv = part.kv
+    for number in numbers:
+        begin_next()
         with kv.read() as reader:
-            check = check_thread(reader, number)
+            check = check_thread(reader, number, part.options.state_of)
         problems += check.problems
         checked["threads"] += check.live
         checked["checkpoints"] += len(check.checkpoints)
@@ -80,8 +122,6 @@ def _check_records(
             for key in key_scan.unknown_keys(reader)
         ]
         problems += _check_store_records(reader)
-    if progress is not None:
-        progress(len(numbers), len(numbers))
 
 
 def _check_store_records(reader: Reader) -> list[Problem]:

@@ -5,12 +5,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.errors import (
-    AlreadyRunningError,
-    LockHeldError,
-    LockLostError,
-    WorkflowError,
-)
 from langgraph.checkpoint.lmdb.workflows.batch import (
     arecover,
     aresume_failed_workflows,
@@ -23,8 +17,13 @@ from langgraph.checkpoint.lmdb.workflows.checkpointers import (
     acreate_checkpointer,
     create_checkpointer,
 )
-from langgraph.checkpoint.lmdb.workflows.durable import (
-    DurableWorkflow,
+from langgraph.checkpoint.lmdb.workflows.durable import DurableWorkflow
+from langgraph.checkpoint.lmdb.workflows.errors import (
+    AlreadyRunningError,
+    DatabaseUnavailableError,
+    LockHeldError,
+    LockLostError,
+    WorkflowError,
 )
 from langgraph.checkpoint.lmdb.workflows.file_locks import FileLockManager
 from langgraph.checkpoint.lmdb.workflows.locks import LockHolder, LockManager
@@ -35,11 +34,10 @@ from langgraph.checkpoint.lmdb.workflows.monitoring import (
 )
 from langgraph.checkpoint.lmdb.workflows.resuming import (
     ResumeResult,
-    aresume_with_retry,
     aresume_workflow,
-    resume_with_retry,
     resume_workflow,
 )
+from langgraph.checkpoint.lmdb.workflows.retries import aresume_with_retry, resume_with_retry
 from langgraph.checkpoint.lmdb.workflows.run_list import (
     afind_failed_workflows,
     find_failed_workflows,
@@ -66,6 +64,7 @@ __all__ = [
     "AlreadyRunningError",
     "CheckpointStatus",
     "CheckpointerManager",
+    "DatabaseUnavailableError",
     "DurableWorkflow",
     "FileLockManager",
     "LockHeldError",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
@@ -15,7 +15,8 @@ from langgraph.checkpoint.lmdb.workflows.connections import (
     chosen_lock_manager,
     open_connection,
 )
-from langgraph.checkpoint.lmdb.workflows.durable import DurableWorkflow, compiled
+from langgraph.checkpoint.lmdb.workflows.durable import DurableWorkflow
+from langgraph.checkpoint.lmdb.workflows.graphs import compiled
 from langgraph.checkpoint.lmdb.workflows.resuming import aresume_one, failed, resume_one
 from langgraph.checkpoint.lmdb.workflows.run_list import (
     afind_failed_workflows,
@@ -23,7 +24,7 @@ from langgraph.checkpoint.lmdb.workflows.run_list import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterator, Sized
 
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
@@ -90,8 +91,8 @@ def resume_failed_workflows(
             graph=graph,
             lock_manager=locks,
         )
-        runs = _to_resume(found, limit, has_graph=graph is not None)
-        return _resume_all(saver, runs, resume_function, locks, max_workers, progress)
+        batch = _Batch(_to_resume(found, limit, graph), max_workers, progress)
+        return _resume_all(batch, saver, resume_function, locks, graph)
 
 
 async def aresume_failed_workflows(
@@ -109,7 +110,8 @@ async def aresume_failed_workflows(
 ) -> list[ResumeResult]:
     """Async version of `resume_failed_workflows`: each run is a task.
 
-    When the call is cancelled, its runs are cancelled, too.
+    When the call is cancelled, running runs end, and no more start. A second cancellation cancels
+    the running runs, too. Then they are stalled.
     """
     _check(resume_function, max_workers, progress)
     graph = None if graph is None else compiled(graph)
@@ -123,8 +125,8 @@ async def aresume_failed_workflows(
             graph=graph,
             lock_manager=locks,
         )
-        runs = _to_resume(found, limit, has_graph=graph is not None)
-        return await _aresume_all(saver, runs, resume_function, locks, max_workers, progress)
+        batch = _Batch(_to_resume(found, limit, graph), max_workers, progress)
+        return await _aresume_all(batch, saver, resume_function, locks, graph)
 
 
 def recover(
@@ -174,8 +176,8 @@ def recover(
             found = find_failed_workflows(
                 saver, min_age_minutes, max_age_hours, graph=graph, lock_manager=locks
             )
-            runs = [status for status in found if status.state == "stalled"]
-            return _resume_all(saver, runs, workflow.resume, locks, max_workers, progress)
+            batch = _Batch(_crashed(found), max_workers, progress)
+            return _resume_all(batch, saver, workflow.resume, locks, graph)
 
         results = make_round()
         while interval is not None and not stop.wait(interval):
@@ -197,7 +199,7 @@ async def arecover(
     lock_manager: LockManager | None = None,
     progress: Progress | None = None,
 ) -> list[ResumeResult]:
-    """Async version of `recover`. Cancel the call to end its rounds."""
+    """Async version of `recover`. Cancel the call to end its rounds, after the running runs."""
     _check(recover, max_workers, progress)
     interval = _interval(interval_seconds)
     graph = compiled(graph)
@@ -209,8 +211,8 @@ async def arecover(
             found = await afind_failed_workflows(
                 saver, min_age_minutes, max_age_hours, graph=graph, lock_manager=locks
             )
-            runs = [status for status in found if status.state == "stalled"]
-            return await _aresume_all(saver, runs, workflow.aresume, locks, max_workers, progress)
+            batch = _Batch(_crashed(found), max_workers, progress)
+            return await _aresume_all(batch, saver, workflow.aresume, locks, graph)
 
         results = await make_round()
         while interval is not None:
@@ -223,41 +225,69 @@ async def arecover(
 
 
 def _to_resume(
-    found: list[CheckpointStatus], limit: int | None, *, has_graph: bool
+    found: list[CheckpointStatus], limit: int | None, graph: object
 ) -> list[CheckpointStatus]:
     """Return the runs to resume. A run that waits without an interrupt is at a breakpoint."""
     limit = arguments.optional_count(limit, "limit", "runs")
     runs = [
         status
         for status in found
-        if not has_graph or status.state != "waiting" or status.interrupts
+        if graph is None or status.state != "waiting" or status.interrupts
     ]
     return runs[:limit]
 
 
+def _crashed(found: list[CheckpointStatus]) -> list[CheckpointStatus]:
+    return [status for status in found if status.state == "stalled"]
+
+
+class _Batch:
+    """The runs of a batch and their reports.
+
+    No more runs are taken than run at a time, so that an interrupt leaves none to cancel.
+    """
+
+    def __init__(
+        self, runs: list[CheckpointStatus], max_workers: int, progress: Progress | None
+    ) -> None:
+        self._runs = runs
+        self._waiting = list(enumerate(runs))[::-1]
+        self.max_workers = max_workers
+        self._progress = progress
+        self._results: dict[int, ResumeResult] = {}
+
+    def take(self, running: Sized) -> Iterator[tuple[int, CheckpointStatus]]:
+        """Yield the runs to start while others are running, with their numbers."""
+        while self._waiting and len(running) < self.max_workers:
+            yield self._waiting.pop()
+
+    def add(self, number: int, result: ResumeResult) -> None:
+        """Add the report of a run, and report the progress."""
+        self._results[number] = result
+        if self._progress is not None:
+            self._progress(len(self._results), len(self._runs), result)
+
+    def results(self) -> list[ResumeResult]:
+        """Return the reports in the order of the runs."""
+        return [self._results[number] for number in sorted(self._results)]
+
+
 def _resume_all(
+    batch: _Batch,
     saver: BaseCheckpointSaver[Any],
-    runs: list[CheckpointStatus],
     function: ResumeFunction,
     locks: LockManager,
-    max_workers: int,
-    progress: Progress | None,
+    graph: Any,
 ) -> list[ResumeResult]:
-    results: dict[int, ResumeResult] = {}
-    # No more are submitted than run, so that an interrupt leaves none to cancel.
-    with ThreadPoolExecutor(max_workers, "langgraph-resume") as pool:
-        waiting = list(enumerate(runs))[::-1]
-        running: dict[Any, int] = {}
-        while waiting or running:
-            while waiting and len(running) < max_workers:
-                index, status = waiting.pop()
-                running[pool.submit(_resume, status, saver, function, locks)] = index
+    running: dict[Future[ResumeResult], int] = {}
+    with ThreadPoolExecutor(batch.max_workers, "langgraph-resume") as pool:
+        while True:
+            for number, status in batch.take(running):
+                running[pool.submit(_resume, status, saver, function, locks, graph)] = number
+            if not running:
+                return batch.results()
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                index = running.pop(future)
-                results[index] = future.result()
-                if progress is not None:
-                    progress(len(results), len(runs), results[index])
-    return [results[index] for index in sorted(results)]
+                batch.add(running.pop(future), future.result())
 
 
 def _resume(
@@ -265,54 +295,69 @@ def _resume(
     saver: BaseCheckpointSaver[Any],
     function: ResumeFunction,
     locks: LockManager,
+    graph: Any,
 ) -> ResumeResult:
+    accept = _is_still_as_found(status)
     try:
-        return resume_one(
-            status.thread_id, saver, function, locks, accept=_is_still_as_found(status)
-        )
+        return resume_one(status.thread_id, saver, function, locks, graph=graph, accept=accept)
     except Exception as error:  # noqa: BLE001 - of the saver or a lock; reported
         return failed(status.thread_id, status, None, error)
 
 
 async def _aresume_all(
+    batch: _Batch,
     saver: BaseCheckpointSaver[Any],
-    runs: list[CheckpointStatus],
     function: ResumeFunction,
     locks: LockManager,
-    max_workers: int,
-    progress: Progress | None,
+    graph: Any,
 ) -> list[ResumeResult]:
-    free, done = asyncio.Semaphore(max_workers), 0
-
-    async def resume(status: CheckpointStatus) -> ResumeResult:
-        nonlocal done
-        async with free:
-            try:
-                result = await aresume_one(
-                    status.thread_id, saver, function, locks, accept=_is_still_as_found(status)
-                )
-            except Exception as error:  # noqa: BLE001 - of the saver or a lock; reported
-                result = failed(status.thread_id, status, None, error)
-        done += 1
-        if progress is not None:
-            progress(done, len(runs), result)
-        return result
-
-    tasks = [asyncio.ensure_future(resume(status)) for status in runs]
+    running: dict[asyncio.Task[ResumeResult], int] = {}
     try:
-        return list(await asyncio.gather(*tasks))
+        while True:
+            for number, status in batch.take(running):
+                task = asyncio.create_task(_aresume(status, saver, function, locks, graph))
+                running[task] = number
+            if not running:
+                return batch.results()
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                batch.add(running.pop(task), task.result())
     finally:
-        for task in tasks:
+        await _end(running)
+
+
+async def _aresume(
+    status: CheckpointStatus,
+    saver: BaseCheckpointSaver[Any],
+    function: ResumeFunction,
+    locks: LockManager,
+    graph: Any,
+) -> ResumeResult:
+    accept = _is_still_as_found(status)
+    try:
+        return await aresume_one(
+            status.thread_id, saver, function, locks, graph=graph, accept=accept
+        )
+    except Exception as error:  # noqa: BLE001 - of the saver or a lock; reported
+        return failed(status.thread_id, status, None, error)
+
+
+async def _end(running: Collection[asyncio.Task[ResumeResult]]) -> None:
+    """Wait for the end of runs; cancel them if this call is cancelled."""
+    try:
+        if running:
+            await asyncio.wait(running)
+    finally:
+        for task in running:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 def _is_still_as_found(found: CheckpointStatus) -> Accept:
-    """Return a function that tells whether another worker resumed a run since it was found."""
+    """Return a function that tells whether no worker resumed a run since it was found."""
 
     def accept(now: CheckpointStatus) -> bool:
-        is_same = now.checkpoint_id == found.checkpoint_id
-        return is_same and now.state in (found.state, "unknown")  # the graph may know the state
+        return (now.checkpoint_id, now.state) == (found.checkpoint_id, found.state)
 
     return accept
 

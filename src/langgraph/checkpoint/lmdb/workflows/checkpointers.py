@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
 
-from langgraph.checkpoint.lmdb.errors import DatabaseUnavailableError, StoreClosedError, UsageError
+from langgraph.checkpoint.lmdb.errors import StoreClosedError, UsageError
 from langgraph.checkpoint.lmdb.lmdb_saver import LmdbSaver
 from langgraph.checkpoint.lmdb.workflows import arguments
+from langgraph.checkpoint.lmdb.workflows.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -219,6 +220,7 @@ async def _async_sqlite(config: PersistenceConfig) -> BaseCheckpointSaver[Any]:
     package = _package("langgraph.checkpoint.sqlite.aio", "langgraph-checkpoint-sqlite")
     path = config.connection_string or f"{_DEFAULT_FOLDER}.sqlite"
     try:
+        sqlite3.connect(path).close()  # aiosqlite leaves a thread behind when it cannot connect
         saver = package.AsyncSqliteSaver(await import_module("aiosqlite").connect(path))
         await saver.setup()
     except sqlite3.Error as error:
@@ -231,6 +233,8 @@ def _postgres(config: PersistenceConfig) -> BaseCheckpointSaver[Any]:
     pools = _package("psycopg_pool", "psycopg-pool")
     pool = pools.ConnectionPool(config.connection_string, **_pool_options(config))
     try:
+        # A pool tries until its timeout, and does not tell why it cannot connect.
+        import_module("psycopg").connect(config.connection_string).close()
         pool.open(wait=True)
         saver = package.PostgresSaver(pool)
         saver.setup()
@@ -245,6 +249,8 @@ async def _async_postgres(config: PersistenceConfig) -> BaseCheckpointSaver[Any]
     pools = _package("psycopg_pool", "psycopg-pool")
     pool = pools.AsyncConnectionPool(config.connection_string, **_pool_options(config))
     try:
+        connect = import_module("psycopg").AsyncConnection.connect
+        await (await connect(config.connection_string)).close()
         await pool.open(wait=True)
         saver = package.AsyncPostgresSaver(pool)
         await saver.setup()

@@ -38,6 +38,7 @@ def open_connection(
         readonly: Open a path for reading.
 
     Raises:
+        UsageError: The connection is neither a path nor a saver.
         InvalidPathError: The path holds no store. A store is never created.
     """
     if isinstance(connection, BaseCheckpointSaver):
@@ -60,13 +61,15 @@ async def aopen_connection(
 
 
 def _open(path: str | os.PathLike[str], readonly: bool) -> LmdbSaver:
+    if not isinstance(path, (str, os.PathLike)):
+        arguments.refuse("connection", "a path or a saver", path)
     if path == MEMORY:
         raise InvalidPathError(
             f"connection must be a path or a saver, got {path!r}",
             advice="Pass the saver itself: a store in memory has no path.",
         )
     # Opening for reading creates nothing: for a path without a store it raises the error.
-    is_there = isinstance(path, (str, os.PathLike)) and _data_file(path).exists()
+    is_there = _data_file(path).exists()
     return LmdbSaver(path, readonly=readonly or not is_there)
 
 

@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.types import Command
 
-from langgraph.checkpoint.lmdb.errors import LmdbSaverError, ThreadNotFoundError, WorkflowError
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError, ThreadNotFoundError
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import chosen_lock_manager
+from langgraph.checkpoint.lmdb.workflows.errors import WorkflowError
+from langgraph.checkpoint.lmdb.workflows.graphs import compiled
 from langgraph.checkpoint.lmdb.workflows.run_lock import ahold_run, guarded, hold_run
 from langgraph.checkpoint.lmdb.workflows.status import (
     CheckpointStatus,
     aget_checkpoint_status,
-    checkpoint_status,
+    aread_status,
     get_checkpoint_status,
+    read_status,
     root_config,
 )
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
-    from langgraph.pregel import Pregel
 
     from langgraph.checkpoint.lmdb.workflows.locks import LockManager
     from langgraph.checkpoint.lmdb.workflows.run_lock import RunLock
@@ -143,8 +145,7 @@ class DurableWorkflow:
         except LmdbSaverError:
             raise
         except Exception as error:
-            found = self._saver.get_tuple(root_config(thread_id))
-            raise WorkflowError(thread_id, found and checkpoint_status(found), error) from error
+            raise WorkflowError(thread_id, read_status(thread_id, self._saver), error) from error
 
     async def _ainvoke(
         self, lock: RunLock, thread_id: str, input: Any, config: RunnableConfig | None
@@ -155,19 +156,8 @@ class DurableWorkflow:
         except LmdbSaverError:
             raise
         except Exception as error:
-            found = await self._saver.aget_tuple(root_config(thread_id))
-            raise WorkflowError(thread_id, found and checkpoint_status(found), error) from error
-
-
-def compiled(graph: Any) -> Pregel[Any, Any, Any, Any]:
-    """Return a compiled graph; a builder is compiled."""
-    found: Any = graph
-    if not hasattr(graph, "invoke") and hasattr(graph, "compile"):
-        found = graph.compile()
-    if not hasattr(found, "invoke") or not hasattr(found, "get_state"):
-        arguments.refuse("graph", "a compiled graph", graph)
-    result: Pregel[Any, Any, Any, Any] = found
-    return result
+            state = await aread_status(thread_id, self._saver)
+            raise WorkflowError(thread_id, state, error) from error
 
 
 def _command(updates: Any) -> Any:

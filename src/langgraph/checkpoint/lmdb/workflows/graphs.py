@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from langgraph.checkpoint.serde.types import INTERRUPT
 
 from langgraph.checkpoint.lmdb.run_state import Task
+from langgraph.checkpoint.lmdb.workflows import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +26,17 @@ class GraphAnswer(NamedTuple):
     tasks: list[Task]
     at_breakpoint: bool
     """The run stops here, before the tasks or after the nodes that ran last."""
+
+
+def compiled(graph: Any) -> Pregel[Any, Any, Any, Any]:
+    """Return a compiled graph; a builder is compiled."""
+    found: Any = graph
+    if not hasattr(graph, "invoke") and hasattr(graph, "compile"):
+        found = graph.compile()
+    if not hasattr(found, "invoke") or not hasattr(found, "get_state"):
+        arguments.refuse("graph", "a compiled graph", graph)
+    result: Pregel[Any, Any, Any, Any] = found
+    return result
 
 
 def ask(

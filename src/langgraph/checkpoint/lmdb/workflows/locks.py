@@ -14,8 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 from weakref import WeakSet
 
-from langgraph.checkpoint.lmdb.errors import LockHeldError, LockLostError, UsageError
+from langgraph.checkpoint.lmdb.errors import UsageError
 from langgraph.checkpoint.lmdb.workflows import arguments
+from langgraph.checkpoint.lmdb.workflows.errors import LockHeldError, LockLostError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -13,7 +13,7 @@ from langgraph.checkpoint.lmdb.lmdb_saver import LmdbSaver
 from langgraph.checkpoint.lmdb.run_state import State
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import aopen_connection, open_connection
-from langgraph.checkpoint.lmdb.workflows.run_list import astatuses, statuses
+from langgraph.checkpoint.lmdb.workflows.run_list import aoverview, overview
 from langgraph.checkpoint.lmdb.workflows.status import checkpoint_status, root_config
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def monitor_workflows(
     """
     view = _View(stuck_after_minutes, window_hours, alert, clock)
     with open_connection(connection, readonly=True) as saver:
-        found = statuses(saver, lock_manager=lock_manager)
+        found, complete = overview(saver, view.since, lock_manager)
         starts = {}
         for status in view.completed(found):
             for checkpoint in saver.list(root_config(status.thread_id)):
@@ -130,7 +130,7 @@ def monitor_workflows(
                 if _is_input(checkpoint):
                     break
         size = saver.stats().file_bytes if isinstance(saver, LmdbSaver) else None
-    return view.report(found, starts, size)
+    return view.report(found, complete, starts, size)
 
 
 async def amonitor_workflows(
@@ -145,7 +145,7 @@ async def amonitor_workflows(
     """Async version of `monitor_workflows`."""
     view = _View(stuck_after_minutes, window_hours, alert, clock)
     async with aopen_connection(connection, readonly=True) as saver:
-        found = await astatuses(saver, lock_manager=lock_manager)
+        found, complete = await aoverview(saver, view.since, lock_manager)
         starts = {}
         for status in view.completed(found):
             async for checkpoint in saver.alist(root_config(status.thread_id)):
@@ -153,7 +153,7 @@ async def amonitor_workflows(
                 if _is_input(checkpoint):
                     break
         size = (await saver.astats()).file_bytes if isinstance(saver, LmdbSaver) else None
-    return view.report(found, starts, size)
+    return view.report(found, complete, starts, size)
 
 
 class _View:
@@ -173,7 +173,7 @@ class _View:
         self._now = datetime.fromtimestamp(clock(), timezone.utc)
         self._stuck_before = self._now - timedelta(minutes=minutes)
         self._window_hours = hours
-        self._since = self._now - timedelta(hours=hours)
+        self.since = self._now - timedelta(hours=hours)
         self._alert = alert
 
     def completed(self, found: list[CheckpointStatus]) -> list[CheckpointStatus]:
@@ -183,10 +183,18 @@ class _View:
     def report(
         self,
         found: list[CheckpointStatus],
+        complete: int,
         starts: dict[str, CheckpointTuple],
         store_bytes: int | None,
     ) -> WorkflowReport:
-        """Return the report; call `alert` for each stuck run."""
+        """Return the report; call `alert` for each stuck run.
+
+        Args:
+            found: The runs that are not complete, or completed in the window.
+            complete: Number of all complete runs.
+            starts: The first checkpoint of each run that completed in the window.
+            store_bytes: Bytes of the store on disk, if known.
+        """
         completed = self.completed(found)
         broken = [
             status
@@ -204,13 +212,13 @@ class _View:
             for status in found
             if status.state == "waiting" and status.updated_at is not None
         ]
-        counts = Counter(status.state for status in found)
+        counts = Counter(status.state for status in found if not status.is_complete)
         stuck = tuple(status for status in found if self._is_stuck(status))
         self._call_alert(stuck)
         return WorkflowReport(
             created_at=self._now,
             window_hours=self._window_hours,
-            counts={state: counts[state] for state in get_args(State)},
+            counts={state: counts[state] for state in get_args(State)} | {"complete": complete},
             stuck=stuck,
             completed=len(completed),
             completion_rate=len(completed) / ended if ended else None,
@@ -230,7 +238,7 @@ class _View:
                 _log.exception("the alert for thread %r failed", status.thread_id)
 
     def _is_recent(self, status: CheckpointStatus) -> bool:
-        return status.updated_at is not None and status.updated_at >= self._since
+        return status.updated_at is not None and status.updated_at >= self.since
 
     def _is_stuck(self, status: CheckpointStatus) -> bool:
         if status.state not in ("failed", "stalled", "running") or status.updated_at is None:

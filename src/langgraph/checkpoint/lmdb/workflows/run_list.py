@@ -7,7 +7,8 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langgraph.checkpoint.lmdb.errors import UsageError
-from langgraph.checkpoint.lmdb.lmdb_saver import LmdbSaver
+from langgraph.checkpoint.lmdb.run_state import STATES
+from langgraph.checkpoint.lmdb.saver import KvSaver
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import (
     aopen_connection,
@@ -15,6 +16,7 @@ from langgraph.checkpoint.lmdb.workflows.connections import (
     open_connection,
 )
 from langgraph.checkpoint.lmdb.workflows.status import (
+    MAY_RUN,
     RESUMABLE,
     astatus_of,
     created_at,
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.workflows.connections import Connection
     from langgraph.checkpoint.lmdb.workflows.locks import LockManager
     from langgraph.checkpoint.lmdb.workflows.status import CheckpointStatus
+
+
+_COMPLETE: frozenset[State] = frozenset(("complete",))
+_UNFINISHED = frozenset(STATES) - _COMPLETE
 
 
 def find_failed_workflows(
@@ -118,7 +124,7 @@ def statuses(
     locks = chosen_lock_manager(saver, lock_manager)
     latest = _Latest(since, until)
     try:
-        for found in _candidates(saver, since):
+        for found in _candidates(saver, since, _indexed_states(states, graph)):
             latest.add(found)
     except NotImplementedError as error:
         raise _cannot_list(saver) from error
@@ -139,7 +145,7 @@ async def astatuses(
     locks = chosen_lock_manager(saver, lock_manager)
     latest = _Latest(since, until)
     try:
-        async for found in _acandidates(saver, since):
+        async for found in _acandidates(saver, since, _indexed_states(states, graph)):
             latest.add(found)
     except NotImplementedError as error:
         raise _cannot_list(saver) from error
@@ -147,31 +153,86 @@ async def astatuses(
     return [status for status in every if states is None or status.state in states]
 
 
+def overview(
+    saver: BaseCheckpointSaver[Any], since: datetime, lock_manager: LockManager | None
+) -> tuple[list[CheckpointStatus], int]:
+    """Return the statuses of the runs, and the number of the complete ones.
+
+    A run that completed before a time has no status: our own savers do not read its checkpoint.
+    """
+    if not isinstance(saver, KvSaver):
+        return _split(statuses(saver, lock_manager=lock_manager), since)
+    found = statuses(saver, states=_UNFINISHED, lock_manager=lock_manager)
+    found += statuses(saver, states=_COMPLETE, since=since, lock_manager=lock_manager)
+    return found, len(saver.threads(state="complete"))
+
+
+async def aoverview(
+    saver: BaseCheckpointSaver[Any], since: datetime, lock_manager: LockManager | None
+) -> tuple[list[CheckpointStatus], int]:
+    """Async version of `overview`."""
+    if not isinstance(saver, KvSaver):
+        return _split(await astatuses(saver, lock_manager=lock_manager), since)
+    found = await astatuses(saver, states=_UNFINISHED, lock_manager=lock_manager)
+    found += await astatuses(saver, states=_COMPLETE, since=since, lock_manager=lock_manager)
+    return found, len(await saver.athreads(state="complete"))
+
+
+def _split(every: list[CheckpointStatus], since: datetime) -> tuple[list[CheckpointStatus], int]:
+    found = [
+        status
+        for status in every
+        if not status.is_complete or (status.created_at is not None and status.created_at >= since)
+    ]
+    return found, sum(status.is_complete for status in every)
+
+
+def _indexed_states(
+    states: Collection[State] | None, graph: Pregel[Any, Any, Any, Any] | None
+) -> Collection[State] | None:
+    """Return the states without a graph and locks of all runs that may be in one of some states.
+
+    A graph may tell another state, but it finds no tasks in a run that is complete without it.
+
+    Returns:
+        The states; None if they are all.
+    """
+    if states is None or (graph is not None and "complete" in states):
+        return None
+    wanted = _UNFINISHED if graph is not None else frozenset(states)
+    return (wanted | MAY_RUN if "running" in wanted else wanted) - {"running"}
+
+
 def _candidates(
-    saver: BaseCheckpointSaver[Any], since: datetime | None
+    saver: BaseCheckpointSaver[Any],
+    since: datetime | None,
+    states: Collection[State] | None,
 ) -> Iterator[CheckpointTuple]:
     """Yield at least the latest root checkpoint of each thread that was active since a time.
 
-    An `LmdbSaver` reads only these threads. Other savers list all checkpoints.
+    Our own savers read only these threads, and only those whose run is in one of the states. Other
+    savers list all checkpoints.
     """
-    if not isinstance(saver, LmdbSaver):
+    if not isinstance(saver, KvSaver):
         yield from saver.list(None)
         return
-    for thread in saver.threads(updated_after=_just_before(since)):
+    for thread in saver.threads(updated_after=_just_before(since), state=states):
         found = saver.get_tuple(root_config(thread.thread_id))
         if found is not None:
             yield found
 
 
 async def _acandidates(
-    saver: BaseCheckpointSaver[Any], since: datetime | None
+    saver: BaseCheckpointSaver[Any],
+    since: datetime | None,
+    states: Collection[State] | None,
 ) -> AsyncIterator[CheckpointTuple]:
     """Async version of `_candidates`."""
-    if not isinstance(saver, LmdbSaver):
+    if not isinstance(saver, KvSaver):
         async for found in saver.alist(None):
             yield found
         return
-    for thread in await saver.athreads(updated_after=_just_before(since)):
+    for thread in await saver.athreads(updated_after=_just_before(since), state=states):
         of_thread = await saver.aget_tuple(root_config(thread.thread_id))
         if of_thread is not None:
             yield of_thread

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.errors import AlreadyRunningError
+from langgraph.checkpoint.lmdb.workflows.errors import AlreadyRunningError
 from langgraph.checkpoint.lmdb.workflows.locks import acquire_async, uninterrupted
 
 if TYPE_CHECKING:

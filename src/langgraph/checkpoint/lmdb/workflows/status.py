@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 RESUMABLE: frozenset[State] = frozenset(("failed", "stalled"))
 """The states of runs that need to be resumed."""
+MAY_RUN: frozenset[State] = RESUMABLE | {"waiting"}
+"""The states of runs that are running if a live process holds their lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,31 @@ async def aneeds_resume(
     return status is not None and status.state in RESUMABLE
 
 
+def read_status(
+    thread_id: str,
+    saver: BaseCheckpointSaver[Any],
+    graph: Pregel[Any, Any, Any, Any] | None = None,
+) -> CheckpointStatus | None:
+    """Return the status that a thread's latest root checkpoint tells; never `running`."""
+    found = saver.get_tuple(root_config(thread_id))
+    if found is None:
+        return None
+    return checkpoint_status(found, None if graph is None else graphs.ask(graph, saver, found))
+
+
+async def aread_status(
+    thread_id: str,
+    saver: BaseCheckpointSaver[Any],
+    graph: Pregel[Any, Any, Any, Any] | None = None,
+) -> CheckpointStatus | None:
+    """Async version of `read_status`."""
+    found = await saver.aget_tuple(root_config(thread_id))
+    if found is None:
+        return None
+    answer = None if graph is None else await graphs.aask(graph, saver, found)
+    return checkpoint_status(found, answer)
+
+
 def root_config(thread_id: str) -> RunnableConfig:
     """Return the config of the latest root checkpoint of a thread."""
     return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
@@ -178,7 +205,7 @@ async def astatus_of(
 
 
 def _may_run(status: CheckpointStatus) -> bool:
-    return status.state not in ("unknown", "complete")
+    return status.state in MAY_RUN
 
 
 def checkpoint_status(

@@ -9,13 +9,14 @@ from collections.abc import Sized
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.errors import AlreadyRunningError, ThreadNotFoundError
+from langgraph.checkpoint.lmdb.errors import ThreadNotFoundError
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import (
     aopen_connection,
     chosen_lock_manager,
     open_connection,
 )
+from langgraph.checkpoint.lmdb.workflows.errors import AlreadyRunningError
 from langgraph.checkpoint.lmdb.workflows.run_list import astatuses, statuses
 from langgraph.checkpoint.lmdb.workflows.run_lock import ahold_run, hold_run
 from langgraph.checkpoint.lmdb.workflows.status import root_config

@@ -29,7 +29,7 @@ from langgraph.checkpoint.lmdb.kv.lmdb.errors import (
     translate_os_error,
 )
 from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import rewrite_meta_pages
-from langgraph.checkpoint.lmdb.kv.lmdb.peers import BusyError, Peers, StaleError, is_next
+from langgraph.checkpoint.lmdb.kv.lmdb.peers import BusyError, LockFileReplacedError, Peers, is_next
 from langgraph.checkpoint.lmdb.kv.lmdb.preallocation import Preallocator, truncate_unused
 from langgraph.checkpoint.lmdb.kv.lmdb.process_locks import LockWait
 from langgraph.checkpoint.lmdb.kv.lmdb.shared_lock import SharedLock
@@ -48,7 +48,7 @@ _COPY_PATIENCE: Final = 10.0
 """Seconds that another copy of this package waits for transactions of this one."""
 _CLEAR_EVERY: Final = 64
 """Write transactions after which reader slots of dead processes are freed."""
-_REPAIRABLE: Final = (StaleError, lmdb.MapResizedError, lmdb.PanicError)
+_REPAIRABLE: Final = (LockFileReplacedError, lmdb.MapResizedError, lmdb.PanicError)
 """Failures after which the environment is opened or mapped again."""
 
 
@@ -132,7 +132,7 @@ class Environment:
                         transaction = self.peers.begin_snapshot(env)
                     begun = True
                     return transaction
-            except (*LMDB_FAILURES, BusyError, StaleError) as error:
+            except (*LMDB_FAILURES, BusyError, LockFileReplacedError) as error:
                 failure = error.with_traceback(None)  # it would refer to this frame
             except OSError as error:
                 raise translate_os_error(error, self.folder, "beginning a transaction") from error
@@ -161,7 +161,7 @@ class Environment:
         """Prepare the file for a commit; called in its transaction."""
         info = env.info()
         if not is_next(info["last_txnid"], transaction.id() - 1):
-            raise StaleError
+            raise LockFileReplacedError
         used = (info["last_pgno"] + 1) * self._page_size
         try:
             if not self._meta_pages_synced:

@@ -10,9 +10,9 @@ from typing import Any
 
 import lmdb
 
+from langgraph.checkpoint.lmdb.kv.base import PageCheck
 from langgraph.checkpoint.lmdb.kv.lmdb import files
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import reported
-from langgraph.checkpoint.lmdb.kv.page_report import PageCheck
 
 
 def check(folder: str) -> PageCheck:

@@ -36,7 +36,7 @@ class BusyError(Exception):
     """Another process holds the lock."""
 
 
-class StaleError(Exception):
+class LockFileReplacedError(Exception):
     """The lock file was deleted or replaced: the environment must be opened again."""
 
 
@@ -121,7 +121,7 @@ class Peers:
 
         Raises:
             BusyError: Another process holds it.
-            StaleError: The lock file was deleted or replaced.
+            LockFileReplacedError: The lock file was deleted or replaced.
             StoreReplacedError: The folder was deleted or replaced.
         """
         if not self.locks.acquire_write():
@@ -130,7 +130,7 @@ class Peers:
             self.files.check()
             # Other processes with the old lock file are safe with it, and no process can join.
             if self.locks.exclude_others():
-                raise StaleError
+                raise LockFileReplacedError
 
     def release_write(self) -> None:
         """Release the write lock, if this process holds it."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import warnings
 import weakref
-from contextlib import closing
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 import lmdb
 
@@ -17,195 +17,27 @@ from langgraph.checkpoint.lmdb.errors import (
     StoreClosedError,
     UsageError,
 )
-from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE, KeyValueStore, Reader, Writer, check_key
+from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE, FileStore, KeyValueStore, Writer
 from langgraph.checkpoint.lmdb.kv.lmdb import backup, creation, files, page_check, registry
 from langgraph.checkpoint.lmdb.kv.lmdb.compaction import Compaction, oldest_snapshot
-from langgraph.checkpoint.lmdb.kv.lmdb.errors import LMDB_FAILURES, reported, translate_lmdb_error
+from langgraph.checkpoint.lmdb.kv.lmdb.errors import reported
+from langgraph.checkpoint.lmdb.kv.lmdb.transactions import LmdbReader, LmdbWriter
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
-    from types import TracebackType
+    from contextlib import AbstractContextManager
 
-    from typing_extensions import Self
-
-    from langgraph.checkpoint.lmdb.kv.base import Progress
+    from langgraph.checkpoint.lmdb.kv.base import PageCheck, Progress
     from langgraph.checkpoint.lmdb.kv.lmdb.environment import Environment
     from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
-    from langgraph.checkpoint.lmdb.kv.page_report import PageCheck
 
 T = TypeVar("T")
 
 DEFAULT_MAP_SIZE = 16 << 20
 
 
-class _FinishedTransaction:
-    """A placeholder for a closed transaction."""
-
-    def __getattr__(self, name: str) -> NoReturn:
-        raise UsageError("the transaction is closed", advice="Read within the `with` block.")
-
-
-_FINISHED: Any = _FinishedTransaction()
-
-
-class LmdbReader(Reader):
-    """A snapshot of the store."""
-
-    __slots__ = ("_changes", "_env", "_owner", "_store", "_txn")
-
-    _writes: ClassVar = False
-
-    def __init__(self, store: LmdbStore) -> None:
-        self._store = store
-        self._owner: int | None = None
-        self._txn = _FINISHED
-        self._changes = 0
-
-    def __enter__(self) -> Self:
-        self._env = self._store._environment()
-        self._owner = self._env.lock.check_not_held()
-        self._txn = self._env.begin(self._owner, write=self._writes)
-        return self
-
-    def __del__(self) -> None:
-        # An interrupt can keep a `with` block from being entered or left in full, or this
-        # object from being made.
-        if getattr(self, "_owner", None) is not None:
-            self.__exit__(None, None, None)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        transaction, self._txn = self._txn, _FINISHED
-        try:
-            if transaction is _FINISHED:
-                pass
-            elif self._writes:
-                self._env.abort(transaction)
-            else:
-                with self._env.peers.ending():
-                    self._env.abort(transaction)
-                    del transaction  # with the last reference its slot is free
-                    self._env.peers.keep_slot()
-        finally:
-            transaction = _FINISHED  # also after an interrupt
-            if self._owner is not None:
-                self._env.end(self._owner, write=self._writes)
-                self._owner = None
-
-    def get(self, key: bytes) -> bytes | None:
-        try:
-            value: bytes | None = self._txn.get(key)
-        except LMDB_FAILURES as error:
-            raise self._failed(error, key) from error
-        if value is None:
-            check_key(key)
-        return value
-
-    def range(
-        self, start: bytes, stop: bytes, *, reverse: bool = False
-    ) -> Iterator[tuple[bytes, bytes]]:
-        return self._scan(start, stop, reverse, values=True)
-
-    def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
-        return self._scan(start, stop, reverse, values=False)
-
-    def _scan(self, start: bytes, stop: bytes, reverse: bool, *, values: bool) -> Iterator[Any]:
-        """Yield the keys of a range, each with its value or alone."""
-        try:
-            cursor = self._txn.cursor()
-            step = cursor.iterprev if reverse else cursor.iternext
-            while start < stop and _seek(cursor, start, stop, reverse):
-                changes = self._changes
-                for item in step(keys=True, values=values):
-                    key = item[0] if values else item
-                    if key < start or key >= stop:
-                        return
-                    yield item
-                    if self._changes != changes:
-                        start, stop = (start, key) if reverse else (key + b"\0", stop)
-                        break
-                else:
-                    return
-        except LMDB_FAILURES as error:
-            raise self._failed(error, start) from error
-
-    def _failed(self, error: Exception, key: bytes) -> Exception:
-        if self._txn is _FINISHED:
-            return UsageError("the transaction is closed", advice="Read within the `with` block.")
-        if isinstance(error, lmdb.BadValsizeError):
-            check_key(key)
-        return translate_lmdb_error(error, self._env.folder, "reading")
-
-
-class LmdbWriter(LmdbReader, Writer):
-    """The write transaction.
-
-    Attributes:
-        failure: The first error of LMDB, after which it refuses the rest of the transaction.
-    """
-
-    __slots__ = ("failure",)
-
-    _writes = True
-
-    def __init__(self, store: LmdbStore) -> None:
-        super().__init__(store)
-        self.failure: Exception | None = None
-
-    def put(self, key: bytes, value: bytes) -> None:
-        self._changes += 1
-        try:
-            self._txn.put(key, value)
-        except LMDB_FAILURES as error:
-            raise self._failed(error, key) from error
-
-    def delete(self, key: bytes) -> bool:
-        self._changes += 1
-        try:
-            deleted: bool = self._txn.delete(key)
-        except LMDB_FAILURES as error:
-            raise self._failed(error, key) from error
-        if not deleted:
-            check_key(key)
-        return deleted
-
-    def delete_range(self, start: bytes, stop: bytes) -> int:
-        self._changes += 1
-        count = 0
-        try:
-            cursor = self._txn.cursor()
-            found = start < stop and cursor.set_range(start)
-            while found and cursor.key() < stop:
-                cursor.delete()  # moves to the next key
-                found = bool(cursor.key())
-                count += 1
-        except LMDB_FAILURES as error:
-            raise self._failed(error, start) from error
-        return count
-
-    def commit(self) -> None:
-        """Commit and flush the changes, or raise and change nothing."""
-        try:
-            if self.failure is not None:
-                raise self.failure
-            self._env.commit(self._txn)
-        except LMDB_FAILURES as error:
-            self.failure = error
-            raise translate_lmdb_error(error, self._env.folder, "writing") from error
-
-    def _failed(self, error: Exception, key: bytes) -> Exception:
-        if self._txn is not _FINISHED and not isinstance(error, lmdb.BadValsizeError):
-            self.failure = self.failure or error
-            return translate_lmdb_error(error, self._env.folder, "writing")
-        return super()._failed(error, key)
-
-
-class LmdbStore(KeyValueStore):
+class LmdbStore(KeyValueStore, FileStore):
     """A store in a folder of its own, made by `LmdbStore.open`.
 
     Invariants:
@@ -318,6 +150,10 @@ class LmdbStore(KeyValueStore):
         env.writing.check_free()
 
     @property
+    def files(self) -> LmdbStore:
+        return self
+
+    @property
     def folder(self) -> str:
         return self._folder
 
@@ -344,6 +180,9 @@ class LmdbStore(KeyValueStore):
         self.reserve_map()
         with self.read():  # keeps the environment open
             backup.write(env, target, progress)
+
+    def new_store(self, path: str | os.PathLike[str]) -> AbstractContextManager[KeyValueStore]:
+        return new_store(path, self._folder)
 
     def compact(self) -> int:
         env = self._environment()
@@ -383,6 +222,22 @@ class LmdbStore(KeyValueStore):
         return env
 
 
+@contextmanager
+def new_store(path: str | os.PathLike[str], source: str | None = None) -> Iterator[LmdbStore]:
+    """Create an empty store in a new folder, as `FileStore.new_store` does.
+
+    Args:
+        path: The folder, which must not exist.
+        source: Folder in which the new folder must not be.
+    """
+    target = creation.check_target(path, source)
+    with (
+        creation.new_folder(target, "copying the store") as folder,
+        closing(LmdbStore.open(folder)) as store,
+    ):
+        yield store
+
+
 def _collected(env: Environment) -> None:
     """Release the environment of a collected store. This may run at any moment."""
     registry.drop(env)
@@ -395,10 +250,3 @@ def _noop_commit(writer: Writer) -> None:
     for key, value in writer.range(b"\0", b"\xff" * MAX_KEY_SIZE):
         writer.put(key, value)
         return
-
-
-def _seek(cursor: lmdb.Cursor, start: bytes, stop: bytes, reverse: bool) -> bool:
-    """Move the cursor to the first key of a range, or behind it; return False if it is missing."""
-    if not reverse:
-        return bool(cursor.set_range(start))
-    return bool(cursor.prev() if cursor.set_range(stop) else cursor.last())

@@ -16,7 +16,7 @@ from langgraph.checkpoint.lmdb.errors import (
     StoreBusyError,
     StoreClosedError,
 )
-from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
+from langgraph.checkpoint.lmdb.kv.base import FileStore, KeyValueStore, Reader, Writer
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import reported, translate_os_error
 from langgraph.checkpoint.lmdb.kv.lmdb.store import DEFAULT_MAP_SIZE, LmdbStore
 from langgraph.checkpoint.lmdb.kv.log import log_file, process_log, records, transactions
@@ -29,12 +29,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import TracebackType
 
-    from langgraph.checkpoint.lmdb.kv.base import Progress
+    from langgraph.checkpoint.lmdb.kv.base import PageCheck, Progress
     from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
     from langgraph.checkpoint.lmdb.kv.log.epoch import Epoch
     from langgraph.checkpoint.lmdb.kv.log.process_log import ProcessLog
     from langgraph.checkpoint.lmdb.kv.log.records import Changes
-    from langgraph.checkpoint.lmdb.kv.page_report import PageCheck
 
 T = TypeVar("T")
 
@@ -42,7 +41,7 @@ _ATTEMPTS: Final = 1000
 """Attempts to read while other processes merge."""
 
 
-class LogStore(KeyValueStore):
+class LogStore(KeyValueStore, FileStore):
     """A store with a log.
 
     Invariants:
@@ -78,8 +77,7 @@ class LogStore(KeyValueStore):
             base.close()
             raise
 
-    def __init__(self, base: KeyValueStore, sync: Sync = "full") -> None:
-        assert base.folder is not None
+    def __init__(self, base: LmdbStore, sync: Sync = "full") -> None:
         self.readonly = base.readonly
         self._base = base
         self._flushes = sync == "full"
@@ -103,8 +101,11 @@ class LogStore(KeyValueStore):
         return self._base.identity
 
     @property
+    def files(self) -> LogStore:
+        return self
+
+    @property
     def folder(self) -> str:
-        assert self._base.folder is not None
         return self._base.folder
 
     @property
@@ -273,6 +274,9 @@ class LogStore(KeyValueStore):
             turn.enter_context(self._turn())
             self._merge_all(uses_log=False)
             self._base.backup(path, on_progress)
+
+    def new_store(self, path: str | os.PathLike[str]) -> AbstractContextManager[KeyValueStore]:
+        return self._base.new_store(path)
 
     def compact(self) -> int:
         before = self.size()

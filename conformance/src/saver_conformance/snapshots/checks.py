@@ -1,0 +1,238 @@
+"""The checks of the suite. Each raises AssertionError if a store breaks its rule."""
+
+from __future__ import annotations
+
+import inspect
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from saver_conformance.snapshots import values
+from saver_conformance.snapshots.spec import fields_of, opened
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from saver_conformance.snapshots.spec import OpenStore, SnapshotStoreSpec
+
+_METHODS = ("save", "get", "list_versions", "delete")
+_TIME = datetime(2026, 1, 2, 3, 4, 5, 6, timezone.utc)
+_SEED = 0
+
+
+def methods(spec: SnapshotStoreSpec, examples: int) -> None:  # noqa: ARG001
+    """Check that the store has the protocol's methods, all sync or all coroutine functions."""
+    with opened(spec) as store:
+        for name in _METHODS:
+            method = getattr(store.store, name, None)
+            assert callable(method), f"the store has no method {name}"
+            is_coroutine = inspect.iscoroutinefunction(method)
+            assert is_coroutine == spec.is_async, f"{name}: coroutine function is {is_coroutine}"
+
+
+def model(spec: SnapshotStoreSpec, examples: int) -> None:
+    """Check that calls in any order answer as the model: a dict of versions for each task."""
+
+    def program(data: st.DataObject) -> None:
+        with opened(spec) as store:
+            _run_program(store, data)
+
+    _repeat(program, examples)
+
+
+def _run_program(store: OpenStore, data: st.DataObject) -> None:
+    kept: dict[str, dict[int, Any]] = {}
+    states: dict[str, dict[str, Any]] = {}
+    tasks = data.draw(st.lists(values.task_ids, min_size=1, max_size=3, unique=True))
+    calls = ["save", "save", "save", "save", "get", "delete", "delete task"]
+    calls += ["reopen"] if store.spec.is_durable else []
+    for number in range(data.draw(st.integers(1, 12))):
+        call = data.draw(st.sampled_from(calls))
+        task = data.draw(st.sampled_from(tasks))
+        versions = kept.setdefault(task, {})
+        version = data.draw(st.sampled_from([*versions]) if versions else values.versions)
+        if call == "save":
+            if data.draw(st.booleans()):
+                version = data.draw(values.versions)
+            state = states[task] = data.draw(values.changed(states.get(task, {})))
+            fields = _fields(task, version, state, f"snapshot-{number}")
+            fields["checkpoint"] = data.draw(st.booleans())
+            fields["created_at"] = data.draw(values.times)
+            saved = store.spec.make(**fields)
+            _equal(store, store.call("save", saved), None)
+            versions[version] = fields_of(saved)
+        elif call == "delete":
+            _equal(store, store.call("delete", task, version), version in versions)
+            versions.pop(version, None)
+        elif call == "delete task":
+            _equal(store, store.call("delete", task), bool(versions))
+            versions.clear()
+        elif call == "reopen":
+            store.reopen()
+        for name in {task, data.draw(st.sampled_from(tasks))}:
+            _check_task(store, name, kept.get(name, {}))
+    for name in tasks:
+        _check_task(store, name, kept.get(name, {}), whole=True)
+
+
+def _check_task(
+    store: OpenStore, task: str, versions: dict[int, Any], *, whole: bool = False
+) -> None:
+    """Assert that a store has the expected versions of a task."""
+    _equal(store, store.call("list_versions", task), sorted(versions))
+    latest = versions[max(versions)] if versions else None
+    _equal(store, fields_of(store.call("get", task)), latest)
+    for version in sorted(versions) if whole else list(versions)[-1:]:
+        _equal(store, fields_of(store.call("get", task, version)), versions[version])
+    for version in {0, *(v + 1 for v in versions), *(v - 1 for v in versions)} - {*versions}:
+        if version < 2**63:
+            _equal(store, store.call("get", task, version), None)
+
+
+def round_trip(spec: SnapshotStoreSpec, examples: int) -> None:
+    """Check that every field, and any data of JSON, reads back as it was saved."""
+
+    def program(data: st.DataObject) -> None:
+        with opened(spec) as store:
+            for version in (1, 2):
+                state = data.draw(st.dictionaries(st.text(), values.json_values))
+                fields = _fields(data.draw(values.task_ids), version, state, data.draw(st.text()))
+                fields["created_at"] = data.draw(values.times)
+                saved = spec.make(**fields)
+                expected = fields_of(saved)
+                store.call("save", saved)
+                found = store.call("get", fields["task_id"], version)
+                _equal(store, fields_of(found), expected)
+                offset = found.created_at.utcoffset()
+                _equal(store, offset, fields["created_at"].utcoffset())
+
+    _repeat(program, examples)
+
+
+def isolation(spec: SnapshotStoreSpec, examples: int) -> None:  # noqa: ARG001
+    """Check that changing saved or returned data, at any depth, does not change the store."""
+    if not spec.is_isolated:
+        return
+    with opened(spec) as store:
+        state: dict[str, Any] = {"items": [{"n": 1}], "text": "x" * 3000}
+        saved = spec.make(**_fields("task", 1, state))
+        expected = fields_of(saved)
+        store.call("save", saved)
+        state["items"][0]["n"] = 2
+        saved.data["items"].append("changed after save")
+        saved.data["more"] = 1
+        for version in (None, 1):
+            found = store.call("get", "task", version)
+            _equal(store, fields_of(found), expected)
+            found.data["items"][0]["n"] = 3
+            found.data["items"].append("changed after get")
+            found.data["more"] = 1
+            _equal(store, fields_of(store.call("get", "task", version)), expected)
+
+
+def tasks_apart(spec: SnapshotStoreSpec, examples: int) -> None:  # noqa: ARG001
+    """Check that tasks with similar ids share no versions, and are deleted one by one."""
+    names = ["a", "A", "a ", " a", "a\x00", "a%", "a_", "a*", "ab", "á", "a" * 300, "a" * 301]
+    with opened(spec) as store:
+        for number, name in enumerate(names, 1):
+            store.call("save", spec.make(**_fields(name, number, {"name": name})))
+        for number, name in enumerate(names, 1):
+            _equal(store, store.call("list_versions", name), [number])
+            _equal(store, store.call("get", name).data, {"name": name})
+            _equal(store, store.call("delete", name), True)
+            for later, other in enumerate(names[number:], number + 1):
+                _equal(store, store.call("list_versions", other), [later])
+            _equal(store, store.call("delete", name), False)
+
+
+def many_versions(spec: SnapshotStoreSpec, examples: int) -> None:  # noqa: ARG001
+    """Check that a long task keeps each version whole, and loses only what is deleted."""
+    with opened(spec) as store:
+        items: list[str] = []
+        expected = {}
+        for version in range(1, 121):
+            items.append(f"{version} " * 300)
+            state = {"step": version, "items": list(items)}
+            expected[version] = spec.make(**_fields("task", version, state))
+            store.call("save", expected[version])
+        for version in range(1, 121, 7):
+            _equal(store, store.call("delete", "task", version), True)
+            del expected[version]
+        _equal(store, store.call("list_versions", "task"), sorted(expected))
+        for version, saved in expected.items():
+            _equal(store, fields_of(store.call("get", "task", version)), fields_of(saved))
+        _equal(store, store.call("delete", "task"), True)
+        _equal(store, store.call("list_versions", "task"), [])
+
+
+def concurrent(spec: SnapshotStoreSpec, examples: int) -> None:  # noqa: ARG001
+    """Check that saves at the same time lose nothing, and that reads see whole snapshots."""
+    with opened(spec) as store:
+
+        def save(version: int) -> None:
+            state = {"step": version, "items": ["x" * 500] * (version % 7)}
+            store.call("save", spec.make(**_fields("task", version, state)))
+            found = store.call("get", "task")
+            assert found.version >= version, f"{found.version} is the latest after {version}"
+            assert found.data["step"] == found.version, "data of another version"
+
+        if spec.is_async:
+            made = [spec.make(**_fields("task", v, {"step": v})) for v in range(1, 49)]
+            store.together([("save", (snapshot,)) for snapshot in made])
+            for found in store.together([("get", ("task", v)) for v in range(1, 49)]):
+                assert found is not None, "a saved version is missing"
+        else:
+            with ThreadPoolExecutor(4) as pool:
+                list(pool.map(save, range(1, 49)))
+        _equal(store, store.call("list_versions", "task"), [*range(1, 49)])
+        for version in range(1, 49):
+            found = store.call("get", "task", version)
+            _equal(store, found.data["step"], version)
+
+
+def _fields(task: str, version: int, state: dict[str, Any], name: str = "id") -> dict[str, Any]:
+    return {
+        "id": name,
+        "task_id": task,
+        "version": version,
+        "data": state,
+        "checkpoint": False,
+        "created_at": _TIME,
+    }
+
+
+def _repeat(program: Callable[[st.DataObject], None], examples: int) -> None:
+    """Run a program on drawn values, and shrink what fails."""
+    with_data = given(st.data())(program)
+    seeded = seed(_SEED)(with_data)
+    settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate, Phase.shrink],
+        print_blob=False,
+    )(seeded)()
+
+
+def _equal(store: OpenStore, got: Any, expected: Any) -> None:
+    if got != expected or type(got) is not type(expected):
+        calls = "\n  ".join(store.script)
+        raise AssertionError(f"got {got!r}, expected {expected!r}, after\n  {calls}")
+
+
+CHECKS: dict[str, Callable[[SnapshotStoreSpec, int], None]] = {
+    check.__name__: check
+    for check in (
+        methods,
+        model,
+        round_trip,
+        isolation,
+        tasks_apart,
+        many_versions,
+        concurrent,
+    )
+}
+"""The checks by name. Each takes a spec and a number of examples."""

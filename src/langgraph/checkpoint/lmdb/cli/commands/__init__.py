@@ -1,0 +1,1 @@
+"""The commands, one module each, which is imported when its command runs."""

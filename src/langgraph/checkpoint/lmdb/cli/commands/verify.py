@@ -1,0 +1,22 @@
+"""`verify`: the problems of a store."""
+
+from typing import Annotated
+
+import typer
+
+from langgraph.checkpoint.lmdb.checking import verify_folder
+from langgraph.checkpoint.lmdb.cli import reports
+from langgraph.checkpoint.lmdb.cli.options import Json, Store
+
+
+def command(
+    store: Store,
+    repair: Annotated[bool, typer.Option("--repair", help="Repair the problems.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Check a store, and repair it.
+
+    The pages are checked before LMDB opens the store. The exit status is 0 if the store has no
+    problems or all are repaired, and 1 if it has problems.
+    """
+    return reports.print_report(verify_folder(store, repair=repair), as_json)

@@ -1,0 +1,82 @@
+"""Drawings of trees: one line for each checkpoint, with a lane for each branch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from langgraph.checkpoint.lmdb.cli import formats, output
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from langgraph.checkpoint.lmdb.views.trees import NamespaceTree, TreeNode
+
+_STYLES = ("blue", "magenta", "cyan", "yellow", "green")
+
+
+def draw(tree: NamespaceTree, indent: str = "") -> Iterator[Text]:
+    """Yield the lines of a tree, the newest checkpoint first."""
+    if tree.namespace:
+        yield output.line(indent, (f"subgraph {tree.namespace}", "bold"))
+    parents: dict[int, str] = {}  # for each lane in use, the checkpoint that its branch ends at
+    for node in tree.nodes:
+        ending = [
+            lane
+            for lane, parent in parents.items()
+            if parent == node.checkpoint_id and lane != node.lane
+        ]
+        for lane in sorted(ending, reverse=True):
+            yield Text(indent) + _join(node.lane, lane, {*parents})
+            del parents[lane]
+        parents.pop(node.lane, None)
+        lanes = _lanes({**dict.fromkeys(parents, "│"), node.lane: "●"})
+        yield Text(indent) + lanes + _label(node, tree)
+        if node.parent_id is not None:
+            parents[node.lane] = node.parent_id
+        if node.subgraphs:
+            inner = _lanes(dict.fromkeys((*parents, node.lane), "│" if parents else " "))
+            for subgraph in node.subgraphs:
+                yield from draw(subgraph, f"{indent}{inner.plain}  ")
+
+
+def _lanes(marks: dict[int, str]) -> Text:
+    text = Text()
+    for lane in range(max(marks) + 1):
+        text.append(f"{marks.get(lane, ' ')} ", _STYLES[lane % len(_STYLES)])
+    return text
+
+
+def _join(parent: int, child: int, above: set[int]) -> Text:
+    """Return the line on which the branch of a child ends at the lane of its parent."""
+    first, last = sorted((parent, child))
+    text = Text()
+    for lane in range(max([*above, last]) + 1):
+        style = _STYLES[lane % len(_STYLES)]
+        if lane == parent:
+            mark = "├" if parent < child else "┤"
+        elif lane == child:
+            mark = "╯" if parent < child else "╰"
+        elif lane in above:
+            mark = "┼" if first < lane < last else "│"
+        else:
+            mark = "─" if first < lane < last else " "
+        text.append(mark, style)
+        text.append("─" if first <= lane < last else " ", _STYLES[child % len(_STYLES)])
+    return text
+
+
+def _label(node: TreeNode, tree: NamespaceTree) -> Text:
+    text = output.line(
+        f"{'-' if node.step is None else node.step:>3} ",
+        (formats.short_id(node.checkpoint_id), "bold"),
+        f" {node.source or '-'}",
+    )
+    if node.error is not None:
+        text.append_text(output.line(("  error: ", "red"), formats.folded(node.error, 80)))
+    if node.interrupts:
+        text.append("  interrupt", "yellow")
+    if node.checkpoint_id == tree.current:
+        text.append("  (current)", "green")
+    return text

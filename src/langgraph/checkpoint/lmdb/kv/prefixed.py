@@ -1,0 +1,110 @@
+"""A key-value store inside another one: each of its keys has a prefix there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from langgraph.checkpoint.lmdb.kv.base import Reader, WrapperStore, Writer, check_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
+    from contextlib import AbstractContextManager
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
+
+T = TypeVar("T")
+
+
+class PrefixedStore(WrapperStore):
+    """The part of another store whose keys begin with a prefix, as a store without the prefix.
+
+    Its transactions are transactions of the other store, and its files are that store's files.
+
+    Args:
+        inner: The other store.
+        prefix: The prefix. Keys may be shorter than in the other store by its length.
+    """
+
+    __slots__ = ("prefix",)
+
+    def __init__(self, inner: KeyValueStore, prefix: bytes) -> None:
+        super().__init__(inner)
+        self.prefix = prefix
+
+    @property
+    def identity(self) -> Hashable:
+        return self.inner.identity, self.prefix
+
+    def read(self) -> PrefixedReader:
+        return PrefixedReader(self.inner.read(), self.prefix)
+
+    def write(self, apply: Callable[[Writer], T]) -> T:
+        return self.inner.write(lambda writer: apply(PrefixedWriter(writer, self.prefix)))
+
+
+class PrefixedReader(Reader):
+    """A snapshot of the keys with a prefix."""
+
+    __slots__ = ("_context", "_inner", "_prefix")
+
+    _inner: Reader
+
+    def __init__(self, context: AbstractContextManager[Reader], prefix: bytes) -> None:
+        self._context = context
+        self._prefix = prefix
+
+    def __enter__(self) -> Self:
+        self._inner = self._context.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._context.__exit__(kind, error, trace)
+
+    def get(self, key: bytes) -> bytes | None:
+        check_key(key)
+        return self._inner.get(self._prefix + key)
+
+    def raw(self, key: bytes) -> tuple[bytes, bytes] | None:
+        check_key(key)
+        return self._inner.raw(self._prefix + key)
+
+    def range(
+        self, start: bytes, stop: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        prefix, cut = self._prefix, len(self._prefix)
+        for key, value in self._inner.range(prefix + start, prefix + stop, reverse=reverse):
+            yield key[cut:], value
+
+    def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
+        prefix, cut = self._prefix, len(self._prefix)
+        for key in self._inner.keys(prefix + start, prefix + stop, reverse=reverse):
+            yield key[cut:]
+
+
+class PrefixedWriter(PrefixedReader, Writer):
+    """A write transaction on the keys with a prefix."""
+
+    __slots__ = ("_writer",)
+
+    def __init__(self, writer: Writer, prefix: bytes) -> None:
+        self._inner = self._writer = writer
+        self._prefix = prefix
+
+    def put(self, key: bytes, value: bytes) -> None:
+        check_key(key)
+        self._writer.put(self._prefix + key, value)
+
+    def delete(self, key: bytes) -> bool:
+        check_key(key)
+        return self._writer.delete(self._prefix + key)
+
+    def delete_range(self, start: bytes, stop: bytes) -> int:
+        return self._writer.delete_range(self._prefix + start, self._prefix + stop)

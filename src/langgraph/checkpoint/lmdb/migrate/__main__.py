@@ -1,0 +1,114 @@
+"""`python -m langgraph.checkpoint.lmdb.migrate SOURCE TARGET`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError
+from langgraph.checkpoint.lmdb.migrate.migrating import DEFAULT_WORKERS, migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langgraph.checkpoint.lmdb.migrate.models import MigrationProgress
+
+EQUAL, DIFFERENT, FAILED = 0, 1, 2
+"""Exit statuses: the target has all of the source; checkpoints differ; an error ended it."""
+_SECONDS_BETWEEN_LINES = 0.5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command, and return its exit status."""
+    options = _parser().parse_args(arguments)
+    return run(
+        options.source,
+        options.target,
+        threads=options.thread,
+        workers=options.workers,
+        resume=not options.no_resume,
+        verify=not options.no_verify,
+    )
+
+
+def run(
+    source: str,
+    target: str,
+    *,
+    threads: Sequence[str] | None = None,
+    workers: int = DEFAULT_WORKERS,
+    resume: bool = True,
+    verify: bool = True,
+) -> int:
+    """Migrate with progress on stderr and the report on stdout; return the exit status.
+
+    Args:
+        source: As for `migrate`, like all arguments.
+    """
+    line = _Line()
+    try:
+        report = migrate(
+            source,
+            target,
+            threads=threads,
+            workers=workers,
+            resume=resume,
+            verify=verify,
+            progress=line.show,
+        )
+    except LmdbSaverError as error:
+        line.end()
+        print(error, file=sys.stderr)
+        return FAILED
+    line.end()
+    print(report)
+    return EQUAL if report.ok else DIFFERENT
+
+
+class _Line:
+    """A line of progress. A terminal shows one line that changes."""
+
+    def __init__(self) -> None:
+        self._shown_at = 0.0
+        self._last: MigrationProgress | None = None
+
+    def show(self, progress: MigrationProgress) -> None:
+        self._last = progress
+        now = time.monotonic()
+        if now - self._shown_at >= _SECONDS_BETWEEN_LINES:
+            self._shown_at = now
+            self._print("\r" if sys.stderr.isatty() else "\n")
+
+    def end(self) -> None:
+        self._print("\n")
+
+    def _print(self, end: str) -> None:
+        if self._last is not None:
+            threads, done, total = self._last
+            of = "" if total is None else f" of {total}"
+            text = f"{done}{of} checkpoints, {threads} threads"
+            print(text, end=end, file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m langgraph.checkpoint.lmdb.migrate",
+        description="Copy the threads of one saver to another one. Run it again to continue after "
+        "an interruption, or to copy what changed. The exit status is 0 if all checkpoints are "
+        "equal, 1 if some differ, and 2 if an error ended it. The key of encrypted values is read "
+        "from LANGGRAPH_AES_KEY.",
+    )
+    named = "the folder of a store, a SQLite file, or the connection string of PostgreSQL"
+    parser.add_argument("source", help=named)
+    parser.add_argument("target", help=f"{named}; created if it does not exist")
+    parser.add_argument("--thread", action="append", metavar="ID", help="a thread; repeatable")
+    parser.add_argument("--workers", type=int, default=DEFAULT_WORKERS, metavar="COUNT")
+    parser.add_argument("--no-resume", action="store_true", help="refuse threads that exist")
+    parser.add_argument("--no-verify", action="store_true", help="do not compare the copies")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""`Source`: what a migration reads from a saver."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from langgraph.checkpoint.lmdb.migrate.models import Key, Record
+
+
+class Tip(NamedTuple):
+    """The latest checkpoint of a thread, and whether it has changed since."""
+
+    checkpoint_ns: str
+    checkpoint_id: str
+    writes: int
+    """Number of pending writes."""
+
+
+class Source(ABC):
+    """A reader of a saver. Several threads may use it at the same time."""
+
+    unknown: tuple[str, ...] = ()
+    """What the saver does not tell, one sentence each."""
+    knows_paths = True
+    """True if writes are read with task path and index."""
+
+    @abstractmethod
+    def threads(self) -> Iterator[str]:
+        """Yield the ids of all threads."""
+
+    @abstractmethod
+    def keys(self, thread_id: str) -> list[Key]:
+        """Return the checkpoints of a thread, oldest first."""
+
+    @abstractmethod
+    def read(self, key: Key) -> Record | None:
+        """Return a checkpoint with its pending writes, or None if it is missing.
+
+        Raises:
+            DeserializationError: A value cannot be read.
+        """
+
+    @abstractmethod
+    def tips(self, thread_id: str) -> list[Tip]:
+        """Return the latest checkpoint of a thread and that of its root namespace."""
+
+    def count(self) -> int | None:
+        """Return the number of checkpoints, or None if that takes long."""
+        return None
+
+    def size(self) -> int | None:
+        """Return the bytes on disk, or None if they are unknown."""
+        return None
+
+    def close(self) -> None:  # noqa: B027 - most sources open nothing
+        """Close what the source opened."""
+
+
+def in_order(writes: list[Any]) -> list[Any]:
+    """Return writes in the order in which they apply."""
+    return sorted(writes, key=lambda write: (write.task_path, write.task_id, write.index))

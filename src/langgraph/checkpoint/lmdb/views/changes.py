@@ -1,0 +1,36 @@
+"""Changes: the threads of a store that changed since the last look."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from langgraph.checkpoint.lmdb.views.threads import ThreadView, thread_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from langgraph.checkpoint.lmdb import LmdbSaver, ThreadInfo
+
+_FIRST = 10
+"""Threads of the first look."""
+
+
+def changed_threads(saver: LmdbSaver, prefix: str | None = None) -> Iterator[list[ThreadView]]:
+    """Yield the threads that changed since the last step of the iterator, the oldest change first.
+
+    The first list has the threads that were active last. It never ends; an empty list means that
+    nothing changed. Each step reads the threads that were active since the last one.
+    """
+    since: datetime | None = None
+    seen: dict[str, ThreadInfo] = {}
+    while True:
+        # Two changes may have the same millisecond: read it again, and leave out what was seen.
+        after = None if since is None else since - timedelta(milliseconds=1)
+        found = saver.threads(prefix, updated_after=after, limit=_FIRST if since is None else None)
+        new = [info for info in found if seen.get(info.thread_id) != info]
+        if found:
+            since = found[0].updated
+            seen = {info.thread_id: info for info in found if info.updated == since}
+        yield [thread_of(saver, info) for info in reversed(new)]

@@ -1,0 +1,166 @@
+"""A store for looking: opened with the plain serializer, so that nothing it names is imported."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.errors import (
+    CheckpointNotFoundError,
+    InvalidPathError,
+    ThreadNotFoundError,
+)
+from langgraph.checkpoint.lmdb.views.plain import PlainSerializer
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.base import CheckpointTuple
+
+    from langgraph.checkpoint.lmdb import ThreadInfo
+    from langgraph.checkpoint.lmdb.run_state import State
+
+LATEST = "latest"
+_SHORTEST = 4
+_PAGE = 500
+
+
+def open_store(path: str, *, readonly: bool = True) -> LmdbSaver:
+    """Open an existing store with the plain serializer. A store is never created.
+
+    Raises:
+        InvalidPathError: The path holds no store.
+    """
+    if path == ":memory:":
+        raise InvalidPathError("a store in memory ends with its process", path=path)
+    try:
+        saver = LmdbSaver(path, serde=PlainSerializer(), readonly=True)
+    except InvalidPathError as error:
+        error.advice = "Check the path."
+        raise
+    if readonly:
+        return saver
+    saver.close()
+    return LmdbSaver(path, serde=PlainSerializer())
+
+
+def config_of(
+    thread_id: str, checkpoint_id: str | None = None, namespace: str = ""
+) -> RunnableConfig:
+    """Return the config of a checkpoint, by default the latest of the namespace."""
+    at = {"thread_id": thread_id, "checkpoint_ns": namespace}
+    return {"configurable": at if checkpoint_id is None else {**at, "checkpoint_id": checkpoint_id}}
+
+
+def place_of(found: CheckpointTuple) -> dict[str, Any]:
+    """Return the place of a checkpoint: `thread_id`, `checkpoint_ns` and `checkpoint_id`."""
+    place: dict[str, Any] = found.config["configurable"]
+    return place
+
+
+def parent_id(found: CheckpointTuple) -> str | None:
+    """Return the id of the parent; None if the checkpoint has none."""
+    parent = found.parent_config
+    return None if parent is None else str(parent["configurable"]["checkpoint_id"])
+
+
+def find_address(
+    saver: LmdbSaver, address: str, checkpoint: str | None = None, namespace: str = ""
+) -> CheckpointTuple:
+    """Return the checkpoint that `THREAD` or `THREAD@CHECKPOINT` names.
+
+    Args:
+        saver: The saver.
+        address: The id of a thread, with or without a checkpoint. A thread whose id is the whole
+            text is preferred.
+        checkpoint: The checkpoint, as for `find_step`, if the address has none.
+        namespace: The namespace.
+
+    Raises:
+        ThreadNotFoundError: The thread has no checkpoints in the namespace.
+        CheckpointNotFoundError: The checkpoint does not exist, or several match.
+    """
+    thread_id, sign, spec = address.rpartition("@")
+    if (
+        checkpoint is None
+        and sign
+        and thread_id
+        and saver.get_tuple(config_of(address, namespace=namespace)) is None
+    ):
+        return find_step(saver, thread_id, spec, namespace)
+    return find_step(saver, address, checkpoint, namespace)
+
+
+def find_step(
+    saver: LmdbSaver, thread_id: str, spec: str | None = None, namespace: str = ""
+) -> CheckpointTuple:
+    """Return a checkpoint of a thread.
+
+    Args:
+        saver: The saver.
+        thread_id: The thread.
+        spec: The id of the checkpoint, or its beginning or its end; or the number of its
+            step; or `~N`, the Nth ancestor of the latest; or `latest`, as None.
+        namespace: The namespace.
+
+    Raises:
+        ThreadNotFoundError: The thread has no checkpoints in the namespace.
+        CheckpointNotFoundError: The checkpoint does not exist, or several match.
+    """
+    latest = saver.get_tuple(config_of(thread_id, namespace=namespace))
+    if latest is None:
+        where = f" in namespace {namespace!r}" if namespace else ""
+        raise ThreadNotFoundError(
+            f"the thread has no checkpoints{where}",
+            thread_id=thread_id,
+            advice="List the threads with: langgraph-lmdb threads",
+        )
+    if spec is None or spec == LATEST:
+        return latest
+    found = list(islice(_matches(saver, latest, spec), 2))
+    if len(found) == 1:
+        return found[0]
+    raise CheckpointNotFoundError(
+        f"{'several checkpoints match' if found else 'no checkpoint matches'} {spec!r}",
+        thread_id=thread_id,
+        advice="List the checkpoints with: langgraph-lmdb history",
+    )
+
+
+def all_threads(
+    saver: LmdbSaver,
+    prefix: str | None = None,
+    states: Collection[State] | None = None,
+    after: ThreadInfo | str | None = None,
+) -> Iterator[ThreadInfo]:
+    """Yield the threads of a store, the latest activity first, reading them by pages.
+
+    Args:
+        saver: The saver.
+        prefix: Beginning of the thread ids.
+        states: States of the latest runs; None: all.
+        after: Thread to continue after.
+    """
+    while page := saver.threads(prefix, limit=_PAGE, after=after, state=states):
+        yield from page
+        after = page[-1]
+
+
+def _matches(saver: LmdbSaver, latest: CheckpointTuple, spec: str) -> Iterator[CheckpointTuple]:
+    if spec.startswith("~") and spec[1:].isdecimal():
+        yield from islice(saver.history(latest.config), int(spec[1:]), int(spec[1:]) + 1)
+        return
+    if spec.lstrip("-").isdecimal():
+        line = saver.history(latest.config)
+        yield from islice((one for one in line if one.metadata.get("step") == int(spec)), 1)
+        return
+    at = place_of(latest)
+    exact = saver.get_tuple(config_of(at["thread_id"], spec, at["checkpoint_ns"]))
+    if exact is not None:
+        yield exact
+    elif len(spec) >= _SHORTEST:
+        for found in saver.list(config_of(at["thread_id"], namespace=at["checkpoint_ns"])):
+            if found.checkpoint["id"].startswith(spec) or found.checkpoint["id"].endswith(spec):
+                yield found

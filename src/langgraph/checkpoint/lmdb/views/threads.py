@@ -1,0 +1,121 @@
+"""Threads: the rows of a list of threads, by pages."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from itertools import islice
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.lmdb.views.steps import error_of
+from langgraph.checkpoint.lmdb.views.stores import all_threads, config_of, place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from langgraph.checkpoint.lmdb import LmdbSaver, ThreadInfo
+    from langgraph.checkpoint.lmdb.run_state import State
+
+SORTS = ("updated", "created", "id", "steps", "size")
+_KEYS = {"created": "created", "id": "thread_id", "steps": "checkpoints", "size": "bytes"}
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadView:
+    """A thread and the state of its latest run."""
+
+    info: ThreadInfo
+    error: str | None
+    """Error of the latest run, if that failed."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the thread as data for JSON."""
+        info = self.info
+        return {
+            "thread_id": info.thread_id,
+            "state": info.state,
+            "next": list(info.next),
+            "error": self.error,
+            "created": info.created.isoformat(),
+            "updated": info.updated.isoformat(),
+            "expires": None if info.expires is None else info.expires.isoformat(),
+            "namespaces": list(info.namespaces),
+            "checkpoints": info.checkpoints,
+            "writes": info.writes,
+            "bytes": info.bytes,
+            "step": info.step,
+            "source": info.source,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadQuery:
+    """A choice of threads to list.
+
+    Attributes:
+        states: Only threads whose latest run is in one of these states; empty: all.
+        prefix: Beginning of the thread ids.
+        metadata: Metadata that a checkpoint of the thread must have.
+        sort: One of `SORTS`. All but `id` put the largest first.
+        reverse: Turn the order around.
+        limit: Highest number of threads; None: all.
+        after: Id of the thread to continue after.
+    """
+
+    states: Collection[State] = ()
+    prefix: str | None = None
+    metadata: dict[str, Any] | None = None
+    sort: str = "updated"
+    reverse: bool = False
+    limit: int | None = None
+    after: str | None = None
+
+
+def list_threads(saver: LmdbSaver, query: ThreadQuery) -> Iterator[ThreadView]:
+    """Yield the threads of a query.
+
+    The order `updated` reads only the threads that it yields. Other orders read the records of all
+    threads that the query admits.
+    """
+    for info in islice(_ordered(saver, query), query.limit):
+        yield thread_of(saver, info)
+
+
+def thread_of(saver: LmdbSaver, info: ThreadInfo) -> ThreadView:
+    """Return a thread with the error of its latest run."""
+    latest = saver.get_tuple(config_of(info.thread_id)) if info.state == "failed" else None
+    return ThreadView(info, None if latest is None else error_of(latest))
+
+
+def _ordered(saver: LmdbSaver, query: ThreadQuery) -> Iterator[ThreadInfo]:
+    is_stored_order = query.sort == "updated" and not query.reverse
+    after = query.after if is_stored_order else None
+    found = all_threads(saver, query.prefix, query.states or None, after)
+    if query.metadata is not None:
+        wanted = _with_metadata(saver, query.metadata)
+        found = (info for info in found if info.thread_id in wanted)
+    if is_stored_order:
+        return found
+    ordered = iter(_sorted(found, query))
+    return ordered if query.after is None else _following(ordered, query.after)
+
+
+def _with_metadata(saver: LmdbSaver, metadata: dict[str, Any]) -> set[str]:
+    return {place_of(found)["thread_id"] for found in saver.list(None, filter=metadata)}
+
+
+def _sorted(found: Iterator[ThreadInfo], query: ThreadQuery) -> list[ThreadInfo]:
+    key = attrgetter(_KEYS.get(query.sort, "updated"), "thread_id")
+    is_ascending = (query.sort == "id") != query.reverse
+    if query.limit is None or query.after is not None:
+        return sorted(found, key=key, reverse=not is_ascending)
+    first = heapq.nsmallest if is_ascending else heapq.nlargest
+    return first(query.limit, found, key=key)
+
+
+def _following(found: Iterator[ThreadInfo], after: str) -> Iterator[ThreadInfo]:
+    for info in found:
+        if info.thread_id == after:
+            break
+    return found

@@ -1,0 +1,67 @@
+"""The command, as a process, and a store that real graphs have written."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from tests.views import graphs
+
+SCRIPT = Path(sys.executable).with_name("langgraph-lmdb")
+COMMAND = [str(SCRIPT)] if SCRIPT.exists() else [sys.executable, "-m", "langgraph.checkpoint.lmdb"]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return an environment without settings of the command."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("LANGGRAPH_") and name not in ("NO_COLOR", "COLUMNS", "TERM")
+    }
+    return {**kept, "TZ": "UTC", **more}
+
+
+def run(
+    *arguments: str | Path, status: int = 0, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command with its output in pipes, and check its exit status."""
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=environment(**variables),
+    )
+    assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def run_json(*arguments: str | Path, status: int = 0, **variables: str) -> list[dict[str, Any]]:
+    """Run the command with --json, and return its objects."""
+    done = run(*arguments, "--json", status=status, **variables)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a thread of each graph, which tests only read."""
+    path = tmp_path_factory.mktemp("filled") / "store"
+    with LmdbSaver(path) as saver:
+        graphs.fill(saver)
+    return path
+
+
+@pytest.fixture
+def copied(filled: Path, tmp_path: Path) -> Path:
+    """A copy of that store, which a test may change."""
+    return Path(shutil.copytree(filled, tmp_path / "copied"))

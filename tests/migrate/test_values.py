@@ -1,0 +1,195 @@
+"""What a migration keeps or refuses: types, encryption, old formats, the order of writes, kills."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from langgraph.checkpoint.base import empty_checkpoint
+from langgraph.checkpoint.serde.base import CipherProtocol
+from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.errors import DeserializationError
+from langgraph.checkpoint.lmdb.migrate import amigrate, migrate
+from tests.graphs.driving import at_thread
+from tests.migrate.test_graphs import shown, travel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@dataclass
+class Order:
+    """A type of an application."""
+
+    number: int
+
+
+class Reversing(CipherProtocol):
+    """A cipher that reverses bytes."""
+
+    def encrypt(self, plaintext: bytes) -> tuple[str, bytes]:
+        return "rev", plaintext[::-1]
+
+    def decrypt(self, ciphername: str, ciphertext: bytes) -> bytes:
+        assert ciphername == "rev"
+        return ciphertext[::-1]
+
+
+def put(saver: Any, values: dict[str, Any], number: int = 1) -> Any:
+    """Store a checkpoint with values; return its config."""
+    versions = dict.fromkeys(values, f"{number:032}.0")
+    checkpoint = {
+        **empty_checkpoint(),
+        "id": f"1f000000-0000-6000-8000-{number:012x}",
+        "channel_values": values,
+        "channel_versions": versions,
+    }
+    at = at_thread("t", checkpoint_ns="")
+    return saver.put(at, checkpoint, {"source": "loop", "step": number, "parents": {}}, versions)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "memory", "plain"])
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_refused_type_is_an_error(kind: str, inside: bool, open_kind: Callable[..., Any]) -> None:
+    source, target = open_kind(kind), open_kind("lmdb")
+    put(source, {"order": [Order(1)] if inside else Order(1), "nothing": None})
+    source.serde = JsonPlusSerializer(allowed_msgpack_modules=None)
+    if kind == "plain":
+        source._inner.serde = source.serde
+    with pytest.raises(DeserializationError, match="Order") as caught:
+        migrate(source, target)
+    assert caught.value.thread_id == "t"
+    assert caught.value.checkpoint_id == "1f000000-0000-6000-8000-000000000001"
+    assert target.get_tuple(at_thread("t")) is None
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "memory"])
+def test_none_stays_none(kind: str, open_kind: Callable[..., Any]) -> None:
+    source, target = open_kind(kind), open_kind("lmdb")
+    put(source, {"nothing": None, "list": [None]})
+    assert migrate(source, target).ok
+    values = target.get_tuple(at_thread("t")).checkpoint["channel_values"]
+    assert values == {"nothing": None, "list": [None]}
+
+
+@pytest.mark.parametrize(("one", "other"), [("sqlite", "lmdb"), ("lmdb", "postgres")])
+@pytest.mark.parametrize("encrypted", ["source", "target", "both"])
+def test_either_side_may_be_encrypted(
+    one: str, other: str, encrypted: str, open_kind: Callable[..., Any]
+) -> None:
+    serde = EncryptedSerializer(Reversing(), JsonPlusSerializer())
+    source = open_kind(one, serde if encrypted != "target" else None)
+    target = open_kind(other, serde if encrypted != "source" else None)
+    travel(source)
+    assert migrate(source, target).ok
+    assert shown(source, "a") == shown(target, "a")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "memory", "plain"])
+def test_the_order_of_writes_is_kept(kind: str, open_kind: Callable[..., Any]) -> None:
+    """Task ids and task paths disagree about the order, and tasks have gaps and ten writes."""
+    source, ours, back = open_kind(kind), open_kind("lmdb"), open_kind("sqlite")
+    config = put(source, {"a": 1})
+    for task_id, path in (("z", "~1"), ("a", "~3"), ("m", "~2")):
+        writes: list[tuple[str, Any]] = [("a", f"{task_id} {n}") for n in range(12)]
+        writes[3] = ("__interrupt__", "stop")
+        source.put_writes(config, writes, task_id, path)
+    assert migrate(source, ours).ok
+    assert migrate(ours, back).ok
+    expected = source.get_tuple(config).pending_writes
+    assert ours.get_tuple(config).pending_writes == expected
+    assert back.get_tuple(config).pending_writes == expected
+    if kind != "plain":
+        assert [(w.task_id, w.task_path, w.index) for w in ours.writes(config)] == [
+            (task_id, path, index)
+            for task_id, path in (("z", "~1"), ("m", "~2"), ("a", "~3"))
+            for index in (-3, 0, 1, 2, *range(4, 12))
+        ]
+
+
+def test_old_postgres_checkpoints_have_their_pending_sends(open_kind: Callable[..., Any]) -> None:
+    source, target = open_kind("postgres"), open_kind("lmdb")
+    parent = put(source, {"a": 1}, 1)
+    source.put_writes(parent, [("__pregel_tasks", "send")], "task")
+    at = {"configurable": {**parent["configurable"]}}
+    checkpoint = {**empty_checkpoint(), "v": 3, "id": "1f000000-0000-6000-8000-000000000002"}
+    checkpoint["channel_versions"] = {"a": f"{1:032}.0"}
+    config = source.put(at, checkpoint, {"source": "loop", "step": 2, "parents": {}}, {})
+    assert migrate(source, target).ok
+    found = target.get_tuple(config)
+    assert (
+        found.checkpoint["channel_values"] == source.get_tuple(config).checkpoint["channel_values"]
+    )
+    assert found.checkpoint["channel_values"]["__pregel_tasks"] == ["send"]
+
+
+def test_tables_without_task_paths_can_be_read(open_kind: Callable[..., Any]) -> None:
+    source, target = open_kind("sqlite"), open_kind("lmdb")
+    config = put(source, {"a": 1})
+    source.put_writes(config, [("a", 2)], "task")
+    source.conn.execute("ALTER TABLE writes DROP COLUMN task_path")
+    source.conn.commit()
+    path = source.conn.execute("PRAGMA database_list").fetchone()[2]
+    assert migrate(path, target).ok
+    assert target.get_tuple(config).pending_writes == [("task", "a", 2)]
+
+
+def test_async_savers(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "a.sqlite")) as source:
+            for number in (1, 2):
+                at = at_thread("t", checkpoint_ns="")
+                checkpoint = {**empty_checkpoint(), "id": f"1f-{number}"}
+                await source.aput(at, checkpoint, {"step": number}, {})
+            async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "b.sqlite")) as target:
+                report = await amigrate(source, target)
+                assert report.ok
+                assert report.copied_checkpoints == 2
+                assert len([found async for found in target.alist(None)]) == 2
+
+    asyncio.run(run())
+
+
+def test_a_large_state(open_kind: Callable[..., Any]) -> None:
+    source, target = open_kind("sqlite"), open_kind("lmdb")
+    put(source, {"a": random.Random(1).randbytes(64 << 20)})
+    assert migrate(source, target).ok
+
+
+def test_a_killed_migration_continues(tmp_path: Path) -> None:
+    file, folder = tmp_path / "a.sqlite", tmp_path / "b"
+    with SqliteSaver.from_conn_string(str(file)) as source:
+        travel(source)
+        command = [
+            sys.executable,
+            "-m",
+            "langgraph.checkpoint.lmdb.migrate",
+            str(file),
+            str(folder),
+        ]
+        chance = random.Random(1)
+        for _ in range(20):
+            process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+            assert process.stderr is not None
+            process.stderr.readline()  # the first checkpoint was compared or copied
+            time.sleep(chance.random() * 0.05)
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+        assert migrate(file, folder).ok
+        with LmdbSaver(folder) as target:
+            for thread in ("a", "b"):
+                assert shown(source, thread) == shown(target, thread)
+            assert target.verify().ok

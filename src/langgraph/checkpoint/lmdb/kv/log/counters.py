@@ -66,12 +66,14 @@ class Counters:
         for _ in range(_ATTEMPTS):
             if files.status(self._folder, NAME) is None:
                 _create(self._folder)
-            locks = None
             with suppress(FileNotFoundError):  # another process has just removed it
                 locks = ProcessLocks(self._folder, _PRESENCE, name=NAME)
-            if locks is not None:
-                if locks.join() and self._is_at_path(locks.identity()):
-                    return locks
+                try:
+                    if locks.join() and self._is_at_path(locks.identity()):
+                        return locks
+                except BaseException:
+                    locks.close()
+                    raise
                 locks.close()
             time.sleep(random.uniform(0, RETRY_JITTER))  # noqa: S311 - not in step with others
         raise StoreBusyError("another process keeps closing the store", path=self._folder)
@@ -159,6 +161,10 @@ def _create(folder: str) -> None:
     path, new = Path(folder, NAME), Path(folder, _NEW)
     with creation.locked(Path(folder)):
         if files.status(folder, NAME) is None:
-            new.write_bytes(bytes(_SIZE))
-            new.chmod(0o600)
-            new.rename(path)
+            try:
+                new.write_bytes(bytes(_SIZE))
+                new.chmod(0o600)
+                new.rename(path)
+            except OSError:
+                new.unlink(missing_ok=True)
+                raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from weakref import WeakSet, WeakValueDictionary
 
+from langgraph.checkpoint.lmdb.errors import UsageError
 from langgraph.checkpoint.lmdb.kv import forking
 from langgraph.checkpoint.lmdb.kv.locks import Lock
 from langgraph.checkpoint.lmdb.kv.log import log_file
@@ -17,21 +18,26 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from langgraph.checkpoint.lmdb.kv.base import Reader
+    from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
 
 
 class ProcessLog:
-    """The files and the epoch that all stores of a process on one folder share.
+    """The files and the epoch that all writing stores of a process on one folder share.
+
+    A store that only reads has an object of its own: it adopts records that are not durable.
 
     Args:
         folder: The store's folder.
 
     Attributes:
         writing: Lock of the thread that writes; it takes the turn among processes after that.
+        sync: How the users flush.
         users: The open stores that write.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, sync: Sync) -> None:
         self._folder = folder
+        self.sync = sync
         self.users: WeakSet[object] = WeakSet()
         self._counters: Counters | None = None
         self._log: LogFile | None = None
@@ -110,14 +116,23 @@ class Registry:
         """Start in a forked child: another thread may have held the lock."""
         self._lock = Lock()
 
-    def acquire(self, folder: str, identity: Hashable, user: object | None) -> ProcessLog:
-        """Return the log of a store, with one more user, unless that only reads."""
+    def acquire(self, folder: str, identity: Hashable, sync: Sync, user: object) -> ProcessLog:
+        """Return the log of a store that writes, with one more user.
+
+        Raises:
+            UsageError: The log has users with another `sync`.
+        """
         with self._lock:
             log = self._logs.get(identity)
             if log is None or not log.users:  # a removed file may have had the same identity
-                self._logs[identity] = log = ProcessLog(folder)
-            if user is not None:
-                log.users.add(user)
+                self._logs[identity] = log = ProcessLog(folder, sync)
+            if log.sync != sync:
+                raise UsageError(
+                    f"this process has the store open with sync={log.sync!r}, not {sync!r}",
+                    path=folder,
+                    advice="Use one setting everywhere, or close the other store first.",
+                )
+            log.users.add(user)
             return log
 
 

@@ -21,6 +21,7 @@ from langgraph.checkpoint.lmdb.kv.lmdb.errors import reported, translate_os_erro
 from langgraph.checkpoint.lmdb.kv.lmdb.store import DEFAULT_MAP_SIZE, LmdbStore
 from langgraph.checkpoint.lmdb.kv.log import log_file, process_log, records, transactions
 from langgraph.checkpoint.lmdb.kv.log import state as states
+from langgraph.checkpoint.lmdb.kv.log.process_log import ProcessLog
 from langgraph.checkpoint.lmdb.kv.log.transactions import LogReader, LogWriter
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import PageCheck, Progress
     from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
     from langgraph.checkpoint.lmdb.kv.log.epoch import Epoch
-    from langgraph.checkpoint.lmdb.kv.log.process_log import ProcessLog
     from langgraph.checkpoint.lmdb.kv.log.records import Changes
 
 T = TypeVar("T")
@@ -82,11 +82,12 @@ class LogStore(KeyValueStore, FileStore):
         self._base = base
         self._flushes = sync == "full"
         self._closed = False
-        user = None if self.readonly else self
-        self._log: ProcessLog = process_log.acquire(base.folder, base.identity, user)
-        if not self.readonly:
-            with self._turn():
-                self._recover()
+        if self.readonly:
+            self._log = ProcessLog(base.folder, sync)
+            return
+        self._log = process_log.acquire(base.folder, base.identity, sync, self)
+        with self._turn():
+            self._recover()
 
     def _recover(self) -> None:
         """Find out how far the log is whole: after a power failure the counters are wrong."""
@@ -256,7 +257,9 @@ class LogStore(KeyValueStore, FileStore):
         return self._base.check_pages()
 
     def size(self) -> int:
-        return self._base.size() + log_file.occupied(self.folder)
+        base = self._base.size()
+        with reported(self.folder, "measuring the store"):
+            return base + log_file.occupied(self.folder)
 
     def reserve_map(self) -> None:
         self._base.reserve_map()
@@ -290,21 +293,25 @@ class LogStore(KeyValueStore, FileStore):
         self._base.check_no_transaction()
         self._closed = True
         try:
-            if not self.readonly:
-                self._leave()
+            self._leave()
         finally:
             self._base.close()
 
     def _leave(self) -> None:
-        """Let the base alone be the whole store, if no other store of the process writes."""
+        """Let the base alone be the whole store, if no other store of the process writes.
+
+        If that fails, the log has all that the base lacks.
+        """
         log = self._log
         log.users.discard(self)
         if log.users:
             return
         try:
-            with self._turn():
-                self._merge_all(uses_log=False)
-                log.counters().remove(log_file.NAME)
+            if not self.readonly:
+                with suppress(LmdbSaverError), self._turn():
+                    self._merge_all(uses_log=False)
+                    with reported(self.folder, "removing the log"):
+                        log.counters().remove(log_file.NAME)
         finally:
             log.close()
 

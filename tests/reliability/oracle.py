@@ -321,7 +321,8 @@ def _copy_thread(worker: Worker) -> Operation | None:
 def _set_ttl(worker: Worker) -> Operation | None:
     if not worker.state:
         return None
-    thread, minutes = worker.random.choice(worker.threads()), worker.random.choice([1.0, 1.0, None])
+    thread = worker.random.choice(worker.threads())
+    minutes = worker.random.choice([_LONG, _LONG, None])
 
     def effect(state: State) -> State:
         return {
@@ -341,6 +342,7 @@ def _sweep(worker: Worker) -> Operation:
     return Operation("sweep", lambda saver: saver.sweep(now=_FAR_FUTURE), tuple(map(of, threads)))
 
 
+_LONG = 1e6  # minutes: no thread expires during a run
 _FAR_FUTURE = 4e9  # seconds since the epoch, after every expiry
 STORE_WIDE_KINDS = ("set_ttl", "sweep")
 """Calls that also change the threads of other workers."""

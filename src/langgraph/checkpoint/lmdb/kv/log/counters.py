@@ -36,7 +36,7 @@ _BARRED_NUMBER: Final = 3
 
 
 class Counters:
-    """The open file of the counters. It is closed when the object is collected.
+    """The open file of the counters. At the latest, it is closed when the object is collected.
 
     Args:
         folder: The store's folder.
@@ -44,6 +44,7 @@ class Counters:
 
     __slots__ = (
         "__weakref__",
+        "_close",
         "_folder",
         "_identity",
         "_locks",
@@ -56,10 +57,17 @@ class Counters:
         self._folder = folder
         self._path = f"{folder}/{NAME}"
         self._locks = self._join()
-        weakref.finalize(self, self._locks.close).atexit = False
+        self._close = weakref.finalize(self, self._locks.close)
+        self._close.atexit = False
         self._identity = self._locks.identity()
         self._map = mmap.mmap(self._locks.handle, _SIZE)
         self._words = memoryview(self._map).cast("Q")
+
+    def close(self) -> None:
+        """Close the file; no thread uses it now or later."""
+        self._words.release()
+        self._map.close()
+        self._close()
 
     def _join(self) -> ProcessLocks:
         """Open the file and show presence, so that no other process removes it."""

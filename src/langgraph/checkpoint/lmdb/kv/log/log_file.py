@@ -23,19 +23,20 @@ _NEW: Final = "log.new"
 
 
 class LogFile:
-    """The open file of the log. It is closed when the object is collected.
+    """The open file of the log. At the latest, it is closed when the object is collected.
 
     Args:
         folder: The store's folder.
         size: Bytes that it must have.
+        readonly: Accept a file that cannot be opened for writing.
 
     Raises:
         DamagedError: The file is missing or too short.
     """
 
-    __slots__ = ("__weakref__", "_handle", "_identity", "_path", "folder")
+    __slots__ = ("__weakref__", "_close", "_handle", "_identity", "_path", "folder")
 
-    def __init__(self, folder: str, size: int) -> None:
+    def __init__(self, folder: str, size: int, *, readonly: bool = False) -> None:
         self.folder = folder
         self._path = f"{folder}/{NAME}"
         found = files.status(folder, NAME)
@@ -50,12 +51,17 @@ class LogFile:
         try:
             self._handle = files.open_descriptor(folder, NAME, os.O_RDWR)
         except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            if not readonly or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
             self._handle = files.open_descriptor(folder, NAME, os.O_RDONLY)
-        weakref.finalize(self, os.close, self._handle).atexit = False
+        self._close = weakref.finalize(self, os.close, self._handle)
+        self._close.atexit = False
         status = os.fstat(self._handle)
         self._identity = (status.st_dev, status.st_ino)
+
+    def close(self) -> None:
+        """Close the file; no thread uses it now or later."""
+        self._close()
 
     def is_at_path(self) -> bool:
         """Return True if the file at the path is this one."""
@@ -96,9 +102,13 @@ class LogFile:
 
 
 def create(folder: str) -> int:
-    """Create the file, completely or not at all, unless it is there; return its size."""
+    """Create the file, completely or not at all, unless it is there; return its size.
+
+    Then it is in the folder on the disk as well.
+    """
     found = files.status(folder, NAME)
     if found is not None and found.st_size:
+        creation.flush(Path(folder))  # another process may have died before it did
         return found.st_size
     new = Path(folder, _NEW)
     try:

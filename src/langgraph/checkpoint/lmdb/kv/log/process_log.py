@@ -31,11 +31,11 @@ class ProcessLog:
 
     Attributes:
         writing: Lock of the thread that writes; it takes the turn among processes after that.
-        sync: How the users flush.
+        sync: How the users flush; None: they only read.
         users: The open stores that write.
     """
 
-    def __init__(self, folder: str, sync: Sync) -> None:
+    def __init__(self, folder: str, sync: Sync | None) -> None:
         self._folder = folder
         self.sync = sync
         self.users: WeakSet[object] = WeakSet()
@@ -64,7 +64,8 @@ class ProcessLog:
         if self._log is None:
             with self._lock:
                 if self._log is None:
-                    self._log = LogFile(self._folder, epoch.state.size)
+                    readonly = self.sync is None
+                    self._log = LogFile(self._folder, epoch.state.size, readonly=readonly)
         return self._log
 
     def current_log(self, epoch: Epoch) -> LogFile:
@@ -72,7 +73,7 @@ class ProcessLog:
         log = self.log(epoch)
         if not log.is_at_path():
             with self._lock:
-                self._log = None
+                self._log = None  # other threads may still read it
             log = self.log(epoch)
         return log
 
@@ -97,11 +98,14 @@ class ProcessLog:
         return epoch
 
     def close(self) -> None:
-        """Close the files until the next use, once no thread reads them."""
+        """Close the files until the next use; no thread uses them now."""
         with self._lock:
-            self._counters = None
-            self._log = None
-            self._epoch = None
+            counters, log = self._counters, self._log
+            self._counters = self._log = self._epoch = None
+        if counters is not None:
+            counters.close()
+        if log is not None:
+            log.close()
 
 
 class Registry:

@@ -29,7 +29,7 @@ def apply_log(copy: KeyValueStore, folder: str) -> None:
     try:
         epoch = Epoch(record)
         if epoch.state.size:
-            epoch.adopt(LogFile(folder, epoch.state.size))
+            epoch.adopt(LogFile(folder, epoch.state.size, readonly=True))
             changes = epoch.overlay.latest()
     except DamagedError:  # the log is missing, or its state is damaged
         pass

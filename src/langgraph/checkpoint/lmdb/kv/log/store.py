@@ -83,7 +83,7 @@ class LogStore(KeyValueStore, FileStore):
         self._flushes = sync == "full"
         self._closed = False
         if self.readonly:
-            self._log = ProcessLog(base.folder, sync)
+            self._log = ProcessLog(base.folder, None)
             return
         self._log = process_log.acquire(base.folder, base.identity, sync, self)
         with self._turn():
@@ -146,8 +146,10 @@ class LogStore(KeyValueStore, FileStore):
         if self.readonly:
             raise ReadOnlyError("the store was opened for reading", path=self.folder)
         self.check_no_transaction()
-        with self._turn():
-            return self._commit(apply)
+        with self._log.writing:
+            self._check_open()  # another thread may have closed the store meanwhile
+            with self._turn():
+                return self._commit(apply)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -220,8 +222,8 @@ class LogStore(KeyValueStore, FileStore):
 
     def _merge(self, epoch: Epoch, changes: Changes, *, uses_log: bool = True) -> None:
         """Write the records of an epoch and further changes to the base; begin another epoch."""
-        size = 0
-        if uses_log:
+        size = epoch.state.size if uses_log else 0
+        if uses_log and not size:
             with reported(self.folder, "creating the log"):
                 size = self._log.create_log()
         number = epoch.position.number + bool(changes)
@@ -292,28 +294,22 @@ class LogStore(KeyValueStore, FileStore):
             return
         self._base.check_no_transaction()
         self._closed = True
-        try:
-            self._leave()
-        finally:
-            self._base.close()
-
-    def _leave(self) -> None:
-        """Let the base alone be the whole store, if no other store of the process writes.
-
-        If that fails, the log has all that the base lacks.
-        """
         log = self._log
         log.users.discard(self)
-        if log.users:
-            return
         try:
-            if not self.readonly:
-                with suppress(LmdbSaverError), self._turn():
-                    self._merge_all(uses_log=False)
-                    with reported(self.folder, "removing the log"):
-                        log.counters().remove(log_file.NAME)
+            if not log.users and not self.readonly:
+                self._leave()
         finally:
-            log.close()
+            self._base.close()  # after the open transactions of other threads
+            if not log.users:
+                log.close()
+
+    def _leave(self) -> None:
+        """Let the base alone be the whole store. If that fails, the log has what the base lacks."""
+        with suppress(LmdbSaverError), self._turn():
+            self._merge_all(uses_log=False)
+            with reported(self.folder, "removing the log"):
+                self._log.counters().remove(log_file.NAME)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -147,7 +147,7 @@ class LmdbStores(Stores):
 
 
 class LogStores(LmdbStores):
-    """The same with a log, which is merged now and then, by the store or as a rule tells."""
+    """A store with a log, which is merged when it is full, or when a rule says so."""
 
     store: LogStore
 
@@ -156,18 +156,18 @@ class LogStores(LmdbStores):
 
     @rule()
     def merge(self) -> None:
-        """A merge changes nothing."""
+        """Merge, which changes nothing."""
         self.store.merge()
 
     @rule()
     def end(self) -> None:
-        """The end of the process loses nothing."""
+        """End the process, which loses nothing."""
         end_process(self.store)
         self.store = self.open()
 
     @rule(count=st.integers(1, 60), reverse=st.booleans())
     def many(self, count: int, reverse: bool) -> None:
-        """Changes that fill the log."""
+        """Fill the log."""
         for number in range(count):
             self.write([("put", b"many%d" % (number % 40), bytes(100))], undo=False)
         self.read(b"", b"\xff" * 512, reverse, b"many1")

@@ -70,7 +70,7 @@ def run(rounds: int, seed: int) -> Outcome:
         "order of system calls, recorded by strace",
         sum(seen.values()),
         (
-            '"full": a commit is one write to the log and one flush of it',
+            '"full": a commit is one write to the log, and one flush',
             '"normal" and "off": a commit is one write to the log',
             "a merge writes pages and flushes them, then writes the meta page with O_DSYNC",
             "the two meta pages are written in turn, and a merge writes nothing after them",

@@ -1,6 +1,6 @@
 """Images of a store with a log, as failures of the power may leave them.
 
-The base is a store in memory, whose commits are atomic and durable, as those of LMDB are. The log
+The base is a store in memory, whose commits are atomic and durable, as in LMDB. The log
 is a file of a few sectors. A sector that was written since the last flush is old or new in an
 image.
 """
@@ -80,7 +80,7 @@ def _replace(writer: Writer, contents: Contents) -> None:
 
 
 def contents(store: KeyValueStore) -> Contents:
-    """All records of a store."""
+    """Return all records of a store."""
     with store.read() as reader:
         return dict(reader.range(b"", b"\xff" * 512))
 

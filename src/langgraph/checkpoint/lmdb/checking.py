@@ -111,18 +111,20 @@ def recover_pages(path: str, target: str) -> VerifyReport:
                 if any(True for _ in reader.keys(b"", b"\xff" * 512)):
                     raise InvalidPathError("there is a store already", path=target)
             _fill(kv, source.records(root))
-            recovery.apply_log(kv, path)
+            lost_log = recovery.apply_log(kv, path)
             plain = _unlocked(kv, target)
             with suppress(DamagedError, InvalidPathError):  # repaired, or created
                 check_format(plain)
             found = repair_store(plain, _options())
         finally:
             kv.close()
-    if not source.skipped:
-        return found
-    text = f"{source.skipped} pages or records could not be read, with all that they lead to"
-    lost = Problem(kinds.PAGES, text, outcome=LOST)
-    return replace(found, problems=(lost, *found.problems))
+    texts = [] if lost_log is None else [lost_log]
+    if source.skipped:
+        texts.append(
+            f"{source.skipped} pages or records could not be read, with all that they lead to"
+        )
+    lost = [Problem(kinds.PAGES, text, outcome=LOST) for text in texts]
+    return replace(found, problems=(*lost, *found.problems))
 
 
 def _unlocked(kv: LmdbStore, target: str) -> KeyValueStore:

@@ -34,7 +34,7 @@ class LogFile:
         DamagedError: The file is missing or too short.
     """
 
-    __slots__ = ("__weakref__", "_close", "_handle", "_identity", "_path", "folder")
+    __slots__ = ("__weakref__", "_close", "_handle", "_identity", "_path", "_size", "folder")
 
     def __init__(self, folder: str, size: int, *, readonly: bool = False) -> None:
         self.folder = folder
@@ -46,7 +46,8 @@ class LogFile:
                 f"the file {NAME} {what}: the last commits are lost",
                 path=folder,
                 record=NAME,
-                advice=f"Put the original {NAME} of this store back.",
+                advice=f"Put the original {NAME} of this store back, or save what is left with "
+                "`langgraph-lmdb recover-pages`.",
             )
         try:
             self._handle = files.open_descriptor(folder, NAME, os.O_RDWR)
@@ -58,6 +59,7 @@ class LogFile:
         self._close.atexit = False
         status = os.fstat(self._handle)
         self._identity = (status.st_dev, status.st_ino)
+        self._size = status.st_size
 
     def close(self) -> None:
         """Close the file; no thread uses it now or later."""
@@ -79,13 +81,18 @@ class LogFile:
             )
 
     def read(self, position: Position) -> tuple[Changes, Position] | None:
-        """Return the record behind a position, as `records.decode` does."""
+        """Return the record behind a position, as `records.decode` does.
+
+        Raises:
+            DamagedError: Its checksum is right, but its payload is not.
+        """
         # The bytes are copied once and then checked: another process may be overwriting them.
         header = os.pread(self._handle, records.HEADER_SIZE, position.offset)
         length = records.payload_length(position, header)
-        if length is None:
+        start = position.offset + records.HEADER_SIZE
+        if length is None or length > self._size - start:
             return None
-        payload = os.pread(self._handle, length, position.offset + records.HEADER_SIZE)
+        payload = os.pread(self._handle, length, start)
         return records.decode(position, header, payload)
 
     def write(self, record: bytes, offset: int) -> None:

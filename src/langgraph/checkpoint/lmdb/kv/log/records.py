@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgpack
 
+from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -76,13 +79,30 @@ def decode(position: Position, header: bytes, payload: bytes) -> tuple[Changes, 
 
     Returns:
         None: The record is not whole, or was written behind another record.
+
+    Raises:
+        DamagedError: Its checksum is right, but its payload is not.
     """
     head = header[: _HEAD.size]
     checksum = _checksum(position, head, payload)
     if _CHECKSUM.pack(checksum) != header[_HEAD.size :]:
         return None
-    changes: Changes = msgpack.unpackb(payload, strict_map_key=False)
-    return changes, _behind(position, checksum, payload)
+    return _changes(payload), _behind(position, checksum, payload)
+
+
+def _changes(payload: bytes) -> Changes:
+    try:
+        changes = msgpack.unpackb(payload, strict_map_key=False)
+    except (ValueError, msgpack.UnpackException, RecursionError):
+        changes = None
+    if isinstance(changes, dict) and all(_is_change(*item) for item in changes.items()):
+        return changes
+    raise DamagedError("a record of the log is damaged", record="log.mdb")
+
+
+def _is_change(key: object, value: object) -> bool:
+    is_key = isinstance(key, bytes) and 0 < len(key) <= MAX_KEY_SIZE
+    return is_key and (value is None or isinstance(value, bytes))
 
 
 def _checksum(position: Position, head: bytes, payload: bytes) -> int:

@@ -8,34 +8,40 @@ from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.kv.log import transactions
 from langgraph.checkpoint.lmdb.kv.log.epoch import Epoch
 from langgraph.checkpoint.lmdb.kv.log.log_file import LogFile
+from langgraph.checkpoint.lmdb.kv.log.overlay import Overlay
 from langgraph.checkpoint.lmdb.kv.log.state import KEY
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 
 
-def apply_log(copy: KeyValueStore, folder: str) -> None:
+def apply_log(copy: KeyValueStore, folder: str) -> str | None:
     """Apply the whole records of a log to a copy of its base, which then needs no log.
 
     Args:
         copy: The copy, with the record of the log's state.
         folder: The folder of the log.
+
+    Returns:
+        What is lost of the log; None: nothing.
     """
     with copy.read() as reader:
         record = reader.get(KEY)
     if record is None:
-        return
-    changes = {}
+        return None
+    lost = None
+    overlay = Overlay()
     try:
         epoch = Epoch(record)
+        overlay = epoch.overlay
         if epoch.state.size:
             epoch.adopt(LogFile(folder, epoch.state.size, readonly=True))
-            changes = epoch.overlay.latest()
-    except DamagedError:  # the log is missing, or its state is damaged
-        pass
+    except DamagedError as error:
+        lost = error.message
 
     def apply(writer: Writer) -> None:
         writer.delete(KEY)
-        transactions.apply(writer, changes)
+        transactions.apply(writer, overlay.latest())
 
     copy.write(apply)
+    return lost

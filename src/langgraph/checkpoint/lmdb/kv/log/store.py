@@ -147,7 +147,7 @@ class LogStore(KeyValueStore, FileStore):
             raise ReadOnlyError("the store was opened for reading", path=self.folder)
         self.check_no_transaction()
         with self._log.writing:
-            self._check_open()  # another thread may have closed the store meanwhile
+            self._check_open()  # another thread may have closed the store while this one waited
             with self._turn():
                 return self._commit(apply)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -10,9 +11,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from langgraph.checkpoint.lmdb.errors import DamagedError, ReadOnlyError, StoreReplacedError
+from langgraph.checkpoint.lmdb.errors import (
+    DamagedError,
+    ReadOnlyError,
+    StoreClosedError,
+    StoreIOError,
+    StoreReplacedError,
+    UsageError,
+)
 from langgraph.checkpoint.lmdb.kv import LmdbStore
-from langgraph.checkpoint.lmdb.kv.log import counters, log_file
+from langgraph.checkpoint.lmdb.kv.log import counters, log_file, records
+from langgraph.checkpoint.lmdb.kv.log import store as log_store
+from langgraph.checkpoint.lmdb.kv.log.state import LogState
 from langgraph.checkpoint.lmdb.kv.log.store import LogStore
 from tests.kv.log.ends import end_process
 from tests.kv.log.images import contents
@@ -147,6 +157,119 @@ def test_a_child_and_its_parent_share_the_log(folder: Path) -> None:
         assert os.waitpid(child, 0)[1] == 0
         expected = {b"a", b"b", b"child 1", b"child 2", b"parent 1", b"parent 2"}
         assert contents(store).keys() == expected
+
+
+def test_a_merge_is_due_after_some_thousand_keys(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_store, "_MAX_KEYS", 40)
+    merges: list[int] = []
+    write = LmdbStore.write
+    monkeypatch.setattr(
+        LmdbStore, "write", lambda base, apply: (merges.append(1), write(base, apply))[1]
+    )
+    with closing(LogStore.open(folder, sync="off")) as store:
+        put(store, *(b"%d" % number for number in range(200)))
+        assert len(merges) == 5
+        assert len(contents(store)) == 200
+
+
+def test_stores_of_a_process_on_one_folder_have_one_sync(folder: Path) -> None:
+    with closing(LogStore.open(folder, sync="full")) as store:
+        with pytest.raises(UsageError, match="sync='full', not 'normal'"):
+            LogStore.open(folder, sync="normal")
+        with closing(LogStore.open(folder, sync="full")) as other:
+            put(other, b"a")
+        put(store, b"b", b"c")
+    with closing(LogStore.open(folder, sync="normal")) as store:
+        assert contents(store).keys() == {b"a", b"b", b"c"}
+
+
+def test_a_store_that_reads_does_not_show_writers_what_is_not_durable(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store for reading adopts each whole record. A record of a failed flush must be excluded."""
+    with (
+        closing(LogStore.open(folder)) as store,
+        closing(LogStore.open(folder, readonly=True)) as reading,
+    ):
+        put(store, b"a", b"b")
+        contents(reading)
+
+        def fail(file: log_file.LogFile) -> None:
+            contents(reading)
+            raise OSError(errno.EIO, "the disk failed")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(log_file.LogFile, "flush", fail)
+            with pytest.raises(StoreIOError):
+                put(store, b"failed")
+        assert contents(store).keys() == {b"a", b"b"}
+        put(store, b"c")
+        assert contents(store).keys() == contents(reading).keys() == {b"a", b"b", b"c"}
+
+
+def test_closing_keeps_the_log_if_it_cannot_be_merged(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LogStore.open(folder)
+    put(store, b"a", b"b", b"c")
+
+    def fail(base: LmdbStore, apply: object) -> None:
+        raise StoreIOError("the disk failed", path=base.folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LmdbStore, "write", fail)
+        store.close()
+    with pytest.raises(StoreClosedError):
+        put(store, b"d")
+    assert log_file.NAME in names(folder)
+    with closing(LogStore.open(folder)) as store:
+        assert contents(store).keys() == {b"a", b"b", b"c"}
+
+
+def test_an_idle_store_takes_at_most_2_mb_and_a_closed_one_no_log(folder: Path) -> None:
+    with closing(LogStore.open(folder)) as store:
+        put(store, b"a", b"b")
+        assert store.size() <= 2 << 20
+        assert sum(path.stat().st_blocks * 512 for path in folder.iterdir()) <= 2 << 20
+    with closing(LmdbStore.open(folder)) as base:
+        assert base.size() <= 1 << 20
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"\xc1",
+        b"\xc0",
+        b"\x90",
+        b"\x81\xa1k\xc4\x01v",
+        b"\x81\xc4\x01k\x01",
+        b"\x81\xc4\x00\xc0",
+    ],
+)
+def test_a_record_with_a_valid_checksum_and_another_payload_is_damage(payload: bytes) -> None:
+    position = records.start(LogState(applied=3, epoch=2, size=1000))
+    head = records._HEAD.pack(2, 4, len(payload))
+    header = head + records._CHECKSUM.pack(records._checksum(position, head, payload))
+    assert records.payload_length(position, header) == len(payload)
+    with pytest.raises(DamagedError, match="a record of the log is damaged"):
+        records.decode(position, header, payload)
+
+
+def test_a_record_longer_than_the_log_is_not_read(folder: Path) -> None:
+    store = LogStore.open(folder)
+    put(store, b"a", b"b")
+    state = store._log._epoch
+    assert state is not None
+    position = state.position
+    end_process(store)
+    with (folder / log_file.NAME).open("r+b") as file:
+        file.seek(position.offset)
+        file.write(records._HEAD.pack(position.epoch, position.number + 1, (1 << 32) - 1))
+    with closing(LogStore.open(folder)) as store:
+        assert contents(store).keys() == {b"a", b"b"}
 
 
 def test_a_batch_larger_than_the_log_is_stored(folder: Path) -> None:

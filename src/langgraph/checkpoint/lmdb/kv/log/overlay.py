@@ -30,6 +30,10 @@ class Overlay:
         self._values: dict[bytes, list[tuple[int, bytes | None]]] = {}
         """The values of each key with the numbers of their records, ascending."""
 
+    def __len__(self) -> int:
+        """Return the number of changed keys."""
+        return len(self._keys)
+
     def add(self, number: int, changes: Changes) -> None:
         """Add the changes of a record. After an interrupt, the call is repeated."""
         for key, value in changes.items():

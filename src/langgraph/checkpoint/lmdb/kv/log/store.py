@@ -39,6 +39,8 @@ T = TypeVar("T")
 
 _ATTEMPTS: Final = 1000
 """Attempts to read while other processes merge."""
+_MAX_KEYS: Final = 4000
+"""Changed keys after which a commit merges: writers wait for a merge, about 10 ms."""
 
 
 class LogStore(KeyValueStore, FileStore):
@@ -187,9 +189,9 @@ class LogStore(KeyValueStore, FileStore):
         return epoch
 
     def _append(self, epoch: Epoch, changes: Changes) -> bool:
-        """Append a record and flush it; return False if the log has no room for it."""
+        """Append a record and flush it; return False if a merge is due."""
         record, position = records.encode(epoch.position, changes)
-        if position.offset > epoch.state.size:
+        if position.offset > epoch.state.size or len(epoch.overlay) >= _MAX_KEYS:
             return False
         log, counters = self._log.log(epoch), self._log.counters()
         counters.unfinished = True

@@ -6,12 +6,14 @@ would write their page as well. After a failure of the power they may have any v
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import random
 import time
 import weakref
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +42,10 @@ class Counters:
 
     Args:
         folder: The store's folder.
+
+    Attributes:
+        unlock: Function that releases the lock, if this process holds it. It is not Python code: in
+            a `finally` block no interrupt comes before it has run.
     """
 
     __slots__ = (
@@ -51,6 +57,7 @@ class Counters:
         "_map",
         "_path",
         "_words",
+        "unlock",
     )
 
     def __init__(self, folder: str) -> None:
@@ -59,6 +66,7 @@ class Counters:
         self._locks = self._join()
         self._close = weakref.finalize(self, self._locks.close)
         self._close.atexit = False
+        self.unlock = partial(fcntl.flock, self._locks.handle, fcntl.LOCK_UN)
         self._identity = self._locks.identity()
         self._map = mmap.mmap(self._locks.handle, _SIZE)
         self._words = memoryview(self._map).cast("Q")
@@ -131,7 +139,7 @@ class Counters:
         return self._words[_BARRED_NUMBER] - 1
 
     def take_turn(self) -> None:
-        """Wait for the lock. The caller calls `end_turn`, also after an error.
+        """Wait for the lock. The caller calls `unlock` and `end_turn`, also after an error.
 
         Raises:
             StoreBusyError: Another process keeps the lock.
@@ -144,7 +152,7 @@ class Counters:
         self._check()
 
     def end_turn(self) -> None:
-        """Release the lock, if this process holds it."""
+        """Note that this process has released the lock, or no longer waits for it."""
         self._locks.release_write()
         self._locks.stop_waiting()
 

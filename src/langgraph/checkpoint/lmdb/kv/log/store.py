@@ -164,6 +164,10 @@ class LogStore(KeyValueStore, FileStore):
                     counters.take_turn()
                 yield
             finally:
+                try:  # noqa: SIM105 - `suppress` is Python code, before which an interrupt may come
+                    counters.unlock()
+                except OSError:
+                    pass  # the system refuses: `end_turn` tries again
                 counters.end_turn()
 
     def _commit(self, apply: Callable[[Writer], T]) -> T:

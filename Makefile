@@ -1,12 +1,16 @@
 # Every target makes its own virtual environment in .venv; nothing but Python 3 and pip is needed.
 PYTHON ?= python3
 OLDEST_PYTHON ?= $(shell python3.10 -c '' 2>/dev/null && echo python3.10 || echo $(PYTHON))
+ASAP_PYTHON ?= $(shell for python in python3.13 python3.14 python3 \
+	$(wildcard $(HOME)/.pyenv/versions/3.1[3-9].*/bin/python); do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 13))' 2>/dev/null \
+	&& echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := -m pytest -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-reliability test-oldest test-long conformance reliability \
+.PHONY: help demo test test-reliability test-oldest test-asap test-long conformance reliability \
 	reliability-long check bench clean
 
 help:  ## list the targets
@@ -34,6 +38,17 @@ test-oldest:  ## the tests with the oldest supported releases of everything, wit
 	$(OLDEST_PYTHON) -m venv .venvs/oldest
 	.venvs/oldest/bin/python -m pip install --quiet --disable-pip-version-check -c tests/oldest.txt -e '.[test]'
 	.venvs/oldest/bin/python $(PYTEST) --brief --ignore tests/reliability --ignore tests/fuzz
+
+test-asap:  ## the snapshot stores beside ASAP's own, if there is a Python 3.13, which ASAP needs
+ifeq ($(ASAP_PYTHON),)
+	@echo "ASAP's own snapshot stores were not tested: they need Python 3.13, and there is none"
+else
+	$(ASAP_PYTHON) -m venv .venvs/asap
+	.venvs/asap/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test,asap]' \
+		-e 'conformance[test]'
+	.venvs/asap/bin/python $(PYTEST) tests/snapshots
+	.venvs/asap/bin/python $(PYTEST) conformance/tests/test_asap_stores.py
+endif
 
 $(VENV)/.conformance: $(VENV)/.dev conformance/pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e 'conformance[test]'

@@ -86,6 +86,11 @@ def _at_scale(title: str, metric: str) -> Goal:
     return Goal(f"{title} at 1,000,000 checkpoints", large, "at most", 1.3, small, "1,000")
 
 
+def _per_value(title: str, method: str) -> Goal:
+    many, few = Figure("many", f"{method}_many"), Figure("many", f"{method}_few")
+    return Goal(f"{title}: time per value", many, "at most", 1.5, few, "1,000")
+
+
 _SQLITE = ("sqlite", "SqliteSaver")
 _MEMORY = ("memory", "InMemorySaver")
 
@@ -139,6 +144,8 @@ GOALS = (
         0.010,
         unit="s",
     ),
+    _per_value("put with 100,000 channels", "put"),
+    _per_value("put_writes with 100,000 writes", "put_writes"),
     _at_scale("get", "get_p50"),
     _at_scale("list(limit=5)", "list_p50"),
     _at_scale("list(limit=5) of the long thread", "list_long_p50"),

@@ -39,17 +39,21 @@ class ThreadWriter:
 
     def put(self, text: str, run_id: str = "") -> None:
         """Store a checkpoint with this text in its only channel."""
+        self.put_values({CHANNEL: text}, run_id)
+
+    def put_values(self, values: dict[str, Any], run_id: str = "") -> None:
+        """Store a checkpoint with these values of its channels, all of them new."""
         self._version = self._saver.get_next_version(self._version, None)
         self._step += 1
-        versions = {CHANNEL: self._version}
+        versions = dict.fromkeys(values, self._version)
         checkpoint = Checkpoint(
             v=4,
             id=str(uuid6(clock_seq=self._step)),
             ts=datetime.now(timezone.utc).isoformat(),
-            channel_values={CHANNEL: text},
+            channel_values=values,
             channel_versions=versions,
             versions_seen={"__input__": {}, "node": dict(versions)},
-            updated_channels=[CHANNEL],
+            updated_channels=list(values),
         )
         metadata = CheckpointMetadata(source="loop", step=self._step, parents={}, run_id=run_id)
         self.config = self._saver.put(self.config, checkpoint, metadata, versions)

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from mutants import MUTANTS, Mutant
 from saver_conformance import CLAUSES, Status, clauses, run
 from saver_conformance.specs import reference
+from snapshot_mutants import snapshot_table
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -87,6 +88,8 @@ def main(path: Path) -> None:
         "| mutant | fault | this suite | the official suite |",
         "|---|---|---|---|",
         *rows,
+        "",
+        *snapshot_table(),
     ]
     path.write_text("\n".join(text) + "\n", encoding="utf-8")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from saver_conformance.snapshots import GivenSnapshot, SnapshotStoreSpec
 from saver_conformance.snapshots.spec import FIELDS
@@ -76,10 +77,29 @@ class Mutant:
     """A store with one fault, and the checks that must fail."""
 
     spec: SnapshotStoreSpec
+    fault: str
     kills: tuple[str, ...]
 
 
 MUTANTS: dict[str, Mutant] = {}
+
+
+def snapshot_table() -> list[str]:
+    """Return the lines about the mutants of snapshot stores in MUTANTS.md."""
+    rows = [
+        f"| {name} | {mutant.fault} | {', '.join(f'`{check}`' for check in mutant.kills)} |"
+        for name, mutant in MUTANTS.items()
+    ]
+    return [
+        "## Snapshot stores",
+        "",
+        "Each mutant is a correct snapshot store with one deliberate fault. The checks of",
+        f"`saver_conformance.snapshots` that are listed kill it: all {len(rows)} are killed.",
+        "",
+        "| mutant | fault | checks |",
+        "|---|---|---|",
+        *rows,
+    ]
 
 
 def mutant(*kills: str, **claims: Any) -> Callable[[type[Any]], type[Any]]:
@@ -87,7 +107,8 @@ def mutant(*kills: str, **claims: Any) -> Callable[[type[Any]], type[Any]]:
 
     def register(store: type[Any]) -> type[Any]:
         spec = SnapshotStoreSpec(store.__name__, open=store, **claims)
-        MUTANTS[store.__name__] = Mutant(spec, kills)
+        fault = (store.__doc__ or "").rstrip(".")
+        MUTANTS[store.__name__] = Mutant(spec, fault, kills)
         return store
 
     return register
@@ -319,6 +340,28 @@ class EqualDataAreUnchanged(Reference):
         super().put(task_id, fields)
 
 
+@mutant("equal_data")
+class EqualDataAreShared(Reference):
+    """Shares the data of versions that are equal in Python."""
+
+    def put(self, task_id: str, fields: dict[str, Any]) -> None:
+        for old in self.tasks.get(task_id, {}).values():
+            if json.loads(old["data"]) == json.loads(fields["data"]):
+                fields["data"] = old["data"]
+        super().put(task_id, fields)
+
+
+@mutant("equal_data")
+class EqualDataAreNotReplaced(Reference):
+    """Ignores a second save of a version with data that are equal in Python."""
+
+    def put(self, task_id: str, fields: dict[str, Any]) -> None:
+        old = self.tasks.get(task_id, {}).get(fields["version"])
+        if old is not None and json.loads(old["data"]) == json.loads(fields["data"]):
+            fields["data"] = old["data"]
+        super().put(task_id, fields)
+
+
 @mutant("model", "round_trip")
 class TimesInUtc(Reference):
     """Reads times back in UTC without the offset."""
@@ -487,10 +530,43 @@ class LosesConcurrentAwaits(AsyncReference):
     """Reads the versions of a task, awaits, and writes them back."""
 
     async def save(self, snapshot: Any) -> None:
-        import asyncio
-
         before = dict(self.store.tasks.get(snapshot.task_id, {}))
         await asyncio.sleep(0)
         self.store.save(snapshot)
         added = self.store.tasks[snapshot.task_id][snapshot.version]
         self.store.tasks[snapshot.task_id] = {**before, snapshot.version: added}
+
+
+class HangsOnGet(Reference):
+    """Never returns what was saved."""
+
+    opened: ClassVar[list[Path]] = []
+
+    def __init__(self, folder: Path) -> None:
+        self.opened.append(folder)
+        super().__init__(folder)
+
+    def get(self, task_id: str, version: int | None = None) -> Any:
+        threading.Event().wait()
+
+
+class HangsOnClose(HangsOnGet):
+    """Never closes."""
+
+    get = Reference.get
+
+    def close(self) -> None:
+        threading.Event().wait()
+
+
+class HangsOnAwait(AsyncReference):
+    """Never returns what was saved to a coroutine."""
+
+    opened: ClassVar[list[Path]] = []
+
+    def __init__(self, folder: Path) -> None:
+        self.opened.append(folder)
+        super().__init__(folder)
+
+    async def get(self, task_id: str, version: int | None = None) -> Any:
+        await asyncio.Event().wait()

@@ -117,3 +117,82 @@ def test_smallest_program_is_small() -> None:
     calls = [line for line in failure.program.splitlines() if line.startswith("saver.put")]
     assert len(calls) == 4
     assert "limit=1)" in failure.program
+
+
+_SPECS = {
+    "function": """
+import saver_conformance.reference as reference
+from saver_conformance import SaverSpec
+
+class Faulty(reference.ReferenceSaver):
+    def list(self, *args, limit=None, **kwargs):
+        return super().list(*args, **kwargs)
+
+def open_saver(path, serde=None):
+    return Faulty(path, serde=serde)
+
+spec = SaverSpec.on_disk("faulty", open_saver)
+""",
+    "manager": """
+from __future__ import annotations
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+from saver_conformance import SaverSpec
+from saver_conformance.reference import ReferenceSaver
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+class Faulty(ReferenceSaver):
+    def list(self, *args, limit=None, **kwargs):
+        return super().list(*args, **kwargs)
+
+@contextmanager
+def open_saver(path: Path):
+    with closing(Faulty(path)) as saver:
+        yield saver
+
+spec = SaverSpec.on_disk("faulty", open_saver)
+""",
+    "async": """
+from contextlib import asynccontextmanager
+from saver_conformance import SaverSpec
+from saver_conformance.reference import ReferenceSaver
+
+class Faulty(ReferenceSaver):
+    def list(self, *args, limit=None, **kwargs):
+        return super().list(*args, **kwargs)
+
+@asynccontextmanager
+async def open_saver(path):
+    yield Faulty()
+
+spec = SaverSpec(name="faulty", open=open_saver)
+""",
+    "lambda": """
+from saver_conformance import SaverSpec
+from saver_conformance.reference import ReferenceSaver
+
+class Faulty(ReferenceSaver):
+    def list(self, *args, limit=None, **kwargs):
+        return super().list(*args, **kwargs)
+
+spec = SaverSpec(name="faulty", open=lambda path: Faulty())
+""",
+}
+
+
+@pytest.mark.parametrize("kind", _SPECS)
+def test_program_of_a_spec_without_a_snippet_stands_alone(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / f"spec_of_{kind}.py"
+    file.write_text(_SPECS[kind])
+    report = run(load_spec(f"{file}:spec"), profile=QUICK, seed=0, only=["list.limit"])
+    failure = report["list.limit"].failure
+    assert failure is not None
+    file.unlink()
+    assert "load_spec" not in failure.program
+    done = _run(failure.program, tmp_path)
+    assert "AssertionError" in done.stderr, done.stderr + failure.program

@@ -138,6 +138,21 @@ def test_nothing_is_destroyed_without_a_yes(copied: Path, command: str) -> None:
     assert run("threads", copied, "--json").stdout == before
 
 
+@pytest.mark.parametrize("keep", [1, 2, 4])
+def test_prune_counts_what_it_deletes(copied: Path, keep: int) -> None:
+    """The namespaces of subgraph calls count, too."""
+    names = ("forked", "chat", "delta", "waiting")
+    before = {one["thread_id"]: one["checkpoints"] for one in run_json("threads", copied)}
+    options = ("--keep-last", str(keep))
+    planned = run_json("prune", copied, *names, *options, "--dry-run")
+    done = run_json("prune", copied, *names, *options, "--yes")
+    after = {one["thread_id"]: one["checkpoints"] for one in run_json("threads", copied)}
+    counts = {name: before[name] - after[name] for name in names}
+    for report in (planned, done):
+        assert {one["thread_id"]: one["checkpoints"] for one in report} == counts
+    assert counts["forked"] > 0
+
+
 def test_prune_keeps_the_last_checkpoints(copied: Path) -> None:
     (planned,) = run_json("prune", copied, "chat", "--keep-last", "3", "--dry-run")
     (done,) = run_json("prune", copied, "chat", "--keep-last", "3", "--yes")
@@ -166,6 +181,13 @@ def test_commands_that_look_do_not_write(filled: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     shutil.copytree(filled, store)
     before = (store / "data.mdb").read_bytes()
-    for command in (["threads"], ["tree", "chat"], ["show", "chat"], ["stats"], ["runs"]):
+    for command in (
+        ["threads"],
+        ["tree", "chat"],
+        ["show", "chat"],
+        ["stats"],
+        ["runs"],
+        ["sweep", "--dry-run"],
+    ):
         run(command[0], store, *command[1:])
     assert (store / "data.mdb").read_bytes() == before

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from langgraph.checkpoint.lmdb.lock_files import run_lock
+from langgraph.checkpoint.lmdb.workflows import FileLockManager
 from tests.cli.conftest import run, run_json
 
 if TYPE_CHECKING:
@@ -51,6 +53,21 @@ def test_threads_continues_after_a_page(filled: Path) -> None:
         assert pages == whole
         assert {*pages} == {*every}
     assert "more: --after" in run("threads", filled, "--limit", "2").stdout
+
+
+def test_a_run_that_holds_its_lock_is_running(copied: Path) -> None:
+    locks = FileLockManager(copied)
+    with locks.lock(run_lock("failed")), locks.lock(run_lock("chat")):  # chat is complete
+        assert [one["thread_id"] for one in run_json("threads", copied, "--state", "running")] == [
+            "failed"
+        ]
+        assert run_json("threads", copied, "--state", "failed") == []
+        (step,) = run_json("show", copied, "failed")
+        assert step["state"] == run_json("history", copied, "failed")[0]["state"] == "running"
+        assert run_json("show", copied, "chat")[0]["state"] == "complete"
+        assert run_json("runs", copied)[0]["counts"]["running"] == 1
+    assert run_json("threads", copied, "--state", "running") == []
+    assert run_json("show", copied, "failed")[0]["state"] == "failed"
 
 
 def test_history_lists_the_line_of_a_checkpoint(filled: Path) -> None:

@@ -36,7 +36,16 @@ def test_long_content_is_split_into_few_chunks_and_an_edit_into_small_ones(kind:
     assert b"".join(chunks) == whole
     assert max(map(len, chunks)) <= MAX_CHUNK
     assert len(chunks) < 500_000 / 4096
-    assert max(map(len, chunking.split_chunks(b"", whole, 100_000, 120_000))) <= 4096
+    assert max(map(len, chunking.split_chunks(b"", whole, 100_000, 115_000))) <= 4096
+
+
+@pytest.mark.parametrize("kind", ["noise", "text"])
+def test_text_of_20_kb_is_split_into_the_same_few_chunks_inside_any_value(kind: str) -> None:
+    text = body(kind, 20_000, 1)
+    alone = chunking.split_chunks(*chunking.split_header("msgpack", msgpack.packb(text)))
+    assert len(alone) <= 5
+    inside = msgpack.packb({"first": 1, "text": text, "last": [text[:9]]})
+    assert {*alone} < {*chunking.split_chunks(*chunking.split_header("msgpack", inside))}
 
 
 @given(st.sampled_from(KINDS), sizes, seeds)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         DeltaChannelHistory,
     )
 
+    from langgraph.checkpoint.lmdb.models import TaskWrite
+
 _numbers = itertools.count()
 
 
@@ -55,6 +57,9 @@ class SaverDriver:
         task_path: str = "",
     ) -> None:
         self._call("put_writes", config, writes, task_id, task_path)
+
+    def task_writes(self, config: RunnableConfig) -> list[TaskWrite]:
+        return self._call("writes", config)
 
     def get(self, config: RunnableConfig) -> Checkpoint | None:
         return self._call("get", config)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langgraph.checkpoint.base import WRITES_IDX_MAP
 
+from langgraph.checkpoint.lmdb.models import TaskWrite
 from tests.contract.driver import SaverDriver, config, fresh_thread, ids, put, values, writes
 from tests.stored import thread_ids
 
@@ -34,6 +35,27 @@ def test_writes_are_ordered_by_index_as_a_number(driver: SaverDriver) -> None:
     put(driver, "c1")
     driver.put_writes(config(id="c1"), [(f"channel {n}", n) for n in range(300)], "task")
     assert [value for _, _, value in writes(driver, config())] == [*range(300)]
+
+
+def test_writes_have_task_paths_and_indexes(driver: SaverDriver) -> None:
+    """`writes` returns what `get_tuple` returns, with the two numbers that order it."""
+    at = put(driver, "c1")
+    driver.put_writes(at, [("x", 1), ("__interrupt__", "stop"), ("y", 2)], "later", "~2")
+    driver.put_writes(at, [("x", 3)], "earlier", "~1")
+    expected = [
+        TaskWrite("earlier", "~1", 0, "x", 3),
+        TaskWrite("later", "~2", -3, "__interrupt__", "stop"),
+        TaskWrite("later", "~2", 0, "x", 1),
+        TaskWrite("later", "~2", 2, "y", 2),
+    ]
+    assert driver.task_writes(at) == driver.task_writes(config()) == expected
+    assert writes(driver, at) == [(one.task_id, one.channel, one.value) for one in expected]
+
+
+def test_writes_before_their_checkpoint_are_returned(driver: SaverDriver) -> None:
+    driver.put_writes(config(id="c1"), [("x", 1)], "task", "~1")
+    assert driver.task_writes(config(id="c1")) == [TaskWrite("task", "~1", 0, "x", 1)]
+    assert driver.task_writes(config(id="c2")) == driver.task_writes(config()) == []
 
 
 def test_writes_of_special_channels_come_first(driver: SaverDriver) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.docs.pages import Block
 
 COMMAND = "langgraph-lmdb "
-LANGUAGES = ("python", "mermaid", "")
+LANGUAGES = ("python", "console", "mermaid", "")
 
 
 def run_page(page: Path) -> None:

@@ -46,8 +46,10 @@ PATHS = (
     "tests/workflows",
     "src/langgraph/checkpoint/lmdb/snapshots",
     "src/langgraph/checkpoint/lmdb/views",
+    "src/langgraph/checkpoint/lmdb/web",
     "tests/snapshots",
     "tests/views",
+    "tests/web",
 )
 """Files and folders to check. In folders: every .py and .md file."""
 

@@ -83,10 +83,9 @@ def put_edited_list(saver: LmdbSaver, thread: str) -> None:
     """Store a long list with edits everywhere, so that it needs nodes."""
     lines = [words(i, 9) for i in range(1150)]
     at = config(thread)
-    for n in range(5):
-        for i in range(n, len(lines), 29):
-            lines[i] = words(i + n, 10)
-        at = put(saver, at, f"{n}", {"lines": [*lines]})
+    for n in range(50):
+        lines[n * 711 % len(lines)] = words(n, 10)
+        at = put(saver, at, f"{n:02}", {"lines": [*lines]})
 
 
 def fill(kv: KeyValueStore) -> LmdbSaver:

@@ -38,6 +38,14 @@ def test_large_payload_is_compressed_without_the_dictionary(size: int, codec: in
     assert envelope.pack((b"word " * size)[:size], 3)[0] == codec
 
 
+@pytest.mark.parametrize(("level", "plain"), [(1, 1), (3, 1), (9, 7)])
+def test_large_payload_is_compressed_two_levels_lower(level: int, plain: int) -> None:
+    payload = " ".join(f"word{n * n % 977}" for n in range(2000)).encode()
+    packed = envelope.pack(payload, level)
+    compressor = zstandard.ZstdCompressor(level=plain, write_content_size=False)
+    assert packed[1 + len(envelope.varint(len(payload))) :] == compressor.compress(payload)
+
+
 @given(payloads, levels)
 def test_sealed_record_unseals_to_same_payload(payload: bytes, level: int | None) -> None:
     found = record(payload, level)

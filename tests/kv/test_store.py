@@ -54,6 +54,50 @@ def test_empty_value_can_be_stored(store: KeyValueStore) -> None:
     assert store.write(lambda writer: writer.delete(b"k"))
 
 
+def test_get_many_yields_a_value_for_each_key_in_order(store: KeyValueStore) -> None:
+    fill(store)
+    with store.read() as reader:
+        found = list(reader.get_many([b"b", b"absent", b"a", b"b"]))
+        assert found == [b"value of b", None, b"value of a", b"value of b"]
+        assert list(reader.get_many([])) == []
+        with pytest.raises(ValueError, match="1 to 511"):
+            list(reader.get_many([b"a", b""]))
+
+
+def test_ranges_yields_the_rows_of_each_range_in_order(store: KeyValueStore) -> None:
+    fill(store)
+    bounds = [(b"b", b"\xff\xff"), (b"c", b"d"), (b"a", b"b"), (b"b", b"a"), (b"a", b"b")]
+    with store.read() as reader:
+        found = [list(rows) for rows in reader.ranges(bounds)]
+        assert found == [list(reader.range(start, stop)) for start, stop in bounds]
+        assert [*map(len, found)] == [2, 0, 3, 0, 3]
+
+
+def test_many_reads_of_a_writer_include_its_own_writes(store: KeyValueStore) -> None:
+    fill(store)
+
+    def apply(writer: Writer) -> None:
+        writer.put(b"a", b"new")
+        writer.delete(b"b")
+        assert list(writer.get_many([b"a", b"b"])) == [b"new", None]
+        ((first, *_), second) = (list(rows) for rows in writer.ranges([(b"a", b"b"), (b"b", b"c")]))
+        assert (first, second) == ((b"a", b"new"), [])
+
+    store.write(apply)
+
+
+def test_new_numbers_are_given_once_by_a_store_with_many_writers(store: KeyValueStore) -> None:
+    with store.read() as reader:
+        many_writers = reader.many_writers
+    if many_writers:
+        numbers = [store.write(lambda writer: writer.new_number()) for _ in range(5)]
+        assert len({*numbers}) == 5
+        assert min(numbers) > 0
+    else:
+        with pytest.raises(NotImplementedError):
+            store.write(lambda writer: writer.new_number())
+
+
 def test_large_value_can_be_stored(store: KeyValueStore) -> None:
     value = bytes(range(256)) * 20_000
     store.write(lambda writer: writer.put(b"k", value))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import operator
+import random
 from itertools import permutations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 from unittest import mock
 
 import pytest
 from langchain_core.messages import HumanMessage
+from langgraph.graph import START, StateGraph
 from langgraph.types import Command
 
 from langgraph.checkpoint.lmdb.migrate import migrate
@@ -132,3 +135,34 @@ def test_the_source_is_only_read(open_kind: Callable[..., Any]) -> None:
         mock.patch.object(type(source), "put_writes", side_effect=AssertionError),
     ):
         assert migrate(source, open_kind("lmdb")).ok
+
+
+class Large(TypedDict, total=False):
+    """A state with a large value."""
+
+    data: bytes
+    steps: Annotated[list[int], operator.add]
+
+
+def test_a_state_of_64_megabytes_continues(open_kind: Callable[..., Any]) -> None:
+    source, target, back = open_kind("sqlite"), open_kind("lmdb"), open_kind("sqlite")
+
+    def fill(state: Large) -> dict[str, Any]:
+        if "data" in state:
+            return {"steps": [len(state["data"])]}
+        return {"data": random.Random(1).randbytes(64 << 20)}
+
+    def build(saver: Any) -> Any:
+        builder = StateGraph(Large)
+        builder.add_node("fill", fill)
+        builder.add_edge(START, "fill")
+        return builder.compile(checkpointer=saver)
+
+    build(source).invoke({"steps": [0]}, at_thread("a"))
+    assert migrate(source, target).ok
+    assert migrate(target, back).ok
+    assert [*back.list(None)] == [*source.list(None)]
+    assert build(target).get_state(at_thread("a")) == build(source).get_state(at_thread("a"))
+    results = [build(saver).invoke({"steps": [1]}, at_thread("a")) for saver in (source, target)]
+    assert results[0] == results[1]
+    assert results[1]["steps"] == [0, 1, 64 << 20]

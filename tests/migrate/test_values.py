@@ -7,7 +7,7 @@ import random
 import signal
 import subprocess
 import sys
-import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +18,18 @@ from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from pydantic import BaseModel
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import DeserializationError
-from langgraph.checkpoint.lmdb.migrate import amigrate, migrate
+from langgraph.checkpoint.lmdb.migrate import Difference, amigrate, migrate
 from tests.graphs.driving import at_thread
+from tests.migrate.conftest import KINDS
+from tests.migrate.savers import AsyncPlainSaver, SpoilingSaver
 from tests.migrate.test_graphs import shown, travel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -48,7 +51,13 @@ class Reversing(CipherProtocol):
         return ciphertext[::-1]
 
 
-def put(saver: Any, values: dict[str, Any], number: int = 1) -> Any:
+class Renamed(BaseModel):
+    """A model of an application."""
+
+    number: int
+
+
+def put(saver: Any, values: dict[str, Any], number: int = 1, parent: str | None = None) -> Any:
     """Store a checkpoint with values; return its config."""
     versions = dict.fromkeys(values, f"{number:032}.0")
     checkpoint = {
@@ -57,23 +66,120 @@ def put(saver: Any, values: dict[str, Any], number: int = 1) -> Any:
         "channel_values": values,
         "channel_versions": versions,
     }
-    at = at_thread("t", checkpoint_ns="")
+    at = at_thread("t", checkpoint_ns="", **({} if parent is None else {"checkpoint_id": parent}))
     return saver.put(at, checkpoint, {"source": "loop", "step": number, "parents": {}}, versions)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres", "memory", "plain"])
+STRICT = JsonPlusSerializer(allowed_msgpack_modules=None)
+
+
+@contextmanager
+def made_strict(kind: str, saver: Any) -> Iterator[Any]:
+    """Return a saver on the same store that refuses types."""
+    if kind == "lmdb":
+        with LmdbSaver(saver.path, serde=STRICT, sync="off") as strict:
+            yield strict
+        return
+    saver.serde = STRICT
+    if kind == "plain":
+        saver._inner.serde = STRICT
+    yield saver
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_refused_type_is_an_error(kind: str, inside: bool, open_kind: Callable[..., Any]) -> None:
     source, target = open_kind(kind), open_kind("lmdb")
     put(source, {"order": [Order(1)] if inside else Order(1), "nothing": None})
-    source.serde = JsonPlusSerializer(allowed_msgpack_modules=None)
-    if kind == "plain":
-        source._inner.serde = source.serde
-    with pytest.raises(DeserializationError, match="Order") as caught:
-        migrate(source, target)
+    with (
+        made_strict(kind, source) as strict,
+        pytest.raises(DeserializationError, match=r"refuses the type .*\.Order") as caught,
+    ):
+        migrate(strict, target)
     assert caught.value.thread_id == "t"
     assert caught.value.checkpoint_id == "1f000000-0000-6000-8000-000000000001"
     assert target.get_tuple(at_thread("t")) is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_refused_type_in_a_pending_write_is_an_error(
+    kind: str, open_kind: Callable[..., Any]
+) -> None:
+    source, target = open_kind(kind), open_kind("lmdb")
+    source.put_writes(put(source, {"a": 1}), [("order", {"one": Order(1)})], "task")
+    with (
+        made_strict(kind, source) as strict,
+        pytest.raises(DeserializationError, match=r"refuses the type .*\.Order") as caught,
+    ):
+        migrate(strict, target)
+    assert caught.value.checkpoint_id == "1f000000-0000-6000-8000-000000000001"
+
+
+def test_a_refused_type_in_an_encrypted_value_is_an_error(open_kind: Callable[..., Any]) -> None:
+    source = open_kind("sqlite", EncryptedSerializer(Reversing(), JsonPlusSerializer()))
+    put(source, {"order": Order(1)})
+    source.serde = EncryptedSerializer(Reversing(), STRICT)
+    with pytest.raises(DeserializationError, match=r"refuses the type .*\.Order"):
+        migrate(source, open_kind("lmdb"))
+
+
+def test_a_type_that_an_async_saver_refuses_is_an_error(open_kind: Callable[..., Any]) -> None:
+    source = AsyncPlainSaver()
+    put(source.inner, {"order": Order(1)})
+    source.inner.serde = STRICT
+
+    async def run() -> None:
+        with pytest.raises(DeserializationError, match=r"refuses the type .*\.Order"):
+            await amigrate(source, open_kind("lmdb"))
+
+    asyncio.run(run())
+
+
+def test_an_allowed_type_is_copied(open_kind: Callable[..., Any]) -> None:
+    source = open_kind("sqlite")
+    put(source, {"order": Order(1)})
+    source.serde = JsonPlusSerializer(allowed_msgpack_modules=[(__name__, "Order")])
+    target = open_kind("lmdb", source.serde)
+    assert migrate(source, target).ok
+    values = target.get_tuple(at_thread("t")).checkpoint["channel_values"]
+    assert values == {"order": Order(1)}
+
+
+def test_a_type_that_cannot_be_imported_is_an_error(
+    open_kind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The serializer would return the parts of the object without its type."""
+    source = open_kind("sqlite")
+    put(source, {"order": Renamed(number=1)})
+    monkeypatch.delattr(sys.modules[__name__], "Renamed")
+    with pytest.raises(DeserializationError, match=r"\.Renamed cannot be imported"):
+        migrate(source, open_kind("lmdb"))
+
+
+PARTS = (
+    "channel 'a'",
+    "checkpoint",
+    "checkpoint['ts']",
+    "metadata",
+    "parent",
+    "writes of task 'task'",
+)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_verify_finds_a_difference(part: str, open_kind: Callable[..., Any]) -> None:
+    source = open_kind("sqlite")
+    put(source, {"a": 1}, 1)
+    config = put(source, {"a": 1}, 2, parent="1f000000-0000-6000-8000-000000000001")
+    source.put_writes(config, [("a", 1), ("a", 2)], "task")
+    report = migrate(source, SpoilingSaver(part))
+    assert not report.ok
+    assert report.differences[-1] == Difference(
+        "t", "", "1f000000-0000-6000-8000-000000000002", part
+    )
+    assert {difference.part for difference in report.differences} == {part}
+    assert f"differs: {part} (thread_id 't', " in str(report)
+    assert migrate(source, SpoilingSaver(part), verify=False).differences == ()
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres", "memory"])
@@ -163,29 +269,31 @@ def test_async_savers(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_large_state(open_kind: Callable[..., Any]) -> None:
-    source, target = open_kind("sqlite"), open_kind("lmdb")
-    put(source, {"a": random.Random(1).randbytes(64 << 20)})
-    assert migrate(source, target).ok
+PROGRAM = """
+import sys
+from langgraph.checkpoint.lmdb.migrate import migrate
+
+def show(progress):
+    print(progress.checkpoints, flush=True)
+
+migrate(*sys.argv[1:], workers=2, progress=show)
+"""
 
 
-def test_a_killed_migration_continues(tmp_path: Path) -> None:
+def test_a_migration_that_is_killed_20_times_is_complete_in_the_end(tmp_path: Path) -> None:
+    """Each kill falls while a checkpoint is copied, after a random number of others."""
     file, folder = tmp_path / "a.sqlite", tmp_path / "b"
     with SqliteSaver.from_conn_string(str(file)) as source:
         travel(source)
-        command = [
-            sys.executable,
-            "-m",
-            "langgraph.checkpoint.lmdb.migrate",
-            str(file),
-            str(folder),
-        ]
+        count = len([*source.list(None)])
         chance = random.Random(1)
-        for _ in range(20):
-            process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-            assert process.stderr is not None
-            process.stderr.readline()  # the first checkpoint was compared or copied
-            time.sleep(chance.random() * 0.05)
+        for number in range(20):
+            process = subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, str(file), str(folder)], stdout=subprocess.PIPE
+            )
+            assert process.stdout is not None
+            for _ in range(1 + min(number * 2, chance.randrange(count))):
+                assert process.stdout.readline()
             process.send_signal(signal.SIGKILL)
             process.communicate()
         assert migrate(file, folder).ok

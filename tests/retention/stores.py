@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore, MemoryWriter
 from tests.contract.driver import SaverDriver, put
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
     from tests.retention.conftest import Clock
 
 T = TypeVar("T")
@@ -81,7 +82,7 @@ class CountingStore(MemoryStore):
                 raise KillError
 
 
-class _Counted:
+class _Counted(Reader):
     """A reader that counts."""
 
     def __init__(self, inner: Any, store: CountingStore) -> None:
@@ -111,7 +112,7 @@ class _Counted:
             yield key
 
 
-class _CountedWriter(_Counted):
+class _CountedWriter(_Counted, Writer):
     """A writer that counts changes."""
 
     def put(self, key: bytes, value: bytes) -> None:

@@ -298,3 +298,13 @@ def test_sweep_while_threads_write_keeps_store_consistent(path: Path) -> None:
         strict.sweep(now=time.time() + 60)
         assert strict.stats().checkpoints == 0
         assert {*contents(saver._kv)} <= {b"\0format", b"\0next-thread", b"\0counts"}
+
+
+def test_dry_run_needs_no_right_to_write(path: Path) -> None:
+    with LmdbSaver(path, clock=lambda: 1000.0) as saver:
+        put(SaverDriver(saver), "1", {"x": 1})
+        saver.set_ttl("t", 1)
+    with LmdbSaver(path, readonly=True, clock=lambda: 2000.0) as reader:
+        assert reader.sweep(dry_run=True).threads == 1
+        with pytest.raises(ReadOnlyError):
+            reader.sweep()

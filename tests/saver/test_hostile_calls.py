@@ -58,6 +58,7 @@ GOOD: dict[str, Any] = {
     "run_ids": ["r"],
     "serde": None,
     "skip_damaged": False,
+    "values": False,
     "source_thread_id": "t",
     "state": ["failed"],
     "strategy": "keep_latest",

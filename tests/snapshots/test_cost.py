@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-class CountedReader(MemoryReader):
+class Counted(MemoryReader):
     """A snapshot that counts the records that are read."""
 
     __slots__ = ()
@@ -38,8 +38,8 @@ class CountedReader(MemoryReader):
             yield key
 
 
-class CountedWriter(MemoryWriter):
-    """A write transaction that counts the records and bytes that are written."""
+class CountedWriter(Counted, MemoryWriter):
+    """A write transaction that also counts the records and bytes that are written."""
 
     __slots__ = ()
 
@@ -53,7 +53,7 @@ class CountedStore(MemoryStore):
     """A store in memory that counts."""
 
     def read(self) -> MemoryReader:
-        return CountedReader(self)
+        return Counted(self)
 
     def write(self, apply: Callable[..., Any]) -> Any:
         with self._writing, CountedWriter(self) as writer:
@@ -178,3 +178,19 @@ def test_save_reads_the_same_after_10_and_300_versions(kv: CountedStore) -> None
             if version in (10, 300):
                 costs.append(cost["read"] + cost["keys"])
     assert costs[0] == costs[1] <= 12
+
+
+def test_delete_and_replacement_read_each_record_at_most_twice(kv: CountedStore) -> None:
+    """Versions share most of their nodes. A shared node is not read once per version."""
+    random, items = Random(3), []
+    with KvSaver(kv) as saver, LmdbSnapshotStore(saver) as store:
+        for version in range(1, 401):
+            items.append(noise(random, version))
+            store.save(snapshot(version, {"step": version, "items": items}))
+        with kv.read() as reader:
+            records = sum(1 for _ in reader.keys(b"", b"\xff"))
+        again = snapshot(200, {"step": 200, "items": items[:100]})
+        for change in (lambda: store.delete("task", 100), lambda: store.save(again)):
+            cost = count(change)
+            assert cost["read"] < 2 * records
+        assert saver.verify().ok

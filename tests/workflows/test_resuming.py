@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from langgraph.checkpoint.lmdb.errors import UsageError
+from langgraph.checkpoint.lmdb.lock_files import run_lock
 from langgraph.checkpoint.lmdb.workflows import (
     DurableWorkflow,
     aresume_with_retry,
@@ -20,7 +21,6 @@ from langgraph.checkpoint.lmdb.workflows import (
 )
 from langgraph.checkpoint.lmdb.workflows.connections import default_lock_manager
 from langgraph.checkpoint.lmdb.workflows.local_locks import LocalLockManager
-from langgraph.checkpoint.lmdb.workflows.run_lock import run_lock
 from tests.workflows.steps import Crash, Steps, at
 
 

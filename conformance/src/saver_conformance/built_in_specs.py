@@ -40,6 +40,10 @@ BUILT_IN_SPECS: Final = (
     BuiltInSpec(f"{_SPECS}.lmdb_peer:sync", "langgraph-checkpoint-lmdb"),
     BuiltInSpec(f"{_SPECS}.lmdb_peer:aio", "langgraph-checkpoint-lmdb"),
     BuiltInSpec(f"{_SPECS}.objectstorage:spec", "langgraph-checkpoint-objectstorage"),
+    BuiltInSpec(f"{_SPECS}.mysql:sync", "langgraph-checkpoint-mysql"),
+    BuiltInSpec(f"{_SPECS}.mysql:aio", "langgraph-checkpoint-mysql"),
+    BuiltInSpec(f"{_SPECS}.redisstack:sync", "langgraph-checkpoint-redis"),
+    BuiltInSpec(f"{_SPECS}.redisstack:aio", "langgraph-checkpoint-redis"),
     BuiltInSpec(f"{_SPECS}.plainredis:sync", "langgraph-checkpoint-plainredis"),
     BuiltInSpec(f"{_SPECS}.plainredis:aio", "langgraph-checkpoint-plainredis"),
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 _LENGTH = 8
 
-#: Assumed duration of a call before the first answer, in seconds.
-_FIRST_CALL = 0.004
-
 
 class RemoteError(Exception):
     """An error in the second process."""
+
+
+class EndedError(RemoteError):
+    """The end of the second process in place of an answer."""
 
 
 def locate(spec: SaverSpec) -> str:
@@ -70,6 +71,7 @@ class Child:
         seconds: Time limit of one call, in seconds.
         first: True to open the store with `open` instead of `attach`.
         paused: True to open the store only when `open` is called.
+        counted: True to count the function calls of the process, for `kill_within_call`.
 
     Raises:
         CallTimeoutError: If the process does not start in time.
@@ -85,6 +87,7 @@ class Child:
         *,
         first: bool = False,
         paused: bool = False,
+        counted: bool = False,
     ) -> None:
         self._seconds = seconds
         # Importing LangGraph takes seconds, before the process does anything else.
@@ -92,7 +95,7 @@ class Child:
         command = [sys.executable, "-m", "saver_conformance.child", origin, str(path), api.value]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [*command, "open" if first else "attach", str(seconds)],
+            [*command, "open" if first else "attach", str(seconds), str(int(counted))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -154,21 +157,24 @@ class Child:
         assert self._process.stdout is not None
         answer = _read(self._process.stdout)
         if answer is None:
-            raise RemoteError("the second process ended")
+            raise EndedError("the second process ended")
         kind, value = answer
         if kind == "error":
             raise RemoteError(value)
         return value
 
-    def kill_within_call(self, answers: int, percent: int) -> list[Any]:
-        """Receive the answers of the first calls of `each`, and kill the process in the next call.
+    def kill_within_call(
+        self, calls: list[tuple[str, tuple[Any, ...]]], answers: int, percent: int
+    ) -> list[Any]:
+        """Make calls, and kill the process with SIGKILL within one of them.
 
-        The moment is a share of the duration of the call before, so that it lies within the call,
-        however long the calls of the saver take.
+        The process counts the functions that the call before runs, and ends at a share of that
+        number, so that neither the speed of the saver nor the load of the machine matters.
 
         Args:
-            answers: Number of answers to receive.
-            percent: Moment of the kill within the call, in percent of its duration.
+            calls: Calls of one method with arguments of the same size.
+            answers: Number of calls that return; at least 1.
+            percent: Moment of the kill within the next call, in percent of its functions.
 
         Returns:
             The answers.
@@ -177,13 +183,10 @@ class Child:
             CallTimeoutError: If an answer does not arrive in time.
             RemoteError: If a call raised.
         """
-        received: list[Any] = []
-        seconds = _FIRST_CALL
-        for _ in range(answers):
-            began = time.perf_counter()
+        self.send("each", calls[: answers + 1], percent)
+        received = [self.receive() for _ in range(answers)]
+        with contextlib.suppress(EndedError):
             received.append(self.receive())
-            seconds = time.perf_counter() - began
-        time.sleep(seconds * percent / 100)
         self.kill()
         return received
 
@@ -218,10 +221,30 @@ def _read(pipe: IO[bytes]) -> Any:
     return pickle.loads(pipe.read(int.from_bytes(head, "big")))  # noqa: S301 - our own child
 
 
-def _serve(origin: str, path: Path, api: Api, how: str, seconds: float) -> None:
+class _FunctionCalls:
+    """A counter of the functions that every later thread of this process calls.
+
+    Attributes:
+        count: Number of calls of Python and C functions.
+        last: Number at which the process ends by SIGKILL; 0 never ends it.
+    """
+
+    def __init__(self) -> None:
+        self.count = self.last = 0
+        threading.setprofile(self._note)
+
+    def _note(self, frame: object, event: str, argument: object) -> None:  # noqa: ARG002
+        if event in ("call", "c_call"):
+            self.count += 1
+            if self.count == self.last:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _serve(origin: str, path: Path, api: Api, how: str, seconds: float, *, counted: bool) -> None:
     # Only answers may enter the pipe: redirect the output of the saver.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    calls = _FunctionCalls() if counted else None
     executors = Executors(seconds)
     opened: OpenSaver | None = None
     try:
@@ -240,6 +263,10 @@ def _serve(origin: str, path: Path, api: Api, how: str, seconds: float) -> None:
                 opened = OpenSaver(lambda: opener(path), executors)
             elif method == "each":
                 for position, call in enumerate(args[0]):
+                    if calls is not None and position == len(args[0]) - 1:
+                        calls.last = max(1, calls.count * args[1] // 100)
+                    if calls is not None:
+                        calls.count = 0
                     _call(opened.saver, api, executors, *call)
                     _send(answers, ("value", position))
             else:
@@ -262,8 +289,8 @@ def _call(saver: Any, api: Api, executors: Executors, method: str, args: tuple[A
 
 
 if __name__ == "__main__":
-    _, where, folder, api_name, how, limit = sys.argv
-    _serve(where, Path(folder), Api(api_name), how, float(limit))
+    _, where, folder, api_name, how, limit, counted = sys.argv
+    _serve(where, Path(folder), Api(api_name), how, float(limit), counted=counted == "1")
     # A thread of the saver must not keep this process alive.
     sys.stderr.flush()
     os._exit(0 if threading.active_count() else 1)

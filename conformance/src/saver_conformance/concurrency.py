@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from saver_conformance.capability import Api
 from saver_conformance.linearizability import Event
 from saver_conformance.recorder import acall
-from saver_conformance.timeouts import Worker
+from saver_conformance.timeouts import call_on_workers
 
 if TYPE_CHECKING:
     from saver_conformance.session import Session
+    from saver_conformance.timeouts import Worker
 
 _END = object()
 
@@ -55,19 +56,7 @@ def call_concurrently(session: Session, calls: Calls) -> list[Any]:
     )
     functions = [_bound(session.saver, method, copy.deepcopy(args)) for method, args in calls]
     with session.guard(what):
-        return _on_workers(functions, executors.seconds)
-
-
-def _on_workers(functions: Sequence[Callable[[], Any]], seconds: float) -> list[Any]:
-    """Call functions in one thread each, and return their results."""
-    workers = [Worker(f"saver-{number}") for number in range(len(functions))]
-    try:
-        pairs = zip(workers, functions, strict=True)
-        futures = [worker.submit(function) for worker, function in pairs]
-        return [w.wait(f, seconds) for w, f in zip(workers, futures, strict=True)]
-    finally:
-        for worker in workers:
-            worker.stop()
+        return call_on_workers(functions, executors.seconds)
 
 
 def record(session: Session, plans: Sequence[Calls]) -> list[Event]:
@@ -106,7 +95,7 @@ def record(session: Session, plans: Sequence[Calls]) -> list[Event]:
         if api is Api.ASYNC:
             executors.loop.run(_gather([aplayed(plan) for plan in plans]), executors.seconds)
         else:
-            _on_workers([partial(played, plan) for plan in plans], executors.seconds)
+            call_on_workers([partial(played, plan) for plan in plans], executors.seconds)
     return events
 
 
@@ -128,7 +117,7 @@ def call_from_both(session: Session, calls: Calls) -> None:
     functions = [_bound(saver, method, copy.deepcopy(args)) for method, args in calls[::2]]
     functions.append(lambda: executors.loop.run(_gather(tasks), executors.seconds))
     with session.guard("one of several concurrent calls of both APIs"):
-        _on_workers(functions, executors.seconds)
+        call_on_workers(functions, executors.seconds)
 
 
 class Iteration:

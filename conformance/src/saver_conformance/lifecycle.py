@@ -39,6 +39,8 @@ class OpenSaver:
         # Executor that closes the saver; after a call hung in it, closing is impossible.
         self._on: Worker | LoopThread = executors.worker
         self.on_loop = False
+        #: Statement that opens the saver in a program; None if no single statement does.
+        self.statement: str | None = "saver = {call}"
         self.saver = self._enter(executors.worker.call(opener, executors.seconds))
         if not hasattr(self.saver, "get_tuple"):
             kind = type(self.saver).__name__
@@ -47,25 +49,31 @@ class OpenSaver:
 
     def _enter(self, made: Any) -> Any:
         seconds = self._executors.seconds
+        if inspect.isgenerator(made) or inspect.isasyncgen(made):
+            self.statement = None
         if inspect.isgenerator(made):
             made = contextmanager(lambda: made)()
         elif inspect.isasyncgen(made):
             made = asynccontextmanager(lambda: made)()
         if hasattr(made, "__enter__"):
+            self.statement = self.statement and "with {call} as saver:"
             worker = self._executors.worker
             saver = worker.call(made.__enter__, seconds)
             self._leave = lambda: worker.call(lambda: made.__exit__(None, None, None), seconds)
             return saver
         if hasattr(made, "__aenter__"):
+            self.statement = self.statement and "async with {call} as saver:"
             self.on_loop = True
             return self._hold(made)
         if inspect.isawaitable(made):
+            self.statement = None
             self.on_loop = True
             return self._enter(self._executors.loop.run(_await(made), seconds))
         if callable(close := getattr(made, "close", None)) and not inspect.iscoroutinefunction(
             close
         ):
             worker = self._executors.worker
+            self.statement = self.statement and "with contextlib.closing({call}) as saver:"
             self._leave = lambda: worker.call(close, seconds)
         return made
 

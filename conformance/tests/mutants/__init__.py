@@ -12,6 +12,8 @@ for _area in (
     "folding",
     "put",
     "writing",
+    "slots",
+    "indexes",
     "listing",
     "deleting",
     "pruning",

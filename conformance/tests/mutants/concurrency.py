@@ -61,6 +61,16 @@ class LateSnapshot(Faulty):
         return self.put(*args)
 
 
+@mutant("async.snapshot.writes")
+class LateSnapshotOfWrites(Faulty):
+    """aput_writes yields to other tasks before it serializes."""
+
+    async def aput_writes(self, *args: Any, **kwargs: Any) -> None:
+        for _ in range(4):
+            await asyncio.sleep(0)
+        self.put_writes(*args, **kwargs)
+
+
 @mutant("async.cancelled")
 class HalfPut(Faulty):
     """aput stores a checkpoint first, yields to other tasks, and then stores its values."""
@@ -290,7 +300,6 @@ class TornOnDisk(Faulty):
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
         super().put(config, {**checkpoint, "channel_values": {}}, metadata, new_versions)
-        time.sleep(0.2)
         return super().put(config, checkpoint, metadata, new_versions)
 
 

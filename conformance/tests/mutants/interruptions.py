@@ -5,27 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mutants.base import Faulty, mutant
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 class _Torn(Faulty):
-    """A saver that pauses after each step of an operation but the last one."""
-
-    def in_steps(self, items: Any, step: Callable[[Any], Any]) -> None:
-        """Call a function for each item, and pause in between."""
-        for position, item in enumerate(items):
-            if position:
-                time.sleep(0.05)
-            step(item)
+    """A saver that makes an operation in steps."""
 
     def drop(self, chosen: Any) -> None:
         keys = [key for key in self.model.stored() if chosen(key)]
-        self.in_steps(keys, lambda key: self.write("_drop", [key]))
+        for key in keys:
+            self.write("_drop", [key])
 
 
 @mutant("durable.operations", disk=True)
@@ -59,11 +50,9 @@ class TornCopy(_Torn):
     """copy_thread copies one checkpoint after another."""
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        def put(found: Any) -> None:
+        for found in [*self.list({"configurable": {"thread_id": source_thread_id}})]:
             where = {"thread_id": target_thread_id, "checkpoint_ns": ""}
             self.put({"configurable": where}, found.checkpoint, found.metadata, {})
-
-        self.in_steps([*self.list({"configurable": {"thread_id": source_thread_id}})], put)
 
 
 @mutant("durable.operations", disk=True)
@@ -71,9 +60,8 @@ class TornWrites(_Torn):
     """put_writes stores one write after another."""
 
     def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
-        stored = super().put_writes
-        counts = range(1, len(writes) + 1)
-        self.in_steps(counts, lambda n: stored(config, writes[:n], task_id, task_path))
+        for count in range(1, len(writes) + 1):
+            super().put_writes(config, writes[:count], task_id, task_path)
 
 
 @mutant("processes.setup", disk=True)

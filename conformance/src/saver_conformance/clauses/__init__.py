@@ -8,6 +8,7 @@ import importlib
 MODULES = (
     "base",
     "put",
+    "channel_values",
     "identity",
     "writes",
     "listing",

@@ -91,6 +91,42 @@ def snapshot(s: Session, data: DataObject) -> None:
 
 
 @clause(
+    "async.snapshot.writes",
+    cases=[(1,), (2,), (3,)],
+    source="langchain-ai/langgraph#4168: aput stored mutations made after it was called",
+    severity=Severity.CRITICAL,
+    capability=Capability.ASYNC,
+    apis=_ASYNC,
+)
+def snapshot_of_writes(s: Session, data: DataObject) -> None:
+    """aput_writes stores the values at the time of the call, even if the caller mutates them."""
+    before = s.put(Ref("thread", checkpoint_id(0)))
+    steps = data.draw(st.integers(1, 3))
+    value = [0]
+    s.model.put_writes(before.config, [("a", value)], "task")
+    shown = s.script.argument(before.config)
+    s.script.line(
+        f"value = [0]\n"
+        f"call = saver.aput_writes({shown}, [('a', value)], 'task')\n"
+        "putting = asyncio.ensure_future(call)\n"
+        f"for _ in range({steps}):\n    await asyncio.sleep(0)\n"
+        "value.append(1)\nawait putting"
+    )
+
+    async def mutate_during_call() -> None:
+        given = (before.config, [("a", value)], "task")
+        putting = asyncio.ensure_future(acall(s.saver, "put_writes", given, {}))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        value.append(1)
+        await putting
+
+    with s.guard("aput_writes"):
+        s.executors.loop.run(mutate_during_call(), s.executors.seconds)
+    s.expect_tuple(before, Part.WRITES)
+
+
+@clause(
     "async.cancelled",
     cases=[(0, "put"), (1, "put"), (2, "put"), (3, "put"), (1, "put_writes"), (2, "put_writes")],
     source="asyncio cancels a call when its caller times out or disconnects",

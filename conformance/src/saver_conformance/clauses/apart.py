@@ -11,7 +11,7 @@ from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
 from saver_conformance.clauses.deltas import delta_step
 from saver_conformance.confusable import FAMILIES, SEPARATORS
-from saver_conformance.parts import ALL
+from saver_conformance.parts import ALL, Part
 from saver_conformance.session import ABSENT, Ref, Session, at, checkpoint_id
 
 if TYPE_CHECKING:
@@ -99,7 +99,12 @@ def namespaces(s: Session, data: DataObject) -> None:
 def checkpoints(s: Session, data: DataObject) -> None:
     """Checkpoints with similar ids are distinct in reads, overwrites and writes."""
     # A config with an empty id names the latest checkpoint.
-    _expect_apart(s, [Ref("thread", text) for text in _ids(data) if text])
+    ids = [text for text in _ids(data) if text]
+    _expect_apart(s, [Ref("thread", text) for text in ids])
+    for number, text in enumerate(ids):
+        s.try_put(
+            Ref("child", checkpoint_id(number)), parent=Ref("child", text), **_REJECTED
+        ) and s.expect_tuple(Ref("child", checkpoint_id(number)), Part.PARENT)
 
 
 @_apart(
@@ -137,9 +142,13 @@ def joined(s: Session, data: DataObject) -> None:
 def channels(s: Session, data: DataObject) -> None:
     """Channels with similar names have their own values, versions and writes."""
     names = _ids(data)
-    first = s.try_put(_FIRST, changes={name: [n] for n, name in enumerate(names)}, **_REJECTED)
-    if first is None:
-        return
+    changes = {name: [n] for n, name in enumerate(names)}
+    for name in names:
+        alone = Ref("alone", checkpoint_id(names.index(name)))
+        if s.try_put(alone, changes={name: changes[name]}, **_REJECTED) is None:
+            return
+    # Names that are accepted one by one are accepted together.
+    first = s.put(_FIRST, changes=changes)
     s.put_writes(first, [(name, n) for n, name in enumerate(names)], **_REJECTED)
     second = s.put(
         Ref("thread", checkpoint_id(1)),

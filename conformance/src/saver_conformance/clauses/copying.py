@@ -11,7 +11,7 @@ from saver_conformance.clause import Severity, clause
 from saver_conformance.clauses.deltas import delta_chain
 from saver_conformance.parts import ALL, Part
 from saver_conformance.session import Ref, Session, at, checkpoint_id
-from saver_conformance.values import SIMPLE
+from saver_conformance.values import SIMPLE, SPECIAL_WRITES
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
@@ -55,9 +55,62 @@ def writes(s: Session, data: DataObject) -> None:
     """A copy has all pending writes in the specified order."""
     for ref in _chain(s, data):
         s.put_writes(ref, [("a", n) for n in range(11)], "task-b", task_path="a")
-        s.put_writes(ref, [("a", "x"), ("__interrupt__", "y")], "task-a", task_path="b")
+        s.put_writes(ref, [("a", "x"), *SPECIAL_WRITES], "task-a", task_path="b")
     s.copy_thread("thread", "copy")
     s.expect_list(at("copy"), Part.WRITES)
+
+
+@clause(
+    "copy.early_writes",
+    cases=[("",), ("child",)],
+    source=f"{_COPY}; writes may arrive before their checkpoint, langchain-ai/langgraph#8039",
+    capability=Capability.COPY_THREAD,
+    presumes=["writes.before_checkpoint"],
+)
+def early_writes(s: Session, data: DataObject) -> None:
+    """A copy has the writes that have no checkpoint yet."""
+    ns = data.draw(st.sampled_from(["", "child"]))
+    s.put(Ref("thread", checkpoint_id(0)))
+    s.put_writes(Ref("thread", checkpoint_id(1), ns), [("a", 1), *SPECIAL_WRITES])
+    s.copy_thread("thread", "copy")
+    late = s.put(Ref("copy", checkpoint_id(1), ns))
+    s.expect_tuple(late, Part.WRITES)
+
+
+@clause(
+    "copy.runs",
+    source=f"{_COPY}; a copy has the metadata of its original",
+    severity=Severity.CRITICAL,
+    capability=Capability.COPY_THREAD,
+    needs=[Capability.DELETE_FOR_RUNS],
+    presumes=["copy.checkpoints", "runs.checkpoints"],
+)
+def runs(s: Session, data: DataObject) -> None:
+    """delete_for_runs deletes the copies of the checkpoints of a run, too."""
+    for number in range(data.draw(st.integers(2, 3))):
+        metadata = {"source": "loop", "step": number, "run_id": f"run-{number % 2}"}
+        s.put(Ref("thread", checkpoint_id(number)), metadata=metadata)
+    s.copy_thread("thread", "copy")
+    s.delete_for_runs(["run-0"])
+    s.expect_everything()
+
+
+@clause(
+    "copy.existing",
+    cases=[(0,), (1,)],
+    source="BaseCheckpointSaver.copy_thread does not specify a target that has checkpoints",
+    capability=Capability.COPY_THREAD,
+    unspecified=True,
+)
+def existing(s: Session, data: DataObject) -> None:
+    """A copy into a thread with checkpoints raises, or replaces equal ids and keeps the others."""
+    number = data.draw(st.integers(0, 1))
+    s.put(Ref("thread", checkpoint_id(0)), changes={"a": ["source"]}, metadata={"step": 1})
+    for target in (number, number + 5):
+        ref = s.put(Ref("copy", checkpoint_id(target)), changes={"a": [target], "b": [0]})
+        s.put_writes(ref, [("b", target)], "other")
+    s.copy_thread("thread", "copy", expected_errors=(Exception,))
+    s.expect_list(at("copy"), *ALL)
 
 
 @clause(

@@ -74,6 +74,24 @@ def leftovers(s: Session, data: DataObject) -> None:
 
 
 @clause(
+    "delete_thread.early_writes",
+    cases=[("", False), ("child", True)],
+    source=f"{_DELETE}; writes may arrive before their checkpoint, langchain-ai/langgraph#8039",
+    capability=Capability.DELETE_THREAD,
+    presumes=["writes.before_checkpoint"],
+)
+def early_writes(s: Session, data: DataObject) -> None:
+    """delete_thread deletes the writes that have no checkpoint yet."""
+    early = Ref("thread", checkpoint_id(0), data.draw(st.sampled_from(["", "child"])))
+    s.put_writes(early, [("a", 1), ("__interrupt__", 2)])
+    if data.draw(st.booleans()):
+        s.put(Ref("thread", checkpoint_id(1)))
+    s.delete_thread("thread")
+    s.put(early)
+    s.expect_tuple(early, Part.WRITES)
+
+
+@clause(
     "delete_thread.unknown",
     cases=[("other",), ("thread",)],
     source=_DELETE,
@@ -96,6 +114,7 @@ def _run(number: str) -> dict[str, object]:
 
 @clause(
     "runs.checkpoints",
+    cases=[(4, *["thread", "", "run"] * 4, ["run"]), (2, *["other", "child", "ru"] * 2, ["ru"])],
     source=_RUNS,
     severity=Severity.CRITICAL,
     capability=Capability.DELETE_FOR_RUNS,
@@ -109,7 +128,9 @@ def run_checkpoints(s: Session, data: DataObject) -> None:
             checkpoint_id(number),
             data.draw(st.sampled_from(["", "child"])),
         )
-        s.put(ref, metadata=_run(data.draw(runs)))
+        # The run decides, whatever the source and the step are.
+        source = ("update", "loop", "fork", "input", "loop")[number]
+        s.put(ref, metadata={**_run(data.draw(runs)), "source": source, "step": number - 1})
     s.delete_for_runs(data.draw(st.lists(runs, max_size=2, unique=True)))
     s.expect_everything()
 
@@ -133,6 +154,50 @@ def run_values(s: Session, data: DataObject) -> None:
     s.put_writes(second, [("b", 3)])
     s.delete_for_runs(["old"])
     s.expect_tuple(second, Part.VALUES, Part.WRITES, Part.METADATA)
+
+
+@clause(
+    "runs.put_again",
+    cases=[(False,), (True,)],
+    source=f"{_RUNS}; a checkpoint that is put again has its new metadata",
+    capability=Capability.DELETE_FOR_RUNS,
+    presumes=["put.replace"],
+)
+def run_put_again(s: Session, data: DataObject) -> None:
+    """A checkpoint that was put again belongs to the run of the second put only."""
+    refs = [Ref("thread", checkpoint_id(number)) for number in range(2)]
+    for ref in refs:
+        s.put(ref, changes={"a": [0]}, metadata=_run("old"))
+    s.put(
+        refs[0],
+        newer_than=refs[0],
+        changes={"a": [1]},
+        metadata=_run("new") if data.draw(st.booleans()) else {"source": "loop"},
+    )
+    s.delete_for_runs(["old"])
+    s.expect_everything()
+    s.delete_for_runs(["new"])
+    s.expect_everything()
+
+
+@clause(
+    "runs.merged",
+    cases=[("metadata",), ("configurable",)],
+    source=f"{_RUNS}; get_checkpoint_metadata merges the run id of the config into the metadata",
+    severity=Severity.CRITICAL,
+    capability=Capability.DELETE_FOR_RUNS,
+    presumes=["metadata.merged"],
+)
+def run_merged(s: Session, data: DataObject) -> None:
+    """delete_for_runs deletes checkpoints whose run id came with the config of put."""
+    place = data.draw(st.sampled_from(["metadata", "configurable"]))
+    for number in range(3):
+        config = at("thread")
+        config[place] = {**config.get(place, {}), "run_id": f"run-{number % 2}"}
+        metadata = {"source": "loop", "step": number}
+        s.put(Ref("thread", checkpoint_id(number)), config=config, metadata=metadata)
+    s.delete_for_runs(["run-0"])
+    s.expect_everything()
 
 
 @clause("runs.leftovers", source=f"{_RUNS}; {_LEAK}", capability=Capability.DELETE_FOR_RUNS)

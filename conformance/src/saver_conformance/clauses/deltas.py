@@ -15,6 +15,8 @@ def delta_step(
     number: int,
     parent: Ref | None,
     changes: Mapping[str, Any] | None = None,
+    *,
+    ns: str = "",
     **metadata: Any,
 ) -> Ref:
     """Put a checkpoint of a thread whose channel `log` is a DeltaChannel.
@@ -24,19 +26,21 @@ def delta_step(
         number: Position of the checkpoint id.
         parent: Parent checkpoint.
         changes: New channel values; None writes to `log` without a snapshot.
+        ns: Namespace.
         **metadata: Further metadata.
 
     Returns:
         Checkpoint.
     """
+    changed = changes or {"log": ABSENT}
     complete = {
         "source": "loop",
         "step": number,
-        "counters_since_delta_snapshot": {"log": [number + 1, number + 1]},
+        "counters_since_delta_snapshot": {key: [number + 1, number + 1] for key in changed},
         **metadata,
     }
-    ref = Ref("thread", checkpoint_id(number))
-    return s.put(ref, parent=parent, changes=changes or {"log": ABSENT}, metadata=complete)
+    ref = Ref("thread", checkpoint_id(number), ns)
+    return s.put(ref, parent=parent, changes=changed, metadata=complete)
 
 
 def delta_chain(

@@ -28,6 +28,7 @@ _FIELDS: list[dict[str, Any]] = [
     {"x_custom": {"a": [1, None]}},
     {"x_none": None},
     {"versions_seen": {"node": {}, "__input__": {}, "": {}}},
+    {"versions_seen": {"node": {"a": 0, "b": ""}}},
     {"updated_channels": []},
     {"updated_channels": ["b", "a", ""]},
     {"ts": ""},
@@ -105,14 +106,18 @@ def by_id(s: Session, data: DataObject) -> None:
 @_fields(
     "order.as_text",
     source="Checkpoint.id is a str, which InMemorySaver, SqliteSaver and PostgresSaver compare",
-    cases=[(["9", "10", "010", "1", "1a", "a", "1-0"],)],
+    cases=[
+        (["9", "10", "010", "1", "1a", "a", "1-0"],),
+        (["B", "a", "A", "b", "_", "aB", "ab"],),
+        (["a", "a ", "a-", "-a", " a", "é", "e", "z", "\U0001f600", "\uffff"],),
+    ],
 )
 def as_text(s: Session, data: DataObject) -> None:
-    """Ids are ordered as text, not as numbers and not by length."""
-    ids = st.sampled_from(["9", "10", "010", "1", "1a", "a", "ab"])
+    """Ids are ordered by code point: not as numbers, by length, or by the rules of a language."""
+    ids = st.sampled_from(["9", "10", "010", "1", "1a", "a", "ab", "B", "A"])
     for number, text in enumerate(data.draw(st.lists(ids, min_size=2, unique=True))):
         s.put(Ref("thread", text), metadata={"source": "loop", "step": number})
     s.expect_tuple(at("thread"), Part.ID)
     s.expect_list(at("thread"))
-    for text in ("1", "10", "9"):
+    for text in ("1", "10", "9", "a", "B"):
         s.expect_list(at("thread"), before=at("thread", "", text))

@@ -213,6 +213,28 @@ def target(s: Session, data: DataObject) -> None:
 
 
 @clause(
+    "history.namespace",
+    cases=[("child",), ("child|inner",)],
+    source=f"{_DOC}: walks ancestors of the checkpoint identified by config",
+    severity=Severity.CRITICAL,
+    capability=Capability.DELTA_HISTORY,
+    presumes=["identity.namespace", "history.path", "history.seed"],
+)
+def namespace(s: Session, data: DataObject) -> None:
+    """The history in a namespace has no writes or seeds of another namespace or thread."""
+    ns = data.draw(st.sampled_from(["child", "child|inner"]))
+    for place in ("", ns):
+        last: Ref | None = None
+        for number in range(3):
+            changes = {"log": [place] if not number else ABSENT}
+            last = delta_step(s, number, last, changes, ns=place)
+            s.put_writes(last, [("log", f"{place}-{number}")])
+    for place in ("", ns):
+        s.expect_history(at("thread", place), ["log"])
+        s.expect_history(at("thread", place, checkpoint_id(1)), ["log"])
+
+
+@clause(
     "history.unknown",
     cases=[(at("none"),), (at("thread", "", checkpoint_id(7)),)],
     source=f"{_DOC}: with no target the default walk finds nothing",

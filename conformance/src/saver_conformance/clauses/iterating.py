@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
 from saver_conformance.capability import Api, Capability
 from saver_conformance.clause import Severity, clause
-from saver_conformance.concurrency import Iteration
+from saver_conformance.concurrency import Iteration, call_concurrently
 from saver_conformance.parts import ALL, Part
-from saver_conformance.session import Ref, Session, at, checkpoint_id
+from saver_conformance.session import Ref, Session, at, checkpoint_id, make_checkpoint
 from saver_conformance.timeouts import Worker
 
 if TYPE_CHECKING:
@@ -46,6 +46,29 @@ def writable(s: Session, data: DataObject) -> None:
     else:
         s.put(Ref("other", checkpoint_id(9)))
     s.expect_tuple(at("thread"), Part.ID)
+
+
+@clause(
+    "list.paused.threads",
+    cases=[(True,), (False,)],
+    source=_LOCK,
+    severity=Severity.CRITICAL,
+    capability=Capability.LIST,
+    needs=[Capability.THREADS],
+    apis=(Api.SYNC,),
+)
+def other_writer(s: Session, data: DataObject) -> None:
+    """Another thread can write and read while a list is paused."""
+    refs = _fill(s, 2)
+    paused = Iteration(s, at("thread"))
+    paused.next()
+    calls: list[tuple[str, tuple[Any, ...]]] = [("get_tuple", (at("thread"),))]
+    if data.draw(st.booleans()):
+        calls.append(("put_writes", (refs[0].config, [("a", 1)], "task")))
+    else:
+        checkpoint = make_checkpoint(checkpoint_id(9))
+        calls.append(("put", (at("other"), checkpoint, {"source": "loop", "step": 0}, {})))
+    call_concurrently(s, calls)
 
 
 @clause(

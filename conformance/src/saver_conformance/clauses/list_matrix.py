@@ -19,8 +19,8 @@ _COUNT = 4
 
 #: Metadata of the checkpoints of one namespace; the next namespace starts with the next entry.
 _METADATA: list[dict[str, Any]] = [
-    {"n": 1, "user": "ann", "tags": ["a"], "flag": True, "only": "x"},
-    {"n": "1", "user": "", "tags": "a", "flag": False},
+    {"n": 1, "user": "ann", "tags": ["a"], "flag": True, "only": "x", "score": 1.5},
+    {"n": "1", "user": "", "tags": "a", "flag": False, "score": 2},
     {"n": 10, "user": "anna", "tags": {"a": ["a"]}, "flag": True, "only": "y"},
     {"n": 0, "user": "ann", "tags": [], "flag": False},
 ]
@@ -47,6 +47,8 @@ _FILTERS: list[Any] = [
     {"tags": []},
     {"tags": {"a": ["a"]}},
     {"flag": False},
+    {"score": 1.5},
+    {"score": 2},
     {"only": "x"},
     {"missing": "x"},
     {"user": "ann", "n": 0},

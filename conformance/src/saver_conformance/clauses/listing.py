@@ -288,19 +288,40 @@ def filter_none(s: Session, data: DataObject) -> None:
 @clause(
     "list.filter.subset",
     cases=[(0,), (3,)],
-    source=f"{_LIST} does not specify whether a dict in a filter matches a superset",
+    source=f"{_LIST} does not specify whether a container in a filter matches a superset",
     severity=Severity.MINOR,
     capability=Capability.LIST,
     unspecified=True,
     presumes=["list.filter"],
 )
 def filter_subset(s: Session, data: DataObject) -> None:
-    """A dict in a filter matches an equal value only, not a superset."""
+    """A container in a filter matches an equal value only, not a superset or a member."""
     extra = {"x": 1, "y": data.draw(st.integers(0, 3))}
-    metadata = {"source": "loop", "step": 0, "extra": extra}
-    s.put(Ref("thread", checkpoint_id(0)), metadata=metadata)
-    s.expect_list(at("thread"), filter={"extra": {"x": 1}})
-    s.expect_list(at("thread"), filter={"extra": extra})
+    for number, value in enumerate([extra, {}, ["x", "y"], [], "x"]):
+        metadata = {"source": "loop", "step": number, "extra": value}
+        s.put(Ref("thread", checkpoint_id(number)), metadata=metadata)
+    for wanted in ({"x": 1}, extra, {}, ["x"], ["y", "x"], [], ["x", "y"]):
+        s.expect_list(at("thread"), filter={"extra": wanted})
+
+
+@clause(
+    "list.filter.types",
+    cases=[([1, True, 1.0, "1"],), ([0, False, 0.0, "", None],), ([1.5, 2, 1],)],
+    source=f"{_LIST} does not specify it; InMemorySaver compares with ==, and JSON has no ints",
+    severity=Severity.MINOR,
+    capability=Capability.LIST,
+    unspecified=True,
+    presumes=["list.filter"],
+)
+def filter_types(s: Session, data: DataObject) -> None:
+    """A filter value matches the values that are equal in Python: 1, 1.0 and True, but not "1"."""
+    kinds = st.sampled_from([0, 1, 1.0, True, "1", None, 1.5, 2])
+    values = data.draw(st.lists(kinds, min_size=2, max_size=4))
+    for number, value in enumerate(values):
+        metadata = {"source": "loop", "step": number, "value": value}
+        s.put(Ref("thread", checkpoint_id(number)), metadata=metadata)
+    for value in values:
+        s.expect_list(at("thread"), filter={"value": value})
 
 
 @clause(

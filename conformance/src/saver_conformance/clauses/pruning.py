@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
-from saver_conformance.clauses.deltas import delta_chain
+from saver_conformance.clauses.deltas import delta_chain, delta_step
 from saver_conformance.clauses.leftovers import expect_no_leftovers, remember
 from saver_conformance.parts import ALL, Part
-from saver_conformance.session import Ref, Session, at, checkpoint_id
-from saver_conformance.values import SIMPLE
+from saver_conformance.session import ABSENT, Ref, Session, at, checkpoint_id
+from saver_conformance.values import SIMPLE, SPECIAL_WRITES
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
@@ -36,14 +36,15 @@ def _chain(s: Session, count: int, thread: str = "thread", ns: str = "") -> list
 
 @clause(
     "prune.keep_latest",
-    cases=[(["", "child"], [2, 1, 0], [0, 1, 2])],
+    cases=[(["", "child", "child|inner"], [2, 1, 0], [0, 1, 2], [1, 2, 0])],
     source=_LATEST,
     severity=Severity.CRITICAL,
     capability=Capability.PRUNE,
 )
 def keep_latest(s: Session, data: DataObject) -> None:
     """keep_latest keeps the latest checkpoint of each namespace and deletes every other one."""
-    for ns in data.draw(st.lists(st.sampled_from(["", "child", "third"]), min_size=1, unique=True)):
+    spaces = st.sampled_from(["", "child", "child|inner"])
+    for ns in data.draw(st.lists(spaces, min_size=1, unique=True)):
         for number in data.draw(st.permutations(range(3))):
             metadata = {"source": "loop", "step": number, "parents": {}}
             s.put(Ref("thread", checkpoint_id(number), ns), metadata=metadata)
@@ -87,7 +88,7 @@ def writes(s: Session, data: DataObject) -> None:
     """A kept checkpoint keeps its pending writes in the specified order."""
     last = _chain(s, data.draw(st.integers(1, 3)))[-1]
     s.put_writes(last, [("a", n) for n in range(11)], "task-b", task_path="a")
-    s.put_writes(last, [("__interrupt__", "stop")], "task-a", task_path="b")
+    s.put_writes(last, SPECIAL_WRITES, "task-a", task_path="b")
     s.prune(["thread"], "keep_latest")
     s.expect_tuple(at("thread"), Part.ID, Part.WRITES)
 
@@ -164,6 +165,34 @@ def delta(s: Session, data: DataObject) -> None:
     if seed is None:
         written = [write[2] for write in history["log"]["writes"]]
         s.expect(f'[write[2] for write in {name}["log"]["writes"]]', written, wanted)
+
+
+@clause(
+    "prune.deltas",
+    cases=[(0, 2, ""), (2, 0, ""), (1, 3, "child")],
+    source="BaseCheckpointSaver.prune: preserve every ancestor up to the nearest snapshot, for "
+    "every DeltaChannel; a fresh snapshot on the kept checkpoint, or an error, is allowed",
+    severity=Severity.CRITICAL,
+    capability=Capability.PRUNE,
+    needs=[Capability.DELTA_HISTORY],
+    presumes=["prune.delta"],
+)
+def deltas(s: Session, data: DataObject) -> None:
+    """After keep_latest, DeltaChannels whose snapshots lie at different depths are unchanged."""
+    snapshots = [data.draw(st.integers(0, 3)) for _ in range(2)]
+    ns = data.draw(st.sampled_from(["", "child"]))
+    last: Ref | None = None
+    for number in range(5):
+        changes = {
+            channel: [f"snapshot of {channel}"] if number == snapshot else ABSENT
+            for channel, snapshot in zip(("log", "more"), snapshots, strict=True)
+        }
+        last = delta_step(s, number, last, changes, ns=ns)
+        s.put_writes(last, [("log", number), ("more", [number])])
+    s.call("prune", ["thread"], strategy="keep_latest", expected_errors=(NotImplementedError,))
+    got = s.expect_tuple(at("thread", ns), Part.ID)
+    fresh = got.checkpoint["channel_values"]
+    s.expect_history(at("thread", ns), [c for c in ("log", "more") if c not in fresh])
 
 
 @clause(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import decimal
-import math
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
@@ -21,7 +18,7 @@ from saver_conformance.session import (
     make_checkpoint,
 )
 from saver_conformance.source import Name
-from saver_conformance.values import FALSY, METADATA, NESTED, NUMBERS, RICH, SIMPLE, TEXT
+from saver_conformance.values import METADATA, SIMPLE
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
@@ -29,11 +26,6 @@ if TYPE_CHECKING:
 _FIRST = Ref("thread", checkpoint_id(0))
 _SECOND = Ref("thread", checkpoint_id(1))
 _VALUES = "Checkpoint.channel_values: the values of the channels at the time of the checkpoint"
-
-
-def _round_trip(s: Session, value: Any) -> None:
-    s.put(_FIRST, changes={"channel": value})
-    s.expect_tuple(_FIRST, Part.VALUES)
 
 
 @clause(
@@ -82,89 +74,6 @@ def fields(s: Session, data: DataObject) -> None:
 
 
 @clause(
-    "put.values.nested",
-    cases=[({"b": 1, "a": [None, {}]},), ([[], {}, "", 0, b"", False],)],
-    source=_VALUES,
-    severity=Severity.CRITICAL,
-    capability=Capability.PUT,
-)
-def nested(s: Session, data: DataObject) -> None:
-    """Nested lists and dicts keep their types and their key order."""
-    _round_trip(
-        s, data.draw(st.one_of(st.lists(NESTED, max_size=3), st.dictionaries(TEXT, NESTED)))
-    )
-
-
-@clause(
-    "put.values.text",
-    cases=[("\0",), ("a\0b",), ("",), ("\U0001f600",)],
-    source=_VALUES,
-    severity=Severity.CRITICAL,
-    capability=Capability.PUT,
-)
-def text(s: Session, data: DataObject) -> None:
-    """A value may be any text, including NUL."""
-    _round_trip(s, data.draw(st.sampled_from(["\0", "a\0b"]) | TEXT))
-
-
-@clause(
-    "put.values.falsy",
-    cases=[(None,), (False,), (0,), (0.0,), ("",), (b"",), ([],), ({},)],
-    source=_VALUES,
-    severity=Severity.CRITICAL,
-    capability=Capability.PUT,
-)
-def falsy(s: Session, data: DataObject) -> None:
-    """None, False, 0, "", b"", [] and {} are stored and returned as values."""
-    _round_trip(s, data.draw(FALSY))
-
-
-@clause(
-    "put.values.numbers",
-    cases=[(2**63 - 1,), (-(2**63),), (1e20,), (-0.0,), (1.0,), (math.nan,), (math.inf,), (True,)],
-    source=_VALUES,
-    severity=Severity.CRITICAL,
-    capability=Capability.PUT,
-)
-def numbers(s: Session, data: DataObject) -> None:
-    """Numbers keep their type and value, including 64-bit ints, NaN and infinity."""
-    _round_trip(s, data.draw(NUMBERS))
-
-
-@clause(
-    "put.values.rich",
-    cases=[
-        (dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc),),
-        (decimal.Decimal("1.500"),),
-        ({1, 2},),
-    ],
-    source="JsonPlusSerializer, the default serde",
-    capability=Capability.PUT,
-)
-def rich(s: Session, data: DataObject) -> None:
-    """Dates, UUIDs, decimals and sets, supported by the default serializer, keep their value."""
-    _round_trip(s, data.draw(st.one_of(RICH, st.lists(RICH, max_size=2))))
-
-
-@clause(
-    "put.values.large",
-    cases=[(400,)],
-    source=_VALUES,
-    severity=Severity.CRITICAL,
-    capability=Capability.PUT,
-)
-def large(s: Session, data: DataObject) -> None:
-    """A value of several hundred kilobytes is returned unchanged."""
-    size = data.draw(st.integers(1, 400)) * 1000
-    s.put(_FIRST, changes={"channel": ["x" * size]})
-    name = s.script.name("got")
-    got = s.call("get_tuple", _FIRST.config, bind=name)
-    expression = f'len({name}.checkpoint["channel_values"]["channel"][0])'
-    values = {} if got is None else got.checkpoint["channel_values"]
-    s.expect(expression, len((values.get("channel") or [""])[0]), size)
-
-
-@clause(
     "put.absent",
     cases=[(None,), (1,)],
     source=_VALUES,
@@ -210,7 +119,10 @@ def fork(s: Session, data: DataObject) -> None:
     branches = [Ref("thread", checkpoint_id(n)) for n in range(1, data.draw(st.integers(3, 4)))]
     for number, ref in enumerate(branches):
         s.put(ref, parent=_FIRST, changes={"channel": [number]})
-    for ref in [_FIRST, *branches]:
+    # Replay one branch on top of another.
+    replayed = Ref("thread", checkpoint_id(5))
+    s.put(replayed, parent=branches[0], inherits=branches[-1])
+    for ref in [_FIRST, *branches, replayed]:
         s.expect_tuple(ref, Part.VALUES)
 
 
@@ -232,7 +144,7 @@ def versions(s: Session, data: DataObject) -> None:
 
 @clause(
     "versions.increase",
-    cases=[(12,)],
+    cases=[(12,), (130,)],
     source="BaseCheckpointSaver.get_next_version: the next version, which must be increasing",
     severity=Severity.CRITICAL,
     capability=Capability.PUT,

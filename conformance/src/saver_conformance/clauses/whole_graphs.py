@@ -33,8 +33,23 @@ def _compare(
     data: DataObject,
     builder: Callable[..., Any],
     steps: list[Step],
+    *,
+    longer: bool = False,
     **parameters: Any,
 ) -> None:
+    """Play a graph on the saver and on the reference saver, and compare the traces.
+
+    Args:
+        s: Session of the example.
+        data: Source of the durability mode.
+        builder: Function of `graphs` that builds the graph.
+        steps: Steps to play.
+        longer: True if the history may have older checkpoints than the reference saver keeps.
+        **parameters: Arguments of the builder.
+
+    Raises:
+        Violation: If the traces differ.
+    """
     durability = data.draw(st.sampled_from(["sync", "async", "exit"]))
     player: Any = graphs.play if s.api is Api.SYNC else graphs.aplay
     for function in (builder, graphs.outcome, graphs.moment, player):
@@ -49,6 +64,9 @@ def _compare(
     expected = _played(s, player, ReferenceSaver(), builder(**parameters), steps, durability)
     with s.guard(f"running the graph {builder.__name__}"):
         actual = _played(s, player, s.saver, builder(**parameters), steps, durability)
+    if longer:
+        s.script.line(f"trace = trace[:{len(expected)}]")
+        actual = actual[: len(expected)]
     s.expect("len(trace)", len(actual), len(expected))
     for position, (found, wanted) in enumerate(zip(actual, expected, strict=True)):
         if not same(found, wanted, ordered=False):
@@ -183,10 +201,10 @@ def time_travel(s: Session, data: DataObject) -> None:
     _compare(s, data, graphs.chain, steps)
 
 
-def _answered_after(s: Session, data: DataObject, step: Step) -> None:
+def _answered_after(s: Session, data: DataObject, step: Step, *, longer: bool = False) -> None:
     items = data.draw(_ITEMS)
     asked: Step = ("invoke", {"items": items, "log": []})
-    _compare(s, data, graphs.tools, [asked, step, ("answer", len(items))])
+    _compare(s, data, graphs.tools, [asked, step, ("answer", len(items))], longer=longer)
 
 
 @_graph(
@@ -197,7 +215,8 @@ def _answered_after(s: Session, data: DataObject, step: Step) -> None:
 )
 def prune(s: Session, data: DataObject) -> None:
     """Tools that were interrupted together resume unchanged after the thread was pruned."""
-    _answered_after(s, data, ("prune",))
+    # prune may keep ancestors of the latest checkpoint, as the base class advises for DeltaChannel.
+    _answered_after(s, data, ("prune",), longer=True)
 
 
 @_graph(

@@ -135,6 +135,62 @@ def first_wins(s: Session, data: DataObject) -> None:
 
 
 @_writes(
+    "writes.slots",
+    cases=[(("a", "b"), ("b", "a")), (("a",), ("b", "c")), (("__error__", "a"), ("b", "a"))],
+    source="WRITES_IDX_MAP: regular writes map to their index in the list of writes being saved",
+    severity=Severity.MAJOR,
+)
+def slots(s: Session, data: DataObject) -> None:
+    """The slot of a regular write is its position in the call, whatever its channel is."""
+    s.put(_REF)
+    # The clause writes.mixed_call covers special writes to a used slot.
+    for number, known in enumerate((["a", "b", "__error__"], ["a", "b"])):
+        channels = data.draw(st.lists(st.sampled_from(known), min_size=1, max_size=3))
+        s.put_writes(_REF, [(channel, [number, channel]) for channel in channels], "task")
+    s.expect_tuple(_REF, Part.WRITES)
+
+
+@_writes(
+    "writes.path_kept",
+    cases=[("b", "y", "a"), ("b", "a", "y"), ("x", "", "x")],
+    source=f"{_SORT}; a task that runs again keeps its first writes",
+    presumes=["writes.order.*", "writes.first_wins"],
+)
+def path_kept(s: Session, data: DataObject) -> None:
+    """A later call with another path does not move the writes that a task has already."""
+    s.put(_REF)
+    first, second, other = (data.draw(st.sampled_from(["", "a", "b", "x", "y"])) for _ in range(3))
+    s.put_writes(_REF, [("a", 0), ("a", 1)], "task-1", task_path=first)
+    s.put_writes(_REF, [("a", 2)], "task-0", task_path=other)
+    s.put_writes(_REF, [("a", "late")], "task-1", task_path=second)
+    s.expect_tuple(_REF, Part.WRITES)
+
+
+@_writes(
+    "writes.large",
+    cases=[(300,), (1100,)],
+    source="CheckpointTuple.pending_writes: (task_id, channel, value)",
+    severity=Severity.CRITICAL,
+)
+def large(s: Session, data: DataObject) -> None:
+    """A write of more than a megabyte is returned unchanged, by get_tuple and by list."""
+    s.put(_REF)
+    size = data.draw(st.integers(1, 1100)) * 1000
+    value = Name(f'"x" * {size}', "x" * size)
+    writes = Name(f'[("channel", {value.text})]', [("channel", value.value)])
+    s.call("put_writes", _REF.config, writes, "task")
+    got, listed = s.script.name("got"), s.script.name("listed")
+    found = s.call("get_tuple", _REF.config, bind=got)
+    for expression, item in (
+        (got, found),
+        (f"{listed}[0]", (s.call("list", at("thread"), bind=listed) or [None])[0]),
+    ):
+        with s.guard("reading a tuple"):
+            lengths = [len(write[2]) for write in item.pending_writes]
+        s.expect(f"[len(w[2]) for w in {expression}.pending_writes]", lengths, [size])
+
+
+@_writes(
     "writes.last_wins",
     cases=[("__error__", 2), ("__interrupt__", 2), ("__resume__", 2), ("__scheduled__", 2)],
     source=f"{_MAP}; a resumed task replaces its interrupt, and a failed task its error",

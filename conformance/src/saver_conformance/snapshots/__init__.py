@@ -8,11 +8,12 @@ check(SnapshotStoreSpec("mine", open=lambda folder: MyStore(folder / "store")))
 """
 
 from saver_conformance.snapshots.checks import CHECKS
-from saver_conformance.snapshots.runner import SnapshotViolation, check, run_checks
+from saver_conformance.snapshots.runner import CheckResult, SnapshotViolation, check, run_checks
 from saver_conformance.snapshots.spec import GivenSnapshot, SnapshotStoreSpec
 
 __all__ = [
     "CHECKS",
+    "CheckResult",
     "GivenSnapshot",
     "SnapshotStoreSpec",
     "SnapshotViolation",

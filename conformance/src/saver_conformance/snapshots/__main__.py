@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from saver_conformance.snapshots.runner import DEFAULT_EXAMPLES, run_checks
 from saver_conformance.snapshots.spec import SnapshotStoreSpec
@@ -22,11 +23,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--examples", type=int, default=DEFAULT_EXAMPLES, metavar="N")
     options = parser.parse_args(arguments)
     results = run_checks(_spec(options.store), options.examples)
-    for name, error in results.items():
-        print(f"{'failed' if error else 'passed'}  {name}")
-        if error:
-            print(f"  {type(error).__name__}: {error}")
-    return 1 if any(results.values()) else 0
+    for name, found in results.items():
+        print(f"{found.status}  {name}")
+        if found.reason:
+            print(f"  {found.reason}")
+        if found.error:
+            text = f"{type(found.error).__name__}: {found.error}"
+            print(f"  {text if found.status.bad else text.partition(chr(10))[0]}")
+    return 1 if any(found.status.bad for found in results.values()) else 0
 
 
 def _spec(name: str) -> SnapshotStoreSpec:
@@ -41,5 +45,12 @@ def _spec(name: str) -> SnapshotStoreSpec:
     return found
 
 
+def _exit(status: int) -> NoReturn:
+    """Exit, even if a store left a thread behind that would keep the process alive."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _exit(main())

@@ -43,17 +43,37 @@ def _asap_snapshot(**fields: Any) -> Any:
     return import_module("asap.models.entities").StateSnapshot(**fields)
 
 
-_MEMORY: dict[str, Any] = {"is_durable": False, "is_isolated": False}
+_HANGS = (
+    "SQLiteSnapshotStore runs each call in an event loop of its own, and its asyncio locks are "
+    "shared between these loops: a call that waits for the lock of another thread hangs or raises"
+)
+_SHARES = "the stores in memory keep the snapshot that was saved, and return it"
 SPECS = {
     spec.name: spec
     for spec in (
         SnapshotStoreSpec("lmdb", _lmdb),
         SnapshotStoreSpec("lmdb-async", _async_lmdb, is_async=True),
-        SnapshotStoreSpec("asap-sqlite", _asap_sqlite, _asap_snapshot),
-        SnapshotStoreSpec("asap-sqlite-async", _async_asap_sqlite, _asap_snapshot, is_async=True),
-        SnapshotStoreSpec("asap-memory", _asap_memory, _asap_snapshot, **_MEMORY),
         SnapshotStoreSpec(
-            "asap-memory-async", _async_asap_memory, _asap_snapshot, is_async=True, **_MEMORY
+            "asap-sqlite",
+            _asap_sqlite,
+            _asap_snapshot,
+            known_failures={"concurrent": _HANGS},
+        ),
+        SnapshotStoreSpec("asap-sqlite-async", _async_asap_sqlite, _asap_snapshot, is_async=True),
+        SnapshotStoreSpec(
+            "asap-memory",
+            _asap_memory,
+            _asap_snapshot,
+            is_durable=False,
+            known_failures={"isolation": _SHARES},
+        ),
+        SnapshotStoreSpec(
+            "asap-memory-async",
+            _async_asap_memory,
+            _asap_snapshot,
+            is_async=True,
+            is_durable=False,
+            known_failures={"isolation": _SHARES},
         ),
     )
 }

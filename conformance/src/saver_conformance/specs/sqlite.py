@@ -45,6 +45,7 @@ sync = SaverSpec.on_disk(
     _open,
     known_failures={
         "list.paused.writable": _LOCKED,
+        "list.paused.threads": _LOCKED,
         "list.paused.whole": _LOCKED,
         "writes.mixed_call": _MIXED,
     },

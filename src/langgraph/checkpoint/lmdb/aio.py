@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.errors import DamagedError, RetryableError
 from langgraph.checkpoint.lmdb.kv import workers
 from langgraph.checkpoint.lmdb.operations import (
@@ -108,10 +107,11 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
         skip_damaged: bool = False,
+        values: bool = True,
     ) -> AsyncIterator[CheckpointTuple]:
         """Async version of `list`."""
         session = self._session
-        query = listing.parse_query(config, filter, before, limit, skip_damaged)
+        query = listing.parse_query(config, filter, before, limit, skip_damaged, values)
         await session.settle()
         left = query.limit
         for ref in listing.find_refs(session, query):
@@ -158,11 +158,11 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
         return await workers.call(get.delta_channel_history, self._session, config, channels)
 
     async def ahistory(
-        self, config: RunnableConfig, *, skip_damaged: bool = False
+        self, config: RunnableConfig, *, skip_damaged: bool = False, values: bool = True
     ) -> AsyncIterator[CheckpointTuple]:
         """Async version of `history`."""
         session = self._session
-        query = listing.Query(skip_damaged=validation.flag(skip_damaged, "skip_damaged"))
+        query = listing.parse_query(None, None, None, None, skip_damaged, values)
         await session.settle()
         for ref in threads.lineage(session, config, skip_damaged):
             found = await _get_tuple(session, ref, query)
@@ -286,15 +286,14 @@ async def _get_tuple(
     session: Session, ref: CheckpointRef, query: listing.Query | None = None
 ) -> CheckpointTuple | None:
     """Async version of `listing.read`, which does not block the event loop for long."""
-    matches = None if query is None else query.matches
+    query = listing.Query() if query is None else query
+    matches, values = query.matches, query.values
     try:
-        return get.get_tuple(session, ref, matches=matches, budget=MAX_INLINE_READ)
+        return get.get_tuple(session, ref, matches=matches, values=values, budget=MAX_INLINE_READ)
     except get.BudgetExceededError:
-        if query is None:
-            return await workers.call(get.get_tuple, session, ref)
         return await workers.call(listing.read, session, ref, query)
     except DamagedError as error:
-        if query is None or not query.skip_damaged:
+        if not query.skip_damaged:
             raise
         get.log_skipped(error)
         return None

@@ -45,7 +45,8 @@ class LmdbSaver(KvSaver):
         sync: The durability of a call that has returned. "full" survives a power failure; "normal"
             may lose the last calls but never damages the store; "off" may damage the store on a
             power failure. The end of the process loses nothing in any mode.
-        compression: The level of zstd, 1 to 22. None: no compression.
+        compression: The level of zstd, 1 to 22; pieces of 4 KiB and more are compressed two levels
+            lower. None: no compression.
         cache_size: Approximate size of the cache in bytes. The cache holds the latest value of
             each channel, so that unchanged values are neither read nor serialized again, and the
             writes that a `DeltaChannel` is rebuilt from. 0 disables it.

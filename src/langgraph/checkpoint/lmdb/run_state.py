@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 State: TypeAlias = Literal["unknown", "complete", "running", "failed", "waiting", "stalled"]
 STATES: tuple[State, ...] = get_args(State)
+MAY_RUN: frozenset[State] = frozenset(("failed", "stalled", "waiting"))
+"""The states of runs that are running if a live process holds their lock."""
 
 _COVERED_FORMAT = 4
 _START = "__start__"

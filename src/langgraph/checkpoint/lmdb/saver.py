@@ -206,6 +206,7 @@ class KvSaver(AsyncMethods):
         before: RunnableConfig | None = None,
         limit: int | None = None,
         skip_damaged: bool = False,
+        values: bool = True,
     ) -> Iterator[CheckpointTuple]:
         """Yield checkpoints by descending id.
 
@@ -220,12 +221,14 @@ class KvSaver(AsyncMethods):
             before: A config; only checkpoints with an id below its `checkpoint_id` are listed.
             limit: The highest number of checkpoints.
             skip_damaged: True: omit damaged checkpoints, with a warning in the log.
+            values: False: decode only the values that the state of a run depends on: channels that
+                start nodes, errors, interrupts and answers. Other values are None.
 
         Raises:
             DamagedError: A checkpoint is damaged, and `skip_damaged` is False.
         """
         session = self._session
-        query = listing.parse_query(config, filter, before, limit, skip_damaged)
+        query = listing.parse_query(config, filter, before, limit, skip_damaged, values)
         read = (listing.read(session, ref, query) for ref in listing.find_refs(session, query))
         yield from islice((found for found in read if found is not None), query.limit)
 
@@ -315,7 +318,7 @@ class KvSaver(AsyncMethods):
         return get.delta_channel_history(self._session, config, channels)
 
     def history(
-        self, config: RunnableConfig, *, skip_damaged: bool = False
+        self, config: RunnableConfig, *, skip_damaged: bool = False, values: bool = True
     ) -> Iterator[CheckpointTuple]:
         """Yield a checkpoint, its parent, and so on to the first, without other branches.
 
@@ -323,15 +326,15 @@ class KvSaver(AsyncMethods):
             config: The checkpoint, as for `get_tuple`.
             skip_damaged: True: omit checkpoints with damaged values, with a warning in the log, and
                 end at a checkpoint with an unreadable parent.
+            values: As for `list`.
 
         Raises:
             DamagedError: A checkpoint is damaged, and `skip_damaged` is False.
         """
         session = self._session
-        validation.flag(skip_damaged, "skip_damaged")
-        read = get.get_or_skip if skip_damaged else get.get_tuple
+        query = listing.parse_query(None, None, None, None, skip_damaged, values)
         for ref in threads.lineage(session, config, skip_damaged):
-            found = read(session, ref)
+            found = listing.read(session, ref, query)
             if found is not None:
                 yield found
 

@@ -2,13 +2,12 @@
 
 import os
 from importlib import import_module
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from langgraph.checkpoint.lmdb.cli.table import COMMANDS, GROUPS, NAME
+from langgraph.checkpoint.lmdb.cli.table import COMMANDS, GROUPS, NAME, module_of
 
 STORE_VARIABLE = "LANGGRAPH_LMDB_STORE"
 
@@ -18,10 +17,7 @@ Abort, Exit = typer.Abort, typer.Exit
 
 
 class StoreCommand(TyperCommand):
-    """A command whose first argument is the store, unless LANGGRAPH_LMDB_STORE names it.
-
-    The function of the command takes `store` first.
-    """
+    """A command whose argument `store`, if it has one, may be named by LANGGRAPH_LMDB_STORE."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, without the argument STORE if the environment names it."""
@@ -32,7 +28,8 @@ class StoreCommand(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        ctx.params.setdefault("store", os.environ.get(STORE_VARIABLE))
+        if any(param.name == "store" for param in self.params):
+            ctx.params.setdefault("store", os.environ.get(STORE_VARIABLE))
         return super().invoke(ctx)
 
 
@@ -56,13 +53,15 @@ class LazyGroup(TyperGroup):
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - takes long to import
+
         typer.echo(f"{NAME} {version(NAME)}")
         raise typer.Exit
 
 
 def load(name: str) -> Any:
     """Return a command of the table."""
-    module = import_module(f"{__package__}.commands.{name.replace('-', '_')}")
+    module = import_module(f"{__package__}.commands.{module_of(name)}")
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command(name, cls=StoreCommand)(module.command)
     return typer.main.get_command(app)

@@ -6,8 +6,8 @@ import sys
 
 import typer
 
-from langgraph.checkpoint.lmdb.cli.escape import escape
 from langgraph.checkpoint.lmdb.errors import UsageError
+from langgraph.checkpoint.lmdb.views.escape import escape
 
 
 def confirm(question: str, *, yes: bool) -> None:

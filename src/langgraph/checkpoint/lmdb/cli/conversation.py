@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.cli import formats, output
+from langgraph.checkpoint.lmdb.cli import output
+from langgraph.checkpoint.lmdb.views import formats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

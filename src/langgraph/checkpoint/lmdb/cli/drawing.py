@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from langgraph.checkpoint.lmdb.cli import formats, output
+from langgraph.checkpoint.lmdb.cli import output
+from langgraph.checkpoint.lmdb.views import formats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

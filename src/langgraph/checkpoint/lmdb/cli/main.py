@@ -8,10 +8,10 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.cli.escape import escape
 from langgraph.checkpoint.lmdb.cli.exit_codes import BROKEN_PIPE, DONE, FAILED, INTERRUPTED, NO
 from langgraph.checkpoint.lmdb.cli.table import NAME
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
+from langgraph.checkpoint.lmdb.views.escape import escape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

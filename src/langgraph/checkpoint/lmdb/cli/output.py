@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from langgraph.checkpoint.lmdb.cli.escape import escape, escape_lines
+from langgraph.checkpoint.lmdb.views.escape import escape, escape_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -26,6 +26,9 @@ _MIN_GAP: Final = 1024
 _LONG: Final = 3 << 15
 """Bytes of the shortest section whose pieces are joined. New content that is long is stored faster,
 and in fewer bytes, as few large chunks. An edit splits the chunks that it changes."""
+_LONG_TEXT: Final = 1 << 14
+"""The same for one text or byte string. It begins with the same piece inside any value, so that
+joining its pieces costs nothing there."""
 _JOINED: Final = 8
 """Pieces of a joined chunk, on average."""
 _MAX_JOINED: Final = 14
@@ -87,14 +90,14 @@ def split_chunks(
     """
     end = len(body) if stop is None else stop
     if end - start < MIN_ELEMENT:
-        return _split(body[start:end])
+        return _split(body[start:end], is_text=False)
     pieces: list[bytes] = []
     for section in _sections(head, body, start if is_element else 0, start):
         if section.start >= end:
             break
         part = body[max(section.start, start) : min(section.stop, end)]
         if part:
-            pieces += [part] if section.whole else _split(part)
+            pieces += [part] if section.whole else _split(part, section.is_text)
     return pieces
 
 
@@ -103,12 +106,13 @@ def split_message(raw: bytes) -> list[bytes]:
     return [raw] if len(raw) <= MAX_MESSAGE_CHUNK else split_chunks(array_header(1), raw)
 
 
-def _split(part: bytes) -> list[bytes]:
+def _split(part: bytes, is_text: bool) -> list[bytes]:
     """Split bytes of one section."""
     pieces = _PIECE.findall(part)
     if len(pieces) > 1 and len(pieces[-1]) < MIN_SHARED:
         pieces[-2:] = [pieces[-2] + pieces[-1]]
-    return pieces if len(part) < _LONG else [*_joined(pieces)]
+    is_long = len(part) >= (_LONG_TEXT if is_text else _LONG)
+    return [*_joined(pieces)] if is_long else pieces
 
 
 def _joined(pieces: list[bytes]) -> Iterator[bytes]:
@@ -129,6 +133,8 @@ class _Section(NamedTuple):
     stop: int
     whole: bool
     """True if they are one chunk."""
+    is_text: bool = False
+    """True if they belong to one text or byte string."""
 
 
 def _sections(head: bytes, body: bytes, start: int, since: int) -> Iterator[_Section]:
@@ -142,18 +148,20 @@ def _sections(head: bytes, body: bytes, start: int, since: int) -> Iterator[_Sec
     """
     end = len(body)
     at = gap = start  # begin of the bytes not yielded yet, and of the bytes behind the last element
-    if head and head[0] not in _LEAVES:
-        for found in _elements(body, start, end, since, _MAX_DEPTH):
-            if found.start - gap >= _MIN_GAP and at < gap:
-                yield _Section(at, gap, False)
-                at = gap
-            if found.whole or found.start < found.stop:
-                if at < found.start:
-                    yield _Section(at, found.start, False)
-                if found.start < found.stop:
-                    yield found
-                at = found.stop
-            gap = found.stop
+    if not head or head[0] in _LEAVES:
+        yield _Section(start, end, False, is_text=True)
+        return
+    for found in _elements(body, start, end, since, _MAX_DEPTH):
+        if found.start - gap >= _MIN_GAP and at < gap:
+            yield _Section(at, gap, False)
+            at = gap
+        if found.whole or found.start < found.stop:
+            if at < found.start:
+                yield _Section(at, found.start, False)
+            if found.start < found.stop:
+                yield found
+            at = found.stop
+        gap = found.stop
     if end - gap >= _MIN_GAP and at < gap:
         yield _Section(at, gap, False)
         at = gap
@@ -201,7 +209,7 @@ def _sections_of_element(
     else:
         yield _Section(inside, inside, False)
     if first in _LEAVES:
-        yield _Section(inside, end, False)
+        yield _Section(inside, end, False, is_text=True)
     elif depth:
         yield from _elements(body, inside, end, since, depth - 1)
     yield _Section(end, end, is_message)

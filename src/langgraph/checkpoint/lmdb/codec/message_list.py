@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 _MAX_REPLACED: Final = 16
 """A message is searched for among the replaced messages if these are at most so many for each new
 one. A short list after a long one is a write, not an edit of the long list."""
-_MANY: Final = 100
-"""Messages that are built without the garbage collector: about a thousand objects."""
 
 
 class NewMessages:
@@ -269,9 +267,7 @@ def _count(stored: ChunkedValue) -> int:
 
 def build(elements: list[CachedMessage], serializer: Serializer) -> list[Any]:
     """Return new messages, which share no container with other objects."""
-    if len(elements) < _MANY:
-        return _build(elements, serializer)
-    with gc_pause.paused():
+    with gc_pause.paused_for(len(elements)):
         return _build(elements, serializer)
 
 

@@ -25,7 +25,7 @@ from langgraph.checkpoint.lmdb.format.envelope import raise_damaged
 from langgraph.checkpoint.lmdb.kv.base import Reader, WrapperStore, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -215,6 +215,33 @@ class EncryptedReader(Reader):
                 key = prefix + key[cut:] if cut else key
                 yield key, decrypt(key, value) if value else value
 
+    def get_many(self, keys: Iterable[bytes]) -> Iterator[bytes | None]:
+        decrypt = self.keyring.decrypt
+        wanted = [*keys]
+        if any(kind_of(key) in NEEDS_MAPPING for key in wanted):
+            yield from map(self.get, wanted)
+            return
+        for key, value in zip(wanted, self._inner.get_many(wanted), strict=True):
+            yield decrypt(key, value) if value else value
+
+    def ranges(
+        self, bounds: Iterable[tuple[bytes, bytes]]
+    ) -> Iterator[Iterator[tuple[bytes, bytes]]]:
+        decrypt = self.keyring.decrypt
+        wanted = [*bounds]
+        if any(kind_of(key) in NEEDS_MAPPING for pair in wanted for key in pair):
+            yield from (self.range(start, stop) for start, stop in wanted)
+            return
+        for rows in self._inner.ranges(wanted):
+            yield ((key, decrypt(key, value) if value else value) for key, value in rows)
+
+    @property
+    def many_writers(self) -> bool:  # type: ignore[override]
+        return self._inner.many_writers
+
+    def now(self) -> int | None:
+        return self._inner.now()
+
     def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
         if kind_of(start) == kind_of(stop) and kind_of(start) not in NEEDS_MAPPING:
             return self._inner.keys(start, stop, reverse=reverse)
@@ -323,3 +350,6 @@ class EncryptedWriter(EncryptedReader, Writer):
                     if start <= self.keyring.names.plain(stored_key) < stop:
                         count += self.inner.delete(stored_key)
         return count
+
+    def new_number(self) -> int:
+        return self.inner.new_number()

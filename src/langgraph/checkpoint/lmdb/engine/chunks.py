@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from langgraph.checkpoint.lmdb.errors import SerializationError
@@ -41,6 +42,8 @@ MAX_CHUNKS = 1 << 20
 MAX_RANGES = 48
 """Ranges that a value may name directly; more are grouped into nodes."""
 _GROUP_AIM = 16
+_NODE_BATCH = 64
+"""Nodes that are read at a time: in a hostile store they may multiply."""
 _MAX_DEPTH = 8
 
 
@@ -280,11 +283,22 @@ def fetch(reader: Reader, ranges: Iterable[ChunkRange], limit: int = MAX_VALUE) 
     """
     payloads: list[bytes] = []
     unseal = envelope.unseal
+    singles: list[bytes] = []
+    bounds: list[tuple[bytes, bytes]] = []
+    ranges = list(ranges)
     for chunk_range in ranges:
         prefix = keys.segment(chunk_range.owner, chunk_range.segment)
+        first = prefix + keys.number(chunk_range.start)
         if chunk_range.length == 1:
-            key = prefix + keys.number(chunk_range.start)
-            record = reader.get(key)
+            singles.append(first)
+        else:
+            stop = prefix + keys.number(chunk_range.start + chunk_range.length)
+            bounds.append((first, stop))
+    records = zip(singles, reader.get_many(singles), strict=True)
+    runs = zip(bounds, reader.ranges(bounds), strict=True)
+    for chunk_range in ranges:
+        if chunk_range.length == 1:
+            key, record = next(records)
             if record is None:
                 envelope.raise_damaged(key, "the store has lost it")
             payloads.append(unseal(key, record, MAX_CHUNK))
@@ -293,10 +307,8 @@ def fetch(reader: Reader, ranges: Iterable[ChunkRange], limit: int = MAX_VALUE) 
                 envelope.raise_damaged(key, "its value is longer than it says")
             continue
         before = len(payloads)
-        first = prefix + keys.number(chunk_range.start)
-        for key, record in reader.range(
-            first, prefix + keys.number(chunk_range.start + chunk_range.length)
-        ):
+        (first, _), rows = next(runs)
+        for key, record in rows:
             payloads.append(unseal(key, record, MAX_CHUNK))
             limit -= len(payloads[-1])
             if limit < 0:
@@ -316,11 +328,24 @@ def chunk_ranges(reader: Reader, value: ChunkedValue) -> list[ChunkRange]:
     return ranges
 
 
-def owned_ranges(reader: Reader, value: ChunkedValue) -> list[ChunkRange]:
-    """Return the ranges of every chunk and node that a value uses."""
+def owned_ranges(
+    reader: Reader, value: ChunkedValue, seen: set[tuple[int, ChunkRange]] | None = None
+) -> list[ChunkRange]:
+    """Return the ranges of every chunk and node that a value uses.
+
+    Args:
+        reader: A snapshot.
+        value: The value.
+        seen: Nodes of other values, each with its level: the ranges below them are left out. The
+            nodes of this value are added. None: all ranges are returned.
+    """
     ranges = root_ranges(value)
     owned = list(ranges)
-    for _ in range(value.depth):
+    for level in range(value.depth, 0, -1):
+        if seen is not None:
+            nodes = dict.fromkeys((level, node) for node in each_chunk(ranges))
+            ranges = [node for _, node in nodes.keys() - seen]
+            seen.update(nodes)
         ranges = _children(reader, ranges)
         owned += ranges
     return owned
@@ -334,13 +359,14 @@ def root_ranges(value: ChunkedValue) -> list[ChunkRange]:
 def _children(reader: Reader, nodes: Iterable[ChunkRange]) -> list[ChunkRange]:
     ranges: list[ChunkRange] = []
     count = 0
-    for node in each_chunk(nodes):  # one by one: the nodes of a hostile store may multiply
-        (payload,) = fetch(reader, (node,))
-        below = _decoded(payload)
-        count += total(below)
-        if not below or count > MAX_CHUNKS:
-            envelope.raise_damaged(payload[:64], f"a node without chunks, or one of {count}")
-        append_merged(ranges, below)
+    left = iter(each_chunk(nodes))
+    while batch := list(islice(left, _NODE_BATCH)):
+        for payload in fetch(reader, batch):
+            below = _decoded(payload)
+            count += total(below)
+            if not below or count > MAX_CHUNKS:
+                envelope.raise_damaged(payload[:64], f"a node without chunks, or one of {count}")
+            append_merged(ranges, below)
     return ranges
 
 

@@ -29,7 +29,7 @@ NOTHING = Counts(0, 0, 0, 0)
 
 
 def read(reader: Reader) -> Counts:
-    """Return the counts of the store."""
+    """Return the counts that the store keeps."""
     record = reader.get(keys.COUNTS)
     if record is None:
         return NOTHING
@@ -40,7 +40,12 @@ def read(reader: Reader) -> Counts:
 
 
 def change(writer: Writer, old: Counts, new: Counts) -> None:
-    """Add the difference between two counts of one thread to the counts of the store."""
+    """Add the difference between two counts of one thread to the counts of the store.
+
+    A store with many writers keeps no counts: see `threads.total`.
+    """
+    if writer.many_writers:
+        return
     counts = read(writer)
     try:
         payload = _FORM.pack(*[n + b - a for n, a, b in zip(counts, old, new, strict=True)])
@@ -50,7 +55,9 @@ def change(writer: Writer, old: Counts, new: Counts) -> None:
 
 
 def write(writer: Writer, total: Counts) -> None:
-    """Set the counts of the store."""
+    """Set the counts of the store, if it keeps counts."""
+    if writer.many_writers:
+        return
     _put(writer, _FORM.pack(*(min(count, envelope.MAX_NUMBER) for count in total)))
 
 

@@ -48,11 +48,12 @@ def measure_usage(reader: Reader, thread: Thread) -> ThreadUsage:
     """Read all records of a thread and return what they use."""
     usage = ThreadUsage()
     seen: set[tuple[int, bytes]] = set()
+    seen_nodes: set[tuple[int, ChunkRange]] = set()
 
     def add_chunks(value: StoredValue) -> None:
         if isinstance(value, ChunkedValue) and (value.depth, value.root) not in seen:
             seen.add((value.depth, value.root))
-            usage.chunks.add(owned_ranges(reader, value))
+            usage.chunks.add(owned_ranges(reader, value, seen_nodes))
 
     history: list[int] = []
     for _, namespace in threads.namespaces(reader, thread):

@@ -91,6 +91,11 @@ class StoreOptions:
             raise UsageError(f"clock must {expected}, got {validation.shown(time)}")
         return now
 
+    def now_of(self, reader: Reader) -> int:
+        """Return the time by which all processes of a store measure leases: its own, if any."""
+        now = reader.now()
+        return self.now() if now is None else now
+
     def is_hidden(self, thread: Thread) -> bool:
         """Return True if a thread has expired and must be treated as deleted."""
         return self.retention.expires(thread) is not None and self.retention.is_hidden(

@@ -42,14 +42,6 @@ class SweepCounts:
         self.bytes += other.bytes
 
 
-class Rollback(Exception):  # noqa: N818 - not an error of the caller
-    """An exception that aborts the transaction of a dry run and carries its result."""
-
-    def __init__(self, counts: SweepCounts) -> None:
-        super().__init__()
-        self.counts = counts
-
-
 def due(
     reader: Reader, options: StoreOptions, now: int, after: TimeIndexEntry | None
 ) -> Iterator[TimeIndexEntry]:
@@ -82,10 +74,8 @@ def sweep(
     """Sweep the first entries of a batch, up to `SWEEP_BATCH` checkpoints and writes.
 
     Each thread is checked again in this transaction. If it is no longer due, its entry is counted
-    as handled and the thread is kept.
-
-    Raises:
-        Rollback: The call is a dry run; the error carries the result.
+    as handled and the thread is kept. In a dry run, which drops its changes, a thread may be due
+    by several entries, and is counted once.
     """
     counts = SweepCounts()
     for entry in entries:
@@ -97,8 +87,6 @@ def sweep(
             continue
         if not (dry_run and _already_counted(options.retention, thread, entry, now)):
             _sweep_thread(writer, options, thread, entry.kind, now, counts)
-    if dry_run:
-        raise Rollback(counts)
     return counts
 
 

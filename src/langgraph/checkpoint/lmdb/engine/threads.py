@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from operator import attrgetter
 from types import NoneType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -27,6 +28,8 @@ ROOT = 0
 MAX_TIME = 253_402_300_799_999
 """Milliseconds since the epoch at the end of the year 9999, where `datetime` ends."""
 _MAX_COUNT = 1 << 60
+_BATCH = 1000
+"""Threads that a sum over all threads reads at a time."""
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     "number": int,
     "id": str,
@@ -154,12 +157,23 @@ def find(reader: Reader, thread_id: str) -> Thread | None:
 
 
 def _read_named(reader: Reader, name: bytes, record: bytes) -> Thread:
-    payload = envelope.unseal(name, record)
-    number, end = keys.read_number(payload, 0)
-    thread = by_number(reader, number) if end == len(payload) else None
+    thread = by_number(reader, named(name, record))
     if thread is None:
         envelope.raise_damaged(name, "it does not name a thread")
     return thread
+
+
+def named(name: bytes, record: bytes) -> int:
+    """Return the number of a thread, from the key of its id and the record.
+
+    Raises:
+        DamagedError: The record differs from what was stored.
+    """
+    payload = envelope.unseal(name, record)
+    number, end = keys.read_number(payload, 0)
+    if end != len(payload):
+        envelope.raise_damaged(name, "it does not name a thread")
+    return number
 
 
 def read(reader: Reader, number: int) -> Thread | None:
@@ -211,8 +225,11 @@ def next_number(reader: Reader) -> int:
 
 def create(writer: Writer, thread_id: str, now: int) -> Thread:
     """Create a thread, which the caller saves."""
-    number = next_number(writer)
-    _put(writer, keys.NEXT_THREAD, keys.number(number + 1))
+    if writer.many_writers:
+        number = writer.new_number()
+    else:
+        number = next_number(writer)
+        _put(writer, keys.NEXT_THREAD, keys.number(number + 1))
     _put(writer, keys.thread(thread_id), keys.number(number))
     thread = Thread(number=number, id=thread_id, created=now, updated=now, indexed_at=now)
     write_namespace(writer, thread.root, "")
@@ -287,6 +304,22 @@ def counts_of(thread: Thread) -> Counts:
     """Return what a thread adds to the counts of the store."""
     seen = 1 if thread.checkpoints else 0
     return Counts(seen, thread.checkpoints, thread.writes, thread.size)
+
+
+def total(reader: Reader) -> Counts:
+    """Return the counts of the store: those that it keeps, or the sum over all threads."""
+    if not reader.many_writers:
+        return counts.read(reader)
+    found = counts.NOTHING
+    prefix = keys.Kind.THREAD_ID
+    names = reader.range(prefix, keys.prefix_end(prefix))
+    while batch := list(islice(names, _BATCH)):
+        numbers = [keys.thread_number(named(*row)) for row in batch]
+        for key, record in zip(numbers, reader.get_many(numbers), strict=True):
+            if record is not None:
+                share = counts_of(decode(key, record))
+                found = Counts(*(a + b for a, b in zip(found, share, strict=True)))
+    return found
 
 
 def _time_fields(thread: Thread) -> _TimeFields:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Hashable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     Progress: TypeAlias = Callable[[int, int], object]
@@ -26,6 +26,10 @@ class Reader(ABC):
     """
 
     __slots__ = ()
+
+    many_writers: bool = False
+    """True if write transactions run at the same time, so that no record may be part of every one
+    of them: numbers come from `Writer.new_number`, and readers add up the totals."""
 
     @abstractmethod
     def get(self, key: bytes) -> bytes | None:
@@ -58,6 +62,30 @@ class Reader(ABC):
     def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
         """Yield the keys of a range, as `range` does, without the values."""
 
+    def get_many(self, keys: Iterable[bytes]) -> Iterator[bytes | None]:
+        """Yield the value of each key, or None. A store on another machine reads all in one trip.
+
+        Use the iterator up before the next change of a write transaction.
+        """
+        return map(self.get, keys)
+
+    def ranges(
+        self, bounds: Iterable[tuple[bytes, bytes]]
+    ) -> Iterator[Iterator[tuple[bytes, bytes]]]:
+        """Yield an iterator for each range, as `range` returns it; see `get_many`.
+
+        Args:
+            bounds: Lowest key of each range, and the first key after it.
+        """
+        return (self.range(start, stop) for start, stop in bounds)
+
+    def now(self) -> int | None:
+        """Return the time of the store's own clock, in milliseconds since the epoch.
+
+        None: the store has no clock. Its processes are on one machine, and share that clock.
+        """
+        return None
+
 
 class Writer(Reader):
     """A write transaction; its reads see its own writes."""
@@ -75,6 +103,10 @@ class Writer(Reader):
     @abstractmethod
     def delete_range(self, start: bytes, stop: bytes) -> int:
         """Delete the keys from `start` up to but excluding `stop`; return their number."""
+
+    def new_number(self) -> int:
+        """Return a positive number that no other call returns, if the store has `many_writers`."""
+        raise NotImplementedError
 
 
 class KeyValueStore(ABC):

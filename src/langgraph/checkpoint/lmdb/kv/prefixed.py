@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from langgraph.checkpoint.lmdb.kv.base import Reader, WrapperStore, Writer, check_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Hashable, Iterable, Iterator
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -88,6 +88,26 @@ class PrefixedReader(Reader):
         for key in self._inner.keys(prefix + start, prefix + stop, reverse=reverse):
             yield key[cut:]
 
+    def get_many(self, keys: Iterable[bytes]) -> Iterator[bytes | None]:
+        wanted = [*keys]
+        for key in wanted:
+            check_key(key)
+        return self._inner.get_many([self._prefix + key for key in wanted])
+
+    def ranges(
+        self, bounds: Iterable[tuple[bytes, bytes]]
+    ) -> Iterator[Iterator[tuple[bytes, bytes]]]:
+        prefix, cut = self._prefix, len(self._prefix)
+        for rows in self._inner.ranges([(prefix + start, prefix + stop) for start, stop in bounds]):
+            yield ((key[cut:], value) for key, value in rows)
+
+    @property
+    def many_writers(self) -> bool:  # type: ignore[override]
+        return self._inner.many_writers
+
+    def now(self) -> int | None:
+        return self._inner.now()
+
 
 class PrefixedWriter(PrefixedReader, Writer):
     """A write transaction on the keys with a prefix."""
@@ -108,3 +128,6 @@ class PrefixedWriter(PrefixedReader, Writer):
 
     def delete_range(self, start: bytes, stop: bytes) -> int:
         return self._writer.delete_range(self._prefix + start, self._prefix + stop)
+
+    def new_number(self) -> int:
+        return self._writer.new_number()

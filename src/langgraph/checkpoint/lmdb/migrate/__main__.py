@@ -13,24 +13,31 @@ from langgraph.checkpoint.lmdb.migrate.migrating import DEFAULT_WORKERS, migrate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langgraph.checkpoint.lmdb.migrate.models import MigrationProgress
+    from langgraph.checkpoint.lmdb.migrate.models import MigrationProgress, MigrationReport
 
 EQUAL, DIFFERENT, FAILED = 0, 1, 2
 """Exit statuses: the target has all of the source; checkpoints differ; an error ended it."""
-_SECONDS_BETWEEN_LINES = 0.5
+_SECONDS_BETWEEN_LINES = 0.1
+_CLEAR_LINE = "\r\x1b[K"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit status."""
     options = _parser().parse_args(arguments)
-    return run(
-        options.source,
-        options.target,
-        threads=options.thread,
-        workers=options.workers,
-        resume=not options.no_resume,
-        verify=not options.no_verify,
-    )
+    try:
+        report = run(
+            options.source,
+            options.target,
+            threads=options.thread,
+            workers=options.workers,
+            resume=not options.no_resume,
+            verify=not options.no_verify,
+        )
+    except LmdbSaverError as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    print(report)
+    return EQUAL if report.ok else DIFFERENT
 
 
 def run(
@@ -41,55 +48,49 @@ def run(
     workers: int = DEFAULT_WORKERS,
     resume: bool = True,
     verify: bool = True,
-) -> int:
-    """Migrate with progress on stderr and the report on stdout; return the exit status.
+) -> MigrationReport:
+    """Migrate, and show the progress if stderr is a terminal.
 
     Args:
         source: As for `migrate`, like all arguments.
+
+    Returns:
+        The report.
     """
     line = _Line()
     try:
-        report = migrate(
+        return migrate(
             source,
             target,
             threads=threads,
             workers=workers,
             resume=resume,
             verify=verify,
-            progress=line.show,
+            progress=line.show if sys.stderr.isatty() else None,
         )
-    except LmdbSaverError as error:
-        line.end()
-        print(error, file=sys.stderr)
-        return FAILED
-    line.end()
-    print(report)
-    return EQUAL if report.ok else DIFFERENT
+    finally:
+        line.clear()
 
 
 class _Line:
-    """A line of progress. A terminal shows one line that changes."""
+    """A line of progress that changes on a terminal."""
 
     def __init__(self) -> None:
         self._shown_at = 0.0
-        self._last: MigrationProgress | None = None
 
     def show(self, progress: MigrationProgress) -> None:
-        self._last = progress
+        """Show how far the migration is, unless the line changed a moment ago."""
         now = time.monotonic()
         if now - self._shown_at >= _SECONDS_BETWEEN_LINES:
             self._shown_at = now
-            self._print("\r" if sys.stderr.isatty() else "\n")
+            of = "" if progress.total is None else f" of {progress.total}"
+            text = f"{progress.checkpoints}{of} checkpoints, {progress.threads} threads complete"
+            print(_CLEAR_LINE + text, end="", file=sys.stderr, flush=True)
 
-    def end(self) -> None:
-        self._print("\n")
-
-    def _print(self, end: str) -> None:
-        if self._last is not None:
-            threads, done, total = self._last
-            of = "" if total is None else f" of {total}"
-            text = f"{done}{of} checkpoints, {threads} threads"
-            print(text, end=end, file=sys.stderr, flush=True)
+    def clear(self) -> None:
+        """Remove the line."""
+        if self._shown_at:
+            print(_CLEAR_LINE, end="", file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         CheckpointTuple,
         DeltaChannelHistory,
     )
+    from typing_extensions import Self
 
 
 class CatchUpSaver(BaseCheckpointSaver[Any]):
@@ -31,7 +32,8 @@ class CatchUpSaver(BaseCheckpointSaver[Any]):
     A thread is copied when it is used for the first time. If it changes in the old saver after
     that, for example because another process is not switched yet, the change is copied as long as
     the thread has not changed in the new saver. What is deleted remains deleted. The new saver
-    keeps a mark for each thread in a thread of its own, `MARKS_THREAD`.
+    keeps a mark for each thread in a thread of its own, `MARKS_THREAD`. Several threads and
+    processes may use savers on the same two stores.
 
     Args:
         old: The saver with the existing threads. It is only read.
@@ -61,6 +63,18 @@ class CatchUpSaver(BaseCheckpointSaver[Any]):
             self.old.with_allowlist(extra_allowlist), self.new.with_allowlist(extra_allowlist)
         )
 
+    def __enter__(self) -> Self:
+        """Return the saver, which the end of the `with` block closes."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the saver."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that read the savers' tables. Both savers remain open."""
+        self._catch_up.close()
+
     def get_next_version(self, current: Any, channel: None) -> Any:
         """Return the version after `current`."""
         return self.new.get_next_version(current, channel)
@@ -85,8 +99,17 @@ class CatchUpSaver(BaseCheckpointSaver[Any]):
             return
         names = self._catch_up.waiting()  # before a list is open: SqliteSaver locks meanwhile
         new, old = self._catch_up.new, self._catch_up.old
-        moved = _without_marks(new.list(None, filter=filter, before=before))
-        waiting = _of_threads(names, old.list(None, filter=filter, before=before))
+        hidden = {*names, MARKS}
+        moved = (
+            found
+            for found in new.list(None, filter=filter, before=before)
+            if _thread_id(found.config) not in hidden
+        )
+        waiting = (
+            found
+            for found in old.list(None, filter=filter, before=before)
+            if _thread_id(found.config) in names
+        )
         yield from islice(heapq.merge(moved, waiting, key=_checkpoint_id, reverse=True), limit)
 
     def threads(self) -> builtins.list[str]:
@@ -257,11 +280,3 @@ def _thread_id(config: RunnableConfig) -> str:
 
 def _checkpoint_id(found: CheckpointTuple) -> str:
     return str(found.config["configurable"]["checkpoint_id"])
-
-
-def _of_threads(names: set[str], items: Iterator[CheckpointTuple]) -> Iterator[CheckpointTuple]:
-    return (item for item in items if _thread_id(item.config) in names)
-
-
-def _without_marks(items: Iterator[CheckpointTuple]) -> Iterator[CheckpointTuple]:
-    return (item for item in items if _thread_id(item.config) != MARKS)

@@ -1,7 +1,14 @@
 """When a thread is copied from the old to the new saver, and the marks that tell it.
 
-A mark has the tips of both savers after the copy. The thread changed in a saver if its tips differ
-from the mark.
+A mark is one of three:
+
+- {"copying": True}: a copy began. Until it ends, the new saver has no changes of its own.
+- {"old": ..., "new": ...}: the states of the thread in both savers after a copy. The thread has
+  changed in a saver if its state differs from the mark.
+- {"deleted": True}: the thread was deleted, and is never copied again.
+
+Two processes that copy a thread at the same time write equal checkpoints. After its copy, a process
+reads the mark again, since the other one may have continued the thread in the new saver already.
 """
 
 from __future__ import annotations
@@ -14,9 +21,10 @@ from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.lmdb.errors import ThreadDivergedError
 from langgraph.checkpoint.lmdb.migrate.copying import Job, copy_thread
 from langgraph.checkpoint.lmdb.migrate.endpoints import blocking, source_of
+from langgraph.checkpoint.lmdb.migrate.history import is_ancestor_id
 from langgraph.checkpoint.lmdb.migrate.models import Key
-from langgraph.checkpoint.lmdb.migrate.source import Tip
 from langgraph.checkpoint.lmdb.migrate.target import Target
+from langgraph.checkpoint.lmdb.saver import KvSaver
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,8 +32,11 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
+    from langgraph.checkpoint.lmdb.migrate.source import Source, ThreadState
+
 MARKS = "langgraph-migrate"
 _MARK_ID = "00000000-0000-6000-8000-000000000000"
+_COPYING, _DELETED = {"copying": True}, {"deleted": True}
 _LOCKS = 64
 
 
@@ -57,6 +68,12 @@ class CatchUp:
                 self.old, self.new = blocking(old, self.loop), target.saver
                 self._job = Job(source_of(old, self.loop), target)
             return self._job
+
+    def close(self) -> None:
+        """Close the connections of the readers."""
+        if self._job is not None:
+            self._job.source.close()
+            self._job.target.source.close()
 
     def is_used(self, thread_id: str) -> bool:
         """Return True if this process has used the thread."""
@@ -91,50 +108,58 @@ class CatchUp:
         """Record that a thread was deleted."""
         self.open()
         with self._locks[hash(thread_id) % _LOCKS]:
-            self._write_mark(thread_id, {"deleted": True})
+            self._write_mark(thread_id, _DELETED)
 
     def threads(self) -> list[str]:
         """Return the ids of the threads of both savers, without deleted threads, sorted."""
-        job = self.open()
-        new = {*job.target.source.threads()} - {MARKS}
-        return sorted(new | self.waiting())
+        return sorted({*self.open().target.source.threads()} - {MARKS} | self.waiting())
 
     def waiting(self) -> set[str]:
-        """Return the ids of the threads that only the old saver has."""
+        """Return the ids of the threads that the new saver does not have, or not completely."""
         job = self.open()
+        at: Any = {"configurable": {"thread_id": MARKS}}
+        marks = {
+            found.config["configurable"]["checkpoint_ns"]: found.metadata.get("mark")
+            for found in self.new.list(at)
+        }
+        moved = {*job.target.source.threads(), *marks}
         return {
-            name
-            for name in job.source.threads()
-            if self._mark(job, name) is None and not job.target.source.tips(name)
+            thread_id
+            for thread_id in job.source.threads()
+            if thread_id not in moved or marks.get(thread_id) == _COPYING
         }
 
     def _catch_up(self, job: Job, thread_id: str) -> None:
         mark = self._mark(job, thread_id)
-        if mark is not None and mark.get("deleted"):
+        old = job.source.state(thread_id)
+        if old is None or mark == _DELETED or (mark and mark.get("old") == old.text):
             return
-        old = job.source.tips(thread_id)
-        if not old or (mark is not None and _tips(mark, "old") == old):
-            return
-        new = job.target.source.tips(thread_id)
-        if mark is not None and _tips(mark, "new") != new:
-            raise _diverged(thread_id, old, new)
-        if mark is None and not self._is_copied_from(job, thread_id, new):
-            if not self._holds(job, thread_id, old):
-                raise _diverged(thread_id, old, new)
+        new = job.target.source.state(thread_id)
+        if mark is not None and mark != _COPYING:
+            is_untouched = new is not None and mark["new"] == new.text
         else:
+            is_untouched = _has_all(job.source, job.target.source, thread_id)
+        if is_untouched:
+            self._write_mark(thread_id, _COPYING)
             copy_thread(job, thread_id)
-            new = job.target.source.tips(thread_id)
-        self._write_mark(thread_id, {"old": list(map(list, old)), "new": list(map(list, new))})
+            self._complete(job, thread_id, old)
+        elif mark is None and _has_all(job.target.source, job.source, thread_id):
+            self._write_mark(thread_id, _copied(old, new))  # by an earlier migration
+        else:
+            raise _diverged(thread_id, old, new)
 
-    def _is_copied_from(self, job: Job, thread_id: str, new: list[Tip]) -> bool:
-        """Return True if the old saver has all that the new one has, after an earlier migration."""
-        keys = {*job.source.keys(thread_id)} if new else set()
-        return all((thread_id, tip.checkpoint_ns, tip.checkpoint_id) in keys for tip in new)
-
-    def _holds(self, job: Job, thread_id: str, old: list[Tip]) -> bool:
-        """Return True if the new saver has the tips of the old one, and went on from there."""
-        keys = {*job.target.source.keys(thread_id)}
-        return all((thread_id, tip.checkpoint_ns, tip.checkpoint_id) in keys for tip in old)
+    def _complete(self, job: Job, thread_id: str, old: ThreadState) -> None:
+        """Write the mark of a copy. Another process may have used the thread in the meantime."""
+        new = job.target.source.state(thread_id)
+        mark = self._mark(job, thread_id)  # after the state: a mark is older than what follows it
+        if mark == _DELETED:
+            self.new.delete_thread(thread_id)
+        elif mark and mark.get("old") == old.text:
+            return
+        elif _has_all(job.source, job.target.source, thread_id):
+            self._write_mark(thread_id, _copied(old, new))
+        else:
+            raise _diverged(thread_id, old, new)
 
     def _mark(self, job: Job, thread_id: str) -> dict[str, Any] | None:
         found = job.target.source.read(Key(MARKS, thread_id, _MARK_ID))
@@ -145,20 +170,24 @@ class CatchUp:
         metadata: Any = {"source": "update", "step": -1, "parents": {}, "mark": mark}
         config: Any = {"configurable": {"thread_id": MARKS, "checkpoint_ns": thread_id}}
         self.new.put(config, checkpoint, metadata, {})
+        if isinstance(self.new, KvSaver):  # whose TTL would delete the marks of an idle service
+            self.new.set_ttl(MARKS, None)
 
 
-def _tips(mark: dict[str, Any], side: str) -> list[Tip]:
-    return [Tip(*row) for row in mark[side]]
+def _has_all(source: Source, other: Source, thread_id: str) -> bool:
+    """Return True if a source has all checkpoints that another one has of a thread."""
+    made = {key for key in other.keys(thread_id) if not is_ancestor_id(key.checkpoint_id)}
+    return made <= {*source.keys(thread_id)}
 
 
-def _diverged(thread_id: str, old: list[Tip], new: list[Tip]) -> ThreadDivergedError:
+def _copied(old: ThreadState, new: ThreadState | None) -> dict[str, Any]:
+    return {"old": old.text, "new": None if new is None else new.text}
+
+
+def _diverged(thread_id: str, old: ThreadState, new: ThreadState | None) -> ThreadDivergedError:
     return ThreadDivergedError(
         "the thread has changed in both savers",
         thread_id=thread_id,
-        old_tip=_newest(old),
-        new_tip=_newest(new),
+        old_tip=old.tip,
+        new_tip=None if new is None else new.tip,
     )
-
-
-def _newest(tips: list[Tip]) -> str | None:
-    return max((tip.checkpoint_id for tip in tips), default=None)

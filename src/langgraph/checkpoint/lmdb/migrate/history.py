@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_BEFORE_ALL = "00000000-0000-6000-"
+"""Beginning of the ids of these ancestors: that of an id of the year 1582."""
+
+
 def with_ancestors(record: Record, run_id: str | None) -> list[Record]:
     """Return a checkpoint after ancestors that have its history.
 
@@ -55,10 +59,15 @@ def with_ancestors(record: Record, run_id: str | None) -> list[Record]:
     return [*ancestors, replace(record, parent=ancestors[-1].key.checkpoint_id, history={})]
 
 
+def is_ancestor_id(checkpoint_id: str) -> bool:
+    """Return True for the id of such an ancestor."""
+    return checkpoint_id.startswith(_BEFORE_ALL)
+
+
 def _ancestor_id(checkpoint_id: str, number: int) -> str:
     """Return an id below those that LangGraph makes, different for each checkpoint."""
     digest = blake2b(checkpoint_id.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
-    return f"00000000-0000-6000-{number:04x}-{digest}"
+    return f"{_BEFORE_ALL}{number:04x}-{digest}"
 
 
 def _version_before(version: Any, checkpoint_id: str) -> Any:

@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.lmdb.errors import (
     NotASequenceError,
     ThreadExistsError,
+    ThreadNotFoundError,
     UsageError,
 )
 from langgraph.checkpoint.lmdb.migrate.copying import Counts, Job, copy_thread, verify_thread
 from langgraph.checkpoint.lmdb.migrate.endpoints import Endpoint, open_source, open_target
 from langgraph.checkpoint.lmdb.migrate.models import MigrationProgress, MigrationReport
+from langgraph.checkpoint.lmdb.migrate.refusals import database_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
+
+    from langgraph.checkpoint.lmdb.migrate.source import Source
 
 DEFAULT_WORKERS = 4
 
@@ -60,6 +64,8 @@ def migrate(
         DeserializationError: A value cannot be read, or strict mode refuses its type.
         SerializationError: The target cannot store a value.
         UsageError: An argument is invalid.
+        ThreadNotFoundError: The source does not have one of `threads`.
+        RetryableError: The database of a saver fails. Call again to continue.
         ThreadExistsError: A thread exists in the target, and `resume` is False.
     """
     stop = threading.Event()
@@ -112,10 +118,14 @@ def _migrate(
     if source is target:
         raise UsageError("source and target are the same saver")
     started = time.monotonic()
-    with open_source(source, loop) as reader, open_target(target, loop) as writer:
+    with (
+        database_errors(),
+        open_source(source, loop) as reader,
+        open_target(target, loop) as writer,
+    ):
         counts = Counts()
         job = Job(reader, writer, counts, _notifier(counts, reader.count(), progress), stop)
-        names = reader.threads() if threads is None else iter(dict.fromkeys(map(str, threads)))
+        names = reader.threads() if threads is None else _chosen(reader, threads)
         if not resume:
             names = _refuse_existing(job, list(names))
         is_known = reader.knows_paths and writer.source.knows_paths
@@ -149,9 +159,17 @@ def _notifier(
     return notify
 
 
+def _chosen(reader: Source, threads: Iterable[str]) -> Iterator[str]:
+    names = [*dict.fromkeys(map(str, threads))]
+    for name in names:
+        if reader.state(name) is None:
+            raise ThreadNotFoundError("the source does not have the thread", thread_id=name)
+    return iter(names)
+
+
 def _refuse_existing(job: Job, names: list[str]) -> Iterator[str]:
     for name in names:
-        if job.target.source.tips(name):
+        if job.target.source.state(name) is not None:
             raise ThreadExistsError("the target has the thread already", thread_id=name)
     return iter(names)
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from langgraph.checkpoint.serde.types import TASKS
 
-from langgraph.checkpoint.lmdb.errors import RetryableError, UsageError
+from langgraph.checkpoint.lmdb.errors import UsageError
 from langgraph.checkpoint.lmdb.migrate.models import Record
 from langgraph.checkpoint.lmdb.migrate.sql_source import Row, SqlSource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import psycopg
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
@@ -55,8 +52,6 @@ class PostgresSource(SqlSource):
     def __init__(self, conninfo: str, serde: SerializerProtocol) -> None:
         super().__init__(serde)
         self._conninfo = conninfo
-        self._own = threading.local()
-        self._opened: list[psycopg.Connection[Row]] = []
         columns = [name for (name,) in self.query(_COLUMNS)]
         if not columns:
             self.close()
@@ -81,10 +76,6 @@ class PostgresSource(SqlSource):
     def text_mark(self) -> str:
         return "%s::text"
 
-    def query(self, statement: str, arguments: Sequence[Any] = ()) -> list[Row]:
-        cursor = self._connection().execute(statement, tuple(arguments))
-        return cursor.fetchall()
-
     def read_checkpoint(self, key: Key) -> Record | None:
         rows = self.query(f"{_CHECKPOINT} {self.where}", key)
         if not rows:
@@ -102,10 +93,6 @@ class PostgresSource(SqlSource):
     def size(self) -> int | None:
         return int(self.query(_SIZE)[0][0])
 
-    def close(self) -> None:
-        while self._opened:
-            self._opened.pop().close()
-
     def _add_sends(self, key: Key, parent: str, checkpoint: dict[str, Any]) -> None:
         """Add the sends of the parent as a channel, as PostgresSaver does when it reads."""
         order = "task_path, task_id, idx" if self.has_paths else "task_id, idx"
@@ -119,20 +106,10 @@ class PostgresSource(SqlSource):
             checkpoint["channel_values"][TASKS] = [self.load(key, TASKS, *row) for row in rows]
             versions[TASKS] = max(versions.values()) if versions else _FIRST_VERSION
 
-    def _connection(self) -> psycopg.Connection[Row]:
-        """Return the connection of this thread."""
+    def connect(self) -> psycopg.Connection[Row]:
+        """Return a new read-only connection."""
         import psycopg  # noqa: PLC0415 - an extra
 
-        found: psycopg.Connection[Row] | None = getattr(self._own, "connection", None)
-        if found is None:
-            try:
-                found = psycopg.connect(self._conninfo, autocommit=True)
-            except psycopg.OperationalError as error:
-                raise RetryableError(
-                    f"the server does not answer: {error}",
-                    advice="Check the server and the connection string, then call again.",
-                ) from error
-            found.execute("SET default_transaction_read_only = on")
-            self._own.connection = found
-            self._opened.append(found)
-        return found
+        connection = psycopg.connect(self._conninfo, autocommit=True)
+        connection.execute("SET default_transaction_read_only = on")
+        return connection

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import WRITES_IDX_MAP
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langgraph.checkpoint.lmdb.migrate.models import Key, Record
 from langgraph.checkpoint.lmdb.migrate.refusals import located_reads
-from langgraph.checkpoint.lmdb.migrate.source import Source, Tip, in_order
+from langgraph.checkpoint.lmdb.migrate.source import Source, ThreadState, in_order
 from langgraph.checkpoint.lmdb.models import TaskWrite
 
 if TYPE_CHECKING:
@@ -24,17 +25,16 @@ _NO_PATHS = (
     "The task paths of pending writes are unknown: new paths keep their order. Writes that the "
     "interrupted superstep adds later may be ordered differently."
 )
+_NO_EARLY_WRITES = "Pending writes whose checkpoint was never stored are not copied."
 _PAGE = 1000
 """Threads that are listed at a time."""
+_SERIALIZER = JsonPlusSerializer()
 
 
 class SaverSource(Source):
     """A reader of any saver. Task paths and indexes of writes are unknown: both keep the order."""
 
-    unknown: tuple[str, ...] = (
-        _NO_PATHS,
-        "Pending writes without a checkpoint are unknown and are not copied.",
-    )
+    unknown: tuple[str, ...] = (_NO_PATHS, _NO_EARLY_WRITES)
     knows_paths = False
 
     def __init__(self, saver: BaseCheckpointSaver[Any]) -> None:
@@ -49,8 +49,12 @@ class SaverSource(Source):
                 yield thread_id
 
     def keys(self, thread_id: str) -> list[Key]:
-        found = [_key(thread_id, item) for item in self.saver.list(_thread(thread_id))]
+        found = [_key(thread_id, item) for item in self.listed(thread_id)]
         return sorted(found, key=lambda key: (key.checkpoint_id, key.checkpoint_ns))
+
+    def listed(self, thread_id: str) -> Iterator[CheckpointTuple]:
+        """Yield the checkpoints of a thread, whose values may be missing."""
+        return self.saver.list(_thread(thread_id))
 
     def read(self, key: Key) -> Record | None:
         with located_reads(key):
@@ -67,11 +71,14 @@ class SaverSource(Source):
         """Return the pending writes of a checkpoint."""
         return _with_paths([] if found is None else found.pending_writes or [])
 
-    def tips(self, thread_id: str) -> list[Tip]:
-        newest = list(self.saver.list(_thread(thread_id), limit=1))
+    def state(self, thread_id: str) -> ThreadState | None:
+        newest = [*self.saver.list(_thread(thread_id), limit=1)]
         root = self.saver.get_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}})
-        found = newest if root is None else [*newest, root]
-        return sorted({_tip(thread_id, item) for item in found})
+        latest = newest if root is None else [*newest, root]
+        if not latest:
+            return None
+        tip = max(_key(thread_id, found).checkpoint_id for found in latest)
+        return ThreadState.of(tip, [_facts(thread_id, found) for found in latest])
 
 
 class MemorySource(SaverSource):
@@ -94,6 +101,14 @@ class MemorySource(SaverSource):
         found |= {Key(*key) for key in [*self.saver.writes] if key[0] == thread_id}
         return sorted(found, key=lambda key: (key.checkpoint_id, key.checkpoint_ns))
 
+    def state(self, thread_id: str) -> ThreadState | None:
+        keys = self.keys(thread_id)
+        if not keys:
+            return None
+        stored = [(*key, self.saver.writes.get(key)) for key in keys]
+        tip = max(key.checkpoint_id for key in keys)
+        return ThreadState.of(tip, stored)
+
     def writes(self, key: Key, found: CheckpointTuple | None) -> list[TaskWrite]:  # noqa: ARG002
         rows = [*self.saver.writes.get(key, {}).items()]
         return in_order(
@@ -111,7 +126,7 @@ class KvSource(SaverSource):
     """A reader of one of this package's savers."""
 
     saver: KvSaver
-    unknown: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = (_NO_EARLY_WRITES,)
     knows_paths = True
 
     def threads(self) -> Iterator[str]:
@@ -119,6 +134,9 @@ class KvSource(SaverSource):
         while page := self.saver.threads(limit=_PAGE, after=after):
             yield from (thread.thread_id for thread in page)
             after = page[-1]
+
+    def listed(self, thread_id: str) -> Iterator[CheckpointTuple]:
+        return self.saver.list(_thread(thread_id), values=False)
 
     def read(self, key: Key) -> Record | None:
         record = super().read(key)
@@ -155,9 +173,21 @@ def _key(thread_id: str, found: CheckpointTuple) -> Key:
     return Key(thread_id, configurable.get("checkpoint_ns", ""), configurable["checkpoint_id"])
 
 
-def _tip(thread_id: str, found: CheckpointTuple) -> Tip:
-    key = _key(thread_id, found)
-    return Tip(key.checkpoint_ns, key.checkpoint_id, len(found.pending_writes or ()))
+def _facts(thread_id: str, found: CheckpointTuple) -> tuple[Any, ...]:
+    """Return facts that differ after each change of a checkpoint's pending writes."""
+    writes = [
+        (task_id, channel, _text(value) if channel in WRITES_IDX_MAP else None)
+        for task_id, channel, value in found.pending_writes or ()
+    ]
+    return (*_key(thread_id, found), writes)
+
+
+def _text(value: Any) -> str:
+    """Return a text of a special write, the only kind of write that is ever replaced."""
+    try:
+        return repr(_SERIALIZER.dumps_typed(value))
+    except Exception:  # noqa: BLE001 - a value that only another serializer knows
+        return type(value).__qualname__
 
 
 def _with_paths(pending: list[tuple[str, str, Any]]) -> list[TaskWrite]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -11,13 +12,19 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.migrate.models import Key, Record
 
 
-class Tip(NamedTuple):
-    """The latest checkpoint of a thread, and whether it has changed since."""
+class ThreadState(NamedTuple):
+    """A short description of a thread, to see later whether it has changed."""
 
-    checkpoint_ns: str
-    checkpoint_id: str
-    writes: int
-    """Number of pending writes."""
+    tip: str | None
+    """Id of the latest checkpoint. None: the thread has only pending writes."""
+    text: str
+    """A text that is equal while nothing changes."""
+
+    @classmethod
+    def of(cls, tip: str | None, facts: object) -> ThreadState:
+        """Return the state of a thread, from facts that differ after each change."""
+        digest = blake2b(repr((tip, facts)).encode("utf-8", "surrogatepass"), digest_size=16)
+        return cls(tip, digest.hexdigest())
 
 
 class Source(ABC):
@@ -45,8 +52,8 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def tips(self, thread_id: str) -> list[Tip]:
-        """Return the latest checkpoint of a thread and that of its root namespace."""
+    def state(self, thread_id: str) -> ThreadState | None:
+        """Return the state of a thread, or None if it does not exist."""
 
     def count(self) -> int | None:
         """Return the number of checkpoints, or None if that takes long."""

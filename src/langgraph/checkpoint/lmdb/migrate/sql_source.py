@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from langgraph.checkpoint.lmdb.migrate.models import Key, Record
 from langgraph.checkpoint.lmdb.migrate.refusals import located_reads
-from langgraph.checkpoint.lmdb.migrate.source import Source, Tip, in_order
+from langgraph.checkpoint.lmdb.migrate.source import Source, ThreadState, in_order
 from langgraph.checkpoint.lmdb.models import TaskWrite
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ Row = tuple[Any, ...]
 class SqlSource(Source):
     """A reader of the tables of SqliteSaver or PostgresSaver.
 
-    A subclass runs statements, and knows what their tables differ in.
+    A subclass makes connections, and knows in what the tables differ.
 
     Args:
         serde: The serializer of the values.
@@ -36,10 +37,11 @@ class SqlSource(Source):
 
     def __init__(self, serde: SerializerProtocol) -> None:
         self.serde = serde
+        self._free: list[Any] = []
 
     @abstractmethod
-    def query(self, statement: str, arguments: Sequence[Any] = ()) -> list[Row]:
-        """Return the rows of a statement."""
+    def connect(self) -> Any:
+        """Return a new read-only connection, which any thread may use."""
 
     @abstractmethod
     def read_checkpoint(self, key: Key) -> Record | None:
@@ -73,24 +75,56 @@ class SqlSource(Source):
         record.writes = writes
         return record
 
-    def tips(self, thread_id: str) -> list[Tip]:
-        latest = (
-            f"SELECT checkpoint_ns, max(checkpoint_id) FROM checkpoints "
-            f"WHERE thread_id = {self.mark} GROUP BY checkpoint_ns"
+    def state(self, thread_id: str) -> ThreadState | None:
+        of_thread = f"WHERE thread_id = {self.mark}"
+        ((checkpoints, tip),) = self.query(
+            f"SELECT count(*), max(checkpoint_id) FROM checkpoints {of_thread}", (thread_id,)
         )
-        found: dict[str, str] = dict(self.query(latest, (thread_id,)))
-        if not found:
-            return []
-        newest = max(found.items(), key=lambda item: item[1])
-        root = [("", found[""])] if "" in found else []
-        return [
-            Tip(ns, checkpoint_id, self._count_writes(Key(thread_id, ns, checkpoint_id)))
-            for ns, checkpoint_id in sorted({newest, *root})
-        ]
+        ((writes,),) = self.query(
+            f"SELECT count(*) FROM {self.writes_table} {of_thread}", (thread_id,)
+        )
+        if not checkpoints and not writes:
+            return None
+        ((root,),) = self.query(
+            f"SELECT max(checkpoint_id) FROM checkpoints {of_thread} AND checkpoint_ns = ''",
+            (thread_id,),
+        )
+        # Only special writes are ever replaced, and they have negative indexes.
+        replaceable = self.query(
+            f"SELECT task_id, idx, type, {self.value_column} FROM {self.writes_table} {of_thread} "
+            f"AND checkpoint_id IN ({self.mark}, {self.mark}) AND idx < 0 ORDER BY task_id, idx",
+            (thread_id, tip, root),
+        )
+        return ThreadState.of(tip, (checkpoints, writes, replaceable))
 
     def count(self) -> int | None:
         count: int = self.query("SELECT count(*) FROM checkpoints")[0][0]
         return count
+
+    def query(self, statement: str, arguments: Sequence[Any] = ()) -> list[Row]:
+        """Return the rows of a statement."""
+        with self._connection() as connection, closing(connection.cursor()) as cursor:
+            rows: list[Row] = cursor.execute(statement, tuple(arguments)).fetchall()
+        return rows
+
+    def close(self) -> None:
+        """Close the connections."""
+        while self._free:
+            self._free.pop().close()
+
+    @contextmanager
+    def _connection(self) -> Iterator[Any]:
+        """Lend a free connection, or a new one."""
+        try:
+            connection = self._free.pop()
+        except IndexError:
+            connection = self.connect()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        self._free.append(connection)
 
     def load(self, key: Key, channel: str | None, tag: str, payload: bytes | None) -> Any:
         """Return a stored value."""
@@ -114,10 +148,8 @@ class SqlSource(Source):
     def _next_thread(self, table: str, last: str | None) -> str | None:
         where = "" if last is None else f" WHERE thread_id > {self.mark}"
         arguments = () if last is None else (last,)
-        found: str | None = self.query(f"SELECT min(thread_id) FROM {table}{where}", arguments)[0][
-            0
-        ]
-        return found
+        ((found,),) = self.query(f"SELECT min(thread_id) FROM {table}{where}", arguments)
+        return None if found is None else str(found)
 
     def _writes(self, key: Key) -> list[TaskWrite]:
         path = "task_path" if self.has_paths else "''"
@@ -132,11 +164,6 @@ class SqlSource(Source):
                 for task_id, task_path, index, channel, tag, value in rows
             ]
         )
-
-    def _count_writes(self, key: Key) -> int:
-        statement = f"SELECT count(*) FROM {self.writes_table} {self.where}"
-        count: int = self.query(statement, key)[0][0]
-        return count
 
     @property
     def where(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-import threading
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,6 +15,7 @@ from langgraph.checkpoint.lmdb.migrate.models import Record
 from langgraph.checkpoint.lmdb.migrate.sql_source import Row, SqlSource
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Sequence
 
     from langgraph.checkpoint.serde.base import SerializerProtocol
@@ -47,8 +47,6 @@ class SqliteSource(SqlSource):
         super().__init__(serde)
         self._path = path
         self._shared = connection
-        self._own = threading.local()
-        self._opened: list[sqlite3.Connection] = []
         columns = [row[1] for row in self.query("PRAGMA table_info(writes)")]
         if not columns:
             self.close()
@@ -69,11 +67,10 @@ class SqliteSource(SqlSource):
         return cls(path, saver.serde)
 
     def query(self, statement: str, arguments: Sequence[Any] = ()) -> list[Row]:
-        if self._shared is not None:
-            connection, lock = self._shared
-            with lock, closing(connection.cursor()) as cursor:
-                return cursor.execute(statement, tuple(arguments)).fetchall()
-        with closing(self._connection().cursor()) as cursor:
+        if self._shared is None:
+            return super().query(statement, arguments)
+        connection, lock = self._shared
+        with lock, closing(connection.cursor()) as cursor:
             return cursor.execute(statement, tuple(arguments)).fetchall()
 
     def read_checkpoint(self, key: Key) -> Record | None:
@@ -98,25 +95,15 @@ class SqliteSource(SqlSource):
         files = (Path(self._path + end) for end in ("", "-wal"))
         return sum(file.stat().st_size for file in files if file.exists())
 
-    def close(self) -> None:
-        while self._opened:
-            self._opened.pop().close()
-
-    def _connection(self) -> sqlite3.Connection:
-        """Return the connection of this thread."""
-        found: sqlite3.Connection | None = getattr(self._own, "connection", None)
-        if found is None:
-            try:
-                found = sqlite3.connect(
-                    f"file:{quote(str(self._path))}?mode=ro", uri=True, check_same_thread=False
-                )
-            except sqlite3.OperationalError as error:
-                raise InvalidPathError(
-                    f"the file cannot be opened: {error}", path=self._path
-                ) from error
-            self._own.connection = found
-            self._opened.append(found)
-        return found
+    def connect(self) -> sqlite3.Connection:
+        """Return a new read-only connection."""
+        address = f"file:{quote(str(self._path))}?mode=ro"
+        try:
+            return sqlite3.connect(address, uri=True, check_same_thread=False)
+        except sqlite3.OperationalError as error:
+            raise InvalidPathError(
+                f"the file cannot be opened: {error}", path=self._path
+            ) from error
 
 
 async def _async_path(saver: Any) -> str:

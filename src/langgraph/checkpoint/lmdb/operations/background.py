@@ -6,7 +6,6 @@ import logging
 import os
 import weakref
 from contextlib import suppress
-from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ from langgraph.checkpoint.lmdb.operations import retention
 from langgraph.checkpoint.lmdb.operations.session import simple
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     from langgraph.checkpoint.lmdb.kv.base import Writer
     from langgraph.checkpoint.lmdb.operations.session import Session
@@ -153,8 +152,7 @@ class Sweeper:
             for session, _ in sessions:
                 session.run_sequence(retention.sweep(session, None, None, False))
             session = first
-            now = first.options.now()
-            first.run(simple(partial(leases.release, token=self._token, swept=now)))
+            first.run(simple(self._end_sweep(first)))
             self._has_lease = False
         except StoreClosedError:
             with _lock:
@@ -163,16 +161,21 @@ class Sweeper:
             _logger.warning("a background sweep failed and will be repeated", exc_info=True)
         return interval
 
+    def _end_sweep(self, session: Session) -> Callable[[Writer], None]:
+        def apply(writer: Writer) -> None:
+            leases.release(writer, self._token, session.options.now_of(writer))
+
+        return apply
+
     def _acquire_lease(self, session: Session, interval: int) -> int:
         """Acquire the lease and return 0, or return the milliseconds to wait for it."""
-        now = session.options.now()
 
         def apply(writer: Writer) -> int:
             # `stop` removes a session before it releases the lease. This check in the transaction
             # makes sure that a removed session does not acquire the lease again.
             if not self._contains(session):
                 return interval
-            return leases.acquire(writer, self._token, now, interval)
+            return leases.acquire(writer, self._token, session.options.now_of(writer), interval)
 
         wait: int = session.run(simple(apply))
         return wait

@@ -18,15 +18,16 @@ from langgraph.checkpoint.lmdb.models import TaskWrite
 from langgraph.checkpoint.lmdb.operations import configs, run_states
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 from langgraph.checkpoint.lmdb.operations.session import ParentState, simple
+from langgraph.checkpoint.lmdb.run_state import is_news, needs_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import DeltaChannelHistory
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.chunks import StoredValue
+    from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, ThreadVersion
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
@@ -58,6 +59,7 @@ def get_tuple(
     ref: CheckpointRef,
     *,
     matches: Matches | None = None,
+    values: bool = True,
     budget: int | None = None,
 ) -> CheckpointTuple | None:
     """Return the checkpoint that a config names, or the latest of its namespace.
@@ -66,6 +68,7 @@ def get_tuple(
         session: The session.
         ref: The checkpoint.
         matches: Function that returns True for metadata of a wanted checkpoint. None: all match.
+        values: False: decode only the values that the state of a run depends on. Others are None.
         budget: Bytes of values that may be decoded.
 
     Raises:
@@ -84,25 +87,39 @@ def get_tuple(
             if matches is not None and not matches(metadata):
                 return None
             writes = write_records.of_checkpoint(snapshot.reader, found.namespace, record.id)
+            stored_values = {
+                channel: stored
+                for channel, stored in record.values.items()
+                if values or needs_value(channel)
+            }
+            stored_writes = [
+                (task_id, write, values or is_news(task_id, write.channel))
+                for task_id, write in writes
+            ]
             if budget is not None:
-                _check_budget(session, ref, found, [write.value for _, write in writes], budget)
+                sizes = [write.value.size for _, write, is_wanted in stored_writes if is_wanted]
+                _check_budget(session, ref, thread_version, stored_values, budget - sum(sizes))
             body = codec.load_map(record.body, snapshot.reader, "checkpoint")
-            values = {
+            fetched = {
                 channel: codec.fetch(
                     ChannelKey(ref.thread_id, ref.checkpoint_ns, channel),
                     stored,
                     thread_version,
                     snapshot.reader,
                 )
-                for channel, stored in record.values.items()
+                for channel, stored in stored_values.items()
             }
             pending = [
-                (task_id, write.channel, codec.fetch_once(write.value, snapshot.reader))
-                for task_id, write in writes
+                (
+                    task_id,
+                    write.channel,
+                    codec.fetch_once(write.value, snapshot.reader) if is_wanted else _nothing,
+                )
+                for task_id, write, is_wanted in stored_writes
             ]
         session.parent_cache.put(ref, ParentState(thread_version, record))
-        channel_values: dict[str, Any] = {}
-        for channel, decode in values.items():
+        channel_values: dict[str, Any] = dict.fromkeys(record.values)
+        for channel, decode in fetched.items():
             location["channel"] = channel
             channel_values[channel] = decode()
         pending_writes: list[tuple[str, str, Any]] = []
@@ -121,12 +138,34 @@ def get_tuple(
     )
 
 
+def _check_budget(
+    session: Session,
+    ref: CheckpointRef,
+    thread_version: ThreadVersion,
+    values: Mapping[str, StoredValue],
+    budget: int,
+) -> None:
+    for channel, stored in values.items():
+        key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
+        budget -= session.codec.decode_cost(key, stored, thread_version)
+    if budget < 0:
+        raise BudgetExceededError
+
+
+def _nothing() -> None:
+    """Return None in the place of a value that the caller does not want."""
+
+
 def get_or_skip(
-    session: Session, ref: CheckpointRef, *, matches: Matches | None = None
+    session: Session,
+    ref: CheckpointRef,
+    *,
+    matches: Matches | None = None,
+    values: bool = True,
 ) -> CheckpointTuple | None:
     """Return a checkpoint, as `get_tuple` does; log a damaged one and return None."""
     try:
-        return get_tuple(session, ref, matches=matches)
+        return get_tuple(session, ref, matches=matches, values=values)
     except DamagedError as error:
         log_skipped(error)
         return None
@@ -192,17 +231,6 @@ def find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> Found | No
     if record is None:
         record = checkpoints.read(snapshot.reader, namespace, checkpoint_id)
     return None if record is None else Found(thread, namespace, record)
-
-
-def _check_budget(
-    session: Session, ref: CheckpointRef, found: Found, pending: Sequence[StoredValue], budget: int
-) -> None:
-    budget -= sum([value.size for value in pending])
-    for channel, stored in found.record.values.items():
-        key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
-        budget -= session.codec.decode_cost(key, stored, found.thread.thread_version)
-    if budget < 0:
-        raise BudgetExceededError
 
 
 def find_record(session: Session, ref: CheckpointRef) -> CheckpointRecord | None:

@@ -42,6 +42,8 @@ class Query:
     """Only ids below this one are listed."""
     limit: int | None = None
     skip_damaged: bool = False
+    values: bool = True
+    """False: only the values that the state of a run depends on."""
     matches: Matches | None = None
     """Function that applies the filter. None: there is no filter."""
 
@@ -52,6 +54,7 @@ def parse_query(
     before: RunnableConfig | None,
     limit: int | None,
     skip_damaged: bool,
+    values: bool,
 ) -> Query:
     """Check the arguments of `list`. The config is checked by `find_refs`.
 
@@ -64,6 +67,7 @@ def parse_query(
         filter=filter or {},
         limit=validation.limit(limit),
         skip_damaged=validation.flag(skip_damaged, "skip_damaged"),
+        values=validation.flag(values, "values"),
         before_id=None if before is None else configs.before_id(before),
     )
 
@@ -71,7 +75,7 @@ def parse_query(
 def read(session: Session, ref: CheckpointRef, query: Query) -> CheckpointTuple | None:
     """Return a checkpoint, or None if it is missing, does not match, or is to be skipped."""
     read_one = get.get_or_skip if query.skip_damaged else get.get_tuple
-    return read_one(session, ref, matches=query.matches)
+    return read_one(session, ref, matches=query.matches, values=query.values)
 
 
 def find_refs(session: Session, query: Query) -> Iterator[CheckpointRef]:

@@ -10,6 +10,7 @@ from langgraph.checkpoint.base import WRITES_IDX_MAP, get_checkpoint_metadata
 from langgraph.checkpoint.serde.types import ERROR
 
 from langgraph.checkpoint.lmdb import validation
+from langgraph.checkpoint.lmdb.codec import gc_pause
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.codec.value_codec import Encoded, ParentValue
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites, Stored
@@ -79,7 +80,7 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
     def prepare(self, bypass_cache: bool) -> None:
         session, ref = self._session, self._ref
         parent = session.parent_state(self._parent, bypass_cache, self._root)
-        with located(**ref._asdict()) as location:
+        with gc_pause.paused_for(len(self._values)), located(**ref._asdict()) as location:
             for channel, value in self._values.items():
                 location["channel"] = channel
                 self._values[channel] = _encode(session, ref, channel, value, parent)
@@ -106,13 +107,16 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
         )
 
     def apply(self, writer: Writer) -> Stored:
-        return self._session.store.put(writer, self._new)
+        with gc_pause.paused_for(len(self._values)):
+            return self._session.store.put(writer, self._new)
 
     def finish(self, result: Stored) -> RunnableConfig:
         session, ref = self._session, self._ref
-        for (channel, encoded), stored in zip(self._encoded.items(), result.values, strict=True):
-            key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
-            session.codec.remember(key, encoded, result.thread_version, stored)
+        rows = zip(self._encoded.items(), result.values, strict=True)
+        with gc_pause.paused_for(len(self._values)):
+            for (channel, encoded), stored in rows:
+                key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
+                session.codec.remember(key, encoded, result.thread_version, stored)
         session.parent_cache.put(ref, ParentState(result.thread_version, result.record))
         return configs.to_config(ref)
 
@@ -155,27 +159,29 @@ class PutWritesOperation(Operation[None, None]):
     def prepare(self, bypass_cache: bool) -> None:
         session, ref = self._session, self._ref
         parent = session.parent_state(ref, bypass_cache)
-        with located(**ref._asdict()) as location:
+        with gc_pause.paused_for(len(self._writes)), located(**ref._asdict()) as location:
             for index, (channel, value) in enumerate(self._writes):
                 location["channel"] = channel
                 encoded = _encode(session, ref, channel, value, parent)
                 self._writes[index] = channel, encoded
+            rows = [
+                (WRITES_IDX_MAP.get(channel, index), channel, encoded.new)
+                for index, (channel, encoded) in enumerate(self._writes)
+            ]
         self._new = NewWrites(
             thread_id=ref.thread_id,
             checkpoint_ns=ref.checkpoint_ns,
             checkpoint_id=self._checkpoint_id,
             task_id=self._task_id,
             path=self._task_path,
-            rows=[
-                (WRITES_IDX_MAP.get(channel, index), channel, encoded.new)
-                for index, (channel, encoded) in enumerate(self._writes)
-            ],
+            rows=rows,
             kept_states=run_states.kept_by(self._task_id, (channel for channel, _ in self._writes)),
             thread_version=parent.thread_version,
         )
 
     def apply(self, writer: Writer) -> None:
-        self._session.store.put_writes(writer, self._new)
+        with gc_pause.paused_for(len(self._writes)):
+            self._session.store.put_writes(writer, self._new)
 
     def finish(self, result: None) -> None:
         pass

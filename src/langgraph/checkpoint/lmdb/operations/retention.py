@@ -13,6 +13,7 @@ from langgraph.checkpoint.lmdb.engine import sweep as sweep_engine
 from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy
 from langgraph.checkpoint.lmdb.engine.time_index import NEVER
 from langgraph.checkpoint.lmdb.errors import DamagedError, UsageError
+from langgraph.checkpoint.lmdb.kv.rehearsal import Rehearsal
 from langgraph.checkpoint.lmdb.models import SweepReport, TTLConfig
 from langgraph.checkpoint.lmdb.operations.session import simple
 
@@ -139,9 +140,10 @@ def sweep(
         if not entries:
             break
         try:
-            swept = yield _sweep_entries(session, entries, now_ms, dry_run)
-        except sweep_engine.Rollback as result:
-            swept = result.counts
+            if dry_run:
+                swept = _rehearse(session, entries, now_ms)
+            else:
+                swept = yield _sweep_entries(session, entries, now_ms)
         except DamagedError:
             if one_by_one:
                 damaged += 1
@@ -170,11 +172,17 @@ def _due(
         return [*islice(sweep_engine.due(snapshot.reader, session.options, now, after), count)]
 
 
+def _rehearse(session: Session, entries: list[TimeIndexEntry], now: int) -> SweepCounts:
+    with session.snapshot() as snapshot:
+        writer = Rehearsal(snapshot.reader)
+        return sweep_engine.sweep(writer, session.options, entries, now, dry_run=True)
+
+
 def _sweep_entries(
-    session: Session, entries: list[TimeIndexEntry], now: int, dry_run: bool
+    session: Session, entries: list[TimeIndexEntry], now: int
 ) -> Operation[SweepCounts, SweepCounts]:
     return simple(
-        lambda writer: sweep_engine.sweep(writer, session.options, entries, now, dry_run=dry_run)
+        lambda writer: sweep_engine.sweep(writer, session.options, entries, now, dry_run=False)
     )
 
 

@@ -13,7 +13,6 @@ from langgraph.checkpoint.lmdb.engine import checkpoints, threads
 from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
 from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy, StoreOptions
 from langgraph.checkpoint.lmdb.engine.store import CheckpointStore, StaleError
-from langgraph.checkpoint.lmdb.engine.sweep import Rollback
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError, located
 from langgraph.checkpoint.lmdb.kv import forking
 from langgraph.checkpoint.lmdb.kv.group_commit import GroupCommit
@@ -314,7 +313,7 @@ class Session:
                 return cast("T", stop.value)
             try:
                 send, value = operations.send, self.run(operation)
-            except (LmdbSaverError, Rollback) as error:
+            except LmdbSaverError as error:
                 send, value = operations.throw, error
 
     async def run_sequence_async(self, operations: Operations[T]) -> T:
@@ -328,7 +327,7 @@ class Session:
                 return cast("T", stop.value)
             try:
                 send, value = operations.send, await self.run_async(operation)
-            except (LmdbSaverError, Rollback) as error:
+            except LmdbSaverError as error:
                 send, value = operations.throw, error
 
     def parent_state(

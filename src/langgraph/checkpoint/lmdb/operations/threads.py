@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.engine import branches as engine_branches
-from langgraph.checkpoint.lmdb.engine import checkpoints, counts
+from langgraph.checkpoint.lmdb.engine import checkpoints
 from langgraph.checkpoint.lmdb.engine import threads as engine_threads
 from langgraph.checkpoint.lmdb.engine.threads import MAX_TIME
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
@@ -33,7 +33,7 @@ _END_OF_TIME = 1 << 62
 def stats(session: Session) -> StoreStats:
     """Return the totals of the store."""
     with session.snapshot() as snapshot:
-        totals = counts.read(snapshot.reader)
+        totals = engine_threads.total(snapshot.reader)
     return StoreStats(**totals._asdict(), file_bytes=session.kv.size())
 
 

@@ -152,7 +152,8 @@ class LmdbSnapshotStore(_SnapshotStore):
             keyword arguments. Snapshots of any class with these fields can be saved.
         ttl: The retention policy, as for `LmdbSaver`: a task is a thread, and a version is a
             checkpoint.
-        compression: The level of zstd, 1 to 22. None: no compression.
+        compression: The level of zstd, 1 to 22; pieces of 4 KiB and more are compressed two levels
+            lower. None: no compression.
         cache_size: Approximate size of the cache in bytes. 0 disables it.
         clock: A function that returns the time in seconds since the epoch.
         opening: `sync`, `map_size`, `readonly` and `encryption_key`, as for `LmdbSaver`; only for a

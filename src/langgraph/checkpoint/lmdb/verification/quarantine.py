@@ -170,6 +170,16 @@ class _GuardedWriter(Writer):
     def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
         return self._writer.keys(start, stop, reverse=reverse)
 
+    @property
+    def many_writers(self) -> bool:  # type: ignore[override]
+        return self._writer.many_writers
+
+    def now(self) -> int | None:
+        return self._writer.now()
+
+    def new_number(self) -> int:
+        return self._writer.new_number()
+
     def put(self, key: bytes, value: bytes) -> None:
         if not self._is_readable(key):
             self._note(key)

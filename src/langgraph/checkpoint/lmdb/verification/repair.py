@@ -162,10 +162,19 @@ def _rebuild_store_records(writer: Writer) -> None:
     """Rebuild the counts; replace the format, the thread counter and the sweep lease if damaged."""
     total, last, _ = key_scan.totals(writer)
     counts.write(writer, total)
+    if not writer.many_writers:
+        _rebuild_next_thread(writer, last)
     try:
         envelope.unseal(keys.FORMAT, writer.get(keys.FORMAT) or b"")
     except IntegrityError:
         store.write_format(writer)
+    try:
+        leases.read(writer)
+    except IntegrityError:
+        writer.delete(keys.SWEEP_LEASE)
+
+
+def _rebuild_next_thread(writer: Writer, last: int) -> None:
     try:
         next_thread = threads.next_number(writer)
     except IntegrityError:
@@ -174,10 +183,6 @@ def _rebuild_store_records(writer: Writer) -> None:
         payload = keys.number(last + 1)
         sealed = envelope.seal(keys.NEXT_THREAD, envelope.pack(payload, None))
         writer.put(keys.NEXT_THREAD, sealed)
-    try:
-        leases.read(writer)
-    except IntegrityError:
-        writer.delete(keys.SWEEP_LEASE)
 
 
 def _delete_unknown_records(writer: Writer) -> None:

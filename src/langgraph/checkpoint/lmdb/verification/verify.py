@@ -127,18 +127,19 @@ def _check_records(
 def _check_store_records(reader: Reader) -> list[Problem]:
     """Return the problems of the format, the counts, the thread counter and the sweep lease."""
     total, last, complete = key_scan.totals(reader)
+    kept = not reader.many_writers
 
     def check_format() -> None:
         envelope.decode(keys.FORMAT, envelope.unseal(keys.FORMAT, reader.get(keys.FORMAT) or b""))
 
     def check_counts() -> str | None:
         recorded = counts.read(reader)
-        if recorded == total or not complete:
+        if recorded == total or not complete or not kept:
             return None
         return f"the store's counts must be {total}, but are {recorded}"
 
     def check_next_thread() -> str | None:
-        if threads.next_number(reader) > last:
+        if not kept or threads.next_number(reader) > last:
             return None
         return f"the counter of thread numbers is too low for thread {last}"
 

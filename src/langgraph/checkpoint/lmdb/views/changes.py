@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from langgraph.checkpoint.lmdb.lock_files import running_threads
 from langgraph.checkpoint.lmdb.views.threads import ThreadView, thread_of
 
 if TYPE_CHECKING:
@@ -33,4 +34,15 @@ def changed_threads(saver: LmdbSaver, prefix: str | None = None) -> Iterator[lis
         if found:
             since = found[0].updated
             seen = {info.thread_id: info for info in found if info.updated == since}
-        yield [thread_of(saver, info) for info in reversed(new)]
+        running = running_threads(saver.path)
+        yield [thread_of(saver, info, running) for info in reversed(new)]
+
+
+def mark_of(saver: LmdbSaver) -> tuple[Any, ...]:
+    """Return a mark of the content of a store: as long as it is the same, nothing has changed.
+
+    Reads only totals, the locks of runs, and the thread with the latest activity.
+    """
+    totals = saver.stats()
+    counts = totals.threads, totals.checkpoints, totals.writes, totals.bytes
+    return *counts, sorted(running_threads(saver.path)), saver.threads(limit=1)

@@ -25,6 +25,8 @@ class StatisticsView:
     """Ids and bytes of the largest threads."""
     growth: tuple[tuple[str, int, int], ...]
     """For each day, the threads that were created on it, and their bytes today."""
+    sizes: tuple[tuple[int, int], ...]
+    """Threads by size: the least bytes of each group, a power of four, and the threads in it."""
     value_bytes: int | None
     """Bytes of all values of all checkpoints as JSON, each counted as often as it is held; None if
     values were not read."""
@@ -43,6 +45,7 @@ class StatisticsView:
             "growth": [
                 {"day": day, "threads": count, "bytes": size} for day, count, size in self.growth
             ],
+            "sizes": [{"from_bytes": least, "threads": count} for least, count in self.sizes],
             "value_bytes": self.value_bytes,
             "ratio": self.ratio,
         }
@@ -58,10 +61,12 @@ def statistics_of(saver: LmdbSaver, *, values: bool = False) -> StatisticsView:
     largest: list[tuple[int, str]] = []
     threads: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
+    groups: Counter[int] = Counter()
     for info in all_threads(saver):
         day = info.created.date().isoformat()
         threads[day] += 1
         sizes[day] += info.bytes
+        groups[max(info.bytes.bit_length() - 1, 0) // 2] += 1
         entry = (info.bytes, info.thread_id)
         if len(largest) < LARGEST:
             heapq.heappush(largest, entry)
@@ -71,6 +76,9 @@ def statistics_of(saver: LmdbSaver, *, values: bool = False) -> StatisticsView:
         totals=saver.stats(),
         largest=tuple((name, size) for size, name in sorted(largest, reverse=True)),
         growth=tuple((day, threads[day], sizes[day]) for day in sorted(threads)),
+        sizes=tuple((4**group, groups[group]) for group in range(min(groups), max(groups) + 1))
+        if groups
+        else (),
         value_bytes=_value_bytes(saver) if values else None,
     )
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.run_state import run_state
+from langgraph.checkpoint.lmdb.lock_files import is_running
+from langgraph.checkpoint.lmdb.run_state import MAY_RUN, run_state
 from langgraph.checkpoint.lmdb.views.messages import conversation
 from langgraph.checkpoint.lmdb.views.plain import TypedInterrupt, json_size, to_json
 from langgraph.checkpoint.lmdb.views.stores import config_of, parent_id, place_of
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import CheckpointTuple
 
     from langgraph.checkpoint.lmdb import LmdbSaver
+    from langgraph.checkpoint.lmdb.run_state import State
 
 ERROR, INTERRUPT, RESUME = "__error__", "__interrupt__", "__resume__"
 _INTERNAL = ("branch:to:", "join:", "__")
@@ -103,8 +105,8 @@ class StepView:
     is_latest: bool
     """True if the namespace has no later checkpoint."""
     state: str | None
-    """State of the run if the step is the latest one of the root namespace; else None. Never
-    `running`, which only locks tell."""
+    """State of the run if the step is the latest one of the root namespace, `running` if a live
+    process holds its lock; else None."""
     next: tuple[str, ...]
     """Nodes that run after this step."""
     error: str | None
@@ -151,23 +153,37 @@ class StepView:
 
 def step_of(saver: LmdbSaver, found: CheckpointTuple) -> StepView:
     """Return a checkpoint as a step, with the writes of its `DeltaChannel`s."""
-    at = place_of(found)
-    latest = saver.get_tuple(config_of(at["thread_id"], namespace=at["checkpoint_ns"]))
-    is_latest = latest is not None and latest.checkpoint["id"] == found.checkpoint["id"]
-    names = _delta_channels(found)
-    deltas: Mapping[str, Any] = (
-        saver.get_delta_channel_history(config=found.config, channels=names) if names else {}
-    )
-    return _step(found, is_latest, deltas)
+    is_latest = found.checkpoint["id"] == _latest_id(saver, found)
+    return _step(found, is_latest, _deltas_of(saver, found), saver.path)
 
 
 def history_of(saver: LmdbSaver, start: CheckpointTuple) -> Iterator[StepView]:
     """Yield a checkpoint and its ancestors as steps, without the writes of `DeltaChannel`s."""
-    at = place_of(start)
-    latest = saver.get_tuple(config_of(at["thread_id"], namespace=at["checkpoint_ns"]))
-    latest_id = None if latest is None else latest.checkpoint["id"]
-    for found in saver.history(start.config, skip_damaged=True):
-        yield _step(found, found.checkpoint["id"] == latest_id, {})
+    latest_id = _latest_id(saver, start)
+    for found in saver.history(start.config, skip_damaged=True, values=False):
+        yield _step(found, found.checkpoint["id"] == latest_id, {}, saver.path)
+
+
+def all_steps(saver: LmdbSaver, thread_id: str) -> Iterator[StepView]:
+    """Yield the checkpoints of a thread as steps, the oldest first. One at a time is in memory.
+
+    Damaged checkpoints are left out, with a warning in the log.
+    """
+    config: Any = {"configurable": {"thread_id": thread_id}}
+    places = [
+        (place["checkpoint_ns"], place["checkpoint_id"])
+        for place in map(place_of, saver.list(config, skip_damaged=True, values=False))
+    ]
+    latest = dict(reversed(places))
+    for namespace, checkpoint_id in reversed(places):
+        at = config_of(thread_id, checkpoint_id, namespace)
+        for found in saver.list(at, skip_damaged=True):
+            yield _step(
+                found,
+                latest[namespace] == checkpoint_id,
+                _deltas_of(saver, found),
+                saver.path,
+            )
 
 
 def error_of(found: CheckpointTuple) -> str | None:
@@ -189,11 +205,29 @@ def interrupts_of(found: CheckpointTuple) -> tuple[InterruptView, ...]:
     return tuple(views)
 
 
-def _step(found: CheckpointTuple, is_latest: bool, deltas: Mapping[str, Any]) -> StepView:
+def _latest_id(saver: LmdbSaver, found: CheckpointTuple) -> str | None:
+    """Return the id of the latest checkpoint in the namespace of a checkpoint."""
+    at = place_of(found)
+    config = config_of(at["thread_id"], namespace=at["checkpoint_ns"])
+    latest = saver.list(config, limit=1, skip_damaged=True, values=False)
+    return next((one.checkpoint["id"] for one in latest), None)
+
+
+def _deltas_of(saver: LmdbSaver, found: CheckpointTuple) -> Mapping[str, Any]:
+    names = _delta_channels(found)
+    return saver.get_delta_channel_history(config=found.config, channels=names) if names else {}
+
+
+def _step(
+    found: CheckpointTuple, is_latest: bool, deltas: Mapping[str, Any], store: str | None
+) -> StepView:
     at, checkpoint = place_of(found), found.checkpoint
     metadata: dict[str, Any] = {**(found.metadata or {})}
     writes = found.pending_writes or ()
     run = run_state(checkpoint, metadata.get("step"), writes)
+    state: State | None = run.state if is_latest and not at["checkpoint_ns"] else None
+    if state in MAY_RUN and is_running(store, at["thread_id"]):
+        state = "running"
     run_id = metadata.get("run_id")
     return StepView(
         thread_id=at["thread_id"],
@@ -205,7 +239,7 @@ def _step(found: CheckpointTuple, is_latest: bool, deltas: Mapping[str, Any]) ->
         created_at=checkpoint.get("ts"),
         run_id=None if run_id is None else str(run_id),
         is_latest=is_latest,
-        state=run.state if is_latest and not at["checkpoint_ns"] else None,
+        state=state,
         next=run.next,
         error=error_of(found),
         interrupts=interrupts_of(found),

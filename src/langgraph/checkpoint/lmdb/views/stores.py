@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 _SHORTEST = 4
-_PAGE = 500
+_FIRST_PAGE, _LAST_PAGE = 50, 500
+"""Threads of the first page, which is often all that is wanted, and of later pages."""
 
 
 def open_store(path: str, *, readonly: bool = True) -> LmdbSaver:
@@ -33,8 +34,7 @@ def open_store(path: str, *, readonly: bool = True) -> LmdbSaver:
     Raises:
         InvalidPathError: The path holds no store.
     """
-    if path == ":memory:":
-        raise InvalidPathError("a store in memory ends with its process", path=path)
+    _check_on_disk(path)
     try:
         saver = LmdbSaver(path, serde=PlainSerializer(), readonly=True)
     except InvalidPathError as error:
@@ -44,6 +44,22 @@ def open_store(path: str, *, readonly: bool = True) -> LmdbSaver:
         return saver
     saver.close()
     return LmdbSaver(path, serde=PlainSerializer())
+
+
+def create_store(path: str, **options: Any) -> LmdbSaver:
+    """Open a store with the plain serializer, to write to it. It is created if it does not exist.
+
+    Args:
+        path: Folder of the store.
+        options: Other arguments of `LmdbSaver`.
+    """
+    _check_on_disk(path)
+    return LmdbSaver(path, serde=PlainSerializer(), **options)
+
+
+def _check_on_disk(path: str) -> None:
+    if path == ":memory:":
+        raise InvalidPathError("a store in memory ends with its process", path=path)
 
 
 def config_of(
@@ -117,7 +133,7 @@ def find_step(
             thread_id=thread_id,
             advice="List the threads with: langgraph-lmdb threads",
         )
-    if spec is None or spec == LATEST:
+    if not spec or spec == LATEST:
         return latest
     found = list(islice(_matches(saver, latest, spec), 2))
     if len(found) == 1:
@@ -143,24 +159,45 @@ def all_threads(
         states: States of the latest runs; None: all.
         after: Thread to continue after.
     """
-    while page := saver.threads(prefix, limit=_PAGE, after=after, state=states):
+    size = _FIRST_PAGE
+    while page := saver.threads(prefix, limit=size, after=after, state=states):
         yield from page
         after = page[-1]
+        size = min(2 * size, _LAST_PAGE)
+
+
+def thread_info(saver: LmdbSaver, thread_id: str) -> ThreadInfo:
+    """Return the description of a thread.
+
+    Raises:
+        ThreadNotFoundError: The thread has no checkpoints.
+    """
+    find_step(saver, thread_id)  # raises the error for a missing thread
+    return next(info for info in all_threads(saver, thread_id) if info.thread_id == thread_id)
 
 
 def _matches(saver: LmdbSaver, latest: CheckpointTuple, spec: str) -> Iterator[CheckpointTuple]:
-    if spec.startswith("~") and spec[1:].isdecimal():
-        yield from islice(saver.history(latest.config), int(spec[1:]), int(spec[1:]) + 1)
-        return
-    if spec.lstrip("-").isdecimal():
-        line = saver.history(latest.config)
-        yield from islice((one for one in line if one.metadata.get("step") == int(spec)), 1)
-        return
     at = place_of(latest)
     exact = saver.get_tuple(config_of(at["thread_id"], spec, at["checkpoint_ns"]))
     if exact is not None:
         yield exact
+        return
+    for found in _named(saver, latest, spec):
+        whole = saver.get_tuple(found.config)
+        if whole is not None:
+            yield whole
+
+
+def _named(saver: LmdbSaver, latest: CheckpointTuple, spec: str) -> Iterator[CheckpointTuple]:
+    """Yield the checkpoints that a text other than an id names, without their values."""
+    line = saver.history(latest.config, values=False)
+    if spec.startswith("~") and spec[1:].isdecimal():
+        yield from islice(line, int(spec[1:]), int(spec[1:]) + 1)
+    elif spec.lstrip("-").isdecimal():
+        yield from islice((one for one in line if one.metadata.get("step") == int(spec)), 1)
     elif len(spec) >= _SHORTEST:
-        for found in saver.list(config_of(at["thread_id"], namespace=at["checkpoint_ns"])):
+        at = place_of(latest)
+        config = config_of(at["thread_id"], namespace=at["checkpoint_ns"])
+        for found in saver.list(config, values=False):
             if found.checkpoint["id"].startswith(spec) or found.checkpoint["id"].endswith(spec):
                 yield found

@@ -8,6 +8,8 @@ from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from langgraph.checkpoint.lmdb.lock_files import running_threads
+from langgraph.checkpoint.lmdb.run_state import MAY_RUN
 from langgraph.checkpoint.lmdb.views.steps import error_of
 from langgraph.checkpoint.lmdb.views.stores import all_threads, config_of, place_of
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb import LmdbSaver, ThreadInfo
     from langgraph.checkpoint.lmdb.run_state import State
 
+_INDEXED_STATES: tuple[State, ...] = ("failed", "waiting", "stalled")
+LISTED_STATES: tuple[State, ...] = ("running", *_INDEXED_STATES, "complete", "unknown")
+"""States by which threads are listed."""
 SORTS = ("updated", "created", "id", "steps", "size")
 _KEYS = {"created": "created", "id": "thread_id", "steps": "checkpoints", "size": "bytes"}
 
@@ -26,6 +31,8 @@ class ThreadView:
     """A thread and the state of its latest run."""
 
     info: ThreadInfo
+    state: State | None
+    """State of the latest run; `running` if a live process holds its lock."""
     error: str | None
     """Error of the latest run, if that failed."""
 
@@ -34,7 +41,7 @@ class ThreadView:
         info = self.info
         return {
             "thread_id": info.thread_id,
-            "state": info.state,
+            "state": self.state,
             "next": list(info.next),
             "error": self.error,
             "created": info.created.isoformat(),
@@ -78,23 +85,49 @@ def list_threads(saver: LmdbSaver, query: ThreadQuery) -> Iterator[ThreadView]:
     The order `updated` reads only the threads that it yields. Other orders read the records of all
     threads that the query admits.
     """
-    for info in islice(_ordered(saver, query), query.limit):
-        yield thread_of(saver, info)
+    running = running_threads(saver.path)
+    for info in islice(_ordered(saver, query, running), query.limit):
+        yield thread_of(saver, info, running)
 
 
-def thread_of(saver: LmdbSaver, info: ThreadInfo) -> ThreadView:
-    """Return a thread with the error of its latest run."""
-    latest = saver.get_tuple(config_of(info.thread_id)) if info.state == "failed" else None
-    return ThreadView(info, None if latest is None else error_of(latest))
+def count_states(saver: LmdbSaver, most: int) -> dict[State, int]:
+    """Return the number of threads in each state that needs attention, up to `most` + 1."""
+    return {name: len(saver.threads(state=name, limit=most + 1)) for name in _INDEXED_STATES}
 
 
-def _ordered(saver: LmdbSaver, query: ThreadQuery) -> Iterator[ThreadInfo]:
+def thread_of(saver: LmdbSaver, info: ThreadInfo, running: Collection[str]) -> ThreadView:
+    """Return a thread with the state and the error of its latest run.
+
+    Args:
+        saver: The saver.
+        info: The thread.
+        running: Ids of the threads whose run holds its lock.
+    """
+    state = _state_of(info, running)
+    error = None
+    if state == "failed":
+        for latest in saver.list(config_of(info.thread_id), limit=1, values=False):
+            error = error_of(latest)
+    return ThreadView(info, state, error)
+
+
+def _state_of(info: ThreadInfo, running: Collection[str]) -> State | None:
+    return "running" if info.state in MAY_RUN and info.thread_id in running else info.state
+
+
+def _ordered(
+    saver: LmdbSaver, query: ThreadQuery, running: Collection[str]
+) -> Iterator[ThreadInfo]:
     is_stored_order = query.sort == "updated" and not query.reverse
     after = query.after if is_stored_order else None
-    found = all_threads(saver, query.prefix, query.states or None, after)
+    wanted = frozenset(query.states)
+    stored = (wanted | MAY_RUN if "running" in wanted else wanted) - {"running"}
+    found = all_threads(saver, query.prefix, stored or None, after)
+    if wanted:
+        found = (info for info in found if _state_of(info, running) in wanted)
     if query.metadata is not None:
-        wanted = _with_metadata(saver, query.metadata)
-        found = (info for info in found if info.thread_id in wanted)
+        named = _with_metadata(saver, query.metadata)
+        found = (info for info in found if info.thread_id in named)
     if is_stored_order:
         return found
     ordered = iter(_sorted(found, query))

@@ -76,7 +76,7 @@ def tree_of(saver: LmdbSaver, thread_id: str) -> list[NamespaceTree]:
     nodes: dict[str, list[TreeNode]] = defaultdict(list)
     callers: dict[str, str] = {}
     config: Any = {"configurable": {"thread_id": thread_id}}
-    for found in saver.list(config, skip_damaged=True):
+    for found in saver.list(config, skip_damaged=True, values=False):
         namespace = place_of(found)["checkpoint_ns"]
         nodes[namespace].append(_node(found))
         parents = (found.metadata or {}).get("parents")

@@ -1,28 +1,21 @@
 """`FileLockManager`: locks by files, for the processes of one machine.
 
-A lock is two files in the folder `locks`, named by a hash of the lock's name:
-
-- `HASH.lock` is locked by filelock, with `flock`. The kernel releases it when its process dies.
-- `HASH.holder` names the holder. The holder locks it as an open file description, and other
-  processes can ask for that lock without acquiring it. So a question never makes an `acquire` fail.
-
-Both are deleted at the release.
+The file `HASH.lock` of a held lock is locked by filelock, with `flock`. The kernel releases it when
+its process dies. `lock_files` describes the other file. Both are deleted at the release.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import socket
-import struct
 import threading
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langgraph.checkpoint.lmdb.errors import (
     InvalidPathError,
@@ -30,6 +23,7 @@ from langgraph.checkpoint.lmdb.errors import (
     StoreFullError,
     StoreIOError,
 )
+from langgraph.checkpoint.lmdb.lock_files import FLOCK, LOCKS, holder_of, lock_file
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.locks import LockHolder, Locks
 
@@ -40,10 +34,6 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-LOCKS: Final = "locks"
-"""Name of the folder of lock files in the folder of the store."""
-_FLOCK: Final = struct.Struct("hhqqi4x")  # type, whence, start, length, process
 
 
 class _Held(NamedTuple):
@@ -91,36 +81,19 @@ class FileLockManager(Locks[_Held]):
 
     def is_locked(self, name: str) -> bool:
         """Return True if any process holds the lock. Never makes another `acquire` fail."""
-        return self._read_holder(name) is not None
+        return self.holder(name) is not None
 
     def holder(self, name: str) -> LockHolder | None:
         """Return the process that holds a lock; None if it is free."""
-        text = self._read_holder(name)
-        if text is None:
-            return None
-        host, pid, since = json.loads(text)["holder"]
-        return LockHolder(host, pid, datetime.fromtimestamp(since, timezone.utc))
-
-    def _read_holder(self, name: str) -> bytes | None:
-        """Return the record of the holder; None if the lock is free."""
-        path = self._place(arguments.text(name, "name"), "holder")
         with _translated(self.folder):
-            try:
-                handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-            except FileNotFoundError:
-                return None
-            try:
-                # A question with a read lock needs no right to write.
-                question = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
-                answer = fcntl.fcntl(handle, fcntl.F_OFD_GETLK, question)
-                if _FLOCK.unpack(answer)[0] == fcntl.F_UNLCK:
-                    return None  # its process died
-                return os.read(handle, os.fstat(handle).st_size)
-            finally:
-                os.close(handle)
+            found = holder_of(self.folder, arguments.text(name, "name"))
+        if found is None:
+            return None
+        since = datetime.fromtimestamp(found.since, timezone.utc)
+        return LockHolder(found.host, found.pid, since)
 
     def _take(self, name: str) -> _Held | None:
-        place = self._place(name, "lock")
+        place = lock_file(self.folder, name, "lock")
         with _translated(self.folder):
             self.folder.mkdir(0o700, parents=True, exist_ok=True)
             file_lock = FileLock(place, mode=0o600, thread_local=False, fallback_to_soft=False)
@@ -137,7 +110,7 @@ class FileLockManager(Locks[_Held]):
 
     def _publish(self, name: str) -> int:
         """Write the record of the holder; return a descriptor that has it locked."""
-        new = self._place(name, "new")
+        new = lock_file(self.folder, name, "new")
         record = json.dumps({"name": name, "holder": [socket.gethostname(), os.getpid(), _now()]})
         new.unlink(missing_ok=True)  # of a process that died
         with _forking:
@@ -146,7 +119,7 @@ class FileLockManager(Locks[_Held]):
         try:
             os.write(handle, record.encode())
             _lock_description(handle, fcntl.F_WRLCK)
-            new.rename(self._place(name, "holder"))
+            new.rename(lock_file(self.folder, name, "holder"))
         except BaseException:
             _close(handle)
             raise
@@ -155,9 +128,9 @@ class FileLockManager(Locks[_Held]):
     def _give(self, name: str, token: _Held) -> None:
         if self._is_valid(token):  # else the files are another holder's
             with suppress(OSError):
-                self._place(name, "holder").unlink()
+                lock_file(self.folder, name, "holder").unlink()
                 # A waiter that has the file open sees that it has no name, and tries again.
-                self._place(name, "lock").unlink()
+                lock_file(self.folder, name, "lock").unlink()
         # A child between fork and exec has the descriptor too, so it is not enough to close it.
         _lock_description(token.handle, fcntl.F_UNLCK)
         _close(token.handle)
@@ -173,13 +146,9 @@ class FileLockManager(Locks[_Held]):
     def _disown(self, tokens: list[_Held]) -> None:
         """Do nothing: the hook below closes our descriptors, and filelock its own."""
 
-    def _place(self, name: str, kind: str) -> Path:
-        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-        return self.folder / f"{digest}.{kind}"
-
 
 def _lock_description(handle: int, kind: int) -> None:
-    fcntl.fcntl(handle, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, 0, 0, 0))
+    fcntl.fcntl(handle, fcntl.F_OFD_SETLK, FLOCK.pack(kind, os.SEEK_SET, 0, 0, 0))
 
 
 def _now() -> float:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langgraph.checkpoint.lmdb.errors import UsageError
-from langgraph.checkpoint.lmdb.run_state import STATES
+from langgraph.checkpoint.lmdb.run_state import MAY_RUN, STATES
 from langgraph.checkpoint.lmdb.saver import KvSaver
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import (
@@ -16,7 +16,6 @@ from langgraph.checkpoint.lmdb.workflows.connections import (
     open_connection,
 )
 from langgraph.checkpoint.lmdb.workflows.status import (
-    MAY_RUN,
     RESUMABLE,
     astatus_of,
     created_at,

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from langgraph.checkpoint.lmdb.lock_files import run_lock
 from langgraph.checkpoint.lmdb.workflows.errors import AlreadyRunningError
 from langgraph.checkpoint.lmdb.workflows.locks import acquire_async, uninterrupted
 
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
     from langgraph.checkpoint.lmdb.workflows.locks import LockManager
-
-
-def run_lock(thread_id: str) -> str:
-    """Return the name of the lock that a thread's run holds."""
-    return f"resume_workflow_{thread_id}"
 
 
 @dataclass(slots=True)

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.run_state import State, run_state
+from langgraph.checkpoint.lmdb.lock_files import run_lock
+from langgraph.checkpoint.lmdb.run_state import MAY_RUN, State, run_state
 from langgraph.checkpoint.lmdb.workflows import arguments, graphs
 from langgraph.checkpoint.lmdb.workflows.connections import (
     aopen_connection,
     chosen_lock_manager,
     open_connection,
 )
-from langgraph.checkpoint.lmdb.workflows.run_lock import run_lock
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 RESUMABLE: frozenset[State] = frozenset(("failed", "stalled"))
 """The states of runs that need to be resumed."""
-MAY_RUN: frozenset[State] = RESUMABLE | {"waiting"}
-"""The states of runs that are running if a live process holds their lock."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,12 @@
 """`backup`: a copy of a store that is in use."""
 
-import sys
 from typing import Annotated
 
 import typer
 
 from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.cli.options import Json, Store
+from langgraph.checkpoint.lmdb.cli.progress import bar
 from langgraph.checkpoint.lmdb.views.stores import open_store
 
 
@@ -22,18 +22,9 @@ def command(
 
     To restore the copy, open it.
     """
-    with open_store(store) as saver:
-        saver.backup(target, _progress if sys.stderr.isatty() else None)
+    with open_store(store) as saver, bar("backup", "bytes") as show:
+        saver.backup(target, show)
     if as_json:
         output.print_json({"path": target})
     else:
         output.show(output.line(f"copied to {target}"))
-
-
-def _progress(done: int, total: int) -> None:
-    print(
-        f"\r{100 * done // max(total, 1)} %",
-        end="\n" if done >= total else "",
-        file=sys.stderr,
-        flush=True,
-    )

@@ -1,7 +1,8 @@
 """`compact`: unused space, returned to the file system."""
 
-from langgraph.checkpoint.lmdb.cli import formats, output
+from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.cli.options import Json, Store
+from langgraph.checkpoint.lmdb.views import formats
 from langgraph.checkpoint.lmdb.views.stores import open_store
 
 

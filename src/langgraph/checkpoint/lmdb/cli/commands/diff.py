@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from langgraph.checkpoint.lmdb.cli import formats, output
+from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.cli.options import Internal, Json, Namespace, Store
+from langgraph.checkpoint.lmdb.views import formats
 from langgraph.checkpoint.lmdb.views.diffs import Change, ChannelDiff, diff
 from langgraph.checkpoint.lmdb.views.messages import message
 from langgraph.checkpoint.lmdb.views.steps import StepView, step_of

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from langgraph.checkpoint.lmdb.cli import formats, output
+from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.cli.exit_codes import DONE, NO
 from langgraph.checkpoint.lmdb.cli.options import Json, Prefix, Store
+from langgraph.checkpoint.lmdb.views import formats
 from langgraph.checkpoint.lmdb.views.search import Hit, search
 from langgraph.checkpoint.lmdb.views.stores import open_store
 

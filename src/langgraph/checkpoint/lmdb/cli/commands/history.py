@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from langgraph.checkpoint.lmdb.cli import formats, output
+from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.cli.options import Json, Namespace, Store, Thread
+from langgraph.checkpoint.lmdb.views import formats
 from langgraph.checkpoint.lmdb.views.steps import StepView, history_of
 from langgraph.checkpoint.lmdb.views.stores import find_address, open_store
 

@@ -1,15 +1,14 @@
 """`prune`: old checkpoints, deleted."""
 
-from collections import Counter
 from typing import Annotated
 
 import typer
 
-from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.cli.confirmation import confirm
 from langgraph.checkpoint.lmdb.cli.options import DryRun, Json, Store, Yes
-from langgraph.checkpoint.lmdb.views.stores import find_step, open_store, place_of
+from langgraph.checkpoint.lmdb.views.pruning import prunable
+from langgraph.checkpoint.lmdb.views.stores import find_step, open_store
 
 
 def command(
@@ -28,10 +27,14 @@ def command(
 ) -> None:
     """Delete old checkpoints of threads.
 
-    The latest checkpoints keep their values and their pending writes.
+    The latest checkpoints keep their values and their pending writes. The namespace of a subgraph
+    call is deleted with the checkpoint that called it.
     """
     with open_store(store) as saver:
-        old = {thread: _old(saver, thread, keep_last) for thread in threads}
+        old = {}
+        for thread in threads:
+            find_step(saver, thread)  # raises the error for a missing thread
+            old[thread] = prunable(saver, thread, keep_last)
     if not dry_run:
         count = sum(old.values())
         confirm(f"Delete {count} checkpoints of {len(threads)} threads?", yes=yes)
@@ -43,11 +46,3 @@ def command(
             output.print_json({"thread_id": thread, "checkpoints": count, "dry_run": dry_run})
         else:
             output.show(output.line((thread, "bold"), f"  {verb} {count} checkpoints"))
-
-
-def _old(saver: LmdbSaver, thread: str, keep_last: int) -> int:
-    """Return the number of checkpoints before the ones to keep."""
-    find_step(saver, thread)  # raises the error for a missing thread
-    found = saver.list({"configurable": {"thread_id": thread}}, skip_damaged=True)
-    counts = Counter(place_of(one)["checkpoint_ns"] for one in found)
-    return sum(max(count - keep_last, 0) for count in counts.values())

@@ -1,13 +1,13 @@
 """`recover`: the runs that a crash interrupted, continued."""
 
-import sys
 from typing import Annotated
 
 import typer
 
 from langgraph.checkpoint.lmdb.cli import resumptions
 from langgraph.checkpoint.lmdb.cli.options import Graph, Json, Store
-from langgraph.checkpoint.lmdb.workflows import ResumeResult, recover
+from langgraph.checkpoint.lmdb.cli.progress import bar
+from langgraph.checkpoint.lmdb.workflows import recover
 
 
 def command(
@@ -29,16 +29,13 @@ def command(
     Leaves runs alone that are running, that failed, or that wait for an answer. The exit status is
     1 if a run could not be resumed.
     """
-    results = recover(
-        store,
-        resumptions.load_graph(graph),
-        min_age_minutes=min_age,
-        max_age_hours=max_age,
-        max_workers=workers,
-        progress=_progress if sys.stderr.isatty() else None,
-    )
+    with bar("recover", "runs") as show:
+        results = recover(
+            store,
+            resumptions.load_graph(graph),
+            min_age_minutes=min_age,
+            max_age_hours=max_age,
+            max_workers=workers,
+            progress=lambda done, total, _: show(done, total),
+        )
     return resumptions.report(results, as_json)
-
-
-def _progress(done: int, total: int, _: ResumeResult) -> None:
-    print(f"\r{done}/{total} runs", end="\n" if done == total else "", file=sys.stderr, flush=True)

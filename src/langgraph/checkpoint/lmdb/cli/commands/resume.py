@@ -1,7 +1,6 @@
 """`resume`: one run, continued where it stopped."""
 
-import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -9,7 +8,7 @@ from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.cli import resumptions
 from langgraph.checkpoint.lmdb.cli.options import Graph, Json, Store, Thread
 from langgraph.checkpoint.lmdb.views.stores import open_store
-from langgraph.checkpoint.lmdb.workflows import DurableWorkflow, resume_workflow
+from langgraph.checkpoint.lmdb.workflows.answers import resume_with_answer
 
 
 def command(
@@ -29,20 +28,4 @@ def command(
     built = resumptions.load_graph(graph)
     open_store(store).close()  # a store is never created
     with LmdbSaver(store) as saver:  # with the types of the graph
-        workflow = DurableWorkflow(built, saver)
-
-        def resume(thread_id: str) -> Any:
-            return workflow.resume(thread_id, _command(answer))
-
-        return resumptions.report([resume_workflow(thread, saver, resume)], as_json)
-
-
-def _command(answer: str | None) -> Any:
-    if answer is None:
-        return None
-    from langgraph.types import Command  # noqa: PLC0415 - the graph has imported it
-
-    try:
-        return Command(resume=json.loads(answer))
-    except ValueError:
-        return Command(resume=answer)
+        return resumptions.report([resume_with_answer(thread, saver, built, answer)], as_json)

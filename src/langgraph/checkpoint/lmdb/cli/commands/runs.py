@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from langgraph.checkpoint.lmdb.cli import formats, output
+from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.cli.options import Json, Store
+from langgraph.checkpoint.lmdb.views import formats
 from langgraph.checkpoint.lmdb.views.stores import open_store
 from langgraph.checkpoint.lmdb.workflows import CheckpointStatus, monitor_workflows
 

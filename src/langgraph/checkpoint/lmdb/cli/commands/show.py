@@ -5,9 +5,10 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from langgraph.checkpoint.lmdb.cli import formats, output
+from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.cli.conversation import conversation_lines
 from langgraph.checkpoint.lmdb.cli.options import Internal, Json, Namespace, Store, Thread
+from langgraph.checkpoint.lmdb.views import formats
 from langgraph.checkpoint.lmdb.views.messages import conversation
 from langgraph.checkpoint.lmdb.views.steps import ChannelView, StepView, step_of
 from langgraph.checkpoint.lmdb.views.stores import find_address, open_store

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from langgraph.checkpoint.lmdb.cli import formats, output
+from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.cli.options import Json, Store
+from langgraph.checkpoint.lmdb.views import formats
 from langgraph.checkpoint.lmdb.views.statistics import statistics_of
 from langgraph.checkpoint.lmdb.views.stores import open_store
 

@@ -5,22 +5,28 @@ from typing import Annotated, Any
 
 import typer
 
-from langgraph.checkpoint.lmdb.cli import formats, output
+from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.cli.options import Json, Prefix, Store
-from langgraph.checkpoint.lmdb.run_state import STATES, State
+from langgraph.checkpoint.lmdb.run_state import State
+from langgraph.checkpoint.lmdb.views import formats
 from langgraph.checkpoint.lmdb.views.stores import open_store
-from langgraph.checkpoint.lmdb.views.threads import SORTS, ThreadQuery, ThreadView, list_threads
+from langgraph.checkpoint.lmdb.views.threads import (
+    LISTED_STATES,
+    SORTS,
+    ThreadQuery,
+    ThreadView,
+    list_threads,
+)
 
 _DEFAULT_LIMIT = 50
-_STATES = [name for name in STATES if name != "running"]
-"""States that a store tells. Only locks tell which runs are running: see `runs`."""
+_STATES = ", ".join(LISTED_STATES)
 
 
 def command(
     store: Store,
     state: Annotated[
         list[str] | None,
-        typer.Option("--state", metavar="STATE", help=f"One of {', '.join(_STATES)}; repeatable."),
+        typer.Option("--state", metavar="STATE", help=f"One of {_STATES}; repeatable."),
     ] = None,
     prefix: Prefix = None,
     metadata: Annotated[
@@ -69,10 +75,10 @@ def command(
 
 def parse_states(names: list[str] | None) -> list[State]:
     """Return the states with the given names."""
-    found: list[State] = [name for name in _STATES if name in (names or ())]
+    found: list[State] = [name for name in LISTED_STATES if name in (names or ())]
     for name in names or ():
         if name not in found:
-            raise typer.BadParameter(f"--state must be one of {', '.join(_STATES)}, got {name!r}")
+            raise typer.BadParameter(f"--state must be one of {_STATES}, got {name!r}")
     return found
 
 
@@ -98,7 +104,7 @@ def _table(threads: list[ThreadView]) -> Any:
         (
             (
                 thread.info.thread_id,
-                output.state(thread.info.state),
+                output.state(thread.state),
                 formats.moment(thread.info.updated),
                 str(thread.info.checkpoints),
                 formats.size(thread.info.bytes),

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from langgraph.checkpoint.lmdb.cli import formats, output
+from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.cli.options import Json, Prefix, Store
+from langgraph.checkpoint.lmdb.views import formats
 from langgraph.checkpoint.lmdb.views.changes import changed_threads
 from langgraph.checkpoint.lmdb.views.stores import open_store
 from langgraph.checkpoint.lmdb.views.threads import ThreadView
@@ -42,6 +43,6 @@ def _line(thread: ThreadView) -> Text:
     info = thread.info
     return Text.assemble(
         output.line((formats.moment(info.updated), "dim"), "  ", (info.thread_id, "bold"), "  "),
-        output.state(info.state),
+        output.state(thread.state),
         output.line(f"  step {info.step}  {thread.error or formats.names(info.next)}"),
     )

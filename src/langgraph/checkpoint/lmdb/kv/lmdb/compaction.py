@@ -103,6 +103,11 @@ class Compaction:
         _punch_hole(handle, start, stop - start, self._folder)
 
 
+def free_pages(reader: PageReader, meta: MetaPage) -> int:
+    """Return the number of free pages of a data file, those that snapshots still use included."""
+    return sum(int.from_bytes(value[:8], "little") for _, value in reader.records(meta.free))
+
+
 def oldest_snapshot(env: lmdb.Environment, transaction: int) -> int:
     """Return the oldest snapshot that is open, or that LMDB may fall back to.
 

@@ -71,7 +71,7 @@ class Preallocator:
     def _warn_if_low(self) -> None:
         disk = os.fstatvfs(self._file)
         free, total = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
-        if not self._warned and free < min(total // _LOW_SHARE, _LOW_BYTES):
+        if not self._warned and is_nearly_full(free, total):
             self._warned = True
             _logger.warning(
                 "the disk of the store %r is nearly full: %d bytes are left. Make room, or delete "
@@ -83,6 +83,11 @@ class Preallocator:
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
+
+
+def is_nearly_full(free: int, total: int) -> bool:
+    """Return True if a disk with so many free bytes and bytes in total is nearly full."""
+    return free < min(total // _LOW_SHARE, _LOW_BYTES)
 
 
 def truncate_unused(folder: str) -> None:

@@ -20,6 +20,7 @@ from langgraph.checkpoint.lmdb.errors import (
 from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE, FileStore, KeyValueStore, Writer
 from langgraph.checkpoint.lmdb.kv.lmdb import backup, creation, files, page_check, registry
 from langgraph.checkpoint.lmdb.kv.lmdb.compaction import Compaction, oldest_snapshot
+from langgraph.checkpoint.lmdb.kv.lmdb.condition import Condition, read_condition
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import reported
 from langgraph.checkpoint.lmdb.kv.lmdb.transactions import LmdbReader, LmdbWriter
 
@@ -161,6 +162,12 @@ class LmdbStore(KeyValueStore, FileStore):
         self.reserve_map()
         with self.read():  # its pages are not reused during the check
             return page_check.check(self._folder)
+
+    def condition(self) -> Condition:
+        """Return the condition of the store's files."""
+        env = self._environment()
+        with self.read(), reported(self._folder, "examining the store"):
+            return read_condition(env)
 
     def size(self) -> int:
         env = self._environment()

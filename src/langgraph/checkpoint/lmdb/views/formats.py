@@ -52,8 +52,15 @@ def value(plain: Any) -> str:
     return json.dumps(_readable(plain), ensure_ascii=False)
 
 
+def pretty(plain: Any) -> str:
+    """Return a plain value as text, a value with parts on several lines."""
+    if isinstance(plain, str):
+        return plain
+    return json.dumps(_readable(plain), ensure_ascii=False, indent=2)
+
+
 def folded(text: str, width: int | None) -> str:
-    """Return the beginning of a text, and how much of it is left out; None: the whole text."""
+    """Return the beginning of a text and the number of omitted characters; None: the whole text."""
     if width is None or len(text) <= width:
         return text
     return f"{text[:width]}... ({len(text) - width} more characters)"

@@ -1,0 +1,160 @@
+"""A large store, and how fast the command line answers on it: `python -m benches.large_store`.
+
+Real graphs write a thread that is complete, one that failed and one that waits, with ten
+checkpoints each. Copies of them fill the store. Each command then runs as a process of its own,
+here and on a store with three threads: the difference is the time that the size of the store costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TypedDict
+
+from langgraph.graph import START, StateGraph
+from langgraph.types import interrupt
+
+from langgraph.checkpoint.lmdb import LmdbSaver
+
+THREADS = 100_000
+FAILED_OF = WAITING_OF = 100
+"""One of so many threads failed, and one waits."""
+_NODES = 8
+REPEATS = 5
+
+
+class State(TypedDict, total=False):
+    """A state with a text that each node replaces."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The least cost of some runs of a command."""
+
+    wall: float
+    """Seconds."""
+    processor: float
+    """Seconds of processor time."""
+    memory: int
+    """Bytes of memory at the peak."""
+
+
+def build(folder: Path, threads: int) -> None:
+    """Fill a store with threads of ten checkpoints."""
+    with LmdbSaver(folder, sync="off") as saver:
+        for state in ("complete", "failed", "waiting"):
+            run_template(saver, state)
+        for number in range(threads - 3):
+            state = "complete"
+            if number % FAILED_OF == 1:
+                state = "failed"
+            elif number % WAITING_OF == 2:
+                state = "waiting"
+            saver.copy_thread(state, f"thread-{number:06d}")
+
+
+def run_template(saver: LmdbSaver, state: str) -> None:
+    """Run a graph of ten checkpoints, whose last node ends in a state, in a thread of that name."""
+
+    def last(_: State) -> State:
+        if state == "failed":
+            raise ValueError("no token")
+        if state == "waiting":
+            interrupt("Publish?")
+        return {"text": "published"}
+
+    builder: Any = StateGraph(State)
+    names = [f"node_{number}" for number in range(_NODES)]
+    for number, name in enumerate(names):
+        builder.add_node(name, partial(_draft, number=number))
+        builder.add_edge(names[number - 1] if number else START, name)
+    builder.add_node("last", last)
+    builder.add_edge(names[-1], "last")
+    graph = builder.compile(checkpointer=saver)
+    config: Any = {"configurable": {"thread_id": state}}
+    try:
+        graph.invoke({"text": "begin"}, config)
+    except ValueError:
+        if state != "failed":
+            raise
+
+
+def _draft(_: State, number: int) -> State:
+    return {"text": f"draft {number} " * 20}
+
+
+def measure(arguments: list[str]) -> Cost:
+    """Return the least costs of a command, run several times."""
+    found = [_run(arguments) for _ in range(REPEATS)]
+    return Cost(
+        min(cost.wall for cost in found),
+        min(cost.processor for cost in found),
+        max(cost.memory for cost in found),
+    )
+
+
+def _run(arguments: list[str]) -> Cost:
+    command = [sys.executable, "-m", "langgraph.checkpoint.lmdb", *arguments]
+    start = perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"{' '.join(arguments)} exited with {process.returncode}")
+    seconds = usage.ru_utime + usage.ru_stime
+    return Cost(perf_counter() - start, seconds, usage.ru_maxrss * 1024)
+
+
+def report(large: Path, small: Path) -> None:
+    """Print the cost of each command on both stores."""
+    with LmdbSaver(large, readonly=True) as saver:
+        totals = saver.stats()
+    print(
+        f"{totals.checkpoints} checkpoints in {totals.threads} threads, {totals.file_bytes} bytes"
+    )
+    print("| command | start-up: wall, processor | more on the large store | peak memory |")
+    print("| --- | ---: | ---: | ---: |")
+    for name, *arguments in (
+        ["threads"],
+        ["threads", "--state", "failed"],
+        ["show", "failed"],
+        ["tree", "failed"],
+        ["history", "failed"],
+        ["diff", "failed"],
+        ["threads", "--sort", "size"],
+        ["stats"],
+    ):
+        one = measure([name, str(small), *arguments])
+        other = measure([name, str(large), *arguments])
+        start_up = f"{one.wall * 1e3:.0f} ms, {one.processor * 1e3:.0f} ms"
+        more = f"{(other.processor - one.processor) * 1e3:.0f} ms"
+        command = " ".join((name, *arguments))
+        print(f"| {command} | {start_up} | {more} | {other.memory / 1e6:.0f} MB |", flush=True)
+
+
+def main() -> None:
+    """Build the stores, and print what the commands cost."""
+    parser = argparse.ArgumentParser(prog="python -m benches.large_store")
+    parser.add_argument("--threads", type=int, default=THREADS)
+    parser.add_argument("--folder", type=Path, help="keep the store here, and use it again")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        large = options.folder or Path(temporary) / "large"
+        small = Path(temporary) / "small"
+        if not large.exists():
+            build(large, options.threads)
+        build(small, 3)
+        report(large, small)
+
+
+if __name__ == "__main__":
+    main()

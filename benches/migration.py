@@ -1,0 +1,160 @@
+"""The rate and the memory of a migration: `python -m benches.migration --megabytes 2000`.
+
+A SQLite file of the given size holds threads of 200 checkpoints whose lists of messages grow. A
+process of its own migrates it. Its peak memory has three parts: memory after the imports, memory
+that the migration adds, and pages of the store's file, which the system takes back when it needs
+memory. The rate compares the migration with putting checkpoints that are in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage
+from langgraph.checkpoint.base import empty_checkpoint
+from langgraph.checkpoint.sqlite import SqliteSaver
+
+from benches.text import Writer
+from benches.units import format_value
+from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.migrate import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CHECKPOINTS = 200
+_MESSAGE_SIZE = 1000
+_SAMPLE_THREADS = 4
+
+
+def main() -> None:
+    """Measure, and print the figures."""
+    parser = argparse.ArgumentParser(prog="python -m benches.migration", description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=200, metavar="N")
+    parser.add_argument("--directory", default="/var/tmp", metavar="PATH")
+    parser.add_argument("--migrate", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.migrate is not None:
+        print(json.dumps(measure_memory(*options.migrate)))
+        return
+    with tempfile.TemporaryDirectory(dir=options.directory) as name:
+        folder = Path(name)
+        put, copied = measure_rates(folder)
+        print(f"{_SAMPLE_THREADS} threads of {_CHECKPOINTS} checkpoints, not verified")
+        print(f"  put alone          {format_value(put, 's')}")
+        print(f"  migrate            {format_value(copied, 's')}   rate {put / copied:.2f}")
+        fill(folder / "source.sqlite", options.megabytes * 1_000_000)
+        command = (sys.executable, "-m", "benches.migration", "--migrate")
+        done = subprocess.run(
+            [*command, folder / "source.sqlite", folder / "store"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        found = json.loads(done.stdout)
+        print(found["report"])
+        for part in ("idle", "added", "pages", "peak"):
+            print(f"  memory: {part:<10} {format_value(found[part], 'B')}")
+
+
+def measure_rates(folder: Path) -> tuple[float, float]:
+    """Return the seconds that some checkpoints take: put from memory, and migrated."""
+    path = folder / "sample.sqlite"
+    with SqliteSaver.from_conn_string(str(path)) as saver:
+        for number in range(_SAMPLE_THREADS):
+            put_thread(saver, f"thread {number}")
+    with SqliteSaver.from_conn_string(str(path)) as source:
+        stored = [*source.list(None)][::-1]
+    with LmdbSaver(folder / "put") as saver:
+        begin = perf_counter()
+        for found in stored:
+            parent = found.parent_config or {"configurable": {**found.config["configurable"]}}
+            if found.parent_config is None:
+                del parent["configurable"]["checkpoint_id"]
+            versions = found.checkpoint["channel_versions"]
+            saver.put(parent, found.checkpoint, found.metadata, versions)
+            for task_id, channel, value in found.pending_writes or ():
+                saver.put_writes(found.config, [(channel, value)], task_id)
+        put = perf_counter() - begin
+    begin = perf_counter()
+    migrate(path, folder / "migrated", verify=False)
+    return put, perf_counter() - begin
+
+
+def fill(path: Path, size: int) -> None:
+    """Write a SQLite file of at least a size."""
+    with closing(sqlite3.connect(path, check_same_thread=False)) as connection:
+        connection.execute("PRAGMA synchronous=OFF")
+        saver = SqliteSaver(connection)
+        number = 0
+        while not number or path.stat().st_size < size:
+            put_thread(saver, f"thread {number}")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            number += 1
+
+
+def put_thread(saver: SqliteSaver, thread_id: str) -> None:
+    """Store a conversation that grows by a message in each checkpoint."""
+    for config, checkpoint, metadata in _conversation(thread_id):
+        stored = saver.put(config, checkpoint, metadata, checkpoint["channel_versions"])
+        messages = checkpoint["channel_values"]["messages"]
+        saver.put_writes(stored, [("messages", [messages[-1]])], "task", "~1")
+
+
+def _conversation(thread_id: str) -> Iterator[Any]:
+    writer = Writer(thread_id)
+    messages: list[AIMessage] = []
+    at: dict[str, Any] = {"thread_id": thread_id, "checkpoint_ns": ""}
+    for step in range(_CHECKPOINTS):
+        messages.append(AIMessage(writer.prose(_MESSAGE_SIZE), id=writer.uuid()))
+        checkpoint = {
+            **empty_checkpoint(),
+            "id": f"1f000000-0000-6000-8000-{step:012x}",
+            "channel_values": {"messages": messages},
+            "channel_versions": {"messages": f"{step + 1:032}.{0:016}"},
+        }
+        yield {"configurable": {**at}}, checkpoint, {"source": "loop", "step": step, "parents": {}}
+        at["checkpoint_id"] = checkpoint["id"]
+
+
+def measure_memory(source: str, target: str) -> dict[str, Any]:
+    """Migrate, and return the report and the peak memory of this process in bytes."""
+    Path("/proc/self/clear_refs").write_text("5")
+    idle = _status("VmRSS")
+    pages = 0
+
+    def watch(_: object) -> None:
+        nonlocal pages
+        pages = max(pages, _status("RssFile"))
+
+    before = _status("RssFile")
+    report = migrate(source, target, progress=watch)
+    peak = _status("VmHWM")
+    pages -= before
+    return {
+        "report": str(report),
+        "idle": idle,
+        "pages": pages,
+        "added": peak - idle - pages,
+        "peak": peak,
+    }
+
+
+def _status(key: str) -> int:
+    match = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert match, f"no {key} in /proc/self/status"
+    return int(match[1]) * 1024
+
+
+if __name__ == "__main__":
+    main()

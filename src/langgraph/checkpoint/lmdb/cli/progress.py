@@ -1,0 +1,37 @@
+"""Progress: a bar on a terminal, and nothing in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Show: TypeAlias = "Callable[[int, int | None], object]"
+
+
+@contextmanager
+def bar(title: str, unit: str = "") -> Iterator[Show]:
+    """Yield a function that shows how much is done of a total, on the terminal of standard error.
+
+    Args:
+        title: Words before the bar.
+        unit: What is counted.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - only a terminal needs it
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
+
+    columns = (
+        TextColumn(title),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

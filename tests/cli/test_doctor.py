@@ -163,6 +163,7 @@ def test_free_pages_are_counted(copied: Path) -> None:
     with LmdbSaver(copied, sync="off") as saver:
         for number in range(20):
             graphs.chat(saver, f"more {number}")
+    with LmdbSaver(copied, sync="off") as saver:
         for number in range(20):
             saver.delete_thread(f"more {number}")
     kv = LmdbStore.open(copied, readonly=True)

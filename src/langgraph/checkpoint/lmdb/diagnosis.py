@@ -29,7 +29,7 @@ from langgraph.checkpoint.lmdb.errors import (
 from langgraph.checkpoint.lmdb.format.envelope import FORMAT_VERSION
 from langgraph.checkpoint.lmdb.kv.lmdb import files, meta_pages
 from langgraph.checkpoint.lmdb.kv.lmdb.preallocation import is_nearly_full
-from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
+from langgraph.checkpoint.lmdb.kv.log.store import LogStore
 from langgraph.checkpoint.lmdb.lock_files import LOCKS, holders, locked_thread
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def _store(folder: Path) -> Iterator[Finding]:
             yield Finding("store", "risk", text, advice)
             return
     try:
-        kv = LmdbStore.open(str(folder), readonly=True)
+        kv = LogStore.open(str(folder), readonly=True)
     except (DamagedError, StoreBusyError, StoreReplacedError) as error:
         yield Finding("store", "risk", error.message, error.advice)
         return
@@ -220,7 +220,7 @@ def _store(folder: Path) -> Iterator[Finding]:
         kv.close()
 
 
-def _records(kv: LmdbStore, folder: Path) -> Finding:
+def _records(kv: LogStore, folder: Path) -> Finding:
     advice = f"To check every page and record, run: langgraph-lmdb verify {folder}"
     try:
         plain = open_encrypted(kv, None)

@@ -24,6 +24,7 @@ from langgraph.checkpoint.lmdb.kv.lmdb.process_locks import (
     OPEN_FILE_LOCKS,
     LockWait,
     ProcessLocks,
+    holders,
 )
 
 NAME: Final = "log-lock.mdb"
@@ -170,6 +171,12 @@ class Counters:
         if OPEN_FILE_LOCKS and self._locks.exclude_others():
             Path(self._folder, other).unlink(missing_ok=True)
             Path(self._path).unlink(missing_ok=True)
+
+
+def writers(folder: str) -> list[int]:
+    """Return the other processes that hold the lock, as far as this user may see."""
+    found = files.status(folder, NAME)
+    return [] if found is None else holders((found.st_dev, found.st_ino), "FLOCK")
 
 
 def _create(folder: str) -> None:

@@ -8,6 +8,7 @@ so. The model in the tests, `tests/kv/log/protocol.py`, tries every order of the
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from langgraph.checkpoint.lmdb.errors import (
@@ -19,6 +20,7 @@ from langgraph.checkpoint.lmdb.errors import (
 from langgraph.checkpoint.lmdb.kv.base import FileStore, KeyValueStore, Reader, Writer
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import reported, translate_os_error
 from langgraph.checkpoint.lmdb.kv.lmdb.store import DEFAULT_MAP_SIZE, LmdbStore
+from langgraph.checkpoint.lmdb.kv.log import counters as shared
 from langgraph.checkpoint.lmdb.kv.log import log_file, process_log, records, transactions
 from langgraph.checkpoint.lmdb.kv.log import state as states
 from langgraph.checkpoint.lmdb.kv.log.process_log import ProcessLog
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from langgraph.checkpoint.lmdb.kv.base import PageCheck, Progress
+    from langgraph.checkpoint.lmdb.kv.lmdb.condition import Condition
     from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
     from langgraph.checkpoint.lmdb.kv.log.epoch import Epoch
     from langgraph.checkpoint.lmdb.kv.log.records import Changes
@@ -263,6 +266,14 @@ class LogStore(KeyValueStore, FileStore):
 
     def check_pages(self) -> PageCheck:
         return self._base.check_pages()
+
+    def condition(self) -> Condition:
+        """Return the condition of the store's files."""
+        found = self._base.condition()
+        with reported(self.folder, "examining the log"):
+            occupied = found.occupied + log_file.occupied(self.folder)
+            writers = {*found.writers, *shared.writers(self.folder)}
+        return replace(found, occupied=occupied, writers=tuple(sorted(writers)))
 
     def size(self) -> int:
         base = self._base.size()

@@ -91,6 +91,9 @@ The kinds of faults that begin with *not survivable* show limits. These are furt
   and flushes both meta pages before its next commit. Another process that has the store open does
   not know of the error. The store may be damaged if that process commits first, the power fails
   before its commit is flushed, and the failed meta page is on the disk.
+- **A damaged record ends the log.** A record of the log that the disk has changed without an error
+  looks like the end of the log. The calls after it, up to the end of the log, are lost without an
+  error when the store is opened after a kill or a power failure.
 - **Silent errors are found late.** If a disk changes or loses data without an error, the damage is
   found when the data is read.
 """

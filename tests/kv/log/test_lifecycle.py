@@ -272,6 +272,19 @@ def test_a_record_longer_than_the_log_is_not_read(folder: Path) -> None:
         assert contents(store).keys() == {b"a", b"b"}
 
 
+def test_a_system_that_writes_nothing_is_an_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(LogStore.open(folder)) as store:
+        put(store, b"a", b"b")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", lambda *arguments: 0)
+            with pytest.raises(StoreIOError):
+                put(store, b"c")
+        put(store, b"d")
+        assert contents(store).keys() == {b"a", b"b", b"d"}
+
+
 def test_a_batch_larger_than_the_log_is_stored(folder: Path) -> None:
     value = bytes(3 * log_file.SIZE)
     with closing(LogStore.open(folder)) as store:

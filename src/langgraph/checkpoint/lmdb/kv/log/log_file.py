@@ -97,15 +97,21 @@ class LogFile:
 
     def write(self, record: bytes, offset: int) -> None:
         """Write a record."""
-        rest = memoryview(record)
-        while rest:
-            done = os.pwrite(self._handle, rest, offset)
-            rest, offset = rest[done:], offset + done
+        _write(self._handle, record, offset)
 
     def flush(self) -> None:
         """Flush the file to the disk."""
         # The whole file: a process that died may have left records that are not flushed.
         os.fdatasync(self._handle)
+
+
+def _write(handle: int, data: bytes, offset: int) -> None:
+    rest = memoryview(data)
+    while rest:
+        done = os.pwrite(handle, rest, offset)
+        if not done:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        rest, offset = rest[done:], offset + done
 
 
 def create(folder: str) -> int:
@@ -121,9 +127,7 @@ def create(folder: str) -> int:
     try:
         handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            rest = memoryview(bytes(SIZE))
-            while rest:
-                rest = rest[os.write(handle, rest) :]
+            _write(handle, bytes(SIZE), 0)
             os.fsync(handle)
         finally:
             os.close(handle)

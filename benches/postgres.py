@@ -62,8 +62,14 @@ class Server:
 
 
 @contextmanager
-def running(binaries: Path, directory: Path) -> Iterator[Server]:
-    """Start a server below `directory`, and stop it at the end."""
+def running(binaries: Path, directory: Path, *, durable: bool = True) -> Iterator[Server]:
+    """Start a server below `directory`, and stop it at the end.
+
+    Args:
+        binaries: Folder of its programs.
+        directory: Folder for its files.
+        durable: False: never flush its files.
+    """
     user = _server_user()
     data, socket = directory / "data", directory / "socket"
     for folder in (directory, data, socket):
@@ -72,7 +78,8 @@ def running(binaries: Path, directory: Path) -> Iterator[Server]:
     _as_user(user, [binaries / "initdb", "-D", data, "-A", "trust", "-E", "UTF8", "-N"]).wait()
     log = (directory / "log").open("w")
     # Listen on the socket only: a port could collide.
-    server = _as_user(user, [binaries / "postgres", "-D", data, "-k", socket, "-h", ""], log)
+    command: list[Path | str] = [binaries / "postgres", "-D", data, "-k", socket, "-h", ""]
+    server = _as_user(user, command if durable else [*command, "-F"], log)
     try:
         _wait_until_ready(binaries, socket, server, Path(log.name))
         yield Server(socket, data, user)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from langgraph.checkpoint.lmdb import LmdbSaver
+    from langgraph.checkpoint.lmdb.postgres import CompactPostgresSaver
+    from tests.servers import Schema
 
 # Tests with a fixture give every example its own thread, so that examples are independent.
 _SHARED: dict[str, Any] = {
@@ -77,3 +79,40 @@ def open_saver(path: Path) -> Iterator[Callable[..., LmdbSaver]]:
 def saver(open_saver: Callable[..., LmdbSaver]) -> LmdbSaver:
     """A saver on an empty store."""
     return open_saver()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The connection string of a PostgreSQL server that runs for all tests."""
+    from tests import servers
+
+    with servers.server() as conninfo:
+        yield conninfo
+
+
+@pytest.fixture
+def schema(postgres: str) -> Schema:
+    """An empty schema, or one whose tables are empty."""
+    from tests.servers import Schema
+
+    found = Schema(postgres)
+    found.clear()
+    return found
+
+
+@pytest.fixture
+def open_postgres(schema: Schema) -> Iterator[Callable[..., CompactPostgresSaver]]:
+    """A function that opens a saver on the test's schema. The fixture closes the savers."""
+    from langgraph.checkpoint.lmdb.postgres import CompactPostgresSaver
+
+    opened: list[CompactPostgresSaver] = []
+
+    def open_one(**options: Any) -> CompactPostgresSaver:
+        options.pop("sync", None)  # of LMDB
+        saver = CompactPostgresSaver(schema.conninfo, schema=schema.name, **options)
+        opened.append(saver)
+        return saver
+
+    yield open_one
+    for saver in opened:
+        saver.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from langgraph.checkpoint.base import Checkpoint
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.models import TaskWrite
 
 _numbers = itertools.count()
+on_files = pytest.mark.parametrize("driver", ["sync", "async", "plain"], indirect=True)
+"""Runs a test that looks into the files of a store."""
 
 
 class SaverDriver:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from tests.contract.driver import SaverDriver, config, ids, put, put_chain, values, writes
+from tests.contract.driver import (
+    SaverDriver,
+    config,
+    ids,
+    on_files,
+    put,
+    put_chain,
+    values,
+    writes,
+)
 from tests.contract.raw import entries
 from tests.stored import thread_ids
 
@@ -61,6 +70,7 @@ def test_deleted_checkpoints_writes_and_values_are_not_found(
         assert writes(driver, config(id="c1")) == []
 
 
+@on_files
 @deletions
 def test_deletion_frees_all_records(
     driver: SaverDriver, saver: LmdbSaver, path: Path, delete: Deletion
@@ -180,6 +190,7 @@ def test_keep_last_keeps_the_newest_checkpoints_of_each_namespace(driver: SaverD
     assert ids(driver.list(config(ns="short"))) == ["c1"]
 
 
+@on_files
 def test_size_of_a_pruned_thread_does_not_depend_on_its_steps(
     driver: SaverDriver, saver: LmdbSaver, path: Path
 ) -> None:
@@ -200,6 +211,7 @@ def test_size_of_a_pruned_thread_does_not_depend_on_its_steps(
     assert many[1] < few[1] * 1.1
 
 
+@on_files
 def test_replacing_a_checkpoint_frees_the_old_one(
     driver: SaverDriver, saver: LmdbSaver, path: Path
 ) -> None:

@@ -15,7 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.contract.driver import SaverDriver, config, fresh_thread, ids, put, put_chain, writes
+from tests.contract.driver import (
+    SaverDriver,
+    config,
+    fresh_thread,
+    ids,
+    on_files,
+    put,
+    put_chain,
+    writes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -199,6 +208,7 @@ def test_paused_list_does_not_block_writers(paused: Paused, saver: LmdbSaver) ->
     assert ids(paused.rest()) == [f"c{number:03}" for number in reversed(range(199))]
 
 
+@on_files
 def test_paused_list_does_not_block_other_processes(
     paused: Paused, saver: LmdbSaver, path: Path
 ) -> None:
@@ -211,6 +221,7 @@ def test_paused_list_does_not_block_other_processes(
     assert SaverDriver(saver).list(config()) == []
 
 
+@on_files
 def test_paused_list_holds_no_transaction(paused: Paused, path: Path) -> None:
     """An open read transaction would keep the space of deleted data."""
     program = (

@@ -57,7 +57,11 @@ def run_commands(block: Block) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
-def test_code_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_blocks_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    if "DATABASE_URL" in page.read_text("utf-8"):
+        monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("schema").conninfo)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LANGGRAPH_AES_KEY", raising=False)
     run_page(page)

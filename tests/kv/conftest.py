@@ -9,11 +9,16 @@ import pytest
 
 from langgraph.checkpoint.lmdb.kv import KeyValueStore, LmdbStore, MemoryStore
 from langgraph.checkpoint.lmdb.kv.log.store import LogStore
+from langgraph.checkpoint.lmdb.kv.postgres.connections import OwnConnections
+from langgraph.checkpoint.lmdb.kv.postgres.store import PostgresStore
 from langgraph.checkpoint.lmdb.kv.prefixed import PrefixedStore
+from langgraph.checkpoint.lmdb.postgres.layout import CheckpointLayout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.servers import Schema
 
 
 @pytest.fixture
@@ -42,7 +47,16 @@ def lmdb_store(open_lmdb: Callable[..., LmdbStore]) -> LmdbStore:
     return open_lmdb()
 
 
-@pytest.fixture(params=["lmdb", "log", "memory", "prefixed"])
+@pytest.fixture
+def postgres_store(schema: Schema) -> Iterator[PostgresStore]:
+    """An empty store on PostgreSQL."""
+    connections = OwnConnections(schema.conninfo, 10, 30)
+    found = PostgresStore(connections, schema.name, CheckpointLayout(), timeout=30)
+    yield found
+    found.close()
+
+
+@pytest.fixture(params=["lmdb", "log", "memory", "prefixed", "postgres"])
 def store(request: pytest.FixtureRequest) -> Iterator[KeyValueStore]:
     """An empty store, of each kind in turn."""
     if request.param == "lmdb":
@@ -52,6 +66,8 @@ def store(request: pytest.FixtureRequest) -> Iterator[KeyValueStore]:
             yield log
     elif request.param == "prefixed":
         yield PrefixedStore(request.getfixturevalue("lmdb_store"), b"s")
+    elif request.param == "postgres":
+        yield request.getfixturevalue("postgres_store")
     else:
         memory = MemoryStore()
         yield memory

@@ -14,8 +14,8 @@ from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from langgraph.checkpoint.lmdb import LmdbSaver
+from tests import servers
 from tests.migrate.savers import PlainSaver
-from tests.workflows import servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
-from tests.workflows import servers
 from tests.workflows.steps import Steps
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 STATES = ("complete", "failed", "waiting", "crashed")
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The connection string of a PostgreSQL server that runs for all tests."""
-    with servers.server() as conninfo:
-        yield conninfo
 
 
 @pytest.fixture

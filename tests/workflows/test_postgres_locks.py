@@ -11,7 +11,7 @@ import pytest
 from langgraph.checkpoint.lmdb.errors import StoreClosedError, UsageError
 from langgraph.checkpoint.lmdb.workflows import PostgresLockManager
 from langgraph.checkpoint.lmdb.workflows.errors import DatabaseUnavailableError, LockLostError
-from tests.workflows import servers
+from tests import servers
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 __all__ = [
     "CheckpointNotFoundError",
     "DamagedError",
+    "DatabaseUnavailableError",
     "DeserializationError",
     "FormatVersionError",
     "IntegrityError",
@@ -335,6 +336,13 @@ class StoreReplacedError(RetryableError):
     default_advice = (
         "Put the files back, or close the saver in every process and open the store again."
     )
+
+
+class DatabaseUnavailableError(RetryableError):
+    """A database server that does not answer, or that has no connection left."""
+
+    kind = "database_unavailable"
+    default_advice = "Check the server and the connection string, then call again."
 
 
 class IntegrityError(LmdbSaverError):

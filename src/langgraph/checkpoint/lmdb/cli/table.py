@@ -17,7 +17,7 @@ COMMANDS: Final[dict[str, dict[str, str]]] = {
         "watch": "Print a line for each thread that changes, until Ctrl-C.",
         "grep": "Search the values of a store for a pattern.",
         "stats": "Show sizes, growth and the largest threads of a store.",
-        "serve": "Show a store on a page in the browser.",
+        "serve": "Show a store on a page in the browser, until Ctrl-C.",
     },
     "Act": {
         "runs": "Report on the runs of a store: runs per state, stuck runs, durations.",

@@ -340,6 +340,12 @@ class EncryptedWriter(EncryptedReader, Writer):
         # A key without encryption cannot be read, but it can be deleted.
         return deleted or (stored_key is not key and self.inner.delete(key))
 
+    def discard(self, key: bytes) -> None:
+        stored_key = self.keyring.names.stored(key)
+        self.inner.discard(stored_key)
+        if stored_key is not key:
+            self.inner.discard(key)
+
     def delete_range(self, start: bytes, stop: bytes) -> int:
         count = 0
         for part in self._parts(start, stop, reverse=False):

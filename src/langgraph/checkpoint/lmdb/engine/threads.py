@@ -286,7 +286,7 @@ def _update_indexes(writer: Writer, thread: Thread, removed: bool = False) -> No
         )
         for entry in before:
             if entry not in after:
-                writer.delete(entry.key())
+                writer.discard(entry.key())
         for entry in after:
             if entry not in before:
                 writer.put(entry.key(), b"")

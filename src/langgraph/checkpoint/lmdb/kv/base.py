@@ -100,6 +100,10 @@ class Writer(Reader):
     def delete(self, key: bytes) -> bool:
         """Delete `key`; return True if the store had it."""
 
+    def discard(self, key: bytes) -> None:
+        """Delete `key` if the store has it."""
+        self.delete(key)
+
     @abstractmethod
     def delete_range(self, start: bytes, stop: bytes) -> int:
         """Delete the keys from `start` up to but excluding `stop`; return their number."""

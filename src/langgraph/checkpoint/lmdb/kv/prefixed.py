@@ -126,6 +126,10 @@ class PrefixedWriter(PrefixedReader, Writer):
         check_key(key)
         return self._writer.delete(self._prefix + key)
 
+    def discard(self, key: bytes) -> None:
+        check_key(key)
+        self._writer.discard(self._prefix + key)
+
     def delete_range(self, start: bytes, stop: bytes) -> int:
         return self._writer.delete_range(self._prefix + start, self._prefix + stop)
 

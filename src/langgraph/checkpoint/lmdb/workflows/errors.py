@@ -5,7 +5,11 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError
+from langgraph.checkpoint.lmdb.errors import (
+    DatabaseUnavailableError,
+    LmdbSaverError,
+    RetryableError,
+)
 
 __all__ = [
     "AlreadyRunningError",
@@ -35,13 +39,6 @@ class AlreadyRunningError(RetryableError):
 
     kind = "already_running"
     default_advice = "Wait until it ends. get_checkpoint_status(thread_id, saver) tells its state."
-
-
-class DatabaseUnavailableError(RetryableError):
-    """A database server that does not answer, or that has no connection left."""
-
-    kind = "database_unavailable"
-    default_advice = "Check the server and the connection string, then call again."
 
 
 class WorkflowError(LmdbSaverError):

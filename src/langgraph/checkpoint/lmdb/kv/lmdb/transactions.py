@@ -154,6 +154,8 @@ class LmdbWriter(LmdbReader, Writer):
             check_key(key)
         return deleted
 
+    discard = delete  # type: ignore[assignment]
+
     def delete_range(self, start: bytes, stop: bytes) -> int:
         self._changes += 1
         count = 0

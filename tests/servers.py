@@ -1,4 +1,4 @@
-"""A PostgreSQL server and its pooler, for tests of locks that many machines share."""
+"""A PostgreSQL server and its pooler, for tests of what many machines share."""
 
 from __future__ import annotations
 
@@ -27,8 +27,32 @@ def server() -> Iterator[str]:
     binaries = postgres.find_binaries()
     if binaries is None:
         _missing("PostgreSQL")
-    with _short_folder() as folder, postgres.running(binaries, folder) as running:
+    with _short_folder() as folder, postgres.running(binaries, folder, durable=False) as running:
         yield running.dsn("postgres")
+
+
+class Schema:
+    """A schema for the stores of one test after another.
+
+    Args:
+        conninfo: Connection string of the server.
+    """
+
+    def __init__(self, conninfo: str) -> None:
+        self.conninfo = conninfo
+        self.name = "langgraph_compact"
+
+    def clear(self) -> None:
+        """Delete all rows, except what a new schema has."""
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
+            tables = connection.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = %s", (self.name,)
+            ).fetchall()
+            for (table,) in tables:
+                if table not in ("schema_version", "thread_versions"):
+                    connection.execute(f'DELETE FROM "{self.name}"."{table}"')
+            if tables:
+                connection.execute(f'DELETE FROM "{self.name}".thread_versions WHERE thread > 0')
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""The store on PostgreSQL. Only this folder imports the driver of the store."""

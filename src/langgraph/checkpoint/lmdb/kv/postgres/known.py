@@ -1,0 +1,133 @@
+"""The part of a store that a transaction knows: some ranges of keys, in full."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import Final
+
+
+class UnknownError(Exception):
+    """The answer lies outside of what is known.
+
+    Attributes:
+        at: Where the unknown part begins, in the direction of the read.
+    """
+
+    def __init__(self, at: bytes) -> None:
+        super().__init__()
+        self.at = at
+
+
+UNREAD: Final = object()
+"""In place of a value: the store has the key, and its value was not read."""
+
+
+class Known:
+    """Keys and values of a store, and the ranges in which there are no others."""
+
+    __slots__ = ("_ends", "_keys", "_starts", "_values", "changes")
+
+    def __init__(self) -> None:
+        self._keys: list[bytes] = []
+        self._values: dict[bytes, object] = {}
+        self._starts: list[bytes] = []
+        """Starts of the known ranges, which do not overlap, in order."""
+        self._ends: list[bytes] = []
+        self.changes = 0
+        """Number of keys that were added or removed."""
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def get(self, key: bytes) -> object:
+        """Return the value of a key: None if the store lacks it, or UNREAD.
+
+        Raises:
+            UnknownError: The key is outside of the known ranges.
+        """
+        value = self._values.get(key)
+        if value is None and not self._is_known(key):
+            raise UnknownError(key)
+        return value
+
+    def following(self, start: bytes, stop: bytes) -> bytes | None:
+        """Return the first key of a range, or None.
+
+        Raises:
+            UnknownError: The keys before it are not known.
+        """
+        at = bisect_right(self._starts, start) - 1
+        if at < 0 or self._ends[at] <= start:
+            raise UnknownError(start)
+        end = self._ends[at]
+        place = bisect_left(self._keys, start)
+        if place < len(self._keys) and self._keys[place] < min(end, stop):
+            return self._keys[place]
+        if end < stop:
+            raise UnknownError(end)
+        return None
+
+    def preceding(self, start: bytes, stop: bytes) -> bytes | None:
+        """Return the last key of a range, or None.
+
+        Raises:
+            UnknownError: The keys behind it are not known.
+        """
+        at = bisect_left(self._starts, stop) - 1
+        if at < 0 or self._ends[at] < stop:
+            raise UnknownError(stop)
+        begin = self._starts[at]
+        place = bisect_left(self._keys, stop) - 1
+        if place >= 0 and self._keys[place] >= max(begin, start):
+            return self._keys[place]
+        if begin > start:
+            raise UnknownError(begin)
+        return None
+
+    def add(self, key: bytes, value: object) -> None:
+        """Add what the store has, unless the key is known already."""
+        if self._values.get(key, UNREAD) is UNREAD and not (
+            key not in self._values and self._is_known(key)
+        ):
+            self._set(key, value)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Change a value."""
+        self._set(key, value)
+        self.cover(key, key + b"\x00")
+
+    def remove(self, key: bytes) -> None:
+        """Remove a key."""
+        if self._values.pop(key, None) is not None:
+            del self._keys[bisect_left(self._keys, key)]
+            self.changes += 1
+        self.cover(key, key + b"\x00")
+
+    def cover(self, start: bytes, stop: bytes) -> None:
+        """Note that all keys of a range are known."""
+        if start >= stop:
+            return
+        first = bisect_left(self._ends, start)
+        last = bisect_right(self._starts, stop)
+        if first < last:
+            start = min(start, self._starts[first])
+            stop = max(stop, self._ends[last - 1])
+        self._starts[first:last] = [start]
+        self._ends[first:last] = [stop]
+
+    def forget_values(self, minimum: int) -> None:
+        """Forget the values of at least so many bytes."""
+        for key, value in self._values.items():
+            if isinstance(value, bytes) and len(value) >= minimum:
+                self._values[key] = UNREAD
+
+    def _set(self, key: bytes, value: object) -> None:
+        if key not in self._values:
+            place = bisect_left(self._keys, key)
+            self._keys.insert(place, key)
+            self.changes += 1
+        self._values[key] = value
+
+    def _is_known(self, key: bytes) -> bool:
+        at = bisect_right(self._starts, key) - 1
+        return at >= 0 and key < self._ends[at]

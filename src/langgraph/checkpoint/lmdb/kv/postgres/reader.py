@@ -1,0 +1,301 @@
+"""Read transactions of a `PostgresStore`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from langgraph.checkpoint.lmdb.errors import UsageError
+from langgraph.checkpoint.lmdb.kv.base import Reader, check_key
+from langgraph.checkpoint.lmdb.kv.postgres import errors
+from langgraph.checkpoint.lmdb.kv.postgres import statements as sql
+from langgraph.checkpoint.lmdb.kv.postgres.errors import ConnectionLostError
+from langgraph.checkpoint.lmdb.kv.postgres.known import UNREAD, Known, UnknownError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from langgraph.checkpoint.lmdb.kv.postgres.connections import Link, Rows, Statement
+    from langgraph.checkpoint.lmdb.kv.postgres.layout import Table
+    from langgraph.checkpoint.lmdb.kv.postgres.store import PostgresStore
+
+_FIRST_PAGE: Final = 64
+_LAST_PAGE: Final = 4096
+"""Rows of a table that the first and the later trips of one iteration read."""
+
+
+class PostgresReader(Reader):
+    """A snapshot of the store, which is taken by the first read.
+
+    It knows what it has read, and asks the server only for what it does not know.
+    """
+
+    __slots__ = ("_known", "_layout", "_link", "_open", "_statements", "_store")
+
+    many_writers = True
+    _begin = sql.BEGIN_READ
+
+    def __init__(self, store: PostgresStore) -> None:
+        self._store = store
+        self._layout = store.layout
+        self._statements = store.statements
+        self._known = Known()
+        self._link: Link | None = None
+        self._open = False
+
+    def __enter__(self) -> Self:
+        self._store.enter()
+        self._open = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open = False
+        try:
+            self._end(error)
+        finally:
+            self._store.leave()
+
+    def _end(self, error: BaseException | None) -> None:
+        """End the transaction, and give the connection back."""
+        link, self._link = self._link, None
+        if link is None:
+            return
+        connections = self._store.connections
+        if isinstance(error, ConnectionLostError) or (
+            error is not None and not isinstance(error, Exception)
+        ):
+            connections.discard(link)  # an interrupt may have come within a trip
+            return
+        try:
+            if link.in_transaction:
+                if connections.waits_for_end:
+                    link.run([("ROLLBACK", ())])
+                else:
+                    link.send("ROLLBACK")
+                link.in_transaction = False
+        except BaseException as failure:
+            connections.discard(link)
+            if not isinstance(failure, Exception):
+                raise
+        else:
+            connections.give_back(link)
+
+    def get(self, key: bytes) -> bytes | None:
+        self._check_open()
+        while True:
+            try:
+                value = self._home(key).get(key)
+            except UnknownError:
+                check_key(key)
+                value = UNREAD
+            if value is not UNREAD:
+                return value  # type: ignore[return-value]
+            self._read_keys([key])
+
+    def get_many(self, keys: Iterable[bytes]) -> Iterator[bytes | None]:
+        self._check_open()
+        wanted = [*keys]
+        for key in wanted:
+            check_key(key)
+        missing = [key for key in wanted if not self._has_read(key)]
+        if missing:
+            self._read_keys(missing)
+        return map(self.get, wanted)
+
+    def ranges(
+        self, bounds: Iterable[tuple[bytes, bytes]]
+    ) -> Iterator[Iterator[tuple[bytes, bytes]]]:
+        self._check_open()
+        wanted = [*bounds]
+        self._read_ranges([pair for pair in wanted if not self._has_read_range(*pair)])
+        return (self.range(start, stop) for start, stop in wanted)
+
+    def range(
+        self, start: bytes, stop: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        return self._scan(start, stop, reverse, values=True)
+
+    def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
+        return self._scan(start, stop, reverse, values=False)
+
+    def now(self) -> int | None:
+        self._check_open()
+        ((row,),) = self._trip([self._statements.now()])
+        return int(row[0])
+
+    def _scan(self, start: bytes, stop: bytes, reverse: bool, *, values: bool) -> Iterator[Any]:
+        """Yield the keys of a range, each with its value or alone."""
+        self._check_open()
+        page = _FIRST_PAGE
+        while start < stop:
+            self._check_open()
+            known = self._home_of_range(start, stop)
+            try:
+                key = known.preceding(start, stop) if reverse else known.following(start, stop)
+                value = None if key is None or not values else known.get(key)
+            except UnknownError as unknown:
+                low, high = (start, unknown.at) if reverse else (unknown.at, stop)
+                self._read_page(known, low, high, reverse, values, page)
+                page = min(page * 4, _LAST_PAGE)
+                continue
+            if key is None:
+                return
+            if value is UNREAD:
+                low, high = (start, key + b"\x00") if reverse else (key, stop)
+                self._read_page(known, low, high, reverse, True, page)
+                page = min(page * 4, _LAST_PAGE)
+                continue
+            yield (key, value) if values else key
+            start, stop = (start, key) if reverse else (key + b"\x00", stop)
+
+    def _has_read(self, key: bytes) -> bool:
+        try:
+            return self._home(key).get(key) is not UNREAD
+        except UnknownError:
+            return False
+
+    def _has_read_range(self, start: bytes, stop: bytes) -> bool:
+        known = self._home_of_range(start, stop)
+        try:
+            while start < stop and (key := known.following(start, stop)) is not None:
+                if known.get(key) is UNREAD:
+                    return False
+                start = key + b"\x00"
+        except UnknownError:
+            return False
+        return True
+
+    def _read_keys(self, wanted: Sequence[bytes]) -> None:
+        """Read the values of keys in one trip. With a name, read the tails of its thread."""
+        groups: dict[tuple[Table, int | None], list[bytes]] = {}
+        names: list[bytes] = []
+        for key in wanted:
+            table, thread, row_key = self._layout.place(key)
+            groups.setdefault((table, thread if table.by_thread else None), []).append(row_key)
+            if table is self._layout.names:
+                names.append(key)
+        tails = names if len(wanted) == 1 else []
+        batch = [self._statements.select_keys(*group, keys) for group, keys in groups.items()]
+        for name in tails:
+            batch += [self._statements.select_tail(tail, name) for tail in self._layout.tails]
+            batch.append(self._statements.select_version_of(name))
+        found = self._trip(batch)
+        values: dict[bytes, bytes] = {}
+        owner = None
+        for (table, _), rows in zip(groups, found, strict=False):
+            for thread, row_key, value in rows:
+                values[self._layout.whole_key(table, thread, row_key)] = value
+                owner = thread
+        for name in tails:
+            value = values.get(name)
+            number = None if value is None else self._layout.named(name, value)
+            if number is not None and number == owner:
+                self._learn_thread(name, number, found[len(groups) :])
+        for key in wanted:
+            self._learn(self._home(key), key, values.get(key))
+
+    def _learn(self, known: Known, key: bytes, value: bytes | None) -> None:
+        if value is not None:
+            known.add(key, value)
+        known.cover(key, key + b"\x00")
+
+    def _learn_thread(self, name: bytes, number: int, found: Sequence[Rows]) -> None:
+        """Add the tails of the thread with a name to what is known."""
+        known = self._known_of_thread(name, number, found[-1])
+        for tail, rows in zip(self._layout.tails, found, strict=False):
+            whole = [(self._layout.whole_key(tail.table, *row[:2]), row[2]) for row in rows]
+            for key, row_value in whole:
+                known.add(key, row_value)
+            low = self._layout.whole_key(tail.table, number, tail.low)
+            if len(whole) == tail.limit:
+                low = whole[-1][0]  # there may be more before it
+            known.cover(low, self._layout.end_of_tail(tail, number))
+
+    def _known_of_thread(
+        self,
+        name: bytes,  # noqa: ARG002
+        number: int,  # noqa: ARG002
+        versions: Rows,  # noqa: ARG002
+    ) -> Known:
+        """Return where to add what is known of a thread."""
+        return self._known
+
+    def _read_page(
+        self, known: Known, start: bytes, stop: bytes, reverse: bool, values: bool, limit: int
+    ) -> None:
+        """Read the first rows of a range, or the last ones, in one trip."""
+        parts = self._layout.split(start, stop)
+        batch = [
+            self._statements.select_range(part, values=values, reverse=reverse, limit=limit)
+            for part in parts
+        ]
+        end = start if reverse else stop
+        for part, rows in zip(parts, self._trip(batch), strict=False):
+            last = self._add_rows(known, part.table, rows)
+            if len(rows) == limit and last is not None:  # the table may have more rows
+                end = max(end, last) if reverse else min(end, last + b"\x00")
+        if reverse:
+            known.cover(end, stop)
+        else:
+            known.cover(start, end)
+
+    def _read_ranges(self, bounds: Sequence[tuple[bytes, bytes]]) -> None:
+        """Read ranges in one trip."""
+        parts = [(part, pair) for pair in bounds for part in self._layout.split(*pair)]
+        batch = [
+            self._statements.select_range(part, values=True, reverse=False, limit=None)
+            for part, _ in parts
+        ]
+        for (part, pair), rows in zip(parts, self._trip(batch), strict=False):
+            self._add_rows(self._home_of_range(*pair), part.table, rows)
+        for start, stop in bounds:
+            self._home_of_range(start, stop).cover(start, stop)
+
+    def _add_rows(self, known: Known, table: Table, rows: Rows) -> bytes | None:
+        """Add rows to what is known; return the last key."""
+        key = None
+        for thread, row_key, value in rows:
+            key = self._layout.whole_key(table, thread, row_key)
+            known.add(key, UNREAD if value is None else value)
+        return key
+
+    def _trip(self, batch: list[Statement]) -> list[Rows]:
+        """Run statements in the transaction, which begins with the first trip."""
+        if not batch:
+            return []
+        first = self._link is None
+        if self._link is None:
+            self._link = self._store.connections.take()
+        begun = self._link.in_transaction
+        while True:
+            self._link.in_transaction = True
+            try:
+                found = self._link.run([*([] if begun else [(self._begin, ())]), *batch])
+            except ConnectionLostError as lost:
+                if begun or not first:
+                    raise self._lost(lost) from lost
+                self._link = self._store.reconnect(self._link)
+                continue
+            return found if begun else found[1:]
+
+    def _lost(self, lost: ConnectionLostError) -> Exception:
+        """Return the error for a connection that ended with the snapshot."""
+        return errors.unavailable(f"the connection ended during a read: {lost}")
+
+    def _home(self, key: bytes) -> Known:  # noqa: ARG002
+        """Return where a key is known, if it is."""
+        return self._known
+
+    def _home_of_range(self, start: bytes, stop: bytes) -> Known:  # noqa: ARG002
+        return self._known
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise UsageError("the transaction is closed", advice="Read within the `with` block.")

@@ -92,9 +92,9 @@ def _draft(_: State, number: int) -> State:
     return {"text": f"draft {number} " * 20}
 
 
-def measure(arguments: list[str]) -> Cost:
+def measure(arguments: list[str], repeats: int) -> Cost:
     """Return the least costs of a command, run several times."""
-    found = [_run(arguments) for _ in range(REPEATS)]
+    found = [_run(arguments) for _ in range(repeats)]
     return Cost(
         min(cost.wall for cost in found),
         min(cost.processor for cost in found),
@@ -104,8 +104,9 @@ def measure(arguments: list[str]) -> Cost:
 
 def _run(arguments: list[str]) -> Cost:
     command = [sys.executable, "-m", "langgraph.checkpoint.lmdb", *arguments]
+    environment = {key: v for key, v in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     start = perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
@@ -114,7 +115,7 @@ def _run(arguments: list[str]) -> Cost:
     return Cost(perf_counter() - start, seconds, usage.ru_maxrss * 1024)
 
 
-def report(large: Path, small: Path) -> None:
+def report(large: Path, small: Path, repeats: int) -> None:
     """Print the cost of each command on both stores."""
     with LmdbSaver(large, readonly=True) as saver:
         totals = saver.stats()
@@ -133,8 +134,8 @@ def report(large: Path, small: Path) -> None:
         ["threads", "--sort", "size"],
         ["stats"],
     ):
-        one = measure([name, str(small), *arguments])
-        other = measure([name, str(large), *arguments])
+        one = measure([name, str(small), *arguments], repeats)
+        other = measure([name, str(large), *arguments], repeats)
         start_up = f"{one.wall * 1e3:.0f} ms, {one.processor * 1e3:.0f} ms"
         more = f"{(other.processor - one.processor) * 1e3:.0f} ms"
         command = " ".join((name, *arguments))
@@ -146,6 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benches.large_store")
     parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--folder", type=Path, help="keep the store here, and use it again")
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="runs of each command")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         large = options.folder or Path(temporary) / "large"
@@ -153,7 +155,7 @@ def main() -> None:
         if not large.exists():
             build(large, options.threads)
         build(small, 3)
-        report(large, small)
+        report(large, small, options.repeats)
 
 
 if __name__ == "__main__":

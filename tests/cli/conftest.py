@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -50,6 +51,28 @@ def run_json(*arguments: str | Path, status: int = 0, **variables: str) -> list[
     """Run the command with --json, and return its objects."""
     done = run(*arguments, "--json", status=status, **variables)
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def on_terminal(*arguments: str | Path, answer: str = "", **variables: str) -> tuple[int, str]:
+    """Run the command on a terminal of 100 columns, and return its status and output."""
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=environment(**{"TERM": "xterm-256color", "COLUMNS": "100", **variables}),
+    )
+    os.close(terminal)
+    os.write(controller, answer.encode())
+    output = b""
+    try:
+        while part := os.read(controller, 65536):
+            output += part
+    except OSError:  # the last process closed the terminal
+        pass
+    os.close(controller)
+    return process.wait(timeout=60), output.decode()
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
 import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from tests.cli.conftest import run, run_json
+from tests.cli.conftest import COMMAND, environment, run, run_json
 from tests.views import graphs
 
 if TYPE_CHECKING:
@@ -175,6 +177,35 @@ def test_backup_and_compact(copied: Path, tmp_path: Path) -> None:
     assert run("verify", tmp_path / "saved").stdout.endswith("ok\n")
     (freed,) = run_json("compact", copied)
     assert freed["bytes"] >= 0
+
+
+def test_export_and_import_through_a_pipe(copied: Path, tmp_path: Path) -> None:
+    lines = run("export", copied, "--lossless").stdout
+    done = subprocess.run(
+        [*COMMAND, "import", str(tmp_path / "new"), "--json"],
+        input=lines,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(),
+    )
+    assert json.loads(done.stdout) == {"threads": 6, "checkpoints": 42}
+    assert run("export", tmp_path / "new", "--lossless").stdout == lines
+    assert run("export", tmp_path / "new").stdout == run("export", copied).stdout
+    error = run("import", copied, tmp_path / "missing", status=2).stderr
+    assert "No such file" in error
+
+
+def test_export_for_people_has_what_show_shows(filled: Path) -> None:
+    exported = run_json("export", filled, "--thread", "chat", "--thread", "delta")
+    assert [one["step"] for one in exported if one["thread_id"] == "chat"] == [*range(-1, 9)]
+    for thread in ("chat", "delta"):
+        (latest,) = run_json("show", filled, thread)
+        assert [one for one in exported if one["thread_id"] == thread][-1] == latest
+    assert (
+        "the thread has no checkpoints"
+        in run("export", filled, "--thread", "missing", status=2).stderr
+    )
 
 
 def test_commands_that_look_do_not_write(filled: Path, tmp_path: Path) -> None:

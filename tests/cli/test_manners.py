@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import shutil
 import signal
@@ -16,34 +15,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.cli.app import load
 from langgraph.checkpoint.lmdb.cli.table import COMMANDS, GROUPS, module_of
-from tests.cli.conftest import COMMAND, environment, run, run_json
+from tests.cli.conftest import COMMAND, environment, on_terminal, run, run_json
 from tests.views import graphs
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def on_terminal(*arguments: str | Path, answer: str = "", **variables: str) -> tuple[int, str]:
-    """Run the command on a terminal of 100 columns, and return its status and output."""
-    controller, terminal = pty.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        env=environment(TERM="xterm-256color", COLUMNS="100", **variables),
-    )
-    os.close(terminal)
-    os.write(controller, answer.encode())
-    output = b""
-    try:
-        while part := os.read(controller, 65536):
-            output += part
-    except OSError:  # the last process closed the terminal
-        pass
-    os.close(controller)
-    return process.wait(timeout=60), output.decode()
 
 
 def test_colors_on_a_terminal_only(filled: Path) -> None:
@@ -294,6 +272,21 @@ def test_completion_names_the_commands() -> None:
 def test_help_of_a_command_begins_as_in_the_list(name: str) -> None:
     module = import_module(f"langgraph.checkpoint.lmdb.cli.commands.{module_of(name)}")
     assert module.command.__doc__.splitlines()[0] == COMMANDS[GROUPS[name]][name]
+
+
+@pytest.mark.parametrize("name", [name for name in GROUPS if name != "serve"])
+def test_every_command_prints_json(name: str) -> None:
+    assert "--json" in {option for param in load(name).params for option in param.opts}
+
+
+def test_progress_is_shown_on_a_terminal_only(filled: Path, tmp_path: Path) -> None:
+    status, shown = on_terminal("export", filled, tmp_path / "one.jsonl")
+    assert status == 0
+    assert "export" in shown
+    assert "checkpoints" in shown
+    done = run("export", filled, tmp_path / "two.jsonl")
+    assert done.stdout == done.stderr == ""
+    assert (tmp_path / "one.jsonl").read_text() == (tmp_path / "two.jsonl").read_text()
 
 
 def test_one_line_without_the_extra(tmp_path: Path) -> None:

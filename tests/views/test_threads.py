@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from langgraph.checkpoint.base import empty_checkpoint
 
 from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.errors import CheckpointNotFoundError, ThreadNotFoundError
@@ -133,6 +134,18 @@ def test_checkpoint_is_found_by_each_of_its_names(saver: LmdbSaver) -> None:
     with pytest.raises(ThreadNotFoundError):
         thread_info(saver, "ch")
     assert thread_info(saver, "chat").thread_id == "chat"
+
+
+def test_end_of_an_id_that_is_a_number_is_found() -> None:
+    with LmdbSaver(":memory:") as saver:
+        config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+        for step, name in enumerate(("1f0-a12345678", "1f1-a87654321")):
+            checkpoint = {**empty_checkpoint(), "id": name}
+            config = saver.put(config, cast("Any", checkpoint), {"step": step}, {})
+        assert find_step(saver, "t", "12345678").checkpoint["id"] == "1f0-a12345678"
+        assert find_step(saver, "t", "1").checkpoint["id"] == "1f1-a87654321"
+        with pytest.raises(CheckpointNotFoundError):
+            find_step(saver, "t", "--12345678")
 
 
 def test_search_finds_channels_and_pending_writes(saver: LmdbSaver) -> None:

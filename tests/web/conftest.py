@@ -122,9 +122,13 @@ def page_of_filled(filled: Path) -> Iterator[Client]:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium without a window."""
+    """Chromium without a window.
+
+    It ends with its module: while playwright runs, its thread has a running event loop, and other
+    tests in the same process could not start one.
+    """
     program = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if program is None:
         if os.environ.get("CI"):

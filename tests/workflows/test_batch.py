@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb.errors import StoreClosedError
+from langgraph.checkpoint.lmdb.errors import DatabaseUnavailableError, StoreClosedError
 from langgraph.checkpoint.lmdb.workflows import (
     DurableWorkflow,
     arecover,
@@ -21,7 +21,6 @@ from langgraph.checkpoint.lmdb.workflows import (
 )
 from langgraph.checkpoint.lmdb.workflows.__main__ import main
 from langgraph.checkpoint.lmdb.workflows.connections import default_lock_manager
-from langgraph.checkpoint.lmdb.workflows.errors import DatabaseUnavailableError
 from tests.workflows.steps import Steps, at
 
 if TYPE_CHECKING:

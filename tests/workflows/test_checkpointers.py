@@ -12,6 +12,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import (
+    DatabaseUnavailableError,
     StoreClosedError,
     UsageError,
 )
@@ -22,7 +23,6 @@ from langgraph.checkpoint.lmdb.workflows import (
     checkpointers,
     create_checkpointer,
 )
-from langgraph.checkpoint.lmdb.workflows.errors import DatabaseUnavailableError
 from tests.kv.processes import in_fork
 from tests.workflows.steps import Steps, at
 

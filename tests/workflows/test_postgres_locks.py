@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from langgraph.checkpoint.lmdb.errors import StoreClosedError, UsageError
+from langgraph.checkpoint.lmdb.errors import DatabaseUnavailableError, StoreClosedError, UsageError
 from langgraph.checkpoint.lmdb.workflows import PostgresLockManager
-from langgraph.checkpoint.lmdb.workflows.errors import DatabaseUnavailableError, LockLostError
+from langgraph.checkpoint.lmdb.workflows.errors import LockLostError
 from tests import servers
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ LMDB opens the store.
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -38,19 +38,22 @@ from langgraph.checkpoint.lmdb.verification.verify import verify
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
+    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress, Writer
 
 _LEVEL = 3
 _BATCH = 5000
 """Records per transaction."""
 
 
-def verify_folder(path: str, *, repair: bool = False) -> VerifyReport:
+def verify_folder(
+    path: str, *, repair: bool = False, progress: Progress | None = None
+) -> VerifyReport:
     """Check the store in a folder, also one that a saver refuses to open.
 
     Args:
         path: The folder of the store.
         repair: True: repair the problems.
+        progress: A function to call with the number of checked threads and of all threads.
 
     Raises:
         LmdbSaverError: The store could not be checked.
@@ -61,23 +64,19 @@ def verify_folder(path: str, *, repair: bool = False) -> VerifyReport:
             tuple(Problem(kinds.PAGES, problem) for problem in found.problems),
             records_unchecked="LMDB might not survive reading these pages",
         )
-    try:
-        kv = LogStore.open(path, readonly=True)  # creates nothing
-        if repair:
-            kv.close()
-            kv = LogStore.open(path)
-    except DamagedError as error:
-        return _refused(error)
-    try:
+    with ExitStack() as stack:
         try:
-            plain = open_encrypted(kv, None)
-        except DamagedError as error:  # of LMDB, when it reads the first record
+            kv = stack.enter_context(closing(LogStore.open(path, readonly=True)))  # creates nothing
+            if repair:
+                kv.close()
+                kv = stack.enter_context(closing(LogStore.open(path)))
+            plain = open_encrypted(kv, None)  # reads the first record
+        except DamagedError as error:  # of LMDB
             return _refused(error)
         with suppress(DamagedError):  # reported as a problem
             check_format(plain)
-        return repair_store(plain, _options()) if repair else verify(plain, _options())
-    finally:
-        kv.close()
+        check = repair_store if repair else verify
+        return check(plain, _options(), progress)
 
 
 def _refused(error: DamagedError) -> VerifyReport:

@@ -13,14 +13,15 @@ Show: TypeAlias = "Callable[[int, int | None], object]"
 
 
 @contextmanager
-def bar(title: str, unit: str = "") -> Iterator[Show]:
+def bar(title: str, unit: str, *, is_shown: bool = True) -> Iterator[Show]:
     """Yield a function that shows how much is done of a total, on the terminal of standard error.
 
     Args:
         title: Words before the bar.
         unit: What is counted.
+        is_shown: False: show nothing.
     """
-    if not sys.stderr.isatty():
+    if not (is_shown and sys.stderr.isatty()):
         yield lambda _done, _total: None
         return
     from rich.console import Console  # noqa: PLC0415 - only a terminal needs it
@@ -32,6 +33,9 @@ def bar(title: str, unit: str = "") -> Iterator[Show]:
         MofNCompleteColumn(),
         TextColumn(unit),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
+    ) as progress:
         task = progress.add_task(title, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

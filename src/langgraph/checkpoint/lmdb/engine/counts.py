@@ -42,7 +42,7 @@ def read(reader: Reader) -> Counts:
 def change(writer: Writer, old: Counts, new: Counts) -> None:
     """Add the difference between two counts of one thread to the counts of the store.
 
-    A store with many writers keeps no counts: see `threads.total`.
+    A store with many writers keeps no counts: see `totals.total`.
     """
     if writer.many_writers:
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import islice
 from operator import attrgetter
 from types import NoneType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -22,14 +21,11 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
-
 ROOT = 0
 """Number of the root namespace, which every thread has."""
 MAX_TIME = 253_402_300_799_999
 """Milliseconds since the epoch at the end of the year 9999, where `datetime` ends."""
 _MAX_COUNT = 1 << 60
-_BATCH = 1000
-"""Threads that a sum over all threads reads at a time."""
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     "number": int,
     "id": str,
@@ -65,8 +61,6 @@ _COUNTS = (
 )
 _record_fields = attrgetter(*_FIELDS)
 _NAMESPACE_TYPES = envelope.field_types(int, str)
-
-
 _TimeFields: TypeAlias = "tuple[int, int | None, bool, bool, int | None, int | None, int]"
 
 
@@ -304,22 +298,6 @@ def counts_of(thread: Thread) -> Counts:
     """Return what a thread adds to the counts of the store."""
     seen = 1 if thread.checkpoints else 0
     return Counts(seen, thread.checkpoints, thread.writes, thread.size)
-
-
-def total(reader: Reader) -> Counts:
-    """Return the counts of the store: those that it keeps, or the sum over all threads."""
-    if not reader.many_writers:
-        return counts.read(reader)
-    found = counts.NOTHING
-    prefix = keys.Kind.THREAD_ID
-    names = reader.range(prefix, keys.prefix_end(prefix))
-    while batch := list(islice(names, _BATCH)):
-        numbers = [keys.thread_number(named(*row)) for row in batch]
-        for key, record in zip(numbers, reader.get_many(numbers), strict=True):
-            if record is not None:
-                share = counts_of(decode(key, record))
-                found = Counts(*(a + b for a, b in zip(found, share, strict=True)))
-    return found
 
 
 def _time_fields(thread: Thread) -> _TimeFields:

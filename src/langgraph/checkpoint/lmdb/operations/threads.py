@@ -10,6 +10,7 @@ from langgraph.checkpoint.lmdb.engine import branches as engine_branches
 from langgraph.checkpoint.lmdb.engine import checkpoints
 from langgraph.checkpoint.lmdb.engine import threads as engine_threads
 from langgraph.checkpoint.lmdb.engine.threads import MAX_TIME
+from langgraph.checkpoint.lmdb.engine.totals import total
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
 from langgraph.checkpoint.lmdb.models import StoreStats, ThreadInfo
 from langgraph.checkpoint.lmdb.operations import configs, get, run_states
@@ -33,7 +34,7 @@ _END_OF_TIME = 1 << 62
 def stats(session: Session) -> StoreStats:
     """Return the totals of the store."""
     with session.snapshot() as snapshot:
-        totals = engine_threads.total(snapshot.reader)
+        totals = total(snapshot.reader)
     return StoreStats(**totals._asdict(), file_bytes=session.kv.size())
 
 

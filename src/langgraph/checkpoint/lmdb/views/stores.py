@@ -193,9 +193,13 @@ def _named(saver: LmdbSaver, latest: CheckpointTuple, spec: str) -> Iterator[Che
     line = saver.history(latest.config, values=False)
     if spec.startswith("~") and spec[1:].isdecimal():
         yield from islice(line, int(spec[1:]), int(spec[1:]) + 1)
-    elif spec.lstrip("-").isdecimal():
-        yield from islice((one for one in line if one.metadata.get("step") == int(spec)), 1)
-    elif len(spec) >= _SHORTEST:
+        return
+    if spec.removeprefix("-").isdecimal():
+        step = next((one for one in line if one.metadata.get("step") == int(spec)), None)
+        if step is not None:
+            yield step
+            return
+    if len(spec) >= _SHORTEST:
         at = place_of(latest)
         config = config_of(at["thread_id"], namespace=at["checkpoint_ns"])
         for found in saver.list(config, values=False):

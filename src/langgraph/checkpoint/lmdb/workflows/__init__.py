@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from langgraph.checkpoint.lmdb.errors import DatabaseUnavailableError
 from langgraph.checkpoint.lmdb.workflows.batch import (
     arecover,
     aresume_failed_workflows,
@@ -20,7 +21,6 @@ from langgraph.checkpoint.lmdb.workflows.checkpointers import (
 from langgraph.checkpoint.lmdb.workflows.durable import DurableWorkflow
 from langgraph.checkpoint.lmdb.workflows.errors import (
     AlreadyRunningError,
-    DatabaseUnavailableError,
     LockHeldError,
     LockLostError,
     WorkflowError,

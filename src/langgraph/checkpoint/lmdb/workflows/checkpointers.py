@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
 
-from langgraph.checkpoint.lmdb.errors import StoreClosedError, UsageError
+from langgraph.checkpoint.lmdb.errors import DatabaseUnavailableError, StoreClosedError, UsageError
 from langgraph.checkpoint.lmdb.lmdb_saver import LmdbSaver
 from langgraph.checkpoint.lmdb.workflows import arguments
-from langgraph.checkpoint.lmdb.workflows.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -5,15 +5,10 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-from langgraph.checkpoint.lmdb.errors import (
-    DatabaseUnavailableError,
-    LmdbSaverError,
-    RetryableError,
-)
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError
 
 __all__ = [
     "AlreadyRunningError",
-    "DatabaseUnavailableError",
     "LockHeldError",
     "LockLostError",
     "WorkflowError",

@@ -16,9 +16,13 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from langgraph.checkpoint.lmdb.errors import LmdbSaverError, StoreClosedError, UsageError
+from langgraph.checkpoint.lmdb.errors import (
+    DatabaseUnavailableError,
+    LmdbSaverError,
+    StoreClosedError,
+    UsageError,
+)
 from langgraph.checkpoint.lmdb.workflows import arguments
-from langgraph.checkpoint.lmdb.workflows.errors import DatabaseUnavailableError
 from langgraph.checkpoint.lmdb.workflows.locks import LockHolder, Locks
 
 try:

@@ -1,6 +1,7 @@
 """`export`: the threads of a store as lines of JSON."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Annotated, Any
@@ -38,10 +39,11 @@ def command(
     One line for each checkpoint, as `show --json` prints it. With --lossless, values are encoded,
     so that `import` stores exactly what the store has.
     """
+    is_shown = file != "-" or not sys.stdout.isatty()
     with (
         open_store(store) as saver,
         _written_to(file),
-        bar("export", "checkpoints") as show,
+        bar("export", "checkpoints", is_shown=is_shown) as show,
     ):
         threads = (
             [thread_info(saver, name) for name in thread] if thread else all_threads(saver, prefix)

@@ -7,6 +7,7 @@ import typer
 from langgraph.checkpoint.lmdb.checking import verify_folder
 from langgraph.checkpoint.lmdb.cli import reports
 from langgraph.checkpoint.lmdb.cli.options import Json, Store
+from langgraph.checkpoint.lmdb.cli.progress import bar
 
 
 def command(
@@ -19,4 +20,6 @@ def command(
     The pages are checked before LMDB opens the store. The exit status is 0 if the store has no
     problems or all are repaired, and 1 if it has problems.
     """
-    return reports.print_report(verify_folder(store, repair=repair), as_json)
+    with bar("verify", "threads") as show:
+        found = verify_folder(store, repair=repair, progress=show)
+    return reports.print_report(found, as_json)

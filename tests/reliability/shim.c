@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 enum { WRITE = 1, FLUSH = 2, CUT = 4, OPEN = 8, RENAME = 16, MKDIR = 32, MAP = 64, MARK = 128 };
-enum { STAT = 256, PIPE = 512, LOCK = 1024, REMOVE = 2048 };
+enum { STAT = 256, PIPE = 512, LOCK = 1024, REMOVE = 2048, READ = 4096 };
 enum { NONE, OTHER, DATA, LOG, NEW_LOG, FOLDER, COUNTERS };
 
 /* The header of each call in the record; the bytes of the call follow. */
@@ -324,7 +324,10 @@ int rename(const char *from, const char *to) {
 }
 
 int unlink(const char *path) {
-	int file = file_of(path), done = syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+	int file = file_of(path);
+	if (file && refused(REMOVE))
+		return -1;
+	int done = syscall(SYS_unlinkat, AT_FDCWD, path, 0);
 	if (file == LOG && !done)
 		put_locked(REMOVE, file);
 	return done;
@@ -374,6 +377,27 @@ STATS(stat64, lstat64, fstat64, fstatat64, statvfs64, fstatvfs64)
 
 int flock(int fd, int how) {
 	return watched(fd) && refused(LOCK) ? -1 : NEXT(flock)(fd, how);
+}
+
+#define LOCK_BYTES(name)                                                                           \
+	int name(int fd, int command, ...) {                                                           \
+		va_list more;                                                                              \
+		va_start(more, command);                                                                   \
+		void *argument = va_arg(more, void *);                                                     \
+		va_end(more);                                                                              \
+		int locks = command == F_OFD_SETLK || command == F_OFD_GETLK;                              \
+		return locks && watched(fd) && refused(LOCK) ? -1 : NEXT(name)(fd, command, argument);     \
+	}
+
+LOCK_BYTES(fcntl)
+LOCK_BYTES(fcntl64)
+
+ssize_t pread(int fd, void *data, size_t length, off_t offset) {
+	return watched(fd) && refused(READ) ? -1 : syscall(SYS_pread64, fd, data, length, offset);
+}
+
+ssize_t pread64(int fd, void *data, size_t length, off64_t offset) {
+	return pread(fd, data, length, offset);
 }
 
 int pipe2(int ends[2], int flags) {

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 from tests.reliability.outcome import UnavailableError
 
-WRITE, FLUSH, CUT, OPEN, RENAME, MKDIR, MAP, MARK, STAT, PIPE, LOCK, REMOVE = (
-    1 << n for n in range(12)
+WRITE, FLUSH, CUT, OPEN, RENAME, MKDIR, MAP, MARK, STAT, PIPE, LOCK, REMOVE, READ = (
+    1 << n for n in range(13)
 )
 DATA, LOG, NEW_LOG, FOLDER, COUNTERS = range(2, 7)
 WHOLE_WRITE = 1 << 40

@@ -105,7 +105,7 @@ def test_compact_shrinks_the_file(saver: LmdbSaver, path: Path, asynchronous: bo
     before = occupied(path)
     given = asyncio.run(saver.acompact()) if asynchronous else saver.compact()
     assert given == before - occupied(path)
-    assert given > COUNT * 50_000 * 0.8
+    assert given > COUNT * 50_000 * 0.6  # values that were deleted in the log were in no page
     assert everything(saver) == stored
     saver.close()
     with LmdbSaver(path) as again:

@@ -69,6 +69,9 @@ class Base(MemoryStore):
     def close(self) -> None:
         pass
 
+    def rewrite_meta_pages(self) -> None:
+        pass
+
     def contents(self) -> Contents:
         return contents(self)
 

@@ -174,15 +174,32 @@ def test_a_merge_is_due_after_some_thousand_keys(
         assert len(contents(store)) == 200
 
 
+def test_a_batch_of_many_keys_is_merged_by_its_own_commit(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_store, "_MAX_KEYS", 40)
+    with closing(LogStore.open(folder, sync="off")) as store:
+        put(store, b"a", b"b")
+        store.write(lambda writer: [writer.put(b"%d" % n, b"value") for n in range(100)])
+        monkeypatch.setattr(LmdbStore, "write", None)
+        put(store, b"c")
+        assert len(contents(store)) == 103
+        monkeypatch.undo()
+
+
 def test_stores_of_a_process_on_one_folder_have_one_sync(folder: Path) -> None:
     with closing(LogStore.open(folder, sync="full")) as store:
         with pytest.raises(UsageError, match="sync='full', not 'normal'"):
             LogStore.open(folder, sync="normal")
+        with pytest.raises(UsageError, match="sync='full', not 'off'"):
+            LogStore.open(folder, sync="off")
         with closing(LogStore.open(folder, sync="full")) as other:
             put(other, b"a")
         put(store, b"b", b"c")
     with closing(LogStore.open(folder, sync="normal")) as store:
         assert contents(store).keys() == {b"a", b"b", b"c"}
+        with pytest.raises(UsageError, match="sync='normal', not 'off'"):
+            LogStore.open(folder, sync="off")
 
 
 def test_a_store_that_reads_does_not_show_writers_what_is_not_durable(

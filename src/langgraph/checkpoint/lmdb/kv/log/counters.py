@@ -126,12 +126,15 @@ class Counters:
     def bar(self, epoch: int, number: int) -> None:
         """Let no process adopt a record of an epoch whose writer has reported an error.
 
-        No record of this epoch with this number is ever acknowledged, since a process that finds
-        `unfinished` set merges first. So stale values, as after a failure of the power, do no harm.
+        It is looked at only while `unfinished` is set, by the process that merges.
         """
         self._words[_BARRED_EPOCH] = 0
         self._words[_BARRED_NUMBER] = number
         self._words[_BARRED_EPOCH] = epoch
+
+    def unbar(self) -> None:
+        """Forget a barred record: after a failure of the power, any record may seem barred."""
+        self._words[_BARRED_EPOCH] = 0
 
     def end_of(self, epoch: int) -> int | None:
         """Return the last record of an epoch that may be adopted; None: all that are whole."""

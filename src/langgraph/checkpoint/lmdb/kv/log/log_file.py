@@ -105,6 +105,17 @@ class LogFile:
         os.fdatasync(self._handle)
 
 
+def damaged(folder: str) -> DamagedError:
+    """Return the error for commits that were in the log and cannot be read."""
+    return DamagedError(
+        f"the file {NAME} is damaged: commits at its end cannot be read",
+        path=folder,
+        record=NAME,
+        advice="Close the store in all processes: one that has read these commits stores them "
+        "then. Or restore a backup.",
+    )
+
+
 def _write(handle: int, data: bytes, offset: int) -> None:
     rest = memoryview(data)
     while rest:

@@ -36,7 +36,7 @@ class ProcessLog:
     """
 
     def __init__(self, folder: str, sync: Sync | None) -> None:
-        self._folder = folder
+        self.folder = folder
         self.sync = sync
         self.users: WeakSet[object] = WeakSet()
         self._counters: Counters | None = None
@@ -56,7 +56,7 @@ class ProcessLog:
         if self._counters is None:
             with self._lock:
                 if self._counters is None:
-                    self._counters = Counters(self._folder)
+                    self._counters = Counters(self.folder)
         return self._counters
 
     def log(self, epoch: Epoch) -> LogFile:
@@ -65,7 +65,7 @@ class ProcessLog:
             with self._lock:
                 if self._log is None:
                     readonly = self.sync is None
-                    self._log = LogFile(self._folder, epoch.state.size, readonly=readonly)
+                    self._log = LogFile(self.folder, epoch.state.size, readonly=readonly)
         return self._log
 
     def current_log(self, epoch: Epoch) -> LogFile:
@@ -81,7 +81,7 @@ class ProcessLog:
         """Create the file of the log if it is missing; called in the turn. Return its size."""
         if self._log is not None:
             self._log.check()
-        return log_file.create(self._folder)
+        return log_file.create(self.folder)
 
     def epoch(self, snapshot: Reader) -> Epoch:
         """Return the epoch of a snapshot of the base."""
@@ -130,15 +130,26 @@ class Registry:
             log = self._logs.get(identity)
             if log is None or not log.users:  # a removed file may have had the same identity
                 self._logs[identity] = log = ProcessLog(folder, sync)
-            if log.sync != sync:
-                raise UsageError(
-                    f"this process has the store open with sync={log.sync!r}, not {sync!r}",
-                    path=folder,
-                    advice="Use one setting everywhere, or close the other store first.",
-                )
+            _check_sync(log, sync)
             log.users.add(user)
             return log
 
+    def check_sync(self, folder: str, sync: Sync) -> None:
+        """Raise UsageError if the log in a folder has users with another `sync`."""
+        with self._lock:
+            for log in self._logs.values():
+                if log.users and log.folder == folder:
+                    _check_sync(log, sync)
+
+
+def _check_sync(log: ProcessLog, sync: Sync) -> None:
+    if log.sync != sync:
+        raise UsageError(
+            f"this process has the store open with sync={log.sync!r}, not {sync!r}",
+            path=log.folder,
+            advice="Use one setting everywhere, or close the other store first.",
+        )
+
 
 _registry = Registry()
-acquire = _registry.acquire
+acquire, check_sync = _registry.acquire, _registry.check_sync

@@ -59,6 +59,11 @@ def encode(position: Position, changes: Changes) -> tuple[bytes, Position]:
     return head + _CHECKSUM.pack(checksum) + payload, _behind(position, checksum, payload)
 
 
+def least_size(changes: Changes) -> int:
+    """Return a number of bytes that the record of some changes has at least."""
+    return sum(len(key) + len(value or b"") for key, value in changes.items())
+
+
 def payload_length(position: Position, header: bytes) -> int | None:
     """Return the length of the payload that a header announces; None: it continues nothing."""
     if len(header) < HEADER_SIZE:

@@ -7,6 +7,7 @@ so. The model in the tests, `tests/kv/log/protocol.py`, tries every order of the
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from langgraph.checkpoint.lmdb.errors import (
     LmdbSaverError,
     ReadOnlyError,
-    StoreBusyError,
     StoreClosedError,
 )
 from langgraph.checkpoint.lmdb.kv.base import FileStore, KeyValueStore, Reader, Writer
@@ -24,13 +24,12 @@ from langgraph.checkpoint.lmdb.kv.log import counters as shared
 from langgraph.checkpoint.lmdb.kv.log import log_file, process_log, records, transactions
 from langgraph.checkpoint.lmdb.kv.log import state as states
 from langgraph.checkpoint.lmdb.kv.log.process_log import ProcessLog
-from langgraph.checkpoint.lmdb.kv.log.transactions import LogReader, LogWriter
+from langgraph.checkpoint.lmdb.kv.log.snapshots import Snapshot
+from langgraph.checkpoint.lmdb.kv.log.transactions import LogWriter
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Hashable, Iterator
     from contextlib import AbstractContextManager
-    from types import TracebackType
 
     from langgraph.checkpoint.lmdb.kv.base import PageCheck, Progress
     from langgraph.checkpoint.lmdb.kv.lmdb.condition import Condition
@@ -40,10 +39,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ATTEMPTS: Final = 1000
-"""Attempts to read while other processes merge."""
 _MAX_KEYS: Final = 4000
-"""Changed keys after which a commit merges: writers wait for a merge, about 10 ms."""
+"""Changed keys in the log: writers wait for a merge, about 10 ms."""
 
 
 class LogStore(KeyValueStore, FileStore):
@@ -75,6 +72,8 @@ class LogStore(KeyValueStore, FileStore):
         """Open the store in the folder `path`, as `LmdbStore.open` does."""
         # A merge is flushed unless nothing is: it overwrites the log that it replaces.
         base_sync: Sync = "off" if sync == "off" else "full"
+        if not readonly:
+            process_log.check_sync(os.path.realpath(path), sync)
         base = LmdbStore.open(path, sync=base_sync, map_size=map_size, readonly=readonly)
         try:
             return cls(base, sync)
@@ -100,7 +99,8 @@ class LogStore(KeyValueStore, FileStore):
         if counters.unfinished:
             self._mend()
         with self._base.read() as snapshot:
-            counters.durable = self._caught_up(snapshot).position.number
+            counters.durable = self._adopted(snapshot).position.number
+        counters.unbar()
 
     @property
     def identity(self) -> Hashable:
@@ -120,31 +120,7 @@ class LogStore(KeyValueStore, FileStore):
 
     def read(self) -> AbstractContextManager[Reader]:
         self._check_open()
-        return _Snapshot(self)
-
-    def look(self, snapshot: Reader, adopted: Epoch | None) -> tuple[Epoch, int | None]:
-        """Return the epoch of a snapshot of the base, and the last record that readers may see.
-
-        Args:
-            snapshot: The snapshot.
-            adopted: The epoch of an earlier snapshot, with all whole records from between the two.
-
-        Returns:
-            Without a record, the caller begins again: another epoch has begun, or the next
-            snapshot is needed to confirm the epoch.
-        """
-        epoch = self._log.epoch(snapshot)
-        if not epoch.state.size:
-            return epoch, epoch.state.applied
-        with reported(self.folder, "reading the log"):
-            if not self.readonly:
-                limit = self._log.counters().durable
-                return epoch, limit if epoch.adopt(self._log.log(epoch), limit) else None
-            # Only a process that writes knows how far the log is durable.
-            if epoch is adopted:
-                return epoch, epoch.position.number
-            epoch.adopt(self._log.current_log(epoch))
-            return epoch, None
+        return Snapshot(self._base, self._log)
 
     def write(self, apply: Callable[[Writer], T]) -> T:
         self._check_open()
@@ -187,18 +163,34 @@ class LogStore(KeyValueStore, FileStore):
 
     def _caught_up(self, snapshot: Reader) -> Epoch:
         """Return the epoch of the base with all its records; called in the turn."""
+        epoch = self._adopted(snapshot)
+        if epoch.position.number < self._log.counters().durable:
+            raise log_file.damaged(self.folder)
+        return epoch
+
+    def _adopted(self, snapshot: Reader, *, limited: bool = False) -> Epoch:
+        """Return the epoch of the base with all records that are whole; called in the turn.
+
+        Args:
+            snapshot: A snapshot of the base.
+            limited: Leave out a record that is barred.
+        """
         epoch = self._log.epoch(snapshot)
         if epoch.state.size:
+            limit = self._log.counters().end_of(epoch.state.epoch) if limited else None
             with reported(self.folder, "reading the log"):
                 log = self._log.log(epoch)
                 log.check()
-                epoch.adopt(log, self._log.counters().end_of(epoch.state.epoch))
+                epoch.adopt(log, limit)
         return epoch
 
     def _append(self, epoch: Epoch, changes: Changes) -> bool:
         """Append a record and flush it; return False if a merge is due."""
+        room = epoch.state.size - epoch.position.offset
+        if len(epoch.overlay) + len(changes) > _MAX_KEYS or records.least_size(changes) > room:
+            return False
         record, position = records.encode(epoch.position, changes)
-        if position.offset > epoch.state.size or len(epoch.overlay) >= _MAX_KEYS:
+        if len(record) > room:
             return False
         log, counters = self._log.log(epoch), self._log.counters()
         counters.unfinished = True
@@ -225,8 +217,9 @@ class LogStore(KeyValueStore, FileStore):
 
     def _mend(self) -> None:
         """Merge what a process left unfinished that died or failed."""
+        self._base.rewrite_meta_pages()  # it may have died or failed while it wrote them
         with self._base.read() as snapshot:
-            epoch = self._caught_up(snapshot)
+            epoch = self._adopted(snapshot, limited=True)
         self._merge(epoch, {})
 
     def _merge(self, epoch: Epoch, changes: Changes, *, uses_log: bool = True) -> None:
@@ -255,6 +248,8 @@ class LogStore(KeyValueStore, FileStore):
         Args:
             uses_log: False: until the next write, the base alone is the whole store.
         """
+        if self._log.counters().unfinished:
+            self._mend()
         with self._base.read() as snapshot:
             epoch = self._caught_up(snapshot)
         if epoch.state.size and (epoch.position.offset or not uses_log):
@@ -331,40 +326,3 @@ class LogStore(KeyValueStore, FileStore):
     def _check_open(self) -> None:
         if self._closed:
             raise StoreClosedError("the store is closed", path=self.folder)
-
-
-class _Snapshot:
-    """The context of a snapshot."""
-
-    __slots__ = ("_base", "_reader", "_store")
-
-    def __init__(self, store: LogStore) -> None:
-        self._store = store
-        self._base: AbstractContextManager[Reader] | None = None
-        self._reader: LogReader | None = None
-
-    def __enter__(self) -> LogReader:
-        epoch: Epoch | None = None
-        for _ in range(_ATTEMPTS):
-            self._base = self._store._base.read()
-            try:
-                snapshot = self._base.__enter__()
-                epoch, limit = self._store.look(snapshot, epoch)
-                if limit is not None:
-                    self._reader = LogReader(snapshot, epoch, limit)
-                    return self._reader
-            finally:
-                if self._reader is None:
-                    self._base.__exit__(None, None, None)
-        raise StoreBusyError("other processes merge too often", path=self._store.folder)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._base is not None
-        assert self._reader is not None
-        self._reader.close()
-        self._base.__exit__(kind, error, trace)

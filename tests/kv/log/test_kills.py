@@ -56,12 +56,46 @@ for thread in threads:
 """
 
 
-class Killed:
-    """A process that commits until it is killed."""
+_KEEPER = """
+import shutil, sys
+from langgraph.checkpoint.lmdb.kv.log import log_file
+from langgraph.checkpoint.lmdb.kv.log.store import LogStore
 
-    def __init__(self, folder: Path, number: int, sync: str) -> None:
+path, name, sync = sys.argv[1:4]
+log_file.SIZE = 16_384
+
+def check(store):
+    with store.read() as reader:
+        total = int(reader.get(b"total") or b"0")
+        counts = [int(value) for key, value in reader.range(b"process", b"procest")]
+        assert sum(counts) == total, (counts, total)
+
+turn = 0
+while True:
+    turn += 1
+    store = LogStore.open(path, sync=sync)
+    for step in (store.merge, store.compact):
+        step()
+        check(store)
+    copy = f"{path}.{name}"
+    shutil.rmtree(copy, ignore_errors=True)
+    store.backup(copy)
+    store.close()
+    for path_to_read in (copy, path):
+        reading = LogStore.open(path_to_read, readonly=True)
+        check(reading)
+        reading.close()
+    print(name, turn, flush=True)
+"""
+
+
+class Killed:
+    """A process that works until it is killed: it commits, or it merges, compacts and backs up."""
+
+    def __init__(self, folder: Path, number: int, sync: str, *, keeps: bool = False) -> None:
+        name = f"keeper{number}" if keeps else f"process{number}"
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _CODE, str(folder), f"process{number}", sync],
+            [sys.executable, "-c", _KEEPER if keeps else _CODE, str(folder), name, sync],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -83,7 +117,8 @@ class Killed:
         return [line for line in rest if line.endswith("\n")]
 
 
-def run(folder: Path, rounds: int, sync: str) -> None:
+def run(folder: Path, rounds: int, sync: str, *, keepers: int = 0) -> None:
+    """Let three processes commit, and others keep the store; kill one of them in each round."""
     chance = Random(1)
     acknowledged: dict[str, int] = {}
 
@@ -93,14 +128,23 @@ def run(folder: Path, rounds: int, sync: str) -> None:
             acknowledged[name] = max(acknowledged.get(name, 0), int(count))
 
     running = {number: Killed(folder, number, sync) for number in range(3)}
-    for _ in range(rounds):
+    kept = [Killed(folder, number, sync, keeps=True) for number in range(keepers)]
+    for turn in range(rounds):
         number = chance.randrange(3)
         note(running[number].lines(chance.randrange(1, 120)))
         note(running[number].kill())
         running[number] = Killed(folder, number, sync)
+        if keepers:
+            number = turn % keepers
+            kept[number].lines(1 + turn % 2)
+            kept[number].kill()
+            kept[number] = Killed(folder, number, sync, keeps=True)
     for process in running.values():
         note(process.lines(1))
         note(process.kill())
+    for process in kept:
+        process.lines(1)
+        process.kill()
     with closing(LogStore.open(folder)) as store, store.read() as reader:
         found = {k.decode(): int(v) for k, v in reader.range(b"process", b"procest")}
         total = int(reader.get(b"total") or b"0")
@@ -117,6 +161,15 @@ def run(folder: Path, rounds: int, sync: str) -> None:
 @pytest.mark.parametrize("sync", ["full", "off"])
 def test_kills_lose_nothing(tmp_path: Path, sync: str) -> None:
     run(tmp_path / "store", 6, sync)
+
+
+def test_kills_lose_nothing_beside_merges_compaction_and_backups(tmp_path: Path) -> None:
+    run(tmp_path / "store", 4, "off", keepers=2)
+
+
+@pytest.mark.long
+def test_many_kills_lose_nothing_beside_merges_compaction_and_backups(tmp_path: Path) -> None:
+    run(tmp_path / "store", 100, "full", keepers=2)
 
 
 @pytest.mark.long

@@ -27,7 +27,7 @@ from langgraph.checkpoint.lmdb.errors import (
 )
 from langgraph.checkpoint.lmdb.kv.lmdb import files, page_check, page_reader
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
-from langgraph.checkpoint.lmdb.kv.log import recovery
+from langgraph.checkpoint.lmdb.kv.log import log_file, recovery, state
 from langgraph.checkpoint.lmdb.kv.log.store import LogStore
 from langgraph.checkpoint.lmdb.models import LOST, Problem, VerifyReport
 from langgraph.checkpoint.lmdb.operations import configs, run_states
@@ -71,7 +71,7 @@ def verify_folder(
                 kv.close()
                 kv = stack.enter_context(closing(LogStore.open(path)))
             plain = open_encrypted(kv, None)  # reads the first record
-        except DamagedError as error:  # of LMDB
+        except DamagedError as error:  # of LMDB or of the log
             return _refused(error)
         with suppress(DamagedError):  # reported as a problem
             check_format(plain)
@@ -80,6 +80,9 @@ def verify_folder(
 
 
 def _refused(error: DamagedError) -> VerifyReport:
+    if error.record in (log_file.NAME, state.KEY.hex()):
+        lost = Problem(kinds.LOG, error.message)
+        return VerifyReport((lost,), records_unchecked="the last calls are missing")
     return VerifyReport(
         (Problem(kinds.PAGES, error.message),), records_unchecked="LMDB refuses the file"
     )
@@ -117,12 +120,12 @@ def recover_pages(path: str, target: str) -> VerifyReport:
             found = repair_store(plain, _options())
         finally:
             kv.close()
-    texts = [] if lost_log is None else [lost_log]
+    lost = []
+    if lost_log is not None:
+        lost.append(Problem(kinds.LOG, lost_log, outcome=LOST))
     if source.skipped:
-        texts.append(
-            f"{source.skipped} pages or records could not be read, with all that they lead to"
-        )
-    lost = [Problem(kinds.PAGES, text, outcome=LOST) for text in texts]
+        text = f"{source.skipped} pages or records could not be read, with all that they lead to"
+        lost.append(Problem(kinds.PAGES, text, outcome=LOST))
     return replace(found, problems=(*lost, *found.problems))
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _START_SECONDS = 30
+_END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE %s"
 
 
 @contextmanager
@@ -82,6 +83,16 @@ def pooler(conninfo: str, mode: str) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait()
+
+
+def end_connections(conninfo: str, name: str) -> None:
+    """End the connections of an application, and wait until they are ended."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(_END, (name,))
+        while connection.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE %s", (name,)
+        ).fetchone():
+            pass
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:

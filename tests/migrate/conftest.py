@@ -14,6 +14,7 @@ from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.postgres import CompactPostgresSaver
 from tests import servers
 from tests.migrate.savers import PlainSaver
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
-KINDS = ("lmdb", "sqlite", "postgres", "memory", "plain")
+KINDS = ("lmdb", "compact", "sqlite", "postgres", "memory", "plain")
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +49,9 @@ def open_kind(tmp_path: Path, request: Any) -> Iterator[Callable[..., BaseCheckp
                 connection = sqlite3.connect(path, check_same_thread=False)
                 stack.callback(connection.close)
                 saver = SqliteSaver(connection, serde=serde)
+            elif kind == "compact":
+                conninfo = new_database(request.getfixturevalue("server"))
+                saver = stack.enter_context(CompactPostgresSaver(conninfo, serde=serde))
             elif kind == "postgres":
                 conninfo = new_database(request.getfixturevalue("server"))
                 saver = stack.enter_context(PostgresSaver.from_conn_string(conninfo))

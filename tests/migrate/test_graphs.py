@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 GRAPH = build(memory=True)
 PAIRS = [(one, other) for one, other in permutations(KINDS, 2) if "lmdb" in (one, other)]
+PAIRS += [("compact", "compact"), ("compact", "sqlite"), ("postgres", "compact")]
 PAIRS += [("lmdb", "lmdb"), ("sqlite", "postgres"), ("memory", "sqlite"), ("postgres", "sqlite")]
 
 

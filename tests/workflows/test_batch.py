@@ -21,7 +21,7 @@ from langgraph.checkpoint.lmdb.workflows import (
 )
 from langgraph.checkpoint.lmdb.workflows.__main__ import main
 from langgraph.checkpoint.lmdb.workflows.connections import default_lock_manager
-from tests.workflows.steps import Steps, at
+from tests.workflows.steps import Crash, Steps, at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,7 +177,12 @@ def test_a_batch_leaves_runs_that_another_worker_resumed(steps: Steps, saver: Lm
 
 def states(saver: Any, count: int) -> list[str]:
     """Return the states of some runs."""
-    found = [get_checkpoint_status(f"t{number}", saver) for number in range(count)]
+    return states_of(saver, *(f"t{number}" for number in range(count)))
+
+
+def states_of(saver: Any, *thread_ids: str) -> list[str]:
+    """Return the states of the runs of threads."""
+    found = [get_checkpoint_status(thread_id, saver) for thread_id in thread_ids]
     return [status.state for status in found if status is not None]
 
 
@@ -191,6 +196,21 @@ def test_recover_resumes_what_a_crash_left(steps: Steps, filled: Any, is_async: 
     )
     assert [result["thread_id"] for result in results] == ["crashed"]
     assert results[0]["completed"]
+
+
+def test_run_that_crashes_while_it_is_resumed_after_an_error_is_left_to_batches(
+    steps: Steps, saver: LmdbSaver
+) -> None:
+    steps.leave_failed(saver, "t")
+    steps.fail("second", Crash())
+    with pytest.raises(Crash):
+        steps.compile(saver).invoke(None, at("t"))
+    assert states_of(saver, "t") == ["failed"]
+    steps.fail("second")
+    workflow = DurableWorkflow(steps.builder, saver)
+    assert recover(saver, steps.builder, min_age_minutes=0) == []
+    (result,) = resume_failed_workflows(saver, workflow.resume, min_age_minutes=0)
+    assert result["completed"]
 
 
 def test_recover_never_passes_a_breakpoint(steps: Steps, saver: LmdbSaver) -> None:

@@ -185,7 +185,7 @@ def test_a_fork_while_another_thread_opens_a_store(
         with CheckpointerManager.get_or_create(path, sync="off") as own:
             assert run(own.get_checkpointer()) == RAN
 
-    monkeypatch.setattr(checkpointers, "LmdbSaver", open_slowly)
+    monkeypatch.setattr(checkpointers, "open_saver", open_slowly)
     with ThreadPoolExecutor(1) as pool:
         opening = pool.submit(CheckpointerManager.get_or_create, path, sync="off")
         assert is_opening.wait(60)

@@ -5,28 +5,16 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 
 from langgraph.checkpoint.lmdb.errors import DatabaseUnavailableError, StoreClosedError, UsageError
 from langgraph.checkpoint.lmdb.workflows import PostgresLockManager
 from langgraph.checkpoint.lmdb.workflows.errors import LockLostError
 from tests import servers
+from tests.servers import end_connections
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE %s"
-
-
-def end_connections(conninfo: str, name: str) -> None:
-    """End the connections of an application, and wait until they are ended."""
-    with psycopg.connect(conninfo, autocommit=True) as connection:
-        connection.execute(END, (name,))
-        while connection.execute(
-            "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE %s", (name,)
-        ).fetchone():
-            pass
 
 
 def test_a_lock_ends_with_its_connection(postgres: str) -> None:

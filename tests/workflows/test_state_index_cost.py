@@ -6,6 +6,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import pytest
+
 from langgraph.checkpoint.lmdb import KvSaver
 from langgraph.checkpoint.lmdb.workflows import find_failed_workflows
 from tests.retention.stores import CountingStore, contents
@@ -62,6 +64,24 @@ def test_writes_of_output_change_no_index_entry() -> None:
     before = {key for key in contents(kv) if key[:1] == b"e"}
     saver.put_writes(config, [("x", 1)], str(UUID(int=1)))
     assert {key for key in contents(kv) if key[:1] == b"e"} == before
+
+
+@pytest.mark.parametrize("channel", ["__error__", "__interrupt__"])
+def test_write_of_a_task_reads_as_much_after_many_parallel_tasks(channel: str) -> None:
+    """With more than 16 tasks a write leaves the state to readers."""
+    kv = CountingStore()
+    saver = KvSaver(kv, clock=lambda: NOW)
+    config = put(saver, "t", 1, is_due=True)
+    reads = []
+    for n in range(48):
+        with kv.counting() as counts:
+            saver.put_writes(config, [(channel, ["?"])], str(UUID(int=n)))
+            reads.append(counts.reads)
+    assert len({*reads[17:]}) == 1
+    state = {"__error__": "failed", "__interrupt__": "waiting"}[channel]
+    assert [thread.state for thread in saver.threads()] == [state]
+    found = find_failed_workflows(saver, 0, clock=lambda: NOW + 3600, include_waiting=True)
+    assert [status.state for status in found] == [state]
 
 
 def changes_of_put(kv: CountingStore, call: Callable[[], object]) -> int:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from psycopg_pool import PoolTimeout
 
 from langgraph.checkpoint.lmdb.errors import (
     InvalidPathError,
@@ -16,7 +19,9 @@ from langgraph.checkpoint.lmdb.errors import (
     UsageError,
 )
 from langgraph.checkpoint.lmdb.workflows import (
+    DatabaseUnavailableError,
     DurableWorkflow,
+    WorkflowError,
     acleanup_old_checkpoints,
     afind_failed_workflows,
     aget_checkpoint_status,
@@ -104,6 +109,85 @@ def test_a_store_that_is_closed(call: Call, saver: LmdbSaver) -> None:
 def test_a_saver_that_cannot_list_its_threads(call: Call) -> None:
     with pytest.raises(UsageError, match="the saver BaseCheckpointSaver cannot list its threads"):
         call(BaseCheckpointSaver())
+
+
+class Away(BaseCheckpointSaver[Any]):
+    """A saver whose reading methods raise an error."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def get_tuple(self, *_: Any, **__: Any) -> Any:
+        raise self.error
+
+    list = get_tuple
+
+    async def aget_tuple(self, *_: Any, **__: Any) -> Any:
+        raise self.error
+
+    async def alist(self, *_: Any, **__: Any) -> Any:
+        raise self.error
+        yield
+
+
+DRIVER_ERRORS: dict[str, tuple[Exception, type[Exception], str]] = {
+    "postgres": (
+        psycopg.OperationalError("the connection is closed\nmore"),
+        DatabaseUnavailableError,
+        "PostgreSQL failed: the connection is closed. Check the server",
+    ),
+    "pool": (
+        PoolTimeout("couldn't get a connection after 30.00 sec"),
+        DatabaseUnavailableError,
+        "PostgreSQL failed: couldn't get a connection",
+    ),
+    "sqlite": (
+        sqlite3.OperationalError("disk I/O error"),
+        DatabaseUnavailableError,
+        "SQLite failed: disk I/O error",
+    ),
+    "closed sqlite": (
+        sqlite3.ProgrammingError("Cannot operate on a closed database."),
+        StoreClosedError,
+        "the connection of the saver is closed",
+    ),
+}
+
+
+@pytest.mark.parametrize("call", EVERY.values(), ids=EVERY)
+@pytest.mark.parametrize("name", DRIVER_ERRORS)
+def test_a_database_that_is_away(call: Call, name: str) -> None:
+    error, expected, message = DRIVER_ERRORS[name]
+    with pytest.raises(LmdbSaverError, match=message) as raised:
+        call(Away(error))
+    assert type(raised.value) is expected
+    assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_workflow_on_a_database_that_is_away(is_async: bool) -> None:
+    error = psycopg.OperationalError("the connection is closed")
+    workflow = DurableWorkflow(GRAPH, Away(error))
+
+    def call(name: str, *arguments: Any) -> Any:
+        if is_async:
+            return asyncio.run(getattr(workflow, f"a{name}")(*arguments))
+        return getattr(workflow, name)(*arguments)
+
+    for name in ("get_status", "resume"):
+        with pytest.raises(DatabaseUnavailableError):
+            call(name, "t")
+    with pytest.raises(WorkflowError) as raised:
+        call("execute", "t", {"ran": []})
+    assert (raised.value.original_error, raised.value.state) == (error, None)
+
+
+def test_other_errors_of_a_saver_are_its_own() -> None:
+    for error in (KeyError("row"), sqlite3.IntegrityError("unique")):
+        with pytest.raises(type(error)) as raised:
+            needs_resume("t", Away(error))
+        assert raised.value is error
 
 
 def test_a_thread_that_does_not_exist(saver: LmdbSaver) -> None:

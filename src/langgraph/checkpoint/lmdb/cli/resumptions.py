@@ -1,4 +1,4 @@
-"""The graph of runs to resume, and the reports on their resumption."""
+"""Reports on the resumption of runs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.cli.exit_codes import DONE, NO
-from langgraph.checkpoint.lmdb.workflows.__main__ import load_graph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from langgraph.checkpoint.lmdb.workflows import ResumeResult
-
-__all__ = ["load_graph", "report"]
 
 
 def report(results: Sequence[ResumeResult], as_json: bool) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from langgraph.checkpoint.lmdb.engine import counts, states, time_index
 from langgraph.checkpoint.lmdb.engine.chunks import ThreadVersion
 from langgraph.checkpoint.lmdb.engine.counts import Counts
+from langgraph.checkpoint.lmdb.engine.fields_cache import FieldsCache
 from langgraph.checkpoint.lmdb.engine.time_index import INDEX_LAG_MS
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
 from langgraph.checkpoint.lmdb.format import envelope, keys
@@ -60,6 +61,8 @@ _COUNTS = (
     "state",
 )
 _record_fields = attrgetter(*_FIELDS)
+_known_fields = FieldsCache(1024)
+"""About half a megabyte."""
 _NAMESPACE_TYPES = envelope.field_types(int, str)
 _TimeFields: TypeAlias = "tuple[int, int | None, bool, bool, int | None, int | None, int]"
 
@@ -75,7 +78,7 @@ class _Indexed(NamedTuple):
 _NOT_INDEXED = _Indexed(counts.NOTHING, None)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Thread:
     """The record of a thread. Times are in milliseconds since the epoch."""
 
@@ -195,6 +198,16 @@ def decode(key: bytes, record: bytes) -> Thread:
     Raises:
         DamagedError: The record differs from what was stored.
     """
+    known = _known_fields.get(key, record)
+    thread = _decode(key, record) if known is None else Thread(*known)
+    if known is None:
+        _known_fields.put(key, record, _record_fields(thread))
+    thread.shared_owners = thread.shared_owners.copy()
+    thread.indexed = _Indexed(counts_of(thread), _time_fields(thread))
+    return thread
+
+
+def _decode(key: bytes, record: bytes) -> Thread:
     fields = dict(zip(_FIELDS, envelope.decode_fields(key, record, _FIELD_TYPES), strict=True))
     counts = [fields[name] or 0 for name in _COUNTS]
     times = [fields[name] or 0 for name in _TIMES]
@@ -205,7 +218,6 @@ def decode(key: bytes, record: bytes) -> Thread:
         envelope.raise_damaged(key, "it belongs to another thread")
     if thread.shared_owners and not all(map(envelope.is_count, thread.shared_owners)):
         envelope.raise_damaged(key, "unexpected field types")
-    thread.indexed = _Indexed(counts_of(thread), _time_fields(thread))
     return thread
 
 
@@ -261,7 +273,10 @@ def record_read(writer: Writer, thread_id: str, options: StoreOptions) -> None:
 def save(writer: Writer, thread: Thread) -> None:
     """Write a thread's record, and update the time index and the counts."""
     _update_indexes(writer, thread)
-    _put(writer, keys.thread_number(thread.number), _payload(thread))
+    key = keys.thread_number(thread.number)
+    record = _put(writer, key, _payload(thread))
+    _known_fields.put(key, record, _record_fields(thread))
+    thread.shared_owners = thread.shared_owners.copy()  # the cache keeps the other list
 
 
 def _payload(thread: Thread) -> bytes:
@@ -329,8 +344,11 @@ def find_tombstone(reader: Reader, number: int) -> Thread | None:
     return None if record is None else decode(key, record)
 
 
-def _put(writer: Writer, key: bytes, payload: bytes) -> None:
-    writer.put(key, envelope.seal(key, envelope.pack(payload, None)))
+def _put(writer: Writer, key: bytes, payload: bytes) -> bytes:
+    """Store a payload; return its record."""
+    record = envelope.seal(key, envelope.pack(payload, None))
+    writer.put(key, record)
+    return record
 
 
 def all_threads(

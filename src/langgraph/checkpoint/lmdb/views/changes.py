@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from langgraph.checkpoint.lmdb import LmdbSaver, ThreadInfo
+    from langgraph.checkpoint.lmdb import KvSaver, ThreadInfo
 
 _FIRST = 10
 """Threads of the first look."""
 
 
-def changed_threads(saver: LmdbSaver, prefix: str | None = None) -> Iterator[list[ThreadView]]:
+def changed_threads(saver: KvSaver, prefix: str | None = None) -> Iterator[list[ThreadView]]:
     """Yield the threads that changed since the last step of the iterator, the oldest change first.
 
     The first list has the threads that were active last. It never ends; an empty list means that
@@ -38,7 +38,7 @@ def changed_threads(saver: LmdbSaver, prefix: str | None = None) -> Iterator[lis
         yield [thread_of(saver, info, running) for info in reversed(new)]
 
 
-def mark_of(saver: LmdbSaver) -> tuple[Any, ...]:
+def mark_of(saver: KvSaver) -> tuple[Any, ...]:
     """Return a mark of the content of a store: as long as it is the same, nothing has changed.
 
     Reads only totals, the locks of runs, and the thread with the latest activity.

@@ -10,10 +10,10 @@ from langgraph.checkpoint.lmdb.views.stores import place_of
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import CheckpointTuple
 
-    from langgraph.checkpoint.lmdb import LmdbSaver
+    from langgraph.checkpoint.lmdb import KvSaver
 
 
-def prunable(saver: LmdbSaver, thread_id: str, keep_last: int) -> int:
+def prunable(saver: KvSaver, thread_id: str, keep_last: int) -> int:
     """Return the number of checkpoints that `prune` with `keep_last` deletes.
 
     These are the checkpoints before the last ones of each namespace, and the namespaces of

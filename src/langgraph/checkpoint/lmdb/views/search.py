@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.base import CheckpointTuple
 
-    from langgraph.checkpoint.lmdb import LmdbSaver
+    from langgraph.checkpoint.lmdb import KvSaver
 
 _INTERNAL = ("branch:to:", "join:")
 
@@ -40,7 +40,7 @@ class Hit:
 
 
 def search(
-    saver: LmdbSaver,
+    saver: KvSaver,
     pattern: re.Pattern[str],
     *,
     prefix: str | None = None,
@@ -86,7 +86,7 @@ def texts(path: str, value: Any) -> Iterator[tuple[str, str]]:
         yield path, str(value)
 
 
-def _checkpoints(saver: LmdbSaver, thread_id: str, history: bool) -> Iterator[CheckpointTuple]:
+def _checkpoints(saver: KvSaver, thread_id: str, history: bool) -> Iterator[CheckpointTuple]:
     if history:
         config: Any = {"configurable": {"thread_id": thread_id}}
         yield from saver.list(config, skip_damaged=True)

@@ -11,7 +11,7 @@ from langgraph.checkpoint.lmdb.views.plain import json_size
 from langgraph.checkpoint.lmdb.views.stores import all_threads
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb import LmdbSaver, StoreStats
+    from langgraph.checkpoint.lmdb import KvSaver, StoreStats
 
 LARGEST = 10
 
@@ -51,7 +51,7 @@ class StatisticsView:
         }
 
 
-def statistics_of(saver: LmdbSaver, *, values: bool = False) -> StatisticsView:
+def statistics_of(saver: KvSaver, *, values: bool = False) -> StatisticsView:
     """Return the statistics of a store, which read the record of every thread.
 
     Args:
@@ -83,7 +83,7 @@ def statistics_of(saver: LmdbSaver, *, values: bool = False) -> StatisticsView:
     )
 
 
-def _value_bytes(saver: LmdbSaver) -> int:
+def _value_bytes(saver: KvSaver) -> int:
     total = 0
     for found in saver.list(None, skip_damaged=True):
         total += sum(map(json_size, found.checkpoint["channel_values"].values()))

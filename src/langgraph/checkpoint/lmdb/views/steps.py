@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.base import CheckpointTuple
 
-    from langgraph.checkpoint.lmdb import LmdbSaver
+    from langgraph.checkpoint.lmdb import KvSaver
     from langgraph.checkpoint.lmdb.run_state import State
 
 ERROR, INTERRUPT, RESUME = "__error__", "__interrupt__", "__resume__"
@@ -151,20 +151,20 @@ class StepView:
         return data
 
 
-def step_of(saver: LmdbSaver, found: CheckpointTuple) -> StepView:
+def step_of(saver: KvSaver, found: CheckpointTuple) -> StepView:
     """Return a checkpoint as a step, with the writes of its `DeltaChannel`s."""
     is_latest = found.checkpoint["id"] == _latest_id(saver, found)
     return _step(found, is_latest, _deltas_of(saver, found), saver.path)
 
 
-def history_of(saver: LmdbSaver, start: CheckpointTuple) -> Iterator[StepView]:
+def history_of(saver: KvSaver, start: CheckpointTuple) -> Iterator[StepView]:
     """Yield a checkpoint and its ancestors as steps, without the writes of `DeltaChannel`s."""
     latest_id = _latest_id(saver, start)
     for found in saver.history(start.config, skip_damaged=True, values=False):
         yield _step(found, found.checkpoint["id"] == latest_id, {}, saver.path)
 
 
-def all_steps(saver: LmdbSaver, thread_id: str) -> Iterator[StepView]:
+def all_steps(saver: KvSaver, thread_id: str) -> Iterator[StepView]:
     """Yield the checkpoints of a thread as steps, the oldest first. One at a time is in memory.
 
     Damaged checkpoints are left out, with a warning in the log.
@@ -205,7 +205,7 @@ def interrupts_of(found: CheckpointTuple) -> tuple[InterruptView, ...]:
     return tuple(views)
 
 
-def _latest_id(saver: LmdbSaver, found: CheckpointTuple) -> str | None:
+def _latest_id(saver: KvSaver, found: CheckpointTuple) -> str | None:
     """Return the id of the latest checkpoint in the namespace of a checkpoint."""
     at = place_of(found)
     config = config_of(at["thread_id"], namespace=at["checkpoint_ns"])
@@ -213,7 +213,7 @@ def _latest_id(saver: LmdbSaver, found: CheckpointTuple) -> str | None:
     return next((one.checkpoint["id"] for one in latest), None)
 
 
-def _deltas_of(saver: LmdbSaver, found: CheckpointTuple) -> Mapping[str, Any]:
+def _deltas_of(saver: KvSaver, found: CheckpointTuple) -> Mapping[str, Any]:
     names = _delta_channels(found)
     return saver.get_delta_channel_history(config=found.config, channels=names) if names else {}
 

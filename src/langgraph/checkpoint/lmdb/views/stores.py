@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import CheckpointTuple
 
-    from langgraph.checkpoint.lmdb import ThreadInfo
+    from langgraph.checkpoint.lmdb import KvSaver, ThreadInfo
     from langgraph.checkpoint.lmdb.run_state import State
 
 LATEST = "latest"
@@ -83,7 +83,7 @@ def parent_id(found: CheckpointTuple) -> str | None:
 
 
 def find_address(
-    saver: LmdbSaver, address: str, checkpoint: str | None = None, namespace: str = ""
+    saver: KvSaver, address: str, checkpoint: str | None = None, namespace: str = ""
 ) -> CheckpointTuple:
     """Return the checkpoint that `THREAD` or `THREAD@CHECKPOINT` names.
 
@@ -110,7 +110,7 @@ def find_address(
 
 
 def find_step(
-    saver: LmdbSaver, thread_id: str, spec: str | None = None, namespace: str = ""
+    saver: KvSaver, thread_id: str, spec: str | None = None, namespace: str = ""
 ) -> CheckpointTuple:
     """Return a checkpoint of a thread.
 
@@ -146,7 +146,7 @@ def find_step(
 
 
 def all_threads(
-    saver: LmdbSaver,
+    saver: KvSaver,
     prefix: str | None = None,
     states: Collection[State] | None = None,
     after: ThreadInfo | str | None = None,
@@ -166,7 +166,7 @@ def all_threads(
         size = min(2 * size, _LAST_PAGE)
 
 
-def thread_info(saver: LmdbSaver, thread_id: str) -> ThreadInfo:
+def thread_info(saver: KvSaver, thread_id: str) -> ThreadInfo:
     """Return the description of a thread.
 
     Raises:
@@ -176,7 +176,7 @@ def thread_info(saver: LmdbSaver, thread_id: str) -> ThreadInfo:
     return next(info for info in all_threads(saver, thread_id) if info.thread_id == thread_id)
 
 
-def _matches(saver: LmdbSaver, latest: CheckpointTuple, spec: str) -> Iterator[CheckpointTuple]:
+def _matches(saver: KvSaver, latest: CheckpointTuple, spec: str) -> Iterator[CheckpointTuple]:
     at = place_of(latest)
     exact = saver.get_tuple(config_of(at["thread_id"], spec, at["checkpoint_ns"]))
     if exact is not None:
@@ -188,7 +188,7 @@ def _matches(saver: LmdbSaver, latest: CheckpointTuple, spec: str) -> Iterator[C
             yield whole
 
 
-def _named(saver: LmdbSaver, latest: CheckpointTuple, spec: str) -> Iterator[CheckpointTuple]:
+def _named(saver: KvSaver, latest: CheckpointTuple, spec: str) -> Iterator[CheckpointTuple]:
     """Yield the checkpoints that a text other than an id names, without their values."""
     line = saver.history(latest.config, values=False)
     if spec.startswith("~") and spec[1:].isdecimal():

@@ -16,7 +16,7 @@ from langgraph.checkpoint.lmdb.views.stores import all_threads, config_of, place
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from langgraph.checkpoint.lmdb import LmdbSaver, ThreadInfo
+    from langgraph.checkpoint.lmdb import KvSaver, ThreadInfo
     from langgraph.checkpoint.lmdb.run_state import State
 
 _INDEXED_STATES: tuple[State, ...] = ("failed", "waiting", "stalled")
@@ -79,7 +79,7 @@ class ThreadQuery:
     after: str | None = None
 
 
-def list_threads(saver: LmdbSaver, query: ThreadQuery) -> Iterator[ThreadView]:
+def list_threads(saver: KvSaver, query: ThreadQuery) -> Iterator[ThreadView]:
     """Yield the threads of a query.
 
     The order `updated` reads only the threads that it yields. Other orders read the records of all
@@ -90,12 +90,12 @@ def list_threads(saver: LmdbSaver, query: ThreadQuery) -> Iterator[ThreadView]:
         yield thread_of(saver, info, running)
 
 
-def count_states(saver: LmdbSaver, most: int) -> dict[State, int]:
+def count_states(saver: KvSaver, most: int) -> dict[State, int]:
     """Return the number of threads in each state that needs attention, up to `most` + 1."""
     return {name: len(saver.threads(state=name, limit=most + 1)) for name in _INDEXED_STATES}
 
 
-def thread_of(saver: LmdbSaver, info: ThreadInfo, running: Collection[str]) -> ThreadView:
+def thread_of(saver: KvSaver, info: ThreadInfo, running: Collection[str]) -> ThreadView:
     """Return a thread with the state and the error of its latest run.
 
     Args:
@@ -115,9 +115,7 @@ def _state_of(info: ThreadInfo, running: Collection[str]) -> State | None:
     return "running" if info.state in MAY_RUN and info.thread_id in running else info.state
 
 
-def _ordered(
-    saver: LmdbSaver, query: ThreadQuery, running: Collection[str]
-) -> Iterator[ThreadInfo]:
+def _ordered(saver: KvSaver, query: ThreadQuery, running: Collection[str]) -> Iterator[ThreadInfo]:
     is_stored_order = query.sort == "updated" and not query.reverse
     after = query.after if is_stored_order else None
     wanted = frozenset(query.states)
@@ -134,7 +132,7 @@ def _ordered(
     return ordered if query.after is None else _following(ordered, query.after)
 
 
-def _with_metadata(saver: LmdbSaver, metadata: dict[str, Any]) -> set[str]:
+def _with_metadata(saver: KvSaver, metadata: dict[str, Any]) -> set[str]:
     return {place_of(found)["thread_id"] for found in saver.list(None, filter=metadata)}
 
 

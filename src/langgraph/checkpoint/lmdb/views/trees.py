@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.base import CheckpointTuple
 
-    from langgraph.checkpoint.lmdb import LmdbSaver
+    from langgraph.checkpoint.lmdb import KvSaver
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class NamespaceTree:
         }
 
 
-def tree_of(saver: LmdbSaver, thread_id: str) -> list[NamespaceTree]:
+def tree_of(saver: KvSaver, thread_id: str) -> list[NamespaceTree]:
     """Return the trees of a thread: the root, then namespaces that no checkpoint called."""
     nodes: dict[str, list[TreeNode]] = defaultdict(list)
     callers: dict[str, str] = {}

@@ -16,7 +16,7 @@ from langgraph.checkpoint.lmdb.views.stores import all_threads
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from langgraph.checkpoint.lmdb import LmdbSaver
+    from langgraph.checkpoint.lmdb import KvSaver
 
 _LONGEST = 1000
 """Characters of the longest thread id that a link has."""
@@ -65,7 +65,7 @@ def number(params: dict[str, str], name: str, default: int, most: int) -> int:
     return min(int(text[:9]), most) if text.isascii() and text.isdecimal() else default
 
 
-def thread_id_of(saver: LmdbSaver, params: dict[str, str]) -> str:
+def thread_id_of(saver: KvSaver, params: dict[str, str]) -> str:
     """Return the id of the thread that a request names.
 
     Raises:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from langgraph.checkpoint.lmdb import LmdbSaver
+    from langgraph.checkpoint.lmdb import KvSaver
 
 _STEPS = 100
 """Steps of the tree that are sent first."""
@@ -90,7 +90,7 @@ def _every(trees: Iterable[NamespaceTree]) -> Iterator[NamespaceTree]:
             yield from _every(node.subgraphs)
 
 
-def _parent_of(saver: LmdbSaver, step: StepView) -> tuple[StepView | None, LmdbSaverError | None]:
+def _parent_of(saver: KvSaver, step: StepView) -> tuple[StepView | None, LmdbSaverError | None]:
     """Return the parent of a step, or the error that stops it from being read."""
     if step.parent_id is None:
         return None, None

@@ -13,14 +13,14 @@ from langgraph.checkpoint.lmdb.web.resumptions import Resumptions
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from langgraph.checkpoint.lmdb import LmdbSaver
+    from langgraph.checkpoint.lmdb import KvSaver
 
 
 @dataclass(frozen=True)
 class Site:
     """A store and how it is served."""
 
-    saver: LmdbSaver
+    saver: KvSaver
     """Saver with the plain serializer."""
     store: str
     """Folder of the store, as the user named it."""

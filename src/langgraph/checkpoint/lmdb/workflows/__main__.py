@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.errors import LmdbSaverError, UsageError
+from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from langgraph.checkpoint.lmdb.workflows.batch import recover
+from langgraph.checkpoint.lmdb.workflows.graph_loading import load_graph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,24 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return RECOVERED
     print(f"{len(results)} runs")
     return FAILED if any(result["error"] is not None for result in results) else RECOVERED
-
-
-def load_graph(name: str) -> Any:
-    """Return the graph `MODULE:NAME`. A function is called to make it.
-
-    Raises:
-        UsageError: The module or the name does not exist.
-    """
-    module, _, attribute = name.partition(":")
-    sys.path.insert(0, str(Path.cwd()))  # as `python -m` has it
-    try:
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        message = f"--graph must be MODULE:NAME of a graph, got {name!r} ({error})"
-        raise UsageError(message) from error
-    finally:
-        sys.path.pop(0)
-    return found if hasattr(found, "invoke") or hasattr(found, "compile") else found()
 
 
 def _parser() -> argparse.ArgumentParser:

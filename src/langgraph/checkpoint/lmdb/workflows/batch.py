@@ -143,8 +143,10 @@ def recover(
 ) -> list[ResumeResult]:
     """Resume the runs of a graph that a crash interrupted, once or at intervals.
 
-    Runs that failed with an error, wait for an answer, or stopped at a static breakpoint are left
-    as they are. See `resume_failed_workflows` for runs that do not hold the run lock.
+    A crash leaves a stalled run: its tasks have neither output nor error. Runs that failed with an
+    error, wait for an answer, or stopped at a static breakpoint are left as they are. A crash while
+    a failed run is resumed leaves the error of the attempt before it, so the run is still failed:
+    `resume_failed_workflows` resumes it, which also tells about runs that do not hold the run lock.
 
     Args:
         connection: Path of a store, or any saver.

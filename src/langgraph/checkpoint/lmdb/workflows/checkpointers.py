@@ -16,6 +16,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.lmdb.errors import DatabaseUnavailableError, StoreClosedError, UsageError
 from langgraph.checkpoint.lmdb.lmdb_saver import LmdbSaver
 from langgraph.checkpoint.lmdb.workflows import arguments
+from langgraph.checkpoint.lmdb.workflows.connections import open_saver
+from langgraph.checkpoint.lmdb.workflows.database_errors import unavailable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -71,7 +73,7 @@ class CheckpointerManager:
             key: object = id(connection) if given else _store_key(connection)
             found = cls._open.get(key)
             if found is None:
-                saver = connection if given else LmdbSaver(connection, **options)  # type: ignore[arg-type]
+                saver = connection if given else open_saver(connection, **options)  # type: ignore[arg-type]
                 found = cls._open[key] = cls(key, saver, options)  # type: ignore[arg-type]
             elif found._options != options:
                 raise UsageError(
@@ -239,7 +241,7 @@ def _postgres(config: PersistenceConfig) -> BaseCheckpointSaver[Any]:
         saver.setup()
     except Exception as error:
         pool.close()
-        raise _unavailable(error) from error
+        raise unavailable("PostgreSQL", error) from error
     return saver  # type: ignore[no-any-return]
 
 
@@ -255,7 +257,7 @@ async def _async_postgres(config: PersistenceConfig) -> BaseCheckpointSaver[Any]
         await saver.setup()
     except Exception as error:
         await pool.close()
-        raise _unavailable(error) from error
+        raise unavailable("PostgreSQL", error) from error
     return saver  # type: ignore[no-any-return]
 
 
@@ -267,10 +269,6 @@ def _pool_options(config: PersistenceConfig) -> dict[str, Any]:
         "kwargs": {"autocommit": True, "prepare_threshold": 0, "row_factory": rows.dict_row},
         "open": False,
     }
-
-
-def _unavailable(error: Exception) -> DatabaseUnavailableError:
-    return DatabaseUnavailableError(f"PostgreSQL failed: {str(error).partition(chr(10))[0]}")
 
 
 def _package(module: str, distribution: str) -> Any:

@@ -14,6 +14,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.lmdb.errors import InvalidPathError
 from langgraph.checkpoint.lmdb.lmdb_saver import LmdbSaver
 from langgraph.checkpoint.lmdb.workflows import arguments
+from langgraph.checkpoint.lmdb.workflows.database_errors import translated
 from langgraph.checkpoint.lmdb.workflows.file_locks import FileLockManager
 from langgraph.checkpoint.lmdb.workflows.local_locks import LocalLockManager
 from langgraph.checkpoint.lmdb.workflows.locks import LockManager
@@ -40,12 +41,14 @@ def open_connection(
     Raises:
         UsageError: The connection is neither a path nor a saver.
         InvalidPathError: The path holds no store. A store is never created.
+        DatabaseUnavailableError: The database of a saver is away, also within the block.
     """
-    if isinstance(connection, BaseCheckpointSaver):
-        yield connection
-    else:
-        with _open(connection, readonly) as saver:
-            yield saver
+    with translated():
+        if isinstance(connection, BaseCheckpointSaver):
+            yield connection
+        else:
+            with _open_existing(connection, readonly) as saver:
+                yield saver
 
 
 @asynccontextmanager
@@ -53,24 +56,42 @@ async def aopen_connection(
     connection: Connection, *, readonly: bool = False
 ) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     """Async version of `open_connection`."""
-    if isinstance(connection, BaseCheckpointSaver):
-        yield connection
-    else:
-        async with _open(connection, readonly) as saver:
-            yield saver
+    with translated():
+        if isinstance(connection, BaseCheckpointSaver):
+            yield connection
+        else:
+            async with _open_existing(connection, readonly) as saver:
+                yield saver
 
 
-def _open(path: str | os.PathLike[str], readonly: bool) -> LmdbSaver:
+def open_saver(path: str | os.PathLike[str], **options: Any) -> LmdbSaver:
+    """Return the saver of a store. Every connection that is not a saver is opened here.
+
+    Args:
+        path: Path of the store, which is created if it does not exist.
+        options: Other arguments of `LmdbSaver`.
+
+    Raises:
+        UsageError: It is not a path.
+        InvalidPathError: The path cannot be opened as a store.
+    """
     if not isinstance(path, (str, os.PathLike)):
         arguments.refuse("connection", "a path or a saver", path)
+    return LmdbSaver(path, **options)
+
+
+def _open_existing(path: str | os.PathLike[str], readonly: bool) -> LmdbSaver:
     if path == MEMORY:
         raise InvalidPathError(
             f"connection must be a path or a saver, got {path!r}",
             advice="Pass the saver itself: a store in memory has no path.",
         )
     # Opening for reading creates nothing: for a path without a store it raises the error.
-    is_there = _data_file(path).exists()
-    return LmdbSaver(path, readonly=readonly or not is_there)
+    return open_saver(path, readonly=readonly or not _is_store(path))
+
+
+def _is_store(path: object) -> bool:
+    return isinstance(path, (str, os.PathLike)) and _data_file(path).exists()
 
 
 def _data_file(path: str | os.PathLike[str]) -> Path:

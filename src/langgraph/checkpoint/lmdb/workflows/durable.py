@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -11,6 +12,7 @@ from langgraph.types import Command
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError, ThreadNotFoundError
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import chosen_lock_manager
+from langgraph.checkpoint.lmdb.workflows.database_errors import translated
 from langgraph.checkpoint.lmdb.workflows.errors import WorkflowError
 from langgraph.checkpoint.lmdb.workflows.graphs import compiled
 from langgraph.checkpoint.lmdb.workflows.run_lock import ahold_run, guarded, hold_run
@@ -110,7 +112,9 @@ class DurableWorkflow:
         """
         command = _command(updates)
         with hold_run(self._locks, arguments.text(thread_id, "thread_id")) as lock:
-            if self._saver.get_tuple(root_config(thread_id)) is None:
+            with translated():
+                found = self._saver.get_tuple(root_config(thread_id))
+            if found is None:
                 raise _not_found(thread_id)
             return self._invoke(lock, thread_id, command, config)
 
@@ -120,7 +124,9 @@ class DurableWorkflow:
         """Async version of `resume`."""
         command = _command(updates)
         async with ahold_run(self._locks, arguments.text(thread_id, "thread_id")) as lock:
-            if await self._saver.aget_tuple(root_config(thread_id)) is None:
+            with translated():
+                found = await self._saver.aget_tuple(root_config(thread_id))
+            if found is None:
                 raise _not_found(thread_id)
             return await self._ainvoke(lock, thread_id, command, config)
 
@@ -145,7 +151,10 @@ class DurableWorkflow:
         except LmdbSaverError:
             raise
         except Exception as error:
-            raise WorkflowError(thread_id, read_status(thread_id, self._saver), error) from error
+            state = None
+            with suppress(Exception):  # the saver may be what failed
+                state = read_status(thread_id, self._saver)
+            raise WorkflowError(thread_id, state, error) from error
 
     async def _ainvoke(
         self, lock: RunLock, thread_id: str, input: Any, config: RunnableConfig | None
@@ -156,7 +165,9 @@ class DurableWorkflow:
         except LmdbSaverError:
             raise
         except Exception as error:
-            state = await aread_status(thread_id, self._saver)
+            state = None
+            with suppress(Exception):
+                state = await aread_status(thread_id, self._saver)
             raise WorkflowError(thread_id, state, error) from error
 
 

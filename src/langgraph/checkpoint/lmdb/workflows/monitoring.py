@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, get_args
 
@@ -122,15 +122,14 @@ def monitor_workflows(
     """
     view = _View(stuck_after_minutes, window_hours, alert, clock)
     with open_connection(connection, readonly=True) as saver:
-        found, complete = overview(saver, view.since, lock_manager)
-        starts = {}
-        for status in view.completed(found):
+        runs = _Runs(*overview(saver, view.since, lock_manager))
+        for status in view.completed(runs.found):
             for checkpoint in saver.list(root_config(status.thread_id)):
-                starts[status.thread_id] = checkpoint
-                if _is_input(checkpoint):
+                if runs.add_start(checkpoint):
                     break
-        size = saver.stats().file_bytes if isinstance(saver, LmdbSaver) else None
-    return view.report(found, complete, starts, size)
+        if isinstance(saver, LmdbSaver):
+            runs.store_bytes = saver.stats().file_bytes
+    return view.report(runs)
 
 
 async def amonitor_workflows(
@@ -145,15 +144,33 @@ async def amonitor_workflows(
     """Async version of `monitor_workflows`."""
     view = _View(stuck_after_minutes, window_hours, alert, clock)
     async with aopen_connection(connection, readonly=True) as saver:
-        found, complete = await aoverview(saver, view.since, lock_manager)
-        starts = {}
-        for status in view.completed(found):
+        runs = _Runs(*await aoverview(saver, view.since, lock_manager))
+        for status in view.completed(runs.found):
             async for checkpoint in saver.alist(root_config(status.thread_id)):
-                starts[status.thread_id] = checkpoint
-                if _is_input(checkpoint):
+                if runs.add_start(checkpoint):
                     break
-        size = (await saver.astats()).file_bytes if isinstance(saver, LmdbSaver) else None
-    return view.report(found, complete, starts, size)
+        if isinstance(saver, LmdbSaver):
+            runs.store_bytes = (await saver.astats()).file_bytes
+    return view.report(runs)
+
+
+@dataclass(slots=True)
+class _Runs:
+    """The runs of a store, as a report reads them."""
+
+    found: list[CheckpointStatus]
+    """The runs that are not complete, or completed in the window."""
+    complete: int
+    """Number of all complete runs."""
+    starts: dict[str, CheckpointTuple] = field(default_factory=dict)
+    """The first checkpoint of each run that completed in the window."""
+    store_bytes: int | None = None
+    """Bytes of the store on disk, if known."""
+
+    def add_start(self, checkpoint: CheckpointTuple) -> bool:
+        """Add the next older checkpoint of a run; return True if it is the first of the run."""
+        self.starts[checkpoint.config["configurable"]["thread_id"]] = checkpoint
+        return checkpoint.metadata.get("source") == "input"
 
 
 class _View:
@@ -180,21 +197,9 @@ class _View:
         """Return the runs that completed in the window."""
         return [status for status in found if status.is_complete and self._is_recent(status)]
 
-    def report(
-        self,
-        found: list[CheckpointStatus],
-        complete: int,
-        starts: dict[str, CheckpointTuple],
-        store_bytes: int | None,
-    ) -> WorkflowReport:
-        """Return the report; call `alert` for each stuck run.
-
-        Args:
-            found: The runs that are not complete, or completed in the window.
-            complete: Number of all complete runs.
-            starts: The first checkpoint of each run that completed in the window.
-            store_bytes: Bytes of the store on disk, if known.
-        """
+    def report(self, runs: _Runs) -> WorkflowReport:
+        """Return the report; call `alert` for each stuck run."""
+        found = runs.found
         completed = self.completed(found)
         broken = [
             status
@@ -205,7 +210,7 @@ class _View:
         durations = sorted(
             seconds
             for status in completed
-            if (seconds := _duration(status, starts.get(status.thread_id))) is not None
+            if (seconds := _duration(status, runs.starts.get(status.thread_id))) is not None
         )
         waits = [
             (self._now - status.updated_at).total_seconds()
@@ -213,19 +218,20 @@ class _View:
             if status.state == "waiting" and status.updated_at is not None
         ]
         counts = Counter(status.state for status in found if not status.is_complete)
+        counts["complete"] = runs.complete
         stuck = tuple(status for status in found if self._is_stuck(status))
         self._call_alert(stuck)
         return WorkflowReport(
             created_at=self._now,
             window_hours=self._window_hours,
-            counts={state: counts[state] for state in get_args(State)} | {"complete": complete},
+            counts={state: counts[state] for state in get_args(State)},
             stuck=stuck,
             completed=len(completed),
             completion_rate=len(completed) / ended if ended else None,
             duration_p50_seconds=_percentile(durations, 50),
             duration_p95_seconds=_percentile(durations, 95),
             longest_wait_seconds=max(waits, default=None),
-            store_bytes=store_bytes,
+            store_bytes=runs.store_bytes,
         )
 
     def _call_alert(self, stuck: tuple[CheckpointStatus, ...]) -> None:
@@ -244,10 +250,6 @@ class _View:
         if status.state not in ("failed", "stalled", "running") or status.updated_at is None:
             return False
         return status.updated_at <= self._stuck_before
-
-
-def _is_input(found: CheckpointTuple) -> bool:
-    return found.metadata.get("source") == "input"
 
 
 def _duration(status: CheckpointStatus, start: CheckpointTuple | None) -> float | None:

@@ -23,6 +23,7 @@ from langgraph.checkpoint.lmdb.errors import (
     UsageError,
 )
 from langgraph.checkpoint.lmdb.workflows import arguments
+from langgraph.checkpoint.lmdb.workflows.database_errors import first_line, unavailable
 from langgraph.checkpoint.lmdb.workflows.locks import LockHolder, Locks
 
 try:
@@ -242,9 +243,9 @@ class PostgresLockManager(Locks[_Held]):
             message = f"PostgreSQL gave no connection within {self._timeout} s"
             raise DatabaseUnavailableError(message) from error
         except psycopg.OperationalError as error:
-            raise DatabaseUnavailableError(f"PostgreSQL failed: {_first_line(error)}") from error
+            raise unavailable("PostgreSQL", error) from error
         except psycopg.Error as error:
-            raise LmdbSaverError(f"PostgreSQL refused a lock: {_first_line(error)}") from error
+            raise LmdbSaverError(f"PostgreSQL refused a lock: {first_line(error)}") from error
 
     def _all_used(self) -> DatabaseUnavailableError:
         return DatabaseUnavailableError(
@@ -311,10 +312,6 @@ def _key(name: str) -> int:
 def _holder_name() -> str:
     text = f"langgraph-lock {os.getpid()} {time.time():.0f} {socket.gethostname()}"
     return text.encode("ascii", "replace")[:_NAME_BYTES].decode()
-
-
-def _first_line(error: psycopg.Error) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 _inherited: list[object] = []

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
-import sys
 from typing import TYPE_CHECKING, Any
 
 import tenacity
 
 from langgraph.checkpoint.lmdb.errors import RetryableError
 from langgraph.checkpoint.lmdb.workflows import arguments
+from langgraph.checkpoint.lmdb.workflows.database_errors import is_unavailable
 from langgraph.checkpoint.lmdb.workflows.errors import WorkflowError
 from langgraph.checkpoint.lmdb.workflows.resuming import aresume_workflow, resume_workflow
 
@@ -136,15 +135,7 @@ def transient(error: BaseException) -> bool:
     """Return True for an error that may pass by itself."""
     if isinstance(error, WorkflowError) and error.original_error is not None:
         return transient(error.original_error)
-    kinds: tuple[type[BaseException], ...] = (
-        RetryableError,
-        ConnectionError,
-        TimeoutError,
-        sqlite3.OperationalError,
-    )
-    psycopg = sys.modules.get("psycopg")
-    if psycopg is not None:
-        kinds += (psycopg.OperationalError,)
+    if isinstance(error, (RetryableError, ConnectionError, TimeoutError)) or is_unavailable(error):
+        return True
     # asyncio.TimeoutError before Python 3.11, and the errors of HTTP clients, only share names.
-    name = type(error).__name__
-    return isinstance(error, kinds) or name.endswith(("TimeoutError", "ConnectionError"))
+    return type(error).__name__.endswith(("TimeoutError", "ConnectionError"))

@@ -6,6 +6,7 @@ import re
 import time
 import uuid
 from collections.abc import Sized
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.run_state import State
     from langgraph.checkpoint.lmdb.workflows.connections import Connection
     from langgraph.checkpoint.lmdb.workflows.locks import LockManager
+    from langgraph.checkpoint.lmdb.workflows.status import CheckpointStatus
 
 _SECONDS_PER_DAY = 24 * 3600
 
@@ -69,14 +71,10 @@ def cleanup_old_checkpoints(
             return [status.thread_id for status in found]
         deleted = []
         for status in found:
-            try:
-                with hold_run(locks, status.thread_id):
-                    now = saver.get_tuple(root_config(status.thread_id))
-                    if now is not None and now.checkpoint["id"] == status.checkpoint_id:
-                        saver.delete_thread(status.thread_id)
-                        deleted.append(status.thread_id)
-            except AlreadyRunningError:
-                continue
+            with suppress(AlreadyRunningError), hold_run(locks, status.thread_id):
+                if _is_still(status, saver.get_tuple(root_config(status.thread_id))):
+                    saver.delete_thread(status.thread_id)
+                    deleted.append(status.thread_id)
         return deleted
 
 
@@ -98,14 +96,11 @@ async def acleanup_old_checkpoints(
             return [status.thread_id for status in found]
         deleted = []
         for status in found:
-            try:
+            with suppress(AlreadyRunningError):
                 async with ahold_run(locks, status.thread_id):
-                    now = await saver.aget_tuple(root_config(status.thread_id))
-                    if now is not None and now.checkpoint["id"] == status.checkpoint_id:
+                    if _is_still(status, await saver.aget_tuple(root_config(status.thread_id))):
                         await saver.adelete_thread(status.thread_id)
                         deleted.append(status.thread_id)
-            except AlreadyRunningError:
-                continue
         return deleted
 
 
@@ -175,6 +170,11 @@ def _selection(
     if not arguments.flag(only_complete, "only_complete"):
         states |= {"failed", "stalled", "waiting"}
     return datetime.fromtimestamp(max(clock() - seconds, 0), timezone.utc), states
+
+
+def _is_still(status: CheckpointStatus, found: CheckpointTuple | None) -> bool:
+    """Return True if a run has stored no checkpoint since its status was read."""
+    return found is not None and found.checkpoint["id"] == status.checkpoint_id
 
 
 def _word(value: object, name: str) -> str:

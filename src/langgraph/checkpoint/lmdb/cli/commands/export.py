@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from langgraph.checkpoint.lmdb import LmdbSaver, ThreadInfo
+from langgraph.checkpoint.lmdb import KvSaver, ThreadInfo
 from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.cli.options import Prefix, Store
 from langgraph.checkpoint.lmdb.cli.progress import bar
@@ -66,7 +66,7 @@ def _written_to(file: str) -> Iterator[None]:
         yield
 
 
-def _steps(saver: LmdbSaver, threads: Any) -> Iterator[dict[str, Any]]:
+def _steps(saver: KvSaver, threads: Any) -> Iterator[dict[str, Any]]:
     info: ThreadInfo
     for info in threads:
         for step in all_steps(saver, info.thread_id):

@@ -8,6 +8,7 @@ from langgraph.checkpoint.lmdb.cli import resumptions
 from langgraph.checkpoint.lmdb.cli.options import Graph, Json, Store
 from langgraph.checkpoint.lmdb.cli.progress import bar
 from langgraph.checkpoint.lmdb.workflows import recover
+from langgraph.checkpoint.lmdb.workflows.graph_loading import load_graph
 
 
 def command(
@@ -32,7 +33,7 @@ def command(
     with bar("recover", "runs") as show:
         results = recover(
             store,
-            resumptions.load_graph(graph),
+            load_graph(graph),
             min_age_minutes=min_age,
             max_age_hours=max_age,
             max_workers=workers,

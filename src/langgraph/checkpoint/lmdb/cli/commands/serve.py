@@ -36,7 +36,7 @@ def command(
         )
     try:
         from langgraph.checkpoint.lmdb.web.server import serve  # noqa: PLC0415 - the extra `web`
-        from langgraph.checkpoint.lmdb.workflows.__main__ import load_graph  # noqa: PLC0415
+        from langgraph.checkpoint.lmdb.workflows.graph_loading import load_graph  # noqa: PLC0415
     except ImportError as error:
         raise UsageError(
             f"the page needs the extra web ({error})",

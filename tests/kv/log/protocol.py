@@ -67,7 +67,7 @@ class Process(NamedTuple):
     """The records of its epoch that it has adopted."""
     payload: Payload | None = None
     wanted: int = 0
-    """A reader looks up to this record."""
+    """A reader looks up to this record. -1: it found no log."""
     needed: int = 0
     """Number of acknowledged records when a reader began."""
 
@@ -85,6 +85,8 @@ class State(NamedTuple):
     """The log as the disk has it."""
     lost: frozenset[int] = frozenset()
     """Slots that a failed flush has marked clean, so that no later flush writes them."""
+    exists: bool = False
+    """True if the file of the log is there."""
     durable: int = 0
     """Shared counter: the last record that readers may see."""
     unfinished: bool = False
@@ -152,6 +154,7 @@ class Protocol:
                             base,
                             cached=log,
                             flushed=log,
+                            exists=state.exists,
                             durable=durable,
                             unfinished=unfinished,
                             barred=barred,
@@ -244,15 +247,21 @@ class _Move:
 
     def opening(self) -> Iterator[State]:
         me = self._caught_up()
-        if self._state.unfinished:
+        if self._state.unfinished and not self._has_log():
+            yield self._created("opening")
+        elif self._state.unfinished:
             yield self.to("merge", me._replace(payload=None))
         else:
-            yield self.to("unlock", me, durable=me.base.applied + len(me.records))
+            barred = self._state.barred if "unbar" in self._broken else (0, 0)
+            durable = me.base.applied + len(me.records)
+            yield self.to("unlock", me, durable=durable, barred=barred)
 
     def locked(self) -> Iterator[State]:
         me = self._caught_up()
         own = (self._number, me.left, self._state.generation)
-        if self._state.unfinished and "mend" not in self._broken:
+        if not self._has_log():
+            yield self._created("locked")
+        elif self._state.unfinished and "mend" not in self._broken:
             yield self.to("mend", me)
         elif me.kind == "W" and me.base.uses_log and len(me.records) < SLOTS:
             yield self.to("tear", me._replace(payload=own), unfinished="flag" not in self._broken)
@@ -262,6 +271,15 @@ class _Move:
             payload = own if me.kind == "W" else None
             yield self.to("merge", me._replace(payload=payload), unfinished=True)
 
+    def _has_log(self) -> bool:
+        """Return False if the file of the log must be created before a merge."""
+        return self._me.kind == "C" or self._state.exists
+
+    def _created(self, step: str) -> State:
+        """Create the file of the log, which is flushed before the base uses it."""
+        new = (None,) * SLOTS
+        return self.to(step, cached=new, flushed=new, lost=frozenset(), exists=True)
+
     def _caught_up(self) -> Process:
         """Return the process after it has looked at the base and adopted every whole record."""
         state, me = self._state, self._me
@@ -269,7 +287,7 @@ class _Move:
             keep = "new_object" in self._broken
             me = me._replace(base=state.base, records=me.records if keep else ())
         limit = None
-        if state.barred[0] == me.base.epoch and "bar" not in self._broken:
+        if state.unfinished and state.barred[0] == me.base.epoch and "bar" not in self._broken:
             limit = state.barred[1] - 1
         records = self._protocol._adopted(me.base, me.records, state.cached, limit)
         return me._replace(records=records)
@@ -311,7 +329,29 @@ class _Move:
         yield self.to("finish", me, durable=me.base.applied + len(me.records))
 
     def finish(self) -> Iterator[State]:
-        yield self.to("acknowledge", unfinished=False)
+        step = "remove" if self._me.kind == "C" and not self._me.base.uses_log else "acknowledge"
+        yield self.to(step, unfinished=False)
+
+    def remove(self) -> Iterator[State]:
+        """Remove the files of the log, unless another process has the store open."""
+        others = (
+            other
+            for number, other in enumerate(self._state.processes)
+            if number != self._number and other.kind != "V" and other.step not in ("dead", "open")
+        )
+        if any(other.left or other.step != "idle" for other in others):
+            yield self.to("acknowledge")
+            return
+        new = (None,) * SLOTS
+        yield self.to(
+            "acknowledge",
+            cached=new,
+            flushed=new,
+            lost=frozenset(),
+            exists=False,
+            durable=0,
+            barred=(0, 0),
+        )
 
     def acknowledge(self) -> Iterator[State]:
         me = self._me
@@ -388,6 +428,10 @@ class _Move:
         state, me = self._state, self._me
         if not me.base.uses_log:
             yield from self._got(me)
+        elif not state.exists:
+            if "missing" in self._broken:
+                raise ProtocolError("a reader finds no log", state, ())
+            yield self.to("look again", me._replace(wanted=-1))
         elif me.kind == "V" or "durable" in self._broken:
             records = self._protocol._adopted(me.base, me.records, state.cached)
             yield self.to("look again", me._replace(records=records))
@@ -404,10 +448,12 @@ class _Move:
             yield self.to("snapshot", me)
 
     def look_again(self) -> Iterator[State]:
-        if self._state.base.epoch == self._me.base.epoch:
-            yield from self._got(self._me)
+        if self._state.base.epoch != self._me.base.epoch:
+            yield self.to("snapshot", self._me._replace(wanted=0))
+        elif self._me.wanted < 0:
+            raise ProtocolError("a reader finds no log", self._state, ())
         else:
-            yield self.to("snapshot")
+            yield from self._got(self._me)
 
     def _got(self, me: Process) -> Iterator[State]:
         history = me.base.history + me.records

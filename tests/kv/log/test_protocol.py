@@ -25,6 +25,7 @@ def processes(text: str) -> list[Process]:
         ("W2 M1 R1", ""),
         ("W2 C1 R1", ""),
         ("W2 C1 V1", ""),
+        ("W1 C1 W1+ V1", ""),
         ("W1 W1+ R1", ""),
         ("W3 W2", ""),
         ("W1 W1", "W1 W1"),
@@ -36,7 +37,9 @@ def test_the_protocol_holds(first: str, second: str, flushes: bool) -> None:
     Protocol(flushes=flushes).explore(processes(first), processes(second))
 
 
-@pytest.mark.parametrize(("first", "second"), [("W2 W1", ""), ("W1 R1", ""), ("W1 W1", "W1")])
+@pytest.mark.parametrize(
+    ("first", "second"), [("W2 W1", ""), ("W1 R1", ""), ("W1 W1", "W1"), ("W2", "W1 W1")]
+)
 def test_the_protocol_holds_with_failing_calls(first: str, second: str) -> None:
     Protocol(faults=True).explore(processes(first), processes(second))
 
@@ -72,6 +75,8 @@ def test_the_protocol_holds_for_more_processes(
         ("exclude", "W2 W1", "", True, True),
         ("durable", "W2 M1 R2", "", False, True),
         ("restart", "W3 M1 R2", "", False, True),
+        ("missing", "W2 C1 V1", "", False, True),
+        ("unbar", "W2", "W2 W1", True, True),
     ],
 )
 def test_the_model_finds_the_fault_of_each_rule_that_is_left_out(

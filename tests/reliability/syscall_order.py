@@ -130,7 +130,7 @@ def _letter(event: Event) -> str:
 def check_creation(events: list[Event], *, durable: bool) -> None:
     """Assert that a new store's files are flushed before they are renamed, if it is durable."""
     section = next(section for name, section in _sections(events) if name == "open")
-    before_log = takewhile(lambda event: "/log" not in event.path, section)
+    before_log = takewhile(lambda event: not Path(event.path).name.startswith("log"), section)
     created = [event for event in before_log if event.letter in "FND"]
     renames = [event for event in created if event.letter == "N"]
     assert len(renames) == 2

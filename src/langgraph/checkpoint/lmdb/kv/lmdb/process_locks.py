@@ -102,7 +102,11 @@ class ProcessLocks:
                 raise
             self.handle = open_descriptor(folder, name, os.O_RDONLY)
             self._writable = False
-        self.release_readers = _releasing(self.handle, _READERS)
+        try:
+            self.release_readers = _releasing(self.handle, _READERS)
+        except BaseException:
+            os.close(self.handle)
+            raise
         self._released_at = 0.0
         self._held = False
         self._waiting = False

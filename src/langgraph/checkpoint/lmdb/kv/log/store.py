@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_MAX_KEYS: Final = 4000
-"""Changed keys in the log: writers wait for a merge, about 10 ms."""
+_MAX_KEYS: Final = 2000
+"""Changed keys in the log: writers wait for a merge, some 10 ms."""
 
 
 class LogStore(KeyValueStore, FileStore):

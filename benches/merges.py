@@ -37,7 +37,7 @@ class Merge(NamedTuple):
     wall: float
     """Time that writers waited."""
     processor: float
-    """Processor time of it."""
+    """Processor time of the merge."""
     keys: int
 
 

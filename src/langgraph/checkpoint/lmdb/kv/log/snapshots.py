@@ -26,7 +26,7 @@ class Snapshot:
 
     Args:
         base: The base store.
-        log: The log in front of it.
+        log: The log in front of the base store.
     """
 
     __slots__ = ("_base", "_log", "_opened", "_reader")
@@ -65,7 +65,7 @@ class Snapshot:
 
 
 class _Look(NamedTuple):
-    """What a reader finds in the log, with a snapshot of the base."""
+    """The result of looking into the log, with a snapshot of the base."""
 
     epoch: Epoch
     """The epoch of the snapshot, with the records that were found."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kv.log.protocol import Process, Protocol, ProtocolError
+from tests.kv.log.protocol import Protocol, ProtocolError
+from tests.kv.log.protocol_states import Process
 
 pytestmark = pytest.mark.timeout(600)
 

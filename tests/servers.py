@@ -10,12 +10,8 @@ import time
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-<<<<<<< HEAD
 from typing import TYPE_CHECKING, NoReturn
-=======
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
->>>>>>> main
 
 import psycopg
 import pytest
@@ -69,7 +65,6 @@ class Schema:
                 connection.execute(f'DELETE FROM "{self.name}".thread_versions WHERE thread > 0')
 
 
-<<<<<<< HEAD
 class Pooler:
     """A running PgBouncer.
 
@@ -98,7 +93,8 @@ class Pooler:
             f"unix_socket_dir = {folder}\nauth_type = any\nlogfile = {folder}/log\n"
             "ignore_startup_parameters = options\nserver_login_retry = 1\n"
         )
-=======
+
+
 SECRET = "correct-horse-battery-staple"
 """Password in the connection string of `database`. The server does not ask for it."""
 
@@ -115,7 +111,6 @@ def database(conninfo: str) -> Iterator[str]:
             yield f"postgresql://{found['user']}:{SECRET}@/{name}?{place}"
         finally:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
->>>>>>> main
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from langgraph.checkpoint.lmdb.errors import (
     LmdbSaverError,
     ReadOnlyError,
     StoreClosedError,
+    UsageError,
 )
 from langgraph.checkpoint.lmdb.kv.base import FileStore, KeyValueStore, Reader, Writer
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import reported, translate_os_error
@@ -72,9 +73,11 @@ class LogStore(KeyValueStore, FileStore):
         """Open the store in the folder `path`, as `LmdbStore.open` does."""
         # A merge is flushed unless nothing is: it overwrites the log that it replaces.
         base_sync: Sync = "off" if sync == "off" else "full"
-        if not readonly:
+        try:
+            base = LmdbStore.open(path, sync=base_sync, map_size=map_size, readonly=readonly)
+        except UsageError:  # it may name the setting of the base
             process_log.check_sync(os.path.realpath(path), sync)
-        base = LmdbStore.open(path, sync=base_sync, map_size=map_size, readonly=readonly)
+            raise
         try:
             return cls(base, sync)
         except BaseException:

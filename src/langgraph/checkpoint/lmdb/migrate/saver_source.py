@@ -11,7 +11,6 @@ from langgraph.checkpoint.lmdb.migrate.models import Key, Record
 from langgraph.checkpoint.lmdb.migrate.refusals import located_reads
 from langgraph.checkpoint.lmdb.migrate.source import Source, ThreadState, in_order
 from langgraph.checkpoint.lmdb.models import TaskWrite
-from langgraph.checkpoint.lmdb.operations import threads as operations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,10 +138,10 @@ class KvSource(SaverSource):
         while page := self.saver.threads(limit=_PAGE, after=after):
             yield from (thread.thread_id for thread in page)
             after = page[-1]
-        yield from operations.without_checkpoints(self.saver._session)
+        yield from self.saver._threads_without_checkpoints()
 
     def keys(self, thread_id: str) -> list[Key]:
-        early = operations.early_writes(self.saver._session, thread_id)
+        early = self.saver._early_writes(thread_id)
         if any(checkpoint_id is None for _, checkpoint_id in early):
             self.unknown = (_LONG_IDS,)
         found = [Key(thread_id, ns, checkpoint_id) for ns, checkpoint_id in early if checkpoint_id]

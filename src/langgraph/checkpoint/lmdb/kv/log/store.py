@@ -129,15 +129,14 @@ class LogStore(KeyValueStore, FileStore):
         if self.readonly:
             raise ReadOnlyError("the store was opened for reading", path=self.folder)
         self.check_no_transaction()
-        with self._log.writing:
-            self._check_open()  # another thread may have closed the store while this one waited
-            return self._in_turn(lambda: self._commit(apply))
+        return self._in_turn(lambda: self._commit(apply))
 
     def _in_turn(self, action: Callable[[], T]) -> T:
         """Call a function in the turn of this thread among the threads, and among processes.
 
         A context manager has Python code, in which an interrupt would keep the turn.
         """
+        self._log.writing.check_free()  # a signal handler must not end the turn of a commit
         with self._log.writing:
             with reported(self.folder, "opening the log"):
                 counters = self._log.counters()
@@ -153,6 +152,7 @@ class LogStore(KeyValueStore, FileStore):
                 counters.end_turn()
 
     def _commit(self, apply: Callable[[Writer], T]) -> T:
+        self._check_open()  # another thread may have closed the store while this one waited
         if self._log.counters().unfinished:
             self._mend()
         with self._base.read() as snapshot:
@@ -310,7 +310,7 @@ class LogStore(KeyValueStore, FileStore):
     def close(self) -> None:
         if self._closed:
             return
-        self._base.check_no_transaction()
+        self.check_no_transaction()
         self._closed = True
         log = self._log
         log.users.discard(self)

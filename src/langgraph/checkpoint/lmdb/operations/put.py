@@ -12,7 +12,7 @@ from langgraph.checkpoint.serde.types import ERROR
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.codec import gc_pause
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
-from langgraph.checkpoint.lmdb.codec.value_codec import Encoded, ParentValue
+from langgraph.checkpoint.lmdb.codec.value_codec import Encode, Encoded, ParentValue
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites, Stored
 from langgraph.checkpoint.lmdb.errors import InvalidConfigError, located
 from langgraph.checkpoint.lmdb.operations import configs, metadata_index, run_states
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import Version
-    from langgraph.checkpoint.lmdb.engine.chunks import StoredValue
+    from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, ThreadVersion
     from langgraph.checkpoint.lmdb.kv.base import Writer
     from langgraph.checkpoint.lmdb.operations.session import Session
 
@@ -74,18 +74,30 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
             if channel not in self._values and channel not in new
         }
         self._state = None if self._ref.checkpoint_ns else run_states.of_new(checkpoint)
-        self._encoded: dict[str, Encoded] = {}
+        self._parent_state: ParentState
+        self._encoders: dict[str, Encode]
+        self._inherited: dict[str, Encode]
+        self._encoded: dict[str, Encoded]
         self._new: NewCheckpoint
 
     def prepare(self, bypass_cache: bool) -> None:
         session, ref = self._session, self._ref
-        parent = session.parent_state(self._parent, bypass_cache, self._root)
+        self._parent_state = parent = session.parent_state(self._parent, bypass_cache, self._root)
+        self._encoders = {}
         with gc_pause.paused_for(len(self._values)), located(**ref._asdict()) as location:
             for channel, value in self._values.items():
                 location["channel"] = channel
-                self._values[channel] = _encode(session, ref, channel, value, parent)
-        inherited = dict(_inherit(session, ref, self._absent, parent))
-        self._encoded = {**self._values, **inherited}
+                self._encoders[channel] = _serialize(session, ref, channel, value, parent)
+        self._inherited = dict(_inherit(session, ref, self._absent, parent))
+
+    def encode(self) -> None:
+        ref, parent = self._ref, self._parent_state
+        self._encoded = {}
+        with gc_pause.paused_for(len(self._encoders)), located(**ref._asdict()) as location:
+            for channel, encode in (self._encoders | self._inherited).items():
+                location["channel"] = channel
+                self._encoded[channel] = encode()
+        self._values = {channel: self._encoded[channel] for channel in self._encoders}
         run_id = self._full_metadata.get("run_id")
         terms, thread_terms = metadata_index.terms_for_metadata(self._full_metadata)
         self._new = NewCheckpoint(
@@ -102,7 +114,7 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
             terms=terms,
             thread_terms=thread_terms,
             parent_stored=None if parent.record is None else parent.record.stored,
-            state=None if any(map(is_trigger, inherited)) else self._state,
+            state=None if any(map(is_trigger, self._inherited)) else self._state,
             thread_version=parent.thread_version,
         )
 
@@ -154,20 +166,33 @@ class PutWritesOperation(Operation[None, None]):
             channel == ERROR and isinstance(value, CancelledError)
             for channel, value in self._writes
         )
+        self._thread_version: ThreadVersion | None
+        self._encoders: list[tuple[str, Encode]]
         self._new: NewWrites
 
     def prepare(self, bypass_cache: bool) -> None:
         session, ref = self._session, self._ref
         parent = session.parent_state(ref, bypass_cache)
+        self._thread_version = parent.thread_version
+        self._encoders = []
         with gc_pause.paused_for(len(self._writes)), located(**ref._asdict()) as location:
-            for index, (channel, value) in enumerate(self._writes):
+            for channel, value in self._writes:
                 location["channel"] = channel
-                encoded = _encode(session, ref, channel, value, parent)
-                self._writes[index] = channel, encoded
+                encode = _serialize(session, ref, channel, value, parent)
+                self._encoders.append((channel, encode))
+
+    def encode(self) -> None:
+        ref = self._ref
+        encoded: list[tuple[str, Encoded]] = []
+        with gc_pause.paused_for(len(self._encoders)), located(**ref._asdict()) as location:
+            for channel, encode in self._encoders:
+                location["channel"] = channel
+                encoded.append((channel, encode()))
             rows = [
-                (WRITES_IDX_MAP.get(channel, index), channel, encoded.new)
-                for index, (channel, encoded) in enumerate(self._writes)
+                (WRITES_IDX_MAP.get(channel, index), channel, each.new)
+                for index, (channel, each) in enumerate(encoded)
             ]
+        self._writes = list(encoded)
         self._new = NewWrites(
             thread_id=ref.thread_id,
             checkpoint_ns=ref.checkpoint_ns,
@@ -176,7 +201,7 @@ class PutWritesOperation(Operation[None, None]):
             path=self._task_path,
             rows=rows,
             kept_states=run_states.kept_by(self._task_id, (channel for channel, _ in self._writes)),
-            thread_version=parent.thread_version,
+            thread_version=self._thread_version,
         )
 
     def apply(self, writer: Writer) -> None:
@@ -202,10 +227,10 @@ def _root_of(metadata: dict[str, Any]) -> str | None:
     return root if isinstance(root, str) else None
 
 
-def _encode(
+def _serialize(
     session: Session, ref: CheckpointRef, channel: str, value: Any, parent: ParentState
-) -> Encoded:
-    """Encode a value against the parent's value of the channel.
+) -> Encode:
+    """Serialize a value, to encode it against the parent's value of the channel.
 
     A retry passes the encoded value: its content is encoded again, since the caller may have
     changed the value.
@@ -214,7 +239,7 @@ def _encode(
     if isinstance(value, Encoded):
         return value.again(base)
     key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
-    return session.codec.encode(key, value, base)
+    return session.codec.serialize(key, value, base)
 
 
 def _parent_value(
@@ -229,7 +254,7 @@ def _parent_value(
 
 def _inherit(
     session: Session, ref: CheckpointRef, versions: dict[str, Version], parent: ParentState
-) -> Iterator[tuple[str, Encoded]]:
+) -> Iterator[tuple[str, Encode]]:
     """Yield the inherited value of each channel that has an old version and no value."""
     for channel, version in versions.items():
         stored = _value_at(session, ref, channel, version, parent)

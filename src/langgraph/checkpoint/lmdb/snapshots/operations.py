@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from langgraph.checkpoint.lmdb.codec.serializer import PLAIN
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
-from langgraph.checkpoint.lmdb.codec.value_codec import Encoded, ParentValue
+from langgraph.checkpoint.lmdb.codec.value_codec import Encode, Encoded, ParentValue
 from langgraph.checkpoint.lmdb.engine import checkpoints, prune, states
 from langgraph.checkpoint.lmdb.engine.chunks import InlineValue
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, Stored
@@ -54,17 +54,22 @@ class SaveOperation(Operation[Stored, None]):
                 "created_at": snapshot.created_at,
             }
         )
+        self._base: ParentState
+        self._encode: Encode
         self._encoded: Encoded
         self._new: NewCheckpoint
 
     def prepare(self, bypass_cache: bool) -> None:
         session, task_id = self._session, self._ref.thread_id
-        base = _base(session, self._ref, bypass_cache)
+        self._base = base = _base(session, self._ref, bypass_cache)
         at_version = partial(session.snapshot_of, task_id, base.thread_version)
         parent = ParentValue(base.thread_version, base.values.get(_CHANNEL), at_version)
-        self._encoded = session.codec.encode_content(self._key, self._content, parent)
+        self._encode = session.codec.compare_content(self._key, self._content, parent)
+
+    def encode(self) -> None:
+        self._encoded = self._encode()
         self._new = NewCheckpoint(
-            thread_id=task_id,
+            thread_id=self._ref.thread_id,
             checkpoint_ns=_ROOT,
             id=str(self._ref.checkpoint_id),
             parent=None,
@@ -78,7 +83,7 @@ class SaveOperation(Operation[Stored, None]):
             thread_terms=[],
             parent_stored=None,
             state=states.COMPLETE,
-            thread_version=base.thread_version,
+            thread_version=self._base.thread_version,
         )
 
     def apply(self, writer: Writer) -> Stored:

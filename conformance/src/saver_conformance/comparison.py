@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from saver_conformance.result import ClauseResult, Report
 
 _BROKEN = (Status.FAILED, Status.KNOWN_FAILURE, Status.NOT_RUN)
+#: Characters of the longest program on the page.
+_LONGEST_PROGRAM = 2500
 _COUNTED = {
     "kept": (Status.PASSED, Status.HOLDS, Status.UNEXPECTED_PASS),
     "thin": (Status.THIN,),
@@ -121,7 +123,7 @@ def _saver(report: Report) -> Iterator[str]:
         yield "Keeps every clause that was run."
         yield ""
     for result in sorted(failed, key=lambda r: r.clause.severity.rank):
-        yield from entry(result)
+        yield from entry(result, longest=_LONGEST_PROGRAM)
     yield from _named(report, Status.FOLLOWS, "Not run, because a presumed clause is broken")
     yield from _named(report, Status.DIFFERS, "Unspecified by the base class, and different")
     yield from _named(report, Status.NOT_CLAIMED, "Not claimed")

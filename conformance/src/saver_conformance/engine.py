@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 #: Hanging examples before a search ends: each costs a full time limit.
 _MAX_HANGS = 1
 
+#: Factor of the time limits in clauses with hundreds of checkpoints or large values.
+_SCALE_PATIENCE = 4
+
 
 class PreparedData:
     """A replacement of Hypothesis's data object that returns prepared values.
@@ -167,9 +170,11 @@ class Search:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with self.target.session(lambda: self.api, self._keep) as session:
-                session.deadline = time.monotonic() + self.profile.example_seconds
+                patience = _SCALE_PATIENCE if self.clause.load is Load.SCALE else 1
+                session.deadline = time.monotonic() + self.profile.example_seconds * patience
                 try:
-                    yield session
+                    with session.limit(session.executors.seconds * patience):
+                        yield session
                 finally:
                     self.timed_out += session.slow
 

@@ -121,6 +121,8 @@ def mariadb() -> Iterator[str]:
         _run([install, "--no-defaults", *options, method], folder)
         settings = ["--skip-networking", f"--socket={socket_path}"]
         settings += ["--innodb-flush-log-at-trx-commit=0", "--skip-log-bin"]
+        # As Debian's configuration, which `--no-defaults` ignores.
+        settings += ["--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci"]
         with _server([server, "--no-defaults", *options, *settings], folder):
             _wait(lambda: b"ready for connections" in (folder / "log").read_bytes())
             yield str(socket_path)

@@ -65,7 +65,7 @@ class FilterComparesText(Listing):
         return str(stored) == str(wanted)
 
 
-@mutant("list.matrix")
+@mutant("list.filter.subset")
 class FilterSearchesLists(Listing):
     """A text in a filter matches a list that contains it."""
 

@@ -178,6 +178,7 @@ def _observed(result: Any) -> Any:
     severity=Severity.CRITICAL,
     capability=Capability.THREADS,
     needs=[Capability.DELETE_THREAD],
+    presumes=["delete_thread.unknown"],
     cases=[([[0, 5, 2, 5], [5, 1, 5, 0], [5, 5, 6, 5]],), ([[3, 5], [2, 5], [1, 5], [0, 5]],)],
 )
 def linear(s: Session, data: DataObject) -> None:

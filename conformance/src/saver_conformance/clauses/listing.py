@@ -300,7 +300,7 @@ def filter_subset(s: Session, data: DataObject) -> None:
     for number, value in enumerate([extra, {}, ["x", "y"], [], "x"]):
         metadata = {"source": "loop", "step": number, "extra": value}
         s.put(Ref("thread", checkpoint_id(number)), metadata=metadata)
-    for wanted in ({"x": 1}, extra, {}, ["x"], ["y", "x"], [], ["x", "y"]):
+    for wanted in ({"x": 1}, extra, {}, ["x"], ["y", "x"], [], ["x", "y"], "x"):
         s.expect_list(at("thread"), filter={"extra": wanted})
 
 

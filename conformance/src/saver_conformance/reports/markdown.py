@@ -64,12 +64,13 @@ def _report(report: Report) -> Iterator[str]:
                 yield from entry(result)
 
 
-def entry(result: ClauseResult, level: str = "###") -> Iterator[str]:
+def entry(result: ClauseResult, level: str = "###", longest: int | None = None) -> Iterator[str]:
     """Yield the section of one clause.
 
     Args:
         result: Result of the clause.
         level: Markdown marks of the heading.
+        longest: Characters of the longest program that is included; None includes every program.
 
     Yields:
         Lines of Markdown.
@@ -87,7 +88,10 @@ def entry(result: ClauseResult, level: str = "###") -> Iterator[str]:
     for apis, failure in result.distinct_failures:
         yield f"Found with the {apis} API: `{failure.message}`"
         yield ""
-        yield "```python"
-        yield from failure.program.rstrip().splitlines()
-        yield "```"
+        if longest is not None and len(failure.program) > longest:
+            yield f"`saver-conformance check` with `--only {clause.id}` prints the long program."
+        else:
+            yield "```python"
+            yield from failure.program.rstrip().splitlines()
+            yield "```"
         yield ""

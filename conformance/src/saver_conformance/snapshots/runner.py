@@ -1,39 +1,20 @@
-"""Running the checks on a store."""
+"""Running the checks on a snapshot store."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from saver_conformance.result import Status
+from saver_conformance import store_checks
 from saver_conformance.snapshots.checks import CHECKS
+from saver_conformance.store_checks import DEFAULT_EXAMPLES, CheckResult
+from saver_conformance.store_checks import StoreViolation as SnapshotViolation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from saver_conformance.snapshots.spec import SnapshotStoreSpec
 
-DEFAULT_EXAMPLES = 100
-"""Examples of each property."""
-
-
-class SnapshotViolation(AssertionError):  # noqa: N818 - the name of a result, not of a bug here
-    """A store that breaks rules. Its text has the failed checks."""
-
-
-class CheckResult(NamedTuple):
-    """A result of one check."""
-
-    status: Status
-    """Passed or failed; or, of a check that the spec declares as failing, a known failure or an
-    unexpected pass."""
-    error: Exception | None
-    """What the check raised."""
-    reason: str | None
-    """The reason that the spec declares."""
-
-    def __str__(self) -> str:
-        error = None if self.error is None else f"{type(self.error).__name__}: {self.error}"
-        return ": ".join(filter(None, (str(self.status), self.reason, error)))
+__all__ = ["CheckResult", "SnapshotViolation", "check", "run_checks"]
 
 
 def run_checks(
@@ -51,20 +32,7 @@ def run_checks(
     Raises:
         ValueError: The spec declares a failure of an unknown check.
     """
-    unknown = spec.known_failures.keys() - CHECKS.keys()
-    if unknown:
-        raise ValueError(f"known_failures must name checks, got {sorted(unknown)}")
-    return {name: _run_check(spec, examples, name) for name in only or CHECKS}
-
-
-def _run_check(spec: SnapshotStoreSpec, examples: int, name: str) -> CheckResult:
-    reason = spec.known_failures.get(name)
-    try:
-        CHECKS[name](spec, examples)
-    except Exception as error:  # noqa: BLE001 - a store may raise anything
-        status = Status.FAILED if reason is None else Status.KNOWN_FAILURE
-        return CheckResult(status, error, reason)
-    return CheckResult(Status.PASSED if reason is None else Status.UNEXPECTED_PASS, None, reason)
+    return store_checks.run_checks(CHECKS, spec, examples, only)
 
 
 def check(spec: SnapshotStoreSpec, examples: int = DEFAULT_EXAMPLES) -> None:
@@ -77,7 +45,4 @@ def check(spec: SnapshotStoreSpec, examples: int = DEFAULT_EXAMPLES) -> None:
     Raises:
         SnapshotViolation: A check failed, or passed although the spec declares it as failing.
     """
-    bad = {name: found for name, found in run_checks(spec, examples).items() if found.status.bad}
-    if bad:
-        lines = [f"{name}: {found}" for name, found in bad.items()]
-        raise SnapshotViolation("\n".join([f"{spec.name} fails {len(bad)} checks", *lines]))
+    store_checks.require(CHECKS, spec, examples)

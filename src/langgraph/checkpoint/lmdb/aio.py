@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         SweepReport,
         TaskWrite,
         ThreadInfo,
+        ThreadSort,
         VerifyReport,
     )
     from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
@@ -220,20 +221,24 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
         after: ThreadInfo | str | None = None,
         *,
         state: State | Collection[State] | None = None,
+        sort: ThreadSort = "updated",
+        reverse: bool = False,
+        details: bool = True,
         skip_damaged: bool = False,
     ) -> list[ThreadInfo]:
         """Async version of `threads`."""
-        return await workers.call(
-            threads.threads,
-            self._session,
+        query = threads.parse_query(
             prefix,
             updated_after,
             updated_before,
             limit,
-            after,
             state,
+            sort,
+            reverse,
+            details,
             skip_damaged,
         )
+        return await workers.call(threads.threads, self._session, query, after)
 
     async def astats(self) -> StoreStats:
         """Async version of `stats`."""

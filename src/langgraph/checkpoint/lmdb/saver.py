@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         SweepReport,
         TaskWrite,
         ThreadInfo,
+        ThreadSort,
         TTLConfig,
         VerifyReport,
     )
@@ -440,6 +441,9 @@ class KvSaver(AsyncMethods):
         after: ThreadInfo | str | None = None,
         *,
         state: State | Collection[State] | None = None,
+        sort: ThreadSort = "updated",
+        reverse: bool = False,
+        details: bool = True,
         skip_damaged: bool = False,
     ) -> builtins.list[ThreadInfo]:
         """Return the threads with checkpoints, the latest activity first.
@@ -456,17 +460,32 @@ class KvSaver(AsyncMethods):
             after: The end of the page before: its last ThreadInfo, or the id of that thread.
             state: "failed", "waiting", "stalled", "unknown" or "complete", or a list of these; only
                 threads whose run is in such a state are returned.
+            sort: The field of ThreadInfo to sort by: "updated", "created", "checkpoints" or
+                "bytes", the largest first, or "thread_id". Orders other than "updated" read the
+                record of each thread that the other arguments admit.
+            reverse: True: turn the order around.
+            details: False: leave `namespaces`, `step`, `source` and `next` empty, which take a read
+                of each thread's latest checkpoint.
             skip_damaged: True: omit damaged threads, with a warning in the log. This reads every
                 thread.
 
         Raises:
-            UsageError: The limit, a time or a state is invalid.
+            UsageError: The limit, a time, a state or the order is invalid.
             ThreadNotFoundError: `after` is the id of a deleted thread.
             DamagedError: A thread is damaged, and `skip_damaged` is False.
         """
-        return threads.threads(
-            self._session, prefix, updated_after, updated_before, limit, after, state, skip_damaged
+        query = threads.parse_query(
+            prefix,
+            updated_after,
+            updated_before,
+            limit,
+            state,
+            sort,
+            reverse,
+            details,
+            skip_damaged,
         )
+        return threads.threads(self._session, query, after)
 
     def stats(self) -> StoreStats:
         """Return the totals of the store, which it counts, and its size on disk."""

@@ -142,7 +142,7 @@ def delete_runs(
             record = writer.get(key) if namespace.thread == number else None
             if record is not None:
                 found = checkpoints.decode(key, record)
-                if found.run_id == run_id:  # else another run with the same hash
+                if found.run_id == run_id:  # the hash of another run may be the same
                     removed.setdefault(namespace, set()).add(found.id)
     for namespace, ids in removed.items():
         _delete(writer, thread, namespace, ids, options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langgraph.checkpoint.base import CheckpointTuple
 
@@ -277,6 +277,9 @@ class LatestRoot:
     """State of the run. None: it was not computed, since it is complete, or it is unreadable."""
 
 
+NO_ROOT: Final = LatestRoot({}, None)
+
+
 def latest_root(session: Session, snapshot: Snapshot, thread: Thread) -> LatestRoot:
     """Return the metadata of a thread's latest root checkpoint, and the state of the run."""
     codec, reader = session.codec, snapshot.reader
@@ -286,7 +289,7 @@ def latest_root(session: Session, snapshot: Snapshot, thread: Thread) -> LatestR
             None if checkpoint_id is None else checkpoints.read(reader, thread.root, checkpoint_id)
         )
         if record is None:
-            return LatestRoot({}, None)
+            return NO_ROOT
         metadata = codec.load(record.metadata, reader)
         run = None
         if is_indexed(thread.state):

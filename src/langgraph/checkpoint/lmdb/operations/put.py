@@ -12,7 +12,7 @@ from langgraph.checkpoint.serde.types import ERROR
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.codec import gc_pause
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
-from langgraph.checkpoint.lmdb.codec.value_codec import Encode, Encoded, ParentValue
+from langgraph.checkpoint.lmdb.codec.value_codec import ParentValue
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites, Stored
 from langgraph.checkpoint.lmdb.errors import InvalidConfigError, located
 from langgraph.checkpoint.lmdb.operations import configs, metadata_index, run_states
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
 
+    from langgraph.checkpoint.lmdb.codec.value_codec import Encode, Encoded
     from langgraph.checkpoint.lmdb.engine.checkpoints import Version
-    from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, ThreadVersion
+    from langgraph.checkpoint.lmdb.engine.chunks import StoredValue
     from langgraph.checkpoint.lmdb.kv.base import Writer
     from langgraph.checkpoint.lmdb.operations.session import Session
 
@@ -67,37 +68,30 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
             self._metadata = session.codec.encode_record_part(self._full_metadata)
         self._versions: dict[str, Version] = checkpoint["channel_versions"]
         self._values: dict[str, Any] = dict(checkpoint["channel_values"])
-        """Value of each channel; once encoded, the encoded value."""
+        self._encoded: dict[str, Encoded] = {}
+        """The same values, encoded."""
         self._absent = {
             channel: version
             for channel, version in self._versions.items()
             if channel not in self._values and channel not in new
         }
         self._state = None if self._ref.checkpoint_ns else run_states.of_new(checkpoint)
-        self._parent_state: ParentState
         self._encoders: dict[str, Encode]
         self._inherited: dict[str, Encode]
-        self._encoded: dict[str, Encoded]
+        self._to_store: dict[str, Encoded]
+        """The encoded values and those that are inherited."""
         self._new: NewCheckpoint
 
     def prepare(self, bypass_cache: bool) -> None:
         session, ref = self._session, self._ref
-        self._parent_state = parent = session.parent_state(self._parent, bypass_cache, self._root)
+        parent = session.parent_state(self._parent, bypass_cache, self._root)
         self._encoders = {}
         with gc_pause.paused_for(len(self._values)), located(**ref._asdict()) as location:
             for channel, value in self._values.items():
                 location["channel"] = channel
-                self._encoders[channel] = _serialize(session, ref, channel, value, parent)
+                earlier = self._encoded.get(channel)
+                self._encoders[channel] = _serialize(session, ref, channel, value, parent, earlier)
         self._inherited = dict(_inherit(session, ref, self._absent, parent))
-
-    def encode(self) -> None:
-        ref, parent = self._ref, self._parent_state
-        self._encoded = {}
-        with gc_pause.paused_for(len(self._encoders)), located(**ref._asdict()) as location:
-            for channel, encode in (self._encoders | self._inherited).items():
-                location["channel"] = channel
-                self._encoded[channel] = encode()
-        self._values = {channel: self._encoded[channel] for channel in self._encoders}
         run_id = self._full_metadata.get("run_id")
         terms, thread_terms = metadata_index.terms_for_metadata(self._full_metadata)
         self._new = NewCheckpoint(
@@ -110,7 +104,7 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
             body=self._body,
             metadata=self._metadata,
             versions=self._versions,
-            values={channel: encoded.new for channel, encoded in self._encoded.items()},
+            values={},
             terms=terms,
             thread_terms=thread_terms,
             parent_stored=None if parent.record is None else parent.record.stored,
@@ -118,13 +112,24 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
             thread_version=parent.thread_version,
         )
 
+    def encode(self) -> None:
+        with located(**self._ref._asdict()) as location, gc_pause.paused_for(len(self._encoders)):
+            for channel, encode in self._encoders.items():
+                location["channel"] = channel
+                self._encoded[channel] = encode()
+            inherited = {channel: encode() for channel, encode in self._inherited.items()}
+            self._to_store = {**self._encoded, **inherited}
+            self._new.values = {
+                channel: encoded.to_store for channel, encoded in self._to_store.items()
+            }
+
     def apply(self, writer: Writer) -> Stored:
         with gc_pause.paused_for(len(self._values)):
             return self._session.store.put(writer, self._new)
 
     def finish(self, result: Stored) -> RunnableConfig:
         session, ref = self._session, self._ref
-        rows = zip(self._encoded.items(), result.values, strict=True)
+        rows = zip(self._to_store.items(), result.values, strict=True)
         with gc_pause.paused_for(len(self._values)):
             for (channel, encoded), stored in rows:
                 key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
@@ -158,7 +163,8 @@ class PutWritesOperation(Operation[None, None]):
             )
         self._checkpoint_id = ref.checkpoint_id
         self._writes: list[tuple[str, Any]] = validation.writes(writes)
-        """Channel and value of each write; once encoded, the encoded value."""
+        self._encoded: dict[int, Encoded] = {}
+        """The value of each write, encoded, by its position."""
         self._task_id = validation.text(task_id, "task_id")
         self._task_path = validation.text(task_path, "task_path")
         # LangGraph stores the error of a cancelled task in the background and does not wait for it.
@@ -166,43 +172,39 @@ class PutWritesOperation(Operation[None, None]):
             channel == ERROR and isinstance(value, CancelledError)
             for channel, value in self._writes
         )
-        self._thread_version: ThreadVersion | None
         self._encoders: list[tuple[str, Encode]]
         self._new: NewWrites
 
     def prepare(self, bypass_cache: bool) -> None:
         session, ref = self._session, self._ref
         parent = session.parent_state(ref, bypass_cache)
-        self._thread_version = parent.thread_version
         self._encoders = []
         with gc_pause.paused_for(len(self._writes)), located(**ref._asdict()) as location:
-            for channel, value in self._writes:
+            for index, (channel, value) in enumerate(self._writes):
                 location["channel"] = channel
-                encode = _serialize(session, ref, channel, value, parent)
+                earlier = self._encoded.get(index)
+                encode = _serialize(session, ref, channel, value, parent, earlier)
                 self._encoders.append((channel, encode))
-
-    def encode(self) -> None:
-        ref = self._ref
-        encoded: list[tuple[str, Encoded]] = []
-        with gc_pause.paused_for(len(self._encoders)), located(**ref._asdict()) as location:
-            for channel, encode in self._encoders:
-                location["channel"] = channel
-                encoded.append((channel, encode()))
-            rows = [
-                (WRITES_IDX_MAP.get(channel, index), channel, each.new)
-                for index, (channel, each) in enumerate(encoded)
-            ]
-        self._writes = list(encoded)
         self._new = NewWrites(
             thread_id=ref.thread_id,
             checkpoint_ns=ref.checkpoint_ns,
             checkpoint_id=self._checkpoint_id,
             task_id=self._task_id,
             path=self._task_path,
-            rows=rows,
+            rows=[],
             kept_states=run_states.kept_by(self._task_id, (channel for channel, _ in self._writes)),
-            thread_version=self._thread_version,
+            thread_version=parent.thread_version,
         )
+
+    def encode(self) -> None:
+        with located(**self._ref._asdict()) as location, gc_pause.paused_for(len(self._encoders)):
+            for index, (channel, encode) in enumerate(self._encoders):
+                location["channel"] = channel
+                self._encoded[index] = encode()
+            self._new.rows = [
+                (WRITES_IDX_MAP.get(channel, index), channel, self._encoded[index].to_store)
+                for index, (channel, _) in enumerate(self._encoders)
+            ]
 
     def apply(self, writer: Writer) -> None:
         with gc_pause.paused_for(len(self._writes)):
@@ -228,16 +230,21 @@ def _root_of(metadata: dict[str, Any]) -> str | None:
 
 
 def _serialize(
-    session: Session, ref: CheckpointRef, channel: str, value: Any, parent: ParentState
+    session: Session,
+    ref: CheckpointRef,
+    channel: str,
+    value: Any,
+    parent: ParentState,
+    earlier: Encoded | None,
 ) -> Encode:
     """Serialize a value, to encode it against the parent's value of the channel.
 
-    A retry passes the encoded value: its content is encoded again, since the caller may have
-    changed the value.
+    A retry passes the value as it was encoded before, and `value` is not looked at: the caller may
+    have changed it in the meantime.
     """
     base = _parent_value(session, ref, channel, parent)
-    if isinstance(value, Encoded):
-        return value.again(base)
+    if earlier is not None:
+        return earlier.encode_again(base)
     key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
     return session.codec.serialize(key, value, base)
 

@@ -54,22 +54,18 @@ class SaveOperation(Operation[Stored, None]):
                 "created_at": snapshot.created_at,
             }
         )
-        self._base: ParentState
         self._encode: Encode
         self._encoded: Encoded
         self._new: NewCheckpoint
 
     def prepare(self, bypass_cache: bool) -> None:
         session, task_id = self._session, self._ref.thread_id
-        self._base = base = _base(session, self._ref, bypass_cache)
+        base = _base(session, self._ref, bypass_cache)
         at_version = partial(session.snapshot_of, task_id, base.thread_version)
         parent = ParentValue(base.thread_version, base.values.get(_CHANNEL), at_version)
         self._encode = session.codec.compare_content(self._key, self._content, parent)
-
-    def encode(self) -> None:
-        self._encoded = self._encode()
         self._new = NewCheckpoint(
-            thread_id=self._ref.thread_id,
+            thread_id=task_id,
             checkpoint_ns=_ROOT,
             id=str(self._ref.checkpoint_id),
             parent=None,
@@ -78,13 +74,17 @@ class SaveOperation(Operation[Stored, None]):
             body=self._body,
             metadata=self._metadata,
             versions={_CHANNEL: self._version},
-            values={_CHANNEL: self._encoded.new},
+            values={},
             terms=[],
             thread_terms=[],
             parent_stored=None,
             state=states.COMPLETE,
-            thread_version=self._base.thread_version,
+            thread_version=base.thread_version,
         )
+
+    def encode(self) -> None:
+        self._encoded = self._encode()
+        self._new.values = {_CHANNEL: self._encoded.to_store}
 
     def apply(self, writer: Writer) -> Stored:
         return self._session.store.put(writer, self._new)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import CheckpointTuple
 
     from langgraph.checkpoint.lmdb import KvSaver, ThreadInfo
+    from langgraph.checkpoint.lmdb.models import ThreadSort
     from langgraph.checkpoint.lmdb.run_state import State
 
 LATEST = "latest"
@@ -150,20 +151,38 @@ def all_threads(
     prefix: str | None = None,
     states: Collection[State] | None = None,
     after: ThreadInfo | str | None = None,
+    *,
+    sort: ThreadSort = "updated",
+    reverse: bool = False,
+    details: bool = True,
 ) -> Iterator[ThreadInfo]:
-    """Yield the threads of a store, the latest activity first, reading them by pages.
+    """Yield the threads of a store, reading them by pages.
 
     Args:
         saver: The saver.
         prefix: Beginning of the thread ids.
         states: States of the latest runs; None: all.
         after: Thread to continue after.
+        sort: Order of the threads, as for `threads` of the saver.
+        reverse: True: turn the order around.
+        details: False: leave out what takes a read of each thread's latest checkpoint.
     """
+    reads_all = bool(prefix) or sort != "updated" or reverse
     size = _FIRST_PAGE
-    while page := saver.threads(prefix, limit=size, after=after, state=states):
+    while page := saver.threads(
+        prefix,
+        limit=size,
+        after=after,
+        state=states,
+        sort=sort,
+        reverse=reverse,
+        details=details,
+    ):
         yield from page
         after = page[-1]
-        size = min(2 * size, _LAST_PAGE)
+        size *= 2
+        if not reads_all:  # a page that reads the records of all threads has to be worth it
+            size = min(size, _LAST_PAGE)
 
 
 def thread_info(saver: KvSaver, thread_id: str) -> ThreadInfo:
@@ -173,7 +192,8 @@ def thread_info(saver: KvSaver, thread_id: str) -> ThreadInfo:
         ThreadNotFoundError: The thread has no checkpoints.
     """
     find_step(saver, thread_id)  # raises the error for a missing thread
-    return next(info for info in all_threads(saver, thread_id) if info.thread_id == thread_id)
+    (info,) = saver.threads(thread_id, sort="thread_id", limit=1)
+    return info
 
 
 def _matches(saver: KvSaver, latest: CheckpointTuple, spec: str) -> Iterator[CheckpointTuple]:

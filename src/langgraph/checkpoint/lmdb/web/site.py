@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from langgraph.checkpoint.lmdb.web.memory import Memory
 from langgraph.checkpoint.lmdb.web.resumptions import Resumptions
 
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ class Site:
     def resumptions(self) -> Resumptions:
         """Runs that the page resumes."""
         return Resumptions(self.store, self.graph)
+
+    @cached_property
+    def memory(self) -> Memory:
+        """The results of the last reads of the store."""
+        return Memory(self.saver)
 
     @cached_property
     def form_token(self) -> str:

@@ -124,7 +124,11 @@ def make_files(folder: Path, *, durable: bool) -> None:
             new.mkdir(0o700)
         except FileExistsError:
             message = f"{_NEW} in the folder cannot be removed"
-            raise InvalidPathError(message, path=str(folder), advice="Remove it.") from None
+            raise InvalidPathError(
+                message,
+                path=str(folder),
+                advice="Remove it by hand: it is left of a process that died.",
+            ) from None
         try:
             if status(folder, LOCK) is None:
                 (new / LOCK).write_bytes(bytes(_LOCK_SIZE))

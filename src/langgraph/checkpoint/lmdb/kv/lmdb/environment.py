@@ -176,7 +176,7 @@ class Environment:
 
     def commit(self, transaction: lmdb.Transaction) -> None:
         """Commit a transaction and flush it, as far as `sync` asks for; raise LMDB's errors."""
-        self._check_not_inherited()  # the parent continues the transaction
+        self._check_not_inherited()  # in a forked child: the parent continues it
         self.peers.files.check()
         try:
             transaction.commit()
@@ -186,7 +186,7 @@ class Environment:
 
     def abort(self, transaction: lmdb.Transaction) -> None:
         """Abort a transaction, if it was not committed."""
-        if not self._inherited_env:  # the parent continues the transaction
+        if not self._inherited_env:  # in a forked child: the parent continues it
             transaction.abort()
 
     def end(self, owner: int, *, write: bool) -> None:

@@ -200,7 +200,8 @@ class Statements:
         return f"INSERT INTO {self._versions} VALUES (%s::int8, %s::int8)", (unit, version)
 
     def change_version(self, unit: int, version: int) -> Statement:
-        """Return the statement that raises the version of a unit of which nothing was read."""
+        """Return the statement that raises the version of a unit, whatever it is: the transaction
+        read nothing of the unit."""
         return (
             f"INSERT INTO {self._versions} AS v VALUES (%s::int8, %s::int8)"
             " ON CONFLICT (thread) DO UPDATE SET version = v.version + 1",

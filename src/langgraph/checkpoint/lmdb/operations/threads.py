@@ -6,11 +6,12 @@ import heapq
 import operator
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.engine import branches as engine_branches
-from langgraph.checkpoint.lmdb.engine import checkpoints, states
+from langgraph.checkpoint.lmdb.engine import checkpoints, paging, states
 from langgraph.checkpoint.lmdb.engine import threads as engine_threads
 from langgraph.checkpoint.lmdb.engine.threads import MAX_TIME
 from langgraph.checkpoint.lmdb.engine.totals import total
@@ -159,18 +160,13 @@ def threads(
         return found
     try:
         with session.snapshot() as snapshot:
-            for thread in _ordered(snapshot, query, after):
-                try:
-                    info = _info(session, snapshot, thread, query.details)
-                    if query.states is None or info.state in query.states:
-                        found.append(info)
-                except DamagedError as error:
-                    if not query.skip_damaged:
-                        raise
-                    session.add_owner(error)
-                    get.log_skipped(error)
-                if len(found) == query.limit:
-                    break
+            read = partial(_info_unless_damaged, session, snapshot, query)
+            ordered = _ordered(snapshot, query, after)
+            for _, info in paging.read_each(snapshot.reader, read, ordered, query.limit):
+                if info is not None and (query.states is None or info.state in query.states):
+                    found.append(info)
+                    if len(found) == query.limit:
+                        break
     except DamagedError as error:
         session.add_owner(error)
         raise
@@ -222,6 +218,20 @@ def _end_of_page(snapshot: Snapshot, sort: ThreadSort, after: ThreadInfo | str) 
             advice="Pass the last ThreadInfo that threads() returned instead of its id.",
         )
     return _POSITIONS[sort](thread)
+
+
+def _info_unless_damaged(
+    session: Session, snapshot: Snapshot, query: ThreadQuery, thread: Thread
+) -> ThreadInfo | None:
+    """Return what the list shows of a thread; None for a damaged one that is to be skipped."""
+    try:
+        return _info(session, snapshot, thread, query.details)
+    except DamagedError as error:
+        if not query.skip_damaged:
+            raise
+        session.add_owner(error)
+        get.log_skipped(error)
+        return None
 
 
 def _info(session: Session, snapshot: Snapshot, thread: Thread, details: bool) -> ThreadInfo:

@@ -19,6 +19,11 @@ BEGIN_REPEATABLE: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE"
 BEGIN_WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 VERSION: Final = 1
 """Version of the tables."""
+ADVISORY_LOCKS: Final = """
+SELECT classid::bigint << 32 | objid::bigint FROM pg_catalog.pg_locks
+WHERE locktype = 'advisory' AND granted AND objsubid = 1
+  AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+"""
 NUMBER_BLOCK: Final = 64
 """Thread numbers that a process takes at a time."""
 

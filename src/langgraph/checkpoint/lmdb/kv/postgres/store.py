@@ -277,6 +277,13 @@ class PostgresStore(KeyValueStore):
         ((row,),) = self._run([self.statements.size()], time.monotonic() + self._timeout)
         return int(str(row[0]))
 
+    def advisory_locks(self) -> frozenset[int]:
+        """Return the keys of all advisory locks that are held in the database."""
+        if self._closed:
+            raise StoreClosedError("the store is closed")
+        (rows,) = self._run([(sql.ADVISORY_LOCKS, ())], time.monotonic() + self._timeout)
+        return frozenset(int(str(key)) for (key,) in rows)
+
     def close(self) -> None:
         if not self._closed and self._lanes and not self.readonly:
             used = [lane.id for lane in self._lanes if lane.number]

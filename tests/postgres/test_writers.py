@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from langgraph.checkpoint.lmdb.errors import DatabaseUnavailableError, ThreadExistsError
-from langgraph.checkpoint.lmdb.kv.postgres.connections import Link
+from langgraph.checkpoint.lmdb.kv.postgres.connections import Link, OwnConnections
 from langgraph.checkpoint.lmdb.kv.postgres.errors import ConnectionLostError
 from langgraph.checkpoint.lmdb.postgres import CompactPostgresSaver
 from tests.contract.driver import SaverDriver, config, ids, put
@@ -186,6 +186,40 @@ def test_connection_that_ends_during_a_read(
             with pytest.raises(DatabaseUnavailableError, match="during a read"):
                 saver.get_tuple(config())
     assert saver.get_tuple(config()) is not None
+
+
+@pytest.mark.parametrize("is_write", [True, False])
+def test_server_that_is_away_for_a_moment_is_tried_again(
+    open_postgres: Callable[..., CompactPostgresSaver],
+    monkeypatch: pytest.MonkeyPatch,
+    is_write: bool,
+) -> None:
+    """As long as a standby is not promoted yet, it cannot be asked what became of a commit."""
+    driver = SaverDriver(open_postgres())
+    put(driver, "c1", {"a": 1})
+    lost: list[str] = []
+    run, connect = Link.run, OwnConnections._connect
+
+    def cut(link: Link, statements: Any) -> Any:
+        if not lost:
+            lost.append("connection")
+            link.connection.close()
+            raise ConnectionLostError("the primary was killed")
+        return run(link, statements)
+
+    def refuse(connections: OwnConnections) -> Any:
+        if len(lost) < 4:
+            lost.append("attempt")
+            raise DatabaseUnavailableError("the standby is not promoted yet")
+        return connect(connections)
+
+    monkeypatch.setattr(Link, "run", cut)
+    monkeypatch.setattr(OwnConnections, "_connect", refuse)
+    if is_write:
+        put(driver, "c2", {"a": 2}, parent="c1")
+    assert ids(driver.list(config()))[-1] == "c1"
+    assert len(lost) == 4
+    assert len(driver.list(config())) == 1 + is_write
 
 
 def test_writer_with_old_records_runs_again(

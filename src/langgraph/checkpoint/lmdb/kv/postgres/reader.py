@@ -358,7 +358,7 @@ class PostgresReader(Reader):
             return []
         first = self._link is None
         if self._link is None:
-            self._link = self._store.connections.take()
+            self._link = self._store.take()
         begun = self._link.in_transaction
         while True:
             self._link.in_transaction = True
@@ -367,7 +367,8 @@ class PostgresReader(Reader):
             except ConnectionLostError as lost:
                 if begun or not first:
                     raise self._lost(lost) from lost
-                self._link = self._store.reconnect(self._link)
+                link, self._link = self._link, None
+                self._link = self._store.reconnect(link)
                 continue
             return found if begun else found[1:]
 

@@ -124,6 +124,7 @@ class PostgresStore(KeyValueStore):
         self._closed = False
         self.renew()
         try:
+            connections.give_back(connections.take())  # if the server is away, raise now
             self._create_tables()
         except BaseException:
             connections.close()
@@ -225,7 +226,7 @@ class PostgresStore(KeyValueStore):
 
     def _run(self, batch: list[Statement], deadline: float) -> list[list[tuple[object, ...]]]:
         """Run statements outside of a transaction; repeat them if the connection is lost."""
-        link = self.connections.take()
+        link = self.take(deadline)
         while True:
             try:
                 found = link.run(batch)
@@ -239,13 +240,19 @@ class PostgresStore(KeyValueStore):
             return found
 
     def reconnect(self, link: Link, deadline: float | None = None) -> Link:
-        """Return another connection in place of a lost one.
+        """Return another connection in place of a lost one, as `take` does."""
+        self.connections.discard(link)
+        return self.take(deadline)
+
+    def take(self, deadline: float | None = None) -> Link:
+        """Return a connection for this thread; try again if the server is away.
 
         Raises:
             DatabaseUnavailableError: The server cannot be reached before the deadline.
+            StoreBusyError: All connections are in use.
+            StoreClosedError: The store was closed.
         """
         deadline = time.monotonic() + self._timeout if deadline is None else deadline
-        self.connections.discard(link)
         pause = 0.01
         while True:
             try:

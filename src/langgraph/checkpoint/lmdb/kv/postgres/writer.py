@@ -196,7 +196,7 @@ class PostgresWriter(PostgresReader, Writer):
                 after.pop(thread, None)
         batch.append(("COMMIT", ()))
         if self._link is None:
-            self._link = self._store.connections.take()
+            self._link = self._store.take()
         self._link.in_transaction = True
         lane.is_committing = True
         self._link.run(batch)

@@ -119,6 +119,21 @@ def test_putting_many_values_does_not_run_collector() -> None:
     assert len(runs) <= 20
 
 
+def test_reading_many_writes_does_not_run_collector() -> None:
+    saver = KvSaver(MemoryStore())
+    stored = saver.put(config("t", "", None), checkpoint("1", 1, None), {}, {})
+    saver.put_writes(stored, [("x", {"n": [n]}) for n in range(20_000)], "task")
+    with _collections() as runs:
+        found = saver.get_tuple(stored)
+    assert found is not None
+    assert len(found.pending_writes or []) == 20_000
+    assert len(runs) <= 5
+    del found
+    with _collections() as runs:
+        assert len(saver.writes(stored)) == 20_000
+    assert len(runs) <= 5
+
+
 @contextmanager
 def _collections() -> Iterator[list[int]]:
     """Yield a list that gets the generation of each collection that runs in the block."""

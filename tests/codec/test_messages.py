@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import BaseMessage, HumanMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from msgpack import ExtType, Timestamp
 
 from langgraph.checkpoint.lmdb.codec import messages
 from tests.codec.mutations import message, mutate
@@ -28,6 +29,12 @@ REQUIRED: dict[str, dict[str, Any]] = {
 }
 CLASSES = sorted(messages.MESSAGE_TYPES - {BaseMessage}, key=lambda cls: cls.__name__)
 seeds = st.integers(0, 2**32)
+
+
+class Text(str):
+    """A text of a class of its own."""
+
+    __slots__ = ()
 
 
 def made(cls: type, length: int = 4) -> Any:
@@ -106,6 +113,53 @@ def test_messages_with_equal_fingerprints_are_serialized_to_equal_bytes(
     ):
         assert type(one) is not type(other) or serde.dumps_typed(one) == serde.dumps_typed(other)
     assert same(one, message(Random(seed)))
+
+
+@given(seeds, seeds)
+def test_fingerprint_shows_whether_a_message_has_json_types_only(seed: int, change: int) -> None:
+    one = message(Random(seed))
+    mutate(Random(change), one)
+    (fingerprint,) = messages.fingerprints([one])
+    if messages.shows_json_only(fingerprint):
+        assert messages.is_json_only(one)
+    elif isinstance(fingerprint, (bytes, tuple)):
+        assert not messages.is_json_only(one)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("length", [4, 0xC4, 0xD8, 4000])
+@pytest.mark.parametrize(
+    "value", ["x" * 0xC5, "\u0105\u05d0\u0600", 1.5, {1: None}, [[]], True, -5]
+)
+def test_fingerprint_of_json_types_shows_them(cls: type, length: int, value: Any) -> None:
+    one = made(cls, length)
+    one.additional_kwargs["b"] = value
+    assert messages.shows_json_only(*messages.fingerprints([one]))
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(b"x", bytearray(b"x"), memoryview(b"x"), [b""], {b"k": 1}, {"k": [b"x" * 300]}),
+        *((1,), {1}, Text("x"), ExtType(1, b""), Timestamp(1), 1 << 70),
+    ],
+)
+@pytest.mark.parametrize("is_extra", [False, True])
+def test_fingerprint_of_other_types_shows_them(cls: type, value: Any, is_extra: bool) -> None:
+    one = made(cls)
+    if is_extra:
+        object.__setattr__(one, "__pydantic_extra__", {"b": value})
+    else:
+        one.additional_kwargs["b"] = value
+    assert not messages.shows_json_only(*messages.fingerprints([one]))
+
+
+def test_fingerprint_shows_private_attributes() -> None:
+    one = made(HumanMessage)
+    object.__setattr__(one, "__pydantic_private__", {"a": 1})
+    assert not messages.shows_json_only(*messages.fingerprints([one]))
+    assert messages.fingerprints([one]) != messages.fingerprints([one])
 
 
 @given(seeds)

@@ -10,10 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.codec import chunk_maker
 from langgraph.checkpoint.lmdb.errors import StoreClosedError, ThreadExistsError
+from langgraph.checkpoint.lmdb.format import envelope
 from tests.contract.driver import SaverDriver, checkpoint, config, ids, put, put_chain, values
 from tests.contract.holders import write_lock
 
@@ -185,6 +188,60 @@ def test_arguments_are_serialized_before_the_first_await(saver: LmdbSaver, path:
     assert got is not None
     assert got.checkpoint["channel_values"] == {"value": {"list": [1]}}
     assert got.pending_writes == [("task", "x", {"list": [1]})]
+
+
+def test_messages_changed_while_their_write_waits_are_stored_by_the_next_write(
+    saver: LmdbSaver, path: Path
+) -> None:
+    messages = [HumanMessage(f"message {n}", id=str(n)) for n in range(30)]
+
+    async def go() -> None:
+        with write_lock(path) as lock:
+            writing = asyncio.ensure_future(aput(saver, "c1", messages))
+            await asyncio.sleep(0)
+            messages[7].content = "changed"
+            messages[8].additional_kwargs["seen"] = [b"bytes"]
+            lock.release()
+            await writing
+        await aput(saver, "c2", messages)
+        messages[8].additional_kwargs["seen"] = [b"other"]
+        await aput(saver, "c3", messages)
+
+    asyncio.run(go())
+    stored = [values(SaverDriver(saver), config(id=cid))["value"] for cid in ("c1", "c2", "c3")]
+    assert [message.content for message in stored[0]] == [f"message {n}" for n in range(30)]
+    assert stored[1][7].content == "changed"
+    seen = [message[8].additional_kwargs.get("seen") for message in stored]
+    assert seen == [None, [b"bytes"], [b"other"]]
+
+
+@pytest.mark.parametrize("is_message", [False, True])
+def test_loop_neither_compresses_nor_hashes_what_it_serialized(
+    saver: LmdbSaver, monkeypatch: pytest.MonkeyPatch, is_message: bool
+) -> None:
+    threads: dict[str, set[int]] = {"pack": set(), "digest": set()}
+
+    def note(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(*arguments: Any) -> Any:
+            threads[name].add(threading.get_ident())
+            return function(*arguments)
+
+        return noting
+
+    monkeypatch.setattr(chunk_maker, "digest", note("digest", chunk_maker.digest))
+    monkeypatch.setattr(envelope, "pack", note("pack", envelope.pack))
+    texts = [f"text {n} " * 20 for n in range(50)]
+    value = [HumanMessage(text) for text in texts] if is_message else texts
+
+    async def go() -> None:
+        await aput(saver, "c1", value)
+        await saver.aput_writes(config(id="c1"), [("x", value[::2])], "task")
+
+    asyncio.run(go())
+    assert threads["pack"]
+    assert threads["digest"]
+    assert threading.get_ident() not in threads["pack"] | threads["digest"]
+    assert values(SaverDriver(saver), config(id="c1")) == {"value": value}
 
 
 def test_cancelled_calls_leave_the_store_consistent(saver: LmdbSaver, path: Path) -> None:

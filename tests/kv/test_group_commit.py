@@ -239,6 +239,85 @@ def test_cancelled_call_affects_no_other_call(
     assert later.result() == b"l"
 
 
+def test_work_before_the_transaction_is_done_outside_it_by_the_committing_thread(
+    store: CountingStore, commit: GroupCommit
+) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def apply(writer: Writer) -> bytes:
+        seen.append((store.writes, threading.get_ident()))
+        return adding(b"a")(writer)
+
+    def before() -> None:
+        seen.append((store.writes, threading.get_ident()))
+
+    assert asyncio.run(commit.run_async(apply, before=before)) == b"a"
+    (writes, worker), (writes_then, worker_then) = seen
+    assert (writes, writes_then) == (0, 1)
+    assert worker == worker_then != threading.get_ident()
+
+
+def test_error_before_the_transaction_fails_no_other_operation(
+    store: CountingStore, crowd: Crowd, loops: list[asyncio.AbstractEventLoop]
+) -> None:
+    def fail() -> None:
+        raise OwnError
+
+    def submit(key: bytes, before: Callable[[], None] | None) -> Future[bytes]:
+        call = crowd.commit.run_async(adding(key), before=before)
+        return crowd._queued(lambda: asyncio.run_coroutine_threadsafe(call, loops[0]))
+
+    futures = [submit(b"%d" % n, fail if n % 2 else None) for n in range(6)]
+    crowd.go()
+    assert [future.result() for future in futures[::2]] == [b"0", b"2", b"4"]
+    for future in futures[1::2]:
+        with pytest.raises(OwnError):
+            future.result()
+    assert store.keys() == {b"first", b"0", b"2", b"4"}
+    assert store.writes == 2
+
+
+def test_operation_alone_that_fails_before_its_transaction_opens_none(
+    store: CountingStore, commit: GroupCommit
+) -> None:
+    def fail() -> None:
+        raise OwnError
+
+    with pytest.raises(OwnError):
+        asyncio.run(commit.run_async(adding(b"a"), before=fail))
+    assert store.writes == 0
+    assert asyncio.run(commit.run_async(adding(b"b"))) == b"b"
+
+
+def test_work_before_the_transaction_is_repeated_after_an_interrupt_of_the_leader(
+    store: CountingStore, crowd: Crowd, loops: list[asyncio.AbstractEventLoop]
+) -> None:
+    """An operation that failed for the interrupted leader succeeds for the next one."""
+    calls = 0
+
+    def before() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise OwnError
+
+    def interrupted() -> None:
+        if calls == 1:
+            raise InterruptError
+
+    leading = crowd.submit(adding(b"leads"))
+    parts = [(b"a", before), (b"b", interrupted)]
+    futures = []
+    for key, work in parts:
+        call = crowd.commit.run_async(adding(key), before=work)
+        futures.append(crowd._queued(lambda c=call: asyncio.run_coroutine_threadsafe(c, loops[0])))
+    crowd.go()
+    with pytest.raises(InterruptError):
+        leading.result()
+    assert [future.result() for future in futures] == [b"a", b"b"]
+    assert calls == 2
+
+
 def test_closed_event_loop_affects_no_other_call(store: CountingStore, crowd: Crowd) -> None:
     loop = asyncio.new_event_loop()
     task = loop.create_task(crowd.commit.run_async(adding(b"cancelled")))

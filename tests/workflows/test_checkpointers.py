@@ -41,6 +41,26 @@ def test_one_manager_for_each_store(path: Path) -> None:
         first.get_checkpointer()
 
 
+def test_one_manager_for_each_store_in_coroutines(path: Path) -> None:
+    async def use() -> CheckpointerManager:
+        async with await CheckpointerManager.aget_or_create(path, sync="off") as first:
+            async with await CheckpointerManager.aget_or_create(path, sync="off") as second:
+                assert first is second
+            assert first is CheckpointerManager.get_or_create(path, sync="off")
+            with pytest.raises(UsageError, match="open with other options"):
+                await CheckpointerManager.aget_or_create(path)
+            await first.get_checkpointer().aget_tuple(at("t"))
+        return first
+
+    closed = asyncio.run(use())
+    with pytest.raises(StoreClosedError):
+        closed.get_checkpointer()
+    manager = CheckpointerManager.get_or_create(path, sync="off")
+    asyncio.run(manager.aclose())
+    with pytest.raises(StoreClosedError):
+        manager.get_checkpointer()
+
+
 def test_savers_by_configuration(path: Path) -> None:
     assert isinstance(create_checkpointer(PersistenceConfig("memory")), InMemorySaver)
     config = PersistenceConfig("lmdb", str(path), checkpoint_ttl_days=1, enable_compression=False)

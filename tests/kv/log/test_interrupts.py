@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
 
+from langgraph.checkpoint.lmdb.errors import UsageError
 from langgraph.checkpoint.lmdb.kv.lmdb.process_locks import ProcessLocks
 from langgraph.checkpoint.lmdb.kv.log import counters
 from langgraph.checkpoint.lmdb.kv.log import store as log_store
@@ -88,6 +89,40 @@ def test_store_is_whole_and_free_after_an_interrupt_at_any_step(
                 break
         other.close()
     assert step > 10
+    with closing(LogStore.open(folder, sync="off")) as store:
+        assert number_in(store) == number
+
+
+class Caller(Injector):
+    """A profiler that calls a function at the n-th step, as a signal handler does."""
+
+    def __init__(self, step: int, call: Callable[[], object]) -> None:
+        super().__init__(step)
+        self._call = call
+
+    def __call__(self, frame: FrameType, event: str, argument: object) -> None:
+        try:
+            super().__call__(frame, event, argument)
+        except KeyboardInterrupt:
+            with suppress(UsageError):
+                self._call()
+
+
+def test_commit_is_kept_when_a_signal_handler_opens_the_store_at_any_step(folder: Path) -> None:
+    others: list[LogStore] = []
+    with closing(LogStore.open(folder, sync="off")) as store:
+        commit(store, 0)
+        for number in count(1):
+            caller = Caller(number - 1, lambda: others.append(LogStore.open(folder, sync="off")))
+            sys.setprofile(caller)
+            commit(store, number)
+            sys.setprofile(None)
+            assert number_in(store) == number
+            while others:
+                others.pop().close()
+            if not caller.fired:
+                break
+    assert number > 10
     with closing(LogStore.open(folder, sync="off")) as store:
         assert number_in(store) == number
 

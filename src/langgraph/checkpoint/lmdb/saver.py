@@ -484,6 +484,15 @@ class KvSaver(AsyncMethods):
         )
         return threads.threads(self._session, query, after)
 
+    def _threads_without_checkpoints(self) -> builtins.list[str]:
+        """Return the ids of the threads that have only pending writes. For migrations."""
+        return threads.without_checkpoints(self._session)
+
+    def _early_writes(self, thread_id: str) -> builtins.list[tuple[str, str | None]]:
+        """Return namespace and id of each checkpoint that is not stored, but has pending writes.
+        For migrations."""
+        return threads.early_writes(self._session, thread_id)
+
     def stats(self) -> StoreStats:
         """Return the totals of the store, which it counts, and its size on disk."""
         return threads.stats(self._session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from langgraph.checkpoint.lmdb.codec import chunking, gc_pause, messages
@@ -45,15 +46,19 @@ class NewMessages:
             list(map(type, values)), messages.fingerprints(values)
         )
 
-    def encode(self, indexes: list[int], serializer: Serializer) -> list[bytes] | None:
-        """Encode the messages at these indexes; return None if the serializer fails."""
+    def serialize(self, indexes: list[int], serializer: Serializer) -> Raws | None:
+        """Serialize the messages at these indexes; return None if the serializer fails."""
         values = [self._values[index] for index in indexes]
         array = serializer.dumps_array(values) if values else b"\x90"
         if array is None:
             return None
-        for index, value in zip(indexes, values, strict=True):
-            if not messages.is_json_only(value):
-                self.list_fingerprint.fingerprints[index] = object()
+        return partial(self._raws, indexes, array)
+
+    def _raws(self, indexes: list[int], array: bytes) -> list[bytes]:
+        fingerprints = self.list_fingerprint.fingerprints
+        for index in indexes:
+            if not messages.shows_json_only(fingerprints[index]):
+                fingerprints[index] = object()
         return chunking.elements(array)
 
 
@@ -70,8 +75,8 @@ class EncodedMessages:
             [e.type for e in elements], [e.fingerprint for e in elements]
         )
 
-    def encode(self, indexes: list[int], serializer: Serializer) -> list[bytes] | None:
-        """Encode the messages at these indexes; return None if the serializer fails."""
+    def serialize(self, indexes: list[int], serializer: Serializer) -> Raws | None:
+        """Serialize the messages at these indexes; return None if the serializer fails."""
         elements = [self._elements[index] for index in indexes]
         raws = [element.raw for element in elements]  # before the templates: one of both is set
         templates = [element.template for element in elements]
@@ -84,10 +89,33 @@ class EncodedMessages:
                     return None
                 (raw,) = chunking.elements(array)
             found.append(raw)
-        return found
+        return found.copy
 
 
 Source: TypeAlias = NewMessages | EncodedMessages
+Raws: TypeAlias = "Callable[[], list[bytes]]"
+"""Function that returns encoded messages."""
+
+
+@dataclass(slots=True)
+class SerializedList:
+    """A list of messages whose new messages are serialized; the messages are not read any more."""
+
+    list_fingerprint: ListFingerprint
+    cached: CachedMessages | None
+    """The older list to share chunks with."""
+    first: int
+    """Index of the first message that changed."""
+    tail: int
+    """Number of messages at the end that did not change."""
+    near: int
+    """Index in the older list of the first message that may have been replaced or moved."""
+    far: int
+    """Index in the older list behind the last one."""
+    moved: list[int | None]
+    """Index that each message between `first` and `tail` has in the older list. None: it is new."""
+    raws: Raws
+    """The new messages."""
 
 
 @dataclass(slots=True)
@@ -102,19 +130,15 @@ class EncodedList:
     """Bytes of all messages, encoded."""
 
 
-def encode(
-    source: Source,
-    serializer: Serializer,
-    cached: CachedMessages | None,
-    make_chunk: Callable[[bytes], NewChunk],
-) -> EncodedList | None:
-    """Encode what is new in a list of messages; return None if the serializer fails.
+def serialize(
+    source: Source, serializer: Serializer, cached: CachedMessages | None
+) -> SerializedList | None:
+    """Serialize what is new in a list of messages; return None if the serializer fails.
 
     Args:
         source: The messages.
         serializer: Serializer of the messages.
         cached: The older list to share chunks with.
-        make_chunk: Function that returns the chunk of a piece.
     """
     list_fingerprint = source.list_fingerprint
     types, fingerprints = list_fingerprint
@@ -123,15 +147,36 @@ def encode(
     last, stop = len(old) - tail, len(types) - tail
     near, far = (first, last) if last - first <= _MAX_REPLACED * (stop - first) else (first, first)
     old_indexes = {e.fingerprint: index for index, e in enumerate(old[near:far], near)}
-    moved = [_moved(old, old_indexes, types[i], fingerprints[i]) for i in range(first, stop)]
-    raws = source.encode([i for i, index in enumerate(moved, first) if index is None], serializer)
+    moved: list[int | None] = [None] * (stop - first)
+    if old_indexes:
+        moved = [_moved(old, old_indexes, types[i], fingerprints[i]) for i in range(first, stop)]
+    new = [i for i, index in enumerate(moved, first) if index is None]
+    raws = source.serialize(new, serializer)
     if raws is None:
         return None
-    new_raws = iter(raws)
-    replaced = _replaced_chunks(cached, near, far)
+    return SerializedList(list_fingerprint, cached, first, tail, near, far, moved, raws)
+
+
+def encode(serialized: SerializedList, make_chunk: Callable[[bytes], NewChunk]) -> EncodedList:
+    """Encode a serialized list of messages.
+
+    Args:
+        serialized: The list.
+        make_chunk: Function that returns the chunk of a piece.
+    """
+    list_fingerprint, cached, first = (
+        serialized.list_fingerprint,
+        serialized.cached,
+        serialized.first,
+    )
+    types, fingerprints = list_fingerprint
+    old = cached.elements if cached is not None else []
+    last = len(old) - serialized.tail
+    new_raws = iter(serialized.raws())
+    replaced = _replaced_chunks(cached, serialized.near, serialized.far)
     items: list[ChunkRange | NewChunk] = []
     elements: list[CachedMessage] = []
-    for index, old_index in enumerate(moved, first):
+    for index, old_index in enumerate(serialized.moved, first):
         if old_index is not None:
             assert cached is not None
             items += _ranges_of(cached, old_index)

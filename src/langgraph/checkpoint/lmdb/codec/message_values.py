@@ -15,6 +15,7 @@ from langgraph.checkpoint.serde import types
 from langgraph.checkpoint.lmdb.codec import chunking
 from langgraph.checkpoint.lmdb.codec.messages import MESSAGE_TYPES
 from langgraph.checkpoint.lmdb.codec.serializer import MESSAGES, check_none
+from langgraph.checkpoint.lmdb.errors import SerializationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,8 +66,12 @@ class MessageValues:
             return form, value
         return None
 
-    def head(self, form: Form, count: int, length: int) -> bytes | None:
-        """Return the head of `count` messages with `length` bytes; None if they are too long."""
+    def head(self, form: Form, count: int, length: int) -> bytes:
+        """Return the head of `count` messages with `length` bytes.
+
+        Raises:
+            SerializationError: They are too long for the form.
+        """
         if form is Form.MESSAGE:
             return b""
         header = chunking.array_header(count)
@@ -74,7 +79,7 @@ class MessageValues:
             return header
         assert self.snapshot_format is not None
         if len(header) + length > MAX_CONTENT:
-            return None
+            raise SerializationError(f"a snapshot of {length} bytes is too large")
         return self.snapshot_format.head(len(header) + length) + header
 
     def wrapper_of(self, stored: ChunkedValue) -> Callable[[list[Any]], Any] | None:

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from langchain_core import messages
 from langchain_core.messages import BaseMessage
-from msgpack import Packer
+from msgpack import Packer, Unpacker
 
 Fingerprint: TypeAlias = "bytes | tuple[str, bytes] | object"
 """Packed attributes; or a long text and the other attributes, packed; or, for a message that cannot
@@ -38,10 +38,13 @@ _LONG: Final = 500
 """Characters of a text that is compared by itself. Nearly always it is the same object as before,
 so the comparison is fast and the fingerprint takes no memory."""
 _ATOMS: Final = frozenset((str, int, float, bool, type(None)))
-_NOT_PACKABLE: Final = (TypeError, ValueError, OverflowError)
-"""Errors of packing."""
+_MAYBE_BINARY: Final = bytes((*range(0xC4, 0xCA), *range(0xD4, 0xD9)))
+"""First bytes of byte strings and extension types in msgpack. Texts and numbers may have them,
+too."""
+_NOT_PACKABLE: Final = (TypeError, ValueError, OverflowError, AttributeError)
+"""Errors of packing, and of a forged message that lacks an attribute."""
 
-_attributes = attrgetter("__dict__", "__pydantic_extra__")
+_attributes = attrgetter("__dict__", "__pydantic_extra__", "__pydantic_private__")
 _all_attributes = attrgetter("__dict__", "__pydantic_extra__", "__pydantic_fields_set__")
 _new = object.__new__
 _set = object.__setattr__
@@ -58,7 +61,10 @@ def fingerprints(values: list[Any]) -> list[Fingerprint]:
 def _fingerprints(values: list[Any]) -> list[Fingerprint]:
     pack = Packer(strict_types=True).pack  # a packer is not thread-safe
     out: list[Fingerprint] = []
-    for attributes, extra in map(_attributes, values):
+    for attributes, extra, private in map(_attributes, values):
+        if private is not None:
+            out.append(object())
+            continue
         content = attributes.get("content")
         by_itself = type(content) is str and len(content) > _LONG
         packed = pack({**attributes, "content": None} if by_itself else attributes)
@@ -75,6 +81,18 @@ def _fingerprint(message: BaseMessage) -> Fingerprint:
         return object()
 
 
+def shows_json_only(fingerprint: Fingerprint) -> bool:
+    """Return True if the message with a fingerprint is `is_json_only`."""
+    packed = fingerprint[1] if type(fingerprint) is tuple else fingerprint
+    if type(packed) is not bytes:
+        return False
+    if packed.translate(None, _MAYBE_BINARY) == packed:
+        return True
+    unpacker = Unpacker(strict_map_key=False, max_buffer_size=len(packed))
+    unpacker.feed(packed)
+    return _is_json(list(unpacker))
+
+
 def is_json_only(message: BaseMessage) -> bool:
     """Return True if every change of a message changes its fingerprint.
 
@@ -83,7 +101,11 @@ def is_json_only(message: BaseMessage) -> bool:
     """
     if getattr(message, "__pydantic_private__", None) is not None:
         return False
-    todo: list[Any] = list(_attributes(message))
+    return _is_json([message.__dict__, message.__pydantic_extra__])
+
+
+def _is_json(todo: list[Any]) -> bool:
+    """Return True if values are made of JSON types only."""
     while todo:
         value = todo.pop()
         kind = type(value)

@@ -46,6 +46,9 @@ MAX_RECORD_PART: Final = 16384
 _TEMPLATE_SPEEDUP: Final = 6
 """Time to decode a message, divided by the time to copy it from a template; about."""
 
+Encode: TypeAlias = "Callable[[], Encoded]"
+"""Function that encodes a serialized value, in any thread. It reads neither the value nor the
+store."""
 MakeCached: TypeAlias = "Callable[[ThreadVersion, ChunkedValue, list[ChunkRange]], CachedValue]"
 
 
@@ -76,8 +79,9 @@ class Encoded:
     """The value to store; the parent's stored value if it is the same."""
     make_cached: MakeCached | None
     """Function that returns the cache entry of the stored value; None if it is not cached."""
-    encode_again: Callable[[ParentValue], Encoded]
-    """Function that encodes the same content against another parent."""
+    encode_again: Callable[[ParentValue], Encode]
+    """Function of another parent that returns the function which encodes the same content against
+    it."""
 
 
 class ValueCodec:
@@ -105,8 +109,9 @@ class ValueCodec:
         allows decide what a decoded value is."""
         return ValueCodec(serde, self._level, self._cache.limit, self._dedup_cache)
 
-    def encode(self, key: ChannelKey, value: Any, parent: ParentValue) -> Encoded:
-        """Encode the value of a channel, as changes to the parent's value if there is one.
+    def serialize(self, key: ChannelKey, value: Any, parent: ParentValue) -> Encode:
+        """Serialize the value of a channel; return the function that encodes it, as changes to the
+        parent's value if there is one.
 
         Raises:
             SerializationError: The serializer cannot serialize the value or one of its parts.
@@ -115,13 +120,17 @@ class ValueCodec:
         found = None if forms is None else forms.messages_of(value)
         if found is not None:
             form, values = found
-            encoded = self._encode_messages(key, form, message_list.NewMessages(values), parent)
-            if encoded is not None:
-                return encoded
-        return self.encode_content(key, self._serializer.dumps(value), parent)
+            source = message_list.NewMessages(values)
+            encode = self._serialize_messages(key, form, source, parent)
+            if encode is not None:
+                return encode
+        return self.compare_content(key, self._serializer.dumps(value), parent)
 
-    def inherit(self, stored: StoredValue, parent: ParentValue) -> Encoded:
-        """Encode a value that an ancestor has."""
+    def inherit(self, stored: StoredValue, parent: ParentValue) -> Encode:
+        """Return the function that encodes a value that an ancestor has."""
+        return partial(self._inherit, stored, parent)
+
+    def _inherit(self, stored: StoredValue, parent: ParentValue) -> Encoded:
         encode_again = partial(self.inherit, stored)
         if isinstance(stored, ChunkedValue) or len(stored.payload) <= MAX_INHERITED_INLINE:
             return Encoded(stored, None, encode_again)
@@ -154,14 +163,26 @@ class ValueCodec:
         split = bytes_diff.split(inline, None, make_chunk)
         return NewValue(inline.tag, inline.encoding, split.head, inline.size, split.items)
 
-    def encode_content(self, key: ChannelKey, content: InlineValue, parent: ParentValue) -> Encoded:
-        """Encode a serialized value of a channel, as changes to the parent's value."""
+    def compare_content(self, key: ChannelKey, content: InlineValue, parent: ParentValue) -> Encode:
+        """Return the function that encodes a serialized value of a channel, as changes to the
+        parent's value."""
+        cached = None
+        if not isinstance(parent.stored, InlineValue):
+            cached = self._cached_bytes(key, parent, content)
+        return partial(self._encode_content, key, content, parent, cached)
+
+    def _encode_content(
+        self,
+        key: ChannelKey,
+        content: InlineValue,
+        parent: ParentValue,
+        cached: CachedBytes | None,
+    ) -> Encoded:
         serializer = self._serializer
-        encode_again = partial(self.encode_content, key, content)
+        encode_again = partial(self.compare_content, key, content)
         stored = parent.stored
         if isinstance(stored, InlineValue) and serializer.equals(content, stored):
-            return replace(self.inherit(stored, parent), encode_again=encode_again)
-        cached = self._cached_bytes(key, parent, content)
+            return replace(self._inherit(stored, parent), encode_again=encode_again)
         if cached is not None and cached.stored == stored:
             same = cached
             if serializer.equals_cached(content, same):
@@ -191,40 +212,47 @@ class ValueCodec:
         inline: InlineValue,
         make_chunk: ChunkMaker,
         digest: bytes | None,
-        encode_again: Callable[[ParentValue], Encoded],
+        encode_again: Callable[[ParentValue], Encode],
     ) -> Encoded:
         payload = inline.payload
         new = NewValue(inline.tag, inline.encoding, b"", inline.size, [make_chunk(payload)])
         make_cached = partial(CachedBytes, body=payload, ends=[len(payload)], content_digest=digest)
         return Encoded(new, make_cached, encode_again)
 
-    def _encode_messages(
+    def _serialize_messages(
         self,
         key: ChannelKey,
         form: Form,
         source: message_list.Source,
         parent: ParentValue,
-    ) -> Encoded | None:
-        """Encode a value made of messages; return None if that fails."""
-        assert self._message_values is not None
+    ) -> Encode | None:
+        """Serialize a value made of messages; return None if that fails."""
         cached = self._cached_messages(key, form, parent)
-        found = message_list.encode(
-            source, self._serializer, cached, self._chunk_maker(key, parent)
-        )
-        if found is None:
+        serialized = message_list.serialize(source, self._serializer, cached)
+        if serialized is None:
             return None
+        return partial(self._encode_messages, key, form, serialized, parent)
+
+    def _encode_messages(
+        self,
+        key: ChannelKey,
+        form: Form,
+        serialized: message_list.SerializedList,
+        parent: ParentValue,
+    ) -> Encoded:
+        assert self._message_values is not None
+        cached = serialized.cached
+        found = message_list.encode(serialized, self._chunk_maker(key, parent))
         elements, list_fingerprint = found.elements, found.list_fingerprint
         head = self._message_values.head(form, len(elements), found.length)
-        if head is None:
-            return None
         size = len(head) + found.length
         new = NewValue("msgpack", MESSAGES, head, size, found.items, parent.chunked)
 
-        def encode_again(parent: ParentValue) -> Encoded:
+        def encode_again(parent: ParentValue) -> Encode:
             source = message_list.EncodedMessages(elements)
-            encoded = self._encode_messages(key, form, source, parent)
-            assert encoded is not None, "it was possible before"
-            return encoded
+            encode = self._serialize_messages(key, form, source, parent)
+            assert encode is not None, "it was possible before"
+            return encode
 
         if cached is not None and cached.stored == new.base and cached.holds(new):
             same = replace(cached, elements=elements, list_fingerprint=list_fingerprint)

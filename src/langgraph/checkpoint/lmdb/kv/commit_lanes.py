@@ -45,6 +45,7 @@ class CommitLanes:
         apply: Callable[[Writer], T],
         thread_id: str | None,
         *,
+        before: Callable[[], None] | None = None,
         can_wait: bool = False,
         detached: bool = False,
     ) -> T:
@@ -52,7 +53,7 @@ class CommitLanes:
         if self._has_to_settle(thread_id):
             await self.settle_async()
         lane = self._lane_of(thread_id)
-        return await lane.run_async(apply, can_wait=can_wait, detached=detached)
+        return await lane.run_async(apply, before=before, can_wait=can_wait, detached=detached)
 
     def _has_to_settle(self, thread_id: str | None) -> bool:
         """Return True for an operation that may follow abandoned ones of another lane."""

@@ -112,7 +112,12 @@ class GroupCommit:
         return cast("T", pending.result)
 
     async def run_async(
-        self, apply: Callable[[Writer], T], *, can_wait: bool = False, detached: bool = False
+        self,
+        apply: Callable[[Writer], T],
+        *,
+        before: Callable[[], None] | None = None,
+        can_wait: bool = False,
+        detached: bool = False,
     ) -> T:
         """Commit an operation for a coroutine, without blocking its loop; return its result.
 
@@ -120,6 +125,8 @@ class GroupCommit:
 
         Args:
             apply: Function that works in a write transaction, as `run` takes it.
+            before: Function that the committing thread calls before the transaction. It may run
+                more than once. An exception fails this operation and no others.
             can_wait: Wait for an operation that cannot wait, as `run` does.
             detached: Let `settle` wait for the operation, also if the call is not cancelled.
 
@@ -127,7 +134,8 @@ class GroupCommit:
             RetryableError: No thread could be started to commit it.
         """
         self._check_not_reentrant(threading.get_ident())
-        pending = PendingCommit(apply, can_wait, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        pending = PendingCommit(apply, can_wait, loop.create_future(), before)
         assert pending.future is not None
         try:
             with self._mutex:
@@ -309,10 +317,13 @@ class GroupCommit:
         self._pass_leadership(own)
 
     def _commit(self, batch: list[PendingCommit[Any]], errors: type[BaseException]) -> None:
-        if len(batch) > 1:
+        for pending in batch:
+            pending.begin(errors)
+        ready = [pending for pending in batch if pending.error is None]
+        if len(ready) > 1:
 
             def apply(writer: Writer) -> None:
-                for pending in batch:
+                for pending in ready:
                     pending.result = pending.apply(writer)
 
             try:
@@ -324,10 +335,11 @@ class GroupCommit:
                     pending.finished = True
                 return
         for pending in batch:
-            try:
-                pending.result = self._kv.write(pending.apply)
-            except errors as error:
-                pending.error = error
+            if pending.error is None:
+                try:
+                    pending.result = self._kv.write(pending.apply)
+                except errors as error:
+                    pending.error = error
             pending.finished = True
 
     def _pass_leadership(self, own: object) -> None:

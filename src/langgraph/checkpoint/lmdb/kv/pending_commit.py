@@ -24,6 +24,7 @@ class PendingCommit(Generic[T]):
     __slots__ = (
         "abandoned",
         "apply",
+        "before",
         "can_wait",
         "error",
         "finished",
@@ -37,8 +38,10 @@ class PendingCommit(Generic[T]):
         apply: Callable[[Writer], T],
         can_wait: bool,
         future: asyncio.Future[T] | None = None,
+        before: Callable[[], None] | None = None,
     ) -> None:
         self.apply = apply
+        self.before = before
         self.can_wait = can_wait
         self.future = future
         self.wake = threading.Lock()
@@ -47,6 +50,15 @@ class PendingCommit(Generic[T]):
         self.abandoned = False
         self.result: Any = None
         self.error: BaseException | None = None
+
+    def begin(self, errors: type[BaseException]) -> None:
+        """Do the work before the transaction; one of these errors fails the operation."""
+        self.error = None  # another leader may have begun, and was interrupted
+        if self.before is not None:
+            try:
+                self.before()
+            except errors as error:
+                self.error = error
 
     def notify(self) -> None:
         """Wake the thread."""

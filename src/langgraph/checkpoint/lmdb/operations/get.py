@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from langgraph.checkpoint.base import CheckpointTuple
 
 from langgraph.checkpoint.lmdb import validation
+from langgraph.checkpoint.lmdb.codec import gc_pause
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, threads
 from langgraph.checkpoint.lmdb.engine import writes as write_records
@@ -97,47 +98,50 @@ def fetch(
         record, thread_version = found.record, found.thread.thread_version
         ref = CheckpointRef(ref.thread_id, ref.checkpoint_ns, record.id)
         location["checkpoint_id"] = record.id
-        metadata = codec.load_map(record.metadata, reader, "metadata")
-        if matches is not None and not matches(metadata):
-            return None
-        stored_values = {
-            channel: stored
-            for channel, stored in record.values.items()
-            if values or needs_value(channel)
-        }
-        stored_writes = [
-            (task_id, write, values or is_news(task_id, write.channel))
-            for task_id, write in write_records.of_checkpoint(reader, found.namespace, record.id)
-        ]
-        if budget is not None:
-            sizes = [write.value.size for _, write, is_wanted in stored_writes if is_wanted]
-            _check_budget(session, ref, thread_version, stored_values, budget - sum(sizes))
-        body, *decoders = reader.gather(
-            [
-                partial(codec.load_map, record.body, reader, "checkpoint"),
-                *[
-                    partial(
-                        codec.fetch,
-                        ChannelKey(ref.thread_id, ref.checkpoint_ns, channel),
-                        stored,
-                        thread_version,
-                        reader,
-                    )
-                    for channel, stored in stored_values.items()
-                ],
-                *[
-                    partial(codec.fetch_once, write.value, reader) if is_wanted else _nothing
-                    for _, write, is_wanted in stored_writes
-                ],
+        with gc_pause.paused_for(found.thread.writes + len(record.values)):
+            metadata = codec.load_map(record.metadata, reader, "metadata")
+            if matches is not None and not matches(metadata):
+                return None
+            stored_values = {
+                channel: stored
+                for channel, stored in record.values.items()
+                if values or needs_value(channel)
+            }
+            stored_writes = [
+                (task_id, write, values or is_news(task_id, write.channel))
+                for task_id, write in write_records.of_checkpoint(
+                    reader, found.namespace, record.id
+                )
             ]
-        )
+            if budget is not None:
+                sizes = [write.value.size for _, write, is_wanted in stored_writes if is_wanted]
+                _check_budget(session, ref, thread_version, stored_values, budget - sum(sizes))
+            body, *decoders = reader.gather(
+                [
+                    partial(codec.load_map, record.body, reader, "checkpoint"),
+                    *[
+                        partial(
+                            codec.fetch,
+                            ChannelKey(ref.thread_id, ref.checkpoint_ns, channel),
+                            stored,
+                            thread_version,
+                            reader,
+                        )
+                        for channel, stored in stored_values.items()
+                    ],
+                    *[
+                        partial(codec.fetch_once, write.value, reader) if is_wanted else _nothing
+                        for _, write, is_wanted in stored_writes
+                    ],
+                ]
+            )
     session.parent_cache.put(ref, ParentState(thread_version, record))
 
     def decode() -> CheckpointTuple:
         channel_values: dict[str, Any] = dict.fromkeys(record.values)
         pending_writes: list[tuple[str, str, Any]] = []
         left = iter(decoders)
-        with session.located(ref) as location:
+        with session.located(ref) as location, gc_pause.paused_for(len(decoders)):
             for channel, decode_value in zip(stored_values, left, strict=False):
                 location["channel"] = channel
                 channel_values[channel] = decode_value()
@@ -187,41 +191,41 @@ def writes(session: Session, ref: CheckpointRef) -> list[TaskWrite]:
     codec = session.codec
     with session.located(ref) as location:
         with session.snapshot() as snapshot:
-            namespace = _find_namespace(snapshot, ref)
+            thread, namespace = _find_namespace(snapshot, ref)
             checkpoint_id = ref.checkpoint_id
             if namespace is not None and checkpoint_id is None:
                 checkpoint_id = checkpoints.latest_before(snapshot.reader, namespace)
-            if namespace is None or checkpoint_id is None:
+            if thread is None or namespace is None or checkpoint_id is None:
                 return []
             location["checkpoint_id"] = checkpoint_id
-            found = [
-                (task_id, write, codec.fetch_once(write.value, snapshot.reader))
-                for task_id, write in write_records.of_checkpoint(
-                    snapshot.reader, namespace, checkpoint_id
-                )
-            ]
+            with gc_pause.paused_for(thread.writes):
+                found = [
+                    (task_id, write, codec.fetch_once(write.value, snapshot.reader))
+                    for task_id, write in write_records.of_checkpoint(
+                        snapshot.reader, namespace, checkpoint_id
+                    )
+                ]
         result = []
-        for task_id, write, decode in found:
-            location["channel"] = write.channel
-            result.append(TaskWrite(task_id, write.path, write.index, write.channel, decode()))
+        with gc_pause.paused_for(len(found)):
+            for task_id, write, decode in found:
+                location["channel"] = write.channel
+                row = TaskWrite(task_id, write.path, write.index, write.channel, decode())
+                result.append(row)
     return result
 
 
-def _find_namespace(snapshot: Snapshot, ref: CheckpointRef) -> NamespaceRef | None:
+def _find_namespace(
+    snapshot: Snapshot, ref: CheckpointRef
+) -> tuple[Thread | None, NamespaceRef | None]:
     thread = snapshot.thread(ref.thread_id)
     if thread is None:
-        return None
-    return threads.find_namespace(snapshot.reader, thread, ref.checkpoint_ns)
+        return None, None
+    return thread, threads.find_namespace(snapshot.reader, thread, ref.checkpoint_ns)
 
 
 def find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> Found | None:
     """Return the checkpoint that a config names, or the latest of its namespace."""
-    thread = snapshot.thread(ref.thread_id)
-    namespace = (
-        None
-        if thread is None
-        else threads.find_namespace(snapshot.reader, thread, ref.checkpoint_ns)
-    )
+    thread, namespace = _find_namespace(snapshot, ref)
     if thread is None or namespace is None:
         return None
     checkpoint_id = ref.checkpoint_id
@@ -314,9 +318,10 @@ def delta_channel_history(
             found = find(session, snapshot, ref)
             if found is None:
                 return result
-            histories = channel_history.history(
-                snapshot.reader, found.namespace, found.record, list(result)
-            )
+            with gc_pause.paused_for(found.thread.writes):
+                histories = channel_history.history(
+                    snapshot.reader, found.namespace, found.record, list(result)
+                )
             thread_version = found.thread.thread_version
             writes: list[tuple[str, str, Callable[[], Any]]] = []
             seeds: dict[str, Callable[[], Any]] = {}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
 
-    from langgraph.checkpoint.lmdb.codec.value_codec import Encoded
+    from langgraph.checkpoint.lmdb.codec.value_codec import Encode, Encoded
     from langgraph.checkpoint.lmdb.engine.checkpoints import Version
     from langgraph.checkpoint.lmdb.engine.chunks import StoredValue
     from langgraph.checkpoint.lmdb.kv.base import Writer
@@ -77,20 +77,22 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
             if channel not in self._values and channel not in new
         }
         self._state = None if self._ref.checkpoint_ns else run_states.of_new(checkpoint)
-        self._to_store: dict[str, Encoded] = {}
+        self._encoders: dict[str, Encode]
+        self._inherited: dict[str, Encode]
+        self._to_store: dict[str, Encoded]
         """The encoded values and those that are inherited."""
         self._new: NewCheckpoint
 
     def prepare(self, bypass_cache: bool) -> None:
         session, ref = self._session, self._ref
         parent = session.parent_state(self._parent, bypass_cache, self._root)
+        self._encoders = {}
         with gc_pause.paused_for(len(self._values)), located(**ref._asdict()) as location:
             for channel, value in self._values.items():
                 location["channel"] = channel
                 earlier = self._encoded.get(channel)
-                self._encoded[channel] = _encode(session, ref, channel, value, parent, earlier)
-        inherited = dict(_inherit(session, ref, self._absent, parent))
-        self._to_store = {**self._encoded, **inherited}
+                self._encoders[channel] = _serialize(session, ref, channel, value, parent, earlier)
+        self._inherited = dict(_inherit(session, ref, self._absent, parent))
         run_id = self._full_metadata.get("run_id")
         terms, thread_terms = metadata_index.terms_for_metadata(self._full_metadata)
         self._new = NewCheckpoint(
@@ -103,13 +105,24 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
             body=self._body,
             metadata=self._metadata,
             versions=self._versions,
-            values={channel: encoded.to_store for channel, encoded in self._to_store.items()},
+            values={},
             terms=terms,
             thread_terms=thread_terms,
             parent_stored=None if parent.record is None else parent.record.stored,
-            state=None if any(map(is_trigger, inherited)) else self._state,
+            state=None if any(map(is_trigger, self._inherited)) else self._state,
             thread_version=parent.thread_version,
         )
+
+    def encode(self) -> None:
+        with located(**self._ref._asdict()) as location, gc_pause.paused_for(len(self._encoders)):
+            for channel, encode in self._encoders.items():
+                location["channel"] = channel
+                self._encoded[channel] = encode()
+            inherited = {channel: encode() for channel, encode in self._inherited.items()}
+            self._to_store = {**self._encoded, **inherited}
+            self._new.values = {
+                channel: encoded.to_store for channel, encoded in self._to_store.items()
+            }
 
     def apply(self, writer: Writer) -> Stored:
         with gc_pause.paused_for(len(self._values)):
@@ -161,30 +174,39 @@ class PutWritesOperation(Operation[None, None]):
             channel == ERROR and isinstance(value, CancelledError)
             for channel, value in self._writes
         )
+        self._encoders: list[tuple[str, Encode]]
         self._new: NewWrites
 
     def prepare(self, bypass_cache: bool) -> None:
         session, ref = self._session, self._ref
         parent = session.parent_state(ref, bypass_cache)
+        self._encoders = []
         with gc_pause.paused_for(len(self._writes)), located(**ref._asdict()) as location:
             for index, (channel, value) in enumerate(self._writes):
                 location["channel"] = channel
                 earlier = self._encoded.get(index)
-                self._encoded[index] = _encode(session, ref, channel, value, parent, earlier)
-            rows = [
-                (WRITES_IDX_MAP.get(channel, index), channel, self._encoded[index].to_store)
-                for index, (channel, _) in enumerate(self._writes)
-            ]
+                encode = _serialize(session, ref, channel, value, parent, earlier)
+                self._encoders.append((channel, encode))
         self._new = NewWrites(
             thread_id=ref.thread_id,
             checkpoint_ns=ref.checkpoint_ns,
             checkpoint_id=self._checkpoint_id,
             task_id=self._task_id,
             path=self._task_path,
-            rows=rows,
+            rows=[],
             kept_states=run_states.kept_by(self._task_id, (channel for channel, _ in self._writes)),
             thread_version=parent.thread_version,
         )
+
+    def encode(self) -> None:
+        with located(**self._ref._asdict()) as location, gc_pause.paused_for(len(self._encoders)):
+            for index, (channel, encode) in enumerate(self._encoders):
+                location["channel"] = channel
+                self._encoded[index] = encode()
+            self._new.rows = [
+                (WRITES_IDX_MAP.get(channel, index), channel, self._encoded[index].to_store)
+                for index, (channel, _) in enumerate(self._encoders)
+            ]
 
     def apply(self, writer: Writer) -> None:
         with gc_pause.paused_for(len(self._writes)):
@@ -209,24 +231,24 @@ def _root_of(metadata: dict[str, Any]) -> str | None:
     return root if isinstance(root, str) else None
 
 
-def _encode(
+def _serialize(
     session: Session,
     ref: CheckpointRef,
     channel: str,
     value: Any,
     parent: ParentState,
     earlier: Encoded | None,
-) -> Encoded:
-    """Encode a value against the parent's value of the channel.
+) -> Encode:
+    """Serialize a value, to encode it against the parent's value of the channel.
 
-    A retry passes what `_encode` returned before, and `value` is not looked at: the caller may have
-    changed it in the meantime.
+    A retry passes the value as it was encoded before, and `value` is not looked at: the caller may
+    have changed it in the meantime.
     """
     base = _parent_value(session, ref, channel, parent)
     if earlier is not None:
         return earlier.encode_again(base)
     key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
-    return session.codec.encode(key, value, base)
+    return session.codec.serialize(key, value, base)
 
 
 def _parent_value(
@@ -241,7 +263,7 @@ def _parent_value(
 
 def _inherit(
     session: Session, ref: CheckpointRef, versions: dict[str, Version], parent: ParentState
-) -> Iterator[tuple[str, Encoded]]:
+) -> Iterator[tuple[str, Encode]]:
     """Yield the inherited value of each channel that has an old version and no value."""
     for channel, version in versions.items():
         stored = _value_at(session, ref, channel, version, parent)

@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 class Operation(ABC, Generic[R, T]):
-    """A change to the store: prepared outside any transaction, applied in one."""
+    """A change to the store: prepared and encoded outside any transaction, applied in one."""
 
     can_wait: ClassVar[bool] = False
     """True if the operation may wait a moment for others to commit with."""
@@ -52,7 +52,13 @@ class Operation(ABC, Generic[R, T]):
 
     @abstractmethod
     def prepare(self, bypass_cache: bool) -> None:
-        """Encode what is to be stored. A retry after a stale cache entry bypasses the cache."""
+        """Serialize what is to be stored: nothing that the caller may change is read later.
+
+        A retry after a stale cache entry bypasses the cache.
+        """
+
+    def encode(self) -> None:
+        """Encode what was serialized, in any thread. It may run more than once."""
 
     @abstractmethod
     def apply(self, writer: Writer) -> R:
@@ -292,6 +298,7 @@ class Session:
         while True:
             try:
                 operation.prepare(bypass_cache)
+                operation.encode()
                 result = self._commit.run(
                     operation.apply, operation.thread_id, can_wait=operation.can_wait
                 )
@@ -304,7 +311,10 @@ class Session:
             return operation.finish(result)
 
     async def run_async(self, operation: Operation[Any, T]) -> T:
-        """Async version of `run`. It serializes all values before the first await."""
+        """Async version of `run`.
+
+        It serializes all values before the first await. The committing thread encodes them.
+        """
         bypass_cache = False
         while True:
             try:
@@ -312,6 +322,7 @@ class Session:
                 result = await self._commit.run_async(
                     operation.apply,
                     operation.thread_id,
+                    before=operation.encode,
                     can_wait=operation.can_wait,
                     detached=operation.is_detached,
                 )

@@ -13,9 +13,11 @@ from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.engine import branches as engine_branches
 from langgraph.checkpoint.lmdb.engine import checkpoints, paging, states
 from langgraph.checkpoint.lmdb.engine import threads as engine_threads
+from langgraph.checkpoint.lmdb.engine import writes as engine_writes
 from langgraph.checkpoint.lmdb.engine.threads import MAX_TIME
 from langgraph.checkpoint.lmdb.engine.totals import total
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
+from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.models import THREAD_SORTS, StoreStats, ThreadInfo
 from langgraph.checkpoint.lmdb.operations import configs, get, run_states
 from langgraph.checkpoint.lmdb.operations.retention import to_epoch_ms
@@ -257,6 +259,31 @@ def _info(session: Session, snapshot: Snapshot, thread: Thread, details: bool) -
         state=run_states.name(thread.state, latest.run),
         next=latest.run.next if details and latest.run is not None else (),
     )
+
+
+def without_checkpoints(session: Session) -> list[str]:
+    """Return the ids of threads that have only pending writes."""
+    with session.snapshot() as snapshot:
+        return [thread.id for thread in snapshot.threads() if not thread.checkpoints]
+
+
+def early_writes(session: Session, thread_id: str) -> list[tuple[str, str | None]]:
+    """Return namespace and id of each checkpoint that is not stored, but has pending writes.
+
+    An id that its key has truncated is None.
+    """
+    with session.snapshot() as snapshot:
+        thread = snapshot.thread(thread_id)
+        if thread is None:
+            return []
+        reader = snapshot.reader
+        return [
+            (name, checkpoint_id)
+            for name, namespace in engine_threads.namespaces(reader, thread)
+            for checkpoint_id in engine_writes.checkpoint_ids(reader, namespace)
+            if checkpoint_id is None
+            or reader.get(keys.checkpoint(namespace, checkpoint_id)) is None
+        ]
 
 
 def to_datetime(milliseconds: int) -> datetime:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from langgraph.checkpoint.lmdb.codec.serializer import PLAIN
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
-from langgraph.checkpoint.lmdb.codec.value_codec import Encoded, ParentValue
+from langgraph.checkpoint.lmdb.codec.value_codec import Encode, Encoded, ParentValue
 from langgraph.checkpoint.lmdb.engine import checkpoints, prune, states
 from langgraph.checkpoint.lmdb.engine.chunks import InlineValue
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, Stored
@@ -54,6 +54,7 @@ class SaveOperation(Operation[Stored, None]):
                 "created_at": snapshot.created_at,
             }
         )
+        self._encode: Encode
         self._encoded: Encoded
         self._new: NewCheckpoint
 
@@ -62,7 +63,7 @@ class SaveOperation(Operation[Stored, None]):
         base = _base(session, self._ref, bypass_cache)
         at_version = partial(session.snapshot_of, task_id, base.thread_version)
         parent = ParentValue(base.thread_version, base.values.get(_CHANNEL), at_version)
-        self._encoded = session.codec.encode_content(self._key, self._content, parent)
+        self._encode = session.codec.compare_content(self._key, self._content, parent)
         self._new = NewCheckpoint(
             thread_id=task_id,
             checkpoint_ns=_ROOT,
@@ -73,13 +74,17 @@ class SaveOperation(Operation[Stored, None]):
             body=self._body,
             metadata=self._metadata,
             versions={_CHANNEL: self._version},
-            values={_CHANNEL: self._encoded.to_store},
+            values={},
             terms=[],
             thread_terms=[],
             parent_stored=None,
             state=states.COMPLETE,
             thread_version=base.thread_version,
         )
+
+    def encode(self) -> None:
+        self._encoded = self._encode()
+        self._new.values = {_CHANNEL: self._encoded.to_store}
 
     def apply(self, writer: Writer) -> Stored:
         return self._session.store.put(writer, self._new)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import threading
@@ -35,7 +36,7 @@ _CONNECTION = "connection string"
 class CheckpointerManager:
     """The one saver that this process has for a store.
 
-    Make it with `get_or_create`. In a `with` block it is closed at the end of the last block.
+    Make it with `get_or_create`. At the end of the last `with` or `async with` block it is closed.
 
     Args:
         key: What tells stores apart.
@@ -93,6 +94,11 @@ class CheckpointerManager:
                 )
             return found
 
+    @classmethod
+    async def aget_or_create(cls, connection: Connection, **options: Any) -> CheckpointerManager:
+        """Async version of `get_or_create`: the store is opened in another thread."""
+        return await asyncio.to_thread(cls.get_or_create, connection, **options)
+
     def get_checkpointer(self) -> BaseCheckpointSaver[Any]:
         """Return the saver.
 
@@ -115,6 +121,10 @@ class CheckpointerManager:
             if close is not None:
                 close()
 
+    async def aclose(self) -> None:
+        """Async version of `close`."""
+        await asyncio.to_thread(self.close)
+
     def __enter__(self) -> Self:
         with self._mutex:
             self.get_checkpointer()
@@ -126,6 +136,12 @@ class CheckpointerManager:
             self._blocks -= 1
             if self._blocks == 0:
                 self.close()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.__enter__)
+
+    async def __aexit__(self, *error: object) -> None:
+        await asyncio.to_thread(self.__exit__, *error)
 
 
 def _store_key(connection: Any) -> str:

@@ -8,7 +8,7 @@ so. The model in the tests, `tests/kv/log/protocol.py`, tries every order of the
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -16,6 +16,7 @@ from langgraph.checkpoint.lmdb.errors import (
     LmdbSaverError,
     ReadOnlyError,
     StoreClosedError,
+    UsageError,
 )
 from langgraph.checkpoint.lmdb.kv.base import FileStore, KeyValueStore, Reader, Writer
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import reported, translate_os_error
@@ -28,7 +29,7 @@ from langgraph.checkpoint.lmdb.kv.log.snapshots import Snapshot
 from langgraph.checkpoint.lmdb.kv.log.transactions import LogWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Hashable
     from contextlib import AbstractContextManager
 
     from langgraph.checkpoint.lmdb.kv.base import PageCheck, Progress
@@ -72,9 +73,11 @@ class LogStore(KeyValueStore, FileStore):
         """Open the store in the folder `path`, as `LmdbStore.open` does."""
         # A merge is flushed unless nothing is: it overwrites the log that it replaces.
         base_sync: Sync = "off" if sync == "off" else "full"
-        if not readonly:
+        try:
+            base = LmdbStore.open(path, sync=base_sync, map_size=map_size, readonly=readonly)
+        except UsageError:  # it may name the setting of the base
             process_log.check_sync(os.path.realpath(path), sync)
-        base = LmdbStore.open(path, sync=base_sync, map_size=map_size, readonly=readonly)
+            raise
         try:
             return cls(base, sync)
         except BaseException:
@@ -90,8 +93,7 @@ class LogStore(KeyValueStore, FileStore):
             self._log = ProcessLog(base.folder, None)
             return
         self._log = process_log.acquire(base.folder, base.identity, sync, self)
-        with self._turn():
-            self._recover()
+        self._in_turn(self._recover)
 
     def _recover(self) -> None:
         """Find out how far the log is whole: after a power failure the counters are wrong."""
@@ -127,21 +129,21 @@ class LogStore(KeyValueStore, FileStore):
         if self.readonly:
             raise ReadOnlyError("the store was opened for reading", path=self.folder)
         self.check_no_transaction()
-        with self._log.writing:
-            self._check_open()  # another thread may have closed the store while this one waited
-            with self._turn():
-                return self._commit(apply)
+        return self._in_turn(lambda: self._commit(apply))
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Hold the turn of this thread among the threads, and of this process among processes."""
+    def _in_turn(self, action: Callable[[], T]) -> T:
+        """Call a function in the turn of this thread among the threads, and among processes.
+
+        A context manager has Python code, in which an interrupt would keep the turn.
+        """
+        self._log.writing.check_free()  # a signal handler must not end the turn of a commit
         with self._log.writing:
             with reported(self.folder, "opening the log"):
                 counters = self._log.counters()
             try:
                 with reported(self.folder, "waiting for the log"):
                     counters.take_turn()
-                yield
+                return action()
             finally:
                 try:  # noqa: SIM105 - `suppress` is Python code, before which an interrupt may come
                     counters.unlock()
@@ -150,6 +152,7 @@ class LogStore(KeyValueStore, FileStore):
                 counters.end_turn()
 
     def _commit(self, apply: Callable[[Writer], T]) -> T:
+        self._check_open()  # another thread may have closed the store while this one waited
         if self._log.counters().unfinished:
             self._mend()
         with self._base.read() as snapshot:
@@ -239,8 +242,7 @@ class LogStore(KeyValueStore, FileStore):
 
     def merge(self) -> None:
         """Write all that the log holds to the base."""
-        with self._turn():
-            self._merge_all(uses_log=True)
+        self._in_turn(lambda: self._merge_all(uses_log=True))
 
     def _merge_all(self, *, uses_log: bool) -> None:
         """Write all that the log holds to the base.
@@ -288,7 +290,11 @@ class LogStore(KeyValueStore, FileStore):
 
         self.check_no_transaction()
         with turn:
-            turn.enter_context(self._turn())
+            turn.enter_context(self._log.writing)
+            with reported(self.folder, "waiting for the log"):
+                counters = self._log.counters()
+                turn.callback(counters.end_turn)
+                counters.take_turn()
             self._merge_all(uses_log=False)
             self._base.backup(path, on_progress)
 
@@ -304,7 +310,7 @@ class LogStore(KeyValueStore, FileStore):
     def close(self) -> None:
         if self._closed:
             return
-        self._base.check_no_transaction()
+        self.check_no_transaction()
         self._closed = True
         log = self._log
         log.users.discard(self)
@@ -318,10 +324,14 @@ class LogStore(KeyValueStore, FileStore):
 
     def _leave(self) -> None:
         """Let the base alone be the whole store. If that fails, the log has what the base lacks."""
-        with suppress(LmdbSaverError), self._turn():
+
+        def leave() -> None:
             self._merge_all(uses_log=False)
             with reported(self.folder, "removing the log"):
                 self._log.counters().remove(log_file.NAME)
+
+        with suppress(LmdbSaverError):
+            self._in_turn(leave)
 
     def _check_open(self) -> None:
         if self._closed:

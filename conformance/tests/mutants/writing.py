@@ -276,11 +276,11 @@ class StoresWritesOneByOne(Faulty):
 
 
 @mutant("writes.values")
-class WritesHaveNoTuples(Faulty):
-    """A write that is a tuple is returned as a list."""
+class WritesHaveNoSets(Faulty):
+    """A write that is a set is returned as a list."""
 
     def changed_tuple(self, found: Any) -> Any:
-        writes = [(t, c, [*v] if isinstance(v, tuple) else v) for t, c, v in found.pending_writes]
+        writes = [(t, c, [*v] if isinstance(v, set) else v) for t, c, v in found.pending_writes]
         return found._replace(pending_writes=writes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -52,8 +53,13 @@ def _attach(path: Path, serde: Any = None) -> Any:  # noqa: ARG001
 def _open(path: Path, serde: Any = None) -> Any:
     import psycopg  # noqa: PLC0415
 
-    with psycopg.connect(os.environ[_VARIABLE], autocommit=True) as connection:
-        connection.execute(_CLEAR)
+    with (path / "cleared").open("a+") as marker:
+        # Of the processes that open a new store, the first clears the schema.
+        fcntl.flock(marker, fcntl.LOCK_EX)
+        if marker.tell() == 0:
+            with psycopg.connect(os.environ[_VARIABLE], autocommit=True) as connection:
+                connection.execute(_CLEAR)
+            marker.write("cleared")
     return _attach(path, serde)
 
 

@@ -32,26 +32,26 @@ def body(kind: str, size: int, seed: int) -> bytes:
 @pytest.mark.parametrize("kind", ["noise", "text"])
 def test_long_content_is_split_into_few_chunks_and_an_edit_into_small_ones(kind: str) -> None:
     whole = body(kind, 500_000, 1)
-    chunks = chunking.split_chunks(b"", whole)
+    chunks = chunking.split_pieces(b"", whole)
     assert b"".join(chunks) == whole
     assert max(map(len, chunks)) <= MAX_CHUNK
     assert len(chunks) < 500_000 / 4096
-    assert max(map(len, chunking.split_chunks(b"", whole, 100_000, 115_000))) <= 4096
+    assert max(map(len, chunking.split_pieces(b"", whole, 100_000, 115_000))) <= 4096
 
 
 @pytest.mark.parametrize("kind", ["noise", "text"])
 def test_text_of_20_kb_is_split_into_the_same_few_chunks_inside_any_value(kind: str) -> None:
     text = body(kind, 20_000, 1)
-    alone = chunking.split_chunks(*chunking.split_header("msgpack", msgpack.packb(text)))
+    alone = chunking.split_pieces(*chunking.split_header("msgpack", msgpack.packb(text)))
     assert len(alone) <= 5
     inside = msgpack.packb({"first": 1, "text": text, "last": [text[:9]]})
-    assert {*alone} < {*chunking.split_chunks(*chunking.split_header("msgpack", inside))}
+    assert {*alone} < {*chunking.split_pieces(*chunking.split_header("msgpack", inside))}
 
 
 @given(st.sampled_from(KINDS), sizes, seeds)
 def test_pieces_join_and_have_bounded_sizes(kind: str, size: int, seed: int) -> None:
     whole = body(kind, size, seed)
-    pieces = chunking.split_chunks(b"", whole)
+    pieces = chunking.split_pieces(b"", whole)
     assert b"".join(pieces) == whole
     assert all(0 < len(piece) <= MAX_CHUNK for piece in pieces)
     assert all(len(piece) >= 1024 for piece in pieces[:-1])
@@ -67,8 +67,8 @@ def test_edit_changes_few_chunks(kind: str) -> None:
         at = rng.randrange(len(whole))
         edit = rng.randbytes(rng.randrange(60))
         edited = whole[:at] + edit + whole[at + len(edit) // 2 :]
-        before = set(chunking.split_chunks(b"", whole))
-        new.append(sum(piece not in before for piece in chunking.split_chunks(b"", edited)))
+        before = set(chunking.split_pieces(b"", whole))
+        new.append(sum(piece not in before for piece in chunking.split_pieces(b"", edited)))
     assert sum(new) <= 4 * len(new)
 
 

@@ -186,7 +186,7 @@ def test_pieces_of_any_value_join(seed: int, depth: int) -> None:
     head, body = chunking.split_header(tag, payload)
     start = rng.choice((0, rng.randrange(len(body) + 1)))
     stop = rng.choice((len(body), rng.randint(start, len(body))))
-    pieces = chunking.split_chunks(head, body, start, stop, is_element=rng.random() < 0.3)
+    pieces = chunking.split_pieces(head, body, start, stop, is_element=rng.random() < 0.3)
     assert b"".join(pieces) == body[start:stop]
     assert all(0 < len(piece) <= MAX_CHUNK for piece in pieces)
 
@@ -206,5 +206,5 @@ def test_long_list_of_small_elements_is_not_searched(
     monkeypatch.setattr(chunking.msgpack, "Unpacker", Counting)
     _, payload = JsonPlusSerializer().dumps_typed([[*range(100_000)], [0.5] * 100_000])
     head, body = chunking.split_header("msgpack", payload)
-    assert b"".join(chunking.split_chunks(head, body)) == body
+    assert b"".join(chunking.split_pieces(head, body)) == body
     assert skipped < 300

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import timedelta, timezone
+import dataclasses
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langgraph.checkpoint.lmdb import KvSaver
+from langgraph.checkpoint.lmdb import KvSaver, ThreadInfo
+from langgraph.checkpoint.lmdb.engine import snapshot
 from langgraph.checkpoint.lmdb.errors import (
     CheckpointNotFoundError,
     InvalidConfigError,
     ThreadExistsError,
     ThreadNotFoundError,
 )
+from langgraph.checkpoint.lmdb.models import THREAD_SORTS
 from tests.contract.driver import SaverDriver, config, ids, put, put_chain, values, writes
 from tests.engine import reachability
 from tests.retention.stores import CountingStore
@@ -205,8 +209,78 @@ def test_threads_are_listed_by_last_activity(
             assert [i.thread_id for i in saver.threads(updated_after=moment)] == later
             earlier = [t for t in expected if updated[t] < updated[info.thread_id]]
             assert [i.thread_id for i in saver.threads(updated_before=moment)] == earlier
-    found = [info.thread_id for info in saver.threads("a", updated_after=after / 1000)]
-    assert found == [t for t in expected if t.startswith("a") and updated[t] > after]
+    with_prefix = [t for t in expected if t.startswith("a") and updated[t] > after]
+    for few, recent in ((500, 5000), (0, 1), (0, 2), (1, 3)):
+        with patch.multiple(snapshot, _FEW=few, _RECENT=recent):
+            found = [info.thread_id for info in saver.threads("a", updated_after=after / 1000)]
+        assert found == with_prefix
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a", "b", "ab", "c\0", "d" * 200]), st.sampled_from(PAUSES_MS)),
+        max_size=12,
+    ),
+    st.sampled_from(THREAD_SORTS),
+    st.booleans(),
+    st.sampled_from([None, "a"]),
+    st.integers(1, 3),
+    st.booleans(),
+)
+def test_threads_are_sorted_by_any_field(
+    activity: list[Any], sort: Any, reverse: bool, prefix: str | None, size: int, by_id: bool
+) -> None:
+    """Pages continue by id or by info, whatever the order."""
+    now = 1_700_000_000_000
+    saver = KvSaver(CountingStore(), clock=lambda: now / 1000 + 0.0001)
+    for number, (thread, milliseconds) in enumerate(activity):
+        now += milliseconds
+        put(SaverDriver(saver), f"{number}", {"x": "y" * milliseconds}, thread=thread)
+
+    def position(info: ThreadInfo) -> Any:
+        value = getattr(info, sort)
+        if isinstance(value, datetime):
+            value = value.timestamp()
+        return (value if sort == "thread_id" else -value), info.thread_id
+
+    order: Any = {"prefix": prefix, "sort": sort, "reverse": reverse}
+    every = [info for info in saver.threads() if info.thread_id.startswith(prefix or "")]
+    expected = sorted(every, key=position, reverse=reverse)
+    assert saver.threads(**order) == expected
+    pages: list[ThreadInfo] = []
+    while page := saver.threads(
+        **order, limit=size, after=(pages[-1].thread_id if by_id else pages[-1]) if pages else None
+    ):
+        pages += page
+        assert len(pages) <= len(expected)
+    assert pages == expected
+    light = {"namespaces": (), "step": None, "source": None, "next": ()}
+    bare = [dataclasses.replace(info, **light) for info in expected]
+    assert saver.threads(**order, details=False) == bare
+
+
+def test_details_cost_reads() -> None:
+    kv = CountingStore()
+    saver = KvSaver(kv, cache_size=0)
+    for number in range(20):
+        put(SaverDriver(saver), "1", thread=f"{number}")
+    reads = []
+    for details in (False, True):
+        with kv.counting() as counts:
+            assert len(saver.threads(details=details)) == 20
+        reads.append(counts.reads)
+    assert 2 * reads[0] <= reads[1]
+
+
+def test_first_threads_of_a_common_prefix_cost_no_read_of_all(clock: Clock) -> None:
+    kv = CountingStore()
+    saver = KvSaver(kv, clock=clock, cache_size=0)
+    for number in range(300):
+        put(SaverDriver(saver), "1", thread=f"t{number:03}")
+        clock.wait(1)
+    with patch.object(snapshot, "_FEW", 10), kv.counting() as counts:
+        assert [info.thread_id for info in saver.threads("t", limit=2)] == ["t299", "t298"]
+    assert counts.reads < 50
 
 
 def test_threads_with_rapid_activity_are_listed_in_order(

@@ -117,6 +117,12 @@ def test_invalid_limit_raises_usage_error(make: Callable[..., RetentionDriver], 
     assert driver.threads(limit=0) == []
 
 
+@pytest.mark.parametrize("sort", ["", "size", "UPDATED", None, 1, ["bytes"]])
+def test_invalid_order_raises_usage_error(make: Callable[..., RetentionDriver], sort: Any) -> None:
+    with pytest.raises(UsageError, match="sort"):
+        make().threads(sort=sort)
+
+
 @pytest.mark.parametrize(
     "time",
     ["now", True, math.nan, math.inf, 10**400, 1e300, datetime(2026, 1, 1), timedelta(1)],  # noqa: DTZ001

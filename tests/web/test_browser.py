@@ -6,16 +6,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.graph import START, StateGraph
 from playwright.sync_api import expect
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from tests.views import graphs
 from tests.web.conftest import served, shown
+from tests.web.test_pages import put
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -27,6 +27,8 @@ HTML = "<img src=x onerror=\"document.title='evil'\"><script>document.title='evi
 VIEWS = (
     "/",
     "/?state=failed",
+    "/?sort=size",
+    "/search?q=o",
     "/thread?thread=chat",
     "/thread?thread=waiting",
     "/thread?thread=failed",
@@ -46,15 +48,6 @@ with LmdbSaver(sys.argv[1]) as saver:
     for thread_id in sys.argv[2:]:
         graphs.asked(saver, thread_id)
 """
-
-
-def put(saver: LmdbSaver, thread_id: str, values: dict[str, Any] | None = None) -> None:
-    """Store a checkpoint."""
-    checkpoint = empty_checkpoint()
-    checkpoint["channel_values"] = values or {}
-    checkpoint["channel_versions"] = versions = dict.fromkeys(checkpoint["channel_values"], 1)
-    config: Any = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
-    saver.put(config, checkpoint, {}, versions)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -149,6 +142,25 @@ def test_a_list_fills_while_one_scrolls(browser: Browser, tmp_path: Path) -> Non
             put(saver, "newest")
             expect(rows.first).to_have_text("newest")
             assert rows.count() == 120
+
+
+def test_a_search_reads_on_until_it_finds(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("langgraph.checkpoint.lmdb.views.search._THREADS", 5)
+    with LmdbSaver(tmp_path / "store", sync="off") as saver, served(tmp_path / "store") as client:
+        put(saver, "oldest", {"note": "A needle, at last."})
+        for number in range(30):
+            put(saver, f"thread {number}", {"note": "hay"})
+        with shown(browser, client) as page:
+            page.keyboard.press("/")
+            page.keyboard.type("NEEDLE")
+            page.get_by_role("button", name="Find in values").click()
+            expect(page.locator("[data-row]")).to_have_text(["oldest"])
+            expect(page.locator("mark")).to_have_text(["needle"])
+            page.locator("#search").fill("nothing")
+            page.get_by_role("button", name="Find in values").click()
+            expect(page.get_by_text("No value has this text")).to_be_visible()
 
 
 def test_a_failed_run_is_found_forked_and_resumed(browser: Browser, tmp_path: Path) -> None:

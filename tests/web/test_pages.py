@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -33,11 +33,13 @@ def links(text: str, kind: str) -> list[str]:
     ]
 
 
-def put(saver: LmdbSaver, thread_id: str) -> None:
-    """Store an empty checkpoint."""
-    saver.put(
-        {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}, empty_checkpoint(), {}, {}
-    )
+def put(saver: LmdbSaver, thread_id: str, values: dict[str, Any] | None = None) -> None:
+    """Store a checkpoint."""
+    checkpoint = empty_checkpoint()
+    checkpoint["channel_values"] = values or {}
+    checkpoint["channel_versions"] = versions = dict.fromkeys(checkpoint["channel_values"], 1)
+    config: Any = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
+    saver.put(config, checkpoint, {}, versions)
 
 
 def test_the_first_rows_are_in_the_html(page_of_filled: Client) -> None:
@@ -72,6 +74,61 @@ def test_pages_continue_where_the_page_before_ended(tmp_path: Path) -> None:
         saver.delete_thread(rows(page.get("/"))[-1])
         answer = page.ask(more)
         assert (answer.status, answer.headers["location"]) == (303, "/")
+
+
+def test_columns_sort_the_list(page_of_filled: Client, filled: Path) -> None:
+    for column, field in (("id", "thread_id"), ("steps", "checkpoints"), ("size", "bytes")):
+        known = {one["thread_id"]: one[field] for one in run_json("threads", filled)}
+        text = page_of_filled.get(f"/?sort={column}")
+        assert re.search(rf'aria-sort="{"a" if column == "id" else "de"}scending"', text)
+        found = rows(text)
+        assert [known[name] for name in found] == sorted(known.values(), reverse=column != "id")
+        (turn,) = re.findall(rf'aria-sort="\w+"><a href="([^"]*sort={column}[^"]*)"', text)
+        assert rows(page_of_filled.get(html.unescape(turn))) == found[::-1]
+        assert f"sort={column}" in html.unescape(
+            page_of_filled.get(f"/?sort={column}&state=failed")
+        )
+    assert rows(page_of_filled.get("/?sort=odd")) == rows(page_of_filled.get("/"))
+
+
+def test_sorted_pages_continue_where_the_page_before_ended(tmp_path: Path) -> None:
+    with LmdbSaver(tmp_path / "store", sync="off") as saver, served(tmp_path / "store") as page:
+        for number in range(60):
+            put(saver, f"thread {number:02d}")
+        first = page.get("/?sort=id&reverse=1")
+        (more,) = links(first, "more")
+        assert rows(first) + rows(page.get(more)) == [f"thread {n:02d}" for n in range(59, -1, -1)]
+        saver.delete_thread(rows(first)[-1])
+        assert page.ask(more).headers["location"] == "/?sort=id&reverse=1"
+
+
+def test_the_search_finds_values(page_of_filled: Client) -> None:
+    text = page_of_filled.get("/search?q=NO+TOKEN")
+    assert rows(text) == ["failed"]
+    assert "<mark>no token</mark>" in text
+    (link,) = links(text, "row")
+    assert "no token" in page_of_filled.get(link)
+    assert html.unescape(page_of_filled.get("/search?q=sunny")).count("<mark>sunny</mark>") == 3
+    assert "No value has this text" in page_of_filled.get("/search?q=(?")
+    assert "latest checkpoint" in page_of_filled.get("/search")
+
+
+def test_the_search_continues_by_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("langgraph.checkpoint.lmdb.views.search._THREADS", 3)
+    with LmdbSaver(tmp_path / "store", sync="off") as saver, served(tmp_path / "store") as page:
+        for number in range(8):
+            put(saver, f"thread {number}", {"note": "odd" if number % 2 else "even"})
+        found, path, pages = [], "/search?q=odd", 0
+        while path:
+            text = page.get(path)
+            found, pages = found + rows(text), pages + 1
+            path = next(iter(links(text, "more")), "")
+        assert (sorted(found), pages) == ([f"thread {number}" for number in (1, 3, 5, 7)], 3)
+        (more,) = links(page.get("/search?q=odd"), "more")
+        for number in range(7):
+            saver.delete_thread(f"thread {number}")
+        saver.delete_thread("thread 7")
+        assert page.ask(more).headers["location"] == "/search?q=odd"
 
 
 def test_an_empty_store_says_so(tmp_path: Path) -> None:

@@ -230,6 +230,9 @@ class StateIndexMachine(RuleBasedStateMachine):
             step, pending = found.metadata.get("step"), found.pending_writes or ()
             expected = run_state(found.checkpoint, step, pending)
             assert (info.state, info.next) == (expected.state, expected.next)
+        assert [info.state for info in self.saver.threads(details=False)] == [
+            info.state for info in every
+        ]
         for state in (*INDEXED, "complete"):
             listed = [info for info in every if info.state == state]
             assert self.saver.threads(state=state) == listed

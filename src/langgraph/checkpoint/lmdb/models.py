@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from datetime import datetime  # noqa: TC003 - `typing.get_type_hints` needs it
-from typing import Any, Final, Literal, NamedTuple, TypedDict
+from typing import Any, Final, Literal, NamedTuple, TypedDict, get_args
 
 from langgraph.checkpoint.lmdb.run_state import State  # noqa: TC001 - as above
 
@@ -16,6 +16,9 @@ REPAIRED: Final = "repaired"
 LOST: Final = "lost"
 """A repair removed data that was stored."""
 Outcome = Literal["found", "repaired", "lost"]
+ThreadSort = Literal["updated", "created", "checkpoints", "bytes", "thread_id"]
+THREAD_SORTS: Final[tuple[ThreadSort, ...]] = get_args(ThreadSort)
+"""Fields of ThreadInfo that a list of threads is sorted by."""
 
 
 class TTLConfig(TypedDict, total=False):

@@ -87,7 +87,7 @@ class _Record:
 def is_pending(checkpoint: Checkpoint) -> bool | None:
     """Return whether a checkpoint has tasks to run; None if the rules do not cover it.
 
-    This is the state of a checkpoint without pending writes.
+    The checkpoint is taken by itself: its pending writes do not count.
     """
     try:
         return bool([*_due(checkpoint)]) if _is_covered(checkpoint) else None

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         SweepReport,
         TaskWrite,
         ThreadInfo,
+        ThreadSort,
         TTLConfig,
         VerifyReport,
     )
@@ -211,8 +212,8 @@ class KvSaver(AsyncMethods):
         """Yield checkpoints by descending id.
 
         The iterator holds no transaction between two steps: it may be paused, dropped, or continued
-        in another thread. It yields complete checkpoints, and none that was deleted before its
-        step.
+        in another thread. It yields complete checkpoints. On LMDB, it yields none that was deleted
+        before its step.
 
         Args:
             config: The thread; or one of its namespaces, if the config has a `checkpoint_ns`; or
@@ -229,8 +230,8 @@ class KvSaver(AsyncMethods):
         """
         session = self._session
         query = listing.parse_query(config, filter, before, limit, skip_damaged, values)
-        read = (listing.read(session, ref, query) for ref in listing.find_refs(session, query))
-        yield from islice((found for found in read if found is not None), query.limit)
+        found = listing.read(session, listing.find_refs(session, query), query)
+        yield from islice(found, query.limit)
 
     def put(
         self,
@@ -333,16 +334,13 @@ class KvSaver(AsyncMethods):
         """
         session = self._session
         query = listing.parse_query(None, None, None, None, skip_damaged, values)
-        for ref in threads.lineage(session, config, skip_damaged):
-            found = listing.read(session, ref, query)
-            if found is not None:
-                yield found
+        yield from listing.read(session, threads.lineage(session, config, skip_damaged), query)
 
     def children(self, config: RunnableConfig) -> builtins.list[CheckpointTuple]:
         """Return the children of the checkpoint that a config names, by descending id."""
         session = self._session
-        found = (get.get_tuple(session, ref) for ref in threads.children(session, config))
-        return [child for child in found if child is not None]
+        refs = iter(threads.children(session, config))
+        return [*listing.read(session, refs, listing.Query())]
 
     def branches(self, thread_id: str, checkpoint_ns: str = "") -> builtins.list[Branch]:
         """Return the branches of a namespace, by descending id of their tips.
@@ -440,6 +438,9 @@ class KvSaver(AsyncMethods):
         after: ThreadInfo | str | None = None,
         *,
         state: State | Collection[State] | None = None,
+        sort: ThreadSort = "updated",
+        reverse: bool = False,
+        details: bool = True,
         skip_damaged: bool = False,
     ) -> builtins.list[ThreadInfo]:
         """Return the threads with checkpoints, the latest activity first.
@@ -456,17 +457,32 @@ class KvSaver(AsyncMethods):
             after: The end of the page before: its last ThreadInfo, or the id of that thread.
             state: "failed", "waiting", "stalled", "unknown" or "complete", or a list of these; only
                 threads whose run is in such a state are returned.
+            sort: The field of ThreadInfo to sort by: "updated", "created", "checkpoints" or
+                "bytes", the largest first, or "thread_id". Orders other than "updated" read the
+                record of each thread that the other arguments admit.
+            reverse: True: turn the order around.
+            details: False: leave `namespaces`, `step`, `source` and `next` empty, which take a read
+                of each thread's latest checkpoint.
             skip_damaged: True: omit damaged threads, with a warning in the log. This reads every
                 thread.
 
         Raises:
-            UsageError: The limit, a time or a state is invalid.
+            UsageError: The limit, a time, a state or the order is invalid.
             ThreadNotFoundError: `after` is the id of a deleted thread.
             DamagedError: A thread is damaged, and `skip_damaged` is False.
         """
-        return threads.threads(
-            self._session, prefix, updated_after, updated_before, limit, after, state, skip_damaged
+        query = threads.parse_query(
+            prefix,
+            updated_after,
+            updated_before,
+            limit,
+            state,
+            sort,
+            reverse,
+            details,
+            skip_damaged,
         )
+        return threads.threads(self._session, query, after)
 
     def stats(self) -> StoreStats:
         """Return the totals of the store, which it counts, and its size on disk."""

@@ -76,7 +76,7 @@ def split(
     """
     head, body = chunking.split_header(value.tag, value.payload)
     if cached is None:
-        pieces = chunking.split_chunks(head, body)
+        pieces = chunking.split_pieces(head, body)
         return SplitPayload(head, body, list(map(make_chunk, pieces)), ends_of(pieces))
     items: list[ChunkRange | NewChunk] = []
     new_ends: list[int] = []
@@ -85,7 +85,7 @@ def split(
         items += ranges.slice_ranges(cached.ranges, reused, edit.first)
         new_ends += (end + shift for end in cached.ends[reused : edit.first])
         is_element = edit.start == len(cached.body)
-        pieces = chunking.split_chunks(head, body, edit.start, edit.stop, is_element=is_element)
+        pieces = chunking.split_pieces(head, body, edit.start, edit.stop, is_element=is_element)
         replaced = _replaced(cached, edit)
         items += (replaced.get(piece) or make_chunk(piece) for piece in pieces)
         new_ends += (edit.start + end for end in ends_of(pieces))

@@ -76,7 +76,7 @@ def split_header(tag: str, payload: bytes) -> tuple[bytes, bytes]:
     return payload[:size], payload[size:]
 
 
-def split_chunks(
+def split_pieces(
     head: bytes, body: bytes, start: int = 0, stop: int | None = None, *, is_element: bool = False
 ) -> list[bytes]:
     """Split a value into pieces, which joined are the bytes from `start` to `stop`.
@@ -103,7 +103,7 @@ def split_chunks(
 
 def split_message(raw: bytes) -> list[bytes]:
     """Split an encoded message as it is split inside any value."""
-    return [raw] if len(raw) <= MAX_MESSAGE_CHUNK else split_chunks(array_header(1), raw)
+    return [raw] if len(raw) <= MAX_MESSAGE_CHUNK else split_pieces(array_header(1), raw)
 
 
 def _split(part: bytes, is_text: bool) -> list[bytes]:

@@ -114,7 +114,10 @@ class MessageTemplate(NamedTuple):
 
 
 def make_template(message: BaseMessage) -> MessageTemplate | None:
-    """Return the template of a message; None if a copy could differ or share a container."""
+    """Return the template of a message.
+
+    None if a copy could differ from the message, or share a list or a dict with it.
+    """
     if type(message) not in MESSAGE_TYPES or not is_json_only(message):
         return None
     attributes, extra, fields_set = _all_attributes(message)

@@ -189,7 +189,8 @@ class ValueCache:
         forking.renew_in_child(self)
 
     def renew(self) -> None:
-        """Clear the cache, in a forked child: another thread may have been changing it."""
+        """Make the cache new and empty: in a forked child it may be half-changed, by a thread
+        that only the parent has."""
         self._lock = Lock()
         self._values: OrderedDict[CacheKey, CachedValue] = OrderedDict()
         self._size = 0

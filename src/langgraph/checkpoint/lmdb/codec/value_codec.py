@@ -38,8 +38,9 @@ MAX_INLINE: Final = 512
 MAX_INHERITED_INLINE: Final = 64
 """Bytes of a payload that the records of later checkpoints may hold, too. A longer payload becomes
 a chunk there: a value that changes with each step costs one record, others are stored once."""
-MIN_CHUNKED: Final = 1024
-"""Bytes of a payload up to which it is one chunk, and not compared with the parent's value."""
+MAX_SINGLE_CHUNK: Final = 1024
+"""Bytes of the largest payload that is always one chunk: only the whole is compared with the
+parent's value."""
 MAX_RECORD_PART: Final = 16384
 """Bytes of the metadata, or of the body of a checkpoint, that its record may hold."""
 _TEMPLATE_SPEEDUP: Final = 6
@@ -71,11 +72,11 @@ class ParentValue:
 class Encoded:
     """An encoded value, ready to be stored."""
 
-    new: NewValue | StoredValue
+    to_store: NewValue | StoredValue
     """The value to store; the parent's stored value if it is the same."""
-    cached: MakeCached | None
+    make_cached: MakeCached | None
     """Function that returns the cache entry of the stored value; None if it is not cached."""
-    again: Callable[[ParentValue], Encoded]
+    encode_again: Callable[[ParentValue], Encoded]
     """Function that encodes the same content against another parent."""
 
 
@@ -121,19 +122,23 @@ class ValueCodec:
 
     def inherit(self, stored: StoredValue, parent: ParentValue) -> Encoded:
         """Encode a value that an ancestor has."""
-        again = partial(self.inherit, stored)
+        encode_again = partial(self.inherit, stored)
         if isinstance(stored, ChunkedValue) or len(stored.payload) <= MAX_INHERITED_INLINE:
-            return Encoded(stored, None, again)
+            return Encoded(stored, None, encode_again)
         return self._encode_as_one_chunk(
-            stored, ChunkMaker(self._dedup_cache, self._level, parent.thread_version), None, again
+            stored,
+            ChunkMaker(self._dedup_cache, self._level, parent.thread_version),
+            None,
+            encode_again,
         )
 
     def remember(
         self, key: ChannelKey, encoded: Encoded, thread_version: ThreadVersion, result: StoredResult
     ) -> None:
         """Add a value that was stored to the cache."""
-        if encoded.cached is not None and isinstance(result.value, ChunkedValue):
-            self._cache.put(key, encoded.cached(thread_version, result.value, result.ranges))
+        if encoded.make_cached is not None and isinstance(result.value, ChunkedValue):
+            cached = encoded.make_cached(thread_version, result.value, result.ranges)
+            self._cache.put(key, cached)
 
     def encode_record_part(self, value: dict[str, Any]) -> NewValue | InlineValue:
         """Encode the metadata or the body of a checkpoint; the record holds it unless it is large.
@@ -152,22 +157,22 @@ class ValueCodec:
     def encode_content(self, key: ChannelKey, content: InlineValue, parent: ParentValue) -> Encoded:
         """Encode a serialized value of a channel, as changes to the parent's value."""
         serializer = self._serializer
-        again = partial(self.encode_content, key, content)
+        encode_again = partial(self.encode_content, key, content)
         stored = parent.stored
         if isinstance(stored, InlineValue) and serializer.equals(content, stored):
-            return replace(self.inherit(stored, parent), again=again)
+            return replace(self.inherit(stored, parent), encode_again=encode_again)
         cached = self._cached_bytes(key, parent, content)
         if cached is not None and cached.stored == stored:
             same = cached
             if serializer.equals_cached(content, same):
-                return Encoded(same.stored, lambda *_: same, again)
+                return Encoded(same.stored, lambda *_: same, encode_again)
         digest = serializer.content_digest(content)
         inline = serializer.encrypt(content)
         if inline.size <= MAX_INLINE:
-            return Encoded(inline, None, again)
+            return Encoded(inline, None, encode_again)
         make_chunk = self._chunk_maker(key, parent)
-        if inline.size <= MIN_CHUNKED:
-            return self._encode_as_one_chunk(inline, make_chunk, digest, again)
+        if inline.size <= MAX_SINGLE_CHUNK:
+            return self._encode_as_one_chunk(inline, make_chunk, digest, encode_again)
         split = bytes_diff.split(inline, cached, make_chunk)
         new = NewValue(
             inline.tag, inline.encoding, split.head, inline.size, split.items, parent.chunked
@@ -179,19 +184,19 @@ class ValueCodec:
             content_digest=digest,
             added_at=self._added_at(cached),
         )
-        return Encoded(new, make_cached, again)
+        return Encoded(new, make_cached, encode_again)
 
     def _encode_as_one_chunk(
         self,
         inline: InlineValue,
         make_chunk: ChunkMaker,
         digest: bytes | None,
-        again: Callable[[ParentValue], Encoded],
+        encode_again: Callable[[ParentValue], Encoded],
     ) -> Encoded:
         payload = inline.payload
         new = NewValue(inline.tag, inline.encoding, b"", inline.size, [make_chunk(payload)])
         make_cached = partial(CachedBytes, body=payload, ends=[len(payload)], content_digest=digest)
-        return Encoded(new, make_cached, again)
+        return Encoded(new, make_cached, encode_again)
 
     def _encode_messages(
         self,
@@ -215,7 +220,7 @@ class ValueCodec:
         size = len(head) + found.length
         new = NewValue("msgpack", MESSAGES, head, size, found.items, parent.chunked)
 
-        def again(parent: ParentValue) -> Encoded:
+        def encode_again(parent: ParentValue) -> Encoded:
             source = message_list.EncodedMessages(elements)
             encoded = self._encode_messages(key, form, source, parent)
             assert encoded is not None, "it was possible before"
@@ -223,14 +228,14 @@ class ValueCodec:
 
         if cached is not None and cached.stored == new.base and cached.holds(new):
             same = replace(cached, elements=elements, list_fingerprint=list_fingerprint)
-            return Encoded(same.stored, lambda *_: same, again)
+            return Encoded(same.stored, lambda *_: same, encode_again)
         make_cached = partial(
             CachedMessages,
             elements=elements,
             list_fingerprint=list_fingerprint,
             added_at=self._added_at(cached),
         )
-        return Encoded(new, make_cached, again)
+        return Encoded(new, make_cached, encode_again)
 
     def _chunk_maker(self, key: ChannelKey, parent: ParentValue) -> ChunkMaker:
         siblings = self._cached_siblings(key, parent)
@@ -255,7 +260,7 @@ class ValueCodec:
         stored = parent.chunked
         if stored is None or (known is not None and known.stored == stored):
             return known  # any older value is good: the store still has its chunks
-        if content.size <= MIN_CHUNKED and not self._serializer.may_equal(
+        if content.size <= MAX_SINGLE_CHUNK and not self._serializer.may_equal(
             content, stored.tag, stored.size
         ):
             return None
@@ -305,7 +310,7 @@ class ValueCodec:
             return lambda: wrap(message_list.build(elements, self._serializer))
         if not known or not isinstance(cached, CachedBytes):
             cached = bytes_diff.read(stored, thread_version, reader)
-            if stored.encoding == PLAIN and stored.size > MIN_CHUNKED:
+            if stored.encoding == PLAIN and stored.size > MAX_SINGLE_CHUNK:
                 self._cache.put(key, cached)
         body = cached.body
         return lambda: loads(stored, stored.head + body)

@@ -1,4 +1,4 @@
-"""Values: a small value is part of its record, a large one is split into chunks.
+"""Store and read values. A small value is part of its record, a large one is stored as chunks.
 
 A chunked value names its chunks by ranges. A value with many ranges groups them into nodes, which
 are chunks that hold ranges. The next version shares the groups that did not change. So what a
@@ -12,7 +12,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from langgraph.checkpoint.lmdb.errors import SerializationError
+from langgraph.checkpoint.lmdb.errors import DamagedError, SerializationError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.ranges import (
     ChunkRange,
@@ -25,7 +25,7 @@ from langgraph.checkpoint.lmdb.format.ranges import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
@@ -294,8 +294,11 @@ def fetch(reader: Reader, ranges: Iterable[ChunkRange], limit: int = MAX_VALUE) 
         else:
             stop = prefix + keys.number(chunk_range.start + chunk_range.length)
             bounds.append((first, stop))
-    records = zip(singles, reader.get_many(singles), strict=True)
-    runs = zip(bounds, reader.ranges(bounds), strict=True)
+    found: Iterator[Iterator[Any]] = reader.gather(
+        (lambda: reader.get_many(singles), lambda: reader.ranges(bounds))
+    )
+    records = zip(singles, next(found), strict=True)
+    runs = zip(bounds, next(found), strict=True)
     for chunk_range in ranges:
         if chunk_range.length == 1:
             key, record = next(records)
@@ -352,8 +355,15 @@ def owned_ranges(
 
 
 def root_ranges(value: ChunkedValue) -> list[ChunkRange]:
-    """Return the ranges of a value's root: of chunks, or of nodes."""
-    return _decoded(value.root)
+    """Return the ranges of a value's root: of chunks, or of nodes.
+
+    Raises:
+        DamagedError: The root is damaged. The error names no record: the caller knows it.
+    """
+    try:
+        return decode_ranges(value.root, MAX_CHUNKS)
+    except (ValueError, IndexError) as error:
+        raise DamagedError(f"a value is damaged: its root cannot be read: {error}") from error
 
 
 def _children(reader: Reader, nodes: Iterable[ChunkRange]) -> list[ChunkRange]:
@@ -361,20 +371,17 @@ def _children(reader: Reader, nodes: Iterable[ChunkRange]) -> list[ChunkRange]:
     count = 0
     left = iter(each_chunk(nodes))
     while batch := list(islice(left, _NODE_BATCH)):
-        for payload in fetch(reader, batch):
-            below = _decoded(payload)
+        for node, payload in zip(batch, fetch(reader, batch), strict=True):
+            key = keys.segment(node.owner, node.segment) + keys.number(node.start)
+            try:
+                below = decode_ranges(payload, MAX_CHUNKS)
+            except (ValueError, IndexError) as error:
+                envelope.raise_damaged(key, f"this node of a value cannot be read: {error}")
             count += total(below)
             if not below or count > MAX_CHUNKS:
-                envelope.raise_damaged(payload[:64], f"a node without chunks, or one of {count}")
+                envelope.raise_damaged(key, f"the nodes of a value name {count} chunks up to here")
             append_merged(ranges, below)
     return ranges
-
-
-def _decoded(data: bytes) -> list[ChunkRange]:
-    try:
-        return decode_ranges(data, MAX_CHUNKS)
-    except (ValueError, IndexError) as error:
-        envelope.raise_damaged(data[:64], f"its runs can't be read: {error}")
 
 
 def payload(reader: Reader, value: StoredValue) -> bytes:
@@ -394,4 +401,4 @@ def check_size(value: ChunkedValue, body: bytes) -> None:
     """
     size = len(value.head) + len(body)
     if size != value.size:
-        envelope.raise_damaged(value.root, f"the value has {size} bytes instead of {value.size}")
+        raise DamagedError(f"a value is damaged: it has {size} bytes instead of {value.size}")

@@ -86,7 +86,7 @@ def _purge(writer: Writer, thread: Thread, budget: int | None) -> bool:
         for record in islice(checkpoints.in_namespace(writer, namespace), left):
             checkpoints.remove(writer, namespace, record)
             for term in record.thread_terms:
-                writer.delete(keys.thread_with_term(term, number))
+                writer.discard(keys.thread_with_term(term, number))
             left = None if left is None else left - 1
     for kind in (keys.Kind.CHILD, keys.Kind.WRITES, keys.Kind.COMPACTED):
         prefix = keys.of_thread(kind, number)
@@ -142,7 +142,7 @@ def delete_runs(
             record = writer.get(key) if namespace.thread == number else None
             if record is not None:
                 found = checkpoints.decode(key, record)
-                if found.run_id == run_id:  # else another run with the same hash
+                if found.run_id == run_id:  # the hash of another run may be the same
                     removed.setdefault(namespace, set()).add(found.id)
     for namespace, ids in removed.items():
         _delete(writer, thread, namespace, ids, options)
@@ -278,7 +278,7 @@ def _collect_and_save(writer: Writer, thread: Thread) -> None:
     }
     if len(empty) == len(threads.namespaces(writer, thread)):
         for term in thread.removed_terms:  # the records that named them are deleted
-            writer.delete(keys.thread_with_term(term, thread.number))
+            writer.discard(keys.thread_with_term(term, thread.number))
         remove_thread(writer, thread)
         return
     for name, namespace in empty.items():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import heapq
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import (
     checkpoints,
+    paging,
     threads,
     time_index,
 )
@@ -23,9 +25,15 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.time_index import TimeIndexEntry
     from langgraph.checkpoint.lmdb.errors import DamagedError
     from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
+
+_FEW = 500
+"""Threads with a prefix that are read and sorted, rather than picked from all by time."""
+_RECENT = 5000
+"""Threads that are read by time to find the latest ones with a common prefix."""
 
 
 class Snapshot:
@@ -133,11 +141,13 @@ class Snapshot:
         if on_damage is None and states is not None and all(map(is_indexed, states)):
             kinds = [time_index.BY_STATE + state for state in states]
             found = _by_time(self.reader, kinds, time_index.STATE_LAG_MS, since, before)
-        elif prefix or on_damage is not None:
+        elif on_damage is not None or _is_rare(self.reader, prefix):
             found = _by_prefix(self.reader, prefix, on_damage)
         else:
             kinds = [time_index.BY_ACTIVITY, time_index.BY_ACTIVITY_OTHER]
             found = _by_time(self.reader, kinds, time_index.INDEX_LAG_MS, since, before)
+            if prefix:
+                found = _recent_then_by_prefix(self.reader, prefix, found)
         for thread in found:
             if (
                 thread.checkpoints
@@ -213,29 +223,57 @@ def _by_time(
         key=lambda entry: entry.time,
         reverse=True,
     )
-    for entry in entries:
+
+    def read(entry: TimeIndexEntry) -> Thread | None:
+        return threads.by_number(reader, entry.thread)
+
+    for entry, thread in paging.read_each(reader, read, entries):
         # Entries lag behind their threads: the remaining threads were active before `latest`.
         latest = entry.time + lag
         while heap and -heap[0][0] >= latest:
             yield heapq.heappop(heap)[3]
         if latest <= since:
             break
-        thread = threads.by_number(reader, entry.thread)
         if thread is not None:
             heapq.heappush(heap, (-thread.updated, thread.id, thread.number, thread))
     while heap:
         yield heapq.heappop(heap)[3]
 
 
+def _is_rare(reader: Reader, prefix: str) -> bool:
+    """Return True if a prefix is not empty and few threads have it."""
+    start = _ids_with(prefix)
+    found = islice(reader.keys(start, keys.prefix_end(start)), _FEW + 1)
+    return prefix != "" and len([*found]) <= _FEW
+
+
+def _recent_then_by_prefix(
+    reader: Reader, prefix: str, by_time: Iterator[Thread]
+) -> Iterator[Thread]:
+    """List recent threads by time, and then the others with the prefix."""
+    recent = 0
+    last = None
+    for thread in islice(by_time, _RECENT):
+        recent += 1
+        last = thread
+        yield thread
+    if last is not None and recent == _RECENT:
+        for thread in _by_prefix(reader, prefix, None):
+            if _activity(thread) > _activity(last):
+                yield thread
+
+
 def _by_prefix(
     reader: Reader, prefix: str, on_damage: Callable[[DamagedError], None] | None
 ) -> Iterator[Thread]:
     """List the threads whose ids have a prefix, latest activity first, then by id."""
-    start = keys.Kind.THREAD_ID + keys.utf8(prefix)[: keys.TEXT_LIMIT]
-    found = [
-        thread
-        for thread in threads.all_threads(reader, on_damage, start)
-        if thread.id.startswith(prefix)
-    ]
-    found.sort(key=lambda thread: (-thread.updated, thread.id))
-    return iter(found)
+    found = threads.all_threads(reader, on_damage, _ids_with(prefix))
+    return iter(sorted((one for one in found if one.id.startswith(prefix)), key=_activity))
+
+
+def _ids_with(prefix: str) -> bytes:
+    return keys.Kind.THREAD_ID + keys.utf8(prefix)[: keys.TEXT_LIMIT]
+
+
+def _activity(thread: Thread) -> tuple[int, str]:
+    return -thread.updated, thread.id

@@ -215,6 +215,10 @@ class CheckpointStore:
 
         An expired thread is revived if `thread_version` is given: a run has outlasted its TTL.
         Otherwise the expired thread is deleted and created again.
+
+        Raises:
+            StaleError: The thread is not at `thread_version`: what was prepared from caches or an
+                older snapshot may be wrong.
         """
         now = self.options.now()
         thread = threads.find(writer, thread_id)

@@ -128,7 +128,8 @@ def _sweep_thread(
             prune.trim(writer, thread, 1, None, options)
     else:
         oldest = None if retention.max_age is None else now - retention.max_age
-        thread.needs_trim = thread.needs_trim and retention.keep_last is None
+        if retention.keep_last is not None:  # else a saver with this limit has yet to apply it
+            thread.needs_trim = False
         prune.trim(writer, thread, retention.keep_last, oldest, options)
     if (thread.checkpoints, thread.writes, thread.size) != (checkpoints, writes, size):
         counts.threads += 1

@@ -32,7 +32,7 @@ BY_OLDEST = 3
 NEEDS_TRIM = 4
 """Without a time: threads with checkpoints that no limit on history was applied to yet."""
 BY_STATE = 8
-"""By last activity: threads in state 0. The kind of state n is `BY_STATE + n`."""
+"""By last activity: threads in one state of a run. The kind of state n is `BY_STATE + n`."""
 STATE_LAG_MS = 60_000
 """Milliseconds that an entry of a state lags behind its thread at most: its time is in steps of
 this length, so that activity rarely moves the entry."""

@@ -269,5 +269,5 @@ def decode_fields(key: bytes, record: bytes, types: FieldTypes) -> list[Any]:
     """
     fields: list[Any] = decode(key, unseal(key, record))
     if type(fields) is not list or tuple(map(type, fields)) not in types:
-        raise_damaged(key, "unexpected field types")
+        raise_damaged(key, "its fields have unexpected types")
     return fields

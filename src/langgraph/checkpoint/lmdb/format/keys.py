@@ -1,7 +1,9 @@
 """Keys: short ordered bytes for every record of the store. FORMAT.md has the same table.
 
-A key is one letter for the kind of record, followed by self-delimiting fields. So the records of
-one thread, namespace or checkpoint are one contiguous range. The bytes of numbers and texts sort
+A key is one letter for the kind of record and its fields. The records of a thread begin with "t"
+and the number of the thread, and the letter of their kind follows. Every field but the last shows
+where it ends. So the records of one thread, namespace or checkpoint are one contiguous range. The
+few records of the whole store begin with a zero byte. The bytes of numbers and texts sort
 as the numbers and texts do. Records that are read together are stored next to one another: a short
 thread takes a page or two, however large the store is.
 """

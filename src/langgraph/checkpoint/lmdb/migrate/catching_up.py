@@ -151,7 +151,7 @@ class CatchUp:
     def _complete(self, job: Job, thread_id: str, old: ThreadState) -> None:
         """Write the mark of a copy. Another process may have used the thread in the meantime."""
         new = job.target.source.state(thread_id)
-        mark = self._mark(job, thread_id)  # after the state: a mark is older than what follows it
+        mark = self._mark(job, thread_id)  # read last, so that it is not older than `new`
         if mark == _DELETED:
             self.new.delete_thread(thread_id)
         elif mark and mark.get("old") == old.text:

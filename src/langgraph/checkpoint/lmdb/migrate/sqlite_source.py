@@ -63,7 +63,10 @@ class SqliteSource(SqlSource):
             return cls(path or None, saver.serde, shared)
         path = asyncio.run_coroutine_threadsafe(_async_path(saver), saver.loop).result()
         if not path:
-            raise InvalidPathError("a database in memory of AsyncSqliteSaver cannot be read")
+            raise InvalidPathError(
+                "the database of the AsyncSqliteSaver is in memory and cannot be opened again",
+                advice="Save it to a file with `saver.conn.backup`, and pass the file.",
+            )
         return cls(path, saver.serde)
 
     def query(self, statement: str, arguments: Sequence[Any] = ()) -> list[Row]:

@@ -50,7 +50,7 @@ def start(store: Hashable, session: Session, interval: int) -> None:
 
 
 def stop(store: Hashable, session: Session) -> None:
-    """Stop to sweep a store by the policy of a session."""
+    """Stop sweeping a store by the policy of a session."""
     _lock.check_free()
     with _lock:
         sweeper = _sweepers.get(store)

@@ -12,7 +12,7 @@ from langgraph.checkpoint.serde.types import ERROR
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.codec import gc_pause
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
-from langgraph.checkpoint.lmdb.codec.value_codec import Encoded, ParentValue
+from langgraph.checkpoint.lmdb.codec.value_codec import ParentValue
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites, Stored
 from langgraph.checkpoint.lmdb.errors import InvalidConfigError, located
 from langgraph.checkpoint.lmdb.operations import configs, metadata_index, run_states
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
 
+    from langgraph.checkpoint.lmdb.codec.value_codec import Encoded
     from langgraph.checkpoint.lmdb.engine.checkpoints import Version
     from langgraph.checkpoint.lmdb.engine.chunks import StoredValue
     from langgraph.checkpoint.lmdb.kv.base import Writer
@@ -67,14 +68,16 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
             self._metadata = session.codec.encode_record_part(self._full_metadata)
         self._versions: dict[str, Version] = checkpoint["channel_versions"]
         self._values: dict[str, Any] = dict(checkpoint["channel_values"])
-        """Value of each channel; once encoded, the encoded value."""
+        self._encoded: dict[str, Encoded] = {}
+        """The same values, encoded."""
         self._absent = {
             channel: version
             for channel, version in self._versions.items()
             if channel not in self._values and channel not in new
         }
         self._state = None if self._ref.checkpoint_ns else run_states.of_new(checkpoint)
-        self._encoded: dict[str, Encoded] = {}
+        self._to_store: dict[str, Encoded] = {}
+        """The encoded values and those that are inherited."""
         self._new: NewCheckpoint
 
     def prepare(self, bypass_cache: bool) -> None:
@@ -83,9 +86,10 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
         with gc_pause.paused_for(len(self._values)), located(**ref._asdict()) as location:
             for channel, value in self._values.items():
                 location["channel"] = channel
-                self._values[channel] = _encode(session, ref, channel, value, parent)
+                earlier = self._encoded.get(channel)
+                self._encoded[channel] = _encode(session, ref, channel, value, parent, earlier)
         inherited = dict(_inherit(session, ref, self._absent, parent))
-        self._encoded = {**self._values, **inherited}
+        self._to_store = {**self._encoded, **inherited}
         run_id = self._full_metadata.get("run_id")
         terms, thread_terms = metadata_index.terms_for_metadata(self._full_metadata)
         self._new = NewCheckpoint(
@@ -98,7 +102,7 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
             body=self._body,
             metadata=self._metadata,
             versions=self._versions,
-            values={channel: encoded.new for channel, encoded in self._encoded.items()},
+            values={channel: encoded.to_store for channel, encoded in self._to_store.items()},
             terms=terms,
             thread_terms=thread_terms,
             parent_stored=None if parent.record is None else parent.record.stored,
@@ -112,7 +116,7 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
 
     def finish(self, result: Stored) -> RunnableConfig:
         session, ref = self._session, self._ref
-        rows = zip(self._encoded.items(), result.values, strict=True)
+        rows = zip(self._to_store.items(), result.values, strict=True)
         with gc_pause.paused_for(len(self._values)):
             for (channel, encoded), stored in rows:
                 key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
@@ -146,7 +150,8 @@ class PutWritesOperation(Operation[None, None]):
             )
         self._checkpoint_id = ref.checkpoint_id
         self._writes: list[tuple[str, Any]] = validation.writes(writes)
-        """Channel and value of each write; once encoded, the encoded value."""
+        self._encoded: dict[int, Encoded] = {}
+        """The value of each write, encoded, by its position."""
         self._task_id = validation.text(task_id, "task_id")
         self._task_path = validation.text(task_path, "task_path")
         # LangGraph stores the error of a cancelled task in the background and does not wait for it.
@@ -162,11 +167,11 @@ class PutWritesOperation(Operation[None, None]):
         with gc_pause.paused_for(len(self._writes)), located(**ref._asdict()) as location:
             for index, (channel, value) in enumerate(self._writes):
                 location["channel"] = channel
-                encoded = _encode(session, ref, channel, value, parent)
-                self._writes[index] = channel, encoded
+                earlier = self._encoded.get(index)
+                self._encoded[index] = _encode(session, ref, channel, value, parent, earlier)
             rows = [
-                (WRITES_IDX_MAP.get(channel, index), channel, encoded.new)
-                for index, (channel, encoded) in enumerate(self._writes)
+                (WRITES_IDX_MAP.get(channel, index), channel, self._encoded[index].to_store)
+                for index, (channel, _) in enumerate(self._writes)
             ]
         self._new = NewWrites(
             thread_id=ref.thread_id,
@@ -203,16 +208,21 @@ def _root_of(metadata: dict[str, Any]) -> str | None:
 
 
 def _encode(
-    session: Session, ref: CheckpointRef, channel: str, value: Any, parent: ParentState
+    session: Session,
+    ref: CheckpointRef,
+    channel: str,
+    value: Any,
+    parent: ParentState,
+    earlier: Encoded | None,
 ) -> Encoded:
     """Encode a value against the parent's value of the channel.
 
-    A retry passes the encoded value: its content is encoded again, since the caller may have
-    changed the value.
+    A retry passes what `_encode` returned before, and `value` is not looked at: the caller may have
+    changed it in the meantime.
     """
     base = _parent_value(session, ref, channel, parent)
-    if isinstance(value, Encoded):
-        return value.again(base)
+    if earlier is not None:
+        return earlier.encode_again(base)
     key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
     return session.codec.encode(key, value, base)
 

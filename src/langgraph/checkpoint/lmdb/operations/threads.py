@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+import heapq
+import operator
+from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.engine import branches as engine_branches
-from langgraph.checkpoint.lmdb.engine import checkpoints
+from langgraph.checkpoint.lmdb.engine import checkpoints, paging, states
 from langgraph.checkpoint.lmdb.engine import threads as engine_threads
 from langgraph.checkpoint.lmdb.engine.threads import MAX_TIME
 from langgraph.checkpoint.lmdb.engine.totals import total
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
-from langgraph.checkpoint.lmdb.models import StoreStats, ThreadInfo
+from langgraph.checkpoint.lmdb.models import THREAD_SORTS, StoreStats, ThreadInfo
 from langgraph.checkpoint.lmdb.operations import configs, get, run_states
 from langgraph.checkpoint.lmdb.operations.retention import to_epoch_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from langchain_core.runnables import RunnableConfig
 
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.engine.threads import Thread
-    from langgraph.checkpoint.lmdb.models import Branch
+    from langgraph.checkpoint.lmdb.models import Branch, ThreadSort
     from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
     from langgraph.checkpoint.lmdb.operations.session import Session
     from langgraph.checkpoint.lmdb.run_state import State
 
 _END_OF_TIME = 1 << 62
+_Position: TypeAlias = "tuple[int | str, str]"
+_POSITIONS: dict[ThreadSort, Callable[[Thread], _Position]] = {
+    "updated": lambda thread: (-thread.updated, thread.id),
+    "created": lambda thread: (-thread.created, thread.id),
+    "checkpoints": lambda thread: (-thread.checkpoints, thread.id),
+    "bytes": lambda thread: (-thread.size, thread.id),
+    "thread_id": lambda thread: (thread.id, thread.id),
+}
+"""Position of a thread in each order."""
 
 
 def stats(session: Session) -> StoreStats:
@@ -96,47 +109,63 @@ def branches(session: Session, thread_id: object, checkpoint_ns: str) -> list[Br
         return engine_branches.branches(snapshot.reader, namespace)
 
 
-def threads(
-    session: Session,
+@dataclass(frozen=True, slots=True)
+class ThreadQuery:
+    """A choice of threads to list, in an order."""
+
+    prefix: str
+    since: int
+    before: int
+    limit: int | None
+    states: frozenset[State] | None
+    sort: ThreadSort
+    reverse: bool
+    details: bool
+    skip_damaged: bool
+
+
+def parse_query(
     prefix: str | None,
     updated_after: datetime | float | None,
     updated_before: datetime | float | None,
     limit: int | None,
-    after: ThreadInfo | str | None,
     state: State | Collection[State] | None,
+    sort: str,
+    reverse: bool,
+    details: bool,
     skip_damaged: bool,
+) -> ThreadQuery:
+    """Return the query that the arguments of `threads` mean."""
+    return ThreadQuery(
+        limit=validation.optional_count(limit, "limit", "threads"),
+        prefix="" if prefix is None else validation.text(prefix, "prefix"),
+        states=run_states.parse(state),
+        since=0 if updated_after is None else to_epoch_ms(updated_after, "updated_after") + 1,
+        before=_END_OF_TIME
+        if updated_before is None
+        else to_epoch_ms(updated_before, "updated_before"),
+        sort=cast("ThreadSort", validation.choice(sort, "sort", THREAD_SORTS)),
+        reverse=validation.flag(reverse, "reverse"),
+        details=validation.flag(details, "details"),
+        skip_damaged=validation.flag(skip_damaged, "skip_damaged"),
+    )
+
+
+def threads(
+    session: Session, query: ThreadQuery, after: ThreadInfo | str | None
 ) -> list[ThreadInfo]:
-    """Return threads, the latest activity first."""
-    limit = validation.optional_count(limit, "limit", "threads")
-    prefix = "" if prefix is None else validation.text(prefix, "prefix")
-    validation.flag(skip_damaged, "skip_damaged")
-    wanted = run_states.parse(state)
-    numbers = run_states.numbers(wanted)
-    since = 0 if updated_after is None else to_epoch_ms(updated_after, "updated_after") + 1
-    before = _END_OF_TIME
-    if updated_before is not None:
-        before = to_epoch_ms(updated_before, "updated_before")
+    """Return threads in the order of a query, from behind `after`."""
     found: list[ThreadInfo] = []
-    if limit == 0:
+    if query.limit == 0:
         return found
     try:
         with session.snapshot() as snapshot:
-            last = None if after is None else _position(snapshot, after)
-            if last is not None:
-                before = min(before, 1 - last[0])
-            on_damage = get.log_skipped if skip_damaged else None
-            for thread in snapshot.newest_threads(prefix, since, before, numbers, on_damage):
-                if last is None or (-thread.updated, thread.id) > last:
-                    try:
-                        info = _info(session, snapshot, thread)
-                        if wanted is None or info.state in wanted:
-                            found.append(info)
-                    except DamagedError as error:
-                        if not skip_damaged:
-                            raise
-                        session.add_owner(error)
-                        get.log_skipped(error)
-                    if len(found) == limit:
+            read = partial(_info_unless_damaged, session, snapshot, query)
+            ordered = _ordered(snapshot, query, after)
+            for _, info in paging.read_each(snapshot.reader, read, ordered, query.limit):
+                if info is not None and (query.states is None or info.state in query.states):
+                    found.append(info)
+                    if len(found) == query.limit:
                         break
     except DamagedError as error:
         session.add_owner(error)
@@ -144,10 +173,42 @@ def threads(
     return found
 
 
-def _position(snapshot: Snapshot, after: ThreadInfo | str) -> tuple[int, str]:
-    """Return the position of a thread in the order of the list."""
+def _ordered(
+    snapshot: Snapshot, query: ThreadQuery, after: ThreadInfo | str | None
+) -> Iterator[Thread]:
+    position = _POSITIONS[query.sort]
+    last = None if after is None else _end_of_page(snapshot, query.sort, after)
+    is_as_stored = query.sort == "updated" and not query.reverse
+    before = query.before
+    if is_as_stored and last is not None:
+        before = min(before, 1 - cast("int", last[0]))
+    found = snapshot.newest_threads(
+        query.prefix,
+        query.since,
+        before,
+        run_states.numbers(query.states),
+        get.log_skipped if query.skip_damaged else None,
+    )
+    if last is not None:
+        is_behind = operator.lt if query.reverse else operator.gt
+        found = (thread for thread in found if is_behind(position(thread), last))
+    if is_as_stored:
+        return found
+    if query.limit is None or query.states is not None:  # some may not be in a wanted state
+        return iter(sorted(found, key=position, reverse=query.reverse))
+    choose = heapq.nlargest if query.reverse else heapq.nsmallest
+    return iter(choose(query.limit, found, key=position))
+
+
+def _end_of_page(snapshot: Snapshot, sort: ThreadSort, after: ThreadInfo | str) -> _Position:
+    """Return the position of the last thread of a page in the order of the list."""
     if isinstance(after, ThreadInfo):
-        return -round(after.updated.timestamp() * 1000), after.thread_id
+        value = getattr(after, sort)
+        if isinstance(value, str):
+            return value, value
+        if isinstance(value, datetime):
+            value = round(value.timestamp() * 1000)
+        return -value, after.thread_id
     name = validation.text(after, "after")
     thread = snapshot.thread(name)
     if thread is None:
@@ -156,25 +217,45 @@ def _position(snapshot: Snapshot, after: ThreadInfo | str) -> tuple[int, str]:
             thread_id=name,
             advice="Pass the last ThreadInfo that threads() returned instead of its id.",
         )
-    return -thread.updated, thread.id
+    return _POSITIONS[sort](thread)
 
 
-def _info(session: Session, snapshot: Snapshot, thread: Thread) -> ThreadInfo:
+def _info_unless_damaged(
+    session: Session, snapshot: Snapshot, query: ThreadQuery, thread: Thread
+) -> ThreadInfo | None:
+    """Return what the list shows of a thread; None for a damaged one that is to be skipped."""
+    try:
+        return _info(session, snapshot, thread, query.details)
+    except DamagedError as error:
+        if not query.skip_damaged:
+            raise
+        session.add_owner(error)
+        get.log_skipped(error)
+        return None
+
+
+def _info(session: Session, snapshot: Snapshot, thread: Thread, details: bool) -> ThreadInfo:
     expires = session.options.retention.expires(thread)
-    latest = get.latest_root(session, snapshot, thread)
+    namespaces: tuple[str, ...] = ()
+    latest = get.NO_ROOT
+    if details:
+        found = engine_threads.namespaces(snapshot.reader, thread)
+        namespaces = tuple(name for name, _ in found)
+    if details or thread.state == states.UNSETTLED:
+        latest = get.latest_root(session, snapshot, thread)
     return ThreadInfo(
         thread_id=thread.id,
         created=to_datetime(thread.created),
         updated=to_datetime(thread.updated),
         expires=None if expires is None else to_datetime(expires),
-        namespaces=tuple(name for name, _ in engine_threads.namespaces(snapshot.reader, thread)),
+        namespaces=namespaces,
         checkpoints=thread.checkpoints,
         writes=thread.writes,
         bytes=thread.size,
-        step=latest.metadata.get("step"),
-        source=latest.metadata.get("source"),
+        step=latest.metadata.get("step") if details else None,
+        source=latest.metadata.get("source") if details else None,
         state=run_states.name(thread.state, latest.run),
-        next=() if latest.run is None else latest.run.next,
+        next=latest.run.next if details and latest.run is not None else (),
     )
 
 

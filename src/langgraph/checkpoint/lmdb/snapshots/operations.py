@@ -73,7 +73,7 @@ class SaveOperation(Operation[Stored, None]):
             body=self._body,
             metadata=self._metadata,
             versions={_CHANNEL: self._version},
-            values={_CHANNEL: self._encoded.new},
+            values={_CHANNEL: self._encoded.to_store},
             terms=[],
             thread_terms=[],
             parent_stored=None,

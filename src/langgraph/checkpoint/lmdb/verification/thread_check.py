@@ -196,7 +196,7 @@ class ThreadCheck:
         return self.size + self.chunks.stored_size(self.needed.ranges(self.number))
 
     def oldest(self) -> int | None:
-        """Return the time of the oldest checkpoint, without the latest of each namespace."""
+        """Return the time of the oldest checkpoint; the latest of each namespace does not count."""
         latest: dict[NamespaceRef, CheckpointKey] = {}
         for checkpoint_key in self.checkpoints:
             best = latest.get(checkpoint_key.namespace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb.views.plain import Opaque, Snapshot, Typed
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb import KvSaver
 
 _INTERNAL = ("branch:to:", "join:")
+_THREADS = 200
+_BYTES = 4 << 20
+"""Threads, and bytes of threads, that one page of a search reads at most."""
+_FIRST_HITS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +66,48 @@ def search(
     ids = (
         iter([thread_id])
         if thread_id is not None
-        else (info.thread_id for info in all_threads(saver, prefix))
+        else (info.thread_id for info in all_threads(saver, prefix, details=False))
     )
     for name in ids:
         for found in _checkpoints(saver, name, history):
             yield from _hits(found, pattern, channel)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """The hits in some threads, in the order of their last activity."""
+
+    threads: list[list[Hit]]
+    """For each thread with hits, its first hits."""
+    last: str | None
+    """Id of the thread to continue after. None: there are no more threads."""
+
+
+def search_page(
+    saver: KvSaver, pattern: re.Pattern[str], after: str | None, count: int
+) -> SearchPage:
+    """Return the hits in the latest checkpoints of some threads.
+
+    Args:
+        saver: The saver.
+        pattern: The pattern.
+        after: Id of the thread to continue after.
+        count: Highest number of threads with hits.
+
+    Raises:
+        ThreadNotFoundError: The thread to continue after does not exist any more.
+    """
+    found: list[list[Hit]] = []
+    size = 0
+    threads = saver.threads(limit=_THREADS, after=after, details=False)
+    for info in threads:
+        hits = search(saver, pattern, thread_id=info.thread_id)
+        if first := [*islice(hits, _FIRST_HITS)]:
+            found.append(first)
+        size += info.bytes
+        if len(found) == count or size >= _BYTES:
+            return SearchPage(found, info.thread_id)
+    return SearchPage(found, threads[-1].thread_id if len(threads) == _THREADS else None)
 
 
 def texts(path: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -51,7 +51,7 @@ class StatisticsView:
         }
 
 
-def statistics_of(saver: KvSaver, *, values: bool = False) -> StatisticsView:
+def statistics_of(saver: KvSaver, values: bool = False) -> StatisticsView:
     """Return the statistics of a store, which read the record of every thread.
 
     Args:
@@ -62,7 +62,7 @@ def statistics_of(saver: KvSaver, *, values: bool = False) -> StatisticsView:
     threads: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     groups: Counter[int] = Counter()
-    for info in all_threads(saver):
+    for info in all_threads(saver, details=False):
         day = info.created.date().isoformat()
         threads[day] += 1
         sizes[day] += info.bytes

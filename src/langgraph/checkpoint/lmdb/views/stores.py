@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import (
     CheckpointNotFoundError,
     InvalidPathError,
     ThreadNotFoundError,
 )
+from langgraph.checkpoint.lmdb.opening import is_conninfo, open_existing, open_saver
 from langgraph.checkpoint.lmdb.views.plain import PlainSerializer
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import CheckpointTuple
 
     from langgraph.checkpoint.lmdb import KvSaver, ThreadInfo
+    from langgraph.checkpoint.lmdb.models import ThreadSort
     from langgraph.checkpoint.lmdb.run_state import State
 
 LATEST = "latest"
@@ -28,38 +29,39 @@ _FIRST_PAGE, _LAST_PAGE = 50, 500
 """Threads of the first page, which is often all that is wanted, and of later pages."""
 
 
-def open_store(path: str, *, readonly: bool = True) -> LmdbSaver:
+def open_store(name: str, *, readonly: bool = True) -> KvSaver:
     """Open an existing store with the plain serializer. A store is never created.
 
+    Args:
+        name: Folder or connection string of the store.
+        readonly: True: never write.
+
     Raises:
-        InvalidPathError: The path holds no store.
+        InvalidPathError: There is no store.
     """
-    _check_on_disk(path)
+    _check_on_disk(name)
     try:
-        saver = LmdbSaver(path, serde=PlainSerializer(), readonly=True)
+        return open_existing(name, readonly=readonly, serde=PlainSerializer())
     except InvalidPathError as error:
-        error.advice = "Check the path."
+        if not is_conninfo(name):
+            error.advice = "Check the path."
         raise
-    if readonly:
-        return saver
-    saver.close()
-    return LmdbSaver(path, serde=PlainSerializer())
 
 
-def create_store(path: str, **options: Any) -> LmdbSaver:
+def create_store(name: str, **options: Any) -> KvSaver:
     """Open a store with the plain serializer, to write to it. It is created if it does not exist.
 
     Args:
-        path: Folder of the store.
-        options: Other arguments of `LmdbSaver`.
+        name: Folder or connection string of the store.
+        options: Other arguments of its saver.
     """
-    _check_on_disk(path)
-    return LmdbSaver(path, serde=PlainSerializer(), **options)
+    _check_on_disk(name)
+    return open_saver(name, serde=PlainSerializer(), **options)
 
 
-def _check_on_disk(path: str) -> None:
-    if path == ":memory:":
-        raise InvalidPathError("a store in memory ends with its process", path=path)
+def _check_on_disk(name: str) -> None:
+    if name == ":memory:":
+        raise InvalidPathError("a store in memory ends with its process", path=name)
 
 
 def config_of(
@@ -150,20 +152,38 @@ def all_threads(
     prefix: str | None = None,
     states: Collection[State] | None = None,
     after: ThreadInfo | str | None = None,
+    *,
+    sort: ThreadSort = "updated",
+    reverse: bool = False,
+    details: bool = True,
 ) -> Iterator[ThreadInfo]:
-    """Yield the threads of a store, the latest activity first, reading them by pages.
+    """Yield the threads of a store, reading them by pages.
 
     Args:
         saver: The saver.
         prefix: Beginning of the thread ids.
         states: States of the latest runs; None: all.
         after: Thread to continue after.
+        sort: Order of the threads, as for `threads` of the saver.
+        reverse: True: turn the order around.
+        details: False: leave out what takes a read of each thread's latest checkpoint.
     """
+    reads_all = bool(prefix) or sort != "updated" or reverse
     size = _FIRST_PAGE
-    while page := saver.threads(prefix, limit=size, after=after, state=states):
+    while page := saver.threads(
+        prefix,
+        limit=size,
+        after=after,
+        state=states,
+        sort=sort,
+        reverse=reverse,
+        details=details,
+    ):
         yield from page
         after = page[-1]
-        size = min(2 * size, _LAST_PAGE)
+        size *= 2
+        if not reads_all:  # a page that reads the records of all threads has to be worth it
+            size = min(size, _LAST_PAGE)
 
 
 def thread_info(saver: KvSaver, thread_id: str) -> ThreadInfo:
@@ -173,7 +193,8 @@ def thread_info(saver: KvSaver, thread_id: str) -> ThreadInfo:
         ThreadNotFoundError: The thread has no checkpoints.
     """
     find_step(saver, thread_id)  # raises the error for a missing thread
-    return next(info for info in all_threads(saver, thread_id) if info.thread_id == thread_id)
+    (info,) = saver.threads(thread_id, sort="thread_id", limit=1)
+    return info
 
 
 def _matches(saver: KvSaver, latest: CheckpointTuple, spec: str) -> Iterator[CheckpointTuple]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass
 from itertools import islice
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.lock_files import running_threads
 from langgraph.checkpoint.lmdb.run_state import MAY_RUN
+from langgraph.checkpoint.lmdb.running import running_threads
 from langgraph.checkpoint.lmdb.views.steps import error_of
 from langgraph.checkpoint.lmdb.views.stores import all_threads, config_of, place_of
 
@@ -17,13 +15,21 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from langgraph.checkpoint.lmdb import KvSaver, ThreadInfo
+    from langgraph.checkpoint.lmdb.models import ThreadSort
     from langgraph.checkpoint.lmdb.run_state import State
+    from langgraph.checkpoint.lmdb.running import RunningThreads
 
 _INDEXED_STATES: tuple[State, ...] = ("failed", "waiting", "stalled")
 LISTED_STATES: tuple[State, ...] = ("running", *_INDEXED_STATES, "complete", "unknown")
 """States by which threads are listed."""
-SORTS = ("updated", "created", "id", "steps", "size")
-_KEYS = {"created": "created", "id": "thread_id", "steps": "checkpoints", "size": "bytes"}
+_FIELDS: dict[str, ThreadSort] = {
+    "updated": "updated",
+    "created": "created",
+    "id": "thread_id",
+    "steps": "checkpoints",
+    "size": "bytes",
+}
+SORTS = tuple(_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +91,26 @@ def list_threads(saver: KvSaver, query: ThreadQuery) -> Iterator[ThreadView]:
     The order `updated` reads only the threads that it yields. Other orders read the records of all
     threads that the query admits.
     """
-    running = running_threads(saver.path)
-    for info in islice(_ordered(saver, query, running), query.limit):
+    running = running_threads(saver)
+    for info in islice(_chosen(saver, query, running), query.limit):
         yield thread_of(saver, info, running)
 
 
 def count_states(saver: KvSaver, most: int) -> dict[State, int]:
     """Return the number of threads in each state that needs attention, up to `most` + 1."""
-    return {name: len(saver.threads(state=name, limit=most + 1)) for name in _INDEXED_STATES}
+    return {
+        name: len(saver.threads(state=name, limit=most + 1, details=False))
+        for name in _INDEXED_STATES
+    }
 
 
-def thread_of(saver: KvSaver, info: ThreadInfo, running: Collection[str]) -> ThreadView:
+def thread_of(saver: KvSaver, info: ThreadInfo, running: RunningThreads) -> ThreadView:
     """Return a thread with the state and the error of its latest run.
 
     Args:
         saver: The saver.
         info: The thread.
-        running: Ids of the threads whose run holds its lock.
+        running: The threads whose run holds its lock.
     """
     state = _state_of(info, running)
     error = None
@@ -111,42 +120,34 @@ def thread_of(saver: KvSaver, info: ThreadInfo, running: Collection[str]) -> Thr
     return ThreadView(info, state, error)
 
 
-def _state_of(info: ThreadInfo, running: Collection[str]) -> State | None:
+def _state_of(info: ThreadInfo, running: RunningThreads) -> State | None:
     return "running" if info.state in MAY_RUN and info.thread_id in running else info.state
 
 
-def _ordered(saver: KvSaver, query: ThreadQuery, running: Collection[str]) -> Iterator[ThreadInfo]:
-    is_stored_order = query.sort == "updated" and not query.reverse
-    after = query.after if is_stored_order else None
+def _chosen(saver: KvSaver, query: ThreadQuery, running: RunningThreads) -> Iterator[ThreadInfo]:
     wanted = frozenset(query.states)
+    if not running:
+        wanted -= {"running"}
+        if query.states and not wanted:
+            return iter(())
     stored = (wanted | MAY_RUN if "running" in wanted else wanted) - {"running"}
-    found = all_threads(saver, query.prefix, stored or None, after)
+    found = all_threads(
+        saver,
+        query.prefix,
+        stored or None,
+        query.after,
+        sort=_FIELDS[query.sort],
+        reverse=query.reverse,
+    )
     if wanted:
         found = (info for info in found if _state_of(info, running) in wanted)
     if query.metadata is not None:
         named = _with_metadata(saver, query.metadata)
         found = (info for info in found if info.thread_id in named)
-    if is_stored_order:
-        return found
-    ordered = iter(_sorted(found, query))
-    return ordered if query.after is None else _following(ordered, query.after)
+    return found
 
 
 def _with_metadata(saver: KvSaver, metadata: dict[str, Any]) -> set[str]:
-    return {place_of(found)["thread_id"] for found in saver.list(None, filter=metadata)}
-
-
-def _sorted(found: Iterator[ThreadInfo], query: ThreadQuery) -> list[ThreadInfo]:
-    key = attrgetter(_KEYS.get(query.sort, "updated"), "thread_id")
-    is_ascending = (query.sort == "id") != query.reverse
-    if query.limit is None or query.after is not None:
-        return sorted(found, key=key, reverse=not is_ascending)
-    first = heapq.nsmallest if is_ascending else heapq.nlargest
-    return first(query.limit, found, key=key)
-
-
-def _following(found: Iterator[ThreadInfo], after: str) -> Iterator[ThreadInfo]:
-    for info in found:
-        if info.thread_id == after:
-            break
-    return found
+    return {
+        place_of(found)["thread_id"] for found in saver.list(None, filter=metadata, values=False)
+    }

@@ -77,7 +77,7 @@ def thread_id_of(saver: KvSaver, params: dict[str, str]) -> str:
     if digest is None:
         raise ThreadNotFoundError("the link names no thread", advice="Choose one of the list.")
     if digest not in _long_ids:
-        for info in all_threads(saver):
+        for info in all_threads(saver, details=False):
             if len(info.thread_id) > _LONGEST and _digest(info.thread_id) == digest:
                 _remember(digest, info.thread_id)
                 break

@@ -27,6 +27,7 @@ from langgraph.checkpoint.lmdb.web import (
     listing,
     measuring,
     reading,
+    searching,
     values,
 )
 from langgraph.checkpoint.lmdb.web.guard import Guard
@@ -62,6 +63,7 @@ def create_app(site: Site) -> Starlette:
     app = Starlette(
         routes=[
             Route("/", live(listing.threads)),
+            Route("/search", searching.search),
             Route("/thread", live(reading.thread)),
             Route("/compare", live(comparing.compare)),
             Route("/statistics", live(measuring.statistics)),

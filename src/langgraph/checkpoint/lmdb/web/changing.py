@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse
 
 from langgraph.checkpoint.lmdb.errors import ReadOnlyError, UsageError
 from langgraph.checkpoint.lmdb.views.pruning import prunable
-from langgraph.checkpoint.lmdb.views.stores import config_of, find_step
+from langgraph.checkpoint.lmdb.views.stores import config_of, find_step, thread_info
 from langgraph.checkpoint.lmdb.web.addresses import decoded, link, number, params_of, thread_id_of
 from langgraph.checkpoint.lmdb.web.rendering import render
 from langgraph.checkpoint.lmdb.web.site import site_of
@@ -53,7 +53,7 @@ def ask(request: Request) -> Response:
     thread_id = thread_id_of(site.saver, params)
     found = find_step(site.saver, thread_id, params.get("at"))
     kept = number(params, "keep", _KEPT, _MOST_KEPT) or 1
-    (info,) = (one for one in site.saver.threads(thread_id) if one.thread_id == thread_id)
+    info = thread_info(site.saver, thread_id)
     return render(
         request,
         "change.html",

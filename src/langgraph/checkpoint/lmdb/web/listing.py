@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse
 from langgraph.checkpoint.lmdb.errors import ThreadNotFoundError
 from langgraph.checkpoint.lmdb.views.threads import (
     LISTED_STATES,
+    SORTS,
     ThreadQuery,
     count_states,
     list_threads,
@@ -27,15 +28,20 @@ _MOST_COUNTED = 99
 
 
 def threads(request: Request) -> Response:
-    """Return a page of the list: all threads, or those in a state or with a prefix."""
+    """Return a page of the list: all threads, or those in a state or with a prefix, in an order."""
     site, params = site_of(request), params_of(request)
     state = next((name for name in LISTED_STATES if name == params.get("state")), None)
     prefix = params.get("q", "")
+    sort = params.get("sort", "")
+    sort = sort if sort in SORTS else SORTS[0]
+    is_reversed = "reverse" in params
     rows = number(params, "rows", _ROWS, _MOST_ROWS) or _ROWS
     is_continued = "thread" in params or "hash" in params
     query = ThreadQuery(
         states=[] if state is None else [state],
         prefix=prefix or None,
+        sort=sort,
+        reverse=is_reversed,
         limit=rows + 1,
         after=thread_id_of(site.saver, params) if is_continued else None,
     )
@@ -44,7 +50,8 @@ def threads(request: Request) -> Response:
     except ThreadNotFoundError:
         if not is_continued:
             raise
-        return RedirectResponse(link("/", q=prefix, state=state), 303)
+        again = link("/", q=prefix, state=state, sort=params.get("sort"), reverse=is_reversed and 1)
+        return RedirectResponse(again, 303)
     return render(
         request,
         "threads.html",
@@ -53,6 +60,8 @@ def threads(request: Request) -> Response:
         is_continued=is_continued,
         state=state,
         prefix=prefix,
+        sort=sort,
+        is_reversed=is_reversed,
         states=LISTED_STATES,
         counts=count_states(site.saver, _MOST_COUNTED),
         most=_MOST_COUNTED,

@@ -25,7 +25,7 @@ def statistics(request: Request) -> Response:
     with_values = "values" in params
     found = None
     if totals.threads <= _FEW or with_values or "plots" in params:
-        found = statistics_of(site.saver, values=with_values)
+        found = site.memory.get(statistics_of, with_values)
     return render(
         request,
         "statistics.html",

@@ -54,7 +54,7 @@ def thread(request: Request) -> Response:
     step = step_of(site.saver, found)
     can_resume = site.allow_changes and site.graph is not None
     parent, problem = _parent_of(site.saver, step)
-    trees = tree_of(site.saver, thread_id)
+    trees = site.memory.get(tree_of, thread_id)
     tree = next((tree for tree in _every(trees) if tree.namespace == namespace), None)
     nodes = [] if tree is None else tree.nodes
     row = next((row for row, node in enumerate(nodes) if node.checkpoint_id == chosen), 0)

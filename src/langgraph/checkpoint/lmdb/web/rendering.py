@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 FOLDED = 2000
 """Characters of a text before it is folded."""
+AROUND = 80
+"""Characters beside a text that was searched for."""
 _CONTEXT = 120
 """Characters of an unchanged text that are shown beside a change."""
 
@@ -93,7 +95,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(link=link, FOLDED=FOLDED)
+    environment.globals.update(link=link, FOLDED=FOLDED, AROUND=AROUND)
     environment.filters.update(
         changed_words=_changed_words,
         clock=lambda time: formats.moment(time)[-8:],

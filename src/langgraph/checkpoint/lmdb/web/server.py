@@ -36,7 +36,7 @@ def serve(
     """Serve the page of a store until the process gets SIGINT or SIGTERM.
 
     Args:
-        store: Folder of the store.
+        store: Folder or connection string of the store.
         host: Address or name to listen on.
         port: Port to listen on; 0: any free one.
         allow_changes: True: the page may change the store.
@@ -44,7 +44,7 @@ def serve(
 
     Raises:
         UsageError: The host and port cannot be listened on.
-        InvalidPathError: The path holds no store.
+        InvalidPathError: There is no store.
     """
     with listening(host, port) as listener, open_store(store, readonly=not allow_changes) as saver:
         site = Site(

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from langgraph.checkpoint.lmdb.opening import label
+from langgraph.checkpoint.lmdb.web.memory import Memory
 from langgraph.checkpoint.lmdb.web.resumptions import Resumptions
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ class Site:
     saver: KvSaver
     """Saver with the plain serializer."""
     store: str
-    """Folder of the store, as the user named it."""
+    """Folder or connection string of the store, as the user named it. It may hold a password."""
     host: str
     """Address or name that the server listens on."""
     port: int
@@ -34,9 +36,19 @@ class Site:
     """Graph that resumes runs. None: the page resumes nothing."""
 
     @cached_property
+    def label(self) -> str:
+        """Name of the store on the page, without user and password."""
+        return label(self.store)
+
+    @cached_property
     def resumptions(self) -> Resumptions:
         """Runs that the page resumes."""
         return Resumptions(self.store, self.graph)
+
+    @cached_property
+    def memory(self) -> Memory:
+        """The results of the last reads of the store."""
+        return Memory(self.saver)
 
     @cached_property
     def form_token(self) -> str:

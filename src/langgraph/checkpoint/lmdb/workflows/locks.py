@@ -113,7 +113,7 @@ class Locks(ABC, Generic[T]):
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
-        self._held: dict[str, T | None] = {}  # None: about to be acquired or released
+        self._held: dict[str, T | None] = {}  # None while it is being acquired or released
         _managers.add(self)
 
     @contextmanager

@@ -176,17 +176,17 @@ class Environment:
 
     def commit(self, transaction: lmdb.Transaction) -> None:
         """Commit a transaction and flush it, as far as `sync` asks for; raise LMDB's errors."""
-        self._check_not_inherited()  # the parent continues the transaction
+        self._check_not_inherited()  # in a forked child: the parent continues it
         self.peers.files.check()
         try:
             transaction.commit()
         except LMDB_FAILURES:
-            self._meta_pages_synced = self.sync == "off"
+            self.rewrite_meta_pages()
             raise
 
     def abort(self, transaction: lmdb.Transaction) -> None:
         """Abort a transaction, if it was not committed."""
-        if not self._inherited_env:  # the parent continues the transaction
+        if not self._inherited_env:  # in a forked child: the parent continues it
             transaction.abort()
 
     def end(self, owner: int, *, write: bool) -> None:
@@ -222,6 +222,10 @@ class Environment:
                 advice="Use one setting everywhere, or close the other store first.",
             )
         self.open()
+
+    def rewrite_meta_pages(self) -> None:
+        """Let the next commit write both meta pages first."""
+        self._meta_pages_synced = self.sync == "off"
 
     def grow(self) -> None:
         """Make the map larger; called by the writer, outside its transaction."""

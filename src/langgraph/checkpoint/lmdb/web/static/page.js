@@ -31,6 +31,7 @@ function wanted() {
 }
 
 async function refresh() {
+  if (document.querySelector("[data-live]") === null) return;
   const address = location.href;
   const headers = mark ? { "If-None-Match": mark } : {};
   const response = await fetch(wanted(), { headers });
@@ -118,6 +119,7 @@ async function grow(more) {
   if (next) more.textContent = next.textContent;
   if (next) sight.observe(more);
   else more.parentElement.remove();
+  if (!next && list.querySelector("[data-row]") === null) list.append(...found.querySelectorAll(".empty"));
 }
 
 // --- the tree: a step opens beside it, without a new page

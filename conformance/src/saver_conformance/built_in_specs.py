@@ -37,6 +37,7 @@ BUILT_IN_SPECS: Final = (
     BuiltInSpec(f"{_SPECS}.postgres:sync", "langgraph-checkpoint-postgres"),
     BuiltInSpec(f"{_SPECS}.postgres:aio", "langgraph-checkpoint-postgres"),
     BuiltInSpec(f"{_SPECS}.lmdb:spec", "langgraph-lmdb"),
+    BuiltInSpec(f"{_SPECS}.compact_postgres:spec", "langgraph-lmdb"),
     BuiltInSpec(f"{_SPECS}.lmdb_peer:sync", "langgraph-checkpoint-lmdb"),
     BuiltInSpec(f"{_SPECS}.lmdb_peer:aio", "langgraph-checkpoint-lmdb"),
     BuiltInSpec(f"{_SPECS}.objectstorage:spec", "langgraph-checkpoint-objectstorage"),

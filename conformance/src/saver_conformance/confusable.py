@@ -30,6 +30,7 @@ FAMILIES: Final[dict[str, tuple[str, ...]]] = {
     "separator": ("a/b", "a:b", "a|b", "a-b", "a_b", "a.b", "a,b", "a b", "a;b", "a#b", "ab"),
     "escape": ("a/b", "a%2Fb", "a%2fb", "a+b", "a b", "a%20b", "a\\b", "a&b", "a&amp;b", "a\\\\b"),
     "path": ("a", "./a", "a/", "/a", "a/.", "a/../a", "a//", "..", ".", "aa", "a/a"),
+    "affix": ("a", "(a)", "[a]", "{a}", "<a>", "a|", "|a", "a:", ":a", "a-", "a,", "a=", "a@"),
     "control": ("a", "a\0", "a\0b", "\0a", "\0", "a\x1f", "a\x7f", "a\r", "a\r\n", "a\n"),
     "length": tuple(
         text for n in (70, 300, 3000) for text in ("x" * n + "a", "x" * n + "b", "b" + "x" * n)

@@ -38,6 +38,27 @@ class MergesIntoMetadata(Faulty):
 
 
 @mutant("arguments.put")
+class FillsMetadata(Faulty):
+    """put adds the missing entries to the caller's metadata."""
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        metadata.setdefault("source", "loop")
+        metadata.setdefault("parents", {})
+        return super().put(config, checkpoint, metadata, new_versions)
+
+
+@mutant("arguments.put")
+class UpgradesCheckpoint(Faulty):
+    """put brings the caller's checkpoint to the newest format."""
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        stored = super().put(config, checkpoint, metadata, new_versions)
+        checkpoint["v"] = 4
+        checkpoint.pop("pending_sends", None)
+        return stored
+
+
+@mutant("arguments.put")
 class EmptiesNewVersions(Faulty):
     """put empties the caller's new_versions."""
 
@@ -93,6 +114,16 @@ class PopsFilter(Faulty):
     def list(self, config: Any, *, filter: Any = None, **narrowing: Any) -> Any:
         wanted = dict([filter.popitem() for _ in range(len(filter))]) if filter else None
         yield from super().list(config, filter=wanted, **narrowing)
+
+
+@mutant("arguments.list")
+class ReordersFilter(Faulty):
+    """list moves the source to the end of the caller's filter."""
+
+    def list(self, config: Any, *, filter: Any = None, **narrowing: Any) -> Any:
+        if filter and "source" in filter:
+            filter["source"] = filter.pop("source")
+        yield from super().list(config, filter=filter, **narrowing)
 
 
 @mutant("list.before.strict", "arguments.list")

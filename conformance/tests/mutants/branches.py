@@ -179,6 +179,26 @@ class KeepsOldChannels(_Again):
         return {**checkpoint, "channel_values": values}, metadata
 
 
+@mutant("put.again.same_values")
+class SameValuesIgnored(Faulty):
+    """Putting an id again with the values that it has already does nothing."""
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        where = {**config["configurable"], "checkpoint_id": checkpoint["id"]}
+        old = self.get_tuple({"configurable": where})
+        if old is not None and old.checkpoint["channel_values"] == checkpoint["channel_values"]:
+            return old.config
+        return super().put(config, checkpoint, metadata, new_versions)
+
+
+@mutant("branch.copied")
+class OldValuesLost(Faulty):
+    """Values whose version is not new are lost once a node has run."""
+
+    def changed_checkpoint(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        return {**checkpoint, "channel_values": {}} if checkpoint["versions_seen"] else checkpoint
+
+
 class _History(Faulty):
     """A saver with a hook for each entry of the history."""
 

@@ -254,6 +254,17 @@ class ForgetsWritesOnClose(Faulty):
             super().write(operation, *args, **kwargs)
 
 
+@mutant("reopen.early_writes", disk=True)
+class OpenDropsEarlyWrites(Faulty):
+    """Opening a store deletes the writes that have no checkpoint."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.catch_up()
+        model = self.model
+        model._writes = {key: slots for key, slots in model._writes.items() if key in model._rows}
+
+
 @mutant("reopen.versions", disk=True)
 class ForgetsValuesOnClose(Faulty):
     """Channel values are not written to disk."""

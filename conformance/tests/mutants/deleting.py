@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mutants.base import Faulty, mutant
+from mutants.slots import ModelFault
+from saver_conformance.model import Model
 
 if TYPE_CHECKING:
-    from saver_conformance.model import Key, Model
+    from saver_conformance.model import Key
 
 
 @mutant("spec.capabilities")
@@ -268,6 +270,29 @@ class CopyDiesWithSource(Faulty):
         super().delete_thread(thread_id)
         if thread_id in getattr(self, "copies", {}):
             super().delete_thread(self.copies[thread_id])
+
+
+@mutant("copy.independent")
+class CopyIsPrunedWithSource(ModelFault):
+    """A copy shares its checkpoints with the source, so that pruning one prunes the other."""
+
+    class OwnModel(Model):
+        def copy_thread(self, source: str, target: str) -> None:
+            super().copy_thread(source, target)
+            for key in [k for k in self._rows if k.thread == target]:
+                self._rows[key] = self._rows.get(key._replace(thread=source), self._rows[key])
+
+
+@mutant("copy.delta")
+class CopiesVisibleOnly(ModelFault):
+    """copy_thread does not copy what prune kept for a delta channel."""
+
+    class OwnModel(Model):
+        def copy_thread(self, source: str, target: str) -> None:
+            super().copy_thread(source, target)
+            rows = self._rows.items()
+            for key in [k for k, row in rows if k.thread == target and row.is_tombstone]:
+                del self._rows[key]
 
 
 @mutant("copy.unknown")

@@ -140,6 +140,10 @@ _TABLE: tuple[tuple[str, str, Callable[[str], str], tuple[str, ...], tuple[str, 
     ("CheckpointsFoldCase", "checkpoint_id", str.lower, (), ("identity.apart.checkpoint",)),
     ("CheckpointsWithoutDashes", "checkpoint_id", lambda t: t.replace("-", ""), (),
      ("identity.apart.checkpoint",)),
+    ("CheckpointsWithoutBraces", "checkpoint_id", lambda t: t.strip("{}"), (),
+     ("identity.apart.checkpoint",)),
+    ("NamespacesWithoutLastBar", "checkpoint_ns", lambda t: t.rstrip("|"), (),
+     ("identity.apart.namespace",)),
     ("ChannelsFoldCase", "channel", str.lower, (), ("identity.apart.channel",)),
     ("ChannelsStripped", "channel", str.strip, ("put",), ("identity.apart.channel",)),
     ("WritesFoldChannels", "channel", str.lower, ("put_writes",),
@@ -239,6 +243,22 @@ class JoinsNamespaceAndId(Faulty):
         key = Key(where["thread_id"], "", where["checkpoint_id"])
         writes = [(t, c, self.decode(v)) for t, c, v in self.model._pending(key)]
         return found._replace(pending_writes=writes)
+
+
+@mutant("identity.apart.slot")
+class JoinsTaskAndNumber(Faulty):
+    """The slot of a write is its task id with the number of the write behind it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.used: dict[tuple[Any, ...], str] = {}
+
+    def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
+        place = tuple(config["configurable"].values())
+        for number, write in enumerate(writes):
+            if self.used.setdefault((*place, f"{task_id}{number}"), task_id) != task_id:
+                writes = [w for w in writes if w is not write]
+        super().put_writes(config, writes, task_id, task_path)
 
 
 @mutant("identity.apart.joined")

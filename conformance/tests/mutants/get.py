@@ -133,6 +133,20 @@ class SharedValues(Faulty):
 
 
 @mutant("get.isolated")
+class SharedWithoutWrites(Faulty):
+    """Tuples without pending writes are cached and shared between readers."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cache: dict[str, Any] = {}
+
+    def changed_tuple(self, found: Any) -> Any:
+        if found.pending_writes:
+            return found
+        return self.cache.setdefault(str(found.config), found)
+
+
+@mutant("get.isolated")
 class SharedMetadata(Faulty):
     """Metadata is returned as the stored object itself."""
 

@@ -8,6 +8,8 @@ import time
 from typing import Any
 
 from mutants.base import Faulty, mutant
+from mutants.slots import ModelFault
+from saver_conformance.model import Model
 
 
 class _Torn(Faulty):
@@ -25,6 +27,20 @@ class TornDelete(_Torn):
 
     def delete_thread(self, thread_id: str) -> None:
         self.drop(lambda key: key.thread == thread_id)
+
+
+@mutant("durable.operations", disk=True)
+class DeletesWritesLater(ModelFault):
+    """delete_thread deletes the checkpoints, and then the pending writes."""
+
+    class OwnModel(Model):
+        def delete_rows(self, thread: str) -> None:
+            """Delete the checkpoints of a thread."""
+            self._rows = {key: row for key, row in self._rows.items() if key.thread != thread}
+
+    def delete_thread(self, thread_id: str) -> None:
+        self.write("delete_rows", thread_id)
+        super().delete_thread(thread_id)
 
 
 @mutant("durable.operations", disk=True)

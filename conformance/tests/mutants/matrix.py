@@ -114,6 +114,15 @@ class PagesCountFiltered(Faulty):
                 yield found
 
 
+@mutant("list.matrix.paging")
+class LaterPagesWithoutWrites(Faulty):
+    """A page that starts before a checkpoint has no pending writes."""
+
+    def list(self, config: Any, *, before: Any = None, **more: Any) -> Any:
+        for found in super().list(config, before=before, **more):
+            yield found._replace(pending_writes=[]) if before else found
+
+
 @mutant("list.filter.missing")
 class MissingIsNotNone(Listing):
     """A filter value of None does not match checkpoints without the key."""

@@ -134,3 +134,13 @@ class UnknownStrategyDeletes(Faulty):
 
     def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
         super().prune(thread_ids, strategy=strategy if strategy == "keep_latest" else "delete")
+
+
+@mutant("writes.before_checkpoint.kept")
+class PrunesEarlyWrites(Faulty):
+    """prune deletes the writes of every thread that have no checkpoint yet."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        super().prune(thread_ids, strategy=strategy)
+        model = self.model
+        model._writes = {key: slots for key, slots in model._writes.items() if key in model._rows}

@@ -378,3 +378,22 @@ class NamelessError(Faulty):
 
     def encode(self, value: Any, channel: str = "metadata") -> Any:
         return self.serde.dumps_typed(value)
+
+
+@mutant("put.unserializable.metadata")
+class StoredBeforeMetadata(Faulty):
+    """put stores the checkpoint before it finds that the metadata cannot be serialized."""
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        super().put(config, checkpoint, {}, new_versions)
+        return super().put(config, checkpoint, metadata, new_versions)
+
+
+@mutant("put.values.falsy")
+class LaterNoneDropped(Faulty):
+    """A value of None is not stored if the checkpoint has another channel."""
+
+    def changed_checkpoint(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        values = checkpoint["channel_values"]
+        kept = {k: v for k, v in values.items() if v is not None or len(values) == 1}
+        return {**checkpoint, "channel_values": kept}

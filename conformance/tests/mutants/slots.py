@@ -191,3 +191,14 @@ class FilterEmptyMatches(Faulty):
     def list(self, config: Any, *, filter: Any = None, **kw: Any) -> Any:
         kept = {k: v for k, v in (filter or {}).items() if v != {}}
         yield from super().list(config, filter=kept, **kw)
+
+
+@mutant("writes.order.path")
+class PathsByPart(ModelFault):
+    """Task paths are ordered by their parts between the commas."""
+
+    class OwnModel(Model):
+        def _pending(self, key: Key) -> list[tuple[str, str, Any]]:
+            slots = self._writes.get(key, {}).values()
+            ordered = sorted(slots, key=lambda w: (w.path.split(", "), w.task, w.slot))
+            return [(w.task, w.channel, self.clone(w.value)) for w in ordered]

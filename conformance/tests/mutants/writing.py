@@ -266,6 +266,24 @@ class SkipsUnserializableWrites(Faulty):
         super().put_writes(config, kept, task_id, task_path)
 
 
+@mutant("writes.unserializable.whole")
+class StoresWritesOneByOne(Faulty):
+    """Writes before one that cannot be serialized are stored."""
+
+    def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
+        for count in range(1, len(writes) + 1):
+            super().put_writes(config, writes[:count], task_id, task_path)
+
+
+@mutant("writes.values")
+class WritesHaveNoSets(Faulty):
+    """A write that is a set is returned as a list."""
+
+    def changed_tuple(self, found: Any) -> Any:
+        writes = [(t, c, [*v] if isinstance(v, set) else v) for t, c, v in found.pending_writes]
+        return found._replace(pending_writes=writes)
+
+
 @mutant("graph.failure")
 class ForgetsRegularWrites(Faulty):
     """Writes of finished tasks are not stored, only interrupts and errors."""

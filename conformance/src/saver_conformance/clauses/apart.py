@@ -170,6 +170,23 @@ def tasks(s: Session, data: DataObject) -> None:
     s.expect_tuple(_FIRST, *ALL)
 
 
+@_apart(
+    "identity.apart.slot",
+    capability=Capability.PUT_WRITES,
+    cases=[(["", "-"],), ([":", "_", "/", "|"],)],
+    presumes=["writes.order.*"],
+)
+def slots(s: Session, data: DataObject) -> None:
+    """Tasks whose ids are equal when the number of a write joins them have their own writes."""
+    joints = st.sampled_from(["", *SEPARATORS])
+    s.put(_FIRST)
+    for number, sep in enumerate(data.draw(st.lists(joints, min_size=1, max_size=4, unique=True))):
+        for task in (f"t{number}", f"t{number}{sep}1", f"t{number}{sep}-", f"t{number}{sep}0"):
+            written = [("a", [task, position]) for position in range(12)]
+            s.put_writes(_FIRST, [*written, ("__interrupt__", task)], task, **_REJECTED)
+    s.expect_tuple(_FIRST, *ALL)
+
+
 @_apart("identity.apart.path", capability=Capability.PUT_WRITES, presumes=["writes.order.*"])
 def paths(s: Session, data: DataObject) -> None:
     """Writes with similar task paths are ordered by path as text, not by task."""

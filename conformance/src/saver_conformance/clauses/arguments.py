@@ -60,7 +60,7 @@ def _expect_unchanged(
     s.call(method, *[parameters[parameter] for parameter in positional], share=True, **named)
     for position, (variable, value) in enumerate(values.items()):
         original = originals[variable]
-        if same(value, original, ordered=False):
+        if same(value, original):
             continue
         message = f"{variable} is {shorten(value)} after {method}, expected {shorten(original)}"
         if value == original:
@@ -78,14 +78,17 @@ def put(s: Session, data: DataObject) -> None:
     new = {"channel": version, "other": version}
     values = {"channel": [{"x": [1]}], "other": data.draw(st.sampled_from([None, 1, {"y": 2}]))}
     fields = {"versions_seen": {"node": {"channel": version}}, "updated_channels": ["channel"]}
-    arguments = {
-        "config": _config(data),
-        "checkpoint": make_checkpoint(checkpoint_id(1), values, new, **fields),
-        "metadata": {"source": "loop", "step": 1, "parents": {}, "tags": ["a", "b"]},
-        "new_versions": new,
-    }
-    arguments["config"]["configurable"].setdefault("checkpoint_ns", "")
-    _expect_unchanged(s, "put", arguments)
+    older = {"v": 1, "pending_sends": [], "channel_versions": {"z": version, **new}}
+    metadata = {"source": "loop", "step": 1, "parents": {}, "tags": ["a", "b"]}
+    for more, given in ((fields, metadata), (older, {"step": 1})):
+        arguments = {
+            "config": _config(data),
+            "checkpoint": make_checkpoint(checkpoint_id(1), values, new) | more,
+            "metadata": given,
+            "new_versions": new,
+        }
+        arguments["config"]["configurable"].setdefault("checkpoint_ns", "")
+        _expect_unchanged(s, "put", arguments)
 
 
 @_unchanged("arguments.put_writes", capability=Capability.PUT_WRITES)
@@ -112,7 +115,7 @@ def list_(s: Session, data: DataObject) -> None:
     _store(s)
     s.put(Ref("thread", checkpoint_id(1)), parent=_FIRST)
     options = {
-        "filter": st.sampled_from([{"source": "loop"}, {"step": 0, "run_id": "run"}]),
+        "filter": st.sampled_from([{"source": "loop"}, {"source": "loop", "step": 0}]),
         "before": st.just(at("thread", "", checkpoint_id(1))),
         "limit": st.integers(1, 2),
     }

@@ -76,7 +76,8 @@ def copied(s: Session, data: DataObject) -> None:
     refs = _drawn_tree(s, data)
     original = refs[data.draw(st.integers(0, 6)) % len(refs)]
     parent = [None, *refs][data.draw(st.integers(0, 6)) % len(refs)]
-    copy = s.put(Ref("thread", checkpoint_id(20)), parent=parent, inherits=original)
+    seen = {"versions_seen": {"__input__": {}, "node": {"a": 0}}}
+    copy = s.put(Ref("thread", checkpoint_id(20)), parent=parent, inherits=original, fields=seen)
     step = s.put(
         Ref("thread", checkpoint_id(21)), parent=copy, changes={"d": [1]}, newer_than=refs[-1]
     )
@@ -191,3 +192,23 @@ def again(s: Session, data: DataObject) -> None:
     s.expect('"old" in got.metadata', "old" in got.metadata, False)
     s.expect_list(at("thread"), *ALL)
     s.expect_tuple(first, *ALL)
+
+
+@_branch(
+    "put.again.same_values",
+    source="InMemorySaver, SqliteSaver and PostgresSaver replace a checkpoint with the same id",
+    cases=[(False,), (True,)],
+    presumes=["put.replace"],
+)
+def again_same_values(s: Session, data: DataObject) -> None:
+    """Putting an id again with the same values replaces fields and metadata."""
+    first = s.put(Ref("thread", checkpoint_id(0)), changes={"a": [0], "b": [0]})
+    second = Ref("thread", checkpoint_id(1))
+    s.put(second, parent=first, changes={"a": [1]}, metadata={"source": "loop", "step": 1})
+    fields = {"updated_channels": ["a"], "ts": "2026-02-02T00:00:00+00:00"}
+    all_new = data.draw(st.booleans())
+    metadata = {"source": "update", "step": 2}
+    s.put(second, parent=first, inherits=second, all_new=all_new, fields=fields, metadata=metadata)
+    s.expect_tuple(second, *ALL)
+    s.expect_list(at("thread"), *ALL)
+    s.expect_list(at("thread"), filter={"source": "update"})

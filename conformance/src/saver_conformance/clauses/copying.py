@@ -126,8 +126,11 @@ def independent(s: Session, data: DataObject) -> None:
     s.put_writes(last, [("a", 1)], "task-a")
     s.copy_thread("thread", "copy")
     touched, left = data.draw(st.permutations(["thread", "copy"]))
-    if data.draw(st.booleans()):
+    change = data.draw(st.sampled_from(["delete", "add", "prune"]))
+    if change == "delete":
         s.delete_thread(touched)
+    elif change == "prune" and Capability.PRUNE in s.claimed:
+        s.prune([touched], "keep_latest")
     else:
         copied = Ref(touched, last.id)
         s.put_writes(copied, [("a", 2)], "task-b")
@@ -146,10 +149,16 @@ def independent(s: Session, data: DataObject) -> None:
     needs=[Capability.DELTA_HISTORY],
 )
 def delta(s: Session, data: DataObject) -> None:
-    """A DeltaChannel has the same history in the copy as in the source."""
+    """A DeltaChannel has the same history in the copy, and in the copy of a pruned thread."""
     delta_chain(s, data.draw(st.integers(2, 4)))
     s.copy_thread("thread", "copy")
     s.expect_history(at("copy"), ["log"])
+    if Capability.PRUNE in s.claimed:
+        # prune keeps the history, or refuses such a thread.
+        refusal = (NotImplementedError,)
+        s.call("prune", ["copy"], strategy="keep_latest", expected_errors=refusal)
+        s.copy_thread("copy", "again")
+        s.expect_history(at("again"), ["log"])
 
 
 @clause(

@@ -85,6 +85,14 @@ def operations(s: Session, data: DataObject) -> None:
             victim.kill()
     s.open_again()
     found = s.call("list", None, bind=s.script.name("listed"))
-    if not any(s.has_content(found, state, *_PARTS) for state in states[acknowledged:]):
+    matching = [state for state in states[acknowledged:] if s.has_content(found, state, *_PARTS)]
+    if not matching:
         keys = sorted((t.config["configurable"]["thread_id"], t.checkpoint["id"]) for t in found)
         s.fail(f"after {method} was killed, the store is in no state between two calls: {keys}")
+    # Nothing of a deleted checkpoint is left.
+    s.model = matching[0]
+    for n in range(_THREADS):
+        ref = Ref(f"thread-{n}", checkpoint_id(0))
+        if s.model.get(ref.config) is None:
+            s.put(ref)
+            s.expect_tuple(ref, Part.VALUES, Part.WRITES)

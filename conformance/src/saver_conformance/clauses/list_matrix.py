@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from saver_conformance.capability import Capability
 from saver_conformance.clause import clause
+from saver_conformance.parts import ALL
 from saver_conformance.session import Ref, Session, at, checkpoint_id
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _CONFIGS: list[Any] = [
     at("a", "", checkpoint_id(2)),
     at("none", None),
 ]
+_KINDS = _CONFIGS[:3]
 
 #: Without values that are members or parts of others: list.filter.subset has those.
 _FILTERS: list[Any] = [
@@ -69,7 +71,8 @@ def _fill(s: Session) -> None:
         for number in range(_COUNT):
             extra = _METADATA[(number + shift) % len(_METADATA)]
             metadata = {"source": "loop", "step": number, **extra}
-            s.put(Ref(thread, checkpoint_id(number), ns), metadata=metadata)
+            ref = s.put(Ref(thread, checkpoint_id(number), ns), metadata=metadata)
+            s.put_writes(ref, [("a", [shift, number])])
 
 
 def _some(values: list[Any]) -> st.SearchStrategy[list[Any]]:
@@ -82,9 +85,12 @@ def _some(values: list[Any]) -> st.SearchStrategy[list[Any]]:
     capability=Capability.LIST,
     presumes=["list.filter", "list.limit", "list.before.strict", "list.everything", "list.by_id"],
     cases=[
-        (configs, filters, _BEFORES, limits)
-        for configs in (_CONFIGS[:4], _CONFIGS[4:])
-        for filters, limits in ((_FILTERS, _LIMITS[::2]), (_FILTERS[:5], _LIMITS[1::2]))
+        # Everything combined for three kinds of config, then each filter with every config.
+        *(([config], _FILTERS[3:6], _BEFORES, _LIMITS) for config in _KINDS),
+        (_KINDS, _FILTERS, _BEFORES[2:3], [2]),
+        (_CONFIGS, _FILTERS[:9], [None], [None]),
+        (_CONFIGS, _FILTERS[9:], [None], [None]),
+        (_CONFIGS[3:], [None, {"user": "ann"}], _BEFORES, _LIMITS[:3]),
     ],
 )
 def matrix(s: Session, data: DataObject) -> None:
@@ -113,16 +119,16 @@ def matrix(s: Session, data: DataObject) -> None:
     ],
 )
 def filtered_pages(s: Session, data: DataObject) -> None:
-    """Filtered pages that start before the config of the last tuple reach the end."""
+    """Filtered pages of whole tuples that start before the last tuple reach the end."""
     ns = data.draw(st.sampled_from(["", "child"]))
     wanted = data.draw(st.sampled_from([None, {"user": "ann"}, {"flag": True}]))
     size = data.draw(st.integers(1, 3))
     _fill(s)
-    page = s.expect_list(at("a", ns), filter=wanted, limit=size)
+    page = s.expect_list(at("a", ns), *ALL, filter=wanted, limit=size)
     for _ in range(_COUNT):
         if page:
             last = at("a", ns, page[-1].checkpoint["id"])
-            page = s.expect_list(at("a", ns), filter=wanted, before=last, limit=size)
+            page = s.expect_list(at("a", ns), *ALL, filter=wanted, before=last, limit=size)
 
 
 @clause(

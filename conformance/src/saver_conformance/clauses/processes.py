@@ -51,6 +51,24 @@ def reopened(s: Session, data: DataObject) -> None:
 
 
 @clause(
+    "reopen.early_writes",
+    cases=[("",), ("child",)],
+    source="langchain-ai/langgraph#8039: writes may arrive before their checkpoint",
+    severity=Severity.CRITICAL,
+    capability=Capability.REOPEN,
+    presumes=["writes.before_checkpoint", "reopen.state"],
+)
+def early_writes(s: Session, data: DataObject) -> None:
+    """A reopened store has the writes that have no checkpoint yet."""
+    early = Ref("thread", checkpoint_id(1), data.draw(st.sampled_from(["", "child"])))
+    s.put(Ref("thread", checkpoint_id(0)))
+    s.put_writes(early, [("a", 1), ("__interrupt__", 2)])
+    s.reopen()
+    s.put(early)
+    s.expect_tuple(early, Part.WRITES)
+
+
+@clause(
     "reopen.versions",
     source="BaseCheckpointSaver.get_next_version: must be increasing, in every process",
     severity=Severity.CRITICAL,

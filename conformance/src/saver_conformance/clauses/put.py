@@ -21,6 +21,8 @@ from saver_conformance.source import Name
 from saver_conformance.values import METADATA, SIMPLE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hypothesis.strategies import DataObject
 
 _FIRST = Ref("thread", checkpoint_id(0))
@@ -268,38 +270,42 @@ def isolated(s: Session, data: DataObject) -> None:
     s.expect_tuple(_FIRST, Part.VALUES, Part.METADATA)
 
 
+_MUTABLE = {"channel": [{"x": [1]}]}
+_MUTATIONS: dict[str, Callable[[Any], object]] = {
+    '.checkpoint["channel_values"]["channel"][0]["x"].append(2)': lambda got: got.checkpoint[
+        "channel_values"
+    ]["channel"][0]["x"].append(2),
+    '.checkpoint["channel_values"].clear()': lambda got: got.checkpoint["channel_values"].clear(),
+    '.metadata["tags"].append("b")': lambda got: got.metadata["tags"].append("b"),
+    ".pending_writes[0][2].append(2)": lambda got: got.pending_writes[0][2].append(2),
+    ".pending_writes.clear()": lambda got: got.pending_writes.clear(),
+}
+
+
 @clause(
     "get.isolated",
+    cases=[(mutation,) for mutation in _MUTATIONS],
     source="graphs mutate the values that get_tuple returned to the runtime",
     severity=Severity.CRITICAL,
     capability=Capability.GET_TUPLE,
 )
 def got_isolated(s: Session, data: DataObject) -> None:
     """Mutating a returned tuple changes neither the store nor the tuple of another reader."""
-    s.put(_FIRST, changes={"channel": [{"x": [1]}]}, metadata={"source": "loop", "tags": ["a"]})
+    metadata = {"source": "loop", "tags": ["a"]}
+    bare = s.put(Ref("thread", checkpoint_id(1)), changes=_MUTABLE, metadata=metadata)
+    s.put(_FIRST, changes=_MUTABLE, metadata=metadata)
     s.put_writes(_FIRST, [("channel", [1])])
-    s.expect_tuple(_FIRST, Part.VALUES)
-    name = s.script.name("mine")
-    mine = s.call("get_tuple", _FIRST.config, bind=name)
-    line, mutate = data.draw(
-        st.sampled_from(
-            [
-                (
-                    '.checkpoint["channel_values"]["channel"][0]["x"].append(2)',
-                    lambda: mine.checkpoint["channel_values"]["channel"][0]["x"].append(2),
-                ),
-                (
-                    '.checkpoint["channel_values"].clear()',
-                    mine.checkpoint["channel_values"].clear,
-                ),
-                ('.metadata["tags"].append("b")', lambda: mine.metadata["tags"].append("b")),
-                (".pending_writes[0][2].append(2)", lambda: mine.pending_writes[0][2].append(2)),
-                (".pending_writes.clear()", mine.pending_writes.clear),
-            ]
-        )
-    )
-    s.script.line(f"{name}{line}")
-    with s.guard("reading a tuple"):
-        mutate()
-    s.expect_tuple(_FIRST, Part.VALUES, Part.METADATA, Part.WRITES)
+    _mutate(s, _FIRST, data.draw(st.sampled_from(sorted(_MUTATIONS))))
+    _mutate(s, bare, '.checkpoint["channel_values"].clear()')
     s.expect_list(at("thread"), Part.VALUES, Part.METADATA, Part.WRITES)
+
+
+def _mutate(s: Session, ref: Ref, mutation: str) -> None:
+    """Mutate a tuple that get_tuple returned, and check the next one."""
+    s.expect_tuple(ref, Part.VALUES)
+    name = s.script.name("mine")
+    mine = s.call("get_tuple", ref.config, bind=name)
+    s.script.line(f"{name}{mutation}")
+    with s.guard("reading a tuple"):
+        _MUTATIONS[mutation](mine)
+    s.expect_tuple(ref, Part.VALUES, Part.METADATA, Part.WRITES)

@@ -11,7 +11,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from saver_conformance.capability import Capability
 from saver_conformance.clause import Severity, clause
-from saver_conformance.parts import Part
+from saver_conformance.parts import ALL, Part
 from saver_conformance.serdes import Fragile, PickleSerde, Point
 from saver_conformance.session import Ref, Session, at, checkpoint_id, make_checkpoint
 from saver_conformance.source import Name
@@ -150,6 +150,33 @@ def unserializable(s: Session, data: DataObject) -> None:
 
 
 @clause(
+    "put.unserializable.metadata",
+    source="langchain-ai/langgraph#8606; InMemorySaver, SqliteSaver and PostgresSaver raise",
+    severity=Severity.MAJOR,
+    capability=Capability.PUT,
+    presumes=["put.unserializable"],
+)
+def unserializable_metadata(s: Session, data: DataObject) -> None:
+    """Metadata that cannot be serialized makes put raise, and nothing is stored."""
+    s.put(_REF, changes={"channel": [0]})
+    [version] = s.versions(1, _REF)
+    s.script.line("import threading")
+    shown, made = _unserializable(data)
+    checkpoint = make_checkpoint(checkpoint_id(1), {"channel": [1]}, {"channel": version.value})
+    text = f'checkpoint({checkpoint_id(1)!r}, {{"channel": [1]}}, {{"channel": {version.text}}})'
+    metadata = Name(
+        f'{{"source": "loop", "culprit": {shown}}}', {"source": "loop", "culprit": made}
+    )
+    arguments = (_REF.config, Name(text, checkpoint), metadata, {"channel": version})
+    error = s.call("put", *arguments, bind="answer", share=True, expected_errors=(Exception,))
+    if not isinstance(error, Exception):
+        message = "put accepted metadata that cannot be serialized, a threading.Lock"
+        s.fail_assertion("isinstance(answer, Exception)", message)
+    s.expect_tuple(at("thread"), *ALL)
+    s.expect_list(at("thread"), Part.VALUES)
+
+
+@clause(
     "put.unserializable.named",
     source="langchain-ai/langgraph#8606: the base class does not specify the error message",
     severity=Severity.MINOR,
@@ -167,9 +194,7 @@ def unserializable_named(s: Session, data: DataObject) -> None:
 
 def _put_unserializable(s: Session, data: DataObject, after: Ref | None = None) -> BaseException:
     [version] = s.versions(1, after)
-    lock = "threading.Lock()"
-    value = {"lock": (f"[{lock}]", [_lock()]), "deep": (f'{{"a": [{lock}]}}', {"a": [_lock()]})}
-    shown, made = value[data.draw(st.sampled_from(["lock", "deep"]))]
+    shown, made = _unserializable(data)
     s.script.line("import threading")
     versions = {"channel": version.value, "culprit": version.value}
     checkpoint = make_checkpoint(checkpoint_id(1), {"channel": [1], "culprit": made}, versions)
@@ -185,6 +210,13 @@ def _put_unserializable(s: Session, data: DataObject, after: Ref | None = None) 
         message = "put accepted a value that cannot be serialized, a threading.Lock"
         s.fail_assertion("isinstance(answer, Exception)", message)
     return error
+
+
+def _unserializable(data: DataObject) -> tuple[str, Any]:
+    """Return the program text of a value that no serializer accepts, and the value."""
+    lock = "threading.Lock()"
+    values = {"lock": (f"[{lock}]", [_lock()]), "deep": (f'{{"a": [{lock}]}}', {"a": [_lock()]})}
+    return values[data.draw(st.sampled_from(["lock", "deep"]))]
 
 
 def _lock() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from saver_conformance.clause import Severity, clause
 from saver_conformance.parts import Part
 from saver_conformance.session import Ref, Session, at, checkpoint_id
 from saver_conformance.source import Name
-from saver_conformance.values import NESTED, SIMPLE
+from saver_conformance.values import NESTED, RICH, SIMPLE, SPECIAL_WRITES
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
@@ -22,20 +23,28 @@ _REF = Ref("thread", checkpoint_id(0))
 _SORT = "writes_sort_key: (task_path, task_id, idx) is the order of pending_writes in get_tuple"
 _MAP = "WRITES_IDX_MAP: each implementation should use this mapping in put_writes"
 _writes = partial(clause, capability=Capability.PUT_WRITES)
+#: Task paths in descending order.
+_PATHS = [
+    [f"~__pregel_push, {number}" for number in (2, 1, 0)],
+    ["a, b", "a!", "a"],
+]
 _SPECIAL = st.sampled_from(["__error__", "__interrupt__", "__resume__", "__scheduled__"])
 
 
 @_writes(
     "writes.values",
-    cases=[([("a", None), ("b", [1]), ("__pregel_tasks", {"x": None})],)],
+    cases=[
+        ([("a", None), ("b", [1]), ("__pregel_tasks", {"x": None})],),
+        ([("a", {1, 2}), ("b", {}), ("a", b""), ("b", dt.timedelta(1)), ("a", -0.0)],),
+    ],
     source="CheckpointTuple.pending_writes: (task_id, channel, value)",
     severity=Severity.CRITICAL,
 )
 def values(s: Session, data: DataObject) -> None:
-    """Writes are returned with their task, channel and value, including None."""
+    """Writes are returned with their task, channel and value of any type, including None."""
     s.put(_REF)
     channels = st.sampled_from(["a", "b", "__pregel_tasks"])
-    writes = data.draw(st.lists(st.tuples(channels, NESTED), min_size=1, max_size=4))
+    writes = data.draw(st.lists(st.tuples(channels, NESTED | RICH), min_size=1, max_size=4))
     s.put_writes(_REF, writes, task_id="task")
     s.expect_tuple(_REF, Part.WRITES)
 
@@ -62,7 +71,11 @@ def own_checkpoint(s: Session, data: DataObject) -> None:
 
 @_writes(
     "writes.order.path",
-    cases=[(["task-0", "task-1", "task-2"],), (["task-2", "task-1", "task-0"],)],
+    cases=[
+        (order, paths)
+        for order in (["task-0", "task-1", "task-2"], ["task-2", "task-1", "task-0"])
+        for paths in _PATHS
+    ],
     source=_SORT,
     severity=Severity.CRITICAL,
 )
@@ -70,10 +83,9 @@ def order_path(s: Session, data: DataObject) -> None:
     """Writes are ordered by task path first, even if the task ids have another order."""
     s.put(_REF)
     tasks = data.draw(st.permutations(["task-0", "task-1", "task-2"]))
-    for position, task in enumerate(tasks):
-        s.put_writes(
-            _REF, [("channel", position)], task, task_path=f"~__pregel_push, {2 - position}"
-        )
+    paths = data.draw(st.sampled_from(_PATHS))
+    for position, (task, path) in enumerate(zip(tasks, paths, strict=True)):
+        s.put_writes(_REF, [("channel", position)], task, task_path=path)
     s.expect_tuple(_REF, Part.WRITES)
 
 
@@ -332,6 +344,29 @@ def in_list(s: Session, data: DataObject) -> None:
 
 
 @_writes(
+    "writes.before_checkpoint.kept",
+    cases=[("",), ("child",)],
+    source="langchain-ai/langgraph#8039: writes may arrive before their checkpoint",
+    needs=[Capability.DELETE_THREAD],
+    presumes=["writes.before_checkpoint"],
+)
+def early_writes_kept(s: Session, data: DataObject) -> None:
+    """Deletions in other threads keep writes that have no checkpoint yet."""
+    early = Ref("thread", checkpoint_id(1), data.draw(st.sampled_from(["", "child"])))
+    s.put_writes(early, [("a", 1), *SPECIAL_WRITES])
+    for number in range(3):
+        metadata = {"source": "loop", "step": number, "run_id": f"run-{number}"}
+        s.put(Ref("other", checkpoint_id(number)), metadata=metadata)
+    if Capability.DELETE_FOR_RUNS in s.claimed:
+        s.delete_for_runs(["run-0"])
+    if Capability.PRUNE in s.claimed:
+        s.prune(["other"], "keep_latest")
+    s.delete_thread("other")
+    s.put(early)
+    s.expect_tuple(early, Part.WRITES)
+
+
+@_writes(
     "writes.unserializable",
     source="langchain-ai/langgraph#8606: a value that cannot be serialized",
     severity=Severity.MAJOR,
@@ -347,4 +382,23 @@ def unserializable(s: Session, data: DataObject) -> None:
         message = "put_writes accepted a value that cannot be serialized, a threading.Lock"
         s.fail_assertion("isinstance(answer, Exception)", message)
     s.put_writes(_REF, [("channel", data.draw(SIMPLE))], task_id="other")
+    s.expect_tuple(_REF, Part.WRITES)
+
+
+@_writes(
+    "writes.unserializable.whole",
+    source="langchain-ai/langgraph#8606; the base class does not say what happens to the others",
+    severity=Severity.MINOR,
+    unspecified=True,
+    presumes=["writes.unserializable"],
+)
+def unserializable_whole(s: Session, data: DataObject) -> None:
+    """A write that cannot be serialized keeps out the other writes of its call."""
+    s.put(_REF)
+    s.script.line("import threading")
+    value = data.draw(SIMPLE)
+    text = f'[("a", {value!r}), ("b", {value!r}), ("c", threading.Lock())]'
+    writes = Name(text, [("a", value), ("b", value), ("c", threading.Lock())])
+    given = (_REF.config, writes, "task")
+    s.call("put_writes", *given, bind="answer", share=True, expected_errors=(Exception,))
     s.expect_tuple(_REF, Part.WRITES)

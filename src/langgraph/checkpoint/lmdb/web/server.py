@@ -1,4 +1,4 @@
-"""The server of the page: it listens, prints the link, and serves until Ctrl-C."""
+"""The server of the page: it listens, announces its link, and serves until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from langgraph.checkpoint.lmdb.web.guard import LOOPBACK
 from langgraph.checkpoint.lmdb.web.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 _STOP_SECONDS = 2
@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 def serve(
     store: str,
+    announce: Callable[[str], None],
     *,
     host: str,
     port: int,
@@ -37,6 +38,7 @@ def serve(
 
     Args:
         store: Folder of the store.
+        announce: Function that is called with the link once a browser can open it.
         host: Address or name to listen on.
         port: Port to listen on; 0: any free one.
         allow_changes: True: the page may change the store.
@@ -58,7 +60,7 @@ def serve(
         )
         if host not in LOOPBACK:
             _log.warning("other machines can reach the page; its link is their key, unencrypted")
-        print(link(site), flush=True)
+        announce(link(site))
         server_of(site).run(sockets=[listener])
 
 

@@ -3,44 +3,53 @@
 A SQLite file of the given size holds threads of 200 checkpoints whose lists of messages grow. A
 process of its own migrates it. Its peak memory has three parts: memory after the imports, memory
 that the migration adds, and pages of the store's file, which the system takes back when it needs
-memory. The rate compares the migration with putting checkpoints that are in memory.
+memory. The rate of a migration is the time of puts from memory, by one thread, divided by the
+time of the migration.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import sqlite3
 import subprocess
 import sys
 import tempfile
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.base import empty_checkpoint
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 
+from benches import postgres
 from benches.text import Writer
 from benches.units import format_value
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.migrate import migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from langgraph.checkpoint.base import BaseCheckpointSaver
 
 _CHECKPOINTS = 200
 _MESSAGE_SIZE = 1000
 _SAMPLE_THREADS = 4
+_RUNS = 3
 
 
 def main() -> None:
     """Measure, and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benches.migration", description=__doc__)
-    parser.add_argument("--megabytes", type=int, default=200, metavar="N")
+    parser.add_argument("--megabytes", type=int, default=200, metavar="N", help="0: no memory")
     parser.add_argument("--directory", default="/var/tmp", metavar="PATH")
     parser.add_argument("--migrate", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -49,10 +58,12 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(dir=options.directory) as name:
         folder = Path(name)
-        put, copied = measure_rates(folder)
-        print(f"{_SAMPLE_THREADS} threads of {_CHECKPOINTS} checkpoints, not verified")
-        print(f"  put alone          {format_value(put, 's')}")
-        print(f"  migrate            {format_value(copied, 's')}   rate {put / copied:.2f}")
+        folder.chmod(0o755)  # for PostgreSQL, which runs as another user
+        print(f"{_SAMPLE_THREADS} threads of {_CHECKPOINTS} checkpoints")
+        for source in (open_sqlite, open_memory, open_postgres):
+            print_rates(source, folder)
+        if options.megabytes == 0:
+            return
         fill(folder / "source.sqlite", options.megabytes * 1_000_000)
         command = (sys.executable, "-m", "benches.migration", "--migrate")
         done = subprocess.run(
@@ -67,28 +78,70 @@ def main() -> None:
             print(f"  memory: {part:<10} {format_value(found[part], 'B')}")
 
 
-def measure_rates(folder: Path) -> tuple[float, float]:
-    """Return the seconds that some checkpoints take: put from memory, and migrated."""
-    path = folder / "sample.sqlite"
-    with SqliteSaver.from_conn_string(str(path)) as saver:
+@contextmanager
+def open_sqlite(folder: Path) -> Iterator[SqliteSaver]:
+    """Yield an empty SqliteSaver."""
+    with SqliteSaver.from_conn_string(str(folder / "sample.sqlite")) as saver:
+        yield saver
+
+
+@contextmanager
+def open_memory(folder: Path) -> Iterator[InMemorySaver]:
+    """Yield an empty InMemorySaver."""
+    yield InMemorySaver()
+
+
+@contextmanager
+def open_postgres(folder: Path) -> Iterator[PostgresSaver | None]:
+    """Yield an empty PostgresSaver on a server of its own; None if PostgreSQL is not installed."""
+    binaries = postgres.find_binaries()
+    if binaries is None:
+        yield None
+        return
+    with (
+        postgres.running(binaries, folder, durable=False) as server,
+        PostgresSaver.from_conn_string(server.dsn("postgres")) as saver,
+    ):
+        saver.setup()
+        yield saver
+
+
+def print_rates(open_source: Callable[[Path], AbstractContextManager[Any]], folder: Path) -> None:
+    """Print the seconds of puts from memory, and of migrations, each the best of some runs."""
+    with tempfile.TemporaryDirectory(dir=folder) as name, open_source(Path(name)) as source:
+        if source is None:
+            return
         for number in range(_SAMPLE_THREADS):
-            put_thread(saver, f"thread {number}")
-    with SqliteSaver.from_conn_string(str(path)) as source:
-        stored = [*source.list(None)][::-1]
-    with LmdbSaver(folder / "put") as saver:
+            put_thread(source, f"thread {number}")
+        put, copied, verified = (math.inf,) * 3
+        for run in range(_RUNS):
+            target = Path(name, f"target {run}")
+            put = min(put, measure_put(target / "put"))
+            copied = min(copied, measure_migration(source, target / "copied", verify=False))
+            verified = min(verified, measure_migration(source, target / "verified", verify=True))
+        print(f"  from {type(source).__name__}")
+        print(f"    put alone          {format_value(put, 's')}")
+        print(f"    migrate            {format_value(copied, 's')}   rate {put / copied:.2f}")
+        print(f"    migrate, verified  {format_value(verified, 's')}   rate {put / verified:.2f}")
+
+
+def measure_put(folder: Path) -> float:
+    """Return the seconds that one thread takes to put the checkpoints from memory."""
+    found = [
+        item for number in range(_SAMPLE_THREADS) for item in _conversation(f"thread {number}")
+    ]
+    with LmdbSaver(folder) as saver:
         begin = perf_counter()
-        for found in stored:
-            parent = found.parent_config or {"configurable": {**found.config["configurable"]}}
-            if found.parent_config is None:
-                del parent["configurable"]["checkpoint_id"]
-            versions = found.checkpoint["channel_versions"]
-            saver.put(parent, found.checkpoint, found.metadata, versions)
-            for task_id, channel, value in found.pending_writes or ():
-                saver.put_writes(found.config, [(channel, value)], task_id)
-        put = perf_counter() - begin
+        for item in found:
+            _put(saver, *item)
+        return perf_counter() - begin
+
+
+def measure_migration(source: BaseCheckpointSaver[Any], folder: Path, verify: bool) -> float:
+    """Return the seconds that a migration takes."""
     begin = perf_counter()
-    migrate(path, folder / "migrated", verify=False)
-    return put, perf_counter() - begin
+    assert migrate(source, folder, verify=verify).ok
+    return perf_counter() - begin
 
 
 def fill(path: Path, size: int) -> None:
@@ -103,12 +156,10 @@ def fill(path: Path, size: int) -> None:
             number += 1
 
 
-def put_thread(saver: SqliteSaver, thread_id: str) -> None:
+def put_thread(saver: BaseCheckpointSaver[Any], thread_id: str) -> None:
     """Store a conversation that grows by a message in each checkpoint."""
-    for config, checkpoint, metadata in _conversation(thread_id):
-        stored = saver.put(config, checkpoint, metadata, checkpoint["channel_versions"])
-        messages = checkpoint["channel_values"]["messages"]
-        saver.put_writes(stored, [("messages", [messages[-1]])], "task", "~1")
+    for item in _conversation(thread_id):
+        _put(saver, *item)
 
 
 def _conversation(thread_id: str) -> Iterator[Any]:
@@ -120,11 +171,17 @@ def _conversation(thread_id: str) -> Iterator[Any]:
         checkpoint = {
             **empty_checkpoint(),
             "id": f"1f000000-0000-6000-8000-{step:012x}",
-            "channel_values": {"messages": messages},
+            "channel_values": {"messages": [*messages]},
             "channel_versions": {"messages": f"{step + 1:032}.{0:016}"},
         }
         yield {"configurable": {**at}}, checkpoint, {"source": "loop", "step": step, "parents": {}}
         at["checkpoint_id"] = checkpoint["id"]
+
+
+def _put(saver: BaseCheckpointSaver[Any], config: Any, checkpoint: Any, metadata: Any) -> None:
+    stored = saver.put(config, checkpoint, metadata, checkpoint["channel_versions"])
+    messages = checkpoint["channel_values"]["messages"]
+    saver.put_writes(stored, [("messages", [messages[-1]])], "task", "~1")
 
 
 def measure_memory(source: str, target: str) -> dict[str, Any]:

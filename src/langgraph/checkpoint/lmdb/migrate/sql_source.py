@@ -6,8 +6,8 @@ from abc import abstractmethod
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from langgraph.checkpoint.lmdb.migrate.decoding import Decoder
 from langgraph.checkpoint.lmdb.migrate.models import Key, Record
-from langgraph.checkpoint.lmdb.migrate.refusals import located_reads
 from langgraph.checkpoint.lmdb.migrate.source import Source, ThreadState, in_order
 from langgraph.checkpoint.lmdb.models import TaskWrite
 
@@ -36,7 +36,7 @@ class SqlSource(Source):
     """True if the table of writes has the column `task_path`, which old tables lack."""
 
     def __init__(self, serde: SerializerProtocol) -> None:
-        self.serde = serde
+        self._decoder = Decoder(serde)
         self._free: list[Any] = []
 
     @abstractmethod
@@ -128,8 +128,7 @@ class SqlSource(Source):
 
     def load(self, key: Key, channel: str | None, tag: str, payload: bytes | None) -> Any:
         """Return a stored value."""
-        with located_reads(key, channel):
-            return self.serde.loads_typed((tag, b"" if payload is None else bytes(payload)))
+        return self._decoder.load(key, channel, tag, b"" if payload is None else bytes(payload))
 
     def _first(self, thread_ids: list[str]) -> str:
         if len(thread_ids) == 1:

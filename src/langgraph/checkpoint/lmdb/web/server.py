@@ -60,8 +60,7 @@ def serve(
         )
         if host not in LOOPBACK:
             _log.warning("other machines can reach the page; its link is their key, unencrypted")
-        announce(link(site))
-        server_of(site).run(sockets=[listener])
+        server_of(site, announce).run(sockets=[listener])
 
 
 @contextmanager
@@ -90,16 +89,36 @@ def link(site: Site) -> str:
     return f"http://{name}:{site.port}/?token={site.token}"
 
 
-def server_of(site: Site) -> uvicorn.Server:
-    """Return the server of a site, which logs warnings to the root logger."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            create_app(site),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-            ws="none",
-            timeout_graceful_shutdown=_STOP_SECONDS,
-        )
+def server_of(site: Site, announce: Callable[[str], None] | None = None) -> uvicorn.Server:
+    """Return the server of a site, which logs warnings to the root logger.
+
+    Args:
+        site: The site.
+        announce: Function that is called with the link once the server answers.
+    """
+    config = uvicorn.Config(
+        create_app(site),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=_STOP_SECONDS,
     )
+    return _Server(config, site, announce)
+
+
+class _Server(uvicorn.Server):
+    """A server that announces its link when signals end it quietly, and not before."""
+
+    def __init__(
+        self, config: uvicorn.Config, site: Site, announce: Callable[[str], None] | None
+    ) -> None:
+        super().__init__(config)
+        self._site = site
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._announce is not None:
+            self._announce(link(self._site))

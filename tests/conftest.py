@@ -91,6 +91,15 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture
+def database(postgres: str) -> Iterator[str]:
+    """The connection string of a new database, with a password that no output may show."""
+    from tests import servers
+
+    with servers.database(postgres) as conninfo:
+        yield conninfo
+
+
+@pytest.fixture
 def schema(postgres: str) -> Schema:
     """An empty schema, or one whose tables are empty."""
     from tests.servers import Schema

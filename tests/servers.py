@@ -6,9 +6,11 @@ import os
 import shutil
 import tempfile
 import time
+import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import psycopg
 import pytest
@@ -54,6 +56,24 @@ class Schema:
                     connection.execute(f'DELETE FROM "{self.name}"."{table}"')
             if tables:
                 connection.execute(f'DELETE FROM "{self.name}".thread_versions WHERE thread > 0')
+
+
+SECRET = "correct-horse-battery-staple"
+"""Password in the connection string of `database`. The server does not ask for it."""
+
+
+@contextmanager
+def database(conninfo: str) -> Iterator[str]:
+    """Create a database; yield its connection string, a URL with a password. Drop it at the end."""
+    name = f"test_{uuid.uuid4().hex}"
+    found = psycopg.conninfo.conninfo_to_dict(conninfo)
+    place = urlencode({key: found[key] for key in ("host", "port") if found.get(key)})
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        try:
+            yield f"postgresql://{found['user']}:{SECRET}@/{name}?{place}"
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @contextmanager

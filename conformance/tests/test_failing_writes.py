@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import TYPE_CHECKING
 
 import lmdb
@@ -55,6 +56,18 @@ def test_other_folders_are_not_affected(tmp_path: Path) -> None:
         with failing_writes(_LIBRARY, tmp_path / "store", errno.EIO, 0):
             _put(env, b"one")
         assert _keys(env) == [b"one"]
+
+
+def test_calls_of_os_fail_too(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    with (folder / "file").open("wb", buffering=0) as file, (tmp_path / "x").open("wb") as other:
+        with failing_writes(_LIBRARY, folder, errno.EIO, 1):
+            assert os.pwrite(file.fileno(), b"a", 0) == 1
+            with pytest.raises(OSError, match="Input"):
+                os.fdatasync(file.fileno())
+            assert os.pwrite(other.fileno(), b"a", 0) == 1
+        os.fdatasync(file.fileno())
 
 
 def test_library_must_be_loaded(tmp_path: Path) -> None:

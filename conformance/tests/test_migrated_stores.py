@@ -67,7 +67,6 @@ def migrating(name: str, *specs: SaverSpec) -> tuple[SaverSpec, list[int]]:
     known: dict[str, Any] = {
         clause: failure for spec in specs for clause, failure in spec.known_failures.items()
     }
-    known["writes.before_checkpoint"] = "LmdbSaver cannot list writes without their checkpoint"
     capabilities = None if all(spec is lmdb.spec for spec in specs) else ()
     spec = SaverSpec(
         name=name, open=begin, reopen=migrated, known_failures=known, capabilities=capabilities

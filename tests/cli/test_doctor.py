@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.diagnosis import (
     Finding,
     diagnose,
@@ -21,9 +21,11 @@ from langgraph.checkpoint.lmdb.engine import store as engine_store
 from langgraph.checkpoint.lmdb.errors import InvalidPathError
 from langgraph.checkpoint.lmdb.kv.lmdb.condition import Condition, OpenSnapshot
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
+from langgraph.checkpoint.lmdb.kv.log.store import LogStore
 from langgraph.checkpoint.lmdb.lock_files import run_lock
 from langgraph.checkpoint.lmdb.workflows import FileLockManager
 from tests.cli.conftest import run, run_json
+from tests.kv.log.ends import end_process
 from tests.views import graphs
 
 if TYPE_CHECKING:
@@ -129,7 +131,7 @@ def test_condition_of_the_files_is_judged() -> None:
     texts = [found.text for found in findings if found.topic == "readers"]
     assert texts[0].startswith("500 of 510")
     assert len(texts) == 2
-    assert "process 4711 reads a snapshot that is 5000 commits old" in texts[1]
+    assert "process 4711 reads a snapshot that is 5000 merges old" in texts[1]
     assert findings[-1].text == "the write lock is held by process 4713"
 
 
@@ -156,13 +158,14 @@ def test_snapshot_of_another_process_is_seen(copied: Path) -> None:
         kv.close()
         process.stdin.close()
     assert found.process == process.pid
-    assert found.commits_behind > 0
+    assert found.merges_behind > 0
 
 
 def test_free_pages_are_counted(copied: Path) -> None:
     with LmdbSaver(copied, sync="off") as saver:
         for number in range(20):
             graphs.chat(saver, f"more {number}")
+    with LmdbSaver(copied, sync="off") as saver:
         for number in range(20):
             saver.delete_thread(f"more {number}")
     kv = LmdbStore.open(copied, readonly=True)
@@ -192,6 +195,24 @@ def test_damaged_file_is_a_risk(copied: Path, kept: int) -> None:
     found = risks(copied)
     assert found
     assert "langgraph-lmdb" in str(found[0].advice)
+
+
+def test_log_that_is_not_merged_is_sound_and_a_missing_one_is_a_risk(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    kv = LogStore.open(path)
+    saver = KvSaver(kv)
+    for number in range(3):
+        graphs.chat(saver, f"t{number}")
+    end_process(kv)
+    before = {one.name: one.read_bytes() for one in path.glob("*.mdb") if one.name != "lock.mdb"}
+    assert not risks(path)
+    after = {one.name: one.read_bytes() for one in path.glob("*.mdb") if one.name != "lock.mdb"}
+    assert after == before
+    (path / "log.mdb").unlink()
+    (found,) = risks(path)
+    assert "log.mdb is missing" in found.text
+    assert found.advice is not None
+    assert "recover-pages" in found.advice
 
 
 def test_encrypted_store_needs_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from typing import TYPE_CHECKING
+from uuid import SafeUUID
 
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
@@ -17,6 +18,7 @@ from tests.cli.conftest import environment, run, run_json
 from tests.cli.test_manners import on_terminal
 from tests.graphs.driving import at_thread
 from tests.migrate.test_graphs import shown, travel
+from tests.migrate.test_values import put
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,6 +160,22 @@ def test_a_difference_is_exit_status_1(tmp_path: Path) -> None:
     (report,) = run_json("migrate", tmp_path / "a.sqlite", tmp_path / "store", status=1)
     (difference,) = report["differences"]
     assert difference["part"] == "writes of task 'task \\x1b[2J'"
+
+
+def test_a_type_that_strict_mode_refuses_is_an_error(tmp_path: Path) -> None:
+    with SqliteSaver.from_conn_string(str(tmp_path / "a.sqlite")) as source:
+        put(source, {"level": [SafeUUID.safe]})
+    command = ("migrate", tmp_path / "a.sqlite", tmp_path / "store")
+    done = run(*command, status=2, LANGGRAPH_STRICT_MSGPACK="true")
+    assert "the serializer refuses the type uuid.SafeUUID" in done.stderr
+    assert "'t'" in done.stderr
+    with LmdbSaver(tmp_path / "store") as target:
+        assert target.get_tuple(at_thread("t")) is None
+    run(*command)
+    with LmdbSaver(tmp_path / "store") as target:
+        found = target.get_tuple(at_thread("t"))
+        assert found is not None
+        assert found.checkpoint["channel_values"] == {"level": [SafeUUID.safe]}
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,11 @@ PATIENCE = 30.0
 """Seconds after which the process releases the lock, so that a blocked test fails."""
 
 _PROGRAM = """
-import lmdb, select, sys
-environment = lmdb.open(sys.argv[1], max_dbs=64, map_size=2**30)
-with environment.begin(write=True):
+import fcntl, select, sys
+with open(sys.argv[1] + "/log-lock.mdb") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
     print("held", flush=True)
     select.select([sys.stdin], [], [], float(sys.argv[2]))
-environment.close()
 """
 
 

@@ -7,6 +7,7 @@ is a tag and bytes. Its names are the names of FORMAT.md.
 from __future__ import annotations
 
 import json
+import struct
 import zlib
 from hashlib import blake2b
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 DICTIONARY = Path(__file__).parents[2] / "src/langgraph/checkpoint/lmdb/format/dictionary-1.zstd"
 FORMAT = 1
+LOG_STATE = b"\x00log"
 MAX_PAYLOAD = 64 << 20
 MAX_CHUNK = 60_000
 TEXT_LIMIT = 180
@@ -70,6 +72,7 @@ def read(
             records = dict(transaction.cursor())
     finally:
         env.close()
+    replay_log(folder, records)
     found = records if decrypt is None else decrypt(records)
     of_tasks = {key[1:]: value for key, value in found.items() if key[:1] == b"s"}
     of_threads = {key: value for key, value in found.items() if key[:1] != b"s"}
@@ -106,6 +109,34 @@ def read_version(name: str, checkpoint: dict[str, Any]) -> dict[str, Any]:
     if body != {}:
         raise UnreadableError(f"version {name} has a body")
     return {**metadata, "data": state}
+
+
+def replay_log(folder: Path, records: dict[bytes, bytes]) -> None:
+    """Apply the records of the log to the records of the database."""
+    state = records.pop(LOG_STATE, None)
+    if state is None:
+        return
+    applied, epoch, size, salt, checksum = struct.unpack(">QQQ16sI", state)
+    if zlib.crc32(state[:40]) != checksum:
+        raise UnreadableError("the state of the log is damaged")
+    if not size:
+        return
+    log = (folder / "log.mdb").read_bytes() if (folder / "log.mdb").exists() else b""
+    if len(log) < size:
+        raise UnreadableError("the log is missing")
+    before, at = zlib.crc32(salt), 0
+    while at + 24 <= len(log):
+        found_epoch, number, length, checksum = struct.unpack_from(">QQII", log, at)
+        payload = log[at + 24 : at + 24 + length]
+        whole = struct.pack(">I", before) + log[at : at + 20] + payload
+        if (found_epoch, number, checksum) != (epoch, applied + 1, zlib.crc32(whole)):
+            return
+        for key, value in msgpack.unpackb(payload, strict_map_key=False).items():
+            if value is None:
+                records.pop(key, None)
+            else:
+                records[key] = value
+        before, applied, at = checksum, number, at + 24 + length
 
 
 def read_number(data: bytes, at: int) -> tuple[int, int]:

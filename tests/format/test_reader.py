@@ -10,9 +10,11 @@ from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import FormatVersionError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
+from langgraph.checkpoint.lmdb.kv.log.store import LogStore
 from tests.engine import stores
 from tests.format import golden, reader
 from tests.format.decryption import decrypted
+from tests.kv.log.ends import end_process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +69,24 @@ def assert_same_history(saver: LmdbSaver, config: Any, name: str, entry: dict[st
     expected = [(task, channel, deserialize(saver, value)) for task, value in entry["writes"]]
     assert history["writes"] == expected
     assert ("seed" in history) == (entry["seed"] is not None)
+
+
+def test_independent_reader_reads_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "open"
+    kv = LogStore.open(path, sync="off")
+    stores.fill(kv)
+    end_process(kv)
+    log = (path / "log.mdb").read_bytes()
+    assert any(log)
+    found = reader.read(path)
+    assert found == reader.read(filled_store(tmp_path / "closed"))
+    end = len(log.rstrip(b"\x00"))
+    torn = log[: end - 1] + bytes((log[end - 1] ^ 1,)) + log[end:]
+    (path / "log.mdb").write_bytes(torn)
+    shorter = reader.read(path)
+    assert shorter != found
+    with LmdbSaver(path, clock=stores.Clock()) as saver:
+        assert_same(shorter, saver)
 
 
 def test_independent_reader_and_saver_return_same_content(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from langgraph.checkpoint.lmdb.kv import KeyValueStore, LmdbStore, MemoryStore
+from langgraph.checkpoint.lmdb.kv.log.store import LogStore
 from langgraph.checkpoint.lmdb.kv.postgres.connections import OwnConnections
 from langgraph.checkpoint.lmdb.kv.postgres.store import PostgresStore
 from langgraph.checkpoint.lmdb.kv.prefixed import PrefixedStore
@@ -54,11 +56,14 @@ def postgres_store(schema: Schema) -> Iterator[PostgresStore]:
     found.close()
 
 
-@pytest.fixture(params=["lmdb", "memory", "prefixed", "postgres"])
+@pytest.fixture(params=["lmdb", "log", "memory", "prefixed", "postgres"])
 def store(request: pytest.FixtureRequest) -> Iterator[KeyValueStore]:
     """An empty store, of each kind in turn."""
     if request.param == "lmdb":
         yield request.getfixturevalue("lmdb_store")
+    elif request.param == "log":
+        with closing(LogStore.open(request.getfixturevalue("folder"), sync="off")) as log:
+            yield log
     elif request.param == "prefixed":
         yield PrefixedStore(request.getfixturevalue("lmdb_store"), b"s")
     elif request.param == "postgres":

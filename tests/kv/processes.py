@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+UNPRIVILEGED = 65534
 
 
 def fork() -> int:
@@ -65,3 +68,13 @@ def in_thread(body: Callable[[], None]) -> None:
     thread.join()
     if failures:
         raise failures[0]
+
+
+def drop_privileges(top: Path) -> None:
+    """Drop the rights of root in a child. A test run by another user has none."""
+    if os.getuid() == 0:
+        for parent in (top, *top.parents)[:4]:  # only their owner can read folders of pytest
+            parent.chmod(parent.stat().st_mode | 0o005)
+        os.setgroups([])
+        os.setresgid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
+        os.setresuid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)

@@ -20,14 +20,13 @@ from langgraph.checkpoint.lmdb.errors import (
     UsageError,
 )
 from langgraph.checkpoint.lmdb.kv import LmdbStore
-from tests.kv.processes import in_fork
+from tests.kv.processes import drop_privileges, in_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 Open = "Callable[..., LmdbStore]"
-UNPRIVILEGED = 65534
 PAGE = 4096
 
 
@@ -171,16 +170,6 @@ def test_permissions_of_the_folder_may_change_while_the_store_is_open(
         assert {one.name for one in folder.iterdir()} <= {"store", "copy"}
 
     in_fork(body)
-
-
-def drop_privileges(top: Path) -> None:
-    """Drop the rights of root in a child. A test run by another user has none."""
-    if os.getuid() == 0:
-        for parent in (top, *top.parents)[:4]:  # only their owner can read folders of pytest
-            parent.chmod(parent.stat().st_mode | 0o005)
-        os.setgroups([])
-        os.setresgid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
-        os.setresuid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
 
 
 def test_readonly_creates_no_files(open_lmdb: Open, folder: Path) -> None:

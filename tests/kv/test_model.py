@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from langgraph.checkpoint.lmdb.kv import KeyValueStore, LmdbStore, MemoryStore
+from langgraph.checkpoint.lmdb.kv.log import log_file
+from langgraph.checkpoint.lmdb.kv.log.store import LogStore
+from tests.kv.log.ends import end_process
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv import Reader, Writer
@@ -143,6 +146,36 @@ class LmdbStores(Stores):
         self.store = self.open()
 
 
-@pytest.mark.parametrize("machine", [Stores, LmdbStores])
-def test_store_behaves_as_a_sorted_dict(machine: type[Stores]) -> None:
+class LogStores(LmdbStores):
+    """A store with a log, which is merged when it is full, or when a rule says so."""
+
+    store: LogStore
+
+    def open(self) -> LogStore:
+        return LogStore.open(self.folder, sync="off", map_size=1 << 20)
+
+    @rule()
+    def merge(self) -> None:
+        """Merge, which changes nothing."""
+        self.store.merge()
+
+    @rule()
+    def end(self) -> None:
+        """End the process, which loses nothing."""
+        end_process(self.store)
+        self.store = self.open()
+
+    @rule(count=st.integers(1, 60), reverse=st.booleans())
+    def many(self, count: int, reverse: bool) -> None:
+        """Fill the log."""
+        for number in range(count):
+            self.write([("put", b"many%d" % (number % 40), bytes(100))], undo=False)
+        self.read(b"", b"\xff" * 512, reverse, b"many1")
+
+
+@pytest.mark.parametrize("machine", [Stores, LmdbStores, LogStores])
+def test_store_behaves_as_a_sorted_dict(
+    machine: type[Stores], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_file, "SIZE", 6000)
     run_state_machine_as_test(machine, settings=settings(stateful_step_count=20))

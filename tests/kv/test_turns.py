@@ -15,6 +15,7 @@ import pytest
 
 from langgraph.checkpoint.lmdb.kv import LmdbStore
 from langgraph.checkpoint.lmdb.kv.lmdb import process_locks
+from langgraph.checkpoint.lmdb.kv.log import store as log_store
 from tests.kv.processes import fork, in_fork, in_new_process
 from tests.kv.test_lmdb_sharing import content, put
 
@@ -123,10 +124,11 @@ def test_every_transaction_begins_under_its_lock(
 
 
 def test_every_method_of_a_saver_writes_under_the_write_lock(
-    open_saver: Callable[..., LmdbSaver], calls: list[str]
+    open_saver: Callable[..., LmdbSaver], calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from langgraph.checkpoint.base import empty_checkpoint
 
+    monkeypatch.setattr(log_store, "_MAX_KEYS", 0)  # each commit merges
     saver = open_saver(sync="normal")
     config = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
     config = saver.put(config, empty_checkpoint(), {}, {})

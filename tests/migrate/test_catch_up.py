@@ -8,6 +8,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias
 from unittest import mock
 
@@ -265,8 +266,8 @@ def during_the_copy() -> Iterator[list[Callable[[], object]]]:
     """Functions that run between the copy of a thread and its mark, as another process might."""
     functions: list[Callable[[], object]] = []
 
-    def copy_and_run(job: Any, thread_id: str) -> None:
-        original(job, thread_id)
+    def copy_and_run(*arguments: Any) -> None:
+        original(*arguments)
         if functions:
             functions.pop()()
 
@@ -291,7 +292,7 @@ def test_a_thread_that_continues_during_another_copy_is_not_untouched(
         saver.get_tuple(at_thread("a"))
 
 
-def test_a_thread_that_changes_in_both_savers_during_a_copy_is_an_error(
+def test_a_change_that_another_process_copies_first_is_not_an_error(
     during_the_copy: list[Callable[[], object]],
     open_kind: Callable[..., Any],
     open_catch_up: OpenCatchUp,
@@ -304,8 +305,29 @@ def test_a_thread_that_changes_in_both_savers_during_a_copy_is_an_error(
         step(GRAPH(open_catch_up(old, new)), at_thread("a"), "in the new saver")
 
     during_the_copy.append(change_both)
+    states = str(shown(open_catch_up(old, new), "a"))
+    assert "in the old saver" in states
+    assert "in the new saver" in states
+
+
+def test_a_thread_that_changes_in_both_savers_during_a_copy_is_an_error(
+    during_the_copy: list[Callable[[], object]],
+    open_kind: Callable[..., Any],
+    open_catch_up: OpenCatchUp,
+) -> None:
+    """The use that copies does not know yet that the thread changed in the old saver."""
+    old, new = open_kind("sqlite"), open_kind("lmdb")
+    travel(old)
+
+    def change_both() -> None:
+        step(GRAPH(open_catch_up(old, new)), at_thread("a"), "in the new saver")
+        step(GRAPH(old), at_thread("a"), "in the old saver")
+
+    during_the_copy.append(change_both)
+    saver = open_catch_up(old, new)
+    saver.get_tuple(at_thread("a"))
     with pytest.raises(ThreadDivergedError):
-        open_catch_up(old, new).get_tuple(at_thread("a"))
+        saver.get_tuple(at_thread("a"))
 
 
 def test_a_thread_that_is_deleted_during_a_copy_stays_deleted(
@@ -319,6 +341,29 @@ def test_a_thread_that_is_deleted_during_a_copy_stays_deleted(
     saver = open_catch_up(old, new)
     assert saver.get_tuple(at_thread("a")) is None
     assert saver.threads() == ["b"]
+
+
+def test_checkpoints_that_are_deleted_during_another_copy_stay_deleted(
+    open_kind: Callable[..., Any], open_catch_up: OpenCatchUp
+) -> None:
+    old, new = open_kind("sqlite"), open_kind("lmdb")
+    for text in ("one", "two"):
+        step(GRAPH(old), {**at_thread("a"), "metadata": {"run_id": text}}, text)
+    put, numbers = new.put, count()
+
+    def delete_and_put(*arguments: Any) -> Any:
+        if arguments[1]["id"] != catching_up._MARK_ID and next(numbers) == 1:
+            open_catch_up(old, new).delete_for_runs(["two"])
+        return put(*arguments)
+
+    saver = open_catch_up(old, new)
+    with mock.patch.object(new, "put", delete_and_put):
+        saver.get_tuple(at_thread("a"))
+    left = [item.metadata["run_id"] for item in saver.list(at_thread("a"))]
+    assert left
+    assert {*left} == {"one"}
+    step(GRAPH(saver), at_thread("a"), "next")
+    assert "next" in str(saver.get_tuple(at_thread("a")))
 
 
 @pytest.mark.parametrize("changed", [False, True])

@@ -226,6 +226,46 @@ def test_the_order_of_writes_is_kept(kind: str, open_kind: Callable[..., Any]) -
         ]
 
 
+@pytest.mark.parametrize("kind", ["lmdb", "compact", "sqlite", "postgres", "memory"])
+def test_writes_whose_checkpoint_was_never_stored_are_copied(
+    kind: str, open_kind: Callable[..., Any]
+) -> None:
+    source, target, back = open_kind(kind), open_kind("lmdb"), open_kind(kind)
+    put(source, {"a": 1})
+    id_ = "1f000000-0000-6000-8000-000000000009"
+    places = (("t", ""), ("t", "sub:1"), ("only writes", ""))
+    for thread, ns in places:
+        config = at_thread(thread, checkpoint_ns=ns, checkpoint_id=id_)
+        source.put_writes(config, [("a", thread), ("b", [ns])], "one", "~2")
+        source.put_writes(config, [("a", None)], "two", "~1")
+    report = migrate(source, target)
+    assert report.ok
+    assert (report.threads, report.writes, report.copied_writes) == (2, 9, 9)
+    assert report.unknown == ()
+    assert migrate(source, target).copied_writes == 0
+    assert migrate(target, back).copied_writes == 9
+    for saver in (target, back):
+        for thread, ns in places:
+            at = at_thread(thread, checkpoint_ns=ns)
+            config = saver.put(at, {**empty_checkpoint(), "id": id_}, {"step": 1}, {})
+            assert saver.get_tuple(config).pending_writes == [
+                ("two", "a", None),
+                ("one", "a", thread),
+                ("one", "b", [ns]),
+            ]
+
+
+def test_the_report_tells_of_writes_with_a_long_checkpoint_id(
+    open_kind: Callable[..., Any],
+) -> None:
+    source, target = open_kind("lmdb"), open_kind("lmdb")
+    for id_ in ("x" * 1000, "\x00" * 200, "y"):
+        source.put_writes(at_thread("t", checkpoint_ns="", checkpoint_id=id_), [("a", 1)], "task")
+    report = migrate(source, target)
+    assert report.copied_writes == 1
+    assert "is longer than" in str(report)
+
+
 def test_old_postgres_checkpoints_have_their_pending_sends(open_kind: Callable[..., Any]) -> None:
     source, target = open_kind("postgres"), open_kind("lmdb")
     parent = put(source, {"a": 1}, 1)

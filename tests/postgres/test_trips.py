@@ -1,103 +1,260 @@
-"""Trips to the server: every statement of a trip is sent before an answer is awaited."""
+"""Trips to the server and commits of each operation, counted by a proxy in front of the server."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from benches import proxy as proxies
 
-from langgraph.checkpoint.lmdb.kv.postgres.connections import Link
-from tests.contract.driver import SaverDriver, config, put
+from langgraph.checkpoint.lmdb.postgres import CompactPostgresSaver
+from tests.contract.driver import SaverDriver, config, ids, put
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from langgraph.checkpoint.lmdb.postgres import CompactPostgresSaver
+    from benches.proxy import Proxy
+
+    from tests.servers import Schema
+
+PATIENCE = 60
+STEPS = 125
+RUNS = 5
 
 
-@contextmanager
-def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Count the trips of a block, and its commits."""
-    counts = [0, 0]
-    run = Link.run
+class Counts:
+    """Trips and commits of a block."""
 
-    def counting(link: Link, statements: Any) -> Any:
-        counts[0] += 1
-        counts[1] += ("COMMIT", ()) in statements
-        return run(link, statements)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Link, "run", counting)
-        yield counts
+    trips = 0
+    commits = 0
 
 
 @pytest.fixture
-def driver(open_postgres: Callable[..., CompactPostgresSaver]) -> SaverDriver:
-    """A saver that has stored a thread of 20 checkpoints with pending writes."""
-    driver = SaverDriver(open_postgres())
-    parent = None
-    for step in range(20):
-        parent = f"c{step:02}"
-        channels = {"messages": [f"message {number}" for number in range(step * 10)]}
-        put(driver, parent, channels, parent=f"c{step - 1:02}" if step else None)
-        driver.put_writes(config(id=parent), [("messages", ["next"])], f"task {step}")
+def proxy(schema: Schema) -> Iterator[tuple[Proxy, str]]:
+    with proxies.running(schema.conninfo) as found:
+        yield found
+
+
+@pytest.fixture
+def counted(proxy: tuple[Proxy, str]) -> Callable[[], Any]:
+    """A context manager that counts trips and commits."""
+
+    @contextmanager
+    def counted() -> Iterator[Counts]:
+        counts, found = Counts(), proxy[0]
+        trips, commits = found.trips, found.commits
+        yield counts
+        counts.trips, counts.commits = found.trips - trips, found.commits - commits
+
+    return counted
+
+
+@pytest.fixture
+def open_one(proxy: tuple[Proxy, str], schema: Schema) -> Iterator[Callable[..., SaverDriver]]:
+    """A function that opens a saver behind the proxy."""
+    opened: list[CompactPostgresSaver] = []
+
+    def open_one(**options: Any) -> SaverDriver:
+        opened.append(CompactPostgresSaver(proxy[1], schema=schema.name, **options))
+        return SaverDriver(opened[-1])
+
+    yield open_one
+    for saver in opened:
+        saver.close()
+
+
+def fill(driver: SaverDriver, thread: str, steps: int) -> None:
+    """Store a thread of checkpoints with pending writes and two values that grow."""
+    for step in range(steps):
+        channels: dict[str, Any] = {
+            "messages": [f"message {number} of the conversation" for number in range(step * 2)],
+            "notes": [f"note {number} about something else" for number in range(step)],
+        }
+        parent = f"c{step - 1:03}" if step else None
+        name = f"c{step:03}"
+        put(driver, name, channels, parent=parent, thread=thread, run_id=f"run {step % RUNS}")
+        driver.put_writes(config(thread, id=name), [("messages", ["next"])], f"task {step}")
+
+
+@pytest.fixture
+def driver(open_one: Callable[..., SaverDriver]) -> SaverDriver:
+    """A saver that has stored a thread of 125 checkpoints with pending writes."""
+    driver = open_one()
+    fill(driver, "t", STEPS)
     return driver
 
 
-def test_warm_put_is_one_trip_and_one_commit(
-    driver: SaverDriver, monkeypatch: pytest.MonkeyPatch
+def test_warm_writes_are_one_trip_and_one_commit(
+    driver: SaverDriver, counted: Callable[[], Any]
 ) -> None:
-    with counted(monkeypatch) as counts:
-        put(driver, "c20", {"messages": ["other"]}, parent="c19")
-    assert counts == [1, 1]
-
-
-def test_warm_put_writes_is_one_trip_and_one_commit(
-    driver: SaverDriver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with counted(monkeypatch) as counts:
-        driver.put_writes(config(id="c19"), [("messages", ["more"])], "another task")
-    assert counts == [1, 1]
-
-
-def test_warm_get_tuple_is_one_trip(driver: SaverDriver, monkeypatch: pytest.MonkeyPatch) -> None:
-    with counted(monkeypatch) as counts:
-        found = driver.get_tuple(config())
-    assert found is not None
-    assert counts == [1, 0]
-
-
-def test_cold_get_tuple_is_two_trips(
-    driver: SaverDriver,
-    open_postgres: Callable[..., CompactPostgresSaver],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    cold = open_postgres()
-    with counted(monkeypatch) as counts:
-        found = cold.get_tuple(config())
-    assert found is not None
-    assert found.checkpoint["channel_values"]["messages"][-1] == "message 189"
-    assert counts == [2, 0]
+    with counted() as counts:
+        put(driver, "c125", {"messages": ["other"]}, parent="c124")
+    assert (counts.trips, counts.commits) == (1, 1)
+    with counted() as counts:
+        driver.put_writes(config(id="c125"), [("messages", ["more"])], "another task")
+    assert (counts.trips, counts.commits) == (1, 1)
 
 
 def test_cold_put_reads_once_before_it_commits(
+    driver: SaverDriver, open_one: Callable[..., SaverDriver], counted: Callable[[], Any]
+) -> None:
+    cold = open_one()
+    with counted() as counts:
+        put(cold, "c125", {"step": 1}, parent=None)
+    assert (counts.trips, counts.commits) == (3, 1)
+
+
+def test_get_tuple_is_one_trip_when_warm_and_two_when_cold(
+    driver: SaverDriver, open_one: Callable[..., SaverDriver], counted: Callable[[], Any]
+) -> None:
+    with counted() as counts:
+        warm = driver.get_tuple(config())
+    assert (counts.trips, counts.commits) == (1, 0)
+    cold = open_one()
+    with counted() as counts:
+        found = cold.get_tuple(config())
+    assert (counts.trips, counts.commits) == (2, 0)
+    assert found == warm
+    assert found is not None
+    assert found.checkpoint["channel_values"]["messages"][-1].startswith("message 247 ")
+
+
+def test_page_of_list_is_two_trips(
+    driver: SaverDriver, open_one: Callable[..., SaverDriver], counted: Callable[[], Any]
+) -> None:
+    expected = driver.list(config())
+    cold = open_one()
+    with counted() as counts:
+        assert cold.list(config(), limit=10) == expected[:10]
+    assert (counts.trips, counts.commits) == (2, 0)
+    with counted() as counts:
+        before = config(id="c100")
+        assert cold.list(config(), before=before, limit=10) == expected[25:35]
+    assert (counts.trips, counts.commits) == (2, 0)
+    cold = open_one()
+    with counted() as counts:
+        assert cold.list(config()) == expected
+    pages = -(-STEPS // 16)
+    assert counts.trips <= 2 * pages
+
+
+def test_history_is_read_in_pages(
+    driver: SaverDriver, open_one: Callable[..., SaverDriver], counted: Callable[[], Any]
+) -> None:
+    cold = open_one()
+    with counted() as counts:
+        found = [*cold.saver.history(config())]  # type: ignore[attr-defined]
+    assert len(found) == STEPS
+    assert counts.trips <= 2 * -(-STEPS // 16)
+
+
+@pytest.mark.parametrize("is_warm", [True, False])
+def test_prune_of_all_but_five_is_four_trips(
     driver: SaverDriver,
-    open_postgres: Callable[..., CompactPostgresSaver],
-    monkeypatch: pytest.MonkeyPatch,
+    open_one: Callable[..., SaverDriver],
+    counted: Callable[[], Any],
+    is_warm: bool,
 ) -> None:
-    cold = SaverDriver(open_postgres())
-    with counted(monkeypatch) as counts:
-        put(cold, "c20", {"step": 1}, parent=None)
-    assert counts[1] == 1
-    assert counts[0] <= 3
-
-
-def test_prune_of_a_known_thread_is_one_commit(
-    driver: SaverDriver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with counted(monkeypatch) as counts:
-        driver.saver.prune(["t"], keep_last=5)  # type: ignore[call-arg]
-    assert counts[1] == 1
-    assert counts[0] <= 4
+    saver: Any = driver.saver if is_warm else open_one().saver
+    with counted() as counts:
+        saver.prune(["t"], keep_last=5)
+    assert counts.commits == 1
+    assert counts.trips <= 4
     assert len(driver.list(config())) == 5
+    assert saver.verify().problems == ()
+
+
+def test_operations_on_a_whole_thread_are_a_handful_of_trips(
+    driver: SaverDriver, open_one: Callable[..., SaverDriver], counted: Callable[[], Any]
+) -> None:
+    operations: list[tuple[Callable[[Any], object], int]] = [
+        (lambda saver: saver.copy_thread("t", "copy"), 6),
+        (lambda saver: saver.fork(config(id="c100"), "fork"), 6),
+        (lambda saver: saver.delete_for_runs(["run 0"]), 15),  # five for each of three threads
+        (lambda saver: saver.delete_thread("t"), 6),
+    ]
+    for operate, most in operations:
+        cold = open_one().saver
+        with counted() as counts:
+            operate(cold)
+        assert counts.trips <= most
+    with counted() as counts:
+        driver.saver.delete_for_runs(["run 1"])
+    assert counts.trips <= 15
+    assert len(driver.list(config("copy"))) == STEPS * 3 // RUNS
+    saver: Any = driver.saver
+    assert saver.verify().problems == ()
+
+
+def test_lists_of_many_threads_are_a_handful_of_trips(
+    open_one: Callable[..., SaverDriver], counted: Callable[[], Any]
+) -> None:
+    driver = open_one()
+    for number in range(40):
+        put(driver, "c1", {"a": number}, thread=f"t{number:02}", run_id="run")
+        driver.put_writes(config(f"t{number:02}", id="c1"), [("a", 1)], "task")
+    saver: Any = open_one().saver
+    with counted() as counts:
+        assert len(saver.threads(limit=30)) == 30
+    assert counts.trips <= 6
+    with counted() as counts:
+        assert saver.stats().threads == 40
+    assert counts.trips <= 3
+    with counted() as counts:
+        assert len(driver.list(None, limit=10)) == 10
+    assert counts.trips <= 6
+
+
+def test_call_returns_after_the_server_has_confirmed_its_commit(
+    driver: SaverDriver, proxy: tuple[Proxy, str], schema: Schema
+) -> None:
+    """The proxy holds each confirmation back, until another saver reads what was committed."""
+    found = proxy[0]
+    with (
+        ThreadPoolExecutor(1) as pool,
+        CompactPostgresSaver(schema.conninfo, schema=schema.name) as other,
+    ):
+        for step, call in enumerate(
+            (
+                lambda: put(driver, "c125", {"a": 1}, parent="c124"),
+                lambda: driver.put_writes(config(id="c124"), [("a", 1)], "late task"),
+            )
+        ):
+            found.held.clear()
+            found.open.clear()
+            called = pool.submit(call)
+            assert found.held.wait(PATIENCE)
+            committed = SaverDriver(other).get_tuple(config(id=("c125", "c124")[step]))
+            assert committed is not None
+            assert not called.done()
+            found.open.set()
+            called.result(PATIENCE)
+            assert any(w[0] == "late task" for w in committed.pending_writes or ()) == bool(step)
+
+
+def test_writes_and_the_checkpoint_that_wait_together_share_a_commit(
+    driver: SaverDriver, proxy: tuple[Proxy, str], counted: Callable[[], Any]
+) -> None:
+    """A first commit is held back, until the two are in the queue behind it."""
+    found = proxy[0]
+    calls = (
+        lambda: put(driver, "c125", {"a": 1}, parent="c124"),
+        lambda: driver.put_writes(config(id="c125"), [("a", 1)], "task"),
+        lambda: put(driver, "c126", {"a": 2}, parent="c125"),
+    )
+    queue: Any = driver.saver._session._commit._queue  # type: ignore[attr-defined]
+    with ThreadPoolExecutor(3) as pool, counted() as counts:
+        found.held.clear()
+        found.open.clear()
+        called = [pool.submit(calls[0])]
+        assert found.held.wait(PATIENCE)
+        called += [pool.submit(call) for call in calls[1:]]
+        while len(queue) < 3:
+            found.held.wait(0.001)
+        found.open.set()
+        for one in called:
+            one.result(PATIENCE)
+    assert counts.commits == 2
+    assert ids(driver.list(config(), limit=2)) == ["c126", "c125"]

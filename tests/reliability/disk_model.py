@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tests.reliability import shim
 
@@ -119,3 +119,60 @@ class Disk:
                 data = data[:at] + versions[number - 1][at:]
             image[page * PAGE : (page + 1) * PAGE] = data
         return bytes(image[:length])
+
+
+class Image(NamedTuple):
+    """The files of a store that a power cut may leave; None: the file is missing."""
+
+    data: bytes
+    log: bytes | None
+    counters: bytes | None
+
+
+@dataclass
+class Folder:
+    """The files of a store: the data file, the log, and the counters that are never flushed.
+
+    The counters may have any values that they had since they were created, or zeros.
+
+    Attributes:
+        data: The data file.
+        logs: The logs that may be at the path, oldest first. Readers see the last. None: no file.
+        new_log: The log that is being created.
+        counters: Values of the counters so far. None: no file.
+    """
+
+    data: Disk = field(default_factory=Disk)
+    logs: list[Disk | None] = field(default_factory=lambda: [None])
+    new_log: Disk = field(default_factory=Disk)
+    counters: list[bytes | None] = field(default_factory=lambda: [None, bytes(PAGE)])
+
+    def apply(self, call: Call) -> None:
+        """Apply a recorded call."""
+        if call.file == shim.DATA:
+            self.data.apply(call)
+        elif call.file == shim.NEW_LOG:
+            self.new_log.apply(call)
+        elif call.file == shim.COUNTERS:
+            self.counters.append(call.data.ljust(PAGE, b"\0"))
+        elif call.file == shim.FOLDER:
+            if not call.error:
+                self.logs = self.logs[-1:]
+        elif call.kind == shim.RENAME:
+            self.logs.append(self.new_log)
+            self.new_log = Disk()
+        elif call.kind == shim.REMOVE:
+            self.logs.append(None)
+        elif self.logs[-1] is not None:
+            self.logs[-1].apply(call)
+
+    def images(self, random: Random, samples: int) -> Iterator[Image]:
+        """Yield images that a power cut may leave, as `Disk.images` does for each file."""
+        every_data = list(self.data.images(random, samples))
+        every_log: list[bytes | None] = []
+        for log in self.logs:
+            every_log += [None] if log is None else log.images(random, samples)
+        for data in every_data:
+            yield Image(data, random.choice(every_log), random.choice(self.counters))
+        for log_image in every_log:
+            yield Image(random.choice(every_data), log_image, random.choice(self.counters))

@@ -19,6 +19,7 @@ from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.cli.main import main as command
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
+from langgraph.checkpoint.lmdb.kv.log.store import LogStore
 from tests.reliability import shim
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _CALLS = (
     | shim.LOCK
 )
 _ERRORS = (errno.EIO, errno.EMFILE, errno.EACCES, errno.ENOSPC, errno.ENOMEM, errno.EDQUOT)
+_FILES = {"data.mdb", "lock.mdb", "log.mdb", "log-lock.mdb"}
 _CONFIG = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
 
 
@@ -85,7 +87,11 @@ METHODS = {
 
 def _reopened(saver: LmdbSaver) -> None:
     """As after a fork: closed, and opened at the next use."""
-    env = saver._kv._env  # type: ignore[attr-defined]
+    store = saver._kv
+    assert isinstance(store, LogStore)
+    env = store._base._env
+    assert env is not None
+    store._log.close()
     env.lock.exclusive(env.close_until_next_use)
     _put(saver)
 
@@ -142,12 +148,12 @@ def _trial(
         saver = LmdbSaver(store)
     _put(saver)
     assert _handles() == handles, about
-    assert _names(store) == {"data.mdb", "lock.mdb"}, about
+    assert _names(store) == _FILES, about
     beside = _names(store.parent) - {store.name}
     if tried.new:  # it may stay unfinished, but can be made at the next try
         assert beside <= {"copy"}, about
         if copy.exists():
-            assert _names(copy) <= {"data.mdb", "lock.mdb"}, about
+            assert _names(copy) <= _FILES, about
     else:
         made = method in ("backup", "copy_store") and kind == "none"
         assert beside == ({"copy"} if made else set()), f"{about}: {beside}"

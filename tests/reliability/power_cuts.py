@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
+from langgraph.checkpoint.lmdb.kv.log import log_file
 from tests.reliability import shim
 from tests.reliability.checking import assert_sound, content, difference
-from tests.reliability.disk_model import Disk
+from tests.reliability.disk_model import Folder, Image
 from tests.reliability.oracle import State, Worker
 from tests.reliability.outcome import Outcome
 from tests.reliability.processes import assert_ended_well, folder_in_memory, fork_and_run
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 _CALLS = 40
 """Calls of a saver in one recorded run."""
 _FLUSHED = ("full", "normal")
+_LOG_SIZE = 1 << 15
+"""Bytes of the log in a recorded run, so that it is merged often."""
+_NAMES = ("data.mdb", "log.mdb", "log-lock.mdb")
+"""Names of the files of an image."""
 BEFORE, AFTER, EARLIER = (
     "opened as the last acknowledged state",
     "opened as the last acknowledged state and the call in progress",
@@ -87,10 +92,11 @@ def run(rounds: int, seed: int) -> Outcome:
         dict(sorted(seen.items())),
         (
             """\
-An image holds, for each page that was written since the last flush, any version of the page since
-then, torn at any sector of 512 bytes. The file has any of its lengths since then. In half of the
-runs writes and flushes also fail. A page whose flush failed may have any version until it is
-written and flushed again.""",
+An image has the data file, the log, and the counters that are never flushed. It holds, for each
+page that was written since the last flush, any version of the page since then, torn at any sector
+of 512 bytes. A file has any of its lengths since then. A log that was created or removed is there
+or not until its folder is flushed. In half of the runs writes and flushes also fail. A page whose
+flush failed may have any version until it is written and flushed again.""",
         ),
     )
 
@@ -120,15 +126,22 @@ def judge_run(
             breaks=breaks,
         )
         calls = shim.calls(Path(folder) / "record")
-        random, seen, known = Random(seed), Counter[str](), set[bytes]()
+        random, seen, known = Random(seed), Counter[str](), set[tuple[bytes, int, int]]()
         with _Opener(Path(folder) / "image") as opener:
             for disk, states in _moments(calls, seed, drop_flushes=drop_flushes):
                 for image in disk.images(random, samples):
-                    digest = hashlib.blake2b(image + repr(len(states)).encode()).digest()
-                    if digest not in known:
-                        known.add(digest)
+                    moment = _digest(image), len(states.earlier), len(states.in_progress)
+                    if moment not in known:
+                        known.add(moment)
                         seen[opener.open(image, states)] += 1
         return seen
+
+
+def _digest(image: Image) -> bytes:
+    digest = hashlib.blake2b()
+    for part in image:
+        digest.update(b"-" if part is None else b"+%d " % len(part) + part)
+    return digest.digest()
 
 
 def record(folder: str, sync: str, seed: str, breaks: int) -> None:
@@ -137,6 +150,7 @@ def record(folder: str, sync: str, seed: str, breaks: int) -> None:
     control = shim.Shim(path, Path(folder) / "record")
     worker = Worker("a")
     worker.begin(seed, 0)
+    log_file.SIZE = _LOG_SIZE  # type: ignore[misc]
     saver = LmdbSaver(path, sync=sync)
     for _ in range(_CALLS):
         operation = worker.next()
@@ -164,9 +178,11 @@ def record(folder: str, sync: str, seed: str, breaks: int) -> None:
     saver.close()
 
 
-def _moments(calls: list[Call], seed: str, *, drop_flushes: bool) -> Iterator[tuple[Disk, States]]:
+def _moments(
+    calls: list[Call], seed: str, *, drop_flushes: bool
+) -> Iterator[tuple[Folder, States]]:
     """Yield the disk after each system call, with the states in which the store may be."""
-    disk, worker = Disk(), Worker("a")
+    disk, worker = Folder(), Worker("a")
     worker.begin(seed, 0)
     states = States([worker.state], [], [])
     possible: list[State] = []
@@ -202,7 +218,7 @@ class _Opener:
     def __exit__(self, *_: object) -> None:
         self._stop()
 
-    def open(self, image: bytes, states: States) -> str:
+    def open(self, image: Image, states: States) -> str:
         """Return the result of opening an image."""
         if not self._pid:
             self._pipe, theirs = Pipe()
@@ -211,7 +227,11 @@ class _Opener:
             theirs.close()
         try:
             self._path.mkdir(exist_ok=True)
-            (self._path / "data.mdb").write_bytes(image)
+            for name, part in zip(_NAMES, image, strict=True):
+                if part is None:
+                    (self._path / name).unlink(missing_ok=True)
+                else:
+                    (self._path / name).write_bytes(part)
             self._pipe.send(None if states is self._sent else states)
             self._sent = states
             return str(self._pipe.recv())
@@ -224,6 +244,7 @@ class _Opener:
     def _serve(self, pipe: Connection) -> None:
         faulthandler.disable()
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # LMDB prints failed assertions
+        log_file.SIZE = _LOG_SIZE  # type: ignore[misc]
         states = States([], [], [])
         while (received := pipe.recv()) != "end":
             states = received or states

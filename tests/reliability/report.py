@@ -87,10 +87,14 @@ The kinds of faults that begin with *not survivable* show limits. These are furt
   reopens, and the call is stored completely. The call can be repeated (`copy_thread` then raises
   `ThreadExistsError`). A call with several transactions, for example a prune of two threads, may
   have committed some of them.
-- **Another process may commit after a failed meta page.** The process that gets the error rewrites
-  and flushes both meta pages before its next commit. Another process that has the store open does
-  not know of the error. The store may be damaged if that process commits first, the power fails
-  before its commit is flushed, and the failed meta page is on the disk.
+- **Another process may merge after a compaction whose meta page failed.** After a failed
+  merge, the next process that merges first rewrites and flushes both meta pages. After a failed
+  compaction only its own process does. The store may be damaged if another process merges first,
+  the power fails before the merge is flushed, and the failed meta page is on the disk.
+- **A damaged record ends the log.** A record of the log that the disk has changed without an error
+  looks like the end of the log. Processes that have the store open report the damage. When the
+  store is opened after a kill or a power failure, the calls after the record are lost without an
+  error.
 - **Silent errors are found late.** If a disk changes or loses data without an error, the damage is
   found when the data is read.
 """

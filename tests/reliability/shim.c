@@ -21,12 +21,13 @@
 #include <unistd.h>
 
 enum { WRITE = 1, FLUSH = 2, CUT = 4, OPEN = 8, RENAME = 16, MKDIR = 32, MAP = 64, MARK = 128 };
-enum { STAT = 256, PIPE = 512, LOCK = 1024 };
-enum { NONE, OTHER, DATA };
+enum { STAT = 256, PIPE = 512, LOCK = 1024, REMOVE = 2048, READ = 4096 };
+enum { NONE, OTHER, DATA, LOG, NEW_LOG, FOLDER, COUNTERS };
 
 /* The header of each call in the record; the bytes of the call follow. */
 struct call {
-	uint8_t kind, durable, spare[2];
+	uint16_t kind;
+	uint8_t durable, file;
 	int32_t error; /* 0, or the errno that the caller got */
 	int64_t offset, length;
 };
@@ -67,7 +68,22 @@ static int below(const char *path) {
 	return folder_length && !strncmp(path, folder, folder_length);
 }
 
-/* Return which file of the folder a descriptor is: NONE, OTHER or DATA. */
+static int ends(const char *path, const char *name) {
+	size_t length = strlen(path), end = strlen(name);
+	return length >= end && !strcmp(path + length - end, name);
+}
+
+/* Return which file of the folder a path is. */
+static int file_of(const char *path) {
+	if (!below(path))
+		return NONE;
+	return ends(path, "/data.mdb") ? DATA
+	     : ends(path, "/log.mdb") ? LOG
+	     : ends(path, "/log.new") ? NEW_LOG
+	     : !path[folder_length] ? FOLDER : OTHER;
+}
+
+/* Return which file of the folder a descriptor is. */
 static int watched(int fd) {
 	static const char digits[] = "0123456789";
 	char link[32] = "/proc/self/fd/", reversed[12], path[PATH_MAX];
@@ -84,9 +100,7 @@ static int watched(int fd) {
 	if (length < 0)
 		return NONE;
 	path[length] = 0;
-	if (!below(path))
-		return NONE;
-	return length > 9 && !strcmp(path + length - 9, "/data.mdb") ? DATA : OTHER;
+	return file_of(path);
 }
 
 /* Count a call, and return 1 if it must fail. The caller holds the lock. */
@@ -100,16 +114,41 @@ static int fails(int kind) {
 	return 1;
 }
 
-static void put(int kind, int durable, int error, int64_t offset, int64_t length, const void *data) {
-	struct call call = {kind, durable, {0, 0}, error, offset, length};
+static void put_one(int kind, int file, int durable, int error, int64_t offset, int64_t length,
+                    const void *data) {
+	struct call call = {kind, durable, file, error, offset, length};
 	struct iovec both[2] = {{&call, sizeof call}, {(void *)data, data ? length : 0}};
-	if (record >= 0)
-		syscall(SYS_writev, record, both, 2);
+	syscall(SYS_writev, record, both, 2);
+}
+
+/* Record what the shared counters are. The process writes them in a map, without a call. */
+static void put_counters(void) {
+	static char last[32];
+	char path[PATH_MAX + 16], found[sizeof last];
+	strcpy(path, folder);
+	strcat(path, "/log-lock.mdb");
+	int fd = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	if (syscall(SYS_pread64, fd, found, sizeof found, 0) == sizeof found &&
+	    memcmp(found, last, sizeof last)) {
+		memcpy(last, found, sizeof last);
+		put_one(WRITE, COUNTERS, 0, 0, 0, sizeof found, found);
+	}
+	syscall(SYS_close, fd);
+}
+
+static void put(int kind, int file, int durable, int error, int64_t offset, int64_t length,
+                const void *data) {
+	if (record < 0 || file == OTHER)
+		return;
+	put_counters();
+	put_one(kind, file, durable, error, offset, length, data);
 }
 
 void shim_mark(const char *text) {
 	pthread_mutex_lock(&turn);
-	put(MARK, 0, 0, 0, strlen(text), text);
+	put(MARK, NONE, 0, 0, 0, strlen(text), text);
 	pthread_mutex_unlock(&turn);
 }
 
@@ -122,8 +161,7 @@ static ssize_t do_write(int file, int fd, const void *data, size_t length, int64
 		want = fault.calls > fault.nth ? 0 : fault.keep < want ? fault.keep : want;
 	ssize_t done = want ? syscall(SYS_pwrite64, fd, data, want, offset) : 0;
 	int error = done < 0 ? errno : failing ? fault.error : 0;
-	if (file == DATA)
-		put(WRITE, durable, error, offset, done < 0 ? 0 : done, data);
+	put(WRITE, file, durable, error, offset, done < 0 ? 0 : done, data);
 	if (moves && done > 0)
 		syscall(SYS_lseek, fd, offset + done, SEEK_SET);
 	pthread_mutex_unlock(&turn);
@@ -178,8 +216,7 @@ static int do_flush(int fd, long number) {
 	pthread_mutex_lock(&turn);
 	int failing = fails(FLUSH), done = failing ? -1 : syscall(number, fd);
 	int error = failing ? fault.error : done ? errno : 0;
-	if (file == DATA)
-		put(FLUSH, 0, error, 0, 0, 0);
+	put(FLUSH, file, 0, error, 0, 0, 0);
 	pthread_mutex_unlock(&turn);
 	if (error) {
 		errno = error;
@@ -198,8 +235,7 @@ int ftruncate(int fd, off_t length) {
 	pthread_mutex_lock(&turn);
 	int failing = fails(CUT), done = failing ? -1 : syscall(SYS_ftruncate, fd, length);
 	int error = failing ? fault.error : done ? errno : 0;
-	if (file == DATA)
-		put(CUT, 0, error, length, 0, 0);
+	put(CUT, file, 0, error, length, 0, 0);
 	pthread_mutex_unlock(&turn);
 	if (error) {
 		errno = error;
@@ -219,8 +255,8 @@ int fallocate(int fd, int mode, off_t offset, off_t length) {
 	pthread_mutex_lock(&turn);
 	int failing = fails(CUT), done = failing ? -1 : syscall(SYS_fallocate, fd, mode, offset, length);
 	int error = failing ? fault.error : done ? errno : 0;
-	if (file == DATA && !error)
-		put(WRITE, 0, 0, offset, length, zeros);
+	if (!error)
+		put(WRITE, file, 0, 0, offset, length, zeros);
 	pthread_mutex_unlock(&turn);
 	munmap(zeros, length);
 	if (error) {
@@ -236,7 +272,13 @@ int fallocate64(int fd, int mode, off64_t offset, off64_t length) {
 
 int ftruncate64(int fd, off64_t length) { return ftruncate(fd, length); }
 
-/* Other calls are not recorded; they can only fail. */
+static void put_locked(int kind, int file) {
+	pthread_mutex_lock(&turn);
+	put(kind, file, 0, 0, 0, 0, 0);
+	pthread_mutex_unlock(&turn);
+}
+
+/* Other calls can fail. Of them, only renames and removals are recorded. */
 static int refused(int kind) {
 	pthread_mutex_lock(&turn);
 	int failing = fails(kind), error = fault.error;
@@ -272,9 +314,23 @@ int open64(const char *path, int flags, ...) {
 }
 
 int rename(const char *from, const char *to) {
+	int file = file_of(to);
 	if (below(from) && refused(RENAME))
 		return -1;
-	return syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+	int done = syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+	if (file == LOG && !done)
+		put_locked(RENAME, file);
+	return done;
+}
+
+int unlink(const char *path) {
+	int file = file_of(path);
+	if (file && refused(REMOVE))
+		return -1;
+	int done = syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+	if (file == LOG && !done)
+		put_locked(REMOVE, file);
+	return done;
 }
 
 int mkdir(const char *path, mode_t mode) {
@@ -321,6 +377,27 @@ STATS(stat64, lstat64, fstat64, fstatat64, statvfs64, fstatvfs64)
 
 int flock(int fd, int how) {
 	return watched(fd) && refused(LOCK) ? -1 : NEXT(flock)(fd, how);
+}
+
+#define LOCK_BYTES(name)                                                                           \
+	int name(int fd, int command, ...) {                                                           \
+		va_list more;                                                                              \
+		va_start(more, command);                                                                   \
+		void *argument = va_arg(more, void *);                                                     \
+		va_end(more);                                                                              \
+		int locks = command == F_OFD_SETLK || command == F_OFD_GETLK;                              \
+		return locks && watched(fd) && refused(LOCK) ? -1 : NEXT(name)(fd, command, argument);     \
+	}
+
+LOCK_BYTES(fcntl)
+LOCK_BYTES(fcntl64)
+
+ssize_t pread(int fd, void *data, size_t length, off_t offset) {
+	return watched(fd) && refused(READ) ? -1 : syscall(SYS_pread64, fd, data, length, offset);
+}
+
+ssize_t pread64(int fd, void *data, size_t length, off64_t offset) {
+	return pread(fd, data, length, offset);
 }
 
 int pipe2(int ends[2], int flags) {

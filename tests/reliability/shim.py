@@ -18,9 +18,12 @@ from typing import Any, NamedTuple
 
 from tests.reliability.outcome import UnavailableError
 
-WRITE, FLUSH, CUT, OPEN, RENAME, MKDIR, MAP, MARK, STAT, PIPE, LOCK = (1 << n for n in range(11))
+WRITE, FLUSH, CUT, OPEN, RENAME, MKDIR, MAP, MARK, STAT, PIPE, LOCK, REMOVE, READ = (
+    1 << n for n in range(13)
+)
+DATA, LOG, NEW_LOG, FOLDER, COUNTERS = range(2, 7)
 WHOLE_WRITE = 1 << 40
-_CALL = struct.Struct("=BB2xi qq")
+_CALL = struct.Struct("=HBBi qq")
 _SOURCE = Path(__file__).parent / "shim.c"
 _ROOT = Path(__file__).parents[2]
 
@@ -29,11 +32,12 @@ class Call(NamedTuple):
     """A system call on a file of the store, or a mark between calls.
 
     Attributes:
-        kind: WRITE, FLUSH, CUT or MARK.
+        kind: WRITE, FLUSH, CUT, RENAME, REMOVE or MARK.
         durable: Whether the write is on the disk when it returns.
         error: The errno that the caller got, or 0.
         offset: Offset of a write, or the new length of a truncated file.
         data: Bytes of a write, or the text of a mark.
+        file: The file: DATA, LOG, NEW_LOG before its rename, FOLDER or COUNTERS.
     """
 
     kind: int
@@ -41,6 +45,7 @@ class Call(NamedTuple):
     error: int
     offset: int
     data: bytes
+    file: int = DATA
 
 
 @functools.cache
@@ -133,9 +138,9 @@ def calls(record: Path) -> list[Call]:
     """Return the calls in a record."""
     data, at, found = record.read_bytes(), 0, []
     while at < len(data):
-        kind, durable, error, offset, length = _CALL.unpack_from(data, at)
+        kind, durable, file, error, offset, length = _CALL.unpack_from(data, at)
         at += _CALL.size
-        found.append(Call(kind, bool(durable), error, offset, data[at : at + length]))
+        found.append(Call(kind, bool(durable), error, offset, data[at : at + length], file))
         at += length
     return found
 

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections import Counter
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
 
 _META_PAGES_END = 8192
 """Offset after the two meta pages."""
-COMMIT = {"full": "P+FR", "normal": "P+Fr", "off": "P+r"}
-"""The events of a commit: pages, flush, meta page (R written through, r only written)."""
+COMMIT = {"full": "WS", "normal": "W", "off": "W"}
+"""The events of a commit: a record of the log, flush."""
+MERGE = {"full": "P+FR", "normal": "P+FR", "off": "P+r"}
+"""The events of a merge: pages, flush, meta page (R written through, r only written)."""
+LOG_CREATED = "w+snf"
+"""The events of the creation of a log: zeros, flush, rename, flush of the folder."""
 META_PAGES_REWRITTEN = "rF"
 """The events before the first commit after opening: both meta pages, flush."""
 _TRACED = (
@@ -65,10 +70,12 @@ def run(rounds: int, seed: int) -> Outcome:
         "order of system calls, recorded by strace",
         sum(seen.values()),
         (
-            '"full": pages are written and flushed, then the meta page is written with O_DSYNC',
-            '"normal": pages are written and flushed, then the meta page; the next commit flushes',
-            "the two meta pages are written in turn, and a commit writes nothing after them",
-            "both meta pages are flushed before the first commit after opening",
+            '"full": a commit is one write to the log, and one flush',
+            '"normal" and "off": a commit is one write to the log',
+            "a merge writes pages and flushes them, then writes the meta page with O_DSYNC",
+            "the two meta pages are written in turn, and a merge writes nothing after them",
+            "both meta pages are flushed before the first merge after opening",
+            "a new log and its folder are flushed before the merge that begins to use it",
             "a new store: both files are flushed before they are renamed, and the folder after",
         ),
         dict(seen),
@@ -81,17 +88,22 @@ def check(events: list[Event], sync: str) -> int:
     flushed, last_meta_page = True, -1
     for name, section in _sections(events):
         on_data = [e for e in section if e.path.endswith("/data.mdb") and "/.new/" not in e.path]
-        letters = "".join(event.letter for event in on_data)
+        merges = "".join(event.letter for event in on_data)
+        # A new store flushes its folder before its first log is created.
+        letters = "".join(map(_letter, section)).removeprefix("f")
         if name == "close":
-            assert letters in ("", "C"), f"closing did {letters}"
-            continue
+            merges, letters = merges.removesuffix("C"), letters.removesuffix("C")
         if name == "open":
             flushed = sync == "off"
-        if letters:
-            expected = f"{'' if flushed else META_PAGES_REWRITTEN}({COMMIT[sync]})+"
-            assert re.fullmatch(expected, letters), f"{name} at {sync!r} did {letters}"
+        if merges:
+            expected = f"{'' if flushed else META_PAGES_REWRITTEN}({MERGE[sync]})+"
+            assert re.fullmatch(expected, merges), f"{name} at {sync!r} did {merges}"
             flushed = True
+        merge = f"({LOG_CREATED})?({META_PAGES_REWRITTEN})?{MERGE[sync]}"
+        expected = f"({COMMIT[sync]}|{merge})*"
+        assert re.fullmatch(expected, letters), f"{name} at {sync!r} did {letters}"
         assert letters or name != "put", "a checkpoint without a commit"
+        commits += letters.count("W")
         for event in on_data:
             if event.letter in "Rr" and event.offset:
                 assert event.offset // 4096 != last_meta_page, "the same meta page twice"
@@ -100,10 +112,26 @@ def check(events: list[Event], sync: str) -> int:
     return commits
 
 
+def _letter(event: Event) -> str:
+    """Return the letter of an event that belongs to a commit, a merge or a new log; else nothing.
+
+    W is a write to the log, S its flush. Of a log that is being created: w, s, and n for its
+    rename; f is the flush of the folder after it.
+    """
+    if event.path.endswith("/log.mdb"):
+        return "S" if event.letter == "F" else "W"
+    if event.path.endswith("/log.new"):
+        return {"F": "s", "N": "n"}.get(event.letter, "w")
+    if event.path.endswith("/data.mdb") and "/.new/" not in event.path:
+        return event.letter
+    return "f" if event.letter == "F" and event.path.endswith("/store") else ""
+
+
 def check_creation(events: list[Event], *, durable: bool) -> None:
     """Assert that a new store's files are flushed before they are renamed, if it is durable."""
     section = next(section for name, section in _sections(events) if name == "open")
-    created = [event for event in section if event.letter in "FND"]
+    before_log = takewhile(lambda event: not Path(event.path).name.startswith("log"), section)
+    created = [event for event in before_log if event.letter in "FND"]
     renames = [event for event in created if event.letter == "N"]
     assert len(renames) == 2
     for rename in renames:

@@ -114,7 +114,7 @@ def test_power_cut_after_a_failed_commit(sync: str, breaks: int) -> None:
     were lost before the next commit rewrote both meta pages.
     """
     try:
-        found = power_cuts.judge_run(sync, "1", breaks=breaks, samples=3)
+        found = power_cuts.judge_run(sync, "1", breaks=breaks, samples=1)
     except UnavailableError as error:
         pytest.skip(str(error))
     assert set(found) <= {power_cuts.BEFORE, power_cuts.AFTER, power_cuts.EARLIER}, found

@@ -17,7 +17,7 @@ from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.kv import LmdbStore
+from langgraph.checkpoint.lmdb.kv.log.store import LogStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -166,16 +166,16 @@ def test_running_call_of_a_dropped_saver_completes(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inside, resume = threading.Event(), threading.Event()
-    write = LmdbStore.write
+    write = LogStore.write
 
-    def held(self: LmdbStore, apply: Any) -> Any:
+    def held(self: LogStore, apply: Any) -> Any:
         inside.set()
         assert resume.wait(PATIENCE)
         return write(self, apply)
 
     saver: Any = LmdbSaver(path, sync="off")
     put(saver)
-    monkeypatch.setattr(LmdbStore, "write", held)
+    monkeypatch.setattr(LogStore, "write", held)
     working = threading.Thread(target=put, args=(saver,))
     working.start()
     assert inside.wait(PATIENCE)
@@ -195,9 +195,9 @@ def test_running_call_of_a_dropped_saver_completes(
 def test_cancelled_call_does_not_keep_the_saver_alive(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, inside, resume = LmdbStore.write, threading.Event(), threading.Event()
+    write, inside, resume = LogStore.write, threading.Event(), threading.Event()
 
-    def held(self: LmdbStore, apply: Any) -> Any:
+    def held(self: LogStore, apply: Any) -> Any:
         inside.set()
         assert resume.wait(PATIENCE)
         return write(self, apply)
@@ -205,7 +205,7 @@ def test_cancelled_call_does_not_keep_the_saver_alive(
     async def run() -> None:
         saver: Any = LmdbSaver(path, sync="off")
         await put_async(saver)
-        monkeypatch.setattr(LmdbStore, "write", held)
+        monkeypatch.setattr(LogStore, "write", held)
         task = asyncio.ensure_future(put_async(saver))
         assert await asyncio.to_thread(inside.wait, PATIENCE)
         task.cancel()

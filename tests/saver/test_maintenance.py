@@ -93,14 +93,19 @@ def test_backup_during_writes_is_a_snapshot(saver: LmdbSaver, tmp_path: Path) ->
                 assert latest == {"value": [f"t{thread}", len(found) - 1] * 500}
 
 
+def occupied(path: Path) -> int:
+    names = ("data.mdb", "lock.mdb", "log.mdb")
+    return sum((path / name).stat().st_blocks * 512 for name in names)
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_compact_shrinks_the_file(saver: LmdbSaver, path: Path, asynchronous: bool) -> None:
     filled(saver)
     stored = everything(saver)
-    before = (path / "data.mdb").stat().st_blocks * 512
+    before = occupied(path)
     given = asyncio.run(saver.acompact()) if asynchronous else saver.compact()
-    assert given == before - (path / "data.mdb").stat().st_blocks * 512
-    assert given > COUNT * 50_000 * 0.8
+    assert given == before - occupied(path)
+    assert given > COUNT * 50_000 * 0.6  # values that were deleted in the log were in no page
     assert everything(saver) == stored
     saver.close()
     with LmdbSaver(path) as again:

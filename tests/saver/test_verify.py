@@ -13,11 +13,15 @@ from typing import Any
 import lmdb
 import pytest
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
+from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv.lmdb import page_check
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
+from langgraph.checkpoint.lmdb.kv.log.store import LogStore
+from tests.contract import driver
 from tests.engine import reachability, stores
+from tests.kv.log.ends import end_process
 from tests.reliability.checking import content
 from tests.reliability.disk_model import PAGE, SECTOR
 
@@ -212,6 +216,58 @@ def test_recover_pages_copies_readable_records_of_damaged_pages(tmp_path: Path) 
             assert left[key].values == before[key].values
         stores.grow(saver, "another", 1, 3)
         assert saver.verify().ok
+
+
+def unmerged(path: Path) -> Path:
+    """Fill a store, and leave it as the end of a process that is killed; return its path."""
+    filled(path)
+    kv = LogStore.open(path, sync="off")
+    saver = KvSaver(kv, clock=stores.Clock())
+    for number in range(3):
+        stores.grow(saver, f"in the log {number}", 1, 3)
+    end_process(kv)
+    assert any((path / "log.mdb").read_bytes())
+    return path
+
+
+def test_verify_and_recover_pages_read_a_log_that_is_not_merged(tmp_path: Path) -> None:
+    path, target = unmerged(tmp_path / "store"), tmp_path / "new"
+    files = {name: (path / name).read_bytes() for name in ("data.mdb", "log.mdb")}
+    done = run(str(path), "--json")
+    assert done.returncode == 0, done.stderr
+    assert run(str(path), str(target), command="recover-pages").returncode == 0
+    assert {name: (path / name).read_bytes() for name in files} == files
+    with LmdbSaver(path) as old, LmdbSaver(target) as new:
+        assert old.get(driver.config("in the log 2")) is not None
+        assert records_of(new) == records_of(old)
+        assert new.verify().ok
+
+
+@pytest.mark.parametrize("kept", [None, 100])
+def test_missing_or_short_log_is_reported_and_the_rest_can_be_recovered(
+    tmp_path: Path, kept: int | None
+) -> None:
+    path, target = unmerged(tmp_path / "store"), tmp_path / "new"
+    if kept is None:
+        (path / "log.mdb").unlink()
+    else:
+        os.truncate(path / "log.mdb", kept)
+    for options in ([], ["--repair"]):
+        done = run(str(path), *options, "--json")
+        assert done.returncode == 1
+        report = json.loads(done.stdout)
+        assert set(report["counts"]) == {"log"}
+        assert report["records_unchecked"] == "the last calls are missing"
+    with pytest.raises(DamagedError, match=r"log\.mdb") as caught:
+        LmdbSaver(path)
+    assert "recover-pages" in str(caught.value)
+    done = run(str(path), str(target), "--json", command="recover-pages")
+    assert done.returncode == 0, done.stderr
+    assert "log" in {problem["kind"] for problem in json.loads(done.stdout)["problems"]}
+    with LmdbSaver(target) as saver:
+        reachability.check(saver._kv)
+        assert saver.verify().ok
+        assert [*saver.list(None)]
 
 
 def test_recover_pages_copies_a_sound_store_and_refuses_an_existing_target(tmp_path: Path) -> None:

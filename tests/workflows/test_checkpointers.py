@@ -207,5 +207,5 @@ def test_a_manager_of_a_saver(saver: LmdbSaver) -> None:
     manager.close()
     with pytest.raises(StoreClosedError):
         saver.get_tuple(at("t"))
-    with pytest.raises(UsageError, match="connection must be a path or a saver"):
+    with pytest.raises(UsageError, match="connection must be a path, a connection string"):
         CheckpointerManager.get_or_create(None)  # type: ignore[arg-type]

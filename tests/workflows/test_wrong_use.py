@@ -85,7 +85,9 @@ EVERY = {**OF_A_THREAD, **OF_ALL_THREADS}
 @pytest.mark.parametrize("call", EVERY.values(), ids=EVERY)
 @pytest.mark.parametrize("connection", [None, 7, b"path", object()])
 def test_a_connection_that_is_neither_a_path_nor_a_saver(call: Call, connection: Any) -> None:
-    with pytest.raises(UsageError, match="connection must be a path or a saver, got"):
+    with pytest.raises(
+        UsageError, match="connection must be a path, a connection string or a saver, got"
+    ):
         call(connection)
 
 

@@ -2,6 +2,7 @@
 
 The C library is called through a table of addresses in each native library. A hook replaces the
 addresses of the calls that write, so that the library runs its own code for a full or broken disk.
+The functions of the module `os` that write fail, too, for savers that use them beside the library.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from errno import ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +33,7 @@ _CALLS: dict[str, tuple[Any, ...]] = {
     "fdatasync": (),
 }
 _FLUSHES = frozenset({"fsync", "fdatasync"})
+_OS_CALLS = ("write", "pwrite", "fsync", "fdatasync")
 _ALL = mmap.PROT_READ | mmap.PROT_WRITE
 
 _c_library = ctypes.CDLL(None, use_errno=True)
@@ -44,7 +47,7 @@ def is_available() -> bool:
 
 @contextmanager
 def failing_writes(library: str, folder: Path, error: int, succeeding: int) -> Iterator[None]:
-    """Make the writes of a native library to the files of a folder fail.
+    """Make the writes of a native library and of `os` to the files of a folder fail.
 
     Args:
         library: Path of the loaded library, for example `lmdb.cpython.__file__`.
@@ -63,7 +66,8 @@ def failing_writes(library: str, folder: Path, error: int, succeeding: int) -> I
             slot = ctypes.c_void_p.from_address(address)
             replaced.append((slot, slot.value))
             slot.value = ctypes.cast(hooks[name], ctypes.c_void_p).value
-        yield
+        with patch.multiple(os, **{name: disk.python_hook(name) for name in _OS_CALLS}):
+            yield
     finally:
         for slot, before in replaced:
             slot.value = before
@@ -92,6 +96,17 @@ class _Disk:
             return answer
 
         return ctypes.CFUNCTYPE(result, ctypes.c_int, *_CALLS[name], use_errno=True)(call)
+
+    def python_hook(self, name: str) -> Callable[..., Any]:
+        """Return a function that takes the place of a function of `os`."""
+        real = getattr(os, name)
+
+        def call(descriptor: int, *arguments: Any) -> Any:
+            if self._fails(name, descriptor):
+                raise OSError(self._error, os.strerror(self._error))
+            return real(descriptor, *arguments)
+
+        return call
 
     def _fails(self, name: str, descriptor: int) -> bool:
         if name in _FLUSHES and self._error == ENOSPC:

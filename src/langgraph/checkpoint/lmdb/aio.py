@@ -29,7 +29,7 @@ from langgraph.checkpoint.lmdb.operations import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Collection, Generator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Generator, Iterator, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -93,7 +93,7 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
         """Async version of `get_tuple`."""
         session, ref = self._session, configs.parse_config(config)
         await session.settle()
-        found = await _get_tuple(session, ref)
+        found = await _get_tuple(session, ref, listing.Query())
         refresh = None if found is None else get.refresh(session, ref.thread_id)
         if refresh is not None:
             with suppress(RetryableError):  # the read itself succeeded
@@ -115,14 +115,13 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
         query = listing.parse_query(config, filter, before, limit, skip_damaged, values)
         await session.settle()
         left = query.limit
-        for ref in listing.find_refs(session, query):
+        if left == 0:
+            return
+        async for found in _read(session, listing.find_refs(session, query), query):
+            yield found
+            left = None if left is None else left - 1
             if left == 0:
                 return
-            found = await _get_tuple(session, ref, query)
-            if found is not None:
-                left = None if left is None else left - 1
-                yield found
-            await asyncio.sleep(0)
 
     async def aput(
         self,
@@ -165,17 +164,15 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
         session = self._session
         query = listing.parse_query(None, None, None, None, skip_damaged, values)
         await session.settle()
-        for ref in threads.lineage(session, config, skip_damaged):
-            found = await _get_tuple(session, ref, query)
-            if found is not None:
-                yield found
+        async for found in _read(session, threads.lineage(session, config, skip_damaged), query):
+            yield found
 
     async def achildren(self, config: RunnableConfig) -> list[CheckpointTuple]:
         """Async version of `children`."""
         session = self._session
         await session.settle()
-        found = [await _get_tuple(session, ref) for ref in threads.children(session, config)]
-        return [child for child in found if child is not None]
+        refs = iter(threads.children(session, config))
+        return [child async for child in _read(session, refs, listing.Query())]
 
     async def abranches(self, thread_id: str, checkpoint_ns: str = "") -> list[Branch]:
         """Async version of `branches`."""
@@ -287,16 +284,34 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
         await workers.call(maintenance.copy_store, self._session, path, encryption_key)
 
 
-async def _get_tuple(
-    session: Session, ref: CheckpointRef, query: listing.Query | None = None
-) -> CheckpointTuple | None:
+async def _read(
+    session: Session, refs: Iterator[CheckpointRef], query: listing.Query
+) -> AsyncIterator[CheckpointTuple]:
     """Async version of `listing.read`, which does not block the event loop for long."""
-    query = listing.Query() if query is None else query
+    if session.kv.is_remote:
+        pages = listing.read_pages(session, refs, query)
+        while (page := await workers.call(next, pages, None)) is not None:
+            for found in page:
+                yield found
+        return
+    for ref in refs:
+        one = await _get_tuple(session, ref, query)
+        if one is not None:
+            yield one
+        await asyncio.sleep(0)
+
+
+async def _get_tuple(
+    session: Session, ref: CheckpointRef, query: listing.Query
+) -> CheckpointTuple | None:
+    """Async version of `listing.read_one`."""
+    if session.kv.is_remote:
+        return await workers.call(listing.read_one, session, ref, query)
     matches, values = query.matches, query.values
     try:
         return get.get_tuple(session, ref, matches=matches, values=values, budget=MAX_INLINE_READ)
     except get.BudgetExceededError:
-        return await workers.call(listing.read, session, ref, query)
+        return await workers.call(listing.read_one, session, ref, query)
     except DamagedError as error:
         if not query.skip_damaged:
             raise

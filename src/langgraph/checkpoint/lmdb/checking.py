@@ -27,6 +27,8 @@ from langgraph.checkpoint.lmdb.errors import (
 )
 from langgraph.checkpoint.lmdb.kv.lmdb import files, page_check, page_reader
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
+from langgraph.checkpoint.lmdb.kv.log import log_file, recovery, state
+from langgraph.checkpoint.lmdb.kv.log.store import LogStore
 from langgraph.checkpoint.lmdb.models import LOST, Problem, VerifyReport
 from langgraph.checkpoint.lmdb.operations import configs, run_states
 from langgraph.checkpoint.lmdb.verification import kinds
@@ -64,14 +66,12 @@ def verify_folder(
         )
     with ExitStack() as stack:
         try:
-            kv = stack.enter_context(
-                closing(LmdbStore.open(path, readonly=True))
-            )  # creates nothing
+            kv = stack.enter_context(closing(LogStore.open(path, readonly=True)))  # creates nothing
             if repair:
                 kv.close()
-                kv = stack.enter_context(closing(LmdbStore.open(path)))
+                kv = stack.enter_context(closing(LogStore.open(path)))
             plain = open_encrypted(kv, None)  # reads the first record
-        except DamagedError as error:  # of LMDB
+        except DamagedError as error:  # of LMDB or of the log
             return _refused(error)
         with suppress(DamagedError):  # reported as a problem
             check_format(plain)
@@ -80,6 +80,9 @@ def verify_folder(
 
 
 def _refused(error: DamagedError) -> VerifyReport:
+    if error.record in (log_file.NAME, state.KEY.hex()):
+        lost = Problem(kinds.LOG, error.message)
+        return VerifyReport((lost,), records_unchecked="the last calls are missing")
     return VerifyReport(
         (Problem(kinds.PAGES, error.message),), records_unchecked="LMDB refuses the file"
     )
@@ -110,17 +113,20 @@ def recover_pages(path: str, target: str) -> VerifyReport:
                 if any(True for _ in reader.keys(b"", b"\xff" * 512)):
                     raise InvalidPathError("there is a store already", path=target)
             _fill(kv, source.records(root))
+            lost_log = recovery.apply_log(kv, path)
             plain = _unlocked(kv, target)
             with suppress(DamagedError, InvalidPathError):  # repaired, or created
                 check_format(plain)
             found = repair_store(plain, _options())
         finally:
             kv.close()
-    if not source.skipped:
-        return found
-    text = f"{source.skipped} pages or records could not be read, with all that they lead to"
-    lost = Problem(kinds.PAGES, text, outcome=LOST)
-    return replace(found, problems=(lost, *found.problems))
+    lost = []
+    if lost_log is not None:
+        lost.append(Problem(kinds.LOG, lost_log, outcome=LOST))
+    if source.skipped:
+        text = f"{source.skipped} pages or records could not be read, with all that they lead to"
+        lost.append(Problem(kinds.PAGES, text, outcome=LOST))
+    return replace(found, problems=(*lost, *found.problems))
 
 
 def _unlocked(kv: LmdbStore, target: str) -> KeyValueStore:

@@ -29,7 +29,8 @@ from langgraph.checkpoint.lmdb.errors import (
 from langgraph.checkpoint.lmdb.format.envelope import FORMAT_VERSION
 from langgraph.checkpoint.lmdb.kv.lmdb import files, meta_pages
 from langgraph.checkpoint.lmdb.kv.lmdb.preallocation import is_nearly_full
-from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
+from langgraph.checkpoint.lmdb.kv.log import log_file
+from langgraph.checkpoint.lmdb.kv.log.store import LogStore
 from langgraph.checkpoint.lmdb.lock_files import LOCKS, holders, locked_thread
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ _NETWORK: Final = frozenset(
 _IN_MEMORY: Final = frozenset(("tmpfs", "ramfs"))
 _LITTLE_ROOM: Final = 16 << 20
 """Free bytes below which the next commits may fail."""
-_LONG_SNAPSHOT: Final = 1000
-"""Commits behind which a snapshot is worth a word."""
+_LONG_SNAPSHOT: Final = 100
+"""Merges behind which a snapshot is worth a word."""
 _READERS_SHARE: Final = 0.8
 
 
@@ -139,10 +140,10 @@ def on_condition(found: Condition) -> Iterator[Finding]:
     else:
         yield Finding("readers", "ok", text)
     for snapshot in found.snapshots:
-        if snapshot.commits_behind > _LONG_SNAPSHOT:
+        if snapshot.merges_behind > _LONG_SNAPSHOT:
             text = (
-                f"process {snapshot.process} reads a snapshot that is {snapshot.commits_behind} "
-                "commits old; pages freed since then are not reused"
+                f"process {snapshot.process} reads a snapshot that is {snapshot.merges_behind} "
+                "merges old; pages freed since then are not reused"
             )
             advice = "Wait for it, or end that process if it hangs."
             yield Finding("readers", "advice", text, advice)
@@ -202,7 +203,7 @@ def _store(folder: Path) -> Iterator[Finding]:
             yield Finding("store", "risk", text, advice)
             return
     try:
-        kv = LmdbStore.open(str(folder), readonly=True)
+        kv = LogStore.open(str(folder), readonly=True)
     except (DamagedError, StoreBusyError, StoreReplacedError) as error:
         yield Finding("store", "risk", error.message, error.advice)
         return
@@ -220,7 +221,7 @@ def _store(folder: Path) -> Iterator[Finding]:
         kv.close()
 
 
-def _records(kv: LmdbStore, folder: Path) -> Finding:
+def _records(kv: LogStore, folder: Path) -> Finding:
     advice = f"To check every page and record, run: langgraph-lmdb verify {folder}"
     try:
         plain = open_encrypted(kv, None)
@@ -230,6 +231,8 @@ def _records(kv: LmdbStore, folder: Path) -> Finding:
     except FormatVersionError as error:
         return Finding("store", "advice", error.message, error.advice)
     except DamagedError as error:
+        if error.record == log_file.NAME:
+            return Finding("store", "risk", error.message, error.advice)
         advice = f"Run: langgraph-lmdb verify {folder} --repair"
         return Finding("store", "risk", error.message, advice)
     encrypted = "not encrypted" if plain is kv else "encrypted"

@@ -212,8 +212,8 @@ class KvSaver(AsyncMethods):
         """Yield checkpoints by descending id.
 
         The iterator holds no transaction between two steps: it may be paused, dropped, or continued
-        in another thread. It yields complete checkpoints, and none that was deleted before its
-        step.
+        in another thread. It yields complete checkpoints. On LMDB, it yields none that was deleted
+        before its step.
 
         Args:
             config: The thread; or one of its namespaces, if the config has a `checkpoint_ns`; or
@@ -230,8 +230,8 @@ class KvSaver(AsyncMethods):
         """
         session = self._session
         query = listing.parse_query(config, filter, before, limit, skip_damaged, values)
-        read = (listing.read(session, ref, query) for ref in listing.find_refs(session, query))
-        yield from islice((found for found in read if found is not None), query.limit)
+        found = listing.read(session, listing.find_refs(session, query), query)
+        yield from islice(found, query.limit)
 
     def put(
         self,
@@ -334,16 +334,13 @@ class KvSaver(AsyncMethods):
         """
         session = self._session
         query = listing.parse_query(None, None, None, None, skip_damaged, values)
-        for ref in threads.lineage(session, config, skip_damaged):
-            found = listing.read(session, ref, query)
-            if found is not None:
-                yield found
+        yield from listing.read(session, threads.lineage(session, config, skip_damaged), query)
 
     def children(self, config: RunnableConfig) -> builtins.list[CheckpointTuple]:
         """Return the children of the checkpoint that a config names, by descending id."""
         session = self._session
-        found = (get.get_tuple(session, ref) for ref in threads.children(session, config))
-        return [child for child in found if child is not None]
+        refs = iter(threads.children(session, config))
+        return [*listing.read(session, refs, listing.Query())]
 
     def branches(self, thread_id: str, checkpoint_ns: str = "") -> builtins.list[Branch]:
         """Return the branches of a namespace, by descending id of their tips.
@@ -486,6 +483,15 @@ class KvSaver(AsyncMethods):
             skip_damaged,
         )
         return threads.threads(self._session, query, after)
+
+    def _threads_without_checkpoints(self) -> builtins.list[str]:
+        """Return the ids of the threads that have only pending writes. For migrations."""
+        return threads.without_checkpoints(self._session)
+
+    def _early_writes(self, thread_id: str) -> builtins.list[tuple[str, str | None]]:
+        """Return namespace and id of each checkpoint that is not stored, but has pending writes.
+        For migrations."""
+        return threads.early_writes(self._session, thread_id)
 
     def stats(self) -> StoreStats:
         """Return the totals of the store, which it counts, and its size on disk."""

@@ -76,9 +76,10 @@ def group() -> Any:
         no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"]},
         epilog=(
-            f"STORE is the folder of a store. Leave it out where {STORE_VARIABLE} names it. The "
-            "key of an encrypted store is read from LANGGRAPH_AES_KEY. Exit status: 0 done, 1 the "
-            "answer is no or a problem was found, 2 the command could not run, 130 after Ctrl-C."
+            "STORE is the folder of a store, or a connection string of PostgreSQL. Leave it out "
+            f"where {STORE_VARIABLE} names it. The key of an encrypted store is read from "
+            "LANGGRAPH_AES_KEY. Exit status: 0 done, 1 the answer is no or a problem was found, "
+            "2 the command could not run, 130 after Ctrl-C."
         ),
     )
     app.callback()(_about)

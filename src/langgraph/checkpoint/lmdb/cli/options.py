@@ -5,7 +5,10 @@ from typing import Annotated
 import typer
 
 Store = Annotated[
-    str, typer.Argument(metavar="STORE", help="Folder of the store.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="STORE", help="Folder or connection string of the store.", show_default=False
+    ),
 ]
 Thread = Annotated[
     str, typer.Argument(metavar="THREAD", help="Id of the thread.", show_default=False)

@@ -239,6 +239,9 @@ class EncryptedReader(Reader):
     def many_writers(self) -> bool:  # type: ignore[override]
         return self._inner.many_writers
 
+    def gather(self, calls: Iterable[Callable[[], T]]) -> Iterator[T]:
+        return self._inner.gather(calls)
+
     def now(self) -> int | None:
         return self._inner.now()
 

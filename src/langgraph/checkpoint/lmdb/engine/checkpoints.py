@@ -94,9 +94,9 @@ def remove(writer: Writer, namespace: NamespaceRef, record: CheckpointRecord) ->
 
     Index entries that lead to the thread are kept: other checkpoints may need them.
     """
-    writer.delete(keys.checkpoint(namespace, record.id))
+    writer.discard(keys.checkpoint(namespace, record.id))
     for entry in _index_entries(namespace, record):
-        writer.delete(entry)
+        writer.discard(entry)
 
 
 def _index_entries(namespace: NamespaceRef, record: CheckpointRecord) -> Iterator[bytes]:

@@ -25,7 +25,7 @@ from langgraph.checkpoint.lmdb.format.ranges import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
@@ -294,8 +294,11 @@ def fetch(reader: Reader, ranges: Iterable[ChunkRange], limit: int = MAX_VALUE) 
         else:
             stop = prefix + keys.number(chunk_range.start + chunk_range.length)
             bounds.append((first, stop))
-    records = zip(singles, reader.get_many(singles), strict=True)
-    runs = zip(bounds, reader.ranges(bounds), strict=True)
+    found: Iterator[Iterator[Any]] = reader.gather(
+        (lambda: reader.get_many(singles), lambda: reader.ranges(bounds))
+    )
+    records = zip(singles, next(found), strict=True)
+    runs = zip(bounds, next(found), strict=True)
     for chunk_range in ranges:
         if chunk_range.length == 1:
             key, record = next(records)

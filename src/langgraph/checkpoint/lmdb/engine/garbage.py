@@ -186,11 +186,8 @@ def _update_totals(reader: Reader, thread: Thread, usage: ThreadUsage) -> None:
     thread.checkpoints = usage.checkpoints
     thread.writes = usage.writes
     thread.oldest = usage.oldest
-    thread.size = usage.size + sum(
-        len(key) + len(record)
-        for chunk_range in usage.chunks.ranges(thread.number)
-        for key, record in reader.range(*_key_range(chunk_range))
-    )
+    own = [_key_range(chunk_range) for chunk_range in usage.chunks.ranges(thread.number)]
+    thread.size = usage.size + sum(reader.sizes(own))
 
 
 def _shared_chunks(reader: Reader, owner: int) -> ChunkSet:

@@ -86,7 +86,7 @@ def _purge(writer: Writer, thread: Thread, budget: int | None) -> bool:
         for record in islice(checkpoints.in_namespace(writer, namespace), left):
             checkpoints.remove(writer, namespace, record)
             for term in record.thread_terms:
-                writer.delete(keys.thread_with_term(term, number))
+                writer.discard(keys.thread_with_term(term, number))
             left = None if left is None else left - 1
     for kind in (keys.Kind.CHILD, keys.Kind.WRITES, keys.Kind.COMPACTED):
         prefix = keys.of_thread(kind, number)
@@ -278,7 +278,7 @@ def _collect_and_save(writer: Writer, thread: Thread) -> None:
     }
     if len(empty) == len(threads.namespaces(writer, thread)):
         for term in thread.removed_terms:  # the records that named them are deleted
-            writer.delete(keys.thread_with_term(term, thread.number))
+            writer.discard(keys.thread_with_term(term, thread.number))
         remove_thread(writer, thread)
         return
     for name, namespace in empty.items():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import (
     checkpoints,
+    paging,
     threads,
     time_index,
 )
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.time_index import TimeIndexEntry
     from langgraph.checkpoint.lmdb.errors import DamagedError
     from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
@@ -221,14 +223,17 @@ def _by_time(
         key=lambda entry: entry.time,
         reverse=True,
     )
-    for entry in entries:
+
+    def read(entry: TimeIndexEntry) -> Thread | None:
+        return threads.by_number(reader, entry.thread)
+
+    for entry, thread in paging.read_each(reader, read, entries):
         # Entries lag behind their threads: the remaining threads were active before `latest`.
         latest = entry.time + lag
         while heap and -heap[0][0] >= latest:
             yield heapq.heappop(heap)[3]
         if latest <= since:
             break
-        thread = threads.by_number(reader, entry.thread)
         if thread is not None:
             heapq.heappush(heap, (-thread.updated, thread.id, thread.number, thread))
     while heap:

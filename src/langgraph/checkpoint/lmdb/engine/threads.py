@@ -7,7 +7,7 @@ from operator import attrgetter
 from types import NoneType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from langgraph.checkpoint.lmdb.engine import counts, states, time_index
+from langgraph.checkpoint.lmdb.engine import counts, paging, states, time_index
 from langgraph.checkpoint.lmdb.engine.chunks import ThreadVersion
 from langgraph.checkpoint.lmdb.engine.counts import Counts
 from langgraph.checkpoint.lmdb.engine.fields_cache import FieldsCache
@@ -363,14 +363,19 @@ def all_threads(
         on_damage: Function to call for a thread that cannot be read. None: raise the error.
         prefix: Prefix of the keys of their ids.
     """
-    for key in reader.keys(prefix, keys.prefix_end(prefix)):
+
+    def read_one(key: bytes) -> Thread | None:
         try:
-            thread = _read_named(reader, key, reader.get(key) or b"")
+            return _read_named(reader, key, reader.get(key) or b"")
         except DamagedError as error:
             if on_damage is None:
                 raise
             on_damage(error)
-        else:
+            return None
+
+    names = reader.keys(prefix, keys.prefix_end(prefix))
+    for _, thread in paging.read_each(reader, read_one, names):
+        if thread is not None:
             yield thread
 
 

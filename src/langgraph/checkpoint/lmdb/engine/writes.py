@@ -133,6 +133,16 @@ def in_namespace(reader: Reader, namespace: NamespaceRef) -> Iterator[TaskWrites
         yield decode(key, key[:end], record)
 
 
+def checkpoint_ids(reader: Reader, namespace: NamespaceRef) -> Iterator[str | None]:
+    """List the ids of checkpoints with pending writes, stored or not; None for a truncated id."""
+    prefix = at = keys.of_namespace(keys.Kind.WRITES, namespace)
+    stop = keys.prefix_end(prefix)
+    while (key := next(iter(reader.keys(at, stop)), None)) is not None:
+        checkpoint_id, end = keys.read_escaped_text(key, len(prefix))
+        yield checkpoint_id
+        at = keys.prefix_end(key[:end])
+
+
 def remove(writer: Writer, namespace: NamespaceRef, checkpoint_id: str) -> None:
     """Delete the pending writes of a checkpoint."""
     prefix = keys.writes(namespace, checkpoint_id)

@@ -135,6 +135,15 @@ def escaped_text(value: str) -> bytes:
     return part + _END
 
 
+def read_escaped_text(key: bytes, at: int) -> tuple[str | None, int]:
+    """Return the `escaped_text` at an offset of a key, None if it was too long; also return the
+    offset behind it."""
+    end = escaped_text_end(key, at)
+    part = key[at : end - len(_END)].replace(_NUL, b"\x00")
+    is_whole = not part.startswith(_TRUNCATED) and not is_truncated(part)
+    return decoded(part, key) if is_whole else None, end
+
+
 def sortable_text(value: str) -> bytes:
     """Encode a text that other fields follow; the bytes sort as the bytes of `text` do."""
     return text(value).replace(b"\x00", _NUL) + _END

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     import os
@@ -13,7 +16,11 @@ if TYPE_CHECKING:
 
     Progress: TypeAlias = Callable[[int, int], object]
 
-T = TypeVar("T")
+    class Gather(Protocol):
+        """`Reader.gather`."""
+
+        def __call__(self, calls: Iterable[Callable[[], T]]) -> Iterator[T]: ...
+
 
 MAX_KEY_SIZE = 511
 
@@ -79,6 +86,20 @@ class Reader(ABC):
         """
         return (self.range(start, stop) for start, stop in bounds)
 
+    def sizes(self, bounds: Iterable[tuple[bytes, bytes]]) -> Iterator[int]:
+        """Yield the bytes of the keys and values of each range; see `ranges`."""
+        return (sum(len(key) + len(value) for key, value in rows) for rows in self.ranges(bounds))
+
+    def gather(self, calls: Iterable[Callable[[], T]]) -> Iterator[T]:
+        """Yield what each call returns. A store on another machine reads for all of them in the
+        same trips.
+
+        Args:
+            calls: Functions that read from this transaction, and change nothing. They may run more
+                than once.
+        """
+        return _one_by_one(calls)
+
     def now(self) -> int | None:
         """Return the time of the store's own clock, in milliseconds since the epoch.
 
@@ -134,6 +155,11 @@ class KeyValueStore(ABC):
         """True if commits wait for a disk, so that operations gain from sharing a commit."""
         return True
 
+    @property
+    def is_remote(self) -> bool:
+        """True if each read is a trip to another machine, so that much is read at a time."""
+        return False
+
     @abstractmethod
     def read(self) -> AbstractContextManager[Reader]:
         """Return a snapshot, for the length of a `with` block.
@@ -166,6 +192,22 @@ class KeyValueStore(ABC):
             StoreReplacedError: The store's files were removed, moved or replaced; nothing was
                 stored.
         """
+
+    def one_moment(
+        self,
+        rows: int = 1,  # noqa: ARG002
+        before: str | None = None,  # noqa: ARG002
+    ) -> AbstractContextManager[Gather]:
+        """Let the snapshots of this thread be of one moment if the store `is_remote`.
+
+        Args:
+            rows: Rows of the end of a thread's history that will be read.
+            before: Id of the row behind them. None: they are the last ones.
+
+        Returns:
+            A context of `Reader.gather` in that moment, for functions that take snapshots.
+        """
+        return nullcontext(_one_by_one)
 
     def check_no_transaction(self) -> None:  # noqa: B027 - a store without locks has none to check
         """Raise UsageError if this thread could not write now, because it is inside the store."""
@@ -219,6 +261,15 @@ class WrapperStore(KeyValueStore):
     @property
     def flushes(self) -> bool:
         return self.inner.flushes
+
+    @property
+    def is_remote(self) -> bool:
+        return self.inner.is_remote
+
+    def one_moment(
+        self, rows: int = 1, before: str | None = None
+    ) -> AbstractContextManager[Gather]:
+        return self.inner.one_moment(rows, before)
 
     def check_no_transaction(self) -> None:
         self.inner.check_no_transaction()
@@ -300,6 +351,10 @@ class FileStore(ABC):
         Raises:
             UsageError: The file system cannot free parts of a file.
         """
+
+
+def _one_by_one(calls: Iterable[Callable[[], T]]) -> Iterator[T]:
+    return (call() for call in calls)
 
 
 def check_key(key: bytes) -> None:

@@ -8,11 +8,13 @@ import time
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
+from langgraph.checkpoint.lmdb.migrate.endpoints import KINDS
 from langgraph.checkpoint.lmdb.migrate.migrating import DEFAULT_WORKERS, migrate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from langgraph.checkpoint.lmdb.migrate.endpoints import Kind
     from langgraph.checkpoint.lmdb.migrate.models import MigrationProgress, MigrationReport
 
 EQUAL, DIFFERENT, FAILED = 0, 1, 2
@@ -32,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             workers=options.workers,
             resume=not options.no_resume,
             verify=not options.no_verify,
+            source_saver=options.source_saver,
+            target_saver=options.target_saver,
         )
     except LmdbSaverError as error:
         print(error, file=sys.stderr)
@@ -48,6 +52,8 @@ def run(
     workers: int = DEFAULT_WORKERS,
     resume: bool = True,
     verify: bool = True,
+    source_saver: Kind | None = None,
+    target_saver: Kind | None = None,
 ) -> MigrationReport:
     """Migrate, and show the progress if stderr is a terminal.
 
@@ -66,6 +72,8 @@ def run(
             workers=workers,
             resume=resume,
             verify=verify,
+            source_saver=source_saver,
+            target_saver=target_saver,
             progress=line.show if sys.stderr.isatty() else None,
         )
     finally:
@@ -108,6 +116,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=DEFAULT_WORKERS, metavar="COUNT")
     parser.add_argument("--no-resume", action="store_true", help="refuse threads that exist")
     parser.add_argument("--no-verify", action="store_true", help="do not compare the copies")
+    for end in ("source", "target"):
+        parser.add_argument(
+            f"--{end}-saver", choices=KINDS, help=f"the saver of a connection string as {end}"
+        )
     return parser
 
 

@@ -7,8 +7,10 @@ A mark is one of three:
   changed in a saver if its state differs from the mark.
 - {"deleted": True}: the thread was deleted, and is never copied again.
 
-Two processes that copy a thread at the same time write equal checkpoints. After its copy, a process
-reads the mark again, since the other one may have continued the thread in the new saver already.
+Two processes that copy a thread at the same time write equal checkpoints. A process reads the mark
+before it writes a checkpoint, and ends its copy if the other one has completed the thread: that one
+may have continued the thread, or deleted checkpoints of it. After its copy it reads the mark again.
+Only a checkpoint that is deleted between that read and its write comes back.
 """
 
 from __future__ import annotations
@@ -141,7 +143,7 @@ class CatchUp:
             is_untouched = _has_all(job.source, job.target.source, thread_id)
         if is_untouched:
             self._write_mark(thread_id, _COPYING)
-            copy_thread(job, thread_id)
+            copy_thread(job, thread_id, lambda: self._mark(job, thread_id) == _COPYING)
             self._complete(job, thread_id, old)
         elif mark is None and _has_all(job.target.source, job.source, thread_id):
             self._write_mark(thread_id, _copied(old, new))  # by an earlier migration
@@ -156,6 +158,8 @@ class CatchUp:
             self.new.delete_thread(thread_id)
         elif mark and mark.get("old") == old.text:
             return
+        elif mark != _COPYING:  # another process completed the copy of an older state
+            self._catch_up(job, thread_id)
         elif _has_all(job.source, job.target.source, thread_id):
             self._write_mark(thread_id, _copied(old, new))
         else:

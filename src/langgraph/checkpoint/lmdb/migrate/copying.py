@@ -58,9 +58,17 @@ class Job:
         return self.source.knows_paths and self.target.source.knows_paths
 
 
-def copy_thread(job: Job, thread_id: str) -> None:
-    """Copy what the target lacks of a thread, oldest checkpoint first."""
+def copy_thread(job: Job, thread_id: str, is_needed: Callable[[], bool] = lambda: True) -> None:
+    """Copy what the target lacks of a thread, oldest checkpoint first.
+
+    Args:
+        job: The two savers.
+        thread_id: The thread.
+        is_needed: A function that is called before each checkpoint; False ends the copy.
+    """
     for record, new_versions, _ in _expected(job, thread_id):
+        if not is_needed():
+            return
         found = job.target.source.read(record.key)
         inherited = _inherited(job, record, new_versions)
         if differing_parts(record, found, inherited=inherited):

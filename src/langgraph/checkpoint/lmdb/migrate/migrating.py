@@ -7,7 +7,7 @@ import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langgraph.checkpoint.lmdb.errors import (
     NotASequenceError,
@@ -16,7 +16,7 @@ from langgraph.checkpoint.lmdb.errors import (
     UsageError,
 )
 from langgraph.checkpoint.lmdb.migrate.copying import Counts, Job, copy_thread, verify_thread
-from langgraph.checkpoint.lmdb.migrate.endpoints import Endpoint, open_source, open_target
+from langgraph.checkpoint.lmdb.migrate.endpoints import Endpoint, Kind, open_source, open_target
 from langgraph.checkpoint.lmdb.migrate.models import MigrationProgress, MigrationReport
 from langgraph.checkpoint.lmdb.migrate.refusals import database_errors
 
@@ -38,6 +38,8 @@ def migrate(
     resume: bool = True,
     verify: bool = True,
     progress: Callable[[MigrationProgress], None] | None = None,
+    source_saver: Kind | None = None,
+    target_saver: Kind | None = None,
 ) -> MigrationReport:
     """Copy the threads of one saver to another one.
 
@@ -56,6 +58,9 @@ def migrate(
         resume: False: raise ThreadExistsError if the target has one of the threads already.
         verify: Read each copied thread from both savers, and compare every checkpoint by value.
         progress: A function that is called after each checkpoint, one call at a time.
+        source_saver: The saver of a connection string: "compact" for CompactPostgresSaver, or
+            "postgres" for PostgresSaver. None: the one of which the database has a store.
+        target_saver: The same. None: CompactPostgresSaver.
 
     Returns:
         The counts, the sizes of both savers, and the differences that `verify` found.
@@ -69,7 +74,8 @@ def migrate(
         ThreadExistsError: A thread exists in the target, and `resume` is False.
     """
     stop = threading.Event()
-    return _migrate(source, target, threads, workers, resume, verify, progress, None, stop)
+    ends = _Ends(source, target, source_saver, target_saver)
+    return _migrate(ends, threads, workers, resume, verify, progress, None, stop)
 
 
 async def amigrate(
@@ -81,6 +87,8 @@ async def amigrate(
     resume: bool = True,
     verify: bool = True,
     progress: Callable[[MigrationProgress], None] | None = None,
+    source_saver: Kind | None = None,
+    target_saver: Kind | None = None,
 ) -> MigrationReport:
     """Async version of `migrate`; `progress` is called in another thread.
 
@@ -89,7 +97,8 @@ async def amigrate(
     """
     stop = threading.Event()
     loop = asyncio.get_running_loop()
-    call = partial(_migrate, source, target, threads, workers, resume, verify, progress, loop, stop)
+    ends = _Ends(source, target, source_saver, target_saver)
+    call = partial(_migrate, ends, threads, workers, resume, verify, progress, loop, stop)
     task = loop.run_in_executor(None, call)
     try:
         return await asyncio.shield(task)
@@ -100,9 +109,17 @@ async def amigrate(
         raise
 
 
+class _Ends(NamedTuple):
+    """Source and target of a migration."""
+
+    source: Endpoint
+    target: Endpoint
+    source_saver: Kind | None
+    target_saver: Kind | None
+
+
 def _migrate(
-    source: Endpoint,
-    target: Endpoint,
+    ends: _Ends,
     threads: Iterable[str] | None,
     workers: int,
     resume: bool,
@@ -115,13 +132,13 @@ def _migrate(
         raise NotASequenceError(f"threads must be a list of ids, got {threads!r}")
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise UsageError(f"workers must be a number above 0, got {workers!r}")
-    if source is target:
+    if ends.source is ends.target:
         raise UsageError("source and target are the same saver")
     started = time.monotonic()
     with (
         database_errors(),
-        open_source(source, loop) as reader,
-        open_target(target, loop) as writer,
+        open_source(ends.source, loop, ends.source_saver) as reader,
+        open_target(ends.target, loop, ends.target_saver) as writer,
     ):
         counts = Counts()
         job = Job(reader, writer, counts, _notifier(counts, reader.count(), progress), stop)

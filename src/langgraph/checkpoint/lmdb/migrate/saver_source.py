@@ -26,6 +26,10 @@ _NO_PATHS = (
     "interrupted superstep adds later may be ordered differently."
 )
 _NO_EARLY_WRITES = "Pending writes whose checkpoint was never stored are not copied."
+_LONG_IDS = (
+    "Pending writes whose checkpoint was never stored are not copied if its id is longer than the "
+    "keys of the store."
+)
 _PAGE = 1000
 """Threads that are listed at a time."""
 _SERIALIZER = JsonPlusSerializer()
@@ -50,7 +54,7 @@ class SaverSource(Source):
 
     def keys(self, thread_id: str) -> list[Key]:
         found = [_key(thread_id, item) for item in self.listed(thread_id)]
-        return sorted(found, key=lambda key: (key.checkpoint_id, key.checkpoint_ns))
+        return sorted(found, key=_order)
 
     def listed(self, thread_id: str) -> Iterator[CheckpointTuple]:
         """Yield the checkpoints of a thread, whose values may be missing."""
@@ -99,7 +103,7 @@ class MemorySource(SaverSource):
             for checkpoint_id in [*checkpoints]
         }
         found |= {Key(*key) for key in [*self.saver.writes] if key[0] == thread_id}
-        return sorted(found, key=lambda key: (key.checkpoint_id, key.checkpoint_ns))
+        return sorted(found, key=_order)
 
     def state(self, thread_id: str) -> ThreadState | None:
         keys = self.keys(thread_id)
@@ -126,7 +130,7 @@ class KvSource(SaverSource):
     """A reader of one of this package's savers."""
 
     saver: KvSaver
-    unknown: tuple[str, ...] = (_NO_EARLY_WRITES,)
+    unknown: tuple[str, ...] = ()
     knows_paths = True
 
     def threads(self) -> Iterator[str]:
@@ -134,6 +138,14 @@ class KvSource(SaverSource):
         while page := self.saver.threads(limit=_PAGE, after=after):
             yield from (thread.thread_id for thread in page)
             after = page[-1]
+        yield from self.saver._threads_without_checkpoints()
+
+    def keys(self, thread_id: str) -> list[Key]:
+        early = self.saver._early_writes(thread_id)
+        if any(checkpoint_id is None for _, checkpoint_id in early):
+            self.unknown = (_LONG_IDS,)
+        found = [Key(thread_id, ns, checkpoint_id) for ns, checkpoint_id in early if checkpoint_id]
+        return sorted([*super().keys(thread_id), *found], key=_order)
 
     def listed(self, thread_id: str) -> Iterator[CheckpointTuple]:
         return self.saver.list(_thread(thread_id), values=False)
@@ -162,6 +174,10 @@ class KvSource(SaverSource):
 
     def size(self) -> int | None:
         return self.saver.stats().file_bytes
+
+
+def _order(key: Key) -> tuple[str, str]:
+    return key.checkpoint_id, key.checkpoint_ns
 
 
 def _thread(thread_id: str) -> RunnableConfig:

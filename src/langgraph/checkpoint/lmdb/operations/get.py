@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from langgraph.checkpoint.base import CheckpointTuple
@@ -74,68 +75,87 @@ def get_tuple(
     Raises:
         BudgetExceededError: The values are larger than the budget.
     """
+    decode = fetch(session, ref, matches=matches, values=values, budget=budget)
+    return None if decode is None else decode()
+
+
+def fetch(
+    session: Session,
+    ref: CheckpointRef,
+    *,
+    matches: Matches | None = None,
+    values: bool = True,
+    budget: int | None = None,
+) -> Callable[[], CheckpointTuple] | None:
+    """Read what `get_tuple` returns; return the function that decodes it, after the snapshot."""
     codec = session.codec
-    with session.located(ref) as location:
-        with session.snapshot() as snapshot:
-            found = find(session, snapshot, ref)
-            if found is None:
-                return None
-            record, thread_version = found.record, found.thread.thread_version
-            ref = CheckpointRef(ref.thread_id, ref.checkpoint_ns, record.id)
-            location["checkpoint_id"] = record.id
-            metadata = codec.load_map(record.metadata, snapshot.reader, "metadata")
-            if matches is not None and not matches(metadata):
-                return None
-            writes = write_records.of_checkpoint(snapshot.reader, found.namespace, record.id)
-            stored_values = {
-                channel: stored
-                for channel, stored in record.values.items()
-                if values or needs_value(channel)
-            }
-            stored_writes = [
-                (task_id, write, values or is_news(task_id, write.channel))
-                for task_id, write in writes
+    with session.located(ref) as location, session.snapshot() as snapshot:
+        reader = snapshot.reader
+        found = find(session, snapshot, ref)
+        if found is None:
+            return None
+        record, thread_version = found.record, found.thread.thread_version
+        ref = CheckpointRef(ref.thread_id, ref.checkpoint_ns, record.id)
+        location["checkpoint_id"] = record.id
+        metadata = codec.load_map(record.metadata, reader, "metadata")
+        if matches is not None and not matches(metadata):
+            return None
+        stored_values = {
+            channel: stored
+            for channel, stored in record.values.items()
+            if values or needs_value(channel)
+        }
+        stored_writes = [
+            (task_id, write, values or is_news(task_id, write.channel))
+            for task_id, write in write_records.of_checkpoint(reader, found.namespace, record.id)
+        ]
+        if budget is not None:
+            sizes = [write.value.size for _, write, is_wanted in stored_writes if is_wanted]
+            _check_budget(session, ref, thread_version, stored_values, budget - sum(sizes))
+        body, *decoders = reader.gather(
+            [
+                partial(codec.load_map, record.body, reader, "checkpoint"),
+                *[
+                    partial(
+                        codec.fetch,
+                        ChannelKey(ref.thread_id, ref.checkpoint_ns, channel),
+                        stored,
+                        thread_version,
+                        reader,
+                    )
+                    for channel, stored in stored_values.items()
+                ],
+                *[
+                    partial(codec.fetch_once, write.value, reader) if is_wanted else _nothing
+                    for _, write, is_wanted in stored_writes
+                ],
             ]
-            if budget is not None:
-                sizes = [write.value.size for _, write, is_wanted in stored_writes if is_wanted]
-                _check_budget(session, ref, thread_version, stored_values, budget - sum(sizes))
-            body = codec.load_map(record.body, snapshot.reader, "checkpoint")
-            fetched = {
-                channel: codec.fetch(
-                    ChannelKey(ref.thread_id, ref.checkpoint_ns, channel),
-                    stored,
-                    thread_version,
-                    snapshot.reader,
-                )
-                for channel, stored in stored_values.items()
-            }
-            pending = [
-                (
-                    task_id,
-                    write.channel,
-                    codec.fetch_once(write.value, snapshot.reader) if is_wanted else _nothing,
-                )
-                for task_id, write, is_wanted in stored_writes
-            ]
-        session.parent_cache.put(ref, ParentState(thread_version, record))
+        )
+    session.parent_cache.put(ref, ParentState(thread_version, record))
+
+    def decode() -> CheckpointTuple:
         channel_values: dict[str, Any] = dict.fromkeys(record.values)
-        for channel, decode in fetched.items():
-            location["channel"] = channel
-            channel_values[channel] = decode()
         pending_writes: list[tuple[str, str, Any]] = []
-        for task_id, channel, decode in pending:
-            location["channel"] = channel
-            pending_writes.append((task_id, channel, decode()))
-    body["id"] = record.id
-    body["channel_values"] = channel_values
-    body["channel_versions"] = dict(record.versions)
-    return CheckpointTuple(
-        configs.to_config(ref),
-        body,
-        metadata,
-        configs.to_config(ref._replace(checkpoint_id=record.parent)) if record.parent else None,
-        pending_writes,
-    )
+        left = iter(decoders)
+        with session.located(ref) as location:
+            for channel, decode_value in zip(stored_values, left, strict=False):
+                location["channel"] = channel
+                channel_values[channel] = decode_value()
+            for (task_id, write, _), decode_value in zip(stored_writes, left, strict=False):
+                location["channel"] = write.channel
+                pending_writes.append((task_id, write.channel, decode_value()))
+        body["id"] = record.id
+        body["channel_values"] = channel_values
+        body["channel_versions"] = dict(record.versions)
+        return CheckpointTuple(
+            configs.to_config(ref),
+            body,
+            metadata,
+            configs.to_config(ref._replace(checkpoint_id=record.parent)) if record.parent else None,
+            pending_writes,
+        )
+
+    return decode
 
 
 def _check_budget(
@@ -152,23 +172,9 @@ def _check_budget(
         raise BudgetExceededError
 
 
-def _nothing() -> None:
-    """Return None in the place of a value that the caller does not want."""
-
-
-def get_or_skip(
-    session: Session,
-    ref: CheckpointRef,
-    *,
-    matches: Matches | None = None,
-    values: bool = True,
-) -> CheckpointTuple | None:
-    """Return a checkpoint, as `get_tuple` does; log a damaged one and return None."""
-    try:
-        return get_tuple(session, ref, matches=matches, values=values)
-    except DamagedError as error:
-        log_skipped(error)
-        return None
+def _nothing() -> Callable[[], None]:
+    """Return a decoder in the place of a value that the caller does not want."""
+    return lambda: None
 
 
 def log_skipped(error: DamagedError) -> None:

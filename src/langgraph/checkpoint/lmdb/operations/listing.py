@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.engine import checkpoints, threads
@@ -16,7 +18,7 @@ from langgraph.checkpoint.lmdb.operations import configs, get, metadata_index
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import CheckpointTuple
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.operations.metadata_index import Matches
     from langgraph.checkpoint.lmdb.operations.session import Session
 
+_PAGE = 16
+"""Checkpoints that are read at a time from a store on another machine."""
 _TERM_BATCH = 64
 """Index entries that one snapshot of an iterator reads."""
 
@@ -72,10 +76,84 @@ def parse_query(
     )
 
 
-def read(session: Session, ref: CheckpointRef, query: Query) -> CheckpointTuple | None:
+def read(
+    session: Session, refs: Iterator[CheckpointRef], query: Query
+) -> Iterator[CheckpointTuple]:
+    """Yield the checkpoints that match, except damaged ones that are to be skipped."""
+    for page in _pages(session, refs, query):
+        for decode in page:
+            found = _decoded(decode, query)
+            if found is not None:
+                yield found
+
+
+def read_pages(
+    session: Session, refs: Iterator[CheckpointRef], query: Query
+) -> Iterator[list[CheckpointTuple]]:
+    """Yield what `read` yields, in lists that are read and decoded in one step."""
+    for page in _pages(session, refs, query):
+        found = (_decoded(decode, query) for decode in page)
+        yield [checkpoint for checkpoint in found if checkpoint is not None]
+
+
+def read_one(session: Session, ref: CheckpointRef, query: Query) -> CheckpointTuple | None:
     """Return a checkpoint, or None if it is missing, does not match, or is to be skipped."""
-    read_one = get.get_or_skip if query.skip_damaged else get.get_tuple
-    return read_one(session, ref, matches=query.matches, values=query.values)
+    return _decoded(_fetch(session, ref, query), query)
+
+
+def _pages(
+    session: Session, refs: Iterator[CheckpointRef], query: Query
+) -> Iterator[list[Callable[[], CheckpointTuple | None]]]:
+    """Read checkpoints; yield lists of the functions that decode them.
+
+    A store on this machine reads one at a time, another one as many as it can in the same trips.
+    """
+    size = min(_PAGE, query.limit or _PAGE) if session.kv.is_remote else 1
+    before = query.before_id
+    while True:
+        page: list[CheckpointRef] = []
+        damage: DamagedError | None = None
+        with session.one_moment(size, before) as gather:
+            try:
+                page.extend(islice(refs, size))
+            except DamagedError as error:
+                damage = error
+            found = [*gather(partial(_fetch, session, ref, query) for ref in page)]
+        yield found
+        if damage is not None:
+            raise damage
+        if len(page) < size:
+            return
+        before = page[-1].checkpoint_id
+
+
+def _fetch(
+    session: Session, ref: CheckpointRef, query: Query
+) -> Callable[[], CheckpointTuple | None]:
+    """Read a checkpoint; return the function that decodes it or raises what is wrong with it."""
+    try:
+        decode = get.fetch(session, ref, matches=query.matches, values=query.values)
+    except DamagedError as error:
+        return partial(_raise, error)
+    return _nothing if decode is None else decode
+
+
+def _raise(error: DamagedError) -> NoReturn:
+    raise error
+
+
+def _nothing() -> None:
+    """Return None in the place of a checkpoint that is missing or does not match."""
+
+
+def _decoded(decode: Callable[[], CheckpointTuple | None], query: Query) -> CheckpointTuple | None:
+    try:
+        return decode()
+    except DamagedError as error:
+        if not query.skip_damaged:
+            raise
+        get.log_skipped(error)
+        return None
 
 
 def find_refs(session: Session, query: Query) -> Iterator[CheckpointRef]:
@@ -109,18 +187,31 @@ def _find_refs(session: Session, query: Query) -> Iterator[CheckpointRef]:
             thread_id, _, exact = configs.parse_config(config)
             thread = snapshot.thread(thread_id)
             found = [] if thread is None else [thread]
+        reader = snapshot.reader
+        names = reader.gather(partial(threads.namespaces, reader, thread) for thread in found)
         namespaces = [
-            (thread.id, name)
-            for thread in found
-            for name, _ in threads.namespaces(snapshot.reader, thread)
+            (thread.id, name, namespace)
+            for thread, pairs in zip(found, names, strict=True)
+            for name, namespace in pairs
             if only is None or name == only
+        ]
+        heads = [
+            *reader.gather(
+                partial(checkpoints.latest_before, reader, namespace, before_id)
+                for _, _, namespace in namespaces
+                if exact is None
+            )
         ]
     if exact is not None:
         if before_id is None or exact < before_id:
-            yield from (CheckpointRef(thread_id, name, exact) for thread_id, name in namespaces)
+            yield from (CheckpointRef(thread_id, name, exact) for thread_id, name, _ in namespaces)
         return
     yield from _merge_by_id(
-        [_walk(session, thread_id, name, before_id) for thread_id, name in namespaces]
+        [
+            _walk(session, CheckpointRef(thread_id, name, head))
+            for (thread_id, name, _), head in zip(namespaces, heads, strict=True)
+            if head is not None
+        ]
     )
 
 
@@ -164,19 +255,16 @@ def _with_term(session: Session, term: bytes, before_id: str | None) -> Iterator
             return
 
 
-def _walk(
-    session: Session, thread_id: str, checkpoint_ns: str, before: str | None
-) -> Iterator[CheckpointRef]:
-    """Yield the checkpoints of a namespace by descending id, each step in its own snapshot."""
-    while True:
+def _walk(session: Session, head: CheckpointRef) -> Iterator[CheckpointRef]:
+    """Yield a checkpoint and the ones below it in its namespace, each step in its own snapshot."""
+    found: str | None = head.checkpoint_id
+    while found is not None:
+        yield head._replace(checkpoint_id=found)
         with session.snapshot() as snapshot:
-            namespace = snapshot.namespace(thread_id, checkpoint_ns)
+            namespace = snapshot.namespace(head.thread_id, head.checkpoint_ns)
             if namespace is None:
                 return
-            before = checkpoints.latest_before(snapshot.reader, namespace, before)
-        if before is None:
-            return
-        yield CheckpointRef(thread_id, checkpoint_ns, before)
+            found = checkpoints.latest_before(snapshot.reader, namespace, found)
 
 
 def _merge_by_id(walks: Sequence[Iterator[CheckpointRef]]) -> Iterator[CheckpointRef]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
-from langgraph.checkpoint.lmdb.kv.lmdb.store import DEFAULT_MAP_SIZE, LmdbStore
+from langgraph.checkpoint.lmdb.kv.lmdb.store import DEFAULT_MAP_SIZE
+from langgraph.checkpoint.lmdb.kv.log.store import LogStore
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def open_store(
             validation.refuse("readonly", f"False for the path {validation.MEMORY!r}", readonly)
         kv = MemoryStore()
     else:
-        kv = LmdbStore.open(validation.folder(path), sync=sync, map_size=size, readonly=is_readonly)
+        kv = LogStore.open(validation.folder(path), sync=sync, map_size=size, readonly=is_readonly)
     try:
         return open_encrypted(kv, encryption_key)
     except BaseException as error:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, ThreadVersion
     from langgraph.checkpoint.lmdb.engine.options import StateOf
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
+    from langgraph.checkpoint.lmdb.kv.base import Gather, KeyValueStore, Writer
     from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 
 _PARENT_CACHE_SIZE = 512
@@ -250,6 +250,13 @@ class Session:
         """Return a snapshot of the store that includes the detached operations of this saver."""
         self._commit.settle()
         return self.store.snapshot()
+
+    @contextmanager
+    def one_moment(self, rows: int, before: str | None) -> Iterator[Gather]:
+        """Let snapshots be of one moment, as `KeyValueStore.one_moment` does."""
+        self._commit.settle()
+        with self.kv.one_moment(rows, before) as gather:
+            yield gather
 
     async def settle(self) -> None:
         """Wait for the detached operations, so that the next snapshot need not wait."""

@@ -6,15 +6,18 @@ import heapq
 import operator
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.engine import branches as engine_branches
-from langgraph.checkpoint.lmdb.engine import checkpoints, states
+from langgraph.checkpoint.lmdb.engine import checkpoints, paging, states
 from langgraph.checkpoint.lmdb.engine import threads as engine_threads
+from langgraph.checkpoint.lmdb.engine import writes as engine_writes
 from langgraph.checkpoint.lmdb.engine.threads import MAX_TIME
 from langgraph.checkpoint.lmdb.engine.totals import total
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
+from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.models import THREAD_SORTS, StoreStats, ThreadInfo
 from langgraph.checkpoint.lmdb.operations import configs, get, run_states
 from langgraph.checkpoint.lmdb.operations.retention import to_epoch_ms
@@ -159,18 +162,13 @@ def threads(
         return found
     try:
         with session.snapshot() as snapshot:
-            for thread in _ordered(snapshot, query, after):
-                try:
-                    info = _info(session, snapshot, thread, query.details)
-                    if query.states is None or info.state in query.states:
-                        found.append(info)
-                except DamagedError as error:
-                    if not query.skip_damaged:
-                        raise
-                    session.add_owner(error)
-                    get.log_skipped(error)
-                if len(found) == query.limit:
-                    break
+            read = partial(_info_unless_damaged, session, snapshot, query)
+            ordered = _ordered(snapshot, query, after)
+            for _, info in paging.read_each(snapshot.reader, read, ordered, query.limit):
+                if info is not None and (query.states is None or info.state in query.states):
+                    found.append(info)
+                    if len(found) == query.limit:
+                        break
     except DamagedError as error:
         session.add_owner(error)
         raise
@@ -224,6 +222,20 @@ def _end_of_page(snapshot: Snapshot, sort: ThreadSort, after: ThreadInfo | str) 
     return _POSITIONS[sort](thread)
 
 
+def _info_unless_damaged(
+    session: Session, snapshot: Snapshot, query: ThreadQuery, thread: Thread
+) -> ThreadInfo | None:
+    """Return what the list shows of a thread; None for a damaged one that is to be skipped."""
+    try:
+        return _info(session, snapshot, thread, query.details)
+    except DamagedError as error:
+        if not query.skip_damaged:
+            raise
+        session.add_owner(error)
+        get.log_skipped(error)
+        return None
+
+
 def _info(session: Session, snapshot: Snapshot, thread: Thread, details: bool) -> ThreadInfo:
     expires = session.options.retention.expires(thread)
     namespaces: tuple[str, ...] = ()
@@ -247,6 +259,31 @@ def _info(session: Session, snapshot: Snapshot, thread: Thread, details: bool) -
         state=run_states.name(thread.state, latest.run),
         next=latest.run.next if details and latest.run is not None else (),
     )
+
+
+def without_checkpoints(session: Session) -> list[str]:
+    """Return the ids of threads that have only pending writes."""
+    with session.snapshot() as snapshot:
+        return [thread.id for thread in snapshot.threads() if not thread.checkpoints]
+
+
+def early_writes(session: Session, thread_id: str) -> list[tuple[str, str | None]]:
+    """Return namespace and id of each checkpoint that is not stored, but has pending writes.
+
+    An id that its key has truncated is None.
+    """
+    with session.snapshot() as snapshot:
+        thread = snapshot.thread(thread_id)
+        if thread is None:
+            return []
+        reader = snapshot.reader
+        return [
+            (name, checkpoint_id)
+            for name, namespace in engine_threads.namespaces(reader, thread)
+            for checkpoint_id in engine_writes.checkpoint_ids(reader, namespace)
+            if checkpoint_id is None
+            or reader.get(keys.checkpoint(namespace, checkpoint_id)) is None
+        ]
 
 
 def to_datetime(milliseconds: int) -> datetime:

@@ -6,7 +6,7 @@ found by its number, and the tables may be distributed by thread.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from langgraph.checkpoint.lmdb.engine import threads
 from langgraph.checkpoint.lmdb.errors import IntegrityError
@@ -21,6 +21,9 @@ from langgraph.checkpoint.lmdb.kv.postgres.layout import (
     TableRange,
     Tail,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SETTINGS = Table("settings", by_thread=False)
 _NAMES = Table("thread_ids", by_thread=False)
@@ -58,6 +61,8 @@ number."""
 _PREFIXES: Final = {table: prefix for prefix, table in _OF_THREAD.items()}
 _NUMBERED: Final = frozenset(kind for kind, _ in _OF_THREAD)
 _TERM_END: Final = 1 + keys.HASH_SIZE
+_MAX_PLAIN_ID: Final = 80
+"""Characters of an id that keys never hold truncated or as a digest."""
 _MAX_NUMBER: Final = (1 << 63) - 1
 _ROOT: Final = keys.number(threads.ROOT)
 _BEHIND_ROOT: Final = keys.number(threads.ROOT + 1)
@@ -68,14 +73,18 @@ class CheckpointLayout(Layout):
 
     tables = (*_OF_STORE.values(), *_OF_THREAD.values(), _OTHER)
     names = _NAMES
-    tails = (
-        Tail(_THREADS, b"", None, 1),
-        Tail(_NAMESPACES, b"", None, 50),
-        Tail(_CHECKPOINTS, _ROOT, _BEHIND_ROOT, 1),
-        Tail(_WRITES, _ROOT, _BEHIND_ROOT, 20),
-    )
-
     anchors = (_THREADS, _DELETED, _ORPHANED, _SHARED)
+
+    def tails(self, rows: int = 1, before: str | None = None) -> Sequence[Tail]:
+        end = _BEHIND_ROOT
+        if before is not None and len(before) < _MAX_PLAIN_ID and "\x00" not in before:
+            end = _ROOT + keys.text(before)
+        return (
+            Tail(_THREADS, b"", None, 1),
+            Tail(_NAMESPACES, b"", None, 50),
+            Tail(_CHECKPOINTS, _ROOT, end, rows),
+            Tail(_WRITES, _ROOT, end, 4 * rows + 16),
+        )
 
     def place(self, key: bytes) -> Place:
         kind = key[:1]
@@ -110,11 +119,17 @@ class CheckpointLayout(Layout):
         for (before, behind), table in _OF_THREAD.items():
             if start < keys.prefix_end(before) and before < stop:
                 low, high = _bound(before, behind, start), _bound(before, behind, stop)
+                if low is not None and low[1] and table is _THREADS:  # its rows have no keys
+                    low = _at(low[0] + 1, b"")
                 if low != _END and (high is None or low is None or low < high):
                     found.append(TableRange(table, low, None if high == _END else high))
         if not self._is_of_one_table(start, stop):
             found.append(TableRange(_OTHER, (0, start), (0, stop)))
         return found
+
+    def ranges_of_unit(self, unit: int) -> list[tuple[bytes, bytes]]:
+        starts = [kind + keys.number(unit) for kind in sorted(_NUMBERED)]
+        return [(start, keys.prefix_end(start)) for start in starts]
 
     def unit(self, key: bytes) -> int | None:
         place = self.place(key)

@@ -9,6 +9,9 @@ from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.postgres.layout import CheckpointLayout
 
 try:
+    from psycopg.conninfo import make_conninfo
+    from psycopg.pq import Conninfo
+
     from langgraph.checkpoint.lmdb.kv.postgres.connections import OwnConnections, PoolConnections
     from langgraph.checkpoint.lmdb.kv.postgres.store import PostgresStore
 except ImportError as error:
@@ -61,3 +64,15 @@ def open_store(
     except BaseException:
         kv.close()
         raise
+
+
+def conninfo_of(conninfo_or_pool: Any) -> str:
+    """Return the connection string of a database, with the password if there is one."""
+    if isinstance(conninfo_or_pool, str):
+        return conninfo_or_pool
+    options = getattr(conninfo_or_pool, "kwargs", None) or {}
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    return make_conninfo(
+        conninfo_or_pool.conninfo,
+        **{name: value for name, value in options.items() if name in known},
+    )

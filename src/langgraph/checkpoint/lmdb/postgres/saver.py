@@ -6,7 +6,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.postgres.opening import open_store
+from langgraph.checkpoint.lmdb.postgres.opening import conninfo_of, open_store
 from langgraph.checkpoint.lmdb.saver import DEFAULT_CACHE_SIZE, DEFAULT_LEVEL, KvSaver
 
 if TYPE_CHECKING:
@@ -87,6 +87,33 @@ class CompactPostgresSaver(KvSaver):
             cache_size=cache_size,
             clock=clock,
         )
+        self._conninfo_or_pool = conninfo_or_pool
+        self._at_close: list[Callable[[], object]] = []
+
+    def close(self) -> None:
+        """Close the store and its connections. A second call does nothing."""
+        super().close()
+        while self._at_close:
+            self._at_close.pop()()
+
+    def call_at_close(self, function: Callable[[], object]) -> None:
+        """Call a function when the saver is closed."""
+        self._at_close.append(function)
+
+    @property
+    def conninfo(self) -> str:
+        """Connection string of the database, with the password if there is one."""
+        return conninfo_of(self._conninfo_or_pool)
+
+    def advisory_locks(self) -> frozenset[int]:
+        """Return the keys of all advisory locks that are held in the database.
+
+        Raises:
+            DatabaseUnavailableError: The server cannot be reached.
+            StoreClosedError: The saver is closed.
+        """
+        store: Any = getattr(self._kv, "inner", self._kv)  # an encrypted store has one inside
+        return store.advisory_locks()  # type: ignore[no-any-return]
 
     @classmethod
     def from_conn_string(cls, conn_string: str, **arguments: Any) -> Self:

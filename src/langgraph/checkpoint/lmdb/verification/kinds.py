@@ -6,6 +6,8 @@ from typing import Final
 
 PAGES: Final = "pages"
 """LMDB's own pages are damaged: records may be missing or outdated without a trace."""
+LOG: Final = "log"
+"""The log is missing or damaged: the last calls are lost."""
 DAMAGED: Final = "damaged"
 """A record differs from what was stored under its key."""
 UNKNOWN: Final = "unknown"

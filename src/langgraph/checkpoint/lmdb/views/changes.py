@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.lock_files import running_threads
+from langgraph.checkpoint.lmdb.running import running_threads
 from langgraph.checkpoint.lmdb.views.threads import ThreadView, thread_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def changed_threads(saver: KvSaver, prefix: str | None = None) -> Iterator[list[
         if found:
             since = found[0].updated
             seen = {info.thread_id: info for info in found if info.updated == since}
-        running = running_threads(saver.path)
+        running = running_threads(saver)
         yield [thread_of(saver, info, running) for info in reversed(new)]
 
 
@@ -45,4 +45,4 @@ def mark_of(saver: KvSaver) -> tuple[Any, ...]:
     """
     totals = saver.stats()
     counts = totals.threads, totals.checkpoints, totals.writes, totals.bytes
-    return *counts, sorted(running_threads(saver.path)), saver.threads(limit=1)
+    return *counts, running_threads(saver).mark, saver.threads(limit=1)

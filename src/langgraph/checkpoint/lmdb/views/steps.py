@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.lock_files import is_running
 from langgraph.checkpoint.lmdb.run_state import MAY_RUN, run_state
+from langgraph.checkpoint.lmdb.running import is_running
 from langgraph.checkpoint.lmdb.views.messages import conversation
 from langgraph.checkpoint.lmdb.views.plain import TypedInterrupt, json_size, to_json
 from langgraph.checkpoint.lmdb.views.stores import config_of, parent_id, place_of
@@ -154,14 +154,14 @@ class StepView:
 def step_of(saver: KvSaver, found: CheckpointTuple) -> StepView:
     """Return a checkpoint as a step, with the writes of its `DeltaChannel`s."""
     is_latest = found.checkpoint["id"] == _latest_id(saver, found)
-    return _step(found, is_latest, _deltas_of(saver, found), saver.path)
+    return _step(saver, found, is_latest, _deltas_of(saver, found))
 
 
 def history_of(saver: KvSaver, start: CheckpointTuple) -> Iterator[StepView]:
     """Yield a checkpoint and its ancestors as steps, without the writes of `DeltaChannel`s."""
     latest_id = _latest_id(saver, start)
     for found in saver.history(start.config, skip_damaged=True, values=False):
-        yield _step(found, found.checkpoint["id"] == latest_id, {}, saver.path)
+        yield _step(saver, found, found.checkpoint["id"] == latest_id, {})
 
 
 def all_steps(saver: KvSaver, thread_id: str) -> Iterator[StepView]:
@@ -178,12 +178,8 @@ def all_steps(saver: KvSaver, thread_id: str) -> Iterator[StepView]:
     for namespace, checkpoint_id in reversed(places):
         at = config_of(thread_id, checkpoint_id, namespace)
         for found in saver.list(at, skip_damaged=True):
-            yield _step(
-                found,
-                latest[namespace] == checkpoint_id,
-                _deltas_of(saver, found),
-                saver.path,
-            )
+            is_latest = latest[namespace] == checkpoint_id
+            yield _step(saver, found, is_latest, _deltas_of(saver, found))
 
 
 def error_of(found: CheckpointTuple) -> str | None:
@@ -219,14 +215,14 @@ def _deltas_of(saver: KvSaver, found: CheckpointTuple) -> Mapping[str, Any]:
 
 
 def _step(
-    found: CheckpointTuple, is_latest: bool, deltas: Mapping[str, Any], store: str | None
+    saver: KvSaver, found: CheckpointTuple, is_latest: bool, deltas: Mapping[str, Any]
 ) -> StepView:
     at, checkpoint = place_of(found), found.checkpoint
     metadata: dict[str, Any] = {**(found.metadata or {})}
     writes = found.pending_writes or ()
     run = run_state(checkpoint, metadata.get("step"), writes)
     state: State | None = run.state if is_latest and not at["checkpoint_ns"] else None
-    if state in MAY_RUN and is_running(store, at["thread_id"]):
+    if state in MAY_RUN and is_running(saver, at["thread_id"]):
         state = "running"
     run_id = metadata.get("run_id")
     return StepView(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import (
     CheckpointNotFoundError,
     InvalidPathError,
     ThreadNotFoundError,
 )
+from langgraph.checkpoint.lmdb.opening import is_conninfo, open_existing, open_saver
 from langgraph.checkpoint.lmdb.views.plain import PlainSerializer
 
 if TYPE_CHECKING:
@@ -29,38 +29,39 @@ _FIRST_PAGE, _LAST_PAGE = 50, 500
 """Threads of the first page, which is often all that is wanted, and of later pages."""
 
 
-def open_store(path: str, *, readonly: bool = True) -> LmdbSaver:
+def open_store(name: str, *, readonly: bool = True) -> KvSaver:
     """Open an existing store with the plain serializer. A store is never created.
 
+    Args:
+        name: Folder or connection string of the store.
+        readonly: True: never write.
+
     Raises:
-        InvalidPathError: The path holds no store.
+        InvalidPathError: There is no store.
     """
-    _check_on_disk(path)
+    _check_on_disk(name)
     try:
-        saver = LmdbSaver(path, serde=PlainSerializer(), readonly=True)
+        return open_existing(name, readonly=readonly, serde=PlainSerializer())
     except InvalidPathError as error:
-        error.advice = "Check the path."
+        if not is_conninfo(name):
+            error.advice = "Check the path."
         raise
-    if readonly:
-        return saver
-    saver.close()
-    return LmdbSaver(path, serde=PlainSerializer())
 
 
-def create_store(path: str, **options: Any) -> LmdbSaver:
+def create_store(name: str, **options: Any) -> KvSaver:
     """Open a store with the plain serializer, to write to it. It is created if it does not exist.
 
     Args:
-        path: Folder of the store.
-        options: Other arguments of `LmdbSaver`.
+        name: Folder or connection string of the store.
+        options: Other arguments of its saver.
     """
-    _check_on_disk(path)
-    return LmdbSaver(path, serde=PlainSerializer(), **options)
+    _check_on_disk(name)
+    return open_saver(name, serde=PlainSerializer(), **options)
 
 
-def _check_on_disk(path: str) -> None:
-    if path == ":memory:":
-        raise InvalidPathError("a store in memory ends with its process", path=path)
+def _check_on_disk(name: str) -> None:
+    if name == ":memory:":
+        raise InvalidPathError("a store in memory ends with its process", path=name)
 
 
 def config_of(

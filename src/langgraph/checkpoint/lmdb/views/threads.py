@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.lock_files import running_threads
 from langgraph.checkpoint.lmdb.run_state import MAY_RUN
+from langgraph.checkpoint.lmdb.running import running_threads
 from langgraph.checkpoint.lmdb.views.steps import error_of
 from langgraph.checkpoint.lmdb.views.stores import all_threads, config_of, place_of
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb import KvSaver, ThreadInfo
     from langgraph.checkpoint.lmdb.models import ThreadSort
     from langgraph.checkpoint.lmdb.run_state import State
+    from langgraph.checkpoint.lmdb.running import RunningThreads
 
 _INDEXED_STATES: tuple[State, ...] = ("failed", "waiting", "stalled")
 LISTED_STATES: tuple[State, ...] = ("running", *_INDEXED_STATES, "complete", "unknown")
@@ -90,7 +91,7 @@ def list_threads(saver: KvSaver, query: ThreadQuery) -> Iterator[ThreadView]:
     The order `updated` reads only the threads that it yields. Other orders read the records of all
     threads that the query admits.
     """
-    running = running_threads(saver.path)
+    running = running_threads(saver)
     for info in islice(_chosen(saver, query, running), query.limit):
         yield thread_of(saver, info, running)
 
@@ -103,13 +104,13 @@ def count_states(saver: KvSaver, most: int) -> dict[State, int]:
     }
 
 
-def thread_of(saver: KvSaver, info: ThreadInfo, running: Collection[str]) -> ThreadView:
+def thread_of(saver: KvSaver, info: ThreadInfo, running: RunningThreads) -> ThreadView:
     """Return a thread with the state and the error of its latest run.
 
     Args:
         saver: The saver.
         info: The thread.
-        running: Ids of the threads whose run holds its lock.
+        running: The threads whose run holds its lock.
     """
     state = _state_of(info, running)
     error = None
@@ -119,11 +120,11 @@ def thread_of(saver: KvSaver, info: ThreadInfo, running: Collection[str]) -> Thr
     return ThreadView(info, state, error)
 
 
-def _state_of(info: ThreadInfo, running: Collection[str]) -> State | None:
+def _state_of(info: ThreadInfo, running: RunningThreads) -> State | None:
     return "running" if info.state in MAY_RUN and info.thread_id in running else info.state
 
 
-def _chosen(saver: KvSaver, query: ThreadQuery, running: Collection[str]) -> Iterator[ThreadInfo]:
+def _chosen(saver: KvSaver, query: ThreadQuery, running: RunningThreads) -> Iterator[ThreadInfo]:
     wanted = frozenset(query.states)
     if not running:
         wanted -= {"running"}

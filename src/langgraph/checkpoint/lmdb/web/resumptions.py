@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.opening import open_existing
 from langgraph.checkpoint.lmdb.workflows.answers import resume_with_answer
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Resumptions:
     """The runs of a store that the page resumes, each in a thread of its own.
 
     Args:
-        store: Folder of the store.
+        store: Folder or connection string of the store.
         graph: Graph of the runs. None: nothing can be resumed.
     """
 
@@ -53,7 +53,7 @@ class Resumptions:
 
     def _resume(self, thread_id: str, answer: str | None, interrupt_id: str | None) -> None:
         try:
-            with LmdbSaver(self._store) as saver:  # with the types of the graph
+            with open_existing(self._store, readonly=False) as saver:  # with the types of the graph
                 result = resume_with_answer(thread_id, saver, self.graph, answer, interrupt_id)
             self._outcomes[thread_id] = _text(result)
         except Exception as error:  # noqa: BLE001 - shown on the page

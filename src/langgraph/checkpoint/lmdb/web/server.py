@@ -37,7 +37,7 @@ def serve(
     """Serve the page of a store until the process gets SIGINT or SIGTERM.
 
     Args:
-        store: Folder of the store.
+        store: Folder or connection string of the store.
         announce: Function that is called with the link once a browser can open it.
         host: Address or name to listen on.
         port: Port to listen on; 0: any free one.
@@ -46,7 +46,7 @@ def serve(
 
     Raises:
         UsageError: The host and port cannot be listened on.
-        InvalidPathError: The path holds no store.
+        InvalidPathError: There is no store.
     """
     with listening(host, port) as listener, open_store(store, readonly=not allow_changes) as saver:
         site = Site(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from langgraph.checkpoint.lmdb.opening import label
 from langgraph.checkpoint.lmdb.web.memory import Memory
 from langgraph.checkpoint.lmdb.web.resumptions import Resumptions
 
@@ -24,7 +25,7 @@ class Site:
     saver: KvSaver
     """Saver with the plain serializer."""
     store: str
-    """Folder of the store, as the user named it."""
+    """Folder or connection string of the store, as the user named it. It may hold a password."""
     host: str
     """Address or name that the server listens on."""
     port: int
@@ -33,6 +34,11 @@ class Site:
     allow_changes: bool = False
     graph: Any = None
     """Graph that resumes runs. None: the page resumes nothing."""
+
+    @cached_property
+    def label(self) -> str:
+        """Name of the store on the page, without user and password."""
+        return label(self.store)
 
     @cached_property
     def resumptions(self) -> Resumptions:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import (
+    achosen_lock_manager,
     aopen_connection,
     chosen_lock_manager,
     open_connection,
@@ -59,7 +60,7 @@ def resume_failed_workflows(
     pause longer than `min_age_minutes` between two supersteps.
 
     Args:
-        connection: Path of a store, or any saver.
+        connection: Path or connection string of a store, or any saver.
         resume_function: As for `resume_workflow`. Threads call it in parallel.
         max_workers: Runs at a time.
         min_age_minutes: Minutes since the last activity of the thread, at least.
@@ -76,7 +77,7 @@ def resume_failed_workflows(
 
     Raises:
         UsageError: An argument is invalid.
-        InvalidPathError: The path holds no store.
+        InvalidPathError: There is no store.
         LmdbSaverError: The saver or the lock manager failed before the first run.
     """
     _check(resume_function, max_workers, progress)
@@ -116,7 +117,7 @@ async def aresume_failed_workflows(
     _check(resume_function, max_workers, progress)
     graph = None if graph is None else compiled(graph)
     async with aopen_connection(connection) as saver:
-        locks = chosen_lock_manager(saver, lock_manager)
+        locks = await achosen_lock_manager(saver, lock_manager)
         found = await afind_failed_workflows(
             saver,
             min_age_minutes,
@@ -149,7 +150,7 @@ def recover(
     `resume_failed_workflows` resumes it, which also tells about runs that do not hold the run lock.
 
     Args:
-        connection: Path of a store, or any saver.
+        connection: Path or connection string of a store, or any saver.
         graph: The graph of the runs, compiled or a builder.
         interval_seconds: Seconds between two rounds; None makes one round.
         min_age_minutes: Minutes since the last activity of the thread, at least.
@@ -164,7 +165,7 @@ def recover(
 
     Raises:
         UsageError: An argument is invalid.
-        InvalidPathError: The path holds no store.
+        InvalidPathError: There is no store.
         LmdbSaverError: The saver or the lock manager failed. A later round logs such an error.
     """
     _check(recover, max_workers, progress)
@@ -206,7 +207,7 @@ async def arecover(
     interval = _interval(interval_seconds)
     graph = compiled(graph)
     async with aopen_connection(connection) as saver:
-        locks = chosen_lock_manager(saver, lock_manager)
+        locks = await achosen_lock_manager(saver, lock_manager)
         workflow = DurableWorkflow(graph, saver, lock_manager=locks)
 
         async def make_round() -> list[ResumeResult]:

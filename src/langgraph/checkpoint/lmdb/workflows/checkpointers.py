@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -14,19 +14,22 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langgraph.checkpoint.lmdb.errors import DatabaseUnavailableError, StoreClosedError, UsageError
-from langgraph.checkpoint.lmdb.lmdb_saver import LmdbSaver
+from langgraph.checkpoint.lmdb.opening import is_conninfo, label, parse
 from langgraph.checkpoint.lmdb.workflows import arguments
-from langgraph.checkpoint.lmdb.workflows.connections import open_saver
+from langgraph.checkpoint.lmdb.workflows.connections import EXPECTED, MEMORY, open_saver
 from langgraph.checkpoint.lmdb.workflows.database_errors import unavailable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from langgraph.checkpoint.lmdb.opening import StoreName
+    from langgraph.checkpoint.lmdb.saver import KvSaver
     from langgraph.checkpoint.lmdb.workflows.connections import Connection
 
 BACKENDS = ("lmdb", "memory", "sqlite", "postgres")
 _MINUTES_PER_DAY = 24 * 60
 _DEFAULT_FOLDER = "checkpoints"
+_CONNECTION = "connection string"
 
 
 class CheckpointerManager:
@@ -56,28 +59,36 @@ class CheckpointerManager:
         """Return the manager of a store; the first call opens the store.
 
         Args:
-            connection: Path of a store, which is created if it does not exist, or any saver.
-            options: Other arguments of `LmdbSaver`.
+            connection: Path or connection string of a store, which is created if it does not exist;
+                or any saver.
+            options: Other arguments of `LmdbSaver` or `CompactPostgresSaver`.
 
         Raises:
             UsageError: The store is open with other options.
             InvalidPathError: The path cannot be opened as a store.
+            DatabaseUnavailableError: The server cannot be reached.
         """
-        given = isinstance(connection, BaseCheckpointSaver)
-        if given and options:
-            raise UsageError(
-                "options must be empty for a saver",
-                advice="Pass a path, or make the saver with these options.",
-            )
+        if isinstance(connection, BaseCheckpointSaver):
+            if options:
+                raise UsageError(
+                    "options must be empty for a saver",
+                    advice="Pass a path, or make the saver with these options.",
+                )
+            key: object = id(connection)
+            asked: dict[str, Any] = {}
+        else:
+            key, asked = _store_key(connection), {_CONNECTION: _same(connection), **options}
         with cls._mutex:
-            key: object = id(connection) if given else _store_key(connection)
             found = cls._open.get(key)
             if found is None:
+                given = isinstance(connection, BaseCheckpointSaver)
                 saver = connection if given else open_saver(connection, **options)  # type: ignore[arg-type]
-                found = cls._open[key] = cls(key, saver, options)  # type: ignore[arg-type]
-            elif found._options != options:
+                found = cls._open[key] = cls(key, saver, asked)  # type: ignore[arg-type]
+            elif found._options != asked:
+                every = {*found._options, *asked}
+                differing = [name for name in every if found._options.get(name) != asked.get(name)]
                 raise UsageError(
-                    f"the store is open with other options: {found._options}, not {options}",
+                    f"the store is open with other options: {', '.join(sorted(differing))} differ",
                     advice="Use the same options everywhere, or close the manager first.",
                 )
             return found
@@ -118,10 +129,17 @@ class CheckpointerManager:
 
 
 def _store_key(connection: Any) -> str:
+    if is_conninfo(connection):
+        return label(connection)
     if not isinstance(connection, (str, os.PathLike)):
-        arguments.refuse("connection", "a path or a saver", connection)
+        arguments.refuse("connection", EXPECTED, connection)
     name = os.fspath(connection)
-    return name if name == ":memory:" else os.path.realpath(Path(name).expanduser())
+    return name if name == MEMORY else os.path.realpath(Path(name).expanduser())
+
+
+def _same(connection: StoreName) -> str | None:
+    """Return what must be the same in all connection strings of a store; None for a path."""
+    return parse(connection).conninfo if is_conninfo(connection) else None
 
 
 os.register_at_fork(
@@ -134,15 +152,16 @@ class PersistenceConfig:
     """The configuration of a saver."""
 
     backend: Literal["lmdb", "memory", "sqlite", "postgres"]
-    connection_string: str | None = None
-    """Folder (lmdb), file (sqlite) or connection string (postgres).
+    connection_string: str | None = field(default=None, repr=False)
+    """Folder or connection string of a store of this package (lmdb), file (sqlite), or connection
+    string for a PostgresSaver (postgres).
 
     Default: the folder or file `checkpoints`.
     """
     pool_min_size: int = 1
     """Connections that are kept open (postgres)."""
     pool_max_size: int = 10
-    """Connections at most (postgres)."""
+    """Connections at most (postgres, and lmdb with a connection string)."""
     checkpoint_ttl_days: float | None = None
     """Days after which an idle thread expires (lmdb); None: never."""
     enable_compression: bool = True
@@ -185,7 +204,7 @@ def create_checkpointer(config: PersistenceConfig) -> BaseCheckpointSaver[Any]:
         return _sqlite(config)
     if config.backend == "postgres":
         return _postgres(config)
-    return _lmdb(config)
+    return _ours(config)
 
 
 async def acreate_checkpointer(config: PersistenceConfig) -> BaseCheckpointSaver[Any]:
@@ -199,11 +218,14 @@ async def acreate_checkpointer(config: PersistenceConfig) -> BaseCheckpointSaver
     return create_checkpointer(config)
 
 
-def _lmdb(config: PersistenceConfig) -> LmdbSaver:
+def _ours(config: PersistenceConfig) -> KvSaver:
     options: dict[str, Any] = {} if config.enable_compression else {"compression": None}
     if config.checkpoint_ttl_days is not None:
         options["ttl"] = {"default_ttl": config.checkpoint_ttl_days * _MINUTES_PER_DAY}
-    return LmdbSaver(config.connection_string or _DEFAULT_FOLDER, **options)
+    name = config.connection_string or _DEFAULT_FOLDER
+    if is_conninfo(name):
+        options["max_connections"] = config.pool_max_size
+    return open_saver(name, **options)
 
 
 def _sqlite(config: PersistenceConfig) -> BaseCheckpointSaver[Any]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, get_args
 
-from langgraph.checkpoint.lmdb.lmdb_saver import LmdbSaver
 from langgraph.checkpoint.lmdb.run_state import State
+from langgraph.checkpoint.lmdb.saver import KvSaver
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import aopen_connection, open_connection
 from langgraph.checkpoint.lmdb.workflows.run_list import aoverview, overview
@@ -108,7 +108,7 @@ def monitor_workflows(
     """Return a report on all runs of a store.
 
     Args:
-        connection: Path of a store, or any saver.
+        connection: Path or connection string of a store, or any saver.
         stuck_after_minutes: Minutes without activity after which a run is stuck. Runs that wait for
             an answer are not stuck.
         window_hours: Hours that count for completions and durations.
@@ -118,7 +118,7 @@ def monitor_workflows(
 
     Raises:
         UsageError: An argument is invalid.
-        InvalidPathError: The path holds no store.
+        InvalidPathError: There is no store.
     """
     view = _View(stuck_after_minutes, window_hours, alert, clock)
     with open_connection(connection, readonly=True) as saver:
@@ -127,7 +127,7 @@ def monitor_workflows(
             for checkpoint in saver.list(root_config(status.thread_id)):
                 if runs.add_start(checkpoint):
                     break
-        if isinstance(saver, LmdbSaver):
+        if isinstance(saver, KvSaver):
             runs.store_bytes = saver.stats().file_bytes
     return view.report(runs)
 
@@ -149,7 +149,7 @@ async def amonitor_workflows(
             async for checkpoint in saver.alist(root_config(status.thread_id)):
                 if runs.add_start(checkpoint):
                     break
-        if isinstance(saver, LmdbSaver):
+        if isinstance(saver, KvSaver):
             runs.store_bytes = (await saver.astats()).file_bytes
     return view.report(runs)
 

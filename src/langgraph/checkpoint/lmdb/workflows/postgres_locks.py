@@ -6,7 +6,6 @@ connection's `application_name` names the holder.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import socket
@@ -16,6 +15,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from langgraph.checkpoint.lmdb.advisory_locks import key_of
 from langgraph.checkpoint.lmdb.errors import (
     DatabaseUnavailableError,
     LmdbSaverError,
@@ -144,7 +144,7 @@ class PostgresLockManager(Locks[_Held]):
         return LockHolder(match[3], int(match[1]), since)
 
     def _find(self, name: str) -> Any:
-        key = _key(arguments.text(name, "name"))
+        key = key_of(arguments.text(name, "name"))
         with self._connection() as connection:
             return connection.execute(_FIND, {"key": key}).fetchone()
 
@@ -156,7 +156,7 @@ class PostgresLockManager(Locks[_Held]):
             connection = pool.getconn()
             kept = False
             try:
-                parameters = {"key": _key(name), "holder": _holder_name()}
+                parameters = {"key": key_of(name), "holder": _holder_name()}
                 kept, backend, _ = connection.execute(_TAKE, parameters).fetchone()
             except BaseException:
                 connection.close()  # and with it a lock that it may have
@@ -169,7 +169,7 @@ class PostgresLockManager(Locks[_Held]):
     def _give(self, name: str, token: _Held) -> None:
         connection = token.connection
         try:
-            connection.execute(_GIVE, {"key": _key(name)})
+            connection.execute(_GIVE, {"key": key_of(name)})
         except psycopg.Error:
             connection.close()  # which releases the lock, too
         except BaseException:
@@ -297,16 +297,9 @@ def _backend(connection: Connection) -> int:
 def _transaction_mode() -> UsageError:
     return UsageError(
         "the connection leads to a pooler in transaction mode, which cannot keep locks",
-        advice="Connect to PostgreSQL directly, or to a pooler in session mode.",
+        advice="Connect to PostgreSQL directly or to a pooler in session mode, and pass that as "
+        "lock_manager=PostgresLockManager(conninfo).",
     )
-
-
-def _key(name: str) -> int:
-    """Return the key of a lock's name: 64 bits of a hash."""
-    digest = hashlib.blake2b(
-        name.encode("utf-8", "surrogatepass"), digest_size=8, person=b"langgraph-lock"
-    ).digest()
-    return int.from_bytes(digest, "big", signed=True)
 
 
 def _holder_name() -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from langgraph.checkpoint.lmdb.errors import UsageError
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import (
+    achosen_lock_manager,
     aopen_connection,
     chosen_lock_manager,
     open_connection,
@@ -66,7 +67,7 @@ def resume_workflow(
 
     Args:
         thread_id: The thread.
-        connection: Path of a store, or any saver.
+        connection: Path or connection string of a store, or any saver.
         resume_function: Resumes the run, for example with `graph.invoke(None, config)`. It gets the
             thread id, unless it takes no argument. Its exception is logged and returned.
         lock_manager: Holds the run lock. By default, locks in the store's folder; for a saver that
@@ -81,7 +82,7 @@ def resume_workflow(
 
     Raises:
         UsageError: An argument is invalid, or the state of the run is `unknown` without `graph`.
-        InvalidPathError: The path holds no store.
+        InvalidPathError: There is no store.
         LmdbSaverError: The saver or the lock manager failed.
     """
     _check(thread_id, resume_function, blocking, timeout_seconds)
@@ -107,7 +108,7 @@ async def aresume_workflow(
     _check(thread_id, resume_function, blocking, timeout_seconds)
     graph = None if graph is None else compiled(graph)
     async with aopen_connection(connection) as saver:
-        locks = chosen_lock_manager(saver, lock_manager)
+        locks = await achosen_lock_manager(saver, lock_manager)
         return await aresume_one(
             thread_id, saver, resume_function, locks, blocking, timeout_seconds, graph=graph
         )

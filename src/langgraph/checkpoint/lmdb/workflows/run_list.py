@@ -11,6 +11,7 @@ from langgraph.checkpoint.lmdb.run_state import MAY_RUN, STATES
 from langgraph.checkpoint.lmdb.saver import KvSaver
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import (
+    achosen_lock_manager,
     aopen_connection,
     chosen_lock_manager,
     open_connection,
@@ -55,7 +56,7 @@ def find_failed_workflows(
     Runs that are running are left out.
 
     Args:
-        connection: Path of a store, or any saver.
+        connection: Path or connection string of a store, or any saver.
         min_age_minutes: Minutes since the last activity of the thread, at least.
         max_age_hours: Hours since the last activity of the thread, at most.
         include_waiting: Return runs that wait for an answer, too.
@@ -67,7 +68,7 @@ def find_failed_workflows(
     Raises:
         UsageError: An argument is not what it must be, or the ages leave nothing. It is a
             ValueError.
-        InvalidPathError: The path holds no store.
+        InvalidPathError: There is no store.
     """
     since, until = _window(min_age_minutes, max_age_hours, clock())
     states = _wanted_states(include_waiting)
@@ -141,7 +142,7 @@ async def astatuses(
     lock_manager: LockManager | None = None,
 ) -> list[CheckpointStatus]:
     """Async version of `statuses`."""
-    locks = chosen_lock_manager(saver, lock_manager)
+    locks = await achosen_lock_manager(saver, lock_manager)
     latest = _Latest(since, until)
     try:
         async for found in _acandidates(saver, since, _indexed_states(states, graph)):

@@ -11,6 +11,7 @@ from langgraph.checkpoint.lmdb.lock_files import run_lock
 from langgraph.checkpoint.lmdb.run_state import MAY_RUN, State, run_state
 from langgraph.checkpoint.lmdb.workflows import arguments, graphs
 from langgraph.checkpoint.lmdb.workflows.connections import (
+    achosen_lock_manager,
     aopen_connection,
     chosen_lock_manager,
     open_connection,
@@ -69,7 +70,7 @@ def get_checkpoint_status(
 
     Args:
         thread_id: The thread.
-        connection: Path of a store, or any saver.
+        connection: Path or connection string of a store, or any saver.
         graph: The graph of the run. It tells the tasks where the checkpoint does not (state
             `unknown`, a functional graph that has never finished), and static breakpoints: a run
             that stopped at one is `waiting`, without it `stalled`.
@@ -80,7 +81,7 @@ def get_checkpoint_status(
 
     Raises:
         UsageError: An argument is not what it must be.
-        InvalidPathError: The path holds no store.
+        InvalidPathError: There is no store.
     """
     thread_id = arguments.text(thread_id, "thread_id")
     with open_connection(connection, readonly=True) as saver:
@@ -103,7 +104,9 @@ async def aget_checkpoint_status(
         found = await saver.aget_tuple(root_config(thread_id))
         if found is None:
             return None
-        return await astatus_of(saver, found, graph, chosen_lock_manager(saver, lock_manager))
+        return await astatus_of(
+            saver, found, graph, await achosen_lock_manager(saver, lock_manager)
+        )
 
 
 def needs_resume(
@@ -117,13 +120,13 @@ def needs_resume(
 
     Args:
         thread_id: The thread. One that does not exist needs no resume.
-        connection: Path of a store, or any saver.
+        connection: Path or connection string of a store, or any saver.
         graph: As for `get_checkpoint_status`: a run at a static breakpoint needs no resume.
         lock_manager: As for `get_checkpoint_status`.
 
     Raises:
         UsageError: An argument is not what it must be.
-        InvalidPathError: The path holds no store.
+        InvalidPathError: There is no store.
     """
     status = get_checkpoint_status(thread_id, connection, graph=graph, lock_manager=lock_manager)
     return status is not None and status.state in RESUMABLE

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.lmdb.errors import ThreadNotFoundError
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import (
+    achosen_lock_manager,
     aopen_connection,
     chosen_lock_manager,
     open_connection,
@@ -49,7 +50,7 @@ def cleanup_old_checkpoints(
     Runs that are running, and runs whose state is unknown, are never deleted.
 
     Args:
-        connection: Path of a store, or any saver.
+        connection: Path or connection string of a store, or any saver.
         days: Days since the last activity, at least.
         only_complete: Delete complete runs only. Otherwise also runs that failed, stalled or wait.
         dry_run: Delete nothing.
@@ -61,7 +62,7 @@ def cleanup_old_checkpoints(
 
     Raises:
         UsageError: An argument is invalid.
-        InvalidPathError: The path holds no store.
+        InvalidPathError: There is no store.
     """
     until, states = _selection(days, only_complete, dry_run, clock)
     with open_connection(connection, readonly=dry_run) as saver:
@@ -90,7 +91,7 @@ async def acleanup_old_checkpoints(
     """Async version of `cleanup_old_checkpoints`."""
     until, states = _selection(days, only_complete, dry_run, clock)
     async with aopen_connection(connection, readonly=dry_run) as saver:
-        locks = chosen_lock_manager(saver, lock_manager)
+        locks = await achosen_lock_manager(saver, lock_manager)
         found = await astatuses(saver, states=states, until=until, lock_manager=locks)
         if dry_run:
             return [status.thread_id for status in found]
@@ -129,7 +130,7 @@ def get_progress(
     """Return the progress of a run that keeps its tasks in two channels of its state.
 
     Args:
-        connection: Path of a store, or any saver.
+        connection: Path or connection string of a store, or any saver.
         thread_id: The thread.
         done: Channel with the tasks that are done: a list, or a number.
         pending: Channel with the tasks that are left: the same.
@@ -141,7 +142,7 @@ def get_progress(
     Raises:
         ThreadNotFoundError: The thread does not exist.
         UsageError: An argument is invalid, or a channel holds something else.
-        InvalidPathError: The path holds no store.
+        InvalidPathError: There is no store.
     """
     _check_channels(thread_id, done, pending)
     with open_connection(connection, readonly=True) as saver:

@@ -4,6 +4,7 @@ from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.cli.exit_codes import DONE, NO
 from langgraph.checkpoint.lmdb.cli.options import Json, Store
 from langgraph.checkpoint.lmdb.diagnosis import Level, diagnose
+from langgraph.checkpoint.lmdb.opening import folder_of
 
 _STYLES: dict[Level, str] = {"ok": "green", "advice": "yellow", "risk": "bold red"}
 
@@ -14,7 +15,7 @@ def command(store: Store, as_json: Json = False) -> int:
     Versions, files, file system, free space, disk, map, readers and locks. Writes nothing. The exit
     status is 1 if data is at risk.
     """
-    findings = diagnose(store)
+    findings = diagnose(folder_of(store, "doctor"))
     for found in findings:
         if as_json:
             output.print_json(found._asdict())

@@ -1,7 +1,7 @@
 """`migrate`: the threads of one saver, copied to another one."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -37,6 +37,22 @@ def command(
     no_verify: Annotated[
         bool, typer.Option("--no-verify", help="Do not compare the copies with the source.")
     ] = False,
+    source_saver: Annotated[
+        str | None,
+        typer.Option(
+            "--source-saver",
+            metavar="KIND",
+            help="Saver of a connection string: compact or postgres. Default: what is there.",
+        ),
+    ] = None,
+    target_saver: Annotated[
+        str | None,
+        typer.Option(
+            "--target-saver",
+            metavar="KIND",
+            help="Saver of a connection string: compact or postgres. Default: compact.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Copy the threads of one saver to another one.
@@ -51,6 +67,8 @@ def command(
         workers=workers,
         resume=not no_resume,
         verify=not no_verify,
+        source_saver=cast("Any", source_saver),
+        target_saver=cast("Any", target_saver),
     )
     if as_json:
         differences = [difference._asdict() for difference in report.differences]

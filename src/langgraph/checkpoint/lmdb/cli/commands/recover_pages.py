@@ -7,6 +7,7 @@ import typer
 from langgraph.checkpoint.lmdb.checking import recover_pages
 from langgraph.checkpoint.lmdb.cli import reports
 from langgraph.checkpoint.lmdb.cli.options import Json, Store
+from langgraph.checkpoint.lmdb.opening import folder_of
 
 
 def command(
@@ -22,4 +23,4 @@ def command(
     changed; no process may have it open. Lost records are reported as problems: the exit status is
     then 0 if the new store is sound, and 1 if it has problems.
     """
-    return reports.print_report(recover_pages(store, target), as_json)
+    return reports.print_report(recover_pages(folder_of(store, "recover-pages"), target), as_json)

@@ -4,10 +4,9 @@ from typing import Annotated
 
 import typer
 
-from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.cli import resumptions
 from langgraph.checkpoint.lmdb.cli.options import Graph, Json, Store, Thread
-from langgraph.checkpoint.lmdb.views.stores import open_store
+from langgraph.checkpoint.lmdb.opening import open_existing
 from langgraph.checkpoint.lmdb.workflows.answers import resume_with_answer
 from langgraph.checkpoint.lmdb.workflows.graph_loading import load_graph
 
@@ -27,6 +26,5 @@ def command(
     The exit status is 1 if the run could not be resumed.
     """
     built = load_graph(graph)
-    open_store(store).close()  # a store is never created
-    with LmdbSaver(store) as saver:  # with the types of the graph
+    with open_existing(store, readonly=False) as saver:  # with the types of the graph
         return resumptions.report([resume_with_answer(thread, saver, built, answer)], as_json)

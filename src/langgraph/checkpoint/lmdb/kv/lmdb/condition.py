@@ -22,8 +22,8 @@ class OpenSnapshot:
     """A snapshot that a process reads."""
 
     process: int
-    commits_behind: int
-    """Commits since the snapshot. Pages that they freed are not reused."""
+    merges_behind: int
+    """Transactions of LMDB since the snapshot. Pages that they freed are not reused."""
 
 
 @dataclass(frozen=True, slots=True)

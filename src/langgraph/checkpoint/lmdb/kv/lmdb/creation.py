@@ -118,7 +118,7 @@ def make_files(folder: Path, *, durable: bool) -> None:
     if None not in (status(folder, LOCK), status(folder, DATA)):
         return
     new = folder / _NEW
-    with _locked(folder):
+    with locked(folder):
         remove(new)  # after a crash
         try:
             new.mkdir(0o700)
@@ -150,7 +150,7 @@ def _move(file: Path, target: Path, *, durable: bool) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold the lock under which one thread of one process creates files in `folder`."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

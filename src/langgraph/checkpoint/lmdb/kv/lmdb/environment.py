@@ -181,7 +181,7 @@ class Environment:
         try:
             transaction.commit()
         except LMDB_FAILURES:
-            self._meta_pages_synced = self.sync == "off"
+            self.rewrite_meta_pages()
             raise
 
     def abort(self, transaction: lmdb.Transaction) -> None:
@@ -222,6 +222,10 @@ class Environment:
                 advice="Use one setting everywhere, or close the other store first.",
             )
         self.open()
+
+    def rewrite_meta_pages(self) -> None:
+        """Let the next commit write both meta pages first."""
+        self._meta_pages_synced = self.sync == "off"
 
     def grow(self) -> None:
         """Make the map larger; called by the writer, outside its transaction."""

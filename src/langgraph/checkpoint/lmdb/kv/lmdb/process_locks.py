@@ -52,6 +52,7 @@ _GIVE_WAY: Final = 0.002  # seconds after the release in which a process gives w
 
 _SET: Final[int | None] = getattr(fcntl, "F_OFD_SETLK", None)
 _GET: Final[int | None] = getattr(fcntl, "F_OFD_GETLK", None)
+OPEN_FILE_LOCKS: Final = _SET is not None
 _FLOCK: Final = struct.Struct("hhqqi4x")  # type, whence, start, length, process
 _READERS: Final = 1 << 62
 _WAITING: Final = _READERS + 1
@@ -68,6 +69,7 @@ class ProcessLocks:
         folder: The store's folder.
         lock_file: Device and inode of the lock file in use; None without a lock file.
         readonly: Accept a data file that cannot be opened for writing.
+        name: Name of the file to lock.
 
     Attributes:
         release_readers: Function that releases the reader lock, if this process holds it.
@@ -85,17 +87,26 @@ class ProcessLocks:
     )
 
     def __init__(
-        self, folder: str, lock_file: tuple[int, int] | None, *, readonly: bool = False
+        self,
+        folder: str,
+        lock_file: tuple[int, int] | None,
+        *,
+        readonly: bool = False,
+        name: str = DATA,
     ) -> None:
         try:
-            self.handle = open_descriptor(folder, DATA, os.O_RDWR)
+            self.handle = open_descriptor(folder, name, os.O_RDWR)
             self._writable = True
         except OSError as error:
             if not readonly or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
-            self.handle = open_descriptor(folder, DATA, os.O_RDONLY)
+            self.handle = open_descriptor(folder, name, os.O_RDONLY)
             self._writable = False
-        self.release_readers = _releasing(self.handle, _READERS)
+        try:
+            self.release_readers = _releasing(self.handle, _READERS)
+        except BaseException:
+            os.close(self.handle)
+            raise
         self._released_at = 0.0
         self._held = False
         self._waiting = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import Final
+from typing import NamedTuple
 
 
 class UnknownError(Exception):
@@ -18,8 +18,11 @@ class UnknownError(Exception):
         self.at = at
 
 
-UNREAD: Final = object()
-"""In place of a value: the store has the key, and its value was not read."""
+class Unread(NamedTuple):
+    """In place of a value: the store has the key, and its value was not read."""
+
+    size: int
+    """Bytes of the value."""
 
 
 class Known:
@@ -29,7 +32,7 @@ class Known:
 
     def __init__(self) -> None:
         self._keys: list[bytes] = []
-        self._values: dict[bytes, object] = {}
+        self._values: dict[bytes, bytes | Unread] = {}
         self._starts: list[bytes] = []
         """Starts of the known ranges, which do not overlap, in order."""
         self._ends: list[bytes] = []
@@ -39,8 +42,8 @@ class Known:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def get(self, key: bytes) -> object:
-        """Return the value of a key: None if the store lacks it, or UNREAD.
+    def get(self, key: bytes) -> bytes | Unread | None:
+        """Return the value of a key, or None if the store lacks it.
 
         Raises:
             UnknownError: The key is outside of the known ranges.
@@ -84,11 +87,10 @@ class Known:
             raise UnknownError(begin)
         return None
 
-    def add(self, key: bytes, value: object) -> None:
+    def add(self, key: bytes, value: bytes | Unread) -> None:
         """Add what the store has, unless the key is known already."""
-        if self._values.get(key, UNREAD) is UNREAD and not (
-            key not in self._values and self._is_known(key)
-        ):
+        found = self._values.get(key)
+        if isinstance(found, Unread) or (found is None and not self._is_known(key)):
             self._set(key, value)
 
     def put(self, key: bytes, value: bytes) -> None:
@@ -115,13 +117,40 @@ class Known:
         self._starts[first:last] = [start]
         self._ends[first:last] = [stop]
 
+    def has_values(self, start: bytes, stop: bytes) -> bool:
+        """Return whether the keys of a range and their values are known."""
+        return self._covers(start, stop) and not any(
+            isinstance(self._values[key], Unread) for key in self._slice(start, stop)
+        )
+
+    def size(self, start: bytes, stop: bytes) -> int | None:
+        """Return the bytes of the keys and values of a range, or None if they are not known."""
+        if not self._covers(start, stop):
+            return None
+        total = 0
+        for key in self._slice(start, stop):
+            value = self._values[key]
+            total += len(key) + (value.size if isinstance(value, Unread) else len(value))
+        return total
+
+    def _slice(self, start: bytes, stop: bytes) -> list[bytes]:
+        return self._keys[bisect_left(self._keys, start) : bisect_left(self._keys, stop)]
+
+    def _covers(self, start: bytes, stop: bytes) -> bool:
+        at = bisect_right(self._starts, start) - 1
+        return start >= stop or (at >= 0 and self._ends[at] >= stop)
+
+    def ranges(self) -> list[tuple[bytes, bytes]]:
+        """Return the known ranges, in order."""
+        return [*zip(self._starts, self._ends, strict=True)]
+
     def forget_values(self, minimum: int) -> None:
         """Forget the values of at least so many bytes."""
         for key, value in self._values.items():
             if isinstance(value, bytes) and len(value) >= minimum:
-                self._values[key] = UNREAD
+                self._values[key] = Unread(len(value))
 
-    def _set(self, key: bytes, value: object) -> None:
+    def _set(self, key: bytes, value: bytes | Unread) -> None:
         if key not in self._values:
             place = bisect_left(self._keys, key)
             self._keys.insert(place, key)

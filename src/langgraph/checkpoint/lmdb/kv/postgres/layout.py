@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 STORE = 0
 """Number of the unit of the keys that belong to no thread."""
@@ -62,9 +65,17 @@ class Layout(ABC):
     tables: tuple[Table, ...]
     names: Table
     """The table of thread names. The names belong to the units that they lead to."""
-    tails: tuple[Tail, ...]
     anchors: tuple[Table, ...]
     """The tables of which at least one has a row of a unit that exists."""
+
+    @abstractmethod
+    def tails(self, rows: int = 1, before: str | None = None) -> Sequence[Tail]:
+        """Return the tails of a thread.
+
+        Args:
+            rows: Rows of its history that they have at least.
+            before: Id of the row behind them. None: they end with the last row.
+        """
 
     @abstractmethod
     def place(self, key: bytes) -> Place:
@@ -81,6 +92,10 @@ class Layout(ABC):
     @abstractmethod
     def split(self, start: bytes, stop: bytes) -> list[TableRange]:
         """Return the parts of tables that hold a range of keys."""
+
+    @abstractmethod
+    def ranges_of_unit(self, unit: int) -> list[tuple[bytes, bytes]]:
+        """Return the ranges of the keys in tables by thread that belong to a unit."""
 
     @abstractmethod
     def unit(self, key: bytes) -> int | None:

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from langgraph.checkpoint.lmdb.errors import UsageError
 from langgraph.checkpoint.lmdb.kv.base import Reader, check_key
 from langgraph.checkpoint.lmdb.kv.postgres import errors
 from langgraph.checkpoint.lmdb.kv.postgres import statements as sql
 from langgraph.checkpoint.lmdb.kv.postgres.errors import ConnectionLostError
-from langgraph.checkpoint.lmdb.kv.postgres.known import UNREAD, Known, UnknownError
+from langgraph.checkpoint.lmdb.kv.postgres.known import Known, UnknownError, Unread
+from langgraph.checkpoint.lmdb.kv.postgres.plan import NotReadError, Plan, Request, outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
 
     from langgraph.checkpoint.lmdb.kv.postgres.connections import Link, Rows, Statement
-    from langgraph.checkpoint.lmdb.kv.postgres.layout import Table
+    from langgraph.checkpoint.lmdb.kv.postgres.layout import Table, Tail
     from langgraph.checkpoint.lmdb.kv.postgres.store import PostgresStore
 
 _FIRST_PAGE: Final = 64
 _LAST_PAGE: Final = 4096
 """Rows of a table that the first and the later trips of one iteration read."""
+_FIRST_PAGE_OF_MANY: Final = 4
+"""Rows that the first trip reads for each of many iterations."""
+
+T = TypeVar("T")
 
 
 class PostgresReader(Reader):
@@ -32,13 +38,27 @@ class PostgresReader(Reader):
     It knows what it has read, and asks the server only for what it does not know.
     """
 
-    __slots__ = ("_known", "_layout", "_link", "_open", "_statements", "_store")
+    __slots__ = (
+        "_known",
+        "_layout",
+        "_link",
+        "_open",
+        "_plan",
+        "_round",
+        "_statements",
+        "_store",
+        "_tails",
+    )
 
     many_writers = True
     _begin = sql.BEGIN_READ
 
-    def __init__(self, store: PostgresStore) -> None:
+    def __init__(self, store: PostgresStore, tails: Sequence[Tail] | None = None) -> None:
         self._store = store
+        self._tails = store.layout.tails() if tails is None else tails
+        self._plan: Plan | None = None
+        """In `gather`: what its calls read."""
+        self._round = 0
         self._layout = store.layout
         self._statements = store.statements
         self._known = Known()
@@ -94,9 +114,9 @@ class PostgresReader(Reader):
                 value = self._home(key).get(key)
             except UnknownError:
                 check_key(key)
-                value = UNREAD
-            if value is not UNREAD:
-                return value  # type: ignore[return-value]
+            else:
+                if not isinstance(value, Unread):
+                    return value
             self._read_keys([key])
 
     def get_many(self, keys: Iterable[bytes]) -> Iterator[bytes | None]:
@@ -114,8 +134,44 @@ class PostgresReader(Reader):
     ) -> Iterator[Iterator[tuple[bytes, bytes]]]:
         self._check_open()
         wanted = [*bounds]
-        self._read_ranges([pair for pair in wanted if not self._has_read_range(*pair)])
+        missing = [pair for pair in wanted if not self._home_of_range(*pair).has_values(*pair)]
+        if missing:
+            self._read_ranges(missing)
         return (self.range(start, stop) for start, stop in wanted)
+
+    def sizes(self, bounds: Iterable[tuple[bytes, bytes]]) -> Iterator[int]:
+        self._check_open()
+        wanted = [*bounds]
+        found = [self._home_of_range(*pair).size(*pair) for pair in wanted]
+        missing = [pair for pair, size in zip(wanted, found, strict=True) if size is None]
+        if missing:
+            self._read(self._select_ranges(missing, values=False))
+        return (self._home_of_range(*pair).size(*pair) or 0 for pair in wanted)
+
+    def gather(self, calls: Iterable[Callable[[], T]]) -> Iterator[T]:
+        self._check_open()
+        wanted = [*calls]
+        results: dict[int, Callable[[], T]] = {}
+        outer = self._plan
+        while True:
+            plan = self._plan = Plan() if outer is None else outer
+            try:
+                for place, call in enumerate(wanted):
+                    if place not in results:
+                        with suppress(NotReadError):
+                            results[place] = outcome(call)
+            finally:
+                self._plan = outer
+            if len(results) == len(wanted):
+                return (results[place]() for place in range(len(wanted)))
+            if outer is not None:
+                raise NotReadError
+            self._round += 1
+            requests = plan.other
+            if plan.keys:
+                requests.append(self._select_keys([*plan.keys]))
+            requests.append(self._select_ranges(plan.ranges.ranges()))
+            self._run(requests)
 
     def range(
         self, start: bytes, stop: bytes, *, reverse: bool = False
@@ -133,7 +189,7 @@ class PostgresReader(Reader):
     def _scan(self, start: bytes, stop: bytes, reverse: bool, *, values: bool) -> Iterator[Any]:
         """Yield the keys of a range, each with its value or alone."""
         self._check_open()
-        page = _FIRST_PAGE
+        page = _FIRST_PAGE if self._plan is None else _FIRST_PAGE_OF_MANY << 2 * self._round
         while start < stop:
             self._check_open()
             known = self._home_of_range(start, stop)
@@ -147,7 +203,7 @@ class PostgresReader(Reader):
                 continue
             if key is None:
                 return
-            if value is UNREAD:
+            if isinstance(value, Unread):
                 low, high = (start, key + b"\x00") if reverse else (key, stop)
                 self._read_page(known, low, high, reverse, True, page)
                 page = min(page * 4, _LAST_PAGE)
@@ -157,49 +213,47 @@ class PostgresReader(Reader):
 
     def _has_read(self, key: bytes) -> bool:
         try:
-            return self._home(key).get(key) is not UNREAD
+            return not isinstance(self._home(key).get(key), Unread)
         except UnknownError:
             return False
-
-    def _has_read_range(self, start: bytes, stop: bytes) -> bool:
-        known = self._home_of_range(start, stop)
-        try:
-            while start < stop and (key := known.following(start, stop)) is not None:
-                if known.get(key) is UNREAD:
-                    return False
-                start = key + b"\x00"
-        except UnknownError:
-            return False
-        return True
 
     def _read_keys(self, wanted: Sequence[bytes]) -> None:
-        """Read the values of keys in one trip. With a name, read the tails of its thread."""
-        groups: dict[tuple[Table, int | None], list[bytes]] = {}
-        names: list[bytes] = []
+        """Read the values of keys in one trip."""
+        if self._plan is not None:
+            self._plan.keys.update(dict.fromkeys(wanted))
+            raise NotReadError
+        self._run([self._select_keys(wanted)])
+
+    def _select_keys(self, wanted: Sequence[bytes]) -> Request:
+        """Return the request for the values of keys. With a single name, read the tails of its
+        thread."""
+        layout, statements = self._layout, self._statements
+        groups: dict[Table, list[tuple[int | None, bytes]]] = {}
         for key in wanted:
-            table, thread, row_key = self._layout.place(key)
-            groups.setdefault((table, thread if table.by_thread else None), []).append(row_key)
-            if table is self._layout.names:
-                names.append(key)
-        tails = names if len(wanted) == 1 else []
-        batch = [self._statements.select_keys(*group, keys) for group, keys in groups.items()]
-        for name in tails:
-            batch += [self._statements.select_tail(tail, name) for tail in self._layout.tails]
-            batch.append(self._statements.select_version_of(name))
-        found = self._trip(batch)
-        values: dict[bytes, bytes] = {}
-        owner = None
-        for (table, _), rows in zip(groups, found, strict=False):
-            for thread, row_key, value in rows:
-                values[self._layout.whole_key(table, thread, row_key)] = value
-                owner = thread
-        for name in tails:
-            value = values.get(name)
-            number = None if value is None else self._layout.named(name, value)
-            if number is not None and number == owner:
-                self._learn_thread(name, number, found[len(groups) :])
-        for key in wanted:
-            self._learn(self._home(key), key, values.get(key))
+            table, thread, row_key = layout.place(key)
+            groups.setdefault(table, []).append((thread, row_key))
+        name = wanted[0] if len(wanted) == 1 and layout.names in groups else None
+        batch = [statements.select_keys(*group) for group in groups.items()]
+        if name is not None:
+            batch += [statements.select_tail(tail, name) for tail in self._tails]
+            batch.append(statements.select_version_of(name))
+
+        def learn(found: Sequence[Rows]) -> None:
+            values: dict[bytes, bytes] = {}
+            owner = None
+            for table, rows in zip(groups, found, strict=False):
+                for thread, row_key, value in rows:
+                    values[layout.whole_key(table, thread, row_key)] = value
+                    owner = thread
+            value = None if name is None else values.get(name)
+            if name is not None and value is not None:
+                number = layout.named(name, value)
+                if number is not None and number == owner:
+                    self._learn_thread(name, number, found[len(groups) :])
+            for key in wanted:
+                self._learn(self._home(key), key, values.get(key))
+
+        return Request(batch, learn)
 
     def _learn(self, known: Known, key: bytes, value: bytes | None) -> None:
         if value is not None:
@@ -209,7 +263,7 @@ class PostgresReader(Reader):
     def _learn_thread(self, name: bytes, number: int, found: Sequence[Rows]) -> None:
         """Add the tails of the thread with a name to what is known."""
         known = self._known_of_thread(name, number, found[-1])
-        for tail, rows in zip(self._layout.tails, found, strict=False):
+        for tail, rows in zip(self._tails, found, strict=False):
             whole = [(self._layout.whole_key(tail.table, *row[:2]), row[2]) for row in rows]
             for key, row_value in whole:
                 known.add(key, row_value)
@@ -236,35 +290,67 @@ class PostgresReader(Reader):
             self._statements.select_range(part, values=values, reverse=reverse, limit=limit)
             for part in parts
         ]
-        end = start if reverse else stop
-        for part, rows in zip(parts, self._trip(batch), strict=False):
-            last = self._add_rows(known, part.table, rows)
-            if len(rows) == limit and last is not None:  # the table may have more rows
-                end = max(end, last) if reverse else min(end, last + b"\x00")
-        if reverse:
-            known.cover(end, stop)
-        else:
-            known.cover(start, end)
+
+        def learn(found: Sequence[Rows]) -> None:
+            end = start if reverse else stop
+            for part, rows in zip(parts, found, strict=True):
+                last = self._add_rows(known, part.table, rows)
+                if len(rows) == limit and last is not None:  # the table may have more rows
+                    end = max(end, last) if reverse else min(end, last + b"\x00")
+            if reverse:
+                known.cover(end, stop)
+            else:
+                known.cover(start, end)
+
+        self._read(Request(batch, learn))
 
     def _read_ranges(self, bounds: Sequence[tuple[bytes, bytes]]) -> None:
         """Read ranges in one trip."""
+        if self._plan is not None:
+            for start, stop in bounds:
+                self._plan.ranges.cover(start, stop)
+            raise NotReadError
+        self._run([self._select_ranges(bounds)])
+
+    def _select_ranges(
+        self, bounds: Sequence[tuple[bytes, bytes]], *, values: bool = True
+    ) -> Request:
         parts = [(part, pair) for pair in bounds for part in self._layout.split(*pair)]
         batch = [
-            self._statements.select_range(part, values=True, reverse=False, limit=None)
+            self._statements.select_range(part, values=values, reverse=False, limit=None)
             for part, _ in parts
         ]
-        for (part, pair), rows in zip(parts, self._trip(batch), strict=False):
-            self._add_rows(self._home_of_range(*pair), part.table, rows)
-        for start, stop in bounds:
-            self._home_of_range(start, stop).cover(start, stop)
+
+        def learn(found: Sequence[Rows]) -> None:
+            for (part, pair), rows in zip(parts, found, strict=True):
+                self._add_rows(self._home_of_range(*pair), part.table, rows)
+            for start, stop in bounds:
+                self._home_of_range(start, stop).cover(start, stop)
+
+        return Request(batch, learn)
 
     def _add_rows(self, known: Known, table: Table, rows: Rows) -> bytes | None:
         """Add rows to what is known; return the last key."""
         key = None
-        for thread, row_key, value in rows:
+        for thread, row_key, value, *size in rows:
             key = self._layout.whole_key(table, thread, row_key)
-            known.add(key, UNREAD if value is None else value)
+            known.add(key, Unread(*size) if value is None else value)
         return key
+
+    def _read(self, request: Request) -> None:
+        """Read in one trip, or in `gather` with the trip of all its calls."""
+        if self._plan is not None:
+            self._plan.other.append(request)
+            raise NotReadError
+        self._run([request])
+
+    def _run(self, requests: Sequence[Request]) -> None:
+        """Read in one trip."""
+        found = self._trip([statement for request in requests for statement in request.batch])
+        at = 0
+        for batch, learn in requests:
+            learn(found[at : at + len(batch)])
+            at += len(batch)
 
     def _trip(self, batch: list[Statement]) -> list[Rows]:
         """Run statements in the transaction, which begins with the first trip."""

@@ -19,6 +19,11 @@ BEGIN_REPEATABLE: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE"
 BEGIN_WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 VERSION: Final = 1
 """Version of the tables."""
+ADVISORY_LOCKS: Final = """
+SELECT classid::bigint << 32 | objid::bigint FROM pg_catalog.pg_locks
+WHERE locktype = 'advisory' AND granted AND objsubid = 1
+  AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+"""
 NUMBER_BLOCK: Final = 64
 """Thread numbers that a process takes at a time."""
 
@@ -105,19 +110,26 @@ class Statements:
         """Return the statement that asks for the time in milliseconds since the epoch."""
         return "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8", ()
 
-    def select_keys(self, table: Table, thread: int | None, keys: list[bytes]) -> Statement:
-        """Return the statement that reads rows by their keys."""
-        sql = f"SELECT thread, key, value FROM {self._named(table.name)} WHERE key = ANY(%b)"
-        if table.by_thread:
-            return f"{sql} AND thread = %s::int8", (keys, thread)
-        return sql, (keys,)
+    def select_keys(self, table: Table, rows: Sequence[tuple[int | None, bytes]]) -> Statement:
+        """Return the statement that reads rows by thread and key."""
+        sql = f"SELECT thread, key, value FROM {self._named(table.name)}"
+        threads, keys = ([*column] for column in zip(*rows, strict=True))
+        if not table.by_thread:
+            return f"{sql} WHERE key = ANY(%b)", (keys,)
+        if len({*threads}) == 1:
+            return f"{sql} WHERE key = ANY(%b) AND thread = %s::int8", (keys, threads[0])
+        return (
+            f"{sql} JOIN unnest(%b::int8[], %b::bytea[]) AS wanted(thread, key)"
+            " USING (thread, key)",
+            (threads, keys),
+        )
 
     def select_range(
         self, part: TableRange, *, values: bool, reverse: bool, limit: int | None
     ) -> Statement:
         """Return the statement that reads the rows of a range, in their order."""
         table, low, high = part
-        value = "value" if values or not table.is_large else "NULL::bytea"
+        value = "value" if values or not table.is_large else "NULL::bytea, octet_length(value)"
         sql = f"SELECT thread, key, {value} FROM {self._named(table.name)}"
         conditions: list[str] = []
         parameters: list[object] = []

@@ -6,7 +6,7 @@ import random
 import secrets
 import time
 from collections import OrderedDict, deque
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from threading import get_ident
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -28,9 +28,10 @@ from langgraph.checkpoint.lmdb.kv.postgres.reader import PostgresReader
 from langgraph.checkpoint.lmdb.kv.postgres.writer import PostgresWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable, Mapping
+    from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
-    from langgraph.checkpoint.lmdb.kv.base import Writer
+    from langgraph.checkpoint.lmdb.kv.base import Gather, Writer
     from langgraph.checkpoint.lmdb.kv.postgres.connections import Connections, Link, Statement
     from langgraph.checkpoint.lmdb.kv.postgres.known import Known
     from langgraph.checkpoint.lmdb.kv.postgres.layout import Layout
@@ -94,6 +95,7 @@ class PostgresStore(KeyValueStore):
         "_cache",
         "_closed",
         "_lanes",
+        "_moments",
         "_mutex",
         "_named",
         "_numbers",
@@ -132,14 +134,31 @@ class PostgresStore(KeyValueStore):
         """Begin again in a forked child, which shares no connection with its parent."""
         self._mutex = Lock()
         self._owners: set[int] = set()
+        self._moments: dict[int, PostgresReader] = {}
+        """Snapshot of each thread that is in `one_moment`."""
         self._cache: OrderedDict[int, tuple[int, Known]] = OrderedDict()
         self._named: dict[bytes, int] = {}
         self._lanes: deque[Lane] = deque()
         self._numbers: deque[int] = deque()
         self.connections.renew()
 
-    def read(self) -> PostgresReader:
-        return PostgresReader(self)
+    @property
+    def is_remote(self) -> bool:
+        return True
+
+    @contextmanager
+    def one_moment(self, rows: int = 1, before: str | None = None) -> Iterator[Gather]:
+        me = get_ident()
+        with PostgresReader(self, self.layout.tails(rows, before)) as reader:
+            self._moments[me] = reader
+            try:
+                yield reader.gather
+            finally:
+                del self._moments[me]
+
+    def read(self) -> AbstractContextManager[PostgresReader]:
+        moment = self._moments.get(get_ident())
+        return PostgresReader(self) if moment is None else nullcontext(moment)
 
     def write(self, apply: Callable[[Writer], T]) -> T:
         if self.readonly:
@@ -257,6 +276,13 @@ class PostgresStore(KeyValueStore):
             raise StoreClosedError("the store is closed")
         ((row,),) = self._run([self.statements.size()], time.monotonic() + self._timeout)
         return int(str(row[0]))
+
+    def advisory_locks(self) -> frozenset[int]:
+        """Return the keys of all advisory locks that are held in the database."""
+        if self._closed:
+            raise StoreClosedError("the store is closed")
+        (rows,) = self._run([(sql.ADVISORY_LOCKS, ())], time.monotonic() + self._timeout)
+        return frozenset(int(str(key)) for (key,) in rows)
 
     def close(self) -> None:
         if not self._closed and self._lanes and not self.readonly:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from langgraph.checkpoint.lmdb.kv.base import Writer, check_key
 from langgraph.checkpoint.lmdb.kv.postgres import statements as sql
 from langgraph.checkpoint.lmdb.kv.postgres.known import Known, UnknownError
+from langgraph.checkpoint.lmdb.kv.postgres.layout import STORE
 from langgraph.checkpoint.lmdb.kv.postgres.reader import PostgresReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from langgraph.checkpoint.lmdb.kv.postgres.connections import Rows, Statement
     from langgraph.checkpoint.lmdb.kv.postgres.errors import ConnectionLostError
     from langgraph.checkpoint.lmdb.kv.postgres.store import Lane, PostgresStore
 
+_READS_OF_PARTS: Final = 1
+"""Number of times that a transaction reads a part of a thread, before it reads the whole thread.
+What a put needs comes with the thread's name, and with one more read."""
 _EVERY_KEY: Final = (b"", b"\xff" * 512)
 
 
@@ -38,6 +43,7 @@ class PostgresWriter(PostgresReader, Writer):
         "_names",
         "_new_names",
         "_own_units",
+        "_reads",
         "_removed_names",
         "_units",
         "_unread_versions",
@@ -66,6 +72,8 @@ class PostgresWriter(PostgresReader, Writer):
         self._new_names: set[bytes] = set()
         """Names to add that the store lacked."""
         self._removed_names: set[bytes] = set()
+        self._reads: Counter[int] = Counter()
+        """Number of times that something of a unit had to be read."""
         self._left_units: set[int] = set()
         """Units that lost their names."""
 
@@ -245,6 +253,28 @@ class PostgresWriter(PostgresReader, Writer):
                 self.used_cache = True
             self._units[unit] = known
         return known
+
+    def _read_keys(self, wanted: Sequence[bytes]) -> None:
+        place = self._layout.place(wanted[0])
+        if place.table.by_thread and not place.table.is_large and self._read_unit(place.thread):
+            return
+        super()._read_keys(wanted)
+
+    def _read_page(
+        self, known: Known, start: bytes, stop: bytes, reverse: bool, values: bool, limit: int
+    ) -> None:
+        if not self._read_unit(self._layout.unit_of_range(start, stop)):
+            super()._read_page(known, start, stop, reverse, values, limit)
+
+    def _read_unit(self, unit: int | None) -> bool:
+        """Read a whole unit, except large values, if its parts were read again and again."""
+        if unit is None or unit == STORE:
+            return False
+        self._reads[unit] += 1
+        if self._reads[unit] != _READS_OF_PARTS + 1:
+            return False
+        self._read(self._select_ranges(self._layout.ranges_of_unit(unit), values=False))
+        return True
 
     def _known_of_thread(self, name: bytes, number: int, versions: Rows) -> Known:
         self._names[name] = number

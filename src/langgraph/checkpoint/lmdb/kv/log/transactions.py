@@ -1,0 +1,183 @@
+"""Snapshots and write transactions of a store with a log: a snapshot of the base, and changes."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.lmdb.errors import UsageError
+from langgraph.checkpoint.lmdb.kv.base import Reader, Writer, check_key
+from langgraph.checkpoint.lmdb.kv.log.state import KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from langgraph.checkpoint.lmdb.kv.log.epoch import Epoch
+    from langgraph.checkpoint.lmdb.kv.log.records import Changes
+
+
+class LogReader(Reader):
+    """A snapshot: a snapshot of the base, and the changes of its epoch up to a record.
+
+    Args:
+        snapshot: The snapshot of the base, which the caller opens and closes.
+        epoch: Its epoch.
+        limit: Number of the last record that is part of the snapshot.
+    """
+
+    __slots__ = ("_limit", "_open", "_overlay", "_snapshot")
+
+    def __init__(self, snapshot: Reader, epoch: Epoch, limit: int) -> None:
+        self._snapshot = snapshot
+        self._overlay = epoch.overlay
+        self._limit = limit
+        self._open = True
+
+    def close(self) -> None:
+        """Refuse all further use."""
+        self._open = False
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise UsageError("the transaction is closed", advice="Read within the `with` block.")
+
+    def get(self, key: bytes) -> bytes | None:
+        self._check_open()
+        found = self._overlay.find(key, self._limit)
+        if found is not None:
+            return found[0]
+        return None if key == KEY else self._snapshot.get(key)
+
+    def range(
+        self, start: bytes, stop: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        return self._merged(start, stop, reverse=reverse)
+
+    def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
+        for key, _ in self._merged(start, stop, reverse=reverse, values=False):
+            yield key
+
+    def _merged(
+        self, start: bytes, stop: bytes, *, reverse: bool, values: bool = True
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the keys of a range from the base and the overlay; the overlay wins."""
+        self._check_open()
+        changes = self._overlay.range(start, stop, self._limit, reverse=reverse)
+        changed = next(changes, None)
+        for item in self._stored(start, stop, reverse=reverse, values=values):
+            key = item[0]
+            while changed is not None and (changed[0] > key if reverse else changed[0] < key):
+                if changed[1] is not None:
+                    yield changed[0], changed[1]
+                changed = next(changes, None)
+            if changed is not None and changed[0] == key:
+                if changed[1] is not None:
+                    yield key, changed[1]
+                changed = next(changes, None)
+            elif key != KEY:
+                yield item
+        while changed is not None:
+            if changed[1] is not None:
+                yield changed[0], changed[1]
+                self._check_open()
+            changed = next(changes, None)
+
+    def _stored(
+        self, start: bytes, stop: bytes, *, reverse: bool, values: bool
+    ) -> Iterator[tuple[bytes, bytes]]:
+        if values:
+            return self._snapshot.range(start, stop, reverse=reverse)
+        return ((key, b"") for key in self._snapshot.keys(start, stop, reverse=reverse))
+
+
+class LogWriter(LogReader, Writer):
+    """A write transaction, whose changes become a record of the log.
+
+    Attributes:
+        changes: The changes so far.
+    """
+
+    __slots__ = ("_changed", "changes")
+
+    def __init__(self, snapshot: Reader, epoch: Epoch) -> None:
+        super().__init__(snapshot, epoch, epoch.position.number)
+        self.changes: dict[bytes, bytes | None] = {}
+        self._changed: list[bytes] = []
+        """The keys of the changes in order."""
+
+    def get(self, key: bytes) -> bytes | None:
+        if key in self.changes:
+            self._check_open()
+            return self.changes[key]
+        return super().get(key)
+
+    def _merged(
+        self, start: bytes, stop: bytes, *, reverse: bool, values: bool = True
+    ) -> Iterator[tuple[bytes, bytes]]:
+        # The own changes may change between two steps, and what is below them may not.
+        below = super()._merged(start, stop, reverse=reverse, values=values)
+        stored = next(below, None)
+        while True:
+            while stored is not None and stored[0] in self.changes:
+                stored = next(below, None)
+            key = self._next_changed(start, stop, reverse=reverse)
+            if stored is not None and (
+                key is None or (stored[0] > key if reverse else stored[0] < key)
+            ):
+                key = stored[0]
+                yield stored
+                self._check_open()
+                stored = next(below, None)
+            elif key is not None:
+                value = self.changes[key]
+                if value is not None:
+                    yield key, value
+                    self._check_open()
+            else:
+                return
+            start, stop = (start, key) if reverse else (key + b"\0", stop)
+
+    def _next_changed(self, start: bytes, stop: bytes, *, reverse: bool) -> bytes | None:
+        """Return the first key of the own changes in a range, or the last one, or None."""
+        if reverse:
+            at = bisect_left(self._changed, stop) - 1
+            return self._changed[at] if at >= 0 and self._changed[at] >= start else None
+        at = bisect_left(self._changed, start)
+        return self._changed[at] if at < len(self._changed) and self._changed[at] < stop else None
+
+    def put(self, key: bytes, value: bytes) -> None:
+        check_key(key)
+        if key == KEY:
+            raise UsageError(f"the key {KEY!r} belongs to the log")
+        self._change(key, bytes(value))
+
+    def delete(self, key: bytes) -> bool:
+        found = self.get(key) is not None
+        if found:
+            self._change(key, None)
+        return found
+
+    def delete_range(self, start: bytes, stop: bytes) -> int:
+        keys = [*self.keys(start, stop)]
+        for key in keys:
+            self._change(key, None)
+        return len(keys)
+
+    def _change(self, key: bytes, value: bytes | None) -> None:
+        self._check_open()
+        if key not in self.changes:
+            insort(self._changed, key)
+        self.changes[key] = value
+
+
+def apply(writer: Writer, changes: Changes) -> None:
+    """Apply changes in a write transaction, in the order of their keys."""
+    for key, value in sorted(changes.items(), key=_key):
+        if value is None:
+            writer.delete(key)
+        else:
+            writer.put(key, value)
+
+
+def _key(item: tuple[bytes, Any]) -> bytes:
+    return item[0]

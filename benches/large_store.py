@@ -1,13 +1,17 @@
-"""A large store, and how fast the command line answers on it: `python -m benches.large_store`.
+"""A large store, and how fast the command line and the page answer on it.
+
+The command is `python -m benches.large_store`.
 
 Real graphs write a thread that is complete, one that failed and one that waits, with ten
 checkpoints each. Copies of them fill the store. Each command then runs as a process of its own,
 here and on a store with three threads: the difference is the time that the size of the store costs.
+Then one server answers requests for pages, each several times.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
 import os
 import subprocess
 import sys
@@ -17,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypedDict
+from urllib.parse import SplitResult, urlsplit
 
 from langgraph.graph import START, StateGraph
 from langgraph.types import interrupt
@@ -28,6 +33,18 @@ FAILED_OF = WAITING_OF = 100
 """One of so many threads failed, and one waits."""
 _NODES = 8
 REPEATS = 5
+PAGES = (
+    "/",
+    "/?state=failed",
+    "/?state=running",
+    "/?q=thread-0",
+    "/?q=thread-000001",
+    "/?sort=size",
+    "/thread?thread=failed",
+    "/search?q=published",
+    "/statistics",
+    "/statistics?plots=1",
+)
 
 
 class State(TypedDict, total=False):
@@ -142,8 +159,53 @@ def report(large: Path, small: Path, repeats: int) -> None:
         print(f"| {command} | {start_up} | {more} | {other.memory / 1e6:.0f} MB |", flush=True)
 
 
+def report_pages(large: Path, repeats: int) -> None:
+    """Print what pages of the large store cost, the first time and at best."""
+    command = [sys.executable, "-m", "langgraph.checkpoint.lmdb", "serve", str(large)]
+    start = perf_counter()
+    process = subprocess.Popen([*command, "--port", "0"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    link = urlsplit(process.stdout.readline().strip())
+    print(f"\nThe page: start-up {(perf_counter() - start) * 1e3:.0f} ms")
+    print("| page | first: wall, processor | best: wall, processor | bytes | memory |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    try:
+        for path in PAGES:
+            found = [_request(process.pid, link, path) for _ in range(repeats)]
+            best = min(wall for wall, _, _ in found), min(used for _, used, _ in found)
+            costs = [
+                f"{wall * 1e3:.0f} ms, {used * 1e3:.0f} ms" for wall, used in (found[0][:2], best)
+            ]
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            memory = int(status.partition("RssAnon:")[2].split()[0]) * 1024
+            print(f"| {path} | {' | '.join(costs)} | {found[0][2]} | {memory / 1e6:.0f} MB |")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _request(pid: int, link: SplitResult, path: str) -> tuple[float, float, int]:
+    """Return the seconds and processor seconds of an answer, and its bytes."""
+    address = f"{path}{'&' if '?' in path else '?'}{link.query}"
+    connection = http.client.HTTPConnection(link.hostname or "", link.port, timeout=600)
+    used, start = _processor_seconds(pid), perf_counter()
+    connection.request("GET", address)
+    response = connection.getresponse()
+    text = response.read()
+    wall = perf_counter() - start
+    connection.close()
+    if response.status != 200:
+        raise SystemExit(f"{path} answered {response.status}")
+    return wall, _processor_seconds(pid) - used, len(text)
+
+
+def _processor_seconds(pid: int) -> float:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
 def main() -> None:
-    """Build the stores, and print what the commands cost."""
+    """Build the stores, and print what the commands and the pages cost."""
     parser = argparse.ArgumentParser(prog="python -m benches.large_store")
     parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--folder", type=Path, help="keep the store here, and use it again")
@@ -156,6 +218,7 @@ def main() -> None:
             build(large, options.threads)
         build(small, 3)
         report(large, small, options.repeats)
+        report_pages(large, options.repeats)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.cli import exit_codes
 from langgraph.checkpoint.lmdb.cli.app import load
 from langgraph.checkpoint.lmdb.cli.table import COMMANDS, GROUPS, module_of
 from tests.cli.conftest import COMMAND, environment, on_terminal, run, run_json
+from tests.docs.pages import ROOT
 from tests.views import graphs
 
 if TYPE_CHECKING:
@@ -255,28 +257,24 @@ def test_a_command_imports_only_what_it_needs(filled: Path) -> None:
     assert not modules & others
 
 
-def test_completion_names_the_commands() -> None:
-    done = subprocess.run(
-        COMMAND,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment(
-            _LANGGRAPH_LMDB_COMPLETE="complete_bash", COMP_WORDS="langgraph-lmdb th", COMP_CWORD="1"
-        ),
-    )
-    assert done.stdout.split() == ["threads"]
-
-
 @pytest.mark.parametrize("name", GROUPS)
 def test_help_of_a_command_begins_as_in_the_list(name: str) -> None:
     module = import_module(f"langgraph.checkpoint.lmdb.cli.commands.{module_of(name)}")
     assert module.command.__doc__.splitlines()[0] == COMMANDS[GROUPS[name]][name]
 
 
-@pytest.mark.parametrize("name", [name for name in GROUPS if name != "serve"])
+@pytest.mark.parametrize("name", GROUPS)
 def test_every_command_prints_json(name: str) -> None:
     assert "--json" in {option for param in load(name).params for option in param.opts}
+
+
+def test_exit_statuses_are_documented() -> None:
+    reference = (ROOT / "docs" / "reference.md").read_text("utf-8")
+    table = reference.partition("| exit status |")[2].partition("\n\n")[0]
+    documented = re.findall(r"^\| ([\d, ]+) \|", table, re.MULTILINE)
+    statuses = {value for name, value in vars(exit_codes).items() if name.isupper()}
+    assert {int(one) for row in documented for one in row.split(",")} == statuses
+    assert all(str(status) in run("--help").stdout for status in (0, 1, 2, 130))
 
 
 def test_progress_is_shown_on_a_terminal_only(filled: Path, tmp_path: Path) -> None:

@@ -285,6 +285,14 @@ def test_hostile_values_are_escaped_and_folded(tmp_path: Path) -> None:
         assert "<script>" not in text
         assert "\\x1b[2J" in text
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", text)
+        found = page.get(f"/search?q={quote('<SCRIPT>')}")
+        assert rows(found) == ["hostile"]
+        assert "<mark>&lt;script&gt;</mark>" in found
+        for text in (found, page.get("/search?q=evil"), page.get("/search?q=mmm")):
+            assert len(text) < 10_000
+            assert "<script>" not in text
+            assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", text)
+        text = page.get("/thread?thread=hostile")
         whole = next(
             html.unescape(link)
             for link in re.findall('href="(/value[^"]*)"', text)

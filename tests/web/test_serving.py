@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import signal
 import socket
 import subprocess
@@ -38,6 +39,17 @@ def test_serve_prints_its_link_in_a_pipe_and_ends_quietly(filled: Path, stop: in
         output, errors = process.communicate(timeout=60)
     assert (output, errors) == ("", "")
     assert process.returncode in (130, -signal.SIGTERM)
+
+
+def test_serve_prints_its_link_as_json(filled: Path) -> None:
+    command = [*COMMAND, "serve", str(filled), "--port", "0", "--json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        assert urlsplit(json.loads(process.stdout.readline())["link"]).query.startswith("token=")
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ("", "")
 
 
 def test_serve_says_what_to_do_about_a_port_in_use(filled: Path) -> None:

@@ -1,4 +1,4 @@
-"""The server of the page: it listens, prints the link, and serves until Ctrl-C."""
+"""The server of the page: it listens, announces its link, and serves until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from langgraph.checkpoint.lmdb.web.guard import LOOPBACK
 from langgraph.checkpoint.lmdb.web.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 _STOP_SECONDS = 2
@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 def serve(
     store: str,
+    announce: Callable[[str], None],
     *,
     host: str,
     port: int,
@@ -37,6 +38,7 @@ def serve(
 
     Args:
         store: Folder or connection string of the store.
+        announce: Function that is called with the link once a browser can open it.
         host: Address or name to listen on.
         port: Port to listen on; 0: any free one.
         allow_changes: True: the page may change the store.
@@ -58,8 +60,7 @@ def serve(
         )
         if host not in LOOPBACK:
             _log.warning("other machines can reach the page; its link is their key, unencrypted")
-        print(link(site), flush=True)
-        server_of(site).run(sockets=[listener])
+        server_of(site, announce).run(sockets=[listener])
 
 
 @contextmanager
@@ -88,16 +89,36 @@ def link(site: Site) -> str:
     return f"http://{name}:{site.port}/?token={site.token}"
 
 
-def server_of(site: Site) -> uvicorn.Server:
-    """Return the server of a site, which logs warnings to the root logger."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            create_app(site),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-            ws="none",
-            timeout_graceful_shutdown=_STOP_SECONDS,
-        )
+def server_of(site: Site, announce: Callable[[str], None] | None = None) -> uvicorn.Server:
+    """Return the server of a site, which logs warnings to the root logger.
+
+    Args:
+        site: The site.
+        announce: Function that is called with the link once the server answers.
+    """
+    config = uvicorn.Config(
+        create_app(site),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=_STOP_SECONDS,
     )
+    return _Server(config, site, announce)
+
+
+class _Server(uvicorn.Server):
+    """A server that announces its link when signals end it quietly, and not before."""
+
+    def __init__(
+        self, config: uvicorn.Config, site: Site, announce: Callable[[str], None] | None
+    ) -> None:
+        super().__init__(config)
+        self._site = site
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._announce is not None:
+            self._announce(link(self._site))

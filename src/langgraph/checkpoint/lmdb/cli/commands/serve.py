@@ -1,10 +1,12 @@
 """`serve`: a page in the browser."""
 
+import sys
 from typing import Annotated
 
 import typer
 
-from langgraph.checkpoint.lmdb.cli.options import Store
+from langgraph.checkpoint.lmdb.cli import output
+from langgraph.checkpoint.lmdb.cli.options import Json, Store
 from langgraph.checkpoint.lmdb.errors import UsageError
 
 
@@ -25,6 +27,7 @@ def command(
             "--graph", metavar="MODULE:NAME", help="Graph to resume runs with, on the page."
         ),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Show a store on a page in the browser, until Ctrl-C.
 
@@ -43,4 +46,12 @@ def command(
             advice='Run: pip install "langgraph-lmdb[cli,web]"',
         ) from error
     built = None if graph is None else load_graph(graph)
-    serve(store, host=host, port=port, allow_changes=allow_changes, graph=built)
+
+    def announce(link: str) -> None:
+        if as_json:
+            output.print_json({"link": link})
+        else:
+            print(link)
+        sys.stdout.flush()
+
+    serve(store, announce, host=host, port=port, allow_changes=allow_changes, graph=built)

@@ -7,10 +7,14 @@ import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from langgraph.checkpoint.base import empty_checkpoint
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import ThreadExistsError, UsageError
 from langgraph.checkpoint.lmdb.migrate.exports import ImportClock, export_lines, import_lines
+from langgraph.checkpoint.lmdb.migrate.saver_source import KvSource
 from langgraph.checkpoint.lmdb.views.stores import all_threads, create_store, open_store
 from tests.views import graphs
 
@@ -44,6 +48,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         saved = saver.put(found.config, checkpoint, {"step": 9}, dict.fromkeys(values, 9))
         saver.put_writes(saved, [("a", 1), ("b", b"2")], "task 1", "~2")
         saver.put_writes(saved, [("a", {"c": (1, 2)})], "task 2", "~1")
+        for checkpoint_id in ("0", "1fffffff-0000-6000-8000-000000000000"):
+            early: Any = graphs.at("chat")
+            early["configurable"].update(checkpoint_ns="early", checkpoint_id=checkpoint_id)
+            saver.put_writes(early, [("a", "early"), ("__error__", "why")], "task", "~3")
     return path
 
 
@@ -62,21 +70,30 @@ def stored(lines: Iterable[str], path: Path, *, resume: bool = False, **options:
 
 def contents(path: Path) -> dict[str, Any]:
     """Return what a saver with LangGraph's serializer reads of a store."""
-    found: dict[str, Any] = {}
     with LmdbSaver(path, readonly=True) as saver:
-        for info in saver.threads():
-            config: Any = {"configurable": {"thread_id": info.thread_id}}
-            checkpoints = [*saver.list(config)]
-            found[info.thread_id] = (
-                (info.created, info.updated, info.expires, info.namespaces, info.checkpoints),
-                (info.writes, info.step, info.source, info.state, info.next),
-                checkpoints,
-                [saver.writes(one.config) for one in checkpoints],
-                [
-                    saver.get_delta_channel_history(config=one.config, channels=["log"])
-                    for one in checkpoints
-                ],
-            )
+        return contents_of(saver)
+
+
+def contents_of(saver: LmdbSaver) -> dict[str, Any]:
+    """Return what a saver reads of its store."""
+    found: dict[str, Any] = {}
+    for info in saver.threads():
+        config: Any = {"configurable": {"thread_id": info.thread_id}}
+        checkpoints = [*saver.list(config)]
+        with_checkpoints = [one.config for one in checkpoints]
+        every = [key.config for key in KvSource(saver).keys(info.thread_id)]
+        early = [one for one in every if one not in with_checkpoints]
+        found[info.thread_id] = (
+            (info.created, info.updated, info.expires, info.namespaces, info.checkpoints),
+            (info.writes, info.step, info.source, info.state, info.next),
+            checkpoints,
+            early,
+            [saver.writes(one) for one in (*early, *with_checkpoints)],
+            [
+                saver.get_delta_channel_history(config=one.config, channels=["log"])
+                for one in checkpoints
+            ],
+        )
     return found
 
 
@@ -94,6 +111,81 @@ def test_export_of_an_import_is_the_same(store: Path, tmp_path: Path) -> None:
     lines = exported(store)
     stored(lines, tmp_path / "new")
     assert exported(tmp_path / "new") == lines
+
+
+IDS = st.sampled_from([f"{number:02d}" for number in range(6)])
+PLACES = st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["", "sub:1"]))
+CALLS = st.one_of(
+    st.tuples(st.just("put"), PLACES, IDS, st.none() | IDS, st.integers(0, 3)),
+    st.tuples(
+        st.just("writes"),
+        PLACES,
+        IDS,
+        st.lists(st.sampled_from(["x", "y", "__error__", "__interrupt__"]), min_size=1, max_size=3),
+        st.sampled_from(["", "~1", "~2"]),
+    ),
+    st.tuples(st.just("copy"), st.sampled_from(["c", "d"])),
+    st.tuples(st.just("prune"), st.integers(1, 2)),
+    st.tuples(st.just("ttl"), st.sampled_from([None, 5, 90.5])),
+)
+
+
+@example(
+    [
+        (("writes", ("b", ""), "02", ["__error__", "x", "x"], ""), 0),
+        (("put", ("b", ""), "00", None, 0), 0),
+        (("writes", ("b", ""), "02", ["x", "x", "__error__"], "~1"), 0),
+    ]
+)
+@given(st.lists(st.tuples(CALLS, st.sampled_from([0, 0.5, 60])), max_size=15))
+def test_import_of_an_export_equals_any_store(calls: list[Any]) -> None:
+    now = [1_700_000_000.0]
+    clock = ImportClock()
+    with (
+        LmdbSaver(":memory:", clock=lambda: now[0]) as source,
+        LmdbSaver(":memory:", clock=clock) as target,
+    ):
+        for call, pause in calls:
+            now[0] += pause
+            make(source, call)
+        clock.now = now[0]
+        lines = [json.dumps(line) for line in export_lines(source, source.threads())]
+        for _ in import_lines(lines, target, clock):
+            pass
+        clock.now = now[0]
+        assert contents_of(target) == contents_of(source)
+        assert [json.dumps(line) for line in export_lines(target, target.threads())] == lines
+        assert target.verify().ok
+
+
+def make(saver: LmdbSaver, call: Any) -> None:
+    """Make a call, if the store allows it."""
+    name, *given_ = call
+    if name in ("put", "writes"):
+        (thread_id, checkpoint_ns), checkpoint_id, *rest = given_
+        at = {"thread_id": thread_id, "checkpoint_ns": checkpoint_ns}
+    if name == "put":
+        parent, size = rest
+        checkpoint: Any = {**empty_checkpoint(), "id": checkpoint_id, "ts": "2026-01-01"}
+        values = {f"channel {number}": [checkpoint_id, number] for number in range(size)}
+        versions = {channel: int(checkpoint_id) + 1 for channel in values}
+        checkpoint.update(channel_values=values, channel_versions=versions)
+        config: Any = {"configurable": at | ({"checkpoint_id": parent} if parent else {})}
+        saver.put(config, checkpoint, {"step": size, "source": "loop"}, versions)
+    elif name == "writes":
+        channels, path = rest
+        config = {"configurable": {**at, "checkpoint_id": checkpoint_id}}
+        writes = [(channel, [channel, number]) for number, channel in enumerate(channels)]
+        saver.put_writes(config, writes, f"task {len(channels)}", path)
+    else:
+        (value,) = given_
+        for info in saver.threads("a"):
+            if name == "copy" and not saver.threads(value):
+                saver.copy_thread(info.thread_id, value)
+            elif name == "prune":
+                saver.prune([info.thread_id], keep_last=value)
+            elif name == "ttl":
+                saver.set_ttl(info.thread_id, value)
 
 
 def test_graph_continues_on_an_import(store: Path, tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ The lines of an export, each an object with a `kind`:
     thread      thread_id, created, updated, ttl_minutes
     checkpoint  checkpoint_ns, checkpoint_id, parent_id, checkpoint, metadata, values, writes,
                 history
+    writes      checkpoint_ns, checkpoint_id, writes
     end         threads, checkpoints
 
-A checkpoint belongs to the last thread before it; parents come first. A value is a pair of the
+A checkpoint belongs to the last thread before it; parents come first. `writes` are the pending
+writes of a checkpoint that is not stored. A value is a pair of the
 serializer's form and its bytes in base64. The last line shows that the export is complete.
 """
 
@@ -19,6 +21,7 @@ import json
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from langgraph.checkpoint.lmdb.errors import ThreadExistsError, UsageError
@@ -72,7 +75,11 @@ def export_lines(saver: KvSaver, threads: Iterable[ThreadInfo]) -> Iterator[dict
         yield _thread_line(info)
         for key in source.keys(info.thread_id):
             record = source.read(key)
-            if record is not None and record.checkpoint is not None:  # else it was just deleted
+            if record is None:  # it was just deleted
+                continue
+            if record.checkpoint is None:
+                yield _writes_line(record, serde)
+            else:
                 counts.checkpoints += 1
                 yield _checkpoint_line(record, serde)
     yield {"kind": "end", "threads": counts.threads, "checkpoints": counts.checkpoints}
@@ -140,6 +147,8 @@ class _Importer:
             self._begin_thread(line)
         elif kind == "checkpoint":
             self._put(line)
+        elif kind == "writes":
+            self._put_writes(line)
         elif kind == "end":
             self._end_thread()
             self.is_complete = True
@@ -169,6 +178,13 @@ class _Importer:
         self._target.put_writes(record, [write.task_id for write in record.writes])
         self.counts.checkpoints += 1
 
+    def _put_writes(self, line: dict[str, Any]) -> None:
+        if self._thread is None:
+            raise ValueError("a thread must come before its writes")
+        serde = self._saver.serde
+        record = Record(_key(self._thread["thread_id"], line), writes=_writes(line, serde))
+        self._target.put_writes(record, [write.task_id for write in record.writes])
+
     def _end_thread(self) -> None:
         """Set the times of a thread whose checkpoints are stored."""
         if self._thread is None:
@@ -196,11 +212,45 @@ def _thread_line(info: ThreadInfo) -> dict[str, Any]:
     }
 
 
-def _checkpoint_line(record: Record, serde: SerializerProtocol) -> dict[str, Any]:
-    def encoded(value: Any) -> list[str]:
-        form, data = serde.dumps_typed(value)
-        return [form, base64.b64encode(data).decode()]
+def _writes_line(record: Record, serde: SerializerProtocol) -> dict[str, Any]:
+    return {
+        "kind": "writes",
+        "checkpoint_ns": record.key.checkpoint_ns,
+        "checkpoint_id": record.key.checkpoint_id,
+        "writes": _encoded_writes(record, serde),
+    }
 
+
+def _encoded_writes(record: Record, serde: SerializerProtocol) -> list[list[Any]]:
+    return [
+        [write.task_id, write.task_path, write.index, write.channel, _encoded(write.value, serde)]
+        for write in record.writes
+    ]
+
+
+def _encoded(value: Any, serde: SerializerProtocol) -> list[str]:
+    form, data = serde.dumps_typed(value)
+    return [form, base64.b64encode(data).decode()]
+
+
+def _decoded(pair: list[str], serde: SerializerProtocol) -> Any:
+    form, data = pair
+    return serde.loads_typed((form, base64.b64decode(data, validate=True)))
+
+
+def _key(thread_id: str, line: dict[str, Any]) -> Key:
+    return Key(thread_id, line["checkpoint_ns"], line["checkpoint_id"])
+
+
+def _writes(line: dict[str, Any], serde: SerializerProtocol) -> list[TaskWrite]:
+    return [
+        TaskWrite(task_id, path, index, channel, _decoded(value, serde))
+        for task_id, path, index, channel, value in line["writes"]
+    ]
+
+
+def _checkpoint_line(record: Record, serde: SerializerProtocol) -> dict[str, Any]:
+    encoded = partial(_encoded, serde=serde)
     checkpoint = dict(record.checkpoint or {})
     values = checkpoint.pop("channel_values")
     return {
@@ -211,10 +261,7 @@ def _checkpoint_line(record: Record, serde: SerializerProtocol) -> dict[str, Any
         "checkpoint": encoded(checkpoint),
         "metadata": encoded(record.metadata),
         "values": {channel: encoded(value) for channel, value in values.items()},
-        "writes": [
-            [write.task_id, write.task_path, write.index, write.channel, encoded(write.value)]
-            for write in record.writes
-        ],
+        "writes": _encoded_writes(record, serde),
         "history": {
             channel: {
                 "writes": [
@@ -228,10 +275,7 @@ def _checkpoint_line(record: Record, serde: SerializerProtocol) -> dict[str, Any
 
 
 def _record(thread_id: str, line: dict[str, Any], serde: SerializerProtocol) -> Record:
-    def decoded(pair: list[str]) -> Any:
-        form, data = pair
-        return serde.loads_typed((form, base64.b64decode(data, validate=True)))
-
+    decoded = partial(_decoded, serde=serde)
     history: dict[str, Any] = {}
     for channel, found in line["history"].items():
         writes = [(task_id, name, decoded(value)) for task_id, name, value in found["writes"]]
@@ -240,13 +284,10 @@ def _record(thread_id: str, line: dict[str, Any], serde: SerializerProtocol) -> 
             history[channel]["seed"] = decoded(found["seed"])
     values = {channel: decoded(value) for channel, value in line["values"].items()}
     return Record(
-        Key(thread_id, line["checkpoint_ns"], line["checkpoint_id"]),
+        _key(thread_id, line),
         line["parent_id"],
         {**decoded(line["checkpoint"]), "channel_values": values},
         decoded(line["metadata"]),
-        [
-            TaskWrite(task_id, path, index, channel, decoded(value))
-            for task_id, path, index, channel, value in line["writes"]
-        ],
+        _writes(line, serde),
         history,
     )

@@ -139,10 +139,7 @@ def _calls(rows: list[TaskWrite]) -> list[tuple[str, list[tuple[str, Any]]]]:
     """
     special = [row for row in rows if row.index < 0]
     regular = sorted((row for row in rows if row.index >= 0), key=lambda row: row.task_path)
-    calls = [
-        (path, [(row.channel, row.value) for row in group])
-        for path, group in groupby(special, key=lambda row: row.task_path)
-    ]
+    calls: list[tuple[str, list[tuple[str, Any]]]] = []
     fillers: dict[int, tuple[str, Any]] = {}
     any_special = (special[0].channel, special[0].value) if special else None
     for path, group in groupby(regular, key=lambda row: row.task_path):
@@ -151,4 +148,9 @@ def _calls(rows: list[TaskWrite]) -> list[tuple[str, list[tuple[str, Any]]]]:
         wanted = range(max(own) + 1)
         found = [fillers.get(index, any_special) for index in wanted]
         calls.append((path, [write for write in found if write is not None]))
+    # Last, since they replace special writes that filled a position, with another path.
+    calls += (
+        (path, [(row.channel, row.value) for row in group])
+        for path, group in groupby(special, key=lambda row: row.task_path)
+    )
     return calls

@@ -141,6 +141,16 @@ def pooler(conninfo: str, mode: str) -> Iterator[str]:
         yield found.conninfo
 
 
+def end_connections(conninfo: str, name: str) -> None:
+    """End the connections of an application, and wait until they are ended."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(_END, (name,))
+        while connection.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE %s", (name,)
+        ).fetchone():
+            pass
+
+
 def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while True:

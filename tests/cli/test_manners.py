@@ -109,7 +109,7 @@ def test_the_environment_names_the_store(filled: Path) -> None:
         (["threads", "FILLED", "--sort", "odd"], "--sort must be one of"),
         (["threads", "FILLED", "--metadata", "odd"], "--metadata must be KEY=VALUE"),
         (["threads", ":memory:"], "a store in memory ends"),
-        (["threads", "postgresql://secret@host/x"], "path"),
+        (["threads", "postgresql://localhost:1/x"], "PostgreSQL cannot be reached"),
         (["show", "FILLED", "missing"], "the thread has no checkpoints"),
         (["show", "FILLED", "chat", "99"], "no checkpoint matches '99'"),
         (["show", "FILLED", "chat", "1f1e"], "match"),

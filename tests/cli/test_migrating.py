@@ -182,8 +182,8 @@ def test_a_type_that_strict_mode_refuses_is_an_error(tmp_path: Path) -> None:
     ("source", "target", "text"),
     [
         ("missing", "store", "the path is neither the folder of a store nor a SQLite file"),
-        ("postgresql://localhost:1/x", "store", "a database failed: OperationalError"),
-        ("FILE", "postgresql://localhost:1/x", "a database failed: OperationalError"),
+        ("postgresql://localhost:1/x", "store", "PostgreSQL cannot be reached"),
+        ("FILE", "postgresql://localhost:1/x", "PostgreSQL cannot be reached"),
         ("FILE", "missing/a.sqlite", "a database failed: OperationalError"),
         ("FILE", "store --thread missing", "the source does not have the thread"),
         ("FILE", "store --workers 0", "workers must be a number above 0, got 0"),

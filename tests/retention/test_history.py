@@ -280,7 +280,7 @@ def test_first_threads_of_a_common_prefix_cost_no_read_of_all(clock: Clock) -> N
         clock.wait(1)
     with patch.object(snapshot, "_FEW", 10), kv.counting() as counts:
         assert [info.thread_id for info in saver.threads("t", limit=2)] == ["t299", "t298"]
-    assert counts.reads < 50
+    assert counts.reads < 100  # a page of entries, and the two threads
 
 
 def test_threads_with_rapid_activity_are_listed_in_order(
@@ -341,7 +341,10 @@ def costs(size: int, clock: Clock) -> list[int]:
 
 
 def test_costs_depend_on_results_only(clock: Clock) -> None:
-    """They do not depend on the number of threads, checkpoints and siblings."""
-    few, many = costs(30, clock), costs(300, clock)
+    """They do not depend on the number of threads, checkpoints and siblings.
+
+    Both stores have more threads than are looked up at a time.
+    """
+    few, many = costs(100, clock), costs(300, clock)
     assert few == many
     assert max(few) < 200

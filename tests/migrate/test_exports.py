@@ -13,7 +13,12 @@ from langgraph.checkpoint.base import empty_checkpoint
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import ThreadExistsError, UsageError
-from langgraph.checkpoint.lmdb.migrate.exports import ImportClock, export_lines, import_lines
+from langgraph.checkpoint.lmdb.migrate.exports import (
+    ImportClock,
+    early_threads,
+    export_lines,
+    import_lines,
+)
 from langgraph.checkpoint.lmdb.migrate.saver_source import KvSource
 from langgraph.checkpoint.lmdb.views.stores import all_threads, create_store, open_store
 from tests.views import graphs
@@ -58,7 +63,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exported(path: Path, **options: Any) -> list[str]:
     with LmdbSaver(path, readonly=True, **options) as checked, open_store(str(path)) as saver:
         assert checked.threads()
-        return [json.dumps(line) for line in export_lines(saver, all_threads(saver))]
+        lines = export_lines(saver, all_threads(saver), early_threads(saver))
+        return [json.dumps(line) for line in lines]
 
 
 def stored(lines: Iterable[str], path: Path, *, resume: bool = False, **options: Any) -> None:
@@ -149,13 +155,35 @@ def test_import_of_an_export_equals_any_store(calls: list[Any]) -> None:
             now[0] += pause
             make(source, call)
         clock.now = now[0]
-        lines = [json.dumps(line) for line in export_lines(source, source.threads())]
+        lines = all_lines(source)
         for _ in import_lines(lines, target, clock):
             pass
         clock.now = now[0]
         assert contents_of(target) == contents_of(source)
-        assert [json.dumps(line) for line in export_lines(target, target.threads())] == lines
+        assert [*early_threads(target)] == [*early_threads(source)]
+        assert all_lines(target) == lines
         assert target.verify().ok
+
+
+def all_lines(saver: LmdbSaver) -> list[str]:
+    lines = export_lines(saver, saver.threads(), early_threads(saver))
+    return [json.dumps(line) for line in lines]
+
+
+def test_a_thread_without_checkpoints_is_exported(tmp_path: Path) -> None:
+    early: Any = graphs.at("early")
+    early["configurable"].update(checkpoint_ns="", checkpoint_id="0")
+    with LmdbSaver(tmp_path / "store", sync="off") as saver:
+        saver.put_writes(early, [("a", "early")], "task", "~3")
+        assert [*early_threads(saver)] == [*early_threads(saver, "ea")] == ["early"]
+        assert [*early_threads(saver, "b")] == []
+        lines = all_lines(saver)
+    clock = ImportClock()
+    with LmdbSaver(tmp_path / "new", sync="off", clock=clock) as saver:
+        *_, report = import_lines(lines, saver, clock)
+        assert (report.threads, report.checkpoints) == (1, 0)
+        (write,) = saver.writes(early)
+        assert (write.channel, write.value, write.task_path) == ("a", "early", "~3")
 
 
 def make(saver: LmdbSaver, call: Any) -> None:

@@ -10,8 +10,9 @@ The lines of an export, each an object with a `kind`:
     end         threads, checkpoints
 
 A checkpoint belongs to the last thread before it; parents come first. `writes` are the pending
-writes of a checkpoint that is not stored. A value is a pair of the
-serializer's form and its bytes in base64. The last line shows that the export is complete.
+writes of a checkpoint that is not stored. A thread that only has such writes has no times. A value
+is a pair of the serializer's form and its bytes in base64. The last line shows that the export is
+complete.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from langgraph.checkpoint.lmdb.errors import ThreadExistsError, UsageError
@@ -60,20 +62,23 @@ class ImportReport:
     checkpoints: int = 0
 
 
-def export_lines(saver: KvSaver, threads: Iterable[ThreadInfo]) -> Iterator[dict[str, Any]]:
+def export_lines(
+    saver: KvSaver, threads: Iterable[ThreadInfo], early: Iterable[str] = ()
+) -> Iterator[dict[str, Any]]:
     """Yield the lines of an export. One checkpoint at a time is in memory.
 
     Args:
         saver: The saver. Its serializer must write again what it reads, unchanged.
         threads: The threads to export.
+        early: Ids of threads to export that have pending writes and no checkpoints.
     """
     source, serde = KvSource(saver), saver.serde
     counts = ImportReport()
     yield {"kind": "store", "format": FORMAT, "version": VERSION}
-    for info in threads:
+    for thread_id, line in chain(map(_thread_line, threads), map(_early_line, early)):
         counts.threads += 1
-        yield _thread_line(info)
-        for key in source.keys(info.thread_id):
+        yield line
+        for key in source.keys(thread_id):
             record = source.read(key)
             if record is None:  # it was just deleted
                 continue
@@ -83,6 +88,13 @@ def export_lines(saver: KvSaver, threads: Iterable[ThreadInfo]) -> Iterator[dict
                 counts.checkpoints += 1
                 yield _checkpoint_line(record, serde)
     yield {"kind": "end", "threads": counts.threads, "checkpoints": counts.checkpoints}
+
+
+def early_threads(saver: KvSaver, prefix: str | None = None) -> Iterator[str]:
+    """Yield the ids of the threads that have pending writes and no checkpoints."""
+    for thread_id in saver._threads_without_checkpoints():
+        if thread_id.startswith(prefix or ""):
+            yield thread_id
 
 
 def import_lines(
@@ -127,6 +139,7 @@ class _Importer:
         self._saver = saver
         self._target = Target(saver, KvSource(saver))
         self._clock = clock
+        self._began = clock.now
         self._resume = resume
         self._is_export = False
         self._thread: dict[str, Any] | None = None
@@ -164,7 +177,10 @@ class _Importer:
                 advice="To continue an import that was interrupted, import with: --resume",
             )
         self._thread, self._first = line, None
-        self._clock.now = datetime.fromisoformat(line["created"]).timestamp()
+        created = line["created"]
+        self._clock.now = (
+            self._began if created is None else datetime.fromisoformat(created).timestamp()
+        )
 
     def _put(self, line: dict[str, Any]) -> None:
         if self._thread is None:
@@ -201,15 +217,20 @@ def _config(thread_id: str) -> Any:
     return {"configurable": {"thread_id": thread_id}}
 
 
-def _thread_line(info: ThreadInfo) -> dict[str, Any]:
+def _thread_line(info: ThreadInfo) -> tuple[str, dict[str, Any]]:
     ttl = None if info.expires is None else (info.expires - info.updated).total_seconds() / 60
-    return {
+    return info.thread_id, {
         "kind": "thread",
         "thread_id": info.thread_id,
         "created": info.created.isoformat(),
         "updated": info.updated.isoformat(),
         "ttl_minutes": ttl,
     }
+
+
+def _early_line(thread_id: str) -> tuple[str, dict[str, Any]]:
+    times = dict.fromkeys(("created", "updated", "ttl_minutes"))
+    return thread_id, {"kind": "thread", "thread_id": thread_id, **times}
 
 
 def _writes_line(record: Record, serde: SerializerProtocol) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from langgraph.checkpoint.lmdb import KvSaver, ThreadInfo
 from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.cli.options import Prefix, Store
 from langgraph.checkpoint.lmdb.cli.progress import bar
-from langgraph.checkpoint.lmdb.migrate.exports import export_lines
+from langgraph.checkpoint.lmdb.migrate.exports import early_threads, export_lines
 from langgraph.checkpoint.lmdb.views.steps import all_steps
 from langgraph.checkpoint.lmdb.views.stores import all_threads, open_store, thread_info
 
@@ -49,7 +49,8 @@ def command(
             [thread_info(saver, name) for name in thread] if thread else all_threads(saver, prefix)
         )
         total = None if thread or prefix else saver.stats().checkpoints
-        lines = export_lines(saver, threads) if lossless else _steps(saver, threads)
+        early = () if thread else early_threads(saver, prefix)
+        lines = export_lines(saver, threads, early) if lossless else _steps(saver, threads)
         for number, line in enumerate(lines, 1):
             output.print_json(line)
             show(number, total)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import json
 import os
 import subprocess
 import sys
@@ -45,6 +46,17 @@ PAGES = (
     "/statistics",
     "/statistics?plots=1",
 )
+
+
+# The peak memory of a process is at least that of the process that started it, so a small one does.
+_LAUNCHER = """
+import json, os, subprocess, sys, time
+start = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+seconds, code = usage.ru_utime + usage.ru_stime, os.waitstatus_to_exitcode(status)
+print(json.dumps([time.perf_counter() - start, seconds, usage.ru_maxrss, code]))
+"""
 
 
 class State(TypedDict, total=False):
@@ -122,14 +134,16 @@ def measure(arguments: list[str], repeats: int) -> Cost:
 def _run(arguments: list[str]) -> Cost:
     command = [sys.executable, "-m", "langgraph.checkpoint.lmdb", *arguments]
     environment = {key: v for key, v in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    start = perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise SystemExit(f"{' '.join(arguments)} exited with {process.returncode}")
-    seconds = usage.ru_utime + usage.ru_stime
-    return Cost(perf_counter() - start, seconds, usage.ru_maxrss * 1024)
+    done = subprocess.run(
+        [sys.executable, "-c", _LAUNCHER, *command],
+        check=True,
+        stdout=subprocess.PIPE,
+        env=environment,
+    )
+    wall, processor, kilobytes, code = json.loads(done.stdout)
+    if code != 0:
+        raise SystemExit(f"{' '.join(arguments)} exited with {code}")
+    return Cost(wall, processor, kilobytes * 1024)
 
 
 def report(large: Path, small: Path, repeats: int) -> None:

@@ -48,7 +48,7 @@ PAGES = (
 )
 
 
-# The peak memory of a process is at least that of the process that started it, so a small one does.
+# A process has at least the peak memory that its parent had, so a small one starts each command.
 _LAUNCHER = """
 import json, os, subprocess, sys, time
 start = time.perf_counter()

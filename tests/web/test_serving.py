@@ -7,6 +7,7 @@ import json
 import signal
 import socket
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -39,6 +40,28 @@ def test_serve_prints_its_link_in_a_pipe_and_ends_quietly(filled: Path, stop: in
         output, errors = process.communicate(timeout=60)
     assert (output, errors) == ("", "")
     assert process.returncode in (130, -signal.SIGTERM)
+
+
+def test_the_page_imports_no_graph(filled: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "langgraph.checkpoint.lmdb", "serve"]
+    with subprocess.Popen(
+        [*command, str(filled), "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as process:
+        assert process.stdout is not None
+        assert "token=" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    modules = {line.rpartition("|")[2].strip() for line in errors.splitlines()}
+    assert "langgraph.checkpoint.lmdb.web.app" in modules
+    assert not modules & {
+        "langgraph.pregel",
+        "langgraph.types",
+        "langgraph.checkpoint.lmdb.workflows",
+    }
 
 
 def test_serve_prints_its_link_as_json(filled: Path) -> None:

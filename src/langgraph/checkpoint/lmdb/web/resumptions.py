@@ -6,7 +6,6 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb.opening import open_existing
-from langgraph.checkpoint.lmdb.workflows.answers import resume_with_answer
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.workflows import ResumeResult
@@ -52,6 +51,11 @@ class Resumptions:
         return tuple(self._outcomes.values())
 
     def _resume(self, thread_id: str, answer: str | None, interrupt_id: str | None) -> None:
+        # Imported here: it imports LangGraph, which takes longer than all of the page.
+        from langgraph.checkpoint.lmdb.workflows.answers import (  # noqa: PLC0415
+            resume_with_answer,
+        )
+
         try:
             with open_existing(self._store, readonly=False) as saver:  # with the types of the graph
                 result = resume_with_answer(thread_id, saver, self.graph, answer, interrupt_id)

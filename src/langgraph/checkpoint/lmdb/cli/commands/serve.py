@@ -39,13 +39,16 @@ def command(
         )
     try:
         from langgraph.checkpoint.lmdb.web.server import serve  # noqa: PLC0415 - the extra `web`
-        from langgraph.checkpoint.lmdb.workflows.graph_loading import load_graph  # noqa: PLC0415
     except ImportError as error:
         raise UsageError(
             f"the page needs the extra web ({error})",
             advice='Run: pip install "langgraph-lmdb[cli,web]"',
         ) from error
-    built = None if graph is None else load_graph(graph)
+    built = None
+    if graph is not None:
+        from langgraph.checkpoint.lmdb.workflows.graph_loading import load_graph  # noqa: PLC0415
+
+        built = load_graph(graph)
 
     def announce(link: str) -> None:
         if as_json:

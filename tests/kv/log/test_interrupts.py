@@ -210,3 +210,10 @@ def test_store_is_whole_after_a_process_is_killed_at_any_step_of_opening_and_clo
         if not was_killed:
             break
     assert step > 400
+
+
+def test_closing_removes_the_unfinished_log_of_a_killed_process(folder: Path) -> None:
+    with closing(LogStore.open(folder, sync="off")) as store:
+        commit(store, 0)
+        (folder / "log.new").write_bytes(b"half a log")
+    assert {path.name for path in folder.iterdir()} == {"data.mdb", "lock.mdb"}

@@ -166,13 +166,14 @@ class Counters:
                 f"the file {NAME} was removed or replaced while open", path=self._folder
             )
 
-    def remove(self, other: str) -> None:
-        """Remove this file and another one, unless another process has the store open.
+    def remove(self, *others: str) -> None:
+        """Remove this file and others, unless another process has the store open.
 
         Called in the turn, before the last use.
         """
         if OPEN_FILE_LOCKS and self._locks.exclude_others():
-            Path(self._folder, other).unlink(missing_ok=True)
+            for other in others:
+                Path(self._folder, other).unlink(missing_ok=True)
             Path(self._path).unlink(missing_ok=True)
 
 

@@ -19,7 +19,8 @@ NAME: Final = "log.mdb"
 SIZE: Final = 1 << 20
 """Bytes of a new file. All of them are written when it is created: flushing a file that grows, or
 has holes, costs twice as much."""
-_NEW: Final = "log.new"
+NEW: Final = "log.new"
+"""The file while it is created. A process that is killed then leaves it behind."""
 
 
 class LogFile:
@@ -134,7 +135,7 @@ def create(folder: str) -> int:
     if found is not None and found.st_size:
         creation.flush(Path(folder))  # another process may have died before it did
         return found.st_size
-    new = Path(folder, _NEW)
+    new = Path(folder, NEW)
     try:
         handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:

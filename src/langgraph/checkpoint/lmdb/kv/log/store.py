@@ -328,7 +328,7 @@ class LogStore(KeyValueStore, FileStore):
         def leave() -> None:
             self._merge_all(uses_log=False)
             with reported(self.folder, "removing the log"):
-                self._log.counters().remove(log_file.NAME)
+                self._log.counters().remove(log_file.NAME, log_file.NEW)
 
         with suppress(LmdbSaverError):
             self._in_turn(leave)

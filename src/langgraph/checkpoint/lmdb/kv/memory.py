@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from threading import RLock, get_ident
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from langgraph.checkpoint.lmdb.errors import StoreClosedError, UsageError
 from langgraph.checkpoint.lmdb.kv import forking
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer, check_key
+from langgraph.checkpoint.lmdb.kv.buffering import BufferingWriter
 from langgraph.checkpoint.lmdb.kv.locks import Lock
 
 if TYPE_CHECKING:
@@ -74,28 +75,27 @@ class MemoryReader(Reader):
             raise UsageError("the transaction is closed")
 
 
-class MemoryWriter(MemoryReader, Writer):
+class MemoryWriter(MemoryReader, BufferingWriter):
     """Changes to a snapshot. The commit adds them to the store."""
 
-    __slots__ = ("_changed", "_changes")
+    __slots__ = ("changed", "changes")
 
     def __init__(self, store: MemoryStore) -> None:
         super().__init__(store)
-        self._changes: Changes = {}
-        self._changed: list[bytes] = []
-        """The keys of the changes in order."""
+        self.changes = {}
+        self.changed = []
 
     def get(self, key: bytes) -> bytes | None:
-        if key in self._changes:
+        if key in self.changes:
             self._check_open()
-            return self._changes[key]
+            return self.changes[key]
         return super().get(key)
 
     def range(
         self, start: bytes, stop: bytes, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         for key in self.keys(start, stop, reverse=reverse):
-            changed = self._changes.get(key)
+            changed = self.changes.get(key)
             yield key, self._values[key] if changed is None else changed
 
     def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
@@ -108,49 +108,27 @@ class MemoryWriter(MemoryReader, Writer):
 
     def _first(self, start: bytes, stop: bytes) -> bytes | None:
         """Return the first key of a range, among new and unchanged keys, or None."""
-        new, old = bisect_left(self._changed, start), bisect_left(self._keys, start)
-        while new < len(self._changed) and self._changes[self._changed[new]] is None:
+        new, old = bisect_left(self.changed, start), bisect_left(self._keys, start)
+        while new < len(self.changed) and self.changes[self.changed[new]] is None:
             new += 1
-        while old < len(self._keys) and self._keys[old] in self._changes:
+        while old < len(self._keys) and self._keys[old] in self.changes:
             old += 1
-        found = min((*self._changed[new : new + 1], *self._keys[old : old + 1]), default=stop)
+        found = min((*self.changed[new : new + 1], *self._keys[old : old + 1]), default=stop)
         return found if found < stop else None
 
     def _last(self, start: bytes, stop: bytes) -> bytes | None:
         """Return the last key of a range, or None."""
-        new, old = bisect_left(self._changed, stop), bisect_left(self._keys, stop)
-        while new and self._changes[self._changed[new - 1]] is None:
+        new, old = bisect_left(self.changed, stop), bisect_left(self._keys, stop)
+        while new and self.changes[self.changed[new - 1]] is None:
             new -= 1
-        while old and self._keys[old - 1] in self._changes:
+        while old and self._keys[old - 1] in self.changes:
             old -= 1
-        ends = (*self._changed[max(new - 1, 0) : new], *self._keys[max(old - 1, 0) : old])
+        ends = (*self.changed[max(new - 1, 0) : new], *self._keys[max(old - 1, 0) : old])
         return max((key for key in ends if key >= start), default=None)
-
-    def put(self, key: bytes, value: bytes) -> None:
-        self._check_open()
-        check_key(key)
-        self._change(key, bytes(value))
-
-    def delete(self, key: bytes) -> bool:
-        found = self.get(key) is not None
-        if found:
-            self._change(key, None)
-        return found
-
-    def delete_range(self, start: bytes, stop: bytes) -> int:
-        found = [*self.keys(start, stop)]
-        for key in found:
-            self._change(key, None)
-        return len(found)
-
-    def _change(self, key: bytes, value: bytes | None) -> None:
-        if key not in self._changes:
-            insort(self._changed, key)
-        self._changes[key] = value
 
     def commit(self) -> None:
         """Add the changes to the store."""
-        self._store._commit(self._changes)
+        self._store._commit(self.changes)
 
 
 class MemoryStore(KeyValueStore):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.kv.base import Reader, Writer, check_key
+from langgraph.checkpoint.lmdb.kv.buffering import BufferingWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from langgraph.checkpoint.lmdb.kv.base import Reader
 
-class Rehearsal(Writer):
+
+class Rehearsal(BufferingWriter):
     """A write transaction in memory, by which a dry run tells what it would change.
 
     It takes no lock and writes nothing, so it also works on a store that is open for reading.
@@ -20,17 +22,15 @@ class Rehearsal(Writer):
         reader: The snapshot.
     """
 
-    __slots__ = ("_changed", "_changes", "_reader")
+    __slots__ = ("_reader", "changed", "changes")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._changes: dict[bytes, bytes | None] = {}
-        """New values; None: the key is deleted."""
-        self._changed: list[bytes] = []
-        """The keys of the changes, in order."""
+        self.changes = {}
+        self.changed = []
 
     def get(self, key: bytes) -> bytes | None:
-        return self._changes[key] if key in self._changes else self._reader.get(key)
+        return self.changes[key] if key in self.changes else self._reader.get(key)
 
     def range(
         self, start: bytes, stop: bytes, *, reverse: bool = False
@@ -46,40 +46,19 @@ class Rehearsal(Writer):
             yield key
             start, stop = (start, key) if reverse else (key + b"\0", stop)
 
-    def put(self, key: bytes, value: bytes) -> None:
-        check_key(key)
-        self._change(key, bytes(value))
-
-    def delete(self, key: bytes) -> bool:
-        found = self.get(key) is not None
-        if found:
-            self._change(key, None)
-        return found
-
-    def delete_range(self, start: bytes, stop: bytes) -> int:
-        found = [*self.keys(start, stop)]
-        for key in found:
-            self._change(key, None)
-        return len(found)
-
-    def _change(self, key: bytes, value: bytes | None) -> None:
-        if key not in self._changes:
-            insort(self._changed, key)
-        self._changes[key] = value
-
     def _next(self, start: bytes, stop: bytes, reverse: bool) -> bytes | None:
         """Return the first or the last key of a range, among new and unchanged keys, or None."""
         unchanged = (
             key
             for key in self._reader.keys(start, stop, reverse=reverse)
-            if key not in self._changes
+            if key not in self.changes
         )
-        first, end = bisect_left(self._changed, start), bisect_left(self._changed, stop)
-        changed = self._changed[first:end]
+        first, end = bisect_left(self.changed, start), bisect_left(self.changed, stop)
+        changed = self.changed[first:end]
         new = (
             key
             for key in (reversed(changed) if reverse else changed)
-            if self._changes[key] is not None
+            if self.changes[key] is not None
         )
         found = [key for key in (next(unchanged, None), next(new, None)) if key is not None]
         return (max if reverse else min)(found, default=None)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb.errors import UsageError
-from langgraph.checkpoint.lmdb.kv.base import Reader, Writer, check_key
+from langgraph.checkpoint.lmdb.kv.base import Reader
+from langgraph.checkpoint.lmdb.kv.buffering import BufferingWriter
 from langgraph.checkpoint.lmdb.kv.log.state import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from langgraph.checkpoint.lmdb.kv.base import Writer
     from langgraph.checkpoint.lmdb.kv.log.epoch import Epoch
     from langgraph.checkpoint.lmdb.kv.log.records import Changes
 
@@ -90,20 +92,15 @@ class LogReader(Reader):
         return ((key, b"") for key in self._snapshot.keys(start, stop, reverse=reverse))
 
 
-class LogWriter(LogReader, Writer):
-    """A write transaction, whose changes become a record of the log.
+class LogWriter(LogReader, BufferingWriter):
+    """A write transaction, whose changes become a record of the log."""
 
-    Attributes:
-        changes: The changes so far.
-    """
-
-    __slots__ = ("_changed", "changes")
+    __slots__ = ("changed", "changes")
 
     def __init__(self, snapshot: Reader, epoch: Epoch) -> None:
         super().__init__(snapshot, epoch, epoch.position.number)
-        self.changes: dict[bytes, bytes | None] = {}
-        self._changed: list[bytes] = []
-        """The keys of the changes in order."""
+        self.changes = {}
+        self.changed = []
 
     def get(self, key: bytes) -> bytes | None:
         if key in self.changes:
@@ -140,34 +137,15 @@ class LogWriter(LogReader, Writer):
     def _next_changed(self, start: bytes, stop: bytes, *, reverse: bool) -> bytes | None:
         """Return the first key of the own changes in a range, or the last one, or None."""
         if reverse:
-            at = bisect_left(self._changed, stop) - 1
-            return self._changed[at] if at >= 0 and self._changed[at] >= start else None
-        at = bisect_left(self._changed, start)
-        return self._changed[at] if at < len(self._changed) and self._changed[at] < stop else None
+            at = bisect_left(self.changed, stop) - 1
+            return self.changed[at] if at >= 0 and self.changed[at] >= start else None
+        at = bisect_left(self.changed, start)
+        return self.changed[at] if at < len(self.changed) and self.changed[at] < stop else None
 
     def put(self, key: bytes, value: bytes) -> None:
-        check_key(key)
         if key == KEY:
             raise UsageError(f"the key {KEY!r} belongs to the log")
-        self._change(key, bytes(value))
-
-    def delete(self, key: bytes) -> bool:
-        found = self.get(key) is not None
-        if found:
-            self._change(key, None)
-        return found
-
-    def delete_range(self, start: bytes, stop: bytes) -> int:
-        keys = [*self.keys(start, stop)]
-        for key in keys:
-            self._change(key, None)
-        return len(keys)
-
-    def _change(self, key: bytes, value: bytes | None) -> None:
-        self._check_open()
-        if key not in self.changes:
-            insort(self._changed, key)
-        self.changes[key] = value
+        super().put(key, value)
 
 
 def apply(writer: Writer, changes: Changes) -> None:

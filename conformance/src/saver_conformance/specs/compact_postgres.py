@@ -19,7 +19,7 @@ _VARIABLE = "SAVER_CONFORMANCE_COMPACT_POSTGRES"
 
 _SCHEMA = "conformance"
 
-#: Deletes every row that a new schema does not have: faster than new tables, and than TRUNCATE.
+#: Deletes every row that a new schema does not have, so that no store needs tables of its own.
 _CLEAR = """
     DO $$
     DECLARE name text;

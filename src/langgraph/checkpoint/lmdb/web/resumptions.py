@@ -51,7 +51,7 @@ class Resumptions:
         return tuple(self._outcomes.values())
 
     def _resume(self, thread_id: str, answer: str | None, interrupt_id: str | None) -> None:
-        # Imported here: it imports LangGraph, which takes longer than all of the page.
+        # Imported here: it imports LangGraph, which the rest of the page does not need.
         from langgraph.checkpoint.lmdb.workflows.answers import (  # noqa: PLC0415
             resume_with_answer,
         )

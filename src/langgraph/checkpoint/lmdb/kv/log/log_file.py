@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 NAME: Final = "log.mdb"
 SIZE: Final = 1 << 20
-"""Bytes of a new file. All of them are written when it is created: flushing a file that grows, or
-has holes, costs twice as much."""
+"""Bytes of a new file. All of them are written when it is created: the flush of a file that grows,
+or has holes, also writes its metadata."""
 NEW: Final = "log.new"
 """The file while it is created. A process that is killed then leaves it behind."""
 

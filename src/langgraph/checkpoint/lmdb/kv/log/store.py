@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MAX_KEYS: Final = 2000
-"""Changed keys in the log: writers wait for a merge, some 10 ms."""
+"""Changed keys in the log, at most. Writers wait for their merge: `python -m benches.merges` shows
+how long."""
 
 
 class LogStore(KeyValueStore, FileStore):

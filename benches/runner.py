@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from benches import machine, postgres
+from benches import machine, postgres_server
 from benches.measure import allocated
 from benches.model import Bench, Location, Saver, UnsupportedError, Workload
 from benches.savers import SAVERS
@@ -58,9 +58,9 @@ def run(options: Options, console: Console) -> dict[str, Any]:
             console.print(f"[bold yellow]{title} cannot be measured: {reason}")
         server = None
         if any(saver.server for saver in savers):
-            binaries = postgres.find_binaries()
+            binaries = postgres_server.find_binaries()
             assert binaries is not None
-            server = stack.enter_context(postgres.running(binaries, directory / "postgres"))
+            server = stack.enter_context(postgres_server.running(binaries, directory / "postgres"))
             about["versions"]["PostgreSQL"] = server.version()
         runs = [*_Session(options, savers, directory, server, console).measure()]
     return {
@@ -89,7 +89,7 @@ def _available(savers: list[Saver]) -> tuple[list[Saver], dict[str, str]]:
 
 
 def _reason_missing(saver: Saver) -> str | None:
-    if saver.server and postgres.find_binaries() is None:
+    if saver.server and postgres_server.find_binaries() is None:
         return "the PostgreSQL server programs (initdb, postgres) are not installed"
     try:
         pkgutil.resolve_name(saver.probe)
@@ -106,7 +106,7 @@ class _Session:
         options: Options,
         savers: list[Saver],
         directory: Path,
-        server: postgres.Server | None,
+        server: postgres_server.Server | None,
         console: Console,
     ) -> None:
         self._options = options

@@ -56,35 +56,40 @@ def readable(binaries: Path, directory: Path) -> Path:
 
 
 class Server:
-    """A server on a Unix socket in its own folder, with its default (durable) settings."""
+    """A server on which databases can be created.
 
-    def __init__(self, socket: Path, data: Path, user: str) -> None:
-        self._socket = socket
-        self._data = data
-        self._user = user
+    Args:
+        conninfo: Connection string of a database that exists.
+    """
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
 
     def dsn(self, database: str) -> str:
         """Return the connection string of a database."""
-        return f"host={self._socket} user={self._user} dbname={database}"
+        from psycopg.conninfo import make_conninfo
+
+        return make_conninfo(self._conninfo, dbname=database)
 
     @contextmanager
-    def database(self, name: str) -> Iterator[Path]:
-        """Create an empty database, yield the folder of its files, and drop it."""
+    def database(self, name: str) -> Iterator[str]:
+        """Create an empty database, yield its connection string, and drop it."""
         import psycopg
 
-        with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
+        with psycopg.connect(self._conninfo, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"')
-            row = connection.execute(
-                "SELECT oid FROM pg_database WHERE datname = %s", (name,)
-            ).fetchone()
-            assert row is not None
-            connection.execute("CHECKPOINT")  # flush the catalog pages to the files
-            yield self._data / "base" / str(row[0])
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+            try:
+                connection.execute("CHECKPOINT")  # the catalog's pages are written, and not later
+                yield self.dsn(name)
+            finally:
+                connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     def version(self) -> str:
         """Return the major version of the server."""
-        return (self._data / "PG_VERSION").read_text().strip()
+        import psycopg
+
+        with psycopg.connect(self._conninfo) as connection:
+            return str(connection.info.server_version // 10000)
 
 
 @contextmanager
@@ -109,7 +114,7 @@ def running(binaries: Path, directory: Path, *, durable: bool = True) -> Iterato
     server = _as_user(user, command if durable else [*command, "-F"], log)
     try:
         _wait_until_ready(binaries, socket, server, Path(log.name))
-        yield Server(socket, data, user)
+        yield Server(f"host={socket} user={user} dbname=postgres")
     finally:
         server.send_signal(signal.SIGINT)  # do not wait for clients to disconnect
         server.wait()

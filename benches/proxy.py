@@ -34,11 +34,11 @@ class Proxy:
             of the client, the kind of the message, and the process id of the server's process.
 
     Args:
-        address: Path of the server's Unix socket.
+        address: Path of the server's Unix socket, or its host and port.
         delay: Seconds that a message takes each way.
     """
 
-    def __init__(self, address: str, delay: float = 0.0) -> None:
+    def __init__(self, address: str | tuple[str, int], delay: float = 0.0) -> None:
         self.trips = 0
         self.commits = 0
         self.open = threading.Event()
@@ -91,15 +91,27 @@ class Proxy:
                 client.close()
                 continue
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            server = socket.socket(socket.AF_UNIX)
             try:
-                server.connect(self._address)
+                server = _connect(self._address)
             except OSError:
-                server.close()
                 client.close()
                 continue
             self._sockets += [client, server]
             _Connection(self, client, server, self._delay)
+
+
+def _connect(address: str | tuple[str, int]) -> socket.socket:
+    if not isinstance(address, str):
+        server = socket.create_connection(address)
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return server
+    server = socket.socket(socket.AF_UNIX)
+    try:
+        server.connect(address)
+    except OSError:
+        server.close()
+        raise
+    return server
 
 
 class _Connection:
@@ -240,13 +252,15 @@ def running(conninfo: str, delay: float = 0.0) -> Iterator[tuple[Proxy, str]]:
     """Start a proxy; yield it, and a connection string that leads through it.
 
     Args:
-        conninfo: Connection string of the server, with the folder of its Unix socket as the host.
+        conninfo: Connection string of the server, with its host or the folder of its Unix socket.
         delay: Seconds that a message takes each way.
     """
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     found = conninfo_to_dict(conninfo)
-    proxy = Proxy(f"{found['host']}/.s.PGSQL.{found.get('port', 5432)}", delay)
+    host, port = str(found["host"]), int(found.get("port") or 5432)
+    address = f"{host}/.s.PGSQL.{port}" if host.startswith("/") else (host, port)
+    proxy = Proxy(address, delay)
     try:
         yield proxy, make_conninfo(conninfo, host="127.0.0.1", port=proxy.port)
     finally:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from benches import machine, postgres_server
-from benches.measure import allocated
+from benches.measure import database_size
 from benches.model import Bench, Location, Saver, UnsupportedError, Workload
 from benches.savers import SAVERS
 from benches.units import format_value
@@ -166,8 +166,8 @@ class _Session:
     def _location(self, saver: Saver) -> Iterator[Location]:
         if saver.server:
             assert self._server is not None
-            with self._server.database("bench") as directory:
-                yield Location(directory, self._server.dsn("bench"), allocated(directory))
+            with self._server.database("bench") as dsn:
+                yield Location(self._directory, dsn, database_size(dsn))
             return
         directory = self._directory / "store"
         directory.mkdir()

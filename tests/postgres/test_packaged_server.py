@@ -45,8 +45,8 @@ def test_missing_server_is_named(
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setenv("REQUIRE_SERVERS", "1" if is_required else "")
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
-    monkeypatch.setattr(postgres, "_DEBIAN", tmp_path)
-    monkeypatch.setattr(postgres, "find_spec", lambda _: None)
+    monkeypatch.setattr(postgres_server, "_DEBIAN", tmp_path)
+    monkeypatch.setattr(postgres_server, "find_spec", lambda _: None)
     outcome: Any = pytest.fail.Exception if is_required else pytest.skip.Exception
     with pytest.raises(outcome, match="PostgreSQL is not installed: install"):
         servers.find_binaries()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _REFUSED_REQUESTS = (struct.pack("!I", 80877103), struct.pack("!I", 80877104))
 _REFUSED = b"\x00"
 """Kind of a request for TLS or for GSSAPI, which the proxy refuses."""
+_CHANGES = (b"INSERT ", b"UPDATE ", b"DELETE ")
+_OUTSIDE_OF_TRANSACTION = b"I"
 _HEADER = 5
 _BUFFER = 1 << 16
 
@@ -125,6 +127,8 @@ class _Connection:
         self._server = server
         self._delay = delay
         self._process = 0
+        self._changes = False
+        """True from a change until it is committed. Prepared statements are not looked at."""
         proxy.start(self._from_client)
         proxy.start(self._from_server)
 
@@ -140,6 +144,8 @@ class _Connection:
                         continue
                     if kind in (b"S", b"Q"):
                         proxy.trips += 1
+                    if kind == b"P" and any(word in message for word in _CHANGES):
+                        self._changes = True
                     proxy.on_message(True, kind, self._process)
                     send.add(message)
                 send.flush()
@@ -154,7 +160,10 @@ class _Connection:
                 for kind, message in messages.feed(data):
                     if kind == b"K":
                         (self._process,) = struct.unpack_from("!I", message, 5)
-                    elif kind == b"C" and message[5:] == b"COMMIT\x00":
+                    elif kind == b"E":
+                        self._changes = False
+                    elif self._confirms_commit(kind, message):
+                        self._changes = False
                         proxy.commits += 1
                         if not proxy.open.is_set():
                             send.flush()
@@ -164,6 +173,13 @@ class _Connection:
                     send.add(message)
                 send.flush()
         send.close()
+
+    def _confirms_commit(self, kind: bytes, message: bytes) -> bool:
+        """Return whether a message tells that COMMIT, or a change outside of a transaction, is
+        done."""
+        if kind == b"C":
+            return message[5:] == b"COMMIT\x00"
+        return kind == b"Z" and message[5:] == _OUTSIDE_OF_TRANSACTION and self._changes
 
 
 class _Messages:

@@ -90,9 +90,8 @@ def _compact_postgres(location: Location, durable: bool) -> Iterator[BaseCheckpo
     from langgraph.checkpoint.lmdb.postgres import CompactPostgresSaver
 
     commit = f"-c synchronous_commit={'on' if durable else 'off'}"
-    with CompactPostgresSaver(
-        psycopg.conninfo.make_conninfo(location.dsn, options=commit)
-    ) as saver:
+    conninfo = psycopg.conninfo.make_conninfo(location.dsn, options=commit)
+    with CompactPostgresSaver(conninfo, prepare_statements=True) as saver:
         yield saver
     with psycopg.connect(location.dsn, autocommit=True) as connection:
         connection.execute("CHECKPOINT")
@@ -218,7 +217,7 @@ SAVERS = {
             title="CompactPostgresSaver",
             probe="langgraph.checkpoint.lmdb.postgres:CompactPostgresSaver",
             distribution="langgraph-lmdb",
-            durability="every commit: fsync=on, synchronous_commit=on; local Unix socket",
+            durability="as PostgresSaver; like it, it prepares its statements",
             open=_compact_postgres,
             open_async=_as_async(_compact_postgres),
             server=True,

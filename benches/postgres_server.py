@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _START_SECONDS = 30
+MISSING = "the programs of PostgreSQL (initdb, postgres) are not installed"
 
 
 def find_binaries() -> Path | None:
@@ -90,6 +91,20 @@ class Server:
 
         with psycopg.connect(self._conninfo) as connection:
             return str(connection.info.server_version // 10000)
+
+
+@contextmanager
+def open_server(directory: Path, conninfo: str | None) -> Iterator[Server]:
+    """Yield the server of a connection string; None: one that runs in the meantime, below a
+    directory."""
+    if conninfo is not None:
+        yield Server(conninfo)
+        return
+    binaries = find_binaries()
+    if binaries is None:
+        raise SystemExit(MISSING)
+    with running(binaries, directory / "postgres") as server:
+        yield server
 
 
 @contextmanager

@@ -18,7 +18,8 @@ _REFUSED_REQUESTS = (struct.pack("!I", 80877103), struct.pack("!I", 80877104))
 _REFUSED = b"\x00"
 """Kind of a request for TLS or for GSSAPI, which the proxy refuses."""
 _CHANGES = (b"INSERT ", b"UPDATE ", b"DELETE ")
-_OUTSIDE_OF_TRANSACTION = b"I"
+_NO_TRANSACTION = b"I"
+"""Status of a server that is ready: the transaction, if there was one, has ended."""
 _HEADER = 5
 _BUFFER = 1 << 16
 
@@ -29,7 +30,7 @@ class Proxy:
     Attributes:
         port: Port on 127.0.0.1.
         trips: Messages after which a client waits for the answer.
-        commits: Commits that the server has confirmed.
+        commits: Commits of changes that the server has confirmed.
         open: Event. While it is cleared, no confirmation of a commit is passed on.
         held: Event that is set when a confirmation is held back.
         on_message: Function to call before each message is passed on, with True for a message
@@ -162,7 +163,7 @@ class _Connection:
                         (self._process,) = struct.unpack_from("!I", message, 5)
                     elif kind == b"E":
                         self._changes = False
-                    elif self._confirms_commit(kind, message):
+                    elif kind == b"Z" and message[5:] == _NO_TRANSACTION and self._changes:
                         self._changes = False
                         proxy.commits += 1
                         if not proxy.open.is_set():
@@ -173,13 +174,6 @@ class _Connection:
                     send.add(message)
                 send.flush()
         send.close()
-
-    def _confirms_commit(self, kind: bytes, message: bytes) -> bool:
-        """Return whether a message tells that COMMIT, or a change outside of a transaction, is
-        done."""
-        if kind == b"C":
-            return message[5:] == b"COMMIT\x00"
-        return kind == b"Z" and message[5:] == _OUTSIDE_OF_TRANSACTION and self._changes
 
 
 class _Messages:

@@ -44,6 +44,8 @@ class Options:
     quick: bool
     repeat: int | None
     directory: Path
+    server: str | None = None
+    """Connection string of a PostgreSQL server to use. None: start one."""
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
@@ -53,14 +55,12 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         about = machine.describe(directory)
         if about["filesystem"] == "tmpfs":
             console.print("[bold red]nothing is durable on tmpfs: choose another --directory")
-        savers, missing = _available(options.savers)
+        savers, missing = _available(options.savers, options.server)
         for title, reason in missing.items():
             console.print(f"[bold yellow]{title} cannot be measured: {reason}")
         server = None
         if any(saver.server for saver in savers):
-            binaries = postgres_server.find_binaries()
-            assert binaries is not None
-            server = stack.enter_context(postgres_server.running(binaries, directory / "postgres"))
+            server = stack.enter_context(postgres_server.open_server(directory, options.server))
             about["versions"]["PostgreSQL"] = server.version()
         runs = [*_Session(options, savers, directory, server, console).measure()]
     return {
@@ -81,16 +81,16 @@ def _work_directory(parent: Path) -> Iterator[str]:
         yield directory
 
 
-def _available(savers: list[Saver]) -> tuple[list[Saver], dict[str, str]]:
+def _available(savers: list[Saver], server: str | None) -> tuple[list[Saver], dict[str, str]]:
     """Return the savers that can be measured, and the reasons why the others cannot."""
-    reasons = {saver.title: _reason_missing(saver) for saver in savers}
+    reasons = {saver.title: _reason_missing(saver, server) for saver in savers}
     missing = {title: reason for title, reason in reasons.items() if reason}
     return [saver for saver in savers if saver.title not in missing], missing
 
 
-def _reason_missing(saver: Saver) -> str | None:
-    if saver.server and postgres_server.find_binaries() is None:
-        return "the PostgreSQL server programs (initdb, postgres) are not installed"
+def _reason_missing(saver: Saver, server: str | None) -> str | None:
+    if saver.server and server is None and postgres_server.find_binaries() is None:
+        return postgres_server.MISSING
     try:
         pkgutil.resolve_name(saver.probe)
     except (ImportError, AttributeError) as error:

@@ -95,10 +95,11 @@ class PostgresReader(Reader):
             return
         try:
             if link.in_transaction:
+                # It changes nothing. After a ROLLBACK, the driver drops all prepared statements.
                 if connections.waits_for_end:
-                    link.run([("ROLLBACK", ())])
+                    link.run([("COMMIT", ())])
                 else:
-                    link.send("ROLLBACK")
+                    link.send("COMMIT")
                 link.in_transaction = False
         except BaseException as failure:
             connections.discard(link)

@@ -37,7 +37,7 @@ def apparent(directory: Path) -> int:
 
 
 def used(location: Location) -> int:
-    """Return the bytes on disk that a store has, beyond those of an empty one."""
+    """Return the bytes on disk that a store has, beyond an empty one."""
     if location.dsn:
         return database_size(location.dsn) - location.baseline
     return allocated(location.directory) - location.baseline

@@ -276,6 +276,8 @@ def _walk(
     while ids:
         for checkpoint_id in ids:
             yield ref._replace(checkpoint_id=checkpoint_id)
+        if len(ids) < size:
+            return
         with session.snapshot() as snapshot:
             namespace = snapshot.namespace(ref.thread_id, ref.checkpoint_ns)
             if namespace is None:

@@ -169,6 +169,10 @@ class PostgresReader(Reader):
                 raise NotReadError
             self._round += 1
             requests = plan.other
+            names = [key for key in plan.keys if self._layout.unit(key) is None]
+            for key in names:  # each with the tails of its thread
+                del plan.keys[key]
+                requests.append(self._select_keys([key]))
             if plan.keys:
                 requests.append(self._select_keys([*plan.keys]))
             requests.append(self._select_ranges(plan.ranges.ranges()))

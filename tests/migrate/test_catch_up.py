@@ -212,12 +212,11 @@ def test_parallel_first_uses_copy_a_thread_once(
         return saver.get_tuple(at_thread("a")).config
 
     with (
-        mock.patch.object(new, "put", side_effect=new.put) as put,
+        mock.patch.object(new, "_put_with_writes", side_effect=new._put_with_writes) as put,
         ThreadPoolExecutor(8) as pool,
     ):
         found = [*pool.map(use, range(8))]
-    copies = [one for one in put.call_args_list if one.args[1]["id"] != catching_up._MARK_ID]
-    assert len(copies) == len([*old.list(at_thread("a"))])
+    assert put.call_count == len([*old.list(at_thread("a"))])
     assert all(config == found[0] for config in found)
 
 
@@ -349,15 +348,15 @@ def test_checkpoints_that_are_deleted_during_another_copy_stay_deleted(
     old, new = open_kind("sqlite"), open_kind("lmdb")
     for text in ("one", "two"):
         step(GRAPH(old), {**at_thread("a"), "metadata": {"run_id": text}}, text)
-    put, numbers = new.put, count()
+    put, numbers = new._put_with_writes, count()
 
     def delete_and_put(*arguments: Any) -> Any:
-        if arguments[1]["id"] != catching_up._MARK_ID and next(numbers) == 1:
+        if next(numbers) == 1:
             open_catch_up(old, new).delete_for_runs(["two"])
         return put(*arguments)
 
     saver = open_catch_up(old, new)
-    with mock.patch.object(new, "put", delete_and_put):
+    with mock.patch.object(new, "_put_with_writes", delete_and_put):
         saver.get_tuple(at_thread("a"))
     left = [item.metadata["run_id"] for item in saver.list(at_thread("a"))]
     assert left
@@ -376,9 +375,10 @@ def test_a_copy_that_was_interrupted_is_completed(
         open_catch_up(old, new).get_tuple(at_thread("a"))
         for number in range(3):
             step(GRAPH(old), at_thread("a"), f"in the old saver {number}")
-    puts = [mock.DEFAULT, mock.DEFAULT, KeyboardInterrupt]
+    puts = [mock.DEFAULT, KeyboardInterrupt]
+    put = new._put_with_writes
     with (
-        mock.patch.object(new, "put", wraps=new.put, side_effect=puts),
+        mock.patch.object(new, "_put_with_writes", wraps=put, side_effect=puts),
         pytest.raises(KeyboardInterrupt),
     ):
         open_catch_up(old, new).get_tuple(at_thread("a"))

@@ -66,20 +66,20 @@ def copy_thread(job: Job, thread_id: str, is_needed: Callable[[], bool] = lambda
         thread_id: The thread.
         is_needed: A function that is called before each checkpoint; False ends the copy.
     """
+    known = {*job.target.source.keys(thread_id)}
     for record, new_versions, _ in _expected(job, thread_id):
         if not is_needed():
             return
-        found = job.target.source.read(record.key)
+        found = job.target.source.read(record.key) if record.key in known else None
         inherited = _inherited(job, record, new_versions)
-        if differing_parts(record, found, inherited=inherited):
-            job.target.put(record, new_versions)
-            job.counts.add(copied_checkpoints=1)
         stored = [] if found is None else found.writes
         tasks = differing_tasks(record.writes, stored, with_paths=job.with_paths)
-        if tasks:
+        if differing_parts(record, found, inherited=inherited):
+            job.target.put(record, new_versions, tasks)
+            job.counts.add(copied_checkpoints=1)
+        elif tasks:
             job.target.put_writes(record, tasks)
-            copied = sum(write.task_id in tasks for write in record.writes)
-            job.counts.add(copied_writes=copied)
+        job.counts.add(copied_writes=sum(write.task_id in tasks for write in record.writes))
         job.counts.add(checkpoints=record.checkpoint is not None, writes=len(record.writes))
         job.notify()
 

@@ -307,7 +307,7 @@ class KvSaver(AsyncMethods):
         new_versions: ChannelVersions,
         calls: Iterable[tuple[str, str, Sequence[tuple[str, Any]]]],
     ) -> RunnableConfig:
-        """Store a checkpoint and then pending writes of it, in one commit. For migrations.
+        """Store a checkpoint, and then its pending writes, in one commit. For migrations.
 
         Args:
             config: As for `put`, like the next three.

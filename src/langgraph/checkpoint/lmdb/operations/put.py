@@ -227,7 +227,7 @@ class PutWritesOperation(Operation[None, None]):
 
 
 class PutWithWritesOperation(Operation[Stored, "RunnableConfig"]):
-    """An operation that stores a checkpoint and then pending writes of it, in one commit.
+    """An operation that stores a checkpoint, and then its pending writes, in one commit.
 
     The writes are prepared before the checkpoint is stored. So they refer to no stored value: the
     values of a checkpoint with the same id are deleted when it is replaced.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _LENGTH = 8
 
 #: A process that sleeps in this many samples waits for something.
-_SAMPLES = 25
+_SAMPLES = 10
 _SAMPLE_SECONDS = 0.02
 
 #: Time for which an opening may pause, in seconds.

@@ -187,11 +187,13 @@ def setup(s: Session, data: DataObject) -> None:
         # The first opening of a process also imports modules.
         steps = [pair[0].open(_new_folder(s, f"warm-{number}")) for number in range(2)][-1]
         pair[1].open(_new_folder(s, "warm"))
+        # If `attach` is another function, `open` may empty a server, also after a put.
         for pause in [0, *_pauses(steps, shift)]:
             s.script.line("# two processes open the same empty store at the same moment")
             if pause:
                 s.script.line(f"# one pauses before step {pause} of {steps} of its opening")
-            _open_both(pair, _new_folder(s, f"store-{pause}"), pause, puts)
+            folder = _new_folder(s, f"store-{pause}")
+            _open_both(pair, folder, pause, puts, early=s.spec.open is s.spec.attach)
             for child in pair:
                 found = [child.call("list", put[0]) for put in puts]
                 values = [t.checkpoint["channel_values"] for listed in found for t in listed]
@@ -211,19 +213,27 @@ def _pauses(steps: int, shift: int) -> list[int]:
     return [1 + (steps * n + shift * steps // _PAUSES) // _PAUSES for n in range(_PAUSES)]
 
 
-def _open_both(pair: list[Child], folder: Path, pause: int, puts: list[tuple[Any, ...]]) -> None:
+def _open_both(
+    pair: list[Child], folder: Path, pause: int, puts: list[tuple[Any, ...]], *, early: bool
+) -> None:
     """Open a store in two processes and put a checkpoint in each.
 
-    If the first pauses, the second opens the store and puts its checkpoint in the meantime. If the
-    second waits for a lock of the first, the first continues.
+    If the first pauses, the second opens the store in the meantime. If the second waits for a lock
+    of the first, the first continues.
+
+    Args:
+        pair: Processes.
+        folder: Folder of the store.
+        pause: Step before which the first pauses; 0 never pauses it.
+        puts: Arguments of the puts.
+        early: True if the second puts its checkpoint before the first continues.
     """
     first, second = pair
     first.send_open(folder, pause)
     is_paused = pause > 0 and first.receive() == "paused"
     second.send_open(folder)
-    # A process that waits answers later; every call is sent once its predecessor is answered.
-    has_opened = is_paused and second.answers_or_waits()
-    if has_opened:
+    puts_early = is_paused and second.answers_or_waits() and early
+    if puts_early:
         second.receive()
         second.send("put", *puts[1])
         second.answers_or_waits()
@@ -233,7 +243,7 @@ def _open_both(pair: list[Child], folder: Path, pause: int, puts: list[tuple[Any
         first.receive()
     first.call("put", *puts[0])
     second.receive()
-    if not has_opened:
+    if not puts_early:
         second.call("put", *puts[1])
 
 

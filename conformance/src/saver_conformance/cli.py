@@ -34,7 +34,7 @@ from saver_conformance.reports import FORMATS, json_schema, write
 from saver_conformance.reports.terminal import show
 from saver_conformance.result import Status
 from saver_conformance.runner import run
-from saver_conformance.servers import ServerMissingError
+from saver_conformance.servers import POSTGRES, ServerMissingError
 from saver_conformance.spec import SaverSpec, load_spec
 
 if TYPE_CHECKING:
@@ -48,6 +48,14 @@ console = Console()
 
 _Profile = Annotated[str, typer.Option(help=f"Effort of the run: {', '.join(PROFILES)}.")]
 _Seed = Annotated[int, typer.Option(help="Seed of the random examples.")]
+_Server = Annotated[
+    str | None,
+    typer.Option(
+        envvar=POSTGRES,
+        help="Connection string of a PostgreSQL server for the built-in specs: a database of its "
+        "own is created and dropped. Default: a private server.",
+    ),
+]
 
 
 @app.callback()
@@ -89,6 +97,7 @@ def check(
             help="A .json, .md, .xml (JUnit), .html or .svg (badge) file.",
         ),
     ] = None,
+    server: _Server = None,
     programs: Annotated[int, typer.Option(help="Number of failing programs to print.")] = 3,
     every: Annotated[bool, typer.Option("--every", help="List passed clauses too.")] = False,
 ) -> None:
@@ -107,6 +116,8 @@ def check(
     declared = [_load(reference) for reference in references]
     for path in output or ():
         _check_writable(path)
+    if server is not None:
+        os.environ[POSTGRES] = server
     reports = []
     conform = True
     for position, spec in enumerate(declared):

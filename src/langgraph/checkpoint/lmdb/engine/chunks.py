@@ -165,12 +165,10 @@ class ChunkWriter:
         seq = self._dedup_cache.next_in(self._thread_version, segment)
         key = b"" if seq is None else prefix + keys.number(seq)
         if seq is None or self._writer.get(key) is not None:  # another process has appended
-            seq = 0
-            for last in self._writer.keys(prefix, keys.prefix_end(prefix), reverse=True):
-                seq = keys.read_number(last, len(prefix))[0] + 1
-                if seq > envelope.MAX_NUMBER:
-                    envelope.raise_damaged(last, "there cannot be so many chunks")
-                break
+            last = self._writer.first_key(prefix, keys.prefix_end(prefix), reverse=True)
+            seq = 0 if last is None else keys.read_number(last, len(prefix))[0] + 1
+            if last is not None and seq > envelope.MAX_NUMBER:
+                envelope.raise_damaged(last, "there cannot be so many chunks")
             key = prefix + keys.number(seq)
         sealed = envelope.seal(key, packed)
         self._writer.put(key, sealed)

@@ -49,7 +49,7 @@ def thread_numbers(kv: KeyValueStore) -> list[int]:
 def unknown_keys(reader: Reader) -> Iterator[bytes]:
     """Yield the keys that no release writes; one seek per kind and per thread."""
     at = b""
-    while (key := first_key(reader, at, _END)) is not None:
+    while (key := reader.first_key(at, _END)) is not None:
         at = key + b"\x00"
         kind = key[:1]
         if kind == _STORE:
@@ -122,7 +122,7 @@ def numbers(
         malformed: A list to which keys without a valid number are added.
     """
     at, stop = start or prefix, keys.prefix_end(prefix)
-    while (key := first_key(reader, at, stop)) is not None:
+    while (key := reader.first_key(at, stop)) is not None:
         try:
             number, end = keys.read_number(key, len(prefix))
         except IntegrityError:
@@ -136,9 +136,4 @@ def numbers(
 
 def has_prefix(reader: Reader, prefix: bytes) -> bool:
     """Return True if any key begins with a prefix."""
-    return first_key(reader, prefix, keys.prefix_end(prefix)) is not None
-
-
-def first_key(reader: Reader, start: bytes, stop: bytes) -> bytes | None:
-    """Return the first key of a range, or None if the range is empty."""
-    return next(iter(reader.keys(start, stop)), None)
+    return reader.first_key(prefix, keys.prefix_end(prefix)) is not None

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Request(NamedTuple):
-    """Statements that read, and the function that adds their rows to what is known."""
+    """Queries, and the function that adds their rows to what is known."""
 
     batch: list[Statement]
     learn: Callable[[Sequence[Rows]], None]

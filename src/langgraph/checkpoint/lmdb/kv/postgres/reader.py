@@ -95,10 +95,11 @@ class PostgresReader(Reader):
             return
         try:
             if link.in_transaction:
+                # It changes nothing. After a ROLLBACK, the driver drops all prepared statements.
                 if connections.waits_for_end:
-                    link.run([("ROLLBACK", ())])
+                    link.run([("COMMIT", ())])
                 else:
-                    link.send("ROLLBACK")
+                    link.send("COMMIT")
                 link.in_transaction = False
         except BaseException as failure:
             connections.discard(link)
@@ -242,7 +243,7 @@ class PostgresReader(Reader):
             values: dict[bytes, bytes] = {}
             owner = None
             for table, rows in zip(groups, found, strict=False):
-                for thread, row_key, value in rows:
+                for thread, row_key, value, _ in rows:
                     values[layout.whole_key(table, thread, row_key)] = value
                     owner = thread
             value = None if name is None else values.get(name)
@@ -269,7 +270,7 @@ class PostgresReader(Reader):
                 known.add(key, row_value)
             low = self._layout.whole_key(tail.table, number, tail.low)
             if len(whole) == tail.limit:
-                low = whole[-1][0]  # there may be more before it
+                low = min(whole)[0]  # there may be more before it
             known.cover(low, self._layout.end_of_tail(tail, number))
 
     def _known_of_thread(
@@ -294,9 +295,9 @@ class PostgresReader(Reader):
         def learn(found: Sequence[Rows]) -> None:
             end = start if reverse else stop
             for part, rows in zip(parts, found, strict=True):
-                last = self._add_rows(known, part.table, rows)
-                if len(rows) == limit and last is not None:  # the table may have more rows
-                    end = max(end, last) if reverse else min(end, last + b"\x00")
+                keys = self._add_rows(known, part.table, rows)
+                if len(rows) == limit:  # the table may have more rows
+                    end = max(end, min(keys)) if reverse else min(end, max(keys) + b"\x00")
             if reverse:
                 known.cover(end, stop)
             else:
@@ -329,13 +330,13 @@ class PostgresReader(Reader):
 
         return Request(batch, learn)
 
-    def _add_rows(self, known: Known, table: Table, rows: Rows) -> bytes | None:
-        """Add rows to what is known; return the last key."""
-        key = None
-        for thread, row_key, value, *size in rows:
-            key = self._layout.whole_key(table, thread, row_key)
-            known.add(key, Unread(*size) if value is None else value)
-        return key
+    def _add_rows(self, known: Known, table: Table, rows: Rows) -> list[bytes]:
+        """Add rows to what is known; return their keys."""
+        keys: list[bytes] = []
+        for thread, row_key, value, size in rows:
+            keys.append(self._layout.whole_key(table, thread, row_key))
+            known.add(keys[-1], Unread(size) if value is None else value)
+        return keys
 
     def _read(self, request: Request) -> None:
         """Read in one trip, or in `gather` with the trip of all its calls."""
@@ -346,7 +347,11 @@ class PostgresReader(Reader):
 
     def _run(self, requests: Sequence[Request]) -> None:
         """Read in one trip."""
-        found = self._trip([statement for request in requests for statement in request.batch])
+        queries = [query for request in requests for query in request.batch]
+        found: list[Rows] = [[] for _ in queries]
+        for rows in self._trip(self._statements.select_all(queries)):
+            for place, *row in rows:
+                found[place].append(row)
         at = 0
         for batch, learn in requests:
             learn(found[at : at + len(batch)])

@@ -19,7 +19,8 @@ from langgraph.checkpoint.lmdb.errors import DamagedError, located
 from langgraph.checkpoint.lmdb.models import TaskWrite
 from langgraph.checkpoint.lmdb.operations import configs, run_states
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
-from langgraph.checkpoint.lmdb.operations.session import ParentState, simple
+from langgraph.checkpoint.lmdb.operations.parent_cache import ParentState
+from langgraph.checkpoint.lmdb.operations.session import simple
 from langgraph.checkpoint.lmdb.run_state import is_news, needs_value
 
 if TYPE_CHECKING:

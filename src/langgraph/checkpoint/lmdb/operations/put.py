@@ -17,7 +17,8 @@ from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites, Sto
 from langgraph.checkpoint.lmdb.errors import InvalidConfigError, located
 from langgraph.checkpoint.lmdb.operations import configs, metadata_index, run_states
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
-from langgraph.checkpoint.lmdb.operations.session import Operation, ParentState
+from langgraph.checkpoint.lmdb.operations.parent_cache import ParentState
+from langgraph.checkpoint.lmdb.operations.session import Operation
 from langgraph.checkpoint.lmdb.run_state import is_trigger
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from langgraph.checkpoint.lmdb.engine import checkpoints, threads
 from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
 from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy, StoreOptions
 from langgraph.checkpoint.lmdb.engine.store import CheckpointStore, StaleError
-from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError, located
+from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
 from langgraph.checkpoint.lmdb.kv.commit_lanes import CommitLanes
 from langgraph.checkpoint.lmdb.operations import configs, run_states
+from langgraph.checkpoint.lmdb.operations.location import located
 from langgraph.checkpoint.lmdb.operations.parent_cache import ParentCache, ParentState
 
 if TYPE_CHECKING:

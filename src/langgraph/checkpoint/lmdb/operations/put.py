@@ -14,10 +14,12 @@ from langgraph.checkpoint.lmdb.codec import gc_pause
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.codec.value_codec import ParentValue
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites, Stored
-from langgraph.checkpoint.lmdb.errors import InvalidConfigError, located
+from langgraph.checkpoint.lmdb.errors import InvalidConfigError
 from langgraph.checkpoint.lmdb.operations import configs, metadata_index, run_states
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
-from langgraph.checkpoint.lmdb.operations.session import Operation, ParentState
+from langgraph.checkpoint.lmdb.operations.location import located
+from langgraph.checkpoint.lmdb.operations.parent_cache import ParentState
+from langgraph.checkpoint.lmdb.operations.session import Operation
 from langgraph.checkpoint.lmdb.run_state import is_trigger
 
 if TYPE_CHECKING:

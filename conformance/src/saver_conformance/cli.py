@@ -27,6 +27,7 @@ from saver_conformance.built_in_specs import BUILT_IN_SPECS
 from saver_conformance.capability import since
 from saver_conformance.clause import CLAUSES, Severity
 from saver_conformance.comparison import render_comparison, run_published
+from saver_conformance.faults import known_faults
 from saver_conformance.growth import SIZES, growth_table, measure
 from saver_conformance.profile import PROFILES
 from saver_conformance.reports import FORMATS, json_schema, write
@@ -124,8 +125,9 @@ def check(
         if report is None:
             conform &= position >= named
         else:
-            conform &= report.conforms(Severity(fail_on))
-            show(report, console, programs=programs, every=every)
+            least = Severity(fail_on)
+            conform &= report.conforms(least)
+            show(report, console, programs=programs, every=every, fail_on=least)
             reports.append(report)
     for path in output or ():
         write(reports, path)
@@ -147,13 +149,14 @@ def clauses() -> None:
 def explain(
     clause_id: Annotated[str, typer.Argument(metavar="CLAUSE", help="Id of a clause.")],
 ) -> None:
-    """Explain a clause: what must hold, why, what depends on it, and how to work on it."""
+    """Explain a clause: what must hold, why, what depends on it, and how to fix a saver."""
     declared.load()
     if clause_id not in CLAUSES:
         _usage_error(f"no clause has the id {clause_id!r}; run `saver-conformance clauses`")
     clause = CLAUSES[clause_id]
     dependents = [c.id for c in CLAUSES if any(fnmatchcase(clause_id, p) for p in c.presumes)]
     needs = ", ".join(sorted(map(str, clause.needs)))
+    faults = [f"- {fault}" for fault in known_faults(clause_id)]
     lines = [
         f"{clause.id}: {clause.sentence}",
         f"Severity: {clause.severity}"
@@ -164,6 +167,9 @@ def explain(
         f"Presumes: {', '.join(clause.presumes) or 'no other clause'}.",
         f"Follows from it: {', '.join(dependents) or 'no other clause'}.",
         f"Work on it: saver-conformance check MODULE:SPEC --only {clause.id} --programs 1",
+        "",
+        "How to fix: look for one of the faults that this clause finds in faulty savers.",
+        *faults,
         "",
         inspect.getsource(clause.body),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import getpass
 import importlib.util
 import os
@@ -171,6 +172,21 @@ def exported(variable: str, address: str) -> Iterator[None]:
         yield
     finally:
         del os.environ[variable]
+
+
+@contextmanager
+def first_opening(path: Path) -> Iterator[bool]:
+    """Yield True in the first process that opens a store, and let the others wait for it.
+
+    A spec of a server empties the server then, so that `open` returns an empty store.
+
+    Args:
+        path: Folder of the store.
+    """
+    with (path / "opened").open("a") as marker:
+        fcntl.flock(marker, fcntl.LOCK_EX)
+        yield os.fstat(marker.fileno()).st_size == 0
+        marker.write("opened")
 
 
 def _postgres_binaries() -> Path:

@@ -416,3 +416,11 @@ class NamesChannelOnly(Faulty):
             return super().encode(value, channel)
         except TypeError:
             raise TypeError(f"cannot serialize {channel}") from None
+
+
+@mutant("scale.versions")
+class ShortVersions(Faulty):
+    """Versions are numbers as text, padded to four digits."""
+
+    def get_next_version(self, current: Any, channel: None) -> Any:
+        return f"{int(current or 0) + 1:04}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from saver_conformance.capability import Capability
+from saver_conformance.capability import Api, Capability
 from saver_conformance.clause import Load, Severity, clause
 from saver_conformance.clauses.deltas import delta_step
 from saver_conformance.parts import Part
@@ -177,6 +178,26 @@ def large_metadata(s: Session, data: DataObject) -> None:  # noqa: ARG001
     s.model.put(at("thread"), make_checkpoint(second.id), complete)
     s.expect_tuple(second, Part.METADATA)
     s.expect_list(at("thread"), Part.METADATA, filter={"step": 1})
+
+
+@_scale("scale.versions", capability=Capability.PUT)
+def many_versions(s: Session, data: DataObject) -> None:  # noqa: ARG001
+    """Each of more than ten thousand versions of a channel is greater than the one before."""
+    s.script.line(
+        f"versions = [saver.get_next_version(None, None)]\n"
+        f"for _ in range({_COUNT * 20}):\n"
+        "    versions.append(saver.get_next_version(versions[-1], None))"
+    )
+    versions: list[Any] = [s.invoke(Api.SYNC, "get_next_version", (None, None), {})]
+
+    def continued() -> None:
+        for _ in range(_COUNT * 20):
+            versions.append(s.saver.get_next_version(versions[-1], None))
+
+    with s.guard("get_next_version"):
+        s.executors.worker.call(continued, s.executors.seconds)
+    rising = all(before < after for before, after in pairwise(versions))
+    s.expect("sorted(set(versions)) == versions", rising, True)
 
 
 def _bytes(seed: int, megabytes: int) -> Name:

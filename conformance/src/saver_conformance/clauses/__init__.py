@@ -11,6 +11,7 @@ MODULES = (
     "channel_values",
     "identity",
     "writes",
+    "early_writes",
     "listing",
     "task_writes",
     "iterating",

@@ -27,7 +27,15 @@ from langgraph.checkpoint.lmdb.operations.session import open_session
 if TYPE_CHECKING:
     import builtins
     import os
-    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import (
+        Awaitable,
+        Callable,
+        Collection,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
     from datetime import datetime
     from types import TracebackType
     from typing import SupportsIndex
@@ -290,6 +298,27 @@ class KvSaver(AsyncMethods):
         """
         session = self._session
         session.run(put.PutWritesOperation(session, config, writes, task_id, task_path))
+
+    def _put_with_writes(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+        calls: Iterable[tuple[str, str, Sequence[tuple[str, Any]]]],
+    ) -> RunnableConfig:
+        """Store a checkpoint, and then its pending writes, in one commit. For migrations.
+
+        Args:
+            config: As for `put`, like the next three.
+            checkpoint: The checkpoint.
+            metadata: Its metadata.
+            new_versions: The versions of the channels that changed.
+            calls: Task id, task path, and writes, for each call of `put_writes`.
+        """
+        session = self._session
+        putting = put.PutOperation(session, config, checkpoint, metadata, new_versions)
+        return session.run(put.PutWithWritesOperation(session, putting, calls))
 
     def writes(self, config: RunnableConfig) -> builtins.list[TaskWrite]:
         """Return the pending writes of a checkpoint, in the order in which they apply.

@@ -127,7 +127,7 @@ class Environment:
                     if write:
                         self.peers.acquire_write()
                         transaction = env.begin(write=True)
-                        self._prepare_commit(env, transaction)
+                        self._after_begin(env, transaction)
                     else:
                         transaction = self.peers.begin_snapshot(env)
                     begun = True
@@ -157,7 +157,7 @@ class Environment:
         finally:
             self.end(owner, write=True)
 
-    def _prepare_commit(self, env: lmdb.Environment, transaction: lmdb.Transaction) -> None:
+    def _after_begin(self, env: lmdb.Environment, transaction: lmdb.Transaction) -> None:
         """Prepare the file for a commit; called in its transaction."""
         info = env.info()
         if not is_next(info["last_txnid"], transaction.id() - 1):

@@ -121,7 +121,7 @@ class ProcessLocks:
         """Return the length of the data file in bytes, holes included."""
         return os.fstat(self.handle).st_size
 
-    def acquire_write(self) -> bool:
+    def try_acquire_write(self) -> bool:
         """Try to take the write lock."""
         waiting = self._waiting
         had_it = time.monotonic() < self._released_at + _GIVE_WAY

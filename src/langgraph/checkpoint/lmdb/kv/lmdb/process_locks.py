@@ -17,8 +17,8 @@ A process that had the write lock a moment ago gives way while another process i
 would have the lock again and again. Presence shows which lock file a process uses: two processes
 with one data file and two lock files would overwrite each other's commits.
 
-These locks are not on LMDB's lock file, because a lock file can be deleted, and because a
-process that closes LMDB's lock file releases LMDB's locks on it. A `flock` and a lock of an open file
+These locks are not on LMDB's lock file, because a lock file can be deleted, and because a process
+that closes LMDB's lock file releases LMDB's locks on it. A `flock` and a lock of an open file
 description belong to the descriptor that took them. Closing another descriptor of the file keeps
 them, unlike a POSIX record lock. The kernel releases them when the process dies. A child process
 shares the descriptor between fork and exec, so a lock is released by a call, not by closing.

@@ -169,6 +169,10 @@ class PostgresReader(Reader):
                 raise NotReadError
             self._round += 1
             requests = plan.other
+            names = [key for key in plan.keys if self._layout.unit(key) is None]
+            for key in names:  # each with the tails of its thread
+                del plan.keys[key]
+                requests.append(self._select_keys([key]))
             if plan.keys:
                 requests.append(self._select_keys([*plan.keys]))
             requests.append(self._select_ranges(plan.ranges.ranges()))
@@ -190,7 +194,9 @@ class PostgresReader(Reader):
     def _scan(self, start: bytes, stop: bytes, reverse: bool, *, values: bool) -> Iterator[Any]:
         """Yield the keys of a range, each with its value or alone."""
         self._check_open()
-        page = _FIRST_PAGE if self._plan is None else _FIRST_PAGE_OF_MANY << 2 * self._round
+        page = _FIRST_PAGE
+        if self._plan is not None:
+            page = min(_FIRST_PAGE_OF_MANY << 2 * min(self._round, 8), _LAST_PAGE)
         while start < stop:
             self._check_open()
             known = self._home_of_range(start, stop)

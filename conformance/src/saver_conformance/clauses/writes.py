@@ -36,6 +36,7 @@ _SPECIAL = st.sampled_from(["__error__", "__interrupt__", "__resume__", "__sched
     cases=[
         ([("a", None), ("b", [1]), ("__pregel_tasks", {"x": None})],),
         ([("a", {1, 2}), ("b", {}), ("a", b""), ("b", dt.timedelta(1)), ("a", -0.0)],),
+        ([("", 1), (" ", 2), ("a.b", 3)],),
     ],
     source="CheckpointTuple.pending_writes: (task_id, channel, value)",
     severity=Severity.CRITICAL,

@@ -14,6 +14,7 @@ from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
 from langgraph.checkpoint.lmdb.operations import (
     background,
     configs,
+    copying,
     delete,
     get,
     listing,
@@ -398,7 +399,7 @@ class KvSaver(AsyncMethods):
             InvalidConfigError: The config names another namespace, or no thread.
         """
         session = self._session
-        return session.run(delete.fork(session, config, thread_id))
+        return session.run(copying.fork(session, config, thread_id))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy a thread to a new one. The threads share values until one of them drops them.
@@ -407,7 +408,7 @@ class KvSaver(AsyncMethods):
             ThreadExistsError: The target has checkpoints.
         """
         session = self._session
-        session.run(delete.copy_thread(session, source_thread_id, target_thread_id))
+        session.run(copying.copy_thread(session, source_thread_id, target_thread_id))
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete a thread: checkpoints, writes, and all values that no other thread shares.

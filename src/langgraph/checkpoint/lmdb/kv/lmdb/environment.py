@@ -181,7 +181,7 @@ class Environment:
         try:
             transaction.commit()
         except LMDB_FAILURES:
-            self.rewrite_meta_pages()
+            self.distrust_meta_pages()
             raise
 
     def abort(self, transaction: lmdb.Transaction) -> None:
@@ -223,7 +223,7 @@ class Environment:
             )
         self.open()
 
-    def rewrite_meta_pages(self) -> None:
+    def distrust_meta_pages(self) -> None:
         """Let the next commit write both meta pages first."""
         self._meta_pages_synced = self.sync == "off"
 

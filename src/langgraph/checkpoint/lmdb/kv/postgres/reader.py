@@ -249,7 +249,7 @@ class PostgresReader(Reader):
             values: dict[bytes, bytes] = {}
             owner = None
             for table, rows in zip(groups, found, strict=False):
-                for thread, row_key, value, _ in rows:
+                for _, thread, row_key, value, _ in rows:
                     values[layout.whole_key(table, thread, row_key)] = value
                     owner = thread
             value = None if name is None else values.get(name)
@@ -271,7 +271,7 @@ class PostgresReader(Reader):
         """Add the tails of the thread with a name to what is known."""
         known = self._known_of_thread(name, number, found[-1])
         for tail, rows in zip(self._tails, found, strict=False):
-            whole = [(self._layout.whole_key(tail.table, *row[:2]), row[2]) for row in rows]
+            whole = [(self._layout.whole_key(tail.table, *row[1:3]), row[3]) for row in rows]
             for key, row_value in whole:
                 known.add(key, row_value)
             low = self._layout.whole_key(tail.table, number, tail.low)
@@ -339,7 +339,7 @@ class PostgresReader(Reader):
     def _add_rows(self, known: Known, table: Table, rows: Rows) -> list[bytes]:
         """Add rows to what is known; return their keys."""
         keys: list[bytes] = []
-        for thread, row_key, value, size in rows:
+        for _, thread, row_key, value, size in rows:
             keys.append(self._layout.whole_key(table, thread, row_key))
             known.add(keys[-1], Unread(size) if value is None else value)
         return keys
@@ -356,8 +356,8 @@ class PostgresReader(Reader):
         queries = [query for request in requests for query in request.batch]
         found: list[Rows] = [[] for _ in queries]
         for rows in self._trip(self._statements.select_all(queries)):
-            for place, *row in rows:
-                found[place].append(row)
+            for row in rows:
+                found[row[0]].append(row)
         at = 0
         for batch, learn in requests:
             learn(found[at : at + len(batch)])

@@ -93,9 +93,10 @@ class Statements:
             name = self._named(table.name)
             thread = "NOT NULL" if table.by_thread else "NULL"
             primary = "thread, key" if table.by_thread else "key"
+            fill = 50 if table.is_updated else 100
             yield (
                 f"CREATE TABLE {name} (thread bigint {thread}, key bytea NOT NULL,"
-                f" value bytea NOT NULL, PRIMARY KEY ({primary})) WITH (fillfactor = 90)"
+                f" value bytea NOT NULL, PRIMARY KEY ({primary})) WITH (fillfactor = {fill})"
             )
             yield f"ALTER TABLE {name} ALTER COLUMN value SET STORAGE EXTERNAL"
 

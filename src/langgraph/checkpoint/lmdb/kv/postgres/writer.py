@@ -299,7 +299,7 @@ class PostgresWriter(PostgresReader, Writer):
         super()._run(requests)
 
     def _learn_versions(self, units: Iterable[int], versions: Rows) -> None:
-        self._versions.update((unit, version) for unit, *_, version in versions)
+        self._versions.update((unit, version) for _, unit, *_, version in versions)
         self._absent_versions.update(unit for unit in units if unit not in self._versions)
 
 

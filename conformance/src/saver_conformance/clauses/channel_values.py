@@ -107,6 +107,22 @@ def rich(s: Session, data: DataObject) -> None:
 
 
 @clause(
+    "put.values.keys",
+    cases=[({1: "a", 2: "b"},), ({1: "a", "1": "b"},), ({True: [1], None: {}, 1.5: "c"},)],
+    source="JsonPlusSerializer, the default serde: the keys of a dict are of any simple type",
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
+def keys(s: Session, data: DataObject) -> None:
+    """The keys of a dict keep their type: int, float, bool, None and str are different keys."""
+    names = st.sampled_from([0, 1, "0", "1", None, True, 1.5, "a"])
+    value = data.draw(st.dictionaries(names, st.integers(0, 9), min_size=1))
+    s.put(_FIRST, changes={"channel": value, "inner": [value]})
+    s.put_writes(_FIRST, [("channel", value)])
+    s.expect_tuple(_FIRST, Part.VALUES, Part.WRITES)
+
+
+@clause(
     "put.values.large",
     cases=[(400,)],
     source=_VALUES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -112,8 +113,9 @@ class Snapshot:
 
     def threads_with_term(self, term: bytes) -> Iterator[Thread]:
         """List the threads with a term that have not expired."""
-        for number in checkpoints.threads_with_term(self.reader, term):
-            thread = threads.by_number(self.reader, number)
+        read = partial(threads.by_number, self.reader)
+        numbers = checkpoints.threads_with_term(self.reader, term)
+        for _, thread in paging.read_each(self.reader, read, numbers):
             if thread is not None and not self._is_hidden(thread):
                 yield thread
 
@@ -172,15 +174,11 @@ class Snapshot:
             The checkpoints, and the position where the next call begins. None: there are no more.
         """
         found, stop = checkpoints.newest_with_term(self.reader, term, before, count)
-        names: dict[int, tuple[str, dict[NamespaceRef, str]] | None] = {}
+        numbers = dict.fromkeys(namespace.thread for _, namespace in found)
+        names = dict(paging.read_each(self.reader, self._names, iter(numbers)))
         rows: list[tuple[str, str, str]] = []
         for checkpoint_id, namespace in found:
-            number = namespace.thread
-            if number not in names:
-                thread = threads.by_number(self.reader, number)
-                visible = thread is not None and not self._is_hidden(thread)
-                names[number] = self._names(thread) if visible and thread else None
-            name = names[number]
+            name = names[namespace.thread]
             if name is None:
                 continue
             if namespace not in name[1]:
@@ -189,7 +187,12 @@ class Snapshot:
             rows.append((name[0], name[1][namespace], checkpoint_id))
         return rows, stop if found else None
 
-    def _names(self, thread: Thread) -> tuple[str, dict[NamespaceRef, str]]:
+    def _names(self, number: int) -> tuple[str, dict[NamespaceRef, str]] | None:
+        """Return the id of a thread and the names of its namespaces. None: it is missing, or has
+        expired."""
+        thread = threads.by_number(self.reader, number)
+        if thread is None or self._is_hidden(thread):
+            return None
         return thread.id, {n: name for name, n in threads.namespaces(self.reader, thread)}
 
     def ancestry(

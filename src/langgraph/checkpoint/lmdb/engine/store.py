@@ -16,9 +16,9 @@ from langgraph.checkpoint.lmdb.engine import (
     writes,
 )
 from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
+from langgraph.checkpoint.lmdb.engine.chunk_writer import ChunkWriter
 from langgraph.checkpoint.lmdb.engine.chunks import (
     ChunkedValue,
-    ChunkWriter,
     InlineValue,
     NewValue,
     StoredResult,

@@ -18,9 +18,9 @@ SCAN_BATCH = 5000
 """Keys that are read in one snapshot."""
 _STORE = b"\x00"
 _STORE_KEYS = frozenset((keys.FORMAT, keys.NEXT_THREAD, keys.COUNTS, keys.SWEEP_LEASE))
-_THREAD_KINDS = (Kind.NAMESPACE, Kind.ORPHANED, Kind.SHARED_REFS, Kind.THREAD, Kind.TOMBSTONE)
+THREAD_KINDS = (Kind.NAMESPACE, Kind.ORPHANED, Kind.SHARED_REFS, Kind.THREAD, Kind.TOMBSTONE)
 """Kinds whose letter is followed by a thread number."""
-_KINDS = frozenset((_STORE, Kind.THREAD_ID, Kind.TIME, Kind.THREAD_TERM, Kind.TERM, *_THREAD_KINDS))
+_KINDS = frozenset((_STORE, Kind.THREAD_ID, Kind.TIME, Kind.THREAD_TERM, Kind.TERM, *THREAD_KINDS))
 """Kinds that begin a key."""
 _RECORDS_OF_THREAD = frozenset(
     (Kind.CHECKPOINT, Kind.CHUNK, Kind.COMPACTED, Kind.CHILD, Kind.WRITES)
@@ -32,7 +32,7 @@ _END = b"\xff" * 512
 def thread_numbers(kv: KeyValueStore) -> list[int]:
     """Return the numbers of all threads with any record; one seek each."""
     found: set[int] = set()
-    for kind in _THREAD_KINDS:
+    for kind in THREAD_KINDS:
         start: bytes | None = kind
         while start is not None:
             with kv.read() as reader:
@@ -62,7 +62,7 @@ def unknown_keys(reader: Reader) -> Iterator[bytes]:
         if kind not in _KINDS:
             yield key
             continue
-        if kind not in _THREAD_KINDS:
+        if kind not in THREAD_KINDS:
             at = keys.prefix_end(kind)
             continue
         try:
@@ -98,7 +98,7 @@ def totals(reader: Reader) -> tuple[counts.Counts, int, bool]:
         read.
     """
     total, last, complete = counts.NOTHING, 0, True
-    for kind in _THREAD_KINDS:
+    for kind in THREAD_KINDS:
         for number, key in numbers(reader, kind):
             last = max(last, number)
             if kind == Kind.THREAD and keys.read_number(key, 1)[1] == len(key):

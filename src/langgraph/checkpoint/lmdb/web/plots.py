@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -9,8 +10,6 @@ from typing import TYPE_CHECKING
 from langgraph.checkpoint.lmdb.views.formats import size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from langgraph.checkpoint.lmdb.views.statistics import StatisticsView
 
 WIDTH, HEIGHT = 560, 150

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,6 @@ from langgraph.checkpoint.lmdb.web.addresses import link, thread_fields
 from langgraph.checkpoint.lmdb.web.site import site_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from starlette.requests import Request
 
     from langgraph.checkpoint.lmdb.views.diffs import Words

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import (
     checkpoints,
+    layers,
     paging,
+    sharing,
     threads,
     time_index,
 )
 from langgraph.checkpoint.lmdb.engine.states import is_indexed
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
+from langgraph.checkpoint.lmdb.format.keys import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.engine.time_index import TimeIndexEntry
     from langgraph.checkpoint.lmdb.errors import DamagedError
-    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
+    from langgraph.checkpoint.lmdb.format.keys import Layer, NamespaceRef
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
 
 _FEW = 500
@@ -92,10 +95,10 @@ class Snapshot:
         if key[:1] != keys.Kind.THREAD:
             return found
         with suppress(IntegrityError):
-            _, at = keys.read_number(key, 1)
+            number, at = keys.read_number(key, 1)
             kind = key[at : at + 1]
-            record = self.reader.get(key[:at])
-            thread = None if record is None else threads.decode(key[:at], record)
+            owners = sharing.threads_of(self.reader, number)
+            thread = owners[0][0] if owners else None
             if thread is not None:
                 found["thread_id"] = thread.id
             if kind in (keys.Kind.CHECKPOINT, keys.Kind.WRITES, keys.Kind.COMPACTED):
@@ -113,9 +116,9 @@ class Snapshot:
     def threads_with_term(self, term: bytes) -> Iterator[Thread]:
         """List the threads with a term that have not expired."""
         for number in checkpoints.threads_with_term(self.reader, term):
-            thread = threads.by_number(self.reader, number)
-            if thread is not None and not self._is_hidden(thread):
-                yield thread
+            for thread, _ in sharing.threads_of(self.reader, number):
+                if not self._is_hidden(thread):
+                    yield thread
 
     def newest_threads(
         self,
@@ -172,25 +175,29 @@ class Snapshot:
             The checkpoints, and the position where the next call begins. None: there are no more.
         """
         found, stop = checkpoints.newest_with_term(self.reader, term, before, count)
-        names: dict[int, tuple[str, dict[NamespaceRef, str]] | None] = {}
+        names: dict[int, list[tuple[str, Layer | None, dict[int, str]]]] = {}
         rows: list[tuple[str, str, str]] = []
         for checkpoint_id, namespace in found:
             number = namespace.thread
             if number not in names:
-                thread = threads.by_number(self.reader, number)
-                visible = thread is not None and not self._is_hidden(thread)
-                names[number] = self._names(thread) if visible and thread else None
-            name = names[number]
-            if name is None:
-                continue
-            if namespace not in name[1]:
-                key = keys.checkpoint(namespace, checkpoint_id)
-                envelope.raise_damaged(key, "its namespace has lost its name")
-            rows.append((name[0], name[1][namespace], checkpoint_id))
+                owners = sharing.threads_of(self.reader, number)
+                names[number] = [
+                    (thread.id, layer, self._names(thread))
+                    for thread, layer in owners
+                    if not self._is_hidden(thread)
+                ]
+            part = keys.text(checkpoint_id)
+            for thread_id, layer, names_of in names[number]:
+                if layer and not layers.shows(layer, namespace.number, Kind.CHECKPOINT, part):
+                    continue
+                if namespace.number not in names_of:
+                    key = keys.checkpoint(namespace, checkpoint_id)
+                    envelope.raise_damaged(key, "its namespace has lost its name")
+                rows.append((thread_id, names_of[namespace.number], checkpoint_id))
         return rows, stop if found else None
 
-    def _names(self, thread: Thread) -> tuple[str, dict[NamespaceRef, str]]:
-        return thread.id, {n: name for name, n in threads.namespaces(self.reader, thread)}
+    def _names(self, thread: Thread) -> dict[int, str]:
+        return {n.number: name for name, n in threads.namespaces(self.reader, thread)}
 
     def ancestry(
         self, thread_id: str, checkpoint_ns: str, checkpoint: CheckpointRecord

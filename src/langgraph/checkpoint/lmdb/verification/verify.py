@@ -106,7 +106,7 @@ def _check_records(
         with kv.read() as reader:
             check = check_thread(reader, number, part.options.state_of)
         problems += check.problems
-        checked["threads"] += check.live
+        checked["threads"] += check.live and not check.is_layer
         checked["checkpoints"] += len(check.checkpoints)
         checked["writes"] += check.writes
         checked["chunks"] += check.chunks.chunks_read

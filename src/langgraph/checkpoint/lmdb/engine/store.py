@@ -191,13 +191,15 @@ class CheckpointStore:
         chunks = ChunkWriter(writer, thread.thread_version, self.dedup_cache, self.options.level)
         task = writes.read_task(writer, namespace, new.checkpoint_id, new.task_id)
         count = len(task.writes)
+        of_layers = set() if task.size else {*task.writes}
         is_changed = lost = False
         for index, channel, value in new.rows:
             old = task.writes.get(index)
             if old is not None and index >= 0:
                 continue
-            is_lost = old is not None and task.size and isinstance(old.value, ChunkedValue)
-            lost = lost or bool(is_lost)
+            if old is not None and index not in of_layers:
+                lost = lost or isinstance(old.value, ChunkedValue)
+            of_layers.discard(index)
             kept = self._store(chunks, thread, namespace, channel, value)
             task.writes[index] = Write(index, channel, new.path, kept.value)
             is_changed = True

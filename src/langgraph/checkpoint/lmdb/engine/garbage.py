@@ -181,7 +181,7 @@ def _update_shared_refs(writer: Writer, thread: Thread, used: ChunkSet) -> None:
 
 
 def _update_totals(reader: Reader, thread: Thread, usage: ThreadUsage) -> None:
-    if not thread.layers:
+    if not thread.layers and reader.raw(keys.layer(thread.number)) is None:
         _set_counts(thread, usage.tally)
     own = [_key_range(chunk_range) for chunk_range in usage.chunks.ranges(thread.number)]
     thread.size = usage.size + sum(reader.sizes(own))

@@ -172,15 +172,17 @@ def users(reader: Reader, number: int) -> list[tuple[int, Layer]]:
     return [(keys.read_number(key, len(prefix))[0], layer) for key, (_, layer) in found]
 
 
-def used_by(reader: Reader, user: int) -> list[Layer]:
-    """Return the layers of a thread without its record, the nearest first. Reads the users of all
-    layers, and skips what is damaged."""
-    found: list[tuple[int, Layer]] = []
+def by_user(reader: Reader) -> dict[int, list[Layer]]:
+    """Return the layers of all threads by thread, the nearest first, without the threads' records.
+
+    What is damaged is left out.
+    """
+    found: dict[int, list[tuple[int, Layer]]] = {}
     for key, record in _range(reader, Kind.LAYER_USER):
         with suppress(IntegrityError):
-            if keys.read_number(key, keys.read_number(key, 1)[1])[0] == user:
-                found.append(decode_user(key, record))
-    return [layer for _, layer in sorted(found)]
+            user, _ = keys.read_number(key, keys.read_number(key, 1)[1])
+            found.setdefault(user, []).append(decode_user(key, record))
+    return {user: [layer for _, layer in sorted(rows)] for user, rows in found.items()}
 
 
 def _range(reader: Reader, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -120,7 +120,7 @@ def _check_records(check: ThreadCheck, thread: Thread) -> None:
         check.add_problem(kinds.WRONG_COUNT, text, key)
     owners = check.needed.owners() - {thread.number}
     known = {layer.number for layer in thread.layers} | _owners_of_layers(check, thread)
-    wrong = not owners <= known if thread.layers else thread.shared_owners != sorted(owners)
+    wrong = thread.shared_owners != sorted(owners - known)
     if check.is_layer:  # what it uses of layers, they keep
         wrong = not owners >= {*thread.shared_owners}
     if wrong:

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import layers, sharing, threads
 from langgraph.checkpoint.lmdb.errors import IntegrityError
-from langgraph.checkpoint.lmdb.format import keys
+from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import Kind
 from langgraph.checkpoint.lmdb.verification import key_scan
 from langgraph.checkpoint.lmdb.verification.thread_repair import delete_records
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from langgraph.checkpoint.lmdb.format.keys import Layer
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+
+
+_DAMAGED = b"\x00"
+"""A record that is too short for any payload."""
 
 
 def users_to_detach(
@@ -32,11 +36,10 @@ def users_to_detach(
         reader: A snapshot.
         damaged: Numbers of threads and layers with problems.
     """
-    used: dict[int, list[Layer]] = {}
-    for number, _ in key_scan.numbers(reader, Kind.THREAD):
-        found = _layers_of(reader, number)
-        if found:
-            used[number] = found
+    kept = layers.by_user(reader)
+    numbers = {number for number, _ in key_scan.numbers(reader, Kind.THREAD)}
+    found = ((number, _layers_of(reader, number, kept)) for number in numbers | kept.keys())
+    used = {number: row for number, row in found if row}
     broken = {number for number in damaged if _is_layer(reader, number)}
     broken |= {
         layer.number
@@ -51,12 +54,13 @@ def users_to_detach(
     }, broken
 
 
-def _layers_of(reader: Reader, number: int) -> list[Layer]:
-    """Return the layers of a thread, from the records of their users if its own is unreadable."""
+def _layers_of(reader: Reader, number: int, kept: Mapping[int, list[Layer]]) -> list[Layer]:
+    """Return the layers of a thread, or those that are kept for it if its record is unreadable."""
     with suppress(IntegrityError):
         thread = threads.read(reader, number)
-        return [] if thread is None else [*thread.layers]
-    return layers.used_by(reader, number)
+        if thread is not None:
+            return [*thread.layers]
+    return kept.get(number, [])
 
 
 def _is_layer(reader: Reader, number: int) -> bool:
@@ -66,8 +70,14 @@ def _is_layer(reader: Reader, number: int) -> bool:
 
 
 def detach(writer: Writer, number: int, used: list[Layer]) -> None:
-    """Copy the records of layers to a thread; remove damaged ones."""
-    sharing.copy_records(writer, number, used, writer.delete)
+    """Copy the records of layers to a thread, the damaged ones as damaged records."""
+
+    def copy_damaged(key: bytes) -> None:
+        own = key[:1] + keys.number(number) + key[keys.read_number(key, 1)[1] :]
+        if writer.raw(own) is None:
+            writer.put(own, _DAMAGED)
+
+    sharing.copy_records(writer, number, used, copy_damaged)
     with suppress(IntegrityError):
         thread = threads.read(writer, number)
         if thread is not None:
@@ -78,8 +88,30 @@ def detach(writer: Writer, number: int, used: list[Layer]) -> None:
         writer.delete(keys.layer_user(layer.number, number))
 
 
+def delete_damaged(writer: Writer, numbers: Collection[int]) -> None:
+    """Delete the damaged records of layers without users."""
+    for number in _without_users(writer, numbers):
+        kinds = (Kind.CHECKPOINT, Kind.WRITES, Kind.COMPACTED)
+        prefixes = [keys.namespaces(number), *(keys.of_thread(kind, number) for kind in kinds)]
+        for prefix in prefixes:
+            for key in list(writer.keys(prefix, keys.prefix_end(prefix))):
+                try:
+                    envelope.check(key, writer.get(key) or b"")
+                except IntegrityError:
+                    writer.delete(key)
+
+
 def delete_unused(writer: Writer, numbers: Collection[int]) -> set[int]:
     """Delete the records of layers without users, but not their chunks; return these layers."""
+    unused = _without_users(writer, numbers)
+    for number in unused:
+        writer.delete(keys.layer(number))
+        delete_records(writer, number)
+    return unused
+
+
+def _without_users(writer: Writer, numbers: Collection[int]) -> set[int]:
+    """Delete records of users that do not show a layer; return the layers without users."""
     unused: set[int] = set()
     for number in numbers:
         prefix = keys.layer_users(number)
@@ -87,8 +119,6 @@ def delete_unused(writer: Writer, numbers: Collection[int]) -> set[int]:
             if not _shows(writer, key, len(prefix), number):
                 writer.delete(key)
         if not key_scan.has_prefix(writer, prefix):
-            writer.delete(keys.layer(number))
-            delete_records(writer, number)
             unused.add(number)
     return unused
 
@@ -96,6 +126,6 @@ def delete_unused(writer: Writer, numbers: Collection[int]) -> set[int]:
 def _shows(reader: Reader, key: bytes, at: int, number: int) -> bool:
     """Return True if the user in a key shows a layer."""
     with suppress(IntegrityError):
-        user, _ = keys.read_number(key, at)
-        return number in (layer.number for layer in _layers_of(reader, user))
+        thread = threads.read(reader, keys.read_number(key, at)[0])
+        return thread is not None and number in (layer.number for layer in thread.layers)
     return False

@@ -139,6 +139,7 @@ class _Repair:
         for number, used in users.items():
             self._write(layer_repair.detach, number, used)
         concerned = broken | {layer.number for used in users.values() for layer in used}
+        self._write(layer_repair.delete_damaged, concerned)
         unused = self.kv.write(partial(layer_repair.delete_unused, numbers=concerned))
         damaged[:] = sorted({*damaged, *users} - concerned, reverse=True)
         return unused

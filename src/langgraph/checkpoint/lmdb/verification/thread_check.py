@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
-from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, chunks, threads, writes
+from langgraph.checkpoint.lmdb.engine import (
+    channel_history,
+    checkpoints,
+    chunks,
+    layers,
+    sharing,
+    threads,
+    writes,
+)
 from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue
 from langgraph.checkpoint.lmdb.engine.tally import Head, Tally
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError
@@ -22,6 +31,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.engine.chunks import StoredValue
     from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.format.keys import Layer
     from langgraph.checkpoint.lmdb.kv.base import Reader
 
 T = TypeVar("T")
@@ -111,12 +121,16 @@ class ThreadCheck:
         self.needed = ChunkSet()
         self.writes = self.early = self.size = 0
         self.chunks = ChunkMap(reader)
+        self._users: list[tuple[Thread, Layer | None]] = []
         self._values: dict[tuple[int, bytes, int], ValueProblem | None] = {}
 
     def read_records(self) -> None:
         """Read the thread, its namespaces, checkpoints, pending writes, history and chunks."""
         if self.live:
             self.thread = self.decode(self.key, partial(self._decode_thread, self.key))
+        if self.is_layer:
+            with suppress(IntegrityError):  # reported where the damaged record is checked
+                self._users = sharing.threads_of(self.reader, self.number)
         self._read_namespaces()
         for key, namespace, at in self._keys_of(Kind.CHECKPOINT):
             self._read_checkpoint(key, CheckpointKey(namespace, key[at:]))
@@ -151,13 +165,13 @@ class ThreadCheck:
         checkpoint_key: CheckpointKey | None = None,
         channel: str | None = None,
     ) -> None:
-        """Add a problem with its location."""
+        """Add a problem with its location: one for each thread that it concerns."""
         entry = None if checkpoint_key is None else self.checkpoints.get(checkpoint_key)
-        self.problems.append(
+        self.problems += [
             Problem(
                 kind,
                 message,
-                thread_id=None if self.thread is None else self.thread.id,
+                thread_id=thread_id,
                 checkpoint_ns=None
                 if checkpoint_key is None
                 else self.names.get(checkpoint_key.namespace),
@@ -165,7 +179,21 @@ class ThreadCheck:
                 channel=channel,
                 record=None if record is None else record.hex(),
             )
-        )
+            for thread_id in self._concerned(checkpoint_key)
+        ]
+
+    def _concerned(self, checkpoint_key: CheckpointKey | None) -> list[str | None]:
+        """Return the ids of the threads that show a checkpoint, or any record of this number."""
+        found: list[str | None] = [
+            thread.id
+            for thread, layer in self._users
+            if layer is None
+            or checkpoint_key is None
+            or layers.shows(
+                layer, checkpoint_key.namespace.number, Kind.CHECKPOINT, checkpoint_key.part
+            )
+        ]
+        return found or [None if self.thread is None else self.thread.id]
 
     def add_error(
         self,

@@ -65,7 +65,7 @@ def remove_thread(writer: Writer, thread_id: str, number: int | None) -> bool:
     writer.delete(keys.thread(thread_id))
     delete_records(writer, found)
     with suppress(IntegrityError):  # a damaged layer remains, and `verify` reports it
-        sharing.release(writer, found, layers.used_by(writer, found))
+        sharing.release(writer, found, layers.by_user(writer).get(found, ()))
     for index in index_check.STORE_INDEXES:
         if index is not index_check.THREAD_IDS:
             for key in list(index.entries_of(writer, found)):

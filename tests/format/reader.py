@@ -265,7 +265,7 @@ class Reader:
         return {
             "format": found,
             "threads": threads,
-            "layers": layers,
+            "layers": {str(number): layer for number, layer in layers.items()},
             "deepest value": self.deepest,
             "counts": [
                 int.from_bytes(payload[at : at + 8], "big") for at in range(0, len(payload), 8)
@@ -282,7 +282,7 @@ class Reader:
             layers[record["number"]] = {"record": record, "users": {}}
         for key in self.under(b"u"):
             layer, at = read_number(key, 1)
-            layers[layer]["users"][read_number(key, at)[0]] = self.fields(key)
+            layers[layer]["users"][str(read_number(key, at)[0])] = self.fields(key)
         for number, layer in layers.items():
             if not layer["users"]:
                 raise UnreadableError(f"no thread shows layer {number}")
@@ -294,7 +294,7 @@ class Reader:
             layer = layers[number]
             if layer["record"]["bytes"] != size:
                 raise UnreadableError(f"layer {number} has another size")
-            if layer["users"][thread["number"]] != [position, last, before]:
+            if layer["users"][str(thread["number"])] != [position, last, before]:
                 raise UnreadableError(f"layer {number} is kept for another part")
 
     def under(self, prefix: bytes) -> Iterator[bytes]:

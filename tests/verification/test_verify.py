@@ -180,7 +180,7 @@ def test_unfinished_purge_is_not_a_problem(monkeypatch: pytest.MonkeyPatch) -> N
         ("needs_trim", False),
         ("oldest", None),
         ("id", "another"),
-        ("number", 2),
+        ("number", 99),
         ("line", "0"),
         ("early", 1),
         ("layers", (keys.Layer(1, 1),)),

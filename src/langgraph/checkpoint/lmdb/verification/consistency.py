@@ -220,9 +220,13 @@ def _check_layers(check: ThreadCheck, thread: Thread) -> None:
 
 def _count(check: ThreadCheck, thread: Thread) -> Tally | None:
     try:
-        return tally.count(check.reader, thread)
+        shown = threads.namespaces(check.reader, thread)
+        found = tally.count(check.reader, thread)
     except IntegrityError:
         return None  # reported where the layer is checked
+    for namespace in {row.number for _, row in shown} - {row.number for row in check.names}:
+        _check_namespace_number(check, thread, namespace)
+    return found
 
 
 def _check_state(check: ThreadCheck, thread: Thread, state_of: StateOf) -> None:
@@ -233,7 +237,10 @@ def _check_state(check: ThreadCheck, thread: Thread, state_of: StateOf) -> None:
     """
     if thread.state == states.UNSETTLED:
         return
-    state = states.current(check.reader, thread, state_of)
+    try:
+        state = states.current(check.reader, thread, state_of)
+    except IntegrityError:
+        return  # reported where the layer is checked
     if state is not None and state != thread.state:
         text = f"the thread's state is {state}, but its record has {thread.state}"
         check.add_problem(kinds.WRONG_COUNT, text, keys.thread_number(thread.number))
@@ -252,9 +259,13 @@ def _check_namespaces(check: ThreadCheck, thread: Thread) -> None:
         if namespace not in check.used and namespace != check.root and not is_named_for_layers:
             text = "the namespace has no checkpoints and no writes"
             check.add_problem(kinds.ORPHAN, text, keys.namespace(thread.number, name))
-        if namespace.number >= thread.next_namespace:
-            text = f"the thread's namespace counter is too low for namespace {namespace.number}"
-            check.add_problem(kinds.WRONG_COUNT, text, key)
+        _check_namespace_number(check, thread, namespace.number)
+
+
+def _check_namespace_number(check: ThreadCheck, thread: Thread, number: int) -> None:
+    if number >= thread.next_namespace:
+        text = f"the thread's namespace counter is too low for namespace {number}"
+        check.add_problem(kinds.WRONG_COUNT, text, check.key)
 
 
 def _check_index_entries(check: ThreadCheck, thread: Thread) -> None:

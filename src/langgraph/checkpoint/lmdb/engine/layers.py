@@ -30,7 +30,7 @@ _USER_TYPES = envelope.field_types(int, envelope.OPTIONAL_TEXT, envelope.OPTIONA
 
 
 def view(reader: Reader, namespace: NamespaceRef) -> Reader:
-    """Return a reader of the keys of one namespace that shows what is in its layers, too."""
+    """Return a reader of the keys of one namespace that shows the records in its layers, too."""
     return _LayeredReader(reader, namespace) if namespace.layers else reader
 
 
@@ -101,7 +101,7 @@ class _LayeredReader(Reader):
 
 
 def shows(layer: Layer, namespace: int, kind: bytes, rest: bytes) -> bool:
-    """Return True if a record of a layer is in the part of it that a thread shows.
+    """Return True if a record of a layer is in the part of the layer that a thread shows.
 
     Args:
         layer: The layer of the thread.
@@ -190,8 +190,8 @@ def _range(reader: Reader, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def decode_user(key: bytes, record: bytes) -> tuple[int, Layer]:
-    """Decode the record of a layer's user: the position of the layer among those of the user, and
-    the layer with its part.
+    """Decode the record of a layer's user: the position of the layer in the list of the user's
+    layers, and the layer with its part.
 
     Raises:
         DamagedError: The record differs from what was stored.

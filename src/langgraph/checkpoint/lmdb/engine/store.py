@@ -171,7 +171,7 @@ class CheckpointStore:
             thread.size += size + chunks.written
             if thread.early:
                 thread.early -= len(writes.of_checkpoint(writer, namespace, new.id))
-            _go_on_with_line(writer, thread, namespace, new, latest)
+            _continue_line(writer, thread, namespace, new, latest)
         thread.needs_trim = True
         if namespace == thread.root and (latest is None or latest <= new.id):
             if new.state is None or writes.has_more_tasks(writer, namespace, new.id, 0):
@@ -308,7 +308,7 @@ def _remove_replaced(
     return True
 
 
-def _go_on_with_line(
+def _continue_line(
     writer: Writer,
     thread: Thread,
     namespace: NamespaceRef,

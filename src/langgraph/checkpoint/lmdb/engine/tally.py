@@ -1,6 +1,7 @@
-"""What follows from all checkpoints and writes of a thread: counts, and whether it is a line.
+"""Counts of all checkpoints and writes of a thread, and whether the thread is a line.
 
-In a line, what is above a root checkpoint is told by ids alone: so a fork may share what is below.
+In a line, ids alone separate the history of a root checkpoint from later checkpoints: so a fork may
+share the history.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Head(NamedTuple):
-    """What a tally needs of a checkpoint."""
+    """The fields of a checkpoint that a tally counts."""
 
     id: str
     stored: int
@@ -31,7 +32,7 @@ class Head(NamedTuple):
 
 
 def head(record: CheckpointRecord) -> Head:
-    """Return what a tally needs of a checkpoint."""
+    """Return the fields of a checkpoint that a tally counts."""
     return Head(record.id, record.stored, record.parent, record.root)
 
 
@@ -110,7 +111,7 @@ def is_plain(checkpoint_id: str) -> bool:
 
 
 def follows(checkpoint_id: str, parent: str | None, latest: str | None) -> bool:
-    """Return True if a root checkpoint goes on with a line that ends with `latest`."""
+    """Return True if a root checkpoint continues a line that ends with `latest`."""
     if latest is None:  # its parent must not become a checkpoint of the line
         return parent is None or parent < checkpoint_id
     return parent == latest < checkpoint_id

@@ -515,7 +515,7 @@ def namespaces(reader: Reader, thread: Thread) -> list[tuple[str, NamespaceRef]]
 
 
 def own_namespaces(reader: Reader, number: int) -> list[tuple[str, NamespaceRef]]:
-    """List the namespaces of a thread or layer by its number, without those of its layers."""
+    """List the namespaces of a thread or layer by its number, but not of its layers."""
     prefix = keys.namespaces(number)
     found = (decode_namespace(*row) for row in reader.range(prefix, keys.prefix_end(prefix)))
     return [(name, NamespaceRef(number, namespace)) for name, namespace in found]

@@ -81,7 +81,7 @@ class ThreadCheck:
 
     Attributes:
         problems: Problems that were found.
-        is_layer: True if the number is that of a layer.
+        is_layer: True if the number belongs to a layer.
         live: True if the thread or layer has a record of its own, so that readers see it.
         thread: The thread's record, or None if it is missing or unreadable.
         names: Names of the namespaces.

@@ -118,7 +118,7 @@ def fill(kv: KeyValueStore) -> LmdbSaver:
 
 
 def fill_layers(saver: LmdbSaver) -> None:
-    """Store a line of checkpoints, with forks and copies that show it or a part of it."""
+    """Store a line of checkpoints, with forks and copies that show all or a part."""
     grow(saver, "line", 1, 5)
     root = saver.get_tuple(config("line"))
     assert root is not None

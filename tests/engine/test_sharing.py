@@ -141,7 +141,7 @@ THREADS = ("line", "part", "copy")
 
 
 def family(kv: KeyValueStore, only: str | None = None) -> LmdbSaver:
-    """Fill a store with a line, a part of it, and a copy, or with a single one of them."""
+    """Fill a store with a line, a fork and a copy, or with a single one of these threads."""
     saver = KvSaver(kv, clock=lambda: 2e9, ttl={"keep_last": 2})
     stores.grow(saver, "line", 1, 8)
     root = stores.config("line", "", "0004")

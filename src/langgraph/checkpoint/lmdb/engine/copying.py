@@ -1,7 +1,7 @@
 """Copies of threads, and forks of a checkpoint and its ancestors.
 
-A copy shares all records of its source, and a fork shares those of its history if its source is a
-line of checkpoints. Any other fork copies records, and shares their values.
+A copy shares all records of its source, and a fork shares the records of its history if its source
+is a line of checkpoints. Any other fork copies records, and shares their values.
 """
 
 from __future__ import annotations

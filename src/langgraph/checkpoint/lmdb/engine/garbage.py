@@ -43,7 +43,7 @@ class ThreadUsage:
 
 
 def measure_usage(reader: Reader, thread: Thread) -> ThreadUsage:
-    """Read all records of a thread, but not those of its layers, and return what they use."""
+    """Read all records of a thread, but not of its layers, and return what they use."""
     usage = ThreadUsage()
     seen: set[tuple[int, bytes]] = set()
     seen_nodes: set[tuple[int, ChunkRange]] = set()

@@ -1,8 +1,8 @@
 """Layers: records that several threads show as if they were their own.
 
 A copy or a fork copies no records. The number of its source becomes a layer, whose records never
-change. The source and its copy go on with new numbers. Each has the layer, and shows its records,
-or a part of them, beside records of its own. A record of its own hides the one in a layer.
+change. The source and its copy continue with new numbers. Each has the layer, and shows its
+records, or a part of them, beside records of its own. A record of its own hides the one in a layer.
 """
 
 from __future__ import annotations

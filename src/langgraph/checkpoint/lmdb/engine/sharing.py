@@ -7,6 +7,7 @@ what is in its layers dissolves them before: it copies the records that it shows
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import checkpoints, garbage, layers, threads, writes
@@ -192,5 +193,6 @@ def threads_of(reader: Reader, number: int) -> list[tuple[Thread, Layer | None]]
     users = layers.users(reader, number)
     if not users:
         threads.by_number(reader, number)
-    found = ((threads.by_number(reader, user), layer) for user, layer in users)
-    return [(user, layer) for user, layer in found if user is not None]
+    found = reader.gather(partial(threads.by_number, reader, user) for user, _ in users)
+    pairs = zip(found, users, strict=True)
+    return [(thread, layer) for thread, (_, layer) in pairs if thread is not None]

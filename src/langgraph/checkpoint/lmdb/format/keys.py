@@ -53,7 +53,7 @@ class Kind:
     TOMBSTONE = b"x"
     """A thread that is deleted and not purged yet."""
     LAYER = b"l"
-    """A layer, by its number. The keys of its records are those of a thread with this number."""
+    """A layer, by its number. Its records have the keys of a thread with this number."""
     LAYER_USER = b"u"
     """A thread that shows the records of a layer."""
     SHARED_REFS = b"p"

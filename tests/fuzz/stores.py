@@ -62,7 +62,7 @@ def forgeable() -> Entries:
     saver = KvSaver(MemoryStore(), clock=lambda: 1e9)
     _fill(saver, HOSTILE)
     _fill(saver, VICTIM)
-    saver.copy_thread(HOSTILE, "copy")
+    saver.fork(config(HOSTILE), "copy")  # of a thread with long ids, whose records are copied
     # The replaced checkpoint leaves chunks that only the copy uses.
     saver.put(config(HOSTILE), checkpoint("2", 9, "new"), {"run_id": f"{HOSTILE} 2"}, {"x": 9})
     return everything(saver._kv)  # type: ignore[arg-type]

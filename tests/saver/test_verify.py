@@ -74,7 +74,8 @@ def test_saver_verifies_and_repairs_its_store(tmp_path: Path) -> None:
         assert not asyncio.run(saver.averify()).ok
         found = asyncio.run(saver.averify(repair=True))
         assert found.ok
-        assert [p.checkpoint_id for p in found.lost if p.kind == "lost_checkpoint"] == ["0003"]
+        lost = {(p.thread_id, p.checkpoint_id) for p in found.lost if p.kind == "lost_checkpoint"}
+        assert lost == {("a", "0003"), ("copy", "0003")}
         assert saver.verify().problems == ()
         assert saver.get_tuple(stores.config("a", "", "0003")) is None
         assert saver.get_tuple(stores.config("a", "", "0004")) is not None

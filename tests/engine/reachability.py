@@ -244,10 +244,10 @@ def _shown(content: _Content, thread: Thread) -> dict[bytes, bytes]:
                     continue
                 _, namespace, rest = _owner_of(key)
                 part = rest if letter == "c" else rest[: rest.index(b"\x00\x01")]
-                name = part.replace(b"\x00\xff", b"\x00").decode("utf-8", "replace")
-                if namespace == 0 and last is not None and name > last:
+                name = part.replace(b"\x00\xff", b"\x00")
+                if namespace == 0 and last is not None and name > _text(last):
                     continue
-                if namespace and before is not None and name >= before:
+                if namespace and before is not None and name >= _text(before):
                     continue
                 own = key[:1] + _key((thread.number, namespace))[1:] + rest
                 found.setdefault(own, reseal(key, own, value))
@@ -403,7 +403,9 @@ def _check_line(thread: Thread, shown: dict[bytes, bytes]) -> None:
             _, namespace, part = _owner_of(key)
             fields = _fields(key, value)
             rows = others if namespace else roots
-            rows.append((part.decode(), fields[3] if namespace else fields[1]))
+            rows.append(
+                (part.decode("utf-8", "surrogatepass"), fields[3] if namespace else fields[1])
+            )
     roots.sort()
     for (before, _), (_, parent) in pairwise(roots):
         assert parent == before, "the thread is not a line"

@@ -180,6 +180,12 @@ def _copy(writer: Writer, namespace: NamespaceRef, kind: bytes, stored: bytes, a
     writer.put(key, record)
 
 
+def own_size(reader: Reader, thread: Thread) -> int:
+    """Return the bytes of a thread and of the layers that no other thread shows."""
+    sizes = (layer.size for layer in thread.layers if len(layers.users(reader, layer.number)) == 1)
+    return thread.size + sum(sizes)
+
+
 def threads_of(reader: Reader, number: int) -> list[tuple[Thread, Layer | None]]:
     """Return the threads that show the records of a thread or layer, each with the part of the
     layer that it shows, or None for the thread itself.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import prune, threads, time_index
+from langgraph.checkpoint.lmdb.engine import prune, sharing, threads, time_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -117,7 +117,8 @@ def _sweep_thread(
     threads. Any other thread loses the checkpoints that the limits on history do not keep.
     """
     retention = options.retention
-    checkpoints, writes, size = thread.checkpoints, thread.writes, thread.size
+    checkpoints, writes = thread.checkpoints, thread.writes
+    size = sharing.own_size(writer, thread)
     if kind in (time_index.BY_ACTIVITY, time_index.BY_EXPIRY):
         if not retention.is_expired(thread, now):
             return
@@ -131,8 +132,9 @@ def _sweep_thread(
         if retention.keep_last is not None:  # else a saver with this limit has yet to apply it
             thread.needs_trim = False
         prune.trim(writer, thread, retention.keep_last, oldest, options)
-    if (thread.checkpoints, thread.writes, thread.size) != (checkpoints, writes, size):
+    left = sharing.own_size(writer, thread)
+    if (thread.checkpoints, thread.writes, left) != (checkpoints, writes, size):
         counts.threads += 1
         counts.checkpoints += checkpoints - thread.checkpoints
         counts.writes += writes - thread.writes
-        counts.bytes += size - thread.size
+        counts.bytes += size - left

@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--savers", metavar="SAVER,...", help=f"of {', '.join(SAVERS)}")
     run.add_argument("--repeat", type=int, help="default: each workload's own")
     _add_directory(run)
+    add_server(run)
     run.set_defaults(command=_run)
 
     report = commands.add_parser(
@@ -80,6 +81,16 @@ def _add_directory(parser: argparse.ArgumentParser) -> None:
     # /tmp may be in memory, where nothing is durable. /var/tmp is on a disk.
     parser.add_argument(
         "--directory", type=Path, default=Path("/var/tmp"), help="default: %(default)s"
+    )
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    """Add the option for a PostgreSQL server."""
+    parser.add_argument(
+        "--server",
+        metavar="CONNINFO",
+        help="connection string of a PostgreSQL server: its role creates and drops a database, and "
+        "may run CHECKPOINT (default: a server that runs in the meantime)",
     )
 
 
@@ -110,6 +121,7 @@ def _run(options: argparse.Namespace) -> int:
         quick=options.quick,
         repeat=options.repeat,
         directory=options.directory,
+        server=options.server,
     )
     console = Console()
     results = Results(runner.run(chosen, console))

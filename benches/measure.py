@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from benches.model import Bench, Result
+    from benches.model import Bench, Location, Result
 
 
 def elapsed(action: Callable[[], object]) -> float:
@@ -36,11 +36,30 @@ def apparent(directory: Path) -> int:
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
+def used(location: Location) -> int:
+    """Return the bytes on disk that a store has, beyond an empty one."""
+    if location.dsn:
+        return database_size(location.dsn) - location.baseline
+    return allocated(location.directory) - location.baseline
+
+
+def database_size(dsn: str) -> int:
+    """Return the bytes of the files of a PostgreSQL database, without the write-ahead log."""
+    import psycopg
+
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def record_disk(bench: Bench, result: Result) -> None:
     """Record the disk usage of the closed store, if the saver is persistent."""
+    location = bench.location
     if bench.saver.persistent:
-        result.metrics["disk"] = allocated(bench.location.directory) - bench.location.baseline
-        result.metrics["apparent"] = apparent(bench.location.directory) - bench.location.baseline
+        result.metrics["disk"] = used(location)
+        if not location.dsn:
+            result.metrics["apparent"] = apparent(location.directory) - location.baseline
 
 
 class PeakMemory:

@@ -28,7 +28,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-from benches import postgres
+from benches import postgres_server
 from benches.text import Writer
 from benches.units import format_value
 from langgraph.checkpoint.lmdb import LmdbSaver
@@ -94,12 +94,12 @@ def open_memory(folder: Path) -> Iterator[InMemorySaver]:
 @contextmanager
 def open_postgres(folder: Path) -> Iterator[PostgresSaver | None]:
     """Yield an empty PostgresSaver on a server of its own; None if PostgreSQL is not installed."""
-    binaries = postgres.find_binaries()
+    binaries = postgres_server.find_binaries()
     if binaries is None:
         yield None
         return
     with (
-        postgres.running(binaries, folder, durable=False) as server,
+        postgres_server.running(binaries, folder, durable=False) as server,
         PostgresSaver.from_conn_string(server.dsn("postgres")) as saver,
     ):
         saver.setup()

@@ -31,8 +31,9 @@ class Location:
 
     directory: Path
     dsn: str = ""
+    """Connection string of the database; empty for a saver that stores files."""
     baseline: int = 0
-    """Allocated bytes of the empty store. An empty PostgreSQL database has some."""
+    """Bytes of the empty store. An empty PostgreSQL database has some."""
 
 
 @dataclass(frozen=True)

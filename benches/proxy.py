@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _REFUSED_REQUESTS = (struct.pack("!I", 80877103), struct.pack("!I", 80877104))
 _REFUSED = b"\x00"
 """Kind of a request for TLS or for GSSAPI, which the proxy refuses."""
+_CHANGES = (b"INSERT ", b"UPDATE ", b"DELETE ")
+_NO_TRANSACTION = b"I"
+"""Status of a server that is ready: the transaction, if there was one, has ended."""
 _HEADER = 5
 _BUFFER = 1 << 16
 
@@ -27,18 +30,18 @@ class Proxy:
     Attributes:
         port: Port on 127.0.0.1.
         trips: Messages after which a client waits for the answer.
-        commits: Commits that the server has confirmed.
+        commits: Commits of changes that the server has confirmed.
         open: Event. While it is cleared, no confirmation of a commit is passed on.
         held: Event that is set when a confirmation is held back.
         on_message: Function to call before each message is passed on, with True for a message
             of the client, the kind of the message, and the process id of the server's process.
 
     Args:
-        address: Path of the server's Unix socket.
+        address: Path of the server's Unix socket, or its host and port.
         delay: Seconds that a message takes each way.
     """
 
-    def __init__(self, address: str, delay: float = 0.0) -> None:
+    def __init__(self, address: str | tuple[str, int], delay: float = 0.0) -> None:
         self.trips = 0
         self.commits = 0
         self.open = threading.Event()
@@ -91,15 +94,27 @@ class Proxy:
                 client.close()
                 continue
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            server = socket.socket(socket.AF_UNIX)
             try:
-                server.connect(self._address)
+                server = _connect(self._address)
             except OSError:
-                server.close()
                 client.close()
                 continue
             self._sockets += [client, server]
             _Connection(self, client, server, self._delay)
+
+
+def _connect(address: str | tuple[str, int]) -> socket.socket:
+    if not isinstance(address, str):
+        server = socket.create_connection(address)
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return server
+    server = socket.socket(socket.AF_UNIX)
+    try:
+        server.connect(address)
+    except OSError:
+        server.close()
+        raise
+    return server
 
 
 class _Connection:
@@ -113,6 +128,8 @@ class _Connection:
         self._server = server
         self._delay = delay
         self._process = 0
+        self._changes = False
+        """True from a change until it is committed. Prepared statements are not looked at."""
         proxy.start(self._from_client)
         proxy.start(self._from_server)
 
@@ -128,6 +145,8 @@ class _Connection:
                         continue
                     if kind in (b"S", b"Q"):
                         proxy.trips += 1
+                    if kind == b"P" and any(word in message for word in _CHANGES):
+                        self._changes = True
                     proxy.on_message(True, kind, self._process)
                     send.add(message)
                 send.flush()
@@ -142,7 +161,10 @@ class _Connection:
                 for kind, message in messages.feed(data):
                     if kind == b"K":
                         (self._process,) = struct.unpack_from("!I", message, 5)
-                    elif kind == b"C" and message[5:] == b"COMMIT\x00":
+                    elif kind == b"E":
+                        self._changes = False
+                    elif kind == b"Z" and message[5:] == _NO_TRANSACTION and self._changes:
+                        self._changes = False
                         proxy.commits += 1
                         if not proxy.open.is_set():
                             send.flush()
@@ -240,13 +262,15 @@ def running(conninfo: str, delay: float = 0.0) -> Iterator[tuple[Proxy, str]]:
     """Start a proxy; yield it, and a connection string that leads through it.
 
     Args:
-        conninfo: Connection string of the server, with the folder of its Unix socket as the host.
+        conninfo: Connection string of the server, with its host or the folder of its Unix socket.
         delay: Seconds that a message takes each way.
     """
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     found = conninfo_to_dict(conninfo)
-    proxy = Proxy(f"{found['host']}/.s.PGSQL.{found.get('port', 5432)}", delay)
+    host, port = str(found["host"]), int(found.get("port") or 5432)
+    address = f"{host}/.s.PGSQL.{port}" if host.startswith("/") else (host, port)
+    proxy = Proxy(address, delay)
     try:
         yield proxy, make_conninfo(conninfo, host="127.0.0.1", port=proxy.port)
     finally:

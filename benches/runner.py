@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from benches import machine, postgres
-from benches.measure import allocated
+from benches import machine, postgres_server
+from benches.measure import database_size
 from benches.model import Bench, Location, Saver, UnsupportedError, Workload
 from benches.savers import SAVERS
 from benches.units import format_value
@@ -44,6 +44,8 @@ class Options:
     quick: bool
     repeat: int | None
     directory: Path
+    server: str | None = None
+    """Connection string of a PostgreSQL server to use. None: start one."""
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
@@ -53,14 +55,12 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         about = machine.describe(directory)
         if about["filesystem"] == "tmpfs":
             console.print("[bold red]nothing is durable on tmpfs: choose another --directory")
-        savers, missing = _available(options.savers)
+        savers, missing = _available(options.savers, options.server)
         for title, reason in missing.items():
             console.print(f"[bold yellow]{title} cannot be measured: {reason}")
         server = None
         if any(saver.server for saver in savers):
-            binaries = postgres.find_binaries()
-            assert binaries is not None
-            server = stack.enter_context(postgres.running(binaries, directory / "postgres"))
+            server = stack.enter_context(postgres_server.open_server(directory, options.server))
             about["versions"]["PostgreSQL"] = server.version()
         runs = [*_Session(options, savers, directory, server, console).measure()]
     return {
@@ -81,16 +81,16 @@ def _work_directory(parent: Path) -> Iterator[str]:
         yield directory
 
 
-def _available(savers: list[Saver]) -> tuple[list[Saver], dict[str, str]]:
+def _available(savers: list[Saver], server: str | None) -> tuple[list[Saver], dict[str, str]]:
     """Return the savers that can be measured, and the reasons why the others cannot."""
-    reasons = {saver.title: _reason_missing(saver) for saver in savers}
+    reasons = {saver.title: _reason_missing(saver, server) for saver in savers}
     missing = {title: reason for title, reason in reasons.items() if reason}
     return [saver for saver in savers if saver.title not in missing], missing
 
 
-def _reason_missing(saver: Saver) -> str | None:
-    if saver.server and postgres.find_binaries() is None:
-        return "the PostgreSQL server programs (initdb, postgres) are not installed"
+def _reason_missing(saver: Saver, server: str | None) -> str | None:
+    if saver.server and server is None and postgres_server.find_binaries() is None:
+        return postgres_server.MISSING
     try:
         pkgutil.resolve_name(saver.probe)
     except (ImportError, AttributeError) as error:
@@ -106,7 +106,7 @@ class _Session:
         options: Options,
         savers: list[Saver],
         directory: Path,
-        server: postgres.Server | None,
+        server: postgres_server.Server | None,
         console: Console,
     ) -> None:
         self._options = options
@@ -166,8 +166,8 @@ class _Session:
     def _location(self, saver: Saver) -> Iterator[Location]:
         if saver.server:
             assert self._server is not None
-            with self._server.database("bench") as directory:
-                yield Location(directory, self._server.dsn("bench"), allocated(directory))
+            with self._server.database("bench") as dsn:
+                yield Location(self._directory, dsn, database_size(dsn))
             return
         directory = self._directory / "store"
         directory.mkdir()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
 OURS = "lmdb"
+OURS_ON_POSTGRES = "compact-postgres"
 
 _MAP_SIZE = 64 << 30
 
@@ -80,6 +81,20 @@ async def _async_postgres(location: Location) -> AsyncIterator[BaseCheckpointSav
     async with AsyncPostgresSaver.from_conn_string(location.dsn) as saver:
         await saver.setup()
         yield saver
+
+
+@contextmanager
+def _compact_postgres(location: Location, durable: bool) -> Iterator[BaseCheckpointSaver[Any]]:
+    import psycopg
+
+    from langgraph.checkpoint.lmdb.postgres import CompactPostgresSaver
+
+    commit = f"-c synchronous_commit={'on' if durable else 'off'}"
+    conninfo = psycopg.conninfo.make_conninfo(location.dsn, options=commit)
+    with CompactPostgresSaver(conninfo, prepare_statements=True) as saver:
+        yield saver
+    with psycopg.connect(location.dsn, autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
 
 
 @contextmanager
@@ -196,6 +211,17 @@ SAVERS = {
             durability='every commit: sync="full" (the default)',
             open=_lmdb,
             open_async=_as_async(_lmdb),
+        ),
+        Saver(
+            name=OURS_ON_POSTGRES,
+            title="CompactPostgresSaver",
+            probe="langgraph.checkpoint.lmdb.postgres:CompactPostgresSaver",
+            distribution="langgraph-lmdb",
+            durability="as PostgresSaver; like it, it prepares its statements",
+            open=_compact_postgres,
+            open_async=_as_async(_compact_postgres),
+            server=True,
+            on_demand=True,
         ),
         Saver(
             name="lmdb-unflushed",

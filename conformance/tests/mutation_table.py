@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import sys
@@ -21,6 +22,8 @@ from snapshot_mutants import snapshot_table
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
+FAULTS = Path(__file__).parents[1] / "src/saver_conformance/faults.json"
 
 #: The official suite has no time limits.
 _SECONDS = 60
@@ -52,6 +55,23 @@ def ours(mutant: Mutant) -> list[str]:
         if report[clause_id].status in (Status.FAILED, Status.DIFFERS):
             killing.append(clause_id)
     return killing
+
+
+def faults_by_clause() -> dict[str, list[str]]:
+    """Return the faults that each clause must find, in the order of the mutants."""
+    found: dict[str, list[str]] = {}
+    for mutant in MUTANTS.values():
+        for clause_id in mutant.kills:
+            faults = found.setdefault(clause_id, [])
+            if mutant.fault not in faults:
+                faults.append(mutant.fault)
+    return dict(sorted(found.items()))
+
+
+def write_faults() -> None:
+    """Write the faults that `saver-conformance explain` prints."""
+    text = json.dumps(faults_by_clause(), indent=1, ensure_ascii=False)
+    FAULTS.write_text(text + "\n", encoding="utf-8")
 
 
 def main(path: Path) -> None:
@@ -95,6 +115,7 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    write_faults()
     main(Path(sys.argv[1]))
     # One mutant leaves a thread behind that keeps the process alive.
     os._exit(0)

@@ -1,87 +1,18 @@
-"""A correct snapshot store, and mutants, each with one fault."""
+"""Snapshot stores, each with one fault in tasks, versions or methods; the table of all mutants."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import threading
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from saver_conformance.snapshots import GivenSnapshot, SnapshotStoreSpec
-from saver_conformance.snapshots.spec import FIELDS
+import snapshot_data_mutants  # noqa: F401 - registers its mutants
+from snapshot_registry import MUTANTS, mutant
+from snapshot_stores import DISK, AsyncReference, Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-
-_DISK: dict[Path, dict[str, dict[int, dict[str, Any]]]] = {}
-"""What the stores of each folder have."""
-
-
-class Reference:
-    """A correct store: a dict of versions for each task, with data as JSON."""
-
-    def __init__(self, folder: Path) -> None:
-        self.tasks = _DISK.setdefault(folder, {})
-        self.lock = threading.RLock()
-
-    def save(self, snapshot: Any) -> None:
-        fields = {name: getattr(snapshot, name) for name in FIELDS}
-        with self.lock:
-            self.put(self.key(fields["task_id"]), {**fields, "data": self.pack(fields["data"])})
-
-    def get(self, task_id: str, version: int | None = None) -> Any:
-        with self.lock:
-            versions = self.tasks.get(self.key(task_id), {})
-            if version is None:
-                version = self.latest(versions)
-            fields = versions.get(version)  # type: ignore[arg-type]
-            return None if fields is None else self.make(fields)
-
-    def list_versions(self, task_id: str) -> list[int]:
-        with self.lock:
-            return sorted(self.tasks.get(self.key(task_id), {}))
-
-    def delete(self, task_id: str, version: int | None = None) -> bool:
-        with self.lock:
-            if version is None:
-                return self.tasks.pop(self.key(task_id), None) is not None
-            versions = self.tasks.get(self.key(task_id), {})
-            found = versions.pop(version, None) is not None
-            if not versions:
-                self.tasks.pop(self.key(task_id), None)
-            return found
-
-    def key(self, task_id: str) -> str:
-        return task_id
-
-    def put(self, task_id: str, fields: dict[str, Any]) -> None:
-        self.tasks.setdefault(task_id, {})[fields["version"]] = fields
-
-    def latest(self, versions: dict[int, Any]) -> int | None:
-        return max(versions, default=None)
-
-    def pack(self, data: Any) -> Any:
-        return json.dumps(data)
-
-    def unpack(self, data: Any) -> Any:
-        return json.loads(data)
-
-    def make(self, fields: dict[str, Any]) -> Any:
-        return GivenSnapshot(**{**fields, "data": self.unpack(fields["data"])})
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A store with one fault, and the checks that must fail."""
-
-    spec: SnapshotStoreSpec
-    fault: str
-    kills: tuple[str, ...]
-
-
-MUTANTS: dict[str, Mutant] = {}
 
 
 def snapshot_table() -> list[str]:
@@ -100,18 +31,6 @@ def snapshot_table() -> list[str]:
         "|---|---|---|",
         *rows,
     ]
-
-
-def mutant(*kills: str, **claims: Any) -> Callable[[type[Any]], type[Any]]:
-    """Register the decorated store as a mutant that checks must kill."""
-
-    def register(store: type[Any]) -> type[Any]:
-        spec = SnapshotStoreSpec(store.__name__, open=store, **claims)
-        fault = (store.__doc__ or "").rstrip(".")
-        MUTANTS[store.__name__] = Mutant(spec, fault, kills)
-        return store
-
-    return register
 
 
 @mutant("model")
@@ -260,142 +179,6 @@ class NearestVersion(Reference):
         return super().get(task_id, max(lower, default=version))
 
 
-@mutant("isolation")
-class KeepsTheData(Reference):
-    """Keeps the object that was saved, and returns it."""
-
-    def pack(self, data: Any) -> Any:
-        return data
-
-    def unpack(self, data: Any) -> Any:
-        return data
-
-
-@mutant("isolation")
-class CopiesWhenSavingOnly(Reference):
-    """Returns the same object to each reader."""
-
-    def pack(self, data: Any) -> Any:
-        return json.loads(json.dumps(data))
-
-    def unpack(self, data: Any) -> Any:
-        return data
-
-
-@mutant("isolation")
-class CopiesWhenReadingOnly(Reference):
-    """Keeps the object that was saved."""
-
-    def pack(self, data: Any) -> Any:
-        return data
-
-    def unpack(self, data: Any) -> Any:
-        return json.loads(json.dumps(data))
-
-
-@mutant("isolation")
-class ShallowCopies(Reference):
-    """Copies only the outermost dict."""
-
-    def pack(self, data: Any) -> Any:
-        return dict(data)
-
-    def unpack(self, data: Any) -> Any:
-        return dict(data)
-
-
-@mutant("model", "round_trip")
-class NumbersBecomeFloats(Reference):
-    """Reads whole numbers back as floats."""
-
-    def unpack(self, data: Any) -> Any:
-        return json.loads(data, parse_int=float)
-
-
-@mutant("round_trip")
-class SortedKeys(Reference):
-    """Changes the order of keys."""
-
-    def pack(self, data: Any) -> Any:
-        return json.dumps(data, sort_keys=True)
-
-
-@mutant("model", "round_trip")
-class DropsEmptyValues(Reference):
-    """Drops keys whose value is empty."""
-
-    def pack(self, data: Any) -> Any:
-        return super().pack({key: value for key, value in data.items() if value})
-
-
-@mutant("model", "round_trip")
-class EqualDataAreUnchanged(Reference):
-    """Keeps the older data if the new data are equal in Python: 1 and True are."""
-
-    def put(self, task_id: str, fields: dict[str, Any]) -> None:
-        for old in self.tasks.get(task_id, {}).values():
-            if json.loads(old["data"]) == json.loads(fields["data"]):
-                fields["data"] = old["data"]
-        fields["data"] = fields["data"].replace("1.0", "1")
-        super().put(task_id, fields)
-
-
-@mutant("equal_data")
-class EqualDataAreShared(Reference):
-    """Shares the data of versions that are equal in Python."""
-
-    def put(self, task_id: str, fields: dict[str, Any]) -> None:
-        for old in self.tasks.get(task_id, {}).values():
-            if json.loads(old["data"]) == json.loads(fields["data"]):
-                fields["data"] = old["data"]
-        super().put(task_id, fields)
-
-
-@mutant("equal_data")
-class EqualDataAreNotReplaced(Reference):
-    """Ignores a second save of a version with data that are equal in Python."""
-
-    def put(self, task_id: str, fields: dict[str, Any]) -> None:
-        old = self.tasks.get(task_id, {}).get(fields["version"])
-        if old is not None and json.loads(old["data"]) == json.loads(fields["data"]):
-            fields["data"] = old["data"]
-        super().put(task_id, fields)
-
-
-@mutant("model", "round_trip")
-class TimesInUtc(Reference):
-    """Reads times back in UTC without the offset."""
-
-    def make(self, fields: dict[str, Any]) -> Any:
-        made = super().make(fields)
-        return replace(made, created_at=made.created_at.replace(tzinfo=None))
-
-
-@mutant("model", "round_trip")
-class TimesInSeconds(Reference):
-    """Drops the microseconds of times."""
-
-    def make(self, fields: dict[str, Any]) -> Any:
-        made = super().make(fields)
-        return replace(made, created_at=made.created_at.replace(microsecond=0))
-
-
-@mutant("model")
-class ForgetsTheCheckpointFlag(Reference):
-    """Reads the flag back as False."""
-
-    def make(self, fields: dict[str, Any]) -> Any:
-        return replace(super().make(fields), checkpoint=False)
-
-
-@mutant("model", "round_trip")
-class IdOfTheTask(Reference):
-    """Reads the id back as the id of the task."""
-
-    def make(self, fields: dict[str, Any]) -> Any:
-        return replace(super().make(fields), id=fields["task_id"])
-
-
 @mutant("model", "tasks_apart")
 class TasksIgnoreCase(Reference):
     """Takes ids that differ in their case for one task."""
@@ -436,7 +219,7 @@ class LosesEverythingOnReopen(Reference):
     """Begins empty whenever it is opened."""
 
     def __init__(self, folder: Path) -> None:
-        _DISK.pop(folder, None)
+        DISK.pop(folder, None)
         super().__init__(folder)
 
 
@@ -506,25 +289,6 @@ class CoroutineSave(Reference):
         super().save(snapshot)
 
 
-class AsyncReference:
-    """A correct asynchronous store."""
-
-    def __init__(self, folder: Path) -> None:
-        self.store = Reference(folder)
-
-    async def save(self, snapshot: Any) -> None:
-        self.store.save(snapshot)
-
-    async def get(self, task_id: str, version: int | None = None) -> Any:
-        return self.store.get(task_id, version)
-
-    async def list_versions(self, task_id: str) -> list[int]:
-        return self.store.list_versions(task_id)
-
-    async def delete(self, task_id: str, version: int | None = None) -> bool:
-        return self.store.delete(task_id, version)
-
-
 @mutant("concurrent", is_async=True)
 class LosesConcurrentAwaits(AsyncReference):
     """Reads the versions of a task, awaits, and writes them back."""
@@ -535,38 +299,3 @@ class LosesConcurrentAwaits(AsyncReference):
         self.store.save(snapshot)
         added = self.store.tasks[snapshot.task_id][snapshot.version]
         self.store.tasks[snapshot.task_id] = {**before, snapshot.version: added}
-
-
-class HangsOnGet(Reference):
-    """Never returns what was saved."""
-
-    opened: ClassVar[list[Path]] = []
-
-    def __init__(self, folder: Path) -> None:
-        self.opened.append(folder)
-        super().__init__(folder)
-
-    def get(self, task_id: str, version: int | None = None) -> Any:
-        threading.Event().wait()
-
-
-class HangsOnClose(HangsOnGet):
-    """Never closes."""
-
-    get = Reference.get
-
-    def close(self) -> None:
-        threading.Event().wait()
-
-
-class HangsOnAwait(AsyncReference):
-    """Never returns what was saved to a coroutine."""
-
-    opened: ClassVar[list[Path]] = []
-
-    def __init__(self, folder: Path) -> None:
-        self.opened.append(folder)
-        super().__init__(folder)
-
-    async def get(self, task_id: str, version: int | None = None) -> Any:
-        await asyncio.Event().wait()

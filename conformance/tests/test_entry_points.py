@@ -15,6 +15,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from saver_conformance import SaverSpec, Status, load_spec, run
 from saver_conformance.reference import ReferenceSaver
+from saver_conformance.servers import postgres
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -75,6 +76,27 @@ def test_check_of_a_user_spec_writes_every_report(tmp_path: Path) -> None:
     assert page.count("MySaver") >= 1
 
 
+def test_specs_use_the_given_server_and_leave_no_database(tmp_path: Path) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    spec = "saver_conformance.specs.compact_postgres:spec"
+    with postgres() as conninfo, psycopg.connect(conninfo) as connection:
+        arguments = ["check", spec, "--profile", "quick", "--only", "get.by_id", "--every"]
+        done = _command(tmp_path, *arguments, "--server", conninfo)
+        (databases,) = connection.execute("SELECT count(*) FROM pg_database").fetchone()
+    assert done.returncode == 0, done.stdout
+    assert "get.by_id" in done.stdout
+    assert databases == 3
+
+
+def test_server_that_cannot_be_reached_is_named_without_its_password(tmp_path: Path) -> None:
+    spec = "saver_conformance.specs.compact_postgres:spec"
+    away = f"host={tmp_path} user=user password=secret"
+    done = _command(tmp_path, "check", spec, "--only", "get.by_id", "--server", away)
+    assert done.returncode == 1
+    assert "cannot be reached" in " ".join(done.stdout.split())
+    assert "secret" not in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(("least", "code"), [("minor", 1), ("major", 0), ("any", 2)])
 def test_fail_on_sets_the_least_severity_that_fails(tmp_path: Path, least: str, code: int) -> None:
     (tmp_path / "my_saver.py").write_text(_USER_SPEC)
@@ -83,12 +105,20 @@ def test_fail_on_sets_the_least_severity_that_fails(tmp_path: Path, least: str, 
     assert done.returncode == code, done.stdout
     if code != 2:
         assert "fix first: list.limit.zero (minor)" in done.stdout
+        found = "does not conform" if code else "has no critical or major failure"
+        assert found in done.stdout
 
 
 def test_explain_prints_the_clause_and_its_dependents(tmp_path: Path) -> None:
     done = _command(tmp_path, "explain", "list.limit")
     assert done.returncode == 0, done.stdout
-    for text in ("limit=n returns the n newest", "Source:", "list.limit.zero", "def limit("):
+    for text in (
+        "limit=n returns the n newest",
+        "Source:",
+        "list.limit.zero",
+        "def limit(",
+        "- limit is ignored unless it is zero.",
+    ):
         assert text in done.stdout
     unknown = _command(tmp_path, "explain", "list.limti")
     assert unknown.returncode == 2

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from mutants import MUTANTS, Mutant
+from mutation_table import FAULTS, faults_by_clause
 from saver_conformance import CLAUSES, Status, clauses, run
 from saver_conformance.profile import DEFAULT
 
@@ -28,3 +30,7 @@ def test_every_clause_kills_a_mutant() -> None:
     assert len(MUTANTS) >= 60
     killing = {clause_id for mutant in MUTANTS.values() for clause_id in mutant.kills}
     assert killing == {clause.id for clause in CLAUSES}
+
+
+def test_explain_has_the_faults_of_the_mutants() -> None:
+    assert json.loads(FAULTS.read_text("utf-8")) == faults_by_clause()

@@ -19,15 +19,14 @@ from saver_conformance.snapshots import (
     run_checks,
 )
 from saver_conformance.snapshots.specs import SPECS
-from snapshot_mutants import (
-    MUTANTS,
+from snapshot_mutants import snapshot_table
+from snapshot_registry import MUTANTS, Mutant
+from snapshot_stores import (
     AsyncReference,
     HangsOnAwait,
     HangsOnClose,
     HangsOnGet,
-    Mutant,
     Reference,
-    snapshot_table,
 )
 
 _CORRECT = {

@@ -10,6 +10,7 @@ from langgraph.checkpoint.lmdb.format.keys import Kind
 from langgraph.checkpoint.lmdb.kv.prefixed import PrefixedStore
 from tests.encryption.stores import encrypted
 from tests.kv.test_store import *  # noqa: F403
+from tests.kv.test_store_iteration import *  # noqa: F403
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv import KeyValueStore

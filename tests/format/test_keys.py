@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from langgraph.checkpoint.base import empty_checkpoint
 
 from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.engine import checkpoints
@@ -14,6 +18,7 @@ from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.saver.values import checkpoint
 
+FORMAT_PAGE = Path(__file__).parents[2] / "docs" / "design" / "FORMAT.md"
 numbers = st.integers(0, 2**64 - 1) | st.integers(0, 600)
 characters = st.sampled_from("ab\x00\x01\uffffé€𝄞\ud800\udcff\x7f:|/")
 texts = st.text(characters, max_size=6)
@@ -111,3 +116,26 @@ def test_latest_before_returns_greatest_id_below(
             below = [one for one in stored if bound is None or one < bound]
             found = checkpoints.latest_before(snapshot.reader, thread.root, bound)
             assert found == max(below, default=None)
+
+
+def test_format_page_shows_the_keys_of_a_store(tmp_path: Path) -> None:
+    rows = re.search(r"    key +bytes\n((?:    .+\n)+)", FORMAT_PAGE.read_text(encoding="utf-8"))
+    assert rows is not None
+    shown = [bytes.fromhex(row[22:]) for row in rows[1].splitlines()]
+    with LmdbSaver(tmp_path / "store", sync="off") as saver:
+        config = saver.put(
+            {"configurable": {"thread_id": "ada", "checkpoint_ns": ""}},
+            {
+                **empty_checkpoint(),
+                "id": "1f",
+                "channel_values": {"text": "long enough to be a chunk " * 1000},
+                "channel_versions": {"text": 1},
+            },
+            {},
+            {"text": 1},
+        )
+        saver.put_writes(config, [("text", "short")], "task-1")
+        with saver._session.kv.read() as reader:
+            stored = [*reader.keys(b"", b"\xff")]
+    assert len(shown) == 6
+    assert [key for key in shown if key not in stored] == []

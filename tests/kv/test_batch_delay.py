@@ -16,7 +16,7 @@ from langgraph.checkpoint.lmdb.kv import group_commit as module
 from langgraph.checkpoint.lmdb.kv.group_commit import GroupCommit
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
-from tests.kv.test_group_commit import CountingStore
+from tests.kv.crowd import CountingStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ import pytest
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError
 from langgraph.checkpoint.lmdb.kv import group_commit, pending_commit
 from langgraph.checkpoint.lmdb.kv.group_commit import GroupCommit
-from tests.kv.test_group_commit import CountingStore
+from tests.kv.crowd import CountingStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -181,15 +181,15 @@ def test_reader_raises_an_error_if_another_process_keeps_the_reader_lock(
 def test_process_that_has_just_released_the_write_lock_lets_a_waiter_take_it(folder: Path) -> None:
     LmdbStore.open(folder).close()
     one, other = (process_locks.ProcessLocks(str(folder), (1, 1)) for _ in range(2))
-    assert one.acquire_write()
-    assert not other.acquire_write()  # it waits from now on
+    assert one.try_acquire_write()
+    assert not other.try_acquire_write()  # it waits from now on
     one.release_write()
     one._released_at = float("inf")  # just now, however long the test takes
-    assert not one.acquire_write()
-    assert other.acquire_write()
-    assert not one.acquire_write()
+    assert not one.try_acquire_write()
+    assert other.try_acquire_write()
+    assert not one.try_acquire_write()
     other.release_write()
-    assert one.acquire_write()
+    assert one.try_acquire_write()
     one.release_write()
     assert not other._waiting
     one.close()
@@ -201,10 +201,10 @@ def test_waiter_that_gave_up_delays_no_other_process(
 ) -> None:
     store = open_lmdb()
     locks = process_locks.ProcessLocks(str(folder), (1, 1))
-    assert locks.acquire_write()
+    assert locks.try_acquire_write()
     with pytest.raises(StoreBusyError):
         store.write(put(b"k"))
     locks.release_write()
     locks._released_at = float("inf")
-    assert locks.acquire_write()
+    assert locks.try_acquire_write()
     locks.close()

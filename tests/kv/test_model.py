@@ -91,6 +91,8 @@ class Stores(RuleBasedStateMachine):
         )
         assert list(reader.range(start, stop, reverse=reverse)) == inside
         assert list(reader.keys(start, stop, reverse=reverse)) == [key for key, _ in inside]
+        first = inside[0][0] if inside else None
+        assert reader.first_key(start, stop, reverse=reverse) == first
 
     def apply_rewrite(
         self,

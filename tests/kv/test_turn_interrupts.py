@@ -63,7 +63,7 @@ def test_interrupt_at_any_step_of_waiting_ends_the_wait(
 
     monkeypatch.setattr(process_locks.LockWait, "pause", give)
     for step in count():
-        assert other.acquire_write()
+        assert other.try_acquire_write()
         fired = interrupted(lambda: store.write(put(b"k")), step)
         other.release_write()
         other._released_at = 0.0
@@ -92,5 +92,5 @@ def check_free(other: ProcessLocks) -> None:
     )
     assert other.acquire_readers()
     other.release_readers()
-    assert other.acquire_write()
+    assert other.try_acquire_write()
     other.release_write()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import ExitStack
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import psycopg
 import pytest
@@ -14,6 +14,7 @@ from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from langgraph.checkpoint.lmdb import LmdbSaver
+from langgraph.checkpoint.lmdb.migrate import CatchUpSaver
 from langgraph.checkpoint.lmdb.postgres import CompactPostgresSaver
 from tests import servers
 from tests.migrate.savers import PlainSaver
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
+OpenCatchUp: TypeAlias = "Callable[[Any, Any], CatchUpSaver]"
 KINDS = ("lmdb", "compact", "sqlite", "postgres", "memory", "plain")
 
 
@@ -63,6 +65,13 @@ def open_kind(tmp_path: Path, request: Any) -> Iterator[Callable[..., BaseCheckp
             return saver
 
         yield open_one
+
+
+@pytest.fixture
+def open_catch_up() -> Iterator[OpenCatchUp]:
+    """A function that opens a CatchUpSaver. The fixture closes them."""
+    with ExitStack() as stack:
+        yield lambda old, new: stack.enter_context(CatchUpSaver(old, new))
 
 
 _databases = count()

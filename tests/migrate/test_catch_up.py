@@ -7,9 +7,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from itertools import count
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
@@ -17,23 +15,17 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 
 from langgraph.checkpoint.lmdb import LmdbSaver
 from langgraph.checkpoint.lmdb.errors import ThreadDivergedError
-from langgraph.checkpoint.lmdb.migrate import CatchUpSaver, catching_up, migrate
+from langgraph.checkpoint.lmdb.migrate import migrate
 from tests.graphs.driving import at_thread
 from tests.migrate.test_graphs import GRAPH, shown, step, travel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-OpenCatchUp: TypeAlias = "Callable[[Any, Any], CatchUpSaver]"
+    from tests.migrate.conftest import OpenCatchUp
+
 NEW = ("lmdb", "sqlite", "memory")
-
-
-@pytest.fixture
-def open_catch_up() -> Iterator[OpenCatchUp]:
-    """A function that opens a CatchUpSaver. The fixture closes them."""
-    with ExitStack() as stack:
-        yield lambda old, new: stack.enter_context(CatchUpSaver(old, new))
 
 
 @pytest.mark.parametrize("kind", NEW)
@@ -212,12 +204,11 @@ def test_parallel_first_uses_copy_a_thread_once(
         return saver.get_tuple(at_thread("a")).config
 
     with (
-        mock.patch.object(new, "put", side_effect=new.put) as put,
+        mock.patch.object(new, "_put_with_writes", side_effect=new._put_with_writes) as put,
         ThreadPoolExecutor(8) as pool,
     ):
         found = [*pool.map(use, range(8))]
-    copies = [one for one in put.call_args_list if one.args[1]["id"] != catching_up._MARK_ID]
-    assert len(copies) == len([*old.list(at_thread("a"))])
+    assert put.call_count == len([*old.list(at_thread("a"))])
     assert all(config == found[0] for config in found)
 
 
@@ -261,111 +252,6 @@ def test_processes_that_switch_together_lose_nothing(
             assert new.verify().ok
 
 
-@pytest.fixture
-def during_the_copy() -> Iterator[list[Callable[[], object]]]:
-    """Functions that run between the copy of a thread and its mark, as another process might."""
-    functions: list[Callable[[], object]] = []
-
-    def copy_and_run(*arguments: Any) -> None:
-        original(*arguments)
-        if functions:
-            functions.pop()()
-
-    original = catching_up.copy_thread
-    with mock.patch.object(catching_up, "copy_thread", copy_and_run):
-        yield functions
-
-
-def test_a_thread_that_continues_during_another_copy_is_not_untouched(
-    during_the_copy: list[Callable[[], object]],
-    open_kind: Callable[..., Any],
-    open_catch_up: OpenCatchUp,
-) -> None:
-    old, new = open_kind("sqlite"), open_kind("lmdb")
-    travel(old)
-    other = open_catch_up(old, new)
-    during_the_copy.append(lambda: step(GRAPH(other), at_thread("a"), "in the new saver"))
-    saver = open_catch_up(old, new)
-    assert "in the new saver" in str(saver.get_tuple(at_thread("a")))
-    step(GRAPH(old), at_thread("a"), "in the old saver")
-    with pytest.raises(ThreadDivergedError):
-        saver.get_tuple(at_thread("a"))
-
-
-def test_a_change_that_another_process_copies_first_is_not_an_error(
-    during_the_copy: list[Callable[[], object]],
-    open_kind: Callable[..., Any],
-    open_catch_up: OpenCatchUp,
-) -> None:
-    old, new = open_kind("sqlite"), open_kind("lmdb")
-    travel(old)
-
-    def change_both() -> None:
-        step(GRAPH(old), at_thread("a"), "in the old saver")
-        step(GRAPH(open_catch_up(old, new)), at_thread("a"), "in the new saver")
-
-    during_the_copy.append(change_both)
-    states = str(shown(open_catch_up(old, new), "a"))
-    assert "in the old saver" in states
-    assert "in the new saver" in states
-
-
-def test_a_thread_that_changes_in_both_savers_during_a_copy_is_an_error(
-    during_the_copy: list[Callable[[], object]],
-    open_kind: Callable[..., Any],
-    open_catch_up: OpenCatchUp,
-) -> None:
-    """The use that copies does not know yet that the thread changed in the old saver."""
-    old, new = open_kind("sqlite"), open_kind("lmdb")
-    travel(old)
-
-    def change_both() -> None:
-        step(GRAPH(open_catch_up(old, new)), at_thread("a"), "in the new saver")
-        step(GRAPH(old), at_thread("a"), "in the old saver")
-
-    during_the_copy.append(change_both)
-    saver = open_catch_up(old, new)
-    saver.get_tuple(at_thread("a"))
-    with pytest.raises(ThreadDivergedError):
-        saver.get_tuple(at_thread("a"))
-
-
-def test_a_thread_that_is_deleted_during_a_copy_stays_deleted(
-    during_the_copy: list[Callable[[], object]],
-    open_kind: Callable[..., Any],
-    open_catch_up: OpenCatchUp,
-) -> None:
-    old, new = open_kind("sqlite"), open_kind("lmdb")
-    travel(old)
-    during_the_copy.append(lambda: open_catch_up(old, new).delete_thread("a"))
-    saver = open_catch_up(old, new)
-    assert saver.get_tuple(at_thread("a")) is None
-    assert saver.threads() == ["b"]
-
-
-def test_checkpoints_that_are_deleted_during_another_copy_stay_deleted(
-    open_kind: Callable[..., Any], open_catch_up: OpenCatchUp
-) -> None:
-    old, new = open_kind("sqlite"), open_kind("lmdb")
-    for text in ("one", "two"):
-        step(GRAPH(old), {**at_thread("a"), "metadata": {"run_id": text}}, text)
-    put, numbers = new.put, count()
-
-    def delete_and_put(*arguments: Any) -> Any:
-        if arguments[1]["id"] != catching_up._MARK_ID and next(numbers) == 1:
-            open_catch_up(old, new).delete_for_runs(["two"])
-        return put(*arguments)
-
-    saver = open_catch_up(old, new)
-    with mock.patch.object(new, "put", delete_and_put):
-        saver.get_tuple(at_thread("a"))
-    left = [item.metadata["run_id"] for item in saver.list(at_thread("a"))]
-    assert left
-    assert {*left} == {"one"}
-    step(GRAPH(saver), at_thread("a"), "next")
-    assert "next" in str(saver.get_tuple(at_thread("a")))
-
-
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_copy_that_was_interrupted_is_completed(
     changed: bool, open_kind: Callable[..., Any], open_catch_up: OpenCatchUp
@@ -376,9 +262,10 @@ def test_a_copy_that_was_interrupted_is_completed(
         open_catch_up(old, new).get_tuple(at_thread("a"))
         for number in range(3):
             step(GRAPH(old), at_thread("a"), f"in the old saver {number}")
-    puts = [mock.DEFAULT, mock.DEFAULT, KeyboardInterrupt]
+    puts = [mock.DEFAULT, KeyboardInterrupt]
+    put = new._put_with_writes
     with (
-        mock.patch.object(new, "put", wraps=new.put, side_effect=puts),
+        mock.patch.object(new, "_put_with_writes", wraps=put, side_effect=puts),
         pytest.raises(KeyboardInterrupt),
     ):
         open_catch_up(old, new).get_tuple(at_thread("a"))

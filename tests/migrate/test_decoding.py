@@ -37,7 +37,7 @@ class Counting:
         self.serde = JsonPlusSerializer(__unpack_ext_hook__=decode)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "memory"])
 @pytest.mark.parametrize("encrypted", [False, True])
 def test_each_message_is_decoded_once(
     kind: str, encrypted: bool, open_kind: Callable[..., Any]

@@ -167,3 +167,30 @@ def test_a_state_of_64_megabytes_continues(open_kind: Callable[..., Any]) -> Non
     results = [build(saver).invoke({"steps": [1]}, at_thread("a")) for saver in (source, target)]
     assert results[0] == results[1]
     assert results[1]["steps"] == [0, 1, 64 << 20]
+
+
+@pytest.mark.parametrize(("one", "other"), [*PAIRS, ("plain", "plain"), ("sqlite", "plain")])
+def test_a_second_pass_keeps_what_the_target_went_on_with(
+    one: str, other: str, open_kind: Callable[..., Any]
+) -> None:
+    """The target resumes an interrupt, so that the interrupted task has more writes there."""
+    source, target = open_kind(one), open_kind(other)
+    travel(source)
+    graph = GRAPH(target)
+    while not GRAPH(source).get_state(at_thread("a")).interrupts:
+        step(GRAPH(source), at_thread("a"), "until it waits")
+    assert migrate(source, target).ok
+    step(graph, at_thread("a"), "in the target")
+    before = pending(target, "a")
+    second = migrate(source, target)
+    assert second.differences == ()
+    assert (second.copied_checkpoints, second.copied_writes) == (0, 0)
+    assert pending(target, "a") == before
+
+
+def pending(saver: Any, thread: str) -> list[Any]:
+    """Return checkpoint ids and pending writes of a thread, newest first."""
+    return [
+        (item.config["configurable"]["checkpoint_id"], item.pending_writes)
+        for item in saver.list(at_thread(thread))
+    ]

@@ -341,3 +341,41 @@ def test_a_migration_that_is_killed_20_times_is_complete_in_the_end(tmp_path: Pa
             for thread in ("a", "b"):
                 assert shown(source, thread) == shown(target, thread)
             assert target.verify().ok
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("went_on", ["a checkpoint", "another write"])
+def test_an_answer_that_the_target_replaced_is_kept(
+    kind: str, went_on: str, open_kind: Callable[..., Any]
+) -> None:
+    """The target has a later answer, and after it a checkpoint or the result of the task."""
+    source, target = open_kind("sqlite"), open_kind(kind)
+    config = put(source, {"a": 1})
+    source.put_writes(config, [("__resume__", ["one"])], "task", "~1")
+    assert migrate(source, target).ok
+    target.put_writes(config, [("__resume__", ["one", "two"])], "task", "~1")
+    if went_on == "a checkpoint":
+        put(target, {"a": 2}, 2, config["configurable"]["checkpoint_id"])
+    else:
+        target.put_writes(config, [("a", 2)], "task", "~1")
+    expected = target.get_tuple(config).pending_writes
+    report = migrate(source, target)
+    assert report.differences == ()
+    assert report.copied_writes == 0
+    assert target.get_tuple(config).pending_writes == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_that_the_source_replaced_is_copied(
+    kind: str, open_kind: Callable[..., Any]
+) -> None:
+    source, target = open_kind("sqlite"), open_kind(kind)
+    config = put(source, {"a": 1})
+    source.put_writes(config, [("__resume__", ["one"])], "task", "~1")
+    assert migrate(source, target).ok
+    source.put_writes(config, [("__resume__", ["one", "two"]), ("a", 2)], "task", "~1")
+    put(source, {"a": 2}, 2, config["configurable"]["checkpoint_id"])
+    report = migrate(source, target)
+    assert report.ok
+    assert (report.copied_checkpoints, report.copied_writes) == (1, 2)
+    assert target.get_tuple(config).pending_writes == source.get_tuple(config).pending_writes

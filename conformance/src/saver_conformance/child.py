@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import select
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from saver_conformance.capability import Api
 from saver_conformance.lifecycle import OpenSaver
 from saver_conformance.recorder import acall
 from saver_conformance.spec import load_spec
+from saver_conformance.stopping import CalledFunctions
 from saver_conformance.timeouts import CallTimeoutError, Executors, Worker
 from saver_conformance.violation import UnplayableError
 
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
     from saver_conformance.spec import SaverSpec
 
 _LENGTH = 8
+
+#: A process that sleeps in this many samples waits for something.
+_SAMPLES = 10
+_SAMPLE_SECONDS = 0.02
+
+#: Time for which an opening may pause, in seconds.
+_PAUSE_SECONDS = 120
 
 
 class RemoteError(Exception):
@@ -70,8 +79,9 @@ class Child:
         api: API to call.
         seconds: Time limit of one call, in seconds.
         first: True to open the store with `open` instead of `attach`.
-        paused: True to open the store only when `open` is called.
-        counted: True to count the function calls of the process, for `kill_within_call`.
+        paused: True to open the store only when `open` or `open_until` is called.
+        counted: True to count the functions that each call runs, for `kill_within_call`.
+        opening: True to count the steps of each opening, for `open_until`.
 
     Raises:
         CallTimeoutError: If the process does not start in time.
@@ -88,14 +98,17 @@ class Child:
         first: bool = False,
         paused: bool = False,
         counted: bool = False,
+        opening: bool = False,
     ) -> None:
         self._seconds = seconds
+        self._path = path
         # Importing LangGraph takes seconds, before the process does anything else.
         self._starting = seconds + 60
-        command = [sys.executable, "-m", "saver_conformance.child", origin, str(path), api.value]
+        command = [sys.executable, "-m", "saver_conformance.child", origin, api.value]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        counts = "functions" if counted else "steps" if opening else "nothing"
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [*command, "open" if first else "attach", str(seconds), str(int(counted))],
+            [*command, "open" if first else "attach", str(seconds), counts],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -104,17 +117,47 @@ class Child:
         try:
             self._worker.call(self._receive, self._starting)
             if not paused:
-                self.call("open")
+                self.open()
         except BaseException:
             self.kill()
             raise
+
+    def open(self, path: Path | None = None) -> int:
+        """Open a store, and close the store that was open.
+
+        Args:
+            path: Folder of the store; None opens the store of the process.
+
+        Returns:
+            Number of steps, if they are counted.
+
+        Raises:
+            CallTimeoutError: If no answer arrives in time.
+            RemoteError: If opening raised.
+        """
+        self.send_open(path)
+        steps: int = self.receive()
+        return steps
+
+    def send_open(self, path: Path | None = None, until: int = 0) -> None:
+        """Begin to open a store, and close the store that was open.
+
+        Args:
+            path: Folder of the store; None opens the store of the process.
+            until: Step before which the process pauses until `proceed`; 0 never pauses.
+        """
+        self.send("open", str(path or self._path), until)
+
+    def proceed(self) -> None:
+        """Let the opening that pauses continue."""
+        self.send("proceed")
 
     def send(self, method: str, *args: Any) -> None:
         """Send a call without waiting for the answer.
 
         Args:
             method: Sync name of the method; `each` makes a list of calls and answers after every
-                call; `open` opens the store.
+                call.
             *args: Positional arguments.
         """
         assert self._process.stdin is not None
@@ -135,6 +178,19 @@ class Child:
         except CallTimeoutError:
             self.kill()
             raise
+
+    def answers_or_waits(self) -> bool:
+        """Return True if an answer arrives, and False if the process waits for something else.
+
+        Time in which the process computes, or is ready to, does not count as waiting.
+        """
+        assert self._process.stdout is not None
+        asleep = 0
+        while asleep < _SAMPLES:
+            if select.select([self._process.stdout], [], [], _SAMPLE_SECONDS)[0]:
+                return True
+            asleep += _sleeps(self._process.pid)
+        return False
 
     def call(self, method: str, *args: Any) -> Any:
         """Make a call and return its answer.
@@ -221,30 +277,21 @@ def _read(pipe: IO[bytes]) -> Any:
     return pickle.loads(pipe.read(int.from_bytes(head, "big")))  # noqa: S301 - our own child
 
 
-class _FunctionCalls:
-    """A counter of the functions that every later thread of this process calls.
-
-    Attributes:
-        count: Number of calls of Python and C functions.
-        last: Number at which the process ends by SIGKILL; 0 never ends it.
-    """
-
-    def __init__(self) -> None:
-        self.count = self.last = 0
-        threading.setprofile(self._note)
-
-    def _note(self, frame: object, event: str, argument: object) -> None:  # noqa: ARG002
-        if event in ("call", "c_call"):
-            self.count += 1
-            if self.count == self.last:
-                os.kill(os.getpid(), signal.SIGKILL)
+def _sleeps(process: int) -> bool:
+    """Return True if every thread of a process sleeps, or if that is unknown."""
+    try:
+        stats = [file.read_text() for file in Path(f"/proc/{process}/task").glob("*/stat")]
+    except OSError:
+        return True
+    # The state follows the name, which stands in parentheses.
+    return all(stat.rpartition(")")[2].split()[0] == "S" for stat in stats)
 
 
-def _serve(origin: str, path: Path, api: Api, how: str, seconds: float, *, counted: bool) -> None:
+def _serve(origin: str, api: Api, how: str, seconds: float, counts: str) -> None:
     # Only answers may enter the pipe: redirect the output of the saver.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    calls = _FunctionCalls() if counted else None
+    calls = CalledFunctions(outside_only=counts == "steps") if counts != "nothing" else None
     executors = Executors(seconds)
     opened: OpenSaver | None = None
     try:
@@ -255,18 +302,36 @@ def _serve(origin: str, path: Path, api: Api, how: str, seconds: float, *, count
         _send(answers, ("error", f"{type(error).__name__}: {error}"))
         return
     _send(answers, ("value", None))
+
+    def pause() -> None:
+        _send(answers, ("value", "paused"))
+        _read(sys.stdin.buffer)
+
     while (message := _read(sys.stdin.buffer)) is not None:
         method, args = message
         try:
             value = None
-            if opened is None:
-                opened = OpenSaver(lambda: opener(path), executors)
+            if method == "open":
+                if opened is not None:
+                    opened.close()
+                    opened = None
+                if calls is not None:
+                    calls.stop_at(args[1], pause)
+                # The time in which one process pauses is not the time of the saver.
+                executors.seconds = seconds + (_PAUSE_SECONDS if counts == "steps" else 0)
+                try:
+                    opened = OpenSaver(lambda: opener(Path(args[0])), executors)  # noqa: B023
+                finally:
+                    executors.seconds = seconds
+                value = calls.count if calls is not None else 0
+            elif opened is None:
+                raise RuntimeError("no store is open")
             elif method == "each":
                 for position, call in enumerate(args[0]):
-                    if calls is not None and position == len(args[0]) - 1:
-                        calls.last = max(1, calls.count * args[1] // 100)
                     if calls is not None:
-                        calls.count = 0
+                        is_last = position == len(args[0]) - 1
+                        moment = max(1, calls.count * args[1] // 100) if is_last else 0
+                        calls.stop_at(moment, lambda: os.kill(os.getpid(), signal.SIGKILL))
                     _call(opened.saver, api, executors, *call)
                     _send(answers, ("value", position))
             else:
@@ -289,8 +354,8 @@ def _call(saver: Any, api: Api, executors: Executors, method: str, args: tuple[A
 
 
 if __name__ == "__main__":
-    _, where, folder, api_name, how, limit, counted = sys.argv
-    _serve(where, Path(folder), Api(api_name), how, float(limit), counted=counted == "1")
+    _, where, api_name, how, limit, counts = sys.argv
+    _serve(where, Api(api_name), how, float(limit), counts)
     # A thread of the saver must not keep this process alive.
     sys.stderr.flush()
     os._exit(0 if threading.active_count() else 1)

@@ -27,13 +27,14 @@ from saver_conformance.built_in_specs import BUILT_IN_SPECS
 from saver_conformance.capability import since
 from saver_conformance.clause import CLAUSES, Severity
 from saver_conformance.comparison import render_comparison, run_published
+from saver_conformance.faults import known_faults
 from saver_conformance.growth import SIZES, growth_table, measure
 from saver_conformance.profile import PROFILES
 from saver_conformance.reports import FORMATS, json_schema, write
 from saver_conformance.reports.terminal import show
 from saver_conformance.result import Status
 from saver_conformance.runner import run
-from saver_conformance.servers import ServerMissingError
+from saver_conformance.servers import POSTGRES, ServerMissingError
 from saver_conformance.spec import SaverSpec, load_spec
 
 if TYPE_CHECKING:
@@ -47,6 +48,14 @@ console = Console()
 
 _Profile = Annotated[str, typer.Option(help=f"Effort of the run: {', '.join(PROFILES)}.")]
 _Seed = Annotated[int, typer.Option(help="Seed of the random examples.")]
+_Server = Annotated[
+    str | None,
+    typer.Option(
+        envvar=POSTGRES,
+        help="Connection string of a PostgreSQL server for the built-in specs: a database of its "
+        "own is created and dropped. Default: a private server.",
+    ),
+]
 
 
 @app.callback()
@@ -88,6 +97,7 @@ def check(
             help="A .json, .md, .xml (JUnit), .html or .svg (badge) file.",
         ),
     ] = None,
+    server: _Server = None,
     programs: Annotated[int, typer.Option(help="Number of failing programs to print.")] = 3,
     every: Annotated[bool, typer.Option("--every", help="List passed clauses too.")] = False,
 ) -> None:
@@ -106,6 +116,8 @@ def check(
     declared = [_load(reference) for reference in references]
     for path in output or ():
         _check_writable(path)
+    if server is not None:
+        os.environ[POSTGRES] = server
     reports = []
     conform = True
     for position, spec in enumerate(declared):
@@ -113,8 +125,9 @@ def check(
         if report is None:
             conform &= position >= named
         else:
-            conform &= report.conforms(Severity(fail_on))
-            show(report, console, programs=programs, every=every)
+            least = Severity(fail_on)
+            conform &= report.conforms(least)
+            show(report, console, programs=programs, every=every, fail_on=least)
             reports.append(report)
     for path in output or ():
         write(reports, path)
@@ -136,13 +149,14 @@ def clauses() -> None:
 def explain(
     clause_id: Annotated[str, typer.Argument(metavar="CLAUSE", help="Id of a clause.")],
 ) -> None:
-    """Explain a clause: what must hold, why, what depends on it, and how to work on it."""
+    """Explain a clause: what must hold, why, what depends on it, and how to fix a saver."""
     declared.load()
     if clause_id not in CLAUSES:
         _usage_error(f"no clause has the id {clause_id!r}; run `saver-conformance clauses`")
     clause = CLAUSES[clause_id]
     dependents = [c.id for c in CLAUSES if any(fnmatchcase(clause_id, p) for p in c.presumes)]
     needs = ", ".join(sorted(map(str, clause.needs)))
+    faults = [f"- {fault}" for fault in known_faults(clause_id)]
     lines = [
         f"{clause.id}: {clause.sentence}",
         f"Severity: {clause.severity}"
@@ -153,6 +167,9 @@ def explain(
         f"Presumes: {', '.join(clause.presumes) or 'no other clause'}.",
         f"Follows from it: {', '.join(dependents) or 'no other clause'}.",
         f"Work on it: saver-conformance check MODULE:SPEC --only {clause.id} --programs 1",
+        "",
+        "How to fix: look for one of the faults that this clause finds in faulty savers.",
+        *faults,
         "",
         inspect.getsource(clause.body),
     ]

@@ -17,8 +17,8 @@ def same(left: Any, right: Any, *, ordered: bool = True) -> bool:
         right: Second value.
         ordered: True to compare the key order of dicts.
 
-    True if the values are the same.
-        True if nothing tells them apart.
+    Returns:
+        True if the values are the same.
     """
     if type(left) is not type(right):
         return False

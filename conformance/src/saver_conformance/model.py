@@ -105,6 +105,27 @@ class Model:
         )
         return key
 
+    def inherited(self, config: Config, channel: str, version: Any) -> dict[str, Any]:
+        """Return the value that a version of a channel has on the path to a checkpoint.
+
+        Args:
+            config: Config of the checkpoint, the first of the path.
+            channel: Name of the channel.
+            version: Version of the channel.
+
+        Returns:
+            Value by the name of the channel; empty if the version has no value on the path.
+        """
+        if not config["configurable"].get("checkpoint_id"):
+            return {}
+        key = _key(config)
+        for at in [key, *self._ancestors(key)] if key in self._rows else ():
+            checkpoint = self._rows[at].checkpoint
+            if checkpoint["channel_versions"].get(channel) == version:
+                values = checkpoint["channel_values"]
+                return {channel: self.clone(values[channel])} if channel in values else {}
+        return {}
+
     def put_writes(
         self, config: Config, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:

@@ -7,6 +7,7 @@ is slow and short, so that it can be verified by reading.
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import pickle
 import threading
@@ -131,11 +132,21 @@ class ReferenceSaver(BaseCheckpointSaver[int]):
     # -- values ------------------------------------------------------------------------------
 
     def encode(self, value: Any, channel: str = "metadata") -> tuple[str, bytes]:
-        """Serialize a value; an error names the channel."""
+        """Serialize a value; an error names the channel and the place in the value."""
         try:
             return self.serde.dumps_typed(value)
         except Exception as error:
-            raise TypeError(f"cannot serialize {channel}: {error}") from error
+            raise TypeError(f"cannot serialize {self.culprit(value, channel)}: {error}") from error
+
+    def culprit(self, value: Any, name: str) -> str:
+        """Return the name of the innermost part of a value that cannot be serialized."""
+        items = value.items() if isinstance(value, dict) else ()
+        for key, part in enumerate(value) if isinstance(value, (list, tuple)) else items:
+            try:
+                self.serde.dumps_typed(part)
+            except Exception:  # noqa: BLE001 - a serializer may raise anything
+                return self.culprit(part, f"{name}[{key!r}]")
+        return name
 
     def decode(self, value: tuple[str, bytes]) -> Any:
         """Deserialize a value."""
@@ -161,16 +172,32 @@ class ReferenceSaver(BaseCheckpointSaver[int]):
         config: RunnableConfig,
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,  # noqa: ARG002 - every value is stored with its checkpoint
+        new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Store a checkpoint."""
+        """Store a checkpoint with all its values."""
         values = {k: self.encode(v, k) for k, v in checkpoint["channel_values"].items()}
         where = config["configurable"]
+        for channel, version in checkpoint["channel_versions"].items():
+            if channel not in values and channel not in new_versions:
+                values.update(self.inherited(config, channel, version))
         bare = _where(where["thread_id"], where.get("checkpoint_ns"), where.get("checkpoint_id"))
         merged = merged_metadata(cast("Mapping[str, Any]", config), metadata)
         self.encode(merged)
         self.write("put", bare, {**checkpoint, "channel_values": values}, merged)
         return _where(str(where["thread_id"]), where.get("checkpoint_ns"), checkpoint["id"])
+
+    def inherited(self, config: RunnableConfig, channel: str, version: Any) -> dict[str, Any]:
+        """Return the value that a version of a channel has on the path to a parent, if any."""
+        with self.current() as model:
+            return model.inherited(cast("Mapping[str, Any]", config), channel, version)
+
+    def get_next_version(self, current: Any, channel: None) -> Any:  # noqa: ARG002
+        """Return a greater version of the same kind."""
+        if isinstance(current, str):
+            return f"{current}0"
+        if isinstance(current, float):
+            return max(current + 1, math.nextafter(current, math.inf))
+        return 1 if current is None else current + 1
 
     def put_writes(
         self,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import getpass
 import importlib.util
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -17,6 +19,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+POSTGRES = "SAVER_CONFORMANCE_POSTGRES_SERVER"
+"""Environment variable with the connection string of a server to use, in place of a new one."""
 _WAIT_SECONDS = 60
 
 
@@ -28,13 +32,22 @@ class ServerMissingError(RuntimeError):
 def postgres() -> Iterator[str]:
     """Start PostgreSQL on a Unix socket in a private folder.
 
+    If the environment variable `POSTGRES` is set, create a database on the server of that
+    connection string instead, and drop it at the end.
+
     Yields:
         Connection string.
 
     Raises:
-        ServerMissingError: If `initdb` or `postgres` is not installed.
+        ServerMissingError: If `initdb` or `postgres` is not installed, or the server of the
+            variable cannot be reached.
         RuntimeError: If the server does not start.
     """
+    given = os.environ.get(POSTGRES)
+    if given is not None:
+        with _database(given) as conninfo:
+            yield conninfo
+        return
     binaries = _postgres_binaries()
     with _private_folder() as folder:
         # PostgreSQL does not run as root.
@@ -50,6 +63,24 @@ def postgres() -> Iterator[str]:
             # The socket exists before the server accepts connections.
             _wait(lambda: b"ready to accept connections" in (folder / "log").read_bytes())
             yield f"postgresql:///postgres?host={folder}&user=conformance"
+
+
+@contextmanager
+def _database(conninfo: str) -> Iterator[str]:
+    """Create a database with a new name, yield its connection string, and drop it."""
+    import psycopg  # noqa: PLC0415
+
+    name = f"saver_conformance_{secrets.token_hex(8)}"
+    try:
+        connected = psycopg.connect(conninfo, autocommit=True)
+    except psycopg.OperationalError as error:
+        raise ServerMissingError(f"PostgreSQL cannot be reached: {error}") from error
+    with connected as connection:
+        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type,unused-ignore]
+        try:
+            yield psycopg.conninfo.make_conninfo(conninfo, dbname=name)
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type,unused-ignore]
 
 
 @contextmanager
@@ -141,6 +172,21 @@ def exported(variable: str, address: str) -> Iterator[None]:
         yield
     finally:
         del os.environ[variable]
+
+
+@contextmanager
+def first_opening(path: Path) -> Iterator[bool]:
+    """Yield True in the first process that opens a store, and let the others wait for it.
+
+    A spec of a server empties the server then, so that `open` returns an empty store.
+
+    Args:
+        path: Folder of the store.
+    """
+    with (path / "opened").open("a") as marker:
+        fcntl.flock(marker, fcntl.LOCK_EX)
+        yield os.fstat(marker.fileno()).st_size == 0
+        marker.write("opened")
 
 
 def _postgres_binaries() -> Path:

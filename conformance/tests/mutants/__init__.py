@@ -25,6 +25,7 @@ for _area in (
     "concurrency",
     "disk_errors",
     "interruptions",
+    "isolation",
     "graphs",
 ):
     importlib.import_module(f"mutants.{_area}")

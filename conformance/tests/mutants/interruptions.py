@@ -86,9 +86,19 @@ class SetupOnce(Faulty):
 
     def __init__(self, folder: Any = None, **kwargs: Any) -> None:
         if folder is not None and not (folder / "journal").exists():
-            time.sleep(0.5)
             (folder / "lock").touch(exist_ok=False)
         super().__init__(folder, **kwargs)
+
+
+@mutant("processes.setup", disk=True)
+class SetupClears(Faulty):
+    """Setting up a store deletes what another process stored since it began."""
+
+    def __init__(self, folder: Any = None, **kwargs: Any) -> None:
+        is_new = folder is not None and not (folder / "journal").exists()
+        super().__init__(folder, **kwargs)
+        if is_new and self.journal is not None:
+            self.journal.truncate(0)
 
 
 @mutant("processes.visible", disk=True)

@@ -69,7 +69,7 @@ class Base(MemoryStore):
     def close(self) -> None:
         pass
 
-    def rewrite_meta_pages(self) -> None:
+    def distrust_meta_pages(self) -> None:
         pass
 
     def contents(self) -> Contents:

@@ -80,7 +80,8 @@ def put(s: Session, data: DataObject) -> None:
     fields = {"versions_seen": {"node": {"channel": version}}, "updated_channels": ["channel"]}
     older = {"v": 1, "pending_sends": [], "channel_versions": {"z": version, **new}}
     metadata = {"source": "loop", "step": 1, "parents": {}, "tags": ["a", "b"]}
-    for more, given in ((fields, metadata), (older, {"step": 1})):
+    whole = {"channel_versions": {"n": 7, "f": 1.5, **new}}
+    for more, given in ((fields, metadata), (older, {"step": 1}), (whole, {"step": 1})):
         arguments = {
             "config": _config(data),
             "checkpoint": make_checkpoint(checkpoint_id(1), values, new) | more,

@@ -97,6 +97,7 @@ def numbers(s: Session, data: DataObject) -> None:
         (decimal.Decimal("1.500"),),
         ({1, 2},),
         (frozenset({1, 2}),),
+        (bytearray(b"\0a"),),
     ],
     source="JsonPlusSerializer, the default serde",
     capability=Capability.PUT,
@@ -104,6 +105,22 @@ def numbers(s: Session, data: DataObject) -> None:
 def rich(s: Session, data: DataObject) -> None:
     """Dates, UUIDs, decimals and sets, supported by the default serializer, keep their value."""
     _round_trip(s, data.draw(st.one_of(RICH, st.lists(RICH, max_size=2))))
+
+
+@clause(
+    "put.values.keys",
+    cases=[({1: "a", 2: "b"},), ({1: "a", "1": "b"},), ({True: [1], None: {}, 1.5: "c"},)],
+    source="JsonPlusSerializer, the default serde: the keys of a dict are of any simple type",
+    severity=Severity.CRITICAL,
+    capability=Capability.PUT,
+)
+def keys(s: Session, data: DataObject) -> None:
+    """The keys of a dict keep their type: int, float, bool, None and str are different keys."""
+    names = st.sampled_from([0, 1, "0", "1", None, True, 1.5, "a"])
+    value = data.draw(st.dictionaries(names, st.integers(0, 9), min_size=1))
+    s.put(_FIRST, changes={"channel": value, "inner": [value]})
+    s.put_writes(_FIRST, [("channel", value)])
+    s.expect_tuple(_FIRST, Part.VALUES, Part.WRITES)
 
 
 @clause(

@@ -162,6 +162,21 @@ def delta(s: Session, data: DataObject) -> None:
 
 
 @clause(
+    "copy.itself",
+    source="BaseCheckpointSaver.copy_thread does not specify a thread that is copied onto itself",
+    severity=Severity.CRITICAL,
+    capability=Capability.COPY_THREAD,
+    unspecified=True,
+)
+def itself(s: Session, data: DataObject) -> None:
+    """Copying a thread onto itself raises, or changes nothing."""
+    for ref in _chain(s, data):
+        s.put_writes(ref, [("a", 1)])
+    s.copy_thread("thread", "thread", expected_errors=(Exception,))
+    s.expect_list(at("thread"), *ALL)
+
+
+@clause(
     "copy.unknown",
     cases=[("none",), ("threa",)],
     source="BaseCheckpointSaver.copy_thread does not specify an unknown source; "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
@@ -158,6 +158,40 @@ def thread_number(s: Session, data: DataObject) -> None:
     s.expect_tuple(at(str(number)), Part.ID)
     s.put(Ref("x", checkpoint_id(1)), config=at(str(number)))
     s.expect_tuple(at(number), Part.ID)
+
+
+@clause(
+    "identity.thread.number.calls",
+    cases=[("delete_thread",), ("copy_thread",), ("prune",), ("list",), ("put_writes",)],
+    source="identity.thread.number; the base class does not specify it",
+    severity=Severity.MAJOR,
+    capability=Capability.GET_TUPLE,
+    needs=[Capability.DELETE_THREAD],
+    presumes=["identity.thread.number"],
+    unspecified=True,
+)
+def thread_number_calls(s: Session, data: DataObject) -> None:
+    """Every method takes the int 123 for the thread "123"."""
+    methods = ["delete_thread", "copy_thread", "prune", "list", "put_writes"]
+    method = data.draw(st.sampled_from(methods))
+    if method in ("copy_thread", "prune") and Capability(method) not in s.claimed:
+        return
+    refs = [s.put(Ref("7", checkpoint_id(number)), changes={"a": [number]}) for number in range(2)]
+    numbered = at(7, "", refs[0].id)
+    calls: dict[str, tuple[Any, ...]] = {
+        "delete_thread": (7,),
+        "copy_thread": (7, 8),
+        "prune": ([7],),
+        "put_writes": (numbered, [("a", 1)], "task"),
+    }
+    if method in calls:
+        s.call(method, *calls[method])
+        getattr(s.model, method)(*calls[method])
+    else:
+        s.expect_list(at(7, None))
+        s.expect_list(None, before=numbered)
+    s.expect_list(at("7"), Part.WRITES, Part.VALUES)
+    s.expect_list(at("8"), Part.VALUES)
 
 
 @clause(

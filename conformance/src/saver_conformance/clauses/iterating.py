@@ -72,6 +72,32 @@ def other_writer(s: Session, data: DataObject) -> None:
 
 
 @clause(
+    "list.paused.both_apis",
+    cases=[("get_tuple",), ("put",), ("delete_thread",)],
+    source=f"{_LOCK}; a service streams alist and calls graph.invoke in threads",
+    severity=Severity.CRITICAL,
+    capability=Capability.LIST,
+    needs=[Capability.THREADS, Capability.BOTH_APIS, Capability.DELETE_THREAD],
+    apis=(Api.ASYNC,),
+    presumes=["list.paused.writable"],
+)
+def both_apis(s: Session, data: DataObject) -> None:
+    """The sync API can be used in a thread while a list of the async API is paused."""
+    _fill(s, 3)
+    paused = Iteration(s, at("thread"))
+    paused.next()
+    checkpoint = make_checkpoint(checkpoint_id(9))
+    calls: dict[str, tuple[Any, ...]] = {
+        "get_tuple": (at("thread"),),
+        "put": (at("other"), checkpoint, {"source": "loop", "step": 0}, {}),
+        "delete_thread": ("other",),
+    }
+    method = data.draw(st.sampled_from(sorted(calls)))
+    s.call(method, *calls[method], api=Api.SYNC)
+    paused.next()
+
+
+@clause(
     "list.paused.whole",
     cases=[(3, True), (3, False)],
     source="BaseCheckpointSaver.list: each item is a checkpoint tuple, complete in itself",

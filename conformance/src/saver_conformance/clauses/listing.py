@@ -239,6 +239,27 @@ def filtered(s: Session, data: DataObject) -> None:
 
 
 @clause(
+    "list.filter.merged",
+    cases=[("configurable",), ("metadata",)],
+    source=f"{_LIST}: filters by the metadata of a checkpoint, of which the scalars of the config "
+    "are a part",
+    capability=Capability.LIST,
+    presumes=["list.filter", "metadata.merged"],
+)
+def filter_merged(s: Session, data: DataObject) -> None:
+    """A filter finds metadata that put took from the config."""
+    origin = data.draw(st.sampled_from(["configurable", "metadata"]))
+    for number, user in enumerate(["a", "b", "a"]):
+        config = at("thread", user_id=user) if origin == "configurable" else at("thread")
+        if origin == "metadata":
+            config["metadata"] = {"user_id": user}
+        s.put(Ref("thread", checkpoint_id(number)), config=config)
+    s.expect_list(at("thread"), filter={"user_id": "a"})
+    s.expect_list(at("thread"), filter={"user_id": "b", "source": "loop"})
+    s.expect_list(at("thread"), filter={"user_id": "c"})
+
+
+@clause(
     "list.filter.limit",
     source=f"{_LIST}: maximum number of checkpoints to return, out of those that match",
     capability=Capability.LIST,

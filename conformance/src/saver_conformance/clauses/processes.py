@@ -17,11 +17,15 @@ from saver_conformance.violation import FailureKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from hypothesis.strategies import DataObject
 
 _PROCESSES = "SaverSpec.attach: the store may be open in several processes"
 _DURABLE = "SaverSpec.durable: acknowledged data survives SIGKILL"
+
+#: Moments at which one process pauses while it sets up a store.
+_PAUSES = 8
 
 
 @clause(
@@ -168,29 +172,79 @@ def visible(s: Session, data: DataObject) -> None:
     capability=Capability.PROCESSES,
     load=Load.HEAVY,
 )
-def setup(s: Session, data: DataObject) -> None:  # noqa: ARG001
+def setup(s: Session, data: DataObject) -> None:
     """Two processes that set up an empty store at the same moment both use it."""
+    shift = data.draw(st.integers(0, _PAUSES - 1))
     [version] = s.versions(1)
-    s.script.line("# two processes open the same empty store at the same moment")
-    folder = s.path / "fresh"
-    folder.mkdir()
-    place = (locate(s.spec), folder, s.api, s.executors.seconds)
+    puts = [_put_args(f"setup-{number}", number, version.value) for number in range(2)]
+    wanted = [{"a": [number], "b": [number]} for number in range(2)]
+    place = (locate(s.spec), s.path, s.api, s.executors.seconds)
     with ExitStack() as stack, s.guard("setting up a store in two processes"):
-        children = []
+        pair = []
         for _ in range(2):
-            children.append(Child(*place, first=True, paused=True))
-            stack.callback(children[-1].kill)
-        for child in children:
-            child.send("open")
-        for child in children:
-            child.receive()
-        for number, child in enumerate(children):
-            child.call("put", *_put_args(f"setup-{number}", number, version.value))
-        for child in children:
-            found = [child.call("list", at(f"setup-{number}")) for number in range(2)]
-            values = [t.checkpoint["channel_values"] for listed in found for t in listed]
-            wanted = [{"a": [number], "b": [number]} for number in range(2)]
-            s.expect("[t.checkpoint['channel_values'] for t in listed]", values, wanted)
+            pair.append(Child(*place, first=True, paused=True, opening=True))
+            stack.callback(pair[-1].kill)
+        # The first opening of a process also imports modules.
+        steps = [pair[0].open(_new_folder(s, f"warm-{number}")) for number in range(2)][-1]
+        pair[1].open(_new_folder(s, "warm"))
+        # If `attach` is another function, `open` may empty a server, also after a put.
+        for pause in [0, *_pauses(steps, shift)]:
+            s.script.line("# two processes open the same empty store at the same moment")
+            if pause:
+                s.script.line(f"# one pauses before step {pause} of {steps} of its opening")
+            folder = _new_folder(s, f"store-{pause}")
+            _open_both(pair, folder, pause, puts, early=s.spec.open is s.spec.attach)
+            for child in pair:
+                found = [child.call("list", put[0]) for put in puts]
+                values = [t.checkpoint["channel_values"] for listed in found for t in listed]
+                s.expect("[t.checkpoint['channel_values'] for t in listed]", values, wanted)
+
+
+def _new_folder(s: Session, name: str) -> Path:
+    folder = s.path / name
+    folder.mkdir()
+    return folder
+
+
+def _pauses(steps: int, shift: int) -> list[int]:
+    """Return the steps before which an opening pauses: all, or some at equal distances."""
+    if steps <= _PAUSES:
+        return [*range(1, steps + 1)]
+    return [1 + (steps * n + shift * steps // _PAUSES) // _PAUSES for n in range(_PAUSES)]
+
+
+def _open_both(
+    pair: list[Child], folder: Path, pause: int, puts: list[tuple[Any, ...]], *, early: bool
+) -> None:
+    """Open a store in two processes and put a checkpoint in each.
+
+    If the first pauses, the second opens the store in the meantime. If the second waits for a lock
+    of the first, the first continues.
+
+    Args:
+        pair: Processes.
+        folder: Folder of the store.
+        pause: Step before which the first pauses; 0 never pauses it.
+        puts: Arguments of the puts.
+        early: True if the second puts its checkpoint before the first continues.
+    """
+    first, second = pair
+    first.send_open(folder, pause)
+    is_paused = pause > 0 and first.receive() == "paused"
+    second.send_open(folder)
+    puts_early = is_paused and second.answers_or_waits() and early
+    if puts_early:
+        second.receive()
+        second.send("put", *puts[1])
+        second.answers_or_waits()
+    if is_paused:
+        first.proceed()
+    if is_paused or not pause:
+        first.receive()
+    first.call("put", *puts[0])
+    second.receive()
+    if not puts_early:
+        second.call("put", *puts[1])
 
 
 @clause(

@@ -169,7 +169,13 @@ def delta(s: Session, data: DataObject) -> None:
 
 @clause(
     "prune.deltas",
-    cases=[(0, 2, ""), (2, 0, ""), (1, 3, "child")],
+    cases=[
+        *(
+            (depth, other, seed, ns)
+            for depth, other, ns in ((0, 2, ""), (2, 0, ""), (1, 3, "child"))
+            for seed in (["seed"], None, 0)
+        ),
+    ],
     source="BaseCheckpointSaver.prune: preserve every ancestor up to the nearest snapshot, for "
     "every DeltaChannel; a fresh snapshot on the kept checkpoint, or an error, is allowed",
     severity=Severity.CRITICAL,
@@ -180,11 +186,12 @@ def delta(s: Session, data: DataObject) -> None:
 def deltas(s: Session, data: DataObject) -> None:
     """After keep_latest, DeltaChannels whose snapshots lie at different depths are unchanged."""
     snapshots = [data.draw(st.integers(0, 3)) for _ in range(2)]
+    value = data.draw(st.sampled_from([["seed"], None, 0, []]))
     ns = data.draw(st.sampled_from(["", "child"]))
     last: Ref | None = None
     for number in range(5):
         changes = {
-            channel: [f"snapshot of {channel}"] if number == snapshot else ABSENT
+            channel: value if number == snapshot else ABSENT
             for channel, snapshot in zip(("log", "more"), snapshots, strict=True)
         }
         last = delta_step(s, number, last, changes, ns=ns)
@@ -193,6 +200,39 @@ def deltas(s: Session, data: DataObject) -> None:
     got = s.expect_tuple(at("thread", ns), Part.ID)
     fresh = got.checkpoint["channel_values"]
     s.expect_history(at("thread", ns), [c for c in ("log", "more") if c not in fresh])
+
+
+@clause(
+    "prune.delta.again",
+    cases=[(2, 1), (3, 2)],
+    source="BaseCheckpointSaver.prune: must keep what a DeltaChannel is rebuilt from; a service "
+    "prunes its threads again and again",
+    severity=Severity.CRITICAL,
+    capability=Capability.PRUNE,
+    needs=[Capability.DELTA_HISTORY],
+    presumes=["prune.delta"],
+)
+def delta_again(s: Session, data: DataObject) -> None:
+    """A DeltaChannel keeps its value when its thread continues and is pruned again."""
+    refs = delta_chain(s, data.draw(st.integers(2, 4)))
+    steps = data.draw(st.integers(1, 2))
+    for number in range(2):
+        refusal = (NotImplementedError,)
+        refused = s.call("prune", ["thread"], strategy="keep_latest", expected_errors=refusal)
+        if isinstance(refused, Exception) or _is_fresh(s):
+            return
+        s.model.prune(["thread"])
+        for step in range(steps):
+            refs.append(delta_step(s, 10 * (number + 1) + step, refs[-1]))
+            s.put_writes(refs[-1], [("log", f"after {number}")])
+        s.expect_history(at("thread"), ["log"])
+
+
+def _is_fresh(s: Session) -> bool:
+    """Return True if prune stored a snapshot in the kept checkpoint."""
+    got = s.call("get_tuple", at("thread"))
+    with s.guard("reading a tuple"):
+        return "log" in got.checkpoint["channel_values"]
 
 
 @clause(
@@ -223,6 +263,8 @@ def subgraphs(s: Session, data: DataObject) -> None:
     for number, root in enumerate(roots):
         metadata = {"source": "loop", "step": 0, "parents": {"": root.id}}
         s.put(Ref("thread", checkpoint_id(number), f"call:task-{number}"), metadata=metadata)
+        inner = f"call:task-{number}|inner:task"
+        s.put(Ref("thread", checkpoint_id(number), inner), metadata=metadata)
         if data.draw(st.booleans()):
             s.put(Ref("thread", checkpoint_id(number), "persistent"), metadata=metadata)
     s.prune(["thread"], "keep_latest")
@@ -264,3 +306,23 @@ def bad_strategy(s: Session, data: DataObject) -> None:
     strategy = data.draw(st.sampled_from(["keep_all", "", "Delete"]))
     s.call("prune", ["thread"], strategy=strategy, expected_errors=(Exception,))
     s.expect_list(at("thread"), Part.VALUES)
+
+
+@clause(
+    "prune.bad_strategy.raises",
+    cases=[("keep_all", 0), ("Delete", 1)],
+    source=f"an unknown strategy is an error of the caller; {_POSTGRES}",
+    severity=Severity.MINOR,
+    capability=Capability.PRUNE,
+    unspecified=True,
+)
+def bad_strategy_raises(s: Session, data: DataObject) -> None:
+    """An unknown strategy raises ValueError, also without threads."""
+    strategy = data.draw(st.sampled_from(["keep_all", "Delete"]))
+    threads = ["thread"][: data.draw(st.integers(0, 1))]
+    _chain(s, 2)
+    options = {"strategy": strategy, "expected_errors": (Exception,)}
+    error = s.call("prune", threads, bind="answer", **options)
+    if not isinstance(error, ValueError):
+        message = f"prune with the strategy {strategy!r} did not raise ValueError"
+        s.fail_assertion("isinstance(answer, ValueError)", message)

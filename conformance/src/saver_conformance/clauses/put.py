@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from saver_conformance.capability import Capability
+from saver_conformance.capability import Api, Capability
 from saver_conformance.clause import Severity, clause
 from saver_conformance.parts import Part
 from saver_conformance.session import (
@@ -130,14 +130,15 @@ def fork(s: Session, data: DataObject) -> None:
 
 @clause(
     "put.versions",
-    cases=[(int,), (float,), (str,)],
+    cases=[(int,), (float,), (str,), ("large",)],
     source="ChannelVersions = dict[str, str | int | float]",
     capability=Capability.PUT,
 )
 def versions(s: Session, data: DataObject) -> None:
     """Channel versions may be int, float or str, and keep their type and value."""
-    kind = data.draw(st.sampled_from([int, float, str]))
-    first, second = {int: (1, 2), float: (1.5, 2.5), str: ("01", "02")}[kind]
+    # No float has a value between the large ones.
+    kinds = {int: (1, 2), float: (1.5, 2.5), str: ("01", "02"), "large": (2**53 + 1, 2**53 + 2)}
+    first, second = kinds[data.draw(st.sampled_from([*kinds]))]
     s.put(_FIRST, changes={"a": [1], "b": [1]}, versions={"a": first, "b": first})
     s.put(_SECOND, parent=_FIRST, changes={"a": [2]}, versions={"a": second})
     for ref in (_FIRST, _SECOND):
@@ -162,6 +163,34 @@ def increase(s: Session, data: DataObject) -> None:
                 f"{after.value!r} follows {before.value!r} and is not greater",
             )
         before = after
+
+
+@clause(
+    "versions.foreign",
+    cases=[(0,), (5,), (2.5,), (2.0**53,), (f"{7:032}.0000000000000001",)],
+    source="ChannelVersions: str, int or float; a migrated thread continues with versions of "
+    "another saver; the base class leaves it to the saver which kinds it continues",
+    severity=Severity.MAJOR,
+    capability=Capability.PUT,
+    unspecified=True,
+)
+def foreign(s: Session, data: DataObject) -> None:
+    """The version after another saver's is of the same kind and greater, or raises ValueError."""
+    before: Any = data.draw(st.sampled_from([0, 5, 2.5, 2.0**53, f"{7:032}.0000000000000001"]))
+    for _ in range(2):
+        name = s.script.name("v")
+        options: dict[str, Any] = {"api": Api.SYNC, "expected_errors": (ValueError,)}
+        found = s.call("get_next_version", before, None, bind=name, **options)
+        if isinstance(found, ValueError):
+            return
+        after = Name(name, found)
+        if type(after.value) is not type(before) or not after.value > before:
+            s.fail_assertion(
+                f"type({after.text}) is {type(before).__name__} and {after.text} > {before!r}, "
+                f"{after.text}",
+                f"{after.value!r} follows {before!r} and is not greater",
+            )
+        before = after.value
 
 
 @clause(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from saver_conformance.capability import Capability
+from saver_conformance.capability import Api, Capability
 from saver_conformance.clause import Load, Severity, clause
 from saver_conformance.clauses.deltas import delta_step
 from saver_conformance.parts import Part
-from saver_conformance.session import Ref, Session, at, checkpoint_id
+from saver_conformance.session import Ref, Session, at, checkpoint_id, make_checkpoint
 from saver_conformance.source import Name
 
 if TYPE_CHECKING:
@@ -163,6 +164,40 @@ def values(s: Session, data: DataObject) -> None:  # noqa: ARG001
         )
     nested = f'{name}.checkpoint["channel_values"].get("nested") == {{"x": [{texts[0].text}]}}'
     s.expect(nested, found.get("nested") == {"x": [texts[0].value]}, True)
+
+
+@_scale("scale.metadata", capability=Capability.PUT)
+def large_metadata(s: Session, data: DataObject) -> None:  # noqa: ARG001
+    """Metadata of a megabyte is returned unchanged, and a filter finds its checkpoint."""
+    text = Name('"x" * 1_000_000', "x" * 1_000_000)
+    metadata = {"source": "loop", "step": 1, "text": text, "list": list(range(20_000))}
+    s.put(_FIRST)
+    second = Ref("thread", checkpoint_id(1))
+    complete = {**metadata, "text": text.value}
+    s.call("put", at("thread"), make_checkpoint(second.id), metadata, {})
+    s.model.put(at("thread"), make_checkpoint(second.id), complete)
+    s.expect_tuple(second, Part.METADATA)
+    s.expect_list(at("thread"), Part.METADATA, filter={"step": 1})
+
+
+@_scale("scale.versions", capability=Capability.PUT)
+def many_versions(s: Session, data: DataObject) -> None:  # noqa: ARG001
+    """Each of more than ten thousand versions of a channel is greater than the one before."""
+    s.script.line(
+        f"versions = [saver.get_next_version(None, None)]\n"
+        f"for _ in range({_COUNT * 20}):\n"
+        "    versions.append(saver.get_next_version(versions[-1], None))"
+    )
+    versions: list[Any] = [s.invoke(Api.SYNC, "get_next_version", (None, None), {})]
+
+    def continued() -> None:
+        for _ in range(_COUNT * 20):
+            versions.append(s.saver.get_next_version(versions[-1], None))
+
+    with s.guard("get_next_version"):
+        s.executors.worker.call(continued, s.executors.seconds)
+    rising = all(before < after for before, after in pairwise(versions))
+    s.expect("sorted(set(versions)) == versions", rising, True)
 
 
 def _bytes(seed: int, megabytes: int) -> Name:

@@ -17,6 +17,8 @@ from saver_conformance.session import Ref, Session, at, checkpoint_id, make_chec
 from saver_conformance.source import Name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hypothesis.strategies import DataObject
 
 _REF = Ref("thread", checkpoint_id(0))
@@ -116,6 +118,47 @@ def clone(s: Session, data: DataObject) -> None:
     s.expect_list(at("thread"))
 
 
+@clause(
+    "allowlist.clone.shared",
+    cases=[(False,), (True,)],
+    source="BaseCheckpointSaver.with_allowlist: a shallow clone, which compile makes of the saver",
+    severity=Severity.CRITICAL,
+    capability=Capability.SERDE,
+    presumes=["allowlist.clone"],
+)
+def shared(s: Session, data: DataObject) -> None:
+    """The clone of with_allowlist and the saver see the checkpoints that the other stores."""
+    _open_strict(s)
+    s.put(_REF, changes={"a": [0]})
+    allowed = [("saver_conformance.serdes", "Point")]
+    s.script.line(f"clone = saver.with_allowlist({allowed!r})")
+    with s.guard("with_allowlist"):
+        copied = s.saver.with_allowlist(allowed)
+    later = Ref("thread", checkpoint_id(1))
+    api, checkpoint = s.api, make_checkpoint(later.id)
+    metadata = {"source": "loop", "step": 1}
+    name = s.script.name("got")
+    if data.draw(st.booleans()):
+        s.put(later)
+        s.script.line(f"{name} = {_shown(s, 'get_tuple', later.config)}")
+        with s.guard("get_tuple of the clone"):
+            got = s.invoke(api, "get_tuple", (later.config,), {}, saver=copied)
+        if got is None:
+            message = f"{name} is None: the clone does not find what the saver stored"
+            s.fail_assertion(f"{name} is not None", message)
+    else:
+        s.script.line(_shown(s, "put", at("thread"), checkpoint, metadata, {}))
+        with s.guard("put of the clone"):
+            s.invoke(api, "put", (at("thread"), checkpoint, metadata, {}), {}, saver=copied)
+        s.model.put(at("thread"), checkpoint, metadata)
+    s.expect_list(at("thread"), Part.ID)
+
+
+def _shown(s: Session, method: str, *arguments: Any) -> str:
+    """Return a call of the clone, as text."""
+    return s.script.call(s.api, method, arguments, {}).replace("saver.", "clone.", 1)
+
+
 def _expect_points(s: Session, which: str, saver: Any, *, rebuilt: bool) -> None:
     """Check that a saver does or does not deserialize values of class `Point`."""
     api = s.api
@@ -192,9 +235,29 @@ def unserializable_named(s: Session, data: DataObject) -> None:
         )
 
 
-def _put_unserializable(s: Session, data: DataObject, after: Ref | None = None) -> BaseException:
+@clause(
+    "put.unserializable.path",
+    source="langchain-ai/langgraph#8606: the base class does not specify the error message",
+    severity=Severity.MINOR,
+    capability=Capability.PUT,
+    unspecified=True,
+    presumes=["put.unserializable.named"],
+)
+def unserializable_path(s: Session, data: DataObject) -> None:
+    """The error names the key under which the value that cannot be serialized is."""
+    error = _put_unserializable(s, data, kinds=("deep",))
+    if "inner_key" not in str(error):
+        s.fail_assertion('"inner_key" in str(answer)', f"the error does not name the key: {error}")
+
+
+def _put_unserializable(
+    s: Session,
+    data: DataObject,
+    after: Ref | None = None,
+    kinds: Sequence[str] = ("lock", "deep"),
+) -> BaseException:
     [version] = s.versions(1, after)
-    shown, made = _unserializable(data)
+    shown, made = _unserializable(data, kinds)
     s.script.line("import threading")
     versions = {"channel": version.value, "culprit": version.value}
     checkpoint = make_checkpoint(checkpoint_id(1), {"channel": [1], "culprit": made}, versions)
@@ -212,11 +275,14 @@ def _put_unserializable(s: Session, data: DataObject, after: Ref | None = None) 
     return error
 
 
-def _unserializable(data: DataObject) -> tuple[str, Any]:
+def _unserializable(data: DataObject, kinds: Sequence[str] = ("lock", "deep")) -> tuple[str, Any]:
     """Return the program text of a value that no serializer accepts, and the value."""
     lock = "threading.Lock()"
-    values = {"lock": (f"[{lock}]", [_lock()]), "deep": (f'{{"a": [{lock}]}}', {"a": [_lock()]})}
-    return values[data.draw(st.sampled_from(["lock", "deep"]))]
+    values = {
+        "lock": (f"[{lock}]", [_lock()]),
+        "deep": (f'{{"inner_key": [{lock}]}}', {"inner_key": [_lock()]}),
+    }
+    return values[data.draw(st.sampled_from(kinds))]
 
 
 def _lock() -> Any:

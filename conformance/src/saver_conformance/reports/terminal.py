@@ -9,6 +9,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from saver_conformance.clause import Severity
 from saver_conformance.reports.markdown import title
 from saver_conformance.result import Status
 
@@ -35,7 +36,14 @@ _STYLES = {
 }
 
 
-def show(report: Report, console: Console, *, programs: int = 3, every: bool = False) -> None:
+def show(
+    report: Report,
+    console: Console,
+    *,
+    programs: int = 3,
+    every: bool = False,
+    fail_on: Severity = Severity.MINOR,
+) -> None:
     """Print a report: a table for each capability, and the clauses to fix first.
 
     Args:
@@ -43,6 +51,7 @@ def show(report: Report, console: Console, *, programs: int = 3, every: bool = F
         console: Console to print to.
         programs: Number of failing programs to print, worst clauses first.
         every: True to list passed clauses too.
+        fail_on: Least severity that fails the run.
     """
     console.print(f"\n[bold]{escape(title(report))}[/]", highlight=False)
     table = Table(box=box.SIMPLE_HEAD)
@@ -66,13 +75,21 @@ def show(report: Report, console: Console, *, programs: int = 3, every: bool = F
         console.print(f"[bold red]unknown clause id in known_failures: {escape(unknown)}[/]")
     _first(report, console, programs)
     counts = ", ".join(f"{report.count(s)} {s}" for s in Status if report.count(s))
-    conclusion = "[green]conforms[/]" if report.ok else "[bold red]does not conform[/]"
-    console.print(f"{escape(title(report))} {conclusion}: {counts}.")
+    console.print(f"{escape(title(report))} {_conclusion(report, fail_on)}: {counts}.")
     if thin := report.count(Status.THIN):
         console.print(
             f"[yellow]{thin} clauses are thin: the saver is too slow for this profile.[/]"
         )
     console.print(f"Repeat this run with --profile {report.profile} --seed {report.seed}.")
+
+
+def _conclusion(report: Report, fail_on: Severity) -> str:
+    if report.ok:
+        return "[green]conforms[/]"
+    if report.conforms(fail_on):
+        counted = [str(s) for s in Severity if s.rank <= fail_on.rank]
+        return f"[yellow]has no {' or '.join(counted)} failure[/]"
+    return "[bold red]does not conform[/]"
 
 
 def _row(table: Table, result: ClauseResult) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.servers import exported, postgres
+from saver_conformance.servers import exported, first_opening, postgres
 from saver_conformance.spec import SaverSpec
 
 if TYPE_CHECKING:
@@ -53,13 +52,10 @@ def _attach(path: Path, serde: Any = None) -> Any:  # noqa: ARG001
 def _open(path: Path, serde: Any = None) -> Any:
     import psycopg  # noqa: PLC0415
 
-    with (path / "cleared").open("a+") as marker:
-        # Of the processes that open a new store, the first clears the schema.
-        fcntl.flock(marker, fcntl.LOCK_EX)
-        if marker.tell() == 0:
+    with first_opening(path) as is_first:
+        if is_first:
             with psycopg.connect(os.environ[_VARIABLE], autocommit=True) as connection:
                 connection.execute(_CLEAR)
-            marker.write("cleared")
     return _attach(path, serde)
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.servers import exported, mariadb
+from saver_conformance.servers import exported, first_opening, mariadb
 from saver_conformance.spec import SaverSpec
 
 if TYPE_CHECKING:
@@ -50,8 +50,9 @@ def _attach(path: Path, serde: Any = None) -> Iterator[Any]:  # noqa: ARG001
 @contextmanager
 def _open(path: Path, serde: Any = None) -> Iterator[Any]:
     with _attach(path, serde) as saver:
-        for table in _TABLES:
-            saver.conn.cursor().execute(f"DELETE FROM {table}")  # noqa: S608
+        with first_opening(path) as is_first:
+            for table in _TABLES if is_first else ():
+                saver.conn.cursor().execute(f"DELETE FROM {table}")  # noqa: S608
         yield saver
 
 
@@ -67,8 +68,9 @@ async def _aattach(path: Path, serde: Any = None) -> AsyncIterator[Any]:  # noqa
 @asynccontextmanager
 async def _aopen(path: Path, serde: Any = None) -> AsyncIterator[Any]:
     async with _aattach(path, serde) as saver, saver.conn.cursor() as cursor:
-        for table in _TABLES:
-            await cursor.execute(f"DELETE FROM {table}")  # noqa: S608
+        with first_opening(path) as is_first:
+            for table in _TABLES if is_first else ():
+                await cursor.execute(f"DELETE FROM {table}")  # noqa: S608
         yield saver
 
 

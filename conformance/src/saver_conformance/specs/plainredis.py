@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.servers import exported, redis
+from saver_conformance.servers import exported, first_opening, redis
 from saver_conformance.spec import SaverSpec
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ def _attach(path: Path, serde: Any = None) -> Iterator[Any]:  # noqa: ARG001
 @contextmanager
 def _open(path: Path, serde: Any = None) -> Iterator[Any]:
     with _attach(path, serde) as saver:
-        saver.client.flushdb()
+        with first_opening(path) as is_first:
+            if is_first:
+                saver.client.flushdb()
         yield saver
 
 
@@ -56,7 +58,9 @@ async def _aattach(path: Path, serde: Any = None) -> AsyncIterator[Any]:  # noqa
 @asynccontextmanager
 async def _aopen(path: Path, serde: Any = None) -> AsyncIterator[Any]:
     async with _aattach(path, serde) as saver:
-        await saver.client.flushdb()
+        with first_opening(path) as is_first:
+            if is_first:
+                await saver.client.flushdb()
         yield saver
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.servers import exported, postgres
+from saver_conformance.servers import exported, first_opening, postgres
 from saver_conformance.spec import SaverSpec
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ def _attach(path: Path, serde: Any = None) -> Iterator[Any]:  # noqa: ARG001
 @contextmanager
 def _open(path: Path, serde: Any = None) -> Iterator[Any]:
     with _attach(path, serde) as saver:
-        saver.conn.execute(f"TRUNCATE {_TABLES}")
+        with first_opening(path) as is_first:
+            if is_first:
+                saver.conn.execute(f"TRUNCATE {_TABLES}")
         yield saver
 
 
@@ -65,7 +67,9 @@ async def _aattach(path: Path, serde: Any = None) -> AsyncIterator[Any]:  # noqa
 @asynccontextmanager
 async def _aopen(path: Path, serde: Any = None) -> AsyncIterator[Any]:
     async with _aattach(path, serde) as saver:
-        await saver.conn.execute(f"TRUNCATE {_TABLES}")
+        with first_opening(path) as is_first:
+            if is_first:
+                await saver.conn.execute(f"TRUNCATE {_TABLES}")
         yield saver
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from saver_conformance.servers import exported, redis_stack
+from saver_conformance.servers import exported, first_opening, redis_stack
 from saver_conformance.spec import SaverSpec
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ def _attach(path: Path) -> Iterator[Any]:  # noqa: ARG001
 def _open(path: Path) -> Iterator[Any]:
     from redis import Redis  # noqa: PLC0415
 
-    with Redis.from_url(os.environ[_VARIABLE]) as client:
-        client.flushdb()
+    with first_opening(path) as is_first, Redis.from_url(os.environ[_VARIABLE]) as client:
+        if is_first:
+            client.flushdb()
     with _attach(path) as saver:
         yield saver
 
@@ -56,8 +57,10 @@ async def _aattach(path: Path) -> AsyncIterator[Any]:  # noqa: ARG001
 async def _aopen(path: Path) -> AsyncIterator[Any]:
     from redis.asyncio import Redis  # noqa: PLC0415
 
-    async with Redis.from_url(os.environ[_VARIABLE]) as client:
-        await client.flushdb()
+    with first_opening(path) as is_first:
+        if is_first:
+            async with Redis.from_url(os.environ[_VARIABLE]) as client:
+                await client.flushdb()
     async with _aattach(path) as saver:
         yield saver
 

@@ -18,6 +18,7 @@ from langgraph.checkpoint.lmdb.errors import DamagedError, RetryableError
 from langgraph.checkpoint.lmdb.kv import workers
 from langgraph.checkpoint.lmdb.operations import (
     configs,
+    copying,
     delete,
     get,
     listing,
@@ -181,12 +182,12 @@ class AsyncMethods(BaseCheckpointSaver[Any]):
     async def afork(self, config: RunnableConfig, thread_id: str) -> RunnableConfig:
         """Async version of `fork`."""
         session = self._session
-        return await session.run_async(delete.fork(session, config, thread_id))
+        return await session.run_async(copying.fork(session, config, thread_id))
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Async version of `copy_thread`."""
         session = self._session
-        await session.run_async(delete.copy_thread(session, source_thread_id, target_thread_id))
+        await session.run_async(copying.copy_thread(session, source_thread_id, target_thread_id))
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Async version of `delete_thread`."""

@@ -112,26 +112,6 @@ class LmdbSaverError(Exception):
         return f"{text}. {self.advice}" if self.advice else text
 
 
-class located:  # noqa: N801 - used like a function
-    """A context manager that adds a location to the errors of its block.
-
-    It returns the location, a dict that the block may change.
-
-    Args:
-        location: Fields of an LmdbSaverError.
-    """
-
-    def __init__(self, **location: str | int | None) -> None:
-        self._location = location
-
-    def __enter__(self) -> dict[str, str | int | None]:
-        return self._location
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, LmdbSaverError):
-            error.add_location(**self._location)
-
-
 class UsageError(LmdbSaverError, ValueError):
     """The call cannot be right as it stands; the same call will fail again."""
 

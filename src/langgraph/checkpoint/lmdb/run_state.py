@@ -8,6 +8,7 @@ built with `StateGraph` or with the functional API.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 from uuid import UUID, uuid5
@@ -28,6 +29,9 @@ MAY_RUN: frozenset[State] = frozenset(("failed", "stalled", "waiting"))
 _COVERED_FORMAT = 4
 _START = "__start__"
 _BRANCH, _JOIN = "branch:to:", "join:"
+_TRIGGERS = (_BRANCH, _JOIN, _START)
+"""Beginnings of the channels that may start a node."""
+_USUAL_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ERROR_SOURCE_NODE = "__error_source_node__"
 """Channel of a write that marks an error as handled by the node's error handler."""
 _CONTROL = frozenset((ERROR, _ERROR_SOURCE_NODE, INTERRUPT, RESUME))
@@ -142,10 +146,11 @@ def is_news(task_id: str, channel: str) -> bool:
 
 
 def _is_covered(checkpoint: Checkpoint) -> bool:
-    UUID(checkpoint["id"])  # raises ValueError for an id that no graph can continue from
-    return checkpoint["v"] >= _COVERED_FORMAT and any(
-        channel == _START or channel.startswith(_BRANCH)
-        for channel in checkpoint["channel_versions"]
+    if not _USUAL_ID.fullmatch(checkpoint["id"]):  # matching takes less time than UUID
+        UUID(checkpoint["id"])  # raises ValueError for an id that no graph can continue from
+    versions = checkpoint["channel_versions"]
+    return checkpoint["v"] >= _COVERED_FORMAT and (
+        _START in versions or any(channel.startswith(_BRANCH) for channel in versions)
     )
 
 
@@ -158,7 +163,8 @@ def _due(checkpoint: Checkpoint) -> Iterator[_Due]:
     triggered = {
         node
         for channel in values
-        if (node := _triggered_node(channel, checkpoint)) is not None
+        if channel.startswith(_TRIGGERS)
+        and (node := _triggered_node(channel, checkpoint)) is not None
         and channel in versions
         and _is_unseen(checkpoint, node, channel)
     }

@@ -14,6 +14,7 @@ from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
 from langgraph.checkpoint.lmdb.operations import (
     background,
     configs,
+    copying,
     delete,
     get,
     listing,
@@ -27,7 +28,15 @@ from langgraph.checkpoint.lmdb.operations.session import open_session
 if TYPE_CHECKING:
     import builtins
     import os
-    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import (
+        Awaitable,
+        Callable,
+        Collection,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
     from datetime import datetime
     from types import TracebackType
     from typing import SupportsIndex
@@ -291,6 +300,27 @@ class KvSaver(AsyncMethods):
         session = self._session
         session.run(put.PutWritesOperation(session, config, writes, task_id, task_path))
 
+    def _put_with_writes(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+        calls: Iterable[tuple[str, str, Sequence[tuple[str, Any]]]],
+    ) -> RunnableConfig:
+        """Store a checkpoint, and then its pending writes, in one commit. For migrations.
+
+        Args:
+            config: As for `put`, like the next three.
+            checkpoint: The checkpoint.
+            metadata: Its metadata.
+            new_versions: The versions of the channels that changed.
+            calls: Task id, task path, and writes, for each call of `put_writes`.
+        """
+        session = self._session
+        putting = put.PutOperation(session, config, checkpoint, metadata, new_versions)
+        return session.run(put.PutWithWritesOperation(session, putting, calls))
+
     def writes(self, config: RunnableConfig) -> builtins.list[TaskWrite]:
         """Return the pending writes of a checkpoint, in the order in which they apply.
 
@@ -369,7 +399,7 @@ class KvSaver(AsyncMethods):
             InvalidConfigError: The config names another namespace, or no thread.
         """
         session = self._session
-        return session.run(delete.fork(session, config, thread_id))
+        return session.run(copying.fork(session, config, thread_id))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy a thread to a new one. The threads share values until one of them drops them.
@@ -378,7 +408,7 @@ class KvSaver(AsyncMethods):
             ThreadExistsError: The target has checkpoints.
         """
         session = self._session
-        session.run(delete.copy_thread(session, source_thread_id, target_thread_id))
+        session.run(copying.copy_thread(session, source_thread_id, target_thread_id))
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete a thread: checkpoints, writes, and all values that no other thread shares.

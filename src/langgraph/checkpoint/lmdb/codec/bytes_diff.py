@@ -34,6 +34,8 @@ _CANDIDATES: Final = 8
 """Chunks behind the begin of an edit that are searched for."""
 _BLOCK: Final = 1 << 14
 """Bytes that are compared together."""
+_EXACT: Final = 64
+"""Bytes in which the first difference is found by arithmetic."""
 
 
 class SplitPayload(NamedTuple):
@@ -188,5 +190,17 @@ def common_suffix(a: bytes, b: bytes, limit: int) -> int:
 
 def _common_bytes(one: bytes, other: bytes, order: Literal["big", "little"]) -> int:
     """Return the number of highest-order bytes that two strings of one length have in common."""
-    different = int.from_bytes(one, order) ^ int.from_bytes(other, order)
-    return len(one) - (different.bit_length() + 7) // 8
+    same, size = 0, len(one)
+    while size > _EXACT:  # comparing halves is faster than making large integers
+        half = size // 2
+        at = same if order == "big" else len(one) - same - half
+        if one[at : at + half] == other[at : at + half]:
+            same += half
+            size -= half
+        else:
+            size = half
+    at = same if order == "big" else len(one) - same - size
+    different = int.from_bytes(one[at : at + size], order) ^ int.from_bytes(
+        other[at : at + size], order
+    )
+    return same + size - (different.bit_length() + 7) // 8

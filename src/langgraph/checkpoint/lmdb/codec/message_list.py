@@ -324,21 +324,22 @@ def _build(elements: list[CachedMessage], serializer: Serializer) -> list[Any]:
         return messages.instantiate([element.type for element in elements], templates)  # type: ignore[arg-type]
     encoded = b"".join(raw for index in missing if (raw := raws[index]) is not None)
     decoded = serializer.loads_array(chunking.array_header(len(missing)) + encoded)
-    for index, message in zip(missing, decoded, strict=True):
-        _add_template(elements[index], message)
+    _add_templates([elements[index] for index in missing], decoded)
     known = [(e.type, t) for e, t in zip(elements, templates, strict=True) if t is not None]
     copies = iter(messages.instantiate([cls for cls, _ in known], [t for _, t in known]))
     new = iter(decoded)
     return [next(new if template is None else copies) for template in templates]
 
 
-def _add_template(element: CachedMessage, message: Any) -> None:
-    """Keep the template of a message that was just decoded, before the caller can change it."""
-    template = messages.make_template(message)
-    if template is None:
-        return
-    element.type = type(message)
-    element.fingerprint = messages.fingerprints([message])[0]
-    element.template = template
-    if element.chunks == 1:
-        element.raw = None
+def _add_templates(elements: list[CachedMessage], decoded: list[Any]) -> None:
+    """Keep templates of messages that were just decoded, before the caller can change them."""
+    fingerprints = messages.fingerprints(decoded)
+    templates = messages.make_templates(decoded, fingerprints)
+    rows = zip(elements, decoded, fingerprints, templates, strict=True)
+    for element, message, fingerprint, template in rows:
+        if template is not None:
+            element.type = type(message)
+            element.fingerprint = fingerprint
+            element.template = template
+            if element.chunks == 1:
+                element.raw = None

@@ -38,6 +38,7 @@ _LONG: Final = 500
 """Characters of a text that is compared by itself. Nearly always it is the same object as before,
 so the comparison is fast and the fingerprint takes no memory."""
 _ATOMS: Final = frozenset((str, int, float, bool, type(None)))
+_TEXT: Final = frozenset((str,))
 _MAYBE_BINARY: Final = bytes((*range(0xC4, 0xCA), *range(0xD4, 0xD9)))
 """First bytes of byte strings and extension types in msgpack. Texts and numbers may have them,
 too."""
@@ -135,31 +136,54 @@ class MessageTemplate(NamedTuple):
     fields_set: frozenset[str]
 
 
-def make_template(message: BaseMessage) -> MessageTemplate | None:
-    """Return the template of a message.
+def make_templates(
+    values: list[Any], fingerprints: list[Fingerprint]
+) -> list[MessageTemplate | None]:
+    """Return the templates of messages.
 
     None if a copy could differ from the message, or share a list or a dict with it.
+
+    Args:
+        values: The messages.
+        fingerprints: Their fingerprints.
     """
-    if type(message) not in MESSAGE_TYPES or not is_json_only(message):
+    return [*map(_make_template, values, fingerprints)]
+
+
+def _make_template(message: Any, fingerprint: Fingerprint) -> MessageTemplate | None:
+    cls: Any = type(message)
+    if cls not in MESSAGE_TYPES or not shows_json_only(fingerprint):
         return None
     attributes, extra, fields_set = _all_attributes(message)
     if (
         (extra is not None and type(extra) is not dict)
         or type(fields_set) is not set
-        or not all(type(name) is str for name in fields_set)
+        or not _TEXT.issuperset(map(type, fields_set))
     ):
         return None  # a forged store may hold any attributes
-    changing = {key: value for key, value in attributes.items() if type(value) not in _ATOMS}
-    empty = tuple([(key, type(value)) for key, value in changing.items() if not value])
-    filled = {key: value for key, value in changing.items() if value}
+    kept = attributes.copy()
+    containers: list[tuple[str, type]] = []
+    filled: dict[str, Any] = {}
+    for key, value in attributes.items():
+        if type(value) not in _ATOMS:
+            kept[key] = None
+            if value:
+                filled[key] = value
+            else:
+                containers.append((key, type(value)))
     try:
         others = marshal.dumps((filled, extra or {})) if filled or extra else None
     except ValueError:
         return None
-    names = frozenset(fields_set)
-    if type(message).model_fields.keys() >= fields_set | attributes.keys():
+    empty, names, fields = tuple(containers), frozenset(fields_set), _fields(cls)
+    if fields.issuperset(attributes) and fields >= names:
         empty, names = _shared(empty), _shared(names)
-    return MessageTemplate(attributes | dict.fromkeys(changing), empty, type(extra), others, names)
+    return MessageTemplate(kept, empty, type(extra), others, names)
+
+
+@lru_cache(maxsize=len(MESSAGE_TYPES))
+def _fields(cls: Any) -> frozenset[str]:
+    return frozenset(cls.model_fields)
 
 
 @lru_cache(maxsize=1000)
@@ -177,7 +201,7 @@ def instantiate(types: list[type], templates: list[MessageTemplate]) -> list[Any
             attributes[key] = make()
         extra = make_extra()
         if others is not None:
-            filled, filled_extra = marshal.loads(others)  # noqa: S302 - made by make_template
+            filled, filled_extra = marshal.loads(others)  # noqa: S302 - made by _make_template
             attributes.update(filled)
             if filled_extra:
                 extra.update(filled_extra)

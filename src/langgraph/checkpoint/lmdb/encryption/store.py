@@ -138,7 +138,7 @@ def _create_header(inner: KeyValueStore, keyring: Keyring) -> bytes | None:
 
 
 def _is_empty(reader: Reader) -> bool:
-    return next(iter(reader.keys(b"", b"\xff")), None) is None
+    return reader.first_key(b"", b"\xff") is None
 
 
 class EncryptedReader(Reader):

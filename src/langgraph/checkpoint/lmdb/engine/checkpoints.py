@@ -206,12 +206,13 @@ def latest_before(reader: Reader, namespace: NamespaceRef, before: str | None = 
             if found is not None:
                 return found
             stop = group
-    for key in reader.keys(prefix, stop, reverse=True):
-        part = key[len(prefix) :]
-        if keys.is_truncated(part):
-            return _greatest(reader, prefix + keys.truncated_prefix(part), None)
-        return keys.decoded(part, key)
-    return None
+    key = reader.first_key(prefix, stop, reverse=True)
+    if key is None:
+        return None
+    part = key[len(prefix) :]
+    if keys.is_truncated(part):
+        return _greatest(reader, prefix + keys.truncated_prefix(part), None)
+    return keys.decoded(part, key)
 
 
 def _greatest(reader: Reader, group: bytes, before: str | None) -> str | None:

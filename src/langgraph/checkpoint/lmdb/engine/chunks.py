@@ -1,4 +1,4 @@
-"""Store and read values. A small value is part of its record, a large one is stored as chunks.
+"""Values and reading them. A small value is part of its record, a large one is stored as chunks.
 
 A chunked value names its chunks by ranges. A value with many ranges groups them into nodes, which
 are chunks that hold ranges. The next version shares the groups that did not change. So what a
@@ -12,23 +12,20 @@ from hashlib import blake2b
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from langgraph.checkpoint.lmdb.errors import DamagedError, SerializationError
+from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.ranges import (
     ChunkRange,
     append_merged,
     decode_ranges,
     each_chunk,
-    encode_ranges,
-    follows,
     total,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
-    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+    from langgraph.checkpoint.lmdb.kv.base import Reader
 
 MAX_CHUNK = 60_000
 """Bytes of a chunk before compression: with its envelope it is below 64 KiB."""
@@ -39,9 +36,6 @@ MAX_VALUE = (1 << 32) - 1
 """Bytes of a value, the most that msgpack can count."""
 MAX_CHUNKS = 1 << 20
 """Chunks of a value, and nodes of one level."""
-MAX_RANGES = 48
-"""Ranges that a value may name directly; more are grouped into nodes."""
-_GROUP_AIM = 16
 _NODE_BATCH = 64
 """Nodes that are read at a time: in a hostile store they may multiply."""
 _MAX_DEPTH = 8
@@ -141,135 +135,6 @@ def stored_value(fields: Sequence[Any]) -> StoredValue:
     raise ValueError("the fields of a value are invalid")
 
 
-class ChunkWriter:
-    """A writer that appends chunks to the segments of one thread, in one write transaction."""
-
-    def __init__(
-        self,
-        writer: Writer,
-        thread_version: ThreadVersion,
-        dedup_cache: DedupCache,
-        level: int | None,
-    ) -> None:
-        self._writer = writer
-        self._thread_version = thread_version
-        self._thread = thread_version.number
-        self._dedup_cache = dedup_cache
-        self._level = level
-        self.written = 0
-        """Bytes of the keys and records of the chunks written."""
-
-    def append(self, segment: int, packed: bytes) -> ChunkRange:
-        """Store a chunk behind the last one of a segment."""
-        prefix = keys.segment(self._thread, segment)
-        seq = self._dedup_cache.next_in(self._thread_version, segment)
-        key = b"" if seq is None else prefix + keys.number(seq)
-        if seq is None or self._writer.get(key) is not None:  # another process has appended
-            seq = 0
-            for last in self._writer.keys(prefix, keys.prefix_end(prefix), reverse=True):
-                seq = keys.read_number(last, len(prefix))[0] + 1
-                if seq > envelope.MAX_NUMBER:
-                    envelope.raise_damaged(last, "there cannot be so many chunks")
-                break
-            key = prefix + keys.number(seq)
-        sealed = envelope.seal(key, packed)
-        self._writer.put(key, sealed)
-        self.written += len(key) + len(sealed)
-        self._dedup_cache.put_next(self._thread_version, segment, seq + 1)
-        return ChunkRange(self._thread, segment, seq, 1)
-
-    def _find_or_append(
-        self, segment: int, item: NewChunk, ranges: Sequence[ChunkRange]
-    ) -> ChunkRange:
-        """Return the chunk of a piece: one that the thread has, or a new one.
-
-        Args:
-            segment: The segment for a new chunk.
-            item: The piece.
-            ranges: The chunks before it in the value.
-        """
-        hint = self._dedup_cache.get(self._thread_version, item.digest)
-        if hint is not None and (len(item.raw) >= MIN_SHARED or follows(ranges, hint)):
-            key = keys.segment(hint.owner, hint.segment) + keys.number(hint.start)
-            record = self._writer.get(key)
-            if record is not None and envelope.unseal(key, record, MAX_CHUNK) == item.raw:
-                return hint
-        packed = item.packed
-        if packed is None:
-            packed = envelope.pack(item.raw, self._level)
-        chunk_range = self.append(segment, packed)
-        if hint is None or len(item.raw) >= MIN_SHARED:
-            self._dedup_cache.put(self._thread_version, item.digest, chunk_range)
-        return chunk_range
-
-    def store(self, value: NewValue, segment: int) -> StoredResult:
-        """Store the new chunks of a value.
-
-        Args:
-            value: The value.
-            segment: Even number of the segment for its chunks. The next odd number is for its
-                nodes.
-        """
-        count = sum(item.length if isinstance(item, ChunkRange) else 1 for item in value.items)
-        if value.size > MAX_VALUE or count > MAX_CHUNKS:
-            raise SerializationError(
-                f"a value of {value.size} bytes in {count} pieces is too large",
-                advice=f"At most {MAX_VALUE} bytes and {MAX_CHUNKS} pieces can be stored.",
-            )
-        ranges: list[ChunkRange] = []
-        for item in value.items:
-            append_merged(
-                ranges,
-                (
-                    item
-                    if isinstance(item, ChunkRange)
-                    else self._find_or_append(segment, item, ranges),
-                ),
-            )
-        chunk_ranges = ranges
-        depth = 0
-        while len(ranges) > MAX_RANGES:
-            known = self._nodes_of(value.base, depth)
-            nodes: list[ChunkRange] = []
-            for group in _groups(ranges):
-                payload = encode_ranges(group)
-                node = known.get(payload)
-                if node is None:
-                    node = self.append(segment + 1, envelope.pack(payload, self._level))
-                append_merged(nodes, (node,))
-            if len(nodes) >= len(ranges):
-                break
-            ranges = nodes
-            depth += 1
-        root = encode_ranges(ranges)
-        stored = ChunkedValue(value.tag, value.encoding, value.head, value.size, depth, root)
-        return StoredResult(stored, chunk_ranges)
-
-    def _nodes_of(self, base: ChunkedValue | None, depth: int) -> dict[bytes, ChunkRange]:
-        """Return the nodes of a base value `depth` levels above its chunks, by content."""
-        if base is None or base.depth <= depth:
-            return {}
-        ranges = root_ranges(base)
-        for _ in range(base.depth - depth - 1):
-            ranges = _children(self._writer, ranges)
-        return dict(zip(fetch(self._writer, ranges), each_chunk(ranges), strict=True))
-
-
-def _groups(ranges: Sequence[ChunkRange]) -> Iterable[Sequence[ChunkRange]]:
-    """Group ranges at positions that depend only on the ranges near them.
-
-    An edit moves only the group boundaries near it; all other groups are the same as before.
-    """
-    start = 0
-    for index, chunk_range in enumerate(ranges):
-        mark = (chunk_range.start + chunk_range.length) * 2654435761 + chunk_range.segment * 40503
-        if (mark >> 12) % _GROUP_AIM == 0 or index - start >= 4 * _GROUP_AIM:
-            yield ranges[start : index + 1]
-            start = index + 1
-    if start < len(ranges):
-        yield ranges[start:]
-
-
 def fetch(reader: Reader, ranges: Iterable[ChunkRange], limit: int = MAX_VALUE) -> list[bytes]:
     """Return the payloads of chunks, in order.
 
@@ -327,7 +192,7 @@ def chunk_ranges(reader: Reader, value: ChunkedValue) -> list[ChunkRange]:
     """Return the ranges of a value's chunks, with its nodes resolved."""
     ranges = root_ranges(value)
     for _ in range(value.depth):
-        ranges = _children(reader, ranges)
+        ranges = children(reader, ranges)
     return ranges
 
 
@@ -349,7 +214,7 @@ def owned_ranges(
             nodes = dict.fromkeys((level, node) for node in each_chunk(ranges))
             ranges = [node for _, node in nodes.keys() - seen]
             seen.update(nodes)
-        ranges = _children(reader, ranges)
+        ranges = children(reader, ranges)
         owned += ranges
     return owned
 
@@ -366,7 +231,8 @@ def root_ranges(value: ChunkedValue) -> list[ChunkRange]:
         raise DamagedError(f"a value is damaged: its root cannot be read: {error}") from error
 
 
-def _children(reader: Reader, nodes: Iterable[ChunkRange]) -> list[ChunkRange]:
+def children(reader: Reader, nodes: Iterable[ChunkRange]) -> list[ChunkRange]:
+    """Return the ranges that nodes name."""
     ranges: list[ChunkRange] = []
     count = 0
     left = iter(each_chunk(nodes))

@@ -230,10 +230,7 @@ def _segments(reader: Reader, owner: int) -> Iterator[int]:
     """List the segments of a thread that hold chunks; one seek each."""
     prefix = keys.of_thread(keys.Kind.CHUNK, owner)
     at, stop = prefix, keys.prefix_end(prefix)
-    while True:
-        first = next(iter(reader.keys(at, stop)), None)
-        if first is None:
-            return
+    while (first := reader.first_key(at, stop)) is not None:
         segment, _ = keys.read_number(first, len(prefix))
         yield segment
         at = keys.prefix_end(keys.segment(owner, segment))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -115,8 +116,10 @@ class Snapshot:
 
     def threads_with_term(self, term: bytes) -> Iterator[Thread]:
         """List the threads with a term that have not expired."""
-        for number in checkpoints.threads_with_term(self.reader, term):
-            for thread, _ in sharing.threads_of(self.reader, number):
+        read = partial(sharing.threads_of, self.reader)
+        numbers = checkpoints.threads_with_term(self.reader, term)
+        for _, owners in paging.read_each(self.reader, read, numbers):
+            for thread, _ in owners:
                 if not self._is_hidden(thread):
                     yield thread
 
@@ -175,19 +178,12 @@ class Snapshot:
             The checkpoints, and the position where the next call begins. None: there are no more.
         """
         found, stop = checkpoints.newest_with_term(self.reader, term, before, count)
-        names: dict[int, list[tuple[str, Layer | None, dict[int, str]]]] = {}
+        numbers = dict.fromkeys(namespace.thread for _, namespace in found)
+        names = dict(paging.read_each(self.reader, self._names, iter(numbers)))
         rows: list[tuple[str, str, str]] = []
         for checkpoint_id, namespace in found:
-            number = namespace.thread
-            if number not in names:
-                owners = sharing.threads_of(self.reader, number)
-                names[number] = [
-                    (thread.id, layer, self._names(thread))
-                    for thread, layer in owners
-                    if not self._is_hidden(thread)
-                ]
             part = keys.text(checkpoint_id)
-            for thread_id, layer, names_of in names[number]:
+            for thread_id, layer, names_of in names[namespace.thread]:
                 if layer and not layers.shows(layer, namespace.number, Kind.CHECKPOINT, part):
                     continue
                 if namespace.number not in names_of:
@@ -196,7 +192,16 @@ class Snapshot:
                 rows.append((thread_id, names_of[namespace.number], checkpoint_id))
         return rows, stop if found else None
 
-    def _names(self, thread: Thread) -> dict[int, str]:
+    def _names(self, number: int) -> list[tuple[str, Layer | None, dict[int, str]]]:
+        """Return the threads that show a thread or layer and have not expired: the id of each, the
+        part of the layer that it shows, and the names of its namespaces."""
+        return [
+            (thread.id, layer, self._names_of(thread))
+            for thread, layer in sharing.threads_of(self.reader, number)
+            if not self._is_hidden(thread)
+        ]
+
+    def _names_of(self, thread: Thread) -> dict[int, str]:
         return {n.number: name for name, n in threads.namespaces(self.reader, thread)}
 
     def ancestry(

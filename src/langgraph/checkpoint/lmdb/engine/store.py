@@ -17,9 +17,9 @@ from langgraph.checkpoint.lmdb.engine import (
     writes,
 )
 from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
+from langgraph.checkpoint.lmdb.engine.chunk_writer import ChunkWriter
 from langgraph.checkpoint.lmdb.engine.chunks import (
     ChunkedValue,
-    ChunkWriter,
     InlineValue,
     NewValue,
     StoredResult,
@@ -174,7 +174,7 @@ class CheckpointStore:
             _continue_line(writer, thread, namespace, new, latest)
         thread.needs_trim = True
         if namespace == thread.root and (latest is None or latest <= new.id):
-            if new.state is None or writes.has_more_tasks(writer, namespace, new.id, 0):
+            if new.state is None or writes.has_any(writer, namespace, new.id):
                 states.refresh_if_cheap(writer, thread, self.options.state_of)
             else:
                 thread.state = new.state
@@ -354,7 +354,7 @@ def check_format(kv: KeyValueStore) -> bool:
 def _has_format(reader: Reader) -> bool:
     record = reader.get(keys.FORMAT)
     if record is None:
-        if any(True for _ in reader.keys(b"\x00", b"\xff")):
+        if reader.first_key(b"\x00", b"\xff") is not None:
             raise InvalidPathError("the path holds an LMDB database that is not a checkpoint store")
         return False
     version = envelope.decode(keys.FORMAT, envelope.unseal(keys.FORMAT, record))

@@ -66,6 +66,7 @@ _COUNTS = (
 _record_fields = attrgetter(*_FIELDS)
 _known_fields = FieldsCache(1024)
 """About half a megabyte."""
+_known_numbers = FieldsCache(1024)
 _NAMESPACE_TYPES = envelope.field_types(int, str)
 _TimeFields: TypeAlias = "tuple[int, int | None, bool, bool, int | None, int | None, int]"
 
@@ -185,10 +186,14 @@ def named(name: bytes, record: bytes) -> int:
     Raises:
         DamagedError: The record differs from what was stored.
     """
+    known = _known_numbers.get(name, record)
+    if known is not None:
+        return int(known[0])
     payload = envelope.unseal(name, record)
     number, end = keys.read_number(payload, 0)
     if end != len(payload):
         envelope.raise_damaged(name, "it does not name a thread")
+    _known_numbers.put(name, record, (number,))
     return number
 
 

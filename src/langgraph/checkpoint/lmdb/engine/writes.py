@@ -125,6 +125,12 @@ def of_checkpoint(
     return found
 
 
+def has_any(reader: Reader, namespace: NamespaceRef, checkpoint_id: str) -> bool:
+    """Return True if a checkpoint has pending writes."""
+    prefix = keys.writes(namespace, checkpoint_id)
+    return reader.first_key(prefix, keys.prefix_end(prefix)) is not None
+
+
 def has_more_tasks(reader: Reader, namespace: NamespaceRef, checkpoint_id: str, count: int) -> bool:
     """Return True if more tasks than `count` have pending writes to a checkpoint."""
     prefix = keys.writes(namespace, checkpoint_id)
@@ -155,7 +161,7 @@ def checkpoint_ids(reader: Reader, namespace: NamespaceRef) -> Iterator[str | No
     reader = layers.view(reader, namespace)
     prefix = at = keys.of_namespace(keys.Kind.WRITES, namespace)
     stop = keys.prefix_end(prefix)
-    while (key := next(iter(reader.keys(at, stop)), None)) is not None:
+    while (key := reader.first_key(at, stop)) is not None:
         checkpoint_id, end = keys.read_escaped_text(key, len(prefix))
         yield checkpoint_id
         at = keys.prefix_end(key[:end])

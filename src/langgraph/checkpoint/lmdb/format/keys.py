@@ -249,63 +249,78 @@ def prefix_end(prefix: bytes) -> bytes:
 
 
 def thread(thread_id: str) -> bytes:
+    """Return the key of a thread id; its record names the number of the thread."""
     return Kind.THREAD_ID + text(thread_id)
 
 
 def thread_number(thread: int) -> bytes:
+    """Return the key of a thread record."""
     return Kind.THREAD + number(thread)
 
 
 def namespaces(thread: int) -> bytes:
+    """Return the prefix of the keys of a thread's namespaces."""
     return Kind.NAMESPACE + number(thread)
 
 
 def namespace(thread: int, checkpoint_ns: str) -> bytes:
+    """Return the key of a namespace; its record has the number of the namespace."""
     return namespaces(thread) + text(checkpoint_ns)
 
 
 def of_thread(kind: bytes, thread: int) -> bytes:
+    """Return the prefix of the keys of a kind of records of a thread."""
     return Kind.THREAD + number(thread) + kind
 
 
 def of_namespace(kind: bytes, namespace: NamespaceRef) -> bytes:
+    """Return the prefix of the keys of a kind of records of a namespace."""
     return Kind.THREAD + number(namespace.thread) + kind + number(namespace.number)
 
 
 def checkpoints(namespace: NamespaceRef) -> bytes:
+    """Return the prefix of the keys of the checkpoints of a namespace."""
     return of_namespace(Kind.CHECKPOINT, namespace)
 
 
 def checkpoint(namespace: NamespaceRef, checkpoint_id: str) -> bytes:
+    """Return the key of a checkpoint."""
     return of_namespace(Kind.CHECKPOINT, namespace) + text(checkpoint_id)
 
 
 def children(namespace: NamespaceRef, parent_id: str) -> bytes:
+    """Return the prefix of the entries that lead from a checkpoint to its children."""
     return of_namespace(Kind.CHILD, namespace) + hash64(parent_id)
 
 
 def term(term: bytes) -> bytes:
+    """Return the prefix of the entries that lead from a term to checkpoints."""
     return Kind.TERM + term
 
 
 def with_term(term: bytes, checkpoint_id: str, namespace: NamespaceRef) -> bytes:
+    """Return the entry that leads from a term to a checkpoint."""
     last = number(namespace.thread) + number(namespace.number)
     return Kind.TERM + term + sortable_text(checkpoint_id) + last
 
 
 def thread_term(term: bytes) -> bytes:
+    """Return the prefix of the entries that lead from a term to threads."""
     return Kind.THREAD_TERM + term
 
 
 def thread_with_term(term: bytes, thread: int) -> bytes:
+    """Return the entry that leads from a term to a thread."""
     return Kind.THREAD_TERM + term + number(thread)
 
 
 def time_index(kind: int, time: int) -> bytes:
+    """Return the prefix of the entries of the time index of a kind with a time."""
     return Kind.TIME + number(kind) + number(time)
 
 
 def tombstone(thread: int) -> bytes:
+    """Return the key of the tombstone of a deleted thread."""
     return Kind.TOMBSTONE + number(thread)
 
 
@@ -322,24 +337,30 @@ def layer_user(layer: int, user: int) -> bytes:
 
 
 def writes(namespace: NamespaceRef, checkpoint_id: str) -> bytes:
+    """Return the prefix of the keys of the pending writes of a checkpoint."""
     return of_namespace(Kind.WRITES, namespace) + escaped_text(checkpoint_id)
 
 
 def compacted(namespace: NamespaceRef, checkpoint_id: str) -> bytes:
+    """Return the prefix of the keys of the compacted history of a checkpoint."""
     return of_namespace(Kind.COMPACTED, namespace) + escaped_text(checkpoint_id)
 
 
 def segment(thread: int, segment: int) -> bytes:
+    """Return the prefix of the keys of the chunks of a segment."""
     return of_thread(Kind.CHUNK, thread) + number(segment)
 
 
 def shared_refs(owner: int) -> bytes:
+    """Return the prefix of the records that tell which threads use the chunks of a thread."""
     return Kind.SHARED_REFS + number(owner)
 
 
 def shared_ref(owner: int, user: int) -> bytes:
+    """Return the key of the record that tells which chunks of a thread another one uses."""
     return Kind.SHARED_REFS + number(owner) + number(user)
 
 
 def orphaned_chunks(owner: int) -> bytes:
+    """Return the key of the record of the chunks of a thread that only others use."""
     return Kind.ORPHANED + number(owner)

@@ -69,6 +69,10 @@ class Reader(ABC):
     def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
         """Yield the keys of a range, as `range` does, without the values."""
 
+    def first_key(self, start: bytes, stop: bytes, *, reverse: bool = False) -> bytes | None:
+        """Return the first key that `keys` yields, or None if the range is empty."""
+        return next(iter(self.keys(start, stop, reverse=reverse)), None)
+
     def get_many(self, keys: Iterable[bytes]) -> Iterator[bytes | None]:
         """Yield the value of each key, or None. A store on another machine reads all in one trip.
 

@@ -46,8 +46,8 @@ class GroupCommit:
     leads for coroutines.
 
     Invariants:
-        - An operation is acknowledged only after `KeyValueStore.write` has returned, so it is
-          durable. `_commit` sets `finished` there and nowhere else, except for errors.
+        - An operation is `finished` only after `KeyValueStore.write` has returned, so that it is
+          durable, or after it has an error. Only then is its caller notified.
         - An error of one operation fails no other: `_commit` repeats the operations of a failed
           batch one by one.
         - A batch remains in the queue until it is finished. If its leader is interrupted, another

@@ -56,21 +56,41 @@ def differing_parts(
     return sorted(parts)
 
 
+def as_continued(
+    expected: list[TaskWrite], found: list[TaskWrite], *, is_continued: bool
+) -> list[TaskWrite]:
+    """Return the writes that the target has to hold for a checkpoint.
+
+    They are those of the source. But if the target has continued the run, it may have replaced
+    special writes: errors, interrupts, answers. These remain as they are.
+
+    Args:
+        expected: Writes of the source.
+        found: Writes of the target.
+        is_continued: True: the thread has a later checkpoint in the target. The target has also
+            continued if it has other writes than the source.
+    """
+    if not is_continued and {*map(_place, found)} <= {*map(_place, expected)}:
+        return expected
+    replaced = {_place(write): write for write in found if write.index < 0}
+    return [replaced.get(_place(write), write) for write in expected]
+
+
 def differing_tasks(
     expected: list[TaskWrite], found: list[TaskWrite], *, with_paths: bool
 ) -> list[str]:
-    """Return the ids of tasks of the source whose writes differ in the target.
+    """Return the ids of tasks whose writes the target lacks, or has with other values.
 
     Args:
-        expected: Writes of the source, in order.
-        found: Writes of the target, in order. Tasks that only the target has are ignored.
+        expected: Writes that the target has to hold, in order.
+        found: Writes of the target, in order. Those that only the target has are ignored.
         with_paths: True: task paths must be equal.
     """
     ours, theirs = _by_task(expected), _by_task(found)
     return [
         task_id
         for task_id, rows in ours.items()
-        if not _same_writes(rows, theirs.get(task_id, []), with_paths)
+        if not _has_writes(theirs.get(task_id, []), rows, with_paths)
     ]
 
 
@@ -131,10 +151,28 @@ def _by_task(writes: list[TaskWrite]) -> dict[str, list[TaskWrite]]:
     return tasks
 
 
-def _same_writes(ours: list[TaskWrite], theirs: list[TaskWrite], with_paths: bool) -> bool:
-    return len(ours) == len(theirs) and all(
-        one.channel == other.channel
-        and (not with_paths or one.task_path == other.task_path)
-        and same(one.value, other.value)
-        for one, other in zip(ours, theirs, strict=True)
+def _place(write: TaskWrite) -> tuple[str, str]:
+    return write.task_id, write.channel
+
+
+def _has_writes(found: list[TaskWrite], wanted: list[TaskWrite], with_paths: bool) -> bool:
+    """Return True if a task has writes: the special ones anywhere, the others as its first."""
+    groups = _by_kind(found)
+    return all(
+        len(rows) <= len(groups[kind])
+        and all(
+            one.channel == other.channel
+            and (not with_paths or one.task_path == other.task_path)
+            and same(one.value, other.value)
+            for one, other in zip(rows, groups[kind], strict=False)
+        )
+        for kind, rows in _by_kind(wanted).items()
     )
+
+
+def _by_kind(writes: list[TaskWrite]) -> dict[str | None, list[TaskWrite]]:
+    """Return the special writes of a task by channel, and the others for None."""
+    groups: dict[str | None, list[TaskWrite]] = defaultdict(list)
+    for write in writes:
+        groups[write.channel if write.index < 0 else None].append(write)
+    return groups

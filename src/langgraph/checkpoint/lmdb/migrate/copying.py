@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from langgraph.checkpoint.lmdb.migrate.comparing import differing_parts, differing_tasks
+from langgraph.checkpoint.lmdb.migrate.comparing import (
+    as_continued,
+    differing_parts,
+    differing_tasks,
+)
 from langgraph.checkpoint.lmdb.migrate.models import Difference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from langgraph.checkpoint.lmdb.migrate.models import Record
+    from langgraph.checkpoint.lmdb.migrate.models import Key, Record
     from langgraph.checkpoint.lmdb.migrate.source import Source
     from langgraph.checkpoint.lmdb.migrate.target import Target
 
@@ -66,53 +70,76 @@ def copy_thread(job: Job, thread_id: str, is_needed: Callable[[], bool] = lambda
         thread_id: The thread.
         is_needed: A function that is called before each checkpoint; False ends the copy.
     """
-    for record, new_versions, _ in _expected(job, thread_id):
+    known = {*job.target.source.keys(thread_id)}
+    for found in _compare(job, thread_id, known.__contains__):
         if not is_needed():
             return
-        found = job.target.source.read(record.key)
-        inherited = _inherited(job, record, new_versions)
-        if differing_parts(record, found, inherited=inherited):
-            job.target.put(record, new_versions)
+        record, tasks = found.record, found.tasks
+        if found.parts:
+            job.target.put(record, found.new_versions, tasks)
             job.counts.add(copied_checkpoints=1)
-        stored = [] if found is None else found.writes
-        tasks = differing_tasks(record.writes, stored, with_paths=job.with_paths)
-        if tasks:
+        elif tasks:
             job.target.put_writes(record, tasks)
-            copied = sum(write.task_id in tasks for write in record.writes)
-            job.counts.add(copied_writes=copied)
+        job.counts.add(copied_writes=sum(write.task_id in tasks for write in record.writes))
         job.counts.add(checkpoints=record.checkpoint is not None, writes=len(record.writes))
         job.notify()
 
 
 def verify_thread(job: Job, thread_id: str) -> None:
     """Compare every checkpoint of a thread in both savers by value."""
-    for record, new_versions, is_last in _expected(job, thread_id):
+    for found in _compare(job, thread_id):
+        record = found.record
         if record.checkpoint is None and not job.target.is_known:
             continue
-        found = job.target.source.read(record.key)
-        parts = differing_parts(record, found, inherited=_inherited(job, record, new_versions))
-        stored = [] if found is None else found.writes
-        tasks = differing_tasks(record.writes, stored, with_paths=job.with_paths)
-        parts += [f"writes of task {task_id!r}" for task_id in tasks]
-        job.counts.add(verified=is_last)
+        parts = [*found.parts, *(f"writes of task {task_id!r}" for task_id in found.tasks)]
+        job.counts.add(verified=found.is_in_source)
         with job.counts.mutex:
             job.counts.differences += [Difference(*record.key, part) for part in parts]
 
 
-def _expected(job: Job, thread_id: str) -> Iterator[tuple[Record, dict[str, object], bool]]:
-    """Yield what the target has to hold: checkpoint, new versions, and False for an ancestor that
-    is not in the source."""
-    versions = job.target.versions()
-    for key in job.source.keys(thread_id):
+class _Comparison(NamedTuple):
+    """What the target has to hold of a checkpoint, and what differs there."""
+
+    record: Record
+    new_versions: dict[str, object]
+    parts: list[str]
+    """Parts of the checkpoint that differ."""
+    tasks: list[str]
+    """Ids of tasks whose writes differ."""
+    is_in_source: bool
+    """False: a deleted ancestor that the target holds as a checkpoint of its own."""
+
+
+def _compare(
+    job: Job, thread_id: str, is_known: Callable[[Key], bool] = lambda _: True
+) -> Iterator[_Comparison]:
+    """Compare the checkpoints of a thread in both savers, oldest first.
+
+    Args:
+        job: The two savers.
+        thread_id: The thread.
+        is_known: A function that returns False for a checkpoint that the target lacks.
+    """
+    target, versions = job.target.source, job.target.versions()
+    keys = job.source.keys(thread_id)
+    state = target.state(thread_id)
+    tip = (state.tip if state else None) or ""
+    is_continued = bool(keys) and tip > keys[-1].checkpoint_id
+    for key in keys:
         if job.stop.is_set():
             raise StoppedError
-        record = job.source.read(key)
-        if record is None:  # deleted since it was listed
+        read = job.source.read(key)
+        if read is None:  # deleted since it was listed
             continue
-        *ancestors, last = job.target.expected(record)
-        for ancestor in ancestors:
-            yield ancestor, versions.convert(ancestor), False
-        yield last, versions.convert(last), True
+        for record in job.target.expected(read):
+            new_versions = versions.convert(record)
+            found = target.read(record.key) if is_known(record.key) else None
+            inherited = _inherited(job, record, new_versions)
+            parts = differing_parts(record, found, inherited=inherited)
+            stored = [] if found is None else found.writes
+            record.writes = as_continued(record.writes, stored, is_continued=is_continued)
+            tasks = differing_tasks(record.writes, stored, with_paths=job.with_paths)
+            yield _Comparison(record, new_versions, parts, tasks, record.key == key)
 
 
 def _inherited(job: Job, record: Record, new_versions: dict[str, object]) -> set[str]:

@@ -1,7 +1,7 @@
 """Decoding of stored values: a part that was decoded a moment ago is not decoded again.
 
-SqliteSaver stores the whole state with each checkpoint, and PostgresSaver the whole value of a
-channel with each version. Most messages in them are those of the checkpoint before.
+SqliteSaver stores the whole state with each checkpoint, PostgresSaver and InMemorySaver the whole
+value of a channel with each version. Most messages in them are those of the checkpoint before.
 """
 
 from __future__ import annotations

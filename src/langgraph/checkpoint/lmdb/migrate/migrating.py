@@ -46,7 +46,8 @@ def migrate(
     Checkpoints, parents, branches, subgraph namespaces, pending writes, metadata and ids are kept.
     The source is only read. What the target has already is not written again: after an interrupted
     migration, or to copy what changed since the last one, call it again. What was deleted in the
-    source since the last call remains in the target.
+    source since the last call remains in the target. A thread that was continued in the target
+    keeps its checkpoints and pending writes there.
 
     Args:
         source: A saver, the folder of a store, a SQLite file, or the connection string of a

@@ -48,6 +48,8 @@ class PostgresSource(SqlSource):
     writes_table: ClassVar[str] = "checkpoint_writes"
     value_column: ClassVar[str] = "blob"
     mark: ClassVar[str] = "%s"
+    cursor_options: ClassVar[dict[str, Any]] = {"binary": True}
+    """Values are not received as hexadecimal text."""
 
     def __init__(self, conninfo: str, serde: SerializerProtocol) -> None:
         super().__init__(serde)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import WRITES_IDX_MAP
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
+from langgraph.checkpoint.lmdb.migrate.decoding import Decoder
 from langgraph.checkpoint.lmdb.migrate.models import Key, Record
 from langgraph.checkpoint.lmdb.migrate.refusals import located_reads
 from langgraph.checkpoint.lmdb.migrate.source import Source, ThreadState, in_order
@@ -32,6 +34,9 @@ _LONG_IDS = (
 )
 _PAGE = 1000
 """Threads that are listed at a time."""
+_NO_VALUE = "empty"
+"""Tag of a channel without a value."""
+_NO_BLOB = (_NO_VALUE, b"")
 _SERIALIZER = JsonPlusSerializer()
 
 
@@ -92,6 +97,10 @@ class MemorySource(SaverSource):
     unknown: tuple[str, ...] = ()
     knows_paths = True
 
+    def __init__(self, saver: InMemorySaver) -> None:
+        super().__init__(saver)
+        self._decoder = Decoder(saver.serde)
+
     def threads(self) -> Iterator[str]:
         stored = (name for name, spaces in [*self.saver.storage.items()] if any(spaces.values()))
         yield from dict.fromkeys([*stored, *(key[0] for key in [*self.saver.writes])])
@@ -113,14 +122,28 @@ class MemorySource(SaverSource):
         tip = max(key.checkpoint_id for key in keys)
         return ThreadState.of(tip, stored)
 
-    def writes(self, key: Key, found: CheckpointTuple | None) -> list[TaskWrite]:  # noqa: ARG002
+    def read(self, key: Key) -> Record | None:
+        load = partial(self._decoder.load, key)
         rows = [*self.saver.writes.get(key, {}).items()]
-        return in_order(
+        writes = in_order(
             [
-                TaskWrite(task_id, path, index, channel, self.saver.serde.loads_typed(value))
+                TaskWrite(task_id, path, index, channel, load(channel, *value))
                 for (task_id, index), (_, channel, value, path) in rows
             ]
         )
+        thread_id, ns, checkpoint_id = key
+        stored = self.saver.storage.get(thread_id, {}).get(ns, {}).get(checkpoint_id)
+        if stored is None:
+            return Record(key, writes=writes) if writes else None
+        body, metadata, parent = stored
+        checkpoint = load(None, *body)
+        blobs = {
+            channel: self.saver.blobs.get((thread_id, ns, channel, version), _NO_BLOB)
+            for channel, version in checkpoint["channel_versions"].items()
+        }
+        values = {name: load(name, *blob) for name, blob in blobs.items() if blob[0] != _NO_VALUE}
+        checkpoint["channel_values"] = values
+        return Record(key, parent or None, checkpoint, load(None, *metadata), writes)
 
     def count(self) -> int | None:
         return sum(len(ids) for spaces in self.saver.storage.values() for ids in spaces.values())

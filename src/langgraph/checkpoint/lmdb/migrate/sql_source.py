@@ -32,6 +32,7 @@ class SqlSource(Source):
     value_column: ClassVar[str]
     mark: ClassVar[str]
     """Placeholder of a parameter."""
+    cursor_options: ClassVar[dict[str, Any]] = {}
     has_paths: bool
     """True if the table of writes has the column `task_path`, which old tables lack."""
 
@@ -103,7 +104,10 @@ class SqlSource(Source):
 
     def query(self, statement: str, arguments: Sequence[Any] = ()) -> list[Row]:
         """Return the rows of a statement."""
-        with self._connection() as connection, closing(connection.cursor()) as cursor:
+        with (
+            self._connection() as connection,
+            closing(connection.cursor(**self.cursor_options)) as cursor,
+        ):
             rows: list[Row] = cursor.execute(statement, tuple(arguments)).fetchall()
         return rows
 

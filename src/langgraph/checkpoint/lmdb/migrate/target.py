@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
 from langgraph.checkpoint.serde.types import TASKS
@@ -13,15 +13,19 @@ from langgraph.checkpoint.lmdb.migrate.history import with_ancestors
 from langgraph.checkpoint.lmdb.migrate.saver_source import KvSource, MemorySource
 from langgraph.checkpoint.lmdb.migrate.sqlite_source import SqliteSource
 from langgraph.checkpoint.lmdb.migrate.versions import ThreadVersions
+from langgraph.checkpoint.lmdb.saver import KvSaver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
     from langgraph.checkpoint.lmdb.migrate.models import Record
     from langgraph.checkpoint.lmdb.migrate.source import Source
     from langgraph.checkpoint.lmdb.models import TaskWrite
+
+Call: TypeAlias = "tuple[str, str, list[tuple[str, Any]]]"
+"""Task id, task path and writes of a call of `put_writes`."""
 
 _FORMAT_WITHOUT_SENDS = 4
 
@@ -57,8 +61,12 @@ class Target:
             return [record]
         return with_ancestors(record, run_id=None)
 
-    def put(self, record: Record, new_versions: dict[str, Any]) -> None:
-        """Store a checkpoint without its pending writes.
+    def put(
+        self, record: Record, new_versions: dict[str, Any], task_ids: Iterable[str] = ()
+    ) -> None:
+        """Store a checkpoint with the pending writes of some tasks.
+
+        A saver of this package stores both in one commit.
 
         Raises:
             SerializationError: The saver cannot store a value.
@@ -66,35 +74,45 @@ class Target:
         run_id = uuid4().hex
         ancestors = with_ancestors(record, run_id)[:-1] if record.history else []
         for ancestor in ancestors:
-            self._put(ancestor, dict((ancestor.checkpoint or {})["channel_versions"]))
-            self.put_writes(ancestor, [write.task_id for write in ancestor.writes])
+            versions = dict((ancestor.checkpoint or {})["channel_versions"])
+            tasks = [write.task_id for write in ancestor.writes]
+            self._put(ancestor, versions, ancestor.parent, tasks)
         parent = ancestors[-1].key.checkpoint_id if ancestors else record.parent
-        self._put(record, new_versions, parent)
+        self._put(record, new_versions, parent, task_ids)
         if ancestors:  # their writes and values become the history of the checkpoint
             self.saver.delete_for_runs([run_id])
 
     def put_writes(self, record: Record, task_ids: Iterable[str]) -> None:
         """Store the pending writes of some tasks of a checkpoint."""
-        for task_id in dict.fromkeys(task_ids):
-            rows = [write for write in record.writes if write.task_id == task_id]
-            for path, writes in _calls(rows):
-                with _located(record):
-                    self.saver.put_writes(record.key.config, writes, task_id, path)
+        for task_id, path, writes in _calls(record.writes, task_ids):
+            with _located(record):
+                self.saver.put_writes(record.key.config, writes, task_id, path)
 
-    def _put(self, record: Record, new_versions: dict[str, Any], parent: str | None = None) -> None:
+    def _put(
+        self,
+        record: Record,
+        new_versions: dict[str, Any],
+        parent: str | None,
+        task_ids: Iterable[str],
+    ) -> None:
         checkpoint: Any = record.checkpoint
         metadata: Any = record.metadata
         if not self.finds_by_version:
             new_versions = dict(checkpoint["channel_versions"])
         config: Any = record.key.config
-        config["configurable"]["checkpoint_id"] = parent or record.parent
-        if config["configurable"]["checkpoint_id"] is None:
+        config["configurable"]["checkpoint_id"] = parent
+        if parent is None:
             del config["configurable"]["checkpoint_id"]
         values = checkpoint["channel_values"]
         if self.finds_by_version:  # an absent value would replace the ancestors' value
             new_versions = {name: v for name, v in new_versions.items() if name in values}
         with _located(record):
+            if isinstance(self.saver, KvSaver):
+                calls = _calls(record.writes, task_ids)
+                self.saver._put_with_writes(config, checkpoint, metadata, new_versions, calls)
+                return
             self.saver.put(config, checkpoint, metadata, new_versions)
+        self.put_writes(record, task_ids)
 
 
 class _located:  # noqa: N801 - used like a function
@@ -130,7 +148,14 @@ def _without_pending_sends(record: Record) -> None:
         }
 
 
-def _calls(rows: list[TaskWrite]) -> list[tuple[str, list[tuple[str, Any]]]]:
+def _calls(rows: list[TaskWrite], task_ids: Iterable[str]) -> Iterator[Call]:
+    """Yield the calls of `put_writes` that store the writes of some tasks."""
+    for task_id in dict.fromkeys(task_ids):
+        found = _calls_of_task([write for write in rows if write.task_id == task_id])
+        yield from ((task_id, path, writes) for path, writes in found)
+
+
+def _calls_of_task(rows: list[TaskWrite]) -> list[tuple[str, list[tuple[str, Any]]]]:
     """Return the calls of `put_writes` that store the writes of a task with their indexes.
 
     A saver takes the index from the position in the call. A position that the call does not need

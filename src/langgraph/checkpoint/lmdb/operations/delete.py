@@ -1,4 +1,4 @@
-"""The operations on whole threads: delete, prune, copy and fork."""
+"""The operations that delete: threads, runs, and what `prune` is asked to remove."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb import validation
-from langgraph.checkpoint.lmdb.engine import copying
 from langgraph.checkpoint.lmdb.engine import prune as prune_engine
-from langgraph.checkpoint.lmdb.errors import DamagedError, InvalidConfigError
-from langgraph.checkpoint.lmdb.operations import configs, metadata_index, retention
-from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
+from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.operations import metadata_index, retention
 from langgraph.checkpoint.lmdb.operations.session import simple
 from langgraph.checkpoint.lmdb.verification import thread_repair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_core.runnables import RunnableConfig
-
-    from langgraph.checkpoint.lmdb.operations.session import Operation, Operations, Session
+    from langgraph.checkpoint.lmdb.operations.session import Operations, Session
 
 PRUNE_STRATEGIES = ("keep_latest", "delete")
 
@@ -79,38 +75,3 @@ def _prune(session: Session, ids: Sequence[str], strategy: str, keep: int) -> Op
                 ),
                 thread_id=thread_id,
             )
-
-
-def copy_thread(session: Session, source: object, target: object) -> Operation[None, None]:
-    """Copy a thread."""
-    return simple(
-        partial(
-            copying.copy_thread,
-            source_id=validation.text(source, "source_thread_id"),
-            target_id=validation.text(target, "target_thread_id"),
-            options=session.options,
-        )
-    )
-
-
-def fork(
-    session: Session, config: RunnableConfig, target: object
-) -> Operation[str, RunnableConfig]:
-    """Copy a checkpoint and its ancestors to a new thread; return the checkpoint's new config."""
-    source = configs.parse_config(config)
-    if source.checkpoint_ns:
-        raise InvalidConfigError(
-            "a fork begins in the root namespace",
-            advice="Fork the root checkpoint that the subgraph was called from; "
-            "what the subgraph stored comes along.",
-            **source._asdict(),
-        )
-    thread_id = validation.text(target, "thread_id")
-    apply = partial(
-        copying.fork,
-        source_id=source.thread_id,
-        checkpoint_id=source.checkpoint_id,
-        target_id=thread_id,
-        options=session.options,
-    )
-    return simple(apply, lambda found: configs.to_config(CheckpointRef(thread_id, "", found)))

@@ -15,11 +15,12 @@ from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, threads
 from langgraph.checkpoint.lmdb.engine import writes as write_records
 from langgraph.checkpoint.lmdb.engine.states import is_indexed
-from langgraph.checkpoint.lmdb.errors import DamagedError, located
 from langgraph.checkpoint.lmdb.models import TaskWrite
 from langgraph.checkpoint.lmdb.operations import configs, run_states
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
-from langgraph.checkpoint.lmdb.operations.session import ParentState, simple
+from langgraph.checkpoint.lmdb.operations.location import located
+from langgraph.checkpoint.lmdb.operations.parent_cache import ParentState
+from langgraph.checkpoint.lmdb.operations.session import simple
 from langgraph.checkpoint.lmdb.run_state import is_news, needs_value
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, ThreadVersion
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.errors import DamagedError
     from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.operations.metadata_index import Matches
     from langgraph.checkpoint.lmdb.operations.session import Operation, Session

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
+    from langgraph.checkpoint.lmdb.kv.base import Reader
     from langgraph.checkpoint.lmdb.operations.metadata_index import Matches
     from langgraph.checkpoint.lmdb.operations.session import Session
 
@@ -108,7 +110,7 @@ def _pages(
 
     A store on this machine reads one at a time, another one as many as it can in the same trips.
     """
-    size = min(_PAGE, query.limit or _PAGE) if session.kv.is_remote else 1
+    size = _page_size(session, query)
     before = query.before_id
     while True:
         page: list[CheckpointRef] = []
@@ -125,6 +127,10 @@ def _pages(
         if len(page) < size:
             return
         before = page[-1].checkpoint_id
+
+
+def _page_size(session: Session, query: Query) -> int:
+    return min(_PAGE, query.limit or _PAGE) if session.kv.is_remote else 1
 
 
 def _fetch(
@@ -195,9 +201,10 @@ def _find_refs(session: Session, query: Query) -> Iterator[CheckpointRef]:
             for name, namespace in pairs
             if only is None or name == only
         ]
-        heads = [
+        size = _page_size(session, query)
+        first = [
             *reader.gather(
-                partial(checkpoints.latest_before, reader, namespace, before_id)
+                partial(_ids_before, reader, namespace, before_id, size)
                 for _, _, namespace in namespaces
                 if exact is None
             )
@@ -208,9 +215,8 @@ def _find_refs(session: Session, query: Query) -> Iterator[CheckpointRef]:
         return
     yield from _merge_by_id(
         [
-            _walk(session, CheckpointRef(thread_id, name, head))
-            for (thread_id, name, _), head in zip(namespaces, heads, strict=True)
-            if head is not None
+            _walk(session, CheckpointRef(thread_id, name, None), ids, size)
+            for (thread_id, name, _), ids in zip(namespaces, first, strict=True)
         ]
     )
 
@@ -255,16 +261,41 @@ def _with_term(session: Session, term: bytes, before_id: str | None) -> Iterator
             return
 
 
-def _walk(session: Session, head: CheckpointRef) -> Iterator[CheckpointRef]:
-    """Yield a checkpoint and the ones below it in its namespace, each step in its own snapshot."""
-    found: str | None = head.checkpoint_id
-    while found is not None:
-        yield head._replace(checkpoint_id=found)
+def _walk(
+    session: Session, ref: CheckpointRef, ids: list[str], size: int
+) -> Iterator[CheckpointRef]:
+    """Yield checkpoints of a namespace.
+
+    Args:
+        session: The session.
+        ref: The namespace.
+        ids: The first ones. The ones below are found when they are needed, each page in its own
+            snapshot.
+        size: Checkpoints of a page.
+    """
+    while ids:
+        for checkpoint_id in ids:
+            yield ref._replace(checkpoint_id=checkpoint_id)
+        if len(ids) < size:
+            return
         with session.snapshot() as snapshot:
-            namespace = snapshot.namespace(head.thread_id, head.checkpoint_ns)
+            namespace = snapshot.namespace(ref.thread_id, ref.checkpoint_ns)
             if namespace is None:
                 return
-            found = checkpoints.latest_before(snapshot.reader, namespace, found)
+            ids = _ids_before(snapshot.reader, namespace, ids[-1], size)
+
+
+def _ids_before(
+    reader: Reader, namespace: NamespaceRef, before: str | None, count: int
+) -> list[str]:
+    """Return up to `count` ids of a namespace, descending, below `before` if it is given."""
+    found: list[str] = []
+    while len(found) < count:
+        before = checkpoints.latest_before(reader, namespace, before)
+        if before is None:
+            break
+        found.append(before)
+    return found
 
 
 def _merge_by_id(walks: Sequence[Iterator[CheckpointRef]]) -> Iterator[CheckpointRef]:

@@ -14,14 +14,16 @@ from langgraph.checkpoint.lmdb.codec import gc_pause
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.codec.value_codec import ParentValue
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites, Stored
-from langgraph.checkpoint.lmdb.errors import InvalidConfigError, located
+from langgraph.checkpoint.lmdb.errors import InvalidConfigError
 from langgraph.checkpoint.lmdb.operations import configs, metadata_index, run_states
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
-from langgraph.checkpoint.lmdb.operations.session import Operation, ParentState
+from langgraph.checkpoint.lmdb.operations.location import located
+from langgraph.checkpoint.lmdb.operations.parent_cache import ParentState
+from langgraph.checkpoint.lmdb.operations.session import Operation
 from langgraph.checkpoint.lmdb.run_state import is_trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 _IN_RECORD = frozenset(("id", "channel_values", "channel_versions"))
 """Keys of a checkpoint that are fields of its record."""
+_NO_PARENT = ParentState(None, None)
 
 
 class PutOperation(Operation[Stored, "RunnableConfig"]):
@@ -82,6 +85,11 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
         self._to_store: dict[str, Encoded]
         """The encoded values and those that are inherited."""
         self._new: NewCheckpoint
+
+    @property
+    def config(self) -> RunnableConfig:
+        """The config that leads to the checkpoint."""
+        return configs.to_config(self._ref)
 
     def prepare(self, bypass_cache: bool) -> None:
         session, ref = self._session, self._ref
@@ -136,7 +144,7 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
                 key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
                 session.codec.remember(key, encoded, result.thread_version, stored)
         session.parent_cache.put(ref, ParentState(result.thread_version, result.record))
-        return configs.to_config(ref)
+        return self.config
 
 
 class PutWritesOperation(Operation[None, None]):
@@ -151,10 +159,14 @@ class PutWritesOperation(Operation[None, None]):
         writes: Sequence[tuple[str, Any]],
         task_id: str,
         task_path: str,
+        *,
+        is_first: bool = False,
     ) -> None:
         self._session = session
         self._ref = ref = configs.parse_config(config)
         self.thread_id = ref.thread_id
+        self._is_first = is_first
+        """True: prepare the writes as the first ones of a thread, whatever the store has."""
         if ref.checkpoint_id is None:
             raise InvalidConfigError(
                 "the config has no checkpoint_id, so these writes belong to no checkpoint",
@@ -179,7 +191,7 @@ class PutWritesOperation(Operation[None, None]):
 
     def prepare(self, bypass_cache: bool) -> None:
         session, ref = self._session, self._ref
-        parent = session.parent_state(ref, bypass_cache)
+        parent = _NO_PARENT if self._is_first else session.parent_state(ref, bypass_cache)
         self._encoders = []
         with gc_pause.paused_for(len(self._writes)), located(**ref._asdict()) as location:
             for index, (channel, value) in enumerate(self._writes):
@@ -214,6 +226,51 @@ class PutWritesOperation(Operation[None, None]):
 
     def finish(self, result: None) -> None:
         pass
+
+
+class PutWithWritesOperation(Operation[Stored, "RunnableConfig"]):
+    """An operation that stores a checkpoint, and then its pending writes, in one commit.
+
+    The writes are prepared before the checkpoint is stored. So they refer to no stored value: the
+    values of a checkpoint with the same id are deleted when it is replaced.
+
+    Args:
+        session: The session.
+        put: The operation that stores the checkpoint.
+        calls: Task id, task path, and writes, for each call of `put_writes`.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        put: PutOperation,
+        calls: Iterable[tuple[str, str, Sequence[tuple[str, Any]]]],
+    ) -> None:
+        self._put = put
+        self.thread_id = put.thread_id
+        self._writes = [
+            PutWritesOperation(session, put.config, writes, task_id, task_path, is_first=True)
+            for task_id, task_path, writes in calls
+        ]
+
+    def prepare(self, bypass_cache: bool) -> None:
+        self._put.prepare(bypass_cache)
+        for writes in self._writes:
+            writes.prepare(bypass_cache)
+
+    def encode(self) -> None:
+        self._put.encode()
+        for writes in self._writes:
+            writes.encode()
+
+    def apply(self, writer: Writer) -> Stored:
+        stored = self._put.apply(writer)
+        for writes in self._writes:
+            writes.apply(writer)
+        return stored
+
+    def finish(self, result: Stored) -> RunnableConfig:
+        return self._put.finish(result)
 
 
 def _full_metadata(config: RunnableConfig, metadata: CheckpointMetadata) -> dict[str, Any]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
@@ -13,19 +12,18 @@ from langgraph.checkpoint.lmdb.engine import checkpoints, threads
 from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
 from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy, StoreOptions
 from langgraph.checkpoint.lmdb.engine.store import CheckpointStore, StaleError
-from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError, located
-from langgraph.checkpoint.lmdb.kv import forking
+from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
 from langgraph.checkpoint.lmdb.kv.commit_lanes import CommitLanes
-from langgraph.checkpoint.lmdb.kv.locks import Lock
 from langgraph.checkpoint.lmdb.operations import configs, run_states
+from langgraph.checkpoint.lmdb.operations.location import located
+from langgraph.checkpoint.lmdb.operations.parent_cache import ParentCache, ParentState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator
 
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
-    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
-    from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, ThreadVersion
+    from langgraph.checkpoint.lmdb.engine.chunks import ThreadVersion
     from langgraph.checkpoint.lmdb.engine.options import StateOf
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
     from langgraph.checkpoint.lmdb.kv.base import Gather, KeyValueStore, Writer
@@ -107,57 +105,6 @@ def simple(
 
 Operations: TypeAlias = "Generator[Operation[Any, Any], Any, T]"
 """A generator of operations. It receives the result of each one before it yields the next."""
-
-
-@dataclass(frozen=True, slots=True)
-class ParentState:
-    """The state of a checkpoint that a new checkpoint or write follows."""
-
-    thread_version: ThreadVersion | None
-    """None: the thread does not exist."""
-    record: CheckpointRecord | None
-    """None: the checkpoint does not exist."""
-
-    @property
-    def versions(self) -> Mapping[str, Version]:
-        return {} if self.record is None else self.record.versions
-
-    @property
-    def values(self) -> Mapping[str, StoredValue]:
-        return {} if self.record is None else self.record.values
-
-
-class ParentCache:
-    """A cache of the states of the checkpoints that were used last.
-
-    Args:
-        limit: The highest number of checkpoints.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.renew()
-        forking.renew_in_child(self)
-
-    def renew(self) -> None:
-        """Empty the cache in a forked child: another thread may have been changing it."""
-        self._lock = Lock()
-        self._parents: OrderedDict[CheckpointRef, ParentState] = OrderedDict()
-
-    def get(self, ref: CheckpointRef) -> ParentState | None:
-        if self._lock.is_held():  # a signal handler interrupts this thread
-            return None
-        with self._lock:
-            return self._parents.get(ref)
-
-    def put(self, ref: CheckpointRef, parent_state: ParentState) -> None:
-        if self._lock.is_held():
-            return
-        with self._lock:
-            self._parents[ref] = parent_state
-            self._parents.move_to_end(ref)
-            if len(self._parents) > self.limit:
-                self._parents.popitem(last=False)
 
 
 class _Located(located):

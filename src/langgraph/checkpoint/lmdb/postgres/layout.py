@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _SETTINGS = Table("settings", by_thread=False)
 _NAMES = Table("thread_ids", by_thread=False)
 _OTHER = Table("other_records", by_thread=False)
-_THREADS = Table("threads", by_thread=True)
+_THREADS = Table("threads", by_thread=True, is_updated=True)
 _CHECKPOINTS = Table("checkpoints", by_thread=True)
 _WRITES = Table("writes", by_thread=True)
 _ORPHANED = Table("orphaned_chunks", by_thread=True)

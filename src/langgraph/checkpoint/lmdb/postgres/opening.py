@@ -36,9 +36,11 @@ def open_store(
     encryption_key: EncryptionKey | None = None,
     max_connections: object = 10,
     timeout: object = 30.0,
+    prepare_statements: object = False,
 ) -> KeyValueStore:
     """Open the store in a schema, which is created if it does not exist."""
     is_readonly = validation.flag(readonly, "readonly")
+    prepares = validation.flag(prepare_statements, "prepare_statements")
     limit = validation.count(max_connections, "max_connections", "connections", 1)
     if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not timeout > 0:
         validation.refuse("timeout", "a positive number of seconds", timeout)
@@ -50,9 +52,9 @@ def open_store(
         validation.refuse("schema", f"a name of 1 to {_MAX_SCHEMA} bytes", schema)
     connections: Connections
     if isinstance(conninfo_or_pool, str):
-        connections = OwnConnections(conninfo_or_pool, limit, float(timeout))
+        connections = OwnConnections(conninfo_or_pool, limit, float(timeout), prepares=prepares)
     elif hasattr(conninfo_or_pool, "getconn") and hasattr(conninfo_or_pool, "putconn"):
-        connections = PoolConnections(conninfo_or_pool)
+        connections = PoolConnections(conninfo_or_pool, prepares=prepares)
     else:
         expected = "a connection string or an open ConnectionPool"
         validation.refuse("conninfo_or_pool", expected, type(conninfo_or_pool).__name__)

@@ -44,6 +44,9 @@ class CompactPostgresSaver(KvSaver):
         encryption_key: As for `LmdbSaver`.
         max_connections: Connections at most, for a connection string.
         timeout: Seconds to wait for a free connection, and to try again if the server is away.
+        prepare_statements: True: let the server keep the plans of statements that are used often.
+            Do not pass it if a pooler in transaction mode is in between. Connections of a pool
+            prepare statements as their `prepare_threshold` says.
         clock: A function that returns the time in seconds since the epoch. The lease on background
             sweeps is measured by the server's clock.
 
@@ -69,6 +72,7 @@ class CompactPostgresSaver(KvSaver):
         encryption_key: EncryptionKey | None = None,
         max_connections: int = 10,
         timeout: float = 30.0,
+        prepare_statements: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(
@@ -80,6 +84,7 @@ class CompactPostgresSaver(KvSaver):
                 encryption_key=encryption_key,
                 max_connections=max_connections,
                 timeout=timeout,
+                prepare_statements=prepare_statements,
             ),
             serde=serde,
             ttl=ttl,

@@ -17,7 +17,8 @@ from langgraph.checkpoint.lmdb.operations import delete as threads_delete
 from langgraph.checkpoint.lmdb.operations import get as checkpoint_get
 from langgraph.checkpoint.lmdb.operations import retention
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
-from langgraph.checkpoint.lmdb.operations.session import Operation, ParentState, simple
+from langgraph.checkpoint.lmdb.operations.parent_cache import ParentState
+from langgraph.checkpoint.lmdb.operations.session import Operation, simple
 from langgraph.checkpoint.lmdb.snapshots import json_text
 
 if TYPE_CHECKING:

@@ -270,11 +270,11 @@ def _check_namespace_number(check: ThreadCheck, thread: Thread, number: int) -> 
 
 def _check_index_entries(check: ThreadCheck, thread: Thread) -> None:
     name = keys.thread(thread.id)
-    check.check_index_entry(name)
+    check.check_index_entries(
+        [(entry, None) for entry in (name, *index_check.entries_of_thread(thread))]
+    )
     if check.reader.raw(name) is not None and index_check.THREAD_IDS.is_stale(check.reader, name):
         check.add_problem(kinds.MISSING_INDEX, "the thread's id leads to another thread", name)
-    for entry in index_check.entries_of_thread(thread):
-        check.check_index_entry(entry)
 
 
 def _check_shared_ref(check: ThreadCheck, owner: int) -> None:

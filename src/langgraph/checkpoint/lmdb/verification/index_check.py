@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,8 @@ class StoreIndex:
         while True:
             with kv.read() as reader:
                 batch = list(islice(reader.keys(start, stop), SCAN_BATCH))
-                stale += [key for key in batch if self.is_stale(reader, key)]
+                found = reader.gather(partial(self.is_stale, reader, key) for key in batch)
+                stale += [key for key, is_stale in zip(batch, found, strict=True) if is_stale]
             count += len(batch)
             if len(batch) < SCAN_BATCH:
                 return stale, count

@@ -18,7 +18,7 @@ SCAN_BATCH = 5000
 """Keys that are read in one snapshot."""
 _STORE = b"\x00"
 _STORE_KEYS = frozenset((keys.FORMAT, keys.NEXT_THREAD, keys.COUNTS, keys.SWEEP_LEASE))
-_THREAD_KINDS = (
+THREAD_KINDS = (
     Kind.LAYER,
     Kind.LAYER_USER,
     Kind.NAMESPACE,
@@ -28,7 +28,7 @@ _THREAD_KINDS = (
     Kind.TOMBSTONE,
 )
 """Kinds whose letter is followed by a thread number."""
-_KINDS = frozenset((_STORE, Kind.THREAD_ID, Kind.TIME, Kind.THREAD_TERM, Kind.TERM, *_THREAD_KINDS))
+_KINDS = frozenset((_STORE, Kind.THREAD_ID, Kind.TIME, Kind.THREAD_TERM, Kind.TERM, *THREAD_KINDS))
 """Kinds that begin a key."""
 _PAIRS = (Kind.LAYER_USER, Kind.SHARED_REFS)
 """Kinds whose keys have the numbers of two threads."""
@@ -42,7 +42,7 @@ _END = b"\xff" * 512
 def thread_numbers(kv: KeyValueStore) -> list[int]:
     """Return the numbers of all threads with any record; one seek each."""
     found: set[int] = set()
-    for kind in _THREAD_KINDS:
+    for kind in THREAD_KINDS:
         start: bytes | None = kind
         while start is not None:
             with kv.read() as reader:
@@ -59,7 +59,7 @@ def thread_numbers(kv: KeyValueStore) -> list[int]:
 def unknown_keys(reader: Reader) -> Iterator[bytes]:
     """Yield the keys that no release writes; one seek per kind and per thread."""
     at = b""
-    while (key := first_key(reader, at, _END)) is not None:
+    while (key := reader.first_key(at, _END)) is not None:
         at = key + b"\x00"
         kind = key[:1]
         if kind == _STORE:
@@ -72,7 +72,7 @@ def unknown_keys(reader: Reader) -> Iterator[bytes]:
         if kind not in _KINDS:
             yield key
             continue
-        if kind not in _THREAD_KINDS:
+        if kind not in THREAD_KINDS:
             at = keys.prefix_end(kind)
             continue
         try:
@@ -108,7 +108,7 @@ def totals(reader: Reader) -> tuple[counts.Counts, int, bool]:
         read.
     """
     total, last, complete = counts.NOTHING, 0, True
-    for kind in _THREAD_KINDS:
+    for kind in THREAD_KINDS:
         for number, key in numbers(reader, kind):
             last = max(last, number)
             if kind in (Kind.THREAD, Kind.LAYER) and keys.read_number(key, 1)[1] == len(key):
@@ -132,7 +132,7 @@ def numbers(
         malformed: A list to which keys without a valid number are added.
     """
     at, stop = start or prefix, keys.prefix_end(prefix)
-    while (key := first_key(reader, at, stop)) is not None:
+    while (key := reader.first_key(at, stop)) is not None:
         try:
             number, end = keys.read_number(key, len(prefix))
         except IntegrityError:
@@ -146,9 +146,4 @@ def numbers(
 
 def has_prefix(reader: Reader, prefix: bytes) -> bool:
     """Return True if any key begins with a prefix."""
-    return first_key(reader, prefix, keys.prefix_end(prefix)) is not None
-
-
-def first_key(reader: Reader, start: bytes, stop: bytes) -> bytes | None:
-    """Return the first key of a range, or None if the range is empty."""
-    return next(iter(reader.keys(start, stop)), None)
+    return reader.first_key(prefix, keys.prefix_end(prefix)) is not None

@@ -9,7 +9,6 @@ from langgraph.checkpoint.lmdb.engine import states
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.format.keys import Kind
 from langgraph.checkpoint.lmdb.kv.prefixed import PrefixedStore
-from langgraph.checkpoint.lmdb.verification import key_scan
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -73,6 +72,6 @@ def parts_of(kv: KeyValueStore, options: StoreOptions) -> list[Part]:
     """Return the parts of a store. The snapshot store is one of them only if it has any record."""
     with kv.read() as reader:
         start, stop = Kind.SNAPSHOTS + b"\x00", keys.prefix_end(Kind.SNAPSHOTS)
-        has_snapshots = key_scan.first_key(reader, start, stop) is not None
+        has_snapshots = reader.first_key(start, stop) is not None
         threads = Part(kv, options)
     return [threads, _Snapshots(kv, options)] if has_snapshots else [threads]

@@ -23,11 +23,11 @@ from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import Kind, NamespaceRef
 from langgraph.checkpoint.lmdb.format.ranges import ChunkSet
 from langgraph.checkpoint.lmdb.models import Problem
-from langgraph.checkpoint.lmdb.verification import index_check, kinds
+from langgraph.checkpoint.lmdb.verification import index_check, key_scan, kinds
 from langgraph.checkpoint.lmdb.verification.chunk_map import ChunkMap, MissingChunkError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from langgraph.checkpoint.lmdb.engine.chunks import StoredValue
     from langgraph.checkpoint.lmdb.engine.threads import Thread
@@ -104,6 +104,9 @@ class ThreadCheck:
         self.number = number
         self.root = NamespaceRef(number, threads.ROOT)
         self.problems: list[Problem] = []
+        starts = [kind + keys.number(number) for kind in key_scan.THREAD_KINDS]
+        # A store on another machine reads all records of the thread now, in one trip.
+        _ = [*reader.ranges((start, keys.prefix_end(start)) for start in starts)]
         self.key = keys.thread_number(number)
         self.is_layer = reader.raw(keys.layer(number)) is not None and reader.raw(self.key) is None
         if self.is_layer:
@@ -132,8 +135,12 @@ class ThreadCheck:
             with suppress(IntegrityError):  # reported where the damaged record is checked
                 self._users = sharing.threads_of(self.reader, self.number)
         self._read_namespaces()
+        entries: list[tuple[bytes, CheckpointKey | None]] = []
         for key, namespace, at in self._keys_of(Kind.CHECKPOINT):
-            self._read_checkpoint(key, CheckpointKey(namespace, key[at:]))
+            checkpoint_key = CheckpointKey(namespace, key[at:])
+            found = self._read_checkpoint(key, checkpoint_key)
+            entries += [(entry, checkpoint_key) for entry in found]
+        self.check_index_entries(entries)
         owners = self._owner_keys()
         for key, namespace, at in self._keys_of(Kind.WRITES):
             self._read_writes(key, namespace, at, owners)
@@ -208,14 +215,19 @@ class ThreadCheck:
         kind = kinds.NEWER if isinstance(error, FormatVersionError) else kinds.DAMAGED
         self.add_problem(kind, f"{what}: {error.message}", record, checkpoint_key=checkpoint_key)
 
-    def check_index_entry(self, key: bytes, checkpoint_key: CheckpointKey | None = None) -> None:
-        """Add a problem if an index entry is missing."""
+    def check_index_entries(self, entries: list[tuple[bytes, CheckpointKey | None]]) -> None:
+        """Add a problem for each index entry that is missing.
+
+        Args:
+            entries: Keys of the entries, each with the checkpoint that it leads to.
+        """
         if not self.live:  # a purge deletes the entries of a deleted thread in batches
             return
-        if self.reader.raw(key) is None:
-            self.add_problem(
-                kinds.MISSING_INDEX, "an index lacks an entry", key, checkpoint_key=checkpoint_key
-            )
+        found = self.reader.gather(partial(self.reader.raw, key) for key, _ in entries)
+        for (key, checkpoint_key), row in zip(entries, found, strict=True):
+            if row is None:
+                text = "an index lacks an entry"
+                self.add_problem(kinds.MISSING_INDEX, text, key, checkpoint_key=checkpoint_key)
 
     def value_problem(self, value: StoredValue) -> ValueProblem | None:
         """Return the problem of a value, or None if the value is readable."""
@@ -287,7 +299,8 @@ class ThreadCheck:
                 self.used.add(namespace)
             yield key, namespace, at
 
-    def _read_checkpoint(self, key: bytes, checkpoint_key: CheckpointKey) -> None:
+    def _read_checkpoint(self, key: bytes, checkpoint_key: CheckpointKey) -> Iterable[bytes]:
+        """Read a checkpoint; return the index entries that must lead to it."""
         namespace, part = checkpoint_key
         try:
             record = self.reader.get(key) or b""
@@ -297,7 +310,7 @@ class ThreadCheck:
             self.checkpoints[checkpoint_key] = CheckpointEntry(name, None, None, 0, readable=False)
             self.broken.add(checkpoint_key)
             self.add_error(error, "a checkpoint is unreadable", key, checkpoint_key)
-            return
+            return ()
         self.checkpoints[checkpoint_key] = CheckpointEntry(
             found.id, found.parent, found.root, found.stored
         )
@@ -306,8 +319,7 @@ class ThreadCheck:
         for channel, value in values:
             if not self._check_value(value, key, checkpoint_key, channel):
                 self.broken.add(checkpoint_key)
-        for entry in index_check.entries_of_checkpoint(namespace, found):
-            self.check_index_entry(entry, checkpoint_key)
+        return index_check.entries_of_checkpoint(namespace, found)
 
     def _owner_keys(self) -> OwnerKeys:
         found: OwnerKeys = {}

@@ -1,13 +1,14 @@
 """Verification: every record is readable, reachable, and counted.
 
-Each thread is checked in its own snapshot, and each index in snapshots of some thousand entries. So
-no reader is open for long, and concurrent writers cause no false problems, because all records that
-are compared come from one snapshot.
+Each thread is checked in its own snapshot, of a store on another machine a few threads in one; and
+each index in snapshots of some thousand entries. So no reader is open for long, and concurrent
+writers cause no false problems, because all records that are compared come from one snapshot.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import counts, leases, threads
@@ -20,11 +21,15 @@ from langgraph.checkpoint.lmdb.verification.consistency import check_thread
 from langgraph.checkpoint.lmdb.verification.parts import parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress, Reader
     from langgraph.checkpoint.lmdb.verification.parts import Part
+    from langgraph.checkpoint.lmdb.verification.thread_check import ThreadCheck
+
+_PAGE = 16
+"""Threads that are checked in one snapshot of a store on another machine."""
 
 
 def verify(
@@ -101,10 +106,8 @@ def _check_records(
 ) -> None:
     """Check threads, indexes and the store's own records; add to `problems` and `checked`."""
     kv = part.kv
-    for number in numbers:
+    for check in _check_threads(part, numbers):
         begin_next()
-        with kv.read() as reader:
-            check = check_thread(reader, number, part.options.state_of)
         problems += check.problems
         checked["threads"] += check.live and not check.is_layer
         checked["checkpoints"] += len(check.checkpoints)
@@ -122,6 +125,19 @@ def _check_records(
             for key in key_scan.unknown_keys(reader)
         ]
         problems += _check_store_records(reader)
+
+
+def _check_threads(part: Part, numbers: list[int]) -> Iterator[ThreadCheck]:
+    """Check threads. The reads of a page of them share their trips to another machine."""
+    kv, state_of = part.kv, part.options.state_of
+    size = _PAGE if kv.is_remote else 1
+    for first in range(0, len(numbers), size):
+        with kv.read() as reader:
+            page = numbers[first : first + size]
+            found = [
+                *reader.gather(partial(check_thread, reader, number, state_of) for number in page)
+            ]
+        yield from found
 
 
 def _check_store_records(reader: Reader) -> list[Problem]:

@@ -127,7 +127,7 @@ class Environment:
                     if write:
                         self.peers.acquire_write()
                         transaction = env.begin(write=True)
-                        self._prepare_commit(env, transaction)
+                        self._after_begin(env, transaction)
                     else:
                         transaction = self.peers.begin_snapshot(env)
                     begun = True
@@ -157,7 +157,7 @@ class Environment:
         finally:
             self.end(owner, write=True)
 
-    def _prepare_commit(self, env: lmdb.Environment, transaction: lmdb.Transaction) -> None:
+    def _after_begin(self, env: lmdb.Environment, transaction: lmdb.Transaction) -> None:
         """Prepare the file for a commit; called in its transaction."""
         info = env.info()
         if not is_next(info["last_txnid"], transaction.id() - 1):
@@ -181,7 +181,7 @@ class Environment:
         try:
             transaction.commit()
         except LMDB_FAILURES:
-            self.rewrite_meta_pages()
+            self.distrust_meta_pages()
             raise
 
     def abort(self, transaction: lmdb.Transaction) -> None:
@@ -223,7 +223,7 @@ class Environment:
             )
         self.open()
 
-    def rewrite_meta_pages(self) -> None:
+    def distrust_meta_pages(self) -> None:
         """Let the next commit write both meta pages first."""
         self._meta_pages_synced = self.sync == "off"
 

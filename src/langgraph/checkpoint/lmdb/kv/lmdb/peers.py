@@ -124,7 +124,7 @@ class Peers:
             LockFileReplacedError: The lock file was deleted or replaced.
             StoreReplacedError: The folder was deleted or replaced.
         """
-        if not self.locks.acquire_write():
+        if not self.locks.try_acquire_write():
             raise BusyError
         if not self.files.has_lock_file():
             self.files.check()

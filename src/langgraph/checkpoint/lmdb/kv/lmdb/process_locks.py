@@ -1,11 +1,12 @@
-"""Locks between the processes that use a store, on its data file.
+"""Locks between the processes that use a store, on its data file and on `log-lock.mdb`.
 
 LMDB makes writers wait in a robust mutex in shared memory. Such a mutex can lose a wake-up: a
 process that is killed after it was woken, and before it took the mutex, wakes no other process,
 and a process that sleeps behind it sleeps forever. So processes take locks of the kernel first, and
 at most one process waits for LMDB's mutex.
 
-- Write lock: a `flock`. A process holds it during a write transaction.
+- Write lock: a `flock`. A process holds it during a write transaction. The
+  `flock` of `log-lock.mdb` gives writers their turns: see `kv/log/counters.py`.
 - Reader lock: byte 2^62, exclusive. A process holds it while it takes or frees slots of LMDB's
   reader table, which LMDB guards by a second robust mutex.
 - Waiting: byte 2^62 + 1, shared. A process holds it while it waits for the write lock.
@@ -16,8 +17,8 @@ A process that had the write lock a moment ago gives way while another process i
 would have the lock again and again. Presence shows which lock file a process uses: two processes
 with one data file and two lock files would overwrite each other's commits.
 
-The locks are on the data file, because a lock file can be deleted, and because a process that
-closes LMDB's lock file releases LMDB's locks on it. A `flock` and a lock of an open file
+These locks are not on LMDB's lock file, because a lock file can be deleted, and because a process
+that closes LMDB's lock file releases LMDB's locks on it. A `flock` and a lock of an open file
 description belong to the descriptor that took them. Closing another descriptor of the file keeps
 them, unlike a POSIX record lock. The kernel releases them when the process dies. A child process
 shares the descriptor between fork and exec, so a lock is released by a call, not by closing.
@@ -121,7 +122,7 @@ class ProcessLocks:
         """Return the length of the data file in bytes, holes included."""
         return os.fstat(self.handle).st_size
 
-    def acquire_write(self) -> bool:
+    def try_acquire_write(self) -> bool:
         """Try to take the write lock."""
         waiting = self._waiting
         had_it = time.monotonic() < self._released_at + _GIVE_WAY

@@ -145,9 +145,9 @@ class LmdbStore(KeyValueStore, FileStore):
                         raise
                 env.grow()
 
-    def rewrite_meta_pages(self) -> None:
+    def distrust_meta_pages(self) -> None:
         """Let the next commit write both meta pages first: another process may have failed."""
-        self._environment().rewrite_meta_pages()
+        self._environment().distrust_meta_pages()
 
     def check_no_transaction(self) -> None:
         env = self._environment()

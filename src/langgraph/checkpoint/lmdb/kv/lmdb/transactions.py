@@ -94,6 +94,16 @@ class LmdbReader(Reader):
     def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
         return self._scan(start, stop, reverse, values=False)
 
+    def first_key(self, start: bytes, stop: bytes, *, reverse: bool = False) -> bytes | None:
+        try:
+            cursor = self._txn.cursor()
+            if not _seek(cursor, start, stop, reverse):
+                return None
+            key: bytes = cursor.key()
+        except LMDB_FAILURES as error:
+            raise self._failed(error, start) from error
+        return key if start <= key < stop else None
+
     def _scan(self, start: bytes, stop: bytes, reverse: bool, *, values: bool) -> Iterator[Any]:
         """Yield the keys of a range, each with its value or alone."""
         try:

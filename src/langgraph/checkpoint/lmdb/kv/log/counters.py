@@ -150,7 +150,7 @@ class Counters:
             StoreReplacedError: The file was removed or replaced.
         """
         wait: LockWait | None = None
-        while not self._locks.acquire_write():
+        while not self._locks.try_acquire_write():
             wait = wait or LockWait(self._folder, self._identity, writing=True)
             wait.pause()
         self._check()

@@ -57,6 +57,16 @@ class Overlay:
                 return (value,)
         return None
 
+    def first_key(self, start: bytes, stop: bytes, *, reverse: bool) -> bytes | None:
+        """Return the first key of a range that any record changes, or the last one, or None."""
+        self._lock.check_free()
+        with self._lock:
+            if reverse:
+                at = bisect_left(self._keys, stop) - 1
+                return self._keys[at] if at >= 0 and self._keys[at] >= start else None
+            at = bisect_left(self._keys, start)
+            return self._keys[at] if at < len(self._keys) and self._keys[at] < stop else None
+
     def range(
         self, start: bytes, stop: bytes, limit: int, *, reverse: bool
     ) -> Iterator[tuple[bytes, bytes | None]]:

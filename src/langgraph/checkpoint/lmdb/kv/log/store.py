@@ -221,7 +221,7 @@ class LogStore(KeyValueStore, FileStore):
 
     def _mend(self) -> None:
         """Merge what a process left unfinished that died or failed."""
-        self._base.rewrite_meta_pages()  # it may have died or failed while it wrote them
+        self._base.distrust_meta_pages()  # it may have died or failed while it wrote them
         with self._base.read() as snapshot:
             epoch = self._adopted(snapshot, limited=True)
         self._merge(epoch, {})

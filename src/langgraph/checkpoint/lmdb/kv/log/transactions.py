@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.log.records import Changes
 
 
+_DELETED = (None,)
+"""What the overlay finds for a deleted key."""
+
+
 class LogReader(Reader):
     """A snapshot: a snapshot of the base, and the changes of its epoch up to a record.
 
@@ -59,6 +63,19 @@ class LogReader(Reader):
         for key, _ in self._merged(start, stop, reverse=reverse, values=False):
             yield key
 
+    def first_key(self, start: bytes, stop: bytes, *, reverse: bool = False) -> bytes | None:
+        # The usual case of `keys`, without its iterators. `put` asks twice.
+        self._check_open()
+        stored = self._snapshot.first_key(start, stop, reverse=reverse)
+        changed = self._overlay.first_key(start, stop, reverse=reverse)
+        if changed is None or (stored is not None and _precedes(stored, changed, reverse)):
+            found = stored
+        elif self._overlay.find(changed, self._limit) in (None, _DELETED):
+            return super().first_key(start, stop, reverse=reverse)
+        else:
+            found = changed
+        return super().first_key(start, stop, reverse=reverse) if found == KEY else found
+
     def _merged(
         self, start: bytes, stop: bytes, *, reverse: bool, values: bool = True
     ) -> Iterator[tuple[bytes, bytes]]:
@@ -68,7 +85,7 @@ class LogReader(Reader):
         changed = next(changes, None)
         for item in self._stored(start, stop, reverse=reverse, values=values):
             key = item[0]
-            while changed is not None and (changed[0] > key if reverse else changed[0] < key):
+            while changed is not None and _precedes(changed[0], key, reverse):
                 if changed[1] is not None:
                     yield changed[0], changed[1]
                 changed = next(changes, None)
@@ -118,9 +135,7 @@ class LogWriter(LogReader, BufferingWriter):
             while stored is not None and stored[0] in self.changes:
                 stored = next(below, None)
             key = self._next_changed(start, stop, reverse=reverse)
-            if stored is not None and (
-                key is None or (stored[0] > key if reverse else stored[0] < key)
-            ):
+            if stored is not None and (key is None or _precedes(stored[0], key, reverse)):
                 key = stored[0]
                 yield stored
                 self._check_open()
@@ -134,6 +149,15 @@ class LogWriter(LogReader, BufferingWriter):
                 return
             start, stop = (start, key) if reverse else (key + b"\0", stop)
 
+    def first_key(self, start: bytes, stop: bytes, *, reverse: bool = False) -> bytes | None:
+        own = self._next_changed(start, stop, reverse=reverse)
+        if own is not None and self.changes[own] is None:
+            return Reader.first_key(self, start, stop, reverse=reverse)
+        below = super().first_key(start, stop, reverse=reverse)
+        if own is None or (below is not None and _precedes(below, own, reverse)):
+            return below
+        return own
+
     def _next_changed(self, start: bytes, stop: bytes, *, reverse: bool) -> bytes | None:
         """Return the first key of the own changes in a range, or the last one, or None."""
         if reverse:
@@ -146,6 +170,10 @@ class LogWriter(LogReader, BufferingWriter):
         if key == KEY:
             raise UsageError(f"the key {KEY!r} belongs to the log")
         super().put(key, value)
+
+
+def _precedes(key: bytes, other: bytes, reverse: bool) -> bool:
+    return key > other if reverse else key < other
 
 
 def apply(writer: Writer, changes: Changes) -> None:

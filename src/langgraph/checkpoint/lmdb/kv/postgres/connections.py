@@ -9,7 +9,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 Statement: TypeAlias = "tuple[str, Sequence[object]]"
 """SQL with its parameters."""
-Rows: TypeAlias = "list[tuple[Any, ...]]"
+Rows: TypeAlias = "list[Sequence[Any]]"
 
 OLDEST_SERVER = 130000
 """Number of the oldest version of PostgreSQL that is supported."""
+_PREPARED_AFTER: Final = 3
+"""Number of times that a statement is executed before it is prepared."""
 _inherited: list[object] = []
 """Connections of a parent process. They must not be collected, which would end its sessions."""
 
@@ -36,12 +38,17 @@ class Link:
 
     Attributes:
         in_transaction: True if a transaction is open.
+
+    Args:
+        connection: The connection.
+        prepares: Prepare the statements that are used often.
     """
 
-    __slots__ = ("_ending", "connection", "in_transaction")
+    __slots__ = ("_ending", "_prepares", "connection", "in_transaction")
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, prepares: bool) -> None:
         self.connection = connection
+        self._prepares = prepares
         self.in_transaction = False
         self._ending: Any = None
         """Pipeline with the end of the last transaction, whose answer was not read yet."""
@@ -56,20 +63,23 @@ class Link:
         """
         pipeline, self._ending = self._ending, None
         try:
-            if pipeline is None:
-                pipeline = self.connection.pipeline()
-                pipeline.__enter__()
-            cursors: list[Any] = []
-            try:
-                for sql, parameters in statements:
-                    cursor = self.connection.cursor(binary=True)
-                    cursors.append(cursor)
-                    cursor.execute(sql, parameters, prepare=False)
-            finally:
-                pipeline.__exit__(None, None, None)
+            if pipeline is None and len(statements) == 1:
+                cursors = [self._execute(*statements[0])]
+            else:
+                if pipeline is None:
+                    pipeline = self.connection.pipeline()
+                    pipeline.__enter__()
+                try:
+                    cursors = [self._execute(*statement) for statement in statements]
+                finally:
+                    pipeline.__exit__(None, None, None)
             return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
         except psycopg.Error as error:
             raise errors.raised(error) from error
+
+    def _execute(self, sql: str, parameters: Sequence[object]) -> Any:
+        prepare = None if self._prepares else False  # None: as the connection does
+        return self.connection.cursor(binary=True).execute(sql, parameters, prepare=prepare)
 
     def send(self, statement: str) -> None:
         """Send a statement, and read its answer with the next trip."""
@@ -77,7 +87,7 @@ class Link:
             pipeline = self.connection.pipeline()
             pipeline.__enter__()
             self._ending = pipeline
-            self.connection.cursor().execute(statement, prepare=False)
+            self._execute(statement, ())
         except psycopg.Error as error:
             raise errors.raised(error) from error
 
@@ -133,11 +143,15 @@ class OwnConnections(Connections):
         conninfo: The connection string.
         limit: Connections at most.
         timeout: Seconds to wait for the server, or for a free connection.
+        prepares: Prepare the statements that are used often.
     """
 
     waits_for_end = False
 
-    def __init__(self, conninfo: str, limit: int, timeout: float) -> None:
+    def __init__(
+        self, conninfo: str, limit: int, timeout: float, *, prepares: bool = False
+    ) -> None:
+        self._prepares = prepares
         self._conninfo = checked_conninfo(conninfo)
         self.limit = limit
         self._timeout = timeout
@@ -159,7 +173,7 @@ class OwnConnections(Connections):
             self._check_open()
             with suppress(IndexError):
                 return self._idle.pop()
-            return Link(self._connect())
+            return Link(self._connect(), self._prepares)
         except BaseException:
             self._free.release()
             raise
@@ -197,7 +211,10 @@ class OwnConnections(Connections):
             options["application_name"] = "langgraph-lmdb"
         try:
             connection = psycopg.connect(
-                self._conninfo, autocommit=True, prepare_threshold=None, **options
+                self._conninfo,
+                autocommit=True,
+                prepare_threshold=_PREPARED_AFTER if self._prepares else None,
+                **options,
             )
         except psycopg.Error as error:
             raise errors.unavailable(errors.first_line(error)) from error
@@ -210,12 +227,14 @@ class PoolConnections(Connections):
 
     Args:
         pool: The pool, a `psycopg_pool.ConnectionPool`.
+        prepares: Prepare statements as its connections do.
     """
 
     waits_for_end = True
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self, pool: Any, *, prepares: bool = False) -> None:
         self._pool = pool
+        self._prepares = prepares
         self._closed = False
         self.limit = pool.max_size
 
@@ -239,7 +258,7 @@ class PoolConnections(Connections):
         except BaseException:
             self._pool.putconn(connection)
             raise
-        return Link(connection)
+        return Link(connection, self._prepares)
 
     def give_back(self, link: Link) -> None:
         self._pool.putconn(link.connection)

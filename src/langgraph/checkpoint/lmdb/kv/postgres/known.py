@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+LARGE: Final = 4096
+"""Bytes of a value that is large."""
 
 
 class UnknownError(Exception):
@@ -28,11 +31,13 @@ class Unread(NamedTuple):
 class Known:
     """Keys and values of a store, and the ranges in which there are no others."""
 
-    __slots__ = ("_ends", "_keys", "_starts", "_values", "changes")
+    __slots__ = ("_ends", "_keys", "_large", "_starts", "_values", "changes")
 
     def __init__(self) -> None:
         self._keys: list[bytes] = []
         self._values: dict[bytes, bytes | Unread] = {}
+        self._large: set[bytes] = set()
+        """Keys that were given a large value."""
         self._starts: list[bytes] = []
         """Starts of the known ranges, which do not overlap, in order."""
         self._ends: list[bytes] = []
@@ -144,10 +149,12 @@ class Known:
         """Return the known ranges, in order."""
         return [*zip(self._starts, self._ends, strict=True)]
 
-    def forget_values(self, minimum: int) -> None:
-        """Forget the values of at least so many bytes."""
-        for key, value in self._values.items():
-            if isinstance(value, bytes) and len(value) >= minimum:
+    def forget_large_values(self) -> None:
+        """Forget the values of at least `LARGE` bytes."""
+        while self._large:
+            key = self._large.pop()
+            value = self._values.get(key)
+            if isinstance(value, bytes) and len(value) >= LARGE:
                 self._values[key] = Unread(len(value))
 
     def _set(self, key: bytes, value: bytes | Unread) -> None:
@@ -156,6 +163,8 @@ class Known:
             self._keys.insert(place, key)
             self.changes += 1
         self._values[key] = value
+        if len(value) >= LARGE:
+            self._large.add(key)
 
     def _is_known(self, key: bytes) -> bool:
         at = bisect_right(self._starts, key) - 1

@@ -20,11 +20,14 @@ class Table(NamedTuple):
         by_thread: True: its primary key is thread and key, and a row holds only the end of its key.
             False: a row holds its whole key.
         is_large: True: its values are large, so that a list of keys does not read them.
+        is_updated: True: its rows are replaced again and again, so that its pages keep room for
+            their next versions.
     """
 
     name: str
     by_thread: bool
     is_large: bool = False
+    is_updated: bool = False
 
 
 class Place(NamedTuple):

@@ -16,7 +16,10 @@ T = TypeVar("T")
 
 
 class Request(NamedTuple):
-    """Statements that read, and the function that adds their rows to what is known."""
+    """Queries, and the function that adds their rows to what is known.
+
+    In front of the columns of a row is the place of its query in the trip.
+    """
 
     batch: list[Statement]
     learn: Callable[[Sequence[Rows]], None]

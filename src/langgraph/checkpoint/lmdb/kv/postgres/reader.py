@@ -95,10 +95,11 @@ class PostgresReader(Reader):
             return
         try:
             if link.in_transaction:
+                # It changes nothing. After a ROLLBACK, the driver drops all prepared statements.
                 if connections.waits_for_end:
-                    link.run([("ROLLBACK", ())])
+                    link.run([("COMMIT", ())])
                 else:
-                    link.send("ROLLBACK")
+                    link.send("COMMIT")
                 link.in_transaction = False
         except BaseException as failure:
             connections.discard(link)
@@ -168,6 +169,10 @@ class PostgresReader(Reader):
                 raise NotReadError
             self._round += 1
             requests = plan.other
+            names = [key for key in plan.keys if self._layout.unit(key) is None]
+            for key in names:  # each with the tails of its thread
+                del plan.keys[key]
+                requests.append(self._select_keys([key]))
             if plan.keys:
                 requests.append(self._select_keys([*plan.keys]))
             requests.append(self._select_ranges(plan.ranges.ranges()))
@@ -189,7 +194,9 @@ class PostgresReader(Reader):
     def _scan(self, start: bytes, stop: bytes, reverse: bool, *, values: bool) -> Iterator[Any]:
         """Yield the keys of a range, each with its value or alone."""
         self._check_open()
-        page = _FIRST_PAGE if self._plan is None else _FIRST_PAGE_OF_MANY << 2 * self._round
+        page = _FIRST_PAGE
+        if self._plan is not None:
+            page = min(_FIRST_PAGE_OF_MANY << 2 * min(self._round, 8), _LAST_PAGE)
         while start < stop:
             self._check_open()
             known = self._home_of_range(start, stop)
@@ -242,7 +249,7 @@ class PostgresReader(Reader):
             values: dict[bytes, bytes] = {}
             owner = None
             for table, rows in zip(groups, found, strict=False):
-                for thread, row_key, value in rows:
+                for _, thread, row_key, value, _ in rows:
                     values[layout.whole_key(table, thread, row_key)] = value
                     owner = thread
             value = None if name is None else values.get(name)
@@ -264,12 +271,12 @@ class PostgresReader(Reader):
         """Add the tails of the thread with a name to what is known."""
         known = self._known_of_thread(name, number, found[-1])
         for tail, rows in zip(self._tails, found, strict=False):
-            whole = [(self._layout.whole_key(tail.table, *row[:2]), row[2]) for row in rows]
+            whole = [(self._layout.whole_key(tail.table, *row[1:3]), row[3]) for row in rows]
             for key, row_value in whole:
                 known.add(key, row_value)
             low = self._layout.whole_key(tail.table, number, tail.low)
             if len(whole) == tail.limit:
-                low = whole[-1][0]  # there may be more before it
+                low = min(whole)[0]  # there may be more before it
             known.cover(low, self._layout.end_of_tail(tail, number))
 
     def _known_of_thread(
@@ -294,9 +301,9 @@ class PostgresReader(Reader):
         def learn(found: Sequence[Rows]) -> None:
             end = start if reverse else stop
             for part, rows in zip(parts, found, strict=True):
-                last = self._add_rows(known, part.table, rows)
-                if len(rows) == limit and last is not None:  # the table may have more rows
-                    end = max(end, last) if reverse else min(end, last + b"\x00")
+                keys = self._add_rows(known, part.table, rows)
+                if len(rows) == limit:  # the table may have more rows
+                    end = max(end, min(keys)) if reverse else min(end, max(keys) + b"\x00")
             if reverse:
                 known.cover(end, stop)
             else:
@@ -329,13 +336,13 @@ class PostgresReader(Reader):
 
         return Request(batch, learn)
 
-    def _add_rows(self, known: Known, table: Table, rows: Rows) -> bytes | None:
-        """Add rows to what is known; return the last key."""
-        key = None
-        for thread, row_key, value, *size in rows:
-            key = self._layout.whole_key(table, thread, row_key)
-            known.add(key, Unread(*size) if value is None else value)
-        return key
+    def _add_rows(self, known: Known, table: Table, rows: Rows) -> list[bytes]:
+        """Add rows to what is known; return their keys."""
+        keys: list[bytes] = []
+        for _, thread, row_key, value, size in rows:
+            keys.append(self._layout.whole_key(table, thread, row_key))
+            known.add(keys[-1], Unread(size) if value is None else value)
+        return keys
 
     def _read(self, request: Request) -> None:
         """Read in one trip, or in `gather` with the trip of all its calls."""
@@ -346,7 +353,11 @@ class PostgresReader(Reader):
 
     def _run(self, requests: Sequence[Request]) -> None:
         """Read in one trip."""
-        found = self._trip([statement for request in requests for statement in request.batch])
+        queries = [query for request in requests for query in request.batch]
+        found: list[Rows] = [[] for _ in queries]
+        for rows in self._trip(self._statements.select_all(queries)):
+            for row in rows:
+                found[row[0]].append(row)
         at = 0
         for batch, learn in requests:
             learn(found[at : at + len(batch)])

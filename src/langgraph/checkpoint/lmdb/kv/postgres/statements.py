@@ -1,7 +1,9 @@
 """The SQL of a store: its tables, and the statements on them.
 
-A guard is a statement that fails with a division by zero if a version differs. So it can be sent
-together with all that depends on it: the server skips the statements behind a failed one.
+A guard is a statement that returns no row if a version differs. `Statements.commit` makes one
+statement of guards and of all that depends on them, which fails with a division by zero if a guard
+returns no row. A query is a statement whose rows have the columns thread, key, value and number.
+Many queries are sent as one statement, too, which takes client and server less time.
 """
 
 from __future__ import annotations
@@ -24,6 +26,10 @@ SELECT classid::bigint << 32 | objid::bigint FROM pg_catalog.pg_locks
 WHERE locktype = 'advisory' AND granted AND objsubid = 1
   AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
 """
+_NO_BYTES: Final = "NULL::bytea, NULL::bytea"
+_NO_NUMBER: Final = "NULL::int8"
+_UNION: Final = 64
+"""Queries in one statement at most. The server needs a stack for each one."""
 NUMBER_BLOCK: Final = 64
 """Thread numbers that a process takes at a time."""
 
@@ -87,9 +93,10 @@ class Statements:
             name = self._named(table.name)
             thread = "NOT NULL" if table.by_thread else "NULL"
             primary = "thread, key" if table.by_thread else "key"
+            fill = 50 if table.is_updated else 100
             yield (
                 f"CREATE TABLE {name} (thread bigint {thread}, key bytea NOT NULL,"
-                f" value bytea NOT NULL, PRIMARY KEY ({primary})) WITH (fillfactor = 90)"
+                f" value bytea NOT NULL, PRIMARY KEY ({primary})) WITH (fillfactor = {fill})"
             )
             yield f"ALTER TABLE {name} ALTER COLUMN value SET STORAGE EXTERNAL"
 
@@ -110,9 +117,21 @@ class Statements:
         """Return the statement that asks for the time in milliseconds since the epoch."""
         return "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8", ()
 
+    def select_all(self, queries: Sequence[Statement]) -> list[Statement]:
+        """Return the statements that run queries. In front of each row is the query's position."""
+        found: list[Statement] = []
+        for first in range(0, len(queries), _UNION):
+            group = queries[first : first + _UNION]
+            union = " UNION ALL ".join(
+                f"(SELECT {place}, * FROM ({sql}) AS q)"
+                for place, (sql, _) in enumerate(group, first)
+            )
+            found.append((union, [value for _, values in group for value in values]))
+        return found
+
     def select_keys(self, table: Table, rows: Sequence[tuple[int | None, bytes]]) -> Statement:
-        """Return the statement that reads rows by thread and key."""
-        sql = f"SELECT thread, key, value FROM {self._named(table.name)}"
+        """Return the query for rows by thread and key."""
+        sql = f"SELECT thread, key, value, {_NO_NUMBER} FROM {self._named(table.name)}"
         threads, keys = ([*column] for column in zip(*rows, strict=True))
         if not table.by_thread:
             return f"{sql} WHERE key = ANY(%b)", (keys,)
@@ -127,9 +146,11 @@ class Statements:
     def select_range(
         self, part: TableRange, *, values: bool, reverse: bool, limit: int | None
     ) -> Statement:
-        """Return the statement that reads the rows of a range, in their order."""
+        """Return the query for the rows of a range. Without a value, the number is its size."""
         table, low, high = part
-        value = "value" if values or not table.is_large else "NULL::bytea, octet_length(value)"
+        value = f"value, {_NO_NUMBER}"
+        if table.is_large and not values:
+            value = "NULL::bytea, octet_length(value)::int8"
         sql = f"SELECT thread, key, {value} FROM {self._named(table.name)}"
         conditions: list[str] = []
         parameters: list[object] = []
@@ -155,19 +176,18 @@ class Statements:
                     parameters += bound
         if conditions:
             sql += " WHERE " + " AND ".join(conditions)
-        if reverse:
-            order = ", ".join(f"{column} DESC" for column in order.split(", "))
-        sql += f" ORDER BY {order}"
         if limit is not None:
-            sql += f" LIMIT {limit}"
+            if reverse:
+                order = ", ".join(f"{column} DESC" for column in order.split(", "))
+            sql += f" ORDER BY {order} LIMIT {limit}"
         return sql, parameters
 
     def select_tail(self, tail: Tail, name: bytes) -> Statement:
-        """Return the statement that reads the last rows of the thread with a name."""
+        """Return the query for the last rows of the thread with a name."""
         sql = (
-            f"SELECT thread, key, value FROM {self._named(tail.table.name)} WHERE thread ="
-            f" (SELECT thread FROM {self._named(self._layout.names.name)} WHERE key = %b)"
-            " AND key >= %b"
+            f"SELECT thread, key, value, {_NO_NUMBER} FROM {self._named(tail.table.name)}"
+            f" WHERE thread = (SELECT thread FROM {self._named(self._layout.names.name)}"
+            " WHERE key = %b) AND key >= %b"
         )
         parameters: list[object] = [name, tail.low]
         if tail.high is not None:
@@ -176,47 +196,60 @@ class Statements:
         return f"{sql} ORDER BY key DESC LIMIT {tail.limit}", parameters
 
     def select_versions(self, units: Sequence[int]) -> Statement:
-        """Return the statement that reads the versions of units."""
+        """Return the query for the versions of units, which are the numbers of the rows."""
         return (
-            f"SELECT thread, version FROM {self._versions} WHERE thread = ANY(%b::int8[])",
+            f"SELECT thread, {_NO_BYTES}, version FROM {self._versions}"
+            " WHERE thread = ANY(%b::int8[])",
             ([*units],),
         )
 
     def select_version_of(self, name: bytes) -> Statement:
-        """Return the statement that reads the version of the thread with a name."""
+        """Return the query for the version of the thread with a name; see `select_versions`."""
         return (
-            f"SELECT thread, version FROM {self._versions} WHERE thread ="
+            f"SELECT thread, {_NO_BYTES}, version FROM {self._versions} WHERE thread ="
             f" (SELECT thread FROM {self._named(self._layout.names.name)} WHERE key = %b)",
             (name,),
         )
 
+    def commit(self, guards: Sequence[Statement], changes: Iterable[Statement]) -> Statement:
+        """Return the statement that makes changes, or fails if a guard returns no row."""
+        parts = [f"g{place} AS ({sql})" for place, (sql, _) in enumerate(guards)]
+        checks = [f"1 / (SELECT count(*) FROM g{place})" for place in range(len(guards))]
+        parameters = [value for _, values in guards for value in values]
+        for place, (sql, values) in enumerate(changes):
+            parts.append(f"c{place} AS ({sql})")
+            parameters += values
+        return f"WITH {', '.join(parts)} SELECT {', '.join(checks)}", parameters
+
     def raise_version(self, unit: int, version: int) -> Statement:
         """Return the guard that raises the version of a unit."""
         return (
-            f"WITH changed AS (UPDATE {self._versions} SET version = version + 1"
-            " WHERE thread = %s::int8 AND version = %s::int8 RETURNING 1)"
-            " SELECT 1 / count(*) FROM changed",
+            f"UPDATE {self._versions} SET version = version + 1"
+            " WHERE thread = %s::int8 AND version = %s::int8 RETURNING 1",
             (unit, version),
         )
 
     def check_version(self, unit: int, version: int) -> Statement:
         """Return the guard that keeps the version of a unit until the commit."""
         return (
-            f"SELECT 1 / count(*) FROM (SELECT 1 FROM {self._versions}"
-            " WHERE thread = %s::int8 AND version = %s::int8 FOR SHARE) AS kept",
+            f"SELECT 1 FROM {self._versions}"
+            " WHERE thread = %s::int8 AND version = %s::int8 FOR SHARE",
             (unit, version),
         )
 
     def add_version(self, unit: int, version: int) -> Statement:
-        """Return the statement that adds a unit, or fails if it exists."""
-        return f"INSERT INTO {self._versions} VALUES (%s::int8, %s::int8)", (unit, version)
+        """Return the guard that adds a unit, or fails if it exists."""
+        return (
+            f"INSERT INTO {self._versions} VALUES (%s::int8, %s::int8) RETURNING 1",
+            (unit, version),
+        )
 
     def change_version(self, unit: int, version: int) -> Statement:
-        """Return the statement that raises the version of a unit, whatever it is: the transaction
-        read nothing of the unit."""
+        """Return the guard that raises the version of a unit, whatever it is: the transaction read
+        nothing of the unit."""
         return (
             f"INSERT INTO {self._versions} AS v VALUES (%s::int8, %s::int8)"
-            " ON CONFLICT (thread) DO UPDATE SET version = v.version + 1",
+            " ON CONFLICT (thread) DO UPDATE SET version = v.version + 1 RETURNING 1",
             (unit, version),
         )
 
@@ -256,11 +289,13 @@ class Statements:
     def record_commit(self, lane: int, number: int) -> Statement:
         """Return the guard that records commit `number` of a lane, after number - 1."""
         if number == 1:
-            return f"INSERT INTO {self._commits} (lane, number) VALUES (%s::int8, 1)", (lane,)
+            return (
+                f"INSERT INTO {self._commits} (lane, number) VALUES (%s::int8, 1) RETURNING 1",
+                (lane,),
+            )
         return (
-            f"WITH changed AS (UPDATE {self._commits} SET number = %s::int8, at = now()"
-            " WHERE lane = %s::int8 AND number = %s::int8 RETURNING 1)"
-            " SELECT 1 / count(*) FROM changed",
+            f"UPDATE {self._commits} SET number = %s::int8, at = now()"
+            " WHERE lane = %s::int8 AND number = %s::int8 RETURNING 1",
             (number, lane, number - 1),
         )
 

@@ -32,7 +32,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from langgraph.checkpoint.lmdb.kv.base import Gather, Writer
-    from langgraph.checkpoint.lmdb.kv.postgres.connections import Connections, Link, Statement
+    from langgraph.checkpoint.lmdb.kv.postgres.connections import (
+        Connections,
+        Link,
+        Rows,
+        Statement,
+    )
     from langgraph.checkpoint.lmdb.kv.postgres.known import Known
     from langgraph.checkpoint.lmdb.kv.postgres.layout import Layout
 
@@ -40,8 +45,7 @@ T = TypeVar("T")
 
 _MAX_UNITS: Final = 256
 _MAX_KEYS: Final = 4000
-_MAX_VALUE: Final = 4096
-"""Units that the cache keeps, keys of one unit, and bytes of a value."""
+"""Units that the cache keeps, and keys of one unit."""
 _MIGRATIONS: Final = 6
 """Attempts to create the tables, while other processes may do the same."""
 _LONGEST_PAUSE: Final = 0.05
@@ -228,7 +232,7 @@ class PostgresStore(KeyValueStore):
             ) from error
         return not rows[0]
 
-    def _run(self, batch: list[Statement], deadline: float) -> list[list[tuple[object, ...]]]:
+    def _run(self, batch: list[Statement], deadline: float) -> list[Rows]:
         """Run statements outside of a transaction; repeat them if the connection is lost."""
         link = self.take(deadline)
         while True:
@@ -340,7 +344,7 @@ class PostgresStore(KeyValueStore):
         with self._mutex:
             for unit, (version, known) in units.items():
                 if len(known) <= _MAX_KEYS:
-                    known.forget_values(_MAX_VALUE)
+                    known.forget_large_values()
                     self._cache[unit] = version, known
             while len(self._cache) > _MAX_UNITS:
                 self._cache.popitem(last=False)

@@ -10,12 +10,13 @@ from langgraph.checkpoint.lmdb.kv.base import Writer, check_key
 from langgraph.checkpoint.lmdb.kv.postgres import statements as sql
 from langgraph.checkpoint.lmdb.kv.postgres.known import Known, UnknownError
 from langgraph.checkpoint.lmdb.kv.postgres.layout import STORE
+from langgraph.checkpoint.lmdb.kv.postgres.plan import Request
 from langgraph.checkpoint.lmdb.kv.postgres.reader import PostgresReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from langgraph.checkpoint.lmdb.kv.postgres.connections import Rows, Statement
+    from langgraph.checkpoint.lmdb.kv.postgres.connections import Rows
     from langgraph.checkpoint.lmdb.kv.postgres.errors import ConnectionLostError
     from langgraph.checkpoint.lmdb.kv.postgres.store import Lane, PostgresStore
 
@@ -159,45 +160,46 @@ class PostgresWriter(PostgresReader, Writer):
         kept = (self._units.keys() & self._versions.keys()) - changed
         if not changed and not (self.used_cache and kept) and not self._changes:
             return
-        batch: list[Statement] = []
-        if self._link is None or not self._link.in_transaction:
-            batch.append((sql.BEGIN_WRITE, ()))
-        batch.append(statements.record_commit(lane.id, lane.number + 1))
+        guards = [statements.record_commit(lane.id, lane.number + 1)]
         after: dict[int, int] = {unit: self._versions[unit] for unit in kept}
         for unit in sorted(changed | kept):
             version = self._versions.get(unit)
             if unit in kept:
-                batch.append(statements.check_version(unit, self._versions[unit]))
+                guards.append(statements.check_version(unit, self._versions[unit]))
             elif version is not None:
-                batch.append(statements.raise_version(unit, version))
+                guards.append(statements.raise_version(unit, version))
                 after[unit] = version + 1
             elif unit in self._own_units or unit in self._absent_versions:
                 after[unit] = _first_version()
-                batch.append(statements.add_version(unit, after[unit]))
+                guards.append(statements.add_version(unit, after[unit]))
             else:
-                batch.append(statements.change_version(unit, _first_version()))
+                guards.append(statements.change_version(unit, _first_version()))
         places = [(key, layout.place(key), value) for key, value in self._changes.items()]
         stored, deleted = sql.rows_by_table(
             (self._owned(key, place), value)
             for key, place, value in places
             if key not in self._new_names
         )
-        batch += [
+        changes = [
             statements.delete(table, thread, keys) for (table, thread), keys in deleted.items()
         ]
         new = [self._owned(key, place) for key, place, _ in places if key in self._new_names]
         if new:
             rows = [(thread, key, self._changes[key] or b"") for _, thread, key in new]
-            batch.append(statements.insert(layout.names, rows))
-        batch += [statements.upsert(table, rows) for table, rows in stored.items()]
+            changes.append(statements.insert(layout.names, rows))
+        changes += [statements.upsert(table, rows) for table, rows in stored.items()]
+        batch = [statements.commit(guards, changes)]
         for table, thread in deleted:
             if table in layout.anchors and thread:
                 batch.append(statements.drop_version(thread))
                 after.pop(thread, None)
-        batch.append(("COMMIT", ()))
         if self._link is None:
             self._link = self._store.take()
-        self._link.in_transaction = True
+        if self._link.in_transaction:
+            batch.append(("COMMIT", ()))
+        elif len(batch) > 1:  # one statement is a transaction of its own
+            batch = [(sql.BEGIN_WRITE, ()), *batch, ("COMMIT", ())]
+        self._link.in_transaction = len(batch) > 1
         lane.is_committing = True
         self._link.run(batch)
         self._link.in_transaction = False
@@ -286,16 +288,18 @@ class PostgresWriter(PostgresReader, Writer):
         self._learn_versions([number], versions)
         return self._units[number]
 
-    def _trip(self, batch: list[Statement]) -> list[Rows]:
-        if not self._unread_versions:
-            return super()._trip(batch)
-        units, self._unread_versions = self._unread_versions, set()
-        *found, versions = super()._trip([*batch, self._statements.select_versions([*units])])
-        self._learn_versions(units, versions)
-        return found
+    def _run(self, requests: Sequence[Request]) -> None:
+        if self._unread_versions:
+            units, self._unread_versions = self._unread_versions, set()
+
+            def learn(found: Sequence[Rows]) -> None:
+                self._learn_versions(units, *found)
+
+            requests = [Request([self._statements.select_versions([*units])], learn), *requests]
+        super()._run(requests)
 
     def _learn_versions(self, units: Iterable[int], versions: Rows) -> None:
-        self._versions.update(versions)
+        self._versions.update((unit, version) for _, unit, *_, version in versions)
         self._absent_versions.update(unit for unit in units if unit not in self._versions)
 
 

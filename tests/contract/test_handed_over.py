@@ -125,6 +125,18 @@ def test_version_without_a_value_is_inherited_from_the_nearest_ancestor(
     assert values(driver, config(id="7")) == {}
 
 
+def test_version_is_inherited_from_above_ancestors_without_the_channel(
+    driver: SaverDriver,
+) -> None:
+    put(driver, "1", {"a": TEXT}, versions={"a": 1})
+    put(driver, "2", {"b": 1}, parent="1", versions={"b": 1})
+    put(driver, "3", {"b": 2}, parent="2", versions={"b": 2})
+    put(driver, "4", {}, parent="3", versions={"a": 1, "b": 1}, new={})
+    put(driver, "5", {}, parent="3", versions={"a": 2, "c": 1}, new={})
+    assert values(driver, config(id="4")) == {"a": TEXT, "b": 1}
+    assert values(driver, config(id="5")) == {}
+
+
 @pytest.mark.parametrize("versions", [(1, 2, 3), (1.0, 2.5, 3.0), ("01.5", "02.1", "03.9")])
 def test_inheritance_works_with_versions_of_any_type(driver: SaverDriver, versions: Any) -> None:
     first, second, third = versions

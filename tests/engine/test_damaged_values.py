@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,3 +56,16 @@ def test_a_value_of_another_size_names_no_record() -> None:
     with store.read() as reader, pytest.raises(DamagedError, match="5 bytes") as failure:
         chunks.payload(reader, value(depth=0, root=root))
     assert failure.value.record is None
+
+
+@pytest.mark.parametrize("seen", [None, set()])
+def test_nodes_that_are_missing_are_not_listed(seen: set[tuple[int, ChunkRange]] | None) -> None:
+    """A damaged root may name a million nodes: the first missing one ends the search."""
+    damaged = value(depth=8, root=encode_ranges([ChunkRange(116, 1, 0, chunks.MAX_CHUNKS)]))
+    with MemoryStore().read() as reader:
+        tracemalloc.start()
+        with pytest.raises(DamagedError):
+            chunks.owned_ranges(reader, damaged, seen)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 1 << 20

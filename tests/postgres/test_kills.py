@@ -146,8 +146,7 @@ class Kills:
                     if dies:
                         found.refuse()
 
-            timeout = 0.05 if dies else PATIENCE
-            with CompactPostgresSaver(conninfo, clock=lambda: LATER, timeout=timeout) as saver:
+            with _opened(conninfo, 0.05 if dies else PATIENCE) as saver:
                 found.on_message = pass_on
                 try:
                     operation(saver)
@@ -158,6 +157,18 @@ class Kills:
                         operation(saver)
                 found.on_message = proxy.ignore
             return count
+
+
+def _opened(conninfo: str, timeout: float) -> CompactPostgresSaver:
+    """Open a saver, however long that takes: it is not what is tested."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return CompactPostgresSaver(conninfo, clock=lambda: LATER, timeout=timeout)
+        except DatabaseUnavailableError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")

@@ -38,13 +38,18 @@ def refused_commits(schema: Schema) -> Iterator[None]:
             connection.execute(f"DROP TRIGGER refuse ON {schema.name}.checkpoints")
 
 
+@pytest.mark.parametrize("after_read", [False, True])
 def test_error_of_the_commit_itself_is_raised(
-    open_postgres: Callable[..., CompactPostgresSaver], schema: Schema
+    open_postgres: Callable[..., CompactPostgresSaver], schema: Schema, after_read: bool
 ) -> None:
-    driver = SaverDriver(open_postgres())
+    """After a read, the commit is sent together with the end of the read."""
+    driver = SaverDriver(open_postgres(max_connections=1))
     put(driver, "c1", {"a": 1})
-    with refused_commits(schema), pytest.raises(RetryableError, match="the commit is refused"):
-        put(driver, "c2", {"a": 2}, parent="c1")
+    with refused_commits(schema):
+        if after_read:
+            assert driver.get_tuple(config()) is not None
+        with pytest.raises(RetryableError, match="the commit is refused"):
+            put(driver, "c2", {"a": 2}, parent="c1")
     put(driver, "c3", {"a": 3}, parent="c1")
     found = driver.list(config())
     assert [one.checkpoint["id"] for one in found] == ["c3", "c1"]

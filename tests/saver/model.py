@@ -58,7 +58,7 @@ class Namespace:
             known = found.versions.get(channel)
             if known == version:
                 return [found.values[channel]] if channel in found.values else []
-            if known is None or known < version:
+            if known is not None and known < version:
                 break
         return []
 

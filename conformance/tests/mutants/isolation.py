@@ -73,7 +73,7 @@ class KeepsBytearrays(_Caches):
         return found._replace(checkpoint={**found.checkpoint, "channel_values": complete})
 
 
-@mutant("put.values.rich")
+@mutant("put.isolated.bytearray")
 class BytearraysAsBytes(Faulty):
     """A bytearray comes back as bytes."""
 

@@ -162,6 +162,9 @@ class OnlyNewVersions(Faulty):
         checkpoint = {**checkpoint, "channel_values": kept}
         return super().put(config, checkpoint, metadata, new_versions)
 
+    def inherited(self, config: Any, channel: str, version: Any) -> dict[str, Any]:
+        return {}
+
 
 class _Shared(Faulty):
     """A saver that stores values by channel and version, as many savers do."""

@@ -97,7 +97,6 @@ def numbers(s: Session, data: DataObject) -> None:
         (decimal.Decimal("1.500"),),
         ({1, 2},),
         (frozenset({1, 2}),),
-        (bytearray(b"\0a"),),
     ],
     source="JsonPlusSerializer, the default serde",
     capability=Capability.PUT,

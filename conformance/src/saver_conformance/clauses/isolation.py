@@ -119,8 +119,8 @@ def returned_config(s: Session, data: DataObject) -> None:
 @clause(
     "put.isolated.bytearray",
     cases=[(True,), (False,)],
-    source="JsonPlusSerializer returns a bytearray itself instead of a copy, and the base class "
-    "does not say who copies it",
+    source="JsonPlusSerializer returns a bytearray itself instead of a copy, and turns one inside "
+    "a list or a dict into bytes; the base class does not say who copies it",
     severity=Severity.MAJOR,
     capability=Capability.PUT,
     unspecified=True,

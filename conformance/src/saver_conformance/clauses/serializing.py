@@ -105,10 +105,7 @@ def clone(s: Session, data: DataObject) -> None:
     s.put_writes(_REF, [("a", Point(1))])
     if data.draw(st.booleans()):
         _expect_points(s, "saver", s.saver, rebuilt=False)
-    allowed = [("saver_conformance.serdes", "Point")]
-    s.script.line(f"clone = saver.with_allowlist({allowed!r})")
-    with s.guard("with_allowlist"):
-        copied = s.saver.with_allowlist(allowed)
+    copied = _clone(s)
     _expect_points(s, "clone", copied, rebuilt=True)
     _expect_points(s, "saver", s.saver, rebuilt=False)
     s.script.line("del clone")
@@ -130,47 +127,48 @@ def shared(s: Session, data: DataObject) -> None:
     """The clone of with_allowlist and the saver see the checkpoints that the other stores."""
     _open_strict(s)
     s.put(_REF, changes={"a": [0]})
-    allowed = [("saver_conformance.serdes", "Point")]
-    s.script.line(f"clone = saver.with_allowlist({allowed!r})")
-    with s.guard("with_allowlist"):
-        copied = s.saver.with_allowlist(allowed)
+    copied = _clone(s)
     later = Ref("thread", checkpoint_id(1))
-    api, checkpoint = s.api, make_checkpoint(later.id)
+    checkpoint = make_checkpoint(later.id)
     metadata = {"source": "loop", "step": 1}
-    name = s.script.name("got")
     if data.draw(st.booleans()):
         s.put(later)
-        s.script.line(f"{name} = {_shown(s, 'get_tuple', later.config)}")
-        with s.guard("get_tuple of the clone"):
-            got = s.invoke(api, "get_tuple", (later.config,), {}, saver=copied)
-        if got is None:
-            message = f"{name} is None: the clone does not find what the saver stored"
-            s.fail_assertion(f"{name} is not None", message)
+        _get(s, "clone", copied, later)
     else:
-        s.script.line(_shown(s, "put", at("thread"), checkpoint, metadata, {}))
+        arguments = (at("thread"), checkpoint, metadata, {})
+        s.script.line(s.script.call(s.api, "put", arguments, {}).replace("saver.", "clone.", 1))
         with s.guard("put of the clone"):
-            s.invoke(api, "put", (at("thread"), checkpoint, metadata, {}), {}, saver=copied)
+            s.invoke(s.api, "put", arguments, {}, saver=copied)
         s.model.put(at("thread"), checkpoint, metadata)
     s.expect_list(at("thread"), Part.ID)
 
 
-def _shown(s: Session, method: str, *arguments: Any) -> str:
-    """Return a call of the clone, as text."""
-    return s.script.call(s.api, method, arguments, {}).replace("saver.", "clone.", 1)
+def _clone(s: Session) -> Any:
+    """Return a clone of the saver that deserializes values of class `Point`."""
+    allowed = [("saver_conformance.serdes", "Point")]
+    s.script.line(f"clone = saver.with_allowlist({allowed!r})")
+    with s.guard("with_allowlist"):
+        return s.saver.with_allowlist(allowed)
+
+
+def _get(s: Session, which: str, saver: Any, ref: Ref) -> tuple[str, Any]:
+    """Read a stored checkpoint through the saver or its clone; return the variable, and the
+    checkpoint."""
+    name = s.script.name("got")
+    shown = s.script.call(s.api, "get_tuple", (ref.config,), {}).replace("saver.", f"{which}.", 1)
+    s.script.line(f"{name} = {shown}")
+    with s.guard(f"get_tuple of the {which}"):
+        got = s.invoke(s.api, "get_tuple", (ref.config,), {}, saver=saver)
+    if got is None:
+        message = f"{name} is None: the {which} does not find the stored checkpoint"
+        s.fail_assertion(f"{name} is not None", message)
+    return name, got
 
 
 def _expect_points(s: Session, which: str, saver: Any, *, rebuilt: bool) -> None:
     """Check that a saver does or does not deserialize values of class `Point`."""
-    api = s.api
     s.script.need("saver_conformance.serdes", "Point")
-    name = s.script.name("got")
-    shown = s.script.call(api, "get_tuple", (_REF.config,), {}).replace("saver.", f"{which}.", 1)
-    s.script.line(f"{name} = {shown}")
-    with s.guard("get_tuple"):
-        got = s.invoke(api, "get_tuple", (_REF.config,), {}, saver=saver)
-    if got is None:
-        message = f"{name} is None: {which} does not find the stored checkpoint"
-        s.fail_assertion(f"{name} is not None", message)
+    name, got = _get(s, which, saver, _REF)
     value = got.checkpoint["channel_values"].get("a")
     expression = f'isinstance({name}.checkpoint["channel_values"].get("a"), Point)'
     s.expect(expression, isinstance(value, Point), rebuilt)

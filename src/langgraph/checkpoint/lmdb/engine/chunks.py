@@ -18,7 +18,7 @@ from langgraph.checkpoint.lmdb.format.ranges import (
     ChunkRange,
     append_merged,
     decode_ranges,
-    each_chunk,
+    iter_chunks,
     total,
 )
 
@@ -210,13 +210,20 @@ def owned_ranges(
     ranges = root_ranges(value)
     owned = list(ranges)
     for level in range(value.depth, 0, -1):
-        if seen is not None:
-            nodes = dict.fromkeys((level, node) for node in each_chunk(ranges))
-            ranges = [node for _, node in nodes.keys() - seen]
-            seen.update(nodes)
-        ranges = children(reader, ranges)
+        nodes = iter_chunks(ranges)
+        ranges = children(reader, nodes if seen is None else _unseen(nodes, level, seen))
         owned += ranges
     return owned
+
+
+def _unseen(
+    nodes: Iterable[ChunkRange], level: int, seen: set[tuple[int, ChunkRange]]
+) -> Iterator[ChunkRange]:
+    """Yield the nodes of a level that were not seen before, and add them to those that were."""
+    for node in nodes:
+        if (level, node) not in seen:
+            seen.add((level, node))
+            yield node
 
 
 def root_ranges(value: ChunkedValue) -> list[ChunkRange]:
@@ -235,7 +242,7 @@ def children(reader: Reader, nodes: Iterable[ChunkRange]) -> list[ChunkRange]:
     """Return the ranges that nodes name."""
     ranges: list[ChunkRange] = []
     count = 0
-    left = iter(each_chunk(nodes))
+    left = iter_chunks(nodes)
     while batch := list(islice(left, _NODE_BATCH)):
         for node, payload in zip(batch, fetch(reader, batch), strict=True):
             key = keys.segment(node.owner, node.segment) + keys.number(node.start)

@@ -67,6 +67,7 @@ _record_fields = attrgetter(*_FIELDS)
 _known_fields = FieldsCache(1024)
 """About half a megabyte."""
 _known_numbers = FieldsCache(1024)
+"""The numbers that the records of thread ids name."""
 _NAMESPACE_TYPES = envelope.field_types(int, str)
 _TimeFields: TypeAlias = "tuple[int, int | None, bool, bool, int | None, int | None, int]"
 

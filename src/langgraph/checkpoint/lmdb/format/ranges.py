@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from langgraph.checkpoint.lmdb.format.envelope import read_varint, varint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _MAX_NUMBER = (1 << 64) - 1
 """Greatest number that a key can hold."""
@@ -66,6 +66,13 @@ def each_chunk(ranges: Iterable[ChunkRange]) -> list[ChunkRange]:
         for chunk_range in ranges
         for index in range(chunk_range.length)
     ]
+
+
+def iter_chunks(ranges: Iterable[ChunkRange]) -> Iterator[ChunkRange]:
+    """Yield what `each_chunk` returns, one by one: a damaged range may name a million chunks."""
+    for owner, segment, start, length in ranges:
+        for index in range(length):
+            yield ChunkRange(owner, segment, start + index, 1)
 
 
 def slice_ranges(ranges: Sequence[ChunkRange], start: int, stop: int) -> list[ChunkRange]:

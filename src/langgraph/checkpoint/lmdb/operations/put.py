@@ -349,11 +349,13 @@ def _value_at(
 
 
 def _is_older(version: Version, known: Version | None) -> bool:
-    """Return True if a version may be found above an ancestor with a known one.
+    """Return True if a version may be found above an ancestor with a known one, or with none.
 
     Versions ascend from parent to child, so an older version is only above the ancestor. LangGraph
-    never puts a version that is older than the parent's.
+    never puts a version that is older than the parent's, or that the parent does not have.
     """
+    if known is None:
+        return True
     if isinstance(version, str):
         return isinstance(known, str) and version < known
     return isinstance(known, (int, float)) and version < known

@@ -1,8 +1,9 @@
 """Verification: every record is readable, reachable, and counted.
 
-Each thread is checked in its own snapshot, of a store on another machine a few threads in one; and
-each index in snapshots of some thousand entries. So no reader is open for long, and concurrent
-writers cause no false problems, because all records that are compared come from one snapshot.
+Each thread is checked in its own snapshot; of a store on another machine, a few threads are checked
+in one. Each index is checked in snapshots of some thousand entries. So no reader is open for long,
+and concurrent writers cause no false problems, because all records that are compared come from one
+snapshot.
 """
 
 from __future__ import annotations

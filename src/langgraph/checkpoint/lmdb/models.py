@@ -119,7 +119,8 @@ class SweepReport:
     writes: int = 0
     """Pending writes."""
     bytes: int = 0
-    """Bytes of records and values, as in `stats()` and `threads()`."""
+    """Bytes of records and values, as in `stats()`. Below 0 if a thread that lost a part of its
+    history got a copy of what it had shared with other threads, which keep it."""
     damaged: int = 0
     """Threads that were not swept because records of them are damaged."""
     dry_run: bool = False

@@ -16,7 +16,7 @@ from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import Kind, NamespaceRef
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.threads import Thread
@@ -114,10 +114,16 @@ def dissolve(writer: Writer, thread: Thread) -> list[int]:
 
     Returns:
         As `release`.
+
+    Raises:
+        DamagedError: A layer or one of its records is missing or damaged.
     """
     used = thread.layers
     if not used:
         return []
+    for layer in used:
+        if threads.read_layer(writer, layer.number) is None:
+            envelope.raise_damaged(keys.layer(layer.number), "the record of the layer is missing")
     copy_records(writer, thread.number, used)
     thread.layers = ()
     thread.generation += 1
@@ -180,10 +186,20 @@ def _copy(writer: Writer, namespace: NamespaceRef, kind: bytes, stored: bytes, a
     writer.put(key, record)
 
 
-def own_size(reader: Reader, thread: Thread) -> int:
-    """Return the bytes of a thread and of the layers that no other thread shows."""
-    sizes = (layer.size for layer in thread.layers if len(layers.users(reader, layer.number)) == 1)
-    return thread.size + sum(sizes)
+def own_size(reader: Reader, thread: Thread, detached: Collection[int] = ()) -> int:
+    """Return the bytes of a thread and of the layers that no other thread shows.
+
+    Args:
+        reader: A snapshot.
+        thread: The thread.
+        detached: Numbers of threads that count as if they had given up their layers.
+    """
+    size = thread.size
+    for layer in thread.layers:
+        others = (user for user, _ in layers.users(reader, layer.number) if user != thread.number)
+        if all(user in detached for user in others):
+            size += layer.size
+    return size
 
 
 def threads_of(reader: Reader, number: int) -> list[tuple[Thread, Layer | None]]:

@@ -249,11 +249,13 @@ def _decode(key: bytes, record: bytes) -> Thread:
 
 
 def next_number(reader: Reader) -> int:
-    """Return the number of the next thread."""
+    """Return the number of the next thread or layer, greater than all numbers with records."""
     record = reader.get(keys.NEXT_THREAD)
-    if record is None:
-        return 1
-    return keys.read_number(envelope.unseal(keys.NEXT_THREAD, record), 0)[0]
+    if record is not None:
+        return keys.read_number(envelope.unseal(keys.NEXT_THREAD, record), 0)[0]
+    records = reader.keys(Kind.THREAD, keys.prefix_end(Kind.THREAD), reverse=True)
+    last = next(iter(records), None)  # there is one if damage took the record
+    return 1 if last is None else keys.read_number(last, 1)[0] + 1
 
 
 def create(writer: Writer, thread_id: str, now: int) -> Thread:

@@ -199,8 +199,8 @@ def _rebuild_next_thread(writer: Writer, last: int) -> None:
         next_thread = threads.next_number(writer)
     except IntegrityError:
         next_thread = 0
-    if next_thread <= last:
-        payload = keys.number(last + 1)
+    if next_thread <= last or (last and writer.raw(keys.NEXT_THREAD) is None):
+        payload = keys.number(max(last + 1, next_thread))
         sealed = envelope.seal(keys.NEXT_THREAD, envelope.pack(payload, None))
         writer.put(keys.NEXT_THREAD, sealed)
 

@@ -21,6 +21,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.codec.messages import MESSAGE_TYPES
+from langgraph.checkpoint.lmdb.codec.value_cache import CachedBytes
 from langgraph.checkpoint.lmdb.engine.chunks import InlineValue, StoredValue, digest
 from langgraph.checkpoint.lmdb.errors import (
     DeserializationError,
@@ -30,8 +31,6 @@ from langgraph.checkpoint.lmdb.errors import (
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import CipherProtocol, SerializerProtocol
-
-    from langgraph.checkpoint.lmdb.codec.value_cache import CachedBytes
 
 PLAIN, MESSAGES, NONE = 0, 1, 2
 """Encodings of values: any bytes; messages that each begin a chunk; or any bytes that the

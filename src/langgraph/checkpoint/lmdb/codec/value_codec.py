@@ -30,15 +30,14 @@ from langgraph.checkpoint.lmdb.engine.chunks import (
     StoredValue,
     ThreadVersion,
 )
+from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
+from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
 from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
 from langgraph.checkpoint.lmdb.kv.base import Reader
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
-
-    from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
-    from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
 
 MAX_INLINE: Final = 512
 """Bytes of a payload that the record of its first checkpoint or write may hold."""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory
@@ -27,13 +27,10 @@ from langgraph.checkpoint.lmdb.models import TaskWrite
 from langgraph.checkpoint.lmdb.operations import configs, run_states
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 from langgraph.checkpoint.lmdb.operations.location import located
+from langgraph.checkpoint.lmdb.operations.metadata_index import Matches
 from langgraph.checkpoint.lmdb.operations.parent_cache import ParentState
 from langgraph.checkpoint.lmdb.operations.session import Operation, Session, simple
 from langgraph.checkpoint.lmdb.run_state import RunState, is_news, needs_value
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.operations.metadata_index import Matches
-
 
 _REFRESHES_PER_TTL = 100
 """Number of times that reads may postpone the expiry of a thread during its TTL."""

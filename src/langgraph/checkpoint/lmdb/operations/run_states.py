@@ -7,12 +7,15 @@ computes it within the transaction from the records of the latest root checkpoin
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langgraph.checkpoint.lmdb import validation
+from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
 from langgraph.checkpoint.lmdb.engine import states
 from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
+from langgraph.checkpoint.lmdb.engine.options import StateOf
 from langgraph.checkpoint.lmdb.engine.writes import Write
+from langgraph.checkpoint.lmdb.kv.base import Reader
 from langgraph.checkpoint.lmdb.run_state import (
     STATES,
     RunState,
@@ -22,11 +25,6 @@ from langgraph.checkpoint.lmdb.run_state import (
     needs_value,
     run_state,
 )
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
-    from langgraph.checkpoint.lmdb.engine.options import StateOf
-    from langgraph.checkpoint.lmdb.kv.base import Reader
 
 _PENDING = 4
 """Stalled, and no write tells more than the output of a task."""

@@ -12,7 +12,7 @@ from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
 from langgraph.checkpoint.lmdb.engine import checkpoints, threads
 from langgraph.checkpoint.lmdb.engine.chunks import ThreadVersion
 from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
-from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy, StoreOptions
+from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy, StateOf, StoreOptions
 from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
 from langgraph.checkpoint.lmdb.engine.store import CheckpointStore, StaleError
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
@@ -25,8 +25,6 @@ from langgraph.checkpoint.lmdb.operations.parent_cache import ParentCache, Paren
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
-
-    from langgraph.checkpoint.lmdb.engine.options import StateOf
 
 _PARENT_CACHE_SIZE = 512
 _BYTES_PER_DEDUP_ENTRY = 2048

@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 
 from langgraph.checkpoint.lmdb.views import formats
 from langgraph.checkpoint.lmdb.views.changes import mark_of
+from langgraph.checkpoint.lmdb.views.diffs import Words
 from langgraph.checkpoint.lmdb.views.escape import escape, escape_lines
 from langgraph.checkpoint.lmdb.views.messages import message
 from langgraph.checkpoint.lmdb.web.addresses import link, thread_fields
@@ -20,8 +21,6 @@ from langgraph.checkpoint.lmdb.web.site import site_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-
-    from langgraph.checkpoint.lmdb.views.diffs import Words
 
     View = Callable[[Request], Response]
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from langgraph.checkpoint.lmdb.kv.locks import Lock
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.kv.log.records import Changes
+from langgraph.checkpoint.lmdb.kv.log.records import Changes
 
 _STEP: Final = 32  # keys of a range that are looked up at a time
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langgraph.checkpoint.lmdb.errors import UsageError
 from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 from langgraph.checkpoint.lmdb.kv.buffering import BufferingWriter
+from langgraph.checkpoint.lmdb.kv.log.epoch import Epoch
+from langgraph.checkpoint.lmdb.kv.log.records import Changes
 from langgraph.checkpoint.lmdb.kv.log.state import KEY
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.kv.log.epoch import Epoch
-    from langgraph.checkpoint.lmdb.kv.log.records import Changes
-
 
 _DELETED = (None,)
 """What the overlay finds for a deleted key."""

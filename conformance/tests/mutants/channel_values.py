@@ -194,3 +194,13 @@ class LeaksValuesOfSome(LeaksValues):
     def delete_thread(self, thread_id: Any) -> None:
         super().delete_thread(thread_id)
         self.blobs = {k: v for k, v in self.blobs.items() if k[0] != str(thread_id)}
+
+
+@mutant("put.values.keys")
+class KeysAsText(Faulty):
+    """The keys of a dict come back as text."""
+
+    def changed_tuple(self, found: Any) -> Any:
+        return values(
+            found, lambda v: {str(k): x for k, x in v.items()} if isinstance(v, dict) else v
+        )

@@ -55,3 +55,29 @@ class EverythingIsMetadata(Faulty):
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
         merged = {**merged_metadata(config, metadata), **config["configurable"]}
         return super().put(config, checkpoint, merged, new_versions)
+
+
+@mutant("scale.metadata")
+class ShortMetadata(Faulty):
+    """Metadata of more than 64 KiB is not stored."""
+
+    def changed_metadata(self, metadata: dict[str, Any]) -> dict[str, Any]:
+        return {} if len(repr(metadata)) > 65_536 else metadata
+
+
+@mutant("list.filter.merged")
+class FiltersGivenMetadata(Faulty):
+    """A filter finds only metadata that put received as metadata."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.given: dict[str, set[str]] = {}
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        self.given[checkpoint["id"]] = set(metadata)
+        return super().put(config, checkpoint, metadata, new_versions)
+
+    def list(self, *args: Any, filter: Any = None, **kwargs: Any) -> Any:
+        for found in super().list(*args, filter=filter, **kwargs):
+            if set(filter or ()) <= self.given[found.checkpoint["id"]]:
+                yield found

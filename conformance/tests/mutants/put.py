@@ -71,27 +71,6 @@ class MetadataStays(Faulty):
         return super().put(config, checkpoint, merged, new_versions)
 
 
-@mutant("put.isolated")
-class KeepsReferences(Faulty):
-    """Values are stored by reference until they are first read."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.live: dict[str, Any] = {}
-
-    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
-        stored = super().put(config, checkpoint, metadata, new_versions)
-        self.live[checkpoint["id"]] = checkpoint["channel_values"]
-        return stored
-
-    def changed_tuple(self, found: Any) -> Any:
-        live = self.live.get(found.checkpoint["id"])
-        if live is None:
-            return found
-        kept = {k: self.decode(self.encode(v)) for k, v in live.items()}
-        return found._replace(checkpoint={**found.checkpoint, "channel_values": kept})
-
-
 @mutant("put.unserializable")
 class SkipsUnserializable(Faulty):
     """A value that cannot be serialized is silently dropped."""
@@ -132,3 +111,14 @@ class StoredBeforeMetadata(Faulty):
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
         super().put(config, checkpoint, {}, new_versions)
         return super().put(config, checkpoint, metadata, new_versions)
+
+
+@mutant("put.unserializable.path")
+class NamesChannelOnly(Faulty):
+    """The error of a value that cannot be serialized names its channel, and no key in the value."""
+
+    def encode(self, value: Any, channel: str = "metadata") -> Any:
+        try:
+            return super().encode(value, channel)
+        except TypeError:
+            raise TypeError(f"cannot serialize {channel}") from None

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from mutants.base import Faulty, mutant
-from saver_conformance.model import merged_metadata
+from saver_conformance.metadata import merged_metadata
 
 
 @mutant("metadata.values")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from langgraph.checkpoint.lmdb.kv.postgres.connections import Link, Rows, Statement
     from langgraph.checkpoint.lmdb.kv.postgres.layout import Table, Tail
+    from langgraph.checkpoint.lmdb.kv.postgres.link import Link, Rows, Statement
     from langgraph.checkpoint.lmdb.kv.postgres.store import PostgresStore
 
 _FIRST_PAGE: Final = 64

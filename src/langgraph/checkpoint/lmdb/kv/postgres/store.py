@@ -32,14 +32,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from langgraph.checkpoint.lmdb.kv.base import Gather, Writer
-    from langgraph.checkpoint.lmdb.kv.postgres.connections import (
-        Connections,
-        Link,
-        Rows,
-        Statement,
-    )
+    from langgraph.checkpoint.lmdb.kv.postgres.connections import Connections
     from langgraph.checkpoint.lmdb.kv.postgres.known import Known
     from langgraph.checkpoint.lmdb.kv.postgres.layout import Layout
+    from langgraph.checkpoint.lmdb.kv.postgres.link import Link, Rows, Statement
 
 T = TypeVar("T")
 

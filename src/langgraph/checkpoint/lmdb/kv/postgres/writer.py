@@ -16,8 +16,8 @@ from langgraph.checkpoint.lmdb.kv.postgres.reader import PostgresReader
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from langgraph.checkpoint.lmdb.kv.postgres.connections import Rows
     from langgraph.checkpoint.lmdb.kv.postgres.errors import ConnectionLostError
+    from langgraph.checkpoint.lmdb.kv.postgres.link import Rows
     from langgraph.checkpoint.lmdb.kv.postgres.store import Lane, PostgresStore
 
 _READS_OF_PARTS: Final = 1

@@ -20,6 +20,7 @@ from langgraph.checkpoint.lmdb.format import envelope, keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from typing_extensions import Self
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.time_index import TimeIndexEntry
     from langgraph.checkpoint.lmdb.errors import DamagedError
     from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
+    from langgraph.checkpoint.lmdb.kv.base import Reader
 
 _FEW = 500
 """Threads with a prefix that are read and sorted, rather than picked from all by time."""
@@ -42,8 +43,10 @@ class Snapshot:
 
     __slots__ = ("_context", "_is_hidden", "reader")
 
-    def __init__(self, kv: KeyValueStore, is_hidden: Callable[[Thread], bool]) -> None:
-        self._context = kv.read()
+    def __init__(
+        self, context: AbstractContextManager[Reader], is_hidden: Callable[[Thread], bool]
+    ) -> None:
+        self._context = context
         self._is_hidden = is_hidden
 
     def __enter__(self) -> Self:

@@ -363,25 +363,25 @@ class PostgresReader(Reader):
             learn(found[at : at + len(batch)])
             at += len(batch)
 
-    def _trip(self, batch: list[Statement]) -> list[Rows]:
-        """Run statements in the transaction, which begins with the first trip."""
+    def _trip(self, batch: list[Statement], *, alone: bool = False) -> list[Rows]:
+        """Run statements in the transaction, which begins with the first trip that is not `alone`:
+        a single statement is a transaction of its own."""
         if not batch:
             return []
         first = self._link is None
         if self._link is None:
             self._link = self._store.take()
         begun = self._link.in_transaction
+        start: list[Statement] = [] if begun or alone else [(self._begin, ())]
         while True:
-            self._link.in_transaction = True
+            self._link.in_transaction = not alone
             try:
-                found = self._link.run([*([] if begun else [(self._begin, ())]), *batch])
+                return self._link.run([*start, *batch])[len(start) :]
             except ConnectionLostError as lost:
                 if begun or not first:
                     raise self._lost(lost) from lost
                 link, self._link = self._link, None
                 self._link = self._store.reconnect(link)
-                continue
-            return found if begun else found[1:]
 
     def _lost(self, lost: ConnectionLostError) -> Exception:
         """Return the error for a connection that ended with the snapshot."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from hashlib import blake2b
-from itertools import starmap
+from itertools import pairwise, starmap
 from struct import unpack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -47,6 +47,9 @@ class Thread(NamedTuple):
     needs_trim: bool
     oldest: int | None
     state: int
+    layers: list[tuple[int, int, str | None, str | None]]
+    line: str | None
+    early: int
 
 
 class _Content(NamedTuple):
@@ -55,6 +58,8 @@ class _Content(NamedTuple):
     keys: dict[str, dict[bytes, bytes]]
     """Records by the letter of their kind."""
     threads: dict[int, Thread]
+    layers: dict[int, Thread]
+    """Records of the layers, by number."""
     namespaces: dict[int, dict[int, bytes]]
     """Key of each namespace, by thread and number."""
     needed: dict[int, set[Chunk]]
@@ -70,7 +75,9 @@ def check(kv: KeyValueStore) -> None:
         records = dict(starmap(_by_letter, reader.range(b"", b"\xff" * 512)))
     live, deleted, shared = _without_deleted(records)
     content = _read(live)
-    _check_indexes(content)
+    shown = {number: _shown(content, thread) for number, thread in content.threads.items()}
+    _check_layers(content)
+    _check_indexes(content, shown)
     _check_chunks(content, deleted, shared)
 
 
@@ -113,7 +120,7 @@ def _without_deleted(
     for key, value in records.items():
         letter = key[:1]
         at = {b"m": 9, b"r": key.find(b"\x00\x01", 9) + 2}.get(letter, 1)
-        number = _number(key, at)[0] if letter in b"tnckwhpomrd" else 0
+        number = _number(key, at)[0] if letter in b"tnckwhpomrdlu" else 0
         if letter == b"p":
             user, _ = _number(key, _number(key, 1)[1])
             (shared if user in deleted else needed).update(_ranges(unseal(key, value)))
@@ -191,13 +198,19 @@ def _read(records: dict[bytes, bytes]) -> _Content:
     keys: dict[str, dict[bytes, bytes]] = defaultdict(dict)
     for key, value in records.items():
         keys[key[:1].decode("latin-1")][key] = value
-    assert set(keys) <= set("\x00Ttncwhkrdpome"), set(keys)
+    assert set(keys) <= set("\x00Ttncwhkrdpomelu"), set(keys)
     assert set(keys["\x00"]) <= {_COUNTS, b"\x00format", b"\x00next-thread", b"\x00sweeper"}
     threads = {}
     for key, value in keys["t"].items():
         thread = Thread(*_fields(key, value))
         assert _number(key, 1) == (thread.number, len(key))
         threads[thread.number] = thread
+    layers = {}
+    for key, value in keys["l"].items():
+        thread = Thread(*_fields(key, value))
+        assert _number(key, 1) == (thread.number, len(key))
+        assert [thread.checkpoints, thread.writes, thread.layers] == [0, 0, []]
+        layers[thread.number] = thread
     namespaces: dict[int, dict[int, bytes]] = defaultdict(dict)
     for key, value in keys["n"].items():
         thread, at = _number(key, 1)
@@ -205,7 +218,7 @@ def _read(records: dict[bytes, bytes]) -> _Content:
         assert _text(name) == key[at:]
         assert number not in namespaces[thread], "a namespace number was given twice"
         namespaces[thread][number] = key
-    content = _Content(keys, threads, namespaces, defaultdict(set))
+    content = _Content(keys, threads, layers, namespaces, defaultdict(set))
     for key, value in keys["c"].items():
         fields = _fields(key, value)
         _need(content, key, [fields[4], fields[5], *fields[7].values()])
@@ -215,6 +228,44 @@ def _read(records: dict[bytes, bytes]) -> _Content:
         _, seed, rows = _fields(key, value)
         _need(content, key, [value for _, value in rows] + ([] if seed is None else [seed]))
     return content
+
+
+def _shown(content: _Content, thread: Thread) -> dict[bytes, bytes]:
+    """Return the checkpoints and writes that a thread shows, by the keys that are its own."""
+    found: dict[bytes, bytes] = {}
+    for number, last, before in [
+        (thread.number, None, None),
+        *((layer[0], layer[2], layer[3]) for layer in thread.layers),
+    ]:
+        for letter in "cw":
+            prefix = letter.encode() + _key((number,))[1:]
+            for key, value in content.keys[letter].items():
+                if not key.startswith(prefix):
+                    continue
+                _, namespace, rest = _owner_of(key)
+                part = rest if letter == "c" else rest[: rest.index(b"\x00\x01")]
+                name = part.replace(b"\x00\xff", b"\x00")
+                if namespace == 0 and last is not None and name > _text(last):
+                    continue
+                if namespace and before is not None and name >= _text(before):
+                    continue
+                own = key[:1] + _key((thread.number, namespace))[1:] + rest
+                found.setdefault(own, reseal(key, own, value))
+    return found
+
+
+def _check_layers(content: _Content) -> None:
+    """Check that each layer has users, and that each user has a record."""
+    expected = {}
+    for number, thread in content.threads.items():
+        for position, (layer, size, last, before) in enumerate(thread.layers):
+            assert content.layers[layer].size == size, "the bytes of a layer"
+            expected[_key((layer, number))[1:]] = [position, last, before]
+    found = {key[1:]: _fields(key, value) for key, value in content.keys["u"].items()}
+    assert found == expected, "the users of layers"
+    used = {layer[0] for thread in content.threads.values() for layer in thread.layers}
+    assert used == set(content.layers), "a layer without users"
+    assert not used & set(content.threads)
 
 
 def _need(content: _Content, key: bytes, values: list[Any]) -> None:
@@ -231,7 +282,7 @@ def _need(content: _Content, key: bytes, values: list[Any]) -> None:
             content.needed[thread].update(chunks)
 
 
-def _key(chunk: Chunk) -> bytes:
+def _key(chunk: tuple[int, ...]) -> bytes:
     out = b"d"
     for n in chunk:
         size = (n.bit_length() + 7) // 8
@@ -251,21 +302,19 @@ def _owner_of(key: bytes) -> tuple[int, int, bytes]:
     return thread, namespace, key[at:]
 
 
-def _check_indexes(content: _Content) -> None:
+def _check_indexes(content: _Content, shown: dict[int, dict[bytes, bytes]]) -> None:
     names = {key: _number(unseal(key, value), 0)[0] for key, value in content.keys["T"].items()}
     assert names == {b"T" + _text(thread.id): number for number, thread in content.threads.items()}
-    assert set(content.namespaces) == set(content.threads), (
+    assert set(content.namespaces) == {*content.threads, *content.layers}, (
         "a thread has no namespace, or the reverse"
     )
     used: set[tuple[int, int]] = set()
-    counts: Counter[int] = Counter()
     children: set[bytes] = set()
     terms: set[bytes] = set()
     thread_terms: set[bytes] = set()
     for key, value in content.keys["c"].items():
         thread, namespace, part = _owner_of(key)
         used.add((thread, namespace))
-        counts[thread] += 1
         fields = _fields(key, value)
         parent = fields[1]
         numbers = key[1 : len(key) - len(part)]
@@ -283,31 +332,41 @@ def _check_indexes(content: _Content) -> None:
         used.add(_owner_of(key)[:2])
     named = {(thread, n) for thread, numbers in content.namespaces.items() for n in numbers}
     assert used <= named, "records have no namespace"
-    assert {thread for thread, _ in used} == {thread for thread, _ in named}, "an empty thread"
-    assert all(number == 0 for _, number in named - used), "an empty namespace"
+    layered = {number for number, thread in content.threads.items() if thread.layers}
+    layered |= set(content.layers)
+    assert {t for t, _ in used} | layered == {t for t, _ in named}, "an empty thread"
+    assert all(n == 0 or t in layered for t, n in named - used), "an empty namespace"
     for number, thread in content.threads.items():
-        assert thread.checkpoints == counts[number], "the count of checkpoints"
+        count = sum(1 for key in shown[number] if key[:1] == b"c")
+        assert thread.checkpoints == count, "the count of checkpoints"
         assert all(namespace < thread.next_namespace for namespace in content.namespaces[number])
+    for number, layer in content.layers.items():
+        assert all(namespace < layer.next_namespace for namespace in content.namespaces[number])
     _check_compacted(content)
-    _check_time_index(content)
-    _check_counts(content)
+    _check_time_index(content, shown)
+    _check_counts(content, shown)
 
 
 def _hashes(joined: bytes) -> list[bytes]:
     return [joined[at : at + 8] for at in range(0, len(joined), 8)]
 
 
-def _check_time_index(content: _Content) -> None:
+def _check_time_index(content: _Content, shown: dict[int, dict[bytes, bytes]]) -> None:
     expected: set[tuple[int, int, int]] = set()
     for number, thread in content.threads.items():
         assert 0 <= thread.updated - thread.indexed_at < 20
         expected.add((int(thread.ttl is not None or thread.ttl_applied), thread.indexed_at, number))
         if thread.ttl and not thread.ttl_applied:
             expected.add((2, thread.indexed_at + thread.ttl, number))
-        oldest = _oldest(content, number)
-        assert thread.oldest == oldest, "the time of the oldest checkpoint in the history"
-        if oldest is not None:
-            expected.add((3, oldest, number))
+        oldest = _oldest(shown[number])
+        if any(layer[2] is not None for layer in thread.layers):
+            assert thread.oldest is not None
+            assert oldest is not None
+            assert thread.oldest <= oldest
+        else:
+            assert thread.oldest == oldest, "the time of the oldest checkpoint in the history"
+        if thread.oldest is not None:
+            expected.add((3, thread.oldest, number))
         if thread.needs_trim:
             expected.add((4, 0, number))
         if thread.state >= 2:
@@ -322,34 +381,69 @@ def _check_time_index(content: _Content) -> None:
     assert found == expected, "the time index"
 
 
-def _oldest(content: _Content, number: int) -> int | None:
+def _oldest(shown: dict[bytes, bytes]) -> int | None:
     stored: dict[int, list[tuple[bytes, int]]] = defaultdict(list)
-    for key, value in content.keys["c"].items():
-        thread, namespace, part = _owner_of(key)
-        if thread == number:
+    for key, value in shown.items():
+        if key[:1] == b"c":
+            _, namespace, part = _owner_of(key)
             fields = _fields(key, value)
             name = part if fields[10] is None else fields[10].encode("utf-8", "surrogatepass")
             stored[namespace].append((name, fields[0]))
     return min((time for rows in stored.values() for _, time in sorted(rows)[:-1]), default=None)
 
 
-def _check_counts(content: _Content) -> None:
+def _check_line(thread: Thread, shown: dict[bytes, bytes]) -> None:
+    """Check that ids alone tell what belongs to each root checkpoint of a line."""
+    if thread.line is None:
+        return
+    roots: list[tuple[str, str | None]] = []
+    others: list[tuple[str, str | None]] = []
+    for key, value in shown.items():
+        if key[:1] == b"c":
+            _, namespace, part = _owner_of(key)
+            fields = _fields(key, value)
+            rows = others if namespace else roots
+            rows.append(
+                (part.decode("utf-8", "surrogatepass"), fields[3] if namespace else fields[1])
+            )
+    roots.sort()
+    for (before, _), (_, parent) in pairwise(roots):
+        assert parent == before, "the thread is not a line"
+    ids = [name for name, _ in roots]
+    assert not roots or roots[0][1] not in ids
+    for name, root in others:
+        assert root == max(one for one in ids if one < name), "the subgraph is not in the line"
+    assert thread.line == max((name for name, _ in others), default="")
+
+
+def _check_counts(content: _Content, shown: dict[int, dict[bytes, bytes]]) -> None:
     sizes: Counter[int] = Counter()
-    writes: Counter[int] = Counter()
     for letter in "cwh":
         for key, value in content.keys[letter].items():
             thread, _ = _number(key, 1)
             sizes[thread] += len(key) + 1 + len(value)  # 1: `_by_letter` dropped the letter "t"
-            writes[thread] += len(_fields(key, value)[1]) if letter == "w" else 0
     for number, chunks in content.needed.items():
         for chunk in chunks:
             if chunk[0] == number:
                 key = _key(chunk)
                 sizes[number] += len(key) + 1 + len(content.keys["d"][key])
     for number, thread in content.threads.items():
-        assert thread.writes == writes[number], "the count of pending writes"
+        writes = early = 0
+        for key, value in shown[number].items():
+            if key[:1] == b"w":
+                count = len(_fields(key, value)[1])
+                part = key[1 : key.index(b"\x00\x01", 1)]
+                writes += count
+                checkpoint = b"c" + part.replace(b"\x00\xff", b"\x00")
+                early += 0 if checkpoint in shown[number] else count
+        assert thread.writes == writes, "the count of pending writes"
+        if not any(len(key) > 180 for key in shown[number]):
+            assert thread.early == early, "the count of early writes"
+        _check_line(thread, shown[number])
+    for number, thread in [*content.threads.items(), *content.layers.items()]:
         assert thread.size == sizes[number], "the size of a thread"
     rows = [(t.checkpoints, t.writes, t.size) for t in content.threads.values()]
+    rows += [(0, 0, layer.size) for layer in content.layers.values()]
     totals = [sum(1 for row in rows if row[0]), *map(sum, zip(*rows, strict=True))]
     counted = content.keys["\x00"].get(_COUNTS)
     found = [0] * 4 if counted is None else [*unpack(">4Q", unseal(_COUNTS, counted))]
@@ -381,8 +475,18 @@ def _check_chunks(content: _Content, deleted: set[int], shared: set[Chunk]) -> N
     expected: set[tuple[int, int]] = set()
     for user, chunks in content.needed.items():
         owners = {owner for owner, _, _ in chunks} - {user}
-        assert content.threads[user].shared_owners == sorted(owners), "the shared owners"
-        for owner in owners:
+        thread = content.threads.get(user) or content.layers[user]
+        kept = owners & set(thread.shared_owners)
+        if thread.layers:
+            assert owners <= {layer[0] for layer in thread.layers} | {
+                owner for layer in thread.layers for owner in content.layers[layer[0]].shared_owners
+            }
+            assert not thread.shared_owners
+        elif user in content.threads:
+            assert thread.shared_owners == sorted(owners), "the shared owners"
+        else:
+            assert set(thread.shared_owners) <= owners
+        for owner in kept:
             expected.add((owner, user))
     found: dict[tuple[int, int], set[Chunk]] = {}
     for key, value in content.keys["p"].items():

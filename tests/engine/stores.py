@@ -113,4 +113,23 @@ def fill(kv: KeyValueStore) -> LmdbSaver:
     saver.set_ttl("copy", 60.0)
     branch = {"n": "another branch", "none": None, "nothing": Nothing(None)}
     put(saver, config("a", "", "0003"), "0003b", branch)
+    fill_layers(saver)
     return saver
+
+
+def fill_layers(saver: LmdbSaver) -> None:
+    """Store a line of checkpoints, with forks and copies that show all or a part."""
+    grow(saver, "line", 1, 5)
+    root = saver.get_tuple(config("line"))
+    assert root is not None
+    call = {"parents": {"": root.config["configurable"]["checkpoint_id"]}}
+    at = put(saver, config("line", "call:1"), "0004-1", {"x": words(1, 300)}, **call)
+    saver.put_writes(at, [("x", words(2, 300))], "task")
+    grow(saver, "line", 5, 8)
+    saver.fork(config("line", "", "0005"), "part")
+    saver.put_writes(config("part", "", "0005"), [("delta", [words(3, 200)])], "task-5")
+    saver.put_writes(config("part", "", "0005"), [("delta", [words(4, 200)])], "new")
+    grow(saver, "part", 6, 8)
+    saver.fork(config("part", "", "0006"), "part of part")
+    saver.copy_thread("line", "copy of line")
+    grow(saver, "line", 8, 9)

@@ -44,6 +44,9 @@ THREAD_FIELDS = (
     "needs trim",
     "oldest",
     "state",
+    "layers",
+    "line",
+    "early",
 )
 Ranges = list[tuple[int, int, int, int]]
 """Owner, segment, first seq and number of chunks of each range."""
@@ -217,6 +220,13 @@ def read_ranges(data: bytes) -> Ranges:
     return found
 
 
+def is_shown(checkpoint_id: str, namespace: int, last: Any, before: Any) -> bool:
+    """Return True if a thread shows a checkpoint of a layer with this last and this before."""
+    if namespace == 0:
+        return last is None or utf8(checkpoint_id) <= utf8(last)
+    return before is None or utf8(checkpoint_id) < utf8(before)
+
+
 class Reader:
     """A reader of the records of a store.
 
@@ -241,9 +251,11 @@ class Reader:
         if found != FORMAT:
             raise UnreadableError(f"format {found}, this reader reads {FORMAT}")
         threads: dict[str, Any] = {}
+        layers = self.read_layers()
         for key in self.under(b"t"):
             if read_number(key, 1)[1] == len(key):
                 thread = dict(zip(THREAD_FIELDS, self.fields(key), strict=True))
+                self.check_layers(thread, layers)
                 name = b"T" + text(thread["id"])
                 if read_number(self.payload(name), 0)[0] != thread["number"]:
                     raise UnreadableError(f"{thread['id']!r} leads to another thread")
@@ -253,11 +265,37 @@ class Reader:
         return {
             "format": found,
             "threads": threads,
+            "layers": {str(number): layer for number, layer in layers.items()},
             "deepest value": self.deepest,
             "counts": [
                 int.from_bytes(payload[at : at + 8], "big") for at in range(0, len(payload), 8)
             ],
         }
+
+    def read_layers(self) -> dict[int, Any]:
+        """Return the record of each layer, and the positions and parts that its users show."""
+        layers: dict[int, Any] = {}
+        for key in self.under(b"l"):
+            record = dict(zip(THREAD_FIELDS, self.fields(key), strict=True))
+            if [record[name] for name in ("checkpoints", "writes", "layers")] != [0, 0, []]:
+                raise UnreadableError(f"{key!r} is not the record of a layer")
+            layers[record["number"]] = {"record": record, "users": {}}
+        for key in self.under(b"u"):
+            layer, at = read_number(key, 1)
+            layers[layer]["users"][str(read_number(key, at)[0])] = self.fields(key)
+        for number, layer in layers.items():
+            if not layer["users"]:
+                raise UnreadableError(f"no thread shows layer {number}")
+        return layers
+
+    def check_layers(self, thread: dict[str, Any], layers: dict[int, Any]) -> None:
+        """Raise UnreadableError if the layers of a thread differ from their own records."""
+        for position, (number, size, last, before) in enumerate(thread["layers"]):
+            layer = layers[number]
+            if layer["record"]["bytes"] != size:
+                raise UnreadableError(f"layer {number} has another size")
+            if layer["users"][str(thread["number"])] != [position, last, before]:
+                raise UnreadableError(f"layer {number} is kept for another part")
 
     def under(self, prefix: bytes) -> Iterator[bytes]:
         """List the keys with a prefix, in order."""
@@ -292,28 +330,72 @@ class Reader:
 
     def read_thread(self, thread_key: bytes, record: dict[str, Any]) -> dict[str, Any]:
         """Return the record and the namespaces of a thread."""
-        prefix = b"n" + thread_key[1:]
-        namespaces = {}
-        for key in self.under(prefix):
-            namespace, name = self.fields(key)
-            if key != prefix + text(name):
-                raise UnreadableError(f"{key!r} holds the name {name!r}")
-            namespaces[name] = self.read_namespace(thread_key, number(namespace))
-        return {"record": record, "namespaces": namespaces}
+        sources = [(thread_key, None, None)]
+        sources += [(b"t" + number(n), last, before) for n, _, last, before in record["layers"]]
+        namespaces: dict[str, int] = {}
+        for source, _, _ in sources:
+            prefix = b"n" + source[1:]
+            for key in self.under(prefix):
+                namespace, name = self.fields(key)
+                if key != prefix + text(name):
+                    raise UnreadableError(f"{key!r} holds the name {name!r}")
+                if namespaces.setdefault(name, namespace) != namespace:
+                    raise UnreadableError(f"namespace {name!r} has two numbers")
+        found = {
+            name: self.read_namespace(sources, namespace) for name, namespace in namespaces.items()
+        }
+        return {
+            "record": record,
+            "namespaces": {
+                name: content
+                for name, content in found.items()
+                if not name or content["checkpoints"] or content["early writes"]
+            },
+        }
 
-    def read_namespace(self, thread_key: bytes, namespace: bytes) -> dict[str, Any]:
-        """Return the checkpoints of a namespace, and the number of records of early writes."""
-        checkpoints = {}
-        prefix = thread_key + b"c" + namespace
-        for key in self.under(prefix):
-            checkpoint_id, found = self.read_checkpoint(key, key[len(prefix) :])
-            escaped = escaped_text(checkpoint_id)
-            found["writes"] = self.read_writes(thread_key + b"w" + namespace + escaped)
-            found["compacted"] = self.read_compacted(thread_key + b"h" + namespace + escaped)
-            self.check_indexes(thread_key, namespace, checkpoint_id, found)
-            checkpoints[checkpoint_id] = found
-        early_writes = self.count_early_writes(thread_key + b"w" + namespace, checkpoints)
-        return {"checkpoints": checkpoints, "early writes": early_writes}
+    def read_namespace(
+        self, sources: list[tuple[bytes, Any, Any]], namespace: int
+    ) -> dict[str, Any]:
+        """Return the checkpoints of a namespace, and the number of records of early writes.
+
+        Args:
+            sources: Key, last and before of the thread and of each of its layers.
+            namespace: The number of the namespace.
+        """
+        number_key = number(namespace)
+        checkpoints: dict[str, Any] = {}
+        for source, last, before in sources:
+            prefix = source + b"c" + number_key
+            for key in self.under(prefix):
+                checkpoint_id, found = self.read_checkpoint(key, key[len(prefix) :])
+                if not is_shown(checkpoint_id, namespace, last, before):
+                    continue
+                if checkpoint_id not in checkpoints:
+                    self.check_indexes(source, number_key, checkpoint_id, found)
+                    checkpoints[checkpoint_id] = found
+        early_writes = 0
+        tasks: dict[tuple[str, bytes], bytes] = {}
+        for source, last, before in sources:
+            for checkpoint_id in checkpoints:
+                if is_shown(checkpoint_id, namespace, last, before):
+                    prefix = source + b"w" + number_key + escaped_text(checkpoint_id)
+                    for key in self.under(prefix):
+                        tasks.setdefault((checkpoint_id, key[len(prefix) :]), key)
+            if last is None and before is None:
+                early_writes += self.count_early_writes(source + b"w" + number_key, checkpoints)
+        for checkpoint_id, found in checkpoints.items():
+            rows = {part: key for (of, part), key in tasks.items() if of == checkpoint_id}
+            found["writes"] = self.read_writes(rows)
+            found["compacted"] = {}
+            for source, last, before in sources:
+                if is_shown(checkpoint_id, namespace, last, before):
+                    prefix = source + b"h" + number_key + escaped_text(checkpoint_id)
+                    found["compacted"] = found["compacted"] or self.read_compacted(prefix)
+        in_order = sorted(checkpoints, key=text)
+        return {
+            "checkpoints": {name: checkpoints[name] for name in in_order},
+            "early writes": early_writes,
+        }
 
     def check_indexes(
         self, thread_key: bytes, namespace: bytes, checkpoint_id: str, found: dict[str, Any]
@@ -363,15 +445,17 @@ class Reader:
             "thread terms": _hashes(thread_terms),
         }
 
-    def read_writes(self, prefix: bytes) -> list[Any]:
+    def read_writes(self, tasks: dict[bytes, bytes]) -> list[Any]:
         """Return the pending writes of a checkpoint, in the order in which they apply.
 
         A row is path, task id, index, channel and value.
+
+        Args:
+            tasks: The key of each task's record, by the task id at its end.
         """
         found = []
-        for key in self.under(prefix):
+        for part, key in tasks.items():
             full_id, rows = self.fields(key)
-            part = key[len(prefix) :]
             task = part.decode("utf-8", "surrogatepass") if full_id is None else full_id
             if text(task) != part:
                 raise UnreadableError(f"{key!r} is not the key of {task!r}")

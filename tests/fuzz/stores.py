@@ -62,23 +62,40 @@ def forgeable() -> Entries:
     saver = KvSaver(MemoryStore(), clock=lambda: 1e9)
     _fill(saver, HOSTILE)
     _fill(saver, VICTIM)
-    saver.copy_thread(HOSTILE, "copy")
+    saver.fork(config(HOSTILE), "copy")  # of a thread with long ids, whose records are copied
     # The replaced checkpoint leaves chunks that only the copy uses.
     saver.put(config(HOSTILE), checkpoint("2", 9, "new"), {"run_id": f"{HOSTILE} 2"}, {"x": 9})
     return everything(saver._kv)  # type: ignore[arg-type]
 
 
+def with_layers() -> Entries:
+    """Return a store with a thread to forge and its copy, which share a layer and have records of
+    their own, and the independent thread of `forgeable`."""
+    saver = KvSaver(MemoryStore(), clock=lambda: 1e9)
+    _fill(saver, HOSTILE)
+    _fill(saver, VICTIM)
+    saver.copy_thread(HOSTILE, "copy")
+    for thread in (HOSTILE, "copy"):
+        parent = saver.put(config(thread, "", LONG), checkpoint("5", 5, "new"), {}, {"x": 5})
+        saver.put_writes(parent, [("d", 5)], "task")
+        saver.put_writes(config(thread, "", LONG), [("x", words(5, 300))], "late")
+    return everything(saver._kv)  # type: ignore[arg-type]
+
+
 ENTRIES = forgeable()
+LAYERED = with_layers()
 
 
-def _number(thread: str) -> int:
-    with on(ENTRIES).read() as reader:
+def _number(thread: str, entries: Entries = ENTRIES) -> int:
+    with on(entries).read() as reader:
         found = threads.find(reader, thread)
     assert found is not None
     return found.number
 
 
 NUMBER, COPY_NUMBER = _number(HOSTILE), _number("copy")
+LAYERED_NUMBER = _number(HOSTILE, LAYERED)
+"""Number of the hostile thread in `LAYERED`. `NUMBER` is its layer there."""
 
 
 def prefixes(thread: str, number: int) -> dict[str, bytes]:
@@ -107,10 +124,10 @@ TARGETS = {
 }
 
 
-def forged(changed: dict[bytes, bytes]) -> Entries:
-    """Return the store with these payloads, each with a valid checksum."""
+def forged(changed: dict[bytes, bytes], entries: Entries = ENTRIES) -> Entries:
+    """Return a store with these payloads, each with a valid checksum."""
     sealed = {key: envelope.seal(key, envelope.pack(p, None)) for key, p in changed.items()}
-    return {**ENTRIES, **sealed}
+    return {**entries, **sealed}
 
 
 def _put(saver: LmdbSaver) -> None:
@@ -167,8 +184,9 @@ VICTIM_NUMBER = _number(VICTIM)
 
 
 def records_of_victim(entries: Entries) -> Entries:
-    """Return all records of the independent thread."""
-    return {k: r for k, r in entries.items() if kind_of(k, VICTIM, VICTIM_NUMBER)}
+    """Return all records of the independent thread, but not those by which other threads keep its
+    chunks: more of them harm nothing."""
+    return {k: r for k, r in entries.items() if kind_of(k, VICTIM, VICTIM_NUMBER) not in ("", "p")}
 
 
 def victim(entries: Entries) -> list[Any]:

@@ -54,7 +54,6 @@ METHODS: dict[str, Callable[[LmdbSaver], object]] = {
     "get_delta_channel_history": lambda saver: saver.get_delta_channel_history(
         config=stores.config("a", "sub", "0005"), channels=["never"]
     ),
-    "copy_thread": lambda saver: saver.copy_thread("a", "c"),
     "prune": lambda saver: saver.prune(["a"]),
     "delete_for_runs": lambda saver: saver.delete_for_runs(["a-run-1"]),
     "put": lambda saver: stores.put(saver, THIRD, "0004b", {"n": 1}),
@@ -70,12 +69,30 @@ def test_error_names_thread_namespace_and_checkpoint(method: str) -> None:
     assert (error.thread_id, error.checkpoint_ns, error.checkpoint_id) == ("a", "sub", "0003")
 
 
-@pytest.mark.parametrize("method", ["get_tuple", "list", "copy_thread", "prune", "history"])
+@pytest.mark.parametrize("method", ["get_tuple", "list", "prune", "history"])
 def test_error_of_damaged_writes_names_the_checkpoint(method: str) -> None:
     with pytest.raises(DamagedError) as caught:
         METHODS[method](damaged(WRITES))
     error = caught.value
     assert (error.thread_id, error.checkpoint_ns, error.checkpoint_id) == ("a", "sub", "0003")
+
+
+@pytest.mark.parametrize("method", ["get_tuple", "list", "list by run", "prune"])
+def test_copy_of_a_damaged_checkpoint_is_damaged(method: str) -> None:
+    """A copy reads no checkpoints. Its own methods find the damage, and the error names it."""
+    saver = damaged(RECORD)
+    saver.copy_thread("a", "c")
+    saver.delete_thread("a")
+    calls: dict[str, Callable[[], object]] = {
+        "get_tuple": lambda: saver.get_tuple(stores.config("c", "sub", "0003")),
+        "list": lambda: [*saver.list({"configurable": {"thread_id": "c"}})],
+        "list by run": lambda: [*saver.list(None, filter={"run_id": "a-run-1"})],
+        "prune": lambda: saver.prune(["c"]),
+    }
+    with pytest.raises(DamagedError) as caught:
+        calls[method]()
+    error = caught.value
+    assert (error.thread_id, error.checkpoint_ns, error.checkpoint_id) == ("c", "sub", "0003")
 
 
 def test_error_of_fork_names_the_damaged_checkpoint() -> None:

@@ -19,11 +19,13 @@ from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv.lmdb import page_check
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from langgraph.checkpoint.lmdb.kv.log.store import LogStore
+from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.contract import driver
 from tests.engine import reachability, stores
 from tests.kv.log.ends import end_process
 from tests.reliability.checking import content
 from tests.reliability.disk_model import PAGE, SECTOR
+from tests.saver.values import checkpoint, config
 
 
 def filled(path: Path) -> Path:
@@ -74,7 +76,8 @@ def test_saver_verifies_and_repairs_its_store(tmp_path: Path) -> None:
         assert not asyncio.run(saver.averify()).ok
         found = asyncio.run(saver.averify(repair=True))
         assert found.ok
-        assert [p.checkpoint_id for p in found.lost if p.kind == "lost_checkpoint"] == ["0003"]
+        lost = {(p.thread_id, p.checkpoint_id) for p in found.lost if p.kind == "lost_checkpoint"}
+        assert lost == {("a", "0003"), ("copy", "0003")}
         assert saver.verify().problems == ()
         assert saver.get_tuple(stores.config("a", "", "0003")) is None
         assert saver.get_tuple(stores.config("a", "", "0004")) is not None
@@ -321,3 +324,25 @@ def test_report_says_that_an_old_lmdb_cannot_check_pages(
     assert found.ok
     assert found.pages_unchecked is not None
     assert "3.0" in found.pages_unchecked
+
+
+def test_new_thread_gets_an_unused_number_if_the_counter_is_lost() -> None:
+    """Damage of the counter of thread numbers must not let a new thread overwrite another."""
+    saver = KvSaver(MemoryStore())
+    for thread in ("first", "second"):
+        saver.put(config(thread, ""), checkpoint("1", 1, thread), {}, {"x": 1})
+    before = records_of(saver)
+    saver._kv.write(lambda writer: writer.delete(keys.NEXT_THREAD))
+    assert [problem.record for problem in saver.verify().problems] == [keys.NEXT_THREAD.hex()]
+    assert saver.verify(repair=True).problems[0].outcome == "repaired"
+    assert records_of(saver) == before
+    saver._kv.write(lambda writer: writer.delete(keys.NEXT_THREAD))
+    saver.copy_thread("second", "third")
+    saver.put(config("fourth", ""), checkpoint("1", 1, "fourth"), {}, {"x": 1})
+    assert saver.verify().ok
+    for thread, value in zip(
+        ("first", "second", "third", "fourth"), ("first", "second", "second", "fourth"), strict=True
+    ):
+        found = saver.get_tuple(config(thread))
+        assert found is not None
+        assert found.checkpoint["channel_values"] == {"x": value}

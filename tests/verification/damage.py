@@ -6,7 +6,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
+from langgraph.checkpoint.lmdb.engine import threads
 from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.engine import reachability, stores
 from tests.reliability.checking import content
@@ -31,6 +33,16 @@ class Original:
             self.records: Records = dict(reader.range(b"", b"\xff" * 512))
         self.content = content(saver)
         self.history = {key: history(saver, key) for key in self.content}
+
+    def number(self, thread: str) -> int:
+        """Return the number of a thread."""
+        name = keys.thread(thread)
+        return threads.named(name, self.records[name])
+
+    def layer(self, thread: str) -> int:
+        """Return the number of the first layer of a thread, the last that a read reaches."""
+        key = keys.thread_number(self.number(thread))
+        return threads.decode(key, self.records[key]).layers[-1].number
 
     def keys(self, random: Random, count: int) -> list[bytes]:
         """Return keys of every kind, at most `count` of each."""

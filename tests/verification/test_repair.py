@@ -11,6 +11,7 @@ import pytest
 
 from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
 from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
+from langgraph.checkpoint.lmdb.engine import threads
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, ReadOnlyError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
@@ -102,7 +103,8 @@ def test_lost_history_raises_instead_of_being_shorter(original: Original) -> Non
 
 def test_thread_without_record_keeps_its_id(original: Original) -> None:
     changed = dict(original.records)
-    changed[keys.thread_number(2)] = flipped(changed[keys.thread_number(2)], Random(1))
+    key = keys.thread_number(original.number("copy"))
+    changed[key] = flipped(changed[key], Random(1))
     kv = store_of(changed)
     found = repaired(kv)
     assert [problem.kind for problem in found.lost] == [kinds.LOST_THREAD]
@@ -112,13 +114,14 @@ def test_thread_without_record_keeps_its_id(original: Original) -> None:
 
 def test_thread_without_record_and_id_gets_a_new_id(original: Original) -> None:
     changed = dict(original.records)
-    changed[keys.thread_number(2)] = flipped(changed[keys.thread_number(2)], Random(1))
+    number = original.number("copy")
+    changed[keys.thread_number(number)] = flipped(changed[keys.thread_number(number)], Random(1))
     del changed[keys.thread("copy")]
     kv = store_of(changed)
     found = repaired(kv)
     assert {problem.kind for problem in found.lost} == {kinds.LOST_THREAD, kinds.LOST_NAME}
     saver = KvSaver(kv, clock=stores.Clock())
-    assert saver.get_tuple(stores.config("recovered-2")) is not None
+    assert saver.get_tuple(stores.config(f"recovered-{number}")) is not None
 
 
 def test_record_of_a_newer_release_stops_the_repair(original: Original) -> None:
@@ -152,7 +155,10 @@ def test_removed_records_are_in_a_private_quarantine_file(tmp_path: Path) -> Non
     assert path.stat().st_mode & 0o777 == 0o600
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert {"key": key.hex(), "value": value.hex()} in lines
-    damage(kv, keys.checkpoint(keys.NamespaceRef(1, 0), "0005"))
+    with kv.read() as reader:
+        thread = threads.find(reader, "copy")
+    assert thread is not None
+    damage(kv, keys.checkpoint(thread.root, "0005"))
     assert Path(repaired(kv).quarantine).name == "quarantine-2.jsonl"
     reachability.check(kv)
     kv.close()

@@ -32,8 +32,9 @@ def original() -> Original:
 def test_sound_store_has_no_problems(original: Original) -> None:
     found = verify(store_of(original.records), stores.options())
     assert found.ok, found.problems
-    assert found.checked["threads"] == 9
-    assert found.checked["checkpoints"] == len(original.content)
+    assert found.checked["threads"] == 13
+    stored = [key for key in original.records if key[:1] == b"t" and key[2:3] == b"c"]
+    assert found.checked["checkpoints"] == len(stored) < len(original.content)
     assert found.pages_unchecked is not None
 
 
@@ -72,12 +73,20 @@ def test_problem_has_its_location(original: Original) -> None:
     key = keys.checkpoint(keys.NamespaceRef(1, 0), "0003")
     changed = dict(original.records)
     changed[key] = flipped(changed[key], Random(1))
-    (problem,) = [
+    found = [
         p for p in verify(store_of(changed), stores.options()).problems if p.record == key.hex()
     ]
-    assert problem.kind == kinds.DAMAGED
-    location = (problem.thread_id, problem.checkpoint_ns, problem.checkpoint_id)
-    assert location == ("a", "", "0003")
+    assert {problem.kind for problem in found} == {kinds.DAMAGED}
+    locations = [(p.thread_id, p.checkpoint_ns, p.checkpoint_id) for p in found]
+    assert sorted(locations) == [("a", "", "0003"), ("copy", "", "0003")]
+
+
+def test_problem_of_a_layer_concerns_threads_that_show_the_checkpoint(original: Original) -> None:
+    key = keys.checkpoint(keys.NamespaceRef(original.layer("line"), 0), "0006")
+    changed = dict(original.records)
+    changed[key] = flipped(changed[key], Random(1))
+    found = verify(store_of(changed), stores.options()).problems
+    assert {p.thread_id for p in found if p.record == key.hex()} == {"line", "copy of line"}
 
 
 def test_missing_chunk_is_named(original: Original) -> None:
@@ -154,6 +163,7 @@ def test_unfinished_purge_is_not_a_problem(monkeypatch: pytest.MonkeyPatch) -> N
         assert found.ok, found.problems
 
 
+@pytest.mark.parametrize("name", ["copy", stores.LONG], ids=["layers", "no layers"])
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -170,15 +180,18 @@ def test_unfinished_purge_is_not_a_problem(monkeypatch: pytest.MonkeyPatch) -> N
         ("needs_trim", False),
         ("oldest", None),
         ("id", "another"),
-        ("number", 2),
+        ("number", 99),
+        ("line", "0"),
+        ("early", 1),
+        ("layers", (keys.Layer(1, 1),)),
     ],
 )
 def test_wrong_field_of_a_thread_is_found_and_repaired(
-    field: str, value: object, original: Original
+    field: str, value: object, name: str, original: Original
 ) -> None:
     """A wrong field with a valid checksum, as a bug of this package would write it."""
     kv = store_of(original.records)
-    key = keys.thread_number(1)
+    key = keys.thread_number(original.number(name))
     with kv.read() as reader:
         thread = threads.decode(key, reader.get(key) or b"")
     setattr(thread, field, value)
@@ -194,8 +207,8 @@ def test_wrong_field_of_a_thread_is_found_and_repaired(
 
 def test_empty_namespace_is_found(original: Original) -> None:
     kv = store_of(original.records)
-    key = keys.namespace(1, "empty")
-    sealed = envelope.seal(key, envelope.pack(envelope.encode((1, "empty")), None))
+    key = keys.namespace(original.number("pruned"), "empty")
+    sealed = envelope.seal(key, envelope.pack(envelope.encode((0, "empty")), None))
     kv.write(lambda writer: writer.put(key, sealed))
     assert not verify(kv, stores.options()).ok  # another namespace has the number
     sealed = envelope.seal(key, envelope.pack(envelope.encode((3, "empty")), None))

@@ -55,8 +55,8 @@ class ThreadInfo:
     writes: int
     """Pending writes."""
     bytes: int
-    """Compressed bytes of records and values, without those shared with the thread that this one
-    was copied from."""
+    """Compressed bytes of records and values. Records that threads share count for each of them;
+    values that copied records use count for the thread that stored them."""
     step: int | None
     """Step of the latest checkpoint of the root namespace, from its metadata."""
     source: str | None
@@ -78,7 +78,7 @@ class StoreStats:
     writes: int
     """Pending writes."""
     bytes: int
-    """Compressed bytes of records and values."""
+    """Compressed bytes of records and values. What threads share counts once."""
     file_bytes: int
     """Bytes that the store occupies on disk, with its indexes and free pages."""
 
@@ -119,7 +119,8 @@ class SweepReport:
     writes: int = 0
     """Pending writes."""
     bytes: int = 0
-    """Bytes of records and values, as in `stats()` and `threads()`."""
+    """Bytes of records and values, as in `stats()`. Below 0 if a thread that lost a part of its
+    history got a copy of what it had shared with other threads, which keep it."""
     damaged: int = 0
     """Threads that were not swept because records of them are damaged."""
     dry_run: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import checkpoints
+from langgraph.checkpoint.lmdb.engine import checkpoints, layers
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.models import Branch
 
@@ -48,6 +48,7 @@ def _branch(
 
 def _parents(reader: Reader, namespace: NamespaceRef) -> dict[str, str | None]:
     """Return the parent of each checkpoint, or None for a parent that the store does not have."""
+    reader = layers.view(reader, namespace)
     prefix = keys.checkpoints(namespace)
     ids: dict[bytes, str] = {}
     for key in reader.keys(prefix, keys.prefix_end(prefix)):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import NoneType
 from typing import TYPE_CHECKING, TypeAlias
 
-from langgraph.checkpoint.lmdb.engine import checkpoints, writes
+from langgraph.checkpoint.lmdb.engine import checkpoints, layers, writes
 from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, stored_value
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
@@ -209,7 +209,8 @@ def read_compacted(
     """
     prefix = keys.compacted(namespace, checkpoint_id)
     found: dict[str | None, ChannelHistory] = {}
-    for key, record in reader.range(prefix, keys.prefix_end(prefix)):
+    shown = layers.view(reader, namespace)
+    for key, record in shown.range(prefix, keys.prefix_end(prefix)):
         channel, seed, rows = decode(key, record)
         entry = found.setdefault(channel, ChannelHistory())
         entry.seed = entry.seed if seed is None else seed

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from langgraph.checkpoint.lmdb.engine import layers
 from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, stored_value
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
@@ -80,13 +81,18 @@ def write(
     key = keys.checkpoint(namespace, record.id)
     sealed = envelope.seal(key, envelope.pack(record.payload(), level))
     writer.put(key, sealed)
+    write_index(writer, namespace, record)
+    return len(key) + len(sealed)
+
+
+def write_index(writer: Writer, namespace: NamespaceRef, record: CheckpointRecord) -> None:
+    """Write the index entries that lead to a checkpoint and to its thread."""
     for entry in _index_entries(namespace, record):
         writer.put(entry, b"")
     for term in record.thread_terms:
         entry = keys.thread_with_term(term, namespace.thread)
         if writer.get(entry) is None:
             writer.put(entry, b"")
-    return len(key) + len(sealed)
 
 
 def remove(writer: Writer, namespace: NamespaceRef, record: CheckpointRecord) -> None:
@@ -109,8 +115,14 @@ def _index_entries(namespace: NamespaceRef, record: CheckpointRecord) -> Iterato
 def read(reader: Reader, namespace: NamespaceRef, checkpoint_id: str) -> CheckpointRecord | None:
     """Return the checkpoint of this id, or None."""
     key = keys.checkpoint(namespace, checkpoint_id)
-    record = reader.get(key)
+    record = layers.view(reader, namespace).get(key)
     return None if record is None else decode(key, record)
+
+
+def is_stored(reader: Reader, namespace: NamespaceRef, checkpoint_id: str) -> bool:
+    """Return True if there is a checkpoint of this id."""
+    key = keys.checkpoint(namespace, checkpoint_id)
+    return layers.view(reader, namespace).get(key) is not None
 
 
 def decode(key: bytes, record: bytes) -> CheckpointRecord:
@@ -164,14 +176,15 @@ def in_namespace(reader: Reader, namespace: NamespaceRef) -> Iterator[Checkpoint
 def sized(reader: Reader, namespace: NamespaceRef) -> Iterator[tuple[CheckpointRecord, int]]:
     """List the checkpoints of a namespace, each with the bytes of its key and record."""
     prefix = keys.checkpoints(namespace)
-    for key, record in reader.range(prefix, keys.prefix_end(prefix)):
+    shown = layers.view(reader, namespace)
+    for key, record in shown.range(prefix, keys.prefix_end(prefix)):
         yield decode(key, record), len(key) + len(record)
 
 
 def ids(reader: Reader, namespace: NamespaceRef) -> Iterator[str]:
     """List the checkpoint ids of a namespace, in key order. No id may be truncated."""
     prefix = keys.checkpoints(namespace)
-    for key in reader.keys(prefix, keys.prefix_end(prefix)):
+    for key in layers.view(reader, namespace).keys(prefix, keys.prefix_end(prefix)):
         yield keys.decoded(key[len(prefix) :], key)
 
 
@@ -181,6 +194,7 @@ def latest_before(reader: Reader, namespace: NamespaceRef, before: str | None = 
     One seek, whatever the length of the history. Truncated ids with the same prefix are compared in
     full, since their keys do not sort.
     """
+    reader = layers.view(reader, namespace)
     prefix = keys.checkpoints(namespace)
     stop = keys.prefix_end(prefix)
     if before is not None:
@@ -221,6 +235,7 @@ def ancestry(
 
 def child_ids(reader: Reader, namespace: NamespaceRef, parent_id: str) -> list[str]:
     """List the ids of the checkpoints whose parent is the given one, ascending."""
+    reader = layers.view(reader, namespace)
     prefix = keys.children(namespace, parent_id)
     ids: list[str] = []
     for key in reader.keys(prefix, keys.prefix_end(prefix)):

@@ -1,10 +1,22 @@
-"""Copies of threads, and forks of a checkpoint and its ancestors. Values are shared."""
+"""Copies of threads, and forks of a checkpoint and its ancestors.
+
+A copy shares all records of its source, and a fork shares the records of its history if its source
+is a line of checkpoints. Any other fork copies records, and shares their values.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import checkpoints, garbage, prune, states, threads
+from langgraph.checkpoint.lmdb.engine import (
+    checkpoints,
+    garbage,
+    layers,
+    prune,
+    sharing,
+    states,
+    threads,
+)
 from langgraph.checkpoint.lmdb.errors import CheckpointNotFoundError, ThreadExistsError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 
@@ -28,16 +40,8 @@ def copy_thread(writer: Writer, source_id: str, target_id: str, options: StoreOp
     if source is None or source_id == target_id:
         return
     _require_free_target(writer, target_id, f"cannot copy thread {source_id!r}", options)
-    target = _target(writer, source, target_id, options.now())
-    for name, namespace in threads.namespaces(writer, source):
-        copy = namespace._replace(thread=target.number)
-        threads.write_namespace(writer, copy, name)
-        for record in checkpoints.in_namespace(writer, namespace):
-            checkpoints.write(writer, copy, record, options.level)
-        for kind in (keys.Kind.WRITES, keys.Kind.COMPACTED):
-            _copy_records(writer, keys.of_namespace(kind, namespace), keys.of_namespace(kind, copy))
+    target = _share(writer, source, target_id, options.now())
     target.state = source.state
-    garbage.add_shared_refs(writer, target)
     threads.save(writer, target)
 
 
@@ -68,21 +72,14 @@ def fork(
     """
     source, checkpoint = _find_root_checkpoint(writer, source_id, checkpoint_id, options)
     _require_free_target(writer, target_id, f"cannot fork thread {source_id!r}", options)
-    target = _target(writer, source, target_id, options.now())
-    line = checkpoints.ancestry(writer, source.root, checkpoint)
-    roots = {record.id for record in line}
-    for name, namespace in threads.namespaces(writer, source):
-        copy = namespace._replace(thread=target.number)
-        ids = roots
-        if namespace != source.root:
-            ids = _called_from(writer, namespace, roots)
-            if not ids:
-                continue
-            threads.write_namespace(writer, copy, name)
-        for copied in ids:
-            _copy_checkpoint(writer, namespace, copy, copied, options.level)
+    if sharing.is_line_to(writer, source, checkpoint):
+        target = _share(writer, source, target_id, options.now())
+        sharing.cut(writer, target, checkpoint.id)
+        layers.write_users(writer, target.number, target.layers)
+    else:
+        target = _target(writer, source, target_id, options.now())
+        _copy_history(writer, source, checkpoint, target, options)
     states.refresh(writer, target, options.state_of)
-    garbage.add_shared_refs(writer, target)
     threads.save(writer, target)
     return checkpoint.id
 
@@ -124,6 +121,39 @@ def _target(writer: Writer, source: Thread, target_id: str, now: int) -> Thread:
     return target
 
 
+def _share(writer: Writer, source: Thread, target_id: str, now: int) -> Thread:
+    """Return a new thread that shows all that a thread shows."""
+    if source.size and len(source.layers) >= layers.MAX_LAYERS:
+        prune.detach(writer, source)
+    target = _target(writer, source, target_id, now)
+    sharing.share(writer, source, target)
+    layers.write_users(writer, target.number, target.layers)
+    return target
+
+
+def _copy_history(
+    writer: Writer,
+    source: Thread,
+    checkpoint: CheckpointRecord,
+    target: Thread,
+    options: StoreOptions,
+) -> None:
+    """Copy a root checkpoint, its ancestors, and what was called from them."""
+    line = checkpoints.ancestry(writer, source.root, checkpoint)
+    roots = {record.id for record in line}
+    for name, namespace in threads.namespaces(writer, source):
+        copy = target.namespace(namespace.number)
+        ids = roots
+        if namespace != source.root:
+            ids = _called_from(writer, namespace, roots)
+            if not ids:
+                continue
+            threads.write_namespace(writer, copy, name)
+        for copied in ids:
+            _copy_checkpoint(writer, namespace, copy, copied, options.level)
+    garbage.add_shared_refs(writer, target)
+
+
 def _called_from(reader: Reader, namespace: NamespaceRef, roots: Container[str]) -> set[str]:
     """Return the ids of a namespace whose graph was called from one of the root checkpoints."""
     ids: set[str] = set()
@@ -146,11 +176,9 @@ def _copy_checkpoint(
     record = checkpoints.read(writer, source, checkpoint_id)
     assert record is not None, "found just before, in the same transaction"
     checkpoints.write(writer, target, record, level)
-    for prefix in (keys.writes, keys.compacted):
-        _copy_records(writer, prefix(source, checkpoint_id), prefix(target, checkpoint_id))
-
-
-def _copy_records(writer: Writer, source: bytes, target: bytes) -> None:
-    for key, record in list(writer.range(source, keys.prefix_end(source))):
-        new_key = target + key[len(source) :]
-        writer.put(new_key, envelope.reseal(key, new_key, record))
+    shown = layers.view(writer, source)
+    for prefix_of in (keys.writes, keys.compacted):
+        prefix = prefix_of(source, checkpoint_id)
+        for key, found in list(shown.range(prefix, keys.prefix_end(prefix))):
+            new_key = prefix_of(target, checkpoint_id) + key[len(prefix) :]
+            writer.put(new_key, envelope.reseal(key, new_key, found))

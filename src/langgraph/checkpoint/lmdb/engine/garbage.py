@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, threads, writes
+from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, tally, threads, writes
 from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, StoredValue, owned_ranges
+from langgraph.checkpoint.lmdb.engine.tally import Head, Tally
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.ranges import (
     ChunkRange,
@@ -34,18 +35,15 @@ class ThreadUsage:
 
     chunks: ChunkSet = field(default_factory=ChunkSet)
     """Every chunk and node that the records use."""
-    checkpoints: int = 0
-    writes: int = 0
+    tally: Tally = field(default_factory=Tally)
     size: int = 0
     """Bytes of keys and records, without chunks."""
-    oldest: int | None = None
-    """Time of the oldest checkpoint, for `Thread.oldest`."""
     terms: set[bytes] = field(default_factory=set)
     """Index terms that lead to the thread."""
 
 
 def measure_usage(reader: Reader, thread: Thread) -> ThreadUsage:
-    """Read all records of a thread and return what they use."""
+    """Read all records of a thread, but not of its layers, and return what they use."""
     usage = ThreadUsage()
     seen: set[tuple[int, bytes]] = set()
     seen_nodes: set[tuple[int, ChunkRange]] = set()
@@ -55,21 +53,17 @@ def measure_usage(reader: Reader, thread: Thread) -> ThreadUsage:
             seen.add((value.depth, value.root))
             usage.chunks.add(owned_ranges(reader, value, seen_nodes))
 
-    history: list[int] = []
-    for _, namespace in threads.namespaces(reader, thread):
-        stored: dict[str, int] = {}
+    for _, namespace in threads.own_namespaces(reader, thread.number):
+        heads: list[Head] = []
+        tasks: list[tuple[bytes, int]] = []
         for record, size in checkpoints.sized(reader, namespace):
-            stored[record.id] = record.stored
+            heads.append(tally.head(record))
             usage.size += size
             usage.terms.update(record.thread_terms)
             for value in (record.body, record.metadata, *record.values.values()):
                 add_chunks(value)
-        usage.checkpoints += len(stored)
-        if stored:
-            del stored[max(stored, key=keys.utf8)]
-        history += stored.values()
-        for task in writes.in_namespace(reader, namespace):
-            usage.writes += len(task.writes)
+        for checkpoint, task in writes.in_namespace(reader, namespace):
+            tasks.append((checkpoint, len(task.writes)))
             usage.size += task.size
             for write in task.writes.values():
                 add_chunks(write.value)
@@ -77,14 +71,15 @@ def measure_usage(reader: Reader, thread: Thread) -> ThreadUsage:
             usage.size += size
             for value in values:
                 add_chunks(value)
-    usage.oldest = min(history, default=None)
+        usage.tally.add(namespace, heads, tasks)
     return usage
 
 
 def collect(writer: Writer, thread: Thread) -> None:
     """Free the chunks that a thread stopped using, after records were deleted or replaced.
 
-    The caller saves the thread, or deletes it if it is empty.
+    The caller has dissolved the layers of the thread. It saves the thread, or deletes it if it is
+    empty.
     """
     usage = measure_usage(writer, thread)
     used = usage.chunks
@@ -121,7 +116,7 @@ def free_chunks(writer: Writer, thread: Thread, budget: int | None) -> int:
 
 
 def add_shared_refs(writer: Writer, thread: Thread) -> None:
-    """Write the shared references of a new copy; the caller saves the thread."""
+    """Write the shared references of a thread that has new records; the caller saves the thread."""
     usage = measure_usage(writer, thread)
     _update_shared_refs(writer, thread, usage.chunks)
     _update_totals(writer, thread, usage)
@@ -142,6 +137,8 @@ def rebuild_shared_refs(writer: Writer, number: int, thread: Thread | None) -> s
     """
     usage = ThreadUsage() if thread is None else measure_usage(writer, thread)
     owners = usage.chunks.owners() - {number}
+    if thread is not None and thread.layers:
+        owners = set()
     prefix = keys.Kind.SHARED_REFS
     listed: set[int] = set()
     for key in list(writer.keys(prefix, keys.prefix_end(prefix))):
@@ -149,7 +146,8 @@ def rebuild_shared_refs(writer: Writer, number: int, thread: Thread | None) -> s
         if key[at:] == keys.number(number):
             listed.add(owner)
     for owner in owners | listed:
-        _write_ranges(writer, keys.shared_ref(owner, number), usage.chunks.ranges(owner))
+        ranges = usage.chunks.ranges(owner) if owner in owners else []
+        _write_ranges(writer, keys.shared_ref(owner, number), ranges)
     if thread is not None:
         thread.shared_owners = sorted(owners)
         thread.generation += 1
@@ -183,11 +181,18 @@ def _update_shared_refs(writer: Writer, thread: Thread, used: ChunkSet) -> None:
 
 
 def _update_totals(reader: Reader, thread: Thread, usage: ThreadUsage) -> None:
-    thread.checkpoints = usage.checkpoints
-    thread.writes = usage.writes
-    thread.oldest = usage.oldest
+    if not thread.layers and reader.raw(keys.layer(thread.number)) is None:
+        _set_counts(thread, usage.tally)
     own = [_key_range(chunk_range) for chunk_range in usage.chunks.ranges(thread.number)]
     thread.size = usage.size + sum(reader.sizes(own))
+
+
+def _set_counts(thread: Thread, found: Tally) -> None:
+    thread.checkpoints = found.checkpoints
+    thread.writes = found.writes
+    thread.early = found.early
+    thread.oldest = found.oldest
+    thread.line = found.line
 
 
 def _shared_chunks(reader: Reader, owner: int) -> ChunkSet:

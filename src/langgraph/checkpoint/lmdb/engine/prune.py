@@ -10,12 +10,16 @@ from langgraph.checkpoint.lmdb.engine import (
     channel_history,
     checkpoints,
     garbage,
+    layers,
+    sharing,
     states,
+    tally,
     threads,
     writes,
 )
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import keys
+from langgraph.checkpoint.lmdb.format.keys import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.engine.threads import Thread
-    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
+    from langgraph.checkpoint.lmdb.format.keys import Layer, NamespaceRef
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 PURGE_BATCH = 500
@@ -74,9 +78,21 @@ def remove_thread(writer: Writer, thread: Thread, budget: int | None = None) -> 
     Returns:
         True if nothing is left to purge.
     """
+    used, thread.layers = thread.layers, ()
     threads.mark_deleted(writer, thread)
+    sharing.release(writer, thread.number, used)
     thread.checkpoints = thread.writes = thread.size = 0
     return _purge(writer, thread, budget)
+
+
+def detach(writer: Writer, thread: Thread) -> None:
+    """Let a thread have all its records itself, so that they can be changed and deleted.
+
+    The caller saves the thread.
+    """
+    for number in sharing.dissolve(writer, thread):
+        while purge(writer, number) is not None:
+            pass
 
 
 def _purge(writer: Writer, thread: Thread, budget: int | None) -> bool:
@@ -110,13 +126,19 @@ def threads_of_runs(reader: Reader, run_ids: Mapping[str, bytes]) -> list[int]:
         reader: A snapshot.
         run_ids: The runs, with their index terms.
     """
-    return sorted(
-        {
-            namespace.thread
-            for term in run_ids.values()
-            for namespace, _ in checkpoints.with_term(reader, term)
-        }
-    )
+    found: set[int] = set()
+    owners: dict[int, list[tuple[Thread, Layer | None]]] = {}
+    for term in run_ids.values():
+        for namespace, key in checkpoints.with_term(reader, term):
+            if namespace.thread not in owners:
+                owners[namespace.thread] = sharing.threads_of(reader, namespace.thread)
+            part = key[keys.namespace_end(key) :]
+            found.update(
+                thread.number
+                for thread, layer in owners[namespace.thread]
+                if layer is None or layers.shows(layer, namespace.number, Kind.CHECKPOINT, part)
+            )
+    return sorted(found)
 
 
 def delete_runs(
@@ -136,6 +158,7 @@ def delete_runs(
     thread = threads.read(writer, number)
     if thread is None:
         return
+    detach(writer, thread)
     removed: dict[NamespaceRef, set[str]] = {}
     for run_id, term in run_ids.items():
         for namespace, key in checkpoints.with_term(writer, term):
@@ -169,6 +192,7 @@ def delete_checkpoint(
     thread = options.find_thread(writer, thread_id)
     if thread is None or checkpoints.read(writer, thread.root, checkpoint_id) is None:
         return False
+    detach(writer, thread)
     _delete(writer, thread, thread.root, {checkpoint_id}, options)
     states.refresh(writer, thread, options.state_of)
     _collect_and_save(writer, thread)
@@ -194,6 +218,24 @@ def trim(
             latest of each namespace. None: age does not matter.
         options: The options of the store.
     """
+    removed = _find_old(writer, thread, keep, before, options)
+    if not any(removed.values()):
+        if thread.layers:
+            thread.oldest = tally.count(writer, thread).oldest
+        threads.save(writer, thread)
+        return
+    if thread.layers:
+        detach(writer, thread)
+        removed = _find_old(writer, thread, keep, before, options)
+    for namespace, ids in removed.items():
+        _delete(writer, thread, namespace, ids, options)
+    _collect_and_save(writer, thread)
+
+
+def _find_old(
+    writer: Writer, thread: Thread, keep: int | None, before: int | None, options: StoreOptions
+) -> dict[NamespaceRef, set[str]]:
+    """Return the ids that `trim` deletes, by namespace."""
     names = threads.namespaces(writer, thread)
     kept: dict[NamespaceRef, list[str]] = {}
     removed: dict[NamespaceRef, set[str]] = {}
@@ -204,12 +246,7 @@ def trim(
             head = checkpoints.read(writer, namespace, kept[namespace][0])
             if head is not None and head.root in removed.get(thread.root, ()):
                 removed[namespace].update(kept[namespace])
-    if not any(removed.values()):
-        threads.save(writer, thread)
-        return
-    for namespace, ids in removed.items():
-        _delete(writer, thread, namespace, ids, options)
-    _collect_and_save(writer, thread)
+    return removed
 
 
 def _split_kept_removed(

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import (
     checkpoints,
+    layers,
     paging,
+    sharing,
     threads,
     time_index,
 )
 from langgraph.checkpoint.lmdb.engine.states import is_indexed
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
+from langgraph.checkpoint.lmdb.format.keys import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.threads import Thread
     from langgraph.checkpoint.lmdb.engine.time_index import TimeIndexEntry
     from langgraph.checkpoint.lmdb.errors import DamagedError
-    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
+    from langgraph.checkpoint.lmdb.format.keys import Layer, NamespaceRef
     from langgraph.checkpoint.lmdb.kv.base import Reader
 
 _FEW = 500
@@ -96,10 +99,10 @@ class Snapshot:
         if key[:1] != keys.Kind.THREAD:
             return found
         with suppress(IntegrityError):
-            _, at = keys.read_number(key, 1)
+            number, at = keys.read_number(key, 1)
             kind = key[at : at + 1]
-            record = self.reader.get(key[:at])
-            thread = None if record is None else threads.decode(key[:at], record)
+            owners = sharing.threads_of(self.reader, number)
+            thread = owners[0][0] if owners else None
             if thread is not None:
                 found["thread_id"] = thread.id
             if kind in (keys.Kind.CHECKPOINT, keys.Kind.WRITES, keys.Kind.COMPACTED):
@@ -116,11 +119,12 @@ class Snapshot:
 
     def threads_with_term(self, term: bytes) -> Iterator[Thread]:
         """List the threads with a term that have not expired."""
-        read = partial(threads.by_number, self.reader)
+        read = partial(sharing.threads_of, self.reader)
         numbers = checkpoints.threads_with_term(self.reader, term)
-        for _, thread in paging.read_each(self.reader, read, numbers):
-            if thread is not None and not self._is_hidden(thread):
-                yield thread
+        for _, owners in paging.read_each(self.reader, read, numbers):
+            for thread, _ in owners:
+                if not self._is_hidden(thread):
+                    yield thread
 
     def newest_threads(
         self,
@@ -181,22 +185,27 @@ class Snapshot:
         names = dict(paging.read_each(self.reader, self._names, iter(numbers)))
         rows: list[tuple[str, str, str]] = []
         for checkpoint_id, namespace in found:
-            name = names[namespace.thread]
-            if name is None:
-                continue
-            if namespace not in name[1]:
-                key = keys.checkpoint(namespace, checkpoint_id)
-                envelope.raise_damaged(key, "its namespace has lost its name")
-            rows.append((name[0], name[1][namespace], checkpoint_id))
+            part = keys.text(checkpoint_id)
+            for thread_id, layer, names_of in names[namespace.thread]:
+                if layer and not layers.shows(layer, namespace.number, Kind.CHECKPOINT, part):
+                    continue
+                if namespace.number not in names_of:
+                    key = keys.checkpoint(namespace, checkpoint_id)
+                    envelope.raise_damaged(key, "its namespace has lost its name")
+                rows.append((thread_id, names_of[namespace.number], checkpoint_id))
         return rows, stop if found else None
 
-    def _names(self, number: int) -> tuple[str, dict[NamespaceRef, str]] | None:
-        """Return the id of a thread and the names of its namespaces. None: it is missing, or has
-        expired."""
-        thread = threads.by_number(self.reader, number)
-        if thread is None or self._is_hidden(thread):
-            return None
-        return thread.id, {n: name for name, n in threads.namespaces(self.reader, thread)}
+    def _names(self, number: int) -> list[tuple[str, Layer | None, dict[int, str]]]:
+        """Return the threads that show a thread or layer and have not expired: the id of each, the
+        part of the layer that it shows, and the names of its namespaces."""
+        return [
+            (thread.id, layer, self._names_of(thread))
+            for thread, layer in sharing.threads_of(self.reader, number)
+            if not self._is_hidden(thread)
+        ]
+
+    def _names_of(self, thread: Thread) -> dict[int, str]:
+        return {n.number: name for name, n in threads.namespaces(self.reader, thread)}
 
     def ancestry(
         self, thread_id: str, checkpoint_ns: str, checkpoint: CheckpointRecord

@@ -13,6 +13,7 @@ from langgraph.checkpoint.lmdb.engine import (
     garbage,
     prune,
     states,
+    tally,
     threads,
     writes,
 )
@@ -151,6 +152,9 @@ class CheckpointStore:
         thread, namespace = self._open_thread(
             writer, new.thread_id, new.checkpoint_ns, new.thread_version
         )
+        if thread.layers and checkpoints.is_stored(writer, namespace, new.id):
+            prune.detach(writer, thread)
+            namespace = thread.namespace(namespace.number)
         chunks = ChunkWriter(writer, thread.thread_version, self.dedup_cache, self.options.level)
         stored = [
             self._store(chunks, thread, namespace, channel, value)
@@ -177,6 +181,9 @@ class CheckpointStore:
         else:
             thread.checkpoints += 1
             thread.size += size + chunks.written
+            if thread.early:
+                thread.early -= len(writes.of_checkpoint(writer, namespace, new.id))
+            _continue_line(writer, thread, namespace, new, latest)
         thread.needs_trim = True
         if namespace == thread.root and (latest is None or latest <= new.id):
             if new.state is None or writes.has_any(writer, namespace, new.id):
@@ -195,20 +202,29 @@ class CheckpointStore:
         )
         chunks = ChunkWriter(writer, thread.thread_version, self.dedup_cache, self.options.level)
         task = writes.read_task(writer, namespace, new.checkpoint_id, new.task_id)
-        size = task.size
-        lost = False
+        count = len(task.writes)
+        of_layers = set() if task.size else {*task.writes}
+        is_changed = lost = False
         for index, channel, value in new.rows:
             old = task.writes.get(index)
             if old is not None and index >= 0:
                 continue
-            lost = lost or (old is not None and isinstance(old.value, ChunkedValue))
-            thread.writes += old is None
+            if old is not None and index not in of_layers:
+                lost = lost or isinstance(old.value, ChunkedValue)
+            of_layers.discard(index)
             kept = self._store(chunks, thread, namespace, channel, value)
             task.writes[index] = Write(index, channel, new.path, kept.value)
-            size = 0
-        if not size:
+            is_changed = True
+        size = task.size
+        if is_changed:
             size = writes.write_task(writer, namespace, new.checkpoint_id, task, self.options.level)
+        added = len(task.writes) - count
+        thread.writes += added
+        if added and not checkpoints.is_stored(writer, namespace, new.checkpoint_id):
+            thread.early += added
         if lost:
+            prune.detach(writer, thread)
+            namespace = thread.namespace(namespace.number)
             garbage.collect(writer, thread)
         else:
             thread.size += size - task.size + chunks.written
@@ -302,6 +318,27 @@ def _remove_replaced(
     channel_history.remove(writer, namespace, new.id)
     thread.removed_terms.update(replaced.thread_terms)
     return True
+
+
+def _continue_line(
+    writer: Writer,
+    thread: Thread,
+    namespace: NamespaceRef,
+    new: NewCheckpoint,
+    latest: str | None,
+) -> None:
+    """Update `Thread.line` after a new checkpoint; `latest` was the latest of its namespace."""
+    if thread.line is None:
+        return
+    if namespace == thread.root:
+        if thread.line >= new.id or not tally.follows(new.id, new.parent, latest):
+            thread.line = None
+    else:
+        root = checkpoints.latest_before(writer, thread.root)
+        is_in_line = root is not None and root == new.root and root < new.id
+        thread.line = max(thread.line, new.id) if is_in_line else None
+    if not tally.is_plain(new.id):
+        thread.line = None
 
 
 def _segment_of(base: ChunkedValue | None, thread: int) -> int | None:

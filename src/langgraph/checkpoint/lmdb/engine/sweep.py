@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import prune, threads, time_index
+from langgraph.checkpoint.lmdb.engine import prune, sharing, threads, time_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,14 +68,21 @@ def sweep(
     options: StoreOptions,
     entries: Sequence[TimeIndexEntry],
     now: int,
-    *,
-    dry_run: bool,
+    detached: set[int] | None = None,
 ) -> SweepCounts:
     """Sweep the first entries of a batch, up to `SWEEP_BATCH` checkpoints and writes.
 
     Each thread is checked again in this transaction. If it is no longer due, its entry is counted
-    as handled and the thread is kept. In a dry run, which drops its changes, a thread may be due
-    by several entries, and is counted once.
+    as handled and the thread is kept.
+
+    Args:
+        writer: The write transaction.
+        options: The options of the store.
+        entries: The entries of the time index.
+        now: Milliseconds since the epoch.
+        detached: In a dry run, whose batches drop their changes: the threads that gave up their
+            layers in this batch or an earlier one. A thread may be due by several entries there,
+            and is counted once. None: not a dry run.
     """
     counts = SweepCounts()
     for entry in entries:
@@ -85,9 +92,30 @@ def sweep(
         thread = threads.read(writer, entry.thread)
         if thread is None or entry not in threads.entries(thread):
             continue
-        if not (dry_run and _already_counted(options.retention, thread, entry, now)):
-            _sweep_thread(writer, options, thread, entry.kind, now, counts)
+        if detached is not None and _already_counted(options.retention, thread, entry, now):
+            continue
+        has_layers, before = bool(thread.layers), _usage(writer, thread, detached)
+        _sweep_thread(writer, options, thread, entry.kind, now)
+        counts.add(_removed(before, _usage(writer, thread, detached)))
+        if detached is not None and has_layers and not thread.layers:
+            detached.add(thread.number)
     return counts
+
+
+def _usage(reader: Reader, thread: Thread, detached: set[int] | None) -> SweepCounts:
+    """Return what a sweep could delete with a thread: its own, and layers that only it shows."""
+    size = sharing.own_size(reader, thread, detached or ())
+    return SweepCounts(checkpoints=thread.checkpoints, writes=thread.writes, bytes=size)
+
+
+def _removed(before: SweepCounts, after: SweepCounts) -> SweepCounts:
+    removed = SweepCounts(
+        checkpoints=before.checkpoints - after.checkpoints,
+        writes=before.writes - after.writes,
+        bytes=before.bytes - after.bytes,
+    )
+    removed.threads = int(removed != SweepCounts())
+    return removed
 
 
 def _already_counted(
@@ -109,7 +137,6 @@ def _sweep_thread(
     thread: Thread,
     kind: int,
     now: int,
-    counts: SweepCounts,
 ) -> None:
     """Apply the retention policy to a thread that is due by one kind of entry.
 
@@ -117,7 +144,6 @@ def _sweep_thread(
     threads. Any other thread loses the checkpoints that the limits on history do not keep.
     """
     retention = options.retention
-    checkpoints, writes, size = thread.checkpoints, thread.writes, thread.size
     if kind in (time_index.BY_ACTIVITY, time_index.BY_EXPIRY):
         if not retention.is_expired(thread, now):
             return
@@ -131,8 +157,3 @@ def _sweep_thread(
         if retention.keep_last is not None:  # else a saver with this limit has yet to apply it
             thread.needs_trim = False
         prune.trim(writer, thread, retention.keep_last, oldest, options)
-    if (thread.checkpoints, thread.writes, thread.size) != (checkpoints, writes, size):
-        counts.threads += 1
-        counts.checkpoints += checkpoints - thread.checkpoints
-        counts.writes += writes - thread.writes
-        counts.bytes += size - thread.size

@@ -7,14 +7,14 @@ from operator import attrgetter
 from types import NoneType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from langgraph.checkpoint.lmdb.engine import counts, paging, states, time_index
+from langgraph.checkpoint.lmdb.engine import counts, layers, paging, states, time_index
 from langgraph.checkpoint.lmdb.engine.chunks import ThreadVersion
 from langgraph.checkpoint.lmdb.engine.counts import Counts
 from langgraph.checkpoint.lmdb.engine.fields_cache import FieldsCache
 from langgraph.checkpoint.lmdb.engine.time_index import INDEX_LAG_MS
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
+from langgraph.checkpoint.lmdb.format.keys import Kind, Layer, NamespaceRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.options import StoreOptions
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
-ROOT = 0
-"""Number of the root namespace, which every thread has."""
+ROOT = keys.ROOT
 MAX_TIME = 253_402_300_799_999
 """Milliseconds since the epoch at the end of the year 9999, where `datetime` ends."""
 _MAX_COUNT = 1 << 60
@@ -45,6 +44,9 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "needs_trim": bool,
     "oldest": (int, NoneType),
     "state": int,
+    "layers": list,
+    "line": (str, NoneType),
+    "early": int,
 }
 """Attributes of a thread in the order of its record, with their types."""
 _FIELD_TYPES = envelope.field_types(*_FIELDS.values())
@@ -59,6 +61,7 @@ _COUNTS = (
     "size",
     "ttl",
     "state",
+    "early",
 )
 _record_fields = attrgetter(*_FIELDS)
 _known_fields = FieldsCache(1024)
@@ -101,7 +104,7 @@ class Thread:
     """Pending writes."""
     size: int = 0
     """Bytes of the keys and records of its checkpoints, pending writes and compacted history, and
-    of the chunks that it owns and uses."""
+    of the chunks that it owns and uses. Its layers do not count."""
     shared_owners: list[int] = field(default_factory=list)
     """Numbers of the other threads whose chunks this thread uses."""
     ttl: int | None = None
@@ -115,6 +118,13 @@ class Thread:
     """Time of the oldest checkpoint that is not the latest of its namespace."""
     state: int = states.NO_CHECKPOINT
     """What the latest root checkpoint calls for; see `states`."""
+    layers: tuple[Layer, ...] = ()
+    """Its layers, the nearest first."""
+    line: str | None = ""
+    """None: its checkpoints may not be a line; see `tally.line_of`. Otherwise the greatest id
+    outside of the root namespace, or an empty text if all checkpoints are in the root namespace."""
+    early: int = 0
+    """Pending writes whose checkpoint is not stored."""
     indexed: _Indexed | None = None
     """What the time index and the counts hold of the thread. None: nothing. Not in the record."""
     removed_terms: set[bytes] = field(default_factory=set)
@@ -128,7 +138,16 @@ class Thread:
     @property
     def root(self) -> NamespaceRef:
         """The root namespace."""
-        return NamespaceRef(self.number, ROOT)
+        return self.namespace(ROOT)
+
+    def namespace(self, number: int) -> NamespaceRef:
+        """Return the namespace with a number."""
+        return NamespaceRef(self.number, number, self.layers)
+
+    @property
+    def total_size(self) -> int:
+        """Bytes of the thread and of its layers, which other threads may have, too."""
+        return self.size + sum(layer.size for layer in self.layers)
 
     def new_segment(self) -> int:
         """Return the number of a new segment, which is even and was never used."""
@@ -209,7 +228,8 @@ def decode(key: bytes, record: bytes) -> Thread:
     if known is None:
         _known_fields.put(key, record, _record_fields(thread))
     thread.shared_owners = thread.shared_owners.copy()
-    thread.indexed = _Indexed(counts_of(thread), _time_fields(thread))
+    is_layer = key.startswith(Kind.LAYER)
+    thread.indexed = _Indexed(counts_of(thread), None if is_layer else _time_fields(thread))
     return thread
 
 
@@ -219,8 +239,9 @@ def _decode(key: bytes, record: bytes) -> Thread:
     times = [fields[name] or 0 for name in _TIMES]
     if min(*counts, *times) < 0 or max(counts) > _MAX_COUNT or max(times) > MAX_TIME:
         envelope.raise_damaged(key, "some of its fields are out of bounds")
-    thread = Thread(**fields)
-    if key not in (keys.thread_number(thread.number), keys.tombstone(thread.number)):
+    thread = Thread(**{**fields, "layers": layers.decode(key, fields["layers"])})
+    number = thread.number
+    if key not in (keys.thread_number(number), keys.tombstone(number), keys.layer(number)):
         envelope.raise_damaged(key, "it belongs to another thread")
     if thread.shared_owners and not all(map(envelope.is_count, thread.shared_owners)):
         envelope.raise_damaged(key, "unexpected field types")
@@ -228,24 +249,94 @@ def _decode(key: bytes, record: bytes) -> Thread:
 
 
 def next_number(reader: Reader) -> int:
-    """Return the number of the next thread."""
+    """Return the number of the next thread or layer, greater than all numbers with records."""
     record = reader.get(keys.NEXT_THREAD)
-    if record is None:
-        return 1
-    return keys.read_number(envelope.unseal(keys.NEXT_THREAD, record), 0)[0]
+    if record is not None:
+        return keys.read_number(envelope.unseal(keys.NEXT_THREAD, record), 0)[0]
+    records = reader.keys(Kind.THREAD, keys.prefix_end(Kind.THREAD), reverse=True)
+    last = next(iter(records), None)  # there is one if damage took the record
+    return 1 if last is None else keys.read_number(last, 1)[0] + 1
 
 
 def create(writer: Writer, thread_id: str, now: int) -> Thread:
     """Create a thread, which the caller saves."""
-    if writer.many_writers:
-        number = writer.new_number()
-    else:
-        number = next_number(writer)
-        _put(writer, keys.NEXT_THREAD, keys.number(number + 1))
-    _put(writer, keys.thread(thread_id), keys.number(number))
+    number = _new_number(writer)
     thread = Thread(number=number, id=thread_id, created=now, updated=now, indexed_at=now)
-    write_namespace(writer, thread.root, "")
+    _write_name(writer, thread)
     return thread
+
+
+def _new_number(writer: Writer) -> int:
+    if writer.many_writers:
+        return writer.new_number()
+    number = next_number(writer)
+    _put(writer, keys.NEXT_THREAD, keys.number(number + 1))
+    return number
+
+
+def _write_name(writer: Writer, thread: Thread) -> None:
+    """Let the id of a thread lead to its number, which is new."""
+    _put(writer, keys.thread(thread.id), keys.number(thread.number))
+    write_namespace(writer, thread.root, "")
+
+
+def split_off_layer(writer: Writer, thread: Thread) -> None:
+    """Make the records of a thread a layer; the caller saves the thread, which has a new number."""
+    layer = Thread(
+        number=thread.number,
+        id=thread.id,
+        created=thread.created,
+        updated=thread.updated,
+        indexed_at=thread.indexed_at,
+        generation=thread.generation,
+        next_segment=thread.next_segment,
+        next_namespace=thread.next_namespace,
+        size=thread.size,
+        shared_owners=thread.shared_owners,
+    )
+    _update_indexes(writer, thread, removed=True)
+    writer.delete(keys.thread_number(layer.number))
+    save_layer(writer, layer)
+    thread.layers = (Layer(layer.number, layer.size), *thread.layers)
+    thread.number = _new_number(writer)
+    thread.generation = thread.next_segment = thread.size = 0
+    thread.shared_owners = []
+    _write_name(writer, thread)
+
+
+def read_layer(reader: Reader, number: int) -> Thread | None:
+    """Return the layer of this number, or None."""
+    key = keys.layer(number)
+    record = reader.get(key)
+    return None if record is None else decode(key, record)
+
+
+def read_any(reader: Reader, number: int) -> Thread | None:
+    """Return the thread or layer of this number, or None."""
+    return read(reader, number) or read_layer(reader, number)
+
+
+def save_any(writer: Writer, thread: Thread) -> None:
+    """Save a thread or layer that `read_any` returned."""
+    if writer.raw(keys.layer(thread.number)) is None:
+        save(writer, thread)
+    else:
+        save_layer(writer, thread)
+
+
+def save_layer(writer: Writer, layer: Thread) -> None:
+    """Write the record of a layer, and update the counts."""
+    new = _Indexed(counts_of(layer), None)
+    counts.change(writer, (layer.indexed or _NOT_INDEXED).counts, new.counts)
+    layer.indexed = new
+    _put(writer, keys.layer(layer.number), _payload(layer))
+
+
+def mark_layer_deleted(writer: Writer, layer: Thread) -> None:
+    """Replace a layer by a tombstone, until `prune.purge` has removed its records."""
+    _update_indexes(writer, layer, removed=True)
+    writer.delete(keys.layer(layer.number))
+    _put(writer, keys.tombstone(layer.number), _payload(layer))
 
 
 def set_ttl(writer: Writer, thread_id: str, ttl: int | None, options: StoreOptions) -> None:
@@ -389,17 +480,24 @@ def find_namespace(reader: Reader, thread: Thread, checkpoint_ns: str) -> Namesp
     """Return a thread's namespace, or None."""
     if not checkpoint_ns:
         return thread.root
-    key = keys.namespace(thread.number, checkpoint_ns)
-    record = reader.get(key)
-    return None if record is None else NamespaceRef(thread.number, decode_namespace(key, record)[1])
+    for number in (thread.number, *(layer.number for layer in thread.layers)):
+        key = keys.namespace(number, checkpoint_ns)
+        record = reader.get(key)
+        if record is not None:
+            return thread.namespace(decode_namespace(key, record)[1])
+    return None
 
 
 def ensure_namespace(writer: Writer, thread: Thread, checkpoint_ns: str) -> NamespaceRef:
     """Return a thread's namespace, made if needed; the caller saves the thread."""
     namespace = find_namespace(writer, thread, checkpoint_ns)
+    is_new = namespace is None
     if namespace is None:
-        namespace = NamespaceRef(thread.number, thread.next_namespace)
+        namespace = thread.namespace(thread.next_namespace)
         thread.next_namespace += 1
+    elif thread.layers:
+        is_new = writer.get(keys.namespace(thread.number, checkpoint_ns)) is None
+    if is_new:  # or only its layers have the name yet
         write_namespace(writer, namespace, checkpoint_ns)
     return namespace
 
@@ -412,9 +510,30 @@ def write_namespace(writer: Writer, namespace: NamespaceRef, checkpoint_ns: str)
 
 def namespaces(reader: Reader, thread: Thread) -> list[tuple[str, NamespaceRef]]:
     """List the names of a thread's namespaces with the namespaces."""
-    prefix = keys.namespaces(thread.number)
+    found = own_namespaces(reader, thread.number)
+    if not thread.layers:
+        return found
+    numbers = {name: namespace.number for name, namespace in found}
+    for layer in thread.layers:
+        for name, namespace in own_namespaces(reader, layer.number):
+            numbers.setdefault(name, namespace.number)
+    in_order = sorted(numbers.items(), key=lambda row: keys.text(row[0]))
+    shown = [(name, thread.namespace(number)) for name, number in in_order]
+    return [row for row in shown if not row[0] or _has_records(reader, row[1])]
+
+
+def own_namespaces(reader: Reader, number: int) -> list[tuple[str, NamespaceRef]]:
+    """List the namespaces of a thread or layer by its number, but not of its layers."""
+    prefix = keys.namespaces(number)
     found = (decode_namespace(*row) for row in reader.range(prefix, keys.prefix_end(prefix)))
-    return [(name, NamespaceRef(thread.number, number)) for name, number in found]
+    return [(name, NamespaceRef(number, namespace)) for name, namespace in found]
+
+
+def _has_records(reader: Reader, namespace: NamespaceRef) -> bool:
+    """Return True if a namespace shows checkpoints or pending writes."""
+    shown = layers.view(reader, namespace)
+    prefixes = [keys.of_namespace(kind, namespace) for kind in (Kind.CHECKPOINT, Kind.WRITES)]
+    return any(True for prefix in prefixes for _ in shown.keys(prefix, keys.prefix_end(prefix)))
 
 
 def decode_namespace(key: bytes, record: bytes) -> tuple[str, int]:

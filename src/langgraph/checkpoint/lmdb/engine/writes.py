@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from langgraph.checkpoint.lmdb.engine import layers
 from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, stored_value
 from langgraph.checkpoint.lmdb.format import envelope, keys
 
@@ -38,7 +39,7 @@ class TaskWrites:
     task_id: str
     writes: dict[int, Write]
     size: int = 0
-    """Bytes of the key and the record that they were read from."""
+    """Bytes of the key and the record that they were read from. 0: it is not the thread's own."""
 
 
 def decode(key: bytes, prefix: bytes, record: bytes) -> TaskWrites:
@@ -77,7 +78,11 @@ def read_task(
     prefix = keys.writes(namespace, checkpoint_id)
     key = prefix + keys.text(task_id)
     record = reader.get(key)
-    return TaskWrites(task_id, {}) if record is None else decode(key, prefix, record)
+    if record is not None:
+        return decode(key, prefix, record)
+    record = layers.view(reader, namespace).get(key)
+    writes = {} if record is None else decode(key, prefix, record).writes
+    return TaskWrites(task_id, writes)
 
 
 def write_task(
@@ -108,6 +113,7 @@ def of_checkpoint(
 
     Sorted by path, task id and index.
     """
+    reader = layers.view(reader, namespace)
     prefix = keys.writes(namespace, checkpoint_id)
     found = [
         (task.task_id, write)
@@ -128,19 +134,31 @@ def has_any(reader: Reader, namespace: NamespaceRef, checkpoint_id: str) -> bool
 def has_more_tasks(reader: Reader, namespace: NamespaceRef, checkpoint_id: str, count: int) -> bool:
     """Return True if more tasks than `count` have pending writes to a checkpoint."""
     prefix = keys.writes(namespace, checkpoint_id)
-    return any(True for _ in islice(reader.keys(prefix, keys.prefix_end(prefix)), count, None))
+    found = layers.view(reader, namespace).keys(prefix, keys.prefix_end(prefix))
+    return any(True for _ in islice(found, count, None))
 
 
-def in_namespace(reader: Reader, namespace: NamespaceRef) -> Iterator[TaskWrites]:
-    """List the records of pending writes in a namespace."""
+def in_namespace(
+    reader: Reader, namespace: NamespaceRef, start: bytes | None = None
+) -> Iterator[tuple[bytes, TaskWrites]]:
+    """List the records of pending writes in a namespace, each with the escaped id of its
+    checkpoint.
+
+    Args:
+        reader: A snapshot.
+        namespace: The namespace.
+        start: The first key to read. None: the first of the namespace.
+    """
     prefix = keys.of_namespace(keys.Kind.WRITES, namespace)
-    for key, record in reader.range(prefix, keys.prefix_end(prefix)):
+    shown = layers.view(reader, namespace)
+    for key, record in shown.range(start or prefix, keys.prefix_end(prefix)):
         end = keys.escaped_text_end(key, len(prefix))
-        yield decode(key, key[:end], record)
+        yield key[len(prefix) : end], decode(key, key[:end], record)
 
 
 def checkpoint_ids(reader: Reader, namespace: NamespaceRef) -> Iterator[str | None]:
     """List the ids of checkpoints with pending writes, stored or not; None for a truncated id."""
+    reader = layers.view(reader, namespace)
     prefix = at = keys.of_namespace(keys.Kind.WRITES, namespace)
     stop = keys.prefix_end(prefix)
     while (key := reader.first_key(at, stop)) is not None:

@@ -52,6 +52,10 @@ class Kind:
     """An index entry that leads from a term to a thread."""
     TOMBSTONE = b"x"
     """A thread that is deleted and not purged yet."""
+    LAYER = b"l"
+    """A layer, by its number. Its records have the keys of a thread with this number."""
+    LAYER_USER = b"u"
+    """A thread that shows the records of a layer."""
     SHARED_REFS = b"p"
     """Chunks of one thread that another thread uses."""
     ORPHANED = b"o"
@@ -70,11 +74,29 @@ class Kind:
     """A chunk of a segment (of a thread)."""
 
 
+ROOT = 0
+"""Number of the root namespace, which every thread has."""
+
+
+class Layer(NamedTuple):
+    """A layer of a thread: records that threads share, and the part of them that this one shows."""
+
+    number: int
+    size: int
+    """Bytes of the whole layer, as in the record of a thread."""
+    last: str | None = None
+    """Greatest id in the root namespace that the thread shows. None: it shows all."""
+    before: str | None = None
+    """The thread shows ids below this one in other namespaces. None: it shows all."""
+
+
 class NamespaceRef(NamedTuple):
     """A namespace of a thread, by the numbers that keys hold."""
 
     thread: int
     number: int
+    layers: tuple[Layer, ...] = ()
+    """Layers of the thread, the nearest first. See `layers.view`."""
 
 
 def number(n: int) -> bytes:
@@ -300,6 +322,18 @@ def time_index(kind: int, time: int) -> bytes:
 def tombstone(thread: int) -> bytes:
     """Return the key of the tombstone of a deleted thread."""
     return Kind.TOMBSTONE + number(thread)
+
+
+def layer(number_of_layer: int) -> bytes:
+    return Kind.LAYER + number(number_of_layer)
+
+
+def layer_users(layer: int) -> bytes:
+    return Kind.LAYER_USER + number(layer)
+
+
+def layer_user(layer: int, user: int) -> bytes:
+    return Kind.LAYER_USER + number(layer) + number(user)
 
 
 def writes(namespace: NamespaceRef, checkpoint_id: str) -> bytes:

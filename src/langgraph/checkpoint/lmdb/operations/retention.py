@@ -134,6 +134,7 @@ def sweep(
     now_ms = session.options.now() if now is None else to_epoch_ms(now, "now")
     total = sweep_engine.SweepCounts()
     damaged = 0
+    detached: set[int] = set()
     after: TimeIndexEntry | None = None
     one_by_one = False
     while limit is None or total.threads < limit:
@@ -143,7 +144,7 @@ def sweep(
             break
         try:
             if dry_run:
-                swept = _rehearse(session, entries, now_ms)
+                swept = _rehearse(session, entries, now_ms, detached)
             else:
                 swept = yield _sweep_entries(session, entries, now_ms)
         except DamagedError:
@@ -174,18 +175,18 @@ def _due(
         return [*islice(sweep_engine.due(snapshot.reader, session.options, now, after), count)]
 
 
-def _rehearse(session: Session, entries: list[TimeIndexEntry], now: int) -> SweepCounts:
+def _rehearse(
+    session: Session, entries: list[TimeIndexEntry], now: int, detached: set[int]
+) -> SweepCounts:
     with session.snapshot() as snapshot:
         writer = Rehearsal(snapshot.reader)
-        return sweep_engine.sweep(writer, session.options, entries, now, dry_run=True)
+        return sweep_engine.sweep(writer, session.options, entries, now, detached)
 
 
 def _sweep_entries(
     session: Session, entries: list[TimeIndexEntry], now: int
 ) -> Operation[SweepCounts, SweepCounts]:
-    return simple(
-        lambda writer: sweep_engine.sweep(writer, session.options, entries, now, dry_run=False)
-    )
+    return simple(lambda writer: sweep_engine.sweep(writer, session.options, entries, now))
 
 
 def purge_deleted(session: Session) -> Operations[int]:

@@ -17,7 +17,6 @@ from langgraph.checkpoint.lmdb.engine import writes as engine_writes
 from langgraph.checkpoint.lmdb.engine.threads import MAX_TIME
 from langgraph.checkpoint.lmdb.engine.totals import total
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
-from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.models import THREAD_SORTS, StoreStats, ThreadInfo
 from langgraph.checkpoint.lmdb.operations import configs, get, run_states
 from langgraph.checkpoint.lmdb.operations.retention import to_epoch_ms
@@ -40,7 +39,7 @@ _POSITIONS: dict[ThreadSort, Callable[[Thread], _Position]] = {
     "updated": lambda thread: (-thread.updated, thread.id),
     "created": lambda thread: (-thread.created, thread.id),
     "checkpoints": lambda thread: (-thread.checkpoints, thread.id),
-    "bytes": lambda thread: (-thread.size, thread.id),
+    "bytes": lambda thread: (-thread.total_size, thread.id),
     "thread_id": lambda thread: (thread.id, thread.id),
 }
 """Position of a thread in each order."""
@@ -253,7 +252,7 @@ def _info(session: Session, snapshot: Snapshot, thread: Thread, details: bool) -
         namespaces=namespaces,
         checkpoints=thread.checkpoints,
         writes=thread.writes,
-        bytes=thread.size,
+        bytes=thread.total_size,
         step=latest.metadata.get("step") if details else None,
         source=latest.metadata.get("source") if details else None,
         state=run_states.name(thread.state, latest.run),
@@ -281,8 +280,7 @@ def early_writes(session: Session, thread_id: str) -> list[tuple[str, str | None
             (name, checkpoint_id)
             for name, namespace in engine_threads.namespaces(reader, thread)
             for checkpoint_id in engine_writes.checkpoint_ids(reader, namespace)
-            if checkpoint_id is None
-            or reader.get(keys.checkpoint(namespace, checkpoint_id)) is None
+            if checkpoint_id is None or not checkpoints.is_stored(reader, namespace, checkpoint_id)
         ]
 
 

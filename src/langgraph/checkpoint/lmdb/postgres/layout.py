@@ -34,6 +34,7 @@ _WRITES = Table("writes", by_thread=True)
 _ORPHANED = Table("orphaned_chunks", by_thread=True)
 _SHARED = Table("shared_chunks", by_thread=True)
 _DELETED = Table("deleted_threads", by_thread=True)
+_LAYERS = Table("layers", by_thread=True)
 _NAMESPACES = Table("namespaces", by_thread=True)
 _OF_STORE: Final = {
     b"\x00": _SETTINGS,
@@ -55,6 +56,8 @@ _OF_THREAD: Final = {
     (Kind.ORPHANED, b""): _ORPHANED,
     (Kind.SHARED_REFS, b""): _SHARED,
     (Kind.TOMBSTONE, b""): _DELETED,
+    (Kind.LAYER, b""): _LAYERS,
+    (Kind.LAYER_USER, b""): Table("layer_users", by_thread=True),
 }
 """Table of each kind of key that begins with a thread's number: the letters before and behind the
 number."""
@@ -73,7 +76,7 @@ class CheckpointLayout(Layout):
 
     tables = (*_OF_STORE.values(), *_OF_THREAD.values(), _OTHER)
     names = _NAMES
-    anchors = (_THREADS, _DELETED, _ORPHANED, _SHARED)
+    anchors = (_THREADS, _LAYERS, _DELETED, _ORPHANED, _SHARED)
 
     def tails(self, rows: int = 1, before: str | None = None) -> Sequence[Tail]:
         end = _BEHIND_ROOT

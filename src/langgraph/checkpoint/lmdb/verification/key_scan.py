@@ -18,10 +18,20 @@ SCAN_BATCH = 5000
 """Keys that are read in one snapshot."""
 _STORE = b"\x00"
 _STORE_KEYS = frozenset((keys.FORMAT, keys.NEXT_THREAD, keys.COUNTS, keys.SWEEP_LEASE))
-THREAD_KINDS = (Kind.NAMESPACE, Kind.ORPHANED, Kind.SHARED_REFS, Kind.THREAD, Kind.TOMBSTONE)
+THREAD_KINDS = (
+    Kind.LAYER,
+    Kind.LAYER_USER,
+    Kind.NAMESPACE,
+    Kind.ORPHANED,
+    Kind.SHARED_REFS,
+    Kind.THREAD,
+    Kind.TOMBSTONE,
+)
 """Kinds whose letter is followed by a thread number."""
 _KINDS = frozenset((_STORE, Kind.THREAD_ID, Kind.TIME, Kind.THREAD_TERM, Kind.TERM, *THREAD_KINDS))
 """Kinds that begin a key."""
+_PAIRS = (Kind.LAYER_USER, Kind.SHARED_REFS)
+"""Kinds whose keys have the numbers of two threads."""
 _RECORDS_OF_THREAD = frozenset(
     (Kind.CHECKPOINT, Kind.CHUNK, Kind.COMPACTED, Kind.CHILD, Kind.WRITES)
 )
@@ -78,7 +88,7 @@ def unknown_keys(reader: Reader) -> Iterator[bytes]:
                 at = keys.prefix_end(key[: end + 1])
             elif record_kind:
                 yield key
-        elif not _ends_at(key, end, before_number=kind == Kind.SHARED_REFS):
+        elif not _ends_at(key, end, before_number=kind in _PAIRS):
             yield key
 
 
@@ -91,7 +101,7 @@ def _ends_at(key: bytes, at: int, *, before_number: bool) -> bool:
 
 
 def totals(reader: Reader) -> tuple[counts.Counts, int, bool]:
-    """Add up the thread records.
+    """Add up the records of threads and layers.
 
     Returns:
         The sums, the greatest thread number of any record, and True if all thread records could be
@@ -101,7 +111,7 @@ def totals(reader: Reader) -> tuple[counts.Counts, int, bool]:
     for kind in THREAD_KINDS:
         for number, key in numbers(reader, kind):
             last = max(last, number)
-            if kind == Kind.THREAD and keys.read_number(key, 1)[1] == len(key):
+            if kind in (Kind.THREAD, Kind.LAYER) and keys.read_number(key, 1)[1] == len(key):
                 try:
                     share = threads.counts_of(threads.decode(key, reader.get(key) or b""))
                     total = counts.Counts(*(a + b for a, b in zip(total, share, strict=True)))

@@ -28,6 +28,8 @@ _DERIVED_KINDS = frozenset(
         Kind.THREAD_ID,
         Kind.TIME,
         Kind.THREAD_TERM,
+        Kind.LAYER,
+        Kind.LAYER_USER,
         Kind.ORPHANED,
         Kind.SHARED_REFS,
         Kind.TERM,

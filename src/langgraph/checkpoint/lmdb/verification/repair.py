@@ -2,11 +2,12 @@
 
 1. The store's own records are rebuilt, so that threads can be saved.
 2. Records of unknown kinds are removed.
-3. In each damaged thread, unreadable records are removed. Its names, indexes and thread record are
+3. Damaged threads, and threads that show damaged layers, get records of their own.
+4. In each damaged thread, unreadable records are removed. Its names, indexes and thread record are
    rebuilt. All records of a deleted thread are removed.
-4. The references to shared chunks are rebuilt.
-5. Chunks that are not needed are removed.
-6. Stale index entries are removed, and the counts are rebuilt.
+5. The references to shared chunks are rebuilt.
+6. Chunks that are not needed are removed.
+7. Stale index entries are removed, and the counts are rebuilt.
 
 Each step is one or more transactions. Chunks are removed after all references to them are rebuilt,
 so after a crash another repair completes the work. Each record that holds data of its own is
@@ -24,7 +25,7 @@ from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError,
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import Kind
 from langgraph.checkpoint.lmdb.models import REPAIRED
-from langgraph.checkpoint.lmdb.verification import index_check, key_scan, kinds
+from langgraph.checkpoint.lmdb.verification import index_check, key_scan, kinds, layer_repair
 from langgraph.checkpoint.lmdb.verification.consistency import check_thread
 from langgraph.checkpoint.lmdb.verification.parts import parts_of
 from langgraph.checkpoint.lmdb.verification.quarantine import Quarantine
@@ -100,13 +101,14 @@ class _Repair:
         self._write(_rebuild_store_records)
         damaged = self._damaged_threads()
         self._write(_delete_unknown_records)
+        unused = self._dissolve_layers(damaged)
         deleted = {number for number in damaged if self._is_deleted(number)}
         for number in deleted:
             self.kv.write(partial(delete_records, number=number))
         for number in damaged:
             if number not in deleted:
                 lost += self._write(_repair_records, number, self.options)
-        self._rebuild_shared_chunks(damaged, deleted)
+        self._rebuild_shared_chunks([*damaged, *unused], deleted | unused)
         for index in index_check.STORE_INDEXES:
             self._delete_stale_entries(index)
         self._write(_rebuild_store_records)
@@ -123,6 +125,24 @@ class _Repair:
                 if check_thread(reader, number, self.options.state_of).problems:
                     damaged.append(number)
         return damaged
+
+    def _dissolve_layers(self, damaged: list[int]) -> set[int]:
+        """Let damaged threads, and the users of damaged layers, have all their records themselves.
+
+        Layers are removed from `damaged`, and these users are added.
+
+        Returns:
+            The layers that no thread shows any more. Their chunks are still stored.
+        """
+        with self.kv.read() as reader:
+            users, broken = layer_repair.users_to_detach(reader, damaged)
+        for number, used in users.items():
+            self._write(layer_repair.detach, number, used)
+        concerned = broken | {layer.number for used in users.values() for layer in used}
+        self._write(layer_repair.delete_damaged, concerned)
+        unused = self.kv.write(partial(layer_repair.delete_unused, numbers=concerned))
+        damaged[:] = sorted({*damaged, *users} - concerned, reverse=True)
+        return unused
 
     def _is_deleted(self, number: int) -> bool:
         with self.kv.read() as reader:
@@ -179,8 +199,8 @@ def _rebuild_next_thread(writer: Writer, last: int) -> None:
         next_thread = threads.next_number(writer)
     except IntegrityError:
         next_thread = 0
-    if next_thread <= last:
-        payload = keys.number(last + 1)
+    if next_thread <= last or (last and writer.raw(keys.NEXT_THREAD) is None):
+        payload = keys.number(max(last + 1, next_thread))
         sealed = envelope.seal(keys.NEXT_THREAD, envelope.pack(payload, None))
         writer.put(keys.NEXT_THREAD, sealed)
 
@@ -204,17 +224,18 @@ def _repair_records(writer: Writer, number: int, options: StoreOptions) -> list[
 
 def _rebuild_shared_refs(writer: Writer, number: int) -> set[int]:
     """Rebuild a thread's references to other threads' chunks; return the threads concerned."""
-    thread = threads.read(writer, number)
+    thread = threads.read_any(writer, number)
     owners = garbage.rebuild_shared_refs(writer, number, thread)
     if thread is not None:
-        threads.save(writer, thread)
+        threads.save_any(writer, thread)
+    if thread is not None and writer.raw(keys.thread_number(number)) is not None:
         for entry in index_check.entries_of_thread(thread):
             index_check.add(writer, entry)
     return owners
 
 
 def _delete_unneeded_chunks(writer: Writer, number: int) -> None:
-    garbage.free_unused_chunks(writer, number, threads.read(writer, number))
+    garbage.free_unused_chunks(writer, number, threads.read_any(writer, number))
 
 
 def _delete_if_stale(writer: Writer, index: StoreIndex, entries: list[bytes]) -> None:

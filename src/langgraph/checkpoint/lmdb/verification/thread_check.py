@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
-from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, chunks, threads, writes
+from langgraph.checkpoint.lmdb.engine import (
+    channel_history,
+    checkpoints,
+    chunks,
+    layers,
+    sharing,
+    threads,
+    writes,
+)
 from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue
+from langgraph.checkpoint.lmdb.engine.tally import Head, Tally
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import Kind, NamespaceRef
@@ -21,6 +31,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.engine.chunks import StoredValue
     from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.format.keys import Layer
     from langgraph.checkpoint.lmdb.kv.base import Reader
 
 T = TypeVar("T")
@@ -45,6 +56,7 @@ class CheckpointEntry:
     id: str | None
     """Id, or None if the key has it truncated and the record is unreadable."""
     parent: str | None
+    root: str | None
     stored: int
     """Time at which the checkpoint was stored, in milliseconds since the epoch."""
     readable: bool = True
@@ -69,7 +81,8 @@ class ThreadCheck:
 
     Attributes:
         problems: Problems that were found.
-        live: True if the thread has a record of its own, so that readers see it.
+        is_layer: True if the number belongs to a layer.
+        live: True if the thread or layer has a record of its own, so that readers see it.
         thread: The thread's record, or None if it is missing or unreadable.
         names: Names of the namespaces.
         unnamed_namespaces: Keys of unreadable or wrong namespace records.
@@ -81,6 +94,7 @@ class ThreadCheck:
         unreadable: Keys of other records that are unreadable or need an unreadable record.
         needed: Chunks that the records need.
         writes: Number of pending writes.
+        early: Number of pending writes whose checkpoint is not stored.
         size: Bytes of keys and records, without chunks.
         chunks: Map of the stored chunks.
     """
@@ -93,7 +107,11 @@ class ThreadCheck:
         starts = [kind + keys.number(number) for kind in key_scan.THREAD_KINDS]
         # A store on another machine reads all records of the thread now, in one trip.
         _ = [*reader.ranges((start, keys.prefix_end(start)) for start in starts)]
-        self.live = reader.raw(keys.thread_number(number)) is not None
+        self.key = keys.thread_number(number)
+        self.is_layer = reader.raw(keys.layer(number)) is not None and reader.raw(self.key) is None
+        if self.is_layer:
+            self.key = keys.layer(number)
+        self.live = reader.raw(self.key) is not None
         self.thread: Thread | None = None
         self.names: dict[NamespaceRef, str] = {}
         self.unnamed_namespaces: list[bytes] = []
@@ -104,15 +122,18 @@ class ThreadCheck:
         self.lost_history: set[CheckpointKey] = set()
         self.unreadable: list[bytes] = []
         self.needed = ChunkSet()
-        self.writes = self.size = 0
+        self.writes = self.early = self.size = 0
         self.chunks = ChunkMap(reader)
+        self._users: list[tuple[Thread, Layer | None]] = []
         self._values: dict[tuple[int, bytes, int], ValueProblem | None] = {}
 
     def read_records(self) -> None:
         """Read the thread, its namespaces, checkpoints, pending writes, history and chunks."""
         if self.live:
-            key = keys.thread_number(self.number)
-            self.thread = self._decode(key, partial(self._decode_thread, key))
+            self.thread = self.decode(self.key, partial(self._decode_thread, self.key))
+        if self.is_layer:
+            with suppress(IntegrityError):  # reported where the damaged record is checked
+                self._users = sharing.threads_of(self.reader, self.number)
         self._read_namespaces()
         entries: list[tuple[bytes, CheckpointKey | None]] = []
         for key, namespace, at in self._keys_of(Kind.CHECKPOINT):
@@ -151,13 +172,13 @@ class ThreadCheck:
         checkpoint_key: CheckpointKey | None = None,
         channel: str | None = None,
     ) -> None:
-        """Add a problem with its location."""
+        """Add a problem with its location: one for each thread that it concerns."""
         entry = None if checkpoint_key is None else self.checkpoints.get(checkpoint_key)
-        self.problems.append(
+        self.problems += [
             Problem(
                 kind,
                 message,
-                thread_id=None if self.thread is None else self.thread.id,
+                thread_id=thread_id,
                 checkpoint_ns=None
                 if checkpoint_key is None
                 else self.names.get(checkpoint_key.namespace),
@@ -165,7 +186,21 @@ class ThreadCheck:
                 channel=channel,
                 record=None if record is None else record.hex(),
             )
-        )
+            for thread_id in self._concerned(checkpoint_key)
+        ]
+
+    def _concerned(self, checkpoint_key: CheckpointKey | None) -> list[str | None]:
+        """Return the ids of the threads that show a checkpoint, or any record of this number."""
+        found: list[str | None] = [
+            thread.id
+            for thread, layer in self._users
+            if layer is None
+            or checkpoint_key is None
+            or layers.shows(
+                layer, checkpoint_key.namespace.number, Kind.CHECKPOINT, checkpoint_key.part
+            )
+        ]
+        return found or [None if self.thread is None else self.thread.id]
 
     def add_error(
         self,
@@ -207,22 +242,20 @@ class ThreadCheck:
         """Return the bytes of the thread's records and of the thread's own chunks that it needs."""
         return self.size + self.chunks.stored_size(self.needed.ranges(self.number))
 
-    def oldest(self) -> int | None:
-        """Return the time of the oldest checkpoint; the latest of each namespace does not count."""
-        latest: dict[NamespaceRef, CheckpointKey] = {}
-        for checkpoint_key in self.checkpoints:
-            best = latest.get(checkpoint_key.namespace)
-            if best is None or self._id_bytes(checkpoint_key) > self._id_bytes(best):
-                latest[checkpoint_key.namespace] = checkpoint_key
-        older = self.checkpoints.keys() - latest.values()
-        return min(
-            (self.checkpoints[checkpoint_key].stored for checkpoint_key in older), default=None
-        )
+    def tally(self) -> Tally:
+        """Return the counts of a thread without layers, if all checkpoints are readable."""
+        heads: dict[NamespaceRef, list[Head]] = {}
+        for (namespace, _), entry in self.checkpoints.items():
+            row = Head(entry.id or "", entry.stored, entry.parent, entry.root)
+            heads.setdefault(namespace, []).append(row)
+        found = Tally()
+        for namespace, rows in heads.items():
+            found.add(namespace, rows, ())
+        found.writes, found.early = self.writes, self.early
+        return found
 
-    def _id_bytes(self, checkpoint_key: CheckpointKey) -> bytes:
-        return keys.utf8(self.checkpoints[checkpoint_key].id or "")
-
-    def _decode(self, key: bytes, decode: Callable[[bytes], T]) -> T | None:
+    def decode(self, key: bytes, decode: Callable[[bytes], T]) -> T | None:
+        """Return what a function makes of a record; add a problem if the record is unreadable."""
         try:
             return decode(self.reader.get(key) or b"")
         except IntegrityError as error:
@@ -238,7 +271,7 @@ class ThreadCheck:
     def _read_namespaces(self) -> None:
         prefix = keys.namespaces(self.number)
         for key in self.reader.keys(prefix, keys.prefix_end(prefix)):
-            found = self._decode(key, partial(threads.decode_namespace, key))
+            found = self.decode(key, partial(threads.decode_namespace, key))
             if found is None:
                 self.unnamed_namespaces.append(key)
                 continue
@@ -274,11 +307,13 @@ class ThreadCheck:
             found = checkpoints.decode(key, record)
         except IntegrityError as error:
             name = None if keys.is_truncated(part) else part.decode("utf-8", "replace")
-            self.checkpoints[checkpoint_key] = CheckpointEntry(name, None, 0, readable=False)
+            self.checkpoints[checkpoint_key] = CheckpointEntry(name, None, None, 0, readable=False)
             self.broken.add(checkpoint_key)
             self.add_error(error, "a checkpoint is unreadable", key, checkpoint_key)
             return ()
-        self.checkpoints[checkpoint_key] = CheckpointEntry(found.id, found.parent, found.stored)
+        self.checkpoints[checkpoint_key] = CheckpointEntry(
+            found.id, found.parent, found.root, found.stored
+        )
         self.size += len(key) + len(record)
         values = [(None, found.body), (None, found.metadata), *found.values.items()]
         for channel, value in values:
@@ -308,6 +343,7 @@ class ThreadCheck:
             self._set_aside(key, checkpoint_key, self.broken)
             return
         self.writes += len(task.writes)
+        self.early += len(task.writes) if checkpoint_key is None else 0
         self.size += task.size
         for write in task.writes.values():
             if not self._check_value(write.value, key, checkpoint_key, write.channel):

@@ -13,6 +13,8 @@ from langgraph.checkpoint.lmdb.engine import (
     checkpoints,
     counts,
     garbage,
+    layers,
+    sharing,
     states,
     threads,
 )
@@ -62,6 +64,8 @@ def remove_thread(writer: Writer, thread_id: str, number: int | None) -> bool:
         return False
     writer.delete(keys.thread(thread_id))
     delete_records(writer, found)
+    with suppress(IntegrityError):  # a damaged layer remains, and `verify` reports it
+        sharing.release(writer, found, layers.by_user(writer).get(found, ()))
     for index in index_check.STORE_INDEXES:
         if index is not index_check.THREAD_IDS:
             for key in list(index.entries_of(writer, found)):

@@ -110,7 +110,7 @@ def _check_records(
     for check in _check_threads(part, numbers):
         begin_next()
         problems += check.problems
-        checked["threads"] += check.live
+        checked["threads"] += check.live and not check.is_layer
         checked["checkpoints"] += len(check.checkpoints)
         checked["writes"] += check.writes
         checked["chunks"] += check.chunks.chunks_read
@@ -156,6 +156,8 @@ def _check_store_records(reader: Reader) -> list[Problem]:
         return f"the store's counts must be {total}, but are {recorded}"
 
     def check_next_thread() -> str | None:
+        if kept and last and reader.raw(keys.NEXT_THREAD) is None:
+            return "the counter of thread numbers is missing"
         if not kept or threads.next_number(reader) > last:
             return None
         return f"the counter of thread numbers is too low for thread {last}"

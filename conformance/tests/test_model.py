@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from saver_conformance.model import Key, Model, merged_metadata
+from saver_conformance.metadata import merged_metadata
+from saver_conformance.model import Key, Model
 
 
 def _at(thread: str = "t", ns: str = "", identifier: str | None = None) -> dict[str, Any]:

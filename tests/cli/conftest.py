@@ -1,23 +1,29 @@
-"""The command, as a process, and a store that real graphs have written."""
+"""The command, in a process of its own, and a store that real graphs have written."""
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import pty
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
+from tests.cli.fork_server import ForkServer
 from tests.views import graphs
 
 SCRIPT = Path(sys.executable).with_name("langgraph-lmdb")
 COMMAND = [str(SCRIPT)] if SCRIPT.exists() else [sys.executable, "-m", "langgraph.checkpoint.lmdb"]
+
+READ_BY_IMPORTS = {"PYTHONPATH", "LANGGRAPH_STRICT_MSGPACK"}
+"""Variables of the environment that are read when Python or LangGraph is imported."""
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -31,25 +37,46 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(
-    *arguments: str | Path, status: int = 0, **variables: str
+    *arguments: str | Path, status: int = 0, new: bool = False, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command with its output in pipes, and check its exit status."""
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env=environment(**variables),
-    )
+    """Run the command with its output in files, and check its exit status.
+
+    Args:
+        arguments: Arguments of the command.
+        status: Expected exit status.
+        new: Whether a new interpreter runs it, as for a user. By default, a process that has
+            imported the command already is forked.
+        variables: Further variables of the environment.
+    """
+    texts = [str(one) for one in arguments]
+    if new or READ_BY_IMPORTS & variables.keys():
+        done = subprocess.run(
+            [*COMMAND, *texts],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            env=environment(**variables),
+        )
+    else:
+        done = _fork_server().run(texts, environment(**variables))
     assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
     return done
 
 
-def run_json(*arguments: str | Path, status: int = 0, **variables: str) -> list[dict[str, Any]]:
+@cache
+def _fork_server() -> ForkServer:
+    server = ForkServer()
+    atexit.register(server.close)
+    return server
+
+
+def run_json(
+    *arguments: str | Path, status: int = 0, new: bool = False, **variables: str
+) -> list[dict[str, Any]]:
     """Run the command with --json, and return its objects."""
-    done = run(*arguments, "--json", status=status, **variables)
+    done = run(*arguments, "--json", status=status, new=new, **variables)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

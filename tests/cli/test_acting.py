@@ -64,10 +64,12 @@ def test_a_failed_run_is_found_forked_and_resumed(copied: Path, folder: Path) ->
     """The way of a user: which run failed, what did its last step change, try again before it."""
     assert ids(copied, "--state", "failed") == {"failed"}
     assert "+ [0] prepared" in run("diff", copied, "failed").stdout
-    run("fork", copied, "failed", "again", "--at", "~1")
+    run("fork", copied, "failed", "again", "--at", "~1", new=True)
     (fork,) = run_json("threads", copied, "--prefix", "again")
     assert (fork["step"], fork["state"]) == (0, "stalled")
-    (result,) = run_json("resume", copied, "again", "--graph", "my_graphs:failed", TOKEN="secret")
+    (result,) = run_json(
+        "resume", copied, "again", "--graph", "my_graphs:failed", new=True, TOKEN="secret"
+    )
     assert (result["status"], result["completed"]) == ("success", True)
     (step,) = run_json("show", copied, "again")
     (log,) = (one for one in step["channels"] if one["name"] == "log")
@@ -99,7 +101,7 @@ def test_recover_resumes_stalled_runs(copied: Path, folder: Path) -> None:
     run("fork", copied, "failed", "again", "--at", "~1")
     run("delete", copied, "forked", "--yes")
     results = run_json(
-        "recover", copied, "--graph", "my_graphs:failed", "--min-age", "0", TOKEN="secret"
+        "recover", copied, "--graph", "my_graphs:failed", "--min-age", "0", new=True, TOKEN="secret"
     )
     assert [(one["thread_id"], one["completed"]) for one in results] == [("again", True)]
 
@@ -114,7 +116,7 @@ def test_runs_counts_states(filled: Path) -> None:
 
 
 def test_copy_copies_a_thread(copied: Path) -> None:
-    run("copy", copied, "chat", "twin")
+    run("copy", copied, "chat", "twin", new=True)
     (chat,) = run_json("show", copied, "chat")
     (twin,) = run_json("show", copied, "twin")
     assert twin["channels"] == chat["channels"]
@@ -122,10 +124,10 @@ def test_copy_copies_a_thread(copied: Path) -> None:
 
 
 def test_set_ttl_and_sweep(copied: Path) -> None:
-    run("set-ttl", copied, "chat", "0.00001")
+    run("set-ttl", copied, "chat", "0.00001", new=True)
     run("set-ttl", copied, "delta", "never")
     assert run_json("sweep", copied, "--dry-run")[0]["threads"] == 1
-    assert run_json("sweep", copied, "--yes")[0]["threads"] == 1
+    assert run_json("sweep", copied, "--yes", new=True)[0]["threads"] == 1
     assert "chat" not in ids(copied)
     assert "MINUTES must be" in run("set-ttl", copied, "delta", "soon", status=2).stderr
 
@@ -157,14 +159,14 @@ def test_prune_counts_what_it_deletes(copied: Path, keep: int) -> None:
 
 def test_prune_keeps_the_last_checkpoints(copied: Path) -> None:
     (planned,) = run_json("prune", copied, "chat", "--keep-last", "3", "--dry-run")
-    (done,) = run_json("prune", copied, "chat", "--keep-last", "3", "--yes")
+    (done,) = run_json("prune", copied, "chat", "--keep-last", "3", "--yes", new=True)
     assert planned["checkpoints"] == done["checkpoints"] == 7
     assert len(run_json("history", copied, "chat")) == 3
     assert run_json("show", copied, "chat")[0]["state"] == "complete"
 
 
 def test_delete_deletes_threads(copied: Path) -> None:
-    run("delete", copied, "chat", "delta", "--yes")
+    run("delete", copied, "chat", "delta", "--yes", new=True)
     assert not ids(copied) & {"chat", "delta"}
     done = run("delete", copied, "forked", "missing", "--yes", status=2)
     assert "'missing'" in done.stderr
@@ -172,15 +174,15 @@ def test_delete_deletes_threads(copied: Path) -> None:
 
 
 def test_backup_and_compact(copied: Path, tmp_path: Path) -> None:
-    run("backup", copied, tmp_path / "saved")
+    run("backup", copied, tmp_path / "saved", new=True)
     assert ids(tmp_path / "saved") == ids(copied)
-    assert run("verify", tmp_path / "saved").stdout.endswith("ok\n")
-    (freed,) = run_json("compact", copied)
+    assert run("verify", tmp_path / "saved", new=True).stdout.endswith("ok\n")
+    (freed,) = run_json("compact", copied, new=True)
     assert freed["bytes"] >= 0
 
 
 def test_export_and_import_through_a_pipe(copied: Path, tmp_path: Path) -> None:
-    lines = run("export", copied, "--lossless").stdout
+    lines = run("export", copied, "--lossless", new=True).stdout
     done = subprocess.run(
         [*COMMAND, "import", str(tmp_path / "new"), "--json"],
         input=lines,

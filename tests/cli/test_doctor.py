@@ -63,7 +63,7 @@ def advice(findings: list[Finding], topic: str) -> str:
 
 
 def test_sound_store_has_a_finding_on_each_topic(filled: Path) -> None:
-    done = run("doctor", filled)
+    done = run("doctor", filled, new=True)
     assert "opens; format version 1, not encrypted" in done.stdout
     found = run_json("doctor", filled)
     assert {one["topic"] for one in found} >= {

@@ -128,6 +128,18 @@ def test_an_error_is_one_line(filled: Path, arguments: list[str], text: str) -> 
     assert "secret" not in line
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(["show", "chat"], 0), (["threads", "--json"], 0), (["show", "missing"], 2), (["verify"], 0)],
+)
+def test_a_forked_run_is_like_one_of_a_new_interpreter(
+    filled: Path, arguments: list[str], status: int
+) -> None:
+    name, *others = arguments
+    forked, new = (run(name, filled, *others, status=status, new=new) for new in (False, True))
+    assert (forked.stdout, forked.stderr) == (new.stdout, new.stderr)
+
+
 def test_commands_that_write_create_no_store(tmp_path: Path) -> None:
     for command in (["sweep", "--yes"], ["delete", "t", "--yes"], ["compact"], ["copy", "a", "b"]):
         run(command[0], tmp_path / "none", *command[1:], status=2)

@@ -87,7 +87,7 @@ def test_an_app_continues_where_it_was(tmp_path: Path, monkeypatch: pytest.Monke
 
     said = [f"question {number}" for number in range(20)]
     assert start("before", *said, "order a shirt") == "41 order a shirt"
-    done = run("migrate", "checkpoints.sqlite", "checkpoints/")
+    done = run("migrate", "checkpoints.sqlite", "checkpoints/", new=True)
     assert done.stdout.startswith("1 threads, 62 checkpoints, ")
     assert " times smaller\n" in done.stdout
     assert done.stdout.endswith("verified 62 checkpoints, 0 differences\n")

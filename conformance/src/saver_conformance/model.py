@@ -11,23 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from saver_conformance.metadata import merged_metadata
+
 #: Slots of the special writes, which replace an earlier write of the same task.
 SPECIAL_SLOTS = {"__error__": -1, "__scheduled__": -2, "__interrupt__": -3, "__resume__": -4}
-
-#: Config keys that locate a checkpoint and are not part of its metadata.
-NOT_METADATA = frozenset(
-    {
-        "thread_id",
-        "checkpoint_id",
-        "checkpoint_ns",
-        "checkpoint_map",
-        "langgraph_step",
-        "langgraph_node",
-        "langgraph_triggers",
-        "langgraph_path",
-        "langgraph_checkpoint_ns",
-    }
-)
 
 Config = Mapping[str, Any]
 Triple = tuple[str, str, Any]
@@ -368,30 +355,6 @@ class Model:
             unseeded -= self._rows[at].checkpoint["channel_values"].keys()
             if not unseeded:
                 return
-
-
-def merged_metadata(config: Config, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata of a checkpoint, with the scalars of its config.
-
-    Args:
-        config: Config that `put` received.
-        metadata: Metadata that `put` received; it takes precedence.
-
-    Returns:
-        Metadata to store.
-    """
-    merged = {k: _without_nul(v) for k, v in metadata.items()}
-    for extra in (config.get("metadata"), config.get("configurable")):
-        for key, value in _items(extra):
-            if key in merged or key in NOT_METADATA or key.startswith("__"):
-                continue
-            if isinstance(value, (str, int, float)):
-                merged[key] = _without_nul(value)
-    return merged
-
-
-def _without_nul(value: Any) -> Any:
-    return value.replace("\0", "") if isinstance(value, str) else value
 
 
 def _items(mapping: Mapping[str, Any] | None) -> Iterable[tuple[str, Any]]:

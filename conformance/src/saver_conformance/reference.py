@@ -23,7 +23,8 @@ from langgraph.checkpoint.base import (
     DeltaChannelHistory,
 )
 
-from saver_conformance.model import Entry, Model, merged_metadata
+from saver_conformance.metadata import merged_metadata
+from saver_conformance.model import Entry, Model
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence

@@ -174,3 +174,41 @@ class PopsChannels(Faulty):
         found = super().get_delta_channel_history(config=config, channels=channels)
         channels.clear()
         return found
+
+
+@mutant("identity.thread.number.calls")
+class IntsDeleteNothing(Faulty):
+    """delete_thread of an int deletes nothing."""
+
+    def delete_thread(self, thread_id: Any) -> None:
+        if isinstance(thread_id, str):
+            super().delete_thread(thread_id)
+
+
+@mutant("identity.thread.number.calls")
+class IntsCopyNothing(Faulty):
+    """copy_thread of an int copies nothing."""
+
+    def copy_thread(self, source_thread_id: Any, target_thread_id: Any) -> None:
+        if isinstance(source_thread_id, str):
+            super().copy_thread(source_thread_id, target_thread_id)
+
+
+@mutant("identity.thread.number.calls")
+class IntsListNothing(Faulty):
+    """list of an int yields nothing."""
+
+    def list(self, config: Any, **kwargs: Any) -> Any:
+        if not config or isinstance(config["configurable"]["thread_id"], str):
+            yield from super().list(config, **kwargs)
+
+
+@mutant("arguments.put")
+class VersionsToText(Faulty):
+    """put turns the channel_versions of the caller into text."""
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        versions = checkpoint["channel_versions"]
+        stored = {**checkpoint, "channel_versions": {**versions}}
+        versions.update({channel: str(version) for channel, version in versions.items()})
+        return super().put(config, stored, metadata, new_versions)

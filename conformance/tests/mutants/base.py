@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from saver_conformance import SaverSpec
+from saver_conformance.model import Model
 from saver_conformance.reference import ReferenceSaver
 from saver_conformance.specs.reference import FailingDisk
 
@@ -98,6 +99,16 @@ class Faulty(FailingDisk):
 
     def tuple_of(self, entry: Entry) -> Any:
         return self.changed_tuple(super().tuple_of(entry))
+
+
+class ModelFault(Faulty):
+    """A reference saver with a faulty model."""
+
+    OwnModel: type[Model] = Model
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.model = self.OwnModel()
 
 
 def values(found: Any, change: Callable[[Any], Any]) -> Any:

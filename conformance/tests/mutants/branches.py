@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mutants.base import Faulty, mutant
+from mutants.base import Faulty, ModelFault, mutant
+from saver_conformance.model import Key, Model
 
 
 class _Sharing(Faulty):
@@ -285,3 +286,71 @@ class SeedOfSibling(Faulty):
                     seed = older.checkpoint["channel_values"][name]
                     found[name] = {**found[name], "seed": seed}
         return found
+
+
+@mutant("branch.inherited")
+class InheritsNothing(Faulty):
+    """A channel without a value and without a new version has no value."""
+
+    def inherited(self, config: Any, channel: str, version: Any) -> dict[str, Any]:
+        return {}
+
+
+@mutant("branch.inherited")
+class InheritsFromLatest(Faulty):
+    """A channel without a value takes it from the latest checkpoint of the namespace."""
+
+    def inherited(self, config: Any, channel: str, version: Any) -> dict[str, Any]:
+        where = config["configurable"]
+        latest = max(self.model.ids(where["thread_id"], where["checkpoint_ns"]), default=None)
+        return super().inherited(
+            {"configurable": {**where, "checkpoint_id": latest}}, channel, version
+        )
+
+
+@mutant("branch.inherited.own")
+class InheritsFromBranches(Faulty):
+    """A channel without a value takes it from any checkpoint with the same version."""
+
+    def inherited(self, config: Any, channel: str, version: Any) -> dict[str, Any]:
+        for key, row in self.model._rows.items():
+            found = row.checkpoint["channel_values"]
+            same = row.checkpoint["channel_versions"].get(channel) == version
+            if key.thread == config["configurable"]["thread_id"] and same and channel in found:
+                return {channel: found[channel]}
+        return {}
+
+
+@mutant("branch.handed_over.alone")
+class DropsUnversioned(Faulty):
+    """A value without a version is not stored."""
+
+    def changed_checkpoint(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        known = checkpoint["channel_versions"]
+        kept = {k: v for k, v in checkpoint["channel_values"].items() if k in known}
+        return {**checkpoint, "channel_values": kept}
+
+
+@mutant("branch.handed_over.alone")
+class NeedsParent(Faulty):
+    """Values without a new version are not stored if the parent is not stored."""
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        if self.get_tuple(config) is None:
+            kept = {k: v for k, v in checkpoint["channel_values"].items() if k in new_versions}
+            checkpoint = {**checkpoint, "channel_values": kept}
+        return super().put(config, checkpoint, metadata, new_versions)
+
+
+@mutant("put.again.parent")
+class KeepsFirstParent(ModelFault):
+    """Putting an id again keeps the parent of the first time."""
+
+    class OwnModel(Model):
+        def put(self, config: Any, checkpoint: Any, metadata: Any) -> Any:
+            where = config["configurable"]
+            old = self._rows.get(Key(where["thread_id"], where["checkpoint_ns"], checkpoint["id"]))
+            key = super().put(config, checkpoint, metadata)
+            if old is not None:
+                self._rows[key].parent = old.parent
+            return key

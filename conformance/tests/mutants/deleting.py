@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mutants.base import Faulty, mutant
-from mutants.slots import ModelFault
+from mutants.base import Faulty, ModelFault, mutant
 from saver_conformance.model import Model
 
 if TYPE_CHECKING:
@@ -303,3 +302,14 @@ class CopyUnknownRaises(Faulty):
         if not any(k.thread == source_thread_id for k in self.model._rows):
             raise KeyError(source_thread_id)
         super().copy_thread(source_thread_id, target_thread_id)
+
+
+@mutant("copy.itself")
+class CopyMoves(Faulty):
+    """copy_thread of a thread onto itself deletes it."""
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        if source_thread_id == target_thread_id:
+            self.delete_thread(source_thread_id)
+        else:
+            super().copy_thread(source_thread_id, target_thread_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from mutants.base import Faulty, mutant, values
@@ -337,3 +338,13 @@ class CloneIsEmpty(Faulty):
 
     def with_allowlist(self, extra_allowlist: Any) -> Any:
         return type(self)(serde=super().with_allowlist(extra_allowlist).serde)
+
+
+@mutant("allowlist.clone.shared")
+class CloneOfMoment(Faulty):
+    """with_allowlist returns a saver with a copy of the store."""
+
+    def with_allowlist(self, extra_allowlist: Any) -> Any:
+        clone = super().with_allowlist(extra_allowlist)
+        clone.model = copy.deepcopy(self.model)
+        return clone

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mutants.base import Faulty, mutant
-from mutants.slots import ModelFault
+from mutants.base import Faulty, ModelFault, mutant
 from saver_conformance.model import Key, Model
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ import threading
 import time
 from typing import Any
 
-from mutants.base import Faulty, mutant
-from mutants.slots import ModelFault
+from mutants.base import Faulty, ModelFault, mutant
 from saver_conformance.model import Model
 
 

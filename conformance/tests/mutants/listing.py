@@ -360,3 +360,13 @@ class ThreadBound(Faulty):
             yield found
             if threading.get_ident() != owner:
                 raise RuntimeError("this iterator belongs to another thread")
+
+
+@mutant("list.paused.both_apis")
+class AlistHoldsLock(Faulty):
+    """A paused alist holds the lock of the sync API."""
+
+    async def alist(self, *args: Any, **kwargs: Any) -> Any:
+        with self.lock:
+            for found in super().list(*args, **kwargs):
+                yield found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from mutants.base import Faulty, mutant
@@ -144,3 +145,61 @@ class PrunesEarlyWrites(Faulty):
         super().prune(thread_ids, strategy=strategy)
         model = self.model
         model._writes = {key: slots for key, slots in model._writes.items() if key in model._rows}
+
+
+@mutant("prune.delta.again")
+class ForgetsWhatWasKept(Faulty):
+    """A second prune deletes the deltas that the first one kept."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        tombstones = [key for key, row in self.model._rows.items() if row.is_tombstone]
+        super().prune(thread_ids, strategy=strategy)
+        for key in tombstones:
+            self.model._rows.pop(key, None)
+
+
+@mutant("prune.deltas")
+class PrunedSeedLost(Faulty):
+    """prune loses a snapshot of None that a DeltaChannel is rebuilt from."""
+
+    pruned = False
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        super().prune(thread_ids, strategy=strategy)
+        self.pruned = True
+
+    def get_delta_channel_history(self, *, config: Any, channels: Any) -> Any:
+        found = super().get_delta_channel_history(config=config, channels=channels)
+        for entry in found.values() if self.pruned else ():
+            if entry.get("seed", 1) is None:
+                del entry["seed"]
+        return found
+
+
+@mutant("prune.subgraphs")
+class NestedCallsStay(Faulty):
+    """keep_latest keeps the namespaces of nested subgraph calls."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        rows = self.model._rows.items()
+        nested = {key: replace(row) for key, row in rows if "|" in key.ns}
+        super().prune(thread_ids, strategy=strategy)
+        self.model._rows.update(nested)
+
+
+@mutant("prune.bad_strategy.raises")
+class UnknownStrategyIgnored(Faulty):
+    """prune ignores an unknown strategy."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        if strategy in ("keep_latest", "delete"):
+            super().prune(thread_ids, strategy=strategy)
+
+
+@mutant("prune.bad_strategy.raises")
+class StrategyCheckedLate(Faulty):
+    """prune raises for an unknown strategy only if there is a thread to prune."""
+
+    def prune(self, thread_ids: Any, *, strategy: str = "keep_latest") -> None:
+        if thread_ids:
+            super().prune(thread_ids, strategy=strategy)

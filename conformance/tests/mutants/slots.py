@@ -5,21 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mutants.base import Faulty, mutant, values
+from mutants.base import Faulty, ModelFault, mutant, values
 from saver_conformance.model import SPECIAL_SLOTS, Key, Model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-class ModelFault(Faulty):
-    """A reference saver with a faulty model."""
-
-    OwnModel: type[Model] = Model
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.model = self.OwnModel()
 
 
 @mutant("writes.slots")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mutants.base import Faulty, mutant
-from saver_conformance.model import SPECIAL_SLOTS
+from mutants.base import Faulty, ModelFault, mutant
+from saver_conformance.model import SPECIAL_SLOTS, Key, Model
 
 
 def _writes(found: Any, change: Any) -> Any:
@@ -291,3 +291,74 @@ class ForgetsRegularWrites(Faulty):
     def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
         kept = [w for w in writes if w[0] in SPECIAL_SLOTS]
         super().put_writes(config, kept, task_id, task_path)
+
+
+class _Paths(Faulty):
+    """A saver that changes the path by which writes are ordered."""
+
+    def ordered_by(self, path: str) -> str:
+        return path
+
+    def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
+        super().put_writes(config, writes, task_id, self.ordered_by(task_path))
+
+
+@mutant("writes.order.text")
+class CutsPaths(_Paths):
+    """Task paths are cut after 255 characters before they are compared."""
+
+    def ordered_by(self, path: str) -> str:
+        return path[:255]
+
+
+@mutant("writes.order.text")
+class FoldsPaths(_Paths):
+    """Task paths are ordered without case."""
+
+    def ordered_by(self, path: str) -> str:
+        return path.casefold()
+
+
+@mutant("writes.order.text")
+class FoldsTasks(ModelFault):
+    """Task ids are ordered without case."""
+
+    class OwnModel(Model):
+        def _pending(self, key: Key) -> Any:
+            slots = self._writes.get(key, {}).values()
+            ordered = sorted(slots, key=lambda w: (w.path, w.task.casefold(), w.slot))
+            return [(w.task, w.channel, self.clone(w.value)) for w in ordered]
+
+
+@mutant("writes.last_wins.own")
+class SpecialForEveryTask(ModelFault):
+    """A special write replaces the special writes of the other tasks of its checkpoint."""
+
+    class OwnModel(Model):
+        def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
+            where = config["configurable"]
+            key = Key(str(where["thread_id"]), where["checkpoint_ns"], where["checkpoint_id"])
+            used = self._writes.get(key, {})
+            for channel in {channel for channel, _ in writes} & SPECIAL_SLOTS.keys():
+                for slot in [slot for slot in used if slot[1] == SPECIAL_SLOTS[channel]]:
+                    del used[slot]
+            super().put_writes(config, writes, task_id, task_path)
+
+
+@mutant("writes.own_checkpoint.chain")
+class InheritsWrites(Faulty):
+    """A checkpoint without writes shows the writes of its parent."""
+
+    def changed_tuple(self, found: Any) -> Any:
+        if found.pending_writes or found.parent_config is None:
+            return found
+        parent = self.get_tuple(found.parent_config)
+        return found._replace(pending_writes=parent.pending_writes if parent else [])
+
+
+@mutant("writes.values")
+class NamelessChannelLost(Faulty):
+    """Writes to a channel whose name is empty are not stored."""
+
+    def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
+        super().put_writes(config, [w for w in writes if w[0]], task_id, task_path)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Container
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from langgraph.checkpoint.lmdb.engine import (
     channel_history,
@@ -28,19 +29,15 @@ from langgraph.checkpoint.lmdb.engine.chunks import (
     ThreadVersion,
     root_ranges,
 )
+from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
+from langgraph.checkpoint.lmdb.engine.options import StateOf, StoreOptions
 from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
+from langgraph.checkpoint.lmdb.engine.threads import Thread
 from langgraph.checkpoint.lmdb.engine.writes import Write
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, InvalidPathError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Container
-
-    from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
-    from langgraph.checkpoint.lmdb.engine.options import StateOf, StoreOptions
-    from langgraph.checkpoint.lmdb.engine.threads import Thread
-    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
+from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
 
 T = TypeVar("T")
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from contextlib import nullcontext
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Hashable, Iterable, Iterator
-    from contextlib import AbstractContextManager
+Progress: TypeAlias = Callable[[int, int], object]
 
-    Progress: TypeAlias = Callable[[int, int], object]
 
-    class Gather(Protocol):
-        """`Reader.gather`."""
+class Gather(Protocol):
+    """`Reader.gather`."""
 
-        def __call__(self, calls: Iterable[Callable[[], T]]) -> Iterator[T]: ...
+    def __call__(self, calls: Iterable[Callable[[], T]]) -> Iterator[T]: ...
 
 
 MAX_KEY_SIZE = 511

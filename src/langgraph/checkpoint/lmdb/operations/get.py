@@ -3,42 +3,34 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from langgraph.checkpoint.base import CheckpointTuple
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.codec import gc_pause
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, threads
 from langgraph.checkpoint.lmdb.engine import writes as write_records
+from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
+from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, ThreadVersion
+from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
 from langgraph.checkpoint.lmdb.engine.states import is_indexed
+from langgraph.checkpoint.lmdb.engine.threads import Thread
+from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
 from langgraph.checkpoint.lmdb.models import TaskWrite
 from langgraph.checkpoint.lmdb.operations import configs, run_states
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 from langgraph.checkpoint.lmdb.operations.location import located
+from langgraph.checkpoint.lmdb.operations.metadata_index import Matches
 from langgraph.checkpoint.lmdb.operations.parent_cache import ParentState
-from langgraph.checkpoint.lmdb.operations.session import simple
-from langgraph.checkpoint.lmdb.run_state import is_news, needs_value
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from langchain_core.runnables import RunnableConfig
-    from langgraph.checkpoint.base import DeltaChannelHistory
-
-    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, ThreadVersion
-    from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
-    from langgraph.checkpoint.lmdb.engine.threads import Thread
-    from langgraph.checkpoint.lmdb.errors import DamagedError
-    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
-    from langgraph.checkpoint.lmdb.operations.metadata_index import Matches
-    from langgraph.checkpoint.lmdb.operations.session import Operation, Session
-    from langgraph.checkpoint.lmdb.run_state import RunState
-
+from langgraph.checkpoint.lmdb.operations.session import Operation, Session, simple
+from langgraph.checkpoint.lmdb.run_state import RunState, is_news, needs_value
 
 _REFRESHES_PER_TTL = 100
 """Number of times that reads may postpone the expiry of a thread during its TTL."""

@@ -161,19 +161,19 @@ def _fetch(
                 ],
             ]
         )
-    left = iter(decoders)
-    return _Fetched(
-        ref,
-        record,
-        thread_version,
-        metadata,
-        body,
-        [*zip(stored_values, left, strict=False)],
-        [
-            (task_id, write.channel, decode)
-            for (task_id, write, _), decode in zip(stored_writes, left, strict=False)
-        ],
-    )
+        left = iter(decoders)
+        return _Fetched(
+            ref,
+            record,
+            thread_version,
+            metadata,
+            body,
+            [*zip(stored_values, left, strict=False)],
+            [
+                (task_id, write.channel, decode)
+                for (task_id, write, _), decode in zip(stored_writes, left, strict=False)
+            ],
+        )
 
 
 def _decode(session: Session, fetched: _Fetched) -> CheckpointTuple:

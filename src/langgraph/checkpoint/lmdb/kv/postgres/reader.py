@@ -138,7 +138,7 @@ class PostgresReader(Reader):
         missing = [pair for pair in wanted if not self._home_of_range(*pair).has_values(*pair)]
         if missing:
             self._read_ranges(missing)
-        return (self.range(start, stop) for start, stop in wanted)
+        return (iter(self._home_of_range(*pair).rows(*pair)) for pair in wanted)
 
     def sizes(self, bounds: Iterable[tuple[bytes, bytes]]) -> Iterator[int]:
         self._check_open()

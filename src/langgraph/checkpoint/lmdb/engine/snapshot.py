@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from itertools import islice
 from types import TracebackType
@@ -25,7 +25,7 @@ from langgraph.checkpoint.lmdb.engine.time_index import TimeIndexEntry
 from langgraph.checkpoint.lmdb.errors import DamagedError, IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import Kind, Layer, NamespaceRef
-from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
+from langgraph.checkpoint.lmdb.kv.base import Reader
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -41,8 +41,10 @@ class Snapshot:
 
     __slots__ = ("_context", "_is_hidden", "reader")
 
-    def __init__(self, kv: KeyValueStore, is_hidden: Callable[[Thread], bool]) -> None:
-        self._context = kv.read()
+    def __init__(
+        self, context: AbstractContextManager[Reader], is_hidden: Callable[[Thread], bool]
+    ) -> None:
+        self._context = context
         self._is_hidden = is_hidden
 
     def __enter__(self) -> Self:

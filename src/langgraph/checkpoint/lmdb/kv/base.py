@@ -182,6 +182,15 @@ class KeyValueStore(ABC):
             StoreIOError: The store's files could not be read.
         """
 
+    def view(self, apply: Callable[[Reader], T]) -> T:
+        """Run `apply` on a snapshot, and return what it returned.
+
+        A store on another machine may answer with what it has cached, after it asked whether that
+        has changed. `apply` may run more than once, each time on a new snapshot.
+        """
+        with self.read() as reader:
+            return apply(reader)
+
     @abstractmethod
     def write(self, apply: Callable[[Writer], T]) -> T:
         """Run `apply` in the write transaction, commit, and return what it returned.

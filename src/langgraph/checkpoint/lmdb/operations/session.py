@@ -210,6 +210,11 @@ class Session:
         self._commit.settle()
         return self.store.snapshot()
 
+    def view(self, apply: Callable[[Snapshot], T]) -> T:
+        """Run a function on a snapshot, as `KeyValueStore.view` does; see `snapshot`."""
+        self._commit.settle()
+        return self.store.view(apply)
+
     @contextmanager
     def one_moment(self, rows: int, before: str | None) -> Iterator[Gather]:
         """Let snapshots be of one moment, as `KeyValueStore.one_moment` does."""

@@ -118,7 +118,7 @@ MISSABLE = [
 @example({LAYER})
 @example({USER})
 @example({THREAD})
-@example({keys.thread(HOSTILE)})
+@example({keys.thread_id(HOSTILE)})
 def test_missing_records_and_entries(missing: set[bytes]) -> None:
     exercise({key: record for key, record in LAYERED.items() if key not in missing})
 

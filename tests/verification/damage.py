@@ -36,7 +36,7 @@ class Original:
 
     def number(self, thread: str) -> int:
         """Return the number of a thread."""
-        name = keys.thread(thread)
+        name = keys.thread_id(thread)
         return threads.named(name, self.records[name])
 
     def layer(self, thread: str) -> int:

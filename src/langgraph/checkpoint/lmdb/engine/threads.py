@@ -164,7 +164,7 @@ class Thread:
 
 def find(reader: Reader, thread_id: str) -> Thread | None:
     """Return the thread of this id, or None."""
-    name = keys.thread(thread_id)
+    name = keys.thread_id(thread_id)
     record = reader.get(name)
     if record is None:
         return None
@@ -276,7 +276,7 @@ def _new_number(writer: Writer) -> int:
 
 def _write_name(writer: Writer, thread: Thread) -> None:
     """Let the id of a thread lead to its number, which is new."""
-    _put(writer, keys.thread(thread.id), keys.number(thread.number))
+    _put(writer, keys.thread_id(thread.id), keys.number(thread.number))
     write_namespace(writer, thread.root, "")
 
 
@@ -429,7 +429,7 @@ def _time_fields(thread: Thread) -> _TimeFields:
 def mark_deleted(writer: Writer, thread: Thread) -> None:
     """Replace a thread by a tombstone, until `prune.purge` has removed its records."""
     _update_indexes(writer, thread, removed=True)
-    writer.delete(keys.thread(thread.id))
+    writer.delete(keys.thread_id(thread.id))
     writer.delete(keys.thread_number(thread.number))
     _put(writer, keys.tombstone(thread.number), _payload(thread))
 

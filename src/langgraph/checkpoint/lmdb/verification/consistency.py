@@ -269,7 +269,7 @@ def _check_namespace_number(check: ThreadCheck, thread: Thread, number: int) -> 
 
 
 def _check_index_entries(check: ThreadCheck, thread: Thread) -> None:
-    name = keys.thread(thread.id)
+    name = keys.thread_id(thread.id)
     check.check_index_entries(
         [(entry, None) for entry in (name, *index_check.entries_of_thread(thread))]
     )

@@ -80,7 +80,7 @@ def _parse_thread_id(key: bytes, record: bytes) -> tuple[int]:
 
 def _has_id(reader: Reader, key: bytes, thread: int) -> bool:
     found = threads.read(reader, thread)
-    return found is not None and keys.thread(found.id) == key
+    return found is not None and keys.thread_id(found.id) == key
 
 
 def _parse_term(key: bytes, record: bytes) -> tuple[int, int, bytes]:

@@ -62,7 +62,7 @@ def remove_thread(writer: Writer, thread_id: str, number: int | None) -> bool:
     found = _number_of(writer, thread_id) if number is None else number
     if found is None:
         return False
-    writer.delete(keys.thread(thread_id))
+    writer.delete(keys.thread_id(thread_id))
     delete_records(writer, found)
     with suppress(IntegrityError):  # a damaged layer remains, and `verify` reports it
         sharing.release(writer, found, layers.by_user(writer).get(found, ()))
@@ -80,7 +80,7 @@ def remove_thread(writer: Writer, thread_id: str, number: int | None) -> bool:
 
 def _number_of(reader: Reader, thread_id: str) -> int | None:
     """Return the number of a thread, from the key of its id or else from its record."""
-    name = keys.thread(thread_id)
+    name = keys.thread_id(thread_id)
     with suppress(IntegrityError):
         number, _ = keys.read_number(envelope.unseal(name, reader.get(name) or b""), 0)
         if _id_of(reader, number) in (thread_id, None):
@@ -142,7 +142,7 @@ class _ThreadRepair:
             self._save_thread(used)
         else:
             delete_records(self.writer, self.number)
-            self.writer.delete(keys.thread(self.thread.id))
+            self.writer.delete(keys.thread_id(self.thread.id))
 
     def _recreate_thread(self) -> Thread:
         """Return a new record for a thread without a readable record."""
@@ -165,7 +165,7 @@ class _ThreadRepair:
 
     def _find_thread_id(self) -> str:
         """Return the id that leads to the thread, or a new one."""
-        prefix = keys.thread("")
+        prefix = keys.thread_id("")
         for key in self.writer.keys(prefix, keys.prefix_end(prefix)):
             part = key[len(prefix) :]
             try:
@@ -178,7 +178,7 @@ class _ThreadRepair:
 
     def _new_thread_id(self) -> str:
         thread_id = f"recovered-{self.number}"
-        while self.writer.raw(keys.thread(thread_id)) is not None:
+        while self.writer.raw(keys.thread_id(thread_id)) is not None:
             thread_id += "+"
         what = "the thread's id is lost"
         self.lost.append(Problem(kinds.LOST_NAME, what, thread_id=thread_id, outcome=LOST))
@@ -186,7 +186,7 @@ class _ThreadRepair:
 
     def _rebuild_thread_id(self) -> None:
         """Write the index entry of the thread's id, or of a new id if another thread has it."""
-        name = keys.thread(self.thread.id)
+        name = keys.thread_id(self.thread.id)
         payload = keys.number(self.number)
         try:
             record = self.writer.get(name)
@@ -195,7 +195,7 @@ class _ThreadRepair:
             taken = False
         if taken and not index_check.THREAD_IDS.is_stale(self.writer, name):
             self.thread.id = self._new_thread_id()
-            name = keys.thread(self.thread.id)
+            name = keys.thread_id(self.thread.id)
         self.writer.put(name, envelope.seal(name, envelope.pack(payload, None)))
 
     def _rebuild_namespaces(self) -> None:

@@ -257,7 +257,7 @@ def _split_kept_removed(
     kept = ids[:keep]
     if before is not None:
         found = ((i, checkpoints.read(writer, namespace, i)) for i in kept[1:])
-        kept = kept[:1] + [i for i, record in found if record and record.stored >= before]
+        kept = kept[:1] + [i for i, record in found if record and record.stored_at >= before]
     return kept, set(ids).difference(kept)
 
 

@@ -65,7 +65,7 @@ class NewCheckpoint:
     """Terms by which an index shall lead to the checkpoint."""
     thread_terms: list[bytes]
     """Terms by which an index shall lead to its thread."""
-    parent_stored: int | None
+    parent_stored_at: int | None
     """Time of the parent's put, if known."""
     state: int | None
     """State of the thread if this is its latest root checkpoint, as long as there are no writes.
@@ -151,7 +151,7 @@ class CheckpointStore:
         record = CheckpointRecord(
             id=new.id,
             parent=new.parent,
-            stored=thread.updated,
+            stored_at=thread.updated,
             run_id=new.run_id,
             root=new.root,
             body=self._store(chunks, thread, namespace, "", new.body).value,
@@ -290,12 +290,12 @@ def _remove_replaced(
     if latest is None:
         return False
     if latest < new.id:
-        stored = new.parent_stored
-        if stored is None or latest != new.parent:
+        stored_at = new.parent_stored_at
+        if stored_at is None or latest != new.parent:
             record = checkpoints.read(writer, namespace, latest)
-            stored = thread.updated if record is None else record.stored
-        if thread.oldest is None or stored < thread.oldest:
-            thread.oldest = stored
+            stored_at = thread.updated if record is None else record.stored_at
+        if thread.oldest is None or stored_at < thread.oldest:
+            thread.oldest = stored_at
         return False
     replaced = checkpoints.read(writer, namespace, new.id)
     if replaced is None:

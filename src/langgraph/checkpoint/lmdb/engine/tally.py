@@ -26,14 +26,14 @@ class Head(NamedTuple):
     """The fields of a checkpoint that a tally counts."""
 
     id: str
-    stored: int
+    stored_at: int
     parent: str | None
     root: str | None
 
 
 def head(record: CheckpointRecord) -> Head:
     """Return the fields of a checkpoint that a tally counts."""
-    return Head(record.id, record.stored, record.parent, record.root)
+    return Head(record.id, record.stored_at, record.parent, record.root)
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class Tally:
         self._heads[namespace] = heads
         self.checkpoints += len(heads)
         latest = max(heads, key=lambda one: keys.utf8(one.id), default=None)
-        times = [one.stored for one in heads if one is not latest]
+        times = [one.stored_at for one in heads if one is not latest]
         self.oldest = min([*times, *(() if self.oldest is None else (self.oldest,))], default=None)
         stored = {keys.escaped_text(one.id) for one in heads}
         for checkpoint, count in tasks:

@@ -57,7 +57,7 @@ class CheckpointEntry:
     """Id, or None if the key has it truncated and the record is unreadable."""
     parent: str | None
     root: str | None
-    stored: int
+    stored_at: int
     """Time at which the checkpoint was stored, in milliseconds since the epoch."""
     readable: bool = True
     """True if the record is readable."""
@@ -246,7 +246,7 @@ class ThreadCheck:
         """Return the counts of a thread without layers, if all checkpoints are readable."""
         heads: dict[NamespaceRef, list[Head]] = {}
         for (namespace, _), entry in self.checkpoints.items():
-            row = Head(entry.id or "", entry.stored, entry.parent, entry.root)
+            row = Head(entry.id or "", entry.stored_at, entry.parent, entry.root)
             heads.setdefault(namespace, []).append(row)
         found = Tally()
         for namespace, rows in heads.items():
@@ -312,7 +312,7 @@ class ThreadCheck:
             self.add_error(error, "a checkpoint is unreadable", key, checkpoint_key)
             return ()
         self.checkpoints[checkpoint_key] = CheckpointEntry(
-            found.id, found.parent, found.root, found.stored
+            found.id, found.parent, found.root, found.stored_at
         )
         self.size += len(key) + len(record)
         values = [(None, found.body), (None, found.metadata), *found.values.items()]

@@ -147,7 +147,7 @@ class _ThreadRepair:
     def _recreate_thread(self) -> Thread:
         """Return a new record for a thread without a readable record."""
         entries = self.check.checkpoints.values()
-        times = [entry.stored for entry in entries if entry.readable]
+        times = [entry.stored_at for entry in entries if entry.readable]
         now = self.options.now()
         updated = max(times, default=now)
         thread = Thread(

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, tally, threads, writes
+from langgraph.checkpoint.lmdb.engine import (
+    channel_history,
+    checkpoints,
+    records,
+    tally,
+    threads,
+    writes,
+)
 from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, StoredValue, owned_ranges
 from langgraph.checkpoint.lmdb.engine.tally import Head, Tally
 from langgraph.checkpoint.lmdb.format import envelope, keys
@@ -221,7 +228,7 @@ def load_ranges(key: bytes, record: bytes) -> list[ChunkRange]:
 
 def _write_ranges(writer: Writer, key: bytes, ranges: list[ChunkRange]) -> None:
     if ranges:
-        writer.put(key, envelope.seal(key, envelope.pack(encode_ranges(ranges), None)))
+        records.put(writer, key, encode_ranges(ranges))
     else:
         writer.delete(key)
 

@@ -11,6 +11,7 @@ from langgraph.checkpoint.lmdb.engine import (
     checkpoints,
     garbage,
     prune,
+    records,
     states,
     tally,
     threads,
@@ -370,8 +371,7 @@ def _has_format(reader: Reader) -> bool:
 
 def write_format(writer: Writer) -> None:
     """Write the record of the format version."""
-    payload = envelope.encode(envelope.FORMAT_VERSION)
-    writer.put(keys.FORMAT, envelope.seal(keys.FORMAT, envelope.pack(payload, None)))
+    records.put(writer, keys.FORMAT, envelope.encode(envelope.FORMAT_VERSION))
 
 
 def open_format(kv: KeyValueStore) -> None:

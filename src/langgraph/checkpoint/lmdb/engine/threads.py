@@ -7,7 +7,7 @@ from operator import attrgetter
 from types import NoneType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from langgraph.checkpoint.lmdb.engine import counts, layers, paging, states, time_index
+from langgraph.checkpoint.lmdb.engine import counts, layers, paging, records, states, time_index
 from langgraph.checkpoint.lmdb.engine.chunks import ThreadVersion
 from langgraph.checkpoint.lmdb.engine.counts import Counts
 from langgraph.checkpoint.lmdb.engine.fields_cache import FieldsCache
@@ -270,13 +270,13 @@ def _new_number(writer: Writer) -> int:
     if writer.many_writers:
         return writer.new_number()
     number = next_number(writer)
-    _put(writer, keys.NEXT_THREAD, keys.number(number + 1))
+    records.put(writer, keys.NEXT_THREAD, keys.number(number + 1))
     return number
 
 
 def _write_name(writer: Writer, thread: Thread) -> None:
     """Let the id of a thread lead to its number, which is new."""
-    _put(writer, keys.thread_id(thread.id), keys.number(thread.number))
+    records.put(writer, keys.thread_id(thread.id), keys.number(thread.number))
     write_namespace(writer, thread.root, "")
 
 
@@ -329,14 +329,14 @@ def save_layer(writer: Writer, layer: Thread) -> None:
     new = _Indexed(counts_of(layer), None)
     counts.change(writer, (layer.indexed or _NOT_INDEXED).counts, new.counts)
     layer.indexed = new
-    _put(writer, keys.layer(layer.number), _payload(layer))
+    records.put(writer, keys.layer(layer.number), _payload(layer))
 
 
 def mark_layer_deleted(writer: Writer, layer: Thread) -> None:
     """Replace a layer by a tombstone, until `prune.purge` has removed its records."""
     _update_indexes(writer, layer, removed=True)
     writer.delete(keys.layer(layer.number))
-    _put(writer, keys.tombstone(layer.number), _payload(layer))
+    records.put(writer, keys.tombstone(layer.number), _payload(layer))
 
 
 def set_ttl(writer: Writer, thread_id: str, ttl: int | None, options: StoreOptions) -> None:
@@ -371,7 +371,7 @@ def save(writer: Writer, thread: Thread) -> None:
     """Write a thread's record, and update the time index and the counts."""
     _update_indexes(writer, thread)
     key = keys.thread_number(thread.number)
-    record = _put(writer, key, _payload(thread))
+    record = records.put(writer, key, _payload(thread))
     _known_fields.put(key, record, _record_fields(thread))
     thread.shared_owners = thread.shared_owners.copy()  # the cache keeps the other list
 
@@ -431,7 +431,7 @@ def mark_deleted(writer: Writer, thread: Thread) -> None:
     _update_indexes(writer, thread, removed=True)
     writer.delete(keys.thread_id(thread.id))
     writer.delete(keys.thread_number(thread.number))
-    _put(writer, keys.tombstone(thread.number), _payload(thread))
+    records.put(writer, keys.tombstone(thread.number), _payload(thread))
 
 
 def find_tombstone(reader: Reader, number: int) -> Thread | None:
@@ -439,13 +439,6 @@ def find_tombstone(reader: Reader, number: int) -> Thread | None:
     key = keys.tombstone(number)
     record = reader.get(key)
     return None if record is None else decode(key, record)
-
-
-def _put(writer: Writer, key: bytes, payload: bytes) -> bytes:
-    """Store a payload; return its record."""
-    record = envelope.seal(key, envelope.pack(payload, None))
-    writer.put(key, record)
-    return record
 
 
 def all_threads(
@@ -505,7 +498,7 @@ def ensure_namespace(writer: Writer, thread: Thread, checkpoint_ns: str) -> Name
 def write_namespace(writer: Writer, namespace: NamespaceRef, checkpoint_ns: str) -> None:
     """Store the name and number of a namespace."""
     key = keys.namespace(namespace.thread, checkpoint_ns)
-    _put(writer, key, envelope.encode((namespace.number, checkpoint_ns)))
+    records.put(writer, key, envelope.encode((namespace.number, checkpoint_ns)))
 
 
 def namespaces(reader: Reader, thread: Thread) -> list[tuple[str, NamespaceRef]]:

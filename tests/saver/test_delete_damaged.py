@@ -35,7 +35,8 @@ def keys_of(thread: str) -> list[bytes]:
     return [
         key
         for key in sorted(ORIGINAL.records)
-        if key == keys.thread_id(thread) or (key.startswith(prefixes) and not key.startswith(chunks))
+        if key == keys.thread_id(thread)
+        or (key.startswith(prefixes) and not key.startswith(chunks))
     ]
 
 

@@ -12,6 +12,7 @@ from langgraph.checkpoint.lmdb.engine import (
     checkpoints,
     garbage,
     layers,
+    namespaces,
     prune,
     sharing,
     states,
@@ -141,14 +142,14 @@ def _copy_history(
     """Copy a root checkpoint, its ancestors, and what was called from them."""
     line = checkpoints.ancestry(writer, source.root, checkpoint)
     roots = {record.id for record in line}
-    for name, namespace in threads.namespaces(writer, source):
+    for name, namespace in namespaces.of_thread(writer, source):
         copy = target.namespace(namespace.number)
         ids = roots
         if namespace != source.root:
             ids = _called_from(writer, namespace, roots)
             if not ids:
                 continue
-            threads.write_namespace(writer, copy, name)
+            namespaces.write(writer, copy, name)
         for copied in ids:
             _copy_checkpoint(writer, namespace, copy, copied, options.level)
     garbage.add_shared_refs(writer, target)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from langgraph.checkpoint.lmdb.engine import (
     channel_history,
     checkpoints,
+    namespaces,
     records,
     tally,
-    threads,
     writes,
 )
 from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, StoredValue, owned_ranges
@@ -60,7 +60,7 @@ def measure_usage(reader: Reader, thread: Thread) -> ThreadUsage:
             seen.add((value.depth, value.root))
             usage.chunks.add(owned_ranges(reader, value, seen_nodes))
 
-    for _, namespace in threads.own_namespaces(reader, thread.number):
+    for _, namespace in namespaces.own(reader, thread.number):
         heads: list[Head] = []
         tasks: list[tuple[bytes, int]] = []
         for record, size in checkpoints.sized(reader, namespace):

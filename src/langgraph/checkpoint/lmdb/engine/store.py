@@ -10,6 +10,7 @@ from langgraph.checkpoint.lmdb.engine import (
     channel_history,
     checkpoints,
     garbage,
+    namespaces,
     prune,
     records,
     states,
@@ -249,7 +250,7 @@ class CheckpointStore:
         if thread is None:
             thread = threads.create(writer, thread_id, now)
         thread.touch(now)
-        return thread, threads.ensure_namespace(writer, thread, checkpoint_ns)
+        return thread, namespaces.ensure(writer, thread, checkpoint_ns)
 
     def _store(
         self,

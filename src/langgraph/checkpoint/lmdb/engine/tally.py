@@ -10,7 +10,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from langgraph.checkpoint.lmdb.engine import checkpoints, threads, writes
+from langgraph.checkpoint.lmdb.engine import checkpoints, namespaces, writes
 from langgraph.checkpoint.lmdb.format import keys
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Tally:
 def count(reader: Reader, thread: Thread) -> Tally:
     """Count the checkpoints and writes that a thread shows, with those in its layers."""
     found = Tally()
-    for _, namespace in threads.namespaces(reader, thread):
+    for _, namespace in namespaces.of_thread(reader, thread):
         heads = [head(record) for record in checkpoints.in_namespace(reader, namespace)]
         tasks = writes.in_namespace(reader, namespace)
         found.add(namespace, heads, ((part, len(task.writes)) for part, task in tasks))

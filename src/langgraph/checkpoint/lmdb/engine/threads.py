@@ -1,4 +1,4 @@
-"""Records of threads and namespaces, which give ids of any length the short numbers in keys."""
+"""Records of threads, which give ids of any length the short numbers in keys."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from operator import attrgetter
 from types import NoneType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from langgraph.checkpoint.lmdb.engine import counts, layers, paging, records, states, time_index
+from langgraph.checkpoint.lmdb.engine import (
+    counts,
+    layers,
+    namespaces,
+    paging,
+    records,
+    states,
+    time_index,
+)
 from langgraph.checkpoint.lmdb.engine.chunks import ThreadVersion
 from langgraph.checkpoint.lmdb.engine.counts import Counts
 from langgraph.checkpoint.lmdb.engine.fields_cache import FieldsCache
@@ -68,7 +76,6 @@ _known_fields = FieldsCache(1024)
 """About half a megabyte."""
 _known_numbers = FieldsCache(1024)
 """The numbers that the records of thread ids name."""
-_NAMESPACE_TYPES = envelope.field_types(int, str)
 _TimeFields: TypeAlias = "tuple[int, int | None, bool, bool, int | None, int | None, int]"
 
 
@@ -277,7 +284,7 @@ def _new_number(writer: Writer) -> int:
 def _write_name(writer: Writer, thread: Thread) -> None:
     """Let the id of a thread lead to its number, which is new."""
     records.put(writer, keys.thread_id(thread.id), keys.number(thread.number))
-    write_namespace(writer, thread.root, "")
+    namespaces.write(writer, thread.root, "")
 
 
 def split_off_layer(writer: Writer, thread: Thread) -> None:
@@ -467,75 +474,3 @@ def all_threads(
     for _, thread in paging.read_each(reader, read_one, names):
         if thread is not None:
             yield thread
-
-
-def find_namespace(reader: Reader, thread: Thread, checkpoint_ns: str) -> NamespaceRef | None:
-    """Return a thread's namespace, or None."""
-    if not checkpoint_ns:
-        return thread.root
-    for number in (thread.number, *(layer.number for layer in thread.layers)):
-        key = keys.namespace(number, checkpoint_ns)
-        record = reader.get(key)
-        if record is not None:
-            return thread.namespace(decode_namespace(key, record)[1])
-    return None
-
-
-def ensure_namespace(writer: Writer, thread: Thread, checkpoint_ns: str) -> NamespaceRef:
-    """Return a thread's namespace, made if needed; the caller saves the thread."""
-    namespace = find_namespace(writer, thread, checkpoint_ns)
-    is_new = namespace is None
-    if namespace is None:
-        namespace = thread.namespace(thread.next_namespace)
-        thread.next_namespace += 1
-    elif thread.layers:
-        is_new = writer.get(keys.namespace(thread.number, checkpoint_ns)) is None
-    if is_new:  # or only its layers have the name yet
-        write_namespace(writer, namespace, checkpoint_ns)
-    return namespace
-
-
-def write_namespace(writer: Writer, namespace: NamespaceRef, checkpoint_ns: str) -> None:
-    """Store the name and number of a namespace."""
-    key = keys.namespace(namespace.thread, checkpoint_ns)
-    records.put(writer, key, envelope.encode((namespace.number, checkpoint_ns)))
-
-
-def namespaces(reader: Reader, thread: Thread) -> list[tuple[str, NamespaceRef]]:
-    """List the names of a thread's namespaces with the namespaces."""
-    found = own_namespaces(reader, thread.number)
-    if not thread.layers:
-        return found
-    numbers = {name: namespace.number for name, namespace in found}
-    for layer in thread.layers:
-        for name, namespace in own_namespaces(reader, layer.number):
-            numbers.setdefault(name, namespace.number)
-    in_order = sorted(numbers.items(), key=lambda row: keys.text(row[0]))
-    shown = [(name, thread.namespace(number)) for name, number in in_order]
-    return [row for row in shown if not row[0] or _has_records(reader, row[1])]
-
-
-def own_namespaces(reader: Reader, number: int) -> list[tuple[str, NamespaceRef]]:
-    """List the namespaces of a thread or layer by its number, but not of its layers."""
-    prefix = keys.namespaces(number)
-    found = (decode_namespace(*row) for row in reader.range(prefix, keys.prefix_end(prefix)))
-    return [(name, NamespaceRef(number, namespace)) for name, namespace in found]
-
-
-def _has_records(reader: Reader, namespace: NamespaceRef) -> bool:
-    """Return True if a namespace shows checkpoints or pending writes."""
-    shown = layers.view(reader, namespace)
-    prefixes = [keys.of_namespace(kind, namespace) for kind in (Kind.CHECKPOINT, Kind.WRITES)]
-    return any(True for prefix in prefixes for _ in shown.keys(prefix, keys.prefix_end(prefix)))
-
-
-def decode_namespace(key: bytes, record: bytes) -> tuple[str, int]:
-    """Decode the name and number of a namespace.
-
-    Raises:
-        DamagedError: The record differs from what was stored.
-    """
-    number, checkpoint_ns = envelope.decode_fields(key, record, _NAMESPACE_TYPES)
-    if number < 0:
-        envelope.raise_damaged(key, "its number is negative")
-    return checkpoint_ns, number

@@ -12,7 +12,7 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.codec import gc_pause
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
-from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, threads
+from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, namespaces, threads
 from langgraph.checkpoint.lmdb.engine import writes as write_records
 from langgraph.checkpoint.lmdb.engine.states import is_indexed
 from langgraph.checkpoint.lmdb.models import TaskWrite
@@ -222,7 +222,7 @@ def _find_namespace(
     thread = snapshot.thread(ref.thread_id)
     if thread is None:
         return None, None
-    return thread, threads.find_namespace(snapshot.reader, thread, ref.checkpoint_ns)
+    return thread, namespaces.find(snapshot.reader, thread, ref.checkpoint_ns)
 
 
 def find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> Found | None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import garbage, layers, states, tally, threads, time_index
+from langgraph.checkpoint.lmdb.engine import (
+    garbage,
+    layers,
+    namespaces,
+    states,
+    tally,
+    threads,
+    time_index,
+)
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.format.keys import Kind, NamespaceRef
@@ -220,7 +228,7 @@ def _check_layers(check: ThreadCheck, thread: Thread) -> None:
 
 def _count(check: ThreadCheck, thread: Thread) -> Tally | None:
     try:
-        shown = threads.namespaces(check.reader, thread)
+        shown = namespaces.of_thread(check.reader, thread)
         found = tally.count(check.reader, thread)
     except IntegrityError:
         return None  # reported where the layer is checked

@@ -12,6 +12,7 @@ from langgraph.checkpoint.lmdb.engine import (
     checkpoints,
     chunks,
     layers,
+    namespaces,
     sharing,
     threads,
     writes,
@@ -271,7 +272,7 @@ class ThreadCheck:
     def _read_namespaces(self) -> None:
         prefix = keys.namespaces(self.number)
         for key in self.reader.keys(prefix, keys.prefix_end(prefix)):
-            found = self.decode(key, partial(threads.decode_namespace, key))
+            found = self.decode(key, partial(namespaces.decode, key))
             if found is None:
                 self.unnamed_namespaces.append(key)
                 continue

@@ -14,6 +14,7 @@ from langgraph.checkpoint.lmdb.engine import (
     counts,
     garbage,
     layers,
+    namespaces,
     sharing,
     states,
     threads,
@@ -219,7 +220,7 @@ class _ThreadRepair:
                 what = f"the name of namespace {namespace.number} is lost"
                 self._report(kinds.LOST_NAME, what, name)
             names[namespace] = name
-            threads.write_namespace(self.writer, namespace, name)
+            namespaces.write(self.writer, namespace, name)
 
     def _name_in_key(self, key: bytes) -> str | None:
         """Return the name of a namespace from its key, or None if the key has it truncated."""

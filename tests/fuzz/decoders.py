@@ -9,7 +9,7 @@ from langgraph.checkpoint.lmdb.engine import (
     checkpoints,
     garbage,
     namespaces,
-    threads,
+    thread_record,
     writes,
 )
 from langgraph.checkpoint.lmdb.engine import chunks as stored_values
@@ -57,7 +57,7 @@ DECODERS: dict[str, Decoder] = {
     "sortable text": lambda data: keys.read_sortable_text(data, 0),
     "escaped text": lambda data: keys.escaped_text_end(data, 0),
     "id": lambda data: keys.decoded(data, data),
-    "thread": lambda data: threads.decode(THREAD, sealed(THREAD, data)),
+    "thread": lambda data: thread_record.decode(THREAD, sealed(THREAD, data)),
     "namespace": lambda data: namespaces.decode(NAMESPACE, sealed(NAMESPACE, data)),
     "checkpoint": lambda data: checkpoints.decode(CHECKPOINT, sealed(CHECKPOINT, data)),
     "writes": lambda data: writes.decode(WRITES + b"task", WRITES, sealed(WRITES + b"task", data)),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from langgraph.checkpoint.lmdb.engine import threads
+from langgraph.checkpoint.lmdb.engine import thread_record
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from tests.fuzz import hostility
 from tests.fuzz.stores import (
@@ -31,7 +31,7 @@ from tests.fuzz.stores import (
 THREAD = keys.thread_number(LAYERED_NUMBER)
 LAYER = keys.layer(NUMBER)
 USER = keys.layer_user(NUMBER, LAYERED_NUMBER)
-AT = [*threads._FIELDS].index("layers")
+AT = [*thread_record._FIELDS].index("layers")
 
 
 def payload(key: bytes) -> bytes:

@@ -32,7 +32,7 @@ from langgraph.checkpoint.lmdb.format.ranges import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 

@@ -9,7 +9,7 @@ from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import Kind, NamespaceRef
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 _FIELD_TYPES = envelope.field_types(int, str)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.options import StoreOptions
-    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
     from langgraph.checkpoint.lmdb.format.keys import Layer, NamespaceRef
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 

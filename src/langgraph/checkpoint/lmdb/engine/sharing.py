@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
     from langgraph.checkpoint.lmdb.format.keys import Layer
     from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
     from langgraph.checkpoint.lmdb.engine.time_index import TimeIndexEntry
     from langgraph.checkpoint.lmdb.errors import DamagedError
     from langgraph.checkpoint.lmdb.format.keys import Layer, NamespaceRef

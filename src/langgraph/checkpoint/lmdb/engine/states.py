@@ -13,7 +13,7 @@ from langgraph.checkpoint.lmdb.errors import DamagedError
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.options import StateOf
-    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
     from langgraph.checkpoint.lmdb.kv.base import Reader
 
 NO_CHECKPOINT = 0

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
     from langgraph.checkpoint.lmdb.engine.options import StateOf, StoreOptions
-    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
     from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
 

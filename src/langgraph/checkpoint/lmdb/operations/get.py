@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
     from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, ThreadVersion
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
-    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
     from langgraph.checkpoint.lmdb.errors import DamagedError
     from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.operations.metadata_index import Matches

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import CheckpointTuple
 
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
-    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
     from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
     from langgraph.checkpoint.lmdb.kv.base import Reader
     from langgraph.checkpoint.lmdb.operations.metadata_index import Matches

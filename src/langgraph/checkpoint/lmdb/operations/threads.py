@@ -13,7 +13,7 @@ from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.engine import branches as engine_branches
 from langgraph.checkpoint.lmdb.engine import checkpoints, namespaces, paging, states
 from langgraph.checkpoint.lmdb.engine import writes as engine_writes
-from langgraph.checkpoint.lmdb.engine.threads import MAX_TIME
+from langgraph.checkpoint.lmdb.engine.thread_record import MAX_TIME
 from langgraph.checkpoint.lmdb.engine.totals import total
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
 from langgraph.checkpoint.lmdb.models import THREAD_SORTS, StoreStats, ThreadInfo
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
     from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
-    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
     from langgraph.checkpoint.lmdb.models import Branch, ThreadSort
     from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
     from langgraph.checkpoint.lmdb.operations.session import Session

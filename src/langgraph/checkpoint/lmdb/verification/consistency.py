@@ -11,6 +11,7 @@ from langgraph.checkpoint.lmdb.engine import (
     namespaces,
     states,
     tally,
+    thread_record,
     threads,
     time_index,
 )
@@ -24,7 +25,7 @@ from langgraph.checkpoint.lmdb.verification.thread_check import CheckpointKey, T
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.options import StateOf
     from langgraph.checkpoint.lmdb.engine.tally import Tally
-    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
     from langgraph.checkpoint.lmdb.kv.base import Reader
 
 
@@ -103,7 +104,7 @@ def _may_use(reader: Reader, user: int, owner: int) -> bool:
         try:
             record = reader.get(key)
             if record is not None:
-                return owner in threads.decode(key, record).shared_owners
+                return owner in thread_record.decode(key, record).shared_owners
         except IntegrityError:
             return True
     return False
@@ -112,7 +113,7 @@ def _may_use(reader: Reader, user: int, owner: int) -> bool:
 def _check_tombstone(check: ThreadCheck) -> None:
     key = keys.tombstone(check.number)
     try:
-        threads.decode(key, check.reader.get(key) or b"")
+        thread_record.decode(key, check.reader.get(key) or b"")
     except IntegrityError as error:
         check.add_error(error, "the tombstone of a deleted thread is unreadable", key)
     if check.live:

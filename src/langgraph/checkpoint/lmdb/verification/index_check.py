@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.engine import checkpoints, threads
+from langgraph.checkpoint.lmdb.engine import checkpoints, thread_record, threads
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import Kind, NamespaceRef
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
 
 _TERM_END = 1 + keys.HASH_SIZE
@@ -175,7 +175,7 @@ def entries_of_checkpoint(namespace: NamespaceRef, record: CheckpointRecord) -> 
 
 def entries_of_thread(thread: Thread) -> list[bytes]:
     """Return the entries of the time index that must lead to a thread."""
-    return [entry.key() for entry in threads.entries(thread)]
+    return [entry.key() for entry in thread_record.entries(thread)]
 
 
 def add(writer: Writer, entry: bytes) -> None:

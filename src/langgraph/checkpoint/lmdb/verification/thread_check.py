@@ -14,7 +14,7 @@ from langgraph.checkpoint.lmdb.engine import (
     layers,
     namespaces,
     sharing,
-    threads,
+    thread_record,
     writes,
 )
 from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from langgraph.checkpoint.lmdb.engine.chunks import StoredValue
-    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
     from langgraph.checkpoint.lmdb.format.keys import Layer
     from langgraph.checkpoint.lmdb.kv.base import Reader
 
@@ -103,7 +103,7 @@ class ThreadCheck:
     def __init__(self, reader: Reader, number: int) -> None:
         self.reader = reader
         self.number = number
-        self.root = NamespaceRef(number, threads.ROOT)
+        self.root = NamespaceRef(number, keys.ROOT)
         self.problems: list[Problem] = []
         starts = [kind + keys.number(number) for kind in key_scan.THREAD_KINDS]
         # A store on another machine reads all records of the thread now, in one trip.
@@ -264,7 +264,7 @@ class ThreadCheck:
             return None
 
     def _decode_thread(self, key: bytes, record: bytes) -> Thread:
-        thread = threads.decode(key, record)
+        thread = thread_record.decode(key, record)
         if thread.number != self.number:
             envelope.raise_damaged(key, "the record is of another thread")
         return thread

@@ -19,7 +19,7 @@ from langgraph.checkpoint.lmdb.engine import (
     states,
     threads,
 )
-from langgraph.checkpoint.lmdb.engine.threads import Thread
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.engine.time_index import INDEX_LAG_MS
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys

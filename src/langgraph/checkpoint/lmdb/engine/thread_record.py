@@ -1,4 +1,4 @@
-"""The record of a thread: its fields, and what the time index and the counts have about the thread."""
+"""The record of a thread, and what the time index and the counts have about the thread."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def _check_records(check: ThreadCheck, thread: Thread) -> None:
     if thread.size != size:
         text = f"the thread's size in bytes is {size}, but its record has {thread.size}"
         check.add_problem(kinds.WRONG_COUNT, text, key)
-    owners = check.needed.owners() - {thread.number}
+    owners = check.values.needed.owners() - {thread.number}
     known = {layer.number for layer in thread.layers} | _owners_of_layers(check, thread)
     wrong = thread.shared_owners != sorted(owners - known)
     if check.is_layer:  # what it uses of layers, they keep
@@ -296,7 +296,7 @@ def _check_shared_ref(check: ThreadCheck, owner: int) -> None:
         return  # reported where the owner is checked
     recorded = ChunkSet()
     recorded.add(ranges)
-    if recorded.ranges() != check.needed.ranges(owner):
+    if recorded.ranges() != check.values.needed.ranges(owner):
         text = "the thread's references to another thread's chunks differ from what it needs"
         check.add_problem(kinds.SHARED_REFS_MISMATCH, text, key)
 
@@ -314,7 +314,7 @@ def _check_chunks(check: ThreadCheck, shared: ChunkSet | None, *, being_deleted:
     if shared is None or being_deleted:
         return
     needed = ChunkSet()
-    needed.add(check.needed.ranges(number))
+    needed.add(check.values.needed.ranges(number))
     if readable and orphaned.ranges() != shared.minus(needed).ranges(number):
         text = "the list of chunks that only other threads use is wrong"
         check.add_problem(kinds.SHARED_REFS_MISMATCH, text, key)

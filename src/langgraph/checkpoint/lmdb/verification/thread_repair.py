@@ -274,7 +274,7 @@ class _ThreadRepair:
             record,
             options.is_ephemeral,
             options.level,
-            lambda value: check.value_problem(value) is None,
+            lambda value: check.values.problem(value) is None,
         )
         if not complete:
             what = "a part of the history before the checkpoint is lost"

@@ -107,7 +107,7 @@ def test_latest_before_returns_greatest_id_below(
     for checkpoint_id in stored:
         config = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
         saver.put(config, checkpoint(checkpoint_id, 1, 0), {}, {"x": 1})
-    with Snapshot(saver._kv, lambda _: False) as snapshot:
+    with Snapshot(saver._kv.read(), lambda _: False) as snapshot:
         thread = snapshot.thread(thread_id)
         if thread is None:
             assert not stored

@@ -82,7 +82,7 @@ def test_statements_are_prepared_only_if_that_is_wanted(
 ) -> None:
     saver = open_postgres(prepare_statements=wanted, max_connections=1)
     use(saver)
-    assert (prepared(saver) > 3) is wanted
+    assert (prepared(saver) >= 3) is wanted
 
 
 @pytest.mark.parametrize("wanted", [False, True])
@@ -95,7 +95,7 @@ def test_statements_of_a_pool_are_prepared_only_if_that_is_wanted(
         CompactPostgresSaver(pool, schema=schema.name, prepare_statements=wanted) as saver,
     ):
         use(saver)
-        assert (prepared(saver) > 3) is wanted
+        assert (prepared(saver) >= 3) is wanted
 
 
 def test_nothing_is_prepared_behind_a_pooler(schema: Schema) -> None:

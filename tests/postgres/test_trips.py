@@ -122,6 +122,25 @@ def test_get_tuple_is_one_trip_when_warm_and_two_when_cold(
     assert found.checkpoint["channel_values"]["messages"][-1].startswith("message 247 ")
 
 
+def test_each_call_of_a_graph_is_one_trip(driver: SaverDriver, counted: Callable[[], Any]) -> None:
+    """Values of 500 bytes are chunks of their own."""
+    text = "".join(map(str, range(200)))
+    parent = "c124"
+    for number in range(5):
+        name = f"d{number}"
+        calls: list[Callable[[], object]] = [
+            lambda name=name, parent=parent: put(driver, name, {"a": text + name}, parent=parent),
+            lambda name=name: driver.put_writes(config(id=name), [("a", name + text)], "task"),
+            lambda name=name: driver.get_tuple(config(id=name)),
+            lambda: driver.get_tuple(config()),
+        ]
+        for call, commits in zip(calls, (1, 1, 0, 0), strict=True):
+            with counted() as counts:
+                call()
+            assert (counts.trips, counts.commits) == (1, commits)
+        parent = name
+
+
 def test_page_of_list_is_two_trips(
     driver: SaverDriver, open_one: Callable[..., SaverDriver], counted: Callable[[], Any]
 ) -> None:

@@ -14,8 +14,9 @@ import psycopg
 import pytest
 
 from langgraph.checkpoint.lmdb.errors import DatabaseUnavailableError, ThreadExistsError
-from langgraph.checkpoint.lmdb.kv.postgres.connections import Link, OwnConnections
+from langgraph.checkpoint.lmdb.kv.postgres.connections import OwnConnections
 from langgraph.checkpoint.lmdb.kv.postgres.errors import ConnectionLostError
+from langgraph.checkpoint.lmdb.kv.postgres.link import Link
 from langgraph.checkpoint.lmdb.postgres import CompactPostgresSaver
 from tests.contract.driver import SaverDriver, config, ids, put
 
@@ -160,32 +161,39 @@ def test_server_process_that_ends_is_replaced(
 
 
 @pytest.mark.parametrize("trip", [1, 2])
-def test_connection_that_ends_during_a_read(
+def test_list_whose_connection_ends(
     open_postgres: Callable[..., CompactPostgresSaver],
     monkeypatch: pytest.MonkeyPatch,
     trip: int,
 ) -> None:
     """The first trip is repeated; after it, the snapshot is lost."""
     put(SaverDriver(open_postgres()), "c1", {"a": ["value"] * 500})
-    saver = open_postgres()
-    trips: list[int] = []
+    driver = SaverDriver(open_postgres())
+    with monkeypatch.context() as patch:
+        trips = cut_at(patch, trip)
+        if trip == 1:
+            assert ids(driver.list(config())) == ["c1"]
+        else:
+            with pytest.raises(DatabaseUnavailableError, match="during a read"):
+                driver.list(config())
+    assert len(trips) >= trip
+    assert ids(driver.list(config())) == ["c1"]
+
+
+def cut_at(patch: pytest.MonkeyPatch, trip: int) -> list[Any]:
+    """Let a connection end in a trip; return the statements of each trip, which grow."""
+    trips: list[Any] = []
     run = Link.run
 
     def cut(link: Link, statements: Any) -> Any:
-        trips.append(1)
+        trips.append(statements)
         if len(trips) == trip:
             link.connection.close()
             raise ConnectionLostError("the network is down")
         return run(link, statements)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Link, "run", cut)
-        if trip == 1:
-            assert saver.get_tuple(config()) is not None
-        else:
-            with pytest.raises(DatabaseUnavailableError, match="during a read"):
-                saver.get_tuple(config())
-    assert saver.get_tuple(config()) is not None
+    patch.setattr(Link, "run", cut)
+    return trips
 
 
 @pytest.mark.parametrize("is_write", [True, False])

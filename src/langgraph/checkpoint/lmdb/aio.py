@@ -8,14 +8,45 @@ thread. Long tasks run in a worker thread to their end, also if the awaiting tas
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import os
+from collections.abc import (
+    AsyncIterator,
+    Collection,
+    Coroutine,
+    Generator,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from datetime import datetime
+from types import TracebackType
+from typing import Any, NoReturn
 
-from langgraph.checkpoint.base import BaseCheckpointSaver
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+)
+from typing_extensions import Self
 
+from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
 from langgraph.checkpoint.lmdb.errors import DamagedError, RetryableError
 from langgraph.checkpoint.lmdb.kv import workers
+from langgraph.checkpoint.lmdb.kv.base import Progress
+from langgraph.checkpoint.lmdb.models import (
+    Branch,
+    StoreStats,
+    SweepReport,
+    TaskWrite,
+    ThreadInfo,
+    ThreadSort,
+    VerifyReport,
+)
 from langgraph.checkpoint.lmdb.operations import (
     configs,
     copying,
@@ -27,37 +58,9 @@ from langgraph.checkpoint.lmdb.operations import (
     retention,
     threads,
 )
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import AsyncIterator, Collection, Generator, Iterator, Mapping, Sequence
-    from datetime import datetime
-    from types import TracebackType
-
-    from langchain_core.runnables import RunnableConfig
-    from langgraph.checkpoint.base import (
-        ChannelVersions,
-        Checkpoint,
-        CheckpointMetadata,
-        CheckpointTuple,
-        DeltaChannelHistory,
-    )
-    from typing_extensions import Self
-
-    from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
-    from langgraph.checkpoint.lmdb.kv.base import Progress
-    from langgraph.checkpoint.lmdb.models import (
-        Branch,
-        StoreStats,
-        SweepReport,
-        TaskWrite,
-        ThreadInfo,
-        ThreadSort,
-        VerifyReport,
-    )
-    from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
-    from langgraph.checkpoint.lmdb.operations.session import Session
-    from langgraph.checkpoint.lmdb.run_state import State
+from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
+from langgraph.checkpoint.lmdb.operations.session import Session
+from langgraph.checkpoint.lmdb.run_state import State
 
 MAX_INLINE_READ = 128 * 1024
 """Bytes of values that a coroutine decodes in the loop's thread: about 2 ms of work."""

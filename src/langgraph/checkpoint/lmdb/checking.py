@@ -7,10 +7,10 @@ LMDB opens the store.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
@@ -25,6 +25,7 @@ from langgraph.checkpoint.lmdb.errors import (
     MissingKeyError,
     WrongKeyError,
 )
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress, Writer
 from langgraph.checkpoint.lmdb.kv.lmdb import files, page_check, page_reader
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from langgraph.checkpoint.lmdb.kv.log import log_file, recovery, state
@@ -34,11 +35,6 @@ from langgraph.checkpoint.lmdb.operations import configs, run_states
 from langgraph.checkpoint.lmdb.verification import kinds
 from langgraph.checkpoint.lmdb.verification.repair import repair as repair_store
 from langgraph.checkpoint.lmdb.verification.verify import verify
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress, Writer
 
 _LEVEL = 3
 _BATCH = 5000

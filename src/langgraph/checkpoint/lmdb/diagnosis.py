@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import platform
 import socket
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import lmdb
 
@@ -28,15 +29,11 @@ from langgraph.checkpoint.lmdb.errors import (
 )
 from langgraph.checkpoint.lmdb.format.envelope import FORMAT_VERSION
 from langgraph.checkpoint.lmdb.kv.lmdb import files, meta_pages
+from langgraph.checkpoint.lmdb.kv.lmdb.condition import Condition
 from langgraph.checkpoint.lmdb.kv.lmdb.preallocation import is_nearly_full
 from langgraph.checkpoint.lmdb.kv.log import log_file
 from langgraph.checkpoint.lmdb.kv.log.store import LogStore
 from langgraph.checkpoint.lmdb.lock_files import LOCKS, holders, locked_thread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from langgraph.checkpoint.lmdb.kv.lmdb.condition import Condition
 
 Level = Literal["ok", "advice", "risk"]
 """`risk`: stored data, or data that is about to be stored, may be lost."""

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from langgraph.checkpoint.serde.base import SerializerProtocol
+from typing_extensions import Self
+
+from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
 from langgraph.checkpoint.lmdb.kv.lmdb.store import DEFAULT_MAP_SIZE
+from langgraph.checkpoint.lmdb.models import TTLConfig
 from langgraph.checkpoint.lmdb.operations.opening import open_store
 from langgraph.checkpoint.lmdb.saver import DEFAULT_CACHE_SIZE, DEFAULT_LEVEL, KvSaver
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable
-
-    from langgraph.checkpoint.serde.base import SerializerProtocol
-    from typing_extensions import Self
-
-    from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
-    from langgraph.checkpoint.lmdb.models import TTLConfig
 
 
 class LmdbSaver(KvSaver):

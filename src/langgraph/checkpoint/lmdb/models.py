@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import KW_ONLY, asdict, dataclass, field
-from datetime import datetime  # noqa: TC003 - `typing.get_type_hints` needs it
+from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, TypedDict, get_args
 
-from langgraph.checkpoint.lmdb.run_state import State  # noqa: TC001 - as above
+from langgraph.checkpoint.lmdb.run_state import State
 
 FOUND: Final = "found"
 """The problem is in the store."""

@@ -16,10 +16,10 @@ from urllib.parse import unquote
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.errors import InvalidPathError, UsageError
 from langgraph.checkpoint.lmdb.lmdb_saver import LmdbSaver
+from langgraph.checkpoint.lmdb.saver import KvSaver
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.postgres import CompactPostgresSaver
-    from langgraph.checkpoint.lmdb.saver import KvSaver
 
 StoreName: TypeAlias = "str | os.PathLike[str]"
 """The path of a folder, or a connection string of PostgreSQL."""

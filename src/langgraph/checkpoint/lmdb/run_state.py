@@ -9,6 +9,7 @@ built with `StateGraph` or with the functional API.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 from uuid import UUID, uuid5
@@ -17,8 +18,6 @@ from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, TASKS, Se
 from xxhash import xxh3_128_hexdigest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
     from langgraph.checkpoint.base import Checkpoint, PendingWrite
 
 State: TypeAlias = Literal["unknown", "complete", "running", "failed", "waiting", "stalled"]

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb import lock_files
 from langgraph.checkpoint.lmdb.advisory_locks import key_of
 from langgraph.checkpoint.lmdb.lock_files import run_lock
 from langgraph.checkpoint.lmdb.opening import as_postgres
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.saver import KvSaver
+from langgraph.checkpoint.lmdb.saver import KvSaver
 
 
 @dataclass(frozen=True)

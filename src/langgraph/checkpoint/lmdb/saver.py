@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
+import builtins
+import os
 import time
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import suppress
+from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NoReturn
+from types import TracebackType
+from typing import Any, NoReturn, SupportsIndex
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+)
+from langgraph.checkpoint.serde.base import SerializerProtocol
+from typing_extensions import Self
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.aio import AsyncMethods, Ready
+from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError, NotCopyableError, RetryableError
-from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress
+from langgraph.checkpoint.lmdb.models import (
+    Branch,
+    StoreStats,
+    SweepReport,
+    TaskWrite,
+    ThreadInfo,
+    ThreadSort,
+    TTLConfig,
+    VerifyReport,
+)
 from langgraph.checkpoint.lmdb.operations import (
     background,
     configs,
@@ -23,49 +58,8 @@ from langgraph.checkpoint.lmdb.operations import (
     retention,
     threads,
 )
-from langgraph.checkpoint.lmdb.operations.session import open_session
-
-if TYPE_CHECKING:
-    import builtins
-    import os
-    from collections.abc import (
-        Awaitable,
-        Callable,
-        Collection,
-        Iterable,
-        Iterator,
-        Mapping,
-        Sequence,
-    )
-    from datetime import datetime
-    from types import TracebackType
-    from typing import SupportsIndex
-
-    from langchain_core.runnables import RunnableConfig
-    from langgraph.checkpoint.base import (
-        ChannelVersions,
-        Checkpoint,
-        CheckpointMetadata,
-        CheckpointTuple,
-        DeltaChannelHistory,
-    )
-    from langgraph.checkpoint.serde.base import SerializerProtocol
-    from typing_extensions import Self
-
-    from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
-    from langgraph.checkpoint.lmdb.kv.base import Progress
-    from langgraph.checkpoint.lmdb.models import (
-        Branch,
-        StoreStats,
-        SweepReport,
-        TaskWrite,
-        ThreadInfo,
-        ThreadSort,
-        TTLConfig,
-        VerifyReport,
-    )
-    from langgraph.checkpoint.lmdb.operations.session import Session
-    from langgraph.checkpoint.lmdb.run_state import State
+from langgraph.checkpoint.lmdb.operations.session import Session, open_session
+from langgraph.checkpoint.lmdb.run_state import State
 
 DEFAULT_CACHE_SIZE = 64 << 20
 """Bytes."""

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from langgraph.checkpoint.lmdb.errors import (
     InvalidPathError,
     InvalidVersionError,
+    LmdbSaverError,
     NotASequenceError,
     UsageError,
 )
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import Checkpoint
-
-    from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 
 MEMORY = ":memory:"
 """The path of a store in memory."""

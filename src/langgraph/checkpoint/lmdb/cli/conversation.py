@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.views import formats
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from rich.text import Text
 
     from langgraph.checkpoint.lmdb.views.messages import MessageView

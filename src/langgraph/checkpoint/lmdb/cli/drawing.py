@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -10,8 +11,6 @@ from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.views import formats
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from langgraph.checkpoint.lmdb.views.trees import NamespaceTree, TreeNode
 
 _STYLES = ("blue", "magenta", "cyan", "yellow", "green")

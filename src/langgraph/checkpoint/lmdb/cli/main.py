@@ -6,15 +6,13 @@ import io
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from langgraph.checkpoint.lmdb.cli.exit_codes import BROKEN_PIPE, DONE, FAILED, INTERRUPTED, NO
 from langgraph.checkpoint.lmdb.cli.table import NAME
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from langgraph.checkpoint.lmdb.views.escape import escape
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _COMPLETION = "_LANGGRAPH_LMDB_COMPLETE"
 

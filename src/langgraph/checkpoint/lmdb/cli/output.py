@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rich.console import Console
@@ -13,8 +14,6 @@ from rich.text import Text
 from langgraph.checkpoint.lmdb.views.escape import escape, escape_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     from rich.console import RenderableType
 
     from langgraph.checkpoint.lmdb.views.steps import StepView

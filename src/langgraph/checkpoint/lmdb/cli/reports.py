@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from langgraph.checkpoint.lmdb import VerifyReport
 from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.cli.exit_codes import DONE, NO
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb import VerifyReport
 
 
 def print_report(found: VerifyReport, as_json: bool) -> int:

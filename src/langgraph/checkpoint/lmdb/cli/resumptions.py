@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb.cli import output
 from langgraph.checkpoint.lmdb.cli.exit_codes import DONE, NO
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from langgraph.checkpoint.lmdb.workflows import ResumeResult
 
 

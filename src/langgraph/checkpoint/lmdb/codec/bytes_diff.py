@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from langgraph.checkpoint.lmdb.codec import chunking
 from langgraph.checkpoint.lmdb.codec.value_cache import CachedBytes, ends_of
 from langgraph.checkpoint.lmdb.engine import chunks
-from langgraph.checkpoint.lmdb.engine.chunks import MIN_SHARED
+from langgraph.checkpoint.lmdb.engine.chunks import (
+    MIN_SHARED,
+    ChunkedValue,
+    InlineValue,
+    NewChunk,
+    ThreadVersion,
+)
 from langgraph.checkpoint.lmdb.format import ranges
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from langgraph.checkpoint.lmdb.engine.chunks import (
-        ChunkedValue,
-        InlineValue,
-        NewChunk,
-        ThreadVersion,
-    )
-    from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
-    from langgraph.checkpoint.lmdb.kv.base import Reader
+from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
+from langgraph.checkpoint.lmdb.kv.base import Reader
 
 _SMALL_PIECE: Final = 512
 """Bytes below which a piece beside a change is split again together with it."""

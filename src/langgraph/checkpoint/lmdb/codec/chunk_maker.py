@@ -7,20 +7,15 @@ cache was cleared.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from langgraph.checkpoint.lmdb.codec import chunking
-from langgraph.checkpoint.lmdb.codec.value_cache import CachedMessages
-from langgraph.checkpoint.lmdb.engine.chunks import MIN_SHARED, NewChunk, digest
+from langgraph.checkpoint.lmdb.codec.value_cache import CachedMessages, CachedValue
+from langgraph.checkpoint.lmdb.engine.chunks import MIN_SHARED, NewChunk, ThreadVersion, digest
+from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
 from langgraph.checkpoint.lmdb.format import envelope, ranges
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from langgraph.checkpoint.lmdb.codec.value_cache import CachedValue
-    from langgraph.checkpoint.lmdb.engine.chunks import ThreadVersion
-    from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
-    from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
+from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
 
 _MANY_BYTES: Final = 8192
 """Bytes of pieces not found, from which on the siblings are added to the dedup cache."""

@@ -7,15 +7,13 @@ same where it is a value of its own, inside another value, and inside a `Send`.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 from zlib import crc32
 
 import msgpack
 
 from langgraph.checkpoint.lmdb.engine.chunks import MIN_SHARED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MIN_ELEMENT: Final = 2048
 """Bytes of the smallest element that is split independently. Messages always are."""

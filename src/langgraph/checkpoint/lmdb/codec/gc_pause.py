@@ -9,15 +9,13 @@ do the values of a call with 100,000 of them: `python -m benches run --only many
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import get_ident
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from langgraph.checkpoint.lmdb.kv import forking
 from langgraph.checkpoint.lmdb.kv.locks import Lock
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _MANY: Final = 100
 """Values that are handled without the collector: about a thousand objects."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from langgraph.checkpoint.lmdb.codec import chunking, gc_pause, messages
 from langgraph.checkpoint.lmdb.codec.message_values import inner_head
+from langgraph.checkpoint.lmdb.codec.messages import Fingerprint
+from langgraph.checkpoint.lmdb.codec.serializer import Serializer
 from langgraph.checkpoint.lmdb.codec.value_cache import (
     CachedMessage,
     CachedMessages,
@@ -15,18 +18,11 @@ from langgraph.checkpoint.lmdb.codec.value_cache import (
     ends_of,
 )
 from langgraph.checkpoint.lmdb.engine import chunks
-from langgraph.checkpoint.lmdb.engine.chunks import digest
+from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, NewChunk, ThreadVersion, digest
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import ranges
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from langgraph.checkpoint.lmdb.codec.messages import Fingerprint
-    from langgraph.checkpoint.lmdb.codec.serializer import Serializer
-    from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, NewChunk, ThreadVersion
-    from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
-    from langgraph.checkpoint.lmdb.kv.base import Reader
+from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
+from langgraph.checkpoint.lmdb.kv.base import Reader
 
 _MAX_REPLACED: Final = 16
 """A message is searched for among the replaced messages if these are at most so many for each new

@@ -6,6 +6,7 @@ type of msgpack, whose content is the encoded value. So the list in it has only 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
@@ -15,14 +16,11 @@ from langgraph.checkpoint.serde import types
 from langgraph.checkpoint.lmdb.codec import chunking
 from langgraph.checkpoint.lmdb.codec.messages import MESSAGE_TYPES
 from langgraph.checkpoint.lmdb.codec.serializer import MESSAGES, check_none
+from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue
 from langgraph.checkpoint.lmdb.errors import SerializationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from langgraph.checkpoint.serde.base import SerializerProtocol
-
-    from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue
 
 MAX_CONTENT: Final = (1 << 32) - 1
 """Bytes of the largest content of an extension type."""

@@ -161,24 +161,32 @@ def _make_template(message: Any, fingerprint: Fingerprint) -> MessageTemplate | 
         or not _TEXT.issuperset(map(type, fields_set))
     ):
         return None  # a forged store may hold any attributes
+    fields = _fields(cls)
+    has_fields_only = fields.issuperset(attributes) and fields >= fields_set
+    find = _containers if has_fields_only else _containers.__wrapped__
+    containers = find(tuple(attributes), tuple(map(type, attributes.values())))
     kept = attributes.copy()
-    containers: list[tuple[str, type]] = []
     filled: dict[str, Any] = {}
-    for key, value in attributes.items():
-        if type(value) not in _ATOMS:
-            kept[key] = None
-            if value:
-                filled[key] = value
-            else:
-                containers.append((key, type(value)))
+    for key, _ in containers:
+        if attributes[key]:
+            filled[key] = attributes[key]
+        kept[key] = None
     try:
         others = marshal.dumps((filled, extra or {})) if filled or extra else None
     except ValueError:
         return None
-    empty, names, fields = tuple(containers), frozenset(fields_set), _fields(cls)
-    if fields.issuperset(attributes) and fields >= names:
+    empty, names = containers, frozenset(fields_set)
+    if filled:
+        empty = tuple([row for row in containers if row[0] not in filled])
+    if has_fields_only:
         empty, names = _shared(empty), _shared(names)
     return MessageTemplate(kept, empty, type(extra), others, names)
+
+
+@lru_cache(maxsize=1000)
+def _containers(names: tuple[str, ...], types: tuple[type, ...]) -> tuple[tuple[str, type], ...]:
+    """Return the names and types of the containers among attributes."""
+    return tuple([row for row in zip(names, types, strict=True) if row[1] not in _ATOMS])
 
 
 @lru_cache(maxsize=len(MESSAGE_TYPES))

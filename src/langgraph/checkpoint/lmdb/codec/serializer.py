@@ -12,6 +12,7 @@ an object that it cannot read, as with any other saver.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +21,8 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.codec.messages import MESSAGE_TYPES
-from langgraph.checkpoint.lmdb.engine.chunks import InlineValue, digest
+from langgraph.checkpoint.lmdb.codec.value_cache import CachedBytes
+from langgraph.checkpoint.lmdb.engine.chunks import InlineValue, StoredValue, digest
 from langgraph.checkpoint.lmdb.errors import (
     DeserializationError,
     LmdbSaverError,
@@ -28,12 +30,7 @@ from langgraph.checkpoint.lmdb.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from langgraph.checkpoint.serde.base import CipherProtocol, SerializerProtocol
-
-    from langgraph.checkpoint.lmdb.codec.value_cache import CachedBytes
-    from langgraph.checkpoint.lmdb.engine.chunks import StoredValue
 
 PLAIN, MESSAGES, NONE = 0, 1, 2
 """Encodings of values: any bytes; messages that each begin a chunk; or any bytes that the

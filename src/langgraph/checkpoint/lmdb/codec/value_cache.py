@@ -8,22 +8,20 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
+from langgraph.checkpoint.lmdb.codec.messages import Fingerprint, MessageTemplate
+from langgraph.checkpoint.lmdb.engine.chunks import (
+    ChunkedValue,
+    InlineValue,
+    NewValue,
+    StoredValue,
+    ThreadVersion,
+)
 from langgraph.checkpoint.lmdb.format import ranges
 from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
 from langgraph.checkpoint.lmdb.kv import forking
 from langgraph.checkpoint.lmdb.kv.locks import Lock
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.codec.messages import Fingerprint, MessageTemplate
-    from langgraph.checkpoint.lmdb.engine.chunks import (
-        ChunkedValue,
-        InlineValue,
-        NewValue,
-        StoredValue,
-        ThreadVersion,
-    )
 
 
 class ChannelKey(NamedTuple):

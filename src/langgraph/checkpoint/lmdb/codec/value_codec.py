@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -13,25 +15,29 @@ from langgraph.checkpoint.lmdb.codec.serializer import MESSAGES, PLAIN, Serializ
 from langgraph.checkpoint.lmdb.codec.value_cache import (
     CachedBytes,
     CachedMessages,
+    CachedValue,
+    CacheKey,
+    ChannelKey,
     ValueCache,
     WriteKey,
 )
 from langgraph.checkpoint.lmdb.engine import chunks
-from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, InlineValue, NewValue
+from langgraph.checkpoint.lmdb.engine.chunks import (
+    ChunkedValue,
+    InlineValue,
+    NewValue,
+    StoredResult,
+    StoredValue,
+    ThreadVersion,
+)
+from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
+from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
+from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
+from langgraph.checkpoint.lmdb.kv.base import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
-    from contextlib import AbstractContextManager
-
     from langgraph.checkpoint.serde.base import SerializerProtocol
-
-    from langgraph.checkpoint.lmdb.codec.value_cache import CachedValue, CacheKey, ChannelKey
-    from langgraph.checkpoint.lmdb.engine.chunks import StoredResult, StoredValue, ThreadVersion
-    from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
-    from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
-    from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
-    from langgraph.checkpoint.lmdb.kv.base import Reader
 
 MAX_INLINE: Final = 512
 """Bytes of a payload that the record of its first checkpoint or write may hold."""

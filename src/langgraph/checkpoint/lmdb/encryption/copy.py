@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
 from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.format import keys
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 from langgraph.checkpoint.lmdb.kv.lmdb.store import new_store
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 
 _BATCH_BYTES = 4 << 20
 """Bytes of keys and values per transaction."""

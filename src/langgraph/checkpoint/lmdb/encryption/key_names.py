@@ -8,7 +8,8 @@ and sort them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -17,9 +18,6 @@ from langgraph.checkpoint.lmdb.encryption.key_source import HEADER
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.format.keys import Kind
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _NAMED = (Kind.THREAD_ID, Kind.THREAD_TERM, Kind.NAMESPACE, Kind.TERM)
 ENCRYPTED_KINDS = frozenset((*_NAMED, *(Kind.SNAPSHOTS + kind for kind in _NAMED)))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NoReturn, TypeAlias
 
 from langgraph.checkpoint.lmdb.errors import MissingKeyError, UsageError, WrongKeyError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    Keys: TypeAlias = bytes | Sequence[bytes]
-    EncryptionKey: TypeAlias = Keys | Callable[[], Keys] | Literal["env"]
+Keys: TypeAlias = bytes | Sequence[bytes]
+EncryptionKey: TypeAlias = Keys | Callable[[], Keys] | Literal["env"]
 
 HEADER = b"\x00encryption"
 """Key of the record that holds the store's own keys. Callers of an encrypted store never see it."""

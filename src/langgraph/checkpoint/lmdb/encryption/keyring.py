@@ -8,8 +8,8 @@ can be changed while the store is in use.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -17,14 +17,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from langgraph.checkpoint.lmdb.encryption.key_names import KeyNameCipher
-from langgraph.checkpoint.lmdb.encryption.key_source import HEADER, KEY_SIZE
+from langgraph.checkpoint.lmdb.encryption.key_source import HEADER, KEY_SIZE, KeySource
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, PlaintextRecordError
 from langgraph.checkpoint.lmdb.format import envelope
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from langgraph.checkpoint.lmdb.encryption.key_source import KeySource
 
 VERSION = 1
 """Format version of the header."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.encryption.key_source import HEADER, KeySource
+from langgraph.checkpoint.lmdb.encryption.key_source import HEADER, EncryptionKey, KeySource
 from langgraph.checkpoint.lmdb.errors import InvalidPathError, NotEncryptedError, UsageError
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
     from langgraph.checkpoint.lmdb.encryption.rotation import KeyRotation
     from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore

@@ -10,16 +10,13 @@ rotation is started again and finishes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from langgraph.checkpoint.lmdb.encryption.key_source import HEADER
-from langgraph.checkpoint.lmdb.encryption.store import EncryptedWriter
+from langgraph.checkpoint.lmdb.encryption.keyring import Keyring
+from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore, EncryptedWriter
 from langgraph.checkpoint.lmdb.errors import DamagedError, UsageError
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.encryption.keyring import Keyring
-    from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore
-    from langgraph.checkpoint.lmdb.kv.base import Writer
+from langgraph.checkpoint.lmdb.kv.base import Writer
 
 _BATCH_VALUES = 2000
 """Values that one step reads."""

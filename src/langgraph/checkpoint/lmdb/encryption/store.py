@@ -8,33 +8,28 @@ so a rotation by another process takes effect between two transactions.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from itertools import chain, groupby
+from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from langgraph.checkpoint.lmdb.encryption.key_names import (
     ENCRYPTED_KINDS,
     NEEDS_MAPPING,
+    RangePart,
     kind_of,
     stored_bounds,
     visible_prefix,
 )
-from langgraph.checkpoint.lmdb.encryption.key_source import HEADER
-from langgraph.checkpoint.lmdb.encryption.keyring import Keyring, reject_plaintext
+from langgraph.checkpoint.lmdb.encryption.key_source import HEADER, KeySource
+from langgraph.checkpoint.lmdb.encryption.keyring import Keyring, Slot, reject_plaintext
 from langgraph.checkpoint.lmdb.errors import NotEncryptedError
 from langgraph.checkpoint.lmdb.format.envelope import raise_damaged
-from langgraph.checkpoint.lmdb.kv.base import Reader, WrapperStore, Writer
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, WrapperStore, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from contextlib import AbstractContextManager
-    from types import TracebackType
-
     from typing_extensions import Self
-
-    from langgraph.checkpoint.lmdb.encryption.key_names import RangePart
-    from langgraph.checkpoint.lmdb.encryption.key_source import KeySource
-    from langgraph.checkpoint.lmdb.encryption.keyring import Slot
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
 
 T = TypeVar("T")
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import checkpoints, layers
 from langgraph.checkpoint.lmdb.format import keys
+from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
+from langgraph.checkpoint.lmdb.kv.base import Reader
 from langgraph.checkpoint.lmdb.models import Branch
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
-    from langgraph.checkpoint.lmdb.kv.base import Reader
 
 
 def branches(reader: Reader, namespace: NamespaceRef) -> list[Branch]:

@@ -6,21 +6,18 @@ records of the oldest remaining checkpoint.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import NoneType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from langgraph.checkpoint.lmdb.engine import checkpoints, layers, writes
+from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
 from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, stored_value
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
-    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
+from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 _WRITES_PER_RECORD = 256
 _FIELD_TYPES = envelope.field_types(envelope.OPTIONAL_TEXT, (list, NoneType), list)

@@ -5,18 +5,15 @@ An index term is the hash of one property of a checkpoint. The hash of its run i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from langgraph.checkpoint.lmdb.engine import layers
 from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, stored_value
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 Version: TypeAlias = "int | float | str"
 _FIELD_TYPES = envelope.field_types(

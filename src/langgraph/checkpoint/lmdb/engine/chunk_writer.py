@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 from langgraph.checkpoint.lmdb.engine.chunks import (
     MAX_CHUNK,
@@ -18,6 +18,7 @@ from langgraph.checkpoint.lmdb.engine.chunks import (
     fetch,
     root_ranges,
 )
+from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
 from langgraph.checkpoint.lmdb.errors import SerializationError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.ranges import (
@@ -27,12 +28,7 @@ from langgraph.checkpoint.lmdb.format.ranges import (
     encode_ranges,
     follows,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
-    from langgraph.checkpoint.lmdb.kv.base import Writer
+from langgraph.checkpoint.lmdb.kv.base import Writer
 
 MAX_RANGES = 48
 """Ranges that a value may name directly; more are grouped into nodes."""

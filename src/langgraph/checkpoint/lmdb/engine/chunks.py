@@ -7,10 +7,11 @@ version adds to the store depends on what changed, not on the size of the value.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import envelope, keys
@@ -21,11 +22,7 @@ from langgraph.checkpoint.lmdb.format.ranges import (
     iter_chunks,
     total,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from langgraph.checkpoint.lmdb.kv.base import Reader
+from langgraph.checkpoint.lmdb.kv.base import Reader
 
 MAX_CHUNK = 60_000
 """Bytes of a chunk before compression: with its envelope it is below 64 KiB."""

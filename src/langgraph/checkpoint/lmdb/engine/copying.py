@@ -6,7 +6,7 @@ is a line of checkpoints. Any other fork copies records, and shares their values
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Container
 
 from langgraph.checkpoint.lmdb.engine import (
     checkpoints,
@@ -18,17 +18,13 @@ from langgraph.checkpoint.lmdb.engine import (
     states,
     threads,
 )
+from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
+from langgraph.checkpoint.lmdb.engine.options import StoreOptions
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.errors import CheckpointNotFoundError, ThreadExistsError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-
-if TYPE_CHECKING:
-    from collections.abc import Container
-
-    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
-    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
-    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
-    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
+from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 
 def copy_thread(writer: Writer, source_id: str, target_id: str, options: StoreOptions) -> None:

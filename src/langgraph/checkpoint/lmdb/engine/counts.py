@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from struct import Struct
 from struct import error as StructError  # noqa: N812
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from langgraph.checkpoint.lmdb.engine import records
 from langgraph.checkpoint.lmdb.format import envelope, keys
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 _FORM = Struct(">4Q")
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.engine.chunks import ThreadVersion
-    from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
+from langgraph.checkpoint.lmdb.engine.chunks import ThreadVersion
+from langgraph.checkpoint.lmdb.format.ranges import ChunkRange
 
 _MAX_SEGMENTS = 10_000
 

@@ -7,9 +7,9 @@ the last copy stops using them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import (
     channel_history,
@@ -21,6 +21,7 @@ from langgraph.checkpoint.lmdb.engine import (
 )
 from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, StoredValue, owned_ranges
 from langgraph.checkpoint.lmdb.engine.tally import Head, Tally
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.ranges import (
     ChunkRange,
@@ -28,12 +29,7 @@ from langgraph.checkpoint.lmdb.format.ranges import (
     decode_ranges,
     encode_ranges,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
-    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 
 @dataclass(slots=True)

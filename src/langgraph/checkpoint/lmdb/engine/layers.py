@@ -8,22 +8,16 @@ records, or a part of them, beside records of its own. A record of its own hides
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from operator import itemgetter
 from types import NoneType
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import records
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from langgraph.checkpoint.lmdb.format.keys import Kind, Layer
-from langgraph.checkpoint.lmdb.kv.base import Reader
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
-    from langgraph.checkpoint.lmdb.kv.base import Writer
+from langgraph.checkpoint.lmdb.format.keys import Kind, Layer, NamespaceRef
+from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 MAX_LAYERS = 8
 """Layers of a thread. With more the layers are dissolved, so that reads remain fast."""

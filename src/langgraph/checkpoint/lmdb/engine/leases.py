@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from types import NoneType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from langgraph.checkpoint.lmdb.engine import records
 from langgraph.checkpoint.lmdb.format import envelope, keys
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 LEASE_MS = 600_000
 """Milliseconds that a lease lasts, unless its holder releases it earlier. If a holder outlives its

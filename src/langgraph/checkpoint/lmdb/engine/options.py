@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.engine import thread_record, threads
+from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.engine.time_index import NEVER
+from langgraph.checkpoint.lmdb.engine.writes import Write
 from langgraph.checkpoint.lmdb.errors import UsageError
+from langgraph.checkpoint.lmdb.kv.base import Reader
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import TypeAlias
-
-    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
-    from langgraph.checkpoint.lmdb.engine.writes import Write
-    from langgraph.checkpoint.lmdb.kv.base import Reader
-
-    StateOf: TypeAlias = Callable[
-        [Reader, CheckpointRecord, Sequence[tuple[str, Write]], int | None], int | None
-    ]
-    """Function that returns the state of a checkpoint with its pending writes, each with its task
-    id, by decoding at most so many bytes of values; None if it cannot decode them."""
+StateOf: TypeAlias = Callable[
+    [Reader, CheckpointRecord, Sequence[tuple[str, Write]], int | None], int | None
+]
+"""Function that returns the state of a checkpoint with its pending writes, each with its task
+id, by decoding at most so many bytes of values; None if it cannot decode them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import (
     channel_history,
@@ -18,18 +18,13 @@ from langgraph.checkpoint.lmdb.engine import (
     threads,
     writes,
 )
+from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
+from langgraph.checkpoint.lmdb.engine.options import StoreOptions
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import keys
-from langgraph.checkpoint.lmdb.format.keys import Kind
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
-    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
-    from langgraph.checkpoint.lmdb.format.keys import Layer, NamespaceRef
-    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+from langgraph.checkpoint.lmdb.format.keys import Kind, Layer, NamespaceRef
+from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 PURGE_BATCH = 500
 """Records of a deleted thread that one transaction removes; writers wait for some milliseconds."""

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from langgraph.checkpoint.lmdb.format import envelope
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.kv.base import Writer
+from langgraph.checkpoint.lmdb.kv.base import Writer
 
 
 def put(writer: Writer, key: bytes, payload: bytes) -> bytes:

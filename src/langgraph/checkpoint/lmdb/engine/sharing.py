@@ -6,9 +6,9 @@ what is in its layers dissolves them before: it copies the records that it shows
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import (
     checkpoints,
@@ -18,17 +18,12 @@ from langgraph.checkpoint.lmdb.engine import (
     threads,
     writes,
 )
+from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from langgraph.checkpoint.lmdb.format.keys import Kind, NamespaceRef
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
-
-    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
-    from langgraph.checkpoint.lmdb.format.keys import Layer
-    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+from langgraph.checkpoint.lmdb.format.keys import Kind, Layer, NamespaceRef
+from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 
 def share(writer: Writer, source: Thread, target: Thread) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import heapq
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from itertools import islice
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import (
@@ -17,23 +19,17 @@ from langgraph.checkpoint.lmdb.engine import (
     threads,
     time_index,
 )
+from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
 from langgraph.checkpoint.lmdb.engine.states import is_indexed
-from langgraph.checkpoint.lmdb.errors import IntegrityError
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
+from langgraph.checkpoint.lmdb.engine.time_index import TimeIndexEntry
+from langgraph.checkpoint.lmdb.errors import DamagedError, IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from langgraph.checkpoint.lmdb.format.keys import Kind
+from langgraph.checkpoint.lmdb.format.keys import Kind, Layer, NamespaceRef
+from langgraph.checkpoint.lmdb.kv.base import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
-    from types import TracebackType
-
     from typing_extensions import Self
-
-    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
-    from langgraph.checkpoint.lmdb.engine.time_index import TimeIndexEntry
-    from langgraph.checkpoint.lmdb.errors import DamagedError
-    from langgraph.checkpoint.lmdb.format.keys import Layer, NamespaceRef
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
 
 _FEW = 500
 """Threads with a prefix that are read and sorted, rather than picked from all by time."""
@@ -46,8 +42,10 @@ class Snapshot:
 
     __slots__ = ("_context", "_is_hidden", "reader")
 
-    def __init__(self, kv: KeyValueStore, is_hidden: Callable[[Thread], bool]) -> None:
-        self._context = kv.read()
+    def __init__(
+        self, context: AbstractContextManager[Reader], is_hidden: Callable[[Thread], bool]
+    ) -> None:
+        self._context = context
         self._is_hidden = is_hidden
 
     def __enter__(self) -> Self:

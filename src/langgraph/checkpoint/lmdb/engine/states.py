@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import checkpoints, writes
 from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.kv.base import Reader
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.options import StateOf
     from langgraph.checkpoint.lmdb.engine.thread_record import Thread
-    from langgraph.checkpoint.lmdb.kv.base import Reader
 
 NO_CHECKPOINT = 0
 """The root namespace has no checkpoint."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Container
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 from langgraph.checkpoint.lmdb.engine import (
     channel_history,
@@ -29,19 +31,17 @@ from langgraph.checkpoint.lmdb.engine.chunks import (
     ThreadVersion,
     root_ranges,
 )
+from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
+from langgraph.checkpoint.lmdb.engine.options import StateOf, StoreOptions
 from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.engine.writes import Write
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, InvalidPathError
 from langgraph.checkpoint.lmdb.format import envelope, keys
+from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
 
-if TYPE_CHECKING:
-    from collections.abc import Container
-
-    from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
-    from langgraph.checkpoint.lmdb.engine.options import StateOf, StoreOptions
-    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
-    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
+T = TypeVar("T")
 
 
 class StaleError(Exception):
@@ -131,7 +131,16 @@ class CheckpointStore:
 
     def snapshot(self) -> Snapshot:
         """Return a view of the store as it is now."""
-        return Snapshot(self._kv, self.options.is_hidden)
+        return Snapshot(self._kv.read(), self.options.is_hidden)
+
+    def view(self, apply: Callable[[Snapshot], T]) -> T:
+        """Run a function on a snapshot, as `KeyValueStore.view` does."""
+
+        def run(reader: Reader) -> T:
+            with Snapshot(nullcontext(reader), self.options.is_hidden) as snapshot:
+                return apply(snapshot)
+
+        return self._kv.view(run)
 
     def file_bytes(self) -> int:
         """Return the bytes that the store occupies on disk."""

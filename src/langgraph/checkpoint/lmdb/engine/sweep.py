@@ -5,18 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import prune, sharing, thread_record, threads, time_index
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy, StoreOptions
-    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
-    from langgraph.checkpoint.lmdb.engine.time_index import TimeIndexEntry
-    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy, StoreOptions
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
+from langgraph.checkpoint.lmdb.engine.time_index import TimeIndexEntry
+from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 SWEEP_BATCH = 200
 """Checkpoints and writes that one transaction deletes, unless a single thread has more."""

@@ -7,19 +7,16 @@ share the history.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from langgraph.checkpoint.lmdb.engine import checkpoints, namespaces, writes
+from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.format import keys
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
-    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
-    from langgraph.checkpoint.lmdb.kv.base import Reader
+from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
+from langgraph.checkpoint.lmdb.kv.base import Reader
 
 
 class Head(NamedTuple):

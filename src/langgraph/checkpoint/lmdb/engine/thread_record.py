@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from operator import attrgetter
 from types import NoneType
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from langgraph.checkpoint.lmdb.engine import counts, layers, states, time_index
 from langgraph.checkpoint.lmdb.engine.chunks import ThreadVersion
@@ -14,9 +14,7 @@ from langgraph.checkpoint.lmdb.engine.fields_cache import FieldsCache
 from langgraph.checkpoint.lmdb.engine.time_index import INDEX_LAG_MS
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import Kind, Layer, NamespaceRef
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.kv.base import Writer
+from langgraph.checkpoint.lmdb.kv.base import Writer
 
 MAX_TIME = 253_402_300_799_999
 """Milliseconds since the epoch at the end of the year 9999, where `datetime` ends."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import namespaces, paging, records, thread_record
@@ -10,12 +11,10 @@ from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import Kind, Layer
+from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from langgraph.checkpoint.lmdb.engine.options import StoreOptions
-    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 _known_numbers = FieldsCache(1024)
 """The numbers that the records of thread ids name."""

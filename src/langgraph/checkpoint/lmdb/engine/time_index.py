@@ -6,14 +6,11 @@ rebuilt. An entry is a key without a value.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from langgraph.checkpoint.lmdb.format import keys
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from langgraph.checkpoint.lmdb.kv.base import Reader
+from langgraph.checkpoint.lmdb.kv.base import Reader
 
 INDEX_LAG_MS = 20
 """Milliseconds that an entry may lag behind its thread: activity within this time moves no

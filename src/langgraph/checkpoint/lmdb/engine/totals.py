@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import counts, thread_record, threads
 from langgraph.checkpoint.lmdb.engine.counts import Counts
 from langgraph.checkpoint.lmdb.format import keys
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.kv.base import Reader
+from langgraph.checkpoint.lmdb.kv.base import Reader
 
 _BATCH = 1000
 """Threads that a sum over all threads reads at a time."""

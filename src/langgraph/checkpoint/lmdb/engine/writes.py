@@ -3,19 +3,15 @@ checkpoint."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import layers
 from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, stored_value
 from langgraph.checkpoint.lmdb.format import envelope, keys
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
-    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
+from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
+from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 _FIELD_TYPES = envelope.field_types(envelope.OPTIONAL_TEXT, list)
 

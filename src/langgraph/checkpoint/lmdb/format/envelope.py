@@ -11,19 +11,17 @@ The checksum covers the key: a record that was moved or copied to another key is
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import product
 from types import NoneType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import msgpack
 import zstandard
 
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, SerializationError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 FieldTypes: TypeAlias = "frozenset[tuple[type, ...]]"
 """The combinations of types that the fields of a record may have."""

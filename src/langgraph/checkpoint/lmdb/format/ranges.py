@@ -8,13 +8,11 @@ be one range, whatever its length.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from langgraph.checkpoint.lmdb.format.envelope import read_varint, varint
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
 
 _MAX_NUMBER = (1 << 64) - 1
 """Greatest number that a key can hold."""

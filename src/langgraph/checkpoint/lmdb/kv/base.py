@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from contextlib import nullcontext
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Hashable, Iterable, Iterator
-    from contextlib import AbstractContextManager
+Progress: TypeAlias = Callable[[int, int], object]
 
-    Progress: TypeAlias = Callable[[int, int], object]
 
-    class Gather(Protocol):
-        """`Reader.gather`."""
+class Gather(Protocol):
+    """`Reader.gather`."""
 
-        def __call__(self, calls: Iterable[Callable[[], T]]) -> Iterator[T]: ...
+    def __call__(self, calls: Iterable[Callable[[], T]]) -> Iterator[T]: ...
 
 
 MAX_KEY_SIZE = 511
@@ -183,6 +181,15 @@ class KeyValueStore(ABC):
             StoreReplacedError: The store's files were removed, moved or replaced.
             StoreIOError: The store's files could not be read.
         """
+
+    def view(self, apply: Callable[[Reader], T]) -> T:
+        """Run `apply` on a snapshot, and return what it returned.
+
+        A store on another machine may answer with what it has cached, after it asked whether that
+        has changed. `apply` may run more than once, each time on a new snapshot.
+        """
+        with self.read() as reader:
+            return apply(reader)
 
     @abstractmethod
     def write(self, apply: Callable[[Writer], T]) -> T:

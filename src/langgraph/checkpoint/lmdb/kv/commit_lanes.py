@@ -3,15 +3,12 @@ time."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 from zlib import crc32
 
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 from langgraph.checkpoint.lmdb.kv.group_commit import GroupCommit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 
 T = TypeVar("T")
 

@@ -8,14 +8,12 @@ middle. The other hooks run twice, or the next thread that calls `wait` complete
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import Protocol
 from weakref import WeakSet
 
 from langgraph.checkpoint.lmdb.errors import UsageError
 from langgraph.checkpoint.lmdb.kv.locks import Lock
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 pending = False
 """True while a thread forks, and after the fork until a thread calls `wait`."""

@@ -7,19 +7,16 @@ import contextlib
 import threading
 import weakref
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError
 from langgraph.checkpoint.lmdb.kv import forking, workers
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 from langgraph.checkpoint.lmdb.kv.locks import Lock, in_use
 from langgraph.checkpoint.lmdb.kv.pending_commit import PendingCommit, failure, notify_callers
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 
 T = TypeVar("T")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from threading import RLock, get_ident
+from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from langgraph.checkpoint.lmdb.errors import StoreClosedError, UsageError
@@ -13,9 +15,6 @@ from langgraph.checkpoint.lmdb.kv.buffering import BufferingWriter
 from langgraph.checkpoint.lmdb.kv.locks import Lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import TracebackType
-
     from typing_extensions import Self
 
 T = TypeVar("T")

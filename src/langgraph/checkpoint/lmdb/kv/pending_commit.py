@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
 
 from langgraph.checkpoint.lmdb.errors import RetryableError
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Iterable
-
-    from langgraph.checkpoint.lmdb.kv.base import Writer
+from langgraph.checkpoint.lmdb.kv.base import Writer
 
 T = TypeVar("T")
 

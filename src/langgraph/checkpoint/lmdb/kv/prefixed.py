@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from langgraph.checkpoint.lmdb.kv.base import Reader, WrapperStore, Writer, check_key
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, WrapperStore, Writer, check_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator
-    from contextlib import AbstractContextManager
-    from types import TracebackType
-
     from typing_extensions import Self
-
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
 
 T = TypeVar("T")
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextvars import copy_context
-from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+from threading import Thread
+from typing import ParamSpec, TypeVar, cast
 
 from langgraph.checkpoint.lmdb.errors import RetryableError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from threading import Thread
 
 P = ParamSpec("P")
 T = TypeVar("T")

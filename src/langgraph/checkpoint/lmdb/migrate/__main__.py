@@ -5,17 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
-from langgraph.checkpoint.lmdb.migrate.endpoints import KINDS
+from langgraph.checkpoint.lmdb.migrate.endpoints import KINDS, Kind
 from langgraph.checkpoint.lmdb.migrate.migrating import DEFAULT_WORKERS, migrate
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from langgraph.checkpoint.lmdb.migrate.endpoints import Kind
-    from langgraph.checkpoint.lmdb.migrate.models import MigrationProgress, MigrationReport
+from langgraph.checkpoint.lmdb.migrate.models import MigrationProgress, MigrationReport
 
 EQUAL, DIFFERENT, FAILED = 0, 1, 2
 """Exit statuses: the target has all of the source; checkpoints differ; an error ended it."""

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import heapq
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from langgraph.checkpoint.base import BaseCheckpointSaver
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+)
+from typing_extensions import Self
 
 from langgraph.checkpoint.lmdb.migrate.catching_up import MARKS, CatchUp
-
-if TYPE_CHECKING:
-    import builtins
-    from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-
-    from langchain_core.runnables import RunnableConfig
-    from langgraph.checkpoint.base import (
-        ChannelVersions,
-        Checkpoint,
-        CheckpointMetadata,
-        CheckpointTuple,
-        DeltaChannelHistory,
-    )
-    from typing_extensions import Self
 
 
 class CatchUpSaver(BaseCheckpointSaver[Any]):

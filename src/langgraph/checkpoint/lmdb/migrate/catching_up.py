@@ -15,26 +15,21 @@ Only a checkpoint that is deleted between that read and its write comes back.
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-from langgraph.checkpoint.base import empty_checkpoint
+from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
 
 from langgraph.checkpoint.lmdb.errors import ThreadDivergedError
 from langgraph.checkpoint.lmdb.migrate.copying import Job, copy_thread
 from langgraph.checkpoint.lmdb.migrate.endpoints import blocking, source_of
 from langgraph.checkpoint.lmdb.migrate.history import is_ancestor_id
 from langgraph.checkpoint.lmdb.migrate.models import Key
+from langgraph.checkpoint.lmdb.migrate.source import Source, ThreadState
 from langgraph.checkpoint.lmdb.migrate.target import Target
 from langgraph.checkpoint.lmdb.saver import KvSaver
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Sequence
-
-    from langgraph.checkpoint.base import BaseCheckpointSaver
-
-    from langgraph.checkpoint.lmdb.migrate.source import Source, ThreadState
 
 MARKS = "langgraph-migrate"
 _MARK_ID = "00000000-0000-6000-8000-000000000000"

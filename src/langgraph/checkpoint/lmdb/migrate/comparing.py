@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from langgraph.checkpoint.lmdb.migrate.models import Record
-    from langgraph.checkpoint.lmdb.models import TaskWrite
+from langgraph.checkpoint.lmdb.migrate.models import Record
+from langgraph.checkpoint.lmdb.models import TaskWrite
 
 _SERIALIZER = JsonPlusSerializer()
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from langgraph.checkpoint.lmdb.migrate.comparing import (
     as_continued,
     differing_parts,
     differing_tasks,
 )
-from langgraph.checkpoint.lmdb.migrate.models import Difference
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from langgraph.checkpoint.lmdb.migrate.models import Key, Record
-    from langgraph.checkpoint.lmdb.migrate.source import Source
-    from langgraph.checkpoint.lmdb.migrate.target import Target
+from langgraph.checkpoint.lmdb.migrate.models import Difference, Key, Record
+from langgraph.checkpoint.lmdb.migrate.source import Source
+from langgraph.checkpoint.lmdb.migrate.target import Target
 
 
 @dataclass(slots=True)

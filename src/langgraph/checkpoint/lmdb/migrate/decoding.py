@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
+from langgraph.checkpoint.serde.base import CipherProtocol, SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from msgpack import ExtType, packb
 
+from langgraph.checkpoint.lmdb.migrate.models import Key
 from langgraph.checkpoint.lmdb.migrate.refusals import located_reads
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.serde.base import CipherProtocol, SerializerProtocol
-
-    from langgraph.checkpoint.lmdb.migrate.models import Key
 
 _Part: TypeAlias = "tuple[int, bytes]"
 """Type and content of an extension type of msgpack: an encoded object."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
@@ -17,6 +19,7 @@ from langgraph.checkpoint.lmdb.errors import InvalidPathError, UsageError
 from langgraph.checkpoint.lmdb.migrate.blocking import BlockingSaver
 from langgraph.checkpoint.lmdb.migrate.postgres_source import PostgresSource
 from langgraph.checkpoint.lmdb.migrate.saver_source import KvSource, MemorySource, SaverSource
+from langgraph.checkpoint.lmdb.migrate.source import Source
 from langgraph.checkpoint.lmdb.migrate.sqlite_source import SqliteSource
 from langgraph.checkpoint.lmdb.migrate.target import Target
 from langgraph.checkpoint.lmdb.opening import (
@@ -27,13 +30,6 @@ from langgraph.checkpoint.lmdb.opening import (
     parse,
 )
 from langgraph.checkpoint.lmdb.saver import KvSaver
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from langgraph.checkpoint.serde.base import SerializerProtocol
-
-    from langgraph.checkpoint.lmdb.migrate.source import Source
 
 Endpoint: TypeAlias = "str | os.PathLike[str] | BaseCheckpointSaver[Any]"
 """A saver, which remains open; or the folder of a store, a SQLite file, or the connection string of

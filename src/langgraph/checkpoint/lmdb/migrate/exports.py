@@ -20,25 +20,21 @@ from __future__ import annotations
 import base64
 import json
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from langgraph.checkpoint.lmdb.errors import ThreadExistsError, UsageError
 from langgraph.checkpoint.lmdb.migrate.models import Key, Record
 from langgraph.checkpoint.lmdb.migrate.saver_source import KvSource
 from langgraph.checkpoint.lmdb.migrate.target import Target
-from langgraph.checkpoint.lmdb.models import TaskWrite
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from langgraph.checkpoint.serde.base import SerializerProtocol
-
-    from langgraph.checkpoint.lmdb.models import ThreadInfo
-    from langgraph.checkpoint.lmdb.saver import KvSaver
+from langgraph.checkpoint.lmdb.models import TaskWrite, ThreadInfo
+from langgraph.checkpoint.lmdb.saver import KvSaver
 
 FORMAT: Final = "langgraph-lmdb export"
 VERSION: Final = 1

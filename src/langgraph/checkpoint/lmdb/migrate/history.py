@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import blake2b
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langgraph.checkpoint.base import empty_checkpoint
 
 from langgraph.checkpoint.lmdb.migrate.models import Record
 from langgraph.checkpoint.lmdb.models import TaskWrite
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 _BEFORE_ALL = "00000000-0000-6000-"
 """Beginning of the ids of these ancestors: that of an id of the year 1582."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from langgraph.checkpoint.lmdb.errors import (
     NotASequenceError,
@@ -19,12 +20,7 @@ from langgraph.checkpoint.lmdb.migrate.copying import Counts, Job, copy_thread, 
 from langgraph.checkpoint.lmdb.migrate.endpoints import Endpoint, Kind, open_source, open_target
 from langgraph.checkpoint.lmdb.migrate.models import MigrationProgress, MigrationReport
 from langgraph.checkpoint.lmdb.migrate.refusals import database_errors
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from concurrent.futures import Future
-
-    from langgraph.checkpoint.lmdb.migrate.source import Source
+from langgraph.checkpoint.lmdb.migrate.source import Source
 
 DEFAULT_WORKERS = 4
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import DeltaChannelHistory
 
-    from langchain_core.runnables import RunnableConfig
-    from langgraph.checkpoint.base import DeltaChannelHistory
-
-    from langgraph.checkpoint.lmdb.models import TaskWrite
+from langgraph.checkpoint.lmdb.models import TaskWrite
 
 
 class Key(NamedTuple):

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import TASKS
 
 from langgraph.checkpoint.lmdb.errors import UsageError
-from langgraph.checkpoint.lmdb.migrate.models import Record
+from langgraph.checkpoint.lmdb.migrate.models import Key, Record
 from langgraph.checkpoint.lmdb.migrate.sql_source import Row, SqlSource
 
 if TYPE_CHECKING:
     import psycopg
-    from langgraph.checkpoint.serde.base import SerializerProtocol
-
-    from langgraph.checkpoint.lmdb.migrate.models import Key
 
 _CHECKPOINT = "SELECT parent_checkpoint_id, checkpoint, metadata FROM checkpoints"
 _BLOBS = """

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from langgraph.checkpoint.serde.event_hooks import register_serde_event_listener
+from langgraph.checkpoint.serde.event_hooks import SerdeEvent, register_serde_event_listener
 
 from langgraph.checkpoint.lmdb.errors import (
     DeserializationError,
@@ -18,13 +19,7 @@ from langgraph.checkpoint.lmdb.errors import (
     RetryableError,
     UsageError,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from langgraph.checkpoint.serde.event_hooks import SerdeEvent
-
-    from langgraph.checkpoint.lmdb.migrate.models import Key
+from langgraph.checkpoint.lmdb.migrate.models import Key
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.base import WRITES_IDX_MAP
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import WRITES_IDX_MAP, BaseCheckpointSaver, CheckpointTuple
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langgraph.checkpoint.lmdb.migrate.decoding import Decoder
@@ -13,15 +15,10 @@ from langgraph.checkpoint.lmdb.migrate.models import Key, Record
 from langgraph.checkpoint.lmdb.migrate.refusals import located_reads
 from langgraph.checkpoint.lmdb.migrate.source import Source, ThreadState, in_order
 from langgraph.checkpoint.lmdb.models import TaskWrite
+from langgraph.checkpoint.lmdb.saver import KvSaver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from langchain_core.runnables import RunnableConfig
-    from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
     from langgraph.checkpoint.memory import InMemorySaver
-
-    from langgraph.checkpoint.lmdb.saver import KvSaver
 
 _NO_PATHS = (
     "The task paths of pending writes are unknown: new paths keep their order. Writes that the "

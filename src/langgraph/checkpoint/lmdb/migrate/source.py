@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from langgraph.checkpoint.lmdb.migrate.models import Key, Record
+from langgraph.checkpoint.lmdb.migrate.models import Key, Record
 
 
 class ThreadState(NamedTuple):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from langgraph.checkpoint.lmdb.migrate.decoding import Decoder
 from langgraph.checkpoint.lmdb.migrate.models import Key, Record
 from langgraph.checkpoint.lmdb.migrate.source import Source, ThreadState, in_order
 from langgraph.checkpoint.lmdb.models import TaskWrite
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from langgraph.checkpoint.serde.base import SerializerProtocol
 
 Row = tuple[Any, ...]
 

@@ -5,22 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import threading
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from urllib.parse import quote
 
+from langgraph.checkpoint.serde.base import SerializerProtocol
+
 from langgraph.checkpoint.lmdb.errors import InvalidPathError
-from langgraph.checkpoint.lmdb.migrate.models import Record
+from langgraph.checkpoint.lmdb.migrate.models import Key, Record
 from langgraph.checkpoint.lmdb.migrate.sql_source import Row, SqlSource
-
-if TYPE_CHECKING:
-    import threading
-    from collections.abc import Sequence
-
-    from langgraph.checkpoint.serde.base import SerializerProtocol
-
-    from langgraph.checkpoint.lmdb.migrate.models import Key
 
 _DATABASES = "PRAGMA database_list"
 

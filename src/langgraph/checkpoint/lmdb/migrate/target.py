@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 from uuid import uuid4
 
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.serde.types import TASKS
 
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError, SerializationError
 from langgraph.checkpoint.lmdb.migrate.history import with_ancestors
+from langgraph.checkpoint.lmdb.migrate.models import Record
 from langgraph.checkpoint.lmdb.migrate.saver_source import KvSource, MemorySource
+from langgraph.checkpoint.lmdb.migrate.source import Source
 from langgraph.checkpoint.lmdb.migrate.sqlite_source import SqliteSource
 from langgraph.checkpoint.lmdb.migrate.versions import ThreadVersions
+from langgraph.checkpoint.lmdb.models import TaskWrite
 from langgraph.checkpoint.lmdb.saver import KvSaver
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from langgraph.checkpoint.base import BaseCheckpointSaver
-
-    from langgraph.checkpoint.lmdb.migrate.models import Record
-    from langgraph.checkpoint.lmdb.migrate.source import Source
-    from langgraph.checkpoint.lmdb.models import TaskWrite
 
 Call: TypeAlias = "tuple[str, str, list[tuple[str, Any]]]"
 """Task id, task path and writes of a call of `put_writes`."""

@@ -8,12 +8,11 @@ names the checkpoint that it began with.
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.base import BaseCheckpointSaver
 
-    from langgraph.checkpoint.lmdb.migrate.models import Key, Record
+from langgraph.checkpoint.lmdb.migrate.models import Key, Record
 
 _DIGITS = 16
 

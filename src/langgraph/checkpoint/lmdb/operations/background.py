@@ -5,23 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import weakref
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import leases
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError, RetryableError, StoreClosedError
 from langgraph.checkpoint.lmdb.kv import workers
+from langgraph.checkpoint.lmdb.kv.base import Writer
 from langgraph.checkpoint.lmdb.kv.locks import Lock
 from langgraph.checkpoint.lmdb.operations import retention
-from langgraph.checkpoint.lmdb.operations.session import simple
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
-
-    from langgraph.checkpoint.lmdb.kv.base import Writer
-    from langgraph.checkpoint.lmdb.operations.session import Session
+from langgraph.checkpoint.lmdb.operations.session import Session, simple
 
 _MAX_WAIT_S = 3600.0
 """Longest wait for one timer, in seconds. A longer interval waits several times."""

@@ -10,12 +10,10 @@ from langgraph.checkpoint.lmdb.engine import copying
 from langgraph.checkpoint.lmdb.errors import InvalidConfigError
 from langgraph.checkpoint.lmdb.operations import configs
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
-from langgraph.checkpoint.lmdb.operations.session import simple
+from langgraph.checkpoint.lmdb.operations.session import Operation, Session, simple
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
-
-    from langgraph.checkpoint.lmdb.operations.session import Operation, Session
 
 
 def copy_thread(session: Session, source: object, target: object) -> Operation[None, None]:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.engine import prune as prune_engine
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.operations import metadata_index, retention
-from langgraph.checkpoint.lmdb.operations.session import simple
+from langgraph.checkpoint.lmdb.operations.session import Operations, Session, simple
 from langgraph.checkpoint.lmdb.verification import thread_repair
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from langgraph.checkpoint.lmdb.operations.session import Operations, Session
 
 PRUNE_STRATEGIES = ("keep_latest", "delete")
 

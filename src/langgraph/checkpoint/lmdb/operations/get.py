@@ -3,42 +3,34 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from langgraph.checkpoint.base import CheckpointTuple
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.codec import gc_pause
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, namespaces, threads
 from langgraph.checkpoint.lmdb.engine import writes as write_records
+from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
+from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, ThreadVersion
+from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
 from langgraph.checkpoint.lmdb.engine.states import is_indexed
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
+from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
 from langgraph.checkpoint.lmdb.models import TaskWrite
 from langgraph.checkpoint.lmdb.operations import configs, run_states
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 from langgraph.checkpoint.lmdb.operations.location import located
+from langgraph.checkpoint.lmdb.operations.metadata_index import Matches
 from langgraph.checkpoint.lmdb.operations.parent_cache import ParentState
-from langgraph.checkpoint.lmdb.operations.session import simple
-from langgraph.checkpoint.lmdb.run_state import is_news, needs_value
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from langchain_core.runnables import RunnableConfig
-    from langgraph.checkpoint.base import DeltaChannelHistory
-
-    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, ThreadVersion
-    from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
-    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
-    from langgraph.checkpoint.lmdb.errors import DamagedError
-    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
-    from langgraph.checkpoint.lmdb.operations.metadata_index import Matches
-    from langgraph.checkpoint.lmdb.operations.session import Operation, Session
-    from langgraph.checkpoint.lmdb.run_state import RunState
-
+from langgraph.checkpoint.lmdb.operations.session import Operation, Session, simple
+from langgraph.checkpoint.lmdb.run_state import RunState, is_news, needs_value
 
 _REFRESHES_PER_TTL = 100
 """Number of times that reads may postpone the expiry of a thread during its TTL."""
@@ -91,77 +83,121 @@ def fetch(
     budget: int | None = None,
 ) -> Callable[[], CheckpointTuple] | None:
     """Read what `get_tuple` returns; return the function that decodes it, after the snapshot."""
-    codec = session.codec
-    with session.located(ref) as location, session.snapshot() as snapshot:
-        reader = snapshot.reader
-        found = find(session, snapshot, ref)
-        if found is None:
-            return None
-        record, thread_version = found.record, found.thread.thread_version
-        ref = CheckpointRef(ref.thread_id, ref.checkpoint_ns, record.id)
-        location["checkpoint_id"] = record.id
-        with gc_pause.paused_for(found.thread.writes + len(record.values)):
-            metadata = codec.load_map(record.metadata, reader, "metadata")
-            if matches is not None and not matches(metadata):
-                return None
-            stored_values = {
-                channel: stored
-                for channel, stored in record.values.items()
-                if values or needs_value(channel)
-            }
-            stored_writes = [
-                (task_id, write, values or is_news(task_id, write.channel))
-                for task_id, write in write_records.of_checkpoint(
-                    reader, found.namespace, record.id
-                )
-            ]
-            if budget is not None:
-                sizes = [write.value.size for _, write, is_wanted in stored_writes if is_wanted]
-                _check_budget(session, ref, thread_version, stored_values, budget - sum(sizes))
-            body, *decoders = reader.gather(
-                [
-                    partial(codec.load_map, record.body, reader, "checkpoint"),
-                    *[
-                        partial(
-                            codec.fetch,
-                            ChannelKey(ref.thread_id, ref.checkpoint_ns, channel),
-                            stored,
-                            thread_version,
-                            reader,
-                        )
-                        for channel, stored in stored_values.items()
-                    ],
-                    *[
-                        partial(codec.fetch_once, write.value, reader) if is_wanted else _nothing
-                        for _, write, is_wanted in stored_writes
-                    ],
-                ]
-            )
-    session.parent_cache.put(ref, ParentState(thread_version, record))
+    with session.located(ref) as location:
+        fetched = session.view(
+            partial(_fetch, session, ref, location, matches=matches, values=values, budget=budget)
+        )
+    if fetched is None:
+        return None
+    session.parent_cache.put(fetched.ref, ParentState(fetched.thread_version, fetched.record))
+    return partial(_decode, session, fetched)
 
-    def decode() -> CheckpointTuple:
-        channel_values: dict[str, Any] = dict.fromkeys(record.values)
-        pending_writes: list[tuple[str, str, Any]] = []
+
+@dataclass(slots=True)
+class _Fetched:
+    """A checkpoint as `fetch` read it."""
+
+    ref: CheckpointRef
+    record: CheckpointRecord
+    thread_version: ThreadVersion
+    metadata: Any
+    body: Any
+    channels: list[tuple[str, Callable[[], Any]]]
+    """Channels, and the functions that decode their values."""
+    writes: list[tuple[str, str, Callable[[], Any]]]
+    """Task id, channel and decoder of each pending write."""
+
+
+def _fetch(
+    session: Session,
+    ref: CheckpointRef,
+    location: dict[str, Any],
+    snapshot: Snapshot,
+    *,
+    matches: Matches | None,
+    values: bool,
+    budget: int | None,
+) -> _Fetched | None:
+    """Read a checkpoint from a snapshot."""
+    codec, reader = session.codec, snapshot.reader
+    found = find(session, snapshot, ref)
+    if found is None:
+        return None
+    record, thread_version = found.record, found.thread.thread_version
+    ref = CheckpointRef(ref.thread_id, ref.checkpoint_ns, record.id)
+    location["checkpoint_id"] = record.id
+    with gc_pause.paused_for(found.thread.writes + len(record.values)):
+        metadata = codec.load_map(record.metadata, reader, "metadata")
+        if matches is not None and not matches(metadata):
+            return None
+        stored_values = {
+            channel: stored
+            for channel, stored in record.values.items()
+            if values or needs_value(channel)
+        }
+        stored_writes = [
+            (task_id, write, values or is_news(task_id, write.channel))
+            for task_id, write in write_records.of_checkpoint(reader, found.namespace, record.id)
+        ]
+        if budget is not None:
+            sizes = [write.value.size for _, write, is_wanted in stored_writes if is_wanted]
+            _check_budget(session, ref, thread_version, stored_values, budget - sum(sizes))
+        body, *decoders = reader.gather(
+            [
+                partial(codec.load_map, record.body, reader, "checkpoint"),
+                *[
+                    partial(
+                        codec.fetch,
+                        ChannelKey(ref.thread_id, ref.checkpoint_ns, channel),
+                        stored,
+                        thread_version,
+                        reader,
+                    )
+                    for channel, stored in stored_values.items()
+                ],
+                *[
+                    partial(codec.fetch_once, write.value, reader) if is_wanted else _nothing
+                    for _, write, is_wanted in stored_writes
+                ],
+            ]
+        )
         left = iter(decoders)
-        with session.located(ref) as location, gc_pause.paused_for(len(decoders)):
-            for channel, decode_value in zip(stored_values, left, strict=False):
-                location["channel"] = channel
-                channel_values[channel] = decode_value()
-            for (task_id, write, _), decode_value in zip(stored_writes, left, strict=False):
-                location["channel"] = write.channel
-                pending_writes.append((task_id, write.channel, decode_value()))
-        body["id"] = record.id
-        body["channel_values"] = channel_values
-        body["channel_versions"] = dict(record.versions)
-        return CheckpointTuple(
-            configs.to_config(ref),
-            body,
+        return _Fetched(
+            ref,
+            record,
+            thread_version,
             metadata,
-            configs.to_config(ref._replace(checkpoint_id=record.parent)) if record.parent else None,
-            pending_writes,
+            body,
+            [*zip(stored_values, left, strict=False)],
+            [
+                (task_id, write.channel, decode)
+                for (task_id, write, _), decode in zip(stored_writes, left, strict=False)
+            ],
         )
 
-    return decode
+
+def _decode(session: Session, fetched: _Fetched) -> CheckpointTuple:
+    ref, record, body = fetched.ref, fetched.record, fetched.body
+    channel_values: dict[str, Any] = dict.fromkeys(record.values)
+    pending_writes: list[tuple[str, str, Any]] = []
+    count = len(fetched.channels) + len(fetched.writes)
+    with session.located(ref) as location, gc_pause.paused_for(count):
+        for channel, decode_value in fetched.channels:
+            location["channel"] = channel
+            channel_values[channel] = decode_value()
+        for task_id, channel, decode_value in fetched.writes:
+            location["channel"] = channel
+            pending_writes.append((task_id, channel, decode_value()))
+    body["id"] = record.id
+    body["channel_values"] = channel_values
+    body["channel_versions"] = dict(record.versions)
+    return CheckpointTuple(
+        configs.to_config(ref),
+        body,
+        fetched.metadata,
+        configs.to_config(ref._replace(checkpoint_id=record.parent)) if record.parent else None,
+        pending_writes,
+    )
 
 
 def _check_budget(

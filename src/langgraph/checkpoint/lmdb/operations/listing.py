@@ -6,29 +6,26 @@ No transaction outlives a step of an iterator.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import CheckpointTuple
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.engine import checkpoints, namespaces
+from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
+from langgraph.checkpoint.lmdb.kv.base import Reader
 from langgraph.checkpoint.lmdb.operations import configs, get, metadata_index
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from langchain_core.runnables import RunnableConfig
-    from langgraph.checkpoint.base import CheckpointTuple
-
-    from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
-    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
-    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
-    from langgraph.checkpoint.lmdb.kv.base import Reader
-    from langgraph.checkpoint.lmdb.operations.metadata_index import Matches
-    from langgraph.checkpoint.lmdb.operations.session import Session
+from langgraph.checkpoint.lmdb.operations.metadata_index import Matches
+from langgraph.checkpoint.lmdb.operations.session import Session
 
 _PAGE = 16
 """Checkpoints that are read at a time from a store on another machine."""

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.encryption import copy
+from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
 from langgraph.checkpoint.lmdb.encryption.open import start_rotation
 from langgraph.checkpoint.lmdb.errors import UsageError
-from langgraph.checkpoint.lmdb.operations.session import simple
+from langgraph.checkpoint.lmdb.kv.base import FileStore, Progress
+from langgraph.checkpoint.lmdb.models import VerifyReport
+from langgraph.checkpoint.lmdb.operations.session import Operations, Session, simple
 from langgraph.checkpoint.lmdb.verification.repair import repair as repair_store
 from langgraph.checkpoint.lmdb.verification.verify import verify as verify_store
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
-    from langgraph.checkpoint.lmdb.kv.base import FileStore, Progress
-    from langgraph.checkpoint.lmdb.models import VerifyReport
-    from langgraph.checkpoint.lmdb.operations.session import Operations, Session
 
 
 def backup(session: Session, path: object, progress: Progress | None) -> None:

@@ -8,16 +8,14 @@ negatives.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.errors import UsageError
 from langgraph.checkpoint.lmdb.format.keys import hash64
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    Matches: TypeAlias = Callable[[Mapping[str, Any]], bool]
+Matches: TypeAlias = Callable[[Mapping[str, Any]], bool]
 
 _CHECKPOINT_KEYS = ("run_id", "source", "step")
 _WILDCARD = "*"

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from langgraph.checkpoint.lmdb import validation
+from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
 from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
 from langgraph.checkpoint.lmdb.kv.lmdb.store import DEFAULT_MAP_SIZE
 from langgraph.checkpoint.lmdb.kv.log.store import LogStore
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.encryption.key_source import EncryptionKey
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
 
 _MAX_MAP_SIZE = 1 << 62
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
+from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, ThreadVersion
 from langgraph.checkpoint.lmdb.kv import forking
 from langgraph.checkpoint.lmdb.kv.locks import Lock
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord, Version
-    from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, ThreadVersion
-    from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
+from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 
 
 @dataclass(frozen=True, slots=True)

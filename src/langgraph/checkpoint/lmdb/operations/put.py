@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from langgraph.checkpoint.base import WRITES_IDX_MAP, get_checkpoint_metadata
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    get_checkpoint_metadata,
+)
 from langgraph.checkpoint.serde.types import ERROR
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.codec import gc_pause
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
-from langgraph.checkpoint.lmdb.codec.value_codec import ParentValue
+from langgraph.checkpoint.lmdb.codec.value_codec import Encode, Encoded, ParentValue
+from langgraph.checkpoint.lmdb.engine.checkpoints import Version
+from langgraph.checkpoint.lmdb.engine.chunks import StoredValue
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites, Stored
 from langgraph.checkpoint.lmdb.errors import InvalidConfigError
+from langgraph.checkpoint.lmdb.kv.base import Writer
 from langgraph.checkpoint.lmdb.operations import configs, metadata_index, run_states
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 from langgraph.checkpoint.lmdb.operations.location import located
 from langgraph.checkpoint.lmdb.operations.parent_cache import ParentState
-from langgraph.checkpoint.lmdb.operations.session import Operation
+from langgraph.checkpoint.lmdb.operations.session import Operation, Session
 from langgraph.checkpoint.lmdb.run_state import is_trigger
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from langchain_core.runnables import RunnableConfig
-    from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
-
-    from langgraph.checkpoint.lmdb.codec.value_codec import Encode, Encoded
-    from langgraph.checkpoint.lmdb.engine.checkpoints import Version
-    from langgraph.checkpoint.lmdb.engine.chunks import StoredValue
-    from langgraph.checkpoint.lmdb.kv.base import Writer
-    from langgraph.checkpoint.lmdb.operations.session import Session
 
 _IN_RECORD = frozenset(("id", "channel_values", "channel_versions"))
 """Keys of a checkpoint that are fields of its record."""

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.engine import prune, threads
 from langgraph.checkpoint.lmdb.engine import sweep as sweep_engine
 from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy
-from langgraph.checkpoint.lmdb.engine.time_index import NEVER
+from langgraph.checkpoint.lmdb.engine.sweep import SweepCounts
+from langgraph.checkpoint.lmdb.engine.time_index import NEVER, TimeIndexEntry
 from langgraph.checkpoint.lmdb.errors import DamagedError, UsageError
 from langgraph.checkpoint.lmdb.kv.rehearsal import Rehearsal
 from langgraph.checkpoint.lmdb.models import SweepReport, TTLConfig
-from langgraph.checkpoint.lmdb.operations.session import simple
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.engine.sweep import SweepCounts
-    from langgraph.checkpoint.lmdb.engine.time_index import TimeIndexEntry
-    from langgraph.checkpoint.lmdb.operations.session import Operation, Operations, Session
+from langgraph.checkpoint.lmdb.operations.session import Operation, Operations, Session, simple
 
 _MS_PER_MINUTE = 60_000
 _MAX_MINUTES = 1_000 * 365 * 24 * 60

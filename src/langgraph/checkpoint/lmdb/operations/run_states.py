@@ -6,28 +6,25 @@ computes it within the transaction from the records of the latest root checkpoin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from langgraph.checkpoint.lmdb import validation
+from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
 from langgraph.checkpoint.lmdb.engine import states
+from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
+from langgraph.checkpoint.lmdb.engine.options import StateOf
+from langgraph.checkpoint.lmdb.engine.writes import Write
+from langgraph.checkpoint.lmdb.kv.base import Reader
 from langgraph.checkpoint.lmdb.run_state import (
     STATES,
     RunState,
+    State,
     is_news,
     is_pending,
     needs_value,
     run_state,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
-    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.options import StateOf
-    from langgraph.checkpoint.lmdb.engine.writes import Write
-    from langgraph.checkpoint.lmdb.kv.base import Reader
-    from langgraph.checkpoint.lmdb.run_state import State
 
 _PENDING = 4
 """Stalled, and no write tells more than the output of a task."""

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
 from langgraph.checkpoint.lmdb.engine import checkpoints, namespaces
+from langgraph.checkpoint.lmdb.engine.chunks import ThreadVersion
 from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
-from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy, StoreOptions
+from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy, StateOf, StoreOptions
+from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
 from langgraph.checkpoint.lmdb.engine.store import CheckpointStore, StaleError
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
+from langgraph.checkpoint.lmdb.kv.base import Gather, KeyValueStore, Writer
 from langgraph.checkpoint.lmdb.kv.commit_lanes import CommitLanes
 from langgraph.checkpoint.lmdb.operations import configs, run_states
+from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 from langgraph.checkpoint.lmdb.operations.location import located
 from langgraph.checkpoint.lmdb.operations.parent_cache import ParentCache, ParentState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
-
     from langgraph.checkpoint.serde.base import SerializerProtocol
-
-    from langgraph.checkpoint.lmdb.engine.chunks import ThreadVersion
-    from langgraph.checkpoint.lmdb.engine.options import StateOf
-    from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
-    from langgraph.checkpoint.lmdb.kv.base import Gather, KeyValueStore, Writer
-    from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 
 _PARENT_CACHE_SIZE = 512
 _BYTES_PER_DEDUP_ENTRY = 2048
@@ -212,6 +209,11 @@ class Session:
         """Return a snapshot of the store that includes the detached operations of this saver."""
         self._commit.settle()
         return self.store.snapshot()
+
+    def view(self, apply: Callable[[Snapshot], T]) -> T:
+        """Run a function on a snapshot, as `KeyValueStore.view` does; see `snapshot`."""
+        self._commit.settle()
+        return self.store.view(apply)
 
     @contextmanager
     def one_moment(self, rows: int, before: str | None) -> Iterator[Gather]:

@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import heapq
 import operator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TypeAlias, cast
+
+from langchain_core.runnables import RunnableConfig
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.engine import branches as engine_branches
 from langgraph.checkpoint.lmdb.engine import checkpoints, namespaces, paging, states
 from langgraph.checkpoint.lmdb.engine import writes as engine_writes
-from langgraph.checkpoint.lmdb.engine.thread_record import MAX_TIME
+from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
+from langgraph.checkpoint.lmdb.engine.thread_record import MAX_TIME, Thread
 from langgraph.checkpoint.lmdb.engine.totals import total
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
-from langgraph.checkpoint.lmdb.models import THREAD_SORTS, StoreStats, ThreadInfo
+from langgraph.checkpoint.lmdb.models import (
+    THREAD_SORTS,
+    Branch,
+    StoreStats,
+    ThreadInfo,
+    ThreadSort,
+)
 from langgraph.checkpoint.lmdb.operations import configs, get, run_states
+from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 from langgraph.checkpoint.lmdb.operations.retention import to_epoch_ms
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
-
-    from langchain_core.runnables import RunnableConfig
-
-    from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
-    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
-    from langgraph.checkpoint.lmdb.models import Branch, ThreadSort
-    from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
-    from langgraph.checkpoint.lmdb.operations.session import Session
-    from langgraph.checkpoint.lmdb.run_state import State
+from langgraph.checkpoint.lmdb.operations.session import Session
+from langgraph.checkpoint.lmdb.run_state import State
 
 _END_OF_TIME = 1 << 62
 _Position: TypeAlias = "tuple[int | str, str]"

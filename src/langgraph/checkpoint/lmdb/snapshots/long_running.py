@@ -14,16 +14,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 from langgraph.checkpoint.lmdb.snapshots.model import StateSnapshot
 from langgraph.checkpoint.lmdb.snapshots.store import LmdbSnapshotStore
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _MODULE = "langgraph.checkpoint.lmdb.snapshots.long_running"
 _TASK = "long-running-task"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from typing_extensions import Self
 
 from langgraph.checkpoint.lmdb.codec.serializer import PLAIN
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
@@ -13,20 +15,15 @@ from langgraph.checkpoint.lmdb.engine import checkpoints, prune, states
 from langgraph.checkpoint.lmdb.engine.chunks import InlineValue
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, Stored
 from langgraph.checkpoint.lmdb.errors import DamagedError, LmdbSaverError
+from langgraph.checkpoint.lmdb.kv.base import Writer
 from langgraph.checkpoint.lmdb.operations import delete as threads_delete
 from langgraph.checkpoint.lmdb.operations import get as checkpoint_get
 from langgraph.checkpoint.lmdb.operations import retention
 from langgraph.checkpoint.lmdb.operations.configs import CheckpointRef
 from langgraph.checkpoint.lmdb.operations.parent_cache import ParentState
-from langgraph.checkpoint.lmdb.operations.session import Operation, simple
+from langgraph.checkpoint.lmdb.operations.session import Operation, Operations, Session, simple
 from langgraph.checkpoint.lmdb.snapshots import json_text
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-    from langgraph.checkpoint.lmdb.kv.base import Writer
-    from langgraph.checkpoint.lmdb.operations.session import Operations, Session
-    from langgraph.checkpoint.lmdb.snapshots.model import CheckedSnapshot
+from langgraph.checkpoint.lmdb.snapshots.model import CheckedSnapshot
 
 _CHANNEL: Final = "data"
 _ROOT: Final = ""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from datetime import datetime
+from types import TracebackType
+from typing import Any, NoReturn, SupportsIndex
+
+from typing_extensions import Self
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.aio import MAX_INLINE_READ
@@ -21,26 +27,15 @@ from langgraph.checkpoint.lmdb.errors import (
 from langgraph.checkpoint.lmdb.format.keys import Kind
 from langgraph.checkpoint.lmdb.kv import workers
 from langgraph.checkpoint.lmdb.kv.prefixed import PrefixedStore
+from langgraph.checkpoint.lmdb.models import SweepReport, TTLConfig
 from langgraph.checkpoint.lmdb.operations import background, retention
 from langgraph.checkpoint.lmdb.operations import get as checkpoint_get
 from langgraph.checkpoint.lmdb.operations.opening import open_store
-from langgraph.checkpoint.lmdb.operations.session import open_session
+from langgraph.checkpoint.lmdb.operations.session import Session, open_session
 from langgraph.checkpoint.lmdb.saver import DEFAULT_CACHE_SIZE, DEFAULT_LEVEL, KvSaver
 from langgraph.checkpoint.lmdb.snapshots import model, operations
 from langgraph.checkpoint.lmdb.snapshots.json_text import JsonSerializer
 from langgraph.checkpoint.lmdb.snapshots.model import StateSnapshot
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable
-    from datetime import datetime
-    from types import TracebackType
-    from typing import SupportsIndex
-
-    from typing_extensions import Self
-
-    from langgraph.checkpoint.lmdb.models import SweepReport, TTLConfig
-    from langgraph.checkpoint.lmdb.operations.session import Session
 
 
 class _SnapshotStore:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine.chunks import MAX_CHUNK
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import Kind
 from langgraph.checkpoint.lmdb.format.ranges import ChunkRange, ChunkSet
+from langgraph.checkpoint.lmdb.kv.base import Reader
 from langgraph.checkpoint.lmdb.verification import key_scan
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from langgraph.checkpoint.lmdb.kv.base import Reader
 
 
 class MissingChunkError(Exception):

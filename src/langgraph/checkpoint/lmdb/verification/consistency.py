@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import (
     garbage,
@@ -15,18 +14,16 @@ from langgraph.checkpoint.lmdb.engine import (
     threads,
     time_index,
 )
+from langgraph.checkpoint.lmdb.engine.options import StateOf
+from langgraph.checkpoint.lmdb.engine.tally import Tally
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.format.keys import Kind, NamespaceRef
 from langgraph.checkpoint.lmdb.format.ranges import ChunkSet
+from langgraph.checkpoint.lmdb.kv.base import Reader
 from langgraph.checkpoint.lmdb.verification import index_check, kinds
 from langgraph.checkpoint.lmdb.verification.thread_check import CheckpointKey, ThreadCheck
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.engine.options import StateOf
-    from langgraph.checkpoint.lmdb.engine.tally import Tally
-    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
-    from langgraph.checkpoint.lmdb.kv.base import Reader
 
 
 def check_thread(reader: Reader, number: int, state_of: StateOf) -> ThreadCheck:

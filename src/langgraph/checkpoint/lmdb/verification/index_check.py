@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langgraph.checkpoint.lmdb.engine import checkpoints, thread_record, threads
+from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import Kind, NamespaceRef
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
 from langgraph.checkpoint.lmdb.verification.key_scan import SCAN_BATCH
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, Writer
 
 _TERM_END = 1 + keys.HASH_SIZE
 

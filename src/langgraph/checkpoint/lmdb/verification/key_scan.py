@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from langgraph.checkpoint.lmdb.engine import counts, thread_record
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.format.keys import Kind
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
 
 SCAN_BATCH = 5000
 """Keys that are read in one snapshot."""

@@ -5,22 +5,16 @@ So what is damaged is in threads, which are repaired one by one, and each report
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import layers, sharing, threads
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from langgraph.checkpoint.lmdb.format.keys import Kind
+from langgraph.checkpoint.lmdb.format.keys import Kind, Layer
+from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 from langgraph.checkpoint.lmdb.verification import key_scan
 from langgraph.checkpoint.lmdb.verification.thread_repair import delete_records
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from langgraph.checkpoint.lmdb.format.keys import Layer
-    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
-
 
 _DAMAGED = b"\x00"
 """A record that is too short for any payload."""

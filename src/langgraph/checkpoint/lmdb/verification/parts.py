@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import states
+from langgraph.checkpoint.lmdb.engine.options import StoreOptions
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.format.keys import Kind
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
 from langgraph.checkpoint.lmdb.kv.prefixed import PrefixedStore
-
-if TYPE_CHECKING:
-    from collections import Counter
-
-    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
-    from langgraph.checkpoint.lmdb.models import Problem
+from langgraph.checkpoint.lmdb.models import Problem
 
 
 class Part:

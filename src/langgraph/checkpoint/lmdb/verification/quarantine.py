@@ -5,20 +5,16 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from langgraph.checkpoint.lmdb.errors import IntegrityError, StoreFullError, StoreIOError
 from langgraph.checkpoint.lmdb.format import envelope
 from langgraph.checkpoint.lmdb.format.keys import Kind
-from langgraph.checkpoint.lmdb.kv.base import Writer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 
 T = TypeVar("T")
 

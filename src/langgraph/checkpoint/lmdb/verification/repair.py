@@ -16,29 +16,25 @@ written to the quarantine before it is removed, except records of deleted thread
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from langgraph.checkpoint.lmdb.engine import counts, garbage, leases, records, store, threads
+from langgraph.checkpoint.lmdb.engine.options import StoreOptions
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError, ReadOnlyError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import Kind
-from langgraph.checkpoint.lmdb.models import REPAIRED
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress, Writer
+from langgraph.checkpoint.lmdb.models import REPAIRED, Problem, VerifyReport
 from langgraph.checkpoint.lmdb.verification import index_check, key_scan, kinds, layer_repair
 from langgraph.checkpoint.lmdb.verification.consistency import check_thread
+from langgraph.checkpoint.lmdb.verification.index_check import StoreIndex
 from langgraph.checkpoint.lmdb.verification.parts import parts_of
 from langgraph.checkpoint.lmdb.verification.quarantine import Quarantine
 from langgraph.checkpoint.lmdb.verification.thread_repair import delete_records, repair_thread
 from langgraph.checkpoint.lmdb.verification.verify import verify
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress, Writer
-    from langgraph.checkpoint.lmdb.models import Problem, VerifyReport
-    from langgraph.checkpoint.lmdb.verification.index_check import StoreIndex
 
 T = TypeVar("T")
 

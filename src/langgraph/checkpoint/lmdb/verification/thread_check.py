@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from langgraph.checkpoint.lmdb.engine import (
     channel_history,
@@ -16,22 +17,17 @@ from langgraph.checkpoint.lmdb.engine import (
     thread_record,
     writes,
 )
+from langgraph.checkpoint.lmdb.engine.chunks import StoredValue
 from langgraph.checkpoint.lmdb.engine.tally import Head, Tally
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from langgraph.checkpoint.lmdb.format.keys import Kind, NamespaceRef
+from langgraph.checkpoint.lmdb.format.keys import Kind, Layer, NamespaceRef
+from langgraph.checkpoint.lmdb.kv.base import Reader
 from langgraph.checkpoint.lmdb.models import Problem
 from langgraph.checkpoint.lmdb.verification import index_check, key_scan, kinds
 from langgraph.checkpoint.lmdb.verification.chunk_map import ChunkMap
 from langgraph.checkpoint.lmdb.verification.value_check import ValueCheck
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from langgraph.checkpoint.lmdb.engine.chunks import StoredValue
-    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
-    from langgraph.checkpoint.lmdb.format.keys import Layer
-    from langgraph.checkpoint.lmdb.kv.base import Reader
 
 T = TypeVar("T")
 

@@ -6,7 +6,6 @@ A thread with unreadable records can also be removed as a whole.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import (
     channel_history,
@@ -19,21 +18,18 @@ from langgraph.checkpoint.lmdb.engine import (
     states,
     threads,
 )
+from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
+from langgraph.checkpoint.lmdb.engine.options import StoreOptions
 from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.engine.time_index import INDEX_LAG_MS
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from langgraph.checkpoint.lmdb.format.keys import Kind
+from langgraph.checkpoint.lmdb.format.keys import Kind, NamespaceRef
+from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 from langgraph.checkpoint.lmdb.models import LOST, Problem
 from langgraph.checkpoint.lmdb.verification import index_check, key_scan, kinds
 from langgraph.checkpoint.lmdb.verification.consistency import check_thread
 from langgraph.checkpoint.lmdb.verification.thread_check import CheckpointKey
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
-    from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
-    from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 
 def repair_thread(writer: Writer, number: int, options: StoreOptions) -> list[Problem]:

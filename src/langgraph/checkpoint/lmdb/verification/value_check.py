@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from langgraph.checkpoint.lmdb.engine import chunks
-from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue
+from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, StoredValue
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError
 from langgraph.checkpoint.lmdb.format.ranges import ChunkSet
+from langgraph.checkpoint.lmdb.kv.base import Reader
 from langgraph.checkpoint.lmdb.verification import kinds
-from langgraph.checkpoint.lmdb.verification.chunk_map import MissingChunkError
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.engine.chunks import StoredValue
-    from langgraph.checkpoint.lmdb.kv.base import Reader
-    from langgraph.checkpoint.lmdb.verification.chunk_map import ChunkMap
+from langgraph.checkpoint.lmdb.verification.chunk_map import ChunkMap, MissingChunkError
 
 
 class ValueProblem(NamedTuple):

@@ -9,25 +9,19 @@ snapshot.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.engine import counts, leases, threads
+from langgraph.checkpoint.lmdb.engine.options import StoreOptions
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from langgraph.checkpoint.lmdb.kv.base import PageCheck
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, PageCheck, Progress, Reader
 from langgraph.checkpoint.lmdb.models import Problem, VerifyReport
 from langgraph.checkpoint.lmdb.verification import index_check, key_scan, kinds
 from langgraph.checkpoint.lmdb.verification.consistency import check_thread
-from langgraph.checkpoint.lmdb.verification.parts import parts_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from langgraph.checkpoint.lmdb.engine.options import StoreOptions
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Progress, Reader
-    from langgraph.checkpoint.lmdb.verification.parts import Part
-    from langgraph.checkpoint.lmdb.verification.thread_check import ThreadCheck
+from langgraph.checkpoint.lmdb.verification.parts import Part, parts_of
+from langgraph.checkpoint.lmdb.verification.thread_check import ThreadCheck
 
 _PAGE = 16
 """Threads that are checked in one snapshot of a store on another machine."""

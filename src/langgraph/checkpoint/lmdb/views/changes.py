@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb.running import running_threads
 from langgraph.checkpoint.lmdb.views.threads import ThreadView, thread_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
-
     from langgraph.checkpoint.lmdb import KvSaver, ThreadInfo
 
 _FIRST = 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -11,8 +12,6 @@ from langgraph.checkpoint.lmdb.views.messages import conversation
 from langgraph.checkpoint.lmdb.views.plain import Snapshot, Typed, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from langgraph.checkpoint.lmdb.views.steps import StepView
 
 Kind: TypeAlias = Literal["added", "removed", "changed"]

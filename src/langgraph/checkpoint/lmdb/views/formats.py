@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langgraph.checkpoint.lmdb.views.plain import Opaque, Snapshot, Typed, to_json
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _UNITS = ("KB", "MB", "GB", "TB")
 _SHORT_ID = 8

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from langgraph.checkpoint.base import CheckpointTuple
+
 from langgraph.checkpoint.lmdb.views.stores import place_of
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.base import CheckpointTuple
-
     from langgraph.checkpoint.lmdb import KvSaver
 
 

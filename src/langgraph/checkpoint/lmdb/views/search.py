@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.base import CheckpointTuple
 
 from langgraph.checkpoint.lmdb.views.plain import Opaque, Snapshot, Typed
 from langgraph.checkpoint.lmdb.views.stores import all_threads, config_of, place_of
 
 if TYPE_CHECKING:
-    import re
-    from collections.abc import Iterator
-
-    from langgraph.checkpoint.base import CheckpointTuple
-
     from langgraph.checkpoint.lmdb import KvSaver
 
 _INTERNAL = ("branch:to:", "join:")

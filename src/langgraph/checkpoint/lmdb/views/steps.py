@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.run_state import MAY_RUN, run_state
+from langgraph.checkpoint.base import CheckpointTuple
+
+from langgraph.checkpoint.lmdb.run_state import MAY_RUN, State, run_state
 from langgraph.checkpoint.lmdb.running import is_running
 from langgraph.checkpoint.lmdb.views.messages import conversation
 from langgraph.checkpoint.lmdb.views.plain import TypedInterrupt, json_size, to_json
 from langgraph.checkpoint.lmdb.views.stores import config_of, parent_id, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from langgraph.checkpoint.base import CheckpointTuple
-
     from langgraph.checkpoint.lmdb import KvSaver
-    from langgraph.checkpoint.lmdb.run_state import State
 
 ERROR, INTERRUPT, RESUME = "__error__", "__interrupt__", "__resume__"
 _INTERNAL = ("branch:to:", "join:", "__")

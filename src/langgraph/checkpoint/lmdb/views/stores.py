@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import CheckpointTuple
 
 from langgraph.checkpoint.lmdb.errors import (
     CheckpointNotFoundError,
     InvalidPathError,
     ThreadNotFoundError,
 )
+from langgraph.checkpoint.lmdb.models import ThreadSort
 from langgraph.checkpoint.lmdb.opening import is_conninfo, open_existing, open_saver
+from langgraph.checkpoint.lmdb.run_state import State
 from langgraph.checkpoint.lmdb.views.plain import PlainSerializer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
-    from langchain_core.runnables import RunnableConfig
-    from langgraph.checkpoint.base import CheckpointTuple
-
     from langgraph.checkpoint.lmdb import KvSaver, ThreadInfo
-    from langgraph.checkpoint.lmdb.models import ThreadSort
-    from langgraph.checkpoint.lmdb.run_state import State
 
 LATEST = "latest"
 _SHORTEST = 4

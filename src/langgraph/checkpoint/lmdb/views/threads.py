@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.lmdb.run_state import MAY_RUN
-from langgraph.checkpoint.lmdb.running import running_threads
+from langgraph.checkpoint.lmdb.models import ThreadSort
+from langgraph.checkpoint.lmdb.run_state import MAY_RUN, State
+from langgraph.checkpoint.lmdb.running import RunningThreads, running_threads
 from langgraph.checkpoint.lmdb.views.steps import error_of
 from langgraph.checkpoint.lmdb.views.stores import all_threads, config_of, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
     from langgraph.checkpoint.lmdb import KvSaver, ThreadInfo
-    from langgraph.checkpoint.lmdb.models import ThreadSort
-    from langgraph.checkpoint.lmdb.run_state import State
-    from langgraph.checkpoint.lmdb.running import RunningThreads
 
 _INDEXED_STATES: tuple[State, ...] = ("failed", "waiting", "stalled")
 LISTED_STATES: tuple[State, ...] = ("running", *_INDEXED_STATES, "complete", "unknown")

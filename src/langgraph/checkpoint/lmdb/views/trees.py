@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.base import CheckpointTuple
 
 from langgraph.checkpoint.lmdb.views.steps import error_of, interrupts_of
 from langgraph.checkpoint.lmdb.views.stores import parent_id, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from langgraph.checkpoint.base import CheckpointTuple
-
     from langgraph.checkpoint.lmdb import KvSaver
 
 

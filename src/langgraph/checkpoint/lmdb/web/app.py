@@ -32,12 +32,11 @@ from langgraph.checkpoint.lmdb.web import (
 )
 from langgraph.checkpoint.lmdb.web.guard import Guard
 from langgraph.checkpoint.lmdb.web.rendering import live, render
+from langgraph.checkpoint.lmdb.web.site import Site
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
-
-    from langgraph.checkpoint.lmdb.web.site import Site
 
 _STATUSES: tuple[tuple[type[LmdbSaverError], int], ...] = (
     (ThreadNotFoundError, 404),

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from langgraph.checkpoint.lmdb.views.trees import TreeNode
+from langgraph.checkpoint.lmdb.views.trees import TreeNode
 
 ROW = 28
 """Pixels from one step to the next."""

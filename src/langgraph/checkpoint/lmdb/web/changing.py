@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,17 +16,13 @@ from langgraph.checkpoint.lmdb.views.pruning import prunable
 from langgraph.checkpoint.lmdb.views.stores import config_of, find_step, thread_info
 from langgraph.checkpoint.lmdb.web.addresses import decoded, link, number, params_of, thread_id_of
 from langgraph.checkpoint.lmdb.web.rendering import render
-from langgraph.checkpoint.lmdb.web.site import site_of
+from langgraph.checkpoint.lmdb.web.site import Site, site_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from langgraph.checkpoint.lmdb.web.site import Site
-
-    Params = dict[str, str]
+Params = dict[str, str]
 
 _LONGEST_FORM = 1 << 20
 _KEPT = 10

@@ -12,11 +12,11 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
+from langgraph.checkpoint.lmdb.web.site import Site
+
 if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-    from langgraph.checkpoint.lmdb.web.site import Site
 
 LOOPBACK = frozenset(("127.0.0.1", "localhost", "::1"))
 _SECURITY = {

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from langgraph.checkpoint.lmdb.views.changes import mark_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
-
     from langgraph.checkpoint.lmdb import KvSaver
 
-    Kept = TypeVar("Kept")
+Kept = TypeVar("Kept")
 
 _MOST = 8
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.views.formats import size
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from langgraph.checkpoint.lmdb.views.statistics import StatisticsView
+from langgraph.checkpoint.lmdb.views.statistics import StatisticsView
 
 WIDTH, HEIGHT = 560, 150
 _MOST_BARS = 60

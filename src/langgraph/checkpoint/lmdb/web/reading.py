@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,6 @@ from langgraph.checkpoint.lmdb.web.rendering import render
 from langgraph.checkpoint.lmdb.web.site import site_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from starlette.requests import Request
     from starlette.responses import Response
 

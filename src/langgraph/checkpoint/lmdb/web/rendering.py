@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +13,14 @@ from starlette.responses import HTMLResponse, Response
 
 from langgraph.checkpoint.lmdb.views import formats
 from langgraph.checkpoint.lmdb.views.changes import mark_of
+from langgraph.checkpoint.lmdb.views.diffs import Words
 from langgraph.checkpoint.lmdb.views.escape import escape, escape_lines
 from langgraph.checkpoint.lmdb.views.messages import message
 from langgraph.checkpoint.lmdb.web.addresses import link, thread_fields
 from langgraph.checkpoint.lmdb.web.site import site_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from starlette.requests import Request
-
-    from langgraph.checkpoint.lmdb.views.diffs import Words
 
     View = Callable[[Request], Response]
 

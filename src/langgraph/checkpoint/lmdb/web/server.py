@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import secrets
 import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import uvicorn
 
@@ -15,9 +16,6 @@ from langgraph.checkpoint.lmdb.views.stores import open_store
 from langgraph.checkpoint.lmdb.web.app import create_app
 from langgraph.checkpoint.lmdb.web.guard import LOOPBACK
 from langgraph.checkpoint.lmdb.web.site import Site
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 _STOP_SECONDS = 2

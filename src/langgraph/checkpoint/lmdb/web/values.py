@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse
 from langgraph.checkpoint.lmdb.views import formats
 from langgraph.checkpoint.lmdb.views.escape import escape_lines
 from langgraph.checkpoint.lmdb.views.messages import conversation
-from langgraph.checkpoint.lmdb.views.steps import step_of
+from langgraph.checkpoint.lmdb.views.steps import StepView, step_of
 from langgraph.checkpoint.lmdb.views.stores import find_step
 from langgraph.checkpoint.lmdb.web.addresses import number, params_of, thread_id_of
 from langgraph.checkpoint.lmdb.web.site import site_of
@@ -18,8 +18,6 @@ from langgraph.checkpoint.lmdb.web.site import site_of
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
-
-    from langgraph.checkpoint.lmdb.views.steps import StepView
 
 _MOST = 10**9
 

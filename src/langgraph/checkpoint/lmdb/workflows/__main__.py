@@ -5,16 +5,12 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from langgraph.checkpoint.lmdb.workflows.batch import recover
 from langgraph.checkpoint.lmdb.workflows.graph_loading import load_graph
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from langgraph.checkpoint.lmdb.workflows.resuming import ResumeResult
+from langgraph.checkpoint.lmdb.workflows.resuming import ResumeResult
 
 RECOVERED, FAILED, WRONG = 0, 1, 2
 """Exit statuses: all runs were resumed; a run could not be resumed; the command could not run."""

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.types import Command
 
 from langgraph.checkpoint.lmdb.workflows.durable import DurableWorkflow
-from langgraph.checkpoint.lmdb.workflows.resuming import resume_workflow
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.base import BaseCheckpointSaver
-
-    from langgraph.checkpoint.lmdb.workflows.resuming import ResumeResult
+from langgraph.checkpoint.lmdb.workflows.resuming import ResumeResult, resume_workflow
 
 
 def resume_with_answer(

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Callable, Collection, Iterator, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from langgraph.checkpoint.lmdb.errors import LmdbSaverError
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import (
+    Connection,
     achosen_lock_manager,
     aopen_connection,
     chosen_lock_manager,
@@ -18,24 +22,23 @@ from langgraph.checkpoint.lmdb.workflows.connections import (
 )
 from langgraph.checkpoint.lmdb.workflows.durable import DurableWorkflow
 from langgraph.checkpoint.lmdb.workflows.graphs import compiled
-from langgraph.checkpoint.lmdb.workflows.resuming import aresume_one, failed, resume_one
+from langgraph.checkpoint.lmdb.workflows.locks import LockManager
+from langgraph.checkpoint.lmdb.workflows.resuming import (
+    Accept,
+    ResumeFunction,
+    ResumeResult,
+    aresume_one,
+    failed,
+    resume_one,
+)
 from langgraph.checkpoint.lmdb.workflows.run_list import (
     afind_failed_workflows,
     find_failed_workflows,
 )
+from langgraph.checkpoint.lmdb.workflows.status import CheckpointStatus
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sized
-
-    from langgraph.checkpoint.base import BaseCheckpointSaver
-
-    from langgraph.checkpoint.lmdb.workflows.connections import Connection
-    from langgraph.checkpoint.lmdb.workflows.locks import LockManager
-    from langgraph.checkpoint.lmdb.workflows.resuming import Accept, ResumeFunction, ResumeResult
-    from langgraph.checkpoint.lmdb.workflows.status import CheckpointStatus
-
-    Progress = Callable[[int, int, ResumeResult], object]
-    """A function that gets the number of runs that are done, the number of all, and a report."""
+Progress = Callable[[int, int, ResumeResult], object]
+"""A function that gets the number of runs that are done, the number of all, and a report."""
 
 _log = logging.getLogger(__name__)
 

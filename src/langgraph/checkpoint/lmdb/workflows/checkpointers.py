@@ -9,23 +9,18 @@ import threading
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
+from typing_extensions import Self
 
 from langgraph.checkpoint.lmdb.errors import DatabaseUnavailableError, StoreClosedError, UsageError
-from langgraph.checkpoint.lmdb.opening import is_conninfo, label, parse
+from langgraph.checkpoint.lmdb.opening import StoreName, is_conninfo, label, parse
+from langgraph.checkpoint.lmdb.saver import KvSaver
 from langgraph.checkpoint.lmdb.workflows import arguments
-from langgraph.checkpoint.lmdb.workflows.connections import EXPECTED, MEMORY, open_saver
+from langgraph.checkpoint.lmdb.workflows.connections import EXPECTED, MEMORY, Connection, open_saver
 from langgraph.checkpoint.lmdb.workflows.database_errors import unavailable
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-    from langgraph.checkpoint.lmdb.opening import StoreName
-    from langgraph.checkpoint.lmdb.saver import KvSaver
-    from langgraph.checkpoint.lmdb.workflows.connections import Connection
 
 BACKENDS = ("lmdb", "memory", "sqlite", "postgres")
 _MINUTES_PER_DAY = 24 * 60

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,6 +15,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from langgraph.checkpoint.lmdb import opening
 from langgraph.checkpoint.lmdb.errors import InvalidPathError
+from langgraph.checkpoint.lmdb.opening import StoreName
 from langgraph.checkpoint.lmdb.saver import KvSaver
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.database_errors import translated
@@ -22,9 +24,6 @@ from langgraph.checkpoint.lmdb.workflows.local_locks import LocalLockManager
 from langgraph.checkpoint.lmdb.workflows.locks import LockManager
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
-    from langgraph.checkpoint.lmdb.opening import StoreName
     from langgraph.checkpoint.lmdb.postgres import CompactPostgresSaver
     from langgraph.checkpoint.lmdb.workflows.postgres_locks import PostgresLockManager
 

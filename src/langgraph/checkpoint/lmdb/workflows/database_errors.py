@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.errors import (
     DatabaseUnavailableError,
     LmdbSaverError,
     StoreClosedError,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def is_unavailable(error: BaseException) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.types import Command
 
@@ -15,7 +16,8 @@ from langgraph.checkpoint.lmdb.workflows.connections import chosen_lock_manager
 from langgraph.checkpoint.lmdb.workflows.database_errors import translated
 from langgraph.checkpoint.lmdb.workflows.errors import WorkflowError
 from langgraph.checkpoint.lmdb.workflows.graphs import compiled
-from langgraph.checkpoint.lmdb.workflows.run_lock import ahold_run, guarded, hold_run
+from langgraph.checkpoint.lmdb.workflows.locks import LockManager
+from langgraph.checkpoint.lmdb.workflows.run_lock import RunLock, ahold_run, guarded, hold_run
 from langgraph.checkpoint.lmdb.workflows.status import (
     CheckpointStatus,
     aget_checkpoint_status,
@@ -24,12 +26,6 @@ from langgraph.checkpoint.lmdb.workflows.status import (
     read_status,
     root_config,
 )
-
-if TYPE_CHECKING:
-    from langchain_core.runnables import RunnableConfig
-
-    from langgraph.checkpoint.lmdb.workflows.locks import LockManager
-    from langgraph.checkpoint.lmdb.workflows.run_lock import RunLock
 
 
 class DurableWorkflow:

@@ -12,10 +12,11 @@ import json
 import os
 import socket
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from langgraph.checkpoint.lmdb.errors import (
     InvalidPathError,
@@ -31,9 +32,6 @@ try:
     from filelock import FileLock, Timeout
 except ImportError as error:
     raise ImportError("workflows need: pip install 'langgraph-lmdb[workflows]'") from error
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class _Held(NamedTuple):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.checkpoint.serde.types import INTERRUPT
 
 from langgraph.checkpoint.lmdb.run_state import Task
 from langgraph.checkpoint.lmdb.workflows import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
     from langgraph.pregel import Pregel
     from langgraph.types import StateSnapshot
 

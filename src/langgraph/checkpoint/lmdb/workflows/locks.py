@@ -8,22 +8,19 @@ import random
 import threading
 import time
 from abc import ABC, abstractmethod
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 from weakref import WeakSet
+
+from typing_extensions import Self
 
 from langgraph.checkpoint.lmdb.errors import UsageError
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.errors import LockHeldError, LockLostError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-    from contextlib import AbstractContextManager
-    from datetime import datetime
-
-    from typing_extensions import Self
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -5,27 +5,30 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
+
+from langgraph.checkpoint.base import CheckpointTuple
 
 from langgraph.checkpoint.lmdb.run_state import State
 from langgraph.checkpoint.lmdb.saver import KvSaver
 from langgraph.checkpoint.lmdb.workflows import arguments
-from langgraph.checkpoint.lmdb.workflows.connections import aopen_connection, open_connection
+from langgraph.checkpoint.lmdb.workflows.connections import (
+    Connection,
+    aopen_connection,
+    open_connection,
+)
+from langgraph.checkpoint.lmdb.workflows.locks import LockManager
 from langgraph.checkpoint.lmdb.workflows.run_list import aoverview, overview
-from langgraph.checkpoint.lmdb.workflows.status import checkpoint_status, root_config
+from langgraph.checkpoint.lmdb.workflows.status import (
+    CheckpointStatus,
+    checkpoint_status,
+    root_config,
+)
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from langgraph.checkpoint.base import CheckpointTuple
-
-    from langgraph.checkpoint.lmdb.workflows.connections import Connection
-    from langgraph.checkpoint.lmdb.workflows.locks import LockManager
-    from langgraph.checkpoint.lmdb.workflows.status import CheckpointStatus
-
-    Alert = Callable[[CheckpointStatus], object]
+Alert = Callable[[CheckpointStatus], object]
 
 _log = logging.getLogger(__name__)
 

@@ -10,10 +10,11 @@ import os
 import re
 import socket
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from langgraph.checkpoint.lmdb.advisory_locks import key_of
 from langgraph.checkpoint.lmdb.errors import (
@@ -35,8 +36,6 @@ except ImportError as error:
         "PostgresLockManager needs: pip install 'langgraph-lmdb[postgres]'"
     ) from error
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Connection = Any
 """A connection of psycopg."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from langgraph.checkpoint.lmdb.errors import UsageError
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import (
+    Connection,
     achosen_lock_manager,
     aopen_connection,
     chosen_lock_manager,
@@ -16,22 +20,16 @@ from langgraph.checkpoint.lmdb.workflows.connections import (
 )
 from langgraph.checkpoint.lmdb.workflows.errors import AlreadyRunningError
 from langgraph.checkpoint.lmdb.workflows.graphs import compiled
+from langgraph.checkpoint.lmdb.workflows.locks import LockManager
 from langgraph.checkpoint.lmdb.workflows.run_lock import ahold_run, hold_run
-from langgraph.checkpoint.lmdb.workflows.status import aread_status, read_status
+from langgraph.checkpoint.lmdb.workflows.status import CheckpointStatus, aread_status, read_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.pregel import Pregel
 
-    from langgraph.checkpoint.lmdb.workflows.connections import Connection
-    from langgraph.checkpoint.lmdb.workflows.locks import LockManager
-    from langgraph.checkpoint.lmdb.workflows.status import CheckpointStatus
-
-    ResumeFunction = Callable[..., Any]
-    """A function that resumes a run. It gets the thread id, unless it takes no argument."""
-    Accept = Callable[["CheckpointStatus"], bool]
+ResumeFunction = Callable[..., Any]
+"""A function that resumes a run. It gets the thread id, unless it takes no argument."""
+Accept = Callable[["CheckpointStatus"], bool]
 
 _log = logging.getLogger(__name__)
 

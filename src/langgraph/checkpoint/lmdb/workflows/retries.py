@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import tenacity
 
 from langgraph.checkpoint.lmdb.errors import RetryableError
 from langgraph.checkpoint.lmdb.workflows import arguments
+from langgraph.checkpoint.lmdb.workflows.connections import Connection
 from langgraph.checkpoint.lmdb.workflows.database_errors import is_unavailable
 from langgraph.checkpoint.lmdb.workflows.errors import WorkflowError
-from langgraph.checkpoint.lmdb.workflows.resuming import aresume_workflow, resume_workflow
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from langgraph.checkpoint.lmdb.workflows.connections import Connection
-    from langgraph.checkpoint.lmdb.workflows.locks import LockManager
-    from langgraph.checkpoint.lmdb.workflows.resuming import ResumeFunction, ResumeResult
+from langgraph.checkpoint.lmdb.workflows.locks import LockManager
+from langgraph.checkpoint.lmdb.workflows.resuming import (
+    ResumeFunction,
+    ResumeResult,
+    aresume_workflow,
+    resume_workflow,
+)
 
 _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 30.0

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+
 from langgraph.checkpoint.lmdb.errors import UsageError
-from langgraph.checkpoint.lmdb.run_state import MAY_RUN, STATES
+from langgraph.checkpoint.lmdb.run_state import MAY_RUN, STATES, State
 from langgraph.checkpoint.lmdb.saver import KvSaver
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import (
+    Connection,
     achosen_lock_manager,
     aopen_connection,
     chosen_lock_manager,
     open_connection,
 )
+from langgraph.checkpoint.lmdb.workflows.locks import LockManager
 from langgraph.checkpoint.lmdb.workflows.status import (
     RESUMABLE,
+    CheckpointStatus,
     astatus_of,
     created_at,
     root_config,
@@ -25,15 +31,7 @@ from langgraph.checkpoint.lmdb.workflows.status import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Iterator
-
-    from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
     from langgraph.pregel import Pregel
-
-    from langgraph.checkpoint.lmdb.run_state import State
-    from langgraph.checkpoint.lmdb.workflows.connections import Connection
-    from langgraph.checkpoint.lmdb.workflows.locks import LockManager
-    from langgraph.checkpoint.lmdb.workflows.status import CheckpointStatus
 
 
 _COMPLETE: frozenset[State] = frozenset(("complete",))

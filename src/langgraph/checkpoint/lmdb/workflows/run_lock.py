@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from langgraph.checkpoint.lmdb.lock_files import run_lock
 from langgraph.checkpoint.lmdb.workflows.errors import AlreadyRunningError
-from langgraph.checkpoint.lmdb.workflows.locks import acquire_async, uninterrupted
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
-    from langgraph.checkpoint.base import BaseCheckpointSaver
-
-    from langgraph.checkpoint.lmdb.workflows.locks import LockManager
+from langgraph.checkpoint.lmdb.workflows.locks import LockManager, acquire_async, uninterrupted
 
 
 @dataclass(slots=True)

@@ -7,25 +7,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointMetadata, CheckpointTuple
+
 from langgraph.checkpoint.lmdb.lock_files import run_lock
 from langgraph.checkpoint.lmdb.run_state import MAY_RUN, State, run_state
 from langgraph.checkpoint.lmdb.workflows import arguments, graphs
 from langgraph.checkpoint.lmdb.workflows.connections import (
+    Connection,
     achosen_lock_manager,
     aopen_connection,
     chosen_lock_manager,
     open_connection,
 )
+from langgraph.checkpoint.lmdb.workflows.graphs import GraphAnswer
+from langgraph.checkpoint.lmdb.workflows.locks import LockManager
 
 if TYPE_CHECKING:
-    from langchain_core.runnables import RunnableConfig
-    from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointMetadata, CheckpointTuple
     from langgraph.pregel import Pregel
     from langgraph.types import Interrupt
-
-    from langgraph.checkpoint.lmdb.workflows.connections import Connection
-    from langgraph.checkpoint.lmdb.workflows.graphs import GraphAnswer
-    from langgraph.checkpoint.lmdb.workflows.locks import LockManager
 
 RESUMABLE: frozenset[State] = frozenset(("failed", "stalled"))
 """The states of runs that need to be resumed."""

@@ -5,33 +5,28 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from contextlib import suppress
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from langgraph.checkpoint.base import CheckpointTuple
 
 from langgraph.checkpoint.lmdb.errors import ThreadNotFoundError
+from langgraph.checkpoint.lmdb.run_state import State
 from langgraph.checkpoint.lmdb.workflows import arguments
 from langgraph.checkpoint.lmdb.workflows.connections import (
+    Connection,
     achosen_lock_manager,
     aopen_connection,
     chosen_lock_manager,
     open_connection,
 )
 from langgraph.checkpoint.lmdb.workflows.errors import AlreadyRunningError
+from langgraph.checkpoint.lmdb.workflows.locks import LockManager
 from langgraph.checkpoint.lmdb.workflows.run_list import astatuses, statuses
 from langgraph.checkpoint.lmdb.workflows.run_lock import ahold_run, hold_run
-from langgraph.checkpoint.lmdb.workflows.status import root_config
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from langgraph.checkpoint.base import CheckpointTuple
-
-    from langgraph.checkpoint.lmdb.run_state import State
-    from langgraph.checkpoint.lmdb.workflows.connections import Connection
-    from langgraph.checkpoint.lmdb.workflows.locks import LockManager
-    from langgraph.checkpoint.lmdb.workflows.status import CheckpointStatus
+from langgraph.checkpoint.lmdb.workflows.status import CheckpointStatus, root_config
 
 _SECONDS_PER_DAY = 24 * 3600
 

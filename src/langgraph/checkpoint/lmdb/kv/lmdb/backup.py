@@ -10,20 +10,17 @@ import fcntl
 import io
 import os
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from langgraph.checkpoint.lmdb.errors import StoreIOError
 from langgraph.checkpoint.lmdb.kv import workers
+from langgraph.checkpoint.lmdb.kv.base import Progress
 from langgraph.checkpoint.lmdb.kv.lmdb import creation, files
+from langgraph.checkpoint.lmdb.kv.lmdb.environment import Environment
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import LMDB_FAILURES, translate_lmdb_error
 from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import read_meta_pages, used_length
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from langgraph.checkpoint.lmdb.kv.base import Progress
-    from langgraph.checkpoint.lmdb.kv.lmdb.environment import Environment
 
 _STEP: Final = 1 << 20  # bytes of the pipe, if the system allows, and of one write
 

@@ -12,6 +12,7 @@ import errno
 import os
 from array import array
 from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from heapq import merge
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -22,8 +23,6 @@ from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import MetaPage, read_meta_pag
 from langgraph.checkpoint.lmdb.kv.lmdb.page_reader import PageReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     import lmdb
 
 _BATCH: Final = 256  # holes in one write transaction, which keeps other writers waiting for 20 ms

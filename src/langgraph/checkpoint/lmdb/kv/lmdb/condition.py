@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.kv.lmdb import files
 from langgraph.checkpoint.lmdb.kv.lmdb.compaction import free_pages
+from langgraph.checkpoint.lmdb.kv.lmdb.environment import Environment
 from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import read_meta_pages, used_length
 from langgraph.checkpoint.lmdb.kv.lmdb.page_reader import PageReader
 from langgraph.checkpoint.lmdb.kv.lmdb.process_locks import holders
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.kv.lmdb.environment import Environment
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import lmdb
 
@@ -19,9 +20,6 @@ from langgraph.checkpoint.lmdb.kv.lmdb.errors import (
     translate_os_error,
 )
 from langgraph.checkpoint.lmdb.kv.lmdb.files import DATA, ENGINE, LOCK, MAX_READERS, status
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 UNFINISHED: Final = "unfinished"
 """Name of a data file that is being written. No store has a file of this name."""

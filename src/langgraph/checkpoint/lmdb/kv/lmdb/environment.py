@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import lmdb
 
@@ -29,14 +29,12 @@ from langgraph.checkpoint.lmdb.kv.lmdb.errors import (
     translate_os_error,
 )
 from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import rewrite_meta_pages
+from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
 from langgraph.checkpoint.lmdb.kv.lmdb.peers import BusyError, LockFileReplacedError, Peers, is_next
 from langgraph.checkpoint.lmdb.kv.lmdb.preallocation import Preallocator, truncate_unused
 from langgraph.checkpoint.lmdb.kv.lmdb.process_locks import LockWait
 from langgraph.checkpoint.lmdb.kv.lmdb.shared_lock import SharedLock
 from langgraph.checkpoint.lmdb.kv.locks import Lock
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
 
 _ATTEMPTS: Final = 32
 """Attempts to begin a transaction. Each repairs the failure of the attempt before."""

@@ -6,9 +6,10 @@ import errno
 import os
 import resource
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import lmdb
 
@@ -22,9 +23,6 @@ from langgraph.checkpoint.lmdb.errors import (
     TooManyReadersError,
     UsageError,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 LMDB_FAILURES: Final = (lmdb.Error, SystemError, MemoryError, OverflowError)
 """Exceptions of py-lmdb for valid arguments. On damaged pages it also raises errors of the

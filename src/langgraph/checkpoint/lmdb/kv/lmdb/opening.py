@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING, Final, Literal, cast
+from collections.abc import Callable
+from typing import Final, Literal, cast
 
 import lmdb
 
@@ -18,14 +19,9 @@ from langgraph.checkpoint.lmdb.errors import DamagedError, RetryableError
 from langgraph.checkpoint.lmdb.kv.lmdb import files
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import is_open_already
 from langgraph.checkpoint.lmdb.kv.lmdb.page_reader import is_truncated
-from langgraph.checkpoint.lmdb.kv.lmdb.peers import check_numbers
+from langgraph.checkpoint.lmdb.kv.lmdb.peers import Peers, check_numbers
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from langgraph.checkpoint.lmdb.kv.lmdb.peers import Peers
-
-    Yield = Callable[[], bool]
+Yield = Callable[[], bool]
 
 Sync = Literal["full", "normal", "off"]
 

@@ -13,15 +13,13 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE
 from langgraph.checkpoint.lmdb.kv.lmdb.meta_pages import read_meta_pages
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _PAGE: Final = struct.Struct("=Q2xHHH")
 _ENTRY: Final = struct.Struct("=HHHH")

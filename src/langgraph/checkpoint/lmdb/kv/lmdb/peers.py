@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import random
 import time
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from threading import RLock
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -20,9 +21,6 @@ from langgraph.checkpoint.lmdb.kv.lmdb.files import OpenFiles, can_lock
 from langgraph.checkpoint.lmdb.kv.lmdb.process_locks import LockWait, ProcessLocks, holders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
-
     import lmdb
 
 T = TypeVar("T")

@@ -34,16 +34,14 @@ import os
 import random
 import struct
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from langgraph.checkpoint.lmdb.errors import StoreBusyError
 from langgraph.checkpoint.lmdb.kv.lmdb.files import DATA, open_descriptor
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 TIMEOUT: Final = 60.0  # seconds that a process waits for a lock
 _WAIT_SHARE: Final = 8  # a pause is this part of the time waited so far, within the bounds below

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import deque
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from langgraph.checkpoint.lmdb.kv import forking
 from langgraph.checkpoint.lmdb.kv.lmdb import files
 from langgraph.checkpoint.lmdb.kv.lmdb.environment import Environment
+from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
 from langgraph.checkpoint.lmdb.kv.locks import Lock
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
 
 _FORK_PATIENCE: Final = 1.0
 """Seconds that a fork waits for transactions of other threads."""

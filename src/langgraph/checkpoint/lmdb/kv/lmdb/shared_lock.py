@@ -5,17 +5,15 @@ Transactions hold it shared. Resizing, reopening, closing and forking hold it ex
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from threading import get_ident
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from langgraph.checkpoint.lmdb.errors import RetryableError, UsageError
 from langgraph.checkpoint.lmdb.kv import forking
 from langgraph.checkpoint.lmdb.kv.locks import Lock, in_use
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 T = TypeVar("T")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
 import warnings
 import weakref
-from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from typing import TypeVar
 
 import lmdb
 
@@ -17,21 +19,21 @@ from langgraph.checkpoint.lmdb.errors import (
     StoreClosedError,
     UsageError,
 )
-from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE, FileStore, KeyValueStore, Writer
+from langgraph.checkpoint.lmdb.kv.base import (
+    MAX_KEY_SIZE,
+    FileStore,
+    KeyValueStore,
+    PageCheck,
+    Progress,
+    Writer,
+)
 from langgraph.checkpoint.lmdb.kv.lmdb import backup, creation, files, page_check, registry
 from langgraph.checkpoint.lmdb.kv.lmdb.compaction import Compaction, oldest_snapshot
 from langgraph.checkpoint.lmdb.kv.lmdb.condition import Condition, read_condition
+from langgraph.checkpoint.lmdb.kv.lmdb.environment import Environment
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import reported
+from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
 from langgraph.checkpoint.lmdb.kv.lmdb.transactions import LmdbReader, LmdbWriter
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
-
-    from langgraph.checkpoint.lmdb.kv.base import PageCheck, Progress
-    from langgraph.checkpoint.lmdb.kv.lmdb.environment import Environment
-    from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
 
 T = TypeVar("T")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import lmdb
@@ -11,9 +13,6 @@ from langgraph.checkpoint.lmdb.kv.base import Reader, Writer, check_key
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import LMDB_FAILURES, translate_lmdb_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
-
     from typing_extensions import Self
 
     from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from langgraph.checkpoint.lmdb.kv.locks import Lock
 from langgraph.checkpoint.lmdb.kv.log import records
 from langgraph.checkpoint.lmdb.kv.log import state as states
+from langgraph.checkpoint.lmdb.kv.log.log_file import LogFile
 from langgraph.checkpoint.lmdb.kv.log.overlay import Overlay
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.kv.log.log_file import LogFile
-    from langgraph.checkpoint.lmdb.kv.log.records import Changes, Position
+from langgraph.checkpoint.lmdb.kv.log.records import Changes, Position
 
 
 class Epoch:

@@ -6,14 +6,12 @@ import errno
 import os
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from langgraph.checkpoint.lmdb.errors import DamagedError, StoreReplacedError
 from langgraph.checkpoint.lmdb.kv.lmdb import creation, files
 from langgraph.checkpoint.lmdb.kv.log import records
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.kv.log.records import Changes, Position
+from langgraph.checkpoint.lmdb.kv.log.records import Changes, Position
 
 NAME: Final = "log.mdb"
 SIZE: Final = 1 << 20

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import Final
 
 from langgraph.checkpoint.lmdb.kv.locks import Lock
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from langgraph.checkpoint.lmdb.kv.log.records import Changes
+from langgraph.checkpoint.lmdb.kv.log.records import Changes
 
 _STEP: Final = 32  # keys of a range that are looked up at a time
 

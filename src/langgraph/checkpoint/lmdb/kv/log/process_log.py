@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Hashable
 from weakref import WeakSet, WeakValueDictionary
 
 from langgraph.checkpoint.lmdb.errors import UsageError
 from langgraph.checkpoint.lmdb.kv import forking
+from langgraph.checkpoint.lmdb.kv.base import Reader
+from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
 from langgraph.checkpoint.lmdb.kv.locks import Lock
 from langgraph.checkpoint.lmdb.kv.log import log_file
 from langgraph.checkpoint.lmdb.kv.log import state as states
 from langgraph.checkpoint.lmdb.kv.log.counters import Counters
 from langgraph.checkpoint.lmdb.kv.log.epoch import Epoch
 from langgraph.checkpoint.lmdb.kv.log.log_file import LogFile
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable
-
-    from langgraph.checkpoint.lmdb.kv.base import Reader
-    from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
 
 
 class ProcessLog:

@@ -14,18 +14,15 @@ record, nor the log of another store is ever read as a record.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgpack
 
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.kv.base import MAX_KEY_SIZE
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from langgraph.checkpoint.lmdb.kv.log.state import LogState
+from langgraph.checkpoint.lmdb.kv.log.state import LogState
 
 Changes: TypeAlias = "Mapping[bytes, bytes | None]"
 """The new value of each key; None: the key is deleted."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from langgraph.checkpoint.lmdb.errors import DamagedError
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 from langgraph.checkpoint.lmdb.kv.log import transactions
 from langgraph.checkpoint.lmdb.kv.log.epoch import Epoch
 from langgraph.checkpoint.lmdb.kv.log.log_file import LogFile
 from langgraph.checkpoint.lmdb.kv.log.overlay import Overlay
 from langgraph.checkpoint.lmdb.kv.log.state import KEY
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 
 
 def apply_log(copy: KeyValueStore, folder: str) -> str | None:

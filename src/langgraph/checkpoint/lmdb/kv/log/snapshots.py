@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Final, NamedTuple
 
 from langgraph.checkpoint.lmdb.errors import DamagedError, StoreBusyError
+from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import reported
 from langgraph.checkpoint.lmdb.kv.log import log_file
+from langgraph.checkpoint.lmdb.kv.log.epoch import Epoch
+from langgraph.checkpoint.lmdb.kv.log.process_log import ProcessLog
 from langgraph.checkpoint.lmdb.kv.log.transactions import LogReader
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-    from types import TracebackType
-
-    from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader
-    from langgraph.checkpoint.lmdb.kv.log.epoch import Epoch
-    from langgraph.checkpoint.lmdb.kv.log.process_log import ProcessLog
 
 _ATTEMPTS: Final = 1000
 """Attempts to read while other processes merge."""

@@ -9,12 +9,10 @@ from __future__ import annotations
 import os
 import zlib
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from langgraph.checkpoint.lmdb.errors import DamagedError
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.kv.base import Reader
+from langgraph.checkpoint.lmdb.kv.base import Reader
 
 KEY = b"\x00log"
 """Key of the record. The layers above never see it."""

@@ -8,9 +8,10 @@ so. The model in the tests, `tests/kv/log/protocol.py`, tries every order of the
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from langgraph.checkpoint.lmdb.errors import (
     LmdbSaverError,
@@ -18,25 +19,26 @@ from langgraph.checkpoint.lmdb.errors import (
     StoreClosedError,
     UsageError,
 )
-from langgraph.checkpoint.lmdb.kv.base import FileStore, KeyValueStore, Reader, Writer
+from langgraph.checkpoint.lmdb.kv.base import (
+    FileStore,
+    KeyValueStore,
+    PageCheck,
+    Progress,
+    Reader,
+    Writer,
+)
+from langgraph.checkpoint.lmdb.kv.lmdb.condition import Condition
 from langgraph.checkpoint.lmdb.kv.lmdb.errors import reported, translate_os_error
+from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
 from langgraph.checkpoint.lmdb.kv.lmdb.store import DEFAULT_MAP_SIZE, LmdbStore
 from langgraph.checkpoint.lmdb.kv.log import counters as shared
 from langgraph.checkpoint.lmdb.kv.log import log_file, process_log, records, transactions
 from langgraph.checkpoint.lmdb.kv.log import state as states
+from langgraph.checkpoint.lmdb.kv.log.epoch import Epoch
 from langgraph.checkpoint.lmdb.kv.log.process_log import ProcessLog
+from langgraph.checkpoint.lmdb.kv.log.records import Changes
 from langgraph.checkpoint.lmdb.kv.log.snapshots import Snapshot
 from langgraph.checkpoint.lmdb.kv.log.transactions import LogWriter
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
-    from contextlib import AbstractContextManager
-
-    from langgraph.checkpoint.lmdb.kv.base import PageCheck, Progress
-    from langgraph.checkpoint.lmdb.kv.lmdb.condition import Condition
-    from langgraph.checkpoint.lmdb.kv.lmdb.opening import Sync
-    from langgraph.checkpoint.lmdb.kv.log.epoch import Epoch
-    from langgraph.checkpoint.lmdb.kv.log.records import Changes
 
 T = TypeVar("T")
 

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from langgraph.checkpoint.lmdb.errors import UsageError
-from langgraph.checkpoint.lmdb.kv.base import Reader
+from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 from langgraph.checkpoint.lmdb.kv.buffering import BufferingWriter
+from langgraph.checkpoint.lmdb.kv.log.epoch import Epoch
+from langgraph.checkpoint.lmdb.kv.log.records import Changes
 from langgraph.checkpoint.lmdb.kv.log.state import KEY
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from langgraph.checkpoint.lmdb.kv.base import Writer
-    from langgraph.checkpoint.lmdb.kv.log.epoch import Epoch
-    from langgraph.checkpoint.lmdb.kv.log.records import Changes
-
 
 _DELETED = (None,)
 """What the overlay finds for a deleted key."""

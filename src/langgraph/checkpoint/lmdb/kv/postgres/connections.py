@@ -1,7 +1,4 @@
-"""Connections to the server, each with one trip at a time.
-
-A trip is one message to the server and its answer. All statements of a trip are sent together.
-"""
+"""Connections to the server, which the store opens or a pool of the caller lends."""
 
 from __future__ import annotations
 
@@ -9,7 +6,8 @@ import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -17,13 +15,7 @@ from psycopg_pool import PoolClosed, PoolTimeout
 
 from langgraph.checkpoint.lmdb.errors import StoreBusyError, StoreClosedError, UsageError
 from langgraph.checkpoint.lmdb.kv.postgres import errors
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-Statement: TypeAlias = "tuple[str, Sequence[object]]"
-"""SQL with its parameters."""
-Rows: TypeAlias = "list[Sequence[Any]]"
+from langgraph.checkpoint.lmdb.kv.postgres.link import Link, Prepared
 
 OLDEST_SERVER = 130000
 """Number of the oldest version of PostgreSQL that is supported."""
@@ -31,71 +23,6 @@ _PREPARED_AFTER: Final = 3
 """Number of times that a statement is executed before it is prepared."""
 _inherited: list[object] = []
 """Connections of a parent process. They must not be collected, which would end its sessions."""
-
-
-class Link:
-    """A connection that this thread uses.
-
-    Attributes:
-        in_transaction: True if a transaction is open.
-
-    Args:
-        connection: The connection.
-        prepares: Prepare the statements that are used often.
-    """
-
-    __slots__ = ("_ending", "_prepares", "connection", "in_transaction")
-
-    def __init__(self, connection: Any, prepares: bool) -> None:
-        self.connection = connection
-        self._prepares = prepares
-        self.in_transaction = False
-        self._ending: Any = None
-        """Pipeline with the end of the last transaction, whose answer was not read yet."""
-
-    def run(self, statements: Sequence[Statement]) -> list[Rows]:
-        """Run statements in one trip; return the rows of each.
-
-        Raises:
-            ConflictError: Another transaction changed what this one read.
-            ConnectionLostError: The connection ended.
-            LmdbSaverError: The server refused a statement.
-        """
-        pipeline, self._ending = self._ending, None
-        try:
-            if pipeline is None and len(statements) == 1:
-                cursors = [self._execute(*statements[0])]
-            else:
-                if pipeline is None:
-                    pipeline = self.connection.pipeline()
-                    pipeline.__enter__()
-                try:
-                    cursors = [self._execute(*statement) for statement in statements]
-                finally:
-                    pipeline.__exit__(None, None, None)
-            return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
-        except psycopg.Error as error:
-            raise errors.raised(error) from error
-
-    def _execute(self, sql: str, parameters: Sequence[object]) -> Any:
-        prepare = None if self._prepares else False  # None: as the connection does
-        return self.connection.cursor(binary=True).execute(sql, parameters, prepare=prepare)
-
-    def send(self, statement: str) -> None:
-        """Send a statement, and read its answer with the next trip."""
-        try:
-            pipeline = self.connection.pipeline()
-            pipeline.__enter__()
-            self._ending = pipeline
-            self._execute(statement, ())
-        except psycopg.Error as error:
-            raise errors.raised(error) from error
-
-    def close(self) -> None:
-        """Close the connection, and end its transaction."""
-        self._ending = None
-        with suppress(psycopg.Error, OSError):
-            self.connection.close()
 
 
 class Connections(ABC):
@@ -173,7 +100,7 @@ class OwnConnections(Connections):
             self._check_open()
             with suppress(IndexError):
                 return self._idle.pop()
-            return Link(self._connect(), self._prepares)
+            return Link(self._connect(), Prepared() if self._prepares else None)
         except BaseException:
             self._free.release()
             raise
@@ -235,6 +162,7 @@ class PoolConnections(Connections):
     def __init__(self, pool: Any, *, prepares: bool = False) -> None:
         self._pool = pool
         self._prepares = prepares
+        self._prepared: WeakKeyDictionary[Any, Prepared] = WeakKeyDictionary()
         self._closed = False
         self.limit = pool.max_size
 
@@ -258,7 +186,8 @@ class PoolConnections(Connections):
         except BaseException:
             self._pool.putconn(connection)
             raise
-        return Link(connection, self._prepares)
+        prepared = self._prepared.setdefault(connection, Prepared()) if self._prepares else None
+        return Link(connection, prepared)
 
     def give_back(self, link: Link) -> None:
         self._pool.putconn(link.connection)

@@ -30,6 +30,8 @@ _READ_ONLY: Final = "25006"
 _FULL: Final = ("53100", "53200", "54000")
 _TOO_MANY_CONNECTIONS: Final = "53300"
 _CANCELED: Final = ("57014", "55P03")
+_NOT_PREPARED: Final = "26000"
+"""A prepared statement is missing: the pool reset the connection, so that another one is needed."""
 _MISSING: Final = ("42P01", "3F000")
 
 
@@ -43,16 +45,24 @@ class ConnectionLostError(Exception):
 
 def raised(error: psycopg.Error) -> Exception:
     """Return the error to raise in place of an error of the driver."""
-    state = error.sqlstate or ""
+    return of_state(error.sqlstate or "", first_line(error))
+
+
+def of_state(state: str, text: str) -> Exception:
+    """Return the error to raise for an error of the server.
+
+    Args:
+        state: Its SQLSTATE. An empty one: the connection ended.
+        text: Its text.
+    """
     if state in _CONFLICTS:
         return ConflictError()
-    if not state or state.startswith(("08", "57P")):
-        return ConnectionLostError(first_line(error))
-    return _translated(error, state)
+    if not state or state.startswith(("08", "57P")) or state == _NOT_PREPARED:
+        return ConnectionLostError(text)
+    return _translated(state, text)
 
 
-def _translated(error: psycopg.Error, state: str) -> LmdbSaverError:
-    text = first_line(error)
+def _translated(state: str, text: str) -> LmdbSaverError:
     if state == _MISSING_RIGHT:
         return UsageError(
             f"PostgreSQL refused it: {text}",

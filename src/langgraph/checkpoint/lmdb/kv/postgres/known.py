@@ -128,6 +128,10 @@ class Known:
             isinstance(self._values[key], Unread) for key in self._slice(start, stop)
         )
 
+    def rows(self, start: bytes, stop: bytes) -> list[tuple[bytes, bytes]]:
+        """Return the rows of a range that `has_values`."""
+        return [(key, self._values[key]) for key in self._slice(start, stop)]  # type: ignore[misc]
+
     def size(self, start: bytes, stop: bytes) -> int | None:
         """Return the bytes of the keys and values of a range, or None if they are not known."""
         if not self._covers(start, stop):

@@ -10,7 +10,7 @@ from langgraph.checkpoint.lmdb.kv.postgres.known import Known
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from langgraph.checkpoint.lmdb.kv.postgres.connections import Rows, Statement
+    from langgraph.checkpoint.lmdb.kv.postgres.link import Rows, Statement
 
 T = TypeVar("T")
 

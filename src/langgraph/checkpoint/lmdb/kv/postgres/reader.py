@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from langgraph.checkpoint.lmdb.kv.postgres.connections import Link, Rows, Statement
     from langgraph.checkpoint.lmdb.kv.postgres.layout import Table, Tail
+    from langgraph.checkpoint.lmdb.kv.postgres.link import Link, Rows, Statement
     from langgraph.checkpoint.lmdb.kv.postgres.store import PostgresStore
 
 _FIRST_PAGE: Final = 64
@@ -138,7 +138,7 @@ class PostgresReader(Reader):
         missing = [pair for pair in wanted if not self._home_of_range(*pair).has_values(*pair)]
         if missing:
             self._read_ranges(missing)
-        return (self.range(start, stop) for start, stop in wanted)
+        return (iter(self._home_of_range(*pair).rows(*pair)) for pair in wanted)
 
     def sizes(self, bounds: Iterable[tuple[bytes, bytes]]) -> Iterator[int]:
         self._check_open()
@@ -363,25 +363,25 @@ class PostgresReader(Reader):
             learn(found[at : at + len(batch)])
             at += len(batch)
 
-    def _trip(self, batch: list[Statement]) -> list[Rows]:
-        """Run statements in the transaction, which begins with the first trip."""
+    def _trip(self, batch: list[Statement], *, alone: bool = False) -> list[Rows]:
+        """Run statements in the transaction, which begins with the first trip that is not `alone`:
+        a single statement is a transaction of its own."""
         if not batch:
             return []
         first = self._link is None
         if self._link is None:
             self._link = self._store.take()
         begun = self._link.in_transaction
+        start: list[Statement] = [] if begun or alone else [(self._begin, ())]
         while True:
-            self._link.in_transaction = True
+            self._link.in_transaction = not alone
             try:
-                found = self._link.run([*([] if begun else [(self._begin, ())]), *batch])
+                return self._link.run([*start, *batch])[len(start) :]
             except ConnectionLostError as lost:
                 if begun or not first:
                     raise self._lost(lost) from lost
                 link, self._link = self._link, None
                 self._link = self._store.reconnect(link)
-                continue
-            return found if begun else found[1:]
 
     def _lost(self, lost: ConnectionLostError) -> Exception:
         """Return the error for a connection that ended with the snapshot."""

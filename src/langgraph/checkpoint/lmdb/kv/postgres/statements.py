@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from langgraph.checkpoint.lmdb.kv.postgres.connections import Statement
     from langgraph.checkpoint.lmdb.kv.postgres.layout import Layout, Table, TableRange, Tail
+    from langgraph.checkpoint.lmdb.kv.postgres.link import Statement
 
 BEGIN_READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 BEGIN_REPEATABLE: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE"
@@ -44,7 +44,7 @@ class Statements:
 
     def __init__(self, schema: str, layout: Layout) -> None:
         self.schema = schema
-        self._quoted = '"' + schema.replace('"', '""') + '"'
+        self._quoted = '"' + schema.replace('"', '""').replace("%", "%%") + '"'
         self._layout = layout
         self._versions = self._named("thread_versions")
         self._commits = self._named("commits")
@@ -134,11 +134,11 @@ class Statements:
         sql = f"SELECT thread, key, value, {_NO_NUMBER} FROM {self._named(table.name)}"
         threads, keys = ([*column] for column in zip(*rows, strict=True))
         if not table.by_thread:
-            return f"{sql} WHERE key = ANY(%b)", (keys,)
+            return f"{sql} WHERE key = ANY(%s)", (keys,)
         if len({*threads}) == 1:
-            return f"{sql} WHERE key = ANY(%b) AND thread = %s::int8", (keys, threads[0])
+            return f"{sql} WHERE key = ANY(%s) AND thread = %s::int8", (keys, threads[0])
         return (
-            f"{sql} JOIN unnest(%b::int8[], %b::bytea[]) AS wanted(thread, key)"
+            f"{sql} JOIN unnest(%s::int8[], %s::bytea[]) AS wanted(thread, key)"
             " USING (thread, key)",
             (threads, keys),
         )
@@ -159,20 +159,20 @@ class Statements:
             order = "key"
             for bound, sign in ((low, ">="), (high, "<")):
                 if bound is not None:
-                    conditions.append(f"key {sign} %b")
+                    conditions.append(f"key {sign} %s")
                     parameters.append(bound[1])
         elif low is not None and high is not None and low[0] == high[0]:
-            conditions = ["thread = %s::int8 AND key >= %b AND key < %b"]
+            conditions = ["thread = %s::int8 AND key >= %s AND key < %s"]
             parameters = [low[0], low[1], high[1]]
             order = "key"
         elif low is not None and high == (low[0] + 1, b""):
-            conditions = ["thread = %s::int8 AND key >= %b"]
+            conditions = ["thread = %s::int8 AND key >= %s"]
             parameters = [*low]
             order = "key"
         else:
             for bound, sign in ((low, ">="), (high, "<")):
                 if bound is not None:
-                    conditions.append(f"(thread, key) {sign} (%s::int8, %b)")
+                    conditions.append(f"(thread, key) {sign} (%s::int8, %s)")
                     parameters += bound
         if conditions:
             sql += " WHERE " + " AND ".join(conditions)
@@ -187,11 +187,11 @@ class Statements:
         sql = (
             f"SELECT thread, key, value, {_NO_NUMBER} FROM {self._named(tail.table.name)}"
             f" WHERE thread = (SELECT thread FROM {self._named(self._layout.names.name)}"
-            " WHERE key = %b) AND key >= %b"
+            " WHERE key = %s) AND key >= %s"
         )
         parameters: list[object] = [name, tail.low]
         if tail.high is not None:
-            sql += " AND key < %b"
+            sql += " AND key < %s"
             parameters.append(tail.high)
         return f"{sql} ORDER BY key DESC LIMIT {tail.limit}", parameters
 
@@ -199,7 +199,7 @@ class Statements:
         """Return the query for the versions of units, which are the numbers of the rows."""
         return (
             f"SELECT thread, {_NO_BYTES}, version FROM {self._versions}"
-            " WHERE thread = ANY(%b::int8[])",
+            " WHERE thread = ANY(%s::int8[])",
             ([*units],),
         )
 
@@ -207,7 +207,7 @@ class Statements:
         """Return the query for the version of the thread with a name; see `select_versions`."""
         return (
             f"SELECT thread, {_NO_BYTES}, version FROM {self._versions} WHERE thread ="
-            f" (SELECT thread FROM {self._named(self._layout.names.name)} WHERE key = %b)",
+            f" (SELECT thread FROM {self._named(self._layout.names.name)} WHERE key = %s)",
             (name,),
         )
 
@@ -266,7 +266,7 @@ class Statements:
         threads, keys, values = ([*column] for column in zip(*rows, strict=True))
         return (
             f"INSERT INTO {self._named(table.name)} (thread, key, value)"
-            " SELECT * FROM unnest(%b::int8[], %b::bytea[], %b::bytea[])",
+            " SELECT * FROM unnest(%s::int8[], %s::bytea[], %s::bytea[])",
             (threads, keys, values),
         )
 
@@ -281,7 +281,7 @@ class Statements:
 
     def delete(self, table: Table, thread: int | None, keys: list[bytes]) -> Statement:
         """Return the statement that deletes rows."""
-        sql = f"DELETE FROM {self._named(table.name)} WHERE key = ANY(%b::bytea[])"
+        sql = f"DELETE FROM {self._named(table.name)} WHERE key = ANY(%s::bytea[])"
         if table.by_thread:
             return f"{sql} AND thread = %s::int8", (keys, thread)
         return sql, (keys,)
@@ -320,7 +320,7 @@ class Statements:
     def forget_lanes(self, lanes: Sequence[int]) -> Statement:
         """Return the statement that deletes lanes, and lanes that were not used for a month."""
         return (
-            f"DELETE FROM {self._commits} WHERE lane = ANY(%b::int8[])"
+            f"DELETE FROM {self._commits} WHERE lane = ANY(%s::int8[])"
             " OR at < now() - interval '30 days'",
             ([*lanes],),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from contextlib import contextmanager, nullcontext, suppress
 from threading import get_ident
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -20,32 +20,25 @@ from langgraph.checkpoint.lmdb.errors import (
 )
 from langgraph.checkpoint.lmdb.kv import forking
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
-from langgraph.checkpoint.lmdb.kv.locks import Lock
 from langgraph.checkpoint.lmdb.kv.postgres import errors
 from langgraph.checkpoint.lmdb.kv.postgres import statements as sql
+from langgraph.checkpoint.lmdb.kv.postgres.cached_reader import CachedReader
 from langgraph.checkpoint.lmdb.kv.postgres.errors import ConflictError, ConnectionLostError
 from langgraph.checkpoint.lmdb.kv.postgres.reader import PostgresReader
+from langgraph.checkpoint.lmdb.kv.postgres.unit_cache import UnitCache
 from langgraph.checkpoint.lmdb.kv.postgres.writer import PostgresWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterator
     from contextlib import AbstractContextManager
 
-    from langgraph.checkpoint.lmdb.kv.base import Gather, Writer
-    from langgraph.checkpoint.lmdb.kv.postgres.connections import (
-        Connections,
-        Link,
-        Rows,
-        Statement,
-    )
-    from langgraph.checkpoint.lmdb.kv.postgres.known import Known
+    from langgraph.checkpoint.lmdb.kv.base import Gather, Reader, Writer
+    from langgraph.checkpoint.lmdb.kv.postgres.connections import Connections
     from langgraph.checkpoint.lmdb.kv.postgres.layout import Layout
+    from langgraph.checkpoint.lmdb.kv.postgres.link import Link, Rows, Statement
 
 T = TypeVar("T")
 
-_MAX_UNITS: Final = 256
-_MAX_KEYS: Final = 4000
-"""Units that the cache keeps, and keys of one unit."""
 _MIGRATIONS: Final = 6
 """Attempts to create the tables, while other processes may do the same."""
 _LONGEST_PAUSE: Final = 0.05
@@ -96,15 +89,13 @@ class PostgresStore(KeyValueStore):
 
     __slots__ = (
         "__weakref__",
-        "_cache",
         "_closed",
         "_lanes",
         "_moments",
-        "_mutex",
-        "_named",
         "_numbers",
         "_owners",
         "_timeout",
+        "cache",
         "connections",
         "layout",
         "readonly",
@@ -137,12 +128,10 @@ class PostgresStore(KeyValueStore):
 
     def renew(self) -> None:
         """Begin again in a forked child, which shares no connection with its parent."""
-        self._mutex = Lock()
         self._owners: set[int] = set()
         self._moments: dict[int, PostgresReader] = {}
         """Snapshot of each thread that is in `one_moment`."""
-        self._cache: OrderedDict[int, tuple[int, Known]] = OrderedDict()
-        self._named: dict[bytes, int] = {}
+        self.cache = UnitCache()
         self._lanes: deque[Lane] = deque()
         self._numbers: deque[int] = deque()
         self.connections.renew()
@@ -168,6 +157,13 @@ class PostgresStore(KeyValueStore):
     def read(self) -> AbstractContextManager[PostgresReader]:
         moment = self._moments.get(get_ident())
         return PostgresReader(self) if moment is None else nullcontext(moment)
+
+    def view(self, apply: Callable[[Reader], T]) -> T:
+        if get_ident() not in self._moments:
+            with suppress(ConflictError), CachedReader(self) as cached:
+                return apply(cached)
+        with self.read() as reader:
+            return apply(reader)
 
     def write(self, apply: Callable[[Writer], T]) -> T:
         if self.readonly:
@@ -248,8 +244,13 @@ class PostgresStore(KeyValueStore):
             return found
 
     def reconnect(self, link: Link, deadline: float | None = None) -> Link:
-        """Return another connection in place of a lost one, as `take` does."""
+        """Return another connection in place of a lost one, as `take` does.
+
+        It may lead to a server that lacks the last commits. There, other changes may get the
+        versions that the cache has.
+        """
         self.connections.discard(link)
+        self.cache.clear()
         return self.take(deadline)
 
     def take(self, deadline: float | None = None) -> Link:
@@ -318,41 +319,6 @@ class PostgresStore(KeyValueStore):
         first = writer.next_numbers()
         self._numbers.extend(range(first + 1, first + sql.NUMBER_BLOCK))
         return first
-
-    def named(self, name: bytes) -> int | None:
-        """Return the unit that a name led to when it was used last."""
-        return self._named.get(name)
-
-    def cached(self, unit: int) -> tuple[int, Known] | None:
-        """Take from the cache what is known of a unit: its version, and its records."""
-        with self._mutex:
-            return self._cache.pop(unit, None)
-
-    def keep(
-        self,
-        units: Mapping[int, tuple[int, Known]],
-        names: Mapping[bytes, int],
-        removed: Collection[bytes],
-    ) -> None:
-        """Add to the cache what a committed transaction knows.
-
-        Args:
-            units: Version of each unit, and its known records.
-            names: Units that names lead to.
-            removed: Names that lead to no unit.
-        """
-        with self._mutex:
-            for unit, (version, known) in units.items():
-                if len(known) <= _MAX_KEYS:
-                    known.forget_large_values()
-                    self._cache[unit] = version, known
-            while len(self._cache) > _MAX_UNITS:
-                self._cache.popitem(last=False)
-            if len(self._named) > _MAX_UNITS * 4:
-                self._named.clear()
-            self._named.update(names)
-            for name in removed:
-                self._named.pop(name, None)
 
     def _create_tables(self) -> None:
         """Create the tables, or bring them to this release's version, in one transaction."""

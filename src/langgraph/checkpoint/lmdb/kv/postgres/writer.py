@@ -16,8 +16,8 @@ from langgraph.checkpoint.lmdb.kv.postgres.reader import PostgresReader
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from langgraph.checkpoint.lmdb.kv.postgres.connections import Rows
     from langgraph.checkpoint.lmdb.kv.postgres.errors import ConnectionLostError
+    from langgraph.checkpoint.lmdb.kv.postgres.link import Rows
     from langgraph.checkpoint.lmdb.kv.postgres.store import Lane, PostgresStore
 
 _READS_OF_PARTS: Final = 1
@@ -205,7 +205,7 @@ class PostgresWriter(PostgresReader, Writer):
         self._link.in_transaction = False
         lane.is_committing = False
         lane.number += 1
-        self._store.keep(
+        self._store.cache.keep(
             {unit: (after[unit], self._units[unit]) for unit in after if unit in self._units},
             self._names,
             self._removed_names - self._names.keys(),
@@ -229,7 +229,7 @@ class PostgresWriter(PostgresReader, Writer):
         if unit is None:
             unit = self._names.get(key)
             if unit is None and self._use_cache and key not in self._removed_names:
-                unit = self._store.named(key)
+                unit = self._store.cache.named(key)
                 if unit is not None:
                     self._names[key] = unit
             if unit is None:
@@ -246,7 +246,7 @@ class PostgresWriter(PostgresReader, Writer):
         """Return what is known of a unit, from the cache if the cache has it."""
         known = self._units.get(unit)
         if known is None:
-            cached = self._store.cached(unit) if self._use_cache else None
+            cached = self._store.cache.take(unit) if self._use_cache else None
             if cached is None:
                 known = Known()
                 self._unread_versions.add(unit)

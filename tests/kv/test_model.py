@@ -1,4 +1,4 @@
-"""Both stores compared with a dict, over any sequence of transactions."""
+"""The stores compared with a dict, over any sequence of transactions and dry runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from langgraph.checkpoint.lmdb.kv import KeyValueStore, LmdbStore, MemoryStore
+from langgraph.checkpoint.lmdb.kv.buffering import BufferingWriter
 from langgraph.checkpoint.lmdb.kv.log import log_file
 from langgraph.checkpoint.lmdb.kv.log.store import LogStore
 from tests.kv.log.ends import end_process
@@ -58,9 +59,7 @@ class Stores(RuleBasedStateMachine):
         """Run one transaction, and commit or undo it."""
 
         def apply(writer: Writer) -> dict[bytes, bytes]:
-            model = dict(self.model)
-            for name, *arguments in changes:
-                getattr(self, f"apply_{name}")(writer, model, *arguments)
+            model = self.apply(writer, changes)
             if undo:
                 raise UndoError
             return model
@@ -69,6 +68,22 @@ class Stores(RuleBasedStateMachine):
             self.model = self.store.write(apply)
         except UndoError:
             assert undo
+
+    @rule(changes=changes, start=bounds, stop=bounds, reverse=st.booleans())
+    def dry_run(self, changes: list[tuple], start: bytes, stop: bytes, reverse: bool) -> None:
+        """Run the changes above a snapshot. The invariant checks that nothing is stored."""
+        with self.store.read() as reader:
+            writer = BufferingWriter(reader)
+            model = self.apply(writer, changes)
+            self.apply_check(writer, model, start, stop, reverse)
+            self.apply_check(writer, model, b"", b"\xff" * 512, reverse)
+
+    def apply(self, writer: Writer, changes: list[tuple]) -> dict[bytes, bytes]:
+        """Apply changes to a writer, and return the model with them."""
+        model = dict(self.model)
+        for name, *arguments in changes:
+            getattr(self, f"apply_{name}")(writer, model, *arguments)
+        return model
 
     def apply_put(self, writer: Writer, model: dict, key: bytes, value: bytes) -> None:
         writer.put(key, value)

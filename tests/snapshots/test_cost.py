@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langgraph.checkpoint.lmdb.kv.memory import MemoryReader, MemoryStore, MemoryWriter
+from langgraph.checkpoint.lmdb.kv.base import Reader
+from langgraph.checkpoint.lmdb.kv.buffering import BufferingWriter
+from langgraph.checkpoint.lmdb.kv.memory import MemoryReader, MemoryStore
 from langgraph.checkpoint.lmdb.saver import KvSaver
 from langgraph.checkpoint.lmdb.snapshots import LmdbSnapshotStore
 from tests.snapshots.stores import growing, snapshot
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-class Counted(MemoryReader):
-    """A snapshot that counts the records that are read."""
+class Counted(Reader):
+    """A transaction that counts the records that are read."""
 
     __slots__ = ()
 
@@ -38,7 +40,13 @@ class Counted(MemoryReader):
             yield key
 
 
-class CountedWriter(Counted, MemoryWriter):
+class CountedReader(Counted, MemoryReader):
+    """A snapshot that counts."""
+
+    __slots__ = ()
+
+
+class CountedWriter(Counted, BufferingWriter):
     """A write transaction that also counts the records and bytes that are written."""
 
     __slots__ = ()
@@ -53,12 +61,13 @@ class CountedStore(MemoryStore):
     """A store in memory that counts."""
 
     def read(self) -> MemoryReader:
-        return Counted(self)
+        return CountedReader(self)
 
     def write(self, apply: Callable[..., Any]) -> Any:
-        with self._writing, CountedWriter(self) as writer:
+        with self._writing, MemoryReader(self) as snapshot:
+            writer = CountedWriter(snapshot)
             result = apply(writer)
-            writer.commit()
+            self._commit(writer.changes)
             return result
 
 

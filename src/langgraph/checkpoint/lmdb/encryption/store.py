@@ -7,12 +7,10 @@ so a rotation by another process takes effect between two transactions.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from itertools import chain, groupby
-from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from langgraph.checkpoint.lmdb.encryption.key_names import (
     ENCRYPTED_KINDS,
@@ -28,17 +26,14 @@ from langgraph.checkpoint.lmdb.errors import NotEncryptedError
 from langgraph.checkpoint.lmdb.format.envelope import raise_damaged
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, WrapperStore, Writer
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 T = TypeVar("T")
 
 
 _NOT_ENCRYPTED = "an encryption key was given, but the store is not encrypted"
 
 
-class HeaderChangedError(Exception):
-    """A transaction that began with a header whose keys are not loaded yet."""
+class _HeaderChangedError(Exception):
+    """A write transaction that began with a header whose keys are not loaded yet."""
 
     def __init__(self, header: bytes | None) -> None:
         super().__init__()
@@ -102,14 +97,28 @@ class EncryptedStore(WrapperStore):
         """
         return self._source.find(slot.fits)
 
-    def read(self) -> EncryptedReader:
-        return EncryptedReader(self)
+    @contextmanager
+    def read(self) -> Iterator[EncryptedReader]:
+        while True:
+            keyring = self.keyring
+            with self.inner.read() as inner:
+                header = inner.get(HEADER)
+                if header == keyring.header:
+                    yield EncryptedReader(inner, keyring)
+                    return
+            self.load_keys(header)  # may be slow: not inside the snapshot
 
     def write(self, apply: Callable[[Writer], T]) -> T:
+        def begin(inner: Writer) -> T:
+            keyring, header = self.keyring, inner.get(HEADER)
+            if header != keyring.header:
+                raise _HeaderChangedError(header)
+            return apply(EncryptedWriter(inner, keyring))
+
         while True:
             try:
-                return self.inner.write(lambda writer: apply(EncryptedWriter(self, writer)))
-            except HeaderChangedError as changed:
+                return self.inner.write(begin)
+            except _HeaderChangedError as changed:
                 header = changed.header
             self.load_keys(header)
 
@@ -143,45 +152,12 @@ class EncryptedReader(Reader):
         keyring: The keys of the snapshot's header.
     """
 
-    __slots__ = ("_context", "_inner", "_inserted", "_store", "keyring")
+    __slots__ = ("_inner", "_inserted", "keyring")
 
-    _inner: Reader
-    keyring: Keyring
-
-    def __init__(self, store: EncryptedStore) -> None:
-        self._store = store
-        self._inserted = 0
-
-    def __enter__(self) -> Self:
-        while True:
-            context = self._store.inner.read()
-            inner = context.__enter__()
-            try:
-                self._begin(inner)
-            except HeaderChangedError as changed:
-                context.__exit__(*sys.exc_info())
-                self._store.load_keys(changed.header)  # may be slow: not inside the snapshot
-            except BaseException:
-                context.__exit__(*sys.exc_info())
-                raise
-            else:
-                self._context: AbstractContextManager[Reader] = context
-                return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._context.__exit__(kind, error, trace)
-
-    def _begin(self, inner: Reader) -> None:
+    def __init__(self, inner: Reader, keyring: Keyring) -> None:
         self._inner = inner
-        self.keyring = self._store.keyring
-        header = inner.get(HEADER)
-        if header != self.keyring.header:
-            raise HeaderChangedError(header)
+        self._inserted = 0
+        self.keyring = keyring
 
     def get(self, key: bytes) -> bytes | None:
         value = self._stored(key) if kind_of(key) in NEEDS_MAPPING else self._inner.get(key)
@@ -321,9 +297,8 @@ class EncryptedWriter(EncryptedReader, Writer):
 
     __slots__ = ("inner",)
 
-    def __init__(self, store: EncryptedStore, inner: Writer) -> None:
-        super().__init__(store)
-        self._begin(inner)
+    def __init__(self, inner: Writer, keyring: Keyring) -> None:
+        super().__init__(inner, keyring)
         self.inner = inner
 
     def put(self, key: bytes, value: bytes) -> None:

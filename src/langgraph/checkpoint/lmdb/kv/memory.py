@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from threading import RLock, get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -74,62 +75,6 @@ class MemoryReader(Reader):
             raise UsageError("the transaction is closed")
 
 
-class MemoryWriter(MemoryReader, BufferingWriter):
-    """Changes to a snapshot. The commit adds them to the store."""
-
-    __slots__ = ("changed", "changes")
-
-    def __init__(self, store: MemoryStore) -> None:
-        super().__init__(store)
-        self.changes = {}
-        self.changed = []
-
-    def get(self, key: bytes) -> bytes | None:
-        if key in self.changes:
-            self._check_open()
-            return self.changes[key]
-        return super().get(key)
-
-    def range(
-        self, start: bytes, stop: bytes, *, reverse: bool = False
-    ) -> Iterator[tuple[bytes, bytes]]:
-        for key in self.keys(start, stop, reverse=reverse):
-            changed = self.changes.get(key)
-            yield key, self._values[key] if changed is None else changed
-
-    def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
-        # The range may change between two steps, so every step seeks again.
-        self._check_open()
-        while (key := self._last(start, stop) if reverse else self._first(start, stop)) is not None:
-            yield key
-            self._check_open()
-            start, stop = (start, key) if reverse else (key + b"\0", stop)
-
-    def _first(self, start: bytes, stop: bytes) -> bytes | None:
-        """Return the first key of a range, among new and unchanged keys, or None."""
-        new, old = bisect_left(self.changed, start), bisect_left(self._keys, start)
-        while new < len(self.changed) and self.changes[self.changed[new]] is None:
-            new += 1
-        while old < len(self._keys) and self._keys[old] in self.changes:
-            old += 1
-        found = min((*self.changed[new : new + 1], *self._keys[old : old + 1]), default=stop)
-        return found if found < stop else None
-
-    def _last(self, start: bytes, stop: bytes) -> bytes | None:
-        """Return the last key of a range, or None."""
-        new, old = bisect_left(self.changed, stop), bisect_left(self._keys, stop)
-        while new and self.changes[self.changed[new - 1]] is None:
-            new -= 1
-        while old and self._keys[old - 1] in self.changes:
-            old -= 1
-        ends = (*self.changed[max(new - 1, 0) : new], *self._keys[max(old - 1, 0) : old])
-        return max((key for key in ends if key >= start), default=None)
-
-    def commit(self) -> None:
-        """Add the changes to the store."""
-        self._store._commit(self.changes)
-
-
 class MemoryStore(KeyValueStore):
     """A store in memory, which is lost with the object. A forked child has its own copy.
 
@@ -172,9 +117,13 @@ class MemoryStore(KeyValueStore):
 
     def write(self, apply: Callable[[Writer], T]) -> T:
         self.check_no_transaction()
-        with self._writing, MemoryWriter(self) as writer:
+        with (
+            self._writing,
+            MemoryReader(self) as snapshot,
+            closing(BufferingWriter(snapshot)) as writer,
+        ):
             result = apply(writer)
-            writer.commit()
+            self._commit(writer.changes)
             return result
 
     def check_no_transaction(self) -> None:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from contextlib import AbstractContextManager
-from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import contextmanager
+from typing import TypeVar
 
 from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Reader, WrapperStore, Writer, check_key
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 T = TypeVar("T")
 
@@ -35,8 +31,10 @@ class PrefixedStore(WrapperStore):
     def identity(self) -> Hashable:
         return self.inner.identity, self.prefix
 
-    def read(self) -> PrefixedReader:
-        return PrefixedReader(self.inner.read(), self.prefix)
+    @contextmanager
+    def read(self) -> Iterator[PrefixedReader]:
+        with self.inner.read() as reader:
+            yield PrefixedReader(reader, self.prefix)
 
     def write(self, apply: Callable[[Writer], T]) -> T:
         return self.inner.write(lambda writer: apply(PrefixedWriter(writer, self.prefix)))
@@ -45,25 +43,11 @@ class PrefixedStore(WrapperStore):
 class PrefixedReader(Reader):
     """A snapshot of the keys with a prefix."""
 
-    __slots__ = ("_context", "_inner", "_prefix")
+    __slots__ = ("_inner", "_prefix")
 
-    _inner: Reader
-
-    def __init__(self, context: AbstractContextManager[Reader], prefix: bytes) -> None:
-        self._context = context
+    def __init__(self, inner: Reader, prefix: bytes) -> None:
+        self._inner = inner
         self._prefix = prefix
-
-    def __enter__(self) -> Self:
-        self._inner = self._context.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._context.__exit__(kind, error, trace)
 
     def get(self, key: bytes) -> bytes | None:
         check_key(key)
@@ -115,8 +99,8 @@ class PrefixedWriter(PrefixedReader, Writer):
     __slots__ = ("_writer",)
 
     def __init__(self, writer: Writer, prefix: bytes) -> None:
-        self._inner = self._writer = writer
-        self._prefix = prefix
+        super().__init__(writer, prefix)
+        self._writer = writer
 
     def put(self, key: bytes, value: bytes) -> None:
         check_key(key)

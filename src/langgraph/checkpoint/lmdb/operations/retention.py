@@ -14,7 +14,7 @@ from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy
 from langgraph.checkpoint.lmdb.engine.sweep import SweepCounts
 from langgraph.checkpoint.lmdb.engine.time_index import NEVER, TimeIndexEntry
 from langgraph.checkpoint.lmdb.errors import DamagedError, UsageError
-from langgraph.checkpoint.lmdb.kv.rehearsal import Rehearsal
+from langgraph.checkpoint.lmdb.kv.buffering import BufferingWriter
 from langgraph.checkpoint.lmdb.models import SweepReport, TTLConfig
 from langgraph.checkpoint.lmdb.operations.session import Operation, Operations, Session, simple
 
@@ -175,7 +175,7 @@ def _rehearse(
     session: Session, entries: list[TimeIndexEntry], now: int, detached: set[int]
 ) -> SweepCounts:
     with session.snapshot() as snapshot:
-        writer = Rehearsal(snapshot.reader)
+        writer = BufferingWriter(snapshot.reader)
         return sweep_engine.sweep(writer, session.options, entries, now, detached)
 
 

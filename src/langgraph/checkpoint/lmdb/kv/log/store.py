@@ -38,7 +38,7 @@ from langgraph.checkpoint.lmdb.kv.log.epoch import Epoch
 from langgraph.checkpoint.lmdb.kv.log.process_log import ProcessLog
 from langgraph.checkpoint.lmdb.kv.log.records import Changes
 from langgraph.checkpoint.lmdb.kv.log.snapshots import Snapshot
-from langgraph.checkpoint.lmdb.kv.log.transactions import LogWriter
+from langgraph.checkpoint.lmdb.kv.log.transactions import LogReader, LogWriter
 
 T = TypeVar("T")
 
@@ -160,7 +160,7 @@ class LogStore(KeyValueStore, FileStore):
             self._mend()
         with self._base.read() as snapshot:
             epoch = self._caught_up(snapshot)
-            writer = LogWriter(snapshot, epoch)
+            writer = LogWriter(LogReader(snapshot, epoch, epoch.position.number))
             result = apply(writer)
             writer.close()
         if writer.changes and not self._append(epoch, writer.changes):

@@ -63,6 +63,7 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
         self._ref = CheckpointRef(
             self._parent.thread_id, self._parent.checkpoint_ns, checkpoint["id"]
         )
+        self.new_checkpoint = self._ref
         self._root = _root_of(self._full_metadata) if self._ref.checkpoint_ns else None
         body = {key: None if key in _IN_RECORD else value for key, value in checkpoint.items()}
         with located(**self._ref._asdict(), channel="checkpoint") as location:
@@ -190,7 +191,7 @@ class PutWritesOperation(Operation[None, None]):
 
     def prepare(self, bypass_cache: bool) -> None:
         session, ref = self._session, self._ref
-        parent = _NO_PARENT if self._is_first else session.parent_state(ref, bypass_cache)
+        parent = _NO_PARENT if self._is_first else session.state_for_writes(ref, bypass_cache)
         self._encoders = []
         with gc_pause.paused_for(len(self._writes)), located(**ref._asdict()) as location:
             for index, (channel, value) in enumerate(self._writes):

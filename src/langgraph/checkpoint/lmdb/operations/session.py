@@ -352,7 +352,8 @@ class Session:
             known = self.parent_cache.get(ref)
             if known is not None:
                 return known
-        with self.store.snapshot() as snapshot:
+
+        def read(snapshot: Snapshot) -> ParentState:
             thread, expired = snapshot.thread_of_any_age(ref.thread_id)
             if thread is None:
                 return ParentState(None, None)
@@ -364,6 +365,8 @@ class Session:
                 return ParentState(None, None)
             return ParentState(thread.thread_version, record)
 
+        return self.store.view(read)
+
     def state_for_writes(self, ref: CheckpointRef, bypass_cache: bool) -> ParentState:
         """Return the state of the checkpoint to which pending writes belong; see `parent_state`.
 
@@ -374,17 +377,22 @@ class Session:
             return ParentState(None, None)
         return self.parent_state(ref, bypass_cache)
 
-    @contextmanager
-    def snapshot_of(
-        self, thread_id: str, thread_version: ThreadVersion | None
-    ) -> Iterator[Snapshot]:
-        """Yield a snapshot in which a thread has the expected version.
+    def view_of(
+        self,
+        thread_id: str,
+        thread_version: ThreadVersion | None,
+        apply: Callable[[Snapshot], T],
+    ) -> T:
+        """Run a function on a snapshot in which a thread has the expected version; see `view`.
 
         Raises:
             StaleError: The thread has changed.
         """
-        with self.store.snapshot() as snapshot:
+
+        def run(snapshot: Snapshot) -> T:
             thread, _ = snapshot.thread_of_any_age(thread_id)
             if thread is None or thread.thread_version != thread_version:
                 raise StaleError
-            yield snapshot
+            return apply(snapshot)
+
+        return self.store.view(run)

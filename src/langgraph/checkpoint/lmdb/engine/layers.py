@@ -13,6 +13,7 @@ from contextlib import suppress
 from operator import itemgetter
 from types import NoneType
 
+from langgraph.checkpoint.lmdb.engine import records
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import Kind, Layer, NamespaceRef
@@ -149,8 +150,7 @@ def write_users(writer: Writer, user: int, layers: Iterable[Layer]) -> None:
     """Note that a thread shows layers."""
     for position, layer in enumerate(layers):
         key = keys.layer_user(layer.number, user)
-        payload = envelope.encode((position, layer.last, layer.before))
-        writer.put(key, envelope.seal(key, envelope.pack(payload, None)))
+        records.put(writer, key, envelope.encode((position, layer.last, layer.before)))
 
 
 def users(reader: Reader, number: int) -> list[tuple[int, Layer]]:

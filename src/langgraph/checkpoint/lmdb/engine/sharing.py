@@ -10,9 +10,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from langgraph.checkpoint.lmdb.engine import checkpoints, garbage, layers, threads, writes
+from langgraph.checkpoint.lmdb.engine import (
+    checkpoints,
+    garbage,
+    layers,
+    namespaces,
+    threads,
+    writes,
+)
 from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-from langgraph.checkpoint.lmdb.engine.threads import Thread
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import Kind, Layer, NamespaceRef
@@ -52,7 +59,7 @@ def cut(reader: Reader, thread: Thread, last: str) -> None:
     """
     before = _next_root(reader, thread, last)
     if before is not None:
-        for _, namespace in threads.namespaces(reader, thread):
+        for _, namespace in namespaces.of_thread(reader, thread):
             _leave_out(reader, thread, namespace, last, before)
         thread.line = "" if thread.line == "" else None
     thread.layers = tuple(layers.cut(layer, last, before) for layer in thread.layers)
@@ -141,7 +148,7 @@ def copy_records(
         on_damage: Function that is called with the key of each record that cannot be read. None:
             raise the error.
     """
-    namespaces: set[int] = set()
+    copied: set[int] = set()
     for layer in used:
         for kind in (Kind.CHECKPOINT, Kind.WRITES, Kind.COMPACTED):
             prefix = keys.of_thread(kind, layer.number)
@@ -150,14 +157,14 @@ def copy_records(
                     number, at = keys.read_number(key, len(prefix))
                     if layers.shows(layer, number, kind, key[at:]):
                         _copy(writer, NamespaceRef(user, number), kind, key, at)
-                        namespaces.add(number)
+                        copied.add(number)
         prefix = keys.namespaces(layer.number)
         for key in list(writer.keys(prefix, keys.prefix_end(prefix))):
             with _damage(key, on_damage):
-                name, number = threads.decode_namespace(key, writer.get(key) or b"")
+                name, number = namespaces.decode(key, writer.get(key) or b"")
                 is_new = writer.raw(keys.namespace(user, name)) is None
-                if number in namespaces and is_new:
-                    threads.write_namespace(writer, NamespaceRef(user, number), name)
+                if number in copied and is_new:
+                    namespaces.write(writer, NamespaceRef(user, number), name)
 
 
 @contextmanager

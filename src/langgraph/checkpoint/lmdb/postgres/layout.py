@@ -67,8 +67,8 @@ _TERM_END: Final = 1 + keys.HASH_SIZE
 _MAX_PLAIN_ID: Final = 80
 """Characters of an id that keys never hold truncated or as a digest."""
 _MAX_NUMBER: Final = (1 << 63) - 1
-_ROOT: Final = keys.number(threads.ROOT)
-_BEHIND_ROOT: Final = keys.number(threads.ROOT + 1)
+_ROOT: Final = keys.number(keys.ROOT)
+_BEHIND_ROOT: Final = keys.number(keys.ROOT + 1)
 
 
 class CheckpointLayout(Layout):

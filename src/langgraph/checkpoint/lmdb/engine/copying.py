@@ -120,11 +120,10 @@ def _target(writer: Writer, source: Thread, target_id: str, now: int) -> Thread:
 
 def _share(writer: Writer, source: Thread, target_id: str, now: int) -> Thread:
     """Return a new thread that shows all that a thread shows."""
-    if source.size and len(source.layers) >= layers.MAX_LAYERS:
-        prune.detach(writer, source)
     target = _target(writer, source, target_id, now)
-    sharing.share(writer, source, target)
+    unused = sharing.share(writer, source, target)
     layers.write_users(writer, target.number, target.layers)
+    prune.purge_layers(writer, unused)
     return target
 
 

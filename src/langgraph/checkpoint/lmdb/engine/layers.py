@@ -20,7 +20,7 @@ from langgraph.checkpoint.lmdb.format.keys import Kind, Layer, NamespaceRef
 from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 MAX_LAYERS = 8
-"""Layers of a thread. With more the layers are dissolved, so that reads remain fast."""
+"""Layers of a thread. With more the nearest ones are joined, so that reads remain fast."""
 _USER_TYPES = envelope.field_types(int, envelope.OPTIONAL_TEXT, envelope.OPTIONAL_TEXT)
 
 

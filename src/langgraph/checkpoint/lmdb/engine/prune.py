@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import islice
 
@@ -86,7 +86,12 @@ def detach(writer: Writer, thread: Thread) -> None:
 
     The caller saves the thread.
     """
-    for number in sharing.dissolve(writer, thread):
+    purge_layers(writer, sharing.dissolve(writer, thread))
+
+
+def purge_layers(writer: Writer, numbers: Iterable[int]) -> None:
+    """Remove all records of deleted layers."""
+    for number in numbers:
         while purge(writer, number) is not None:
             pass
 

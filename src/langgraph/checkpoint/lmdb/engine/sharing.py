@@ -26,11 +26,18 @@ from langgraph.checkpoint.lmdb.format.keys import Kind, Layer, NamespaceRef
 from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 
-def share(writer: Writer, source: Thread, target: Thread) -> None:
-    """Let a new thread show all that a thread shows; the caller saves the target."""
+def share(writer: Writer, source: Thread, target: Thread) -> list[int]:
+    """Let a new thread show all that a thread shows; the caller saves the target.
+
+    Returns:
+        As `release`.
+    """
+    unused: list[int] = []
     if source.size:
         _remove_users(writer, source.number, source.layers)
         threads.split_off_layer(writer, source)
+        if len(source.layers) > layers.MAX_LAYERS:
+            unused = _join_layers(writer, source)
         layers.write_users(writer, source.number, source.layers)
         threads.save(writer, source)
     target.layers = source.layers
@@ -39,6 +46,30 @@ def share(writer: Writer, source: Thread, target: Thread) -> None:
     target.early = source.early
     target.oldest = source.oldest
     target.line = source.line
+    return unused
+
+
+def _join_layers(writer: Writer, thread: Thread) -> list[int]:
+    """Replace the nearest layers of a thread, which has no records of its own, by one layer.
+
+    They are at least two, and as many more as are not larger than those before them together. So
+    a record is copied a few times at most, however often its thread is forked.
+
+    Returns:
+        As `release`.
+    """
+    count, size = 2, thread.layers[0].size + thread.layers[1].size
+    while count < len(thread.layers) and thread.layers[count].size <= size:
+        size += thread.layers[count].size
+        count += 1
+    joined = thread.layers[:count]
+    layer = threads.create_layer(writer, thread)
+    copy_records(writer, layer.number, joined)
+    garbage.add_shared_refs(writer, layer)
+    threads.save_layer(writer, layer)
+    thread.layers = (Layer(layer.number, layer.size), *thread.layers[count:])
+    thread.generation += 1
+    return release(writer, thread.number, joined)
 
 
 def is_line_to(reader: Reader, thread: Thread, checkpoint: CheckpointRecord) -> bool:

@@ -131,6 +131,19 @@ def split_off_layer(writer: Writer, thread: Thread) -> None:
     _write_name(writer, thread)
 
 
+def create_layer(writer: Writer, thread: Thread) -> Thread:
+    """Create a layer without records for a thread."""
+    layer = Thread(
+        number=_new_number(writer),
+        id=thread.id,
+        created=thread.created,
+        updated=thread.updated,
+        indexed_at=thread.indexed_at,
+    )
+    save_layer(writer, layer)
+    return layer
+
+
 def read_layer(reader: Reader, number: int) -> Thread | None:
     """Return the layer of this number, or None."""
     key = keys.layer(number)

@@ -148,13 +148,16 @@ class Kills:
 
             with _opened(conninfo, 0.05 if dies else PATIENCE) as saver:
                 found.on_message = pass_on
-                try:
-                    operation(saver)
-                except DatabaseUnavailableError as error:
-                    if not dies:
+                while True:
+                    try:
+                        operation(saver)
+                    except DatabaseUnavailableError as error:
+                        if dies:
+                            break
                         if "during a read" not in str(error):
                             raise
-                        operation(saver)
+                    else:
+                        break
                 found.on_message = proxy.ignore
             return count
 

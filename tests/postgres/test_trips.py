@@ -326,6 +326,30 @@ def test_writes_and_the_checkpoint_that_wait_together_share_a_commit(
     assert ids(driver.list(config(), limit=2)) == ["c126", "c125"]
 
 
+def test_writes_to_a_checkpoint_that_is_being_stored_read_nothing(
+    driver: SaverDriver, proxy: tuple[Proxy, str], counted: Callable[[], Any]
+) -> None:
+    """The commit of the checkpoint is held back, until its writes are in the queue behind it."""
+    found = proxy[0]
+    lane: Any = driver.saver._session._commit._lane_of("t")  # type: ignore[attr-defined]
+    value = {"a": "text " * 200}
+    with ThreadPoolExecutor(2) as pool, counted() as counts:
+        found.held.clear()
+        found.open.clear()
+        stored = pool.submit(put, driver, "c125", value, parent="c124")
+        assert found.held.wait(PATIENCE)
+        written = pool.submit(driver.put_writes, config(id="c125"), [*value.items()], "task")
+        while len(lane._queue) < 2:
+            found.held.wait(0.001)
+        found.open.set()
+        stored.result(PATIENCE)
+        written.result(PATIENCE)
+    assert (counts.trips, counts.commits) == (2, 2)
+    latest = driver.get_tuple(config())
+    assert latest is not None
+    assert latest.pending_writes == [("task", *next(iter(value.items())))]
+
+
 def test_threads_do_not_wait_for_one_another(driver: SaverDriver, proxy: tuple[Proxy, str]) -> None:
     """The answer to the commit of one thread is held back, and fifteen others are committed."""
     commit: Any = driver.saver._session._commit  # type: ignore[attr-defined]

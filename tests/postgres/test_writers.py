@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from langchain_core.messages import HumanMessage
 
 from langgraph.checkpoint.lmdb.errors import DatabaseUnavailableError, ThreadExistsError
 from langgraph.checkpoint.lmdb.kv.postgres.connections import OwnConnections
@@ -180,14 +181,41 @@ def test_list_whose_connection_ends(
     assert ids(driver.list(config())) == ["c1"]
 
 
-def cut_at(patch: pytest.MonkeyPatch, trip: int) -> list[Any]:
-    """Let a connection end in a trip; return the statements of each trip, which grow."""
+@pytest.mark.parametrize("trip", range(1, 7))
+@pytest.mark.parametrize("cuts", [1, 2])
+@pytest.mark.parametrize("is_large", [True, False])
+def test_put_whose_connections_end_reads_its_parent_again(
+    open_postgres: Callable[..., CompactPostgresSaver],
+    monkeypatch: pytest.MonkeyPatch,
+    trip: int,
+    cuts: int,
+    is_large: bool,
+) -> None:
+    """A killed server ends its connections one by one, also one that has just been opened."""
+    saver = open_postgres()
+    value: Any = "text " * 5000 if is_large else [HumanMessage("question")] * 50
+    put(SaverDriver(saver), "c1", {"a": value})
+    driver = SaverDriver(open_postgres())
+    with monkeypatch.context() as patch:
+        trips = cut_at(patch, trip, cuts)
+        put(driver, "c2", {"a": value + value}, parent="c1")
+    assert len(trips) >= min(trip, 4)
+    found = driver.get_tuple(config())
+    assert found is not None
+    assert found.checkpoint["channel_values"] == {"a": value + value}
+    assert ids(driver.list(config())) == ["c2", "c1"]
+    assert saver.verify().problems == ()
+
+
+def cut_at(patch: pytest.MonkeyPatch, trip: int, cuts: int = 1) -> list[Any]:
+    """Let connections end in a trip and in those after it; return the statements of each trip,
+    which grow."""
     trips: list[Any] = []
     run = Link.run
 
     def cut(link: Link, statements: Any) -> Any:
         trips.append(statements)
-        if len(trips) == trip:
+        if trip <= len(trips) < trip + cuts:
             link.connection.close()
             raise ConnectionLostError("the network is down")
         return run(link, statements)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -66,8 +65,8 @@ class ParentValue:
     """Version of the thread; None if the thread is new."""
     stored: StoredValue | None
     """The value; None if the channel has none."""
-    snapshot: Callable[[], AbstractContextManager[Snapshot]]
-    """Function that opens a snapshot, to read the value if it is not cached."""
+    view: Callable[[Callable[[Snapshot], Any]], Any]
+    """Function that runs another one on a snapshot, to read the value if it is not cached."""
     siblings: Collection[str] = ()
     """Channels of the parent, whose values may have the same content."""
 
@@ -298,9 +297,10 @@ class ValueCodec:
             content, stored.tag, stored.size
         ):
             return None
-        assert parent.thread_version is not None
-        with parent.snapshot() as snapshot:
-            return bytes_diff.read(stored, parent.thread_version, snapshot.reader)
+        version = parent.thread_version
+        assert version is not None
+        read: CachedBytes = parent.view(lambda at: bytes_diff.read(stored, version, at.reader))
+        return read
 
     def _cached_messages(
         self, key: ChannelKey, form: Form, parent: ParentValue
@@ -315,9 +315,12 @@ class ValueCodec:
             return None
         if known is not None and known.stored == stored:
             return known
-        assert parent.thread_version is not None
-        with parent.snapshot() as snapshot:
-            return message_list.read(parent.thread_version, stored, snapshot.reader, known)
+        version = parent.thread_version
+        assert version is not None
+        read: CachedMessages = parent.view(
+            lambda at: message_list.read(version, stored, at.reader, known)
+        )
+        return read
 
     def fetch(
         self, key: CacheKey, stored: StoredValue, thread_version: ThreadVersion, reader: Reader

@@ -23,6 +23,7 @@ from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
 from langgraph.checkpoint.lmdb.codec.value_codec import Encode, Encoded, ParentValue
 from langgraph.checkpoint.lmdb.engine.checkpoints import Version
 from langgraph.checkpoint.lmdb.engine.chunks import StoredValue
+from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
 from langgraph.checkpoint.lmdb.engine.store import NewCheckpoint, NewWrites, Stored
 from langgraph.checkpoint.lmdb.errors import InvalidConfigError
 from langgraph.checkpoint.lmdb.kv.base import Writer
@@ -63,6 +64,7 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
         self._ref = CheckpointRef(
             self._parent.thread_id, self._parent.checkpoint_ns, checkpoint["id"]
         )
+        self.new_checkpoint = self._ref
         self._root = _root_of(self._full_metadata) if self._ref.checkpoint_ns else None
         body = {key: None if key in _IN_RECORD else value for key, value in checkpoint.items()}
         with located(**self._ref._asdict(), channel="checkpoint") as location:
@@ -190,7 +192,7 @@ class PutWritesOperation(Operation[None, None]):
 
     def prepare(self, bypass_cache: bool) -> None:
         session, ref = self._session, self._ref
-        parent = _NO_PARENT if self._is_first else session.parent_state(ref, bypass_cache)
+        parent = _NO_PARENT if self._is_first else session.state_for_writes(ref, bypass_cache)
         self._encoders = []
         with gc_pause.paused_for(len(self._writes)), located(**ref._asdict()) as location:
             for index, (channel, value) in enumerate(self._writes):
@@ -311,9 +313,9 @@ def _parent_value(
     session: Session, ref: CheckpointRef, channel: str, parent: ParentState
 ) -> ParentValue:
     """Return the parent's value of a channel."""
-    snapshot = partial(session.snapshot_of, ref.thread_id, parent.thread_version)
+    view = partial(session.view_of, ref.thread_id, parent.thread_version)
     return ParentValue(
-        parent.thread_version, parent.values.get(channel), snapshot, siblings=parent.values
+        parent.thread_version, parent.values.get(channel), view, siblings=parent.values
     )
 
 
@@ -337,14 +339,17 @@ def _value_at(
         return None
     if not _is_older(version, record.versions.get(channel)):
         return record.values.get(channel) if record.versions.get(channel) == version else None
-    with session.snapshot_of(ref.thread_id, parent.thread_version) as snapshot:
+
+    def find(snapshot: Snapshot) -> StoredValue | None:
         for ancestor in snapshot.ancestry(ref.thread_id, ref.checkpoint_ns, record):
             known = ancestor.versions.get(channel)
             if known == version:
                 return ancestor.values.get(channel)
             if not _is_older(version, known):
                 break
-    return None
+        return None
+
+    return session.view_of(ref.thread_id, parent.thread_version, find)
 
 
 def _is_older(version: Version, known: Version | None) -> bool:

@@ -44,6 +44,8 @@ class Operation(ABC, Generic[R, T]):
     """True if the caller may not wait for the result, so that reads wait for the operation."""
     thread_id: str | None = None
     """The thread that the operation changes. None: it changes others, or several."""
+    new_checkpoint: CheckpointRef | None = None
+    """The checkpoint that the operation stores."""
 
     @abstractmethod
     def prepare(self, bypass_cache: bool) -> None:
@@ -184,6 +186,8 @@ class Session:
         self.serde = serde
         self.parent_cache = ParentCache(parent_cache)
         self._commit = commit
+        self._being_stored: set[CheckpointRef] = set()
+        """Checkpoints of operations that have begun and not ended."""
 
     @property
     def options(self) -> StoreOptions:
@@ -243,6 +247,10 @@ class Session:
 
     def run(self, operation: Operation[Any, T]) -> T:
         """Run an operation and return its result, after the commit."""
+        with self._storing(operation.new_checkpoint):
+            return self._run(operation)
+
+    def _run(self, operation: Operation[Any, T]) -> T:
         bypass_cache = False
         while True:
             try:
@@ -264,6 +272,10 @@ class Session:
 
         It serializes all values before the first await. The committing thread encodes them.
         """
+        with self._storing(operation.new_checkpoint):
+            return await self._run_async(operation)
+
+    async def _run_async(self, operation: Operation[Any, T]) -> T:
         bypass_cache = False
         while True:
             try:
@@ -282,6 +294,18 @@ class Session:
                 self.add_owner(error)
                 raise
             return operation.finish(result)
+
+    @contextmanager
+    def _storing(self, ref: CheckpointRef | None) -> Iterator[None]:
+        """Note that a checkpoint is being stored."""
+        if ref is None:
+            yield
+            return
+        self._being_stored.add(ref)
+        try:
+            yield
+        finally:
+            self._being_stored.discard(ref)
 
     def run_sequence(self, operations: Operations[T]) -> T:
         """Run operations one after another, and return what the generator returns."""
@@ -328,7 +352,8 @@ class Session:
             known = self.parent_cache.get(ref)
             if known is not None:
                 return known
-        with self.store.snapshot() as snapshot:
+
+        def read(snapshot: Snapshot) -> ParentState:
             thread, expired = snapshot.thread_of_any_age(ref.thread_id)
             if thread is None:
                 return ParentState(None, None)
@@ -340,17 +365,34 @@ class Session:
                 return ParentState(None, None)
             return ParentState(thread.thread_version, record)
 
-    @contextmanager
-    def snapshot_of(
-        self, thread_id: str, thread_version: ThreadVersion | None
-    ) -> Iterator[Snapshot]:
-        """Yield a snapshot in which a thread has the expected version.
+        return self.store.view(read)
+
+    def state_for_writes(self, ref: CheckpointRef, bypass_cache: bool) -> ParentState:
+        """Return the state of the checkpoint to which pending writes belong; see `parent_state`.
+
+        The state is unknown while the checkpoint is being stored, as LangGraph does at the same
+        time. Then all values of the writes are new.
+        """
+        if not bypass_cache and ref in self._being_stored and self.parent_cache.get(ref) is None:
+            return ParentState(None, None)
+        return self.parent_state(ref, bypass_cache)
+
+    def view_of(
+        self,
+        thread_id: str,
+        thread_version: ThreadVersion | None,
+        apply: Callable[[Snapshot], T],
+    ) -> T:
+        """Run a function on a snapshot in which a thread has the expected version; see `view`.
 
         Raises:
             StaleError: The thread has changed.
         """
-        with self.store.snapshot() as snapshot:
+
+        def run(snapshot: Snapshot) -> T:
             thread, _ = snapshot.thread_of_any_age(thread_id)
             if thread is None or thread.thread_version != thread_version:
                 raise StaleError
-            yield snapshot
+            return apply(snapshot)
+
+        return self.store.view(run)

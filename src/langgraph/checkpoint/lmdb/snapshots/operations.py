@@ -59,8 +59,8 @@ class SaveOperation(Operation[Stored, None]):
     def prepare(self, bypass_cache: bool) -> None:
         session, task_id = self._session, self._ref.thread_id
         base = _base(session, self._ref, bypass_cache)
-        at_version = partial(session.snapshot_of, task_id, base.thread_version)
-        parent = ParentValue(base.thread_version, base.values.get(_CHANNEL), at_version)
+        view = partial(session.view_of, task_id, base.thread_version)
+        parent = ParentValue(base.thread_version, base.values.get(_CHANNEL), view)
         self._encode = session.codec.compare_content(self._key, self._content, parent)
         self._new = NewCheckpoint(
             thread_id=task_id,

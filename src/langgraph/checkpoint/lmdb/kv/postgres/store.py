@@ -159,7 +159,8 @@ class PostgresStore(KeyValueStore):
         return PostgresReader(self) if moment is None else nullcontext(moment)
 
     def view(self, apply: Callable[[Reader], T]) -> T:
-        if get_ident() not in self._moments:
+        deadline = time.monotonic() + self._timeout
+        while get_ident() not in self._moments and time.monotonic() <= deadline:
             with suppress(ConflictError), CachedReader(self) as cached:
                 return apply(cached)
         with self.read() as reader:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore
     from langgraph.checkpoint.lmdb.kv import KeyValueStore, Writer
 
-THREAD = keys.thread("thread of ada")
+THREAD = keys.thread_id("thread of ada")
 SPACE = keys.namespace(7, "space of ada")
 MEMBER = b"r" + keys.hash64("run of ada") + b"1f0-checkpoint\x00\x01\x07\x00"
 CHECKPOINT = keys.checkpoint(keys.NamespaceRef(7, 0), "1f0-checkpoint")
@@ -87,7 +87,7 @@ def test_equal_names_differ_between_kinds_and_stores() -> None:
     names = {
         name_of(each, key)[-32:]
         for each in (store, other)
-        for key in (keys.thread("ada"), keys.namespace(1, "ada"), keys.namespace(2, "ada"))
+        for key in (keys.thread_id("ada"), keys.namespace(1, "ada"), keys.namespace(2, "ada"))
     }
     assert len(names) == 6
 
@@ -241,7 +241,7 @@ def test_longest_stored_keys_are_within_the_limit() -> None:
     last = (1 << 64) - 1
     for text in ("\x00" * 180, "\x00" * 500, "x" * 180, "x" * 500):
         for key in (
-            keys.thread(text),
+            keys.thread_id(text),
             keys.namespace(last, text),
             keys.with_term(b"a label", text, keys.NamespaceRef(last, last)),
             keys.thread_with_term(b"a label", last),

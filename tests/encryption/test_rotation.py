@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 THIRD = b"t" * 32
 VALUES = {
-    **{keys.thread(f"thread {n}"): b"a thread" for n in range(5)},
+    **{keys.thread_id(f"thread {n}"): b"a thread" for n in range(5)},
     **{keys.checkpoint(keys.NamespaceRef(1, 0), f"{n:03}"): b"%d" % n * 9 for n in range(20)},
     **{b"k%03d" % n: b"" for n in range(5)},
 }
@@ -100,7 +100,7 @@ def test_both_keys_read_and_write_until_the_last_step(inner: KeyValueStore) -> N
             break
         both += 1
         for n, store in enumerate((old, opened, encrypted(inner, OTHER), rotating)):
-            for key in (keys.thread(f"thread {count + n}"), b"c%03d" % (count * 7 % 20)):
+            for key in (keys.thread_id(f"thread {count + n}"), b"c%03d" % (count * 7 % 20)):
                 model[key] = b"put by %d in %d" % (n, count)
                 store.write(lambda writer, key=key: writer.put(key, model[key]))
             deleted = next(iter(model))
@@ -145,7 +145,7 @@ def test_snapshot_opened_before_a_rotation_remains_readable(path: Path) -> None:
         in_thread(lambda: rotate(store, OTHER) and None)
         assert dict([first, *rows]) == VALUES
         assert reader.get(b"k001") == b""
-        assert reader.get(keys.thread("thread 1")) == b"a thread"
+        assert reader.get(keys.thread_id("thread 1")) == b"a thread"
     assert everything(store) == VALUES
     inner.close()
 

@@ -118,7 +118,7 @@ def test_forks_with_one_more_checkpoint_store_only_that_checkpoint() -> None:
     assert_sound(saver)
 
 
-def test_layers_are_dissolved_before_they_are_too_many() -> None:
+def test_layers_are_joined_before_they_are_too_many() -> None:
     kv = MemoryStore()
     saver = KvSaver(kv, clock=stores.Clock())
     stores.grow(saver, "a", 1, 3)
@@ -135,6 +135,33 @@ def test_layers_are_dissolved_before_they_are_too_many() -> None:
     saver.delete_thread("a")
     with kv.read() as reader:
         assert [*reader.keys(b"\x01", b"\xff")] == []
+
+
+def test_forks_of_a_thread_that_grows_copy_few_records() -> None:
+    """Joining layers leaves the long ones as they are."""
+    kv = MemoryStore()
+    saver = KvSaver(kv, clock=stores.Clock())
+    line(saver, "a", 200)
+    alone = reachability.stored_bytes(kv)
+    for n in range(40):
+        state = checkpoint(f"9{n:04}", 201 + n, [f"turn {n}"])
+        latest = saver.get_tuple(stores.config("a"))
+        assert latest is not None
+        saver.put(latest.config, state, {"step": 201 + n}, {"x": 201 + n})
+        before = reachability.stored_bytes(kv)
+        saver.fork(stores.config("a"), f"fork {n}")
+        assert reachability.stored_bytes(kv) - before < alone / 4
+        assert len(layers_of(kv, "a")) <= layers.MAX_LAYERS
+    assert reachability.stored_bytes(kv) - alone < alone * 2
+    assert_sound(saver)
+    for n in range(40):
+        found = saver.get_tuple(stores.config(f"fork {n}"))
+        assert found is not None
+        assert found.checkpoint["channel_values"] == {"x": [f"turn {n}"]}
+        assert len(list(saver.list(stores.config(f"fork {n}")))) == 201 + n
+        saver.delete_thread(f"fork {n}")
+    assert_sound(saver)
+    assert len(list(saver.list(stores.config("a")))) == 240
 
 
 THREADS = ("line", "part", "copy")

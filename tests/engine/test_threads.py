@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langgraph.checkpoint.lmdb import KvSaver
-from langgraph.checkpoint.lmdb.engine import threads
+from langgraph.checkpoint.lmdb.engine import thread_record, threads
 from langgraph.checkpoint.lmdb.engine.fields_cache import FieldsCache
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import keys
@@ -15,7 +15,7 @@ from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
 from tests.saver.values import checkpoint, config
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
     from langgraph.checkpoint.lmdb.kv.base import Writer
 
 
@@ -34,13 +34,13 @@ def test_saved_thread_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     saver = KvSaver(MemoryStore())
     put(saver, "t", "1")
     decoded: list[bytes] = []
-    decode = threads._decode
+    decode = thread_record._decode
 
     def counting(key: bytes, record: bytes) -> Thread:
         decoded.append(key)
         return decode(key, record)
 
-    monkeypatch.setattr(threads, "_decode", counting)
+    monkeypatch.setattr(thread_record, "_decode", counting)
     stored = put(saver, "t", "2")
     saver.put_writes(stored, [("x", 1)], "task")
     assert saver.get_tuple(stored) is not None

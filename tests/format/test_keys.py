@@ -68,7 +68,7 @@ def test_sortable_texts_sort_as_texts_do(a: str, b: str, tail: bytes) -> None:
 def test_every_key_is_below_size_limit(one: str, other: str) -> None:
     most = 2**64 - 1
     for key in (
-        keys.thread(one),
+        keys.thread_id(one),
         keys.namespace(most, one),
         keys.checkpoint(keys.NamespaceRef(most, most), one),
         keys.children(keys.NamespaceRef(most, most), one) + keys.text(other),

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, garbage, threads, writes
+from langgraph.checkpoint.lmdb.engine import (
+    channel_history,
+    checkpoints,
+    garbage,
+    namespaces,
+    thread_record,
+    writes,
+)
 from langgraph.checkpoint.lmdb.engine import chunks as stored_values
 from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue
 from langgraph.checkpoint.lmdb.format import envelope, keys
@@ -50,8 +57,8 @@ DECODERS: dict[str, Decoder] = {
     "sortable text": lambda data: keys.read_sortable_text(data, 0),
     "escaped text": lambda data: keys.escaped_text_end(data, 0),
     "id": lambda data: keys.decoded(data, data),
-    "thread": lambda data: threads.decode(THREAD, sealed(THREAD, data)),
-    "namespace": lambda data: threads.decode_namespace(NAMESPACE, sealed(NAMESPACE, data)),
+    "thread": lambda data: thread_record.decode(THREAD, sealed(THREAD, data)),
+    "namespace": lambda data: namespaces.decode(NAMESPACE, sealed(NAMESPACE, data)),
     "checkpoint": lambda data: checkpoints.decode(CHECKPOINT, sealed(CHECKPOINT, data)),
     "writes": lambda data: writes.decode(WRITES + b"task", WRITES, sealed(WRITES + b"task", data)),
     "compacted": lambda data: channel_history.decode(COMPACTED, sealed(COMPACTED, data)),

@@ -106,7 +106,7 @@ def prefixes(thread: str, number: int) -> dict[str, bytes]:
         "p": keys.shared_refs(number),
         "o": keys.orphaned_chunks(number),
     }
-    return kinds | {"T": keys.thread(thread), "t": keys.thread_number(number)}
+    return kinds | {"T": keys.thread_id(thread), "t": keys.thread_number(number)}
 
 
 def kind_of(key: bytes, thread: str, number: int) -> str:

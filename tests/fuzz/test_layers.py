@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from langgraph.checkpoint.lmdb.engine import threads
+from langgraph.checkpoint.lmdb.engine import thread_record
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from tests.fuzz import hostility
 from tests.fuzz.stores import (
@@ -31,7 +31,7 @@ from tests.fuzz.stores import (
 THREAD = keys.thread_number(LAYERED_NUMBER)
 LAYER = keys.layer(NUMBER)
 USER = keys.layer_user(NUMBER, LAYERED_NUMBER)
-AT = [*threads._FIELDS].index("layers")
+AT = [*thread_record._FIELDS].index("layers")
 
 
 def payload(key: bytes) -> bytes:
@@ -118,7 +118,7 @@ MISSABLE = [
 @example({LAYER})
 @example({USER})
 @example({THREAD})
-@example({keys.thread(HOSTILE)})
+@example({keys.thread_id(HOSTILE)})
 def test_missing_records_and_entries(missing: set[bytes]) -> None:
     exercise({key: record for key, record in LAYERED.items() if key not in missing})
 

@@ -145,7 +145,7 @@ def test_list_skips_a_damaged_thread(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    [keys.thread_number(2), keys.thread("a"), keys.checkpoint(keys.NamespaceRef(2, 0), "0005")],
+    [keys.thread_number(2), keys.thread_id("a"), keys.checkpoint(keys.NamespaceRef(2, 0), "0005")],
 )
 @pytest.mark.parametrize("prefix", [None, "", "a"])
 def test_threads_skips_a_damaged_thread(

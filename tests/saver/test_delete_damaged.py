@@ -23,7 +23,7 @@ THREADS = ["a", "copy", "fork", "pruned", "early", stores.LONG]
 
 
 def number_of(thread: str) -> int:
-    name = keys.thread(thread)
+    name = keys.thread_id(thread)
     return keys.read_number(envelope.unseal(name, ORIGINAL.records[name]), 0)[0]
 
 
@@ -35,7 +35,8 @@ def keys_of(thread: str) -> list[bytes]:
     return [
         key
         for key in sorted(ORIGINAL.records)
-        if key == keys.thread(thread) or (key.startswith(prefixes) and not key.startswith(chunks))
+        if key == keys.thread_id(thread)
+        or (key.startswith(prefixes) and not key.startswith(chunks))
     ]
 
 
@@ -60,7 +61,7 @@ def test_thread_with_one_damaged_record_is_deleted(thread: str) -> None:
 
 @pytest.mark.parametrize("thread", THREADS, ids=lambda thread: thread[:6])
 def test_thread_with_only_its_name_readable_is_deleted(thread: str) -> None:
-    name = keys.thread(thread)
+    name = keys.thread_id(thread)
     damaged = {key: flipped(ORIGINAL.records[key], Random(3)) for key in keys_of(thread)}
     assert_deletes(store_of({**ORIGINAL.records, **damaged, name: ORIGINAL.records[name]}), thread)
 
@@ -73,7 +74,7 @@ def test_thread_without_its_record_is_deleted() -> None:
 
 def test_unidentifiable_thread_is_not_deleted() -> None:
     """Neither the name nor the record of the thread is readable."""
-    unreadable = (keys.thread("a"), keys.thread_number(number_of("a")))
+    unreadable = (keys.thread_id("a"), keys.thread_number(number_of("a")))
     damaged = {key: flipped(ORIGINAL.records[key], Random(4)) for key in unreadable}
     kv = store_of({**ORIGINAL.records, **damaged})
     before = everything(kv)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.lmdb import KvSaver, LmdbSaver
-from langgraph.checkpoint.lmdb.engine import threads
+from langgraph.checkpoint.lmdb.engine import thread_record, threads
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
@@ -36,13 +36,13 @@ class Original:
 
     def number(self, thread: str) -> int:
         """Return the number of a thread."""
-        name = keys.thread(thread)
+        name = keys.thread_id(thread)
         return threads.named(name, self.records[name])
 
     def layer(self, thread: str) -> int:
         """Return the number of the first layer of a thread, the last that a read reaches."""
         key = keys.thread_number(self.number(thread))
-        return threads.decode(key, self.records[key]).layers[-1].number
+        return thread_record.decode(key, self.records[key]).layers[-1].number
 
     def keys(self, random: Random, count: int) -> list[bytes]:
         """Return keys of every kind, at most `count` of each."""

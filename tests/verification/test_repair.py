@@ -116,7 +116,7 @@ def test_thread_without_record_and_id_gets_a_new_id(original: Original) -> None:
     changed = dict(original.records)
     number = original.number("copy")
     changed[keys.thread_number(number)] = flipped(changed[keys.thread_number(number)], Random(1))
-    del changed[keys.thread("copy")]
+    del changed[keys.thread_id("copy")]
     kv = store_of(changed)
     found = repaired(kv)
     assert {problem.kind for problem in found.lost} == {kinds.LOST_THREAD, kinds.LOST_NAME}

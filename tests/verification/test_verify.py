@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from langgraph.checkpoint.lmdb import KvSaver
-from langgraph.checkpoint.lmdb.engine import prune, threads
+from langgraph.checkpoint.lmdb.engine import prune, thread_record
 from langgraph.checkpoint.lmdb.errors import StoreIOError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
@@ -193,9 +193,9 @@ def test_wrong_field_of_a_thread_is_found_and_repaired(
     kv = store_of(original.records)
     key = keys.thread_number(original.number(name))
     with kv.read() as reader:
-        thread = threads.decode(key, reader.get(key) or b"")
+        thread = thread_record.decode(key, reader.get(key) or b"")
     setattr(thread, field, value)
-    sealed = envelope.seal(key, envelope.pack(threads._payload(thread), None))
+    sealed = envelope.seal(key, envelope.pack(thread_record.encode(thread), None))
     kv.write(lambda writer: writer.put(key, sealed))
     found = verify(kv, stores.options())
     assert not found.ok

@@ -32,7 +32,7 @@ class CheckpointRecord:
 
     id: str
     parent: str | None
-    stored: int
+    stored_at: int
     """Time of the put, in milliseconds since the epoch."""
     run_id: str | None
     root: str | None
@@ -52,7 +52,7 @@ class CheckpointRecord:
         """Return the record's bytes. They hold the id only if the key holds it truncated."""
         return envelope.encode(
             (
-                self.stored,
+                self.stored_at,
                 self.parent,
                 self.run_id,
                 self.root,
@@ -129,10 +129,10 @@ def decode(key: bytes, record: bytes) -> CheckpointRecord:
         DamagedError: The record differs from what was stored.
     """
     fields = envelope.decode_fields(key, record, _FIELD_TYPES)
-    stored, parent, run_id, root, body, metadata, versions, values = fields[:8]
+    stored_at, parent, run_id, root, body, metadata, versions, values = fields[:8]
     terms, thread_terms, full_id = fields[8:]
     if (
-        not envelope.is_count(stored)
+        not envelope.is_count(stored_at)
         or not all(map(_is_version, versions.values()))
         or not {str}.issuperset(map(type, [*versions, *values]))
         or (len(terms) | len(thread_terms)) % keys.HASH_SIZE
@@ -142,7 +142,7 @@ def decode(key: bytes, record: bytes) -> CheckpointRecord:
         return CheckpointRecord(
             id=keys.whole_text(key, key[keys.namespace_end(key) :], full_id),
             parent=parent,
-            stored=stored,
+            stored_at=stored_at,
             run_id=run_id,
             root=root,
             body=stored_value(body),

@@ -12,6 +12,7 @@ from langgraph.checkpoint.lmdb.engine import (
     checkpoints,
     garbage,
     layers,
+    namespaces,
     prune,
     sharing,
     states,
@@ -19,7 +20,7 @@ from langgraph.checkpoint.lmdb.engine import (
 )
 from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
 from langgraph.checkpoint.lmdb.engine.options import StoreOptions
-from langgraph.checkpoint.lmdb.engine.threads import Thread
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.errors import CheckpointNotFoundError, ThreadExistsError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
@@ -119,11 +120,10 @@ def _target(writer: Writer, source: Thread, target_id: str, now: int) -> Thread:
 
 def _share(writer: Writer, source: Thread, target_id: str, now: int) -> Thread:
     """Return a new thread that shows all that a thread shows."""
-    if source.size and len(source.layers) >= layers.MAX_LAYERS:
-        prune.detach(writer, source)
     target = _target(writer, source, target_id, now)
-    sharing.share(writer, source, target)
+    unused = sharing.share(writer, source, target)
     layers.write_users(writer, target.number, target.layers)
+    prune.purge_layers(writer, unused)
     return target
 
 
@@ -137,14 +137,14 @@ def _copy_history(
     """Copy a root checkpoint, its ancestors, and what was called from them."""
     line = checkpoints.ancestry(writer, source.root, checkpoint)
     roots = {record.id for record in line}
-    for name, namespace in threads.namespaces(writer, source):
+    for name, namespace in namespaces.of_thread(writer, source):
         copy = target.namespace(namespace.number)
         ids = roots
         if namespace != source.root:
             ids = _called_from(writer, namespace, roots)
             if not ids:
                 continue
-            threads.write_namespace(writer, copy, name)
+            namespaces.write(writer, copy, name)
         for copied in ids:
             _copy_checkpoint(writer, namespace, copy, copied, options.level)
     garbage.add_shared_refs(writer, target)

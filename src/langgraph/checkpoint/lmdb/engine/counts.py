@@ -6,6 +6,7 @@ from struct import Struct
 from struct import error as StructError  # noqa: N812
 from typing import NamedTuple
 
+from langgraph.checkpoint.lmdb.engine import records
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
@@ -49,15 +50,13 @@ def change(writer: Writer, old: Counts, new: Counts) -> None:
         payload = _FORM.pack(*[n + b - a for n, a, b in zip(counts, old, new, strict=True)])
     except StructError:
         envelope.raise_damaged(keys.COUNTS, "a count would be negative or too large")
-    _put(writer, payload)
+    records.put(writer, keys.COUNTS, payload)
 
 
 def write(writer: Writer, total: Counts) -> None:
     """Set the counts of the store, if it keeps counts."""
     if writer.many_writers:
         return
-    _put(writer, _FORM.pack(*(min(count, envelope.MAX_NUMBER) for count in total)))
-
-
-def _put(writer: Writer, payload: bytes) -> None:
-    writer.put(keys.COUNTS, envelope.seal(keys.COUNTS, envelope.pack(payload, None)))
+    records.put(
+        writer, keys.COUNTS, _FORM.pack(*(min(count, envelope.MAX_NUMBER) for count in total))
+    )

@@ -11,10 +11,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, tally, threads, writes
+from langgraph.checkpoint.lmdb.engine import (
+    channel_history,
+    checkpoints,
+    namespaces,
+    records,
+    tally,
+    writes,
+)
 from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, StoredValue, owned_ranges
 from langgraph.checkpoint.lmdb.engine.tally import Head, Tally
-from langgraph.checkpoint.lmdb.engine.threads import Thread
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.ranges import (
     ChunkRange,
@@ -49,7 +56,7 @@ def measure_usage(reader: Reader, thread: Thread) -> ThreadUsage:
             seen.add((value.depth, value.root))
             usage.chunks.add(owned_ranges(reader, value, seen_nodes))
 
-    for _, namespace in threads.own_namespaces(reader, thread.number):
+    for _, namespace in namespaces.own(reader, thread.number):
         heads: list[Head] = []
         tasks: list[tuple[bytes, int]] = []
         for record, size in checkpoints.sized(reader, namespace):
@@ -217,7 +224,7 @@ def load_ranges(key: bytes, record: bytes) -> list[ChunkRange]:
 
 def _write_ranges(writer: Writer, key: bytes, ranges: list[ChunkRange]) -> None:
     if ranges:
-        writer.put(key, envelope.seal(key, envelope.pack(encode_ranges(ranges), None)))
+        records.put(writer, key, encode_ranges(ranges))
     else:
         writer.delete(key)
 

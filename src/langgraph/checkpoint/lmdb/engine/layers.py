@@ -13,13 +13,14 @@ from contextlib import suppress
 from operator import itemgetter
 from types import NoneType
 
+from langgraph.checkpoint.lmdb.engine import records
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import Kind, Layer, NamespaceRef
 from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 MAX_LAYERS = 8
-"""Layers of a thread. With more the layers are dissolved, so that reads remain fast."""
+"""Layers of a thread. With more the nearest ones are joined, so that reads remain fast."""
 _USER_TYPES = envelope.field_types(int, envelope.OPTIONAL_TEXT, envelope.OPTIONAL_TEXT)
 
 
@@ -149,8 +150,7 @@ def write_users(writer: Writer, user: int, layers: Iterable[Layer]) -> None:
     """Note that a thread shows layers."""
     for position, layer in enumerate(layers):
         key = keys.layer_user(layer.number, user)
-        payload = envelope.encode((position, layer.last, layer.before))
-        writer.put(key, envelope.seal(key, envelope.pack(payload, None)))
+        records.put(writer, key, envelope.encode((position, layer.last, layer.before)))
 
 
 def users(reader: Reader, number: int) -> list[tuple[int, Layer]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import NoneType
 from typing import NamedTuple
 
+from langgraph.checkpoint.lmdb.engine import records
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
@@ -72,5 +73,4 @@ def release(writer: Writer, token: bytes, swept: int | None) -> None:
 
 
 def _write(writer: Writer, lease: SweepLease) -> None:
-    payload = envelope.encode(tuple(lease))
-    writer.put(keys.SWEEP_LEASE, envelope.seal(keys.SWEEP_LEASE, envelope.pack(payload, None)))
+    records.put(writer, keys.SWEEP_LEASE, envelope.encode(tuple(lease)))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from langgraph.checkpoint.lmdb import validation
-from langgraph.checkpoint.lmdb.engine import threads
+from langgraph.checkpoint.lmdb.engine import thread_record, threads
 from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-from langgraph.checkpoint.lmdb.engine.threads import Thread
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.engine.time_index import NEVER
 from langgraph.checkpoint.lmdb.engine.writes import Write
 from langgraph.checkpoint.lmdb.errors import UsageError
@@ -81,8 +81,8 @@ class StoreOptions:
         try:
             now = max(0, int(time * 1000))
         except (TypeError, ValueError, OverflowError):
-            now = threads.MAX_TIME + 1
-        if now > threads.MAX_TIME:
+            now = thread_record.MAX_TIME + 1
+        if now > thread_record.MAX_TIME:
             expected = "return seconds since the epoch, before the year 10000"
             raise UsageError(f"clock must {expected}, got {validation.shown(time)}")
         return now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import islice
 
@@ -11,6 +11,7 @@ from langgraph.checkpoint.lmdb.engine import (
     checkpoints,
     garbage,
     layers,
+    namespaces,
     sharing,
     states,
     tally,
@@ -19,7 +20,7 @@ from langgraph.checkpoint.lmdb.engine import (
 )
 from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
 from langgraph.checkpoint.lmdb.engine.options import StoreOptions
-from langgraph.checkpoint.lmdb.engine.threads import Thread
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.format.keys import Kind, Layer, NamespaceRef
@@ -85,7 +86,12 @@ def detach(writer: Writer, thread: Thread) -> None:
 
     The caller saves the thread.
     """
-    for number in sharing.dissolve(writer, thread):
+    purge_layers(writer, sharing.dissolve(writer, thread))
+
+
+def purge_layers(writer: Writer, numbers: Iterable[int]) -> None:
+    """Remove all records of deleted layers."""
+    for number in numbers:
         while purge(writer, number) is not None:
             pass
 
@@ -93,7 +99,7 @@ def detach(writer: Writer, thread: Thread) -> None:
 def _purge(writer: Writer, thread: Thread, budget: int | None) -> bool:
     """Remove records of a deleted thread; returns True if nothing is left."""
     number, left = thread.number, budget
-    for _, namespace in threads.namespaces(writer, thread):
+    for _, namespace in namespaces.of_thread(writer, thread):
         for record in islice(checkpoints.in_namespace(writer, namespace), left):
             checkpoints.remove(writer, namespace, record)
             for term in record.thread_terms:
@@ -231,7 +237,7 @@ def _find_old(
     writer: Writer, thread: Thread, keep: int | None, before: int | None, options: StoreOptions
 ) -> dict[NamespaceRef, set[str]]:
     """Return the ids that `trim` deletes, by namespace."""
-    names = threads.namespaces(writer, thread)
+    names = namespaces.of_thread(writer, thread)
     kept: dict[NamespaceRef, list[str]] = {}
     removed: dict[NamespaceRef, set[str]] = {}
     for _, namespace in names:
@@ -252,7 +258,7 @@ def _split_kept_removed(
     kept = ids[:keep]
     if before is not None:
         found = ((i, checkpoints.read(writer, namespace, i)) for i in kept[1:])
-        kept = kept[:1] + [i for i, record in found if record and record.stored >= before]
+        kept = kept[:1] + [i for i, record in found if record and record.stored_at >= before]
     return kept, set(ids).difference(kept)
 
 
@@ -301,14 +307,14 @@ def _collect_and_save(writer: Writer, thread: Thread) -> None:
     """Free unused chunks and save the thread; an empty thread is deleted."""
     empty = {
         name: namespace
-        for name, namespace in threads.namespaces(writer, thread)
+        for name, namespace in namespaces.of_thread(writer, thread)
         if not any(
             True
             for kind in (keys.Kind.CHECKPOINT, keys.Kind.WRITES)
             for _ in writer.keys(*_bounds(keys.of_namespace(kind, namespace)))
         )
     }
-    if len(empty) == len(threads.namespaces(writer, thread)):
+    if len(empty) == len(namespaces.of_thread(writer, thread)):
         for term in thread.removed_terms:  # the records that named them are deleted
             writer.discard(keys.thread_with_term(term, thread.number))
         remove_thread(writer, thread)

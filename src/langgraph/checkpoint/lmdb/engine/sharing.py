@@ -10,20 +10,34 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from langgraph.checkpoint.lmdb.engine import checkpoints, garbage, layers, threads, writes
+from langgraph.checkpoint.lmdb.engine import (
+    checkpoints,
+    garbage,
+    layers,
+    namespaces,
+    threads,
+    writes,
+)
 from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-from langgraph.checkpoint.lmdb.engine.threads import Thread
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import Kind, Layer, NamespaceRef
 from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 
-def share(writer: Writer, source: Thread, target: Thread) -> None:
-    """Let a new thread show all that a thread shows; the caller saves the target."""
+def share(writer: Writer, source: Thread, target: Thread) -> list[int]:
+    """Let a new thread show all that a thread shows; the caller saves the target.
+
+    Returns:
+        As `release`.
+    """
+    unused: list[int] = []
     if source.size:
         _remove_users(writer, source.number, source.layers)
         threads.split_off_layer(writer, source)
+        if len(source.layers) > layers.MAX_LAYERS:
+            unused = _join_layers(writer, source)
         layers.write_users(writer, source.number, source.layers)
         threads.save(writer, source)
     target.layers = source.layers
@@ -32,6 +46,30 @@ def share(writer: Writer, source: Thread, target: Thread) -> None:
     target.early = source.early
     target.oldest = source.oldest
     target.line = source.line
+    return unused
+
+
+def _join_layers(writer: Writer, thread: Thread) -> list[int]:
+    """Replace the nearest layers of a thread, which has no records of its own, by one layer.
+
+    They are at least two, and as many more as are not larger than those before them together. So
+    a record is copied a few times at most, however often its thread is forked.
+
+    Returns:
+        As `release`.
+    """
+    count, size = 2, thread.layers[0].size + thread.layers[1].size
+    while count < len(thread.layers) and thread.layers[count].size <= size:
+        size += thread.layers[count].size
+        count += 1
+    joined = thread.layers[:count]
+    layer = threads.create_layer(writer, thread)
+    copy_records(writer, layer.number, joined)
+    garbage.add_shared_refs(writer, layer)
+    threads.save_layer(writer, layer)
+    thread.layers = (Layer(layer.number, layer.size), *thread.layers[count:])
+    thread.generation += 1
+    return release(writer, thread.number, joined)
 
 
 def is_line_to(reader: Reader, thread: Thread, checkpoint: CheckpointRecord) -> bool:
@@ -52,7 +90,7 @@ def cut(reader: Reader, thread: Thread, last: str) -> None:
     """
     before = _next_root(reader, thread, last)
     if before is not None:
-        for _, namespace in threads.namespaces(reader, thread):
+        for _, namespace in namespaces.of_thread(reader, thread):
             _leave_out(reader, thread, namespace, last, before)
         thread.line = "" if thread.line == "" else None
     thread.layers = tuple(layers.cut(layer, last, before) for layer in thread.layers)
@@ -141,7 +179,7 @@ def copy_records(
         on_damage: Function that is called with the key of each record that cannot be read. None:
             raise the error.
     """
-    namespaces: set[int] = set()
+    copied: set[int] = set()
     for layer in used:
         for kind in (Kind.CHECKPOINT, Kind.WRITES, Kind.COMPACTED):
             prefix = keys.of_thread(kind, layer.number)
@@ -150,14 +188,14 @@ def copy_records(
                     number, at = keys.read_number(key, len(prefix))
                     if layers.shows(layer, number, kind, key[at:]):
                         _copy(writer, NamespaceRef(user, number), kind, key, at)
-                        namespaces.add(number)
+                        copied.add(number)
         prefix = keys.namespaces(layer.number)
         for key in list(writer.keys(prefix, keys.prefix_end(prefix))):
             with _damage(key, on_damage):
-                name, number = threads.decode_namespace(key, writer.get(key) or b"")
+                name, number = namespaces.decode(key, writer.get(key) or b"")
                 is_new = writer.raw(keys.namespace(user, name)) is None
-                if number in namespaces and is_new:
-                    threads.write_namespace(writer, NamespaceRef(user, number), name)
+                if number in copied and is_new:
+                    namespaces.write(writer, NamespaceRef(user, number), name)
 
 
 @contextmanager

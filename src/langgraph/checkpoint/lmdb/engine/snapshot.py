@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from langgraph.checkpoint.lmdb.engine import (
     checkpoints,
     layers,
+    namespaces,
     paging,
     sharing,
     threads,
@@ -20,7 +21,7 @@ from langgraph.checkpoint.lmdb.engine import (
 )
 from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
 from langgraph.checkpoint.lmdb.engine.states import is_indexed
-from langgraph.checkpoint.lmdb.engine.threads import Thread
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.engine.time_index import TimeIndexEntry
 from langgraph.checkpoint.lmdb.errors import DamagedError, IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
@@ -67,9 +68,7 @@ class Snapshot:
     def namespace(self, thread_id: str, checkpoint_ns: str) -> NamespaceRef | None:
         """Return a namespace, unless it is missing or its thread is missing or has expired."""
         thread = self.thread(thread_id)
-        return (
-            None if thread is None else threads.find_namespace(self.reader, thread, checkpoint_ns)
-        )
+        return None if thread is None else namespaces.find(self.reader, thread, checkpoint_ns)
 
     def thread_of_any_age(self, thread_id: str) -> tuple[Thread | None, bool]:
         """Return the thread of this id, and True if it has expired."""
@@ -106,7 +105,7 @@ class Snapshot:
                 part = key[at:] if checkpoint else keys.read_sortable_text(key, at)[0]
                 if not keys.is_truncated(part) and part[:1] != b"\xff":
                     found["checkpoint_id"] = keys.decoded(part, key)
-                names = () if thread is None else threads.namespaces(self.reader, thread)
+                names = () if thread is None else namespaces.of_thread(self.reader, thread)
                 for name, namespace in names:
                     if namespace.number == number:
                         found["checkpoint_ns"] = name
@@ -200,7 +199,7 @@ class Snapshot:
         ]
 
     def _names_of(self, thread: Thread) -> dict[int, str]:
-        return {n.number: name for name, n in threads.namespaces(self.reader, thread)}
+        return {n.number: name for name, n in namespaces.of_thread(self.reader, thread)}
 
     def ancestry(
         self, thread_id: str, checkpoint_ns: str, checkpoint: CheckpointRecord
@@ -209,7 +208,7 @@ class Snapshot:
         thread = threads.find(self.reader, thread_id)
         if thread is None:
             return iter(())
-        namespace = threads.find_namespace(self.reader, thread, checkpoint_ns)
+        namespace = namespaces.find(self.reader, thread, checkpoint_ns)
         if namespace is None:
             return iter(())
         return checkpoints.ancestry(self.reader, namespace, checkpoint)

@@ -14,7 +14,7 @@ from langgraph.checkpoint.lmdb.kv.base import Reader
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.options import StateOf
-    from langgraph.checkpoint.lmdb.engine.threads import Thread
+    from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 
 NO_CHECKPOINT = 0
 """The root namespace has no checkpoint."""

@@ -12,7 +12,9 @@ from langgraph.checkpoint.lmdb.engine import (
     channel_history,
     checkpoints,
     garbage,
+    namespaces,
     prune,
+    records,
     states,
     tally,
     threads,
@@ -32,7 +34,7 @@ from langgraph.checkpoint.lmdb.engine.chunks import (
 from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
 from langgraph.checkpoint.lmdb.engine.options import StateOf, StoreOptions
 from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
-from langgraph.checkpoint.lmdb.engine.threads import Thread
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.engine.writes import Write
 from langgraph.checkpoint.lmdb.errors import DamagedError, FormatVersionError, InvalidPathError
 from langgraph.checkpoint.lmdb.format import envelope, keys
@@ -65,7 +67,7 @@ class NewCheckpoint:
     """Terms by which an index shall lead to the checkpoint."""
     thread_terms: list[bytes]
     """Terms by which an index shall lead to its thread."""
-    parent_stored: int | None
+    parent_stored_at: int | None
     """Time of the parent's put, if known."""
     state: int | None
     """State of the thread if this is its latest root checkpoint, as long as there are no writes.
@@ -160,7 +162,7 @@ class CheckpointStore:
         record = CheckpointRecord(
             id=new.id,
             parent=new.parent,
-            stored=thread.updated,
+            stored_at=thread.updated,
             run_id=new.run_id,
             root=new.root,
             body=self._store(chunks, thread, namespace, "", new.body).value,
@@ -257,7 +259,7 @@ class CheckpointStore:
         if thread is None:
             thread = threads.create(writer, thread_id, now)
         thread.touch(now)
-        return thread, threads.ensure_namespace(writer, thread, checkpoint_ns)
+        return thread, namespaces.ensure(writer, thread, checkpoint_ns)
 
     def _store(
         self,
@@ -299,12 +301,12 @@ def _remove_replaced(
     if latest is None:
         return False
     if latest < new.id:
-        stored = new.parent_stored
-        if stored is None or latest != new.parent:
+        stored_at = new.parent_stored_at
+        if stored_at is None or latest != new.parent:
             record = checkpoints.read(writer, namespace, latest)
-            stored = thread.updated if record is None else record.stored
-        if thread.oldest is None or stored < thread.oldest:
-            thread.oldest = stored
+            stored_at = thread.updated if record is None else record.stored_at
+        if thread.oldest is None or stored_at < thread.oldest:
+            thread.oldest = stored_at
         return False
     replaced = checkpoints.read(writer, namespace, new.id)
     if replaced is None:
@@ -379,8 +381,7 @@ def _has_format(reader: Reader) -> bool:
 
 def write_format(writer: Writer) -> None:
     """Write the record of the format version."""
-    payload = envelope.encode(envelope.FORMAT_VERSION)
-    writer.put(keys.FORMAT, envelope.seal(keys.FORMAT, envelope.pack(payload, None)))
+    records.put(writer, keys.FORMAT, envelope.encode(envelope.FORMAT_VERSION))
 
 
 def open_format(kv: KeyValueStore) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from langgraph.checkpoint.lmdb.engine import prune, sharing, threads, time_index
+from langgraph.checkpoint.lmdb.engine import prune, sharing, thread_record, threads, time_index
 from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy, StoreOptions
-from langgraph.checkpoint.lmdb.engine.threads import Thread
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.engine.time_index import TimeIndexEntry
 from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
@@ -86,7 +86,7 @@ def sweep(
             break
         counts.entries += 1
         thread = threads.read(writer, entry.thread)
-        if thread is None or entry not in threads.entries(thread):
+        if thread is None or entry not in thread_record.entries(thread):
             continue
         if detached is not None and _already_counted(options.retention, thread, entry, now):
             continue
@@ -123,7 +123,7 @@ def _already_counted(
         earlier.kind < entry.kind
         and earlier.time <= times.get(earlier.kind, -1)
         and (earlier.kind == time_index.BY_OLDEST or retention.is_expired(thread, now))
-        for earlier in threads.entries(thread)
+        for earlier in thread_record.entries(thread)
     )
 
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from langgraph.checkpoint.lmdb.engine import checkpoints, threads, writes
+from langgraph.checkpoint.lmdb.engine import checkpoints, namespaces, writes
 from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-from langgraph.checkpoint.lmdb.engine.threads import Thread
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
 from langgraph.checkpoint.lmdb.kv.base import Reader
@@ -23,14 +23,14 @@ class Head(NamedTuple):
     """The fields of a checkpoint that a tally counts."""
 
     id: str
-    stored: int
+    stored_at: int
     parent: str | None
     root: str | None
 
 
 def head(record: CheckpointRecord) -> Head:
     """Return the fields of a checkpoint that a tally counts."""
-    return Head(record.id, record.stored, record.parent, record.root)
+    return Head(record.id, record.stored_at, record.parent, record.root)
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ class Tally:
         self._heads[namespace] = heads
         self.checkpoints += len(heads)
         latest = max(heads, key=lambda one: keys.utf8(one.id), default=None)
-        times = [one.stored for one in heads if one is not latest]
+        times = [one.stored_at for one in heads if one is not latest]
         self.oldest = min([*times, *(() if self.oldest is None else (self.oldest,))], default=None)
         stored = {keys.escaped_text(one.id) for one in heads}
         for checkpoint, count in tasks:
@@ -74,7 +74,7 @@ class Tally:
 def count(reader: Reader, thread: Thread) -> Tally:
     """Count the checkpoints and writes that a thread shows, with those in its layers."""
     found = Tally()
-    for _, namespace in threads.namespaces(reader, thread):
+    for _, namespace in namespaces.of_thread(reader, thread):
         heads = [head(record) for record in checkpoints.in_namespace(reader, namespace)]
         tasks = writes.in_namespace(reader, namespace)
         found.add(namespace, heads, ((part, len(task.writes)) for part, task in tasks))

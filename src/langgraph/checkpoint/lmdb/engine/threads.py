@@ -1,169 +1,28 @@
-"""Records of threads and namespaces, which give ids of any length the short numbers in keys."""
+"""Records of threads, which give ids of any length the short numbers in keys."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from operator import attrgetter
-from types import NoneType
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.lmdb.engine import counts, layers, paging, states, time_index
-from langgraph.checkpoint.lmdb.engine.chunks import ThreadVersion
-from langgraph.checkpoint.lmdb.engine.counts import Counts
+from langgraph.checkpoint.lmdb.engine import namespaces, paging, records, thread_record
 from langgraph.checkpoint.lmdb.engine.fields_cache import FieldsCache
-from langgraph.checkpoint.lmdb.engine.time_index import INDEX_LAG_MS
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
 from langgraph.checkpoint.lmdb.format import envelope, keys
-from langgraph.checkpoint.lmdb.format.keys import Kind, Layer, NamespaceRef
+from langgraph.checkpoint.lmdb.format.keys import Kind, Layer
 from langgraph.checkpoint.lmdb.kv.base import Reader, Writer
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.engine.options import StoreOptions
 
-ROOT = keys.ROOT
-MAX_TIME = 253_402_300_799_999
-"""Milliseconds since the epoch at the end of the year 9999, where `datetime` ends."""
-_MAX_COUNT = 1 << 60
-_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "number": int,
-    "id": str,
-    "created": int,
-    "updated": int,
-    "indexed_at": int,
-    "generation": int,
-    "next_segment": int,
-    "next_namespace": int,
-    "checkpoints": int,
-    "writes": int,
-    "size": int,
-    "shared_owners": list,
-    "ttl": (int, NoneType),
-    "ttl_applied": bool,
-    "needs_trim": bool,
-    "oldest": (int, NoneType),
-    "state": int,
-    "layers": list,
-    "line": (str, NoneType),
-    "early": int,
-}
-"""Attributes of a thread in the order of its record, with their types."""
-_FIELD_TYPES = envelope.field_types(*_FIELDS.values())
-_TIMES = ("created", "updated", "indexed_at", "oldest")
-_COUNTS = (
-    "number",
-    "generation",
-    "next_segment",
-    "next_namespace",
-    "checkpoints",
-    "writes",
-    "size",
-    "ttl",
-    "state",
-    "early",
-)
-_record_fields = attrgetter(*_FIELDS)
-_known_fields = FieldsCache(1024)
-"""About half a megabyte."""
 _known_numbers = FieldsCache(1024)
 """The numbers that the records of thread ids name."""
-_NAMESPACE_TYPES = envelope.field_types(int, str)
-_TimeFields: TypeAlias = "tuple[int, int | None, bool, bool, int | None, int | None, int]"
-
-
-class _Indexed(NamedTuple):
-    """The part of the counts and of the time index that belongs to a thread."""
-
-    counts: Counts
-    time_fields: _TimeFields | None
-    """Fields that determine the entries of the time index. None: there are no entries."""
-
-
-_NOT_INDEXED = _Indexed(counts.NOTHING, None)
-
-
-@dataclass(slots=True)
-class Thread:
-    """The record of a thread. Times are in milliseconds since the epoch."""
-
-    number: int
-    id: str
-    created: int
-    updated: int
-    """Time of the last put or put_writes, or of the last read that counts as activity."""
-    indexed_at: int
-    """Time of the thread in the time index: `updated`, or up to `INDEX_LAG_MS` earlier."""
-    generation: int = 0
-    """Number of times that chunks of the thread were freed or a checkpoint was replaced. A cache
-    entry about the thread's chunks is valid while this number is unchanged."""
-    next_segment: int = 0
-    next_namespace: int = ROOT + 1
-    checkpoints: int = 0
-    writes: int = 0
-    """Pending writes."""
-    size: int = 0
-    """Bytes of the keys and records of its checkpoints, pending writes and compacted history, and
-    of the chunks that it owns and uses. Its layers do not count."""
-    shared_owners: list[int] = field(default_factory=list)
-    """Numbers of the other threads whose chunks this thread uses."""
-    ttl: int | None = None
-    """Milliseconds from the last activity until the thread expires, or `NEVER`. None: the TTL of
-    the saver's policy."""
-    ttl_applied: bool = False
-    """True once the TTL has expired and the pruning it asks for is done."""
-    needs_trim: bool = False
-    """True if checkpoints were stored since a limit on history was last applied."""
-    oldest: int | None = None
-    """Time of the oldest checkpoint that is not the latest of its namespace."""
-    state: int = states.NO_CHECKPOINT
-    """What the latest root checkpoint calls for; see `states`."""
-    layers: tuple[Layer, ...] = ()
-    """Its layers, the nearest first."""
-    line: str | None = ""
-    """None: its checkpoints may not be a line; see `tally.line_of`. Otherwise the greatest id
-    outside of the root namespace, or an empty text if all checkpoints are in the root namespace."""
-    early: int = 0
-    """Pending writes whose checkpoint is not stored."""
-    indexed: _Indexed | None = None
-    """What the time index and the counts hold of the thread. None: nothing. Not in the record."""
-    removed_terms: set[bytes] = field(default_factory=set)
-    """Index terms of checkpoints removed in this transaction. Not in the record."""
-
-    @property
-    def thread_version(self) -> ThreadVersion:
-        """Version of the thread's chunks, as `generation` describes it."""
-        return ThreadVersion(self.number, self.generation)
-
-    @property
-    def root(self) -> NamespaceRef:
-        """The root namespace."""
-        return self.namespace(ROOT)
-
-    def namespace(self, number: int) -> NamespaceRef:
-        """Return the namespace with a number."""
-        return NamespaceRef(self.number, number, self.layers)
-
-    @property
-    def total_size(self) -> int:
-        """Bytes of the thread and of its layers, which other threads may have, too."""
-        return self.size + sum(layer.size for layer in self.layers)
-
-    def new_segment(self) -> int:
-        """Return the number of a new segment, which is even and was never used."""
-        self.next_segment += 2
-        return self.next_segment - 2
-
-    def touch(self, now: int) -> None:
-        """Record activity."""
-        self.updated = now
-        self.ttl_applied = False
-        if not 0 <= now - self.indexed_at < INDEX_LAG_MS:
-            self.indexed_at = now
 
 
 def find(reader: Reader, thread_id: str) -> Thread | None:
     """Return the thread of this id, or None."""
-    name = keys.thread(thread_id)
+    name = keys.thread_id(thread_id)
     record = reader.get(name)
     if record is None:
         return None
@@ -201,7 +60,7 @@ def read(reader: Reader, number: int) -> Thread | None:
     """Return the thread of this number, or None."""
     key = keys.thread_number(number)
     record = reader.get(key)
-    return None if record is None else decode(key, record)
+    return None if record is None else thread_record.decode(key, record)
 
 
 def by_number(reader: Reader, number: int) -> Thread | None:
@@ -213,37 +72,6 @@ def by_number(reader: Reader, number: int) -> Thread | None:
     thread = read(reader, number)
     if thread is None and reader.get(keys.tombstone(number)) is None:
         envelope.raise_damaged(keys.thread_number(number), "the record of the thread is missing")
-    return thread
-
-
-def decode(key: bytes, record: bytes) -> Thread:
-    """Decode a thread from its key and record.
-
-    Raises:
-        DamagedError: The record differs from what was stored.
-    """
-    known = _known_fields.get(key, record)
-    thread = _decode(key, record) if known is None else Thread(*known)
-    if known is None:
-        _known_fields.put(key, record, _record_fields(thread))
-    thread.shared_owners = thread.shared_owners.copy()
-    is_layer = key.startswith(Kind.LAYER)
-    thread.indexed = _Indexed(counts_of(thread), None if is_layer else _time_fields(thread))
-    return thread
-
-
-def _decode(key: bytes, record: bytes) -> Thread:
-    fields = dict(zip(_FIELDS, envelope.decode_fields(key, record, _FIELD_TYPES), strict=True))
-    counts = [fields[name] or 0 for name in _COUNTS]
-    times = [fields[name] or 0 for name in _TIMES]
-    if min(*counts, *times) < 0 or max(counts) > _MAX_COUNT or max(times) > MAX_TIME:
-        envelope.raise_damaged(key, "some of its fields are out of bounds")
-    thread = Thread(**{**fields, "layers": layers.decode(key, fields["layers"])})
-    number = thread.number
-    if key not in (keys.thread_number(number), keys.tombstone(number), keys.layer(number)):
-        envelope.raise_damaged(key, "it belongs to another thread")
-    if thread.shared_owners and not all(map(envelope.is_count, thread.shared_owners)):
-        envelope.raise_damaged(key, "unexpected field types")
     return thread
 
 
@@ -269,14 +97,14 @@ def _new_number(writer: Writer) -> int:
     if writer.many_writers:
         return writer.new_number()
     number = next_number(writer)
-    _put(writer, keys.NEXT_THREAD, keys.number(number + 1))
+    records.put(writer, keys.NEXT_THREAD, keys.number(number + 1))
     return number
 
 
 def _write_name(writer: Writer, thread: Thread) -> None:
     """Let the id of a thread lead to its number, which is new."""
-    _put(writer, keys.thread(thread.id), keys.number(thread.number))
-    write_namespace(writer, thread.root, "")
+    records.put(writer, keys.thread_id(thread.id), keys.number(thread.number))
+    namespaces.write(writer, thread.root, "")
 
 
 def split_off_layer(writer: Writer, thread: Thread) -> None:
@@ -293,7 +121,7 @@ def split_off_layer(writer: Writer, thread: Thread) -> None:
         size=thread.size,
         shared_owners=thread.shared_owners,
     )
-    _update_indexes(writer, thread, removed=True)
+    thread_record.update_indexes(writer, thread, removed=True)
     writer.delete(keys.thread_number(layer.number))
     save_layer(writer, layer)
     thread.layers = (Layer(layer.number, layer.size), *thread.layers)
@@ -303,11 +131,24 @@ def split_off_layer(writer: Writer, thread: Thread) -> None:
     _write_name(writer, thread)
 
 
+def create_layer(writer: Writer, thread: Thread) -> Thread:
+    """Create a layer without records for a thread."""
+    layer = Thread(
+        number=_new_number(writer),
+        id=thread.id,
+        created=thread.created,
+        updated=thread.updated,
+        indexed_at=thread.indexed_at,
+    )
+    save_layer(writer, layer)
+    return layer
+
+
 def read_layer(reader: Reader, number: int) -> Thread | None:
     """Return the layer of this number, or None."""
     key = keys.layer(number)
     record = reader.get(key)
-    return None if record is None else decode(key, record)
+    return None if record is None else thread_record.decode(key, record)
 
 
 def read_any(reader: Reader, number: int) -> Thread | None:
@@ -325,17 +166,15 @@ def save_any(writer: Writer, thread: Thread) -> None:
 
 def save_layer(writer: Writer, layer: Thread) -> None:
     """Write the record of a layer, and update the counts."""
-    new = _Indexed(counts_of(layer), None)
-    counts.change(writer, (layer.indexed or _NOT_INDEXED).counts, new.counts)
-    layer.indexed = new
-    _put(writer, keys.layer(layer.number), _payload(layer))
+    thread_record.update_counts(writer, layer)
+    records.put(writer, keys.layer(layer.number), thread_record.encode(layer))
 
 
 def mark_layer_deleted(writer: Writer, layer: Thread) -> None:
     """Replace a layer by a tombstone, until `prune.purge` has removed its records."""
-    _update_indexes(writer, layer, removed=True)
+    thread_record.update_indexes(writer, layer, removed=True)
     writer.delete(keys.layer(layer.number))
-    _put(writer, keys.tombstone(layer.number), _payload(layer))
+    records.put(writer, keys.tombstone(layer.number), thread_record.encode(layer))
 
 
 def set_ttl(writer: Writer, thread_id: str, ttl: int | None, options: StoreOptions) -> None:
@@ -368,83 +207,25 @@ def record_read(writer: Writer, thread_id: str, options: StoreOptions) -> None:
 
 def save(writer: Writer, thread: Thread) -> None:
     """Write a thread's record, and update the time index and the counts."""
-    _update_indexes(writer, thread)
+    thread_record.update_indexes(writer, thread)
     key = keys.thread_number(thread.number)
-    record = _put(writer, key, _payload(thread))
-    _known_fields.put(key, record, _record_fields(thread))
-    thread.shared_owners = thread.shared_owners.copy()  # the cache keeps the other list
-
-
-def _payload(thread: Thread) -> bytes:
-    return envelope.encode(_record_fields(thread))
-
-
-def _update_indexes(writer: Writer, thread: Thread, removed: bool = False) -> None:
-    old = thread.indexed or _NOT_INDEXED
-    new = _NOT_INDEXED if removed else _Indexed(counts_of(thread), _time_fields(thread))
-    if old.time_fields != new.time_fields:
-        before = (
-            () if old.time_fields is None else time_index.entries(thread.number, *old.time_fields)
-        )
-        after = (
-            () if new.time_fields is None else time_index.entries(thread.number, *new.time_fields)
-        )
-        for entry in before:
-            if entry not in after:
-                writer.discard(entry.key())
-        for entry in after:
-            if entry not in before:
-                writer.put(entry.key(), b"")
-    if old.counts != new.counts:
-        counts.change(writer, old.counts, new.counts)
-    thread.indexed = new
-
-
-def entries(thread: Thread) -> list[time_index.TimeIndexEntry]:
-    """Return the entries of the time index that a thread must have."""
-    return time_index.entries(thread.number, *_time_fields(thread))
-
-
-def counts_of(thread: Thread) -> Counts:
-    """Return what a thread adds to the counts of the store."""
-    seen = 1 if thread.checkpoints else 0
-    return Counts(seen, thread.checkpoints, thread.writes, thread.size)
-
-
-def _time_fields(thread: Thread) -> _TimeFields:
-    """Return the fields that determine the entries of the time index."""
-    is_indexed = states.is_indexed(thread.state)
-    return (
-        thread.indexed_at,
-        thread.ttl,
-        thread.ttl_applied,
-        thread.needs_trim,
-        thread.oldest,
-        thread.state if is_indexed else None,
-        thread.updated // time_index.STATE_LAG_MS * time_index.STATE_LAG_MS if is_indexed else 0,
-    )
+    record = records.put(writer, key, thread_record.encode(thread))
+    thread_record.remember(key, record, thread)
 
 
 def mark_deleted(writer: Writer, thread: Thread) -> None:
     """Replace a thread by a tombstone, until `prune.purge` has removed its records."""
-    _update_indexes(writer, thread, removed=True)
-    writer.delete(keys.thread(thread.id))
+    thread_record.update_indexes(writer, thread, removed=True)
+    writer.delete(keys.thread_id(thread.id))
     writer.delete(keys.thread_number(thread.number))
-    _put(writer, keys.tombstone(thread.number), _payload(thread))
+    records.put(writer, keys.tombstone(thread.number), thread_record.encode(thread))
 
 
 def find_tombstone(reader: Reader, number: int) -> Thread | None:
     """Return the deleted thread of this number, or None if its records were purged."""
     key = keys.tombstone(number)
     record = reader.get(key)
-    return None if record is None else decode(key, record)
-
-
-def _put(writer: Writer, key: bytes, payload: bytes) -> bytes:
-    """Store a payload; return its record."""
-    record = envelope.seal(key, envelope.pack(payload, None))
-    writer.put(key, record)
-    return record
+    return None if record is None else thread_record.decode(key, record)
 
 
 def all_threads(
@@ -473,75 +254,3 @@ def all_threads(
     for _, thread in paging.read_each(reader, read_one, names):
         if thread is not None:
             yield thread
-
-
-def find_namespace(reader: Reader, thread: Thread, checkpoint_ns: str) -> NamespaceRef | None:
-    """Return a thread's namespace, or None."""
-    if not checkpoint_ns:
-        return thread.root
-    for number in (thread.number, *(layer.number for layer in thread.layers)):
-        key = keys.namespace(number, checkpoint_ns)
-        record = reader.get(key)
-        if record is not None:
-            return thread.namespace(decode_namespace(key, record)[1])
-    return None
-
-
-def ensure_namespace(writer: Writer, thread: Thread, checkpoint_ns: str) -> NamespaceRef:
-    """Return a thread's namespace, made if needed; the caller saves the thread."""
-    namespace = find_namespace(writer, thread, checkpoint_ns)
-    is_new = namespace is None
-    if namespace is None:
-        namespace = thread.namespace(thread.next_namespace)
-        thread.next_namespace += 1
-    elif thread.layers:
-        is_new = writer.get(keys.namespace(thread.number, checkpoint_ns)) is None
-    if is_new:  # or only its layers have the name yet
-        write_namespace(writer, namespace, checkpoint_ns)
-    return namespace
-
-
-def write_namespace(writer: Writer, namespace: NamespaceRef, checkpoint_ns: str) -> None:
-    """Store the name and number of a namespace."""
-    key = keys.namespace(namespace.thread, checkpoint_ns)
-    _put(writer, key, envelope.encode((namespace.number, checkpoint_ns)))
-
-
-def namespaces(reader: Reader, thread: Thread) -> list[tuple[str, NamespaceRef]]:
-    """List the names of a thread's namespaces with the namespaces."""
-    found = own_namespaces(reader, thread.number)
-    if not thread.layers:
-        return found
-    numbers = {name: namespace.number for name, namespace in found}
-    for layer in thread.layers:
-        for name, namespace in own_namespaces(reader, layer.number):
-            numbers.setdefault(name, namespace.number)
-    in_order = sorted(numbers.items(), key=lambda row: keys.text(row[0]))
-    shown = [(name, thread.namespace(number)) for name, number in in_order]
-    return [row for row in shown if not row[0] or _has_records(reader, row[1])]
-
-
-def own_namespaces(reader: Reader, number: int) -> list[tuple[str, NamespaceRef]]:
-    """List the namespaces of a thread or layer by its number, but not of its layers."""
-    prefix = keys.namespaces(number)
-    found = (decode_namespace(*row) for row in reader.range(prefix, keys.prefix_end(prefix)))
-    return [(name, NamespaceRef(number, namespace)) for name, namespace in found]
-
-
-def _has_records(reader: Reader, namespace: NamespaceRef) -> bool:
-    """Return True if a namespace shows checkpoints or pending writes."""
-    shown = layers.view(reader, namespace)
-    prefixes = [keys.of_namespace(kind, namespace) for kind in (Kind.CHECKPOINT, Kind.WRITES)]
-    return any(True for prefix in prefixes for _ in shown.keys(prefix, keys.prefix_end(prefix)))
-
-
-def decode_namespace(key: bytes, record: bytes) -> tuple[str, int]:
-    """Decode the name and number of a namespace.
-
-    Raises:
-        DamagedError: The record differs from what was stored.
-    """
-    number, checkpoint_ns = envelope.decode_fields(key, record, _NAMESPACE_TYPES)
-    if number < 0:
-        envelope.raise_damaged(key, "its number is negative")
-    return checkpoint_ns, number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from langgraph.checkpoint.lmdb.engine import counts, threads
+from langgraph.checkpoint.lmdb.engine import counts, thread_record, threads
 from langgraph.checkpoint.lmdb.engine.counts import Counts
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.kv.base import Reader
@@ -24,6 +24,6 @@ def total(reader: Reader) -> Counts:
         numbers = [keys.thread_number(threads.named(*row)) for row in batch]
         for key, record in zip(numbers, reader.get_many(numbers), strict=True):
             if record is not None:
-                share = threads.counts_of(threads.decode(key, record))
+                share = thread_record.counts_of(thread_record.decode(key, record))
                 found = Counts(*(a + b for a, b in zip(found, share, strict=True)))
     return found

@@ -248,7 +248,7 @@ def prefix_end(prefix: bytes) -> bytes:
     return head[:-1] + bytes((head[-1] + 1,))
 
 
-def thread(thread_id: str) -> bytes:
+def thread_id(thread_id: str) -> bytes:
     """Return the key of a thread id; its record names the number of the thread."""
     return Kind.THREAD_ID + text(thread_id)
 

@@ -14,13 +14,13 @@ from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.codec import gc_pause
 from langgraph.checkpoint.lmdb.codec.value_cache import ChannelKey
-from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, threads
+from langgraph.checkpoint.lmdb.engine import channel_history, checkpoints, namespaces, threads
 from langgraph.checkpoint.lmdb.engine import writes as write_records
 from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
 from langgraph.checkpoint.lmdb.engine.chunks import StoredValue, ThreadVersion
 from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
 from langgraph.checkpoint.lmdb.engine.states import is_indexed
-from langgraph.checkpoint.lmdb.engine.threads import Thread
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
 from langgraph.checkpoint.lmdb.models import TaskWrite
@@ -258,7 +258,7 @@ def _find_namespace(
     thread = snapshot.thread(ref.thread_id)
     if thread is None:
         return None, None
-    return thread, threads.find_namespace(snapshot.reader, thread, ref.checkpoint_ns)
+    return thread, namespaces.find(snapshot.reader, thread, ref.checkpoint_ns)
 
 
 def find(session: Session, snapshot: Snapshot, ref: CheckpointRef) -> Found | None:

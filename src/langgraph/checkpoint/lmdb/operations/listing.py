@@ -16,9 +16,9 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 
 from langgraph.checkpoint.lmdb import validation
-from langgraph.checkpoint.lmdb.engine import checkpoints, threads
+from langgraph.checkpoint.lmdb.engine import checkpoints, namespaces
 from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
-from langgraph.checkpoint.lmdb.engine.threads import Thread
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.errors import DamagedError
 from langgraph.checkpoint.lmdb.format.keys import NamespaceRef
 from langgraph.checkpoint.lmdb.kv.base import Reader
@@ -191,8 +191,8 @@ def _find_refs(session: Session, query: Query) -> Iterator[CheckpointRef]:
             thread = snapshot.thread(thread_id)
             found = [] if thread is None else [thread]
         reader = snapshot.reader
-        names = reader.gather(partial(threads.namespaces, reader, thread) for thread in found)
-        namespaces = [
+        names = reader.gather(partial(namespaces.of_thread, reader, thread) for thread in found)
+        listed = [
             (thread.id, name, namespace)
             for thread, pairs in zip(found, names, strict=True)
             for name, namespace in pairs
@@ -202,18 +202,18 @@ def _find_refs(session: Session, query: Query) -> Iterator[CheckpointRef]:
         first = [
             *reader.gather(
                 partial(_ids_before, reader, namespace, before_id, size)
-                for _, _, namespace in namespaces
+                for _, _, namespace in listed
                 if exact is None
             )
         ]
     if exact is not None:
         if before_id is None or exact < before_id:
-            yield from (CheckpointRef(thread_id, name, exact) for thread_id, name, _ in namespaces)
+            yield from (CheckpointRef(thread_id, name, exact) for thread_id, name, _ in listed)
         return
     yield from _merge_by_id(
         [
             _walk(session, CheckpointRef(thread_id, name, None), ids, size)
-            for (thread_id, name, _), ids in zip(namespaces, first, strict=True)
+            for (thread_id, name, _), ids in zip(listed, first, strict=True)
         ]
     )
 

@@ -117,7 +117,7 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
             values={},
             terms=terms,
             thread_terms=thread_terms,
-            parent_stored=None if parent.record is None else parent.record.stored,
+            parent_stored_at=None if parent.record is None else parent.record.stored_at,
             state=None if any(map(is_trigger, self._inherited)) else self._state,
             thread_version=parent.thread_version,
         )

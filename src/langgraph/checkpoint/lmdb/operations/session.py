@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 from langgraph.checkpoint.lmdb.codec.value_codec import ValueCodec
-from langgraph.checkpoint.lmdb.engine import checkpoints, threads
+from langgraph.checkpoint.lmdb.engine import checkpoints, namespaces
 from langgraph.checkpoint.lmdb.engine.chunks import ThreadVersion
 from langgraph.checkpoint.lmdb.engine.dedup_cache import DedupCache
 from langgraph.checkpoint.lmdb.engine.options import RetentionPolicy, StateOf, StoreOptions
@@ -357,7 +357,7 @@ class Session:
             thread, expired = snapshot.thread_of_any_age(ref.thread_id)
             if thread is None:
                 return ParentState(None, None)
-            namespace = threads.find_namespace(snapshot.reader, thread, ref.checkpoint_ns)
+            namespace = namespaces.find(snapshot.reader, thread, ref.checkpoint_ns)
             record = None
             if namespace is not None and ref.checkpoint_id is not None:
                 record = checkpoints.read(snapshot.reader, namespace, ref.checkpoint_id)

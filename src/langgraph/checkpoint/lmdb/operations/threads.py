@@ -14,11 +14,10 @@ from langchain_core.runnables import RunnableConfig
 
 from langgraph.checkpoint.lmdb import validation
 from langgraph.checkpoint.lmdb.engine import branches as engine_branches
-from langgraph.checkpoint.lmdb.engine import checkpoints, paging, states
-from langgraph.checkpoint.lmdb.engine import threads as engine_threads
+from langgraph.checkpoint.lmdb.engine import checkpoints, namespaces, paging, states
 from langgraph.checkpoint.lmdb.engine import writes as engine_writes
 from langgraph.checkpoint.lmdb.engine.snapshot import Snapshot
-from langgraph.checkpoint.lmdb.engine.threads import MAX_TIME, Thread
+from langgraph.checkpoint.lmdb.engine.thread_record import MAX_TIME, Thread
 from langgraph.checkpoint.lmdb.engine.totals import total
 from langgraph.checkpoint.lmdb.errors import DamagedError, ThreadNotFoundError
 from langgraph.checkpoint.lmdb.models import (
@@ -238,11 +237,11 @@ def _info_unless_damaged(
 
 def _info(session: Session, snapshot: Snapshot, thread: Thread, details: bool) -> ThreadInfo:
     expires = session.options.retention.expires(thread)
-    namespaces: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     latest = get.NO_ROOT
     if details:
-        found = engine_threads.namespaces(snapshot.reader, thread)
-        namespaces = tuple(name for name, _ in found)
+        found = namespaces.of_thread(snapshot.reader, thread)
+        names = tuple(name for name, _ in found)
     if details or thread.state == states.UNSETTLED:
         latest = get.latest_root(session, snapshot, thread)
     return ThreadInfo(
@@ -250,7 +249,7 @@ def _info(session: Session, snapshot: Snapshot, thread: Thread, details: bool) -
         created=to_datetime(thread.created),
         updated=to_datetime(thread.updated),
         expires=None if expires is None else to_datetime(expires),
-        namespaces=namespaces,
+        namespaces=names,
         checkpoints=thread.checkpoints,
         writes=thread.writes,
         bytes=thread.total_size,
@@ -279,7 +278,7 @@ def early_writes(session: Session, thread_id: str) -> list[tuple[str, str | None
         reader = snapshot.reader
         return [
             (name, checkpoint_id)
-            for name, namespace in engine_threads.namespaces(reader, thread)
+            for name, namespace in namespaces.of_thread(reader, thread)
             for checkpoint_id in engine_writes.checkpoint_ids(reader, namespace)
             if checkpoint_id is None or not checkpoints.is_stored(reader, namespace, checkpoint_id)
         ]

@@ -70,8 +70,8 @@ _MAX_PLAIN_ID: Final = 80
 _MAX_NUMBER: Final = (1 << 63) - 1
 _CACHED_KEYS: Final = 4096
 """Keys whose places are kept: a transaction asks for each of its keys several times."""
-_ROOT: Final = keys.number(threads.ROOT)
-_BEHIND_ROOT: Final = keys.number(threads.ROOT + 1)
+_ROOT: Final = keys.number(keys.ROOT)
+_BEHIND_ROOT: Final = keys.number(keys.ROOT + 1)
 
 
 class CheckpointLayout(Layout):

@@ -75,7 +75,7 @@ class SaveOperation(Operation[Stored, None]):
             values={},
             terms=[],
             thread_terms=[],
-            parent_stored=None,
+            parent_stored_at=None,
             state=states.COMPLETE,
             thread_version=base.thread_version,
         )

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from functools import partial
 
-from langgraph.checkpoint.lmdb.engine import garbage, layers, states, tally, threads, time_index
+from langgraph.checkpoint.lmdb.engine import (
+    garbage,
+    layers,
+    namespaces,
+    states,
+    tally,
+    thread_record,
+    threads,
+    time_index,
+)
 from langgraph.checkpoint.lmdb.engine.options import StateOf
 from langgraph.checkpoint.lmdb.engine.tally import Tally
-from langgraph.checkpoint.lmdb.engine.threads import Thread
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.format.keys import Kind, NamespaceRef
@@ -92,7 +101,7 @@ def _may_use(reader: Reader, user: int, owner: int) -> bool:
         try:
             record = reader.get(key)
             if record is not None:
-                return owner in threads.decode(key, record).shared_owners
+                return owner in thread_record.decode(key, record).shared_owners
         except IntegrityError:
             return True
     return False
@@ -101,7 +110,7 @@ def _may_use(reader: Reader, user: int, owner: int) -> bool:
 def _check_tombstone(check: ThreadCheck) -> None:
     key = keys.tombstone(check.number)
     try:
-        threads.decode(key, check.reader.get(key) or b"")
+        thread_record.decode(key, check.reader.get(key) or b"")
     except IntegrityError as error:
         check.add_error(error, "the tombstone of a deleted thread is unreadable", key)
     if check.live:
@@ -115,7 +124,7 @@ def _check_records(check: ThreadCheck, thread: Thread) -> None:
     if thread.size != size:
         text = f"the thread's size in bytes is {size}, but its record has {thread.size}"
         check.add_problem(kinds.WRONG_COUNT, text, key)
-    owners = check.needed.owners() - {thread.number}
+    owners = check.values.needed.owners() - {thread.number}
     known = {layer.number for layer in thread.layers} | _owners_of_layers(check, thread)
     wrong = thread.shared_owners != sorted(owners - known)
     if check.is_layer:  # what it uses of layers, they keep
@@ -217,7 +226,7 @@ def _check_layers(check: ThreadCheck, thread: Thread) -> None:
 
 def _count(check: ThreadCheck, thread: Thread) -> Tally | None:
     try:
-        shown = threads.namespaces(check.reader, thread)
+        shown = namespaces.of_thread(check.reader, thread)
         found = tally.count(check.reader, thread)
     except IntegrityError:
         return None  # reported where the layer is checked
@@ -266,7 +275,7 @@ def _check_namespace_number(check: ThreadCheck, thread: Thread, number: int) -> 
 
 
 def _check_index_entries(check: ThreadCheck, thread: Thread) -> None:
-    name = keys.thread(thread.id)
+    name = keys.thread_id(thread.id)
     check.check_index_entries(
         [(entry, None) for entry in (name, *index_check.entries_of_thread(thread))]
     )
@@ -284,7 +293,7 @@ def _check_shared_ref(check: ThreadCheck, owner: int) -> None:
         return  # reported where the owner is checked
     recorded = ChunkSet()
     recorded.add(ranges)
-    if recorded.ranges() != check.needed.ranges(owner):
+    if recorded.ranges() != check.values.needed.ranges(owner):
         text = "the thread's references to another thread's chunks differ from what it needs"
         check.add_problem(kinds.SHARED_REFS_MISMATCH, text, key)
 
@@ -302,7 +311,7 @@ def _check_chunks(check: ThreadCheck, shared: ChunkSet | None, *, being_deleted:
     if shared is None or being_deleted:
         return
     needed = ChunkSet()
-    needed.add(check.needed.ranges(number))
+    needed.add(check.values.needed.ranges(number))
     if readable and orphaned.ranges() != shared.minus(needed).ranges(number):
         text = "the list of chunks that only other threads use is wrong"
         check.add_problem(kinds.SHARED_REFS_MISMATCH, text, key)

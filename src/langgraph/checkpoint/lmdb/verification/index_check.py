@@ -9,9 +9,9 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from langgraph.checkpoint.lmdb.engine import checkpoints, threads
+from langgraph.checkpoint.lmdb.engine import checkpoints, thread_record, threads
 from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
-from langgraph.checkpoint.lmdb.engine.threads import Thread
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import Kind, NamespaceRef
@@ -77,7 +77,7 @@ def _parse_thread_id(key: bytes, record: bytes) -> tuple[int]:
 
 def _has_id(reader: Reader, key: bytes, thread: int) -> bool:
     found = threads.read(reader, thread)
-    return found is not None and keys.thread(found.id) == key
+    return found is not None and keys.thread_id(found.id) == key
 
 
 def _parse_term(key: bytes, record: bytes) -> tuple[int, int, bytes]:
@@ -172,7 +172,7 @@ def entries_of_checkpoint(namespace: NamespaceRef, record: CheckpointRecord) -> 
 
 def entries_of_thread(thread: Thread) -> list[bytes]:
     """Return the entries of the time index that must lead to a thread."""
-    return [entry.key() for entry in threads.entries(thread)]
+    return [entry.key() for entry in thread_record.entries(thread)]
 
 
 def add(writer: Writer, entry: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from langgraph.checkpoint.lmdb.engine import counts, threads
+from langgraph.checkpoint.lmdb.engine import counts, thread_record
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import keys
 from langgraph.checkpoint.lmdb.format.keys import Kind
@@ -109,7 +109,9 @@ def totals(reader: Reader) -> tuple[counts.Counts, int, bool]:
             last = max(last, number)
             if kind in (Kind.THREAD, Kind.LAYER) and keys.read_number(key, 1)[1] == len(key):
                 try:
-                    share = threads.counts_of(threads.decode(key, reader.get(key) or b""))
+                    share = thread_record.counts_of(
+                        thread_record.decode(key, reader.get(key) or b"")
+                    )
                     total = counts.Counts(*(a + b for a, b in zip(total, share, strict=True)))
                 except IntegrityError:
                     complete = False

@@ -21,7 +21,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from langgraph.checkpoint.lmdb.engine import counts, garbage, leases, store, threads
+from langgraph.checkpoint.lmdb.engine import counts, garbage, leases, records, store, threads
 from langgraph.checkpoint.lmdb.engine.options import StoreOptions
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError, ReadOnlyError
 from langgraph.checkpoint.lmdb.format import envelope, keys
@@ -196,9 +196,7 @@ def _rebuild_next_thread(writer: Writer, last: int) -> None:
     except IntegrityError:
         next_thread = 0
     if next_thread <= last or (last and writer.raw(keys.NEXT_THREAD) is None):
-        payload = keys.number(max(last + 1, next_thread))
-        sealed = envelope.seal(keys.NEXT_THREAD, envelope.pack(payload, None))
-        writer.put(keys.NEXT_THREAD, sealed)
+        records.put(writer, keys.NEXT_THREAD, keys.number(max(last + 1, next_thread)))
 
 
 def _delete_unknown_records(writer: Writer) -> None:

@@ -11,23 +11,23 @@ from typing import NamedTuple, TypeAlias, TypeVar
 from langgraph.checkpoint.lmdb.engine import (
     channel_history,
     checkpoints,
-    chunks,
     layers,
+    namespaces,
     sharing,
-    threads,
+    thread_record,
     writes,
 )
-from langgraph.checkpoint.lmdb.engine.chunks import ChunkedValue, StoredValue
+from langgraph.checkpoint.lmdb.engine.chunks import StoredValue
 from langgraph.checkpoint.lmdb.engine.tally import Head, Tally
-from langgraph.checkpoint.lmdb.engine.threads import Thread
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.errors import FormatVersionError, IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
 from langgraph.checkpoint.lmdb.format.keys import Kind, Layer, NamespaceRef
-from langgraph.checkpoint.lmdb.format.ranges import ChunkSet
 from langgraph.checkpoint.lmdb.kv.base import Reader
 from langgraph.checkpoint.lmdb.models import Problem
 from langgraph.checkpoint.lmdb.verification import index_check, key_scan, kinds
-from langgraph.checkpoint.lmdb.verification.chunk_map import ChunkMap, MissingChunkError
+from langgraph.checkpoint.lmdb.verification.chunk_map import ChunkMap
+from langgraph.checkpoint.lmdb.verification.value_check import ValueCheck
 
 T = TypeVar("T")
 
@@ -52,19 +52,10 @@ class CheckpointEntry:
     """Id, or None if the key has it truncated and the record is unreadable."""
     parent: str | None
     root: str | None
-    stored: int
+    stored_at: int
     """Time at which the checkpoint was stored, in milliseconds since the epoch."""
     readable: bool = True
     """True if the record is readable."""
-
-
-class ValueProblem(NamedTuple):
-    """A reason why a value cannot be read."""
-
-    kind: str
-    message: str
-    record: bytes | None
-    """Key of the missing chunk, or None if another record is the cause."""
 
 
 class ThreadCheck:
@@ -87,17 +78,17 @@ class ThreadCheck:
         missing: Checkpoints that an index names, but that are not stored.
         lost_history: Checkpoints with unreadable compacted history.
         unreadable: Keys of other records that are unreadable or need an unreadable record.
-        needed: Chunks that the records need.
         writes: Number of pending writes.
         early: Number of pending writes whose checkpoint is not stored.
         size: Bytes of keys and records, without chunks.
         chunks: Map of the stored chunks.
+        values: Check of the values in the records, and the chunks that they need.
     """
 
     def __init__(self, reader: Reader, number: int) -> None:
         self.reader = reader
         self.number = number
-        self.root = NamespaceRef(number, threads.ROOT)
+        self.root = NamespaceRef(number, keys.ROOT)
         self.problems: list[Problem] = []
         starts = [kind + keys.number(number) for kind in key_scan.THREAD_KINDS]
         # A store on another machine reads all records of the thread now, in one trip.
@@ -116,11 +107,10 @@ class ThreadCheck:
         self.missing: set[CheckpointKey] = set()
         self.lost_history: set[CheckpointKey] = set()
         self.unreadable: list[bytes] = []
-        self.needed = ChunkSet()
         self.writes = self.early = self.size = 0
         self.chunks = ChunkMap(reader)
+        self.values = ValueCheck(reader, self.chunks)
         self._users: list[tuple[Thread, Layer | None]] = []
-        self._values: dict[tuple[int, bytes, int], ValueProblem | None] = {}
 
     def read_records(self) -> None:
         """Read the thread, its namespaces, checkpoints, pending writes, history and chunks."""
@@ -224,24 +214,15 @@ class ThreadCheck:
                 text = "an index lacks an entry"
                 self.add_problem(kinds.MISSING_INDEX, text, key, checkpoint_key=checkpoint_key)
 
-    def value_problem(self, value: StoredValue) -> ValueProblem | None:
-        """Return the problem of a value, or None if the value is readable."""
-        if not isinstance(value, ChunkedValue):
-            return None
-        cache_key = (value.depth, value.root, value.size - len(value.head))
-        if cache_key not in self._values:
-            self._values[cache_key] = self._check_chunks_of(value)
-        return self._values[cache_key]
-
     def total_size(self) -> int:
         """Return the bytes of the thread's records and of the thread's own chunks that it needs."""
-        return self.size + self.chunks.stored_size(self.needed.ranges(self.number))
+        return self.size + self.chunks.stored_size(self.values.needed.ranges(self.number))
 
     def tally(self) -> Tally:
         """Return the counts of a thread without layers, if all checkpoints are readable."""
         heads: dict[NamespaceRef, list[Head]] = {}
         for (namespace, _), entry in self.checkpoints.items():
-            row = Head(entry.id or "", entry.stored, entry.parent, entry.root)
+            row = Head(entry.id or "", entry.stored_at, entry.parent, entry.root)
             heads.setdefault(namespace, []).append(row)
         found = Tally()
         for namespace, rows in heads.items():
@@ -258,7 +239,7 @@ class ThreadCheck:
             return None
 
     def _decode_thread(self, key: bytes, record: bytes) -> Thread:
-        thread = threads.decode(key, record)
+        thread = thread_record.decode(key, record)
         if thread.number != self.number:
             envelope.raise_damaged(key, "the record is of another thread")
         return thread
@@ -266,7 +247,7 @@ class ThreadCheck:
     def _read_namespaces(self) -> None:
         prefix = keys.namespaces(self.number)
         for key in self.reader.keys(prefix, keys.prefix_end(prefix)):
-            found = self.decode(key, partial(threads.decode_namespace, key))
+            found = self.decode(key, partial(namespaces.decode, key))
             if found is None:
                 self.unnamed_namespaces.append(key)
                 continue
@@ -307,7 +288,7 @@ class ThreadCheck:
             self.add_error(error, "a checkpoint is unreadable", key, checkpoint_key)
             return ()
         self.checkpoints[checkpoint_key] = CheckpointEntry(
-            found.id, found.parent, found.root, found.stored
+            found.id, found.parent, found.root, found.stored_at
         )
         self.size += len(key) + len(record)
         values = [(None, found.body), (None, found.metadata), *found.values.items()]
@@ -385,7 +366,7 @@ class ThreadCheck:
         channel: str | None,
     ) -> bool:
         """Add a problem if a value is unreadable; return True if it is readable."""
-        problem = self.value_problem(value)
+        problem = self.values.problem(value)
         if problem is None:
             return True
         self.add_problem(
@@ -396,23 +377,3 @@ class ThreadCheck:
             channel=channel,
         )
         return False
-
-    def _check_chunks_of(self, value: ChunkedValue) -> ValueProblem | None:
-        """Look up a value's chunks, and add them to the needed ones if the value is readable."""
-        try:
-            self.chunks.payload_size(chunks.root_ranges(value))
-            owned = chunks.owned_ranges(self.reader, value)
-            self.chunks.payload_size(owned)
-            ranges = chunks.chunk_ranges(self.reader, value)
-            size = len(value.head) + self.chunks.payload_size(ranges)
-        except MissingChunkError as missing:
-            return ValueProblem(kinds.MISSING, "a chunk of a value is missing", missing.key)
-        except FormatVersionError as error:
-            return ValueProblem(kinds.NEWER, error.message, None)
-        except IntegrityError as error:
-            return ValueProblem(kinds.DAMAGED, f"a value is unreadable: {error.message}", None)
-        if size != value.size:
-            text = f"a value must have {value.size} bytes, but its chunks have {size}"
-            return ValueProblem(kinds.DAMAGED, text, None)
-        self.needed.add(owned)
-        return None

@@ -13,13 +13,14 @@ from langgraph.checkpoint.lmdb.engine import (
     counts,
     garbage,
     layers,
+    namespaces,
     sharing,
     states,
     threads,
 )
 from langgraph.checkpoint.lmdb.engine.checkpoints import CheckpointRecord
 from langgraph.checkpoint.lmdb.engine.options import StoreOptions
-from langgraph.checkpoint.lmdb.engine.threads import Thread
+from langgraph.checkpoint.lmdb.engine.thread_record import Thread
 from langgraph.checkpoint.lmdb.engine.time_index import INDEX_LAG_MS
 from langgraph.checkpoint.lmdb.errors import IntegrityError
 from langgraph.checkpoint.lmdb.format import envelope, keys
@@ -58,7 +59,7 @@ def remove_thread(writer: Writer, thread_id: str, number: int | None) -> bool:
     found = _number_of(writer, thread_id) if number is None else number
     if found is None:
         return False
-    writer.delete(keys.thread(thread_id))
+    writer.delete(keys.thread_id(thread_id))
     delete_records(writer, found)
     with suppress(IntegrityError):  # a damaged layer remains, and `verify` reports it
         sharing.release(writer, found, layers.by_user(writer).get(found, ()))
@@ -76,7 +77,7 @@ def remove_thread(writer: Writer, thread_id: str, number: int | None) -> bool:
 
 def _number_of(reader: Reader, thread_id: str) -> int | None:
     """Return the number of a thread, from the key of its id or else from its record."""
-    name = keys.thread(thread_id)
+    name = keys.thread_id(thread_id)
     with suppress(IntegrityError):
         number, _ = keys.read_number(envelope.unseal(name, reader.get(name) or b""), 0)
         if _id_of(reader, number) in (thread_id, None):
@@ -138,12 +139,12 @@ class _ThreadRepair:
             self._save_thread(used)
         else:
             delete_records(self.writer, self.number)
-            self.writer.delete(keys.thread(self.thread.id))
+            self.writer.delete(keys.thread_id(self.thread.id))
 
     def _recreate_thread(self) -> Thread:
         """Return a new record for a thread without a readable record."""
         entries = self.check.checkpoints.values()
-        times = [entry.stored for entry in entries if entry.readable]
+        times = [entry.stored_at for entry in entries if entry.readable]
         now = self.options.now()
         updated = max(times, default=now)
         thread = Thread(
@@ -161,7 +162,7 @@ class _ThreadRepair:
 
     def _find_thread_id(self) -> str:
         """Return the id that leads to the thread, or a new one."""
-        prefix = keys.thread("")
+        prefix = keys.thread_id("")
         for key in self.writer.keys(prefix, keys.prefix_end(prefix)):
             part = key[len(prefix) :]
             try:
@@ -174,7 +175,7 @@ class _ThreadRepair:
 
     def _new_thread_id(self) -> str:
         thread_id = f"recovered-{self.number}"
-        while self.writer.raw(keys.thread(thread_id)) is not None:
+        while self.writer.raw(keys.thread_id(thread_id)) is not None:
             thread_id += "+"
         what = "the thread's id is lost"
         self.lost.append(Problem(kinds.LOST_NAME, what, thread_id=thread_id, outcome=LOST))
@@ -182,7 +183,7 @@ class _ThreadRepair:
 
     def _rebuild_thread_id(self) -> None:
         """Write the index entry of the thread's id, or of a new id if another thread has it."""
-        name = keys.thread(self.thread.id)
+        name = keys.thread_id(self.thread.id)
         payload = keys.number(self.number)
         try:
             record = self.writer.get(name)
@@ -191,7 +192,7 @@ class _ThreadRepair:
             taken = False
         if taken and not index_check.THREAD_IDS.is_stale(self.writer, name):
             self.thread.id = self._new_thread_id()
-            name = keys.thread(self.thread.id)
+            name = keys.thread_id(self.thread.id)
         self.writer.put(name, envelope.seal(name, envelope.pack(payload, None)))
 
     def _rebuild_namespaces(self) -> None:
@@ -215,7 +216,7 @@ class _ThreadRepair:
                 what = f"the name of namespace {namespace.number} is lost"
                 self._report(kinds.LOST_NAME, what, name)
             names[namespace] = name
-            threads.write_namespace(self.writer, namespace, name)
+            namespaces.write(self.writer, namespace, name)
 
     def _name_in_key(self, key: bytes) -> str | None:
         """Return the name of a namespace from its key, or None if the key has it truncated."""
@@ -269,7 +270,7 @@ class _ThreadRepair:
             record,
             options.is_ephemeral,
             options.level,
-            lambda value: check.value_problem(value) is None,
+            lambda value: check.values.problem(value) is None,
         )
         if not complete:
             what = "a part of the history before the checkpoint is lost"

@@ -29,10 +29,10 @@ demo: $(VENV)/.dev  ## an agent that is killed in mid-run, resumes, is approved,
 	$(BIN)/python -m benches.demo
 
 test: $(VENV)/.dev  ## the tests, except those that inject many faults
-	$(BIN)/python $(PYTEST) --ignore tests/reliability
+	$(BIN)/python $(PYTEST) -m "not faults"
 
 test-reliability: $(VENV)/.dev  ## the tests that inject many faults
-	$(BIN)/python $(PYTEST) tests/reliability
+	$(BIN)/python $(PYTEST) -m faults
 
 test-oldest:  ## the tests with the oldest supported releases of everything, without faults and fuzzing
 	$(OLDEST_PYTHON) -m venv .venvs/oldest

@@ -11,6 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.faults
+
 PROGRAM = """
 import asyncio, faulthandler, gc, random, signal, sys, threading
 from langgraph.checkpoint.lmdb import LmdbSaver

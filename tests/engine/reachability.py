@@ -1,69 +1,36 @@
 """A check of a whole store: indexes, counts and references against all raw keys.
 
-It decodes keys and chunk ranges with code of its own, so that a bug of the engine is noticed. Only
-envelopes are opened by the code of the package.
+It decodes them with `raw_records`, which uses no code of the engine.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from hashlib import blake2b
 from itertools import pairwise, starmap
 from struct import unpack
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import msgpack
+from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.lmdb.format.envelope import reseal, unseal
+from tests.engine.raw_records import (
+    COUNTS,
+    Chunk,
+    Content,
+    Thread,
+    by_letter,
+    chunk_key,
+    encode_text,
+    hash_of,
+    namespace_of,
+    read_content,
+    read_fields,
+    read_number,
+    read_ranges,
+    split_hashes,
+    without_deleted,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
-
-Chunk = tuple[int, int, int]
-"""Owner, segment and seq of a chunk."""
-_TEXT_LIMIT = 180
-_COUNTS = b"\x00counts"
-
-
-class Thread(NamedTuple):
-    """The fields of a thread's record."""
-
-    number: int
-    id: str
-    created: int
-    updated: int
-    indexed_at: int
-    generation: int
-    next_segment: int
-    next_namespace: int
-    checkpoints: int
-    writes: int
-    size: int
-    shared_owners: list[int]
-    ttl: int | None
-    ttl_applied: bool
-    needs_trim: bool
-    oldest: int | None
-    state: int
-    layers: list[tuple[int, int, str | None, str | None]]
-    line: str | None
-    early: int
-
-
-class _Content(NamedTuple):
-    """The records of a store."""
-
-    keys: dict[str, dict[bytes, bytes]]
-    """Records by the letter of their kind."""
-    threads: dict[int, Thread]
-    layers: dict[int, Thread]
-    """Records of the layers, by number."""
-    namespaces: dict[int, dict[int, bytes]]
-    """Key of each namespace, by thread and number."""
-    needed: dict[int, set[Chunk]]
-    """Chunks and nodes that the records of a thread use, by thread."""
 
 
 def check(kv: KeyValueStore) -> None:
@@ -72,9 +39,9 @@ def check(kv: KeyValueStore) -> None:
     Records of deleted threads that are not purged yet are not checked.
     """
     with kv.read() as reader:
-        records = dict(starmap(_by_letter, reader.range(b"", b"\xff" * 512)))
-    live, deleted, shared = _without_deleted(records)
-    content = _read(live)
+        records = dict(starmap(by_letter, reader.range(b"", b"\xff" * 512)))
+    live, deleted, shared = without_deleted(records)
+    content = read_content(live)
     shown = {number: _shown(content, thread) for number, thread in content.threads.items()}
     _check_layers(content)
     _check_indexes(content, shown)
@@ -84,18 +51,9 @@ def check(kv: KeyValueStore) -> None:
 def threads(kv: KeyValueStore) -> dict[str, Thread]:
     """Return the records of all threads, by id."""
     with kv.read() as reader:
-        records = starmap(_by_letter, reader.range(b"t", b"u"))
-        found = [Thread(*_fields(key, value)) for key, value in records if key[:1] == b"t"]
+        records = starmap(by_letter, reader.range(b"t", b"u"))
+        found = [Thread(*read_fields(key, value)) for key, value in records if key[:1] == b"t"]
     return {thread.id: thread for thread in found}
-
-
-def _by_letter(key: bytes, value: bytes) -> tuple[bytes, bytes]:
-    """Return a record with the letter of its kind moved to the front of its key."""
-    end = _number(key, 1)[1] if key[:1] == b"t" else len(key)
-    if end == len(key):
-        return key, value
-    short = key[end : end + 1] + key[1:end] + key[end + 1 :]
-    return short, reseal(key, short, value) if value else value
 
 
 def tombstones(kv: KeyValueStore) -> int:
@@ -104,40 +62,10 @@ def tombstones(kv: KeyValueStore) -> int:
         return sum(1 for _ in reader.keys(b"x", b"y"))
 
 
-def _without_deleted(
-    records: dict[bytes, bytes],
-) -> tuple[dict[bytes, bytes], set[int], set[Chunk]]:
-    """Leave out the records of deleted threads.
-
-    Returns:
-        The other records, the numbers of the deleted threads, and the chunks that only the shared
-        references of deleted threads name.
-    """
-    deleted = {_number(key, 1)[0] for key in records if key[:1] == b"x"}
-    if not deleted:
-        return records, deleted, set()
-    kept, shared, needed = {}, set(), set()
-    for key, value in records.items():
-        letter = key[:1]
-        at = {b"m": 9, b"r": key.find(b"\x00\x01", 9) + 2}.get(letter, 1)
-        number = _number(key, at)[0] if letter in b"tnckwhpomrdlu" else 0
-        if letter == b"p":
-            user, _ = _number(key, _number(key, 1)[1])
-            (shared if user in deleted else needed).update(_ranges(unseal(key, value)))
-            number = user
-        if letter != b"x" and (number not in deleted or letter == b"d"):
-            kept[key] = value
-    used = {_key(chunk) for chunk in needed}
-    for key in [key for key in kept if key[:1] == b"d"]:
-        if _number(key, 1)[0] in deleted and key not in used:
-            del kept[key]
-    return kept, deleted, shared - needed
-
-
 def chunks(kv: KeyValueStore) -> int:
     """Return the number of chunks and nodes in a store."""
     with kv.read() as reader:
-        found = (_by_letter(key, b"")[0] for key in reader.keys(b"t", b"u"))
+        found = (by_letter(key, b"")[0] for key in reader.keys(b"t", b"u"))
         return sum(1 for key in found if key[:1] == b"d")
 
 
@@ -147,90 +75,7 @@ def stored_bytes(kv: KeyValueStore) -> int:
         return sum(len(key) + len(value) for key, value in reader.range(b"", b"\xff" * 512))
 
 
-def _number(key: bytes, at: int) -> tuple[int, int]:
-    size = max(0, key[at] - 239)
-    if not size:
-        return key[at], at + 1
-    return int.from_bytes(key[at + 1 : at + 1 + size], "big"), at + 1 + size
-
-
-def _text(value: str) -> bytes:
-    raw = value.encode("utf-8", "surrogatepass")
-    if len(raw) <= _TEXT_LIMIT:
-        return raw
-    return raw[:_TEXT_LIMIT] + b"\xff" + blake2b(raw, digest_size=16).digest()
-
-
-def _hash(value: str) -> bytes:
-    return blake2b(value.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-
-
-def _fields(key: bytes, record: bytes) -> Any:
-    return msgpack.unpackb(
-        unseal(key, record), strict_map_key=False, unicode_errors="surrogatepass"
-    )
-
-
-def _ranges(data: bytes) -> Iterator[Chunk]:
-    def varint() -> int:
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte = data[at]
-            at += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-
-    at = 0
-    while at < len(data):
-        owner, segment, count = varint(), varint(), varint()
-        end = 0
-        for _ in range(count):
-            signed, length = varint(), varint()
-            start = end + (-((signed + 1) // 2) if signed % 2 else signed // 2)
-            end = start + length
-            yield from ((owner, segment, seq) for seq in range(start, end))
-
-
-def _read(records: dict[bytes, bytes]) -> _Content:
-    keys: dict[str, dict[bytes, bytes]] = defaultdict(dict)
-    for key, value in records.items():
-        keys[key[:1].decode("latin-1")][key] = value
-    assert set(keys) <= set("\x00Ttncwhkrdpomelu"), set(keys)
-    assert set(keys["\x00"]) <= {_COUNTS, b"\x00format", b"\x00next-thread", b"\x00sweeper"}
-    threads = {}
-    for key, value in keys["t"].items():
-        thread = Thread(*_fields(key, value))
-        assert _number(key, 1) == (thread.number, len(key))
-        threads[thread.number] = thread
-    layers = {}
-    for key, value in keys["l"].items():
-        thread = Thread(*_fields(key, value))
-        assert _number(key, 1) == (thread.number, len(key))
-        assert [thread.checkpoints, thread.writes, thread.layers] == [0, 0, []]
-        layers[thread.number] = thread
-    namespaces: dict[int, dict[int, bytes]] = defaultdict(dict)
-    for key, value in keys["n"].items():
-        thread, at = _number(key, 1)
-        number, name = _fields(key, value)
-        assert _text(name) == key[at:]
-        assert number not in namespaces[thread], "a namespace number was given twice"
-        namespaces[thread][number] = key
-    content = _Content(keys, threads, layers, namespaces, defaultdict(set))
-    for key, value in keys["c"].items():
-        fields = _fields(key, value)
-        _need(content, key, [fields[4], fields[5], *fields[7].values()])
-    for key, value in keys["w"].items():
-        _need(content, key, [row[3] for row in _fields(key, value)[1]])
-    for key, value in keys["h"].items():
-        _, seed, rows = _fields(key, value)
-        _need(content, key, [value for _, value in rows] + ([] if seed is None else [seed]))
-    return content
-
-
-def _shown(content: _Content, thread: Thread) -> dict[bytes, bytes]:
+def _shown(content: Content, thread: Thread) -> dict[bytes, bytes]:
     """Return the checkpoints and writes that a thread shows, by the keys that are its own."""
     found: dict[bytes, bytes] = {}
     for number, last, before in [
@@ -238,73 +83,41 @@ def _shown(content: _Content, thread: Thread) -> dict[bytes, bytes]:
         *((layer[0], layer[2], layer[3]) for layer in thread.layers),
     ]:
         for letter in "cw":
-            prefix = letter.encode() + _key((number,))[1:]
+            prefix = letter.encode() + chunk_key((number,))[1:]
             for key, value in content.keys[letter].items():
                 if not key.startswith(prefix):
                     continue
-                _, namespace, rest = _owner_of(key)
+                _, namespace, rest = namespace_of(key)
                 part = rest if letter == "c" else rest[: rest.index(b"\x00\x01")]
                 name = part.replace(b"\x00\xff", b"\x00")
-                if namespace == 0 and last is not None and name > _text(last):
+                if namespace == 0 and last is not None and name > encode_text(last):
                     continue
-                if namespace and before is not None and name >= _text(before):
+                if namespace and before is not None and name >= encode_text(before):
                     continue
-                own = key[:1] + _key((thread.number, namespace))[1:] + rest
+                own = key[:1] + chunk_key((thread.number, namespace))[1:] + rest
                 found.setdefault(own, reseal(key, own, value))
     return found
 
 
-def _check_layers(content: _Content) -> None:
+def _check_layers(content: Content) -> None:
     """Check that each layer has users, and that each user has a record."""
     expected = {}
     for number, thread in content.threads.items():
         for position, (layer, size, last, before) in enumerate(thread.layers):
             assert content.layers[layer].size == size, "the bytes of a layer"
-            expected[_key((layer, number))[1:]] = [position, last, before]
-    found = {key[1:]: _fields(key, value) for key, value in content.keys["u"].items()}
+            expected[chunk_key((layer, number))[1:]] = [position, last, before]
+    found = {key[1:]: read_fields(key, value) for key, value in content.keys["u"].items()}
     assert found == expected, "the users of layers"
     used = {layer[0] for thread in content.threads.values() for layer in thread.layers}
     assert used == set(content.layers), "a layer without users"
     assert not used & set(content.threads)
 
 
-def _need(content: _Content, key: bytes, values: list[Any]) -> None:
-    thread, _ = _number(key, 1)
-    for value in values:
-        if len(value) < 6:
-            continue
-        _, _, _, size, depth, root = value
-        assert size > 0
-        chunks = list(_ranges(root))
-        content.needed[thread].update(chunks)
-        for _ in range(depth):
-            chunks = [named for node in chunks for named in _ranges(_payload(content, node))]
-            content.needed[thread].update(chunks)
-
-
-def _key(chunk: tuple[int, ...]) -> bytes:
-    out = b"d"
-    for n in chunk:
-        size = (n.bit_length() + 7) // 8
-        out += bytes((n,)) if n < 240 else bytes((239 + size,)) + n.to_bytes(size, "big")
-    return out
-
-
-def _payload(content: _Content, chunk: Chunk) -> bytes:
-    key = _key(chunk)
-    assert key in content.keys["d"], f"chunk {chunk} is used but not stored"
-    return unseal(key, content.keys["d"][key])
-
-
-def _owner_of(key: bytes) -> tuple[int, int, bytes]:
-    thread, at = _number(key, 1)
-    namespace, at = _number(key, at)
-    return thread, namespace, key[at:]
-
-
-def _check_indexes(content: _Content, shown: dict[int, dict[bytes, bytes]]) -> None:
-    names = {key: _number(unseal(key, value), 0)[0] for key, value in content.keys["T"].items()}
-    assert names == {b"T" + _text(thread.id): number for number, thread in content.threads.items()}
+def _check_indexes(content: Content, shown: dict[int, dict[bytes, bytes]]) -> None:
+    names = {key: read_number(unseal(key, value), 0)[0] for key, value in content.keys["T"].items()}
+    assert names == {
+        b"T" + encode_text(thread.id): number for number, thread in content.threads.items()
+    }
     assert set(content.namespaces) == {*content.threads, *content.layers}, (
         "a thread has no namespace, or the reverse"
     )
@@ -313,23 +126,23 @@ def _check_indexes(content: _Content, shown: dict[int, dict[bytes, bytes]]) -> N
     terms: set[bytes] = set()
     thread_terms: set[bytes] = set()
     for key, value in content.keys["c"].items():
-        thread, namespace, part = _owner_of(key)
+        thread, namespace, part = namespace_of(key)
         used.add((thread, namespace))
-        fields = _fields(key, value)
+        fields = read_fields(key, value)
         parent = fields[1]
         numbers = key[1 : len(key) - len(part)]
         if parent is not None:
-            children.add(b"k" + numbers + _hash(parent) + part)
+            children.add(b"k" + numbers + hash_of(parent) + part)
         sortable = part.replace(b"\x00", b"\x00\xff") + b"\x00\x01"
-        terms.update(b"r" + term + sortable + numbers for term in _hashes(fields[8]))
+        terms.update(b"r" + term + sortable + numbers for term in split_hashes(fields[8]))
         thread_terms.update(
-            b"m" + term + numbers[: _number(numbers, 0)[1]] for term in _hashes(fields[9])
+            b"m" + term + numbers[: read_number(numbers, 0)[1]] for term in split_hashes(fields[9])
         )
     assert set(content.keys["k"]) == children, "the index of children"
     assert set(content.keys["r"]) == terms, "the index of checkpoints by term"
     assert set(content.keys["m"]) == thread_terms, "the index of threads by term"
     for key in content.keys["w"]:
-        used.add(_owner_of(key)[:2])
+        used.add(namespace_of(key)[:2])
     named = {(thread, n) for thread, numbers in content.namespaces.items() for n in numbers}
     assert used <= named, "records have no namespace"
     layered = {number for number, thread in content.threads.items() if thread.layers}
@@ -347,11 +160,7 @@ def _check_indexes(content: _Content, shown: dict[int, dict[bytes, bytes]]) -> N
     _check_counts(content, shown)
 
 
-def _hashes(joined: bytes) -> list[bytes]:
-    return [joined[at : at + 8] for at in range(0, len(joined), 8)]
-
-
-def _check_time_index(content: _Content, shown: dict[int, dict[bytes, bytes]]) -> None:
+def _check_time_index(content: Content, shown: dict[int, dict[bytes, bytes]]) -> None:
     expected: set[tuple[int, int, int]] = set()
     for number, thread in content.threads.items():
         assert 0 <= thread.updated - thread.indexed_at < 20
@@ -373,9 +182,9 @@ def _check_time_index(content: _Content, shown: dict[int, dict[bytes, bytes]]) -
             expected.add((8 + thread.state, thread.updated - thread.updated % 60_000, number))
     found = set()
     for key in content.keys["e"]:
-        kind, at = _number(key, 1)
-        time, at = _number(key, at)
-        number, at = _number(key, at)
+        kind, at = read_number(key, 1)
+        time, at = read_number(key, at)
+        number, at = read_number(key, at)
         assert at == len(key)
         found.add((kind, time, number))
     assert found == expected, "the time index"
@@ -385,8 +194,8 @@ def _oldest(shown: dict[bytes, bytes]) -> int | None:
     stored: dict[int, list[tuple[bytes, int]]] = defaultdict(list)
     for key, value in shown.items():
         if key[:1] == b"c":
-            _, namespace, part = _owner_of(key)
-            fields = _fields(key, value)
+            _, namespace, part = namespace_of(key)
+            fields = read_fields(key, value)
             name = part if fields[10] is None else fields[10].encode("utf-8", "surrogatepass")
             stored[namespace].append((name, fields[0]))
     return min((time for rows in stored.values() for _, time in sorted(rows)[:-1]), default=None)
@@ -400,8 +209,8 @@ def _check_line(thread: Thread, shown: dict[bytes, bytes]) -> None:
     others: list[tuple[str, str | None]] = []
     for key, value in shown.items():
         if key[:1] == b"c":
-            _, namespace, part = _owner_of(key)
-            fields = _fields(key, value)
+            _, namespace, part = namespace_of(key)
+            fields = read_fields(key, value)
             rows = others if namespace else roots
             rows.append(
                 (part.decode("utf-8", "surrogatepass"), fields[3] if namespace else fields[1])
@@ -416,22 +225,22 @@ def _check_line(thread: Thread, shown: dict[bytes, bytes]) -> None:
     assert thread.line == max((name for name, _ in others), default="")
 
 
-def _check_counts(content: _Content, shown: dict[int, dict[bytes, bytes]]) -> None:
+def _check_counts(content: Content, shown: dict[int, dict[bytes, bytes]]) -> None:
     sizes: Counter[int] = Counter()
     for letter in "cwh":
         for key, value in content.keys[letter].items():
-            thread, _ = _number(key, 1)
-            sizes[thread] += len(key) + 1 + len(value)  # 1: `_by_letter` dropped the letter "t"
+            thread, _ = read_number(key, 1)
+            sizes[thread] += len(key) + 1 + len(value)  # 1: `by_letter` dropped the letter "t"
     for number, chunks in content.needed.items():
         for chunk in chunks:
             if chunk[0] == number:
-                key = _key(chunk)
+                key = chunk_key(chunk)
                 sizes[number] += len(key) + 1 + len(content.keys["d"][key])
     for number, thread in content.threads.items():
         writes = early = 0
         for key, value in shown[number].items():
             if key[:1] == b"w":
-                count = len(_fields(key, value)[1])
+                count = len(read_fields(key, value)[1])
                 part = key[1 : key.index(b"\x00\x01", 1)]
                 writes += count
                 checkpoint = b"c" + part.replace(b"\x00\xff", b"\x00")
@@ -445,26 +254,26 @@ def _check_counts(content: _Content, shown: dict[int, dict[bytes, bytes]]) -> No
     rows = [(t.checkpoints, t.writes, t.size) for t in content.threads.values()]
     rows += [(0, 0, layer.size) for layer in content.layers.values()]
     totals = [sum(1 for row in rows if row[0]), *map(sum, zip(*rows, strict=True))]
-    counted = content.keys["\x00"].get(_COUNTS)
-    found = [0] * 4 if counted is None else [*unpack(">4Q", unseal(_COUNTS, counted))]
+    counted = content.keys["\x00"].get(COUNTS)
+    found = [0] * 4 if counted is None else [*unpack(">4Q", unseal(COUNTS, counted))]
     assert found == (totals if rows else [0] * 4), "the counts of the store"
 
 
-def _check_compacted(content: _Content) -> None:
+def _check_compacted(content: Content) -> None:
     for key in content.keys["h"]:
-        _, _, rest = _owner_of(key)
+        _, _, rest = namespace_of(key)
         part = rest[: rest.index(b"\x00\x01")].replace(b"\x00\xff", b"\x00")
         checkpoint = b"c" + key[1 : len(key) - len(rest)] + part
         assert checkpoint in content.keys["c"], "compacted history without a checkpoint"
-        assert _fields(checkpoint, content.keys["c"][checkpoint])[1] is None
+        assert read_fields(checkpoint, content.keys["c"][checkpoint])[1] is None
 
 
-def _check_chunks(content: _Content, deleted: set[int], shared: set[Chunk]) -> None:
+def _check_chunks(content: Content, deleted: set[int], shared: set[Chunk]) -> None:
     stored: set[Chunk] = set()
     for key, value in content.keys["d"].items():
-        owner, at = _number(key, 1)
-        segment, at = _number(key, at)
-        seq, at = _number(key, at)
+        owner, at = read_number(key, 1)
+        segment, at = read_number(key, at)
+        seq, at = read_number(key, at)
         assert at == len(key)
         unseal(key, value)
         stored.add((owner, segment, seq))
@@ -490,14 +299,14 @@ def _check_chunks(content: _Content, deleted: set[int], shared: set[Chunk]) -> N
             expected.add((owner, user))
     found: dict[tuple[int, int], set[Chunk]] = {}
     for key, value in content.keys["p"].items():
-        owner, at = _number(key, 1)
-        user, at = _number(key, at)
-        found[owner, user] = set(_ranges(unseal(key, value)))
+        owner, at = read_number(key, 1)
+        user, at = read_number(key, at)
+        found[owner, user] = set(read_ranges(unseal(key, value)))
     assert set(found) == expected, "the shared references"
     for (owner, user), chunks in found.items():
         assert chunks == {chunk for chunk in content.needed[user] if chunk[0] == owner}
     orphaned = {
-        _number(key, 1)[0]: set(_ranges(unseal(key, value)))
+        read_number(key, 1)[0]: set(read_ranges(unseal(key, value)))
         for key, value in content.keys["o"].items()
     }
     for owner in ({owner for owner, _, _ in stored} | set(orphaned)) - deleted:

@@ -8,7 +8,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from tests.format.reader import Reader, UnreadableError, read_number
+from tests.format.encodings import UnreadableError, read_number
+from tests.format.reader import Reader
 
 HEADER = b"\x00encryption"
 PADDED_KINDS = (b"T", b"n")

@@ -6,10 +6,7 @@ is a tag and bytes. Its names are the names of FORMAT.md.
 
 from __future__ import annotations
 
-import json
-import struct
 import zlib
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +14,29 @@ import lmdb
 import msgpack
 import zstandard
 
+from tests.format.encodings import (
+    Ranges,
+    UnreadableError,
+    encode_number,
+    escaped_text,
+    hash_of,
+    read_number,
+    read_ranges,
+    read_varint,
+    sortable_text,
+    text,
+    utf8,
+)
+from tests.format.log import replay_log
+from tests.format.tasks import read_snapshots
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 DICTIONARY = Path(__file__).parents[2] / "src/langgraph/checkpoint/lmdb/format/dictionary-1.zstd"
 FORMAT = 1
-LOG_STATE = b"\x00log"
 MAX_PAYLOAD = 64 << 20
 MAX_CHUNK = 60_000
-TEXT_LIMIT = 180
 THREAD_FIELDS = (
     "number",
     "id",
@@ -48,12 +59,6 @@ THREAD_FIELDS = (
     "line",
     "early",
 )
-Ranges = list[tuple[int, int, int, int]]
-"""Owner, segment, first seq and number of chunks of each range."""
-
-
-class UnreadableError(Exception):
-    """The store differs from FORMAT.md."""
 
 
 def read(
@@ -83,141 +88,6 @@ def read(
     if of_tasks:
         read["tasks"] = read_snapshots(Reader(of_tasks).read_store())
     return read
-
-
-def read_snapshots(store: dict[str, Any]) -> dict[str, Any]:
-    """Return the versions of each task in a snapshot store: id, checkpoint, created_at and data.
-
-    Raises:
-        UnreadableError: The store differs from FORMAT.md.
-    """
-    return {
-        task_id: {
-            int(name): read_version(name, checkpoint)
-            for name, checkpoint in thread["namespaces"][""]["checkpoints"].items()
-        }
-        for task_id, thread in store["threads"].items()
-    }
-
-
-def read_version(name: str, checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a version of a task."""
-    ((channel, data),) = checkpoint["values"].items()
-    if channel != "data" or len(name) != 19 or checkpoint["versions"] != {"data": int(name)}:
-        raise UnreadableError(f"{name} is not a version of a task")
-    parts = [checkpoint["body"], checkpoint["metadata"], data]
-    if [tag for tag, *_ in parts] != ["json"] * 3:
-        raise UnreadableError(f"version {name} is not JSON")
-    body, metadata, state = (json.loads(bytes.fromhex(payload)) for _, payload in parts)
-    if body != {}:
-        raise UnreadableError(f"version {name} has a body")
-    return {**metadata, "data": state}
-
-
-def replay_log(folder: Path, records: dict[bytes, bytes]) -> None:
-    """Apply the records of the log to the records of the database."""
-    state = records.pop(LOG_STATE, None)
-    if state is None:
-        return
-    applied, epoch, size, salt, checksum = struct.unpack(">QQQ16sI", state)
-    if zlib.crc32(state[:40]) != checksum:
-        raise UnreadableError("the state of the log is damaged")
-    if not size:
-        return
-    log = (folder / "log.mdb").read_bytes() if (folder / "log.mdb").exists() else b""
-    if len(log) < size:
-        raise UnreadableError("the log is missing")
-    before, at = zlib.crc32(salt), 0
-    while at + 24 <= len(log):
-        found_epoch, number, length, checksum = struct.unpack_from(">QQII", log, at)
-        payload = log[at + 24 : at + 24 + length]
-        whole = struct.pack(">I", before) + log[at : at + 20] + payload
-        if (found_epoch, number, checksum) != (epoch, applied + 1, zlib.crc32(whole)):
-            return
-        for key, value in msgpack.unpackb(payload, strict_map_key=False).items():
-            if value is None:
-                records.pop(key, None)
-            else:
-                records[key] = value
-        before, applied, at = checksum, number, at + 24 + length
-
-
-def read_number(data: bytes, at: int) -> tuple[int, int]:
-    """Decode a number; also return the offset behind it."""
-    size = max(0, data[at] - 239)
-    if not size:
-        return data[at], at + 1
-    return int.from_bytes(data[at + 1 : at + 1 + size], "big"), at + 1 + size
-
-
-def number(value: int) -> bytes:
-    """Encode a number."""
-    if value < 240:
-        return bytes((value,))
-    size = (value.bit_length() + 7) // 8
-    return bytes((239 + size,)) + value.to_bytes(size, "big")
-
-
-def utf8(value: str) -> bytes:
-    """Encode a text as utf8."""
-    return value.encode("utf-8", "surrogatepass")
-
-
-def text(value: str) -> bytes:
-    """Encode an id at the end of a key."""
-    raw = utf8(value)
-    if len(raw) <= TEXT_LIMIT:
-        return raw
-    return raw[:TEXT_LIMIT] + b"\xff" + blake2b(raw, digest_size=16).digest()
-
-
-def escaped_text(value: str) -> bytes:
-    """Encode an id that other fields of a key follow."""
-    part = text(value).replace(b"\x00", b"\x00\xff")
-    if len(part) > 240:
-        digest = blake2b(utf8(value), digest_size=16).digest()
-        part = b"\xff" + digest.replace(b"\x00", b"\x00\xff")
-    return part + b"\x00\x01"
-
-
-def sortable_text(value: str) -> bytes:
-    """Encode an id that other fields of a key follow, so that keys sort by it."""
-    return text(value).replace(b"\x00", b"\x00\xff") + b"\x00\x01"
-
-
-def hash_of(value: str) -> bytes:
-    """Return the hash of a text."""
-    return blake2b(utf8(value), digest_size=8).digest()
-
-
-def read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """Decode a varint; also return the offset behind it."""
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-        shift += 7
-
-
-def read_ranges(data: bytes) -> Ranges:
-    """Decode ranges."""
-    found: Ranges = []
-    at = 0
-    while at < len(data):
-        owner, at = read_varint(data, at)
-        segment, at = read_varint(data, at)
-        count, at = read_varint(data, at)
-        end = 0
-        for _ in range(count):
-            zigzag, at = read_varint(data, at)
-            length, at = read_varint(data, at)
-            start = end + (zigzag >> 1 if zigzag % 2 == 0 else -((zigzag + 1) >> 1))
-            found.append((owner, segment, start, length))
-            end = start + length
-    return found
 
 
 def is_shown(checkpoint_id: str, namespace: int, last: Any, before: Any) -> bool:
@@ -331,7 +201,9 @@ class Reader:
     def read_thread(self, thread_key: bytes, record: dict[str, Any]) -> dict[str, Any]:
         """Return the record and the namespaces of a thread."""
         sources = [(thread_key, None, None)]
-        sources += [(b"t" + number(n), last, before) for n, _, last, before in record["layers"]]
+        sources += [
+            (b"t" + encode_number(n), last, before) for n, _, last, before in record["layers"]
+        ]
         namespaces: dict[str, int] = {}
         for source, _, _ in sources:
             prefix = b"n" + source[1:]
@@ -362,7 +234,7 @@ class Reader:
             sources: Key, last and before of the thread and of each of its layers.
             namespace: The number of the namespace.
         """
-        number_key = number(namespace)
+        number_key = encode_number(namespace)
         checkpoints: dict[str, Any] = {}
         for source, last, before in sources:
             prefix = source + b"c" + number_key
@@ -513,8 +385,8 @@ class Reader:
         """Return the payloads of chunks."""
         found = []
         for owner, segment, start, count in ranges:
-            prefix = b"t" + number(owner) + b"d" + number(segment)
-            seqs = map(number, range(start, start + count))
+            prefix = b"t" + encode_number(owner) + b"d" + encode_number(segment)
+            seqs = map(encode_number, range(start, start + count))
             found += [self.payload(prefix + seq, MAX_CHUNK) for seq in seqs]
         return found
 

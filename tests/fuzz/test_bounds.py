@@ -6,6 +6,10 @@ import json
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.faults
+
 MEMORY = 512 << 20
 """Bytes that a process may allocate."""
 TIME_LIMIT = 60

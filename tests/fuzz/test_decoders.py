@@ -16,6 +16,8 @@ from tests.fuzz.decoders import DECODERS, RECORDS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.faults
+
 packed = hostility.anything.map(hostility.packed)
 
 

@@ -28,6 +28,8 @@ from tests.fuzz.stores import (
     prefixes,
 )
 
+pytestmark = pytest.mark.faults
+
 THREAD = keys.thread_number(LAYERED_NUMBER)
 LAYER = keys.layer(NUMBER)
 USER = keys.layer_user(NUMBER, LAYERED_NUMBER)

@@ -29,6 +29,8 @@ from tests.fuzz.stores import (
     prefixes,
 )
 
+pytestmark = pytest.mark.faults
+
 
 def payload(key: bytes) -> bytes:
     return envelope.unseal(key, ENTRIES[key])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.memory import InMemorySaver
@@ -41,8 +42,11 @@ class Driver:
 
     @contextmanager
     def graph(self) -> Iterator[Any]:
-        with self.saver() as saver:
-            yield self._build(saver)
+        yield self._graph
+
+    @cached_property
+    def _graph(self) -> Any:
+        return self._build(self._saver)
 
     def invoke(self, given: Any, at: RunnableConfig | None = None, **options: Any) -> Any:
         with self.graph() as graph:
@@ -104,6 +108,11 @@ class ReopeningDriver(Driver):
     def saver(self) -> Iterator[Any]:
         with LmdbSaver(self._path) as saver:
             yield saver
+
+    @contextmanager
+    def graph(self) -> Iterator[Any]:
+        with self.saver() as saver:
+            yield self._build(saver)
 
 
 class Drive:

@@ -22,6 +22,8 @@ from tests.contract.driver import SaverDriver, config, ids, put, values
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.faults
+
 PATIENCE = 120.0  # seconds until a process counts as hung
 SHARED = 6  # conversations that all processes write to
 

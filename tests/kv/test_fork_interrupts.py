@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 pytestmark = [
+    pytest.mark.faults,
     pytest.mark.timeout(120),
     # Python prints the error that a hook raises, and continues the fork.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

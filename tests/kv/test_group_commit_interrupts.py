@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.kv.base import Writer
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 
 _MODULES = (group_commit.__file__, pending_commit.__file__)
 

@@ -320,6 +320,7 @@ migrate(*sys.argv[1:], workers=2, progress=show)
 """
 
 
+@pytest.mark.faults
 def test_a_migration_that_is_killed_20_times_is_complete_in_the_end(tmp_path: Path) -> None:
     """Each kill falls while a checkpoint is copied, after a random number of others."""
     file, folder = tmp_path / "a.sqlite", tmp_path / "b"

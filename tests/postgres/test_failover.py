@@ -21,6 +21,8 @@ from tests.contract.driver import SaverDriver, config, put
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.faults
+
 WRITERS = 3
 BEFORE, AFTER = 15, 15
 """Checkpoints of each writer before the kill, and after the promotion at least."""

@@ -26,6 +26,8 @@ from tests.contract.driver import SaverDriver, config, put
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.faults
+
 
 SCHEMA = "langgraph_compact"
 NOW = 1_700_000_000.0

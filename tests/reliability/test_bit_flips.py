@@ -7,6 +7,8 @@ import pytest
 from langgraph.checkpoint.lmdb.format import envelope
 from tests.reliability import bit_flips
 
+pytestmark = pytest.mark.faults
+
 
 def test_wrong_values_of_records_without_checksums_are_detected(
     monkeypatch: pytest.MonkeyPatch,

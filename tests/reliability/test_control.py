@@ -18,6 +18,8 @@ from tests.reliability.shim import Call
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.mark.parametrize(("done", "claimed"), [("off", "normal"), ("normal", "full")])
 def test_weaker_order_of_system_calls_is_detected(done: str, claimed: str) -> None:

@@ -9,6 +9,8 @@ from tests.reliability.filing import METHODS
 from tests.reliability.outcome import UnavailableError
 from tests.reliability.processes import folder_in_memory
 
+pytestmark = pytest.mark.faults
+
 EACH = pytest.mark.parametrize("method", METHODS)
 
 

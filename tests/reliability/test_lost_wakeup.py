@@ -6,6 +6,8 @@ import pytest
 
 from tests.reliability import lost_wakeup
 
+pytestmark = pytest.mark.faults
+
 
 def test_kills_of_a_contender_leave_no_writer_asleep() -> None:
     done = lost_wakeup.run(kills=5, busy=1, seed=1)

@@ -10,6 +10,8 @@ import pytest
 from tests.reliability.outcome import UnavailableError
 from tests.reliability.report import KINDS, Kind
 
+pytestmark = pytest.mark.faults
+
 EACH = pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
 PATIENCE = 1200
 """Seconds after which a run counts as hung. On an idle machine, no run takes 90."""

@@ -18,6 +18,8 @@ from tests.verification.damage import Original, flipped, store_of
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore
 
+pytestmark = pytest.mark.faults
+
 ORIGINAL = Original()
 THREADS = ["a", "copy", "fork", "pruned", "early", stores.LONG]
 

@@ -26,6 +26,8 @@ from tests.verification.damage import Original, assert_repaired, flipped, store_
 if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv.base import KeyValueStore, Writer
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture(scope="module")
 def original() -> Original:

@@ -9,7 +9,7 @@ from tests.reliability import shim
 from tests.reliability.outcome import UnavailableError
 from tests.reliability.processes import folder_in_memory
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("step", faults.STEPS)

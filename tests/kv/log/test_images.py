@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.lmdb.kv import Writer
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 
 def batch(chance: random.Random, number: int) -> Contents:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.lmdb.kv import Writer
 
 pytestmark = [
+    pytest.mark.faults,
     pytest.mark.timeout(300),
     # An interrupt may come while a closed reader is collected.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

@@ -16,7 +16,7 @@ from langgraph.checkpoint.lmdb.kv.log.store import LogStore
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 _CODE = """
 import sys, threading

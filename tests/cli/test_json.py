@@ -16,7 +16,7 @@ from tests.docs.pages import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-COUNTS = ("bytes", "checkpoints", "end", "file_bytes", "from_bytes", "lane", "size", "start")
+COUNTS = ("bytes", "checkpoints", "column", "end", "file_bytes", "from_bytes", "size", "start")
 COUNTS += ("threads", "completed", "copied_checkpoints", "copied_writes", "verified", "damaged")
 TEXTS = ("thread_id", "namespace", "checkpoint_id", "created", "updated", "created_at", "kind")
 TEXTS += ("path", "text", "task_id", "channel", "role", "topic", "level", "current", "day")

@@ -1,4 +1,4 @@
-"""Trees: every checkpoint once, branches in lanes of their own, subgraphs below their callers."""
+"""Trees: every checkpoint once, branches in columns of their own, subgraphs below their callers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from langgraph.checkpoint.lmdb.views.trees import NamespaceTree, TreeNode, assign_lanes, tree_of
+from langgraph.checkpoint.lmdb.views.trees import NamespaceTree, TreeNode, assign_columns, tree_of
 from tests.views import graphs
 
 if TYPE_CHECKING:
@@ -34,26 +34,26 @@ def forests(draw: st.DrawFn) -> list[TreeNode]:
 
 @given(forests())
 def test_lanes_do_not_cross(nodes: list[TreeNode]) -> None:
-    """Between a checkpoint and its parent, no other branch uses the lane of the checkpoint."""
-    assign_lanes(nodes)
+    """Between a checkpoint and its parent, no other branch uses the column of the checkpoint."""
+    assign_columns(nodes)
     rows = {one.checkpoint_id: row for row, one in enumerate(nodes)}
-    assert nodes[0].lane == 0
+    assert nodes[0].column == 0
     for row, one in enumerate(nodes):
         if one.parent_id is None:
             continue
         assert one.parent_id in rows
         between = nodes[row + 1 : rows[one.parent_id]]
-        assert all(other.lane != one.lane for other in between)
+        assert all(other.column != one.column for other in between)
 
 
 def test_line_has_one_lane_and_ended_lanes_are_used_again() -> None:
     nodes = [node("5", "4"), node("4", "1"), node("3", "2"), node("2", "1"), node("1", None)]
-    assign_lanes(nodes)
-    assert [one.lane for one in nodes] == [0, 0, 1, 1, 0]
+    assign_columns(nodes)
+    assert [one.column for one in nodes] == [0, 0, 1, 1, 0]
     nodes = [node("6", "5"), node("5", "3"), node("4", "3"), node("3", "1"), node("2", "1")]
     nodes.append(node("1", None))
-    assign_lanes(nodes)
-    assert [one.lane for one in nodes] == [0, 0, 1, 0, 1, 0]
+    assign_columns(nodes)
+    assert [one.column for one in nodes] == [0, 0, 1, 0, 1, 0]
 
 
 @pytest.fixture

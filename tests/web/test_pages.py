@@ -144,7 +144,7 @@ def test_a_thread_has_its_branches_and_its_latest_step(
     steps = re.findall(r'<a data-step="(.*?)"', text)
     assert steps == [node["checkpoint_id"] for node in tree["nodes"]]
     assert re.findall(r'<a data-step="([^"]*)"[^>]*aria-current', text) == [tree["current"]]
-    assert len({*re.findall(r'<circle class="dot lane(\d)', text)}) == 3
+    assert len({*re.findall(r'<circle class="dot color(\d)', text)}) == 3
     assert "subgraph" in text
     for step in steps:
         assert f"{step}</span>" in page_of_filled.get(f"/thread?thread=forked&at={step}")

@@ -1,4 +1,4 @@
-"""Drawings of trees: one line for each checkpoint, with a lane for each branch."""
+"""Drawings of trees: one line for each checkpoint, with a column for each branch."""
 
 from __future__ import annotations
 
@@ -20,50 +20,50 @@ def draw(tree: NamespaceTree, indent: str = "") -> Iterator[Text]:
     """Yield the lines of a tree, the newest checkpoint first."""
     if tree.namespace:
         yield output.line(indent, (f"subgraph {tree.namespace}", "bold"))
-    parents: dict[int, str] = {}  # for each lane in use, the checkpoint that its branch ends at
+    parents: dict[int, str] = {}  # for each column in use, the checkpoint that its branch ends at
     for node in tree.nodes:
         ending = [
-            lane
-            for lane, parent in parents.items()
-            if parent == node.checkpoint_id and lane != node.lane
+            column
+            for column, parent in parents.items()
+            if parent == node.checkpoint_id and column != node.column
         ]
-        for lane in sorted(ending, reverse=True):
-            yield Text(indent) + _join(node.lane, lane, {*parents})
-            del parents[lane]
-        parents.pop(node.lane, None)
-        lanes = _lanes({**dict.fromkeys(parents, "│"), node.lane: "●"})
-        yield Text(indent) + lanes + _label(node, tree)
+        for column in sorted(ending, reverse=True):
+            yield Text(indent) + _join(node.column, column, {*parents})
+            del parents[column]
+        parents.pop(node.column, None)
+        columns = _columns({**dict.fromkeys(parents, "│"), node.column: "●"})
+        yield Text(indent) + columns + _label(node, tree)
         if node.parent_id is not None:
-            parents[node.lane] = node.parent_id
+            parents[node.column] = node.parent_id
         if node.subgraphs:
-            inner = _lanes(dict.fromkeys((*parents, node.lane), "│" if parents else " "))
+            inner = _columns(dict.fromkeys((*parents, node.column), "│" if parents else " "))
             for subgraph in node.subgraphs:
                 yield from draw(subgraph, f"{indent}{inner.plain}  ")
 
 
-def _lanes(marks: dict[int, str]) -> Text:
+def _columns(marks: dict[int, str]) -> Text:
     text = Text()
-    for lane in range(max(marks) + 1):
-        text.append(f"{marks.get(lane, ' ')} ", _STYLES[lane % len(_STYLES)])
+    for column in range(max(marks) + 1):
+        text.append(f"{marks.get(column, ' ')} ", _STYLES[column % len(_STYLES)])
     return text
 
 
 def _join(parent: int, child: int, above: set[int]) -> Text:
-    """Return the line on which the branch of a child ends at the lane of its parent."""
+    """Return the line on which the branch of a child ends at the column of its parent."""
     first, last = sorted((parent, child))
     text = Text()
-    for lane in range(max([*above, last]) + 1):
-        style = _STYLES[lane % len(_STYLES)]
-        if lane == parent:
+    for column in range(max([*above, last]) + 1):
+        style = _STYLES[column % len(_STYLES)]
+        if column == parent:
             mark = "├" if parent < child else "┤"
-        elif lane == child:
+        elif column == child:
             mark = "╯" if parent < child else "╰"
-        elif lane in above:
-            mark = "┼" if first < lane < last else "│"
+        elif column in above:
+            mark = "┼" if first < column < last else "│"
         else:
-            mark = "─" if first < lane < last else " "
+            mark = "─" if first < column < last else " "
         text.append(mark, style)
-        text.append("─" if first <= lane < last else " ", _STYLES[child % len(_STYLES)])
+        text.append("─" if first <= column < last else " ", _STYLES[child % len(_STYLES)])
     return text
 
 

@@ -29,7 +29,7 @@ class TreeNode:
     error: str | None
     interrupts: int
     """Questions of tasks that ran after the checkpoint."""
-    lane: int = 0
+    column: int = 0
     """Column in the drawing. Lane 0 has the line of the current tip."""
     subgraphs: list[NamespaceTree] = field(default_factory=list)
     """Trees of the subgraphs that ran after the checkpoint."""
@@ -44,7 +44,7 @@ class TreeNode:
             "created_at": self.created_at,
             "error": self.error,
             "interrupts": self.interrupts,
-            "lane": self.lane,
+            "column": self.column,
             "subgraphs": [tree.to_dict() for tree in self.subgraphs],
         }
 
@@ -85,13 +85,13 @@ def tree_of(saver: KvSaver, thread_id: str) -> list[NamespaceTree]:
     trees = {}
     for namespace, found_nodes in nodes.items():
         found_nodes.sort(key=lambda node: node.checkpoint_id, reverse=True)
-        assign_lanes(found_nodes)
+        assign_columns(found_nodes)
         trees[namespace] = NamespaceTree(namespace, found_nodes)
     return _nested(trees, callers)
 
 
-def assign_lanes(nodes: list[TreeNode]) -> None:
-    """Give each branch a lane of its own, and reuse lanes that have ended.
+def assign_columns(nodes: list[TreeNode]) -> None:
+    """Give each branch a column of its own, and reuse columns that have ended.
 
     Args:
         nodes: The checkpoints of a namespace, newest first. Parents that are not among them are
@@ -102,7 +102,7 @@ def assign_lanes(nodes: list[TreeNode]) -> None:
         if node.parent_id not in rows:
             node.parent_id = None
     assigned: set[str] = set()
-    ends: list[int] = []  # for each lane, the last row that a branch occupies
+    ends: list[int] = []  # for each column, the last row that a branch occupies
     for tip_row, tip in enumerate(nodes):
         if tip.checkpoint_id in assigned:
             continue
@@ -110,10 +110,10 @@ def assign_lanes(nodes: list[TreeNode]) -> None:
         while (parent := line[-1].parent_id) is not None and parent not in assigned:
             line.append(nodes[rows[parent]])
         fork_row = rows[line[-1].checkpoint_id] if parent is None else rows[parent]
-        lane = next((lane for lane, end in enumerate(ends) if end < tip_row), len(ends))
-        ends[lane : lane + 1] = [fork_row]
+        column = next((column for column, end in enumerate(ends) if end < tip_row), len(ends))
+        ends[column : column + 1] = [fork_row]
         for node in line:
-            node.lane = lane
+            node.column = column
             assigned.add(node.checkpoint_id)
 
 

@@ -9,7 +9,7 @@ from langgraph.checkpoint.lmdb.views.trees import TreeNode
 
 ROW = 28
 """Pixels from one step to the next."""
-_LANE = 16
+_COLUMN = 16
 _LEFT = 14
 _LABEL = 236
 _COLORS = 5
@@ -57,22 +57,22 @@ def draw(nodes: Sequence[TreeNode], top: int, count: int, chosen: str) -> Drawin
     """Return the drawing of some rows of a tree, with all lines that cross them.
 
     Args:
-        nodes: All rows, newest first, with their lanes.
+        nodes: All rows, newest first, with their columns.
         top: First row to draw.
         count: Number of rows to draw.
         chosen: Id of the chosen step.
     """
     window = nodes[top : top + count]
     lines = [*_lines(nodes, top, top + len(window))]
-    label = _x(max((node.lane for node in window), default=0)) + _LANE
+    label = _x(max((node.column for node in window), default=0)) + _COLUMN
     children = {node.parent_id: node.checkpoint_id for node in reversed(nodes)}
     return Drawing(
         dots=[
             Dot(
                 node,
-                _x(node.lane),
+                _x(node.column),
                 _y(row),
-                node.lane % _COLORS,
+                node.column % _COLORS,
                 node.checkpoint_id == chosen,
                 top + row == 0,
                 children.get(node.checkpoint_id),
@@ -94,18 +94,18 @@ def _lines(nodes: Sequence[TreeNode], top: int, end: int) -> Iterator[Line]:
         if node.parent_id is None or rows[node.parent_id] < top:
             continue
         below = rows[node.parent_id]
-        x, first = _x(node.lane), max(_y(row - top), 0)
+        x, first = _x(node.column), max(_y(row - top), 0)
         parent = nodes[below]
-        if parent.lane == node.lane or below >= end:  # it bends in the row of the parent
+        if parent.column == node.column or below >= end:  # it bends in the row of the parent
             path = f"M{x} {first}V{min(_y(below - top), (end - top) * ROW)}"
         else:
             last = _y(below - top)
-            path = f"M{x} {first}V{last - ROW // 2}Q{x} {last} {_x(parent.lane)} {last}"
-        yield Line(path, node.lane % _COLORS)
+            path = f"M{x} {first}V{last - ROW // 2}Q{x} {last} {_x(parent.column)} {last}"
+        yield Line(path, node.column % _COLORS)
 
 
-def _x(lane: int) -> int:
-    return _LEFT + lane * _LANE
+def _x(column: int) -> int:
+    return _LEFT + column * _COLUMN
 
 
 def _y(row: int) -> int:

@@ -47,7 +47,8 @@ class LmdbStore(KeyValueStore, FileStore):
         - A write is durable when `write` returns, as far as `sync` promises. Before that, it is
           complete or absent after a crash.
         - Writers take turns in `Environment.writing` among threads, and in `Peers.acquire_write`
-          among processes. Readers never block.
+          among processes. Readers never block. In a store with a log, a writer has taken the
+          turn of `LogStore._in_turn` before.
         - On a full disk, `LmdbWriter.commit` raises StoreFullError and nothing is stored. On a full
           map, `write` makes the map larger and runs the transaction again.
     """

@@ -20,7 +20,7 @@ _MAX_KEYS: Final = 4000
 class UnitCache:
     """A cache of what is known of the units that were used last, each with its version.
 
-    It may be old: who uses it compares the version with the server's.
+    It may be old: a transaction that takes a unit compares the version with the server's.
     """
 
     def __init__(self) -> None:

@@ -6,6 +6,7 @@ found by its number, and the tables may be distributed by thread.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from langgraph.checkpoint.lmdb.engine import threads
@@ -67,6 +68,8 @@ _TERM_END: Final = 1 + keys.HASH_SIZE
 _MAX_PLAIN_ID: Final = 80
 """Characters of an id that keys never hold truncated or as a digest."""
 _MAX_NUMBER: Final = (1 << 63) - 1
+_CACHED_KEYS: Final = 4096
+"""Keys whose places are kept: a transaction asks for each of its keys several times."""
 _ROOT: Final = keys.number(keys.ROOT)
 _BEHIND_ROOT: Final = keys.number(keys.ROOT + 1)
 
@@ -90,17 +93,7 @@ class CheckpointLayout(Layout):
         )
 
     def place(self, key: bytes) -> Place:
-        kind = key[:1]
-        table = _OF_STORE.get(kind)
-        if table is not None:
-            return Place(table, self._owner(kind, key), key)
-        numbered = _read_thread(key)
-        if numbered is not None:
-            thread, at = numbered
-            table = _OF_THREAD.get((kind, key[at : at + 1] if kind == Kind.THREAD else b""))
-            if table is not None:
-                return Place(table, thread, key[at + (table not in _WHOLE_ENDS) :])
-        return Place(_OTHER, None, key)
+        return _place(key)
 
     def whole_key(self, table: Table, thread: int, key: bytes) -> bytes:
         if not table.by_thread:
@@ -135,13 +128,7 @@ class CheckpointLayout(Layout):
         return [(start, keys.prefix_end(start)) for start in starts]
 
     def unit(self, key: bytes) -> int | None:
-        place = self.place(key)
-        if place.table is _NAMES:
-            return None
-        if place.table is _OTHER:
-            numbered = _read_thread(key)
-            return STORE if numbered is None else numbered[0]
-        return STORE if place.thread is None else place.thread
+        return _unit(key)
 
     def unit_of_range(self, start: bytes, stop: bytes) -> int | None:
         if start[:1] == b"\x00" and stop <= b"\x01":
@@ -172,26 +159,53 @@ class CheckpointLayout(Layout):
                     return False
         return len(start) >= end and stop <= keys.prefix_end(start[:end])
 
-    def _owner(self, kind: bytes, key: bytes) -> int | None:
-        """Return the thread of an index entry, whose number is at the end of the key."""
-        try:
-            if kind == Kind.TIME:
-                _, at = keys.read_number(key, 1)
-                _, at = keys.read_number(key, at)
-            elif kind == Kind.TERM:
-                _, at = keys.read_sortable_text(key, _TERM_END)
-            elif kind == Kind.THREAD_TERM:
-                at = _TERM_END
-            else:
-                return None
-            thread, _ = keys.read_number(key, at)
-        except IntegrityError:
-            return None
-        return thread if thread <= _MAX_NUMBER else None
-
 
 _WHOLE_ENDS: Final = frozenset(table for (_, behind), table in _OF_THREAD.items() if not behind)
 _END: Final = (_MAX_NUMBER + 1, b"")
+
+
+@lru_cache(maxsize=_CACHED_KEYS)
+def _place(key: bytes) -> Place:
+    kind = key[:1]
+    table = _OF_STORE.get(kind)
+    if table is not None:
+        return Place(table, _owner(kind, key), key)
+    numbered = _read_thread(key)
+    if numbered is not None:
+        thread, at = numbered
+        table = _OF_THREAD.get((kind, key[at : at + 1] if kind == Kind.THREAD else b""))
+        if table is not None:
+            return Place(table, thread, key[at + (table not in _WHOLE_ENDS) :])
+    return Place(_OTHER, None, key)
+
+
+@lru_cache(maxsize=_CACHED_KEYS)
+def _unit(key: bytes) -> int | None:
+    place = _place(key)
+    if place.table is _NAMES:
+        return None
+    if place.table is _OTHER:
+        numbered = _read_thread(key)
+        return STORE if numbered is None else numbered[0]
+    return STORE if place.thread is None else place.thread
+
+
+def _owner(kind: bytes, key: bytes) -> int | None:
+    """Return the thread of an index entry, whose number is at the end of the key."""
+    try:
+        if kind == Kind.TIME:
+            _, at = keys.read_number(key, 1)
+            _, at = keys.read_number(key, at)
+        elif kind == Kind.TERM:
+            _, at = keys.read_sortable_text(key, _TERM_END)
+        elif kind == Kind.THREAD_TERM:
+            at = _TERM_END
+        else:
+            return None
+        thread, _ = keys.read_number(key, at)
+    except IntegrityError:
+        return None
+    return thread if thread <= _MAX_NUMBER else None
 
 
 def _read_thread(key: bytes) -> tuple[int, int] | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -87,27 +87,32 @@ class OwnConnections(Connections):
 
     def renew(self) -> None:
         _inherited.append(getattr(self, "_idle", None))
-        self._free = threading.BoundedSemaphore(self.limit)
+        self._free: SimpleQueue[None] = SimpleQueue()
+        """An item for each connection that may be taken."""
+        for _ in range(self.limit):
+            self._free.put(None)
         self._idle: deque[Link] = deque()
 
     def take(self) -> Link:
-        if not self._free.acquire(timeout=self._timeout):
+        try:
+            self._free.get(timeout=self._timeout)
+        except Empty:
             raise StoreBusyError(
                 f"all {self.limit} connections are in use",
                 advice="Pass a greater max_connections, or call again.",
-            )
+            ) from None
         try:
             self._check_open()
             with suppress(IndexError):
                 return self._idle.pop()
             return Link(self._connect(), Prepared() if self._prepares else None)
         except BaseException:
-            self._free.release()
+            self._free.put(None)
             raise
 
     def give_back(self, link: Link) -> None:
         self._idle.append(link)
-        self._free.release()
+        self._free.put(None)
         if self._closed:
             self._close_idle()
 
@@ -115,7 +120,7 @@ class OwnConnections(Connections):
         try:
             link.close()
         finally:
-            self._free.release()
+            self._free.put(None)
 
     def close(self) -> None:
         self._closed = True

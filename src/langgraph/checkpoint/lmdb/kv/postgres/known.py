@@ -101,7 +101,8 @@ class Known:
     def put(self, key: bytes, value: bytes) -> None:
         """Change a value."""
         self._set(key, value)
-        self.cover(key, key + b"\x00")
+        if not self._is_known(key):
+            self.cover(key, key + b"\x00")
 
     def remove(self, key: bytes) -> None:
         """Remove a key."""

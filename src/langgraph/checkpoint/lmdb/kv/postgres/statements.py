@@ -214,12 +214,12 @@ class Statements:
     def commit(self, guards: Sequence[Statement], changes: Iterable[Statement]) -> Statement:
         """Return the statement that makes changes, or fails if a guard returns no row."""
         parts = [f"g{place} AS ({sql})" for place, (sql, _) in enumerate(guards)]
-        checks = [f"1 / (SELECT count(*) FROM g{place})" for place in range(len(guards))]
+        counts = [f"(SELECT count(*) FROM g{place})" for place in range(len(guards))]
         parameters = [value for _, values in guards for value in values]
         for place, (sql, values) in enumerate(changes):
             parts.append(f"c{place} AS ({sql})")
             parameters += values
-        return f"WITH {', '.join(parts)} SELECT {', '.join(checks)}", parameters
+        return f"WITH {', '.join(parts)} SELECT 1 / ({' * '.join(counts)})", parameters
 
     def raise_version(self, unit: int, version: int) -> Statement:
         """Return the guard that raises the version of a unit."""

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import pty
 import shutil
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from langgraph.checkpoint.lmdb import LmdbSaver
-from tests.cli.fork_server import ForkServer
+from tests.cli.fork_server import run_forked
 from tests.views import graphs
 
 SCRIPT = Path(sys.executable).with_name("langgraph-lmdb")
@@ -59,17 +57,10 @@ def run(
             env=environment(**variables),
         )
     else:
-        done = _fork_server().run(texts, environment(**variables))
+        done = run_forked(texts, environment(**variables))
     assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
     return done
-
-
-@cache
-def _fork_server() -> ForkServer:
-    server = ForkServer()
-    atexit.register(server.close)
-    return server
 
 
 def run_json(

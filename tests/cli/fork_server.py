@@ -6,6 +6,7 @@ shared, which take most of the time of a short command.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import IO
@@ -24,6 +26,20 @@ from tests.docs.pages import ROOT
 _LENGTH = 1 << 20
 _SECONDS = 120
 _PRELOADED = ("rich.console", "rich.table", "langgraph.graph", "langgraph.checkpoint.lmdb.postgres")
+
+
+def run_forked(
+    arguments: list[str], environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run the command with no input, and return its status and output."""
+    return _server().run(arguments, environment)
+
+
+@cache
+def _server() -> ForkServer:
+    server = ForkServer()
+    atexit.register(server.close)
+    return server
 
 
 class ForkServer:
@@ -43,7 +59,7 @@ class ForkServer:
     def run(
         self, arguments: list[str], environment: dict[str, str]
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command with no input, and return its status and output."""
+        """Run the command, as `run_forked` does."""
         request = json.dumps([arguments, environment, str(Path.cwd())]).encode()
         assert len(request) < _LENGTH
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:

@@ -20,6 +20,7 @@ from langgraph.checkpoint.lmdb.kv.lmdb import page_check
 from langgraph.checkpoint.lmdb.kv.lmdb.store import LmdbStore
 from langgraph.checkpoint.lmdb.kv.log.store import LogStore
 from langgraph.checkpoint.lmdb.kv.memory import MemoryStore
+from tests.cli.fork_server import run_forked
 from tests.contract import driver
 from tests.engine import reachability, stores
 from tests.kv.log.ends import end_process
@@ -58,14 +59,8 @@ def records_of(saver: LmdbSaver) -> dict[bytes, bytes]:
 def run(
     *arguments: str, command: str = "verify", **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of the package in a new process."""
-    return subprocess.run(
-        [sys.executable, "-m", "langgraph.checkpoint.lmdb", command, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **environment},
-    )
+    """Run a command of the package in a process of its own."""
+    return run_forked([command, *arguments], {**os.environ, **environment})
 
 
 def test_saver_verifies_and_repairs_its_store(tmp_path: Path) -> None:

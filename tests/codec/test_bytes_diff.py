@@ -48,10 +48,10 @@ def check(old: bytes, new: bytes) -> int:
             seqs = range(item.start, item.start + item.length)
             pieces += [old[starts[seq] : starts[seq + 1]] for seq in seqs]
         else:
-            pieces.append(item.raw)
+            pieces.append(item.piece)
     assert b"".join(pieces) == new
     assert found.ends == [sum(map(len, pieces[: at + 1])) for at in range(len(pieces))]
-    return sum(len(item.raw) for item in found.items if isinstance(item, NewChunk))
+    return sum(len(item.piece) for item in found.items if isinstance(item, NewChunk))
 
 
 @given(st.sampled_from(KINDS), st.integers(0, 300_000), st.integers(0, 99), edits)
@@ -98,7 +98,7 @@ def test_later_versions_cost_few_bytes_if_both_ends_change() -> None:
         items.append(random.randbytes(500).hex())
         payload = json.dumps({"step": version, "items": items, "last": version}).encode()
         found = bytes_diff.split(InlineValue("json", 0, payload), cached, new_chunk)
-        costs.append(sum(len(item.raw) for item in found.items if isinstance(item, NewChunk)))
+        costs.append(sum(len(item.piece) for item in found.items if isinstance(item, NewChunk)))
         chunk_ranges = [ChunkRange(1, 0, 0, len(found.ends))]
         value = ChunkedValue("json", 0, b"", len(payload), 0, b"")
         cached = CachedBytes(ThreadVersion(1, 0), value, chunk_ranges, payload, found.ends)

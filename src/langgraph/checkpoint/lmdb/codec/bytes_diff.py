@@ -60,7 +60,7 @@ def read(stored: ChunkedValue, thread_version: ThreadVersion, reader: Reader) ->
 
 
 def split(
-    value: InlineValue, cached: CachedBytes | None, make_chunk: Callable[[bytes], NewChunk]
+    inline: InlineValue, cached: CachedBytes | None, make_chunk: Callable[[bytes], NewChunk]
 ) -> SplitPayload:
     """Split the payload of a value so that it shares chunks with an older value.
 
@@ -69,11 +69,11 @@ def split(
     the chunks that they replace.
 
     Args:
-        value: The value.
+        inline: The value.
         cached: The older value, or None.
         make_chunk: Function that returns the chunk of a piece.
     """
-    head, body = chunking.split_header(value.tag, value.payload)
+    head, body = chunking.split_header(inline.tag, inline.payload)
     if cached is None:
         pieces = chunking.split_pieces(head, body)
         return SplitPayload(head, body, list(map(make_chunk, pieces)), ends_of(pieces))

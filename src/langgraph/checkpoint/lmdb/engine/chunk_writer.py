@@ -64,9 +64,9 @@ class ChunkWriter:
             if last is not None and seq > envelope.MAX_NUMBER:
                 envelope.raise_damaged(last, "there cannot be so many chunks")
             key = prefix + keys.number(seq)
-        sealed = envelope.seal(key, packed)
-        self._writer.put(key, sealed)
-        self.written += len(key) + len(sealed)
+        record = envelope.seal(key, packed)
+        self._writer.put(key, record)
+        self.written += len(key) + len(record)
         self._dedup_cache.put_next(self._thread_version, segment, seq + 1)
         return ChunkRange(self._thread, segment, seq, 1)
 
@@ -81,16 +81,16 @@ class ChunkWriter:
             ranges: The chunks before it in the value.
         """
         hint = self._dedup_cache.get(self._thread_version, item.digest)
-        if hint is not None and (len(item.raw) >= MIN_SHARED or follows(ranges, hint)):
+        if hint is not None and (len(item.piece) >= MIN_SHARED or follows(ranges, hint)):
             key = keys.segment(hint.owner, hint.segment) + keys.number(hint.start)
             record = self._writer.get(key)
-            if record is not None and envelope.unseal(key, record, MAX_CHUNK) == item.raw:
+            if record is not None and envelope.unseal(key, record, MAX_CHUNK) == item.piece:
                 return hint
         packed = item.packed
         if packed is None:
-            packed = envelope.pack(item.raw, self._level)
+            packed = envelope.pack(item.piece, self._level)
         chunk_range = self.append(segment, packed)
-        if hint is None or len(item.raw) >= MIN_SHARED:
+        if hint is None or len(item.piece) >= MIN_SHARED:
             self._dedup_cache.put(self._thread_version, item.digest, chunk_range)
         return chunk_range
 

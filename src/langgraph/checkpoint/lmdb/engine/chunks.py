@@ -82,7 +82,7 @@ StoredValue: TypeAlias = InlineValue | ChunkedValue
 class NewChunk:
     """A piece of a value, which becomes a chunk unless the thread has the same chunk already."""
 
-    raw: bytes
+    piece: bytes
     digest: bytes
     packed: bytes | None
     """The piece as `envelope.pack` packs it. None: the store is expected to have it."""

@@ -155,7 +155,7 @@ class CheckpointStore:
             prune.detach(writer, thread)
             namespace = thread.namespace(namespace.number)
         chunks = ChunkWriter(writer, thread.thread_version, self.dedup_cache, self.options.level)
-        stored = [
+        results = [
             self._store(chunks, thread, namespace, channel, value)
             for channel, value in new.values.items()
         ]
@@ -168,7 +168,7 @@ class CheckpointStore:
             body=self._store(chunks, thread, namespace, "", new.body).value,
             metadata=self._store(chunks, thread, namespace, "", new.metadata).value,
             versions=new.versions,
-            values=dict(zip(new.values, (result.value for result in stored), strict=True)),
+            values=dict(zip(new.values, (result.value for result in results), strict=True)),
             terms=new.terms,
             thread_terms=new.thread_terms,
         )
@@ -190,7 +190,7 @@ class CheckpointStore:
             else:
                 thread.state = new.state
         threads.save(writer, thread)
-        return Stored(thread.thread_version, record, stored)
+        return Stored(thread.thread_version, record, results)
 
     def put_writes(self, writer: Writer, new: NewWrites) -> None:
         """Store pending writes of a task, beside the writes that it has."""
@@ -211,8 +211,8 @@ class CheckpointStore:
             if old is not None and index not in of_layers:
                 lost = lost or isinstance(old.value, ChunkedValue)
             of_layers.discard(index)
-            kept = self._store(chunks, thread, namespace, channel, value)
-            task.writes[index] = Write(index, channel, new.path, kept.value)
+            result = self._store(chunks, thread, namespace, channel, value)
+            task.writes[index] = Write(index, channel, new.path, result.value)
             is_changed = True
         size = task.size
         if is_changed:

@@ -83,8 +83,8 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
         self._state = None if self._ref.checkpoint_ns else run_states.of_new(checkpoint)
         self._encoders: dict[str, Encode]
         self._inherited: dict[str, Encode]
-        self._to_store: dict[str, Encoded]
-        """The encoded values and those that are inherited."""
+        self._all_encoded: dict[str, Encoded]
+        """`_encoded`, and what is inherited."""
         self._new: NewCheckpoint
 
     @property
@@ -128,9 +128,9 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
                 location["channel"] = channel
                 self._encoded[channel] = encode()
             inherited = {channel: encode() for channel, encode in self._inherited.items()}
-            self._to_store = {**self._encoded, **inherited}
+            self._all_encoded = {**self._encoded, **inherited}
             self._new.values = {
-                channel: encoded.to_store for channel, encoded in self._to_store.items()
+                channel: encoded.to_store for channel, encoded in self._all_encoded.items()
             }
 
     def apply(self, writer: Writer) -> Stored:
@@ -139,7 +139,7 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
 
     def finish(self, result: Stored) -> RunnableConfig:
         session, ref = self._session, self._ref
-        rows = zip(self._to_store.items(), result.values, strict=True)
+        rows = zip(self._all_encoded.items(), result.values, strict=True)
         with gc_pause.paused_for(len(self._values)):
             for (channel, encoded), stored in rows:
                 key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
@@ -302,11 +302,11 @@ def _serialize(
     A retry passes the value as it was encoded before, and `value` is not looked at: the caller may
     have changed it in the meantime.
     """
-    base = _parent_value(session, ref, channel, parent)
+    parent_value = _parent_value(session, ref, channel, parent)
     if earlier is not None:
-        return earlier.encode_again(base)
+        return earlier.encode_again(parent_value)
     key = ChannelKey(ref.thread_id, ref.checkpoint_ns, channel)
-    return session.codec.serialize(key, value, base)
+    return session.codec.serialize(key, value, parent_value)
 
 
 def _parent_value(
@@ -326,8 +326,8 @@ def _inherit(
     for channel, version in versions.items():
         stored = _value_at(session, ref, channel, version, parent)
         if stored is not None:
-            base = _parent_value(session, ref, channel, parent)
-            yield channel, session.codec.inherit(stored, base)
+            parent_value = _parent_value(session, ref, channel, parent)
+            yield channel, session.codec.inherit(stored, parent_value)
 
 
 def _value_at(

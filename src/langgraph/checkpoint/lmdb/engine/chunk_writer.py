@@ -71,27 +71,27 @@ class ChunkWriter:
         return ChunkRange(self._thread, segment, seq, 1)
 
     def _find_or_append(
-        self, segment: int, item: NewChunk, ranges: Sequence[ChunkRange]
+        self, segment: int, chunk: NewChunk, ranges: Sequence[ChunkRange]
     ) -> ChunkRange:
-        """Return the chunk of a piece: one that the thread has, or a new one.
+        """Return the position of a chunk: of an equal one that the thread has, or of the new one.
 
         Args:
             segment: The segment for a new chunk.
-            item: The piece.
+            chunk: The new chunk.
             ranges: The chunks before it in the value.
         """
-        hint = self._dedup_cache.get(self._thread_version, item.digest)
-        if hint is not None and (len(item.piece) >= MIN_SHARED or follows(ranges, hint)):
+        hint = self._dedup_cache.get(self._thread_version, chunk.digest)
+        if hint is not None and (len(chunk.piece) >= MIN_SHARED or follows(ranges, hint)):
             key = keys.segment(hint.owner, hint.segment) + keys.number(hint.start)
             record = self._writer.get(key)
-            if record is not None and envelope.unseal(key, record, MAX_CHUNK) == item.piece:
+            if record is not None and envelope.unseal(key, record, MAX_CHUNK) == chunk.piece:
                 return hint
-        packed = item.packed
+        packed = chunk.packed
         if packed is None:
-            packed = envelope.pack(item.piece, self._level)
+            packed = envelope.pack(chunk.piece, self._level)
         chunk_range = self.append(segment, packed)
-        if hint is None or len(item.piece) >= MIN_SHARED:
-            self._dedup_cache.put(self._thread_version, item.digest, chunk_range)
+        if hint is None or len(chunk.piece) >= MIN_SHARED:
+            self._dedup_cache.put(self._thread_version, chunk.digest, chunk_range)
         return chunk_range
 
     def store(self, value: NewValue, segment: int) -> StoredResult:

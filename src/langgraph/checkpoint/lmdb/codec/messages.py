@@ -83,7 +83,10 @@ def _fingerprint(message: BaseMessage) -> Fingerprint:
 
 
 def shows_json_only(fingerprint: Fingerprint) -> bool:
-    """Return True if the message with a fingerprint is `is_json_only`."""
+    """Return True if every change of the message with a fingerprint changes the fingerprint.
+
+    msgpack encodes bytes and byte arrays alike, so a message with either does not qualify.
+    """
     packed = fingerprint[1] if type(fingerprint) is tuple else fingerprint
     if type(packed) is not bytes:
         return False
@@ -92,17 +95,6 @@ def shows_json_only(fingerprint: Fingerprint) -> bool:
     unpacker = Unpacker(strict_map_key=False, max_buffer_size=len(packed))
     unpacker.feed(packed)
     return _is_json(list(unpacker))
-
-
-def is_json_only(message: BaseMessage) -> bool:
-    """Return True if every change of a message changes its fingerprint.
-
-    msgpack encodes bytes and byte arrays alike, so a message with either does not qualify. Neither
-    does a message with private attributes, which the fingerprint lacks.
-    """
-    if getattr(message, "__pydantic_private__", None) is not None:
-        return False
-    return _is_json([message.__dict__, message.__pydantic_extra__])
 
 
 def _is_json(todo: list[Any]) -> bool:

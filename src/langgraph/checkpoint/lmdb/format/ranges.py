@@ -197,10 +197,6 @@ class ChunkSet:
         """Return the numbers of the threads that own chunks of the set."""
         return {owner for owner, _ in self._intervals}
 
-    def segments(self, owner: int) -> list[int]:
-        """Return the segments of one owner that have chunks in the set, ascending."""
-        return sorted(segment for of, segment in self._intervals if of == owner)
-
     def intervals(self, owner: int, segment: int) -> list[tuple[int, int]]:
         """Return the disjoint intervals (start, stop) in one segment, ascending."""
         self._merge()

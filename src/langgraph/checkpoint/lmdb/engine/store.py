@@ -182,7 +182,7 @@ class CheckpointStore:
             thread.size += size + chunks.written
             if thread.early:
                 thread.early -= len(writes.of_checkpoint(writer, namespace, new.id))
-            _continue_line(writer, thread, namespace, new, latest)
+            tally.continue_line(writer, thread, namespace, record, latest)
         thread.needs_trim = True
         if namespace == thread.root and (latest is None or latest <= new.id):
             if new.state is None or writes.has_any(writer, namespace, new.id):
@@ -317,27 +317,6 @@ def _remove_replaced(
     channel_history.remove(writer, namespace, new.id)
     thread.removed_terms.update(replaced.thread_terms)
     return True
-
-
-def _continue_line(
-    writer: Writer,
-    thread: Thread,
-    namespace: NamespaceRef,
-    new: NewCheckpoint,
-    latest: str | None,
-) -> None:
-    """Update `Thread.line` after a new checkpoint; `latest` was the latest of its namespace."""
-    if thread.line is None:
-        return
-    if namespace == thread.root:
-        if thread.line >= new.id or not tally.follows(new.id, new.parent, latest):
-            thread.line = None
-    else:
-        root = checkpoints.latest_before(writer, thread.root)
-        is_in_line = root is not None and root == new.root and root < new.id
-        thread.line = max(thread.line, new.id) if is_in_line else None
-    if not tally.is_plain(new.id):
-        thread.line = None
 
 
 def _segment_of(base: ChunkedValue | None, thread: int) -> int | None:

@@ -102,6 +102,35 @@ def line_of(heads: dict[NamespaceRef, list[Head]]) -> str | None:
     return max((other.id for other in others), default="")
 
 
+def continue_line(
+    reader: Reader,
+    thread: Thread,
+    namespace: NamespaceRef,
+    new: CheckpointRecord,
+    latest: str | None,
+) -> None:
+    """Update `Thread.line` after a put.
+
+    Args:
+        reader: The write transaction.
+        thread: The thread, which the caller saves.
+        namespace: The namespace of the checkpoint.
+        new: The checkpoint.
+        latest: The latest checkpoint of the namespace before the put.
+    """
+    if thread.line is None:
+        return
+    if namespace == thread.root:
+        if thread.line >= new.id or not follows(new.id, new.parent, latest):
+            thread.line = None
+    else:
+        root = checkpoints.latest_before(reader, thread.root)
+        is_in_line = root is not None and root == new.root and root < new.id
+        thread.line = max(thread.line, new.id) if is_in_line else None
+    if not is_plain(new.id):
+        thread.line = None
+
+
 def is_plain(checkpoint_id: str) -> bool:
     """Return True if keys hold an id as it is, so that they sort as ids do."""
     return not keys.is_truncated(keys.text(checkpoint_id)) and "\x00" not in checkpoint_id

@@ -55,6 +55,7 @@ $(VENV)/.conformance: $(VENV)/.dev conformance/pyproject.toml
 	@touch $@
 
 conformance: $(VENV)/.conformance  ## the conformance suite's own tests, and the suite on three savers
+	cd conformance && ../$(BIN)/mypy
 	$(BIN)/python $(PYTEST) conformance/tests
 
 test-long: $(VENV)/.dev  ## all tests, with their long profiles

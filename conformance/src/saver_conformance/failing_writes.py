@@ -16,7 +16,7 @@ import threading
 from contextlib import contextmanager
 from errno import ENOSPC
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import patch
 
 if TYPE_CHECKING:
@@ -65,8 +65,9 @@ def failing_writes(library: str, folder: Path, error: int, succeeding: int) -> I
             )
             slot = ctypes.c_void_p.from_address(address)
             replaced.append((slot, slot.value))
-            slot.value = ctypes.cast(hooks[name], ctypes.c_void_p).value
-        with patch.multiple(os, **{name: disk.python_hook(name) for name in _OS_CALLS}):
+            slot.value = ctypes.cast(cast("Any", hooks[name]), ctypes.c_void_p).value
+        hooked: dict[str, Any] = {name: disk.python_hook(name) for name in _OS_CALLS}
+        with patch.multiple(os, **hooked):
             yield
     finally:
         for slot, before in replaced:
@@ -130,7 +131,7 @@ def _slots(library: str) -> Iterator[tuple[str, int]]:
         for section in elf.iter_sections():
             if not isinstance(section, RelocationSection):
                 continue
-            symbols = elf.get_section(section["sh_link"])
+            symbols: Any = elf.get_section(section["sh_link"])
             for relocation in section.iter_relocations():
                 name = symbols.get_symbol(relocation["r_info_sym"]).name
                 if name in _CALLS:

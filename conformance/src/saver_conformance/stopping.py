@@ -55,5 +55,5 @@ def _is_outside(function: Any) -> bool:
     name = owner.__name__ if isinstance(owner, ModuleType) else type(owner).__module__
     package = name.partition(".")[0]
     if package in _OUTSIDE:
-        return function.__name__ != "fspath"
+        return bool(function.__name__ != "fspath")
     return package not in sys.stdlib_module_names

@@ -82,13 +82,14 @@ def put(s: Session, data: DataObject) -> None:
     metadata = {"source": "loop", "step": 1, "parents": {}, "tags": ["a", "b"]}
     whole = {"channel_versions": {"n": 7, "f": 1.5, **new}}
     for more, given in ((fields, metadata), (older, {"step": 1}), (whole, {"step": 1})):
+        config = _config(data)
+        config["configurable"].setdefault("checkpoint_ns", "")
         arguments = {
-            "config": _config(data),
+            "config": config,
             "checkpoint": make_checkpoint(checkpoint_id(1), values, new) | more,
             "metadata": given,
             "new_versions": new,
         }
-        arguments["config"]["configurable"].setdefault("checkpoint_ns", "")
         _expect_unchanged(s, "put", arguments)
 
 

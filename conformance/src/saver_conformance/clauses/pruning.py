@@ -321,8 +321,7 @@ def bad_strategy_raises(s: Session, data: DataObject) -> None:
     strategy = data.draw(st.sampled_from(["keep_all", "Delete"]))
     threads = ["thread"][: data.draw(st.integers(0, 1))]
     _chain(s, 2)
-    options = {"strategy": strategy, "expected_errors": (Exception,)}
-    error = s.call("prune", threads, bind="answer", **options)
+    error = s.call("prune", threads, bind="answer", strategy=strategy, expected_errors=(Exception,))
     if not isinstance(error, ValueError):
         message = f"prune with the strategy {strategy!r} did not raise ValueError"
         s.fail_assertion("isinstance(answer, ValueError)", message)

@@ -135,7 +135,7 @@ def shared(s: Session, data: DataObject) -> None:
         s.put(later)
         _get(s, "clone", copied, later)
     else:
-        arguments = (at("thread"), checkpoint, metadata, {})
+        arguments: tuple[Any, ...] = (at("thread"), checkpoint, metadata, {})
         s.script.line(s.script.call(s.api, "put", arguments, {}).replace("saver.", "clone.", 1))
         with s.guard("put of the clone"):
             s.invoke(s.api, "put", arguments, {}, saver=copied)

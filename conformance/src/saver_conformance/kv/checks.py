@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import Phase, given, seed, settings
@@ -108,12 +110,13 @@ def keys(spec: KeyValueSpec, examples: int) -> None:  # noqa: ARG001
         _put_all(store, content)
         _expect(store, content, b"", b"l")
         for wrong in (b"", b"k" * 512):
-            for call in (
-                lambda writer, key=wrong: writer.put(key, b"v"),
-                lambda writer, key=wrong: writer.delete(key),
-                lambda writer, key=wrong: writer.get(key),
-            ):
-                _raises(ValueError, lambda call=call: store.write(call), f"a key of {len(wrong)}")
+            calls: list[Callable[[Any], object]] = [
+                methodcaller("put", wrong, b"v"),
+                methodcaller("delete", wrong),
+                methodcaller("get", wrong),
+            ]
+            for call in calls:
+                _raises(ValueError, partial(store.write, call), f"a key of {len(wrong)}")
         _expect(store, content, b"", b"l")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -12,14 +12,17 @@ from langgraph.checkpoint.lmdb.encryption.copy import copy_to_folder
 from langgraph.checkpoint.lmdb.encryption.open import open_encrypted
 from langgraph.checkpoint.lmdb.encryption.store import EncryptedStore
 from langgraph.checkpoint.lmdb.kv import KeyValueStore, LmdbStore, MemoryStore
-from langgraph.checkpoint.lmdb.kv.base import WrapperStore
-from tests.contract.driver import SaverDriver, put
+from langgraph.checkpoint.lmdb.kv.base import Reader, WrapperStore
+from langgraph.checkpoint.lmdb.kv.prefixed import PrefixedStore
+from tests.contract.driver import SaverDriver, config, put
 from tests.encryption.stores import KEY, OTHER
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+T = TypeVar("T")
 
 
 class OtherStore(LmdbStore):
@@ -41,8 +44,43 @@ class OtherStore(LmdbStore):
 def test_every_method_is_passed_on() -> None:
     """Wrappers begin transactions of their own. `folder` is derived from `files`."""
     names = {name for name in vars(KeyValueStore) if not name.startswith("_")}
-    assert names - {"folder", "read", "write"} <= vars(WrapperStore).keys()
+    assert names - {"folder", "read", "view", "write"} <= vars(WrapperStore).keys()
     assert issubclass(EncryptedStore, WrapperStore)
+
+
+class ViewedStore(MemoryStore):
+    """A store that counts its views."""
+
+    views = 0
+
+    def view(self, apply: Callable[[Reader], T]) -> T:
+        self.views += 1
+        return super().view(apply)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda kv: open_encrypted(kv, KEY), lambda kv: PrefixedStore(kv, b"p")]
+)
+def test_view_is_a_view_of_the_store_below(wrap: Callable[[KeyValueStore], KeyValueStore]) -> None:
+    """A store on another machine answers from its cache, and repeats a read that was cut."""
+    inner = ViewedStore()
+    kv = wrap(inner)
+    kv.write(lambda writer: writer.put(b"key", b"value"))
+    assert kv.view(lambda reader: [reader.get(b"key"), *reader.keys(b"", b"z")]) == [
+        b"value",
+        b"key",
+    ]
+    assert inner.views == 1
+
+
+def test_view_follows_a_rotation_of_keys() -> None:
+    """Another process has replaced the header."""
+    inner = MemoryStore()
+    kv, other = open_encrypted(inner, [KEY, OTHER]), open_encrypted(inner, KEY)
+    saver = KvSaver(kv)
+    put(SaverDriver(saver), "c1", {"text": "value"})
+    KvSaver(other).rotate_key(OTHER)
+    assert KvSaver(kv).get_tuple(config()) is not None
 
 
 @pytest.mark.parametrize("key", [None, KEY], ids=["plain", "encrypted"])

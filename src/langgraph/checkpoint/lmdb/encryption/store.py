@@ -108,16 +108,31 @@ class EncryptedStore(WrapperStore):
                     return
             self.load_keys(header)  # may be slow: not inside the snapshot
 
-    def write(self, apply: Callable[[Writer], T]) -> T:
-        def begin(inner: Writer) -> T:
-            keyring, header = self.keyring, inner.get(HEADER)
-            if header != keyring.header:
-                raise _HeaderChangedError(header)
-            return apply(EncryptedWriter(inner, keyring))
+    def view(self, apply: Callable[[Reader], T]) -> T:
+        return self._with_keys(
+            lambda: self.inner.view(
+                lambda inner: apply(EncryptedReader(inner, self._keyring_of(inner)))
+            )
+        )
 
+    def write(self, apply: Callable[[Writer], T]) -> T:
+        return self._with_keys(
+            lambda: self.inner.write(
+                lambda inner: apply(EncryptedWriter(inner, self._keyring_of(inner)))
+            )
+        )
+
+    def _keyring_of(self, inner: Reader) -> Keyring:
+        keyring, header = self.keyring, inner.get(HEADER)
+        if header != keyring.header:
+            raise _HeaderChangedError(header)
+        return keyring
+
+    def _with_keys(self, run: Callable[[], T]) -> T:
+        """Run a transaction, again if the header has changed."""
         while True:
             try:
-                return self.inner.write(begin)
+                return run()
             except _HeaderChangedError as changed:
                 header = changed.header
             self.load_keys(header)

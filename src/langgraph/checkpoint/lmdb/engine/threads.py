@@ -139,6 +139,7 @@ def create_layer(writer: Writer, thread: Thread) -> Thread:
         created=thread.created,
         updated=thread.updated,
         indexed_at=thread.indexed_at,
+        next_namespace=thread.next_namespace,
     )
     save_layer(writer, layer)
     return layer

@@ -36,6 +36,9 @@ class PrefixedStore(WrapperStore):
         with self.inner.read() as reader:
             yield PrefixedReader(reader, self.prefix)
 
+    def view(self, apply: Callable[[Reader], T]) -> T:
+        return self.inner.view(lambda reader: apply(PrefixedReader(reader, self.prefix)))
+
     def write(self, apply: Callable[[Writer], T]) -> T:
         return self.inner.write(lambda writer: apply(PrefixedWriter(writer, self.prefix)))
 

@@ -241,9 +241,10 @@ def _check_counts(content: Content, shown: dict[int, dict[bytes, bytes]]) -> Non
         for key, value in shown[number].items():
             if key[:1] == b"w":
                 count = len(read_fields(key, value)[1])
-                part = key[1 : key.index(b"\x00\x01", 1)]
                 writes += count
-                checkpoint = b"c" + part.replace(b"\x00\xff", b"\x00")
+                at = read_number(key, read_number(key, 1)[1])[1]
+                name = key[at : key.index(b"\x00\x01", at)].replace(b"\x00\xff", b"\x00")
+                checkpoint = b"c" + key[1:at] + name
                 early += 0 if checkpoint in shown[number] else count
         assert thread.writes == writes, "the count of pending writes"
         if not any(len(key) > 180 for key in shown[number]):

@@ -8,7 +8,8 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,6 +56,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     """Spare each garbage collection the visit of all collected tests, which takes half a second."""
+    given(st.none())(lambda _: None)()  # hypothesis looks for what refers to its random numbers
     gc.collect()
     gc.freeze()
 

@@ -95,6 +95,7 @@ class PutOperation(Operation[Stored, "RunnableConfig"]):
     def prepare(self, bypass_cache: bool) -> None:
         session, ref = self._session, self._ref
         parent = session.parent_state(self._parent, bypass_cache, self._root)
+        session.begin_storing(ref, parent)
         self._encoders = {}
         with gc_pause.paused_for(len(self._values)), located(**ref._asdict()) as location:
             for channel, value in self._values.items():
@@ -249,6 +250,7 @@ class PutWithWritesOperation(Operation[Stored, "RunnableConfig"]):
     ) -> None:
         self._put = put
         self.thread_id = put.thread_id
+        self.new_checkpoint = put.new_checkpoint
         self._writes = [
             PutWritesOperation(session, put.config, writes, task_id, task_path, is_first=True)
             for task_id, task_path, writes in calls

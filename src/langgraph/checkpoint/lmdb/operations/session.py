@@ -186,8 +186,8 @@ class Session:
         self.serde = serde
         self.parent_cache = ParentCache(parent_cache)
         self._commit = commit
-        self._being_stored: set[CheckpointRef] = set()
-        """Checkpoints of operations that have begun and not ended."""
+        self._being_stored: dict[CheckpointRef, ParentState] = {}
+        """The state of the parent of each checkpoint that is being stored."""
 
     @property
     def options(self) -> StoreOptions:
@@ -295,17 +295,17 @@ class Session:
                 raise
             return operation.finish(result)
 
+    def begin_storing(self, ref: CheckpointRef, parent: ParentState) -> None:
+        """Note that a checkpoint is being stored, and the state of its parent."""
+        self._being_stored[ref] = parent
+
     @contextmanager
     def _storing(self, ref: CheckpointRef | None) -> Iterator[None]:
-        """Note that a checkpoint is being stored."""
-        if ref is None:
-            yield
-            return
-        self._being_stored.add(ref)
         try:
             yield
         finally:
-            self._being_stored.discard(ref)
+            if ref is not None:
+                self._being_stored.pop(ref, None)
 
     def run_sequence(self, operations: Operations[T]) -> T:
         """Run operations one after another, and return what the generator returns."""
@@ -368,13 +368,16 @@ class Session:
         return self.store.view(read)
 
     def state_for_writes(self, ref: CheckpointRef, bypass_cache: bool) -> ParentState:
-        """Return the state of the checkpoint to which pending writes belong; see `parent_state`.
+        """Return the state with which pending writes of a checkpoint are compared.
 
-        The state is unknown while the checkpoint is being stored, as LangGraph does at the same
-        time. Then all values of the writes are new.
+        While the checkpoint is being stored, as LangGraph does at the same time, it is the state of
+        its parent: so nothing is read, and what the writes have in common with it is shared.
+        Otherwise it is the state of the checkpoint; see `parent_state`.
         """
-        if not bypass_cache and ref in self._being_stored and self.parent_cache.get(ref) is None:
-            return ParentState(None, None)
+        if not bypass_cache and self.parent_cache.get(ref) is None:
+            parent = self._being_stored.get(ref)
+            if parent is not None:
+                return parent
         return self.parent_state(ref, bypass_cache)
 
     def view_of(

@@ -52,8 +52,8 @@ def share(writer: Writer, source: Thread, target: Thread) -> list[int]:
 def _join_layers(writer: Writer, thread: Thread) -> list[int]:
     """Replace the nearest layers of a thread, which has no records of its own, by one layer.
 
-    They are at least two, and as many more as are not larger than those before them together. So
-    a record is copied a few times at most, however often its thread is forked.
+    They are at least two, and as many more as are not larger than the layers before them together.
+    So the long layers, which have most of the records, are seldom copied.
 
     Returns:
         As `release`.

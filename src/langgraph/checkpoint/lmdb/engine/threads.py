@@ -109,18 +109,11 @@ def _write_name(writer: Writer, thread: Thread) -> None:
 
 def split_off_layer(writer: Writer, thread: Thread) -> None:
     """Make the records of a thread a layer; the caller saves the thread, which has a new number."""
-    layer = Thread(
-        number=thread.number,
-        id=thread.id,
-        created=thread.created,
-        updated=thread.updated,
-        indexed_at=thread.indexed_at,
-        generation=thread.generation,
-        next_segment=thread.next_segment,
-        next_namespace=thread.next_namespace,
-        size=thread.size,
-        shared_owners=thread.shared_owners,
-    )
+    layer = _empty_layer(thread, thread.number)
+    layer.generation = thread.generation
+    layer.next_segment = thread.next_segment
+    layer.size = thread.size
+    layer.shared_owners = thread.shared_owners
     thread_record.update_indexes(writer, thread, removed=True)
     writer.delete(keys.thread_number(layer.number))
     save_layer(writer, layer)
@@ -133,16 +126,20 @@ def split_off_layer(writer: Writer, thread: Thread) -> None:
 
 def create_layer(writer: Writer, thread: Thread) -> Thread:
     """Create a layer without records for a thread."""
-    layer = Thread(
-        number=_new_number(writer),
+    layer = _empty_layer(thread, _new_number(writer))
+    save_layer(writer, layer)
+    return layer
+
+
+def _empty_layer(thread: Thread, number: int) -> Thread:
+    return Thread(
+        number=number,
         id=thread.id,
         created=thread.created,
         updated=thread.updated,
         indexed_at=thread.indexed_at,
         next_namespace=thread.next_namespace,
     )
-    save_layer(writer, layer)
-    return layer
 
 
 def read_layer(reader: Reader, number: int) -> Thread | None:

@@ -45,7 +45,7 @@ def _branch(
 
 def _parents(reader: Reader, namespace: NamespaceRef) -> dict[str, str | None]:
     """Return the parent of each checkpoint, or None for a parent that the store does not have."""
-    reader = layers.view(reader, namespace)
+    reader = layers.merged(reader, namespace)
     prefix = keys.checkpoints(namespace)
     ids: dict[bytes, str] = {}
     for key in reader.keys(prefix, keys.prefix_end(prefix)):

@@ -206,7 +206,7 @@ def read_compacted(
     """
     prefix = keys.compacted(namespace, checkpoint_id)
     found: dict[str | None, ChannelHistory] = {}
-    shown = layers.view(reader, namespace)
+    shown = layers.merged(reader, namespace)
     for key, record in shown.range(prefix, keys.prefix_end(prefix)):
         channel, seed, rows = decode(key, record)
         entry = found.setdefault(channel, ChannelHistory())

@@ -112,14 +112,14 @@ def _index_entries(namespace: NamespaceRef, record: CheckpointRecord) -> Iterato
 def read(reader: Reader, namespace: NamespaceRef, checkpoint_id: str) -> CheckpointRecord | None:
     """Return the checkpoint of this id, or None."""
     key = keys.checkpoint(namespace, checkpoint_id)
-    record = layers.view(reader, namespace).get(key)
+    record = layers.merged(reader, namespace).get(key)
     return None if record is None else decode(key, record)
 
 
 def is_stored(reader: Reader, namespace: NamespaceRef, checkpoint_id: str) -> bool:
     """Return True if there is a checkpoint of this id."""
     key = keys.checkpoint(namespace, checkpoint_id)
-    return layers.view(reader, namespace).get(key) is not None
+    return layers.merged(reader, namespace).get(key) is not None
 
 
 def decode(key: bytes, record: bytes) -> CheckpointRecord:
@@ -173,7 +173,7 @@ def in_namespace(reader: Reader, namespace: NamespaceRef) -> Iterator[Checkpoint
 def sized(reader: Reader, namespace: NamespaceRef) -> Iterator[tuple[CheckpointRecord, int]]:
     """List the checkpoints of a namespace, each with the bytes of its key and record."""
     prefix = keys.checkpoints(namespace)
-    shown = layers.view(reader, namespace)
+    shown = layers.merged(reader, namespace)
     for key, record in shown.range(prefix, keys.prefix_end(prefix)):
         yield decode(key, record), len(key) + len(record)
 
@@ -181,7 +181,7 @@ def sized(reader: Reader, namespace: NamespaceRef) -> Iterator[tuple[CheckpointR
 def ids(reader: Reader, namespace: NamespaceRef) -> Iterator[str]:
     """List the checkpoint ids of a namespace, in key order. No id may be truncated."""
     prefix = keys.checkpoints(namespace)
-    for key in layers.view(reader, namespace).keys(prefix, keys.prefix_end(prefix)):
+    for key in layers.merged(reader, namespace).keys(prefix, keys.prefix_end(prefix)):
         yield keys.decoded(key[len(prefix) :], key)
 
 
@@ -191,7 +191,7 @@ def latest_before(reader: Reader, namespace: NamespaceRef, before: str | None = 
     One seek, whatever the length of the history. Truncated ids with the same prefix are compared in
     full, since their keys do not sort.
     """
-    reader = layers.view(reader, namespace)
+    reader = layers.merged(reader, namespace)
     prefix = keys.checkpoints(namespace)
     stop = keys.prefix_end(prefix)
     if before is not None:
@@ -232,7 +232,7 @@ def ancestry(
 
 def child_ids(reader: Reader, namespace: NamespaceRef, parent_id: str) -> list[str]:
     """List the ids of the checkpoints whose parent is the given one, ascending."""
-    reader = layers.view(reader, namespace)
+    reader = layers.merged(reader, namespace)
     prefix = keys.children(namespace, parent_id)
     ids: list[str] = []
     for key in reader.keys(prefix, keys.prefix_end(prefix)):

@@ -172,7 +172,7 @@ def _copy_checkpoint(
     record = checkpoints.read(writer, source, checkpoint_id)
     assert record is not None, "found just before, in the same transaction"
     checkpoints.write(writer, target, record, level)
-    shown = layers.view(writer, source)
+    shown = layers.merged(writer, source)
     for prefix_of in (keys.writes, keys.compacted):
         prefix = prefix_of(source, checkpoint_id)
         for key, found in list(shown.range(prefix, keys.prefix_end(prefix))):

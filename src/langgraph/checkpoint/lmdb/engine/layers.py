@@ -24,7 +24,7 @@ MAX_LAYERS = 8
 _USER_TYPES = envelope.field_types(int, envelope.OPTIONAL_TEXT, envelope.OPTIONAL_TEXT)
 
 
-def view(reader: Reader, namespace: NamespaceRef) -> Reader:
+def merged(reader: Reader, namespace: NamespaceRef) -> Reader:
     """Return a reader of the keys of one namespace that shows the records in its layers, too."""
     return _LayeredReader(reader, namespace) if namespace.layers else reader
 

@@ -66,7 +66,7 @@ def own(reader: Reader, number: int) -> list[tuple[str, NamespaceRef]]:
 
 def _has_records(reader: Reader, namespace: NamespaceRef) -> bool:
     """Return True if a namespace shows checkpoints or pending writes."""
-    shown = layers.view(reader, namespace)
+    shown = layers.merged(reader, namespace)
     prefixes = [keys.of_namespace(kind, namespace) for kind in (Kind.CHECKPOINT, Kind.WRITES)]
     return any(True for prefix in prefixes for _ in shown.keys(prefix, keys.prefix_end(prefix)))
 

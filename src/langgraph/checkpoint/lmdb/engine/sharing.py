@@ -98,7 +98,7 @@ def cut(reader: Reader, thread: Thread, last: str) -> None:
 
 def _next_root(reader: Reader, thread: Thread, after: str) -> str | None:
     start, stop = keys.checkpoint(thread.root, after) + b"\x00", keys.checkpoints(thread.root)
-    for key in layers.view(reader, thread.root).keys(start, keys.prefix_end(stop)):
+    for key in layers.merged(reader, thread.root).keys(start, keys.prefix_end(stop)):
         return keys.decoded(key[len(stop) :], key)
     return None
 
@@ -113,7 +113,7 @@ def _leave_out(
         first = keys.prefix_end(keys.writes(namespace, last))
     else:
         start, first = keys.checkpoint(namespace, before), keys.writes(namespace, before)
-    found = layers.view(reader, namespace).keys(start, keys.prefix_end(prefix))
+    found = layers.merged(reader, namespace).keys(start, keys.prefix_end(prefix))
     thread.checkpoints -= sum(1 for _ in found)
     tasks = writes.in_namespace(reader, namespace, first)
     thread.writes -= sum(len(task.writes) for _, task in tasks)

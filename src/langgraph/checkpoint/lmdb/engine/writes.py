@@ -76,7 +76,7 @@ def read_task(
     record = reader.get(key)
     if record is not None:
         return decode(key, prefix, record)
-    record = layers.view(reader, namespace).get(key)
+    record = layers.merged(reader, namespace).get(key)
     writes = {} if record is None else decode(key, prefix, record).writes
     return TaskWrites(task_id, writes)
 
@@ -109,7 +109,7 @@ def of_checkpoint(
 
     Sorted by path, task id and index.
     """
-    reader = layers.view(reader, namespace)
+    reader = layers.merged(reader, namespace)
     prefix = keys.writes(namespace, checkpoint_id)
     found = [
         (task.task_id, write)
@@ -130,7 +130,7 @@ def has_any(reader: Reader, namespace: NamespaceRef, checkpoint_id: str) -> bool
 def has_more_tasks(reader: Reader, namespace: NamespaceRef, checkpoint_id: str, count: int) -> bool:
     """Return True if more tasks than `count` have pending writes to a checkpoint."""
     prefix = keys.writes(namespace, checkpoint_id)
-    found = layers.view(reader, namespace).keys(prefix, keys.prefix_end(prefix))
+    found = layers.merged(reader, namespace).keys(prefix, keys.prefix_end(prefix))
     return any(True for _ in islice(found, count, None))
 
 
@@ -146,7 +146,7 @@ def in_namespace(
         start: The first key to read. None: the first of the namespace.
     """
     prefix = keys.of_namespace(keys.Kind.WRITES, namespace)
-    shown = layers.view(reader, namespace)
+    shown = layers.merged(reader, namespace)
     for key, record in shown.range(start or prefix, keys.prefix_end(prefix)):
         end = keys.escaped_text_end(key, len(prefix))
         yield key[len(prefix) : end], decode(key, key[:end], record)
@@ -154,7 +154,7 @@ def in_namespace(
 
 def checkpoint_ids(reader: Reader, namespace: NamespaceRef) -> Iterator[str | None]:
     """List the ids of checkpoints with pending writes, stored or not; None for a truncated id."""
-    reader = layers.view(reader, namespace)
+    reader = layers.merged(reader, namespace)
     prefix = at = keys.of_namespace(keys.Kind.WRITES, namespace)
     stop = keys.prefix_end(prefix)
     while (key := reader.first_key(at, stop)) is not None:

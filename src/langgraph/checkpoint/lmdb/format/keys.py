@@ -96,7 +96,7 @@ class NamespaceRef(NamedTuple):
     thread: int
     number: int
     layers: tuple[Layer, ...] = ()
-    """Layers of the thread, the nearest first. See `layers.view`."""
+    """Layers of the thread, the nearest first. See `layers.merged`."""
 
 
 def number(n: int) -> bytes:
